@@ -1,0 +1,1 @@
+//! Rust client of Countersign: generated stubs, credential verification, rollout bucketing.

@@ -1,0 +1,59 @@
+//! Time and randomness, passed in.
+
+use std::fmt;
+
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+/// Where `now` comes from.
+pub trait Clock: Send + Sync + fmt::Debug {
+    /// The present instant, UTC.
+    fn now(&self) -> OffsetDateTime;
+}
+
+/// The machine's clock.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the machine's clock")]
+    fn now(&self) -> OffsetDateTime {
+        OffsetDateTime::now_utc()
+    }
+}
+
+/// Where random bytes come from.
+pub trait Entropy: Send + Sync + fmt::Debug {
+    /// Fills `bytes` with unpredictable bytes.
+    fn fill(&self, bytes: &mut [u8]);
+}
+
+/// The cryptographic generator of aws-lc, seeded by the operating system.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemEntropy;
+
+impl Entropy for SystemEntropy {
+    fn fill(&self, bytes: &mut [u8]) {
+        // aws-lc aborts by itself when the operating system has no entropy; an error here has no other cause.
+        aws_lc_rs::rand::fill(bytes).expect("the system's random generator answers");
+    }
+}
+
+/// A fresh array of random bytes.
+pub fn random<const N: usize>(entropy: &dyn Entropy) -> [u8; N] {
+    let mut bytes = [0; N];
+    entropy.fill(&mut bytes);
+    bytes
+}
+
+/// A UUIDv7 (RFC 9562) of the instant `now`. Instants before 1970 count as 1970.
+pub fn uuid_v7(now: OffsetDateTime, entropy: &dyn Entropy) -> Uuid {
+    let millis = u64::try_from(now.unix_timestamp_nanos() / 1_000_000).unwrap_or(0);
+    uuid::Builder::from_unix_timestamp_millis(millis, &random::<10>(entropy)).into_uuid()
+}
+
+/// Microseconds since the epoch, the resolution of everything that is recorded.
+#[must_use]
+pub fn unix_micros(at: OffsetDateTime) -> i64 {
+    i64::try_from(at.unix_timestamp_nanos() / 1_000).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,177 @@
+//! Decisions: effects, reasons, and what a caller is told.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+
+macro_rules! words {
+    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $word:literal,)* }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        pub enum $name {
+            $($(#[$vdoc])* #[serde(rename = $word)] $variant,)*
+        }
+
+        impl $name {
+            /// Every value.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            /// The word that is recorded and sent.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $word,)*
+                }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = ();
+            fn from_str(text: &str) -> Result<Self, ()> {
+                Self::ALL.iter().copied().find(|value| value.as_str() == text).ok_or(())
+            }
+        }
+    };
+}
+
+words!(
+    /// The answer.
+    Effect {
+        /// The call may happen.
+        Allow = "ALLOW",
+        /// The call must not happen.
+        Deny = "DENY",
+        /// A person must say yes first.
+        RequireApproval = "REQUIRE_APPROVAL",
+    }
+);
+
+words!(
+    /// Whether the answer binds.
+    Enforcement {
+        /// It binds.
+        Enforced = "ENFORCED",
+        /// Recorded beside calls that flow anyway (baseline `observe`).
+        Shadow = "SHADOW",
+    }
+);
+
+words!(
+    /// How a tool call ended.
+    Outcome {
+        /// The tool did what was asked.
+        Success = "SUCCESS",
+        /// The tool ran and failed.
+        Failure = "FAILURE",
+        /// The caller did not make the call after all.
+        NotExecuted = "NOT_EXECUTED",
+        /// Nobody said.
+        Unknown = "UNKNOWN",
+    }
+);
+
+words!(
+    /// Why a decision came out as it did. The order of the refusals is the order in which they are checked.
+    Reason {
+        /// A rule allows it.
+        AllowedByRule = "ALLOWED_BY_RULE",
+        /// The caller is outside the rollout and the baseline observes: let through, recorded.
+        Observed = "OBSERVED",
+        /// The credential is no token of ours at all.
+        CredentialMalformed = "CREDENTIAL_MALFORMED",
+        /// The credential's signature, issuer or claims do not hold.
+        CredentialInvalid = "CREDENTIAL_INVALID",
+        /// A token of another kind, such as a receipt.
+        CredentialWrongKind = "CREDENTIAL_WRONG_KIND",
+        /// A token for another audience.
+        CredentialWrongAudience = "CREDENTIAL_WRONG_AUDIENCE",
+        /// The credential's time is over.
+        CredentialExpired = "CREDENTIAL_EXPIRED",
+        /// The credential, or the key that signed it, was revoked.
+        CredentialRevoked = "CREDENTIAL_REVOKED",
+        /// A single-use credential was used before.
+        CredentialAlreadyUsed = "CREDENTIAL_ALREADY_USED",
+        /// The sponsor no longer answers for this chain.
+        SponsorNotActive = "SPONSOR_NOT_ACTIVE",
+        /// The instance, or one of its parents, was stopped.
+        InstanceNotLive = "INSTANCE_NOT_LIVE",
+        /// The credential does not name the tool.
+        ToolNotGranted = "TOOL_NOT_GRANTED",
+        /// The purpose is not the one the instance was started for.
+        PurposeWidened = "PURPOSE_WIDENED",
+        /// Someone pulled the kill switch.
+        KillSwitch = "KILL_SWITCH",
+        /// The policy does not know the tool.
+        ToolUnknown = "TOOL_UNKNOWN",
+        /// A rule forbids it.
+        DeniedByRule = "DENIED_BY_RULE",
+        /// No rule allows it.
+        NoMatchingRule = "NO_MATCHING_RULE",
+        /// The caller is outside the rollout and the baseline denies.
+        BaselineDeny = "BASELINE_DENY",
+        /// A rule could not be evaluated on this request.
+        PolicyError = "POLICY_ERROR",
+        /// A person must say yes first.
+        ApprovalRequired = "APPROVAL_REQUIRED",
+        /// A person said no.
+        ApprovalRejected = "APPROVAL_REJECTED",
+        /// The yes came too late or was used.
+        ApprovalExpired = "APPROVAL_EXPIRED",
+        /// The yes was for another call.
+        ApprovalMismatch = "APPROVAL_MISMATCH",
+    }
+);
+
+impl Reason {
+    /// Whether the same call may succeed later without anyone changing anything.
+    #[must_use]
+    pub const fn retryable(self) -> bool {
+        matches!(self, Self::CredentialExpired | Self::ApprovalRequired)
+    }
+
+    /// What would change the answer, and who can do it.
+    #[must_use]
+    pub const fn remedy(self) -> &'static str {
+        match self {
+            Self::AllowedByRule | Self::Observed => "",
+            Self::CredentialMalformed | Self::CredentialInvalid | Self::CredentialWrongAudience => {
+                "Present the credential exactly as this server issued it (IssueCredential, DelegateCredential)."
+            }
+            Self::CredentialWrongKind => "Present a credential, not a receipt: receipts only show a tool that a call was allowed.",
+            Self::CredentialExpired => "Ask the issuer for a fresh credential, then try again.",
+            Self::CredentialRevoked => "An operator revoked this credential or its key; ask the issuer whether a new one may be had.",
+            Self::CredentialAlreadyUsed => "Ask the issuer for another single-use credential.",
+            Self::SponsorNotActive => "An approver can reinstate a suspended sponsor; otherwise another sponsor must answer for a new run.",
+            Self::InstanceNotLive => "Start a new run: a stopped instance, or the child of one, does not come back.",
+            Self::ToolNotGranted => "Ask the issuer for a credential that names this tool.",
+            Self::PurposeWidened => "State the purpose this run was started for, or start a run for the new purpose.",
+            Self::KillSwitch => "A policy-admin can release the kill switch.",
+            Self::ToolUnknown | Self::NoMatchingRule | Self::DeniedByRule => "A policy-admin can change the policy; retrying will not.",
+            Self::BaselineDeny => "A policy-admin can advance the rollout; retrying will not.",
+            Self::PolicyError => "Send every attribute that the rule reads, with its type; a policy-admin can see which one failed.",
+            Self::ApprovalRequired => "The sponsor or an approver must say yes; wait for it, then repeat the call with the approval_id.",
+            Self::ApprovalRejected => "A person refused this call; do not repeat it.",
+            Self::ApprovalExpired | Self::ApprovalMismatch => "Ask for a new approval of exactly this call.",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_refusal_says_what_would_change_it() {
+        for reason in Reason::ALL {
+            assert_eq!(reason.as_str().parse(), Ok(*reason));
+            let allows = matches!(reason, Reason::AllowedByRule | Reason::Observed);
+            assert_eq!(reason.remedy().is_empty(), allows, "{reason}");
+        }
+    }
+}

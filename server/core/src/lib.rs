@@ -1,0 +1,19 @@
+//! The domain of Countersign: the words, the states and the rules, and nothing that touches the outside.
+//!
+//! No I/O, no async, no database, no wire format. Time and randomness are arguments ([`clock::Clock`],
+//! [`clock::Entropy`]), so that every rule can be tested at any instant.
+
+pub mod clock;
+pub mod credential;
+pub mod decision;
+pub mod grant;
+pub mod ids;
+pub mod instance;
+pub mod names;
+pub mod operator;
+pub mod rollout;
+pub mod sponsor;
+pub mod text;
+pub mod violation;
+
+pub use violation::Violation;

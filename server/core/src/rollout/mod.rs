@@ -1,0 +1,319 @@
+//! Rollouts: moving callers from a baseline to a candidate policy, by percentage.
+
+pub mod bucket;
+
+use std::{collections::BTreeMap, fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+use time::{Duration, OffsetDateTime};
+
+use crate::ids::{PolicyVersion, RolloutId};
+
+/// The shipped path: percentages, each after a person's word.
+pub const DEFAULT_STEPS: [u32; 4] = [10, 30, 60, 100];
+/// Shortest stay on a step before it may be advanced without force, by default.
+pub const DEFAULT_MIN_SOAK: Duration = Duration::hours(24);
+
+/// Where a rollout stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum RolloutState {
+    /// Serving its percentage.
+    Running,
+    /// Serving its percentage; nothing advances it.
+    Paused,
+    /// At 100 %: the candidate is the active policy. Terminal.
+    Completed,
+    /// Undone: the baseline answers for everyone. Terminal.
+    RolledBack,
+}
+
+impl RolloutState {
+    /// Every state.
+    pub const ALL: [Self; 4] = [Self::Running, Self::Paused, Self::Completed, Self::RolledBack];
+
+    /// The state's name as recorded.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "RUNNING",
+            Self::Paused => "PAUSED",
+            Self::Completed => "COMPLETED",
+            Self::RolledBack => "ROLLED_BACK",
+        }
+    }
+
+    /// Whether the rollout still decides anything.
+    #[must_use]
+    pub const fn is_open(self) -> bool {
+        matches!(self, Self::Running | Self::Paused)
+    }
+}
+
+impl fmt::Display for RolloutState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for RolloutState {
+    type Err = ();
+    fn from_str(text: &str) -> Result<Self, ()> {
+        Self::ALL.into_iter().find(|state| state.as_str() == text).ok_or(())
+    }
+}
+
+/// What answers for callers outside the percentage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum Baseline {
+    /// A stored policy version.
+    Version(PolicyVersion),
+    /// Nothing is enforced: calls that already flow are let through, recorded and marked shadow.
+    Observe,
+    /// Everything is denied.
+    Deny,
+}
+
+impl fmt::Display for Baseline {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Version(version) => version.fmt(f),
+            Self::Observe => f.write_str("observe"),
+            Self::Deny => f.write_str("deny"),
+        }
+    }
+}
+
+/// The text names no baseline.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("must be a policy version such as pv_3, or observe, or deny")]
+pub struct InvalidBaseline;
+
+impl FromStr for Baseline {
+    type Err = InvalidBaseline;
+    fn from_str(text: &str) -> Result<Self, InvalidBaseline> {
+        match text {
+            "observe" => Ok(Self::Observe),
+            "deny" => Ok(Self::Deny),
+            version => version.parse().map(Self::Version).map_err(|_| InvalidBaseline),
+        }
+    }
+}
+
+impl TryFrom<String> for Baseline {
+    type Error = InvalidBaseline;
+    fn try_from(text: String) -> Result<Self, InvalidBaseline> {
+        text.parse()
+    }
+}
+
+impl From<Baseline> for String {
+    fn from(baseline: Baseline) -> Self {
+        baseline.to_string()
+    }
+}
+
+/// Which id decides a caller's side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, Default)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum StickyKey {
+    /// The root instance: a whole chain is on one side.
+    #[default]
+    RootInstance,
+    /// The sponsor.
+    Sponsor,
+    /// The kind of agent.
+    Agent,
+}
+
+impl StickyKey {
+    /// Every key.
+    pub const ALL: [Self; 3] = [Self::RootInstance, Self::Sponsor, Self::Agent];
+
+    /// The key's name as recorded.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::RootInstance => "ROOT_INSTANCE",
+            Self::Sponsor => "SPONSOR",
+            Self::Agent => "AGENT",
+        }
+    }
+}
+
+impl FromStr for StickyKey {
+    type Err = ();
+    fn from_str(text: &str) -> Result<Self, ()> {
+        Self::ALL.into_iter().find(|key| key.as_str() == text).ok_or(())
+    }
+}
+
+/// Whom a rollout concerns. An empty list is no restriction; what is outside the scope keeps its baseline.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Scope {
+    /// Tools.
+    #[serde(default)]
+    pub tools: Vec<String>,
+    /// Roles.
+    #[serde(default)]
+    pub roles: Vec<String>,
+    /// Sponsors.
+    #[serde(default)]
+    pub sponsors: Vec<String>,
+    /// Labels of the instance, each with this value.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+}
+
+impl Scope {
+    /// Whether a call is in the scope.
+    #[must_use]
+    pub fn holds(&self, tool: &str, role: &str, sponsor: &str, labels: &BTreeMap<String, String>) -> bool {
+        let named = |list: &[String], name: &str| list.is_empty() || list.iter().any(|entry| entry == name);
+        named(&self.tools, tool)
+            && named(&self.roles, role)
+            && named(&self.sponsors, sponsor)
+            && self.labels.iter().all(|(key, value)| labels.get(key) == Some(value))
+    }
+}
+
+/// When a rollout stops by itself. Rates are basis points (1 bp = 0.01 %).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gates {
+    /// Most decisions without a sponsor.
+    pub missing_sponsor_bp: u32,
+    /// Most decisions that ended in a policy error.
+    pub policy_error_bp: u32,
+    /// Longest p95 of a decision, milliseconds.
+    pub latency_p95_ms: u32,
+    /// Sliding window, seconds.
+    pub window_seconds: u32,
+    /// Fewest decisions for a verdict.
+    pub min_decisions: u32,
+    /// `rollback` or `pause`.
+    pub on_breach: OnBreach,
+}
+
+/// What a breached gate does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, Default)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum OnBreach {
+    /// Roll back at once.
+    #[default]
+    Rollback,
+    /// Hold where it is, for rollouts that tighten.
+    Pause,
+}
+
+impl Default for Gates {
+    /// The brief's thresholds.
+    fn default() -> Self {
+        Self {
+            missing_sponsor_bp: 10,
+            policy_error_bp: 100,
+            latency_p95_ms: 300,
+            window_seconds: 300,
+            min_decisions: 100,
+            on_breach: OnBreach::Rollback,
+        }
+    }
+}
+
+/// One rollout.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rollout {
+    /// Its id.
+    pub rollout_id: RolloutId,
+    /// What answers outside the percentage.
+    pub baseline: Baseline,
+    /// What answers inside.
+    pub candidate: PolicyVersion,
+    /// How many callers are inside, percent.
+    pub percent: u32,
+    /// Which id decides a caller's side.
+    pub sticky_key: StickyKey,
+    /// Where it stands.
+    pub state: RolloutState,
+    /// The percentages it goes through, rising.
+    pub steps: Vec<u32>,
+    /// Percentage points a day that automation may add; none: only a person advances.
+    pub increment_per_day: Option<u32>,
+    /// When it stops by itself.
+    pub gates: Gates,
+    /// Shortest stay on a step, seconds.
+    pub min_soak_seconds: u64,
+    /// Whom it concerns.
+    pub scope: Scope,
+    /// Secret of the bucketing, kept through all steps.
+    pub salt: [u8; 32],
+    /// When started.
+    #[serde(with = "time::serde::timestamp::microseconds")]
+    pub create_time: OffsetDateTime,
+    /// When the percentage last changed.
+    #[serde(with = "time::serde::timestamp::microseconds")]
+    pub advance_time: OffsetDateTime,
+    /// Why it was rolled back.
+    pub rollback_reason: Option<String>,
+    /// Counts changes; the etag is its text.
+    pub revision: i64,
+}
+
+/// A rule that a change of a rollout breaks.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RolloutRule {
+    /// The rollout is over, or paused.
+    #[error("the rollout is {0} and cannot be advanced")]
+    NotRunning(RolloutState),
+    /// The rollout is over.
+    #[error("the rollout is {0} already")]
+    Closed(RolloutState),
+    /// The step is not one of growth.
+    #[error("a rollout only grows: it is at {from} %, and {to} % is not more")]
+    NotGrowing {
+        /// Percentage now.
+        from: u32,
+        /// Percentage asked for.
+        to: u32,
+    },
+    /// Too early.
+    #[error("the minimum soak is not over: {left_seconds} s are left on this step; force it with a reason")]
+    Soaking {
+        /// Seconds until it may advance.
+        left_seconds: u64,
+    },
+}
+
+impl Rollout {
+    /// The opaque version of this row.
+    #[must_use]
+    pub fn etag(&self) -> String {
+        self.revision.to_string()
+    }
+
+    /// The percentage after this one on the path; 100 where the path ends.
+    #[must_use]
+    pub fn next_step(&self) -> u32 {
+        self.steps.iter().copied().find(|step| *step > self.percent).unwrap_or(100)
+    }
+
+    /// Checks an advance to `to` at `now`; `forced` passes over the soak.
+    pub fn check_advance(&self, to: u32, now: OffsetDateTime, forced: bool) -> Result<(), RolloutRule> {
+        if self.state != RolloutState::Running {
+            return Err(RolloutRule::NotRunning(self.state));
+        }
+        if to <= self.percent || to > 100 {
+            return Err(RolloutRule::NotGrowing { from: self.percent, to });
+        }
+        let soaked = u64::try_from((now - self.advance_time).whole_seconds()).unwrap_or(0);
+        if !forced && soaked < self.min_soak_seconds {
+            return Err(RolloutRule::Soaking { left_seconds: self.min_soak_seconds - soaked });
+        }
+        Ok(())
+    }
+
+    /// Checks a rollback.
+    pub const fn check_rollback(&self) -> Result<(), RolloutRule> {
+        if self.state.is_open() { Ok(()) } else { Err(RolloutRule::Closed(self.state)) }
+    }
+}

@@ -1,0 +1,21 @@
+//! One thing wrong with a request, said so that the caller can mend it.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+
+/// A single broken rule. Requests are refused with *all* of theirs at once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Violation {
+    /// The request field, in the proto's spelling (`tools[2]`, `ttl`).
+    pub field: Cow<'static, str>,
+    /// What is wrong and what would be accepted, in words for people. Never holds a secret.
+    pub description: String,
+}
+
+impl Violation {
+    /// A violation of `field`.
+    pub fn new(field: impl Into<Cow<'static, str>>, description: impl Into<String>) -> Self {
+        Self { field: field.into(), description: description.into() }
+    }
+}

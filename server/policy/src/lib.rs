@@ -1,0 +1,1 @@
+//! Policy documents to Cedar: loading, indexing, evaluation, explanation. No I/O.

@@ -1,0 +1,1 @@
+//! The Countersign server: configuration, wiring, workers, private Postgres, command line.

@@ -1,0 +1,1 @@
+//! Every SQL statement of Countersign, one module an aggregate.
