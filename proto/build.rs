@@ -7,7 +7,9 @@ use prost::Message;
 fn main() -> Result<(), Box<dyn Error>> {
     let folder = PathBuf::from("countersign/v1");
     println!("cargo::rerun-if-changed={}", folder.display());
-    let mut files = fs::read_dir(&folder)?.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>, std::io::Error>>()?;
+    let mut files =
+        fs::read_dir(&folder)?.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>, std::io::Error>>()?;
+    files.retain(|file| file.extension().is_some_and(|extension| extension == "proto"));
     files.sort();
     for file in &files {
         println!("cargo::rerun-if-changed={}", file.display());
