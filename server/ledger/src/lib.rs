@@ -1,1 +1,31 @@
 //! The custody log's leaves and Merkle tree. No I/O; enough by itself to verify offline.
+//!
+//! * [`leaf`]: one custody event, exactly as it is hashed. `docs/custody-leaf.md` is its normative description.
+//! * [`commitment`]: how free text is bound to a leaf without being in it, so that it can be erased.
+//! * [`merkle`]: the RFC 6962 tree over the leaves, its frontier and its proofs.
+//! * [`export`]: the leaf plus the texts that are disclosed, as auditors and SIEMs receive it.
+//!
+//! ```
+//! use countersign_ledger::{leaf::{Kind, Leaf, Subject, Timestamp}, merkle::{leaf_hash, Frontier}};
+//!
+//! let leaf = Leaf {
+//!     operator_id: Some("olga".into()),
+//!     subject: Some(Subject { id: Some("billing".into()), kind: "tool".into() }),
+//!     ..Leaf::new(
+//!         Kind::KillSwitchEngaged,
+//!         "evt_01890a5d-ac96-774b-bcce-b302099a8057",
+//!         Timestamp::from_micros(1_767_323_045_000_000)?,
+//!     )
+//! };
+//! let bytes = leaf.encode()?;
+//! let mut log = Frontier::default();
+//! log.append(leaf_hash(&bytes));
+//! assert_eq!((log.size(), log.root()), (1, leaf_hash(&bytes)));
+//! # Ok::<(), countersign_ledger::leaf::LeafError>(())
+//! ```
+
+pub mod commitment;
+pub mod export;
+mod hex;
+pub mod leaf;
+pub mod merkle;

@@ -1,0 +1,119 @@
+//! The parts of a leaf that belong to one kind of event or another. As in the leaf, the order of the fields is the
+//! order in which they are hashed.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Decimal, Effect, Side, Timestamp};
+
+/// One attribute of the event's subject that the event set or changed.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Change<'a> {
+    /// Its value after the event; absent: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<Cow<'a, str>>,
+    /// Its value before the event; absent: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<Cow<'a, str>>,
+    /// Its name.
+    pub field: Cow<'a, str>,
+}
+
+/// One figure: a count or a measured value that the event states.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Figure<'a> {
+    /// What is counted, with its unit where it has one (`latency_p95_ms`).
+    pub name: Cow<'a, str>,
+    /// How many.
+    pub value: Decimal,
+}
+
+/// What a credential grants its instance.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Grant<'a> {
+    /// The kind of agent.
+    pub agent: Cow<'a, str>,
+    /// Steps below the root; 0 for a root.
+    pub depth: u32,
+    /// When the credential expires.
+    pub expire_time: Timestamp,
+    /// The key it is signed with (`kid`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_id: Option<Cow<'a, str>>,
+    /// What the instance acts as.
+    pub role: Cow<'a, str>,
+    /// Whether it is good for one decision only.
+    pub single_use: bool,
+    /// The tools it may call, in the order of the credential.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tools: Vec<Cow<'a, str>>,
+    /// Its length, seconds.
+    pub ttl_seconds: u32,
+}
+
+/// A rollout, as it stood for the event.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rollout<'a> {
+    /// Where the caller fell, 0 to 9999; inside when below `percent` times 100. Of decisions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bucket: Option<u16>,
+    /// Which rollout.
+    pub id: Cow<'a, str>,
+    /// How many callers are inside, percent; after the event, for events of the rollout itself.
+    pub percent: u8,
+    /// How many callers were inside before the event. Of events of the rollout itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub percent_before: Option<u8>,
+    /// Which policy answered. Of decisions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub side: Option<Side>,
+}
+
+/// What the side of the rollout that did not answer would have answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Shadow<'a> {
+    /// Its answer.
+    pub effect: Effect,
+    /// Its policy version; absent where that side is no policy (`observe`, `deny`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy_version: Option<Cow<'a, str>>,
+    /// Why, as a reason code.
+    pub reason: Cow<'a, str>,
+    /// The rules that determined it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rule_ids: Vec<Cow<'a, str>>,
+}
+
+/// What the event is about, where no field of its own names it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Subject<'a> {
+    /// Which one; absent where the type says it all (`all`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<Cow<'a, str>>,
+    /// What it is: `sponsor`, `instance`, `credential`, `key`, `tool`, `agent`, `role`, `operator`, `api_key`, `all`, ...
+    #[serde(rename = "type")]
+    pub kind: Cow<'a, str>,
+}
+
+/// What a sponsor is registered, and approved, for.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Terms<'a> {
+    /// Deepest delegation below a root.
+    pub max_depth: u32,
+    /// Longest credential, seconds.
+    pub max_ttl_seconds: u32,
+    /// When the approval lapses; absent before there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub review_due_time: Option<Timestamp>,
+    /// Roles that instances may act as, in the order of the registration.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub roles: Vec<Cow<'a, str>>,
+}

@@ -1,0 +1,43 @@
+use super::Kind;
+
+/// Why something is not a custody leaf. Messages name fields and shapes, never the refused value.
+#[derive(Debug, thiserror::Error)]
+pub enum LeafError {
+    /// A field does not have its shape; free text and empty strings end here.
+    #[error("{field} must be {wanted}")]
+    Shape {
+        /// The field, with dots for parts.
+        field: &'static str,
+        /// What would fit.
+        wanted: &'static str,
+    },
+    /// A field that this kind of event always states is absent.
+    #[error("a {kind} event must state {field}")]
+    Missing {
+        /// The kind of event.
+        kind: Kind,
+        /// The field.
+        field: &'static str,
+    },
+    /// The entries of a list are not in rising order of their names, each once.
+    #[error("{field} must be sorted, and name each once")]
+    Unordered {
+        /// The list.
+        field: &'static str,
+    },
+    /// The leaf is too large.
+    #[error("a leaf is at most {} bytes, not {bytes}", super::MAX_LEAF_BYTES)]
+    TooLarge {
+        /// Its length, bytes.
+        bytes: usize,
+    },
+    /// The instant is before 1970 or after 9999.
+    #[error("a time must be in the years 1970 to 9999")]
+    Time,
+    /// The bytes are no JSON of a leaf: unknown or repeated fields, wrong types, unknown words.
+    #[error("not a countersign.custody.v1 leaf: {0}")]
+    Malformed(#[from] serde_json::Error),
+    /// The bytes say what a leaf says, but are not the bytes that are hashed (RFC 8785, absent fields omitted).
+    #[error("the leaf is not in its canonical form")]
+    NotCanonical,
+}

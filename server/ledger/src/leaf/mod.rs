@@ -1,0 +1,259 @@
+//! One custody event, exactly as it is hashed. `docs/custody-leaf.md` is the normative description.
+//!
+//! The bytes are RFC 8785 (JCS) JSON. That takes no canonicalising serialiser here: fields are declared in the order of
+//! their keys, no string needs an escape (see `shape`), and no number is a float, so what serde_json writes *is*
+//! canonical. A property test holds it against an independent implementation.
+
+mod detail;
+mod error;
+mod required;
+mod scalar;
+mod shape;
+mod timestamp;
+mod visit;
+mod words;
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+
+pub use detail::{Change, Figure, Grant, Rollout, Shadow, Subject, Terms};
+pub use error::LeafError;
+pub use scalar::{Decimal, Digest};
+pub use timestamp::Timestamp;
+pub use words::{Effect, Enforcement, Kind, Outcome, Schema, Side, SponsorState, UnknownWord};
+
+/// Longest leaf, bytes.
+pub const MAX_LEAF_BYTES: usize = 16 * 1024;
+
+/// One custody event. Absent fields and empty lists are omitted, never null; empty strings are refused.
+///
+/// **Keep the fields in the order of their keys: it is the order in which they are hashed.**
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Leaf<'a> {
+    /// How the tool is called.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub action: Option<Cow<'a, str>>,
+    /// The run that the event is about (`inst_...`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent_instance_id: Option<Cow<'a, str>>,
+    /// The request for a person's answer that the event is about, or that allowed the call (`appr_...`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval_id: Option<Cow<'a, str>>,
+    /// Leaf hash of the approval that an ALLOW stands on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval_ref: Option<Digest>,
+    /// What the decision was evaluated at; for a change of what may be allowed, the epoch it began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authority_epoch: Option<Decimal>,
+    /// The decision whose cached answer the caller used (`dec_...`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cached_from: Option<Cow<'a, str>>,
+    /// What the event set or changed, in rising order of `field`, each once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<Change<'a>>,
+    /// SHA-256 of the document that the event is about: an archive file, a rollout's definition.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content_hash: Option<Digest>,
+    /// Commitment to the context attributes of the request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context_commitment: Option<Digest>,
+    /// The credential that was issued, or used (its `jti`, `cred_...`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credential_id: Option<Cow<'a, str>>,
+    /// Leaf hash of the spawn, grant or registration that the event stands on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub custody_ref: Option<Digest>,
+    /// Leaf hash of the decision that the event answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decision_ref: Option<Digest>,
+    /// How long the call took, microseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duration_us: Option<Decimal>,
+    /// The answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effect: Option<Effect>,
+    /// Who reported the event, where it was not the server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub emitter_id: Option<Cow<'a, str>>,
+    /// The reporter's own count of its events: gaps are visible.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub emitter_seq: Option<Decimal>,
+    /// Whether the answer binds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enforcement: Option<Enforcement>,
+    /// This event (`evt_...`, a UUIDv7).
+    pub event_id: Cow<'a, str>,
+    /// Figures that the event states, in rising order of `name`, each once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub figures: Vec<Figure<'a>>,
+    /// What the credential grants.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grant: Option<Grant<'a>>,
+    /// Commitment to who the sponsor is: name and e-mail address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity_commitment: Option<Digest>,
+    /// What happened.
+    pub kind: Kind,
+    /// The operator who did it, or asked; absent where the server or the instance acted itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operator_id: Option<Cow<'a, str>>,
+    /// How the call ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<Outcome>,
+    /// The run that started this one; absent for a root (`inst_...`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent_agent_id: Option<Cow<'a, str>>,
+    /// The decision (`dec_...`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy_decision_id: Option<Cow<'a, str>>,
+    /// SHA-256 of the policy document.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy_hash: Option<Digest>,
+    /// The policy that answered, or that the event is about (`pv_...`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy_version: Option<Cow<'a, str>>,
+    /// Commitment to the purpose of the run or call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub purpose_commitment: Option<Digest>,
+    /// Why, as a reason code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Cow<'a, str>>,
+    /// Commitment to the reason that a person gave.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason_commitment: Option<Digest>,
+    /// When the server learnt of it.
+    pub received_time: Timestamp,
+    /// SHA-256 of the call's canonical arguments, salted by the client where they could be guessed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_hash: Option<Digest>,
+    /// SHA-256 of the call's result, likewise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub response_hash: Option<Digest>,
+    /// Of an event that revokes, the number of its entry; of a grant, the newest entry the issuer had seen (`rev`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revocation_seq: Option<Decimal>,
+    /// The rollout that the event is about, or that chose the policy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<Rollout<'a>>,
+    /// The root of the chain (`inst_...`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root_instance_id: Option<Cow<'a, str>>,
+    /// The rules that determined the answer.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rule_ids: Vec<Cow<'a, str>>,
+    /// The format of this leaf.
+    pub schema: Schema,
+    /// What the other side of the rollout would have answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shadow: Option<Shadow<'a>>,
+    /// The human who answers for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sponsor_id: Option<Cow<'a, str>>,
+    /// How the sponsor stood.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sponsor_state: Option<SponsorState>,
+    /// The state of what the event is about, after it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state_after: Option<Cow<'a, str>>,
+    /// The state before it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state_before: Option<Cow<'a, str>>,
+    /// What the event is about, where no other field names it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<Subject<'a>>,
+    /// What the sponsor is registered or approved for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub terms: Option<Terms<'a>>,
+    /// When it happened.
+    pub timestamp: Timestamp,
+    /// What is called.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tool_id: Option<Cow<'a, str>>,
+}
+
+impl<'a> Leaf<'a> {
+    /// An event of `kind` that happened and became known at `at`. Fill in the rest with `..Leaf::new(...)`.
+    #[must_use]
+    pub fn new(kind: Kind, event_id: impl Into<Cow<'a, str>>, at: Timestamp) -> Self {
+        Self {
+            action: None,
+            agent_instance_id: None,
+            approval_id: None,
+            approval_ref: None,
+            authority_epoch: None,
+            cached_from: None,
+            changes: Vec::new(),
+            content_hash: None,
+            context_commitment: None,
+            credential_id: None,
+            custody_ref: None,
+            decision_ref: None,
+            duration_us: None,
+            effect: None,
+            emitter_id: None,
+            emitter_seq: None,
+            enforcement: None,
+            event_id: event_id.into(),
+            figures: Vec::new(),
+            grant: None,
+            identity_commitment: None,
+            kind,
+            operator_id: None,
+            outcome: None,
+            parent_agent_id: None,
+            policy_decision_id: None,
+            policy_hash: None,
+            policy_version: None,
+            purpose_commitment: None,
+            reason: None,
+            reason_commitment: None,
+            received_time: at,
+            request_hash: None,
+            response_hash: None,
+            revocation_seq: None,
+            rollout: None,
+            root_instance_id: None,
+            rule_ids: Vec::new(),
+            schema: Schema::V1,
+            shadow: None,
+            sponsor_id: None,
+            sponsor_state: None,
+            state_after: None,
+            state_before: None,
+            subject: None,
+            terms: None,
+            timestamp: at,
+            tool_id: None,
+        }
+    }
+
+    /// The bytes of this event: what is hashed, stored and exported. Refuses what is no leaf.
+    pub fn encode(&self) -> Result<Vec<u8>, LeafError> {
+        self.check()?;
+        let mut bytes = Vec::with_capacity(1024);
+        serde_json::to_writer(&mut bytes, self)?;
+        if bytes.len() > MAX_LEAF_BYTES {
+            return Err(LeafError::TooLarge { bytes: bytes.len() });
+        }
+        Ok(bytes)
+    }
+
+    /// Reads a leaf back. Accepts exactly what [`Self::encode`] can write: encoding the answer gives the same bytes.
+    pub fn parse(bytes: &[u8]) -> Result<Leaf<'static>, LeafError> {
+        if bytes.len() > MAX_LEAF_BYTES {
+            return Err(LeafError::TooLarge { bytes: bytes.len() });
+        }
+        let leaf: Leaf<'static> = serde_json::from_slice(bytes)?;
+        if leaf.encode()? == bytes { Ok(leaf) } else { Err(LeafError::NotCanonical) }
+    }
+
+    fn check(&self) -> Result<(), LeafError> {
+        self.check_shapes()?;
+        match self.missing() {
+            Some(field) => Err(LeafError::Missing { kind: self.kind, field }),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! The closed vocabularies of a leaf.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+
+/// The text is none of the words that may stand in its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("is not a word of the custody leaf's {vocabulary}")]
+pub struct UnknownWord {
+    /// Whose words were looked through, as the type is called.
+    pub vocabulary: &'static str,
+}
+
+macro_rules! words {
+    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $word:literal,)* }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        pub enum $name {
+            $($(#[$vdoc])* #[serde(rename = $word)] $variant,)*
+        }
+
+        impl $name {
+            /// Every value.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            /// The word exactly as it is hashed.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $word,)*
+                }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = UnknownWord;
+            fn from_str(text: &str) -> Result<Self, UnknownWord> {
+                match text {
+                    $($word => Ok(Self::$variant),)*
+                    _ => Err(UnknownWord { vocabulary: stringify!($name) }),
+                }
+            }
+        }
+    };
+}
+
+words!(
+    /// What happened.
+    Kind {
+        /// A sponsor was registered and waits for approval.
+        SponsorRegistered = "sponsor_registered",
+        /// A second person approved exactly the terms that the leaf states.
+        SponsorApproved = "sponsor_approved",
+        /// A second person turned a sponsor down.
+        SponsorRejected = "sponsor_rejected",
+        /// A sponsor was stopped for now, by a person or because the review lapsed.
+        SponsorSuspended = "sponsor_suspended",
+        /// A suspension was undone.
+        SponsorReinstated = "sponsor_reinstated",
+        /// A sponsor's review was renewed.
+        SponsorRecertified = "sponsor_recertified",
+        /// A sponsor's terms were changed; the sponsor waits for approval again.
+        SponsorChanged = "sponsor_changed",
+        /// A sponsor left the organisation.
+        SponsorDeparted = "sponsor_departed",
+        /// A sponsor was stopped for good.
+        SponsorRevoked = "sponsor_revoked",
+        /// An instance said that it is finished.
+        InstanceEnded = "instance_ended",
+        /// An instance was stopped, by a person or with its sponsor.
+        InstanceRevoked = "instance_revoked",
+        /// An instance's sponsor departed.
+        InstanceOrphaned = "instance_orphaned",
+        /// Another sponsor took an orphaned instance over.
+        InstanceAccepted = "instance_accepted",
+        /// A root instance got a credential; its first one is its start.
+        CredentialIssued = "credential_issued",
+        /// A child instance got a credential from its parent; its first one is its start.
+        Delegated = "delegated",
+        /// A policy document was stored.
+        PolicyCreated = "policy_created",
+        /// A policy version answers from now on where no rollout does.
+        PolicyActivated = "policy_activated",
+        /// A rollout began.
+        RolloutStarted = "rollout_started",
+        /// A rollout grew.
+        RolloutAdvanced = "rollout_advanced",
+        /// A rollout is held where it is.
+        RolloutPaused = "rollout_paused",
+        /// A held rollout goes on.
+        RolloutResumed = "rollout_resumed",
+        /// A rollout reached everyone.
+        RolloutCompleted = "rollout_completed",
+        /// A rollout was undone, by a person or by a gate.
+        RolloutRolledBack = "rollout_rolled_back",
+        /// An instance asked whether it may call a tool, and was answered.
+        Decision = "decision",
+        /// How an allowed call ended.
+        ToolCall = "tool_call",
+        /// A person was asked to say yes.
+        ApprovalRequested = "approval_requested",
+        /// A person said yes.
+        ApprovalApproved = "approval_approved",
+        /// A person said no.
+        ApprovalRejected = "approval_rejected",
+        /// Nobody answered in time.
+        ApprovalExpired = "approval_expired",
+        /// An entry was added to the revocation list.
+        Revocation = "revocation",
+        /// A signing key was made and published.
+        KeyCreated = "key_created",
+        /// A signing key began to sign.
+        KeyActivated = "key_activated",
+        /// A signing key stopped signing.
+        KeyRetired = "key_retired",
+        /// A signing key was declared compromised.
+        KeyCompromised = "key_compromised",
+        /// An operator was created.
+        OperatorCreated = "operator_created",
+        /// An operator got an API key.
+        OperatorKeyCreated = "operator_key_created",
+        /// An operator's API key was revoked.
+        OperatorKeyRevoked = "operator_key_revoked",
+        /// Calls were stopped across the board.
+        KillSwitchEngaged = "kill_switch_engaged",
+        /// A stop was lifted.
+        KillSwitchReleased = "kill_switch_released",
+        /// Free texts and personal data were erased.
+        Erasure = "erasure",
+        /// A range of the log was archived.
+        Archive = "archive",
+        /// Retention was stopped for a subject.
+        LegalHoldPlaced = "legal_hold_placed",
+        /// Retention goes on for a subject.
+        LegalHoldReleased = "legal_hold_released",
+        /// The hourly account of what the log holds.
+        Manifest = "manifest",
+        /// The server was started behind its last published checkpoint, on an explicit order.
+        CheckpointOverridden = "checkpoint_overridden",
+        /// A call that could not be attributed to a live credential.
+        Unattributed = "unattributed",
+    }
+);
+
+words!(
+    /// How the sponsor stood when the event happened.
+    SponsorState {
+        /// Answers for the instance.
+        Live = "live",
+        /// No sponsor is named.
+        Missing = "missing",
+        /// No longer answers: suspended, departed or revoked.
+        Revoked = "revoked",
+        /// Could not be told.
+        Unknown = "unknown",
+    }
+);
+
+words!(
+    /// The answer of a decision.
+    Effect {
+        /// The call may happen.
+        Allow = "ALLOW",
+        /// The call must not happen.
+        Deny = "DENY",
+        /// A person must say yes first.
+        RequireApproval = "REQUIRE_APPROVAL",
+    }
+);
+
+words!(
+    /// Whether the answer binds.
+    Enforcement {
+        /// It binds.
+        Enforced = "enforced",
+        /// Recorded beside a call that flows anyway.
+        Shadow = "shadow",
+    }
+);
+
+words!(
+    /// How an allowed call ended.
+    Outcome {
+        /// The tool did what was asked.
+        Success = "SUCCESS",
+        /// The tool ran and failed.
+        Failure = "FAILURE",
+        /// The caller did not make the call after all.
+        NotExecuted = "NOT_EXECUTED",
+        /// Nobody said.
+        Unknown = "UNKNOWN",
+    }
+);
+
+words!(
+    /// Which policy of a rollout answered.
+    Side {
+        /// The new one.
+        Candidate = "candidate",
+        /// The old one.
+        Baseline = "baseline",
+    }
+);
+
+words!(
+    /// The format of the leaf. Fields are never added to a format, removed from it or given another meaning.
+    Schema {
+        /// The first format.
+        V1 = "countersign.custody.v1",
+    }
+);

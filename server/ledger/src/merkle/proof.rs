@@ -1,0 +1,177 @@
+//! Proofs, made from leaf hashes and checked with nothing but hashes (RFC 6962 section 2.1, RFC 9162 section 2.1).
+
+use super::{Hash, empty_root, node_hash};
+
+/// A proof that does not show what it should, or that was asked for what does not exist.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ProofError {
+    /// The leaf is not in a log of that size.
+    #[error("leaf {index} is not in a log of {size} leaves")]
+    IndexOutOfRange {
+        /// Index of the leaf.
+        index: u64,
+        /// Size of the log, leaves.
+        size: u64,
+    },
+    /// The older log is larger than the newer one.
+    #[error("a log of {from} leaves cannot have grown into one of {to}")]
+    Shrinking {
+        /// Size of the older log, leaves.
+        from: u64,
+        /// Size of the newer log, leaves.
+        to: u64,
+    },
+    /// The proof has more or fewer hashes than the sizes call for.
+    #[error("the proof has the wrong number of hashes")]
+    WrongLength,
+    /// The proof leads to another root.
+    #[error("the proof leads to another root")]
+    RootMismatch,
+}
+
+/// The root over `leaves`.
+#[must_use]
+pub fn root(leaves: &[Hash]) -> Hash {
+    match leaves {
+        [] => empty_root(),
+        [leaf] => *leaf,
+        _ => {
+            let (left, right) = leaves.split_at(split(leaves.len()));
+            node_hash(&root(left), &root(right))
+        }
+    }
+}
+
+/// The proof that leaf `index` is in the log of `leaves`: siblings from the leaf up.
+pub fn inclusion_proof(leaves: &[Hash], index: usize) -> Result<Vec<Hash>, ProofError> {
+    if index >= leaves.len() {
+        return Err(ProofError::IndexOutOfRange { index: index as u64, size: leaves.len() as u64 });
+    }
+    let (mut proof, mut leaves, mut index) = (Vec::new(), leaves, index);
+    while leaves.len() > 1 {
+        let (left, right) = leaves.split_at(split(leaves.len()));
+        if index < left.len() {
+            proof.push(root(right));
+            leaves = left;
+        } else {
+            proof.push(root(left));
+            index -= left.len();
+            leaves = right;
+        }
+    }
+    proof.reverse();
+    Ok(proof)
+}
+
+/// The proof that the log of `leaves` continues the log of its first `from` leaves. Empty for `from` 0 and all.
+pub fn consistency_proof(leaves: &[Hash], from: usize) -> Result<Vec<Hash>, ProofError> {
+    if from > leaves.len() {
+        return Err(ProofError::Shrinking { from: from as u64, to: leaves.len() as u64 });
+    }
+    if from == 0 {
+        return Ok(Vec::new());
+    }
+    let (mut proof, mut leaves, mut from, mut known) = (Vec::new(), leaves, from, true);
+    while from < leaves.len() {
+        let (left, right) = leaves.split_at(split(leaves.len()));
+        if from <= left.len() {
+            proof.push(root(right));
+            leaves = left;
+        } else {
+            proof.push(root(left));
+            from -= left.len();
+            leaves = right;
+            known = false;
+        }
+    }
+    // The verifier has the old root; any other subtree that the walk ends in must be told.
+    if !known {
+        proof.push(root(leaves));
+    }
+    proof.reverse();
+    Ok(proof)
+}
+
+/// Checks that a leaf hash stands at `index` in the log of `size` leaves whose root is `root`.
+pub fn verify_inclusion(leaf: &Hash, index: u64, size: u64, proof: &[Hash], root: &Hash) -> Result<(), ProofError> {
+    if index >= size {
+        return Err(ProofError::IndexOutOfRange { index, size });
+    }
+    let (mut node, mut last, mut hash) = (index, size - 1, *leaf);
+    for sibling in proof {
+        if last == 0 {
+            return Err(ProofError::WrongLength);
+        }
+        if node % 2 == 1 || node == last {
+            hash = node_hash(sibling, &hash);
+            // The right edge: levels at which this node has no sibling are not in the proof.
+            while node.is_multiple_of(2) && node != 0 {
+                node /= 2;
+                last /= 2;
+            }
+        } else {
+            hash = node_hash(&hash, sibling);
+        }
+        node /= 2;
+        last /= 2;
+    }
+    settle(last == 0, hash == *root)
+}
+
+/// Checks that the log of `to` leaves continues the log of `from` leaves.
+pub fn verify_consistency(
+    from: u64,
+    from_root: &Hash,
+    to: u64,
+    to_root: &Hash,
+    proof: &[Hash],
+) -> Result<(), ProofError> {
+    if from > to {
+        return Err(ProofError::Shrinking { from, to });
+    }
+    if from == 0 || from == to {
+        // The empty log is the start of every log, and every log continues itself.
+        let holds = (from != 0 || *from_root == empty_root()) && (from != to || from_root == to_root);
+        return settle(proof.is_empty(), holds);
+    }
+    // A full old tree is a subtree of the new one: its root is where the climb starts.
+    let (start, rest) = match proof.split_first() {
+        _ if from.is_power_of_two() => (*from_root, proof),
+        Some((first, rest)) => (*first, rest),
+        None => return Err(ProofError::WrongLength),
+    };
+    let level = (from - 1).trailing_ones();
+    let (mut node, mut last) = ((from - 1) >> level, (to - 1) >> level);
+    let (mut old, mut new) = (start, start);
+    for sibling in rest {
+        if last == 0 {
+            return Err(ProofError::WrongLength);
+        }
+        if node % 2 == 1 || node == last {
+            old = node_hash(sibling, &old);
+            new = node_hash(sibling, &new);
+            while node.is_multiple_of(2) && node != 0 {
+                node /= 2;
+                last /= 2;
+            }
+        } else {
+            new = node_hash(&new, sibling);
+        }
+        node /= 2;
+        last /= 2;
+    }
+    settle(last == 0, old == *from_root && new == *to_root)
+}
+
+const fn settle(complete: bool, equal: bool) -> Result<(), ProofError> {
+    match (complete, equal) {
+        (false, _) => Err(ProofError::WrongLength),
+        (true, false) => Err(ProofError::RootMismatch),
+        (true, true) => Ok(()),
+    }
+}
+
+/// The largest power of two below `len`, which is at least 2.
+const fn split(len: usize) -> usize {
+    1 << (usize::BITS - 1 - (len - 1).leading_zeros())
+}

@@ -1,0 +1,126 @@
+//! A leaf with every field filled, and the means to take any field out again.
+
+use countersign_ledger::leaf::{
+    Change, Decimal, Digest, Effect, Enforcement, Figure, Grant, Kind, Leaf, Outcome, Rollout, Schema, Shadow, Side,
+    SponsorState, Subject, Terms, Timestamp,
+};
+
+pub(crate) const UUID: &str = "01890a5d-ac96-774b-bcce-b302099a8057";
+
+fn text<T: From<String>>(prefix: &str) -> T {
+    format!("{prefix}{UUID}").into()
+}
+
+fn time(seconds: i64) -> Timestamp {
+    Timestamp::from_micros(1_767_323_045_000_001 + seconds * 1_000_000).expect("in range")
+}
+
+/// Every field of every part, written out so that a new field does not compile until it is here.
+pub(crate) fn full(kind: Kind) -> Leaf<'static> {
+    Leaf {
+        action: Some("refund".into()),
+        agent_instance_id: Some(text("inst_")),
+        approval_id: Some(text("appr_")),
+        approval_ref: Some(Digest([1; 32])),
+        authority_epoch: Some(Decimal(u64::MAX)),
+        cached_from: Some(text("dec_")),
+        changes: vec![
+            Change { after: Some("pv_2".into()), before: Some("pv_1".into()), field: "candidate".into() },
+            Change { after: Some("10,30,60,100".into()), before: None, field: "steps".into() },
+        ],
+        content_hash: Some(Digest([2; 32])),
+        context_commitment: Some(Digest([3; 32])),
+        credential_id: Some(text("cred_")),
+        custody_ref: Some(Digest([4; 32])),
+        decision_ref: Some(Digest([5; 32])),
+        duration_us: Some(Decimal(1250)),
+        effect: Some(Effect::Allow),
+        emitter_id: Some("gateway-1".into()),
+        emitter_seq: Some(Decimal(42)),
+        enforcement: Some(Enforcement::Enforced),
+        event_id: text("evt_"),
+        figures: vec![
+            Figure { name: "decision".into(), value: Decimal(1043) },
+            Figure { name: "missing_sponsor".into(), value: Decimal(0) },
+        ],
+        grant: Some(Grant {
+            agent: "triage".into(),
+            depth: 1,
+            expire_time: time(300),
+            key_id: Some("NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs".into()),
+            role: "support".into(),
+            single_use: true,
+            tools: vec!["billing".into(), "search".into()],
+            ttl_seconds: 300,
+        }),
+        identity_commitment: Some(Digest([6; 32])),
+        kind,
+        operator_id: Some("olga".into()),
+        outcome: Some(Outcome::Success),
+        parent_agent_id: Some(text("inst_")),
+        policy_decision_id: Some(text("dec_")),
+        policy_hash: Some(Digest([7; 32])),
+        policy_version: Some("pv_2".into()),
+        purpose_commitment: Some(Digest([8; 32])),
+        reason: Some("ALLOWED_BY_RULE".into()),
+        reason_commitment: Some(Digest([9; 32])),
+        received_time: time(1),
+        request_hash: Some(Digest([10; 32])),
+        response_hash: Some(Digest([11; 32])),
+        revocation_seq: Some(Decimal(7)),
+        rollout: Some(Rollout {
+            bucket: Some(417),
+            id: text("roll_"),
+            percent: 30,
+            percent_before: Some(10),
+            side: Some(Side::Candidate),
+        }),
+        root_instance_id: Some(text("inst_")),
+        rule_ids: vec!["allow-support-billing".into(), "Org::Rules/7".into()],
+        schema: Schema::V1,
+        shadow: Some(Shadow {
+            effect: Effect::Deny,
+            policy_version: Some("pv_1".into()),
+            reason: "NO_MATCHING_RULE".into(),
+            rule_ids: vec!["no-refunds".into()],
+        }),
+        sponsor_id: Some("alice@example.com".into()),
+        sponsor_state: Some(SponsorState::Live),
+        state_after: Some("ACTIVE".into()),
+        state_before: Some("PENDING".into()),
+        subject: Some(Subject { id: Some("billing".into()), kind: "tool".into() }),
+        terms: Some(Terms {
+            max_depth: 3,
+            max_ttl_seconds: 900,
+            review_due_time: Some(time(7_776_000)),
+            roles: vec!["support".into(), "user".into()],
+        }),
+        timestamp: time(0),
+        tool_id: Some("billing".into()),
+    }
+}
+
+macro_rules! optional_fields {
+    ($($field:ident)*) => {
+        /// Every field that a leaf can be without.
+        pub(crate) const OPTIONAL: &[&str] = &[$(stringify!($field)),*];
+
+        /// Takes a field out.
+        pub(crate) fn clear(leaf: &mut Leaf<'_>, field: &str) {
+            // No `..`: a field that is missing from the list does not compile.
+            let Leaf { event_id: _, kind: _, received_time: _, schema: _, timestamp: _, $($field: _),* } = &*leaf;
+            match field {
+                $(stringify!($field) => leaf.$field = Default::default(),)*
+                _ => panic!("{field} is no optional field"),
+            }
+        }
+    };
+}
+
+optional_fields! {
+    action agent_instance_id approval_id approval_ref authority_epoch cached_from changes content_hash
+    context_commitment credential_id custody_ref decision_ref duration_us effect emitter_id emitter_seq enforcement
+    figures grant identity_commitment operator_id outcome parent_agent_id policy_decision_id policy_hash policy_version
+    purpose_commitment reason reason_commitment request_hash response_hash revocation_seq rollout root_instance_id
+    rule_ids shadow sponsor_id sponsor_state state_after state_before subject terms tool_id
+}
