@@ -1,0 +1,103 @@
+//! What is wrong with a document, each with its place.
+
+use std::fmt;
+
+/// A place in the document's text. Both count from 1; 0 when unknown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(crate) struct At {
+    /// Line.
+    pub(crate) line: u32,
+    /// Column, in characters.
+    pub(crate) column: u32,
+}
+
+impl At {
+    /// The document's first character.
+    pub(crate) const START: Self = Self { line: 1, column: 1 };
+}
+
+/// One thing wrong with a document.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Violation {
+    /// Line, from 1; 0 when unknown.
+    pub line: u32,
+    /// Column in characters, from 1; 0 when unknown.
+    pub column: u32,
+    /// Where in the document, such as `rules[2].tool`; empty for the document as a whole.
+    pub path: String,
+    /// What is wrong and what would be accepted, in words for people.
+    pub message: String,
+}
+
+impl Violation {
+    pub(crate) fn new(at: At, path: impl fmt::Display, message: impl Into<String>) -> Self {
+        Self { line: at.line, column: at.column, path: path.to_string(), message: message.into() }
+    }
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}: ", self.line, self.column)?;
+        if !self.path.is_empty() {
+            write!(f, "{}: ", self.path)?;
+        }
+        f.write_str(&self.message)
+    }
+}
+
+/// Everything that is wrong with a document, in the order of its text. Never empty.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violations(Vec<Violation>);
+
+impl Violations {
+    /// Orders `violations`; none at all is no error.
+    pub(crate) fn check(mut violations: Vec<Violation>) -> Result<(), Self> {
+        if violations.is_empty() {
+            return Ok(());
+        }
+        violations.sort();
+        violations.dedup();
+        Err(Self(violations))
+    }
+
+    /// A single violation.
+    pub(crate) fn one(violation: Violation) -> Self {
+        Self(vec![violation])
+    }
+
+    /// The violations, in the order of the text.
+    #[must_use]
+    pub fn as_slice(&self) -> &[Violation] {
+        &self.0
+    }
+}
+
+impl IntoIterator for Violations {
+    type Item = Violation;
+    type IntoIter = std::vec::IntoIter<Violation>;
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
+
+impl<'a> IntoIterator for &'a Violations {
+    type Item = &'a Violation;
+    type IntoIter = std::slice::Iter<'a, Violation>;
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.iter()
+    }
+}
+
+impl fmt::Display for Violations {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (nth, violation) in self.0.iter().enumerate() {
+            if nth > 0 {
+                f.write_str("\n")?;
+            }
+            violation.fmt(f)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Violations {}
