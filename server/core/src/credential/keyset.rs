@@ -1,0 +1,76 @@
+//! The public keys that a verifier knows.
+
+use std::collections::HashMap;
+
+use serde_json::{Value, json};
+
+use super::{KeyError, VerifyingKey, json};
+
+/// Most keys in a set that is read from outside.
+const MAX_KEYS: usize = 64;
+/// Longest key set that is read from outside, bytes.
+const MAX_BYTES: usize = 64 * 1024;
+
+/// Where a key stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum KeyStanding {
+    /// Published, to sign soon. Its signatures hold: another replica may have begun to use it.
+    Next,
+    /// Signs now.
+    Active,
+    /// No longer signs; verifies until its last token has expired.
+    Retired,
+    /// Known to others: nothing that it signed holds, and nothing is to be blamed on whom such a token names.
+    Compromised,
+}
+
+/// Keys by `kid`. An empty set verifies nothing.
+#[derive(Debug, Clone, Default)]
+pub struct KeySet {
+    keys: HashMap<String, (VerifyingKey, KeyStanding)>,
+}
+
+impl KeySet {
+    /// Reads a published JWK set. Keys of other kinds and uses are passed over (RFC 7517, section 5); a key that says
+    /// it is for ES256 signatures and does not hold fails the whole set, as does one `kid` twice.
+    ///
+    /// A set does not say which key is active: all of them verify, and compromised ones are not published.
+    pub fn from_jwks(text: &str) -> Result<Self, KeyError> {
+        if text.len() > MAX_BYTES {
+            return Err(KeyError::KeySet("it is longer than 64 KiB"));
+        }
+        let set = json::parse(text.as_bytes()).ok_or(KeyError::KeySet("no JSON, or a key that occurs twice"))?;
+        let keys = set.get("keys").and_then(Value::as_array).ok_or(KeyError::KeySet("keys must be an array"))?;
+        if keys.len() > MAX_KEYS {
+            return Err(KeyError::KeySet("it holds more than 64 keys"));
+        }
+        let mut known = Self::default();
+        for jwk in keys.iter().filter(|jwk| jwk["alg"] == super::key::ALG && jwk["use"] == "sig") {
+            let key = VerifyingKey::from_jwk(jwk)?;
+            if known.insert(key, KeyStanding::Active).is_some() {
+                return Err(KeyError::KeySet("a kid occurs twice"));
+            }
+        }
+        Ok(known)
+    }
+
+    /// Adds a key, or changes where it stands; returns where it stood.
+    pub fn insert(&mut self, key: VerifyingKey, standing: KeyStanding) -> Option<KeyStanding> {
+        self.keys.insert(key.kid().to_owned(), (key, standing)).map(|(_, before)| before)
+    }
+
+    /// The key of this id, and where it stands.
+    #[must_use]
+    pub fn get(&self, kid: &str) -> Option<(&VerifyingKey, KeyStanding)> {
+        self.keys.get(kid).map(|(key, standing)| (key, *standing))
+    }
+
+    /// The JWK set to publish: every key that is not compromised, by `kid`.
+    #[must_use]
+    pub fn to_jwks(&self) -> Value {
+        let mut keys: Vec<_> =
+            self.keys.values().filter(|(_, standing)| *standing != KeyStanding::Compromised).collect();
+        keys.sort_by_key(|(key, _)| key.kid());
+        json!({ "keys": keys.iter().map(|(key, _)| key.to_jwk()).collect::<Vec<_>>() })
+    }
+}

@@ -1,0 +1,154 @@
+//! What a token that holds says.
+
+use std::collections::BTreeMap;
+
+use time::OffsetDateTime;
+
+use super::claims::{Claims, ReceiptClaims, instant};
+use crate::{
+    ids::{CredentialId, DecisionId, InstanceId, PolicyVersion},
+    names::{ActionName, AgentName, RoleName, SponsorId, ToolId},
+};
+
+/// What a credential that holds says. Only verification makes one.
+///
+/// It was true when the credential was issued. Revocation, the sponsor's state and the instance's state are not in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Verified {
+    /// The credential's id.
+    pub credential_id: CredentialId,
+    /// The key that signed it.
+    pub kid: String,
+    /// Who answers for the run.
+    pub sponsor_id: SponsorId,
+    /// The holder.
+    pub agent_instance_id: InstanceId,
+    /// The chain of instances, root first, the holder last.
+    pub chain: Vec<InstanceId>,
+    /// The kind of agent.
+    pub agent: AgentName,
+    /// What the run acts as.
+    pub role: RoleName,
+    /// What it may call.
+    pub tools: Vec<ToolId>,
+    /// Why it runs.
+    pub purpose: String,
+    /// Good for one Decide only.
+    pub single_use: bool,
+    /// The newest revocation that the issuer had seen: an entry above it that matches kills this credential.
+    pub rev: i64,
+    /// The instance's labels.
+    pub labels: BTreeMap<String, String>,
+    /// `iat`.
+    pub issue_time: OffsetDateTime,
+    /// `exp`. Verification allows [`super::LEEWAY`] beyond it.
+    pub expire_time: OffsetDateTime,
+    /// `exp - iat`, seconds.
+    pub ttl_seconds: u32,
+}
+
+impl Verified {
+    pub(super) fn new(claims: Claims, kid: String) -> Self {
+        Self {
+            credential_id: claims.jti,
+            kid,
+            sponsor_id: claims.sponsor_id,
+            agent_instance_id: claims.agent_instance_id,
+            chain: claims.act.chain(),
+            agent: claims.agent,
+            role: claims.role,
+            tools: claims.tools,
+            purpose: claims.purpose,
+            single_use: claims.single_use,
+            rev: claims.rev,
+            labels: claims.labels,
+            issue_time: instant(claims.iat),
+            expire_time: instant(claims.exp),
+            ttl_seconds: claims.ttl_seconds,
+        }
+    }
+
+    /// The root of the chain; the holder itself for a root.
+    #[must_use]
+    pub fn root_instance_id(&self) -> InstanceId {
+        self.chain.first().copied().unwrap_or(self.agent_instance_id)
+    }
+
+    /// The holder's parent; none for a root.
+    #[must_use]
+    pub fn parent_agent_id(&self) -> Option<InstanceId> {
+        self.ancestors().last().copied()
+    }
+
+    /// The holder's ancestors, root first; empty for a root.
+    #[must_use]
+    pub fn ancestors(&self) -> &[InstanceId] {
+        self.chain.split_last().map_or(&[], |(_, ancestors)| ancestors)
+    }
+
+    /// Steps below the root.
+    #[must_use]
+    pub fn depth(&self) -> u32 {
+        u32::try_from(self.ancestors().len()).unwrap_or(u32::MAX)
+    }
+
+    /// Whether the credential names `tool`.
+    #[must_use]
+    pub fn grants(&self, tool: &ToolId) -> bool {
+        self.tools.contains(tool)
+    }
+}
+
+/// What a receipt that holds says. Only verification makes one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct VerifiedReceipt {
+    /// The ALLOW. A tool that remembers it until `expire_time` accepts each allowed call once.
+    pub policy_decision_id: DecisionId,
+    /// The key that signed it.
+    pub kid: String,
+    /// Who answers for the run.
+    pub sponsor_id: SponsorId,
+    /// The run.
+    pub agent_instance_id: InstanceId,
+    /// The chain of instances, root first, the run last.
+    pub chain: Vec<InstanceId>,
+    /// The tool that may be called.
+    pub tool_id: ToolId,
+    /// How it may be called.
+    pub action: ActionName,
+    /// SHA-256 of the canonical arguments that were asked about; none where the caller gave none.
+    pub request_hash: Option<[u8; 32]>,
+    /// The policy version that allowed it.
+    pub policy_version: Option<PolicyVersion>,
+    /// `iat`.
+    pub issue_time: OffsetDateTime,
+    /// `exp`.
+    pub expire_time: OffsetDateTime,
+}
+
+impl VerifiedReceipt {
+    pub(super) fn new(claims: ReceiptClaims, kid: String) -> Self {
+        Self {
+            policy_decision_id: claims.policy_decision_id,
+            kid,
+            sponsor_id: claims.sponsor_id,
+            agent_instance_id: claims.agent_instance_id,
+            chain: claims.act.chain(),
+            tool_id: claims.tool_id,
+            action: claims.action,
+            request_hash: claims.request_hash.map(|digest| digest.0),
+            policy_version: claims.policy_version,
+            issue_time: instant(claims.iat),
+            expire_time: instant(claims.exp),
+        }
+    }
+
+    /// Whether the receipt is for this very call. A receipt without a `request_hash` covers no arguments at all, so it
+    /// is for no call whose arguments matter.
+    #[must_use]
+    pub fn covers(&self, action: &ActionName, request_hash: &[u8; 32]) -> bool {
+        self.action == *action && self.request_hash.as_ref() == Some(request_hash)
+    }
+}

@@ -1,0 +1,127 @@
+//! Verification: one function for credentials, one for receipts, one set of rules beneath both.
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL};
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::Value;
+use time::{Duration, OffsetDateTime};
+
+use super::{
+    Claims, KeySet, KeyStanding, LEEWAY, MAX_TOKEN, ReceiptClaims, ReceiptRefusal, Refusal, TYP_CREDENTIAL,
+    TYP_RECEIPT, Verified, VerifiedReceipt, claims::instant, consistency, json, key::ALG,
+};
+use crate::names::ToolId;
+
+/// Whose credentials a verifier accepts.
+#[derive(Debug, Clone, Copy)]
+pub struct Expect<'a> {
+    /// The installation: `iss` must be this, byte for byte.
+    pub issuer: &'a str,
+    /// The verifier: `aud` must be this, alone.
+    pub audience: &'a str,
+}
+
+/// Says whether `token` is a credential that holds at `now`, and what it says.
+///
+/// What a credential cannot say about itself, the caller checks: revocation entries above its `rev`, its sponsor's
+/// and its chain's state, and whether a single-use credential was used before.
+pub fn verify_credential(
+    token: &str,
+    keys: &KeySet,
+    expect: &Expect<'_>,
+    now: OffsetDateTime,
+) -> Result<Verified, Refusal> {
+    let (claims, kid) = open::<Claims, _>(token, TYP_CREDENTIAL, keys)?;
+    check_parties(&claims.iss, &claims.aud.0, expect)?;
+    consistency::credential(&claims).map_err(Refusal::Invalid)?;
+    let (iat, exp) = (claims.iat, claims.exp);
+    check_time(Verified::new(claims, kid), iat, exp, now)
+}
+
+/// Says whether `receipt` shows that a call of `tool_id` was allowed by the installation `issuer`, and which call.
+///
+/// The tool then compares the call it got with [`VerifiedReceipt::covers`], and remembers the decision's id until
+/// the receipt expires.
+pub fn verify_receipt(
+    receipt: &str,
+    keys: &KeySet,
+    issuer: &str,
+    tool_id: &ToolId,
+    now: OffsetDateTime,
+) -> Result<VerifiedReceipt, ReceiptRefusal> {
+    let (claims, kid) = open::<ReceiptClaims, _>(receipt, TYP_RECEIPT, keys)?;
+    check_parties(&claims.iss, &claims.aud.0, &Expect { issuer, audience: tool_id.as_str() })?;
+    consistency::receipt(&claims).map_err(Refusal::Invalid)?;
+    let (iat, exp) = (claims.iat, claims.exp);
+    check_time(VerifiedReceipt::new(claims, kid), iat, exp, now)
+}
+
+/// The header that this server writes. `deny_unknown_fields` refuses all else: `crit`, `jwk`, `jku`, `x5u`, `x5c`,
+/// `b64`, `zip` and whatever may be thought of later can never change how a token is read.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Header {
+    alg: String,
+    typ: String,
+    kid: String,
+}
+
+/// Checks form, kind, key and signature, and reads the claims. No claim is looked at before the signature holds.
+fn open<C: DeserializeOwned, T>(token: &str, typ: &'static str, keys: &KeySet) -> Result<(C, String), Refusal<T>> {
+    if token.len() > MAX_TOKEN {
+        return Err(Refusal::Malformed("it is longer than 8 KiB"));
+    }
+    let mut parts = token.split('.');
+    let (Some(header), Some(claims), Some(signature), None) = (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
+        return Err(Refusal::Malformed("it does not have three parts"));
+    };
+    let signed = &token[..header.len() + 1 + claims.len()];
+    let (header, claims) = (object(header)?, object(claims)?);
+    let signature = bytes(signature)?;
+
+    // Told apart before all else, so that whoever shows a receipt hears what is wrong with it.
+    if header.get("typ").is_some_and(|found| found != typ) {
+        return Err(Refusal::WrongKind(typ));
+    }
+    let header = Header::deserialize(header)
+        .map_err(|_| Refusal::Invalid("its header does not hold exactly alg, typ and kid"))?;
+    if header.alg != ALG {
+        return Err(Refusal::Invalid("its alg is not ES256"));
+    }
+    let (key, standing) = keys.get(&header.kid).ok_or(Refusal::Invalid("its kid names no key of this issuer"))?;
+    if !key.verifies(signed.as_bytes(), &signature) {
+        return Err(Refusal::Invalid("its signature does not hold"));
+    }
+    if standing == KeyStanding::Compromised {
+        return Err(Refusal::KeyCompromised);
+    }
+    let claims = C::deserialize(claims)
+        .map_err(|_| Refusal::Invalid("a claim is missing or not of the type that it must be"))?;
+    Ok((claims, header.kid))
+}
+
+fn bytes<T>(part: &str) -> Result<Vec<u8>, Refusal<T>> {
+    // This engine takes no padding, no blanks, and no set bits after the last byte.
+    BASE64URL.decode(part).map_err(|_| Refusal::Malformed("a part is not base64url without padding"))
+}
+
+fn object<T>(part: &str) -> Result<Value, Refusal<T>> {
+    json::parse(&bytes(part)?)
+        .filter(Value::is_object)
+        .ok_or(Refusal::Malformed("header or claims are no JSON object, or a key occurs twice in them"))
+}
+
+fn check_parties<T>(iss: &str, aud: &str, expect: &Expect<'_>) -> Result<(), Refusal<T>> {
+    if iss != expect.issuer {
+        return Err(Refusal::Invalid("its iss is not the expected issuer"));
+    }
+    if aud != expect.audience { Err(Refusal::WrongAudience) } else { Ok(()) }
+}
+
+fn check_time<T>(verified: T, iat: i64, exp: i64, now: OffsetDateTime) -> Result<T, Refusal<T>> {
+    let leeway = Duration::seconds(LEEWAY);
+    if instant(iat) > now + leeway {
+        return Err(Refusal::Invalid("its iat lies in the future"));
+    }
+    if now >= instant(exp) + leeway { Err(Refusal::Expired(Box::new(verified))) } else { Ok(verified) }
+}
