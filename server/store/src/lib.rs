@@ -1,1 +1,125 @@
-//! Every SQL statement of Countersign, one module an aggregate.
+//! Every SQL statement of Countersign, one module an aggregate. Queries are checked against the schema when this is
+//! compiled (`.sqlx`), row types stay private to their module, and nothing here decides anything.
+//!
+//! Writes take a [`Tx`] and, where they stand in the custody log, the [`head::Head`] that its holder has locked.
+
+mod convert;
+mod error;
+pub mod event;
+pub mod head;
+pub mod idempotency;
+pub mod instance;
+pub mod operator;
+pub mod page;
+pub mod policy;
+pub mod revocation;
+pub mod rollout;
+pub mod signing_key;
+pub mod single_use;
+pub mod sponsor;
+pub mod tool_call;
+
+use std::time::Duration;
+
+use sqlx::{
+    PgConnection, PgPool, Postgres, Transaction,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+
+pub use error::StoreError;
+pub use page::{Page, PageRequest};
+
+/// The schema, embedded.
+pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!("../../migrations");
+
+/// A connection or a transaction on one.
+pub type Connection = PgConnection;
+/// An open transaction; dropped without [`Tx::commit`] it is rolled back.
+pub type Tx = Transaction<'static, Postgres>;
+
+/// How the database is reached.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Where, and as whom.
+    pub connect: PgConnectOptions,
+    /// Most connections at once.
+    pub max_connections: u32,
+    /// Longest wait for a free or a new connection.
+    pub acquire_timeout: Duration,
+    /// Longest statement, by the server's clock.
+    pub statement_timeout: Duration,
+}
+
+impl Options {
+    /// The defaults for this address.
+    #[must_use]
+    pub fn new(connect: PgConnectOptions) -> Self {
+        Self {
+            connect,
+            max_connections: 16,
+            acquire_timeout: Duration::from_secs(2),
+            statement_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+/// The database. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Store {
+    pool: PgPool,
+}
+
+impl Store {
+    /// A store on this database. Connects when first used, so that a database that is down now can come up later.
+    #[must_use]
+    pub fn new(options: &Options) -> Self {
+        let statement_timeout = options.statement_timeout.as_millis().to_string();
+        let connect = options.connect.clone().application_name("countersign").options([
+            ("statement_timeout", statement_timeout.as_str()),
+            ("idle_in_transaction_session_timeout", "30000"),
+        ]);
+        let pool = PgPoolOptions::new()
+            .max_connections(options.max_connections)
+            .acquire_timeout(options.acquire_timeout)
+            // A dead connection shows itself on use; asking first would cost a round trip on every use.
+            .test_before_acquire(false)
+            .connect_lazy_with(connect);
+        Self { pool }
+    }
+
+    /// Brings the schema up to date, under a lock: servers that start at once wait for each other.
+    pub async fn migrate(&self) -> Result<(), StoreError> {
+        Ok(MIGRATOR.run(&self.pool).await?)
+    }
+
+    /// Begins a transaction.
+    pub async fn begin(&self) -> Result<Tx, StoreError> {
+        Ok(self.pool.begin().await?)
+    }
+
+    /// Begins a read-only transaction that sees one state of the database throughout.
+    pub async fn begin_snapshot(&self) -> Result<Tx, StoreError> {
+        Ok(self.pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?)
+    }
+
+    /// A connection for single statements.
+    pub async fn connection(&self) -> Result<sqlx::pool::PoolConnection<Postgres>, StoreError> {
+        Ok(self.pool.acquire().await?)
+    }
+
+    /// Whether the database answers.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        sqlx::query("SELECT 1").execute(&self.pool).await?;
+        Ok(())
+    }
+
+    /// Closes every connection.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+/// Commits. After an error it is open whether the transaction stands.
+pub async fn commit(tx: Tx) -> Result<(), StoreError> {
+    Ok(tx.commit().await?)
+}

@@ -7,7 +7,10 @@ use std::{collections::BTreeMap, fmt, str::FromStr};
 use serde::{Deserialize, Serialize};
 use time::{Duration, OffsetDateTime};
 
-use crate::ids::{PolicyVersion, RolloutId};
+use crate::{
+    ids::{PolicyVersion, RolloutId},
+    names::OperatorId,
+};
 
 /// The shipped path: percentages, each after a person's word.
 pub const DEFAULT_STEPS: [u32; 4] = [10, 30, 60, 100];
@@ -257,6 +260,11 @@ pub struct Rollout {
     pub rollback_reason: Option<String>,
     /// Counts changes; the etag is its text.
     pub revision: i64,
+    /// Who started it; none where a policy document at start did.
+    pub created_by: Option<OperatorId>,
+    /// When it completed or was rolled back.
+    #[serde(with = "time::serde::timestamp::microseconds::option")]
+    pub end_time: Option<OffsetDateTime>,
 }
 
 /// A rule that a change of a rollout breaks.

@@ -1,0 +1,76 @@
+use sqlx::postgres::PgDatabaseError;
+
+/// What can go wrong between here and the database. Texts are for the log, never for callers.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database did not answer, refused the connection, or broke it: nothing is known of the last statement.
+    #[error("the database is unavailable: {0}")]
+    Unavailable(#[source] sqlx::Error),
+    /// A concurrent transaction won; the same one may be tried again.
+    #[error("a concurrent transaction won: {0}")]
+    Conflict(#[source] sqlx::Error),
+    /// A row exists already.
+    #[error("a row with this key exists: {constraint}")]
+    Exists {
+        /// The constraint that said so.
+        constraint: String,
+    },
+    /// A stored value is none that this server could have written.
+    #[error("{table} holds a value that cannot be read: {what}")]
+    Corrupt {
+        /// The table.
+        table: &'static str,
+        /// The column, and what is wrong with it.
+        what: String,
+    },
+    /// The schema cannot be brought up to date.
+    #[error("migration failed: {0}")]
+    Migrate(#[from] sqlx::migrate::MigrateError),
+    /// Any other refusal by the database: a fault of ours.
+    #[error("the database refused a statement: {0}")]
+    Database(#[source] sqlx::Error),
+}
+
+impl StoreError {
+    pub(crate) fn corrupt(table: &'static str, what: impl ToString) -> Self {
+        Self::Corrupt { table, what: what.to_string() }
+    }
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        let Some(code) = code(&error) else {
+            return match error {
+                sqlx::Error::Io(_)
+                | sqlx::Error::Tls(_)
+                | sqlx::Error::PoolTimedOut
+                | sqlx::Error::PoolClosed
+                | sqlx::Error::WorkerCrashed
+                | sqlx::Error::Protocol(_) => Self::Unavailable(error),
+                _ => Self::Database(error),
+            };
+        };
+        match code.as_str() {
+            // serialization_failure, deadlock_detected
+            "40001" | "40P01" => Self::Conflict(error),
+            "23505" => Self::Exists { constraint: constraint(&error) },
+            // Shutting down or starting, out of connections or memory, cancelled by a timeout, read-only standby.
+            code if ["57", "53", "08", "25006", "55P03"].iter().any(|class| code.starts_with(class)) => {
+                Self::Unavailable(error)
+            }
+            _ => Self::Database(error),
+        }
+    }
+}
+
+fn database(error: &sqlx::Error) -> Option<&PgDatabaseError> {
+    error.as_database_error().and_then(|error| error.try_downcast_ref::<PgDatabaseError>())
+}
+
+fn code(error: &sqlx::Error) -> Option<String> {
+    database(error).map(|error| error.code().to_owned())
+}
+
+fn constraint(error: &sqlx::Error) -> String {
+    database(error).and_then(PgDatabaseError::constraint).unwrap_or_default().to_owned()
+}

@@ -1,0 +1,333 @@
+//! Custody events: appending them under the head, and reading them back.
+
+use countersign_core::ids::{DecisionId, EventId, InstanceId};
+use countersign_ledger::{commitment::Opening, export::Disclosed, merkle::Hash};
+use sqlx::types::Uuid;
+use time::OffsetDateTime;
+
+use crate::{
+    Connection, Page, PageRequest, StoreError, convert,
+    head::{Head, LOG_ID},
+};
+
+/// One event to append: its leaf, what is indexed of it, and the texts that it commits to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewEvent {
+    /// Its id.
+    pub event_id: EventId,
+    /// The leaf's kind.
+    pub kind: &'static str,
+    /// The leaf's sponsor.
+    pub sponsor_id: Option<String>,
+    /// The leaf's instance.
+    pub instance_id: Option<InstanceId>,
+    /// The root of its chain.
+    pub root_instance_id: Option<InstanceId>,
+    /// The leaf's tool.
+    pub tool_id: Option<String>,
+    /// The leaf's effect.
+    pub effect: Option<&'static str>,
+    /// Only of outcomes: the decision they answer.
+    pub decision_id: Option<DecisionId>,
+    /// The event, exactly as hashed.
+    pub leaf_bytes: Vec<u8>,
+    /// Hash of `leaf_bytes`.
+    pub leaf_hash: Hash,
+    /// The texts beside the leaf.
+    pub disclosed: Disclosed,
+}
+
+/// An event as stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredEvent {
+    /// Its place in the log.
+    pub log_index: i64,
+    /// The event, exactly as hashed.
+    pub leaf_bytes: Vec<u8>,
+    /// The texts that are not erased.
+    pub disclosed: Disclosed,
+}
+
+/// Appends `events` after `before` and writes `after`, in one statement, only where the head still is `before`.
+///
+/// Returns false, with nothing written, where another transaction moved the head. Whoever holds the lock is always told
+/// true; without it this is the optimistic way, a whole batch in one round trip. `after` is `before` with every
+/// `leaf_hash` appended, in order, and perhaps a newer epoch.
+pub async fn append(
+    conn: &mut Connection,
+    before: &Head,
+    after: &Head,
+    events: &[NewEvent],
+) -> Result<bool, StoreError> {
+    let indices: Vec<i64> = (before.size()..after.size()).collect();
+    debug_assert_eq!(indices.len(), events.len(), "one index for each event");
+    let column = |get: fn(&NewEvent) -> Option<Uuid>| events.iter().map(get).collect::<Vec<_>>();
+    let text = |get: fn(&NewEvent) -> Option<&str>| events.iter().map(|event| get(event)).collect::<Vec<_>>();
+    let opened = |get: fn(&Disclosed) -> &Option<Opening>| {
+        let openings = || events.iter().map(|event| get(&event.disclosed).as_ref());
+        let texts: Vec<_> = openings().map(|opening| opening.map(|o| o.text.as_str())).collect();
+        let salts: Vec<_> = openings().map(|opening| opening.map(|o| o.salt.as_slice())).collect();
+        (texts, salts)
+    };
+    let ids: Vec<Uuid> = events.iter().map(|event| event.event_id.0).collect();
+    let leaves: Vec<&[u8]> = events.iter().map(|event| event.leaf_bytes.as_slice()).collect();
+    let (purposes, purpose_salts) = opened(|disclosed| &disclosed.purpose);
+    let (reasons, reason_salts) = opened(|disclosed| &disclosed.reason);
+    let (identities, identity_salts) = opened(|disclosed| &disclosed.identity);
+    let moved = sqlx::query_scalar!(
+        r#"
+        WITH head AS (
+            UPDATE log_head SET size = $4, frontier = $5, authority_epoch = $6, revocation_seq = $7
+            WHERE log_id = $1 AND size = $2 AND authority_epoch = $3
+            RETURNING log_id
+        ), appended AS (
+            INSERT INTO custody_event (
+                log_id, log_index, event_id, kind, sponsor_id, instance_id, root_instance_id, tool_id, effect, decision_id,
+                leaf_bytes, purpose, purpose_salt, reason, reason_salt, identity, identity_salt
+            )
+            SELECT $1, event.* FROM UNNEST(
+                $8::bigint[], $9::uuid[], $10::text[], $11::text[], $12::uuid[], $13::uuid[], $14::text[], $15::text[],
+                $16::uuid[], $17::bytea[], $18::text[], $19::bytea[], $20::text[], $21::bytea[], $22::text[], $23::bytea[]
+            ) AS event WHERE EXISTS (SELECT FROM head)
+        )
+        SELECT count(*) AS "count!" FROM head
+        "#,
+        LOG_ID,
+        before.size(),
+        before.authority_epoch,
+        after.size(),
+        after.frontier.to_bytes(),
+        after.authority_epoch,
+        after.revocation_seq,
+        &indices,
+        &ids,
+        &text(|event| Some(event.kind)) as &[Option<&str>],
+        &text(|event| event.sponsor_id.as_deref()) as &[Option<&str>],
+        &column(|event| event.instance_id.map(|id| id.0)) as &[Option<Uuid>],
+        &column(|event| event.root_instance_id.map(|id| id.0)) as &[Option<Uuid>],
+        &text(|event| event.tool_id.as_deref()) as &[Option<&str>],
+        &text(|event| event.effect) as &[Option<&str>],
+        &column(|event| event.decision_id.map(|id| id.0)) as &[Option<Uuid>],
+        &leaves as &[&[u8]],
+        &purposes as &[Option<&str>],
+        &purpose_salts as &[Option<&[u8]>],
+        &reasons as &[Option<&str>],
+        &reason_salts as &[Option<&[u8]>],
+        &identities as &[Option<&str>],
+        &identity_salts as &[Option<&[u8]>],
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok(moved == 1)
+}
+
+/// Makes the day partitions from `from` on, where they do not exist.
+pub async fn ensure_partitions(conn: &mut Connection, from: OffsetDateTime, days: i32) -> Result<(), StoreError> {
+    sqlx::query!("SELECT ensure_custody_partitions($1, $2)", from.date(), days).execute(conn).await?;
+    Ok(())
+}
+
+struct Row {
+    log_index: i64,
+    leaf_bytes: Vec<u8>,
+    purpose: Option<String>,
+    purpose_salt: Option<Vec<u8>>,
+    reason: Option<String>,
+    reason_salt: Option<Vec<u8>>,
+    identity: Option<String>,
+    identity_salt: Option<Vec<u8>>,
+}
+
+fn opening(text: Option<String>, salt: Option<Vec<u8>>) -> Result<Option<Opening>, StoreError> {
+    let Some((text, salt)) = text.zip(salt) else { return Ok(None) };
+    Ok(Some(Opening { salt: convert::bytes("custody_event", "salt", &salt)?, text }))
+}
+
+impl TryFrom<Row> for StoredEvent {
+    type Error = StoreError;
+    fn try_from(row: Row) -> Result<Self, StoreError> {
+        Ok(Self {
+            log_index: row.log_index,
+            leaf_bytes: row.leaf_bytes,
+            disclosed: Disclosed {
+                purpose: opening(row.purpose, row.purpose_salt)?,
+                reason: opening(row.reason, row.reason_salt)?,
+                identity: opening(row.identity, row.identity_salt)?,
+                context: None,
+            },
+        })
+    }
+}
+
+fn stored(rows: Vec<Row>) -> Result<Vec<StoredEvent>, StoreError> {
+    rows.into_iter().map(StoredEvent::try_from).collect()
+}
+
+/// The events with these ids, in the order of the log. Ids that name none are passed over.
+pub async fn get_all(conn: &mut Connection, ids: &[Uuid]) -> Result<Vec<StoredEvent>, StoreError> {
+    let rows = sqlx::query_as!(
+        Row,
+        "SELECT log_index, leaf_bytes, purpose, purpose_salt, reason, reason_salt, identity, identity_salt
+         FROM custody_event WHERE event_id = ANY ($1) ORDER BY log_index",
+        ids
+    );
+    stored(rows.fetch_all(conn).await?)
+}
+
+/// Which events to list; what is none is no restriction.
+#[derive(Debug, Clone, Default)]
+pub struct EventFilter {
+    /// From this index on.
+    pub start_index: Option<i64>,
+    /// This kind.
+    pub kind: Option<&'static str>,
+    /// This sponsor's.
+    pub sponsor_id: Option<String>,
+    /// Of this chain.
+    pub root_instance_id: Option<InstanceId>,
+    /// Of this instance.
+    pub agent_instance_id: Option<InstanceId>,
+    /// On this tool.
+    pub tool_id: Option<String>,
+    /// With this answer.
+    pub effect: Option<&'static str>,
+    /// This decision and its outcome.
+    pub policy_decision_id: Option<DecisionId>,
+    /// At or after this instant.
+    pub start_time: Option<OffsetDateTime>,
+    /// Before this instant.
+    pub end_time: Option<OffsetDateTime>,
+}
+
+/// One page of events, in the order of the log.
+pub async fn list(
+    conn: &mut Connection,
+    filter: &EventFilter,
+    page: &PageRequest,
+) -> Result<Page<StoredEvent>, StoreError> {
+    let after = page.after.as_deref().and_then(|after| after.parse::<i64>().ok()).map_or(0, |last| last + 1);
+    let rows = sqlx::query_as!(
+        Row,
+        "SELECT log_index, leaf_bytes, purpose, purpose_salt, reason, reason_salt, identity, identity_salt
+         FROM custody_event
+         WHERE log_index >= $1
+           AND ($2::text IS NULL OR kind = $2)
+           AND ($3::text IS NULL OR sponsor_id = $3)
+           AND ($4::uuid IS NULL OR root_instance_id = $4)
+           AND ($5::uuid IS NULL OR instance_id = $5)
+           AND ($6::text IS NULL OR tool_id = $6)
+           AND ($7::text IS NULL OR effect = $7)
+           AND ($8::uuid IS NULL OR event_id = $8 OR decision_id = $8)
+           AND ($9::timestamptz IS NULL OR event_id >= uuid_v7_floor($9))
+           AND ($10::timestamptz IS NULL OR event_id < uuid_v7_floor($10))
+         ORDER BY log_index LIMIT $11",
+        after.max(filter.start_index.unwrap_or(0)),
+        filter.kind,
+        filter.sponsor_id,
+        filter.root_instance_id.map(|id| id.0),
+        filter.agent_instance_id.map(|id| id.0),
+        filter.tool_id,
+        filter.effect,
+        filter.policy_decision_id.map(|id| id.0),
+        filter.start_time,
+        filter.end_time,
+        page.limit()
+    );
+    let events = stored(rows.fetch_all(conn).await?)?;
+    Ok(Page::cut(events, page, |event| event.log_index))
+}
+
+/// Which decisions to list; what is none is no restriction.
+#[derive(Debug, Clone, Default)]
+pub struct DecisionFilter {
+    /// Of this sponsor.
+    pub sponsor_id: Option<String>,
+    /// Of this instance.
+    pub agent_instance_id: Option<InstanceId>,
+    /// Of this chain.
+    pub root_instance_id: Option<InstanceId>,
+    /// On this tool.
+    pub tool_id: Option<String>,
+    /// This answer.
+    pub effect: Option<&'static str>,
+    /// This action; read out of the leaf.
+    pub action: Option<String>,
+    /// This reason; read out of the leaf.
+    pub reason: Option<&'static str>,
+    /// Answered by this policy version; read out of the leaf.
+    pub policy_version: Option<String>,
+    /// Under this rollout; read out of the leaf.
+    pub rollout_id: Option<String>,
+    /// At or after this instant.
+    pub start_time: Option<OffsetDateTime>,
+    /// Before this instant.
+    pub end_time: Option<OffsetDateTime>,
+}
+
+/// One page of decisions, newest first.
+pub async fn list_decisions(
+    conn: &mut Connection,
+    filter: &DecisionFilter,
+    page: &PageRequest,
+) -> Result<Page<StoredEvent>, StoreError> {
+    let before = page.after.as_deref().and_then(|after| after.parse::<i64>().ok()).unwrap_or(i64::MAX);
+    let rows = sqlx::query_as!(
+        Row,
+        "SELECT log_index, leaf_bytes, purpose, purpose_salt, reason, reason_salt, identity, identity_salt
+         FROM custody_event
+         WHERE kind IN ('decision', 'unattributed') AND log_index < $1
+           AND ($2::text IS NULL OR sponsor_id = $2)
+           AND ($3::uuid IS NULL OR instance_id = $3)
+           AND ($4::uuid IS NULL OR root_instance_id = $4)
+           AND ($5::text IS NULL OR tool_id = $5)
+           AND ($6::text IS NULL OR effect = $6)
+           AND ($7::text IS NULL OR convert_from(leaf_bytes, 'UTF8')::json ->> 'action' = $7)
+           AND ($8::text IS NULL OR convert_from(leaf_bytes, 'UTF8')::json ->> 'reason' = $8)
+           AND ($9::text IS NULL OR convert_from(leaf_bytes, 'UTF8')::json ->> 'policy_version' = $9)
+           AND ($10::text IS NULL OR convert_from(leaf_bytes, 'UTF8')::json #>> '{rollout,id}' = $10)
+           AND ($11::timestamptz IS NULL OR event_id >= uuid_v7_floor($11))
+           AND ($12::timestamptz IS NULL OR event_id < uuid_v7_floor($12))
+         ORDER BY log_index DESC LIMIT $13",
+        before,
+        filter.sponsor_id,
+        filter.agent_instance_id.map(|id| id.0),
+        filter.root_instance_id.map(|id| id.0),
+        filter.tool_id,
+        filter.effect,
+        filter.action,
+        filter.reason,
+        filter.policy_version,
+        filter.rollout_id,
+        filter.start_time,
+        filter.end_time,
+        page.limit()
+    );
+    let events = stored(rows.fetch_all(conn).await?)?;
+    Ok(Page::cut(events, page, |event| event.log_index))
+}
+
+/// The events of a chain and of its sponsor's own life, in the order of the log, at most `most`.
+pub async fn chain(
+    conn: &mut Connection,
+    root: InstanceId,
+    sponsor_id: &str,
+    most: i64,
+) -> Result<Vec<StoredEvent>, StoreError> {
+    let rows = sqlx::query_as!(
+        Row,
+        r#"SELECT log_index AS "log_index!", leaf_bytes AS "leaf_bytes!", purpose, purpose_salt, reason, reason_salt,
+                  identity, identity_salt
+         FROM (
+            SELECT log_index, leaf_bytes, purpose, purpose_salt, reason, reason_salt, identity, identity_salt
+            FROM custody_event WHERE root_instance_id = $1
+            UNION ALL
+            SELECT log_index, leaf_bytes, purpose, purpose_salt, reason, reason_salt, identity, identity_salt
+            FROM custody_event WHERE instance_id IS NULL AND sponsor_id = $2
+         ) AS event
+         ORDER BY log_index LIMIT $3"#,
+        root.0,
+        sponsor_id,
+        most
+    );
+    stored(rows.fetch_all(conn).await?)
+}

@@ -1,0 +1,82 @@
+//! The answers to writes that named a request id, for a day.
+
+use time::OffsetDateTime;
+
+use crate::{Connection, StoreError, convert::bytes};
+
+/// Whose request, to which method.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Key {
+    /// The operator or instance that called.
+    pub caller: String,
+    /// The method.
+    pub method: &'static str,
+    /// The id that the caller gave the request.
+    pub request_id: String,
+}
+
+/// A request and its answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answered {
+    /// Whose request, to which method.
+    pub key: Key,
+    /// SHA-256 of the request: another request under the same id is refused.
+    pub fingerprint: [u8; 32],
+    /// The answer, JSON; never a signed token.
+    pub answer: String,
+}
+
+/// The answers that these requests have, as (place in `keys`, fingerprint, answer).
+pub async fn get_all(conn: &mut Connection, keys: &[Key]) -> Result<Vec<(usize, [u8; 32], String)>, StoreError> {
+    let callers: Vec<&str> = keys.iter().map(|key| key.caller.as_str()).collect();
+    let methods: Vec<&str> = keys.iter().map(|key| key.method).collect();
+    let requests: Vec<&str> = keys.iter().map(|key| key.request_id.as_str()).collect();
+    let rows = sqlx::query!(
+        r#"SELECT nth AS "nth!", fingerprint, answer
+         FROM UNNEST($1::text[], $2::text[], $3::text[]) WITH ORDINALITY AS key (caller, method, request_id, nth)
+         JOIN idempotency USING (caller, method, request_id)"#,
+        &callers as &[&str],
+        &methods as &[&str],
+        &requests as &[&str]
+    );
+    rows.fetch_all(conn)
+        .await?
+        .into_iter()
+        .map(|row| {
+            let place = usize::try_from(row.nth - 1).unwrap_or(usize::MAX);
+            Ok((place, bytes("idempotency", "fingerprint", &row.fingerprint)?, row.answer))
+        })
+        .collect()
+}
+
+/// Keeps answers until `expire_time`.
+pub async fn insert(
+    conn: &mut Connection,
+    answered: &[Answered],
+    expire_time: OffsetDateTime,
+) -> Result<(), StoreError> {
+    let callers: Vec<&str> = answered.iter().map(|a| a.key.caller.as_str()).collect();
+    let methods: Vec<&str> = answered.iter().map(|a| a.key.method).collect();
+    let requests: Vec<&str> = answered.iter().map(|a| a.key.request_id.as_str()).collect();
+    let fingerprints: Vec<&[u8]> = answered.iter().map(|a| a.fingerprint.as_slice()).collect();
+    let answers: Vec<&str> = answered.iter().map(|a| a.answer.as_str()).collect();
+    sqlx::query!(
+        "INSERT INTO idempotency (caller, method, request_id, fingerprint, answer, expire_time)
+         SELECT answered.*, $6 FROM UNNEST($1::text[], $2::text[], $3::text[], $4::bytea[], $5::text[]) AS answered",
+        &callers as &[&str],
+        &methods as &[&str],
+        &requests as &[&str],
+        &fingerprints as &[&[u8]],
+        &answers as &[&str],
+        expire_time
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Forgets answers whose time is over at `now`.
+pub async fn purge(conn: &mut Connection, now: OffsetDateTime) -> Result<u64, StoreError> {
+    let done = sqlx::query!("DELETE FROM idempotency WHERE expire_time < $1", now).execute(conn).await?;
+    Ok(done.rows_affected())
+}

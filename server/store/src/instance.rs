@@ -1,0 +1,271 @@
+//! Instances. Not read on the way of a decision: a credential says all that one needs.
+
+use countersign_core::{
+    ids::InstanceId,
+    instance::{Instance, InstanceState},
+    names::SponsorId,
+};
+use serde::Serialize;
+use sqlx::types::Uuid;
+use time::OffsetDateTime;
+
+use crate::{
+    Connection, Page, PageRequest, StoreError,
+    convert::{bytes, labels, number, parse, parse_all},
+};
+
+const TABLE: &str = "instance";
+
+/// An instance and whether a revocation newer than its last credential stops it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredInstance {
+    /// The row.
+    pub instance: Instance,
+    /// Whether it, its sponsor, an ancestor or everything was revoked since.
+    pub revoked: bool,
+}
+
+struct Row {
+    instance_id: Uuid,
+    parent_id: Option<Uuid>,
+    root_instance_id: Uuid,
+    chain: Vec<Uuid>,
+    sponsor_id: String,
+    agent: String,
+    role: String,
+    tools: Vec<String>,
+    purpose: String,
+    depth: i32,
+    state: String,
+    labels: serde_json::Value,
+    create_time: OffsetDateTime,
+    expire_time: OffsetDateTime,
+    end_time: Option<OffsetDateTime>,
+    rev: i64,
+    custody_ref: Vec<u8>,
+    revoked: bool,
+}
+
+impl TryFrom<Row> for StoredInstance {
+    type Error = StoreError;
+    fn try_from(row: Row) -> Result<Self, StoreError> {
+        let instance = Instance {
+            agent_instance_id: InstanceId(row.instance_id),
+            parent_agent_id: row.parent_id.map(InstanceId),
+            root_instance_id: InstanceId(row.root_instance_id),
+            chain: row.chain.into_iter().map(InstanceId).collect(),
+            sponsor_id: parse(TABLE, "sponsor_id", &row.sponsor_id)?,
+            agent: parse(TABLE, "agent", &row.agent)?,
+            role: parse(TABLE, "role", &row.role)?,
+            tools: parse_all(TABLE, "tools", &row.tools)?,
+            purpose: row.purpose,
+            depth: number(TABLE, "depth", row.depth)?,
+            state: parse(TABLE, "state", &row.state)?,
+            labels: labels(TABLE, row.labels)?,
+            create_time: row.create_time,
+            expire_time: row.expire_time,
+            end_time: row.end_time,
+            rev: row.rev,
+            custody_ref: bytes(TABLE, "custody_ref", &row.custody_ref)?,
+        };
+        Ok(Self { instance, revoked: row.revoked })
+    }
+}
+
+/// A row as Postgres reads it out of JSON; the names are the columns'.
+#[derive(Serialize)]
+struct NewRow<'a> {
+    instance_id: Uuid,
+    parent_id: Option<Uuid>,
+    root_instance_id: Uuid,
+    chain: Vec<Uuid>,
+    sponsor_id: &'a str,
+    agent: &'a str,
+    role: &'a str,
+    tools: &'a [countersign_core::names::ToolId],
+    purpose: &'a str,
+    depth: u32,
+    state: &'static str,
+    labels: &'a std::collections::BTreeMap<String, String>,
+    #[serde(with = "time::serde::rfc3339")]
+    create_time: OffsetDateTime,
+    #[serde(with = "time::serde::rfc3339")]
+    expire_time: OffsetDateTime,
+    rev: i64,
+    custody_ref: String,
+}
+
+impl<'a> NewRow<'a> {
+    fn of(instance: &'a Instance) -> Self {
+        let hex = instance.custody_ref.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        Self {
+            instance_id: instance.agent_instance_id.0,
+            parent_id: instance.parent_agent_id.map(|id| id.0),
+            root_instance_id: instance.root_instance_id.0,
+            chain: instance.chain.iter().map(|id| id.0).collect(),
+            sponsor_id: instance.sponsor_id.as_str(),
+            agent: instance.agent.as_str(),
+            role: instance.role.as_str(),
+            tools: &instance.tools,
+            purpose: &instance.purpose,
+            depth: instance.depth,
+            state: instance.state.as_str(),
+            labels: &instance.labels,
+            create_time: instance.create_time,
+            expire_time: instance.expire_time,
+            rev: instance.rev,
+            custody_ref: format!("\\x{hex}"),
+        }
+    }
+}
+
+/// Stores instances; where one exists, its newest credential is noted.
+pub async fn upsert(conn: &mut Connection, instances: &[Instance]) -> Result<(), StoreError> {
+    let rows: Vec<_> = instances.iter().map(NewRow::of).collect();
+    let rows = serde_json::to_value(rows).map_err(|error| StoreError::corrupt(TABLE, error))?;
+    sqlx::query!(
+        "INSERT INTO instance SELECT * FROM jsonb_populate_recordset(NULL::instance, $1)
+         ON CONFLICT (instance_id) DO UPDATE SET
+             expire_time = greatest(instance.expire_time, excluded.expire_time),
+             rev = excluded.rev, custody_ref = excluded.custody_ref",
+        rows
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// The instances with these ids. Ids that name none are passed over.
+pub async fn get_all(conn: &mut Connection, ids: &[Uuid]) -> Result<Vec<StoredInstance>, StoreError> {
+    let rows = sqlx::query_as!(
+        Row,
+        r#"SELECT instance.*, instance_is_revoked(instance) AS "revoked!" FROM instance WHERE instance_id = ANY ($1)"#,
+        ids
+    );
+    rows.fetch_all(conn).await?.into_iter().map(StoredInstance::try_from).collect()
+}
+
+/// The instances of a chain, the root first, then by time of start; at most `most`.
+pub async fn chain(conn: &mut Connection, root: InstanceId, most: i64) -> Result<Vec<StoredInstance>, StoreError> {
+    let rows = sqlx::query_as!(
+        Row,
+        r#"SELECT instance.*, instance_is_revoked(instance) AS "revoked!" FROM instance
+         WHERE root_instance_id = $1 ORDER BY depth > 0, instance_id LIMIT $2"#,
+        root.0,
+        most
+    );
+    rows.fetch_all(conn).await?.into_iter().map(StoredInstance::try_from).collect()
+}
+
+/// How many live instances a sponsor has.
+pub async fn count_live(conn: &mut Connection, sponsor: &SponsorId, now: OffsetDateTime) -> Result<i64, StoreError> {
+    let count = sqlx::query_scalar!(
+        r#"SELECT count(*) AS "count!" FROM instance
+         WHERE sponsor_id = $1 AND state = 'LIVE' AND expire_time > $2 AND NOT instance_is_revoked(instance)"#,
+        sponsor.as_str(),
+        now
+    );
+    Ok(count.fetch_one(conn).await?)
+}
+
+/// Where an instance stands at an instant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Standing {
+    /// In the state of its row, which is not LIVE.
+    Stopped(InstanceState),
+    /// LIVE by its row, and not revoked; its last credential is good.
+    Live,
+    /// Revoked, by itself or with its sponsor, an ancestor or everything.
+    Revoked,
+    /// LIVE by its row; its last credential's time is over.
+    Expired,
+}
+
+impl Standing {
+    /// The word that the list filter compares with.
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Stopped(state) => state.as_str(),
+            Self::Live => "LIVE",
+            Self::Revoked => "REVOKED",
+            Self::Expired => "EXPIRED",
+        }
+    }
+}
+
+impl StoredInstance {
+    /// Where it stands at `now`; the list filter's SQL says the same.
+    #[must_use]
+    pub fn standing(&self, now: OffsetDateTime) -> Standing {
+        match self.instance.state {
+            InstanceState::Live if self.revoked => Standing::Revoked,
+            InstanceState::Live if self.instance.expire_time > now => Standing::Live,
+            InstanceState::Live => Standing::Expired,
+            InstanceState::Revoked => Standing::Revoked,
+            state => Standing::Stopped(state),
+        }
+    }
+}
+
+/// Which instances to list; what is none is no restriction.
+#[derive(Debug, Clone, Default)]
+pub struct InstanceFilter {
+    /// Of this sponsor.
+    pub sponsor_id: Option<String>,
+    /// Of this chain.
+    pub root_instance_id: Option<InstanceId>,
+    /// Direct children of this instance.
+    pub parent_agent_id: Option<InstanceId>,
+    /// That stand so.
+    pub standing: Option<Standing>,
+    /// This kind of agent.
+    pub agent: Option<String>,
+    /// This role.
+    pub role: Option<String>,
+    /// Started at or after this instant.
+    pub start_time: Option<OffsetDateTime>,
+    /// Started before this instant.
+    pub end_time: Option<OffsetDateTime>,
+}
+
+/// One page of instances as they stand at `now`, newest first.
+pub async fn list(
+    conn: &mut Connection,
+    filter: &InstanceFilter,
+    now: OffsetDateTime,
+    page: &PageRequest,
+) -> Result<Page<StoredInstance>, StoreError> {
+    let before = page.after.as_deref().and_then(|after| after.parse::<InstanceId>().ok()).map_or(Uuid::max(), |id| id.0);
+    let rows = sqlx::query_as!(
+        Row,
+        r#"SELECT instance.*, instance_is_revoked(instance) AS "revoked!" FROM instance
+         WHERE instance_id < $1
+           AND ($2::text IS NULL OR sponsor_id = $2)
+           AND ($3::uuid IS NULL OR root_instance_id = $3)
+           AND ($4::uuid IS NULL OR parent_id = $4)
+           AND ($5::text IS NULL OR agent = $5)
+           AND ($6::text IS NULL OR role = $6)
+           AND ($7::timestamptz IS NULL OR create_time >= $7)
+           AND ($8::timestamptz IS NULL OR create_time < $8)
+           AND ($9::text IS NULL OR $9 = CASE
+               WHEN state <> 'LIVE' THEN state
+               WHEN instance_is_revoked(instance) THEN 'REVOKED'
+               WHEN expire_time > $10 THEN 'LIVE'
+               ELSE 'EXPIRED'
+           END)
+         ORDER BY instance_id DESC LIMIT $11"#,
+        before,
+        filter.sponsor_id,
+        filter.root_instance_id.map(|id| id.0),
+        filter.parent_agent_id.map(|id| id.0),
+        filter.agent,
+        filter.role,
+        filter.start_time,
+        filter.end_time,
+        filter.standing.map(Standing::as_str),
+        now,
+        page.limit()
+    );
+    let instances = rows.fetch_all(conn).await?.into_iter().map(StoredInstance::try_from).collect::<Result<_, _>>()?;
+    Ok(Page::cut(instances, page, |stored: &StoredInstance| stored.instance.agent_instance_id))
+}

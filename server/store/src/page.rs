@@ -1,0 +1,50 @@
+//! Pages by key: a page begins where the one before ended, whatever was inserted meanwhile.
+
+use std::fmt::Display;
+
+/// Which page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PageRequest {
+    /// Most items on it, at least 1.
+    pub size: u32,
+    /// The key of the last item of the page before; none: the first page.
+    pub after: Option<String>,
+}
+
+impl PageRequest {
+    /// The first page.
+    #[must_use]
+    pub const fn first(size: u32) -> Self {
+        Self { size, after: None }
+    }
+
+    /// One more than the page holds, to see whether another follows.
+    pub(crate) fn limit(&self) -> i64 {
+        i64::from(self.size) + 1
+    }
+}
+
+/// One page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page<T> {
+    /// Its items.
+    pub items: Vec<T>,
+    /// The key to ask for the next page with; none: this is the last.
+    pub next: Option<String>,
+}
+
+impl<T> Page<T> {
+    /// Cuts what was read with [`PageRequest::limit`] to the page.
+    pub(crate) fn cut<K: Display>(mut items: Vec<T>, request: &PageRequest, key: impl Fn(&T) -> K) -> Self {
+        let size = usize::try_from(request.size).unwrap_or(usize::MAX);
+        let more = items.len() > size;
+        items.truncate(size);
+        let next = items.last().filter(|_| more).map(|last| key(last).to_string());
+        Self { items, next }
+    }
+
+    /// The same page of other items.
+    pub fn map<U>(self, f: impl FnMut(T) -> U) -> Page<U> {
+        Page { items: self.items.into_iter().map(f).collect(), next: self.next }
+    }
+}

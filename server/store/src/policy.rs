@@ -1,0 +1,210 @@
+//! Policy documents, and which of them answers.
+
+use countersign_core::{
+    ids::PolicyVersion,
+    names::OperatorId,
+    rollout::Baseline,
+};
+use time::OffsetDateTime;
+
+use crate::{
+    Connection, Page, PageRequest, StoreError,
+    convert::{bytes, parse},
+};
+
+/// What a stored version is used for now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum PolicyState {
+    /// Answers nobody.
+    Stored,
+    /// Answers for the callers inside the open rollout.
+    Candidate,
+    /// Answers where no rollout does.
+    Active,
+}
+
+impl PolicyState {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Stored => "STORED",
+            Self::Candidate => "CANDIDATE",
+            Self::Active => "ACTIVE",
+        }
+    }
+}
+
+/// One stored document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredPolicy {
+    /// Its number.
+    pub version: PolicyVersion,
+    /// SHA-256 of document and Cedar.
+    pub content_hash: [u8; 32],
+    /// The YAML document as given.
+    pub document: String,
+    /// Raw Cedar beside it.
+    pub cedar: String,
+    /// What it is used for now.
+    pub state: PolicyState,
+    /// When stored.
+    pub create_time: OffsetDateTime,
+    /// Who stored it.
+    pub created_by: OperatorId,
+    /// When it last became active.
+    pub activate_time: Option<OffsetDateTime>,
+}
+
+struct Row {
+    version: i64,
+    content_hash: Vec<u8>,
+    document: String,
+    cedar: String,
+    state: String,
+    create_time: OffsetDateTime,
+    created_by: String,
+    activate_time: Option<OffsetDateTime>,
+}
+
+impl TryFrom<Row> for StoredPolicy {
+    type Error = StoreError;
+    fn try_from(row: Row) -> Result<Self, StoreError> {
+        Ok(Self {
+            version: PolicyVersion(row.version),
+            content_hash: bytes("policy", "content_hash", &row.content_hash)?,
+            document: row.document,
+            cedar: row.cedar,
+            state: match row.state.as_str() {
+                "ACTIVE" => PolicyState::Active,
+                "CANDIDATE" => PolicyState::Candidate,
+                _ => PolicyState::Stored,
+            },
+            create_time: row.create_time,
+            created_by: parse("policy", "created_by", &row.created_by)?,
+            activate_time: row.activate_time,
+        })
+    }
+}
+
+/// Stores a document under the next number. The caller holds the head, so numbers have no gaps.
+pub async fn insert(
+    conn: &mut Connection,
+    content_hash: &[u8; 32],
+    document: &str,
+    cedar: &str,
+    created_by: &OperatorId,
+    now: OffsetDateTime,
+) -> Result<PolicyVersion, StoreError> {
+    let version = sqlx::query_scalar!(
+        "INSERT INTO policy (version, content_hash, document, cedar, create_time, created_by)
+         SELECT coalesce(max(version), 0) + 1, $1, $2, $3, $4, $5 FROM policy RETURNING version",
+        content_hash,
+        document,
+        cedar,
+        now,
+        created_by.as_str()
+    );
+    Ok(PolicyVersion(version.fetch_one(conn).await?))
+}
+
+/// One version.
+pub async fn get(conn: &mut Connection, version: PolicyVersion) -> Result<Option<StoredPolicy>, StoreError> {
+    let row = sqlx::query_as!(
+        Row,
+        r#"SELECT version, content_hash, document, cedar, create_time, created_by, activate_time, CASE
+             WHEN EXISTS (SELECT FROM active_policy a WHERE a.version = p.version) THEN 'ACTIVE'
+             WHEN EXISTS (SELECT FROM rollout r WHERE r.candidate = p.version AND r.state IN ('RUNNING', 'PAUSED'))
+                 THEN 'CANDIDATE'
+             ELSE 'STORED' END AS "state!"
+         FROM policy p WHERE version = $1"#,
+        version.0
+    );
+    row.fetch_optional(conn).await?.map(StoredPolicy::try_from).transpose()
+}
+
+/// The version with this content.
+pub async fn by_content(conn: &mut Connection, content_hash: &[u8; 32]) -> Result<Option<PolicyVersion>, StoreError> {
+    let version = sqlx::query_scalar!("SELECT version FROM policy WHERE content_hash = $1", content_hash);
+    Ok(version.fetch_optional(conn).await?.map(PolicyVersion))
+}
+
+/// Which versions to list; what is none is no restriction.
+#[derive(Debug, Clone, Default)]
+pub struct PolicyFilter {
+    /// Used so.
+    pub state: Option<PolicyState>,
+    /// Stored at or after this instant.
+    pub start_time: Option<OffsetDateTime>,
+    /// Stored before this instant.
+    pub end_time: Option<OffsetDateTime>,
+}
+
+/// One page of versions, newest first.
+pub async fn list(
+    conn: &mut Connection,
+    filter: &PolicyFilter,
+    page: &PageRequest,
+) -> Result<Page<StoredPolicy>, StoreError> {
+    let before = page.after.as_deref().and_then(|after| after.parse().ok()).map_or(i64::MAX, |v: PolicyVersion| v.0);
+    let rows = sqlx::query_as!(
+        Row,
+        r#"SELECT version AS "version!", content_hash AS "content_hash!", document AS "document!", cedar AS "cedar!",
+                  create_time AS "create_time!", created_by AS "created_by!", activate_time, state AS "state!"
+         FROM (
+             SELECT p.*, CASE
+                 WHEN EXISTS (SELECT FROM active_policy a WHERE a.version = p.version) THEN 'ACTIVE'
+                 WHEN EXISTS (SELECT FROM rollout r WHERE r.candidate = p.version AND r.state IN ('RUNNING', 'PAUSED'))
+                     THEN 'CANDIDATE'
+                 ELSE 'STORED' END AS state
+             FROM policy p
+         ) AS used
+         WHERE version < $1
+           AND ($2::text IS NULL OR state = $2)
+           AND ($3::timestamptz IS NULL OR create_time >= $3)
+           AND ($4::timestamptz IS NULL OR create_time < $4)
+         ORDER BY version DESC LIMIT $5"#,
+        before,
+        filter.state.map(PolicyState::as_str),
+        filter.start_time,
+        filter.end_time,
+        page.limit()
+    );
+    let policies = rows.fetch_all(conn).await?.into_iter().map(StoredPolicy::try_from).collect::<Result<_, _>>()?;
+    Ok(Page::cut(policies, page, |policy: &StoredPolicy| policy.version))
+}
+
+/// What answers where no rollout does; none before the first activation.
+pub async fn standing(conn: &mut Connection) -> Result<Option<Baseline>, StoreError> {
+    let row = sqlx::query!("SELECT version, baseline FROM active_policy").fetch_optional(conn).await?;
+    let Some(row) = row else { return Ok(None) };
+    match (row.version, row.baseline) {
+        (Some(version), _) => Ok(Some(Baseline::Version(PolicyVersion(version)))),
+        (None, Some(text)) => parse("active_policy", "baseline", &text).map(Some),
+        (None, None) => Err(StoreError::corrupt("active_policy", "neither version nor baseline")),
+    }
+}
+
+/// Makes `answer` answer where no rollout does.
+pub async fn set_standing(
+    conn: &mut Connection,
+    answer: Baseline,
+    by: &OperatorId,
+    now: OffsetDateTime,
+) -> Result<(), StoreError> {
+    let (version, baseline) = match answer {
+        Baseline::Version(version) => (Some(version.0), None),
+        other => (None, Some(other.to_string())),
+    };
+    sqlx::query!(
+        "WITH used AS (UPDATE policy SET activate_time = $3 WHERE version = $1)
+         INSERT INTO active_policy (version, baseline, activate_time, activated_by) VALUES ($1, $2, $3, $4)
+         ON CONFLICT (only_row) DO UPDATE SET version = excluded.version, baseline = excluded.baseline,
+             activate_time = excluded.activate_time, activated_by = excluded.activated_by",
+        version,
+        baseline,
+        now,
+        by.as_str()
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}

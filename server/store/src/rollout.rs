@@ -1,0 +1,167 @@
+//! Rollouts.
+
+use countersign_core::{
+    ids::{PolicyVersion, RolloutId},
+    rollout::{Rollout, RolloutState},
+};
+use sqlx::types::Uuid;
+use time::OffsetDateTime;
+
+use crate::{
+    Connection, Page, PageRequest, StoreError,
+    convert::{bytes, number, parse},
+};
+
+const TABLE: &str = "rollout";
+
+struct Row {
+    rollout_id: Uuid,
+    baseline: String,
+    candidate: i64,
+    percent: i32,
+    sticky_key: String,
+    state: String,
+    steps: Vec<i32>,
+    increment_per_day: Option<i32>,
+    gates: serde_json::Value,
+    min_soak_seconds: i64,
+    scope: serde_json::Value,
+    salt: Vec<u8>,
+    create_time: OffsetDateTime,
+    advance_time: OffsetDateTime,
+    rollback_reason: Option<String>,
+    revision: i64,
+    created_by: Option<String>,
+    end_time: Option<OffsetDateTime>,
+}
+
+impl TryFrom<Row> for Rollout {
+    type Error = StoreError;
+    fn try_from(row: Row) -> Result<Self, StoreError> {
+        let json = |column: &str, error: serde_json::Error| StoreError::corrupt(TABLE, format!("{column}: {error}"));
+        Ok(Self {
+            rollout_id: RolloutId(row.rollout_id),
+            baseline: parse(TABLE, "baseline", &row.baseline)?,
+            candidate: PolicyVersion(row.candidate),
+            percent: number(TABLE, "percent", row.percent)?,
+            sticky_key: parse(TABLE, "sticky_key", &row.sticky_key)?,
+            state: parse(TABLE, "state", &row.state)?,
+            steps: row.steps.into_iter().map(|step| number(TABLE, "steps", step)).collect::<Result<_, _>>()?,
+            increment_per_day: row.increment_per_day.map(|n| number(TABLE, "increment_per_day", n)).transpose()?,
+            gates: serde_json::from_value(row.gates).map_err(|error| json("gates", error))?,
+            min_soak_seconds: number(TABLE, "min_soak_seconds", row.min_soak_seconds)?,
+            scope: serde_json::from_value(row.scope).map_err(|error| json("scope", error))?,
+            salt: bytes(TABLE, "salt", &row.salt)?,
+            create_time: row.create_time,
+            advance_time: row.advance_time,
+            rollback_reason: row.rollback_reason,
+            revision: row.revision,
+            created_by: row.created_by.map(|id| parse(TABLE, "created_by", &id)).transpose()?,
+            end_time: row.end_time,
+        })
+    }
+}
+
+fn integer(n: u32) -> i32 {
+    i32::try_from(n).unwrap_or(i32::MAX)
+}
+
+/// Stores a new rollout; [`StoreError::Exists`] where one is open.
+pub async fn insert(conn: &mut Connection, rollout: &Rollout) -> Result<(), StoreError> {
+    sqlx::query!(
+        "INSERT INTO rollout (rollout_id, baseline, candidate, percent, sticky_key, state, steps, increment_per_day, gates,
+             min_soak_seconds, scope, salt, create_time, advance_time, rollback_reason, revision, created_by, end_time)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)",
+        rollout.rollout_id.0,
+        rollout.baseline.to_string(),
+        rollout.candidate.0,
+        integer(rollout.percent),
+        rollout.sticky_key.as_str(),
+        rollout.state.as_str(),
+        &rollout.steps.iter().copied().map(integer).collect::<Vec<_>>(),
+        rollout.increment_per_day.map(integer),
+        serde_json::json!(rollout.gates),
+        i64::try_from(rollout.min_soak_seconds).unwrap_or(i64::MAX),
+        serde_json::json!(rollout.scope),
+        &rollout.salt,
+        rollout.create_time,
+        rollout.advance_time,
+        rollout.rollback_reason,
+        rollout.revision,
+        rollout.created_by.as_ref().map(AsRef::<str>::as_ref),
+        rollout.end_time,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Writes what a change of a rollout changes.
+pub async fn update(conn: &mut Connection, rollout: &Rollout) -> Result<(), StoreError> {
+    sqlx::query!(
+        "UPDATE rollout SET percent = $2, state = $3, advance_time = $4, rollback_reason = $5, revision = $6, end_time = $7
+         WHERE rollout_id = $1",
+        rollout.rollout_id.0,
+        integer(rollout.percent),
+        rollout.state.as_str(),
+        rollout.advance_time,
+        rollout.rollback_reason,
+        rollout.revision,
+        rollout.end_time,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// One rollout.
+pub async fn get(conn: &mut Connection, rollout_id: RolloutId) -> Result<Option<Rollout>, StoreError> {
+    let row = sqlx::query_as!(Row, "SELECT * FROM rollout WHERE rollout_id = $1", rollout_id.0);
+    row.fetch_optional(conn).await?.map(Rollout::try_from).transpose()
+}
+
+/// The open rollout; there is at most one.
+pub async fn open(conn: &mut Connection) -> Result<Option<Rollout>, StoreError> {
+    let row = sqlx::query_as!(Row, "SELECT * FROM rollout WHERE state IN ('RUNNING', 'PAUSED')");
+    row.fetch_optional(conn).await?.map(Rollout::try_from).transpose()
+}
+
+/// Which rollouts to list; what is none is no restriction.
+#[derive(Debug, Clone, Default)]
+pub struct RolloutFilter {
+    /// In this state.
+    pub state: Option<RolloutState>,
+    /// Towards this version.
+    pub candidate: Option<PolicyVersion>,
+    /// Started at or after this instant.
+    pub start_time: Option<OffsetDateTime>,
+    /// Started before this instant.
+    pub end_time: Option<OffsetDateTime>,
+}
+
+/// One page of rollouts, newest first.
+pub async fn list(
+    conn: &mut Connection,
+    filter: &RolloutFilter,
+    page: &PageRequest,
+) -> Result<Page<Rollout>, StoreError> {
+    let before = page.after.as_deref().and_then(|after| after.parse::<RolloutId>().ok()).map_or(Uuid::max(), |id| id.0);
+    let rows = sqlx::query_as!(
+        Row,
+        "SELECT * FROM rollout
+         WHERE rollout_id < $1
+           AND ($2::text IS NULL OR state = $2)
+           AND ($3::bigint IS NULL OR candidate = $3)
+           AND ($4::timestamptz IS NULL OR create_time >= $4)
+           AND ($5::timestamptz IS NULL OR create_time < $5)
+         ORDER BY rollout_id DESC LIMIT $6",
+        before,
+        filter.state.map(RolloutState::as_str),
+        filter.candidate.map(|version| version.0),
+        filter.start_time,
+        filter.end_time,
+        page.limit()
+    );
+    let rollouts = rows.fetch_all(conn).await?.into_iter().map(Rollout::try_from).collect::<Result<_, _>>()?;
+    Ok(Page::cut(rollouts, page, |rollout: &Rollout| rollout.rollout_id))
+}

@@ -1,0 +1,148 @@
+//! Sponsors.
+
+use countersign_core::{
+    names::SponsorId,
+    sponsor::{Sponsor, SponsorState},
+};
+use time::OffsetDateTime;
+
+use crate::{
+    Connection, Page, PageRequest, StoreError,
+    convert::{bytes, labels, number, parse, parse_all, texts},
+};
+
+const TABLE: &str = "sponsor";
+
+struct Row {
+    sponsor_id: String,
+    display_name: String,
+    email: String,
+    roles: Vec<String>,
+    max_ttl_seconds: i32,
+    max_depth: i32,
+    state: String,
+    review_due_at: Option<OffsetDateTime>,
+    create_time: OffsetDateTime,
+    approve_time: Option<OffsetDateTime>,
+    revoke_time: Option<OffsetDateTime>,
+    revision: i64,
+    labels: serde_json::Value,
+    registered_by: String,
+    grant_leaf: Option<Vec<u8>>,
+}
+
+impl TryFrom<Row> for Sponsor {
+    type Error = StoreError;
+    fn try_from(row: Row) -> Result<Self, StoreError> {
+        Ok(Self {
+            sponsor_id: parse(TABLE, "sponsor_id", &row.sponsor_id)?,
+            display_name: row.display_name,
+            email: row.email,
+            roles: parse_all(TABLE, "roles", &row.roles)?,
+            max_ttl_seconds: number(TABLE, "max_ttl_seconds", row.max_ttl_seconds)?,
+            max_depth: number(TABLE, "max_depth", row.max_depth)?,
+            state: parse(TABLE, "state", &row.state)?,
+            review_due_at: row.review_due_at,
+            create_time: row.create_time,
+            approve_time: row.approve_time,
+            revoke_time: row.revoke_time,
+            revision: row.revision,
+            labels: labels(TABLE, row.labels)?,
+            registered_by: parse(TABLE, "registered_by", &row.registered_by)?,
+            grant_leaf: row.grant_leaf.map(|leaf| bytes(TABLE, "grant_leaf", &leaf)).transpose()?,
+        })
+    }
+}
+
+/// Stores a new sponsor; [`StoreError::Exists`] where the id is taken.
+pub async fn insert(conn: &mut Connection, sponsor: &Sponsor) -> Result<(), StoreError> {
+    sqlx::query!(
+        "INSERT INTO sponsor (sponsor_id, display_name, email, roles, max_ttl_seconds, max_depth, state, review_due_at,
+             create_time, approve_time, revoke_time, revision, labels, registered_by, grant_leaf)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
+        sponsor.sponsor_id.as_str(),
+        sponsor.display_name,
+        sponsor.email,
+        &texts(&sponsor.roles),
+        i32::try_from(sponsor.max_ttl_seconds).unwrap_or(i32::MAX),
+        i32::try_from(sponsor.max_depth).unwrap_or(i32::MAX),
+        sponsor.state.as_str(),
+        sponsor.review_due_at,
+        sponsor.create_time,
+        sponsor.approve_time,
+        sponsor.revoke_time,
+        sponsor.revision,
+        serde_json::json!(sponsor.labels),
+        sponsor.registered_by.as_str(),
+        sponsor.grant_leaf.as_ref().map(<[u8; 32]>::as_slice),
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Writes what a transition changes.
+pub async fn update(conn: &mut Connection, sponsor: &Sponsor) -> Result<(), StoreError> {
+    sqlx::query!(
+        "UPDATE sponsor SET state = $2, review_due_at = $3, approve_time = $4, revoke_time = $5, revision = $6,
+             grant_leaf = $7
+         WHERE sponsor_id = $1",
+        sponsor.sponsor_id.as_str(),
+        sponsor.state.as_str(),
+        sponsor.review_due_at,
+        sponsor.approve_time,
+        sponsor.revoke_time,
+        sponsor.revision,
+        sponsor.grant_leaf.as_ref().map(<[u8; 32]>::as_slice),
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// One sponsor.
+pub async fn get(conn: &mut Connection, sponsor_id: &SponsorId) -> Result<Option<Sponsor>, StoreError> {
+    let row = sqlx::query_as!(Row, "SELECT * FROM sponsor WHERE sponsor_id = $1", sponsor_id.as_str());
+    row.fetch_optional(conn).await?.map(Sponsor::try_from).transpose()
+}
+
+/// The sponsors with these ids. Ids that name none are passed over.
+pub async fn get_all(conn: &mut Connection, sponsor_ids: &[String]) -> Result<Vec<Sponsor>, StoreError> {
+    let rows = sqlx::query_as!(Row, "SELECT * FROM sponsor WHERE sponsor_id = ANY ($1)", sponsor_ids);
+    rows.fetch_all(conn).await?.into_iter().map(Sponsor::try_from).collect()
+}
+
+/// Which sponsors to list; what is none is no restriction.
+#[derive(Debug, Clone, Default)]
+pub struct SponsorFilter {
+    /// In this state.
+    pub state: Option<SponsorState>,
+    /// With this role.
+    pub role: Option<String>,
+    /// Whose review is due before this instant.
+    pub review_due_before: Option<OffsetDateTime>,
+}
+
+/// One page of sponsors, in the order of their ids.
+pub async fn list(
+    conn: &mut Connection,
+    filter: &SponsorFilter,
+    page: &PageRequest,
+) -> Result<Page<Sponsor>, StoreError> {
+    let rows = sqlx::query_as!(
+        Row,
+        r#"SELECT * FROM sponsor
+         WHERE sponsor_id COLLATE "C" > $1
+           AND ($2::text IS NULL OR state = $2)
+           AND ($3::text IS NULL OR $3 = ANY (roles))
+           AND ($4::timestamptz IS NULL OR review_due_at < $4)
+         ORDER BY sponsor_id COLLATE "C" LIMIT $5"#,
+        page.after.as_deref().unwrap_or_default(),
+        filter.state.map(SponsorState::as_str),
+        filter.role,
+        filter.review_due_before,
+        page.limit()
+    );
+    let sponsors = rows.fetch_all(conn).await?.into_iter().map(Sponsor::try_from).collect::<Result<_, _>>()?;
+    Ok(Page::cut(sponsors, page, |sponsor: &Sponsor| sponsor.sponsor_id.clone()))
+}

@@ -1,0 +1,54 @@
+//! Outcomes: each decision has one.
+
+use countersign_core::ids::{DecisionId, EventId};
+use sqlx::types::Uuid;
+
+use crate::{Connection, StoreError, convert::bytes};
+
+/// The one outcome of a decision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ToolCall {
+    /// The decision that it answers.
+    pub decision_id: DecisionId,
+    /// The event that records it.
+    pub event_id: EventId,
+    /// That event's place in the log.
+    pub log_index: i64,
+    /// What was reported, hashed: the same report again is answered, another is refused.
+    pub fingerprint: [u8; 32],
+}
+
+/// The outcomes of these decisions, where there are any.
+pub async fn get_all(conn: &mut Connection, decisions: &[Uuid]) -> Result<Vec<ToolCall>, StoreError> {
+    let rows = sqlx::query!("SELECT * FROM tool_call WHERE decision_id = ANY ($1)", decisions);
+    rows.fetch_all(conn)
+        .await?
+        .into_iter()
+        .map(|row| {
+            Ok(ToolCall {
+                decision_id: DecisionId(row.decision_id),
+                event_id: EventId(row.event_id),
+                log_index: row.log_index,
+                fingerprint: bytes("tool_call", "fingerprint", &row.fingerprint)?,
+            })
+        })
+        .collect()
+}
+
+/// Stores outcomes.
+pub async fn insert(conn: &mut Connection, calls: &[ToolCall]) -> Result<(), StoreError> {
+    let decisions: Vec<_> = calls.iter().map(|call| call.decision_id.0).collect();
+    let events: Vec<_> = calls.iter().map(|call| call.event_id.0).collect();
+    let indices: Vec<_> = calls.iter().map(|call| call.log_index).collect();
+    let fingerprints: Vec<&[u8]> = calls.iter().map(|call| call.fingerprint.as_slice()).collect();
+    sqlx::query!(
+        "INSERT INTO tool_call SELECT * FROM UNNEST($1::uuid[], $2::uuid[], $3::bigint[], $4::bytea[])",
+        &decisions,
+        &events,
+        &indices,
+        &fingerprints as &[&[u8]]
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
