@@ -143,19 +143,31 @@ impl Reason {
             Self::CredentialMalformed | Self::CredentialInvalid | Self::CredentialWrongAudience => {
                 "Present the credential exactly as this server issued it (IssueCredential, DelegateCredential)."
             }
-            Self::CredentialWrongKind => "Present a credential, not a receipt: receipts only show a tool that a call was allowed.",
+            Self::CredentialWrongKind => {
+                "Present a credential, not a receipt: receipts only show a tool that a call was allowed."
+            }
             Self::CredentialExpired => "Ask the issuer for a fresh credential, then try again.",
-            Self::CredentialRevoked => "An operator revoked this credential or its key; ask the issuer whether a new one may be had.",
+            Self::CredentialRevoked => {
+                "An operator revoked this credential or its key; ask the issuer whether a new one may be had."
+            }
             Self::CredentialAlreadyUsed => "Ask the issuer for another single-use credential.",
-            Self::SponsorNotActive => "An approver can reinstate a suspended sponsor; otherwise another sponsor must answer for a new run.",
+            Self::SponsorNotActive => {
+                "An approver can reinstate a suspended sponsor; otherwise another sponsor must answer for a new run."
+            }
             Self::InstanceNotLive => "Start a new run: a stopped instance, or the child of one, does not come back.",
             Self::ToolNotGranted => "Ask the issuer for a credential that names this tool.",
             Self::PurposeWidened => "State the purpose this run was started for, or start a run for the new purpose.",
             Self::KillSwitch => "A policy-admin can release the kill switch.",
-            Self::ToolUnknown | Self::NoMatchingRule | Self::DeniedByRule => "A policy-admin can change the policy; retrying will not.",
+            Self::ToolUnknown | Self::NoMatchingRule | Self::DeniedByRule => {
+                "A policy-admin can change the policy; retrying will not."
+            }
             Self::BaselineDeny => "A policy-admin can advance the rollout; retrying will not.",
-            Self::PolicyError => "Send every attribute that the rule reads, with its type; a policy-admin can see which one failed.",
-            Self::ApprovalRequired => "The sponsor or an approver must say yes; wait for it, then repeat the call with the approval_id.",
+            Self::PolicyError => {
+                "Send every attribute that the rule reads, with its type; a policy-admin can see which one failed."
+            }
+            Self::ApprovalRequired => {
+                "The sponsor or an approver must say yes; wait for it, then repeat the call with the approval_id."
+            }
             Self::ApprovalRejected => "A person refused this call; do not repeat it.",
             Self::ApprovalExpired | Self::ApprovalMismatch => "Ask for a new approval of exactly this call.",
         }

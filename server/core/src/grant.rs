@@ -138,24 +138,26 @@ fn check_ttl(
     violations: &mut Vec<Violation>,
 ) -> u32 {
     let ceilings = [
-        (HARD_MAX_TTL, "no credential may live longer"),
-        (limits.max_ttl, "this installation's max_ttl_seconds"),
-        (sponsor.max_ttl_seconds, "what the sponsor was approved for"),
-        (limits.role.and_then(|role| role.max_ttl).unwrap_or(HARD_MAX_TTL), "the role's max_ttl_seconds"),
-        (parent.map_or(HARD_MAX_TTL, |parent| parent.remaining), "what is left of the parent's credential"),
+        (Some(HARD_MAX_TTL), "no credential may live longer"),
+        (Some(limits.max_ttl), "this installation's max_ttl_seconds"),
+        (Some(sponsor.max_ttl_seconds), "what the sponsor was approved for"),
+        (limits.role.and_then(|role| role.max_ttl), "the role's max_ttl_seconds"),
+        (parent.map(|parent| parent.remaining), "what is left of the parent's credential"),
     ];
-    let ceiling = ceilings.iter().map(|(seconds, _)| *seconds).min().unwrap_or(HARD_MAX_TTL);
+    let ceilings = || ceilings.iter().filter_map(|(seconds, what)| Some(((*seconds)?, *what)));
+    let ceiling = ceilings().map(|(seconds, _)| seconds).min().unwrap_or(HARD_MAX_TTL);
     let Some(wanted) = wanted else {
         let ttl = limits.default_ttl.min(ceiling);
         if ttl < MIN_TTL + BACKDATE {
-            violations.push(Violation::new("parent_token", "the parent's credential is about to expire: renew it first"));
+            violations
+                .push(Violation::new("parent_token", "the parent's credential is about to expire: renew it first"));
         }
         return ttl;
     };
     if wanted < i64::from(MIN_TTL) {
         violations.push(Violation::new("ttl", format!("must be at least {MIN_TTL} s, is {wanted} s")));
     }
-    for (seconds, what) in ceilings {
+    for (seconds, what) in ceilings() {
         if wanted > i64::from(seconds) {
             violations.push(Violation::new("ttl", format!("must be at most {seconds} s ({what}), is {wanted} s")));
         }
@@ -232,8 +234,14 @@ mod tests {
         assert_eq!(fields("support", &["billing"], Some(901), None), ["ttl"; 4]);
         assert_eq!(fields("support", &["billing"], Some(-5), None), ["ttl"]);
         assert_eq!(fields("support", &[], None, None), ["tools"]);
-        assert_eq!(fields("admin", &["file-store", "nope"], Some(301), None), ["role", "tools[0]", "tools[1]", "tools[1]", "ttl"]);
-        assert_eq!(fields("support", &["search"], Some(200), Some((&["billing"], 3, 100))), ["tools[0]", "parent_token", "ttl"]);
+        assert_eq!(
+            fields("admin", &["file-store", "nope"], Some(301), None),
+            ["role", "tools[0]", "tools[1]", "tools[1]", "ttl"]
+        );
+        assert_eq!(
+            fields("support", &["search"], Some(200), Some((&["billing"], 3, 100))),
+            ["tools[0]", "parent_token", "ttl"]
+        );
     }
 
     proptest! {

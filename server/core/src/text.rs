@@ -30,7 +30,10 @@ pub fn check_email(field: &'static str, text: &str) -> Result<(), Violation> {
     check(field, text, MAX_DISPLAY)?;
     match text.split_once('@') {
         Some((local, domain))
-            if !local.is_empty() && !domain.is_empty() && !domain.contains('@') && !text.contains(char::is_whitespace) =>
+            if !local.is_empty()
+                && !domain.is_empty()
+                && !domain.contains('@')
+                && !text.contains(char::is_whitespace) =>
         {
             Ok(())
         }

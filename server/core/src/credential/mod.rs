@@ -34,3 +34,6 @@ pub const MAX_TOKEN: usize = 8 * 1024;
 pub const LEEWAY: i64 = 5;
 /// Longest life of a receipt, seconds.
 pub const MAX_RECEIPT_TTL: u32 = 30;
+
+#[cfg(test)]
+mod tests;

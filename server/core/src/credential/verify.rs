@@ -79,14 +79,13 @@ fn open<C: DeserializeOwned, T>(token: &str, typ: &'static str, keys: &KeySet) -
     let (header, claims) = (object(header)?, object(claims)?);
     let signature = bytes(signature)?;
 
-    // Told apart before all else, so that whoever shows a receipt hears what is wrong with it.
-    if header.get("typ").is_some_and(|found| found != typ) {
-        return Err(Refusal::WrongKind(typ));
-    }
     let header = Header::deserialize(header)
         .map_err(|_| Refusal::Invalid("its header does not hold exactly alg, typ and kid"))?;
     if header.alg != ALG {
         return Err(Refusal::Invalid("its alg is not ES256"));
+    }
+    if header.typ != typ {
+        return Err(Refusal::WrongKind(typ));
     }
     let (key, standing) = keys.get(&header.kid).ok_or(Refusal::Invalid("its kid names no key of this issuer"))?;
     if !key.verifies(signed.as_bytes(), &signature) {
@@ -115,7 +114,7 @@ fn check_parties<T>(iss: &str, aud: &str, expect: &Expect<'_>) -> Result<(), Ref
     if iss != expect.issuer {
         return Err(Refusal::Invalid("its iss is not the expected issuer"));
     }
-    if aud != expect.audience { Err(Refusal::WrongAudience) } else { Ok(()) }
+    if aud == expect.audience { Ok(()) } else { Err(Refusal::WrongAudience) }
 }
 
 fn check_time<T>(verified: T, iat: i64, exp: i64, now: OffsetDateTime) -> Result<T, Refusal<T>> {

@@ -24,7 +24,8 @@ pub fn bucket(salt: &[u8], rollout_id: &str, key: &str) -> u16 {
     let head = tag.as_ref().iter().take(8).fold(0_u64, |head, byte| (head << 8) | u64::from(*byte));
     // The high half of the 128-bit product: uniform to 2^-50, without the bias of a remainder.
     let scaled = (u128::from(head) * u128::from(BUCKETS)) >> 64;
-    u16::try_from(scaled).expect("a u64 times 10,000 shifted right by 64 is below 10,000")
+    // Always below BUCKETS, since head is below 2^64.
+    u16::try_from(scaled).unwrap_or(BUCKETS - 1)
 }
 
 /// Whether the caller in `bucket` is inside a rollout at `percent` (0 to 100; more counts as 100).

@@ -1,6 +1,6 @@
 //! The bucketing's promises, and the vectors that every client shares.
 
-use std::{fs, path::Path};
+use std::{collections::BTreeMap, fs, path::Path};
 
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -51,13 +51,8 @@ struct Case {
     rollout_id: String,
     key: String,
     bucket: u16,
-    enrolled: Vec<Enrolled>,
-}
-
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Enrolled {
-    percent: u32,
-    is_enrolled: bool,
+    /// Percentage to whether the caller is in.
+    enrolled: BTreeMap<u32, bool>,
 }
 
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -101,18 +96,25 @@ fn case(salt: &[u8], rollout_id: &str, key: &str) -> Case {
     let bucket = bucket(salt, rollout_id, key);
     // The two percentages between which the caller falls in, beside the fixed ones.
     let edge = u32::from(bucket) / 100;
-    let mut percents = vec![0, 1, 10, 30, 60, 99, 100, edge, (edge + 1).min(100)];
-    percents.sort_unstable();
-    percents.dedup();
-    let enrolled =
-        percents.into_iter().map(|percent| Enrolled { percent, is_enrolled: is_enrolled(bucket, percent) }).collect();
+    let percents = [0, 1, 10, 30, 60, 99, 100, edge, (edge + 1).min(100)];
     Case {
-        salt: salt.iter().map(|byte| format!("{byte:02x}")).collect(),
+        salt: hex(salt),
         rollout_id: rollout_id.into(),
         key: key.into(),
         bucket,
-        enrolled,
+        enrolled: percents.into_iter().map(|percent| (percent, is_enrolled(bucket, percent))).collect(),
     }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
+}
+
+/// The file's text: a line per case.
+fn text(vectors: &Vectors) -> String {
+    let cases: Vec<_> = vectors.cases.iter().map(|case| serde_json::to_string(case).unwrap()).collect();
+    let about = serde_json::to_string(&vectors.about).unwrap();
+    format!("{{\n\"about\": {about},\n\"cases\": [\n{}\n]\n}}\n", cases.join(",\n"))
 }
 
 /// Set `COUNTERSIGN_WRITE_VECTORS` to write the file anew after the list of cases grew.
@@ -120,7 +122,7 @@ fn case(salt: &[u8], rollout_id: &str, key: &str) -> Case {
 fn the_shared_vectors_hold() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../clients/conformance/bucketing.json");
     if std::env::var_os("COUNTERSIGN_WRITE_VECTORS").is_some() {
-        fs::write(&path, serde_json::to_string_pretty(&vectors()).unwrap() + "\n").unwrap();
+        fs::write(&path, text(&vectors())).unwrap();
     }
     let file: Vectors = serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
     assert!(file.cases.len() >= 30);

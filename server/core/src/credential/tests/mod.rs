@@ -1,0 +1,111 @@
+//! What must hold of tokens, and everything that must be refused.
+
+mod claims;
+mod fuzz;
+mod header;
+mod interop;
+mod keys;
+mod time;
+
+use std::sync::LazyLock;
+
+use ::time::{Duration, OffsetDateTime, macros::datetime};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::*;
+use crate::{
+    decision::Reason,
+    ids::{CredentialId, DecisionId, InstanceId, PolicyVersion},
+};
+
+const NOW: OffsetDateTime = datetime!(2026-01-02 03:04:05.5 UTC);
+const EXPECT: Expect<'static> = Expect { issuer: "https://id.example", audience: "countersign" };
+
+static KEY: LazyLock<SigningKey> = LazyLock::new(|| SigningKey::generate().unwrap());
+static KEYS: LazyLock<KeySet> = LazyLock::new(|| keys(KeyStanding::Active));
+
+/// The set that knows [`KEY`] as `standing`.
+fn keys(standing: KeyStanding) -> KeySet {
+    let mut keys = KeySet::default();
+    keys.insert(KEY.verifying_key().clone(), standing);
+    keys
+}
+
+fn instance(n: u128) -> InstanceId {
+    InstanceId(Uuid::from_u128(n))
+}
+
+/// The claims of a grandchild: root 1, parent 2, holder 3.
+fn claims() -> Claims {
+    grant(&[instance(1), instance(2)])
+}
+
+fn grant(ancestors: &[InstanceId]) -> Claims {
+    Claims::new(Grant {
+        issuer: EXPECT.issuer,
+        audience: EXPECT.audience,
+        credential_id: CredentialId(Uuid::from_u128(77)),
+        ancestors,
+        agent_instance_id: instance(3),
+        sponsor_id: "alice".parse().unwrap(),
+        agent: "billing-agent".parse().unwrap(),
+        role: "support".parse().unwrap(),
+        tools: vec!["billing".parse().unwrap(), "search".parse().unwrap()],
+        purpose: "triage ticket 4711".into(),
+        single_use: false,
+        rev: 12,
+        labels: [("tier".to_owned(), "free".to_owned())].into(),
+        ttl_seconds: 300,
+        now: NOW,
+    })
+}
+
+fn receipt_claims() -> ReceiptClaims {
+    let credential = verify(&sign_credential(&claims(), &KEY).unwrap()).unwrap();
+    ReceiptClaims::new(AllowedCall {
+        issuer: EXPECT.issuer,
+        credential: &credential,
+        policy_decision_id: DecisionId(Uuid::from_u128(88)),
+        tool_id: "billing".parse().unwrap(),
+        action: "refund".parse().unwrap(),
+        request_hash: Some([9; 32]),
+        policy_version: Some(PolicyVersion(3)),
+        now: NOW,
+    })
+}
+
+fn verify(token: &str) -> Result<Verified, Refusal> {
+    verify_credential(token, &KEYS, &EXPECT, NOW)
+}
+
+fn verify_at_billing(receipt: &str) -> Result<VerifiedReceipt, ReceiptRefusal> {
+    verify_receipt(receipt, &KEYS, EXPECT.issuer, &"billing".parse().unwrap(), NOW)
+}
+
+fn header(typ: &str) -> Value {
+    json!({ "alg": "ES256", "typ": typ, "kid": KEY.kid() })
+}
+
+/// A token over exactly these texts with a signature of [`KEY`] that holds.
+fn forge(header: &str, claims: &str) -> String {
+    let signed = format!("{}.{}", encode(header), encode(claims));
+    format!("{signed}.{}", encode(KEY.sign(signed.as_bytes()).unwrap()))
+}
+
+fn encode(bytes: impl AsRef<[u8]>) -> String {
+    use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+/// A signed credential with claims that the issuer would not have written.
+fn credential_with(change: impl FnOnce(&mut Value)) -> String {
+    let mut claims = json!(claims());
+    change(&mut claims);
+    forge(&header(TYP_CREDENTIAL).to_string(), &claims.to_string())
+}
+
+#[track_caller]
+fn assert_refused(token: &str, reason: Reason) {
+    assert_eq!(verify(token).map_err(|refusal| refusal.reason()), Err(reason));
+}
