@@ -1,1 +1,17 @@
 //! gRPC, gRPC-web, JSON and HTTP doors: decode, authenticate, authorise, call app, encode.
+//!
+//! One port. Every call, whichever door it comes through, passes the one pipeline of [`stack`] and the one table of
+//! [`authz`] before it reaches a verb of `countersign_app`.
+
+mod authz;
+mod convert;
+mod door;
+mod grpc;
+mod health;
+mod reflection;
+mod server;
+mod stack;
+mod status;
+mod tls;
+
+pub use server::{Limits, MetricsPage, Options, ServeError, Server, TlsFiles};

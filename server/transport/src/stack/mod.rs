@@ -1,0 +1,4 @@
+//! The pipeline that every call passes.
+mod context;
+
+pub(crate) use context::RequestContext;
