@@ -103,6 +103,8 @@ pub struct Claims {
     pub single_use: bool,
     /// The newest revocation that the issuer had seen: what comes later can kill this credential.
     pub rev: i64,
+    /// Leaf hash of the custody event that granted it: decisions on it point there.
+    pub custody_ref: Digest,
     /// The instance's labels.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
@@ -135,6 +137,8 @@ pub struct Grant<'a> {
     pub single_use: bool,
     /// The newest revocation seen.
     pub rev: i64,
+    /// Leaf hash of the custody event that grants it.
+    pub custody_ref: [u8; 32],
     /// The instance's labels.
     pub labels: BTreeMap<String, String>,
     /// `exp - iat` in seconds, as [`crate::grant::check`] returned it.
@@ -168,6 +172,7 @@ impl Claims {
             depth: u32::try_from(grant.ancestors.len()).unwrap_or(u32::MAX),
             single_use: grant.single_use,
             rev: grant.rev,
+            custody_ref: Digest(grant.custody_ref),
             labels: grant.labels,
         }
     }

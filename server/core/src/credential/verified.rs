@@ -38,6 +38,8 @@ pub struct Verified {
     pub single_use: bool,
     /// The newest revocation that the issuer had seen: an entry above it that matches kills this credential.
     pub rev: i64,
+    /// Leaf hash of the custody event that granted it.
+    pub custody_ref: [u8; 32],
     /// The instance's labels.
     pub labels: BTreeMap<String, String>,
     /// `iat`.
@@ -62,6 +64,7 @@ impl Verified {
             purpose: claims.purpose,
             single_use: claims.single_use,
             rev: claims.rev,
+            custody_ref: claims.custody_ref.0,
             labels: claims.labels,
             issue_time: instant(claims.iat),
             expire_time: instant(claims.exp),

@@ -6,6 +6,7 @@ mod header;
 mod interop;
 mod keys;
 mod time;
+mod vectors;
 
 use std::sync::LazyLock;
 
@@ -55,6 +56,7 @@ fn grant(ancestors: &[InstanceId]) -> Claims {
         purpose: "triage ticket 4711".into(),
         single_use: false,
         rev: 12,
+        custody_ref: [7; 32],
         labels: [("tier".to_owned(), "free".to_owned())].into(),
         ttl_seconds: 300,
         now: NOW,
