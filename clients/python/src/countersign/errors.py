@@ -1,0 +1,24 @@
+"""Why the server refused a call."""
+
+import grpc
+from google.rpc import error_details_pb2, status_pb2
+
+DOMAIN = "countersign"
+"""The domain of the ErrorInfo that the server's refusals carry."""
+
+
+def error_reason(error: grpc.RpcError) -> str | None:
+    """The name of the ErrorReason that the server gave, without its prefix, such as ``ROLLOUT_OPEN``.
+
+    None where the error did not come from a Countersign server: no connection, a deadline passed on this side, a proxy
+    in between. Such an error is no answer, and nothing may be taken as allowed.
+    """
+    trailers = error.trailing_metadata() if isinstance(error, grpc.Call) else None
+    for key, value in trailers or ():
+        if key != "grpc-status-details-bin":
+            continue
+        for detail in status_pb2.Status.FromString(value).details:
+            info = error_details_pb2.ErrorInfo()
+            if detail.Unpack(info) and info.domain == DOMAIN:
+                return info.reason
+    return None
