@@ -19,11 +19,12 @@ impl At {
 /// One thing wrong with a document.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Violation {
-    /// Line, from 1; 0 when unknown.
+    /// Line, from 1; 0 when unknown. Of the Cedar text where `path` starts with `cedar`, of the document otherwise.
     pub line: u32,
     /// Column in characters, from 1; 0 when unknown.
     pub column: u32,
-    /// Where in the document, such as `rules[2].tool`; empty for the document as a whole.
+    /// Where in the document, such as `rules[2].tool`; `cedar` or `cedar[its id]` for the Cedar beside it; empty for the
+    /// document as a whole.
     pub path: String,
     /// What is wrong and what would be accepted, in words for people.
     pub message: String,
@@ -45,24 +46,29 @@ impl fmt::Display for Violation {
     }
 }
 
-/// Everything that is wrong with a document, in the order of its text. Never empty.
+/// Everything that is wrong with a document: first the document's, then that of the Cedar beside it, each in the order of
+/// its text. Never empty.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violations(Vec<Violation>);
 
 impl Violations {
-    /// Orders `violations`; none at all is no error.
-    pub(crate) fn check(mut violations: Vec<Violation>) -> Result<(), Self> {
-        if violations.is_empty() {
+    /// Most violations that are written out; the last one then says how many more there are.
+    pub const MAX: usize = 1_000;
+
+    /// Orders what was found; nothing at all is no error.
+    pub(crate) fn check(mut document: Vec<Violation>, mut cedar: Vec<Violation>) -> Result<(), Self> {
+        document.sort();
+        cedar.sort();
+        document.append(&mut cedar);
+        document.dedup();
+        if document.is_empty() {
             return Ok(());
         }
-        violations.sort();
-        violations.dedup();
-        Err(Self(violations))
-    }
-
-    /// A single violation.
-    pub(crate) fn one(violation: Violation) -> Self {
-        Self(vec![violation])
+        if let Some(more @ 1..) = document.len().checked_sub(Self::MAX) {
+            document.truncate(Self::MAX);
+            document.push(Violation::new(At::default(), "", format!("and {more} more")));
+        }
+        Err(Self(document))
     }
 
     /// The violations, in the order of the text.

@@ -2,9 +2,11 @@
 
 use std::{collections::HashMap, fmt, sync::Arc};
 
+use countersign_core::names::{SHAPE, is_name};
+
 use super::tree::{Node, Value};
 use crate::{
-    names::{NAME_SHAPE, is_name, quoted},
+    text::quoted,
     violation::{At, Violation},
 };
 
@@ -68,7 +70,11 @@ impl Reader {
     }
 
     /// A mapping's entries, each key once, in the order of the text. Keys that are no text, and duplicates, are reported.
-    pub(crate) fn entries<'t>(&mut self, node: &'t Node, path: &Path<'_>) -> Option<Vec<(&'t str, &'t Node, &'t Node)>> {
+    pub(crate) fn entries<'t>(
+        &mut self,
+        node: &'t Node,
+        path: &Path<'_>,
+    ) -> Option<Vec<(&'t str, &'t Node, &'t Node)>> {
         let Value::Map(pairs) = &node.value else {
             self.mistyped(node, path, "a mapping");
             return None;
@@ -133,7 +139,7 @@ impl Reader {
         let value = match &node.value {
             Value::Text(text) if is_name(text) => text.as_str(),
             Value::Text(text) => {
-                self.report(node.at, path, format!("must be {NAME_SHAPE}, is {}", quoted(text)));
+                self.report(node.at, path, format!("must be {SHAPE}, is {}", quoted(text)));
                 ""
             }
             _ => {
@@ -164,7 +170,9 @@ impl Reader {
                 continue;
             }
             match seen.insert(name.value.clone(), nth) {
-                Some(first) => self.report(name.at, &here, format!("{:?} stands twice, first as {path}[{first}]", name.value)),
+                Some(first) => {
+                    self.report(name.at, &here, format!("{:?} stands twice, first as {path}[{first}]", name.value))
+                }
                 None => names.push(name),
             }
         }

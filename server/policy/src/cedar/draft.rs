@@ -1,0 +1,136 @@
+//! A rule on its way to being compiled, whether it was written as a rule or as raw Cedar.
+
+use std::{str::FromStr as _, sync::Arc};
+
+use cedar_policy::{Expression, Policy, PolicyId};
+use countersign_core::decision::Effect;
+
+use super::{
+    nesting, parse_errors,
+    scope::{Scope, sorted},
+};
+use crate::{
+    document::{RuleNode, Written, place},
+    violation::{At, Violation},
+};
+
+/// What stands before and after a condition when it is checked by itself. The line breaks end a comment in the condition.
+const CHECK_HEAD: &str = "permit(principal, action, resource) when {\n";
+const CHECK_TAIL: &str = "\n};";
+
+/// A rule with its Cedar.
+pub(crate) struct Draft {
+    pub(crate) id: Arc<str>,
+    pub(crate) effect: Effect,
+    pub(crate) scope: Scope,
+    /// What Cedar evaluates; none where the scope alone decides.
+    pub(crate) policy: Option<Policy>,
+    /// What Cedar's validator looks at; none where nothing can be wrong.
+    pub(crate) check: Option<Policy>,
+    pub(crate) origin: Origin,
+}
+
+/// Where a draft was written.
+pub(crate) enum Origin {
+    /// Under `rules`.
+    Rule { nth: usize, at: At, when: Option<Written> },
+    /// In the Cedar beside the document, from this byte on.
+    Cedar { start: usize, text: String },
+}
+
+/// The texts, and what is wrong with them.
+pub(crate) struct Findings<'s> {
+    pub(crate) source: &'s str,
+    pub(crate) cedar_source: &'s str,
+    pub(crate) document: Vec<Violation>,
+    pub(crate) cedar: Vec<Violation>,
+}
+
+impl Findings<'_> {
+    /// Reports something about a draft; `offset` is a byte of its `check`.
+    pub(crate) fn report(&mut self, draft: &Draft, offset: Option<usize>, message: impl Into<String>) {
+        match &draft.origin {
+            Origin::Rule { nth, at, when } => {
+                let offset = offset.unwrap_or_default().saturating_sub(CHECK_HEAD.len());
+                let at = when.as_ref().map_or(*at, |when| when.place(self.source, offset));
+                self.document.push(Violation::new(at, when_path(*nth), message));
+            }
+            Origin::Cedar { start, .. } => {
+                let at = place(self.cedar_source, start + offset.unwrap_or_default());
+                self.cedar.push(Violation::new(at, format_args!("cedar[{}]", draft.id), message));
+            }
+        }
+    }
+}
+
+fn when_path(nth: usize) -> String {
+    format!("rules[{nth}].when")
+}
+
+impl Draft {
+    /// Compiles a rule. Where its condition is no expression, that is reported and the condition left out.
+    pub(crate) fn from_rule(nth: usize, rule: RuleNode, findings: &mut Findings<'_>) -> Self {
+        let scope = Scope { role: rule.role, tool: rule.tool, actions: rule.actions.map(sorted) };
+        let mut draft = Self {
+            id: rule.id,
+            effect: rule.effect,
+            scope,
+            policy: None,
+            check: None,
+            origin: Origin::Rule { nth, at: rule.at, when: None },
+        };
+        if let Some(when) = rule.when {
+            match condition(&when) {
+                Ok(check) => {
+                    draft.policy =
+                        Policy::parse(Some(PolicyId::new(&draft.id)), draft.cedar_with(Some(&when.text))).ok();
+                    draft.check = Some(check);
+                }
+                Err(errors) => findings.document.extend(errors.into_iter().map(|(offset, message)| {
+                    let at = when.place(findings.source, offset.unwrap_or_default());
+                    Violation::new(at, when_path(nth), message)
+                })),
+            }
+            draft.origin = Origin::Rule { nth, at: rule.at, when: Some(when) };
+        }
+        draft
+    }
+
+    /// The condition of a rule, or a raw policy's text where Cedar has a say in it.
+    pub(crate) fn when(&self) -> Option<&str> {
+        match &self.origin {
+            Origin::Rule { when, .. } => when.as_ref().map(|when| when.text.as_str()),
+            Origin::Cedar { text, .. } => self.policy.as_ref().map(|_| text.as_str()),
+        }
+    }
+
+    /// The whole policy as Cedar text.
+    pub(crate) fn to_cedar(&self) -> String {
+        match &self.origin {
+            Origin::Rule { when, .. } => self.cedar_with(when.as_ref().map(|when| when.text.as_str())),
+            Origin::Cedar { text, .. } => text.clone(),
+        }
+    }
+
+    fn cedar_with(&self, condition: Option<&str>) -> String {
+        let effect = match self.effect {
+            Effect::Allow => "permit",
+            Effect::Deny => "forbid",
+            Effect::RequireApproval => "@require_approval\npermit",
+        };
+        let condition = condition.map(|text| format!("\nwhen {{\n{text}\n}}")).unwrap_or_default();
+        format!("@id({:?})\n{effect}{}{condition};", self.id, self.scope)
+    }
+}
+
+/// Reads a condition as a policy over everything. It must be one expression by itself: a text that only fits between the
+/// braces, such as `true } unless { false`, is refused.
+fn condition(when: &Written) -> Result<Policy, Vec<(Option<usize>, String)>> {
+    nesting::statements(&when.text).map_err(|deep| vec![(Some(deep.offset), deep.message)])?;
+    Expression::from_str(&when.text).map_err(|errors| parse_errors(&errors).collect::<Vec<_>>())?;
+    let text = format!("{CHECK_HEAD}{}{CHECK_TAIL}", when.text);
+    Policy::parse(None, text).map_err(|errors| {
+        let inside = |offset: usize| offset.saturating_sub(CHECK_HEAD.len());
+        parse_errors(&errors).map(|(offset, message)| (offset.map(inside), message)).collect()
+    })
+}

@@ -1,0 +1,27 @@
+//! The Cedar side: rules and raw policies as Cedar, checked before they are ever asked.
+
+pub(crate) mod draft;
+pub(crate) mod entity;
+mod nesting;
+pub(crate) mod raw;
+pub(crate) mod scope;
+mod types;
+pub(crate) mod validate;
+
+use cedar_policy::{ParseError, ParseErrors, ffi::DetailedError};
+
+/// Where in the parsed text an error stands, if it says so, and its words.
+fn parse_error(error: &ParseError) -> (Option<usize>, String) {
+    let detail = DetailedError::from(error);
+    let label = detail.source_locations.first();
+    let mut message = detail.message;
+    for more in [label.and_then(|label| label.label.clone()), detail.help].into_iter().flatten() {
+        message.push_str("; ");
+        message.push_str(&more);
+    }
+    (label.map(|label| label.loc.start), message)
+}
+
+fn parse_errors(errors: &ParseErrors) -> impl Iterator<Item = (Option<usize>, String)> + '_ {
+    errors.iter().map(parse_error)
+}

@@ -1,0 +1,292 @@
+//! The types of the context's attributes, read off the conditions that use them.
+//!
+//! A document does not declare what a call's context holds. But `context.amount_cents <= 50000` can only ever be answered if
+//! the attribute is a whole number, and that is enough to check all conditions strictly: an attribute has one type in a whole
+//! document. Where no use tells the type (`context.a == context.b`), the conditions that read it are not held to a guess.
+
+use std::{collections::BTreeMap, fmt::Write as _};
+
+use cedar_policy::pst::{BinaryOp, Clause, Expr, Literal, UnaryOp, Var};
+
+/// Names from the context down: `["a", "b"]` is `context.a.b`.
+pub(crate) type Path = Vec<String>;
+
+/// The type of one value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Scalar {
+    Bool,
+    Long,
+    String,
+}
+
+/// The type of an attribute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    One(Scalar),
+    /// A set; of what, if any use tells.
+    Set(Option<Scalar>),
+}
+
+const BOOL: Kind = Kind::One(Scalar::Bool);
+const LONG: Kind = Kind::One(Scalar::Long);
+const STRING: Kind = Kind::One(Scalar::String);
+
+impl Kind {
+    /// The type in words for messages.
+    pub(crate) const fn words(self) -> &'static str {
+        match self {
+            Self::One(Scalar::Bool) => "true or false",
+            Self::One(Scalar::Long) => "a whole number",
+            Self::One(Scalar::String) => "text",
+            Self::Set(_) => "a set",
+        }
+    }
+
+    const fn schema(self) -> &'static str {
+        match self {
+            Self::One(Scalar::Bool) => "Bool",
+            Self::One(Scalar::Long) => "Long",
+            Self::One(Scalar::String) => "String",
+            Self::Set(Some(Scalar::Bool)) => "Set<Bool>",
+            Self::Set(Some(Scalar::Long)) => "Set<Long>",
+            Self::Set(Some(Scalar::String) | None) => "Set<String>",
+        }
+    }
+}
+
+/// One use of the context. An empty path is the context as a whole.
+pub(crate) struct Read {
+    pub(crate) path: Path,
+    pub(crate) kind: Option<Kind>,
+}
+
+/// What is known of the context, and which draft said so.
+#[derive(Default)]
+pub(crate) struct ContextTypes {
+    known: BTreeMap<Path, (Option<Kind>, usize)>,
+}
+
+impl ContextTypes {
+    fn kind(&self, path: &[String]) -> Option<Kind> {
+        self.known.get(path).and_then(|(kind, _)| *kind)
+    }
+
+    /// Whether nothing tells the type of what stands at `path`.
+    pub(crate) fn is_guess(&self, path: &[String]) -> bool {
+        match self.kind(path) {
+            None => path.is_empty() || self.below(path).is_none(),
+            Some(kind) => kind == Kind::Set(None),
+        }
+    }
+
+    /// A use of something inside `path`, which makes it a mapping.
+    fn below(&self, path: &[String]) -> Option<usize> {
+        let after = (std::ops::Bound::Excluded(path), std::ops::Bound::Unbounded);
+        let (next, (_, by)) = self.known.range::<[String], _>(after).next()?;
+        next.starts_with(path).then_some(*by)
+    }
+
+    /// Notes a use by a draft. `Ok(true)`: something new. On a contradiction, which other draft said what.
+    pub(crate) fn note(&mut self, read: &Read, by: usize) -> Result<bool, (usize, &'static str)> {
+        let entry = self.known.entry(read.path.clone()).or_insert((None, by));
+        let new = match (entry.0, read.kind) {
+            (None, Some(kind)) => Some(kind),
+            (Some(Kind::Set(None)), Some(kind @ Kind::Set(Some(_)))) => Some(kind),
+            (Some(Kind::Set(_)), Some(Kind::Set(None))) | (_, None) => None,
+            (Some(before), Some(now)) if before == now => None,
+            (Some(before), Some(_)) => return Err((entry.1, before.words())),
+        };
+        if let Some(kind) = new {
+            *entry = (Some(kind), by);
+        }
+        Ok(new.is_some())
+    }
+
+    /// A path that is used as a value and as a mapping, and by whom.
+    pub(crate) fn torn(&self) -> Option<(&Path, usize, usize)> {
+        self.known.iter().filter(|(_, (kind, _))| kind.is_some()).find_map(|(path, (_, by))| {
+            let other = self.below(path)?;
+            Some((path, *by, other))
+        })
+    }
+
+    /// The context as a type of Cedar's schema language.
+    pub(crate) fn schema(&self) -> String {
+        let mut text = String::new();
+        let paths: Vec<(&[String], Option<Kind>)> = self
+            .known
+            .iter()
+            .filter(|(path, _)| !path.is_empty())
+            .map(|(path, (kind, _))| (path.as_slice(), *kind))
+            .collect();
+        record(&mut text, &paths);
+        text
+    }
+}
+
+/// Writes the record of `paths`, which are sorted, so that what stands under one name stands together.
+fn record(text: &mut String, paths: &[(&[String], Option<Kind>)]) {
+    text.push('{');
+    for group in paths.chunk_by(|(one, _), (other, _)| one.first() == other.first()) {
+        let Some(((first, kind), name)) = group.first().and_then(|entry| Some((entry, entry.0.first()?))) else {
+            continue;
+        };
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{name:?}: ");
+        let inner: Vec<_> =
+            group.iter().map(|(path, kind)| (&path[1..], *kind)).filter(|(path, _)| !path.is_empty()).collect();
+        if inner.is_empty() || (first.len() == 1 && kind.is_some()) {
+            text.push_str(kind.unwrap_or(STRING).schema());
+        } else {
+            record(text, &inner);
+        }
+        text.push_str(", ");
+    }
+    text.push('}');
+}
+
+/// Every use of the context in a policy's conditions.
+pub(crate) fn reads(clauses: &[Clause], known: &ContextTypes) -> Vec<Read> {
+    let mut visitor = Visitor { known, reads: Vec::new() };
+    for clause in clauses {
+        let (Clause::When(expr) | Clause::Unless(expr)) = clause;
+        visitor.visit(expr, Some(BOOL));
+    }
+    visitor.reads
+}
+
+struct Visitor<'k> {
+    known: &'k ContextTypes,
+    reads: Vec<Read>,
+}
+
+impl Visitor<'_> {
+    /// Visits an expression from which a `want` is expected.
+    fn visit(&mut self, expr: &Expr, want: Option<Kind>) {
+        if let Some(path) = context_path(expr) {
+            self.reads.push(Read { path, kind: want });
+            return;
+        }
+        match expr {
+            Expr::UnaryOp { op, expr } => self.visit(expr, operand(op)),
+            Expr::BinaryOp { op, left, right } => {
+                let (want_left, want_right) = self.operands(op, left, right);
+                self.visit(left, want_left);
+                self.visit(right, want_right);
+            }
+            Expr::GetAttr { expr, .. } => self.visit(expr, None),
+            Expr::HasAttr { expr, attrs } => match context_path(expr) {
+                Some(mut path) => {
+                    path.extend(attrs.iter().map(ToString::to_string));
+                    self.reads.push(Read { path, kind: None });
+                }
+                None => self.visit(expr, None),
+            },
+            Expr::Like { expr, .. } => self.visit(expr, Some(STRING)),
+            Expr::Is { expr, in_expr, .. } => {
+                self.visit(expr, None);
+                in_expr.iter().for_each(|expr| self.visit(expr, None));
+            }
+            Expr::IfThenElse { cond, then_expr, else_expr } => {
+                self.visit(cond, Some(BOOL));
+                let want = want.or_else(|| self.kind_of(then_expr)).or_else(|| self.kind_of(else_expr));
+                self.visit(then_expr, want);
+                self.visit(else_expr, want);
+            }
+            Expr::Set(items) => {
+                let item = element(want).or_else(|| element(self.kind_of(expr)));
+                items.iter().for_each(|expr| self.visit(expr, item));
+            }
+            Expr::Record(fields) => fields.values().for_each(|expr| self.visit(expr, None)),
+            _ => {}
+        }
+    }
+
+    /// What the operator expects left and right of it.
+    fn operands(&self, op: &BinaryOp, left: &Expr, right: &Expr) -> (Option<Kind>, Option<Kind>) {
+        match op {
+            BinaryOp::And | BinaryOp::Or => (Some(BOOL), Some(BOOL)),
+            BinaryOp::Less
+            | BinaryOp::LessEq
+            | BinaryOp::Greater
+            | BinaryOp::GreaterEq
+            | BinaryOp::Add
+            | BinaryOp::Sub
+            | BinaryOp::Mul => (Some(LONG), Some(LONG)),
+            BinaryOp::Eq | BinaryOp::NotEq => (self.kind_of(right), self.kind_of(left)),
+            BinaryOp::Contains => (Some(Kind::Set(scalar(self.kind_of(right)))), element(self.kind_of(left))),
+            BinaryOp::ContainsAll | BinaryOp::ContainsAny => {
+                let of = |expr| Some(Kind::Set(scalar(element(self.kind_of(expr)))));
+                (of(right), of(left))
+            }
+            BinaryOp::GetTag | BinaryOp::HasTag => (None, Some(STRING)),
+            _ => (None, None),
+        }
+    }
+
+    /// The type of an expression, as far as it can be told without Cedar.
+    fn kind_of(&self, expr: &Expr) -> Option<Kind> {
+        if let Some(path) = context_path(expr) {
+            return self.known.kind(&path);
+        }
+        match expr {
+            Expr::Literal(Literal::Bool(_)) | Expr::Like { .. } | Expr::Is { .. } | Expr::HasAttr { .. } => Some(BOOL),
+            Expr::Literal(Literal::Long(_)) => Some(LONG),
+            Expr::Literal(Literal::String(_)) => Some(STRING),
+            Expr::UnaryOp { op: UnaryOp::Neg, .. } => Some(LONG),
+            Expr::UnaryOp { op: UnaryOp::Not | UnaryOp::IsEmpty, .. } => Some(BOOL),
+            Expr::BinaryOp { op: BinaryOp::Add | BinaryOp::Sub | BinaryOp::Mul, .. } => Some(LONG),
+            Expr::BinaryOp { op: BinaryOp::GetTag, .. } => Some(STRING),
+            Expr::BinaryOp { op: BinaryOp::Offset | BinaryOp::DurationSince, .. } => None,
+            Expr::BinaryOp { .. } => Some(BOOL),
+            Expr::GetAttr { expr, attr } if matches!(**expr, Expr::Var(Var::Principal)) => match attr.as_str() {
+                "depth" => Some(LONG),
+                "tools" => Some(Kind::Set(Some(Scalar::String))),
+                _ => Some(STRING),
+            },
+            Expr::IfThenElse { then_expr, else_expr, .. } => {
+                self.kind_of(then_expr).or_else(|| self.kind_of(else_expr))
+            }
+            Expr::Set(items) => Some(Kind::Set(items.iter().find_map(|item| scalar(self.kind_of(item))))),
+            _ => None,
+        }
+    }
+}
+
+/// What a function or prefix operator expects.
+const fn operand(op: &UnaryOp) -> Option<Kind> {
+    match op {
+        UnaryOp::Not => Some(BOOL),
+        UnaryOp::Neg => Some(LONG),
+        UnaryOp::IsEmpty => Some(Kind::Set(None)),
+        // The constructors take text. So does everything else as far as the context is concerned: it holds no addresses or
+        // dates, only text of them, and Cedar's own error then says what is missing.
+        _ => Some(STRING),
+    }
+}
+
+const fn scalar(kind: Option<Kind>) -> Option<Scalar> {
+    match kind {
+        Some(Kind::One(scalar)) => Some(scalar),
+        _ => None,
+    }
+}
+
+fn element(kind: Option<Kind>) -> Option<Kind> {
+    match kind {
+        Some(Kind::Set(Some(scalar))) => Some(Kind::One(scalar)),
+        _ => None,
+    }
+}
+
+fn context_path(expr: &Expr) -> Option<Path> {
+    match expr {
+        Expr::Var(Var::Context) => Some(Path::new()),
+        Expr::GetAttr { expr, attr } => {
+            let mut path = context_path(expr)?;
+            path.push(attr.to_string());
+            Some(path)
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,254 @@
+//! A document ready to answer.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt,
+    sync::Arc,
+};
+
+use aws_lc_rs::digest;
+use cedar_policy::PolicySet;
+use countersign_core::{
+    decision::Effect,
+    names::{RoleName, ToolId},
+};
+
+use crate::{
+    cedar::{
+        draft::{Draft, Findings},
+        raw,
+        validate::{Listed, validate},
+    },
+    context::Context,
+    document::{Document, MAX_RULES, RoleSpec, RolloutSpec, ToolSpec},
+    evaluation::Request,
+    index::Index,
+    principal::{Principal, PrincipalSpec},
+    violation::{At, Violation, Violations},
+};
+
+/// Stack for loading, in bytes, of which only what is used becomes memory. Cedar's parser and validator recurse with the depth
+/// of an expression; the deepest that is let through to them takes a fraction of this, more than a worker thread has.
+const LOAD_STACK: usize = 64 << 20;
+
+/// A compiled, validated, probed policy document. Immutable; cheap to share in an `Arc`.
+pub struct CompiledPolicy {
+    content_hash: [u8; 32],
+    roles: Option<Table<RoleName, RoleSpec>>,
+    tools: Option<Table<ToolId, ToolSpec>>,
+    rules: Vec<Rule>,
+    rollout: Option<RolloutSpec>,
+    cedar: Vec<String>,
+    pub(crate) compiled: Vec<Compiled>,
+    pub(crate) index: Index,
+}
+
+/// A rule, for people and machines to look at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rule {
+    /// Its id, as in decisions.
+    pub rule_id: String,
+    /// What it answers where it applies.
+    pub effect: Effect,
+    /// The role it covers; none: every role. For raw Cedar: as far as the policy's head says it.
+    pub role: Option<String>,
+    /// The tool it covers; none: every tool.
+    pub tool: Option<String>,
+    /// The actions it covers, sorted; none: every action.
+    pub actions: Vec<String>,
+    /// Its condition as written; for raw Cedar with anything but a plain head, the policy's text.
+    pub when: Option<String>,
+}
+
+/// What answering needs of a rule.
+pub(crate) struct Compiled {
+    pub(crate) id: Arc<str>,
+    pub(crate) effect: Effect,
+    /// The rule by itself as Cedar; none where its scope alone decides.
+    pub(crate) policy: Option<PolicySet>,
+    /// What it reads from the context, such as `context.amount_cents`.
+    pub(crate) reads: Vec<String>,
+}
+
+/// A list in the document's order, found by name.
+struct Table<K, V> {
+    rows: Vec<V>,
+    by_name: HashMap<K, usize>,
+}
+
+impl<K: Eq + std::hash::Hash, V> Table<K, V> {
+    fn new(rows: Vec<V>, name: impl Fn(&V) -> K) -> Self {
+        let by_name = rows.iter().enumerate().map(|(nth, row)| (name(row), nth)).collect();
+        Self { rows, by_name }
+    }
+
+    fn get(&self, name: &str) -> Option<&V>
+    where
+        K: std::borrow::Borrow<str>,
+    {
+        self.by_name.get(name).and_then(|nth| self.rows.get(*nth))
+    }
+}
+
+impl CompiledPolicy {
+    /// Loads a YAML document and the raw Cedar policies beside it (each with an `@id`; empty: none). A document with any
+    /// error is refused whole, with every error and its line and column. At the end the policy is asked something that it
+    /// must deny; one that does not is refused too.
+    pub fn load(document: &str, cedar: &str) -> Result<Self, Violations> {
+        stacker::grow(LOAD_STACK, || Self::load_here(document, cedar))
+    }
+
+    fn load_here(document: &str, cedar: &str) -> Result<Self, Violations> {
+        let content_hash = content_hash(document, cedar);
+        let Document { roles, tools, rules, rollout, violations } = Document::read(document, !cedar.trim().is_empty());
+        let mut findings = Findings { source: document, cedar_source: cedar, document: violations, cedar: Vec::new() };
+        let mut drafts: Vec<Draft> =
+            rules.into_iter().enumerate().map(|(nth, rule)| Draft::from_rule(nth, rule, &mut findings)).collect();
+        drafts.extend(raw::read(&mut findings, &drafts));
+        if drafts.len() > MAX_RULES {
+            let message = format!("must be at most {MAX_RULES} rules with those in Cedar, are {}", drafts.len());
+            findings.document.push(Violation::new(At::START, "rules", message));
+        }
+        let listed = Listed {
+            roles: roles.as_ref().map(|roles| roles.iter().map(|spec| spec.role.as_str()).collect()),
+            tools: tools.as_ref().map(|tools| tools.iter().map(|spec| spec.tool.as_str()).collect()),
+        };
+        let reads = validate(&drafts, &listed, &mut findings);
+        Violations::check(std::mem::take(&mut findings.document), std::mem::take(&mut findings.cedar))?;
+
+        let mut policy = Self {
+            content_hash,
+            roles: roles.map(|rows| Table::new(rows, |spec| spec.role.clone())),
+            tools: tools.map(|rows| Table::new(rows, |spec| spec.tool.clone())),
+            rules: drafts.iter().map(rule).collect(),
+            rollout,
+            cedar: drafts.iter().map(Draft::to_cedar).collect(),
+            compiled: Vec::with_capacity(drafts.len()),
+            index: Index::default(),
+        };
+        for (nth, (draft, reads)) in drafts.iter().zip(reads).enumerate() {
+            policy.index.insert(nth, &draft.scope);
+            policy.compiled.push(compile(draft, reads));
+        }
+        policy.probe(&drafts, &mut findings);
+        Violations::check(findings.document, findings.cedar)?;
+        Ok(policy)
+    }
+
+    /// Asks for what nobody may ever do: by names that no role, tool or action can have. Only a policy that allows everything
+    /// allows this, and there is none that should.
+    fn probe(&self, drafts: &[Draft], findings: &mut Findings<'_>) {
+        const NOBODY: &str = "(probe)";
+        let principal = Principal::new(&PrincipalSpec {
+            agent_instance_id: NOBODY,
+            root_instance_id: NOBODY,
+            sponsor_id: NOBODY,
+            agent: NOBODY,
+            role: NOBODY,
+            depth: 0,
+            purpose: NOBODY,
+            tools: &[],
+            labels: &BTreeMap::new(),
+        });
+        let context = Context::default();
+        let request =
+            Request { principal: &principal, tool: NOBODY, action: NOBODY, purpose: NOBODY, context: &context };
+        let answer = self.by_rules(&request);
+        if answer.effect == Effect::Deny {
+            return;
+        }
+        for draft in drafts.iter().filter(|draft| answer.rule_ids.contains(&draft.id)) {
+            let message = "allows a call that must be denied, by an unknown role on an unknown tool: name a role, a tool or an action";
+            findings.report(draft, None, message);
+        }
+    }
+
+    /// SHA-256 over the document and the Cedar beside it, each after its length in bytes as a big-endian u64.
+    #[must_use]
+    pub const fn content_hash(&self) -> [u8; 32] {
+        self.content_hash
+    }
+
+    /// Every rule: those of the document in its order, then raw Cedar in its order.
+    #[must_use]
+    pub fn rules(&self) -> &[Rule] {
+        &self.rules
+    }
+
+    /// The roles that the document lists, in its order; none when it lists no roles.
+    pub fn role_names(&self) -> impl Iterator<Item = &RoleName> {
+        self.roles.iter().flat_map(|table| &table.rows).map(|spec| &spec.role)
+    }
+
+    /// Whether the document lists roles. Where it does, others are denied.
+    #[must_use]
+    pub const fn lists_roles(&self) -> bool {
+        self.roles.is_some()
+    }
+
+    /// What the document says of a role; none when it does not list it.
+    #[must_use]
+    pub fn role(&self, role: &str) -> Option<&RoleSpec> {
+        self.roles.as_ref()?.get(role)
+    }
+
+    /// Whether the document registers tools. Where it does, others are denied.
+    #[must_use]
+    pub const fn lists_tools(&self) -> bool {
+        self.tools.is_some()
+    }
+
+    /// What the document says of a tool; none when it does not register it.
+    #[must_use]
+    pub fn tool(&self, tool: &str) -> Option<&ToolSpec> {
+        self.tools.as_ref()?.get(tool)
+    }
+
+    /// How the document wants to be introduced, if it says.
+    #[must_use]
+    pub const fn rollout(&self) -> Option<&RolloutSpec> {
+        self.rollout.as_ref()
+    }
+
+    /// The whole policy as Cedar text, one policy per rule, in the order of [`Self::rules`]: what any Cedar tool can read.
+    /// A permit under `@require_approval` is only an allowance once a person said yes.
+    #[must_use]
+    pub fn to_cedar(&self) -> String {
+        self.cedar.join("\n\n")
+    }
+}
+
+/// Rules say too much for a log line; their number and the hash identify the policy.
+impl fmt::Debug for CompiledPolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CompiledPolicy").field("rules", &self.rules.len()).finish_non_exhaustive()
+    }
+}
+
+fn rule(draft: &Draft) -> Rule {
+    let text = |name: &Arc<str>| name.as_ref().to_owned();
+    Rule {
+        rule_id: text(&draft.id),
+        effect: draft.effect,
+        role: draft.scope.role.as_ref().map(text),
+        tool: draft.scope.tool.as_ref().map(text),
+        actions: draft.scope.actions.iter().flatten().map(text).collect(),
+        when: draft.when().map(str::to_owned),
+    }
+}
+
+fn compile(draft: &Draft, reads: Vec<String>) -> Compiled {
+    let policy = draft.policy.as_ref().map(|policy| {
+        PolicySet::from_policies([policy.clone()]).expect("one static policy is a policy set: templates were refused")
+    });
+    Compiled { id: draft.id.clone(), effect: draft.effect, policy, reads }
+}
+
+fn content_hash(document: &str, cedar: &str) -> [u8; 32] {
+    let mut context = digest::Context::new(&digest::SHA256);
+    for text in [document, cedar] {
+        context.update(&(text.len() as u64).to_be_bytes());
+        context.update(text.as_bytes());
+    }
+    context.finish().as_ref().try_into().expect("SHA-256 is 32 bytes")
+}

@@ -1,0 +1,75 @@
+//! The document: what each key means, and everything that can be wrong with it short of its conditions.
+
+mod place;
+mod reader;
+mod rollout;
+mod rules;
+mod tables;
+mod tree;
+
+pub(crate) use place::{Written, place};
+pub use rollout::RolloutSpec;
+pub(crate) use rules::RuleNode;
+pub use tables::{DEFAULT_RISK, Risk, RoleSpec, ToolSpec};
+
+use crate::violation::{At, Violation};
+use reader::{Path, Reader};
+use tables::Tables;
+
+/// Largest document, and largest Cedar beside it, in bytes of UTF-8.
+pub const MAX_DOCUMENT_BYTES: usize = 1 << 20;
+/// Most rules, those in Cedar included.
+pub const MAX_RULES: usize = 20_000;
+/// Longest `when`, in bytes of UTF-8.
+pub const MAX_CONDITION_BYTES: usize = 4 << 10;
+
+/// A document as read. Where `violations` is not empty it may have holes and must not be used for decisions.
+#[derive(Debug, Default)]
+pub(crate) struct Document {
+    pub(crate) roles: Option<Vec<RoleSpec>>,
+    pub(crate) tools: Option<Vec<ToolSpec>>,
+    pub(crate) rules: Vec<RuleNode>,
+    pub(crate) rollout: Option<RolloutSpec>,
+    pub(crate) violations: Vec<Violation>,
+}
+
+impl Document {
+    /// Reads a document. `rules_elsewhere`: the rules may all stand in Cedar, so the key may be missing.
+    pub(crate) fn read(text: &str, rules_elsewhere: bool) -> Self {
+        let refused = |violation| Self { violations: vec![violation], ..Self::default() };
+        if text.len() > MAX_DOCUMENT_BYTES {
+            return refused(Violation::new(
+                At::START,
+                "",
+                format!("the document must be at most {MAX_DOCUMENT_BYTES} bytes, is {}", text.len()),
+            ));
+        }
+        if text.trim().is_empty() {
+            return refused(Violation::new(At::START, "", "the document is empty; it needs at least `rules`"));
+        }
+        match tree::parse(text) {
+            Ok(root) => Self::from_tree(&root, rules_elsewhere),
+            Err(violation) => refused(violation),
+        }
+    }
+
+    fn from_tree(root: &tree::Node, rules_elsewhere: bool) -> Self {
+        let mut reader = Reader::default();
+        let path = Path::Root;
+        let mut document = Self::default();
+        if let Some(fields) = reader.fields(root, &path, &["roles", "tools", "rules", "rollout"]) {
+            let tables = Tables::read(&mut reader, &fields);
+            if let Some(node) = fields.get("rules") {
+                document.rules = rules::read(&mut reader, node, &Path::Key(&path, "rules"), &tables);
+            } else if !rules_elsewhere {
+                reader.required(&fields, &path, "rules");
+            }
+            if let Some(node) = fields.get("rollout") {
+                document.rollout = rollout::read(&mut reader, node, &Path::Key(&path, "rollout"), &tables);
+            }
+            (document.roles, document.tools) = tables.into_specs();
+        }
+        document.violations = reader.violations;
+        document
+    }
+}

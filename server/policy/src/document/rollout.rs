@@ -1,0 +1,120 @@
+//! `rollout`: how the document wants to be introduced.
+
+use std::collections::BTreeMap;
+
+use countersign_core::rollout::{Baseline, Scope, StickyKey};
+
+use super::{
+    reader::{Path, Reader},
+    tables::Tables,
+    tree::Node,
+};
+
+const KEYS: [&str; 7] = ["percent", "increment", "baseline", "sticky_key", "steps", "min_soak_seconds", "scope"];
+/// Longest stay on a step that can be asked for, seconds: 30 days.
+const MAX_SOAK: u32 = 30 * 24 * 3600;
+
+/// How a document wants to be introduced. What is none is the server's default.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RolloutSpec {
+    /// Percentage of callers at the start, 0 to 100.
+    pub percent: u32,
+    /// Percentage points a day that automation may add, 1 to 100.
+    pub increment: Option<u32>,
+    /// What answers for callers outside.
+    pub baseline: Option<Baseline>,
+    /// Which id decides a caller's side.
+    pub sticky_key: Option<StickyKey>,
+    /// The percentages of the path, rising.
+    pub steps: Option<Vec<u32>>,
+    /// Shortest stay on a step, seconds.
+    pub min_soak_seconds: Option<u32>,
+    /// Whom it concerns; empty: everyone.
+    pub scope: Scope,
+}
+
+pub(super) fn read(reader: &mut Reader, node: &Node, path: &Path<'_>, tables: &Tables) -> Option<RolloutSpec> {
+    const STICKY: [(&str, StickyKey); 3] =
+        [("root_instance", StickyKey::RootInstance), ("sponsor", StickyKey::Sponsor), ("agent", StickyKey::Agent)];
+    let fields = reader.fields(node, path, &KEYS)?;
+    let percent = reader
+        .required(&fields, path, "percent")
+        .and_then(|node| reader.whole(node, &Path::Key(path, "percent"), 0, 100));
+    let mut spec = RolloutSpec { percent: percent.unwrap_or_default(), ..RolloutSpec::default() };
+    if let Some(node) = fields.get("increment") {
+        spec.increment = reader.whole(node, &Path::Key(path, "increment"), 1, 100);
+    }
+    if let Some(node) = fields.get("baseline") {
+        spec.baseline = read_baseline(reader, node, &Path::Key(path, "baseline"));
+    }
+    if let Some(node) = fields.get("sticky_key") {
+        spec.sticky_key = reader.word(node, &Path::Key(path, "sticky_key"), &STICKY);
+    }
+    if let Some(node) = fields.get("steps") {
+        spec.steps = Some(read_steps(reader, node, &Path::Key(path, "steps")));
+    }
+    if let Some(node) = fields.get("min_soak_seconds") {
+        spec.min_soak_seconds = reader.whole(node, &Path::Key(path, "min_soak_seconds"), 0, MAX_SOAK);
+    }
+    if let Some(node) = fields.get("scope") {
+        spec.scope = read_scope(reader, node, &Path::Key(path, "scope"), tables);
+    }
+    Some(spec)
+}
+
+fn read_baseline(reader: &mut Reader, node: &Node, path: &Path<'_>) -> Option<Baseline> {
+    match reader.text(node, path, 32)?.parse::<Baseline>() {
+        Ok(baseline) => Some(baseline),
+        Err(error) => {
+            reader.report(node.at, path, error.to_string());
+            None
+        }
+    }
+}
+
+fn read_steps(reader: &mut Reader, node: &Node, path: &Path<'_>) -> Vec<u32> {
+    let mut steps: Vec<u32> = Vec::new();
+    for (nth, item) in reader.list(node, path).iter().enumerate() {
+        let path = Path::Item(path, nth);
+        let Some(step) = reader.whole(item, &path, 1, 100) else { continue };
+        if let Some(last) = steps.last().filter(|last| **last >= step) {
+            reader.report(item.at, &path, format!("steps must rise: {step} comes after {last}"));
+        } else {
+            steps.push(step);
+        }
+    }
+    steps
+}
+
+fn read_scope(reader: &mut Reader, node: &Node, path: &Path<'_>, tables: &Tables) -> Scope {
+    let Some(fields) = reader.fields(node, path, &["tools", "roles", "sponsors", "labels"]) else {
+        return Scope::default();
+    };
+    let mut names = |key, check: &dyn Fn(&mut Reader, &_, &Path<'_>)| {
+        let Some(node) = fields.get(key) else { return Vec::new() };
+        let path = Path::Key(path, key);
+        let names = reader.names(node, &path);
+        for (nth, name) in names.iter().enumerate() {
+            check(reader, name, &Path::Item(&path, nth));
+        }
+        names.iter().map(|name| name.value.to_string()).collect()
+    };
+    let tools = names("tools", &|reader, name, path| tables.check_tool(reader, name, path));
+    let roles = names("roles", &|reader, name, path| tables.check_role(reader, name, path));
+    let sponsors = names("sponsors", &|_, _, _| ());
+    let labels =
+        fields.get("labels").map(|node| read_labels(reader, node, &Path::Key(path, "labels"))).unwrap_or_default();
+    Scope { tools, roles, sponsors, labels }
+}
+
+fn read_labels(reader: &mut Reader, node: &Node, path: &Path<'_>) -> BTreeMap<String, String> {
+    let mut labels = BTreeMap::new();
+    for (name, key, value) in reader.entries(node, path).unwrap_or_default() {
+        let path = Path::Key(path, name);
+        reader.name(key, &path);
+        if let Some(text) = reader.text(value, &path, 128) {
+            labels.insert(name.to_owned(), text.to_owned());
+        }
+    }
+    labels
+}

@@ -1,0 +1,166 @@
+//! `roles` and `tools`: what exists, and its limits.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
+
+use countersign_core::{
+    grant::{HARD_MAX_TTL, MIN_TTL},
+    names::{RoleName, ToolId},
+};
+
+use super::{
+    reader::{Fields, Path, Reader, Spot},
+    tree::Node,
+};
+use crate::violation::At;
+
+/// What a role may have at most.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RoleSpec {
+    /// The role.
+    pub role: RoleName,
+    /// Tools it may use; empty: any.
+    pub tools: Vec<ToolId>,
+    /// Longest credential, seconds; none: the installation's limit.
+    pub max_ttl_seconds: Option<u32>,
+}
+
+/// What is known of a tool.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ToolSpec {
+    /// The tool.
+    pub tool: ToolId,
+    /// How much harm it can do.
+    pub risk: Risk,
+    /// Whether an ALLOW may be cached by the caller. A high risk is not, unless the document says so.
+    pub cacheable: bool,
+}
+
+/// How much harm a tool can do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Risk {
+    /// Its allowed calls may be sampled in exports.
+    Low,
+    /// Always recorded.
+    Medium,
+    /// Always recorded, never sampled, not cacheable unless said so.
+    High,
+}
+
+/// The risk of a tool whose risk nobody stated: never sampled away, cacheable.
+pub const DEFAULT_RISK: Risk = Risk::Medium;
+
+const RISKS: [(&str, Risk); 3] = [("low", Risk::Low), ("medium", Risk::Medium), ("high", Risk::High)];
+
+/// Both tables, for the checks of everything that names a role or a tool.
+#[derive(Debug, Default)]
+pub(super) struct Tables {
+    roles: Option<Vec<RoleSpec>>,
+    tools: Option<Vec<ToolSpec>>,
+    role_names: HashSet<RoleName>,
+    tool_names: HashSet<ToolId>,
+}
+
+impl Tables {
+    pub(super) fn read(reader: &mut Reader, fields: &Fields<'_>) -> Self {
+        let mut tables = Self::default();
+        if let Some(node) = fields.get("tools") {
+            let tools = read_table(reader, node, &Path::Key(&Path::Root, "tools"), read_tool);
+            tables.tool_names = tools.iter().map(|spec| spec.tool.clone()).collect();
+            tables.tools = Some(tools);
+        }
+        if let Some(node) = fields.get("roles") {
+            let roles = read_table(reader, node, &Path::Key(&Path::Root, "roles"), |reader, node, path| {
+                read_role(reader, node, path, &tables)
+            });
+            tables.role_names = roles.iter().map(|spec| spec.role.clone()).collect();
+            tables.roles = Some(roles);
+        }
+        tables
+    }
+
+    /// Reports a role that the document does not list, if it lists any.
+    pub(super) fn check_role(&self, reader: &mut Reader, role: &Spot<Arc<str>>, path: &Path<'_>) {
+        if self.roles.is_some() && !role.value.is_empty() && !self.role_names.contains(&*role.value) {
+            reader.report(role.at, path, format!("role {:?} is not listed under `roles`", role.value));
+        }
+    }
+
+    /// Reports a tool that the document does not register, if it registers any.
+    pub(super) fn check_tool(&self, reader: &mut Reader, tool: &Spot<Arc<str>>, path: &Path<'_>) {
+        if self.tools.is_some() && !tool.value.is_empty() && !self.tool_names.contains(&*tool.value) {
+            reader.report(tool.at, path, format!("tool {:?} is not registered under `tools`", tool.value));
+        }
+    }
+
+    pub(super) fn into_specs(self) -> (Option<Vec<RoleSpec>>, Option<Vec<ToolSpec>>) {
+        (self.roles, self.tools)
+    }
+}
+
+/// A list of mappings that each have an `id`, none twice. What has no usable id is reported and left out.
+fn read_table<T>(
+    reader: &mut Reader,
+    node: &Node,
+    path: &Path<'_>,
+    mut read: impl FnMut(&mut Reader, &Node, &Path<'_>) -> Option<(Spot<Arc<str>>, T)>,
+) -> Vec<T> {
+    let mut ids = Ids::default();
+    let mut table = Vec::new();
+    for (nth, item) in reader.list(node, path).iter().enumerate() {
+        let here = Path::Item(path, nth);
+        if let Some((id, value)) = read(reader, item, &here) {
+            ids.check(reader, &id, &here);
+            table.push(value);
+        }
+    }
+    table
+}
+
+/// The ids of one list, to find one that stands twice.
+#[derive(Default)]
+pub(super) struct Ids(HashMap<Arc<str>, At>);
+
+impl Ids {
+    pub(super) fn check(&mut self, reader: &mut Reader, id: &Spot<Arc<str>>, path: &Path<'_>) {
+        if id.value.is_empty() {
+            return;
+        }
+        if let Some(first) = self.0.get(&id.value) {
+            let message = format!("duplicate id {:?}, first on line {}", id.value, first.line);
+            reader.report(id.at, &Path::Key(path, "id"), message);
+        } else {
+            self.0.insert(id.value.clone(), id.at);
+        }
+    }
+}
+
+fn read_tool(reader: &mut Reader, node: &Node, path: &Path<'_>) -> Option<(Spot<Arc<str>>, ToolSpec)> {
+    let fields = reader.fields(node, path, &["id", "risk", "cacheable"])?;
+    let id = reader.required_name(&fields, path, "id");
+    let risk = fields.get("risk").and_then(|node| reader.word(node, &Path::Key(path, "risk"), &RISKS));
+    let cacheable = fields.get("cacheable").and_then(|node| reader.flag(node, &Path::Key(path, "cacheable")));
+    let risk = risk.unwrap_or(DEFAULT_RISK);
+    let tool = id.value.parse().ok()?;
+    Some((id, ToolSpec { tool, risk, cacheable: cacheable.unwrap_or(risk < Risk::High) }))
+}
+
+fn read_role(reader: &mut Reader, node: &Node, path: &Path<'_>, tables: &Tables) -> Option<(Spot<Arc<str>>, RoleSpec)> {
+    let fields = reader.fields(node, path, &["id", "tools", "max_ttl_seconds"])?;
+    let id = reader.required_name(&fields, path, "id");
+    let mut tools = Vec::new();
+    if let Some(node) = fields.get("tools") {
+        let path = Path::Key(path, "tools");
+        for (nth, tool) in reader.names(node, &path).iter().enumerate() {
+            tables.check_tool(reader, tool, &Path::Item(&path, nth));
+            tools.extend(tool.value.parse::<ToolId>().ok());
+        }
+    }
+    let max_ttl_seconds = fields
+        .get("max_ttl_seconds")
+        .and_then(|node| reader.whole(node, &Path::Key(path, "max_ttl_seconds"), MIN_TTL, HARD_MAX_TTL));
+    let role = id.value.parse().ok()?;
+    Some((id, RoleSpec { role, tools, max_ttl_seconds }))
+}

@@ -1,0 +1,146 @@
+//! From a call to an answer.
+
+use std::cell::OnceCell;
+
+use cedar_policy::{Authorizer, Decision, PolicySet, RestrictedExpression};
+use countersign_core::decision::{Effect, Reason};
+
+use crate::{
+    cedar::entity::Kind,
+    compiled::CompiledPolicy,
+    context::PURPOSE,
+    evaluation::{Evaluation, Request},
+    explain,
+};
+
+/// How one rule answers one call that its scope covers.
+enum Verdict {
+    /// Its condition holds, or it has none.
+    Applies,
+    /// Its condition does not hold.
+    Unmet,
+    /// Its condition could not be evaluated.
+    Failed,
+}
+
+/// The rules whose scope covers a call, by how they answered it.
+#[derive(Default)]
+pub(crate) struct Matches {
+    pub(crate) allowing: Vec<usize>,
+    pub(crate) asking: Vec<usize>,
+    pub(crate) denying: Vec<usize>,
+    pub(crate) failed: Vec<usize>,
+    /// Rules that would allow, but for their condition.
+    pub(crate) unmet: Vec<usize>,
+    /// Whether any condition that was looked at reads the context: another context could then have another answer.
+    context_matters: bool,
+}
+
+impl CompiledPolicy {
+    /// Answers a call. Default is deny. In this order:
+    ///
+    /// 1. a tool that the document does not register: DENY, `TOOL_UNKNOWN`;
+    /// 2. a role that the document does not list, or a tool outside the role's: DENY, `NO_MATCHING_RULE`;
+    /// 3. a covering rule whose condition fails to evaluate: DENY, `POLICY_ERROR`, whatever the other rules say;
+    /// 4. a deny rule: DENY, `DENIED_BY_RULE`;
+    /// 5. an allow rule that requires approval: REQUIRE_APPROVAL, even beside rules that do not;
+    /// 6. an allow rule: ALLOW;
+    /// 7. none: DENY, `NO_MATCHING_RULE`.
+    #[must_use]
+    pub fn evaluate(&self, request: &Request<'_>) -> Evaluation {
+        self.outside_tables(request).unwrap_or_else(|| self.by_rules(request))
+    }
+
+    /// The refusal of a call that the document's tables do not have.
+    fn outside_tables(&self, request: &Request<'_>) -> Option<Evaluation> {
+        let (tool, role) = (request.tool, request.principal.role());
+        if self.lists_tools() && self.tool(tool).is_none() {
+            return Some(Evaluation::deny(Reason::ToolUnknown, explain::unknown_tool(request)));
+        }
+        if !self.lists_roles() {
+            return None;
+        }
+        match self.role(role) {
+            None => Some(Evaluation::deny(Reason::NoMatchingRule, explain::unknown_role(request))),
+            Some(spec) if !spec.tools.is_empty() && !spec.tools.iter().any(|listed| listed.as_str() == tool) => {
+                Some(Evaluation::deny(Reason::NoMatchingRule, explain::tool_outside_role(request)))
+            }
+            Some(_) => None,
+        }
+    }
+
+    /// The answer of the rules alone.
+    pub(crate) fn by_rules(&self, request: &Request<'_>) -> Evaluation {
+        let matches = self.matches(request);
+        let (effect, reason, rules) = match &matches {
+            Matches { failed, .. } if !failed.is_empty() => (Effect::Deny, Reason::PolicyError, failed),
+            Matches { denying, .. } if !denying.is_empty() => (Effect::Deny, Reason::DeniedByRule, denying),
+            Matches { asking, .. } if !asking.is_empty() => (Effect::RequireApproval, Reason::ApprovalRequired, asking),
+            Matches { allowing, .. } => match allowing.is_empty() {
+                false => (Effect::Allow, Reason::AllowedByRule, allowing),
+                true => (Effect::Deny, Reason::NoMatchingRule, allowing),
+            },
+        };
+        let mut rule_ids: Vec<_> = rules.iter().map(|nth| self.compiled[*nth].id.clone()).collect();
+        rule_ids.sort();
+        let cacheable = effect == Effect::Allow
+            && !matches.context_matters
+            && self.tool(request.tool).is_none_or(|tool| tool.cacheable);
+        let message = explain::answer(self, request, reason, &rule_ids, &matches);
+        Evaluation { effect, reason, rule_ids, message, cacheable }
+    }
+
+    fn matches(&self, request: &Request<'_>) -> Matches {
+        let cedar = Cedar::new(request);
+        let mut matches = Matches::default();
+        for nth in self.index.matching(request.tool, request.action, request.principal.role()) {
+            let rule = &self.compiled[nth];
+            let verdict = rule.policy.as_ref().map_or(Verdict::Applies, |policy| cedar.ask(policy));
+            matches.context_matters |= !rule.reads.is_empty();
+            match (verdict, rule.effect) {
+                (Verdict::Failed, _) => matches.failed.push(nth),
+                (Verdict::Applies, Effect::Allow) => matches.allowing.push(nth),
+                (Verdict::Applies, Effect::RequireApproval) => matches.asking.push(nth),
+                (Verdict::Applies, Effect::Deny) => matches.denying.push(nth),
+                (Verdict::Unmet, Effect::Allow | Effect::RequireApproval) => matches.unmet.push(nth),
+                (Verdict::Unmet, Effect::Deny) => {}
+            }
+        }
+        matches
+    }
+}
+
+/// A call as Cedar takes it, made when the first rule with a condition needs it.
+struct Cedar<'r> {
+    request: &'r Request<'r>,
+    made: OnceCell<Option<cedar_policy::Request>>,
+}
+
+impl<'r> Cedar<'r> {
+    const fn new(request: &'r Request<'r>) -> Self {
+        Self { request, made: OnceCell::new() }
+    }
+
+    /// Asks one policy. Cedar skips a policy that fails, which would turn a failing deny rule into an allowance: here a
+    /// failure is an answer of its own.
+    fn ask(&self, policy: &PolicySet) -> Verdict {
+        let Some(request) = self.made.get_or_init(|| self.make()) else { return Verdict::Failed };
+        let response = Authorizer::new().is_authorized(request, policy, &self.request.principal.entities);
+        let diagnostics = response.diagnostics();
+        if diagnostics.errors().next().is_some() {
+            Verdict::Failed
+        } else if response.decision() == Decision::Allow || diagnostics.reason().next().is_some() {
+            Verdict::Applies
+        } else {
+            Verdict::Unmet
+        }
+    }
+
+    fn make(&self) -> Option<cedar_policy::Request> {
+        let Request { principal, tool, action, purpose, context } = self.request;
+        let purpose = (PURPOSE.to_owned(), RestrictedExpression::new_string((*purpose).to_owned()));
+        let context = cedar_policy::Context::from_pairs(context.pairs.iter().cloned().chain([purpose])).ok()?;
+        let (action, tool) = (Kind::Action.uid(action), Kind::Tool.uid(tool));
+        cedar_policy::Request::new(principal.uid.clone(), action, tool, context, None).ok()
+    }
+}

@@ -1,0 +1,43 @@
+//! The question and the answer.
+
+use std::sync::Arc;
+
+use countersign_core::decision::{Effect, Reason};
+
+use crate::{context::Context, principal::Principal};
+
+/// One call.
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'a> {
+    /// Who calls.
+    pub principal: &'a Principal,
+    /// What is called.
+    pub tool: &'a str,
+    /// How.
+    pub action: &'a str,
+    /// What for: the run's purpose, or a narrower one. Conditions find it as `context.purpose`.
+    pub purpose: &'a str,
+    /// What else the caller says of this call.
+    pub context: &'a Context,
+}
+
+/// What a policy answers to one call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Evaluation {
+    /// The answer.
+    pub effect: Effect,
+    /// Why.
+    pub reason: Reason,
+    /// The rules that made the answer, sorted: those that deny, those that ask, those that allow, or those that failed.
+    pub rule_ids: Vec<Arc<str>>,
+    /// What and why, for people. Never holds a value of the context.
+    pub message: String,
+    /// Whether the same call by the same credential may be let through again without asking, whatever its context.
+    pub cacheable: bool,
+}
+
+impl Evaluation {
+    pub(crate) const fn deny(reason: Reason, message: String) -> Self {
+        Self { effect: Effect::Deny, reason, rule_ids: Vec::new(), message, cacheable: false }
+    }
+}

@@ -1,0 +1,162 @@
+//! Whatever the text, loading ends with an answer.
+
+use std::collections::BTreeMap;
+
+use countersign_policy::{CompiledPolicy, Context, Principal, PrincipalSpec, Request};
+use proptest::prelude::*;
+
+fn with_condition(when: &str) -> String {
+    let when = serde_json::to_string(when).unwrap();
+    format!("rules:\n- {{id: r, role: a, tool: t, allowed_actions: [x], when: {when}}}\n")
+}
+
+fn principal() -> Principal {
+    Principal::new(&PrincipalSpec {
+        agent_instance_id: "i",
+        root_instance_id: "i",
+        sponsor_id: "s",
+        agent: "g",
+        role: "a",
+        depth: 0,
+        purpose: "p",
+        tools: &[],
+        labels: &BTreeMap::new(),
+    })
+}
+
+/// Pieces that get further into the parsers than arbitrary text does.
+fn pieces() -> impl Strategy<Value = String> {
+    let piece = prop::sample::select(vec![
+        "rules:",
+        "roles:",
+        "tools:",
+        "rollout:",
+        "\n",
+        "  ",
+        "- ",
+        "id: a",
+        "role: a",
+        "tool: t",
+        "when: ",
+        "[",
+        "]",
+        "{",
+        "}",
+        "&a ",
+        "*a",
+        "<<: ",
+        "|\n",
+        ">\n",
+        "!!binary ",
+        "\"",
+        "'",
+        "percent: 1",
+        "effect: deny",
+        "allowed_actions: [x]",
+        "#",
+        "?",
+        "permit",
+        "forbid",
+        "(principal, action, resource)",
+        "(",
+        ")",
+        "when",
+        "context",
+        "context.a",
+        ".",
+        "==",
+        "&&",
+        "!",
+        "1",
+        "-",
+        "if ",
+        " then ",
+        " else ",
+        "has ",
+        "like ",
+        "@id(\"a\")",
+        ";",
+        "//",
+        "\\",
+        "Role::\"a\"",
+        "\u{0}",
+        "ä",
+        "\t",
+        ",",
+    ]);
+    prop::collection::vec(piece, 0..40).prop_map(|pieces| pieces.concat())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(512) })]
+
+    #[test]
+    fn arbitrary_text_never_panics(document: String, cedar: String) {
+        let _ = CompiledPolicy::load(&document, &cedar);
+    }
+
+    #[test]
+    fn arbitrary_pieces_never_panic_and_errors_have_a_place(document in pieces(), cedar in pieces(), when in pieces()) {
+        for (document, cedar) in [(document, cedar.clone()), (with_condition(&when), cedar)] {
+            if let Err(violations) = CompiledPolicy::load(&document, &cedar) {
+                prop_assert!(!violations.as_slice().is_empty());
+                for violation in &violations {
+                    prop_assert!(violation.line > 0 && violation.column > 0 && !violation.message.is_empty(), "{violation}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn deep_and_long_expressions_end_in_an_answer_not_in_a_stack_overflow() {
+    for (open, middle, close) in [
+        ("(", "true", ")"),
+        ("!", "true", ""),
+        ("!(", "true", ")"),
+        ("-", "1", " == 1"),
+        ("[", "1", "].isEmpty()"),
+        ("{a: ", "1", "}"),
+        ("if true then ", "true", " else false"),
+        ("if true then true else ", "true", ""),
+        ("if ", "true", " then true else true"),
+        ("(true && true && true && true && true && true && true && true && 1 + 1 + 1 == 1 && ", "true", ")"),
+        ("!(if (", "true", ") then true else true)"),
+        ("[-{a: if ", "true", " then 1 else 2}.a].isEmpty()"),
+        ("", "true", " && true"),
+        ("true || ", "true", ""),
+        ("1 + ", "1", ""),
+        ("1 * ", "1", ""),
+        ("", "context", ".a"),
+        ("", "context", "[\"a\"]"),
+        ("ip(", "\"::\"", ")"),
+    ] {
+        for count in [6, 8, 12, 20, 24, 100, 130, 200, 399, 400, 4_000] {
+            let text = format!("{}{middle}{}", open.repeat(count), close.repeat(count));
+            if let Ok(policy) = CompiledPolicy::load(&with_condition(&text), "") {
+                let principal = principal();
+                let context = Context::default();
+                let _ = policy.evaluate(&Request {
+                    principal: &principal,
+                    tool: "t",
+                    action: "x",
+                    purpose: "p",
+                    context: &context,
+                });
+            }
+            let raw = format!("@id(\"a\") forbid(principal, action, resource) when {{ {text} }};");
+            let _ = CompiledPolicy::load(&with_condition("true"), &raw);
+        }
+    }
+}
+
+#[test]
+fn deep_and_exploding_documents_are_refused() {
+    let bomb: String = (0..20).fold("a0: &a0 [x]\n".to_owned(), |text, n| {
+        let next = n + 1;
+        text + &format!("a{next}: &a{next} [{}]\n", vec![format!("*a{n}"); 9].join(", "))
+    });
+    for document in [bomb, "[".repeat(100_000), "{a: ".repeat(100_000), "- ".repeat(100_000), "&a ".repeat(100_000)] {
+        assert!(CompiledPolicy::load(&document, "").is_err());
+    }
+}
