@@ -1,0 +1,9 @@
+/**
+ * TypeScript client of Countersign for Node.
+ *
+ * `connect` opens a transport for the generated services in `@countersign/client/v1/*`, `Enrolment` answers who is
+ * inside a rollout, and `errorReason` says why the server refused a call.
+ */
+export { connect, type ConnectOptions } from "./connection.js";
+export { errorReason } from "./errors.js";
+export { bucket, Enrolment } from "./rollout.js";
