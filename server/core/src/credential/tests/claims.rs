@@ -74,6 +74,7 @@ fn required_claims_must_be_there_and_of_their_type() {
         "depth",
         "single_use",
         "rev",
+        "custody_ref",
     ];
     for name in names {
         let without = credential_with(|claims| drop(claims.as_object_mut().unwrap().remove(name)));
