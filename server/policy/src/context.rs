@@ -85,7 +85,7 @@ impl Checker {
             Value::Number(number) => match whole(&number) {
                 Some(value) => return Some(RestrictedExpression::new_long(value)),
                 None => {
-                    self.report(field, "must be a whole number of 64 bits; send cents instead of fractions, or text")
+                    self.report(field, "must be a whole number of 64 bits; send cents instead of fractions, or text");
                 }
             },
             Value::String(text) if text.len() > MAX_TEXT => {

@@ -76,10 +76,8 @@ impl CompiledPolicy {
             Matches { failed, .. } if !failed.is_empty() => (Effect::Deny, Reason::PolicyError, failed),
             Matches { denying, .. } if !denying.is_empty() => (Effect::Deny, Reason::DeniedByRule, denying),
             Matches { asking, .. } if !asking.is_empty() => (Effect::RequireApproval, Reason::ApprovalRequired, asking),
-            Matches { allowing, .. } => match allowing.is_empty() {
-                false => (Effect::Allow, Reason::AllowedByRule, allowing),
-                true => (Effect::Deny, Reason::NoMatchingRule, allowing),
-            },
+            Matches { allowing, .. } if !allowing.is_empty() => (Effect::Allow, Reason::AllowedByRule, allowing),
+            Matches { allowing, .. } => (Effect::Deny, Reason::NoMatchingRule, allowing),
         };
         let mut rule_ids: Vec<_> = rules.iter().map(|nth| self.compiled[*nth].id.clone()).collect();
         rule_ids.sort();

@@ -45,6 +45,9 @@ pub struct Principal {
 
 impl Principal {
     /// Builds the caller.
+    ///
+    /// # Panics
+    /// Never: text, numbers and sets of text evaluate to themselves, and one entity has no duplicates and no cycles.
     #[must_use]
     pub fn new(spec: &PrincipalSpec<'_>) -> Self {
         let text = |value: &str| RestrictedExpression::new_string(value.to_owned());
@@ -64,9 +67,7 @@ impl Principal {
         let entities = Entity::new_with_tags(uid.clone(), attributes, parents, labels)
             .ok()
             .and_then(|instance| Entities::from_entities([instance], None).ok())
-            .expect(
-                "text, numbers and sets of text evaluate to themselves, and one entity has no duplicates or cycles",
-            );
+            .expect("see Panics");
         Self { uid, entities: Arc::new(entities), role: spec.role.into() }
     }
 

@@ -71,10 +71,15 @@ impl Violations {
         Err(Self(document))
     }
 
-    /// The violations, in the order of the text.
+    /// The violations, in order.
     #[must_use]
     pub fn as_slice(&self) -> &[Violation] {
         &self.0
+    }
+
+    /// The violations, in order.
+    pub fn iter(&self) -> std::slice::Iter<'_, Violation> {
+        self.0.iter()
     }
 }
 
@@ -90,7 +95,7 @@ impl<'a> IntoIterator for &'a Violations {
     type Item = &'a Violation;
     type IntoIter = std::slice::Iter<'a, Violation>;
     fn into_iter(self) -> Self::IntoIter {
-        self.0.iter()
+        self.iter()
     }
 }
 

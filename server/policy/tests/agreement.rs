@@ -1,5 +1,7 @@
 //! The index and one policy at a time answer exactly as Cedar does over the whole set.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
 use std::{collections::BTreeMap, sync::Arc};
 
 use cedar_policy::{Authorizer, Decision, Entities, EntityUid, PolicyId, PolicySet, Request as CedarRequest};

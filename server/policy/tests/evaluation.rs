@@ -1,5 +1,7 @@
 //! What a loaded document answers.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
 use std::collections::BTreeMap;
 
 use countersign_core::decision::{Effect, Reason};
@@ -186,4 +188,12 @@ fn odd_names_in_a_request_match_nothing() {
         assert_eq!(ask(&policy, ("r", 0), ("t", odd), json!({})).reason, Reason::NoMatchingRule);
         assert_eq!(ask(&policy, (odd, 0), ("t", "a"), json!({})).reason, Reason::NoMatchingRule);
     }
+}
+
+#[test]
+fn policies_and_callers_are_shared_between_threads() {
+    fn shared<T: Send + Sync>() {}
+    shared::<CompiledPolicy>();
+    shared::<Principal>();
+    shared::<Context>();
 }

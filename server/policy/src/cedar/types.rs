@@ -90,8 +90,7 @@ impl ContextTypes {
     pub(crate) fn note(&mut self, read: &Read, by: usize) -> Result<bool, (usize, &'static str)> {
         let entry = self.known.entry(read.path.clone()).or_insert((None, by));
         let new = match (entry.0, read.kind) {
-            (None, Some(kind)) => Some(kind),
-            (Some(Kind::Set(None)), Some(kind @ Kind::Set(Some(_)))) => Some(kind),
+            (None, Some(kind)) | (Some(Kind::Set(None)), Some(kind @ Kind::Set(Some(_)))) => Some(kind),
             (Some(Kind::Set(_)), Some(Kind::Set(None))) | (_, None) => None,
             (Some(before), Some(now)) if before == now => None,
             (Some(before), Some(_)) => return Err((entry.1, before.words())),
@@ -168,9 +167,9 @@ impl Visitor<'_> {
             return;
         }
         match expr {
-            Expr::UnaryOp { op, expr } => self.visit(expr, operand(op)),
+            Expr::UnaryOp { op, expr } => self.visit(expr, Some(operand(*op))),
             Expr::BinaryOp { op, left, right } => {
-                let (want_left, want_right) = self.operands(op, left, right);
+                let (want_left, want_right) = self.operands(*op, left, right);
                 self.visit(left, want_left);
                 self.visit(right, want_right);
             }
@@ -185,7 +184,9 @@ impl Visitor<'_> {
             Expr::Like { expr, .. } => self.visit(expr, Some(STRING)),
             Expr::Is { expr, in_expr, .. } => {
                 self.visit(expr, None);
-                in_expr.iter().for_each(|expr| self.visit(expr, None));
+                if let Some(expr) = in_expr {
+                    self.visit(expr, None);
+                }
             }
             Expr::IfThenElse { cond, then_expr, else_expr } => {
                 self.visit(cond, Some(BOOL));
@@ -195,15 +196,21 @@ impl Visitor<'_> {
             }
             Expr::Set(items) => {
                 let item = element(want).or_else(|| element(self.kind_of(expr)));
-                items.iter().for_each(|expr| self.visit(expr, item));
+                for expr in items {
+                    self.visit(expr, item);
+                }
             }
-            Expr::Record(fields) => fields.values().for_each(|expr| self.visit(expr, None)),
+            Expr::Record(fields) => {
+                for expr in fields.values() {
+                    self.visit(expr, None);
+                }
+            }
             _ => {}
         }
     }
 
     /// What the operator expects left and right of it.
-    fn operands(&self, op: &BinaryOp, left: &Expr, right: &Expr) -> (Option<Kind>, Option<Kind>) {
+    fn operands(&self, op: BinaryOp, left: &Expr, right: &Expr) -> (Option<Kind>, Option<Kind>) {
         match op {
             BinaryOp::And | BinaryOp::Or => (Some(BOOL), Some(BOOL)),
             BinaryOp::Less
@@ -230,15 +237,17 @@ impl Visitor<'_> {
             return self.known.kind(&path);
         }
         match expr {
-            Expr::Literal(Literal::Bool(_)) | Expr::Like { .. } | Expr::Is { .. } | Expr::HasAttr { .. } => Some(BOOL),
-            Expr::Literal(Literal::Long(_)) => Some(LONG),
-            Expr::Literal(Literal::String(_)) => Some(STRING),
-            Expr::UnaryOp { op: UnaryOp::Neg, .. } => Some(LONG),
-            Expr::UnaryOp { op: UnaryOp::Not | UnaryOp::IsEmpty, .. } => Some(BOOL),
-            Expr::BinaryOp { op: BinaryOp::Add | BinaryOp::Sub | BinaryOp::Mul, .. } => Some(LONG),
-            Expr::BinaryOp { op: BinaryOp::GetTag, .. } => Some(STRING),
+            Expr::Literal(Literal::Long(_))
+            | Expr::UnaryOp { op: UnaryOp::Neg, .. }
+            | Expr::BinaryOp { op: BinaryOp::Add | BinaryOp::Sub | BinaryOp::Mul, .. } => Some(LONG),
+            Expr::Literal(Literal::String(_)) | Expr::BinaryOp { op: BinaryOp::GetTag, .. } => Some(STRING),
             Expr::BinaryOp { op: BinaryOp::Offset | BinaryOp::DurationSince, .. } => None,
-            Expr::BinaryOp { .. } => Some(BOOL),
+            Expr::Literal(Literal::Bool(_))
+            | Expr::UnaryOp { op: UnaryOp::Not | UnaryOp::IsEmpty, .. }
+            | Expr::BinaryOp { .. }
+            | Expr::Like { .. }
+            | Expr::Is { .. }
+            | Expr::HasAttr { .. } => Some(BOOL),
             Expr::GetAttr { expr, attr } if matches!(**expr, Expr::Var(Var::Principal)) => match attr.as_str() {
                 "depth" => Some(LONG),
                 "tools" => Some(Kind::Set(Some(Scalar::String))),
@@ -254,14 +263,14 @@ impl Visitor<'_> {
 }
 
 /// What a function or prefix operator expects.
-const fn operand(op: &UnaryOp) -> Option<Kind> {
+const fn operand(op: UnaryOp) -> Kind {
     match op {
-        UnaryOp::Not => Some(BOOL),
-        UnaryOp::Neg => Some(LONG),
-        UnaryOp::IsEmpty => Some(Kind::Set(None)),
+        UnaryOp::Not => BOOL,
+        UnaryOp::Neg => LONG,
+        UnaryOp::IsEmpty => Kind::Set(None),
         // The constructors take text. So does everything else as far as the context is concerned: it holds no addresses or
         // dates, only text of them, and Cedar's own error then says what is missing.
-        _ => Some(STRING),
+        _ => STRING,
     }
 }
 

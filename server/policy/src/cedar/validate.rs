@@ -35,7 +35,7 @@ pub(crate) fn validate(drafts: &[Draft], listed: &Listed<'_>, findings: &mut Fin
         clauses.iter().map(|clauses| reads(clauses, &types).into_iter().map(|read| read.path).collect()).collect();
     let sure = |nth: usize| !contradicting.contains(&nth) && !paths[nth].iter().any(|path| types.is_guess(path));
     check_types(drafts, &types, &named, sure, findings);
-    paths.iter().map(|paths| paths.iter().map(|path| spelled(path)).collect()).collect()
+    paths.iter().map(|paths| paths.iter().map(spelled).collect()).collect()
 }
 
 fn clauses(policy: &Policy) -> Vec<Clause> {

@@ -63,7 +63,7 @@ fn read_rule(reader: &mut Reader, node: &Node, path: &Path<'_>, tables: &Tables)
         }
         Some(node) => Some((node, Path::Key(path, key))),
     };
-    let (role, tool, actions) = (scope("role"), scope("tool"), scope("allowed_actions"));
+    let (role, tool, listed) = (scope("role"), scope("tool"), scope("allowed_actions"));
     let role = role.map(|(node, path)| {
         let role = reader.name(node, &path);
         tables.check_role(reader, &role, &path);
@@ -74,14 +74,13 @@ fn read_rule(reader: &mut Reader, node: &Node, path: &Path<'_>, tables: &Tables)
         tables.check_tool(reader, &tool, &path);
         tool.value
     });
-    let actions =
-        actions.map(|(node, path)| reader.names(node, &path).into_iter().map(|action| action.value).collect());
+    let actions = listed.map(|(node, path)| reader.names(node, &path).into_iter().map(|action| action.value).collect());
     let when = fields.get("when").and_then(|node| {
         let text = reader.text(node, &Path::Key(path, "when"), MAX_CONDITION_BYTES)?;
         Some(Written { at: node.at, offset: node.offset, text: text.to_owned() })
     });
-    let rule = RuleNode { at: fields.at, id: id.value.clone(), effect, role, tool, actions, when };
-    Some((id, rule))
+    let node = RuleNode { at: fields.at, id: id.value.clone(), effect, role, tool, actions, when };
+    Some((id, node))
 }
 
 fn read_effect(reader: &mut Reader, fields: &Fields<'_>, path: &Path<'_>) -> Effect {
