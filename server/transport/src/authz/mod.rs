@@ -1,0 +1,111 @@
+//! Who may call what: one table with a row per method. What has no row is refused.
+
+mod table;
+#[cfg(test)]
+mod tests;
+
+use std::{collections::HashMap, sync::LazyLock};
+
+use countersign_app::{Caller, Error};
+use countersign_core::operator::{OperatorRole, Roles};
+
+pub(crate) use table::TABLE;
+
+/// One method, and who may call it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Row {
+    /// The path, `/countersign.v1.SponsorService/RegisterSponsor`.
+    pub(crate) method: &'static str,
+    /// Who may call it.
+    pub(crate) access: Access,
+    /// The answer is a stream: bounded in number, not in time.
+    pub(crate) stream: bool,
+}
+
+/// Who may call a method.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// Nobody is asked who they are. Health and reflection only: they say nothing that is not public.
+    Open,
+    /// Whoever authenticates: any operator, and any instance whose credential is live.
+    Authenticated,
+    /// Operators with one of these roles, and instances as said.
+    Granted {
+        /// One of them is enough.
+        roles: Roles,
+        /// Whether an instance may call it for itself and its chain. Which is its own is the verb's to check.
+        instance: Instance,
+    },
+}
+
+/// What a method lets an instance do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Instance {
+    /// Not its business.
+    Never,
+    /// While its credential is live.
+    Live,
+    /// Even when its credential has expired or is revoked: the verb refuses it, and records that it did.
+    Recorded,
+}
+
+impl Row {
+    const fn open(method: &'static str) -> Self {
+        Self { method, access: Access::Open, stream: false }
+    }
+
+    const fn authenticated(method: &'static str) -> Self {
+        Self { method, access: Access::Authenticated, stream: false }
+    }
+
+    const fn roles(method: &'static str, roles: &[OperatorRole]) -> Self {
+        let access = Access::Granted { roles: Roles::of(roles), instance: Instance::Never };
+        Self { method, access, stream: false }
+    }
+
+    const fn or_instance(method: &'static str, roles: &[OperatorRole]) -> Self {
+        let access = Access::Granted { roles: Roles::of(roles), instance: Instance::Live };
+        Self { method, access, stream: false }
+    }
+
+    const fn or_any_instance(method: &'static str, roles: &[OperatorRole]) -> Self {
+        let access = Access::Granted { roles: Roles::of(roles), instance: Instance::Recorded };
+        Self { method, access, stream: false }
+    }
+
+    const fn streamed(self) -> Self {
+        Self { stream: true, ..self }
+    }
+
+    /// Whether `caller` may call this method. A refusal names the roles that may.
+    pub(crate) fn admits(&self, caller: &Caller) -> Result<(), Error> {
+        let Access::Granted { roles, instance } = self.access else { return Ok(()) };
+        match caller {
+            Caller::Operator(operator) if operator.roles.meets(roles) => Ok(()),
+            Caller::Instance(_) if instance != Instance::Never => Ok(()),
+            Caller::Operator(_) => Err(self.refusal(roles, "none of the caller's roles allows")),
+            Caller::Instance(_) => Err(self.refusal(roles, "an instance may not call")),
+        }
+    }
+
+    /// Whether an instance's credential must be live for this method.
+    pub(crate) fn wants_live(&self) -> bool {
+        !matches!(self.access, Access::Granted { instance: Instance::Recorded, .. })
+    }
+
+    fn refusal(&self, roles: Roles, why: &str) -> Error {
+        let name = self.method.rsplit('/').next().unwrap_or(self.method);
+        let names: Vec<_> = roles.iter().map(OperatorRole::as_str).collect();
+        Error::RoleRequired {
+            message: format!("{why} {name}; it takes one of: {}. An admin can grant a role.", names.join(", ")),
+            roles: roles.iter().collect(),
+        }
+    }
+}
+
+/// The row of a path.
+pub(crate) fn row(path: &str) -> Option<&'static Row> {
+    static ROWS: LazyLock<HashMap<&str, &Row>> =
+        LazyLock::new(|| TABLE.iter().map(|row| (row.method, row)).collect());
+    ROWS.get(path).copied()
+}

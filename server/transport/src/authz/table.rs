@@ -1,0 +1,93 @@
+//! The table. It follows the comments of `proto/countersign/v1`, where clients read it; tests hold it to the descriptor.
+
+use countersign_core::operator::OperatorRole::{Admin, Approver, Auditor, Gate, Issuer, PolicyAdmin, Registrar};
+
+use super::Row;
+
+/// Every method of the port.
+#[rustfmt::skip] // One row, one line.
+pub(crate) const TABLE: &[Row] = &[
+    Row::roles("/countersign.v1.SponsorService/RegisterSponsor", &[Registrar]),
+    Row::roles("/countersign.v1.SponsorService/ApproveSponsor", &[Approver]),
+    Row::roles("/countersign.v1.SponsorService/RejectSponsor", &[Approver]),
+    Row::roles("/countersign.v1.SponsorService/SuspendSponsor", &[Approver]),
+    Row::roles("/countersign.v1.SponsorService/ReinstateSponsor", &[Approver]),
+    Row::roles("/countersign.v1.SponsorService/RecertifySponsor", &[Approver]),
+    Row::roles("/countersign.v1.SponsorService/DepartSponsor", &[Registrar, Approver]),
+    Row::roles("/countersign.v1.SponsorService/RevokeSponsor", &[Approver]),
+    Row::roles("/countersign.v1.SponsorService/GetSponsor", &[Registrar, Approver, Issuer, Auditor, Admin]),
+    Row::roles("/countersign.v1.SponsorService/ListSponsors", &[Registrar, Approver, Issuer, Auditor, Admin]),
+
+    Row::roles("/countersign.v1.InstanceService/GetInstance", &[Issuer, Gate, Approver, Auditor, Admin]),
+    Row::roles("/countersign.v1.InstanceService/ListInstances", &[Issuer, Gate, Approver, Auditor, Admin]),
+    Row::roles("/countersign.v1.InstanceService/RevokeInstance", &[Issuer, Approver, Admin]),
+    Row::roles("/countersign.v1.InstanceService/EndInstance", &[Issuer, Gate]),
+    Row::roles("/countersign.v1.InstanceService/AcceptInstance", &[Approver]),
+
+    Row::roles("/countersign.v1.CredentialService/IssueCredential", &[Issuer]),
+    Row::or_instance("/countersign.v1.CredentialService/DelegateCredential", &[Issuer]),
+    Row::or_instance("/countersign.v1.CredentialService/IntrospectCredential", &[Issuer, Gate, Auditor, Admin]),
+    Row::roles("/countersign.v1.CredentialService/RevokeCredential", &[Issuer, Approver, Admin]),
+    Row::or_instance("/countersign.v1.CredentialService/WatchRevocations", &[Gate, Auditor]).streamed(),
+
+    Row::or_any_instance("/countersign.v1.DecisionService/Decide", &[Gate]),
+    Row::or_any_instance("/countersign.v1.DecisionService/BatchDecide", &[Gate]),
+    Row::roles("/countersign.v1.DecisionService/GetDecision", &[Gate, PolicyAdmin, Auditor, Admin]),
+    Row::roles("/countersign.v1.DecisionService/ListDecisions", &[Gate, PolicyAdmin, Auditor, Admin]),
+    Row::roles("/countersign.v1.DecisionService/ExplainDecision", &[Gate, PolicyAdmin, Auditor, Admin]),
+
+    Row::roles("/countersign.v1.ApprovalService/GetApproval", &[Approver, Auditor]),
+    Row::roles("/countersign.v1.ApprovalService/ListApprovals", &[Approver, Auditor]),
+    Row::roles("/countersign.v1.ApprovalService/Approve", &[Approver]),
+    Row::roles("/countersign.v1.ApprovalService/Reject", &[Approver]),
+    Row::or_instance("/countersign.v1.ApprovalService/WaitApproval", &[Gate]),
+
+    Row::roles("/countersign.v1.PolicyService/ValidatePolicy", &[PolicyAdmin, Auditor]),
+    Row::roles("/countersign.v1.PolicyService/CreatePolicy", &[PolicyAdmin]),
+    Row::roles("/countersign.v1.PolicyService/GetPolicy", &[PolicyAdmin, Auditor, Gate, Issuer, Admin]),
+    Row::roles("/countersign.v1.PolicyService/ListPolicies", &[PolicyAdmin, Auditor, Gate, Issuer, Admin]),
+    Row::roles("/countersign.v1.PolicyService/ActivatePolicy", &[PolicyAdmin]),
+    Row::roles("/countersign.v1.PolicyService/SimulatePolicy", &[PolicyAdmin, Auditor]).streamed(),
+    Row::roles("/countersign.v1.PolicyService/WatchPolicy", &[Gate, PolicyAdmin, Auditor]).streamed(),
+    Row::roles("/countersign.v1.PolicyService/EngageKillSwitch", &[PolicyAdmin]),
+    Row::roles("/countersign.v1.PolicyService/ReleaseKillSwitch", &[PolicyAdmin]),
+    Row::roles("/countersign.v1.PolicyService/ListKillSwitches", &[PolicyAdmin, Gate, Auditor]),
+
+    Row::roles("/countersign.v1.RolloutService/StartRollout", &[PolicyAdmin]),
+    Row::roles("/countersign.v1.RolloutService/GetRollout", &[Gate, PolicyAdmin, Auditor, Admin]),
+    Row::roles("/countersign.v1.RolloutService/ListRollouts", &[Gate, PolicyAdmin, Auditor, Admin]),
+    Row::roles("/countersign.v1.RolloutService/AdvanceRollout", &[PolicyAdmin]),
+    Row::roles("/countersign.v1.RolloutService/PauseRollout", &[PolicyAdmin]),
+    Row::roles("/countersign.v1.RolloutService/ResumeRollout", &[PolicyAdmin]),
+    Row::roles("/countersign.v1.RolloutService/RollbackRollout", &[PolicyAdmin]),
+    Row::or_instance("/countersign.v1.RolloutService/WatchRollouts", &[Gate, PolicyAdmin, Auditor, Admin]).streamed(),
+
+    Row::or_instance("/countersign.v1.CustodyService/RecordToolCall", &[Gate]),
+    Row::or_instance("/countersign.v1.CustodyService/BatchRecordToolCalls", &[Gate]),
+    Row::roles("/countersign.v1.CustodyService/ListEvents", &[Auditor]),
+    Row::roles("/countersign.v1.CustodyService/GetCustodyChain", &[Auditor, Gate, Admin]),
+    Row::roles("/countersign.v1.CustodyService/ListOpenDecisions", &[Auditor]),
+    Row::roles("/countersign.v1.CustodyService/GetCheckpoint", &[Auditor]),
+    Row::roles("/countersign.v1.CustodyService/GetInclusionProof", &[Auditor]),
+    Row::roles("/countersign.v1.CustodyService/GetConsistencyProof", &[Auditor]),
+    Row::roles("/countersign.v1.CustodyService/ExportEvidence", &[Auditor]).streamed(),
+
+    Row::roles("/countersign.v1.KeyService/ListSigningKeys", &[Admin, Auditor]),
+    Row::roles("/countersign.v1.KeyService/RotateSigningKey", &[Admin]),
+    Row::roles("/countersign.v1.KeyService/MarkKeyCompromised", &[Admin]),
+
+    Row::roles("/countersign.v1.OperatorService/CreateOperator", &[Admin]),
+    Row::roles("/countersign.v1.OperatorService/ListOperators", &[Admin, Auditor]),
+    Row::roles("/countersign.v1.OperatorService/CreateApiKey", &[Admin]),
+    Row::roles("/countersign.v1.OperatorService/ListApiKeys", &[Admin, Auditor]),
+    Row::roles("/countersign.v1.OperatorService/RevokeApiKey", &[Admin]),
+    Row::authenticated("/countersign.v1.OperatorService/WhoAmI"),
+
+    Row::authenticated("/countersign.v1.StatusService/GetReadiness"),
+    Row::roles("/countersign.v1.StatusService/GetIndicators", &[PolicyAdmin, Auditor, Admin]),
+
+    Row::open("/grpc.health.v1.Health/Check"),
+    Row::open("/grpc.health.v1.Health/Watch").streamed(),
+    Row::open("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo").streamed(),
+    Row::open("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo").streamed(),
+];

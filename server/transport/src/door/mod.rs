@@ -1,0 +1,84 @@
+//! The doors: one port, and for each protocol a way into the pipeline and back out.
+//!
+//! | request | door |
+//! |---|---|
+//! | `application/grpc*` over HTTP/2 | gRPC, as it is |
+//! | `application/grpc-web*` | gRPC-web, by tonic-web |
+//! | `POST /countersign.v1.<Service>/<Method>`, `application/json` | [`json`]: Connect's unary form |
+//! | `POST /issue` | [`issue`] |
+//! | `/`, `/healthz`, `/readyz`, `/metrics`, `/.well-known/jwks.json` | [`plain`]: no pipeline, for they ask nothing of a caller |
+
+mod connect;
+mod details;
+pub(crate) mod issue;
+mod json;
+pub(crate) mod plain;
+mod problem;
+mod refused;
+#[cfg(test)]
+mod tests;
+mod transcode;
+mod unique;
+
+use std::{convert::Infallible, sync::Arc};
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{Request, State},
+    handler::Handler,
+    response::{IntoResponse, Response},
+    routing::post,
+};
+use http::{StatusCode, Version, header};
+use tonic::{Status, service::Routes};
+use tonic_web::GrpcWebLayer;
+use tower::{Layer, ServiceExt, util::BoxCloneSyncService};
+
+use self::refused::Refused;
+use crate::stack::{Pipeline, Stack};
+
+/// gRPC-web, translated.
+type Web = BoxCloneSyncService<Request, http::Response<tonic::body::Body>, Infallible>;
+
+struct Doors {
+    grpc: Pipeline,
+    web: Web,
+    json: Pipeline,
+}
+
+/// Everything the port answers: the services through every protocol, `issuing` at `POST /issue`, and `plain`.
+pub(crate) fn router(stack: &Arc<Stack>, services: Routes, issuing: Pipeline, plain: Router) -> Router {
+    let services = services.prepare();
+    let grpc = stack.wrap(services.clone().into_axum_router());
+    let web = GrpcWebLayer::new()
+        .layer(grpc.clone().map_request(|request: http::Request<tonic::body::Body>| request.map(Body::new)));
+    let doors = Doors {
+        web: BoxCloneSyncService::new(web),
+        json: stack.wrap(transcode::Transcode::new(services)),
+        grpc,
+    };
+    plain
+        .route("/issue", post(issue::issue).with_state(stack.wrap(issuing)))
+        .method_not_allowed_fallback(|| async { Refused::not_allowed().answer(problem::error) })
+        .fallback_service(call.with_state(Arc::new(doors)))
+}
+
+/// A call of a method, by the protocol that its content type names.
+async fn call(State(doors): State<Arc<Doors>>, request: Request) -> Response {
+    let kind = request.headers().get(header::CONTENT_TYPE).map(|value| value.as_bytes().to_ascii_lowercase());
+    match kind.as_deref() {
+        Some(kind) if kind.starts_with(b"application/grpc-web") => {
+            doors.web.clone().oneshot(request).await.into_response()
+        }
+        Some(kind) if kind.starts_with(b"application/grpc") => {
+            if request.version() < Version::HTTP_2 {
+                let message = "gRPC needs HTTP/2; over HTTP/1.1 send gRPC-web or JSON";
+                let refused = Refused::new(StatusCode::HTTP_VERSION_NOT_SUPPORTED, Status::invalid_argument(message));
+                return refused.answer(connect::error);
+            }
+            doors.grpc.clone().oneshot(request).await.into_response()
+        }
+        _ => json::call(doors.json.clone(), request).await,
+    }
+}

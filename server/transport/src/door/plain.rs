@@ -1,0 +1,69 @@
+//! What is public over HTTP: the keys, whether the server is up and fit, and what is here.
+
+use std::{fmt, sync::Arc};
+
+use axum::{
+    Json, Router,
+    extract::State,
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use countersign_app::App;
+use http::{StatusCode, header};
+use serde_json::{Value, json};
+
+/// Renders `/metrics`, in Prometheus' text form.
+#[derive(Clone)]
+pub struct MetricsPage(Arc<dyn Fn() -> String + Send + Sync>);
+
+impl MetricsPage {
+    /// A page that `render` writes anew for every request.
+    pub fn new(render: impl Fn() -> String + Send + Sync + 'static) -> Self {
+        Self(Arc::new(render))
+    }
+}
+
+impl fmt::Debug for MetricsPage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("MetricsPage")
+    }
+}
+
+/// The routes. They take no credential and say nothing that is secret.
+pub(crate) fn router(app: App, metrics: Option<MetricsPage>) -> Router {
+    let of_app = Router::new().route("/.well-known/jwks.json", get(jwks)).route("/readyz", get(readyz)).with_state(app);
+    let router = Router::new().route("/", get(index)).route("/healthz", get(|| async { Json(json!({ "alive": true })) }));
+    let router = match metrics {
+        Some(page) => router.route("/metrics", get(render).with_state(page)),
+        None => router,
+    };
+    router.merge(of_app)
+}
+
+/// What is at this address, for whoever opens it in a browser.
+async fn index() -> Json<Value> {
+    Json(json!({
+        "name": "countersign",
+        "version": env!("CARGO_PKG_VERSION"),
+        "grpc": "countersign.v1, with reflection (v1 and v1alpha) and grpc.health.v1; gRPC-web on the same paths",
+        "json": "POST /countersign.v1.<Service>/<Method> with content-type: application/json",
+        "http": ["POST /issue", "GET /.well-known/jwks.json", "GET /healthz", "GET /readyz", "GET /metrics"],
+    }))
+}
+
+async fn jwks(State(app): State<App>) -> impl IntoResponse {
+    ([(header::CACHE_CONTROL, "public, max-age=60")], Json(app.jwks()))
+}
+
+async fn readyz(State(app): State<App>) -> Response {
+    let readiness = app.readiness();
+    let ready = readiness.checks.iter().all(|check| check.ok);
+    let check = |check: &countersign_app::Check| json!({ "name": check.name, "ok": check.ok, "message": check.message });
+    let body = json!({ "ready": ready, "checks": readiness.checks.iter().map(check).collect::<Vec<_>>() });
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, [(header::CACHE_CONTROL, "no-store")], Json(body)).into_response()
+}
+
+async fn render(State(page): State<MetricsPage>) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], (page.0)())
+}

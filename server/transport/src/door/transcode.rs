@@ -1,0 +1,133 @@
+//! proto3's canonical JSON, to protobuf and back.
+
+use std::{
+    collections::HashMap,
+    convert::Infallible,
+    sync::LazyLock,
+    task::{Context, Poll},
+};
+
+use axum::{
+    Router,
+    body::{Body, Bytes},
+    extract::Request,
+    response::Response,
+};
+use bytes::{BufMut, BytesMut};
+use futures::{FutureExt, future::BoxFuture};
+use http::{HeaderValue, header};
+use http_body_util::BodyExt;
+use prost::Message;
+use prost_reflect::{DescriptorPool, DynamicMessage, MethodDescriptor};
+use tonic::{Code, Status, service::Routes};
+use tower::{Service, ServiceExt};
+
+use super::unique;
+use crate::{
+    stack::{body_error, refuse, request_id},
+    status::Refusal,
+};
+
+/// The flag and the length before a gRPC message.
+const FRAME: usize = 5;
+
+/// The contract's method at a path.
+pub(super) fn method(path: &str) -> Option<&'static MethodDescriptor> {
+    static METHODS: LazyLock<HashMap<String, MethodDescriptor>> = LazyLock::new(|| {
+        let pool = DescriptorPool::decode(countersign_proto::FILE_DESCRIPTOR_SET)
+            .expect("the build wrote this descriptor");
+        let methods = pool.services().flat_map(|service| service.methods().collect::<Vec<_>>());
+        methods.map(|method| (format!("/{}/{}", method.parent_service().full_name(), method.name()), method)).collect()
+    });
+    METHODS.get(path)
+}
+
+/// Takes JSON and calls the services with protobuf. Below the pipeline, so that nothing is read for a caller who may not
+/// call, and a slow one meets the deadline.
+#[derive(Clone)]
+pub(super) struct Transcode {
+    services: Router,
+}
+
+impl Transcode {
+    pub(super) fn new(services: Routes) -> Self {
+        Self { services: services.into_axum_router() }
+    }
+}
+
+impl Service<Request> for Transcode {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        let services = self.services.clone();
+        async move {
+            match translated(request).await {
+                Ok(request) => services.oneshot(request).await,
+                Err(refusal) => Ok(*refusal),
+            }
+        }
+        .boxed()
+    }
+}
+
+/// The request with its body as gRPC frames it.
+async fn translated(request: Request) -> Result<Request, Box<Response>> {
+    let id = request_id(&request);
+    let (mut parts, body) = request.into_parts();
+    let json = body.collect().await.map_err(|error| Box::new(body_error(error, &id)))?.to_bytes();
+    let message = method(parts.uri.path())
+        .ok_or_else(|| Refusal::invalid("", "no such method"))
+        .and_then(|method| read(&json, method))
+        .map_err(|refusal| Box::new(refuse(refusal, &id)))?;
+
+    parts.headers.remove(header::CONTENT_LENGTH);
+    parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    Ok(Request::from_parts(parts, Body::from(framed(&message))))
+}
+
+/// Reads a message. Each name in either spelling, once; nothing that the contract does not know.
+fn read(json: &[u8], method: &MethodDescriptor) -> Result<DynamicMessage, Refusal> {
+    // A method without fields may be called without a body.
+    let json = if json.iter().all(u8::is_ascii_whitespace) { b"{}" } else { json };
+    let text = std::str::from_utf8(json).map_err(|_| Refusal::invalid("", "the body is not UTF-8"))?;
+    unique::check(text, Some(method.input()))?;
+
+    let options = prost_reflect::DeserializeOptions::new().deny_unknown_fields(true);
+    let mut json = serde_json::Deserializer::from_str(text);
+    let mut track = serde_path_to_error::Track::new();
+    let tracked = serde_path_to_error::Deserializer::new(&mut json, &mut track);
+    DynamicMessage::deserialize_with_options(method.input(), tracked, &options)
+        .map_err(|error| unique::refusal(&track.path(), &error))
+}
+
+fn framed(message: &DynamicMessage) -> Bytes {
+    let length = message.encoded_len();
+    let mut frame = BytesMut::with_capacity(FRAME + length);
+    frame.put_u8(0);
+    // The JSON that it came from was bounded far below 4 GiB.
+    frame.put_u32(u32::try_from(length).unwrap_or(u32::MAX));
+    message.encode_raw(&mut frame);
+    frame.freeze()
+}
+
+/// The message of an answer, as JSON; or the status in its trailers.
+pub(super) async fn read_answer(path: &str, response: Response) -> Result<Vec<u8>, Status> {
+    let unreadable = |_| Status::internal("the answer could not be written");
+    let collected = response.into_body().collect().await.map_err(|error| Status::from_error(error.into()))?;
+    let status = collected.trailers().and_then(Status::from_header_map);
+    if let Some(status) = status.filter(|status| status.code() != Code::Ok) {
+        return Err(status);
+    }
+    let bytes = collected.to_bytes();
+    let (Some(method), Some(message)) = (method(path), bytes.get(FRAME..)) else {
+        return Err(unreadable(()));
+    };
+    let message = DynamicMessage::decode(method.output(), message).map_err(|_| unreadable(()))?;
+    serde_json::to_vec(&message).map_err(|_| unreadable(()))
+}

@@ -1,0 +1,155 @@
+//! Connections: as many as there may be, each watched, all finished before the server stops.
+
+use std::{future::Future, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+
+use axum::{Router, body::Body};
+use hyper::body::Incoming;
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto::Builder,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+    time::{sleep, timeout},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tower::ServiceExt;
+
+use super::guarded::Guarded;
+use crate::{stack::Peer, tls::Tls};
+
+/// How long accepted requests may take to finish once the server stops.
+const DRAIN: Duration = Duration::from_secs(30);
+/// How long a TLS handshake may take.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+/// How long the head of an HTTP/1 request may take, and how long one may be idle between two.
+const HEAD: Duration = Duration::from_secs(10);
+/// A quiet HTTP/2 connection is asked for a sign of life this often, and has this long to give one.
+const PING: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(20));
+/// Streams at a time on one connection.
+const MAX_STREAMS: u32 = 512;
+/// Largest head of a request, bytes: a credential of 8 KiB fits well.
+const MAX_HEAD: u32 = 32 * 1024;
+/// Before accepting again when the process has no more file descriptors.
+const OUT_OF_FILES: Duration = Duration::from_millis(100);
+
+/// A port and what answers there.
+pub(super) struct Acceptor {
+    pub(super) listener: TcpListener,
+    pub(super) tls: Option<Tls>,
+    pub(super) router: Router,
+    pub(super) max_connections: usize,
+    /// Cancelled when `shutdown` comes.
+    pub(super) stop: CancellationToken,
+}
+
+impl Acceptor {
+    /// Serves until `shutdown`; then the port is closed, and what was accepted is finished within [`DRAIN`].
+    pub(super) async fn serve(self, shutdown: impl Future<Output = ()>) {
+        let connections = TaskTracker::new();
+        let abort = CancellationToken::new();
+        tokio::select! {
+            () = shutdown => {}
+            () = self.accept(&connections, &abort) => {}
+        }
+        self.stop.cancel();
+        drop(self.listener);
+        connections.close();
+        if timeout(DRAIN, connections.wait()).await.is_err() {
+            tracing::warn!(connections = connections.len(), "not all requests finished in time; they are cut off");
+            abort.cancel();
+            connections.wait().await;
+        }
+    }
+
+    async fn accept(&self, connections: &TaskTracker, abort: &CancellationToken) {
+        let room = Arc::new(Semaphore::new(self.max_connections.min(Semaphore::MAX_PERMITS)));
+        let http = http();
+        loop {
+            let (stream, peer) = match self.listener.accept().await {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    sleep(OUT_OF_FILES).await;
+                    continue;
+                }
+            };
+            let Ok(permit) = room.clone().try_acquire_owned() else {
+                metrics::counter!("countersign_connections_refused_total").increment(1);
+                continue;
+            };
+            let connection = Connection {
+                peer,
+                http: http.clone(),
+                tls: self.tls.clone(),
+                router: self.router.clone(),
+                stop: self.stop.clone(),
+            };
+            let abort = abort.clone();
+            connections.spawn(async move {
+                let _permit = permit;
+                tokio::select! {
+                    () = abort.cancelled() => {}
+                    () = connection.serve(stream) => {}
+                }
+            });
+        }
+    }
+}
+
+/// HTTP/1.1 and HTTP/2, told apart by the first bytes, neither with room for a slow or greedy peer.
+fn http() -> Builder<TokioExecutor> {
+    let mut http = Builder::new(TokioExecutor::new());
+    http.http1().timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(MAX_HEAD as usize);
+    http.http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_header_list_size(MAX_HEAD)
+        .keep_alive_interval(PING.0)
+        .keep_alive_timeout(PING.1);
+    http
+}
+
+struct Connection {
+    peer: SocketAddr,
+    http: Builder<TokioExecutor>,
+    tls: Option<Tls>,
+    router: Router,
+    stop: CancellationToken,
+}
+
+impl Connection {
+    async fn serve(self, stream: TcpStream) {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "TCP_NODELAY cannot be set");
+        }
+        let Some(tls) = &self.tls else { return self.http(stream).await };
+        match timeout(HANDSHAKE, tls.acceptor().accept(stream)).await {
+            Ok(Ok(stream)) => self.http(stream).await,
+            Ok(Err(error)) => tracing::debug!(peer = %self.peer, %error, "the TLS handshake failed"),
+            Err(_) => tracing::debug!(peer = %self.peer, "the TLS handshake took too long"),
+        }
+    }
+
+    async fn http(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+        let peer = Peer(self.peer.ip());
+        let service = hyper::service::service_fn(|request: http::Request<Incoming>| {
+            let mut request = request.map(Body::new);
+            request.extensions_mut().insert(peer);
+            self.router.clone().oneshot(request)
+        });
+        let mut connection = pin!(self.http.serve_connection(TokioIo::new(Guarded::new(stream)), service));
+        let ended = tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = self.stop.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = ended {
+            tracing::debug!(peer = %self.peer, %error, "a connection broke");
+        }
+    }
+}

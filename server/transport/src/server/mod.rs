@@ -1,0 +1,191 @@
+//! The port: bound first, so that its address is known, then served until told to stop.
+
+mod accept;
+mod guarded;
+#[cfg(test)]
+mod tests;
+
+use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
+
+use countersign_app::App;
+use countersign_core::clock::{Clock, Entropy};
+use tokio::{net::TcpListener, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    door::{self, issue, plain},
+    grpc, health,
+    reflection::reflected,
+    stack::{Bounds, Stack},
+    tls::Tls,
+};
+
+pub use crate::{
+    door::plain::MetricsPage,
+    tls::{TlsError, TlsFiles},
+};
+
+/// Largest request that the gRPC library decodes.
+const MAX_MESSAGE_BYTES: usize = 4 * 1024 * 1024;
+
+/// How and where to serve.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The address. Port 0: any free one; [`Server::local_addr`] says which.
+    pub listen: SocketAddr,
+    /// The certificate. None: plaintext, which only a loopback address may have.
+    pub tls: Option<TlsFiles>,
+    /// The operator's word that something in front terminates TLS, so that plaintext may leave loopback.
+    pub tls_terminated_in_front: bool,
+    /// How much at once.
+    pub limits: Limits,
+    /// `/metrics`, where there is something to show.
+    pub metrics: Option<MetricsPage>,
+    /// Times request ids.
+    pub clock: Arc<dyn Clock>,
+    /// Makes request ids.
+    pub entropy: Arc<dyn Entropy>,
+}
+
+/// How much at once, and for how long. What is above is refused, never queued.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Largest request, bytes; at most 4 MiB.
+    pub max_message_bytes: usize,
+    /// Calls at a time, over all connections.
+    pub max_concurrent_requests: usize,
+    /// Streams (the Watch methods) at a time, over all connections; they do not count as calls.
+    pub max_concurrent_streams: usize,
+    /// Longest call. A caller's own timeout may be shorter, never longer.
+    pub request_timeout: Duration,
+    /// Connections at a time.
+    pub max_connections: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_message_bytes: 1024 * 1024,
+            max_concurrent_requests: 1024,
+            max_concurrent_streams: 1024,
+            request_timeout: Duration::from_secs(10),
+            max_connections: 4096,
+        }
+    }
+}
+
+/// Why the port cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The address is taken, or not this machine's.
+    #[error("cannot listen on {address}: {source}")]
+    Bind {
+        /// The address asked for.
+        address: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// Plaintext would leave this machine.
+    #[error(
+        "{0} is not a loopback address, and there is no TLS certificate: name one, listen on 127.0.0.1, or say in the \
+         configuration that something in front terminates TLS"
+    )]
+    Plaintext(SocketAddr),
+    /// The certificate does not load.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// A limit that cannot be.
+    #[error("the limit {name} {why}")]
+    Limit {
+        /// The field of [`Limits`].
+        name: &'static str,
+        /// What it must be.
+        why: &'static str,
+    },
+    /// The contract's own descriptor does not load: a fault of the build.
+    #[error("reflection cannot be set up: {0}")]
+    Reflection(#[from] tonic_reflection::server::Error),
+}
+
+/// A bound port that does not answer yet. Connections made meanwhile wait.
+pub struct Server {
+    listener: TcpListener,
+    address: SocketAddr,
+    tls: Option<Tls>,
+    options: Options,
+}
+
+impl Server {
+    /// Takes the port and loads the certificate.
+    pub async fn bind(options: Options) -> Result<Self, ServeError> {
+        check(&options)?;
+        let tls = options.tls.clone().map(Tls::load).transpose()?;
+        let failed = |source| ServeError::Bind { address: options.listen, source };
+        let listener = TcpListener::bind(options.listen).await.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        Ok(Self { listener, address, tls, options })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves `app` until `shutdown`, then takes nothing new and finishes what it accepted, for at most 30 s.
+    pub async fn run(self, app: App, shutdown: impl Future<Output = ()>) -> Result<(), ServeError> {
+        let Self { listener, tls, options, .. } = self;
+        let stop = CancellationToken::new();
+        let (clock, entropy) = (options.clock, options.entropy);
+        let stack = Stack::new(Arc::new(app.clone()), bounds(&options.limits), stop.clone(), (clock, entropy));
+
+        let (health, follow_health) = health::service(app.database_ready(), stop.clone()).await;
+        let services = reflected(grpc::routes(app.clone()).add_service(health))?;
+        let issuing = stack.wrap(issue::service(app.clone()));
+        let router = door::router(&stack, services, issuing, plain::router(app, options.metrics));
+
+        // Aborted when this function returns.
+        let mut followers = JoinSet::new();
+        followers.spawn(follow_health);
+        if let Some(tls) = tls.clone() {
+            followers.spawn(tls.follow());
+        }
+        accept::Acceptor { listener, tls, router, max_connections: options.limits.max_connections, stop }
+            .serve(shutdown)
+            .await;
+        Ok(())
+    }
+}
+
+fn bounds(limits: &Limits) -> Bounds {
+    Bounds {
+        message_bytes: limits.max_message_bytes,
+        requests: limits.max_concurrent_requests,
+        streams: limits.max_concurrent_streams,
+        timeout: limits.request_timeout,
+    }
+}
+
+fn check(options: &Options) -> Result<(), ServeError> {
+    let limits = &options.limits;
+    let counts = [
+        ("max_message_bytes", limits.max_message_bytes),
+        ("max_concurrent_requests", limits.max_concurrent_requests),
+        ("max_concurrent_streams", limits.max_concurrent_streams),
+        ("max_connections", limits.max_connections),
+    ];
+    if let Some((name, _)) = counts.into_iter().find(|(_, count)| *count == 0) {
+        return Err(ServeError::Limit { name, why: "must be above 0" });
+    }
+    if limits.max_message_bytes > MAX_MESSAGE_BYTES {
+        return Err(ServeError::Limit { name: "max_message_bytes", why: "must be at most 4 MiB" });
+    }
+    if limits.request_timeout.is_zero() || limits.request_timeout > Duration::from_secs(3600) {
+        return Err(ServeError::Limit { name: "request_timeout", why: "must be above 0, and at most an hour" });
+    }
+    let plaintext = options.tls.is_none() && !options.tls_terminated_in_front;
+    if plaintext && !options.listen.ip().to_canonical().is_loopback() {
+        return Err(ServeError::Plaintext(options.listen));
+    }
+    Ok(())
+}

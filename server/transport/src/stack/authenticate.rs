@@ -1,0 +1,91 @@
+//! Who calls.
+
+use std::{net::IpAddr, sync::Arc};
+
+use axum::{
+    extract::{Request, State},
+    middleware::Next,
+    response::Response,
+};
+use countersign_app::{App, Caller, Error};
+use countersign_core::credential::Verified;
+use futures::{FutureExt, future::BoxFuture};
+use http::{HeaderMap, Uri, header, uri::Authority as HostPort};
+
+use super::{Known, Stack, context::request_id, outcome::refuse};
+use crate::{authz::Access, status::Refusal};
+
+/// Says who holds a credential: the application, for every server that serves.
+pub(crate) trait Authority: Send + Sync {
+    /// As [`App::authenticate`].
+    fn authenticate<'a>(&'a self, bearer: Option<&'a str>, local: bool) -> BoxFuture<'a, Result<Caller, Error>>;
+    /// As [`App::ensure_live`].
+    fn ensure_live(&self, instance: &Verified) -> Result<(), Error>;
+}
+
+impl Authority for App {
+    fn authenticate<'a>(&'a self, bearer: Option<&'a str>, local: bool) -> BoxFuture<'a, Result<Caller, Error>> {
+        self.authenticate(bearer, local).boxed()
+    }
+
+    fn ensure_live(&self, instance: &Verified) -> Result<(), Error> {
+        self.ensure_live(instance)
+    }
+}
+
+/// The other end of the connection; in every request's extensions.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Peer(pub(crate) IpAddr);
+
+/// Finds out who calls, and tells the layers and the verb below.
+pub(super) async fn authenticate(State(stack): State<Arc<Stack>>, mut request: Request, next: Next) -> Response {
+    if request.extensions().get::<Known>().is_some_and(|known| known.0.access == Access::Open) {
+        return next.run(request).await;
+    }
+    let local = is_local(&request);
+    let caller = match bearer(request.headers()) {
+        Ok(bearer) => stack.authority.authenticate(bearer, local).await.map_err(Refusal::from),
+        Err(refusal) => Err(refusal),
+    };
+    match caller {
+        Ok(caller) => {
+            tracing::Span::current().record("caller", caller.id());
+            request.extensions_mut().insert(caller);
+            next.run(request).await
+        }
+        Err(refusal) => refuse(refusal, &request_id(&request)),
+    }
+}
+
+/// The text after `Bearer`. No header is no error: dev mode lets some callers in without.
+fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return Err(Refusal::unauthenticated("there is more than one authorization header"));
+    }
+    let credential = value.to_str().ok().and_then(|text| text.split_once(' '));
+    match credential {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") && !token.trim().is_empty() => {
+            Ok(Some(token.trim()))
+        }
+        _ => Err(Refusal::unauthenticated("the authorization header must be `Bearer`, a space and an API key or a credential")),
+    }
+}
+
+/// Whether the request comes from this machine and was meant for it. A proxy here may forward what a stranger sent, and a
+/// browser here may be talked into calling a foreign name that points here: neither counts as local.
+fn is_local(request: &Request) -> bool {
+    let peer = request.extensions().get::<Peer>().is_some_and(|peer| peer.0.to_canonical().is_loopback());
+    let forwarded = ["forwarded", "x-forwarded-for", "x-real-ip", "via"];
+    let relayed = forwarded.iter().any(|name| request.headers().contains_key(*name));
+    peer && !relayed && names_this_machine(request.uri(), request.headers())
+}
+
+fn names_this_machine(uri: &Uri, headers: &HeaderMap) -> bool {
+    let header = || headers.get(header::HOST)?.to_str().ok()?.parse::<HostPort>().ok();
+    let Some(host) = uri.authority().cloned().or_else(header) else { return false };
+    let name = host.host();
+    let address = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    name.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
+}

@@ -1,0 +1,127 @@
+//! No call lasts longer than its caller waits, nor than the server allows.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use axum::{
+    body::{Body, Bytes},
+    extract::{Request, State},
+    middleware::Next,
+    response::Response,
+};
+use http::{HeaderMap, HeaderValue};
+use http_body::Frame;
+use tokio::time::{Instant, sleep_until, timeout_at};
+use tonic::Status;
+
+use super::{Known, RequestContext, Stack, context::request_id, outcome::refuse};
+use crate::status::Refusal;
+
+/// gRPC's spelling of a timeout: up to eight digits and a unit.
+const GRPC_TIMEOUT: &str = "grpc-timeout";
+/// Connect's: up to ten digits, milliseconds.
+const CONNECT_TIMEOUT: &str = "connect-timeout-ms";
+/// Longer than any stream lives.
+const NEVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+
+/// Ends a call at its deadline, whether or not it can still be undone: the refusal says so. A stream must begin in time,
+/// and then lasts until its caller's own timeout or until the server stops.
+pub(super) async fn bound(State(stack): State<Arc<Stack>>, mut request: Request, next: Next) -> Response {
+    let (id, now) = (request_id(&request), Instant::now());
+    let asked = match asked(request.headers()) {
+        Ok(asked) => asked,
+        Err(refusal) => return refuse(refusal, &id),
+    };
+    let ceiling = stack.bounds.timeout;
+    let begin = now + asked.map_or(ceiling, |asked| asked.min(ceiling));
+    let stream = request.extensions().get::<Known>().is_some_and(|known| known.0.stream);
+    let deadline = if stream { now + asked.unwrap_or(NEVER).min(NEVER) } else { begin };
+    request.extensions_mut().insert(RequestContext { request_id: id.clone(), deadline });
+
+    match timeout_at(begin, next.run(request)).await {
+        Err(_) => refuse(Refusal::deadline_exceeded(), &id),
+        Ok(response) if stream => {
+            let stopped = stack.stop.clone().cancelled_owned();
+            response.map(|inner| {
+                let end = Box::pin(async move {
+                    tokio::select! {
+                        () = sleep_until(deadline) => Refusal::deadline_exceeded().status(&id),
+                        () = stopped => Status::unavailable("the server is stopping: call again, another one answers"),
+                    }
+                });
+                Body::new(Until { inner, end, over: false })
+            })
+        }
+        Ok(response) => response,
+    }
+}
+
+/// How long the caller waits, where it says so.
+fn asked(headers: &HeaderMap) -> Result<Option<Duration>, Refusal> {
+    let read = |name: &'static str, parse: fn(&str) -> Option<Duration>, form: &str| {
+        let wrong = || Refusal::invalid(name, format!("must be {form}"));
+        let parsed = |value: &HeaderValue| value.to_str().ok().and_then(parse).ok_or_else(wrong);
+        headers.get(name).map(parsed).transpose()
+    };
+    let grpc = read(GRPC_TIMEOUT, grpc_timeout, "up to 8 digits and one of H, M, S, m, u, n")?;
+    let connect = read(CONNECT_TIMEOUT, |text| digits(text, 10).map(Duration::from_millis), "up to 10 digits")?;
+    Ok(grpc.or(connect))
+}
+
+fn grpc_timeout(text: &str) -> Option<Duration> {
+    let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let number = digits(number, 8)?;
+    Some(match unit {
+        "H" => Duration::from_secs(number * 3600),
+        "M" => Duration::from_secs(number * 60),
+        "S" => Duration::from_secs(number),
+        "m" => Duration::from_millis(number),
+        "u" => Duration::from_micros(number),
+        "n" => Duration::from_nanos(number),
+        _ => return None,
+    })
+}
+
+fn digits(text: &str, most: usize) -> Option<u64> {
+    let fits = (1..=most).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
+    if fits { text.parse().ok() } else { None }
+}
+
+/// A stream that ends with a status of ours when `end` comes before its own.
+struct Until {
+    inner: Body,
+    end: Pin<Box<dyn Future<Output = Status> + Send>>,
+    over: bool,
+}
+
+impl http_body::Body for Until {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        if self.over {
+            return Poll::Ready(None);
+        }
+        if let Poll::Ready(status) = self.end.as_mut().poll(context) {
+            self.over = true;
+            self.inner = Body::empty();
+            let mut trailers = HeaderMap::new();
+            // Fails for metadata alone, and there is none.
+            let _ = status.add_header(&mut trailers);
+            return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
+        }
+        Pin::new(&mut self.inner).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.over || self.inner.is_end_stream()
+    }
+}
