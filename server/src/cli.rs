@@ -1,0 +1,128 @@
+//! The command line.
+
+use std::{env, error::Error, process::ExitCode};
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::{
+    config::{Config, Problems, Sources},
+    postgres::child::{self, ChildArgs},
+};
+
+/// The control plane behind AI agents: who answers for a run, may it do this, and what happened.
+#[derive(Debug, Parser)]
+#[command(name = "countersign", version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Look at a configuration without starting anything.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// The last steps between the server and its private Postgres.
+    #[command(name = child::COMMAND, hide = true)]
+    PostgresChild(ChildArgs),
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigCommand {
+    /// Say everything that is wrong with a configuration.
+    Check(ConfigArgs),
+}
+
+/// Where the configuration comes from. Flags go over COUNTERSIGN_* variables, and these over the file.
+#[derive(Debug, Args)]
+struct ConfigArgs {
+    /// Try it out: anybody on this machine may call, and without a database URL a private Postgres is started.
+    #[arg(long)]
+    dev: bool,
+    /// The configuration file [default: countersign.yaml, if it is there].
+    #[arg(long, value_name = "FILE")]
+    config: Option<String>,
+    /// Address and port [default: 127.0.0.1:8080].
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Option<String>,
+    /// Folder for what the server keeps on disk [default: .countersign].
+    #[arg(long, value_name = "FOLDER")]
+    data_dir: Option<String>,
+    /// Postgres. Other users of the machine can see flags: a URL with a password belongs into DATABASE_URL.
+    #[arg(long, value_name = "URL")]
+    database_url: Option<String>,
+    /// What credentials may be issued (token-service-config.yml).
+    #[arg(long, value_name = "FILE")]
+    token_service_config: Option<String>,
+    /// The policy to start with where the database has none (policy-config.yaml).
+    #[arg(long, value_name = "FILE")]
+    policy: Option<String>,
+}
+
+impl ConfigArgs {
+    fn load(self) -> Result<Config, Problems> {
+        let flags = [
+            ("config", "--config", self.config),
+            ("listen", "--listen", self.listen),
+            ("data_dir", "--data-dir", self.data_dir),
+            ("database_url", "--database-url", self.database_url),
+            ("token_service", "--token-service-config", self.token_service_config),
+            ("policy", "--policy", self.policy),
+        ];
+        let flags = flags.into_iter().filter_map(|(key, flag, value)| Some((key, flag, value?))).collect();
+        let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
+        let variables = env::vars_os().map(|(name, value)| (text(name), text(value))).collect();
+        Config::load(&Sources { dev: self.dev, variables, flags })
+    }
+}
+
+/// Runs the program. The exit code is 0 for done, 1 for failed, 2 for a wrong command line or configuration.
+#[must_use]
+pub fn main() -> ExitCode {
+    match run(Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure { code, message }) => {
+            eprintln!("{message}");
+            code.into()
+        }
+    }
+}
+
+/// Why the program ends, in words, and its exit code.
+#[derive(Debug)]
+struct Failure {
+    code: u8,
+    message: String,
+}
+
+impl Failure {
+    /// Something failed: one line with its causes.
+    fn of(error: &dyn Error) -> Self {
+        let mut message = format!("countersign: {error}");
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            message = format!("{message}: {error}");
+            cause = error.source();
+        }
+        Self { code: 1, message }
+    }
+}
+
+impl From<Problems> for Failure {
+    fn from(problems: Problems) -> Self {
+        Self { code: 2, message: problems.to_string() }
+    }
+}
+
+fn run(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Config(ConfigCommand::Check(args)) => {
+            let config = args.load().map_err(|problems| Failure { code: 1, message: problems.to_string() })?;
+            println!("The configuration is fine: {config}.");
+            Ok(())
+        }
+        Command::PostgresChild(args) => match child::become_program(&args) {
+            Err(error) => Err(Failure { code: 1, message: format!("{}: {error}", child::COMMAND) }),
+        },
+    }
+}

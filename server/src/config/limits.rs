@@ -1,0 +1,42 @@
+//! Bounds.
+
+use std::time::Duration;
+
+use super::settings::Settings;
+
+/// Bounds on what callers can make the server do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Most open connections.
+    pub max_connections: usize,
+    /// Most requests that are worked on at a time; more are turned away.
+    pub max_concurrent_requests: usize,
+    /// Most streams (the Watch methods) at a time; they do not count as requests.
+    pub max_concurrent_streams: usize,
+    /// Largest request, bytes.
+    pub max_message_bytes: usize,
+    /// Longest a request may take, unless its caller gives it less.
+    pub request_timeout: Duration,
+    /// Most decisions and events that wait to be recorded; more are turned away.
+    pub recorder_queue: usize,
+}
+
+impl Limits {
+    pub(super) fn read(settings: &mut Settings) -> Self {
+        let mut number = |key, range, default| settings.number(key, range, default) as usize;
+        let max_connections = number("limits.max_connections", 1..=100_000, 4096);
+        let max_concurrent_requests = number("limits.max_concurrent_requests", 1..=100_000, 1024);
+        let max_concurrent_streams = number("limits.max_concurrent_streams", 1..=100_000, 1024);
+        let max_message_bytes = number("limits.max_message_bytes", 4096..=4 * 1024 * 1024, 1024 * 1024);
+        let recorder_queue = number("limits.recorder_queue", 1..=1_000_000, 8192);
+        let request_timeout = settings.number("limits.request_timeout_ms", 10..=300_000, 10_000);
+        Self {
+            max_connections,
+            max_concurrent_requests,
+            max_concurrent_streams,
+            max_message_bytes,
+            request_timeout: Duration::from_millis(request_timeout.into()),
+            recorder_queue,
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! Where to listen, and whether in the clear.
+
+use std::{
+    fs::File,
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+};
+
+use super::settings::Settings;
+
+/// What has to be said to listen in the clear where others can reach.
+const BEHIND_PROXY: &str = "behind-proxy-that-terminates-tls";
+
+/// Where and how to listen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Listener {
+    /// TLS.
+    Tls {
+        /// Where.
+        address: SocketAddr,
+        /// Certificate chain, PEM.
+        certificate: PathBuf,
+        /// Its private key, PEM.
+        private_key: PathBuf,
+    },
+    /// In the clear: on loopback, or behind what terminates TLS.
+    Plaintext {
+        /// Where.
+        address: SocketAddr,
+        /// Whether the configuration says that something in front terminates TLS.
+        behind_proxy: bool,
+    },
+}
+
+impl Listener {
+    /// Where to listen.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        match self {
+            Self::Tls { address, .. } | Self::Plaintext { address, .. } => *address,
+        }
+    }
+
+    pub(super) fn read(settings: &mut Settings, dev: bool) -> Option<Self> {
+        let wanted = "an address and a port, such as 127.0.0.1:8080 or [::1]:8080";
+        let address = match settings.text("listen") {
+            Some(_) => {
+                settings.parse("listen", wanted, |text| text.replacen("localhost:", "127.0.0.1:", 1).parse().ok())?
+            }
+            None => SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
+        };
+        let loopback = address.ip().to_canonical().is_loopback();
+        if dev && !loopback {
+            settings.report(
+                "listen",
+                format!("--dev lets anybody in without credentials and so listens on this machine only (127.0.0.1 or ::1), not on {address}"),
+            );
+        }
+        let proxied = settings.word("plaintext", &[(BEHIND_PROXY, ())]).is_some();
+        match (readable(settings, "tls.certificate"), readable(settings, "tls.private_key")) {
+            (Some(certificate), Some(private_key)) => {
+                if proxied {
+                    settings.report("plaintext", "contradicts tls: leave one of the two away");
+                }
+                return Some(Self::Tls { address, certificate, private_key });
+            }
+            (Some(_), None) => settings.report("tls.private_key", "is missing; tls.certificate needs it"),
+            (None, Some(_)) => settings.report("tls.certificate", "is missing; tls.private_key needs it"),
+            (None, None) if !loopback && !proxied && !dev => settings.report(
+                "listen",
+                format!(
+                    "{address} can be reached from other machines, and credentials must not travel in the clear: set \
+                     tls.certificate and tls.private_key or, if something in front terminates TLS, plaintext: {BEHIND_PROXY}"
+                ),
+            ),
+            (None, None) => {}
+        }
+        Some(Self::Plaintext { address, behind_proxy: proxied })
+    }
+}
+
+/// The path of a file that can be opened.
+fn readable(settings: &mut Settings, key: &str) -> Option<PathBuf> {
+    let path = settings.path(key)?;
+    if let Err(error) = File::open(&path) {
+        settings.report(key, format!("cannot open {}: {error}", path.display()));
+    }
+    Some(path)
+}

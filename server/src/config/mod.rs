@@ -1,0 +1,109 @@
+//! The server's configuration: `countersign.yaml`, over it `COUNTERSIGN_*`, over it the flags.
+//!
+//! A configuration is refused whole, with everything that is wrong with it: the file and line, variable or flag, the key,
+//! and what would be accepted.
+
+mod database;
+mod document;
+mod keys;
+mod limits;
+mod listener;
+mod log;
+mod policy;
+mod problem;
+mod settings;
+mod sources;
+#[cfg(test)]
+mod tests;
+mod token_service;
+
+use std::{fmt, path::PathBuf, thread};
+
+pub(crate) use self::keys::{decode as decode_key, encode as encode_key};
+pub use self::{
+    database::Database,
+    keys::KeyEncryption,
+    limits::Limits,
+    listener::Listener,
+    log::{Log, LogFormat},
+    policy::PolicyDocument,
+    problem::{Origin, Problem, Problems},
+    sources::Sources,
+    token_service::TokenService,
+};
+
+/// Everything `countersign serve` has to know.
+#[derive(Debug)]
+pub struct Config {
+    /// Whether this is `--dev`: anonymous callers, a private Postgres, documents that are shipped.
+    pub dev: bool,
+    /// Where and how to listen.
+    pub listener: Listener,
+    /// The folder for what the server keeps on disk.
+    pub data_dir: PathBuf,
+    /// The database.
+    pub database: Database,
+    /// The `aud` of every credential.
+    pub audience: String,
+    /// What credentials may be issued at all.
+    pub token_service: TokenService,
+    /// The policy to start with where the database has none.
+    pub policy: Option<PolicyDocument>,
+    /// The key that signing keys are encrypted under.
+    pub key_encryption: KeyEncryption,
+    /// What to log, and how.
+    pub log: Log,
+    /// Bounds on what callers can make the server do.
+    pub limits: Limits,
+    /// Threads that run requests.
+    pub worker_threads: usize,
+}
+
+impl Config {
+    /// Reads and checks a configuration.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn load(sources: &Sources) -> Result<Self, Problems> {
+        let mut settings = sources.layers()?;
+        let dev = sources.dev;
+        let listener = Listener::read(&mut settings, dev);
+        let database = Database::read(&mut settings, dev);
+        let token_service = TokenService::named(&mut settings, dev);
+        let policy = PolicyDocument::read(&mut settings, dev);
+        let key_encryption = KeyEncryption::read(&mut settings, dev);
+        let audience = settings.parse("audience", "1 to 255 characters without blanks", |text| {
+            ((1..=255).contains(&text.len()) && !text.contains(char::is_whitespace)).then(|| text.to_owned())
+        });
+        let log = Log::read(&mut settings);
+        let limits = Limits::read(&mut settings);
+        let threads = thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(1));
+        let worker_threads = settings.number("worker_threads", 1..=1024, threads.min(1024)) as usize;
+        let data_dir = settings.path("data_dir").unwrap_or_else(|| ".countersign".into());
+
+        let config =
+            listener.zip(token_service).zip(key_encryption).map(|((listener, token_service), key_encryption)| Self {
+                dev,
+                listener,
+                data_dir,
+                database,
+                audience: audience.unwrap_or_else(|| "countersign".to_owned()),
+                token_service,
+                policy,
+                key_encryption,
+                log,
+                limits,
+                worker_threads,
+            });
+        settings.finish(config)
+    }
+}
+
+/// What a server says of itself when it starts, without secrets.
+impl fmt::Display for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let database = if self.database.url.is_some() { "as configured" } else { "private" };
+        let scheme = if matches!(self.listener, Listener::Tls { .. }) { "https" } else { "http" };
+        write!(f, "{scheme}://{}, database {database}, data in {}", self.listener.address(), self.data_dir.display())
+    }
+}

@@ -1,0 +1,71 @@
+//! What is wrong with a configuration, each with its place.
+
+use std::{fmt, path::PathBuf};
+
+/// Where a value comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// A line of a file, from 1; 0 for the file as a whole.
+    File(PathBuf, u64),
+    /// An environment variable.
+    Variable(String),
+    /// A flag of the command line.
+    Flag(String),
+    /// Nowhere: it is missing.
+    Nowhere,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path, 0) => write!(f, "{}: ", path.display()),
+            Self::File(path, line) => write!(f, "{}:{line}: ", path.display()),
+            Self::Variable(name) => write!(f, "environment variable {name}: "),
+            Self::Flag(name) => write!(f, "{name}: "),
+            Self::Nowhere => Ok(()),
+        }
+    }
+}
+
+/// One thing wrong with a configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// Where.
+    pub origin: Origin,
+    /// Which key, such as `limits.max_connections`; empty for a file as a whole.
+    pub key: String,
+    /// What is wrong and what would be accepted. Never a secret.
+    pub message: String,
+}
+
+impl Problem {
+    pub(super) fn new(origin: Origin, key: &str, message: impl Into<String>) -> Self {
+        Self { origin, key: key.to_owned(), message: message.into() }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.origin.fmt(f)?;
+        if !self.key.is_empty() {
+            write!(f, "{}: ", self.key)?;
+        }
+        f.write_str(&self.message)
+    }
+}
+
+/// Everything that is wrong with a configuration, a line each. Never empty.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problems(pub Vec<Problem>);
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (nth, problem) in self.0.iter().enumerate() {
+            let line_end = if nth > 0 { "\n" } else { "" };
+            write!(f, "{line_end}{problem}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Problems {}

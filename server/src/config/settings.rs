@@ -1,0 +1,223 @@
+//! Settings of several sources, later ones over earlier ones, read by type. Whatever does not fit is noted, and reading
+//! goes on, so that all mistakes are told at once.
+
+use std::{
+    collections::HashMap,
+    fs, io,
+    ops::RangeInclusive,
+    path::{Path, PathBuf},
+};
+
+use secrecy::SecretString;
+
+use super::{
+    document::{self, Entry},
+    problem::{Origin, Problem, Problems},
+};
+
+/// What the environment variables of the server start with.
+const PREFIX: &str = "COUNTERSIGN_";
+/// Largest configuration file, bytes.
+const LONGEST_FILE: u64 = 1024 * 1024;
+
+/// Settings, and what was wrong with them so far.
+#[derive(Debug, Default)]
+pub(super) struct Settings {
+    entries: Vec<Entry>,
+    problems: Vec<Problem>,
+}
+
+impl Settings {
+    /// Lays the settings of a file over what there is. Keys that are not `known` are problems.
+    ///
+    /// # Errors
+    /// A file that is no YAML: then nothing is known of its settings, and nothing else should be said of them.
+    pub(super) fn add_file(&mut self, path: &Path, known: &[&str]) -> Result<(), Problems> {
+        let text = read_text(path).map_err(|problem| Problems(vec![problem]))?;
+        self.add_text(&text, path, known)
+    }
+
+    /// Lays the settings of a file's text over what there is, as [`Settings::add_file`] does.
+    pub(super) fn add_text(&mut self, text: &str, path: &Path, known: &[&str]) -> Result<(), Problems> {
+        let mut seen: HashMap<String, Origin> = HashMap::new();
+        for entry in document::parse(text, path).map_err(|problem| Problems(vec![problem]))? {
+            if let Some(message) = misplaced(&entry, known).or_else(|| repeated(&entry, &mut seen)) {
+                self.problems.push(Problem::new(entry.origin, &entry.key, message));
+            } else {
+                self.entries.push(entry);
+            }
+        }
+        Ok(())
+    }
+
+    /// Lays `COUNTERSIGN_*` over what there is. An empty variable counts as not set. An unknown one is a problem only where
+    /// it looks like a misspelt one: others may own names of this kind (Kubernetes makes `COUNTERSIGN_SERVICE_HOST` for a
+    /// service of our name).
+    pub(super) fn add_environment<'e>(
+        &mut self,
+        variables: impl IntoIterator<Item = (&'e str, &'e str)>,
+        known: &[&str],
+    ) {
+        for (name, value) in variables.into_iter().filter(|(name, value)| name.starts_with(PREFIX) && !value.is_empty())
+        {
+            let origin = Origin::Variable(name.to_owned());
+            if let Some(key) = known.iter().find(|key| variable(key) == name) {
+                self.set(key, value, origin);
+            } else if let Some(near) = nearest(name, known.iter().map(|key| variable(key))) {
+                self.problems.push(Problem::new(origin, "", format!("is not known; did you mean {near}?")));
+            }
+        }
+    }
+
+    /// Lays one value over what there is.
+    pub(super) fn set(&mut self, key: &str, value: &str, origin: Origin) {
+        self.entries.push(Entry { key: key.to_owned(), value: Some(value.to_owned()), origin });
+    }
+
+    /// Lays other settings over what there is.
+    pub(super) fn append(&mut self, mut over: Self) {
+        self.entries.append(&mut over.entries);
+        self.problems.append(&mut over.problems);
+    }
+
+    /// Notes something wrong with `key`, at the place where it was set.
+    pub(super) fn report(&mut self, key: &str, message: impl Into<String>) {
+        self.problems.push(Problem::new(self.origin(key), key, message));
+    }
+
+    /// Notes what another reader found.
+    pub(super) fn report_all(&mut self, problems: Vec<Problem>) {
+        self.problems.extend(problems);
+    }
+
+    /// Where `key` was set.
+    pub(super) fn origin(&self, key: &str) -> Origin {
+        self.entry(key).map_or(Origin::Nowhere, |(_, origin)| origin)
+    }
+
+    /// The value of `key` as it was written.
+    pub(super) fn text(&self, key: &str) -> Option<String> {
+        self.entry(key).map(|(value, _)| value)
+    }
+
+    /// A value that no message repeats.
+    pub(super) fn secret(&self, key: &str) -> Option<SecretString> {
+        self.text(key).map(SecretString::from)
+    }
+
+    /// All items of a list with their places.
+    pub(super) fn list(&self, key: &str) -> Vec<(String, Origin)> {
+        let items = self.entries.iter().filter(|entry| entry.key.strip_suffix("[]") == Some(key));
+        items.filter_map(|entry| Some((entry.value.clone()?, entry.origin.clone()))).collect()
+    }
+
+    /// A value that `read` understands. `wanted` says in words what that is.
+    pub(super) fn parse<T>(&mut self, key: &str, wanted: &str, read: impl FnOnce(&str) -> Option<T>) -> Option<T> {
+        let text = self.text(key)?;
+        let value = read(&text);
+        if value.is_none() {
+            self.report(key, format!("must be {wanted}, is {}", quoted(&text)));
+        }
+        value
+    }
+
+    /// A whole number within `range`, or `default`.
+    pub(super) fn number(&mut self, key: &str, range: RangeInclusive<u32>, default: u32) -> u32 {
+        let wanted = format!("a whole number, {} to {}", range.start(), range.end());
+        self.parse(key, &wanted, |text| text.parse().ok().filter(|number| range.contains(number))).unwrap_or(default)
+    }
+
+    /// One of a few words.
+    pub(super) fn word<T: Copy>(&mut self, key: &str, words: &[(&str, T)]) -> Option<T> {
+        let wanted = words.iter().map(|(word, _)| *word).collect::<Vec<_>>().join(" or ");
+        self.parse(key, &wanted, |text| words.iter().find(|(word, _)| *word == text).map(|&(_, value)| value))
+    }
+
+    /// A path. In a file it is relative to the file's folder, elsewhere to the working folder.
+    pub(super) fn path(&self, key: &str) -> Option<PathBuf> {
+        let (value, origin) = self.entry(key)?;
+        Some(match origin {
+            Origin::File(file, _) => file.parent().unwrap_or(Path::new("")).join(value),
+            _ => value.into(),
+        })
+    }
+
+    /// `value` if nothing was wrong.
+    pub(super) fn finish<T>(self, value: Option<T>) -> Result<T, Problems> {
+        match value {
+            Some(value) if self.problems.is_empty() => Ok(value),
+            _ => Err(Problems(self.problems)),
+        }
+    }
+
+    fn entry(&self, key: &str) -> Option<(String, Origin)> {
+        let entry = self.entries.iter().rev().find(|entry| entry.key == key && entry.value.is_some())?;
+        Some((entry.value.clone()?, entry.origin.clone()))
+    }
+}
+
+/// Reads a text file of bounded size.
+pub(super) fn read_text(path: &Path) -> Result<String, Problem> {
+    let refused = |message: String| Problem::new(Origin::File(path.to_owned(), 0), "", message);
+    let unreadable = |error: io::Error| refused(format!("cannot be read: {error}"));
+    let size = fs::metadata(path).map_err(unreadable)?.len();
+    if size > LONGEST_FILE {
+        return Err(refused(format!("must be at most {LONGEST_FILE} bytes, is {size}")));
+    }
+    fs::read_to_string(path).map_err(unreadable)
+}
+
+/// The environment variable of a key.
+fn variable(key: &str) -> String {
+    format!("{PREFIX}{}", key.replace('.', "_").to_uppercase())
+}
+
+/// Why an entry is not among the `known` keys, if it is not.
+fn misplaced(entry: &Entry, known: &[&str]) -> Option<String> {
+    let key = entry.key.as_str();
+    if known.contains(&key) {
+        return None;
+    }
+    let below: Vec<&str> = known.iter().filter_map(|known| known.strip_prefix(key)?.strip_prefix('.')).collect();
+    if !below.is_empty() {
+        // A section that is left empty says nothing, and does no harm.
+        return entry.value.as_ref().map(|_| format!("must be a mapping with {}", below.join(", ")));
+    }
+    if known.contains(&format!("{key}[]").as_str()) {
+        return Some("must be a list".to_owned());
+    }
+    if key.strip_suffix("[]").is_some_and(|key| known.contains(&key)) {
+        return Some("must be one value, is a list".to_owned());
+    }
+    let listed = || known.iter().map(|key| key.trim_end_matches("[]")).collect::<Vec<_>>().join(", ");
+    Some(match nearest(key, known.iter().copied()) {
+        Some(near) => format!("unknown key; did you mean {}?", near.trim_end_matches("[]")),
+        None => format!("unknown key; known are {}", listed()),
+    })
+}
+
+/// Why an entry may not stand where it does, if one of its key came before it.
+fn repeated(entry: &Entry, seen: &mut HashMap<String, Origin>) -> Option<String> {
+    if entry.key.ends_with("[]") {
+        return None;
+    }
+    match seen.insert(entry.key.clone(), entry.origin.clone())? {
+        Origin::File(_, line) => Some(format!("is set twice, first on line {line}")),
+        _ => None,
+    }
+}
+
+/// The known word that `word` was probably meant to be.
+fn nearest<K: AsRef<str>>(word: &str, known: impl IntoIterator<Item = K>) -> Option<K> {
+    let distance = |known: &K| strsim::damerau_levenshtein(word, known.as_ref());
+    let (distance, known) =
+        known.into_iter().map(|known| (distance(&known), known)).min_by_key(|(distance, _)| *distance)?;
+    (distance <= 3.min(word.len() / 2)).then_some(known)
+}
+
+/// `text` as a quotation, cut so that it cannot flood a message.
+pub(super) fn quoted(text: &str) -> String {
+    const SHOWN: usize = 64;
+    let cut: String = text.chars().take(SHOWN).collect();
+    if cut.len() < text.len() { format!("{cut:?}...") } else { format!("{cut:?}") }
+}

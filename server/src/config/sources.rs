@@ -1,0 +1,74 @@
+//! The sources of a configuration, and the keys they may hold.
+
+use std::path::Path;
+
+use super::{
+    problem::{Origin, Problems},
+    settings::Settings,
+};
+
+/// The file that is read when none is named and it is there.
+const DEFAULT_FILE: &str = "countersign.yaml";
+
+const KEYS: [&str; 20] = [
+    "listen",
+    "plaintext",
+    "tls.certificate",
+    "tls.private_key",
+    "data_dir",
+    "database_url",
+    "database_max_connections",
+    "audience",
+    "token_service",
+    "policy",
+    "key_encryption_key_file",
+    "log.format",
+    "log.level",
+    "limits.max_connections",
+    "limits.max_concurrent_requests",
+    "limits.max_concurrent_streams",
+    "limits.max_message_bytes",
+    "limits.request_timeout_ms",
+    "limits.recorder_queue",
+    "worker_threads",
+];
+/// Only the environment may hold them: a configuration file is shown around.
+const SECRET_KEYS: [&str; 1] = ["key_encryption_key"];
+/// Names the file, so it cannot stand in it.
+const FILE_KEY: &str = "config";
+
+/// Where a configuration comes from.
+#[derive(Debug, Default)]
+pub struct Sources {
+    /// Whether this is `--dev`.
+    pub dev: bool,
+    /// The environment.
+    pub variables: Vec<(String, String)>,
+    /// Flags: the key, the flag, the value. The key of the file itself is `config`.
+    pub flags: Vec<(&'static str, &'static str, String)>,
+}
+
+impl Sources {
+    /// File, environment, flags, in this order.
+    pub(super) fn layers(&self) -> Result<Settings, Problems> {
+        let variables = || self.variables.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let in_environment: Vec<&str> = KEYS.iter().chain(&SECRET_KEYS).copied().chain([FILE_KEY]).collect();
+        let mut over_file = Settings::default();
+        if let Some((name, url)) = variables().find(|(name, url)| *name == "DATABASE_URL" && !url.is_empty()) {
+            over_file.set("database_url", url, Origin::Variable(name.to_owned()));
+        }
+        over_file.add_environment(variables(), &in_environment);
+        for (key, flag, value) in &self.flags {
+            over_file.set(key, value, Origin::Flag((*flag).to_owned()));
+        }
+
+        let mut settings = Settings::default();
+        match over_file.path(FILE_KEY) {
+            Some(file) => settings.add_file(&file, &KEYS)?,
+            None if Path::new(DEFAULT_FILE).exists() => settings.add_file(Path::new(DEFAULT_FILE), &KEYS)?,
+            None => {}
+        }
+        settings.append(over_file);
+        Ok(settings)
+    }
+}

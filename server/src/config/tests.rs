@@ -1,0 +1,237 @@
+//! Every source, every rule between keys, every message.
+
+use std::{fs, path::Path};
+
+use secrecy::ExposeSecret as _;
+
+use super::*;
+use crate::dev;
+
+const KEK: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+
+/// A folder with a complete configuration that is no dev one.
+struct Folder(tempfile::TempDir);
+
+impl Folder {
+    fn new(yaml: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("countersign.yaml"), yaml).unwrap();
+        fs::write(folder.path().join("token.yml"), dev::TOKEN_SERVICE).unwrap();
+        Self(folder)
+    }
+
+    fn load(&self, variables: &[(&str, &str)], flags: &[(&'static str, &'static str, &str)]) -> Result<Config, String> {
+        let file = self.0.path().join("countersign.yaml").display().to_string();
+        let own = |&(name, value): &(&str, &str)| (name.to_owned(), value.to_owned());
+        let mut sources = Sources { dev: false, variables: variables.iter().map(own).collect(), flags: Vec::new() };
+        sources.flags.push(("config", "--config", file));
+        sources.flags.extend(flags.iter().map(|&(key, flag, value)| (key, flag, value.to_owned())));
+        Config::load(&sources).map_err(|problems| problems.to_string())
+    }
+}
+
+fn whole(more: &str) -> String {
+    format!("database_url: postgres://file@db/x\ntoken_service: token.yml\n{more}\n")
+}
+
+fn error(more: &str) -> String {
+    Folder::new(&whole(more)).load(&[("COUNTERSIGN_KEY_ENCRYPTION_KEY", KEK)], &[]).unwrap_err()
+}
+
+fn load_dev(flags: &[(&'static str, &'static str, &str)]) -> Result<Config, String> {
+    let flags = flags.iter().map(|&(key, flag, value)| (key, flag, value.to_owned())).collect();
+    let sources = Sources { dev: true, variables: Vec::new(), flags };
+    Config::load(&sources).map_err(|problems| problems.to_string())
+}
+
+#[test]
+fn dev_needs_no_configuration_at_all() {
+    let config = load_dev(&[]).unwrap();
+    assert_eq!(
+        config.listener,
+        Listener::Plaintext { address: "127.0.0.1:8080".parse().unwrap(), behind_proxy: false }
+    );
+    assert_eq!(config.data_dir, Path::new(".countersign"));
+    assert!(config.database.url.is_none());
+    assert!(matches!(config.key_encryption, KeyEncryption::InDataFolder));
+    assert_eq!(config.token_service.issuer, "agent-token-svc");
+    assert_eq!(config.policy.unwrap().text, dev::POLICY);
+    assert_eq!(config.log, Log { format: LogFormat::Text, level: "info".to_owned() });
+}
+
+#[test]
+fn a_policy_is_checked_before_anything_starts() {
+    let folder = Folder::new(&whole("policy: policy.yaml"));
+    let path = folder.0.path().join("policy.yaml");
+    fs::write(&path, "rules:\n  - id: a\n    role: support\n    tool: billing\n    allowed_actions: []\n").unwrap();
+    let error = folder.load(&[("COUNTERSIGN_KEY_ENCRYPTION_KEY", KEK)], &[]).unwrap_err();
+    assert!(error.contains("policy.yaml:5: rules[0].allowed_actions: must not be empty"), "{error}");
+    fs::write(&path, dev::POLICY).unwrap();
+    assert!(folder.load(&[("COUNTERSIGN_KEY_ENCRYPTION_KEY", KEK)], &[]).is_ok());
+}
+
+#[test]
+fn flags_beat_variables_and_variables_beat_the_file() {
+    let folder = Folder::new(&whole("listen: 127.0.0.1:1\nworker_threads: 1\naudience: file"));
+    let kek = ("COUNTERSIGN_KEY_ENCRYPTION_KEY", KEK);
+    let variables = [kek, ("COUNTERSIGN_LISTEN", "127.0.0.1:2"), ("COUNTERSIGN_WORKER_THREADS", "2")];
+    let config = folder.load(&variables, &[("listen", "--listen", "127.0.0.1:3")]).unwrap();
+    assert_eq!(config.listener.address().port(), 3);
+    assert_eq!(config.worker_threads, 2);
+    assert_eq!(config.audience, "file");
+
+    let general = ("DATABASE_URL", "postgres://general@db/x");
+    let own = ("COUNTERSIGN_DATABASE_URL", "postgres://own@db/x");
+    for (variables, user) in [(vec![kek], "file"), (vec![kek, general], "general"), (vec![kek, own, general], "own")] {
+        let config = folder.load(&variables, &[]).unwrap();
+        assert!(config.database.url.unwrap().expose_secret().contains(user), "{user}");
+    }
+}
+
+#[test]
+fn an_empty_variable_counts_as_not_set() {
+    let folder = Folder::new(&whole("listen: 127.0.0.1:1"));
+    let variables = [("COUNTERSIGN_KEY_ENCRYPTION_KEY", KEK), ("COUNTERSIGN_LISTEN", ""), ("DATABASE_URL", "")];
+    assert_eq!(folder.load(&variables, &[]).unwrap().listener.address().port(), 1);
+}
+
+#[test]
+fn paths_in_a_file_are_relative_to_its_folder() {
+    let folder = Folder::new(&whole("data_dir: data"));
+    let config = folder.load(&[("COUNTERSIGN_KEY_ENCRYPTION_KEY", KEK)], &[]).unwrap();
+    assert_eq!(config.data_dir, folder.0.path().join("data"));
+    let config =
+        folder.load(&[("COUNTERSIGN_KEY_ENCRYPTION_KEY", KEK), ("COUNTERSIGN_DATA_DIR", "here")], &[]).unwrap();
+    assert_eq!(config.data_dir, Path::new("here"));
+}
+
+#[test]
+fn what_is_wrong_in_the_file_is_named_with_its_line() {
+    let cases = [
+        ("lisen: x", ":3: lisen: unknown key; did you mean listen?"),
+        ("colour: red", ":3: colour: unknown key; known are listen,"),
+        ("colour:", ":3: colour: unknown key"),
+        ("log: {\n  levle: info }", ":4: log.levle: unknown key; did you mean log.level?"),
+        ("log: info", ":3: log: must be a mapping with format, level"),
+        (
+            "listen: 8080",
+            ":3: listen: must be an address and a port, such as 127.0.0.1:8080 or [::1]:8080, is \"8080\"",
+        ),
+        ("listen: [a]", ":3: listen[]: must be one value, is a list"),
+        ("limits: {max_connections: 0}", ":3: limits.max_connections: must be a whole number, 1 to 100000, is \"0\""),
+        ("limits: {request_timeout_ms: ten}", "limits.request_timeout_ms: must be a whole number"),
+        ("log: {level: inof}", ":3: log.level: must be levels such as info"),
+        ("log: {level: sqlx=loud}", ":3: log.level: must be levels such as info"),
+        ("log: {format: xml}", ":3: log.format: must be text or json, is \"xml\""),
+        ("plaintext: true", ":3: plaintext: must be behind-proxy-that-terminates-tls"),
+        ("key_encryption_key: abc", ":3: key_encryption_key: unknown key"),
+        ("policy: none.yaml", "none.yaml: cannot be read: No such file"),
+        ("token_service: none.yml", ":3: token_service: is set twice, first on line 2"),
+        ("tls:\n  certificate: token.yml\ntls:\n  private_key: none.pem", ":6: tls.private_key: cannot open"),
+        ("a: [", ":3: unclosed bracket"),
+        ("a: !ruby/object {}", ":3"),
+    ];
+    for (more, expected) in cases {
+        let error = error(more);
+        assert!(error.contains(expected), "{more}: {error}");
+        assert_eq!(error.lines().count(), 1, "{more}: {error}");
+    }
+}
+
+#[test]
+fn a_misspelt_variable_is_named_and_a_foreign_one_is_none_of_ours() {
+    let kek = ("COUNTERSIGN_KEY_ENCRYPTION_KEY", KEK);
+    let folder = Folder::new(&whole(""));
+    let error = folder.load(&[kek, ("COUNTERSIGN_LISTN", "127.0.0.1:1")], &[]).unwrap_err();
+    assert_eq!(error, "environment variable COUNTERSIGN_LISTN: is not known; did you mean COUNTERSIGN_LISTEN?");
+    let kubernetes =
+        ["PORT", "SERVICE_HOST", "SERVICE_PORT", "SERVICE_PORT_GRPC", "PORT_8080_TCP", "PORT_8080_TCP_ADDR"];
+    for name in kubernetes.map(|name| format!("COUNTERSIGN_{name}")) {
+        assert!(folder.load(&[kek, (&name, "tcp://10.0.0.1:8080")], &[]).is_ok(), "{name}");
+    }
+}
+
+#[test]
+fn a_wrong_flag_and_a_wrong_variable_are_named() {
+    let folder = Folder::new(&whole(""));
+    let kek = ("COUNTERSIGN_KEY_ENCRYPTION_KEY", KEK);
+    let error =
+        folder.load(&[kek, ("COUNTERSIGN_LIMITS_RECORDER_QUEUE", "-1")], &[("listen", "--listen", ":80")]).unwrap_err();
+    assert!(
+        error.contains("environment variable COUNTERSIGN_LIMITS_RECORDER_QUEUE: limits.recorder_queue: must be"),
+        "{error}"
+    );
+    assert!(error.contains("--listen: listen: must be"), "{error}");
+}
+
+#[test]
+fn what_is_missing_is_told_at_once() {
+    let error = Folder::new("").load(&[], &[]).unwrap_err();
+    for key in ["database_url: is missing", "token_service: is missing", "key_encryption_key_file: is missing"] {
+        assert!(error.contains(key), "{error}");
+    }
+    assert_eq!(error.lines().count(), 3, "{error}");
+}
+
+#[test]
+fn credentials_do_not_travel_in_the_clear_unless_somebody_says_so() {
+    let error = error("listen: 0.0.0.0:8080");
+    assert!(error.contains(":3: listen: 0.0.0.0:8080 can be reached from other machines"), "{error}");
+    let kek = [("COUNTERSIGN_KEY_ENCRYPTION_KEY", KEK)];
+    for listen in ["127.0.0.1:80", "127.1.2.3:80", "'[::1]:80'", "'[::ffff:127.0.0.1]:80'", "localhost:80"] {
+        assert!(Folder::new(&whole(&format!("listen: {listen}"))).load(&kek, &[]).is_ok(), "{listen}");
+    }
+    let said = whole("listen: 0.0.0.0:8080\nplaintext: behind-proxy-that-terminates-tls");
+    assert!(matches!(
+        Folder::new(&said).load(&kek, &[]).unwrap().listener,
+        Listener::Plaintext { behind_proxy: true, .. }
+    ));
+    let tls = whole("listen: 0.0.0.0:8080\ntls: {certificate: token.yml, private_key: token.yml}");
+    assert!(matches!(Folder::new(&tls).load(&kek, &[]).unwrap().listener, Listener::Tls { .. }));
+}
+
+#[test]
+fn half_a_tls_configuration_is_refused() {
+    assert!(error("tls: {certificate: token.yml}").contains("tls.private_key: is missing"));
+    assert!(error("tls: {private_key: token.yml}").contains("tls.certificate: is missing"));
+    assert!(error("tls: {certificate: token.yml, private_key: no.pem}").contains(":3: tls.private_key: cannot open"));
+    let both = "plaintext: behind-proxy-that-terminates-tls\ntls: {certificate: token.yml, private_key: token.yml}";
+    assert!(error(both).contains(":3: plaintext: contradicts tls"));
+}
+
+#[test]
+fn dev_listens_on_this_machine_only() {
+    for address in ["0.0.0.0:8080", "192.0.2.1:8080", "[::]:8080"] {
+        let error = load_dev(&[("listen", "--listen", address)]).unwrap_err();
+        assert!(error.starts_with("--listen: listen: --dev lets anybody in"), "{error}");
+        assert_eq!(error.lines().count(), 1, "{error}");
+    }
+    assert!(load_dev(&[("listen", "--listen", "[::1]:0")]).is_ok());
+}
+
+#[test]
+fn secrets_appear_in_no_message_and_in_no_debug_output() {
+    let folder = Folder::new("token_service: token.yml");
+    let secret = "hunter2";
+    let variables = [("COUNTERSIGN_KEY_ENCRYPTION_KEY", secret), ("DATABASE_URL", "mysql://u:hunter2@db/x")];
+    let error = folder.load(&variables, &[]).unwrap_err();
+    assert!(error.contains("key_encryption_key: must be 32 bytes in base64") && !error.contains(secret), "{error}");
+    assert!(error.contains("database_url: must be of the form postgres://"), "{error}");
+
+    let variables = [("COUNTERSIGN_KEY_ENCRYPTION_KEY", KEK), ("DATABASE_URL", "postgres://u:hunter2@db/x")];
+    let config = folder.load(&variables, &[]).unwrap();
+    let shown = format!("{config:?} {config}");
+    assert!(!shown.contains(secret) && !shown.contains(KEK), "{shown}");
+}
+
+#[test]
+fn the_key_file_must_be_private() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = Folder::new(&whole("key_encryption_key_file: kek"));
+    let path = folder.0.path().join("kek");
+    crate::secret_file::create(&path, &format!("{KEK}\n")).unwrap();
+    assert!(matches!(folder.load(&[], &[]).unwrap().key_encryption, KeyEncryption::Key(_)));
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+    let error = folder.load(&[], &[]).unwrap_err();
+    assert!(error.contains(":3: key_encryption_key_file:") && error.contains("chmod 600"), "{error}");
+}

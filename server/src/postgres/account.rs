@@ -1,0 +1,102 @@
+//! Which user Postgres runs as. It refuses to run as root, rightly.
+
+use std::{
+    fs,
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+};
+
+use rustix::process::{getegid, geteuid};
+
+use super::{PostgresError, folder::Folder};
+
+/// A user for Postgres.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Account {
+    pub(super) uid: u32,
+    pub(super) gid: u32,
+    name: String,
+    /// Whether this process is root and gives its privileges up for Postgres.
+    pub(super) steps_down: bool,
+}
+
+impl Account {
+    /// The present user; for root the owner of the data, and when there is none yet `postgres`, else `nobody`.
+    pub(super) fn choose(cluster: &Path) -> Result<Self, PostgresError> {
+        let (uid, gid) = (geteuid(), getegid());
+        if !uid.is_root() {
+            let uid = uid.as_raw();
+            return Ok(Self { uid, gid: gid.as_raw(), name: uid.to_string(), steps_down: false });
+        }
+        if let Some(owner) = fs::metadata(cluster).ok().filter(|owner| owner.uid() != 0) {
+            let name = owner.uid().to_string();
+            return Ok(Self { uid: owner.uid(), gid: owner.gid(), name, steps_down: true });
+        }
+        let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
+        ["postgres", "nobody"].iter().find_map(|name| look_up(&passwd, name)).ok_or(PostgresError::NoAccount)
+    }
+
+    /// Gives a folder to this user, where this process is another one.
+    pub(super) fn own(&self, path: &Path) -> Result<(), PostgresError> {
+        if !self.steps_down {
+            return Ok(());
+        }
+        std::os::unix::fs::chown(path, Some(self.uid), Some(self.gid))
+            .map_err(|source| PostgresError::folder("change the owner of", path, source))
+    }
+
+    /// Turns the failure of a program into its cause, where that can be told.
+    pub(super) fn explain(&self, folder: &Folder, error: PostgresError) -> PostgresError {
+        let PostgresError::Failed { message, .. } = &error else { return error };
+        if message.contains("No space left on device") {
+            return PostgresError::DiskFull { folder: folder.data_dir.clone() };
+        }
+        if message.contains("could not look up effective user ID") {
+            return PostgresError::NoPasswdEntry { uid: self.uid };
+        }
+        match self.closed_on_the_way_to(&folder.data_dir) {
+            Some(at) if self.steps_down => PostgresError::Unreachable { at, user: self.name.clone() },
+            _ => error,
+        }
+    }
+
+    /// The first folder on the way to `path`, or `path` itself, that this user may not enter by its mode.
+    fn closed_on_the_way_to(&self, path: &Path) -> Option<PathBuf> {
+        let way: Vec<&Path> = path.ancestors().collect();
+        let closed = |at: &&Path| {
+            fs::metadata(at).is_ok_and(|folder| {
+                let enter = match folder {
+                    ref f if f.uid() == self.uid => 0o100,
+                    ref f if f.gid() == self.gid => 0o010,
+                    _ => 0o001,
+                };
+                folder.mode() & enter == 0
+            })
+        };
+        way.into_iter().rev().find(closed).map(Path::to_owned)
+    }
+}
+
+fn look_up(passwd: &str, name: &str) -> Option<Account> {
+    passwd.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let found = fields.next()? == name;
+        let (uid, gid) = (fields.nth(1)?.parse().ok()?, fields.next()?.parse().ok()?);
+        (found && uid != 0).then(|| Account { uid, gid, name: name.to_owned(), steps_down: true })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn users_are_found_in_passwd_and_root_by_another_name_is_not_taken() {
+        let passwd =
+            "root:x:0:0::/root:/bin/sh\nbroken\npostgres:x:101:104:,,,:/var:/bin/bash\nnobody:x:0:0::/:/bin/sh\n";
+        let found = look_up(passwd, "postgres").unwrap();
+        assert_eq!((found.uid, found.gid), (101, 104));
+        assert_eq!(look_up(passwd, "nobody"), None);
+        assert_eq!(look_up(passwd, "post"), None);
+    }
+}

@@ -1,0 +1,97 @@
+//! The hidden command `postgres-child`: the last steps between the server and Postgres, taken in a process of their own.
+//!
+//! They have to happen after the fork and before Postgres, and code of ours between the two is possible only where it is a
+//! program: this one, started again. In this order:
+//!
+//! 1. give up root, all of it. Afterwards would be too late, because changing the user clears what step 3 sets;
+//! 2. leave the terminal's session, so that Ctrl-C reaches the server alone, which then stops Postgres in good order;
+//! 3. ask the kernel for SIGINT when the server dies. The kernel watches the *thread* that started this process, so that
+//!    has to be one that lives as long as the server;
+//! 4. see whether the server died before step 3;
+//! 5. become Postgres.
+
+use std::{
+    convert::Infallible,
+    ffi::OsString,
+    io,
+    os::unix::process::CommandExt as _,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use rustix::{
+    fs::Mode,
+    process::{Gid, Pid, Signal, Uid, getppid, set_parent_process_death_signal, setsid, umask},
+    thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid},
+};
+
+use super::account::Account;
+
+/// The name of the hidden command.
+pub const COMMAND: &str = "postgres-child";
+
+/// The running program, even if its file was replaced meanwhile.
+pub(super) const THIS_PROGRAM: &str = "/proc/self/exe";
+
+/// What `postgres-child` is told.
+#[derive(Debug, clap::Args)]
+pub struct ChildArgs {
+    /// The server, without which nothing is to run.
+    #[arg(long)]
+    parent: i32,
+    /// The user to become.
+    #[arg(long, requires = "gid")]
+    uid: Option<u32>,
+    /// The group to become.
+    #[arg(long, requires = "uid")]
+    gid: Option<u32>,
+    /// What to run.
+    program: PathBuf,
+    /// Its arguments.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    args: Vec<OsString>,
+}
+
+/// Becomes the program. Has to be called while the process has one thread only: the user is changed for the calling thread.
+///
+/// # Errors
+/// Whatever kept it from becoming the program; there is no other way to return.
+pub fn become_program(args: &ChildArgs) -> io::Result<Infallible> {
+    if let (Some(uid), Some(gid)) = (args.uid, args.gid) {
+        let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
+        set_thread_groups(&[])?;
+        set_thread_res_gid(gid, gid, gid)?;
+        set_thread_res_uid(uid, uid, uid)?;
+    }
+    umask(Mode::RWXG | Mode::RWXO);
+    setsid()?;
+    set_parent_process_death_signal(Some(Signal::INT))?;
+    if getppid().map(Pid::as_raw_pid) != Some(args.parent) {
+        return Err(io::Error::other("the server is gone"));
+    }
+    let error = Command::new(&args.program).args(&args.args).exec();
+    Err(io::Error::new(error.kind(), format!("cannot run {}: {error}", args.program.display())))
+}
+
+/// Makes commands that run through `postgres-child`.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Launcher<'a> {
+    pub(super) program: &'a Path,
+    pub(super) account: &'a Account,
+}
+
+impl Launcher<'_> {
+    /// A command for `program`, in an environment that holds nothing of the caller's (PGOPTIONS, PGPORT and the like would
+    /// change what it does), in a folder that everybody may enter.
+    pub(super) fn command(&self, program: &Path) -> Command {
+        let mut command = Command::new(self.program);
+        command.env_clear().env("PATH", "/usr/bin:/bin").env("LC_ALL", "C").env("TZ", "UTC").current_dir("/");
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        command.arg0("countersign").arg(COMMAND).args(["--parent", &std::process::id().to_string()]);
+        if self.account.steps_down {
+            command.args(["--uid", &self.account.uid.to_string(), "--gid", &self.account.gid.to_string()]);
+        }
+        command.arg(program);
+        command
+    }
+}

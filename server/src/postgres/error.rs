@@ -1,0 +1,145 @@
+//! What can stand in the way of the private Postgres, and what would help.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+/// Why the private Postgres does not run. Each message says what to do about it.
+#[derive(Debug, thiserror::Error)]
+pub enum PostgresError {
+    /// No programs to run.
+    #[error(
+        "no Postgres programs (initdb, postgres) in {}; install them (Debian, Ubuntu: `apt-get install postgresql`), name \
+         their folder in PG_BIN_DIR, or use a Postgres of your own by DATABASE_URL",
+        listed(searched)
+    )]
+    NoPrograms {
+        /// Folders that were looked in.
+        searched: Vec<PathBuf>,
+    },
+    /// The data is of another major version.
+    #[error(
+        "the data in {} is of Postgres {wanted}, found here: {found}; install Postgres {wanted} beside it, or start with \
+         another data folder", folder.display()
+    )]
+    WrongVersion {
+        /// The data folder.
+        folder: PathBuf,
+        /// Major version that wrote the data.
+        wanted: String,
+        /// Major versions that are installed.
+        found: String,
+    },
+    /// Another server has the folder.
+    #[error("another server{} uses the data folder {}; stop it, or choose another folder with --data-dir or COUNTERSIGN_DATA_DIR",
+        pid.map(|pid| format!(" (process {pid})")).unwrap_or_default(), folder.display())]
+    InUse {
+        /// The data folder.
+        folder: PathBuf,
+        /// The other server, if it is known.
+        pid: Option<i32>,
+    },
+    /// A Postgres left behind in the folder does not go.
+    #[error("a Postgres left behind (process {pid}) still uses {} and does not stop; end it with `kill -QUIT {pid}`", folder.display())]
+    LeftBehind {
+        /// The data folder.
+        folder: PathBuf,
+        /// The one left behind.
+        pid: i32,
+    },
+    /// A folder or file cannot be made or read.
+    #[error("cannot {action} {}", path.display())]
+    Io {
+        /// What was tried, as in "cannot ... the path".
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// Started by root on a machine without an ordinary user to run as.
+    #[error(
+        "Postgres does not run as root, and there is neither a user `postgres` nor a user `nobody` to run it as; run the server as an ordinary user"
+    )]
+    NoAccount,
+    /// Started by root, and the user that Postgres runs as cannot get to its folder.
+    #[error("Postgres runs as user {user}, who may not enter {}; choose another data folder (--data-dir, COUNTERSIGN_DATA_DIR), or `chmod o+x {}`",
+        at.display(), at.display())]
+    Unreachable {
+        /// The folder on the way that is closed.
+        at: PathBuf,
+        /// Whom it is closed to.
+        user: String,
+    },
+    /// initdb wants to know the name of the user.
+    #[error(
+        "user id {uid} has no entry in /etc/passwd and initdb refuses to run without; add one, or run the server as another user (in a container: `--user`)"
+    )]
+    NoPasswdEntry {
+        /// The user.
+        uid: u32,
+    },
+    /// No space left.
+    #[error("no space left on the disk that holds {}", folder.display())]
+    DiskFull {
+        /// The data folder.
+        folder: PathBuf,
+    },
+    /// The folder for a short socket path is somebody else's.
+    #[error("{} must be a folder of user {uid} that nobody else can enter; remove it, or choose a shorter data folder", path.display())]
+    SocketFolder {
+        /// The folder.
+        path: PathBuf,
+        /// Who has to own it.
+        uid: u32,
+    },
+    /// It did not come up in time.
+    #[error("Postgres in {} was not ready after {seconds} s", folder.display())]
+    Slow {
+        /// The data folder.
+        folder: PathBuf,
+        /// How long it was waited for.
+        seconds: u64,
+    },
+    /// It ended by itself.
+    #[error("{program} failed ({status}): {message}")]
+    Failed {
+        /// What was run.
+        program: &'static str,
+        /// How it ended.
+        status: String,
+        /// The last that it said.
+        message: String,
+    },
+    /// It did not stop when asked.
+    #[error("Postgres in {} did not stop when asked and was killed; the next start recovers what was committed", folder.display())]
+    Killed {
+        /// The data folder.
+        folder: PathBuf,
+    },
+}
+
+impl PostgresError {
+    pub(super) fn folder(action: &'static str, path: &Path, source: io::Error) -> Self {
+        if source.kind() == io::ErrorKind::StorageFull {
+            return Self::DiskFull { folder: path.to_owned() };
+        }
+        Self::Io { action, path: path.to_owned(), source }
+    }
+
+    pub(super) fn failed(program: &'static str, status: &str, lines: &[String]) -> Self {
+        Self::Failed { program, status: status.to_owned(), message: telling(lines).to_owned() }
+    }
+}
+
+/// The line that tells most: the last one of an error, else the last one.
+fn telling(lines: &[String]) -> &str {
+    let is_error =
+        |line: &&String| ["FATAL:", "PANIC:", "error:", "postgres-child"].iter().any(|mark| line.contains(mark));
+    lines.iter().rev().find(is_error).or(lines.last()).map_or("it said nothing", |line| line.trim())
+}
+
+fn listed(folders: &[PathBuf]) -> String {
+    folders.iter().map(|folder| folder.display().to_string()).collect::<Vec<_>>().join(", ")
+}

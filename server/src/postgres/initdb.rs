@@ -1,0 +1,42 @@
+//! Making Postgres' folder, the first time.
+
+use std::{fs, fs::DirBuilder, fs::File, io, os::unix::fs::DirBuilderExt as _};
+
+use super::{PostgresError, USER, binaries::Programs, child::Launcher, folder::Folder};
+
+/// Makes the folder under another name and renames it when it is whole: a start that was cut short leaves nothing that
+/// looks like a database.
+pub(super) fn create(folder: &Folder, programs: &Programs, launcher: &Launcher<'_>) -> Result<(), PostgresError> {
+    let draft = folder.data_dir.join("postgres.new");
+    match fs::remove_dir_all(&draft) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            return Err(PostgresError::folder("remove", &draft, source));
+        }
+        _ => {}
+    }
+    DirBuilder::new().mode(0o700).create(&draft).map_err(|source| PostgresError::folder("create", &draft, source))?;
+    launcher.account.own(&draft)?;
+
+    let mut command = launcher.command(&programs.initdb);
+    command.arg("-D").arg(&draft).args([
+        "-U",
+        USER,
+        "-E",
+        "UTF8",
+        "--locale=C",
+        "--data-checksums",
+        "--no-instructions",
+    ]);
+    // Whoever can open the socket is trusted, and the socket's folder is closed to all but the server's user.
+    command.args(["--auth-local=trust", "--auth-host=reject"]);
+    let output = command.output().map_err(|source| PostgresError::folder("run initdb in", &draft, source))?;
+    if !output.status.success() {
+        let lines: Vec<_> = String::from_utf8_lossy(&output.stderr).lines().map(str::to_owned).collect();
+        let error = PostgresError::failed("initdb", &output.status.to_string(), &lines);
+        return Err(launcher.account.explain(folder, error));
+    }
+
+    fs::rename(&draft, &folder.cluster)
+        .and_then(|()| File::open(&folder.data_dir)?.sync_all())
+        .map_err(|source| PostgresError::folder("put in place", &folder.cluster, source))
+}

@@ -1,0 +1,123 @@
+//! The running postmaster: its life, its words, its end.
+
+use std::{
+    collections::VecDeque,
+    io::{self, BufRead as _, BufReader, Read},
+    process::{Child, Command},
+    sync::{Arc, Mutex, PoisonError, mpsc},
+    thread,
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::sync::watch;
+
+use super::signals;
+
+/// Lines kept for the message when it fails.
+const KEPT_LINES: usize = 20;
+/// Longest line that is passed on whole, bytes.
+const LONGEST_LINE: u64 = 8 * 1024;
+
+type Lines = Arc<Mutex<VecDeque<String>>>;
+
+/// A child process under watch.
+#[derive(Debug)]
+pub(super) struct Process {
+    pub(super) pid: i32,
+    exit: watch::Receiver<Option<String>>,
+    lines: Lines,
+}
+
+impl Process {
+    /// Starts it from a thread of its own, which waits for its end: the kernel takes Postgres down when the thread that
+    /// started it ends, so that must not be a thread of a pool.
+    pub(super) fn spawn(mut command: Command) -> io::Result<Self> {
+        let (started, start) = mpsc::sync_channel(1);
+        let (ended, exit) = watch::channel(None);
+        let lines = Lines::default();
+        let kept = Arc::clone(&lines);
+        let life = move || match command.spawn() {
+            Ok(child) => {
+                // Whoever started this waits for the message; if it is gone, so is the process.
+                let _ = started.send(Ok(child.id()));
+                ended.send_replace(Some(attend(child, &kept)));
+            }
+            Err(error) => {
+                let _ = started.send(Err(error));
+            }
+        };
+        thread::Builder::new().name("postgres".into()).spawn(life)?;
+        let pid = start.recv().map_err(io::Error::other)??;
+        Ok(Self { pid: i32::try_from(pid).map_err(io::Error::other)?, exit, lines })
+    }
+
+    /// How it ended, if it has.
+    pub(super) fn exit_status(&self) -> Option<String> {
+        self.exit.borrow().clone()
+    }
+
+    /// Waits for its end.
+    pub(super) fn exited(&self) -> impl Future<Output = String> + Send + use<> {
+        let mut exit = self.exit.clone();
+        async move {
+            let status = exit.wait_for(Option::is_some).await.ok().and_then(|status| status.clone());
+            status.unwrap_or_else(|| "unknown".to_owned())
+        }
+    }
+
+    /// The last lines it wrote.
+    pub(super) fn last_lines(&self) -> Vec<String> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
+
+    /// Stops it, by force if it must be. Returns whether it went when asked.
+    pub(super) fn stop(&self) -> bool {
+        let gone = || self.exit.borrow().is_some();
+        if signals::stop(self.pid, gone) {
+            return true;
+        }
+        if let Some(pid) = Pid::from_raw(self.pid) {
+            let _ = kill_process(pid, Signal::KILL);
+        }
+        false
+    }
+}
+
+/// Passes its words on until it has ended.
+fn attend(mut child: Child, kept: &Lines) -> String {
+    let stderr = child.stderr.take();
+    let kept = Arc::clone(kept);
+    let reader =
+        thread::Builder::new().name("postgres-log".into()).spawn(move || stderr.map(|stderr| pass_on(stderr, &kept)));
+    let status = child.wait().map_or_else(|error| error.to_string(), |status| status.to_string());
+    // Its last words matter most when it failed. They are all there once every process of it has ended; one that the
+    // postmaster left behind may take longer than anybody wants to wait.
+    if let Ok(reader) = reader {
+        signals::wait(std::time::Duration::from_millis(200), || reader.is_finished());
+    }
+    status
+}
+
+fn pass_on(stderr: impl Read, kept: &Lines) {
+    let mut reader = BufReader::new(stderr);
+    let mut line = Vec::new();
+    while matches!(reader.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut line), Ok(1..)) {
+        let text = String::from_utf8_lossy(&line).trim_end().to_owned();
+        line.clear();
+        log(&text);
+        let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() == KEPT_LINES {
+            kept.pop_front();
+        }
+        kept.push_back(text);
+    }
+}
+
+/// Postgres' words in our log. What it calls an error is the answer to one statement, which whoever sent it gets too.
+fn log(line: &str) {
+    match line.split_once(':').map(|(severity, _)| severity) {
+        Some("PANIC") => tracing::error!("postgres: {line}"),
+        Some("FATAL" | "WARNING") => tracing::warn!("postgres: {line}"),
+        _ => tracing::debug!("postgres: {line}"),
+    }
+}

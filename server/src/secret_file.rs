@@ -1,0 +1,108 @@
+//! Files that hold a secret: only their owner may read them, they appear whole or not at all, and they replace nothing.
+
+use std::{
+    fs::{self, File},
+    io::{self, Read as _, Write as _},
+    os::unix::fs::MetadataExt as _,
+    path::Path,
+};
+
+use secrecy::SecretString;
+
+/// Largest secret, bytes.
+const LONGEST: u64 = 64 * 1024;
+
+/// Writes `content` into a new file of mode 0600, durably. Whatever has the name already stays as it is, a link too.
+///
+/// # Errors
+/// `AlreadyExists` where the name is taken; otherwise what the file system says.
+pub fn create(path: &Path, content: &str) -> io::Result<()> {
+    let folder = match path.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    };
+    // A temporary file is made exclusively, under a random name, with mode 0600.
+    let mut draft = tempfile::Builder::new().prefix(".secret-").tempfile_in(folder)?;
+    draft.write_all(content.as_bytes())?;
+    draft.as_file().sync_all()?;
+    draft.persist_noclobber(path)?;
+    File::open(folder)?.sync_all()
+}
+
+/// Reads a secret, without the white space at its ends.
+///
+/// # Errors
+/// Where anybody but its owner may read it, it is not this process' user's or root's, no regular file, too large or no
+/// text; otherwise what the file system says. Never the content.
+pub fn read(path: &Path) -> io::Result<SecretString> {
+    let refused = |why: String| Err(io::Error::new(io::ErrorKind::InvalidData, why));
+    // A FIFO would block the opening for ever.
+    if !fs::metadata(path)?.is_file() {
+        return refused("is not a file".to_owned());
+    }
+    let file = File::open(path)?;
+    let found = file.metadata()?;
+    if found.mode() & 0o077 != 0 {
+        return refused(format!("may be read by others (mode {:04o}): `chmod 600` it", found.mode() & 0o777));
+    }
+    if found.uid() != 0 && found.uid() != rustix::process::geteuid().as_raw() {
+        return refused(format!("belongs to user {}, not to the one the server runs as", found.uid()));
+    }
+    if found.len() > LONGEST {
+        return refused(format!("must be at most {LONGEST} bytes"));
+    }
+    let mut content = String::new();
+    file.take(LONGEST).read_to_string(&mut content)?;
+    Ok(content.trim().into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+    use secrecy::ExposeSecret as _;
+
+    use super::*;
+
+    #[test]
+    fn what_was_written_is_private_and_reads_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        create(&path, "geheim\n").unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+        assert_eq!(read(&path).unwrap().expose_secret(), "geheim");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing else is left in the folder");
+    }
+
+    #[test]
+    fn nothing_is_replaced_or_written_through() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, link, target) =
+            (folder.path().join("file"), folder.path().join("link"), folder.path().join("target"));
+        fs::write(&file, "old").unwrap();
+        symlink(&target, &link).unwrap();
+        for path in [&file, &link] {
+            assert_eq!(create(path, "new").unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        }
+        assert_eq!(fs::read_to_string(&file).unwrap(), "old");
+        assert!(!target.exists());
+    }
+
+    #[test]
+    fn a_secret_that_others_may_read_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        create(&path, "geheim").unwrap();
+        for mode in [0o640, 0o604, 0o660, 0o601] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            let message = read(&path).unwrap_err().to_string();
+            assert!(message.contains("chmod 600") && !message.contains("geheim"), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_folder_is_no_secret() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(read(folder.path()).is_err());
+    }
+}
