@@ -1,0 +1,123 @@
+//! Credentials.
+
+use std::mem;
+
+use countersign_app::{DelegateCredential, Error, Idem, Introspection, IssueCredential, IssuedCredential};
+use countersign_core::{credential::Verified, decision::Reason, grant::MAX_TOOLS, text::MAX_TEXT};
+use countersign_proto::v1;
+
+use super::{
+    narrow, read, text, texts,
+    time::{seconds, timestamp},
+};
+
+pub(crate) fn issue(mut request: v1::IssueCredentialRequest) -> Result<(IssueCredential, Idem), Error> {
+    let request_id = mem::take(&mut request.request_id);
+    read(|v| {
+        let idem = v.idempotency("IssueCredential", request_id, &request);
+        let sponsor_id = v.required("sponsor_id", &request.sponsor_id);
+        let agent = v.required("agent", &request.agent);
+        let role = v.required("role", &request.role);
+        let tools = v.list("tools", &request.tools, 1..=MAX_TOOLS);
+        let purpose = v.text("purpose", request.purpose, MAX_TEXT);
+        let ttl_seconds = v.any_seconds("ttl", request.ttl);
+        let agent_instance_id = v.optional("agent_instance_id", &request.agent_instance_id);
+        let labels = v.labels(request.labels);
+        let issue = IssueCredential {
+            sponsor_id: sponsor_id?,
+            agent: agent?,
+            role: Some(role?),
+            tools: tools?,
+            purpose: purpose?,
+            ttl_seconds: ttl_seconds?,
+            single_use: request.single_use,
+            agent_instance_id: agent_instance_id?,
+            labels: labels?,
+        };
+        Some((issue, idem?))
+    })
+}
+
+pub(crate) fn delegate(mut request: v1::DelegateCredentialRequest) -> Result<(DelegateCredential, Idem), Error> {
+    let request_id = mem::take(&mut request.request_id);
+    read(|v| {
+        let idem = v.idempotency("DelegateCredential", request_id, &request);
+        let agent = v.required("agent", &request.agent);
+        let role = v.optional("role", &request.role);
+        let tools = v.list("tools", &request.tools, 0..=MAX_TOOLS);
+        let purpose = v.optional_text("purpose", request.purpose, MAX_TEXT);
+        let ttl_seconds = v.any_seconds("ttl", request.ttl);
+        let delegate = DelegateCredential {
+            parent_token: presented(request.parent_token),
+            agent: agent?,
+            role: role?,
+            tools: tools?,
+            purpose: purpose?,
+            ttl_seconds: ttl_seconds?,
+            single_use: request.single_use,
+        };
+        Some((delegate, idem?))
+    })
+}
+
+/// A token in a field; none where it is empty. Whether it is a token at all is verification's to say, so that a
+/// malformed one is refused, and recorded, as what it is.
+pub(crate) fn presented(token: String) -> Option<String> {
+    Some(token).filter(|token| !token.is_empty())
+}
+
+pub(crate) fn issued(issued: IssuedCredential) -> v1::IssueCredentialResponse {
+    v1::IssueCredentialResponse {
+        token: issued.token,
+        credential_id: issued.credential_id.to_string(),
+        agent_instance_id: issued.agent_instance_id.to_string(),
+        expire_time: Some(timestamp(issued.expire_time)),
+        ttl: Some(seconds(issued.ttl_seconds)),
+        log_index: issued.log_index,
+    }
+}
+
+pub(crate) fn delegated(issued: IssuedCredential) -> v1::DelegateCredentialResponse {
+    v1::DelegateCredentialResponse {
+        token: issued.token,
+        credential_id: issued.credential_id.to_string(),
+        agent_instance_id: issued.agent_instance_id.to_string(),
+        expire_time: Some(timestamp(issued.expire_time)),
+        ttl: Some(seconds(issued.ttl_seconds)),
+        log_index: issued.log_index,
+        parent_agent_id: text(issued.parent_agent_id),
+    }
+}
+
+pub(crate) fn introspected(introspection: &Introspection) -> v1::IntrospectCredentialResponse {
+    match introspection {
+        Introspection::Active(verified) => active(verified),
+        Introspection::Inactive(reason) => inactive(*reason),
+    }
+}
+
+fn inactive(reason: Reason) -> v1::IntrospectCredentialResponse {
+    v1::IntrospectCredentialResponse { reason: reason.to_string(), ..Default::default() }
+}
+
+fn active(verified: &Verified) -> v1::IntrospectCredentialResponse {
+    v1::IntrospectCredentialResponse {
+        active: true,
+        reason: String::new(),
+        sponsor_id: verified.sponsor_id.to_string(),
+        agent_instance_id: verified.agent_instance_id.to_string(),
+        parent_agent_id: text(verified.parent_agent_id()),
+        root_instance_id: verified.root_instance_id().to_string(),
+        agent: verified.agent.to_string(),
+        role: verified.role.to_string(),
+        tools: texts(&verified.tools),
+        purpose: verified.purpose.clone(),
+        depth: narrow(verified.depth()),
+        ttl_seconds: narrow(verified.ttl_seconds),
+        single_use: verified.single_use,
+        credential_id: verified.credential_id.to_string(),
+        issue_time: Some(timestamp(verified.issue_time)),
+        expire_time: Some(timestamp(verified.expire_time)),
+        chain: texts(&verified.chain),
+    }
+}

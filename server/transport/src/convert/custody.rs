@@ -1,0 +1,117 @@
+//! Outcomes, events and chains.
+
+use std::mem;
+
+use countersign_app::{ChainSubject, CustodyChain, Error, EventFilter, Idem, RecordToolCall, ToolCallRecorded};
+use countersign_core::names;
+use countersign_proto::v1::{self, get_custody_chain_request::Subject};
+
+use super::{
+    decision::{self, MAX_BATCH},
+    event, instance,
+    page::Paging,
+    read, sponsor,
+    violations::Violations,
+};
+
+pub(crate) fn record(request: v1::RecordToolCallRequest) -> Result<RecordToolCall, Error> {
+    read(|v| outcome(v, request))
+}
+
+pub(crate) fn record_batch(mut request: v1::BatchRecordToolCallsRequest) -> Result<(Vec<RecordToolCall>, Idem), Error> {
+    let request_id = mem::take(&mut request.request_id);
+    read(|v| {
+        let idem = v.idempotency("BatchRecordToolCalls", request_id, &request);
+        let outcomes = v.each("requests", request.requests, 1..=MAX_BATCH, outcome);
+        Some((outcomes?, idem?))
+    })
+}
+
+fn outcome(v: &mut Violations, mut request: v1::RecordToolCallRequest) -> Option<RecordToolCall> {
+    let request_id = mem::take(&mut request.request_id);
+    let idempotency = v.idempotency("RecordToolCall", request_id, &request);
+    let policy_decision_id = v.required("policy_decision_id", &request.policy_decision_id);
+    let outcome = v.word("outcome", request.outcome);
+    let response_hash = v.hash("response_hash", &request.response_hash);
+    let duration_micros = v.microseconds("duration", request.duration);
+    let emitter_id = emitter(v, request.emitter_id);
+    let emitter_seq: Option<u64> = v.number("emitter_seq", request.emitter_seq, 0..=i64::MAX);
+    let timestamp = v.instant("timestamp", request.timestamp);
+    Some(RecordToolCall {
+        policy_decision_id: policy_decision_id?,
+        outcome: outcome?,
+        response_hash: response_hash?,
+        duration_micros: duration_micros?,
+        emitter_id: emitter_id?,
+        emitter_seq: Some(emitter_seq?).filter(|seq| *seq > 0),
+        timestamp: timestamp?,
+        idempotency: idempotency?,
+    })
+}
+
+/// Who reports; empty: the caller.
+#[expect(clippy::option_option, reason = "wrong, absent, or there")]
+fn emitter(v: &mut Violations, emitter_id: String) -> Option<Option<String>> {
+    if emitter_id.is_empty() || names::is_name(&emitter_id) {
+        return Some(Some(emitter_id).filter(|id| !id.is_empty()));
+    }
+    v.refuse("emitter_id", format!("must be {}", names::SHAPE));
+    None
+}
+
+pub(crate) fn list(mut request: v1::ListEventsRequest) -> Result<(EventFilter, Paging), Error> {
+    let (size, token) = (mem::take(&mut request.page_size), mem::take(&mut request.page_token));
+    read(|v| {
+        let paging = v.paging("ListEvents", size, &token, &request);
+        let start_index = v.number("start_index", request.start_index, 0..=i64::MAX);
+        let kind = v.optional_word("kind", request.kind);
+        let sponsor_id = v.optional("sponsor_id", &request.sponsor_id);
+        let root_instance_id = v.optional("root_instance_id", &request.root_instance_id);
+        let agent_instance_id = v.optional("agent_instance_id", &request.agent_instance_id);
+        let tool_id = v.optional("tool_id", &request.tool_id);
+        let effect = v.optional_word("effect", request.effect);
+        let policy_decision_id = v.optional("policy_decision_id", &request.policy_decision_id);
+        let start_time = v.instant("start_time", request.start_time);
+        let end_time = v.instant("end_time", request.end_time);
+        let filter = EventFilter {
+            start_index: Some(start_index?).filter(|index| *index > 0),
+            kind: kind?,
+            sponsor_id: sponsor_id?,
+            root_instance_id: root_instance_id?,
+            agent_instance_id: agent_instance_id?,
+            tool_id: tool_id?,
+            effect: effect?,
+            policy_decision_id: policy_decision_id?,
+            start_time: start_time?,
+            end_time: end_time?,
+        };
+        Some((filter, paging?))
+    })
+}
+
+pub(crate) fn subject(request: &v1::GetCustodyChainRequest) -> Result<ChainSubject, Error> {
+    read(|v| match &request.subject {
+        Some(Subject::PolicyDecisionId(id)) => v.required("policy_decision_id", id).map(ChainSubject::Decision),
+        Some(Subject::AgentInstanceId(id)) => v.required("agent_instance_id", id).map(ChainSubject::Instance),
+        Some(Subject::EventId(id)) => v.required("event_id", id).map(ChainSubject::Event),
+        None => {
+            v.refuse("subject", "is required: exactly one of policy_decision_id, agent_instance_id, event_id");
+            None
+        }
+    })
+}
+
+pub(crate) fn recorded(recorded: &ToolCallRecorded) -> v1::RecordToolCallResponse {
+    v1::RecordToolCallResponse { event_id: recorded.event_id.to_string(), log_index: recorded.log_index }
+}
+
+pub(crate) fn chain(chain: CustodyChain) -> v1::CustodyChain {
+    v1::CustodyChain {
+        sponsor: chain.sponsor.map(sponsor::sponsor),
+        instances: chain.instances.into_iter().map(instance::instance).collect(),
+        decisions: chain.decisions.into_iter().map(decision::decision).collect(),
+        events: chain.events.into_iter().map(event::event).collect(),
+        truncated: chain.truncated,
+        approvals: Vec::new(),
+    }
+}

@@ -1,0 +1,153 @@
+//! Decisions.
+
+use std::mem;
+
+use countersign_app::{Decide, DecisionAnswer, DecisionFilter, DecisionRecord, Error, Idem};
+use countersign_core::{decision::Reason, ids::DecisionId, text::MAX_TEXT};
+use countersign_proto::v1;
+
+use super::{
+    credential::presented,
+    page::Paging,
+    read, text,
+    time::{seconds, timestamp},
+    violations::Violations,
+    words::{Word, wire},
+};
+
+/// Most calls in one batch.
+pub(super) const MAX_BATCH: usize = 100;
+
+pub(crate) fn decide(request: v1::DecideRequest) -> Result<Decide, Error> {
+    read(|v| call(v, request))
+}
+
+pub(crate) fn decide_batch(mut request: v1::BatchDecideRequest) -> Result<(Vec<Decide>, Idem), Error> {
+    let request_id = mem::take(&mut request.request_id);
+    read(|v| {
+        let idem = v.idempotency("BatchDecide", request_id, &request);
+        let calls = v.each("requests", request.requests, 1..=MAX_BATCH, call);
+        Some((calls?, idem?))
+    })
+}
+
+fn call(v: &mut Violations, mut request: v1::DecideRequest) -> Option<Decide> {
+    let request_id = mem::take(&mut request.request_id);
+    let idempotency = v.idempotency("Decide", request_id, &request);
+    let tool_id = v.required("tool_id", &request.tool_id);
+    let action = v.required("action", &request.action);
+    let purpose = v.optional_text("purpose", request.purpose, MAX_TEXT);
+    let request_hash = v.hash("request_hash", &request.request_hash);
+    let context = v.context(request.context);
+    let approval_id = v.optional("approval_id", &request.approval_id);
+    let cached_from = v.optional("cached_from", &request.cached_from);
+    Some(Decide {
+        token: presented(request.token),
+        tool_id: tool_id?,
+        action: action?,
+        purpose: purpose?,
+        request_hash: request_hash?,
+        context: context?,
+        approval_id: approval_id?,
+        want_receipt: request.want_receipt,
+        cached_from: cached_from?,
+        idempotency: idempotency?,
+    })
+}
+
+pub(crate) fn get(request: &v1::GetDecisionRequest) -> Result<DecisionId, Error> {
+    read(|v| v.required("policy_decision_id", &request.policy_decision_id))
+}
+
+pub(crate) fn list(mut request: v1::ListDecisionsRequest) -> Result<(DecisionFilter, Paging), Error> {
+    let (size, token) = (mem::take(&mut request.page_size), mem::take(&mut request.page_token));
+    read(|v| {
+        let paging = v.paging("ListDecisions", size, &token, &request);
+        let sponsor_id = v.optional("sponsor_id", &request.sponsor_id);
+        let agent_instance_id = v.optional("agent_instance_id", &request.agent_instance_id);
+        let root_instance_id = v.optional("root_instance_id", &request.root_instance_id);
+        let tool_id = v.optional("tool_id", &request.tool_id);
+        let action = v.optional("action", &request.action);
+        let effect = v.optional_word("effect", request.effect);
+        let reason = v.optional_word("reason", request.reason);
+        let policy_version = v.optional("policy_version", &request.policy_version);
+        let rollout_id = v.optional("rollout_id", &request.rollout_id);
+        let start_time = v.instant("start_time", request.start_time);
+        let end_time = v.instant("end_time", request.end_time);
+        let filter = DecisionFilter {
+            sponsor_id: sponsor_id?,
+            agent_instance_id: agent_instance_id?,
+            root_instance_id: root_instance_id?,
+            tool_id: tool_id?,
+            action: action?,
+            effect: effect?,
+            reason: reason?,
+            policy_version: policy_version?,
+            rollout_id: rollout_id?,
+            start_time: start_time?,
+            end_time: end_time?,
+        };
+        Some((filter, paging?))
+    })
+}
+
+pub(crate) fn answer(answer: DecisionAnswer) -> v1::DecideResponse {
+    let rollout = answer.rollout.as_ref();
+    v1::DecideResponse {
+        policy_decision_id: answer.policy_decision_id.to_string(),
+        effect: answer.effect.to_wire(),
+        reason: Some(reason(answer.reason, answer.message)),
+        policy_version: text(answer.policy_version),
+        rollout_id: text(rollout.map(|part| part.rollout_id)),
+        bucket: rollout.map_or(0, |part| part.bucket.into()),
+        rollout_side: wire(rollout.map(|part| part.side)),
+        rule_ids: answer.rule_ids,
+        enforcement: answer.enforcement.to_wire(),
+        cache_ttl: Some(seconds(answer.cache_ttl_seconds)),
+        log_index: answer.log_index,
+        receipt: answer.receipt.unwrap_or_default(),
+        approval_id: text(answer.approval_id),
+    }
+}
+
+pub(crate) fn decision(record: DecisionRecord) -> v1::Decision {
+    let rollout = record.rollout.as_ref();
+    v1::Decision {
+        policy_decision_id: record.policy_decision_id.to_string(),
+        effect: record.effect.to_wire(),
+        reason: Some(reason(record.reason, record.message)),
+        policy_version: text(record.policy_version),
+        rollout_id: text(rollout.map(|part| part.rollout_id)),
+        bucket: rollout.map_or(0, |part| part.bucket.into()),
+        rollout_side: wire(rollout.map(|part| part.side)),
+        rule_ids: record.rule_ids,
+        enforcement: record.enforcement.to_wire(),
+        sponsor_id: text(record.sponsor_id),
+        agent_instance_id: text(record.agent_instance_id),
+        parent_agent_id: text(record.parent_agent_id),
+        root_instance_id: text(record.root_instance_id),
+        tool_id: text(record.tool_id),
+        action: text(record.action),
+        purpose: record.purpose,
+        request_hash: record.request_hash.map(Vec::from).unwrap_or_default(),
+        operator_id: text(record.operator_id),
+        decide_time: Some(timestamp(record.decide_time)),
+        log_index: record.log_index,
+        policy_content_hash: record.policy_content_hash.map(Vec::from).unwrap_or_default(),
+        credential_id: text(record.credential_id),
+        agent: text(record.agent),
+        role: text(record.role),
+        approval_id: text(record.approval_id),
+        cached_from: text(record.cached_from),
+        cache_ttl: Some(seconds(record.cache_ttl_seconds)),
+        shadow_effect: wire(record.shadow_effect),
+        event_id: record.event_id.to_string(),
+        outcome: wire(record.outcome),
+        response_hash: record.response_hash.map(Vec::from).unwrap_or_default(),
+        outcome_time: record.outcome_time.map(timestamp),
+    }
+}
+
+fn reason(reason: Reason, message: String) -> v1::Reason {
+    v1::Reason { code: reason.to_wire(), message, retryable: reason.retryable(), remedy: reason.remedy().to_owned() }
+}

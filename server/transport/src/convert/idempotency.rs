@@ -1,0 +1,40 @@
+//! What makes a repeated write the same write.
+
+use aws_lc_rs::digest::{Context, Digest, SHA256};
+use countersign_app::Idempotency;
+use prost::Message;
+
+use super::violations::Violations;
+
+/// Longest `request_id`, bytes.
+const MAX_REQUEST_ID: usize = 64;
+
+impl Violations {
+    /// The idempotency of a write: `request` without its `request_id`, which is given apart. Empty: none.
+    #[expect(clippy::option_option, reason = "wrong, absent, or there")]
+    pub(super) fn idempotency(
+        &mut self,
+        method: &str,
+        request_id: String,
+        request: &impl Message,
+    ) -> Option<Option<Idempotency>> {
+        let request_id = self.token("request_id", request_id, MAX_REQUEST_ID)?;
+        Some(request_id.map(|request_id| Idempotency { request_id, fingerprint: fingerprint(method, request) }))
+    }
+}
+
+/// SHA-256 over the method's name and the request. Messages encode alike whenever they are equal: maps are kept in the
+/// order of their keys.
+fn fingerprint(method: &str, request: &impl Message) -> [u8; 32] {
+    let mut fingerprint = [0; 32];
+    fingerprint.copy_from_slice(digest(method, request).as_ref());
+    fingerprint
+}
+
+pub(super) fn digest(method: &str, message: &impl Message) -> Digest {
+    let mut context = Context::new(&SHA256);
+    context.update(method.as_bytes());
+    context.update(&[0]);
+    context.update(&message.encode_to_vec());
+    context.finish()
+}

@@ -1,0 +1,60 @@
+//! Instances.
+
+use std::mem;
+
+use countersign_app::{Error, InstanceFilter, InstanceFilterState};
+use countersign_core::{ids::InstanceId, instance::Instance};
+use countersign_proto::v1;
+
+use super::{narrow, page::Paging, read, text, texts, time::timestamp, words::Word};
+
+pub(crate) fn get(request: &v1::GetInstanceRequest) -> Result<InstanceId, Error> {
+    read(|v| v.required("agent_instance_id", &request.agent_instance_id))
+}
+
+pub(crate) fn list(mut request: v1::ListInstancesRequest) -> Result<(InstanceFilter, Paging), Error> {
+    let (size, token) = (mem::take(&mut request.page_size), mem::take(&mut request.page_token));
+    read(|v| {
+        let paging = v.paging("ListInstances", size, &token, &request);
+        let sponsor_id = v.optional("sponsor_id", &request.sponsor_id);
+        let root_instance_id = v.optional("root_instance_id", &request.root_instance_id);
+        let parent_agent_id = v.optional("parent_agent_id", &request.parent_agent_id);
+        let state = v.optional_word("state", request.state);
+        let agent = v.optional("agent", &request.agent);
+        let role = v.optional("role", &request.role);
+        let start_time = v.instant("start_time", request.start_time);
+        let end_time = v.instant("end_time", request.end_time);
+        let filter = InstanceFilter {
+            sponsor_id: sponsor_id?,
+            root_instance_id: root_instance_id?,
+            parent_agent_id: parent_agent_id?,
+            state: state?,
+            agent: agent?,
+            role: role?,
+            start_time: start_time?,
+            end_time: end_time?,
+        };
+        Some((filter, paging?))
+    })
+}
+
+pub(crate) fn instance((instance, state): (Instance, InstanceFilterState)) -> v1::Instance {
+    v1::Instance {
+        agent_instance_id: instance.agent_instance_id.to_string(),
+        parent_agent_id: text(instance.parent_agent_id),
+        root_instance_id: instance.root_instance_id.to_string(),
+        chain: texts(instance.chain),
+        sponsor_id: instance.sponsor_id.to_string(),
+        agent: instance.agent.to_string(),
+        role: instance.role.to_string(),
+        tools: texts(instance.tools),
+        purpose: instance.purpose,
+        depth: narrow(instance.depth),
+        state: state.to_wire(),
+        labels: instance.labels,
+        create_time: Some(timestamp(instance.create_time)),
+        expire_time: Some(timestamp(instance.expire_time)),
+        end_time: instance.end_time.map(timestamp),
+        etag: String::new(),
+    }
+}

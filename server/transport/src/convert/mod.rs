@@ -1,0 +1,42 @@
+//! Between the contract's messages and the domain, one file per resource.
+//!
+//! Requests are read with [`read`], which refuses them with *everything* that is wrong at once. Nothing here panics,
+//! whatever a message holds: a property test throws arbitrary values at every field of every request.
+
+pub(crate) mod credential;
+pub(crate) mod custody;
+pub(crate) mod decision;
+pub(crate) mod event;
+pub(crate) mod idempotency;
+pub(crate) mod instance;
+pub(crate) mod operator;
+pub(crate) mod page;
+pub(crate) mod policy;
+pub(crate) mod rollout;
+pub(crate) mod sponsor;
+pub(crate) mod status;
+mod structure;
+pub(crate) mod time;
+mod violations;
+mod words;
+
+use violations::read;
+
+/// A number of the domain in the contract's narrower type. The domain's bounds keep it inside; what is not is shown as the
+/// largest.
+fn narrow<N: TryInto<i32>>(number: N) -> i32 {
+    number.try_into().unwrap_or(i32::MAX)
+}
+
+/// A value that may be absent, as the contract writes it: empty.
+fn text<T: ToString>(value: Option<T>) -> String {
+    value.map_or_else(String::new, |value| value.to_string())
+}
+
+/// Many values, as the contract writes them.
+fn texts<T: ToString>(values: impl IntoIterator<Item = T>) -> Vec<String> {
+    values.into_iter().map(|value| value.to_string()).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,63 @@
+//! Page tokens: opaque, and good only for the list and filter that they came from.
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL};
+use countersign_app::PageRequest;
+use prost::Message;
+
+use super::{idempotency::digest, violations::Violations};
+
+/// Size of a page where none is asked for.
+const DEFAULT_SIZE: u32 = 100;
+/// Largest page.
+const MAX_SIZE: i64 = 1_000;
+/// Longest token, characters.
+const MAX_TOKEN: usize = 512;
+/// Bytes of the filter's fingerprint in front of the cursor.
+const FINGERPRINT: usize = 8;
+
+/// The page that is asked for, and how its successor is named.
+#[derive(Debug)]
+pub(crate) struct Paging {
+    /// Which page.
+    pub(crate) page: PageRequest,
+    fingerprint: [u8; FINGERPRINT],
+}
+
+impl Paging {
+    /// The token of the page that begins after `cursor`; empty: there is none.
+    pub(crate) fn token(&self, cursor: Option<String>) -> String {
+        cursor.map_or_else(String::new, |cursor| BASE64URL.encode([&self.fingerprint, cursor.as_bytes()].concat()))
+    }
+}
+
+impl Violations {
+    /// The page that is asked for of `method`'s list. `filter` is the request without `page_size` and `page_token`.
+    pub(super) fn paging(&mut self, method: &str, size: i32, token: &str, filter: &impl Message) -> Option<Paging> {
+        let mut fingerprint = [0; FINGERPRINT];
+        fingerprint.copy_from_slice(&digest(method, filter).as_ref()[..FINGERPRINT]);
+        let size = self.number("page_size", size, 0..=MAX_SIZE);
+        let after = self.cursor(token, &fingerprint);
+        let size = Some(size?).filter(|size| *size > 0).unwrap_or(DEFAULT_SIZE);
+        Some(Paging { page: PageRequest { size, after: after? }, fingerprint })
+    }
+
+    #[expect(clippy::option_option, reason = "wrong, absent, or there")]
+    fn cursor(&mut self, token: &str, fingerprint: &[u8]) -> Option<Option<String>> {
+        if token.is_empty() {
+            return Some(None);
+        }
+        let bytes = (token.len() <= MAX_TOKEN).then(|| BASE64URL.decode(token).ok()).flatten();
+        let cursor = match bytes.as_deref().and_then(|bytes| bytes.split_at_checked(FINGERPRINT)) {
+            Some((bound, _)) if bound != fingerprint => {
+                self.refuse("page_token", "is of another list or filter; repeat the filter that it came from");
+                return None;
+            }
+            Some((_, cursor)) if !cursor.is_empty() => str::from_utf8(cursor).ok(),
+            _ => None,
+        };
+        if cursor.is_none() {
+            self.refuse("page_token", "is no token of this server; send next_page_token as it came, or none");
+        }
+        cursor.map(|cursor| Some(cursor.to_owned()))
+    }
+}

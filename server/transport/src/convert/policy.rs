@@ -1,0 +1,88 @@
+//! Policies.
+
+use std::mem;
+
+use countersign_app::{ActivatePolicy, CreatePolicy, Error, Idem, PolicyFilter, PolicyRecord};
+use countersign_core::{ids::PolicyVersion, text::MAX_TEXT};
+use countersign_policy::{Rule, Violation};
+use countersign_proto::v1;
+
+use super::{narrow, page::Paging, read, text, time::timestamp, words::Word};
+
+pub(crate) fn create(mut request: v1::CreatePolicyRequest) -> Result<(CreatePolicy, Idem), Error> {
+    let request_id = mem::take(&mut request.request_id);
+    read(|v| {
+        let idem = v.idempotency("CreatePolicy", request_id, &request);
+        let reason = v.optional_text("reason", request.reason, MAX_TEXT);
+        // The document's own reader says what is wrong with it, an empty one included, with its line.
+        Some((CreatePolicy { document: request.document, cedar: request.cedar, reason: reason? }, idem?))
+    })
+}
+
+pub(crate) fn get(request: &v1::GetPolicyRequest) -> Result<Option<PolicyVersion>, Error> {
+    read(|v| v.optional("version", &request.version))
+}
+
+pub(crate) fn list(mut request: v1::ListPoliciesRequest) -> Result<(PolicyFilter, Paging), Error> {
+    let (size, token) = (mem::take(&mut request.page_size), mem::take(&mut request.page_token));
+    read(|v| {
+        let paging = v.paging("ListPolicies", size, &token, &request);
+        let state = v.optional_word("state", request.state);
+        let start_time = v.instant("start_time", request.start_time);
+        let end_time = v.instant("end_time", request.end_time);
+        Some((PolicyFilter { state: state?, start_time: start_time?, end_time: end_time? }, paging?))
+    })
+}
+
+pub(crate) fn activate(mut request: v1::ActivatePolicyRequest) -> Result<(ActivatePolicy, Idem), Error> {
+    let request_id = mem::take(&mut request.request_id);
+    read(|v| {
+        let idem = v.idempotency("ActivatePolicy", request_id, &request);
+        let version = v.required("version", &request.version);
+        let reason = v.text("reason", request.reason, MAX_TEXT);
+        Some((ActivatePolicy { version: version?, reason: reason? }, idem?))
+    })
+}
+
+pub(crate) fn validated(outcome: Result<Vec<Rule>, Vec<Violation>>) -> v1::ValidatePolicyResponse {
+    let (rules, violations) = match outcome {
+        Ok(rules) => (rules.into_iter().map(rule).collect(), Vec::new()),
+        Err(violations) => (Vec::new(), violations.into_iter().map(violation).collect()),
+    };
+    v1::ValidatePolicyResponse { violations, rules }
+}
+
+pub(crate) fn policy(record: PolicyRecord) -> v1::Policy {
+    v1::Policy {
+        version: record.version.to_string(),
+        content_hash: record.content_hash.to_vec(),
+        document: record.document,
+        state: record.state.to_wire(),
+        create_time: Some(timestamp(record.create_time)),
+        created_by: record.created_by.to_string(),
+        cedar: record.cedar,
+        rules: record.rules.into_iter().map(rule).collect(),
+        rule_count: narrow(record.rule_count),
+        activate_time: record.activate_time.map(timestamp),
+    }
+}
+
+fn rule(rule: Rule) -> v1::PolicyRule {
+    v1::PolicyRule {
+        rule_id: rule.rule_id,
+        effect: rule.effect.to_wire(),
+        role: text(rule.role),
+        tool_id: text(rule.tool),
+        allowed_actions: rule.actions,
+        when: text(rule.when),
+    }
+}
+
+fn violation(violation: Violation) -> v1::Violation {
+    v1::Violation {
+        line: narrow(violation.line),
+        column: narrow(violation.column),
+        path: violation.path,
+        message: violation.message,
+    }
+}

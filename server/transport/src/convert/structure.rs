@@ -1,0 +1,32 @@
+//! `google.protobuf.Struct` as the attributes that conditions read.
+
+use countersign_policy::Context;
+use prost_types::{Struct, value::Kind};
+use serde_json::{Map, Number, Value};
+
+use super::violations::Violations;
+
+impl Violations {
+    /// The attributes of a call.
+    pub(super) fn context(&mut self, context: Option<Struct>) -> Option<Context> {
+        let object = context.map(object).unwrap_or_default();
+        Context::from_json(object).map_err(|found| self.absorb(found)).ok()
+    }
+}
+
+fn object(structure: Struct) -> Map<String, Value> {
+    structure.fields.into_iter().map(|(key, value)| (key, json(value))).collect()
+}
+
+/// A value as JSON. What JSON has no form for (no kind, not a number, infinity) is null, which no attribute may be. The
+/// recursion is as deep as the message, and decoding bounds that.
+fn json(value: prost_types::Value) -> Value {
+    match value.kind {
+        None | Some(Kind::NullValue(_)) => Value::Null,
+        Some(Kind::NumberValue(number)) => Number::from_f64(number).map_or(Value::Null, Value::Number),
+        Some(Kind::StringValue(text)) => Value::String(text),
+        Some(Kind::BoolValue(flag)) => Value::Bool(flag),
+        Some(Kind::StructValue(structure)) => Value::Object(object(structure)),
+        Some(Kind::ListValue(list)) => Value::Array(list.values.into_iter().map(json).collect()),
+    }
+}

@@ -1,0 +1,193 @@
+//! Everything that is wrong with a request, collected while it is read.
+
+use std::{collections::BTreeMap, fmt::Display, ops::RangeInclusive, str::FromStr};
+
+use countersign_app::Error;
+use countersign_core::{Violation, text};
+
+use super::words::Word;
+
+/// Longest etag, bytes.
+const MAX_ETAG: usize = 64;
+
+/// Reads a request. Each method of [`Violations`] answers `None` where it found something wrong, so a reader looks at
+/// every field first and only then puts the answer together with `?`.
+pub(super) fn read<T>(reader: impl FnOnce(&mut Violations) -> Option<T>) -> Result<T, Error> {
+    let mut violations = Violations::default();
+    match reader(&mut violations) {
+        Some(answer) if violations.found.is_empty() => Ok(answer),
+        _ => Err(Error::Invalid(violations.found)),
+    }
+}
+
+/// What was found wrong so far.
+#[derive(Debug, Default)]
+pub(super) struct Violations {
+    /// Where in the request the reader is, such as `requests[3].`.
+    path: String,
+    found: Vec<Violation>,
+}
+
+impl Violations {
+    /// Notes that `field` is wrong.
+    pub(super) fn refuse(&mut self, field: &str, description: impl Into<String>) {
+        self.found.push(Violation::new(format!("{}{field}", self.path), description));
+    }
+
+    /// Notes what another check found wrong.
+    pub(super) fn absorb(&mut self, found: impl IntoIterator<Item = Violation>) {
+        for violation in found {
+            self.refuse(&violation.field, violation.description);
+        }
+    }
+
+    /// Reads the message in `field`.
+    pub(super) fn within<T>(&mut self, field: &str, reader: impl FnOnce(&mut Self) -> T) -> T {
+        let outside = self.path.len();
+        self.path.extend([field, "."]);
+        let answer = reader(self);
+        self.path.truncate(outside);
+        answer
+    }
+
+    /// An id or a name.
+    pub(super) fn required<T: FromStr<Err: Display>>(&mut self, field: &str, text: &str) -> Option<T> {
+        self.optional(field, text)?.or_else(|| {
+            self.refuse(field, "is required");
+            None
+        })
+    }
+
+    /// An id or a name; empty: none.
+    #[expect(clippy::option_option, reason = "wrong, absent, or there")]
+    pub(super) fn optional<T: FromStr<Err: Display>>(&mut self, field: &str, text: &str) -> Option<Option<T>> {
+        if text.is_empty() {
+            return Some(None);
+        }
+        text.parse().map(Some).map_err(|wrong| self.refuse(field, format!("{wrong}"))).ok()
+    }
+
+    /// Names, `count` of them.
+    pub(super) fn list<T: FromStr<Err: Display>>(
+        &mut self,
+        field: &str,
+        texts: &[String],
+        count: RangeInclusive<usize>,
+    ) -> Option<Vec<T>> {
+        self.counted(field, texts.len(), count)?;
+        let read: Vec<_> =
+            texts.iter().enumerate().map(|(nth, text)| self.required(&format!("{field}[{nth}]"), text)).collect();
+        read.into_iter().collect()
+    }
+
+    /// Messages, `count` of them, each read by `reader`.
+    pub(super) fn each<M, T>(
+        &mut self,
+        field: &str,
+        messages: Vec<M>,
+        count: RangeInclusive<usize>,
+        mut reader: impl FnMut(&mut Self, M) -> Option<T>,
+    ) -> Option<Vec<T>> {
+        self.counted(field, messages.len(), count)?;
+        let numbered = messages.into_iter().enumerate();
+        let read: Vec<_> =
+            numbered.map(|(nth, message)| self.within(&format!("{field}[{nth}]"), |v| reader(v, message))).collect();
+        read.into_iter().collect()
+    }
+
+    /// Whether a list has as many items as it may. Asked before its items are looked at, so that a long list is one
+    /// violation.
+    pub(super) fn counted(&mut self, field: &str, items: usize, count: RangeInclusive<usize>) -> Option<()> {
+        if count.contains(&items) {
+            return Some(());
+        }
+        self.refuse(field, format!("must be {} to {} items, are {items}", count.start(), count.end()));
+        None
+    }
+
+    /// A free text.
+    pub(super) fn text(&mut self, field: &'static str, text: String, max: usize) -> Option<String> {
+        self.checked(text::check(field, &text, max))?;
+        Some(text)
+    }
+
+    /// A free text; empty: none.
+    #[expect(clippy::option_option, reason = "wrong, absent, or there")]
+    pub(super) fn optional_text(&mut self, field: &'static str, text: String, max: usize) -> Option<Option<String>> {
+        if text.is_empty() { Some(None) } else { self.text(field, text, max).map(Some) }
+    }
+
+    /// Free labels.
+    pub(super) fn labels(&mut self, labels: BTreeMap<String, String>) -> Option<BTreeMap<String, String>> {
+        let wrong = text::check_labels(&labels);
+        let right = wrong.is_empty();
+        self.absorb(wrong);
+        right.then_some(labels)
+    }
+
+    /// The version of a resource as last read; empty: none.
+    #[expect(clippy::option_option, reason = "wrong, absent, or there")]
+    pub(super) fn etag(&mut self, etag: String) -> Option<Option<String>> {
+        self.token("etag", etag, MAX_ETAG)
+    }
+
+    /// A short text for machines: visible ASCII; empty: none.
+    #[expect(clippy::option_option, reason = "wrong, absent, or there")]
+    pub(super) fn token(&mut self, field: &str, token: String, max: usize) -> Option<Option<String>> {
+        if token.len() <= max && token.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Some(Some(token).filter(|token| !token.is_empty()));
+        }
+        self.refuse(field, format!("must be at most {max} visible ASCII characters"));
+        None
+    }
+
+    /// A SHA-256 hash; empty: none.
+    #[expect(clippy::option_option, reason = "wrong, absent, or there")]
+    pub(super) fn hash(&mut self, field: &str, bytes: &[u8]) -> Option<Option<[u8; 32]>> {
+        if bytes.is_empty() {
+            return Some(None);
+        }
+        let wrong = |_| self.refuse(field, format!("must be a SHA-256 hash of 32 bytes, is of {}", bytes.len()));
+        bytes.try_into().map(Some).map_err(wrong).ok()
+    }
+
+    /// A word of a closed vocabulary.
+    pub(super) fn word<W: Word>(&mut self, field: &str, number: i32) -> Option<W> {
+        self.optional_word(field, number)?.or_else(|| {
+            self.refuse(field, "is required");
+            None
+        })
+    }
+
+    /// A word of a closed vocabulary; unspecified: none.
+    #[expect(clippy::option_option, reason = "wrong, absent, or there")]
+    pub(super) fn optional_word<W: Word>(&mut self, field: &str, number: i32) -> Option<Option<W>> {
+        if number == 0 {
+            return Some(None);
+        }
+        W::from_wire(number).map(Some).or_else(|| {
+            self.refuse(field, format!("has no value {number} in this server"));
+            None
+        })
+    }
+
+    /// A number within its bounds.
+    pub(super) fn number<T: TryFrom<i64>>(
+        &mut self,
+        field: &str,
+        number: impl Into<i64>,
+        bounds: RangeInclusive<i64>,
+    ) -> Option<T> {
+        let number = number.into();
+        let read = T::try_from(number).ok().filter(|_| bounds.contains(&number));
+        if read.is_none() {
+            self.refuse(field, format!("must be {} to {}, is {number}", bounds.start(), bounds.end()));
+        }
+        read
+    }
+
+    /// What a check of the domain says.
+    pub(super) fn checked<T>(&mut self, outcome: Result<T, Violation>) -> Option<T> {
+        outcome.map_err(|violation| self.absorb([violation])).ok()
+    }
+}

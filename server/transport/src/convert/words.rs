@@ -1,0 +1,120 @@
+//! The closed vocabularies: each word of the domain, and the contract's word of the same name.
+
+use countersign_app::{InstanceFilterState, PolicyState, Side};
+use countersign_core::{
+    decision::{Effect, Enforcement, Outcome, Reason},
+    rollout::{OnBreach, RolloutState, StickyKey},
+    sponsor::SponsorState,
+};
+use countersign_ledger::leaf;
+use countersign_proto::v1;
+
+/// A word that the contract has too.
+pub(super) trait Word: Copy {
+    /// The contract's number for this word.
+    fn to_wire(self) -> i32;
+
+    /// The word of that number; none where it is unspecified or unknown.
+    fn from_wire(number: i32) -> Option<Self>;
+}
+
+/// Pairs two vocabularies by name. Both matches are exhaustive: a word that one side lacks does not compile.
+macro_rules! words {
+    ($($domain:ty = $wire:ident { $($word:ident)+ })+) => {$(
+        impl Word for $domain {
+            fn to_wire(self) -> i32 {
+                match self { $(Self::$word => v1::$wire::$word.into(),)+ }
+            }
+
+            fn from_wire(number: i32) -> Option<Self> {
+                match v1::$wire::try_from(number).ok()? {
+                    v1::$wire::Unspecified => None,
+                    $(v1::$wire::$word => Some(Self::$word),)+
+                }
+            }
+        }
+    )+};
+}
+
+words! {
+    Effect = Effect { Allow Deny RequireApproval }
+    Enforcement = Enforcement { Enforced Shadow }
+    InstanceFilterState = InstanceState { Live Ended Revoked Orphaned Expired }
+    OnBreach = OnBreach { Rollback Pause }
+    Outcome = ToolCallOutcome { Success Failure NotExecuted Unknown }
+    PolicyState = PolicyState { Stored Candidate Active }
+    Reason = DecisionReason {
+        AllowedByRule Observed CredentialMalformed CredentialInvalid CredentialWrongKind CredentialWrongAudience
+        CredentialExpired CredentialRevoked CredentialAlreadyUsed SponsorNotActive InstanceNotLive ToolNotGranted
+        PurposeWidened KillSwitch ToolUnknown DeniedByRule NoMatchingRule BaselineDeny PolicyError ApprovalRequired
+        ApprovalRejected ApprovalExpired ApprovalMismatch
+    }
+    RolloutState = RolloutState { Running Paused Completed RolledBack }
+    Side = RolloutSide { Baseline Candidate }
+    SponsorState = SponsorState { Pending Active Suspended Rejected Revoked Departed }
+    StickyKey = StickyKey { RootInstance Sponsor Agent }
+    leaf::Effect = Effect { Allow Deny RequireApproval }
+    leaf::Kind = EventKind {
+        SponsorRegistered SponsorApproved SponsorRejected SponsorSuspended SponsorReinstated SponsorRecertified
+        SponsorChanged SponsorDeparted SponsorRevoked InstanceEnded InstanceRevoked InstanceOrphaned InstanceAccepted
+        CredentialIssued Delegated PolicyCreated PolicyActivated RolloutStarted RolloutAdvanced RolloutPaused
+        RolloutResumed RolloutCompleted RolloutRolledBack Decision ToolCall ApprovalRequested ApprovalApproved
+        ApprovalRejected ApprovalExpired Revocation KeyCreated KeyActivated KeyRetired KeyCompromised OperatorCreated
+        OperatorKeyCreated OperatorKeyRevoked KillSwitchEngaged KillSwitchReleased Erasure Archive LegalHoldPlaced
+        LegalHoldReleased Manifest CheckpointOverridden Unattributed
+    }
+    leaf::Outcome = ToolCallOutcome { Success Failure NotExecuted Unknown }
+    leaf::Side = RolloutSide { Baseline Candidate }
+    leaf::SponsorState = SponsorStanding { Live Missing Revoked Unknown }
+}
+
+/// A word that may be absent, as the contract writes it: unspecified.
+pub(super) fn wire<W: Word>(word: Option<W>) -> i32 {
+    word.map_or(0, Word::to_wire)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every word of a vocabulary is called the same on the wire, and read back from there.
+    macro_rules! same_names {
+        ($($domain:ty = $wire:ident, $prefix:literal;)+) => {$(
+            for word in <$domain>::ALL.iter().copied() {
+                let number = word.to_wire();
+                let wire = v1::$wire::try_from(number).unwrap();
+                let name = format!("{}_{}", $prefix, word.as_str().to_ascii_uppercase());
+                assert_eq!(wire.as_str_name(), name);
+                assert_eq!(<$domain>::from_wire(number), Some(word));
+            }
+            let beyond = i32::try_from(<$domain>::ALL.len()).unwrap() + 1;
+            assert!(v1::$wire::try_from(beyond).is_err(), "{} has values of its own", stringify!($wire));
+        )+};
+    }
+
+    #[test]
+    fn every_word_has_the_same_name_on_the_wire_and_comes_back() {
+        same_names! {
+            Effect = Effect, "EFFECT";
+            Enforcement = Enforcement, "ENFORCEMENT";
+            Outcome = ToolCallOutcome, "TOOL_CALL_OUTCOME";
+            Reason = DecisionReason, "DECISION_REASON";
+            RolloutState = RolloutState, "ROLLOUT_STATE";
+            SponsorState = SponsorState, "SPONSOR_STATE";
+            StickyKey = StickyKey, "STICKY_KEY";
+            leaf::Effect = Effect, "EFFECT";
+            leaf::Kind = EventKind, "EVENT_KIND";
+            leaf::Outcome = ToolCallOutcome, "TOOL_CALL_OUTCOME";
+            leaf::Side = RolloutSide, "ROLLOUT_SIDE";
+            leaf::SponsorState = SponsorStanding, "SPONSOR_STANDING";
+        }
+    }
+
+    #[test]
+    fn what_is_unspecified_or_unknown_is_no_word() {
+        for number in [i32::MIN, -1, 0, 1_000, i32::MAX] {
+            assert_eq!(Reason::from_wire(number), None);
+            assert_eq!(leaf::Kind::from_wire(number), None);
+        }
+    }
+}

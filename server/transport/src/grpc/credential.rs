@@ -1,0 +1,48 @@
+use countersign_proto::v1::{self, credential_service_server::CredentialService};
+use tonic::{Request, Response, Status, codegen::BoxStream};
+
+use super::{Api, answer, operator, unimplemented::unimplemented_methods};
+use crate::convert::credential as convert;
+
+#[tonic::async_trait]
+impl CredentialService for Api {
+    type WatchRevocationsStream = BoxStream<v1::WatchRevocationsResponse>;
+
+    async fn issue_credential(
+        &self,
+        request: Request<v1::IssueCredentialRequest>,
+    ) -> Result<Response<v1::IssueCredentialResponse>, Status> {
+        answer(request, |caller, request| async move {
+            let (issue, idem) = convert::issue(request)?;
+            self.app.issue_credential(operator(&caller)?, issue, idem).await.map(convert::issued)
+        })
+        .await
+    }
+
+    async fn delegate_credential(
+        &self,
+        request: Request<v1::DelegateCredentialRequest>,
+    ) -> Result<Response<v1::DelegateCredentialResponse>, Status> {
+        answer(request, |caller, request| async move {
+            let (delegate, idem) = convert::delegate(request)?;
+            self.app.delegate_credential(&caller, delegate, idem).await.map(convert::delegated)
+        })
+        .await
+    }
+
+    async fn introspect_credential(
+        &self,
+        request: Request<v1::IntrospectCredentialRequest>,
+    ) -> Result<Response<v1::IntrospectCredentialResponse>, Status> {
+        answer(request, |caller, request| async move {
+            let introspection = self.app.introspect_credential(&caller, convert::presented(request.token)).await?;
+            Ok(convert::introspected(&introspection))
+        })
+        .await
+    }
+
+    unimplemented_methods! { "CredentialService":
+        revoke_credential(RevokeCredentialRequest) -> v1::RevokeCredentialResponse = "RevokeCredential";
+        watch_revocations(WatchRevocationsRequest) -> Self::WatchRevocationsStream = "WatchRevocations";
+    }
+}

@@ -1,0 +1,57 @@
+use countersign_proto::v1::{self, decision_service_server::DecisionService};
+use tonic::{Request, Response, Status};
+
+use super::{Api, answer, unimplemented::unimplemented_methods};
+use crate::convert::decision as convert;
+
+#[tonic::async_trait]
+impl DecisionService for Api {
+    async fn decide(&self, request: Request<v1::DecideRequest>) -> Result<Response<v1::DecideResponse>, Status> {
+        answer(request, |caller, request| async move {
+            self.app.decide(&caller, convert::decide(request)?).await.map(convert::answer)
+        })
+        .await
+    }
+
+    async fn batch_decide(
+        &self,
+        request: Request<v1::BatchDecideRequest>,
+    ) -> Result<Response<v1::BatchDecideResponse>, Status> {
+        answer(request, |caller, request| async move {
+            let (calls, idem) = convert::decide_batch(request)?;
+            let answers = self.app.decide_batch(&caller, calls, idem).await?;
+            Ok(v1::BatchDecideResponse { responses: answers.into_iter().map(convert::answer).collect() })
+        })
+        .await
+    }
+
+    async fn get_decision(
+        &self,
+        request: Request<v1::GetDecisionRequest>,
+    ) -> Result<Response<v1::GetDecisionResponse>, Status> {
+        answer(request, |_, request| async move {
+            let decision = self.app.get_decision(&convert::get(&request)?).await?;
+            Ok(v1::GetDecisionResponse { decision: Some(convert::decision(decision)) })
+        })
+        .await
+    }
+
+    async fn list_decisions(
+        &self,
+        request: Request<v1::ListDecisionsRequest>,
+    ) -> Result<Response<v1::ListDecisionsResponse>, Status> {
+        answer(request, |_, request| async move {
+            let (filter, paging) = convert::list(request)?;
+            let page = self.app.list_decisions(filter, paging.page.clone()).await?;
+            Ok(v1::ListDecisionsResponse {
+                next_page_token: paging.token(page.next),
+                decisions: page.items.into_iter().map(convert::decision).collect(),
+            })
+        })
+        .await
+    }
+
+    unimplemented_methods! { "DecisionService":
+        explain_decision(ExplainDecisionRequest) -> v1::ExplainDecisionResponse = "ExplainDecision";
+    }
+}

@@ -1,0 +1,81 @@
+//! The services of the contract. A method decodes its request, calls the use case, encodes the answer, and does nothing
+//! else.
+
+mod approval;
+mod credential;
+mod custody;
+mod decision;
+mod instance;
+mod key;
+mod operator;
+mod policy;
+mod rollout;
+mod sponsor;
+mod status;
+pub(crate) mod unimplemented;
+mod watch;
+
+use std::sync::Arc;
+
+use countersign_app::{App, Caller, Error, OperatorCaller};
+use countersign_proto::v1::{
+    approval_service_server::ApprovalServiceServer, credential_service_server::CredentialServiceServer,
+    custody_service_server::CustodyServiceServer, decision_service_server::DecisionServiceServer,
+    instance_service_server::InstanceServiceServer, key_service_server::KeyServiceServer,
+    operator_service_server::OperatorServiceServer, policy_service_server::PolicyServiceServer,
+    rollout_service_server::RolloutServiceServer, sponsor_service_server::SponsorServiceServer,
+    status_service_server::StatusServiceServer,
+};
+use tonic::{Request, Response, Status, service::Routes};
+
+use crate::{stack::RequestContext, status::Refusal};
+
+/// Every service over the same application.
+struct Api {
+    app: App,
+}
+
+/// All services. The stack in front of them has authenticated the caller, asked the authorisation table, and left
+/// [`Caller`] and [`RequestContext`] in the request's extensions.
+pub(crate) fn routes(app: App) -> Routes {
+    let api = Arc::new(Api { app });
+    Routes::default()
+        .add_service(ApprovalServiceServer::from_arc(Arc::clone(&api)))
+        .add_service(CredentialServiceServer::from_arc(Arc::clone(&api)))
+        .add_service(CustodyServiceServer::from_arc(Arc::clone(&api)))
+        .add_service(DecisionServiceServer::from_arc(Arc::clone(&api)))
+        .add_service(InstanceServiceServer::from_arc(Arc::clone(&api)))
+        .add_service(KeyServiceServer::from_arc(Arc::clone(&api)))
+        .add_service(OperatorServiceServer::from_arc(Arc::clone(&api)))
+        .add_service(PolicyServiceServer::from_arc(Arc::clone(&api)))
+        .add_service(RolloutServiceServer::from_arc(Arc::clone(&api)))
+        .add_service(SponsorServiceServer::from_arc(Arc::clone(&api)))
+        .add_service(StatusServiceServer::from_arc(api))
+        .prepare()
+}
+
+/// Answers one request: `verb` gets the caller and the message, and its error becomes a status with details.
+async fn answer<M, A, V>(request: Request<M>, verb: impl FnOnce(Caller, M) -> V) -> Result<Response<A>, Status>
+where
+    V: Future<Output = Result<A, Error>>,
+{
+    let (_, mut extensions, message) = request.into_parts();
+    let request_id = request_id(&extensions);
+    let answer = match extensions.remove() {
+        Some(caller) => verb(caller, message).await,
+        None => Err(Error::Unauthenticated { message: "the request carries no caller".to_owned() }),
+    };
+    answer.map(Response::new).map_err(|error| Refusal::from(error).status(&request_id))
+}
+
+fn request_id(extensions: &tonic::Extensions) -> String {
+    extensions.get::<RequestContext>().map_or_else(String::new, |context| context.request_id.clone())
+}
+
+/// The caller of a method that no instance may call. The authorisation table has refused instances before.
+fn operator(caller: &Caller) -> Result<&OperatorCaller, Error> {
+    caller.operator().ok_or_else(|| Error::RoleRequired {
+        message: "an instance may not call this: it takes an operator".to_owned(),
+        roles: Vec::new(),
+    })
+}

@@ -1,0 +1,147 @@
+//! What the contract holds and this server does not do yet.
+
+use countersign_app::Caller;
+use tonic::{Request, Status};
+
+use super::request_id;
+use crate::status::Refusal;
+
+/// The methods that answer UNIMPLEMENTED, with `google.rpc.ErrorInfo` saying NOT_IMPLEMENTED. The list only shrinks.
+pub(crate) const UNIMPLEMENTED: &[&str] = &[
+    "countersign.v1.ApprovalService/Approve",
+    "countersign.v1.ApprovalService/GetApproval",
+    "countersign.v1.ApprovalService/ListApprovals",
+    "countersign.v1.ApprovalService/Reject",
+    "countersign.v1.ApprovalService/WaitApproval",
+    "countersign.v1.CredentialService/RevokeCredential",
+    "countersign.v1.CredentialService/WatchRevocations",
+    "countersign.v1.CustodyService/ExportEvidence",
+    "countersign.v1.CustodyService/GetCheckpoint",
+    "countersign.v1.CustodyService/GetConsistencyProof",
+    "countersign.v1.CustodyService/GetInclusionProof",
+    "countersign.v1.CustodyService/ListOpenDecisions",
+    "countersign.v1.DecisionService/ExplainDecision",
+    "countersign.v1.InstanceService/AcceptInstance",
+    "countersign.v1.InstanceService/EndInstance",
+    "countersign.v1.InstanceService/RevokeInstance",
+    "countersign.v1.KeyService/ListSigningKeys",
+    "countersign.v1.KeyService/MarkKeyCompromised",
+    "countersign.v1.KeyService/RotateSigningKey",
+    "countersign.v1.OperatorService/CreateApiKey",
+    "countersign.v1.OperatorService/CreateOperator",
+    "countersign.v1.OperatorService/ListApiKeys",
+    "countersign.v1.OperatorService/ListOperators",
+    "countersign.v1.OperatorService/RevokeApiKey",
+    "countersign.v1.PolicyService/EngageKillSwitch",
+    "countersign.v1.PolicyService/ListKillSwitches",
+    "countersign.v1.PolicyService/ReleaseKillSwitch",
+    "countersign.v1.PolicyService/SimulatePolicy",
+    "countersign.v1.PolicyService/WatchPolicy",
+    "countersign.v1.RolloutService/PauseRollout",
+    "countersign.v1.RolloutService/ResumeRollout",
+    "countersign.v1.SponsorService/DepartSponsor",
+    "countersign.v1.SponsorService/RecertifySponsor",
+    "countersign.v1.StatusService/GetIndicators",
+];
+
+/// Methods of a service that answer UNIMPLEMENTED, in the form that `async_trait` gives to a method. Each must be in
+/// [`UNIMPLEMENTED`], or this does not compile.
+macro_rules! unimplemented_methods {
+    ($service:literal: $($method:ident($request:ident) -> $response:ty = $name:literal;)+) => {$(
+        fn $method<'this, 'async_trait>(
+            &'this self,
+            request: tonic::Request<v1::$request>,
+        ) -> std::pin::Pin<
+            Box<dyn Future<Output = Result<tonic::Response<$response>, tonic::Status>> + Send + 'async_trait>,
+        >
+        where
+            'this: 'async_trait,
+            Self: 'async_trait,
+        {
+            const METHOD: &str = concat!("countersign.v1.", $service, "/", $name);
+            const { assert!(crate::grpc::unimplemented::is_listed(METHOD), "not in UNIMPLEMENTED") };
+            Box::pin(std::future::ready(Err(crate::grpc::unimplemented::refuse(&request, METHOD))))
+        }
+    )+};
+}
+pub(super) use unimplemented_methods;
+
+/// The answer to a request for `method`, which is not implemented.
+pub(super) fn refuse<M>(request: &Request<M>, method: &str) -> Status {
+    // Who may not know anything does not learn what this server can do.
+    let refusal = match request.extensions().get::<Caller>() {
+        Some(_) => Refusal::not_implemented(method),
+        None => Refusal::unauthenticated("the request carries no caller"),
+    };
+    refusal.status(&request_id(request.extensions()))
+}
+
+/// Whether `method` is in [`UNIMPLEMENTED`], at compile time.
+pub(super) const fn is_listed(method: &str) -> bool {
+    let mut nth = 0;
+    while nth < UNIMPLEMENTED.len() {
+        if same(UNIMPLEMENTED[nth].as_bytes(), method.as_bytes()) {
+            return true;
+        }
+        nth += 1;
+    }
+    false
+}
+
+const fn same(a: &[u8], b: &[u8]) -> bool {
+    if a.len() != b.len() {
+        return false;
+    }
+    let mut at = 0;
+    while at < a.len() {
+        if a[at] != b[at] {
+            return false;
+        }
+        at += 1;
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use countersign_proto::FILE_DESCRIPTOR_SET;
+    use prost_reflect::DescriptorPool;
+
+    use super::*;
+
+    /// What this server does, by service. It only grows.
+    const IMPLEMENTED: [(&str, &str); 9] = [
+        (
+            "SponsorService",
+            "RegisterSponsor ApproveSponsor RejectSponsor SuspendSponsor ReinstateSponsor RevokeSponsor GetSponsor \
+             ListSponsors",
+        ),
+        ("InstanceService", "GetInstance ListInstances"),
+        ("CredentialService", "IssueCredential DelegateCredential IntrospectCredential"),
+        ("DecisionService", "Decide BatchDecide GetDecision ListDecisions"),
+        ("PolicyService", "ValidatePolicy CreatePolicy GetPolicy ListPolicies ActivatePolicy"),
+        ("RolloutService", "StartRollout GetRollout ListRollouts AdvanceRollout RollbackRollout WatchRollouts"),
+        ("CustodyService", "RecordToolCall BatchRecordToolCalls ListEvents GetCustodyChain"),
+        ("OperatorService", "WhoAmI"),
+        ("StatusService", "GetReadiness"),
+    ];
+
+    #[test]
+    fn every_method_of_the_contract_is_implemented_or_listed_and_none_is_both() {
+        let pool = DescriptorPool::decode(FILE_DESCRIPTOR_SET).unwrap();
+        let services = pool.services().filter(|service| service.package_name() == "countersign.v1");
+        let methods = services.flat_map(|service| {
+            service.methods().map(|method| format!("{}/{}", service.full_name(), method.name())).collect::<Vec<_>>()
+        });
+        let mut missing: BTreeSet<_> = methods.collect();
+        for (service, names) in IMPLEMENTED {
+            for name in names.split_whitespace() {
+                let method = format!("countersign.v1.{service}/{name}");
+                assert!(missing.remove(&method), "{method} is not in the contract");
+            }
+        }
+        assert_eq!(UNIMPLEMENTED, missing.iter().map(String::as_str).collect::<Vec<_>>());
+    }
+}

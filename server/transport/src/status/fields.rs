@@ -1,0 +1,52 @@
+//! What is wrong with a request's fields, within the room that a header has.
+
+use countersign_core::Violation;
+use tonic_types::FieldViolation;
+
+use super::cut;
+
+/// Most bytes of all field violations. Details travel base64-encoded in a header, beside the message, and gRPC libraries
+/// refuse headers above 8 KiB in all (Java's default).
+const MAX_BYTES: usize = 3 * 1024;
+/// Longest description, bytes.
+pub(super) const MAX_TEXT: usize = 512;
+/// How many violations the message names.
+const IN_MESSAGE: usize = 3;
+
+/// Fields and descriptions of broken rules.
+pub(super) fn of_core(found: Vec<Violation>) -> impl Iterator<Item = (String, String)> {
+    found.into_iter().map(|violation| (violation.field.into_owned(), violation.description))
+}
+
+/// Places and descriptions of a policy document's errors: `line:column path`.
+pub(super) fn of_policy(found: Vec<countersign_policy::Violation>) -> impl Iterator<Item = (String, String)> {
+    found.into_iter().map(|violation| {
+        let place = format!("{}:{} {}", violation.line, violation.column, violation.path);
+        (place.trim_end().to_owned(), violation.message)
+    })
+}
+
+/// A message that names the first few, and as many violations as there is room for; the last says how many are left out.
+pub(super) fn bounded(found: impl IntoIterator<Item = (String, String)>) -> (String, Vec<FieldViolation>) {
+    let (mut fields, mut bytes, mut left_out) = (Vec::new(), 0, 0_usize);
+    for (field, description) in found {
+        let violation = FieldViolation::new(cut(&field, MAX_TEXT), cut(&description, MAX_TEXT));
+        // Two tags and two lengths of at most two bytes, and the same again around the message.
+        bytes += violation.field.len() + violation.description.len() + 9;
+        if bytes > MAX_BYTES {
+            left_out += 1;
+        } else {
+            fields.push(violation);
+        }
+    }
+    let first = fields.iter().take(IN_MESSAGE).map(|one| format!("{} {}", one.field, one.description));
+    let mut message: Vec<_> = first.collect();
+    let unnamed = fields.len().saturating_sub(IN_MESSAGE) + left_out;
+    if unnamed > 0 {
+        message.push(format!("and {unnamed} more"));
+    }
+    if left_out > 0 {
+        fields.push(FieldViolation::new("", format!("and {left_out} more, once these are mended")));
+    }
+    (message.join("; ").trim_start().to_owned(), fields)
+}

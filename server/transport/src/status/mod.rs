@@ -1,0 +1,191 @@
+//! The one place that turns a refusal into a gRPC status with `google.rpc` details.
+//!
+//! Every status says what was refused and why, whether a retry may help, and who can lift it: an agent must never
+//! mistake a refusal for an outage. A program reads the same from `google.rpc.ErrorInfo` (reason and metadata),
+//! `BadRequest` (every field), `PreconditionFailure`, `ResourceInfo` and `RetryInfo`.
+
+mod fields;
+mod reason;
+
+use std::{collections::HashMap, time::Duration};
+
+use countersign_app::Error;
+use countersign_core::{Violation, operator::OperatorRole};
+use countersign_proto::v1::ErrorReason;
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
+
+/// `google.rpc.ErrorInfo.domain` of every refusal.
+pub(crate) const DOMAIN: &str = "countersign";
+/// Longest account of what was refused, bytes. It travels in a header, percent-encoded: up to three times as long.
+const MAX_MESSAGE: usize = 512;
+/// When to come back to a database that did not answer.
+const RETRY_STORE: Duration = Duration::from_secs(1);
+/// When to come back to a server at its limit.
+const RETRY_OVERLOADED: Duration = Duration::from_millis(100);
+
+/// A request that is refused, before it becomes a status. What the stack refuses by itself has a constructor here; all
+/// else comes from [`Error`].
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    reason: ErrorReason,
+    message: String,
+    metadata: HashMap<String, String>,
+    fields: Vec<FieldViolation>,
+    /// What the request is about: its type and its id.
+    subject: Option<(&'static str, String)>,
+    retry_after: Option<Duration>,
+}
+
+impl Refusal {
+    /// No credential, or one that does not hold. `why` never repeats what was presented.
+    pub(crate) fn unauthenticated(why: impl Into<String>) -> Self {
+        Error::Unauthenticated { message: why.into() }.into()
+    }
+
+    /// The caller's role does not allow the method; any of `roles` would.
+    pub(crate) fn role_required(why: impl Into<String>, roles: impl IntoIterator<Item = OperatorRole>) -> Self {
+        Error::RoleRequired { message: why.into(), roles: roles.into_iter().collect() }.into()
+    }
+
+    /// The request cannot be read, or one field of it is wrong. `field` is empty where it is none in particular.
+    pub(crate) fn invalid(field: &str, why: impl Into<String>) -> Self {
+        Error::Invalid(vec![Violation::new(field.to_owned(), why)]).into()
+    }
+
+    /// The server is at its limit and sheds this request.
+    pub(crate) fn overloaded() -> Self {
+        Error::Overloaded.into()
+    }
+
+    /// This caller sends too much.
+    pub(crate) fn rate_limited(retry_after: Duration) -> Self {
+        Self::new(ErrorReason::RateLimited, "this caller sends more requests than it may").retry_after(retry_after)
+    }
+
+    /// The request did not finish in time.
+    pub(crate) fn deadline_exceeded() -> Self {
+        Self::new(ErrorReason::DeadlineExceeded, "the request did not finish before its deadline")
+    }
+
+    /// `method` is in the contract and not yet in this server.
+    pub(crate) fn not_implemented(method: &str) -> Self {
+        Self::new(ErrorReason::NotImplemented, format!("{method} is in the contract, and not yet in this server"))
+            .with("method", method)
+    }
+
+    /// A fault of the server, already logged.
+    pub(crate) fn internal() -> Self {
+        Error::Internal.into()
+    }
+
+    /// The status, for the request that the log knows as `request_id`.
+    pub(crate) fn status(self, request_id: &str) -> Status {
+        let name = reason::name(self.reason);
+        let (code, advice) = reason::rule(self.reason);
+        let what = cut(&self.message, MAX_MESSAGE);
+        let message = format!("{}. {advice}", what.trim_end_matches(['.', ' ']));
+
+        let mut details = ErrorDetails::new();
+        let mut metadata = self.metadata;
+        metadata.insert("request_id".to_owned(), request_id.to_owned());
+        details.set_error_info(name, DOMAIN, metadata);
+        if !self.fields.is_empty() {
+            details.set_bad_request(self.fields);
+        }
+        let (kind, id) = self.subject.unwrap_or_default();
+        if code == Code::FailedPrecondition {
+            let subject = if kind.is_empty() { String::new() } else { format!("{kind}/{id}") };
+            details.add_precondition_failure_violation(name, subject, what);
+        } else if !kind.is_empty() {
+            details.set_resource_info(kind, id, "", what);
+        }
+        if let Some(delay) = self.retry_after {
+            details.set_retry_info(Some(delay));
+        }
+        Status::with_error_details(code, message, details)
+    }
+
+    fn new(reason: ErrorReason, message: impl Into<String>) -> Self {
+        Self {
+            reason,
+            message: message.into(),
+            metadata: HashMap::new(),
+            fields: Vec::new(),
+            subject: None,
+            retry_after: None,
+        }
+    }
+
+    fn with(mut self, key: &str, value: impl Into<String>) -> Self {
+        self.metadata.insert(key.to_owned(), value.into());
+        self
+    }
+
+    fn with_roles(self, roles: Vec<OperatorRole>) -> Self {
+        let names: Vec<_> = roles.into_iter().map(OperatorRole::as_str).collect();
+        self.with("roles", names.join(","))
+    }
+
+    fn about(mut self, kind: &'static str, id: &str) -> Self {
+        self.subject = Some((kind, cut(id, fields::MAX_TEXT)));
+        self
+    }
+
+    fn retry_after(mut self, delay: Duration) -> Self {
+        self.retry_after = Some(delay);
+        self
+    }
+
+    /// Names every field that is wrong, and the first ones in the message, for callers that read no details.
+    fn of_fields(mut self, found: impl IntoIterator<Item = (String, String)>) -> Self {
+        let (message, fields) = fields::bounded(found);
+        self.message = message;
+        self.fields = fields;
+        self
+    }
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        let refusal = Self::new(reason::of(&error), error.to_string());
+        match error {
+            Error::Invalid(found) | Error::GrantTooWide(found) => refusal.of_fields(fields::of_core(found)),
+            Error::PolicyInvalid(found) => refusal.of_fields(fields::of_policy(found)),
+            Error::RoleRequired { roles, .. } => refusal.with_roles(roles),
+            Error::NotFound { what, id } | Error::AlreadyExists { what, id } => refusal.about(what, &id),
+            Error::SponsorNotActive { sponsor_id, state } => refusal
+                .about("sponsor", sponsor_id.as_str())
+                .with("sponsor_id", sponsor_id)
+                .with("state", state.as_str()),
+            Error::CredentialRefused { reason, .. } => refusal.with("decision_reason", reason.as_str()),
+            Error::StoreUnavailable => refusal.retry_after(RETRY_STORE),
+            Error::Overloaded => refusal.retry_after(RETRY_OVERLOADED),
+            Error::RolloutOpen(rollout_id) => {
+                refusal.about("rollout", &rollout_id.to_string()).with("rollout_id", rollout_id)
+            }
+            Error::SoakNotOver { left_seconds } => refusal.with("left_seconds", left_seconds.to_string()),
+            Error::Unauthenticated { .. }
+            | Error::EtagMismatch { .. }
+            | Error::RequestIdReused
+            | Error::IllegalTransition(_)
+            | Error::FourEyes(_)
+            | Error::NotReady(_)
+            | Error::OutcomeRefused(_)
+            | Error::Conflict(_)
+            | Error::Internal => refusal,
+        }
+    }
+}
+
+/// At most `max` bytes of `text`, cut between characters.
+fn cut(text: &str, max: usize) -> String {
+    if text.len() <= max {
+        return text.to_owned();
+    }
+    let end = (0..=max.saturating_sub(3)).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+    format!("{}...", &text[..end])
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,77 @@
+//! Each error's reason, each reason's code, and what a caller can do about it. `error_reason.proto` is the normative
+//! description.
+
+use countersign_app::Error;
+use countersign_proto::v1::ErrorReason;
+use tonic::Code;
+
+/// The reason of an error.
+pub(super) const fn of(error: &Error) -> ErrorReason {
+    match error {
+        Error::Invalid(_) => ErrorReason::InvalidRequest,
+        Error::Unauthenticated { .. } => ErrorReason::Unauthenticated,
+        Error::RoleRequired { .. } => ErrorReason::RoleRequired,
+        Error::NotFound { .. } => ErrorReason::NotFound,
+        Error::AlreadyExists { .. } => ErrorReason::AlreadyExists,
+        Error::EtagMismatch { .. } => ErrorReason::EtagMismatch,
+        Error::RequestIdReused => ErrorReason::RequestIdReused,
+        Error::IllegalTransition(_) => ErrorReason::IllegalTransition,
+        Error::FourEyes(_) => ErrorReason::FourEyes,
+        Error::SponsorNotActive { .. } => ErrorReason::SponsorNotActive,
+        Error::CredentialRefused { .. } => ErrorReason::CredentialRefused,
+        Error::GrantTooWide(_) => ErrorReason::GrantTooWide,
+        Error::NotReady(_) => ErrorReason::NotReady,
+        Error::StoreUnavailable => ErrorReason::StoreUnavailable,
+        Error::Overloaded => ErrorReason::Overloaded,
+        Error::OutcomeRefused(_) => ErrorReason::OutcomeRefused,
+        Error::PolicyInvalid(_) => ErrorReason::PolicyInvalid,
+        Error::Conflict(_) => ErrorReason::Conflict,
+        Error::RolloutOpen(_) => ErrorReason::RolloutOpen,
+        Error::SoakNotOver { .. } => ErrorReason::SoakNotOver,
+        Error::Internal => ErrorReason::Internal,
+    }
+}
+
+/// `google.rpc.ErrorInfo.reason`: the name without its prefix.
+pub(super) fn name(reason: ErrorReason) -> &'static str {
+    reason.as_str_name().trim_start_matches("ERROR_REASON_")
+}
+
+/// The code, and what an error's own words leave open: whether to retry, and who can lift it.
+pub(super) const fn rule(reason: ErrorReason) -> (Code, &'static str) {
+    use ErrorReason as R;
+    match reason {
+        R::InvalidRequest => (Code::InvalidArgument, "Mend the request, then send it again; retrying will not help."),
+        R::Unauthenticated => (Code::Unauthenticated, "Authenticate, then send it again."),
+        R::RoleRequired => (Code::PermissionDenied, "An admin can grant a role; retrying will not help."),
+        R::NotFound => {
+            (Code::NotFound, "Check the id, and whether this caller may know of it; retrying will not help.")
+        }
+        R::AlreadyExists => (Code::AlreadyExists, "Retrying will not help."),
+        R::EtagMismatch => (Code::Aborted, "Retrying with the same etag will not help."),
+        R::RequestIdReused => (Code::InvalidArgument, "Nothing was changed."),
+        R::IllegalTransition => (Code::FailedPrecondition, "Nothing was changed; retrying will not help."),
+        R::FourEyes => (Code::FailedPrecondition, "A second person must do this; retrying will not help."),
+        R::SponsorNotActive => (Code::FailedPrecondition, "Retrying will not help until then."),
+        R::CredentialRefused => (Code::FailedPrecondition, "Retrying with this credential will not help."),
+        R::GrantTooWide => (Code::InvalidArgument, "Ask for what fits: nothing is narrowed unasked."),
+        R::NotReady => (Code::Unavailable, "This is no answer: deny. A policy-admin can activate a valid policy."),
+        R::StoreUnavailable => (Code::Unavailable, "This is no answer: deny."),
+        R::Overloaded => (Code::ResourceExhausted, "This is no answer: deny."),
+        R::NotImplemented => (Code::Unimplemented, "Retrying against this version will not help."),
+        R::DeadlineExceeded => (
+            Code::DeadlineExceeded,
+            "It may stand all the same: retry with the same request_id, which cannot do it twice.",
+        ),
+        R::OutcomeRefused => (Code::FailedPrecondition, "Nothing was recorded; retrying will not help."),
+        R::PolicyInvalid => (Code::InvalidArgument, "Nothing was stored; mend the document, then send it again."),
+        R::Conflict => (Code::Aborted, "Nothing was changed."),
+        R::RolloutOpen => (Code::FailedPrecondition, "A policy-admin can do either; retrying will not help."),
+        R::SoakNotOver => (Code::FailedPrecondition, "Nothing was changed."),
+        R::GateNotPassed => (Code::FailedPrecondition, "Wait for figures, or force it with a reason."),
+        R::RateLimited => (Code::ResourceExhausted, "Retry after the stated delay."),
+        R::Unspecified | R::Internal => {
+            (Code::Internal, "This is no answer: deny. An operator of the server can find the cause.")
+        }
+    }
+}
