@@ -192,7 +192,7 @@ try {
   // Open connections would keep the program alive until they idle out.
   process.exit(0);
 } catch (error) {
-  const { message } = error instanceof StoryError ? error : ConnectError.from(error);
+  const message = error instanceof Error ? error.message : String(error);
   console.error(`story failed: ${message} ${errorReason(error) ?? ""}`);
   process.exit(1);
 }
