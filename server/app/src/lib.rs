@@ -1,1 +1,255 @@
 //! The use cases of Countersign, one file a verb. Transactions start and end here.
+//!
+//! Everything is reached through [`App`]. What changes what may be allowed is a [`change`](change::Change), one transaction
+//! under the log head; decisions, grants and outcomes go through the [`recorder`]; both append to the custody log.
+
+mod activate_policy;
+mod advance_rollout;
+mod authenticate;
+mod bootstrap;
+mod caller;
+mod change;
+mod create_policy;
+mod custody;
+mod custody_chain;
+mod custody_leaf;
+mod decide;
+mod decision;
+mod delegate_credential;
+mod error;
+mod evaluate;
+mod introspect_credential;
+mod issue_credential;
+mod list_events;
+mod question;
+mod read_decisions;
+mod read_instances;
+mod read_policies;
+mod read_rollouts;
+mod read_sponsors;
+mod readiness;
+mod record_tool_call;
+mod recorder;
+mod register_sponsor;
+mod revocations;
+mod rollback_rollout;
+mod secrets;
+mod snapshot;
+mod start_rollout;
+mod transition_sponsor;
+mod workers;
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use countersign_core::{
+    clock::{Clock, Entropy},
+    names::ToolId,
+    rollout::Rollout,
+};
+use countersign_store::{Connection, Store, head::Head};
+use moka::sync::Cache;
+use tokio::sync::watch;
+
+pub use activate_policy::{ActivatePolicy, PolicyActivated};
+pub use advance_rollout::AdvanceRollout;
+pub use bootstrap::{DevKeys, FirstAdmin, PolicyFile};
+pub use caller::{Caller, Idempotency, OperatorCaller};
+pub use countersign_store::{Page, PageRequest};
+pub use create_policy::{CreatePolicy, PolicyCreated};
+pub use custody::{EventRecord, RecordToolCall, ToolCallRecorded};
+pub use custody_chain::{ChainSubject, CustodyChain};
+pub use decision::{Decide, DecisionAnswer, DecisionRecord, RolloutPart, Side};
+pub use delegate_credential::DelegateCredential;
+pub use error::Error;
+pub use introspect_credential::Introspection;
+pub use issue_credential::{IssueCredential, IssuedCredential};
+pub use list_events::EventFilter;
+pub use question::Credential;
+pub use read_decisions::DecisionFilter;
+pub use read_instances::{InstanceFilter, InstanceFilterState};
+pub use read_policies::{PolicyFilter, PolicyRecord, PolicyState};
+pub use read_rollouts::RolloutFilter;
+pub use read_sponsors::SponsorFilter;
+pub use readiness::{Check, Readiness};
+pub use register_sponsor::RegisterSponsor;
+pub use rollback_rollout::RollbackRollout;
+pub use secrets::Secrets;
+pub use start_rollout::{RolloutChanged, StartRollout};
+pub use transition_sponsor::{SponsorTransitioned, TransitionSponsor};
+pub use workers::Background;
+
+use recorder::Recorder;
+use snapshot::{Loader, Snapshot};
+
+/// What an installation sets.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// `iss` of everything that is signed.
+    pub issuer: String,
+    /// `aud` of credentials.
+    pub audience: String,
+    /// TTL for who names none, seconds.
+    pub default_ttl: u32,
+    /// Longest TTL, seconds, at most 900.
+    pub max_ttl: u32,
+    /// Tools that credentials may name; empty: any.
+    pub supported_tools: Vec<ToolId>,
+    /// Whether a caller on loopback without a credential is taken for the operator `dev` with every role.
+    pub dev: bool,
+    /// Most submissions that wait for the recorder.
+    pub recorder_queue: usize,
+}
+
+/// The use cases. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct App {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    store: Store,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    config: Config,
+    secrets: Secrets,
+    loader: Loader,
+    snapshot: ArcSwap<Snapshot>,
+    recorder: Recorder,
+    /// Verified credentials by the SHA-256 of their token: a signature is checked once. Time and revocation are looked at
+    /// again on every call.
+    credentials: Cache<[u8; 32], Arc<Credential>>,
+    api_keys: Cache<[u8; 32], authenticate::KnownKey>,
+    open_rollouts: watch::Sender<Arc<Vec<Rollout>>>,
+    database_ready: watch::Sender<bool>,
+}
+
+/// What [`App::start`] puts together.
+struct Parts {
+    store: Store,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    config: Config,
+    secrets: Secrets,
+    loader: Loader,
+    snapshot: Snapshot,
+    recorder: Recorder,
+}
+
+/// Most verified credentials that are remembered.
+const CREDENTIALS_KEPT: u64 = 20_000;
+
+impl App {
+    fn new(parts: Parts) -> Self {
+        let Parts { store, clock, entropy, config, secrets, loader, snapshot, recorder } = parts;
+        let open = snapshot.rollout.iter().map(|open| open.rollout.clone()).collect();
+        let inner = Inner {
+            store,
+            clock,
+            entropy,
+            config,
+            secrets,
+            loader,
+            snapshot: ArcSwap::from_pointee(snapshot),
+            recorder,
+            credentials: Cache::new(CREDENTIALS_KEPT),
+            api_keys: Cache::builder().max_capacity(1_000).time_to_live(std::time::Duration::from_secs(5)).build(),
+            open_rollouts: watch::Sender::new(Arc::new(open)),
+            database_ready: watch::Sender::new(true),
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// What may be allowed, as far as this server knows.
+    fn snapshot(&self) -> Arc<Snapshot> {
+        self.inner.snapshot.load_full()
+    }
+
+    /// What may be allowed at `head`, which `conn` holds locked.
+    async fn snapshot_at(&self, conn: &mut Connection, head: &Head) -> Result<Arc<Snapshot>, Error> {
+        let known = self.snapshot();
+        if known.epoch == head.authority_epoch {
+            return Ok(known);
+        }
+        metrics::counter!("countersign_snapshot_reloads_total", "where" => "recorder").increment(1);
+        let loaded = self.load_snapshot(conn, head, &known).await?;
+        Ok(self.publish(loaded))
+    }
+
+    async fn load_snapshot(&self, conn: &mut Connection, head: &Head, known: &Snapshot) -> Result<Snapshot, Error> {
+        let Inner { loader, secrets, clock, .. } = &*self.inner;
+        loader.load(conn, head, Some(known), secrets, clock.now()).await
+    }
+
+    /// Loads a newer snapshot ahead of need, where there is one.
+    async fn refresh_snapshot(&self) {
+        if let Err(error) = self.try_refresh_snapshot().await {
+            // Harmless: the recorder loads it before it records anything.
+            tracing::warn!(%error, "the snapshot could not be refreshed");
+        }
+    }
+
+    async fn try_refresh_snapshot(&self) -> Result<(), Error> {
+        let known = self.snapshot();
+        let mut tx = self.inner.store.begin_snapshot().await?;
+        let head = Head::read(&mut tx).await?;
+        if head.authority_epoch > known.epoch {
+            let loaded = self.load_snapshot(&mut tx, &head, &known).await?;
+            self.publish(loaded);
+        }
+        Ok(())
+    }
+
+    /// Makes `loaded` the known snapshot, unless a newer one is known; returns it either way.
+    fn publish(&self, loaded: Snapshot) -> Arc<Snapshot> {
+        let loaded = Arc::new(loaded);
+        self.inner.snapshot.rcu(|known| if known.epoch < loaded.epoch { loaded.clone() } else { known.clone() });
+        let known = self.snapshot();
+        let open: Vec<Rollout> = known.rollout.iter().map(|open| open.rollout.clone()).collect();
+        self.inner.open_rollouts.send_if_modified(|current| {
+            let changed = **current != open;
+            if changed {
+                *current = Arc::new(open);
+            }
+            changed
+        });
+        loaded
+    }
+
+    /// The open rollouts, and every change of them.
+    #[must_use]
+    pub fn watch_rollouts(&self) -> watch::Receiver<Arc<Vec<Rollout>>> {
+        self.inner.open_rollouts.subscribe()
+    }
+
+    /// Whether the database answered last, and every change of that.
+    #[must_use]
+    pub fn database_ready(&self) -> watch::Receiver<bool> {
+        self.inner.database_ready.subscribe()
+    }
+
+    /// The keys that credentials and receipts verify with, as an RFC 7517 set.
+    #[must_use]
+    pub fn jwks(&self) -> serde_json::Value {
+        self.snapshot().keys.verifying.to_jwks()
+    }
+
+    /// The clock that every rule here is checked against.
+    #[must_use]
+    pub fn clock(&self) -> &dyn Clock {
+        &*self.inner.clock
+    }
+
+    /// Where ids and salts come from.
+    #[must_use]
+    pub fn entropy(&self) -> &dyn Entropy {
+        &*self.inner.entropy
+    }
+
+    fn no_policy(&self) -> Error {
+        Error::NotReady(
+            "no valid policy is active, so nothing can be allowed: a policy-admin must create and activate one".to_owned(),
+        )
+    }
+}

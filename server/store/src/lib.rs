@@ -37,6 +37,9 @@ pub type Connection = PgConnection;
 /// An open transaction; dropped without [`Tx::commit`] it is rolled back.
 pub type Tx = Transaction<'static, Postgres>;
 
+/// A connection that is kept for single statements.
+pub type PooledConnection = sqlx::pool::PoolConnection<Postgres>;
+
 /// How the database is reached.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -103,7 +106,7 @@ impl Store {
     }
 
     /// A connection for single statements.
-    pub async fn connection(&self) -> Result<sqlx::pool::PoolConnection<Postgres>, StoreError> {
+    pub async fn connection(&self) -> Result<PooledConnection, StoreError> {
         Ok(self.pool.acquire().await?)
     }
 

@@ -40,6 +40,15 @@ pub async fn any(conn: &mut Connection) -> Result<bool, StoreError> {
     Ok(any.fetch_one(conn).await?)
 }
 
+/// Whether this operator exists.
+pub async fn exists(conn: &mut Connection, operator_id: &OperatorId) -> Result<bool, StoreError> {
+    let exists = sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT FROM operator WHERE operator_id = $1) AS "exists!""#,
+        operator_id.as_str()
+    );
+    Ok(exists.fetch_one(conn).await?)
+}
+
 /// An API key as its bearer is checked against it.
 #[derive(Debug, Clone)]
 pub struct ApiKey {

@@ -52,6 +52,8 @@ pub struct StoredPolicy {
     pub created_by: OperatorId,
     /// When it last became active.
     pub activate_time: Option<OffsetDateTime>,
+    /// How many rules it holds.
+    pub rule_count: i32,
 }
 
 struct Row {
@@ -63,6 +65,7 @@ struct Row {
     create_time: OffsetDateTime,
     created_by: String,
     activate_time: Option<OffsetDateTime>,
+    rule_count: i32,
 }
 
 impl TryFrom<Row> for StoredPolicy {
@@ -81,36 +84,62 @@ impl TryFrom<Row> for StoredPolicy {
             create_time: row.create_time,
             created_by: parse("policy", "created_by", &row.created_by)?,
             activate_time: row.activate_time,
+            rule_count: row.rule_count,
         })
     }
 }
 
-/// Stores a document under the next number. The caller holds the head, so numbers have no gaps.
-pub async fn insert(
-    conn: &mut Connection,
-    content_hash: &[u8; 32],
-    document: &str,
-    cedar: &str,
-    created_by: &OperatorId,
-    now: OffsetDateTime,
-) -> Result<PolicyVersion, StoreError> {
-    let version = sqlx::query_scalar!(
-        "INSERT INTO policy (version, content_hash, document, cedar, create_time, created_by)
-         SELECT coalesce(max(version), 0) + 1, $1, $2, $3, $4, $5 FROM policy RETURNING version",
-        content_hash,
-        document,
-        cedar,
-        now,
-        created_by.as_str()
-    );
-    Ok(PolicyVersion(version.fetch_one(conn).await?))
+/// The number of the next version. The caller holds the head, so numbers have no gaps.
+pub async fn next_version(conn: &mut Connection) -> Result<PolicyVersion, StoreError> {
+    let next = sqlx::query_scalar!(r#"SELECT coalesce(max(version), 0) + 1 AS "next!" FROM policy"#);
+    Ok(PolicyVersion(next.fetch_one(conn).await?))
+}
+
+/// A document to store.
+#[derive(Debug)]
+pub struct NewPolicy<'a> {
+    /// [`next_version`].
+    pub version: PolicyVersion,
+    /// SHA-256 of document and Cedar.
+    pub content_hash: [u8; 32],
+    /// The YAML document.
+    pub document: &'a str,
+    /// Raw Cedar beside it.
+    pub cedar: &'a str,
+    /// How many rules both hold.
+    pub rule_count: i32,
+    /// Who stores it.
+    pub created_by: &'a OperatorId,
+    /// When.
+    pub create_time: OffsetDateTime,
+    /// Where the custody log holds it.
+    pub log_index: i64,
+}
+
+/// Stores a document.
+pub async fn insert(conn: &mut Connection, policy: &NewPolicy<'_>) -> Result<(), StoreError> {
+    sqlx::query!(
+        "INSERT INTO policy (version, content_hash, document, cedar, rule_count, create_time, created_by, log_index)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+        policy.version.0,
+        &policy.content_hash,
+        policy.document,
+        policy.cedar,
+        policy.rule_count,
+        policy.create_time,
+        policy.created_by.as_str(),
+        policy.log_index
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
 }
 
 /// One version.
 pub async fn get(conn: &mut Connection, version: PolicyVersion) -> Result<Option<StoredPolicy>, StoreError> {
     let row = sqlx::query_as!(
         Row,
-        r#"SELECT version, content_hash, document, cedar, create_time, created_by, activate_time, CASE
+        r#"SELECT version, content_hash, document, cedar, create_time, created_by, activate_time, rule_count, CASE
              WHEN EXISTS (SELECT FROM active_policy a WHERE a.version = p.version) THEN 'ACTIVE'
              WHEN EXISTS (SELECT FROM rollout r WHERE r.candidate = p.version AND r.state IN ('RUNNING', 'PAUSED'))
                  THEN 'CANDIDATE'
@@ -121,10 +150,13 @@ pub async fn get(conn: &mut Connection, version: PolicyVersion) -> Result<Option
     row.fetch_optional(conn).await?.map(StoredPolicy::try_from).transpose()
 }
 
-/// The version with this content.
-pub async fn by_content(conn: &mut Connection, content_hash: &[u8; 32]) -> Result<Option<PolicyVersion>, StoreError> {
-    let version = sqlx::query_scalar!("SELECT version FROM policy WHERE content_hash = $1", content_hash);
-    Ok(version.fetch_optional(conn).await?.map(PolicyVersion))
+/// The version with this content, and where the custody log holds its creation.
+pub async fn by_content(
+    conn: &mut Connection,
+    content_hash: &[u8; 32],
+) -> Result<Option<(PolicyVersion, i64)>, StoreError> {
+    let row = sqlx::query!("SELECT version, log_index FROM policy WHERE content_hash = $1", content_hash);
+    Ok(row.fetch_optional(conn).await?.map(|row| (PolicyVersion(row.version), row.log_index)))
 }
 
 /// Which versions to list; what is none is no restriction.
@@ -148,7 +180,7 @@ pub async fn list(
     let rows = sqlx::query_as!(
         Row,
         r#"SELECT version AS "version!", content_hash AS "content_hash!", document AS "document!", cedar AS "cedar!",
-                  create_time AS "create_time!", created_by AS "created_by!", activate_time, state AS "state!"
+                  create_time AS "create_time!", created_by AS "created_by!", activate_time, rule_count AS "rule_count!", state AS "state!"
          FROM (
              SELECT p.*, CASE
                  WHEN EXISTS (SELECT FROM active_policy a WHERE a.version = p.version) THEN 'ACTIVE'

@@ -1,0 +1,168 @@
+//! Who calls: an operator by API key, a run by its own credential, or in dev mode anybody on loopback.
+
+use std::sync::Arc;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use countersign_core::{
+    credential::{Expect, LEEWAY, Refusal, Verified, verify_credential},
+    decision::Reason,
+    grant::HARD_MAX_TTL,
+    names::OperatorId,
+    operator::Roles,
+};
+use countersign_store::operator;
+use time::{Duration, OffsetDateTime};
+use uuid::Uuid;
+
+use crate::{App, Caller, Error, OperatorCaller, question::Credential};
+
+/// How every API key begins.
+const KEY_PREFIX: &str = "csk_";
+
+/// An API key whose secret was checked a moment ago.
+#[derive(Debug, Clone)]
+pub(crate) struct KnownKey {
+    caller: OperatorCaller,
+    expire_time: Option<OffsetDateTime>,
+}
+
+/// What a token is worth. A dead one of ours still says whose it was.
+#[derive(Debug, Clone)]
+pub(crate) enum Presented {
+    /// Its signature and claims hold; its time may be over.
+    Holds(Arc<Credential>),
+    /// It says nothing that can be believed.
+    Refused(Reason),
+}
+
+impl App {
+    /// Says who calls. `bearer` is what came as `authorization: Bearer`; `loopback`, whether the peer is this machine.
+    ///
+    /// A credential whose time is over, or that was revoked, still authenticates, so that its refusal can go on record;
+    /// [`App::ensure_live`] is for everything that is not recorded.
+    pub async fn authenticate(&self, bearer: Option<&str>, loopback: bool) -> Result<Caller, Error> {
+        match bearer {
+            Some(key) if key.starts_with(KEY_PREFIX) => self.operator(key).await.map(Caller::Operator),
+            Some(token) => self.instance(token).await.map(Caller::Instance),
+            None if self.inner.config.dev && loopback => Ok(Caller::Operator(self.anonymous()?)),
+            None => Err(unauthenticated("send authorization: Bearer with an API key (csk_...) or a credential")),
+        }
+    }
+
+    /// Refuses an instance whose credential is dead.
+    pub fn ensure_live(&self, instance: &Verified) -> Result<(), Error> {
+        let reason = if self.inner.clock.now() >= instance.expire_time + Duration::seconds(LEEWAY) {
+            Some(Reason::CredentialExpired)
+        } else {
+            self.snapshot().revocations.kill(instance)
+        };
+        reason.map_or(Ok(()), |reason| {
+            Err(Error::Unauthenticated { message: format!("the credential is dead ({reason}). {}", reason.remedy()) })
+        })
+    }
+
+    fn anonymous(&self) -> Result<OperatorCaller, Error> {
+        let operator_id: OperatorId = "dev".parse().map_err(|error| Error::internal("dev is no name", error))?;
+        Ok(OperatorCaller { operator_id, roles: Roles::all(), anonymous: true })
+    }
+
+    async fn instance(&self, token: &str) -> Result<Arc<Credential>, Error> {
+        match self.present(token).await {
+            Presented::Holds(credential) => {
+                // Long after its time a token is no longer even a way to put refusals on record.
+                let forgotten = credential.expire_time + Duration::seconds(i64::from(HARD_MAX_TTL));
+                if self.inner.clock.now() >= forgotten {
+                    return Err(unauthenticated("the credential expired long ago: ask the issuer for a fresh one"));
+                }
+                Ok(credential)
+            }
+            Presented::Refused(reason) => {
+                Err(Error::Unauthenticated { message: format!("the bearer token does not hold ({reason}). {}", reason.remedy()) })
+            }
+        }
+    }
+
+    /// Verifies a token, once: what holds is remembered by its hash.
+    pub(crate) async fn present(&self, token: &str) -> Presented {
+        let hash = sha256(token.as_bytes());
+        if let Some(known) = self.inner.credentials.get(&hash) {
+            return Presented::Holds(known);
+        }
+        let verified = match self.verify(token) {
+            // Another server may have begun to sign with a key that this one has not seen yet.
+            Err(Refusal::Invalid(_)) if self.try_refresh_snapshot().await.is_ok() => self.verify(token),
+            other => other,
+        };
+        match verified {
+            Ok(verified) | Err(Refusal::Expired(verified)) => {
+                let credential = Arc::new(Credential::new(*verified));
+                self.inner.credentials.insert(hash, credential.clone());
+                Presented::Holds(credential)
+            }
+            Err(refusal) => Presented::Refused(refusal.reason()),
+        }
+    }
+
+    fn verify(&self, token: &str) -> Result<Box<Verified>, Refusal> {
+        let config = &self.inner.config;
+        let expect = Expect { issuer: &config.issuer, audience: &config.audience };
+        verify_credential(token, &self.snapshot().keys.verifying, &expect, self.inner.clock.now()).map(Box::new)
+    }
+
+    async fn operator(&self, key: &str) -> Result<OperatorCaller, Error> {
+        let hash = sha256(key.as_bytes());
+        let now = self.inner.clock.now();
+        if let Some(known) = self.inner.api_keys.get(&hash)
+            && known.expire_time.is_none_or(|at| now < at)
+        {
+            return Ok(known.caller);
+        }
+        // One answer to whatever is wrong, so that keys cannot be probed for.
+        let wrong = || unauthenticated("the API key is unknown, expired or revoked: an admin can make another");
+        let (key_id, secret) = parse_key(key).ok_or_else(wrong)?;
+        let stored = operator::key(&mut *self.inner.store.connection().await?, key_id).await?.ok_or_else(wrong)?;
+        let alive = stored.revoke_time.is_none() && stored.expire_time.is_none_or(|at| now < at);
+        if !self.inner.secrets.api_matches(secret, &stored.secret_hash) || !alive {
+            return Err(wrong());
+        }
+        let caller = OperatorCaller { operator_id: stored.operator_id, roles: stored.roles, anonymous: false };
+        self.inner.api_keys.insert(hash, KnownKey { caller: caller.clone(), expire_time: stored.expire_time });
+        Ok(caller)
+    }
+}
+
+fn unauthenticated(message: &str) -> Error {
+    Error::Unauthenticated { message: message.to_owned() }
+}
+
+/// `csk_<id>_<secret>`.
+fn parse_key(key: &str) -> Option<(Uuid, &str)> {
+    let (id, secret) = key.strip_prefix(KEY_PREFIX)?.split_once('_')?;
+    let id = (id.len() == 32).then(|| Uuid::try_parse(id).ok())??;
+    (secret.len() == 43).then_some((id, secret))
+}
+
+/// How a key is shown to its owner, once.
+pub(crate) fn write_key(key_id: Uuid, secret: &str) -> String {
+    format!("{KEY_PREFIX}{}_{secret}", key_id.simple())
+}
+
+pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
+    let mut hash = [0; 32];
+    hash.copy_from_slice(digest(&SHA256, bytes).as_ref());
+    hash
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_api_key_is_read_back_as_written() {
+        let (id, secret) = (Uuid::from_bytes([9; 16]), "a_b-".to_owned() + &"x".repeat(39));
+        assert_eq!(parse_key(&write_key(id, &secret)), Some((id, secret.as_str())));
+        for bad in ["", "csk_", "csk_x_y", "csk__", &format!("csk_{}_", id.simple()), &format!("csk_{id}_{secret}")] {
+            assert_eq!(parse_key(bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,297 @@
+//! The first start, and every later one: schema, signing keys, the first admin, the policy file, the dev installation.
+//!
+//! Each step looks whether it was done, so that a start that was cut off is finished by the next, and servers that start at
+//! once do each step once.
+
+use std::{fmt, io, sync::Arc};
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use countersign_core::{
+    clock::{Clock, Entropy, random, uuid_v7},
+    credential::SigningKey,
+    names::OperatorId,
+    operator::{OperatorRole, Roles},
+    rollout::{Baseline, Gates, StickyKey},
+    sponsor::{SponsorState, Transition},
+};
+use countersign_ledger::leaf::{Kind, Leaf, Subject};
+use countersign_policy::CompiledPolicy;
+use countersign_store::{
+    Store, event,
+    head::Head,
+    operator::{self, ApiKey},
+    policy, rollout,
+    signing_key::{self, SigningKeyState, StoredKey},
+};
+use time::Duration;
+
+use crate::{
+    App, Background, Config, CreatePolicy, Error, OperatorCaller, RegisterSponsor, Secrets, StartRollout,
+    TransitionSponsor,
+    activate_policy::{Activate, ActivatePolicy},
+    authenticate::write_key,
+    change::ChangeTx,
+    create_policy::{Create, compile},
+    recorder::Recorder,
+    register_sponsor::Register,
+    Parts,
+    snapshot::Loader,
+    start_rollout::Start,
+    transition_sponsor::TransitionBy,
+};
+
+/// How long the keys of the first start are good.
+const FIRST_KEY_LIFE: Duration = Duration::days(90);
+/// Who does what the first start does.
+const BOOTSTRAP: &str = "bootstrap";
+
+/// Where the first admin's key goes; called before it is stored, so that a key that cannot be handed over is not made.
+pub type FirstAdmin = Box<dyn Fn(&str) -> io::Result<()> + Send + Sync>;
+
+/// What a dev installation gets: two operators for trying four eyes, and the sponsor alice.
+pub struct DevKeys {
+    /// Where the key of a dev operator goes, by the operator's id.
+    pub hand_over: Box<dyn Fn(&str, &str) -> io::Result<()> + Send + Sync>,
+}
+
+impl fmt::Debug for DevKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("DevKeys")
+    }
+}
+
+/// A policy document that is loaded at start.
+#[derive(Debug, Clone)]
+pub struct PolicyFile {
+    /// Its text.
+    pub document: String,
+    /// Its path, for messages.
+    pub path: String,
+}
+
+impl App {
+    /// Prepares the database and starts the recorder and the workers.
+    pub async fn start(
+        store: Store,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+        config: Config,
+        secrets: Secrets,
+        first_admin: &FirstAdmin,
+    ) -> Result<(Self, Background), Error> {
+        event::ensure_partitions(&mut *store.connection().await?, clock.now() - Duration::DAY, 4).await?;
+        prepare(&store, &*clock, &entropy, &secrets, first_admin).await?;
+        let loader = Loader::new();
+        let mut tx = store.begin_snapshot().await?;
+        let head = Head::read(&mut tx).await?;
+        let snapshot = loader.load(&mut tx, &head, None, &secrets, clock.now()).await?;
+        drop(tx);
+        let (recorder, queue) = Recorder::new(config.recorder_queue);
+        let app = Self::new(Parts { store, clock, entropy, config, secrets, loader, snapshot, recorder });
+        let background = Background::start(&app, queue);
+        Ok((app, background))
+    }
+
+    /// Loads a policy file: stores it where it is new, and where nothing answers yet, makes it answer, by its own rollout
+    /// where it has one. Returns what was done, for the log.
+    pub async fn load_policy_file(&self, file: &PolicyFile) -> Result<String, Error> {
+        let by: OperatorId = bootstrap_id()?;
+        let compiled = compile(&file.document, "")?;
+        let command = CreatePolicy {
+            document: file.document.clone(),
+            cedar: String::new(),
+            reason: Some("loaded from the policy file at start".to_owned()),
+        };
+        let create = Create {
+            operator_id: &by,
+            command: &command,
+            content_hash: compiled.content_hash(),
+            rule_count: compiled.rules().len(),
+        };
+        let version = self.change(BOOTSTRAP, None, &create).await?.version;
+        if self.anything_answers().await? {
+            let active = policy::standing(&mut *self.inner.store.connection().await?).await?;
+            return Ok(if active == Some(Baseline::Version(version)) {
+                format!("policy {version} ({}) is active", file.path)
+            } else {
+                format!("policy {version} ({}) is stored and not active: activate it or start a rollout", file.path)
+            });
+        }
+        match self.first_policy(&by, version, &compiled).await {
+            // Another server that starts at the same moment did it.
+            Err(Error::RolloutOpen(_)) => Ok(format!("policy {version} ({}) is stored", file.path)),
+            Err(error) => Err(error),
+            Ok(done) => Ok(format!("policy {version} ({}) {done}", file.path)),
+        }
+    }
+
+    async fn anything_answers(&self) -> Result<bool, Error> {
+        let mut conn = self.inner.store.connection().await?;
+        Ok(policy::standing(&mut conn).await?.is_some() || rollout::open(&mut conn).await?.is_some())
+    }
+
+    async fn first_policy(
+        &self,
+        by: &OperatorId,
+        version: countersign_core::ids::PolicyVersion,
+        compiled: &CompiledPolicy,
+    ) -> Result<String, Error> {
+        let reason = "the first policy of this installation".to_owned();
+        let Some(spec) = compiled.rollout().filter(|spec| spec.percent < 100) else {
+            let command = ActivatePolicy { version, reason };
+            self.change(BOOTSTRAP, None, &Activate { operator_id: by, command: &command }).await?;
+            return Ok("is active for everyone".to_owned());
+        };
+        let command = StartRollout {
+            baseline: spec.baseline,
+            candidate: version,
+            percent: Some(spec.percent),
+            sticky_key: spec.sticky_key.unwrap_or(StickyKey::RootInstance),
+            steps: spec.steps.clone().unwrap_or_default(),
+            increment_per_day: spec.increment,
+            gates: Gates::default(),
+            min_soak_seconds: spec.min_soak_seconds.map(u64::from),
+            scope: spec.scope.clone(),
+            reason,
+        };
+        self.change(BOOTSTRAP, None, &Start { operator_id: by, by_person: false, command: &command }).await?;
+        let rest = spec.baseline.unwrap_or(Baseline::Observe);
+        Ok(format!("answers for {} % of callers; baseline for the rest: {rest}", spec.percent))
+    }
+
+    /// Fills a fresh dev installation: operators `rita` and `oscar`, and sponsor `alice` with every role, registered by the
+    /// one and approved by the other.
+    pub async fn seed_dev(&self, keys: &DevKeys, roles: &[countersign_core::names::RoleName]) -> Result<(), Error> {
+        use OperatorRole::{Approver, Auditor, Gate, Issuer, PolicyAdmin, Registrar};
+        let rita = self.dev_operator(keys, "rita", &[Registrar, Issuer, Gate, PolicyAdmin, Auditor]).await?;
+        let oscar = self.dev_operator(keys, "oscar", &[Approver, PolicyAdmin, Auditor]).await?;
+        let name = |text: &str| text.parse().map_err(|error| Error::internal("a built-in name is none", error));
+        let command = RegisterSponsor {
+            sponsor_id: name("alice")?,
+            display_name: "Alice Example".to_owned(),
+            email: "alice@example.com".to_owned(),
+            roles: roles.to_vec(),
+            max_ttl_seconds: None,
+            max_depth: None,
+            labels: std::collections::BTreeMap::new(),
+        };
+        match self.change(BOOTSTRAP, None, &Register { caller: &rita, command: &command }).await {
+            Ok(_) | Err(Error::AlreadyExists { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        if self.get_sponsor(&command.sponsor_id).await?.state == SponsorState::Pending {
+            let command = TransitionSponsor {
+                sponsor_id: command.sponsor_id,
+                transition: Transition::Approve,
+                reason: "the sponsor of a fresh dev installation".to_owned(),
+                etag: None,
+            };
+            self.change(BOOTSTRAP, None, &TransitionBy { caller: &oscar, command: &command }).await?;
+        }
+        Ok(())
+    }
+
+    async fn dev_operator(&self, keys: &DevKeys, id: &str, roles: &[OperatorRole]) -> Result<OperatorCaller, Error> {
+        let operator_id: OperatorId = id.parse().map_err(|error| Error::internal("a built-in name is none", error))?;
+        let caller = OperatorCaller { operator_id, roles: Roles::of(roles), anonymous: false };
+        let inner = &self.inner;
+        let mut tx = ChangeTx::begin(&inner.store, &*inner.clock, &inner.entropy).await?;
+        if !operator::exists(tx.conn(), &caller.operator_id).await? {
+            add_operator(&mut tx, &caller, &inner.secrets, &|key| (keys.hand_over)(id, key)).await?;
+            tx.finish().await?;
+        }
+        Ok(caller)
+    }
+}
+
+fn bootstrap_id() -> Result<OperatorId, Error> {
+    BOOTSTRAP.parse().map_err(|error| Error::internal("a built-in name is none", error))
+}
+
+/// Signing keys and the first admin, once for each database.
+async fn prepare(
+    store: &Store,
+    clock: &dyn Clock,
+    entropy: &Arc<dyn Entropy>,
+    secrets: &Secrets,
+    first_admin: &FirstAdmin,
+) -> Result<(), Error> {
+    let mut tx = ChangeTx::begin(store, clock, entropy).await?;
+    let keys = signing_key::list(tx.conn()).await?;
+    for state in [SigningKeyState::Active, SigningKeyState::Next] {
+        if !keys.iter().any(|key| key.state == state) {
+            add_signing_key(&mut tx, state, secrets).await?;
+        }
+    }
+    if !operator::any(tx.conn()).await? {
+        let operator_id = "admin".parse().map_err(|error| Error::internal("a built-in name is none", error))?;
+        let admin = OperatorCaller { operator_id, roles: Roles::all(), anonymous: false };
+        add_operator(&mut tx, &admin, secrets, &**first_admin).await?;
+    }
+    tx.finish().await?;
+    Ok(())
+}
+
+async fn add_signing_key(tx: &mut ChangeTx, state: SigningKeyState, secrets: &Secrets) -> Result<(), Error> {
+    let key = SigningKey::generate().map_err(|error| Error::internal("no signing key can be made", error))?;
+    let der = key.to_pkcs8().map_err(|error| Error::internal("a signing key cannot be written", error))?;
+    let (private_nonce, private_key) = secrets.seal(key.kid(), der.as_ref(), tx.entropy())?;
+    let now = tx.now();
+    tx.changes_authority();
+    let stored = StoredKey {
+        kid: key.kid().to_owned(),
+        state,
+        public_jwk: key.verifying_key().to_jwk().to_string(),
+        private_nonce,
+        private_key,
+        create_time: now,
+        activate_time: (state == SigningKeyState::Active).then_some(now),
+        retire_time: None,
+    };
+    signing_key::insert(tx.conn(), &stored).await?;
+    let subject = Some(Subject { id: Some(stored.kid.clone().into()), kind: "key".into() });
+    let leaf = Leaf { subject: subject.clone(), state_after: Some("NEXT".into()), ..tx.own_leaf(Kind::KeyCreated) };
+    tx.append(leaf, "")?;
+    if state == SigningKeyState::Active {
+        let leaf = Leaf {
+            subject,
+            state_before: Some("NEXT".into()),
+            state_after: Some("ACTIVE".into()),
+            ..tx.own_leaf(Kind::KeyActivated)
+        };
+        tx.append(leaf, "")?;
+    }
+    Ok(())
+}
+
+async fn add_operator(
+    tx: &mut ChangeTx,
+    caller: &OperatorCaller,
+    secrets: &Secrets,
+    hand_over: &(dyn Fn(&str) -> io::Result<()> + Send + Sync),
+) -> Result<(), Error> {
+    let (now, by) = (tx.now(), bootstrap_id()?);
+    let key_id = uuid_v7(now, tx.entropy());
+    let secret = zeroize::Zeroizing::new(URL_SAFE_NO_PAD.encode(random::<32>(tx.entropy())));
+    let key = zeroize::Zeroizing::new(write_key(key_id, &secret));
+    hand_over(&key).map_err(|error| Error::internal("an API key cannot be handed over", error))?;
+    operator::insert(tx.conn(), &caller.operator_id, caller.operator_id.as_str(), caller.roles, &by, now).await?;
+    let stored = ApiKey {
+        key_id,
+        operator_id: caller.operator_id.clone(),
+        secret_hash: secrets.api_hash(&secret),
+        roles: caller.roles,
+        expire_time: Some(now + FIRST_KEY_LIFE),
+        revoke_time: None,
+    };
+    operator::insert_key(tx.conn(), &stored, now).await?;
+    let subject = |kind: &'static str, id: String| Some(Subject { id: Some(id.into()), kind: kind.into() });
+    let created = Leaf {
+        subject: subject("operator", caller.operator_id.to_string()),
+        ..tx.own_leaf(Kind::OperatorCreated)
+    };
+    tx.append(created, "")?;
+    let key_created = Leaf { subject: subject("api_key", key_id.to_string()), ..tx.own_leaf(Kind::OperatorKeyCreated) };
+    tx.append(key_created, "")?;
+    Ok(())
+}

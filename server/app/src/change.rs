@@ -1,0 +1,198 @@
+//! Changes: everything that is written but decisions, grants and outcomes, which go through the recorder.
+//!
+//! A change is one transaction that holds the log head from its first statement to its commit. What it appends, whether it
+//! changes what may be allowed, and the answer it keeps for its request id stand or fall together.
+
+use std::{future::Future, sync::Arc};
+
+use countersign_core::{
+    clock::{Clock, Entropy, uuid_v7},
+    ids::EventId,
+    names::OperatorId,
+};
+use countersign_ledger::{
+    commitment::Opening,
+    export::Disclosed,
+    leaf::{Decimal, Kind, Leaf},
+    merkle::Hash,
+};
+use countersign_store::{
+    Connection, Store, Tx, commit,
+    event::{self, NewEvent},
+    head::Head,
+    idempotency::{self, Answered},
+    revocation::{self, Revocation, RevocationKind},
+};
+use serde::{Serialize, de::DeserializeOwned};
+use time::{Duration, OffsetDateTime};
+
+use crate::{App, Error, Idempotency, custody_leaf};
+
+/// How long the answer to a request id is kept.
+pub(crate) const ANSWERS_KEPT: Duration = Duration::DAY;
+/// How often a change that met a concurrent one is tried.
+const TRIES: u32 = 5;
+
+/// A change of what the database holds.
+pub(crate) trait Change: Sync {
+    /// Its method, under which request ids are kept apart.
+    const METHOD: &'static str;
+    /// What it answers; kept for its request id.
+    type Answer: Serialize + DeserializeOwned + Send;
+
+    /// Makes the change. Whatever it returns as an error undoes all of it.
+    fn apply(&self, tx: &mut ChangeTx) -> impl Future<Output = Result<Self::Answer, Error>> + Send;
+}
+
+/// An open change, with the log head locked.
+pub(crate) struct ChangeTx {
+    tx: Tx,
+    before: Head,
+    head: Head,
+    events: Vec<NewEvent>,
+    now: OffsetDateTime,
+    entropy: Arc<dyn Entropy>,
+}
+
+impl ChangeTx {
+    /// Begins a change: locks the log head.
+    pub(crate) async fn begin(store: &Store, clock: &dyn Clock, entropy: &Arc<dyn Entropy>) -> Result<Self, Error> {
+        let mut tx = store.begin().await?;
+        let before = Head::lock(&mut tx).await?;
+        let (head, entropy) = (before.clone(), entropy.clone());
+        Ok(Self { tx, before, head, events: Vec::new(), now: clock.now(), entropy })
+    }
+
+    /// When the change happens.
+    pub(crate) const fn now(&self) -> OffsetDateTime {
+        self.now
+    }
+
+    pub(crate) fn entropy(&self) -> &dyn Entropy {
+        &*self.entropy
+    }
+
+    /// The connection, for statements of this change.
+    pub(crate) fn conn(&mut self) -> &mut Connection {
+        &mut self.tx
+    }
+
+    /// Says that this changes what may be allowed: no decision that was evaluated before it is recorded after it.
+    pub(crate) fn changes_authority(&mut self) {
+        self.head.authority_epoch = self.before.authority_epoch + 1;
+    }
+
+    /// A leaf of this change, done by `operator`.
+    pub(crate) fn leaf(&self, kind: Kind, operator: &OperatorId) -> Leaf<'static> {
+        Leaf { operator_id: Some(operator.as_str().to_owned().into()), ..self.own_leaf(kind) }
+    }
+
+    /// A leaf of this change, done by the server itself. Its epoch is stated where the change has begun one.
+    pub(crate) fn own_leaf(&self, kind: Kind) -> Leaf<'static> {
+        let event_id = EventId(uuid_v7(self.now, self.entropy()));
+        let epoch = (self.head.authority_epoch != self.before.authority_epoch).then_some(self.head.authority_epoch);
+        Leaf {
+            authority_epoch: epoch.and_then(|epoch| u64::try_from(epoch).ok()).map(Decimal),
+            ..Leaf::new(kind, event_id.to_string(), custody_leaf::timestamp(self.now))
+        }
+    }
+
+    /// Appends a leaf; `reason` is what a person gave as one. Returns its place in the log and its hash.
+    pub(crate) fn append(&mut self, mut leaf: Leaf<'_>, reason: &str) -> Result<(i64, Hash), Error> {
+        let reason = custody_leaf::commit(reason, &mut leaf.reason_commitment, self.entropy());
+        self.append_disclosing(&leaf, Disclosed { reason, ..Disclosed::default() })
+    }
+
+    /// Appends a leaf whose commitments are filled in.
+    pub(crate) fn append_disclosing(&mut self, leaf: &Leaf<'_>, disclosed: Disclosed) -> Result<(i64, Hash), Error> {
+        let event = custody_leaf::seal(leaf, disclosed)?;
+        let (index, hash) = (self.head.size(), event.leaf_hash);
+        self.head.frontier.append(hash);
+        self.events.push(event);
+        Ok((index, hash))
+    }
+
+    /// Commits to a text, for [`Self::append_disclosing`].
+    pub(crate) fn commit_to(&self, text: &str, slot: &mut Option<countersign_ledger::leaf::Digest>) -> Option<Opening> {
+        custody_leaf::commit(text, slot, self.entropy())
+    }
+
+    /// Enters a revocation and returns its number. The event that states it is the caller's.
+    pub(crate) async fn revoke(&mut self, kind: RevocationKind, id: String) -> Result<i64, Error> {
+        self.changes_authority();
+        self.head.revocation_seq += 1;
+        let entry = Revocation { seq: self.head.revocation_seq, kind, id, create_time: self.now };
+        revocation::insert(&mut self.tx, &entry).await?;
+        Ok(entry.seq)
+    }
+
+    /// Writes what was appended and commits. Says whether what may be allowed changed.
+    pub(crate) async fn finish(mut self) -> Result<bool, Error> {
+        if self.head != self.before {
+            let appended = event::append(&mut self.tx, &self.before, &self.head, &self.events).await?;
+            if !appended {
+                return Err(Error::internal("the log head moved under its lock", self.before.size()));
+            }
+        }
+        let changed = self.head.authority_epoch != self.before.authority_epoch;
+        commit(self.tx).await?;
+        Ok(changed)
+    }
+}
+
+impl App {
+    /// Makes a change, once for each request id.
+    pub(crate) async fn change<C: Change>(
+        &self,
+        caller: &str,
+        idempotency: Option<&Idempotency>,
+        change: &C,
+    ) -> Result<C::Answer, Error> {
+        let mut tries = 1;
+        loop {
+            match self.change_once(caller, idempotency, change).await {
+                Err(Error::Conflict(_)) if tries < TRIES => {
+                    metrics::counter!("countersign_change_retries_total", "method" => C::METHOD).increment(1);
+                    tokio::time::sleep(std::time::Duration::from_millis(5 << tries)).await;
+                    tries += 1;
+                }
+                other => return other,
+            }
+        }
+    }
+
+    async fn change_once<C: Change>(
+        &self,
+        caller: &str,
+        idempotency: Option<&Idempotency>,
+        change: &C,
+    ) -> Result<C::Answer, Error> {
+        let inner = &self.inner;
+        let mut tx = ChangeTx::begin(&inner.store, &*inner.clock, &inner.entropy).await?;
+        let keyed = idempotency.map(|idempotency| idempotency.key(caller, C::METHOD));
+        if let Some((key, fingerprint)) = &keyed
+            && let Some((_, first, answer)) = idempotency::get_all(tx.conn(), std::slice::from_ref(key)).await?.pop()
+        {
+            return repeat(&answer, first == *fingerprint);
+        }
+        let answer = change.apply(&mut tx).await?;
+        if let Some((key, fingerprint)) = keyed {
+            let text = serde_json::to_string(&answer).map_err(|error| Error::internal("an answer is no JSON", error))?;
+            let answered = Answered { key, fingerprint, answer: text };
+            let expire_time = tx.now() + ANSWERS_KEPT;
+            idempotency::insert(tx.conn(), &[answered], expire_time).await?;
+        }
+        if tx.finish().await? {
+            self.refresh_snapshot().await;
+        }
+        Ok(answer)
+    }
+}
+
+/// The kept answer, where it is one to the same request.
+pub(crate) fn repeat<T: DeserializeOwned>(answer: &str, same: bool) -> Result<T, Error> {
+    if !same {
+        return Err(Error::RequestIdReused);
+    }
+    serde_json::from_str(answer).map_err(|error| Error::internal("a kept answer cannot be read", error))
+}

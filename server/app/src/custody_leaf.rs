@@ -1,0 +1,58 @@
+//! From a leaf to the event that is appended, and the small conversions that leaves need.
+
+use std::str::FromStr;
+
+use countersign_core::{
+    clock::{Entropy, random, unix_micros},
+    ids::EventId,
+};
+use countersign_ledger::{
+    commitment::Opening,
+    export::Disclosed,
+    leaf::{Digest, Leaf, Timestamp},
+    merkle::leaf_hash,
+};
+use countersign_store::event::NewEvent;
+use time::OffsetDateTime;
+
+use crate::Error;
+
+/// Most rules that a leaf names; the rest of a longer list is left out, so that no leaf outgrows its limit.
+pub(crate) const MAX_RULES: usize = 64;
+
+/// An instant as leaves write it. What no calendar of theirs holds, which no clock shows, counts as 1970.
+pub(crate) fn timestamp(at: OffsetDateTime) -> Timestamp {
+    Timestamp::from_micros(unix_micros(at)).or_else(|_| Timestamp::from_micros(0)).unwrap_or_default()
+}
+
+/// Binds a text to a leaf: fills the commitment and returns what opens it. Empty texts are not committed to.
+pub(crate) fn commit(text: &str, slot: &mut Option<Digest>, entropy: &dyn Entropy) -> Option<Opening> {
+    if text.is_empty() {
+        return None;
+    }
+    let opening = Opening { salt: random(entropy), text: text.to_owned() };
+    *slot = Some(Digest(opening.commitment()));
+    Some(opening)
+}
+
+/// The event of a finished leaf. A leaf that is none is a fault of ours, and nothing is recorded.
+pub(crate) fn seal(leaf: &Leaf<'_>, disclosed: Disclosed) -> Result<NewEvent, Error> {
+    let leaf_bytes = leaf.encode().map_err(|error| Error::internal("a custody leaf cannot be written", error))?;
+    let id = |text: &Option<std::borrow::Cow<'_, str>>| text.as_deref().and_then(|text| text.parse().ok());
+    Ok(NewEvent {
+        event_id: EventId::from_str(&leaf.event_id).map_err(|error| Error::internal("a leaf has no event id", error))?,
+        kind: leaf.kind.as_str(),
+        sponsor_id: leaf.sponsor_id.as_deref().map(str::to_owned),
+        instance_id: id(&leaf.agent_instance_id),
+        root_instance_id: id(&leaf.root_instance_id),
+        tool_id: leaf.tool_id.as_deref().map(str::to_owned),
+        effect: leaf.effect.map(countersign_ledger::leaf::Effect::as_str),
+        decision_id: leaf
+            .decision_ref
+            .and(leaf.policy_decision_id.as_deref())
+            .and_then(|text| text.parse().ok()),
+        leaf_hash: leaf_hash(&leaf_bytes),
+        leaf_bytes,
+        disclosed,
+    })
+}

@@ -1,0 +1,143 @@
+//! Decide and BatchDecide: whether a call may happen, recorded before it is answered.
+
+use std::{borrow::Cow, sync::Arc};
+
+use countersign_core::{
+    clock::{random, uuid_v7},
+    credential::{AllowedCall, ReceiptClaims, sign_receipt},
+    decision::{Effect, Reason},
+    ids::DecisionId,
+    operator::OperatorRole,
+};
+use countersign_ledger::commitment::Opening;
+
+use crate::{
+    App, Caller, Decide, DecisionAnswer, Error, Idempotency,
+    authenticate::Presented,
+    question::{Question, Subject},
+    recorder::{Done, Job, Keyed, Prepared},
+};
+
+const METHOD: &str = "Decide";
+
+/// A question on its way, and whether its ALLOW is to be signed for the tool.
+struct Asked {
+    question: Arc<Question>,
+    keyed: Option<Keyed>,
+    want_receipt: bool,
+}
+
+impl App {
+    /// Answers one call. A refusal is an answer; an error is none, and then the call must not happen.
+    pub async fn decide(&self, caller: &Caller, command: Decide) -> Result<DecisionAnswer, Error> {
+        let asked = self.ask(caller, command).await?;
+        let job = self.prepare(&asked.question)?;
+        match self.inner.recorder.submit_one(job, asked.keyed.clone()).await? {
+            Done::Decision(answer) => self.countersign(&asked, *answer),
+            _ => Err(Error::internal("a decision was answered with something else", METHOD)),
+        }
+    }
+
+    /// Answers up to 100 calls in order, in one transaction.
+    pub async fn decide_batch(
+        &self,
+        caller: &Caller,
+        commands: Vec<Decide>,
+        idempotency: Option<Idempotency>,
+    ) -> Result<Vec<DecisionAnswer>, Error> {
+        let mut asked = Vec::with_capacity(commands.len());
+        let mut jobs = Vec::with_capacity(commands.len());
+        for command in commands {
+            let one = self.ask(caller, command).await?;
+            jobs.push((self.prepare(&one.question)?, one.keyed.clone()));
+            asked.push(one);
+        }
+        let keyed = idempotency.map(|idempotency| idempotency.key(&caller.id(), "BatchDecide"));
+        let done = self.inner.recorder.submit(jobs, keyed).await?;
+        asked
+            .iter()
+            .zip(done)
+            .map(|(asked, done)| match done {
+                Done::Decision(answer) => self.countersign(asked, *answer),
+                _ => Err(Error::internal("a decision was answered with something else", METHOD)),
+            })
+            .collect()
+    }
+
+    /// Evaluates a question by the snapshot at hand; the recorder does it again where that is behind.
+    fn prepare(&self, question: &Arc<Question>) -> Result<Job, Error> {
+        let prepared = Prepared::new(question, &self.snapshot())?;
+        Ok(Job::Decision(question.clone(), prepared))
+    }
+
+    async fn ask(&self, caller: &Caller, command: Decide) -> Result<Asked, Error> {
+        let subject = self.subject(caller, command.token.as_deref()).await?;
+        let (now, entropy) = (self.inner.clock.now(), &*self.inner.entropy);
+        let purpose: Cow<'_, str> = match (&command.purpose, &subject) {
+            (Some(purpose), _) => purpose.as_str().into(),
+            (None, Subject::Run(credential)) => credential.purpose.as_str().into(),
+            (None, Subject::Unattributed(_)) => "".into(),
+        };
+        let purpose_opening =
+            (!purpose.is_empty()).then(|| Opening { salt: random(entropy), text: purpose.into_owned() });
+        let question = Question {
+            decision_id: DecisionId(uuid_v7(now, entropy)),
+            now,
+            subject,
+            operator_id: caller.operator().map(|operator| operator.operator_id.clone()),
+            tool_id: command.tool_id,
+            action: command.action,
+            purpose: command.purpose,
+            purpose_opening,
+            request_hash: command.request_hash,
+            context: command.context,
+            approval_id: command.approval_id,
+            cached_from: command.cached_from,
+        };
+        let keyed = command.idempotency.map(|idempotency| idempotency.key(&caller.id(), METHOD));
+        Ok(Asked { question: Arc::new(question), keyed, want_receipt: command.want_receipt })
+    }
+
+    /// Who wants to call. An instance asks for itself and its own chain; a gate for whoever's token it holds.
+    async fn subject(&self, caller: &Caller, token: Option<&str>) -> Result<Subject, Error> {
+        match (token, caller) {
+            (Some(token), _) => match (self.present(token).await, caller) {
+                (Presented::Holds(credential), Caller::Instance(own)) => {
+                    let own_chain = credential.root_instance_id() == own.root_instance_id();
+                    own_chain.then_some(Subject::Run(credential)).ok_or_else(|| Error::RoleRequired {
+                        message: "an instance asks for its own chain only; a gate can ask for others'".to_owned(),
+                        roles: vec![OperatorRole::Gate],
+                    })
+                }
+                (Presented::Holds(credential), Caller::Operator(_)) => Ok(Subject::Run(credential)),
+                (Presented::Refused(reason), _) => Ok(Subject::Unattributed(reason)),
+            },
+            (None, Caller::Instance(own)) => Ok(Subject::Run(own.clone())),
+            (None, Caller::Operator(_)) => Ok(Subject::Unattributed(Reason::CredentialMalformed)),
+        }
+    }
+
+    /// Counts an answer, and signs it where it is an ALLOW that a tool is to see.
+    fn countersign(&self, asked: &Asked, mut answer: DecisionAnswer) -> Result<DecisionAnswer, Error> {
+        metrics::counter!("countersign_decisions_total", "effect" => answer.effect.as_str(), "reason" => answer.reason.as_str())
+            .increment(1);
+        if let Subject::Run(credential) = &asked.question.subject
+            && asked.want_receipt
+            && answer.effect == Effect::Allow
+        {
+            let claims = ReceiptClaims::new(AllowedCall {
+                issuer: &self.inner.config.issuer,
+                credential,
+                policy_decision_id: answer.policy_decision_id,
+                tool_id: asked.question.tool_id.clone(),
+                action: asked.question.action.clone(),
+                request_hash: asked.question.request_hash,
+                policy_version: answer.policy_version,
+                now: asked.question.now,
+            });
+            let signed = sign_receipt(&claims, &self.snapshot().keys.active);
+            answer.receipt = Some(signed.map_err(|error| Error::internal("a receipt cannot be signed", error))?);
+        }
+        Ok(answer)
+    }
+}

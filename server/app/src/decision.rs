@@ -1,0 +1,188 @@
+//! Decisions: what is asked, what is answered, what is recorded, and how a record is read back.
+
+use countersign_core::{
+    decision::{Effect, Enforcement, Outcome, Reason},
+    ids::{ApprovalId, CredentialId, DecisionId, EventId, InstanceId, PolicyVersion, RolloutId},
+    names::{ActionName, AgentName, OperatorId, RoleName, SponsorId, ToolId},
+};
+use countersign_policy::Context;
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+use crate::Idempotency;
+
+/// A call that is about to happen.
+#[derive(Debug, Clone)]
+pub struct Decide {
+    /// The run's credential; none: the one the caller authenticated with.
+    pub token: Option<String>,
+    /// What is to be called.
+    pub tool_id: ToolId,
+    /// How.
+    pub action: ActionName,
+    /// Why, where it is narrower than the run's purpose.
+    pub purpose: Option<String>,
+    /// SHA-256 of the canonical arguments.
+    pub request_hash: Option<[u8; 32]>,
+    /// Attributes that rules read.
+    pub context: Context,
+    /// The approval that answers an earlier REQUIRE_APPROVAL.
+    pub approval_id: Option<ApprovalId>,
+    /// Whether to sign a receipt on ALLOW.
+    pub want_receipt: bool,
+    /// The ALLOW that a client served this call from.
+    pub cached_from: Option<DecisionId>,
+    /// Makes the question count once.
+    pub idempotency: Option<Idempotency>,
+}
+
+/// Which side of a rollout a caller is on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Side {
+    /// Inside the percentage: the candidate answered.
+    Candidate,
+    /// Outside: the baseline answered.
+    Baseline,
+}
+
+/// The rollout that chose who answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RolloutPart {
+    /// Which one.
+    pub rollout_id: RolloutId,
+    /// The caller's bucket, 0 to 9999.
+    pub bucket: u16,
+    /// The caller's side.
+    pub side: Side,
+}
+
+/// The recorded answer to one question.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DecisionAnswer {
+    /// The answer's id.
+    pub policy_decision_id: DecisionId,
+    /// The answer.
+    pub effect: Effect,
+    /// Why, for programs.
+    pub reason: Reason,
+    /// Why, for people.
+    pub message: String,
+    /// The rules that determined it.
+    pub rule_ids: Vec<String>,
+    /// The policy version that answered.
+    pub policy_version: Option<PolicyVersion>,
+    /// The rollout that chose it.
+    pub rollout: Option<RolloutPart>,
+    /// Whether it binds.
+    pub enforcement: Enforcement,
+    /// How long it may be reused, seconds.
+    pub cache_ttl_seconds: u32,
+    /// Where the custody log holds it.
+    pub log_index: i64,
+    /// Signed statement for the tool. Never kept.
+    #[serde(skip)]
+    pub receipt: Option<String>,
+    /// What to wait for.
+    pub approval_id: Option<ApprovalId>,
+}
+
+/// A recorded answer, read back with its outcome.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DecisionRecord {
+    /// Its id.
+    pub policy_decision_id: DecisionId,
+    /// The answer.
+    pub effect: Effect,
+    /// Why, for programs.
+    pub reason: Reason,
+    /// Why, for people.
+    pub message: String,
+    /// The rules that determined it.
+    pub rule_ids: Vec<String>,
+    /// The policy version that answered.
+    pub policy_version: Option<PolicyVersion>,
+    /// SHA-256 of its content.
+    pub policy_content_hash: Option<[u8; 32]>,
+    /// The rollout that chose it.
+    pub rollout: Option<RolloutPart>,
+    /// Whether it binds.
+    pub enforcement: Enforcement,
+    /// Who answers for the run; none when unattributed.
+    pub sponsor_id: Option<SponsorId>,
+    /// The run.
+    pub agent_instance_id: Option<InstanceId>,
+    /// Its parent.
+    pub parent_agent_id: Option<InstanceId>,
+    /// The root of its chain.
+    pub root_instance_id: Option<InstanceId>,
+    /// The kind of agent.
+    pub agent: Option<AgentName>,
+    /// What the run acts as.
+    pub role: Option<RoleName>,
+    /// What was to be called.
+    pub tool_id: Option<ToolId>,
+    /// How.
+    pub action: Option<ActionName>,
+    /// Why; empty after erasure.
+    pub purpose: String,
+    /// SHA-256 of the arguments.
+    pub request_hash: Option<[u8; 32]>,
+    /// The operator who asked for the run.
+    pub operator_id: Option<OperatorId>,
+    /// When decided.
+    pub decide_time: OffsetDateTime,
+    /// Where the custody log holds it.
+    pub log_index: i64,
+    /// The credential that was presented.
+    pub credential_id: Option<CredentialId>,
+    /// The ALLOW that a client served the call from.
+    pub cached_from: Option<DecisionId>,
+    /// What the other side of the rollout would have answered.
+    pub shadow_effect: Option<Effect>,
+    /// The approval that it asked for or stood on.
+    pub approval_id: Option<ApprovalId>,
+    /// The custody event.
+    pub event_id: EventId,
+    /// How the call ended.
+    pub outcome: Option<Outcome>,
+    /// SHA-256 of the result.
+    pub response_hash: Option<[u8; 32]>,
+    /// When the outcome was recorded.
+    pub outcome_time: Option<OffsetDateTime>,
+}
+
+/// Why an answer came out as it did, in words for people. A function of what the leaf says, so that a record read back
+/// says the same.
+pub(crate) fn explain<R: AsRef<str>>(reason: Reason, tool: &str, action: &str, rules: &[R]) -> String {
+    let rules = || {
+        let names: Vec<_> = rules.iter().map(|rule| format!("\"{}\"", rule.as_ref())).collect();
+        if names.len() == 1 { format!("rule {}", names[0]) } else { format!("rules {}", names.join(", ")) }
+    };
+    let call = format!("{action} on {tool}");
+    match reason {
+        Reason::AllowedByRule => format!("{call} is allowed by {}", rules()),
+        Reason::Observed => format!("{call} is let through and recorded: the caller is outside the rollout, whose baseline observes"),
+        Reason::CredentialMalformed => "what was presented is no credential of this server".to_owned(),
+        Reason::CredentialInvalid => "the credential's signature, issuer or claims do not hold".to_owned(),
+        Reason::CredentialWrongKind => "a token of another kind was presented where a credential is needed".to_owned(),
+        Reason::CredentialWrongAudience => "the credential is for another audience".to_owned(),
+        Reason::CredentialExpired => "the credential's time is over".to_owned(),
+        Reason::CredentialRevoked => "the credential, or the key that signed it, was revoked".to_owned(),
+        Reason::CredentialAlreadyUsed => "the credential was good for one decision, and that was taken".to_owned(),
+        Reason::SponsorNotActive => "the sponsor no longer answers for this run".to_owned(),
+        Reason::InstanceNotLive => "this run, or one that it descends from, was stopped".to_owned(),
+        Reason::ToolNotGranted => format!("the credential does not name the tool {tool}"),
+        Reason::PurposeWidened => "the stated purpose is not the one that the run was started for".to_owned(),
+        Reason::KillSwitch => format!("a kill switch stops {call}"),
+        Reason::ToolUnknown => format!("the policy does not know the tool {tool}"),
+        Reason::DeniedByRule => format!("{call} is forbidden by {}", rules()),
+        Reason::NoMatchingRule => format!("no rule allows {call} for this role"),
+        Reason::BaselineDeny => format!("{call} is denied: the caller is outside the rollout, whose baseline denies"),
+        Reason::PolicyError => format!("{} could not be evaluated on this request", rules()),
+        Reason::ApprovalRequired => format!("{call} needs a person's yes, by {}", rules()),
+        Reason::ApprovalRejected => format!("a person refused {call}"),
+        Reason::ApprovalExpired => "the approval came too late, or was used".to_owned(),
+        Reason::ApprovalMismatch => "the approval is not for this call".to_owned(),
+    }
+}

@@ -1,0 +1,73 @@
+//! DelegateCredential: starts a child of a live instance, never wider than it.
+
+use std::collections::BTreeMap;
+
+use countersign_core::names::{AgentName, RoleName, ToolId};
+
+use crate::{
+    App, Caller, Error, Idempotency, IssuedCredential,
+    authenticate::Presented,
+    introspect_credential::refused,
+    recorder::{GrantJob, Holder},
+};
+
+/// What the child is.
+#[derive(Debug, Clone)]
+pub struct DelegateCredential {
+    /// The parent's live credential; none: the one the caller authenticated with.
+    pub parent_token: Option<String>,
+    /// The kind of agent.
+    pub agent: AgentName,
+    /// What it acts as; none: as its parent.
+    pub role: Option<RoleName>,
+    /// What it may call; empty: what its parent may.
+    pub tools: Vec<ToolId>,
+    /// Why; none: as its parent.
+    pub purpose: Option<String>,
+    /// Seconds; none: the longest that fits, up to the default.
+    pub ttl_seconds: Option<i64>,
+    /// Good for one Decide only.
+    pub single_use: bool,
+}
+
+impl App {
+    /// Grants, records and signs a child's credential. An instance delegates for itself only.
+    pub async fn delegate_credential(
+        &self,
+        caller: &Caller,
+        command: DelegateCredential,
+        idempotency: Option<Idempotency>,
+    ) -> Result<IssuedCredential, Error> {
+        let parent = match (&command.parent_token, caller) {
+            (Some(token), _) => match self.present(token).await {
+                Presented::Holds(credential) => credential,
+                Presented::Refused(reason) => return Err(refused(reason)),
+            },
+            (None, Caller::Instance(own)) => own.clone(),
+            (None, Caller::Operator(_)) => {
+                return Err(Error::invalid("parent_token", "is required: an operator has no credential of its own"));
+            }
+        };
+        if let Caller::Instance(own) = caller
+            && own.agent_instance_id != parent.agent_instance_id
+        {
+            return Err(Error::RoleRequired {
+                message: "an instance delegates its own credential only; an issuer can delegate others'".to_owned(),
+                roles: vec![countersign_core::operator::OperatorRole::Issuer],
+            });
+        }
+        let job = GrantJob {
+            holder: Holder::Child { parent },
+            operator_id: caller.operator().map(|operator| operator.operator_id.clone()),
+            agent: command.agent,
+            role: command.role,
+            tools: command.tools,
+            purpose: command.purpose,
+            ttl: command.ttl_seconds,
+            single_use: command.single_use,
+            labels: BTreeMap::new(),
+            fresh: self.fresh(),
+        };
+        self.grant(job, "DelegateCredential", &caller.id(), idempotency.as_ref()).await
+    }
+}

@@ -1,0 +1,161 @@
+use countersign_core::{
+    Violation,
+    decision::Reason,
+    ids::RolloutId,
+    names::SponsorId,
+    operator::OperatorRole,
+    rollout::RolloutRule,
+    sponsor::{SponsorRule, SponsorState},
+};
+use countersign_store::StoreError;
+
+/// Why a use case refused. Every variant but [`Error::Internal`] is an answer a caller can act on; none holds a secret.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Fields are missing or malformed.
+    #[error("the request has {} invalid field(s)", .0.len())]
+    Invalid(Vec<Violation>),
+    /// No credential, or one that does not hold.
+    #[error("{message}")]
+    Unauthenticated {
+        /// What to present instead.
+        message: String,
+    },
+    /// The caller may not do this.
+    #[error("{message}")]
+    RoleRequired {
+        /// What was refused.
+        message: String,
+        /// The roles that may.
+        roles: Vec<OperatorRole>,
+    },
+    /// The resource does not exist, or the caller may not know of it.
+    #[error("there is no {what} {id}")]
+    NotFound {
+        /// The kind of resource.
+        what: &'static str,
+        /// Its id, as asked for.
+        id: String,
+    },
+    /// The id is taken.
+    #[error("a {what} {id} exists already: choose another id")]
+    AlreadyExists {
+        /// The kind of resource.
+        what: &'static str,
+        /// Its id.
+        id: String,
+    },
+    /// The resource changed since it was read.
+    #[error("the {what} changed since this etag was read: read it again, then decide again")]
+    EtagMismatch {
+        /// The kind of resource.
+        what: &'static str,
+    },
+    /// The request id stands for another request.
+    #[error("this request_id was used for another request within the last day: use a fresh one")]
+    RequestIdReused,
+    /// The resource's state does not allow the change.
+    #[error("{0}")]
+    IllegalTransition(String),
+    /// A second person must do this.
+    #[error("{0}")]
+    FourEyes(String),
+    /// The sponsor cannot sponsor.
+    #[error("sponsor {sponsor_id} is {state} and cannot answer for a run now: an approver can change that, or another sponsor must")]
+    SponsorNotActive {
+        /// Who.
+        sponsor_id: SponsorId,
+        /// Where they stand; SUSPENDED also where the review has lapsed.
+        state: SponsorState,
+    },
+    /// The credential in the request does not hold.
+    #[error("{message}")]
+    CredentialRefused {
+        /// Why.
+        reason: Reason,
+        /// In words, with the remedy.
+        message: String,
+    },
+    /// The grant does not fit; nothing was clamped.
+    #[error("the grant does not fit in {} way(s); nothing was issued", .0.len())]
+    GrantTooWide(Vec<Violation>),
+    /// No valid policy answers.
+    #[error("{0}")]
+    NotReady(String),
+    /// The database did not answer.
+    #[error("the database did not answer: no answer was recorded, so none is given. Retry with the same request_id")]
+    StoreUnavailable,
+    /// The recorder's queue is full.
+    #[error("the server is at its limit and did not take this request: retry after a moment")]
+    Overloaded,
+    /// The outcome cannot be recorded.
+    #[error("{0}")]
+    OutcomeRefused(String),
+    /// A policy document has errors.
+    #[error("the policy document has {} error(s) and was not stored", .0.len())]
+    PolicyInvalid(Vec<countersign_policy::Violation>),
+    /// A concurrent change won.
+    #[error("{0}")]
+    Conflict(String),
+    /// Only one rollout may be open.
+    #[error("rollout {0} is open: complete it or roll it back first")]
+    RolloutOpen(RolloutId),
+    /// Too early to advance.
+    #[error("the minimum soak is not over: {left_seconds} s are left on this step; wait, or force it with a reason")]
+    SoakNotOver {
+        /// Seconds until it may advance.
+        left_seconds: u64,
+    },
+    /// A fault of ours; logged where it happened.
+    #[error("a fault of the server; its log has the details under the request id")]
+    Internal,
+}
+
+impl Error {
+    /// A fault of ours: says what to the log, and nothing to the caller.
+    pub(crate) fn internal(what: &str, error: impl std::fmt::Display) -> Self {
+        tracing::error!(%error, "{what}");
+        Self::Internal
+    }
+
+    /// The request's one invalid field.
+    pub(crate) fn invalid(field: &'static str, description: impl Into<String>) -> Self {
+        Self::Invalid(vec![Violation::new(field, description)])
+    }
+
+    pub(crate) fn not_found(what: &'static str, id: impl ToString) -> Self {
+        Self::NotFound { what, id: id.to_string() }
+    }
+}
+
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Unavailable(error) => {
+                tracing::warn!(%error, "the database is unavailable");
+                Self::StoreUnavailable
+            }
+            StoreError::Conflict(_) => Self::Conflict("a concurrent change won: read again, then decide again".to_owned()),
+            other => Self::internal("the store failed", other),
+        }
+    }
+}
+
+impl From<SponsorRule> for Error {
+    fn from(rule: SponsorRule) -> Self {
+        match rule {
+            SponsorRule::IllegalTransition { .. } | SponsorRule::ReviewLapsed => Self::IllegalTransition(rule.to_string()),
+            SponsorRule::SameOperator | SponsorRule::OwnApproval => Self::FourEyes(rule.to_string()),
+        }
+    }
+}
+
+impl From<RolloutRule> for Error {
+    fn from(rule: RolloutRule) -> Self {
+        match rule {
+            RolloutRule::NotRunning(_) | RolloutRule::Closed(_) => Self::IllegalTransition(rule.to_string()),
+            RolloutRule::NotGrowing { .. } => Self::invalid("percent", rule.to_string()),
+            RolloutRule::Soaking { left_seconds } => Self::SoakNotOver { left_seconds },
+        }
+    }
+}

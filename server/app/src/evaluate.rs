@@ -1,0 +1,202 @@
+//! From a question and a snapshot to an answer: a pure function, run again where the snapshot was behind.
+//!
+//! The order of the refusals is fixed, first failure wins: credential, sponsor and chain, tool, purpose, policy, approval.
+
+use std::sync::Arc;
+
+use countersign_core::{
+    credential::{LEEWAY, Verified},
+    decision::{Effect, Enforcement, Reason},
+    ids::PolicyVersion,
+    rollout::{
+        StickyKey,
+        bucket::{bucket, is_enrolled},
+    },
+};
+use countersign_policy::{Evaluation, Request};
+use time::Duration;
+
+use crate::{
+    decision::{RolloutPart, Side},
+    question::{Credential, Question, Subject},
+    snapshot::{Answerer, LoadedPolicy, OpenRollout, Snapshot},
+};
+
+/// Longest reuse of an ALLOW, seconds.
+const CACHE_TTL: u32 = 30;
+
+/// What one side of a rollout, or the one policy there is, answers.
+#[derive(Debug, Clone)]
+pub(crate) struct Opinion {
+    pub(crate) effect: Effect,
+    pub(crate) reason: Reason,
+    pub(crate) rule_ids: Vec<Arc<str>>,
+    pub(crate) policy: Option<(PolicyVersion, [u8; 32])>,
+    pub(crate) cacheable: bool,
+}
+
+/// An answer, before it is recorded.
+#[derive(Debug, Clone)]
+pub(crate) struct Verdict {
+    pub(crate) opinion: Opinion,
+    pub(crate) rollout: Option<(RolloutPart, u32)>,
+    /// What the other side of the rollout would have answered.
+    pub(crate) shadow: Option<Opinion>,
+    pub(crate) enforcement: Enforcement,
+    pub(crate) cache_ttl_seconds: u32,
+    /// Whether the credential held, so that a single-use one is used up.
+    pub(crate) uses_credential: bool,
+}
+
+impl Verdict {
+    /// A refusal that asked no policy.
+    pub(crate) fn refused(reason: Reason, uses_credential: bool) -> Self {
+        Self {
+            opinion: Opinion::without_policy(Effect::Deny, reason),
+            rollout: None,
+            shadow: None,
+            enforcement: Enforcement::Enforced,
+            cache_ttl_seconds: 0,
+            uses_credential,
+        }
+    }
+}
+
+impl Opinion {
+    const fn without_policy(effect: Effect, reason: Reason) -> Self {
+        Self { effect, reason, rule_ids: Vec::new(), policy: None, cacheable: false }
+    }
+}
+
+/// No policy answers: neither ALLOW nor DENY would be true.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct NoPolicy;
+
+/// Answers `question` by what stands in `snapshot`.
+pub(crate) fn evaluate(question: &Question, snapshot: &Snapshot) -> Result<Verdict, NoPolicy> {
+    let credential = match &question.subject {
+        Subject::Unattributed(reason) => return Ok(Verdict::refused(*reason, false)),
+        Subject::Run(credential) => credential,
+    };
+    let verified: &Verified = credential;
+    if let Some(reason) = dead(question, verified, snapshot) {
+        return Ok(Verdict::refused(reason, false));
+    }
+    if !verified.grants(&question.tool_id) {
+        return Ok(Verdict::refused(Reason::ToolNotGranted, true));
+    }
+    if question.purpose.as_ref().is_some_and(|purpose| !narrows(purpose, &verified.purpose)) {
+        return Ok(Verdict::refused(Reason::PurposeWidened, true));
+    }
+    let mut verdict = by_policy(question, credential, snapshot)?;
+    answer_approval(question, &mut verdict.opinion);
+    let reusable = verdict.opinion.effect == Effect::Allow
+        && verdict.opinion.cacheable
+        && verdict.enforcement == Enforcement::Enforced
+        && !verified.single_use;
+    if reusable {
+        let left = (verified.expire_time - question.now).whole_seconds();
+        verdict.cache_ttl_seconds = u32::try_from(left).unwrap_or(0).min(CACHE_TTL);
+    }
+    Ok(verdict)
+}
+
+/// Whether a stated purpose is the run's own, or one that goes on from it.
+pub(crate) fn narrows(purpose: &str, of: &str) -> bool {
+    purpose.strip_prefix(of).is_some_and(|rest| rest.is_empty() || !rest.starts_with(char::is_alphanumeric))
+}
+
+fn dead(question: &Question, verified: &Verified, snapshot: &Snapshot) -> Option<Reason> {
+    if question.now >= verified.expire_time + Duration::seconds(LEEWAY) {
+        return Some(Reason::CredentialExpired);
+    }
+    snapshot.revocations.kill(verified)
+}
+
+/// A person's yes cannot be given yet, so none that is brought can be one.
+fn answer_approval(question: &Question, opinion: &mut Opinion) {
+    if opinion.effect == Effect::RequireApproval && question.approval_id.is_some() {
+        opinion.effect = Effect::Deny;
+        opinion.reason = Reason::ApprovalMismatch;
+    }
+}
+
+fn by_policy(question: &Question, credential: &Credential, snapshot: &Snapshot) -> Result<Verdict, NoPolicy> {
+    let Some(open) = &snapshot.rollout else {
+        let answerer = snapshot.standing.as_ref().ok_or(NoPolicy)?;
+        return Ok(verdict(ask(answerer, question, credential), answerer, None, None));
+    };
+    let verified: &Verified = credential;
+    let scope = &open.rollout.scope;
+    if !scope.holds(question.tool_id.as_str(), verified.role.as_str(), verified.sponsor_id.as_str(), &verified.labels) {
+        return Ok(verdict(ask(&open.baseline, question, credential), &open.baseline, None, None));
+    }
+    let bucket = bucket_of(open, verified);
+    let candidate = ask_policy(&open.candidate, question, credential);
+    let baseline = ask(&open.baseline, question, credential);
+    let enrolled = is_enrolled(bucket, open.rollout.percent);
+    let part = |side| Some((RolloutPart { rollout_id: open.rollout.rollout_id, bucket, side }, open.rollout.percent));
+    Ok(if enrolled {
+        let candidate_answers = Answerer::Policy(open.candidate.clone());
+        verdict(candidate, &candidate_answers, part(Side::Candidate), Some(baseline))
+    } else {
+        verdict(baseline, &open.baseline, part(Side::Baseline), Some(candidate))
+    })
+}
+
+fn verdict(
+    opinion: Opinion,
+    answerer: &Answerer,
+    rollout: Option<(RolloutPart, u32)>,
+    shadow: Option<Opinion>,
+) -> Verdict {
+    let enforcement = if matches!(answerer, Answerer::Observe) { Enforcement::Shadow } else { Enforcement::Enforced };
+    Verdict { opinion, rollout, shadow, enforcement, cache_ttl_seconds: 0, uses_credential: true }
+}
+
+fn bucket_of(open: &OpenRollout, verified: &Verified) -> u16 {
+    let rollout = &open.rollout;
+    let key = match rollout.sticky_key {
+        StickyKey::RootInstance => &verified.root_instance_id().to_string(),
+        StickyKey::Sponsor => verified.sponsor_id.as_str(),
+        StickyKey::Agent => verified.agent.as_str(),
+    };
+    bucket(&rollout.salt, &rollout.rollout_id.to_string(), key)
+}
+
+fn ask(answerer: &Answerer, question: &Question, credential: &Credential) -> Opinion {
+    match answerer {
+        Answerer::Policy(policy) => ask_policy(policy, question, credential),
+        Answerer::Observe => Opinion::without_policy(Effect::Allow, Reason::Observed),
+        Answerer::Deny => Opinion::without_policy(Effect::Deny, Reason::BaselineDeny),
+    }
+}
+
+fn ask_policy(policy: &LoadedPolicy, question: &Question, credential: &Credential) -> Opinion {
+    let Evaluation { effect, reason, rule_ids, cacheable, .. } = policy.compiled.evaluate(&Request {
+        principal: &credential.principal,
+        tool: question.tool_id.as_str(),
+        action: question.action.as_str(),
+        purpose: question.purpose.as_deref().unwrap_or(&credential.purpose),
+        context: &question.context,
+    });
+    Opinion { effect, reason, rule_ids, policy: Some((policy.version, policy.compiled.content_hash())), cacheable }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_purpose_may_only_be_narrowed() {
+        for (purpose, of, fits) in [
+            ("triage ticket 47", "triage ticket 47", true),
+            ("triage ticket 47: refund", "triage ticket 47", true),
+            ("triage ticket 4711", "triage ticket 47", false),
+            ("triage", "triage ticket 47", false),
+            ("something else", "triage ticket 47", false),
+        ] {
+            assert_eq!(narrows(purpose, of), fits, "{purpose}");
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! IntrospectCredential: whether a token is good now, and what it says (RFC 7662).
+
+use std::sync::Arc;
+
+use countersign_core::{
+    credential::LEEWAY,
+    decision::Reason,
+};
+use time::Duration;
+
+use crate::{App, Caller, Credential, Error, authenticate::Presented};
+
+/// Whether a token is good.
+#[derive(Debug, Clone)]
+pub enum Introspection {
+    /// It is, and says this.
+    Active(Arc<Credential>),
+    /// It is not.
+    Inactive(Reason),
+}
+
+/// A credential in a request that does not hold.
+pub(crate) fn refused(reason: Reason) -> Error {
+    Error::CredentialRefused { reason, message: format!("the credential is refused ({reason}). {}", reason.remedy()) }
+}
+
+impl App {
+    /// Says whether `token`, or else the caller's own credential, is good now. An instance may ask about its own chain.
+    pub async fn introspect_credential(&self, caller: &Caller, token: Option<&str>) -> Result<Introspection, Error> {
+        let credential = match (token, caller) {
+            (Some(token), _) => match self.present(token).await {
+                Presented::Holds(credential) => credential,
+                Presented::Refused(reason) => return Ok(Introspection::Inactive(reason)),
+            },
+            (None, Caller::Instance(own)) => own.clone(),
+            (None, Caller::Operator(_)) => return Err(Error::invalid("token", "is required: an operator has no credential")),
+        };
+        if let Caller::Instance(own) = caller
+            && own.root_instance_id() != credential.root_instance_id()
+        {
+            // Of another chain: no more is said than of a token of somebody else's.
+            return Ok(Introspection::Inactive(Reason::CredentialInvalid));
+        }
+        if self.inner.clock.now() >= credential.expire_time + Duration::seconds(LEEWAY) {
+            return Ok(Introspection::Inactive(Reason::CredentialExpired));
+        }
+        Ok(match self.snapshot().revocations.kill(&credential) {
+            Some(reason) => Introspection::Inactive(reason),
+            None => Introspection::Active(credential),
+        })
+    }
+}

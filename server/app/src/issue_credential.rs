@@ -1,0 +1,142 @@
+//! IssueCredential: starts a root instance, or renews one, and signs its credential.
+
+use std::collections::BTreeMap;
+
+use countersign_core::{
+    clock::{random, uuid_v7},
+    credential::sign_credential,
+    ids::{CredentialId, EventId, InstanceId},
+    names::{AgentName, RoleName, SponsorId, ToolId},
+};
+use time::OffsetDateTime;
+
+use crate::{
+    App, Error, Idempotency, OperatorCaller,
+    recorder::{Done, Fresh, GrantJob, Granted, Holder, Job},
+};
+
+/// For whom, as what, for which tools and why.
+#[derive(Debug, Clone)]
+pub struct IssueCredential {
+    /// Who answers for the run.
+    pub sponsor_id: SponsorId,
+    /// The kind of agent.
+    pub agent: AgentName,
+    /// What it acts as; none: the sponsor's one role that may use the tools.
+    pub role: Option<RoleName>,
+    /// What it may call.
+    pub tools: Vec<ToolId>,
+    /// Why it runs.
+    pub purpose: String,
+    /// Seconds; none: the default, or the lower maximum.
+    pub ttl_seconds: Option<i64>,
+    /// Good for one Decide only.
+    pub single_use: bool,
+    /// The live root instance to renew; none: a new one.
+    pub agent_instance_id: Option<InstanceId>,
+    /// Free labels.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// A signed credential.
+#[derive(Clone)]
+pub struct IssuedCredential {
+    /// The token. A secret.
+    pub token: String,
+    /// Its id.
+    pub credential_id: CredentialId,
+    /// The run.
+    pub agent_instance_id: InstanceId,
+    /// Its parent.
+    pub parent_agent_id: Option<InstanceId>,
+    /// Who answers for it.
+    pub sponsor_id: SponsorId,
+    /// What it acts as.
+    pub role: RoleName,
+    /// What it may call.
+    pub tools: Vec<ToolId>,
+    /// When the token expires.
+    pub expire_time: OffsetDateTime,
+    /// `exp - iat`, seconds.
+    pub ttl_seconds: u32,
+    /// Where the custody log holds the grant.
+    pub log_index: i64,
+}
+
+impl std::fmt::Debug for IssuedCredential {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("IssuedCredential").field("credential_id", &self.credential_id).finish_non_exhaustive()
+    }
+}
+
+impl App {
+    /// Grants, records and signs a root instance's credential.
+    pub async fn issue_credential(
+        &self,
+        caller: &OperatorCaller,
+        command: IssueCredential,
+        idempotency: Option<Idempotency>,
+    ) -> Result<IssuedCredential, Error> {
+        let job = GrantJob {
+            holder: Holder::Root { sponsor_id: command.sponsor_id, renews: command.agent_instance_id },
+            operator_id: Some(caller.operator_id.clone()),
+            agent: command.agent,
+            role: command.role,
+            tools: command.tools,
+            purpose: Some(command.purpose),
+            ttl: command.ttl_seconds,
+            single_use: command.single_use,
+            labels: command.labels,
+            fresh: self.fresh(),
+        };
+        self.grant(job, "IssueCredential", caller.operator_id.as_str(), idempotency.as_ref()).await
+    }
+
+    /// What every grant needs anew.
+    pub(crate) fn fresh(&self) -> Fresh {
+        let (now, entropy) = (self.inner.clock.now(), &*self.inner.entropy);
+        Fresh {
+            agent_instance_id: InstanceId(uuid_v7(now, entropy)),
+            credential_id: CredentialId(uuid_v7(now, entropy)),
+            event_id: EventId(uuid_v7(now, entropy)),
+            purpose_salt: random(entropy),
+            now,
+        }
+    }
+
+    /// Records a grant, then signs it.
+    pub(crate) async fn grant(
+        &self,
+        job: GrantJob,
+        method: &'static str,
+        caller: &str,
+        idempotency: Option<&Idempotency>,
+    ) -> Result<IssuedCredential, Error> {
+        let keyed = idempotency.map(|idempotency| idempotency.key(caller, method));
+        let granted = self.inner.recorder.submit_one(Job::Grant(Box::new(job)), keyed).await;
+        metrics::counter!("countersign_issuances_total", "outcome" => if granted.is_ok() { "granted" } else { "refused" })
+            .increment(1);
+        match granted? {
+            Done::Grant(granted) => self.sign(*granted),
+            _ => Err(Error::internal("a grant was answered with something else", method)),
+        }
+    }
+
+    fn sign(&self, granted: Granted) -> Result<IssuedCredential, Error> {
+        let Granted { claims, log_index, key } = granted;
+        let key = key.unwrap_or_else(|| self.snapshot().keys.active.clone());
+        let token = sign_credential(&claims, &key).map_err(|error| Error::internal("a credential cannot be signed", error))?;
+        Ok(IssuedCredential {
+            token,
+            credential_id: claims.jti,
+            agent_instance_id: claims.agent_instance_id,
+            parent_agent_id: claims.parent_agent_id,
+            expire_time: claims.expire_time(),
+            ttl_seconds: claims.ttl_seconds,
+            sponsor_id: claims.sponsor_id,
+            role: claims.role,
+            tools: claims.tools,
+            log_index,
+        })
+    }
+}

@@ -1,0 +1,75 @@
+//! A call that is about to happen, as it is decided on: everything that can be known before the snapshot is.
+
+use std::{ops::Deref, sync::Arc};
+
+use countersign_core::{
+    credential::Verified,
+    decision::Reason,
+    ids::{ApprovalId, DecisionId},
+    names::{ActionName, OperatorId, ToolId},
+};
+use countersign_ledger::commitment::Opening;
+use countersign_policy::{Context, Principal, PrincipalSpec};
+use time::OffsetDateTime;
+
+/// A credential whose signature and claims hold, with what evaluation needs of it. Made once for each token.
+///
+/// It reads as the [`Verified`] that it holds.
+#[derive(Debug)]
+pub struct Credential {
+    verified: Verified,
+    pub(crate) principal: Principal,
+}
+
+impl Credential {
+    pub(crate) fn new(verified: Verified) -> Self {
+        let principal = Principal::new(&PrincipalSpec {
+            agent_instance_id: &verified.agent_instance_id.to_string(),
+            root_instance_id: &verified.root_instance_id().to_string(),
+            sponsor_id: verified.sponsor_id.as_str(),
+            agent: verified.agent.as_str(),
+            role: verified.role.as_str(),
+            depth: verified.depth(),
+            purpose: &verified.purpose,
+            tools: &verified.tools,
+            labels: &verified.labels,
+        });
+        Self { verified, principal }
+    }
+}
+
+impl Deref for Credential {
+    type Target = Verified;
+    fn deref(&self) -> &Verified {
+        &self.verified
+    }
+}
+
+/// Who wants to call.
+#[derive(Debug, Clone)]
+pub(crate) enum Subject {
+    /// A run that is known by its credential, dead or alive.
+    Run(Arc<Credential>),
+    /// Whoever brought a token that says nothing which can be believed.
+    Unattributed(Reason),
+}
+
+/// One call, as asked.
+#[derive(Debug)]
+pub(crate) struct Question {
+    pub(crate) decision_id: DecisionId,
+    pub(crate) now: OffsetDateTime,
+    pub(crate) subject: Subject,
+    /// The operator who asks for the run; none where it asks itself.
+    pub(crate) operator_id: Option<OperatorId>,
+    pub(crate) tool_id: ToolId,
+    pub(crate) action: ActionName,
+    /// Narrower than the run's, where stated.
+    pub(crate) purpose: Option<String>,
+    /// What the leaf commits to: the purpose of the call and its salt.
+    pub(crate) purpose_opening: Option<Opening>,
+    pub(crate) request_hash: Option<[u8; 32]>,
+    pub(crate) context: Context,
+    pub(crate) approval_id: Option<ApprovalId>,
+    pub(crate) cached_from: Option<DecisionId>,
+}

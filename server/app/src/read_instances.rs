@@ -1,0 +1,107 @@
+//! GetInstance and ListInstances.
+
+use countersign_core::{
+    ids::InstanceId,
+    instance::{Instance, InstanceState},
+    names::{AgentName, RoleName, SponsorId},
+};
+use countersign_store::instance::{self, Standing, StoredInstance};
+use time::OffsetDateTime;
+
+use crate::{App, Error, Page, PageRequest};
+
+/// Where an instance stands. Expiry and revocation follow from clock and entries, not from its row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum InstanceFilterState {
+    /// Running: not stopped, and its last credential has not expired.
+    Live,
+    /// Said to be finished.
+    Ended,
+    /// Stopped, by itself or with its sponsor or a parent.
+    Revoked,
+    /// Its sponsor departed.
+    Orphaned,
+    /// Its last credential expired.
+    Expired,
+}
+
+/// Which instances to list; what is none is no restriction.
+#[derive(Debug, Clone, Default)]
+pub struct InstanceFilter {
+    /// Of this sponsor.
+    pub sponsor_id: Option<SponsorId>,
+    /// Of this chain.
+    pub root_instance_id: Option<InstanceId>,
+    /// Direct children of this instance.
+    pub parent_agent_id: Option<InstanceId>,
+    /// That stand so.
+    pub state: Option<InstanceFilterState>,
+    /// This kind of agent.
+    pub agent: Option<AgentName>,
+    /// This role.
+    pub role: Option<RoleName>,
+    /// Started at or after this instant.
+    pub start_time: Option<OffsetDateTime>,
+    /// Started before this instant.
+    pub end_time: Option<OffsetDateTime>,
+}
+
+impl From<Standing> for InstanceFilterState {
+    fn from(standing: Standing) -> Self {
+        match standing {
+            Standing::Live | Standing::Stopped(InstanceState::Live) => Self::Live,
+            Standing::Stopped(InstanceState::Ended) => Self::Ended,
+            Standing::Stopped(InstanceState::Orphaned) => Self::Orphaned,
+            Standing::Revoked | Standing::Stopped(InstanceState::Revoked) => Self::Revoked,
+            Standing::Expired => Self::Expired,
+        }
+    }
+}
+
+impl From<InstanceFilterState> for Standing {
+    fn from(state: InstanceFilterState) -> Self {
+        match state {
+            InstanceFilterState::Live => Self::Live,
+            InstanceFilterState::Ended => Self::Stopped(InstanceState::Ended),
+            InstanceFilterState::Revoked => Self::Revoked,
+            InstanceFilterState::Orphaned => Self::Stopped(InstanceState::Orphaned),
+            InstanceFilterState::Expired => Self::Expired,
+        }
+    }
+}
+
+/// An instance with where it stands at `now`.
+pub(crate) fn standing(stored: StoredInstance, now: OffsetDateTime) -> (Instance, InstanceFilterState) {
+    let state = stored.standing(now).into();
+    (stored.instance, state)
+}
+
+impl App {
+    /// One instance, and where it stands now.
+    pub async fn get_instance(&self, id: &InstanceId) -> Result<(Instance, InstanceFilterState), Error> {
+        let mut found = instance::get_all(&mut *self.inner.store.connection().await?, &[id.0]).await?;
+        let found = found.pop().ok_or_else(|| Error::not_found("instance", id))?;
+        Ok(standing(found, self.inner.clock.now()))
+    }
+
+    /// One page of instances, newest first.
+    pub async fn list_instances(
+        &self,
+        filter: InstanceFilter,
+        page: PageRequest,
+    ) -> Result<Page<(Instance, InstanceFilterState)>, Error> {
+        let now = self.inner.clock.now();
+        let filter = instance::InstanceFilter {
+            sponsor_id: filter.sponsor_id.map(Into::into),
+            root_instance_id: filter.root_instance_id,
+            parent_agent_id: filter.parent_agent_id,
+            standing: filter.state.map(Into::into),
+            agent: filter.agent.map(Into::into),
+            role: filter.role.map(Into::into),
+            start_time: filter.start_time,
+            end_time: filter.end_time,
+        };
+        let found = instance::list(&mut *self.inner.store.connection().await?, &filter, now, &page).await?;
+        Ok(found.map(|stored| standing(stored, now)))
+    }
+}

@@ -1,0 +1,20 @@
+//! GetSponsor and ListSponsors.
+
+use countersign_core::{names::SponsorId, sponsor::Sponsor};
+use countersign_store::sponsor;
+pub use countersign_store::sponsor::SponsorFilter;
+
+use crate::{App, Error, Page, PageRequest};
+
+impl App {
+    /// One sponsor.
+    pub async fn get_sponsor(&self, sponsor_id: &SponsorId) -> Result<Sponsor, Error> {
+        let found = sponsor::get(&mut *self.inner.store.connection().await?, sponsor_id).await?;
+        found.ok_or_else(|| Error::not_found("sponsor", sponsor_id))
+    }
+
+    /// One page of sponsors, in the order of their ids.
+    pub async fn list_sponsors(&self, filter: SponsorFilter, page: PageRequest) -> Result<Page<Sponsor>, Error> {
+        Ok(sponsor::list(&mut *self.inner.store.connection().await?, &filter, &page).await?)
+    }
+}

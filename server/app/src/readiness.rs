@@ -1,0 +1,72 @@
+//! GetReadiness: whether the installation is fit for use.
+
+use crate::{App, snapshot::Answerer};
+
+/// One thing that must hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Check {
+    /// Its name.
+    pub name: &'static str,
+    /// Whether it holds.
+    pub ok: bool,
+    /// What was seen, and what to do where it does not hold.
+    pub message: String,
+}
+
+/// What must hold, and what works and should not stay so.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Readiness {
+    /// The checks.
+    pub checks: Vec<Check>,
+    /// The warnings.
+    pub warnings: Vec<String>,
+}
+
+impl Readiness {
+    /// Whether every check holds.
+    #[must_use]
+    pub fn ready(&self) -> bool {
+        self.checks.iter().all(|check| check.ok)
+    }
+}
+
+impl App {
+    /// Looks at what this server knows; asks nobody.
+    #[must_use]
+    pub fn readiness(&self) -> Readiness {
+        let snapshot = self.snapshot();
+        let check = |name, ok, good: &str, bad: &str| Check { name, ok, message: (if ok { good } else { bad }).to_owned() };
+        let checks = vec![
+            check(
+                "database",
+                *self.inner.database_ready.borrow(),
+                "answers",
+                "does not answer: every decision is refused as unavailable until it does",
+            ),
+            check(
+                "policy",
+                snapshot.answers(),
+                "a valid policy answers",
+                "no policy is active, so nothing can be allowed: create and activate one",
+            ),
+        ];
+        let mut warnings = Vec::new();
+        if let Some(open) = &snapshot.rollout {
+            let rollout = &open.rollout;
+            if matches!(open.baseline, Answerer::Observe) {
+                warnings.push(format!(
+                    "rollout {} is at {} % and its baseline observes: the other {} % of callers are recorded, not held back",
+                    rollout.rollout_id,
+                    rollout.percent,
+                    100 - rollout.percent
+                ));
+            }
+        } else if matches!(snapshot.standing, Some(Answerer::Observe)) {
+            warnings.push("nothing is enforced: the last rollout was undone and its baseline observes".to_owned());
+        }
+        if self.inner.config.dev {
+            warnings.push("dev mode: a caller on loopback without a credential may do everything".to_owned());
+        }
+        Readiness { checks, warnings }
+    }
+}

@@ -1,0 +1,58 @@
+//! RecordToolCall and BatchRecordToolCalls: how allowed calls ended, each once.
+
+use countersign_core::{
+    clock::uuid_v7,
+    credential::LEEWAY,
+    ids::EventId,
+};
+use time::Duration;
+
+use crate::{
+    App, Caller, Error, Idempotency, RecordToolCall, ToolCallRecorded,
+    recorder::{Done, Job, Keyed, OutcomeJob},
+};
+
+const METHOD: &str = "RecordToolCall";
+
+impl App {
+    /// Records the outcome of an allowed call. The same outcome again is answered alike; another is refused.
+    pub async fn record_tool_call(&self, caller: &Caller, report: RecordToolCall) -> Result<ToolCallRecorded, Error> {
+        let (job, keyed) = self.outcome_job(caller, report)?;
+        match self.inner.recorder.submit_one(job, keyed).await? {
+            Done::Outcome(recorded) => Ok(recorded),
+            _ => Err(Error::internal("an outcome was answered with something else", METHOD)),
+        }
+    }
+
+    /// Records up to 100 outcomes in one transaction, all or none.
+    pub async fn record_tool_calls(
+        &self,
+        caller: &Caller,
+        reports: Vec<RecordToolCall>,
+        idempotency: Option<Idempotency>,
+    ) -> Result<Vec<ToolCallRecorded>, Error> {
+        let jobs = reports.into_iter().map(|report| self.outcome_job(caller, report)).collect::<Result<_, _>>()?;
+        let keyed = idempotency.map(|idempotency| idempotency.key(&caller.id(), "BatchRecordToolCalls"));
+        let done = self.inner.recorder.submit(jobs, keyed).await?;
+        done.into_iter()
+            .map(|done| match done {
+                Done::Outcome(recorded) => Ok(recorded),
+                _ => Err(Error::internal("an outcome was answered with something else", METHOD)),
+            })
+            .collect()
+    }
+
+    fn outcome_job(&self, caller: &Caller, mut report: RecordToolCall) -> Result<(Job, Option<Keyed>), Error> {
+        let now = self.inner.clock.now();
+        if report.timestamp.is_some_and(|at| at > now + Duration::seconds(LEEWAY)) {
+            return Err(Error::invalid("timestamp", "lies in the future by this server's clock"));
+        }
+        let keyed = report.idempotency.take().map(|idempotency| idempotency.key(&caller.id(), METHOD));
+        let (instance, operator_id) = match caller {
+            Caller::Instance(own) => (Some(own.agent_instance_id), None),
+            Caller::Operator(operator) => (None, Some(operator.operator_id.clone())),
+        };
+        let event_id = EventId(uuid_v7(now, &*self.inner.entropy));
+        Ok((Job::Outcome(Box::new(OutcomeJob { event_id, now, instance, operator_id, report })), keyed))
+    }
+}

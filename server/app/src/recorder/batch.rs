@@ -1,0 +1,263 @@
+//! One batch: one transaction.
+
+use std::sync::Arc;
+
+use countersign_core::{decision::Reason, ids::CredentialId, instance::Instance};
+use countersign_store::{
+    PooledConnection, commit,
+    event::{self, NewEvent},
+    head::Head,
+    idempotency::{self, Answered},
+    instance, single_use,
+    tool_call::{self, ToolCall},
+};
+use time::OffsetDateTime;
+
+use super::{
+    Done, Job, Keyed, Prepared,
+    found::{Found, needs_nothing},
+};
+use crate::{
+    App, Error,
+    change::{ANSWERS_KEPT, repeat},
+    evaluate::{NoPolicy, Verdict},
+    question::{Question, Subject},
+    snapshot::Snapshot,
+};
+
+/// After the head had moved under an optimistic batch, so many batches take the lock before the next try.
+const LOCKED_AFTER_MISS: u32 = 8;
+
+/// A submission without its reply.
+pub(super) struct Work {
+    pub(super) jobs: Vec<(Job, Option<Keyed>)>,
+    pub(super) keyed: Option<Keyed>,
+}
+
+type Answers = Vec<Result<Vec<Done>, Error>>;
+
+/// Writes batches, one after the other.
+pub(super) struct Writer {
+    app: App,
+    /// The head as this writer left it; another server may have moved it since.
+    head: Option<Head>,
+    locked_batches: u32,
+    /// Kept for optimistic batches; dropped after an error.
+    connection: Option<PooledConnection>,
+}
+
+impl Writer {
+    pub(super) const fn new(app: App) -> Self {
+        Self { app, head: None, locked_batches: 0, connection: None }
+    }
+
+    /// Makes `works` durable and answers each; an error is everybody's, and then nothing is recorded.
+    pub(super) async fn write(&mut self, works: &[Work]) -> Result<Answers, Error> {
+        if let Some(answers) = self.write_optimistically(works).await? {
+            return Ok(answers);
+        }
+        self.head = None;
+        let mut tx = self.app.inner.store.begin().await?;
+        let before = Head::lock(&mut tx).await?;
+        let snapshot = self.app.snapshot_at(&mut tx, &before).await?;
+        let found = Found::read(&mut tx, works).await?;
+        let mut staged = Staged::new(&self.app, &snapshot, before.clone(), found);
+        let answers = works.iter().map(|work| staged.work(work)).collect();
+        staged.flush(&mut tx, &before).await?;
+        let head = staged.head;
+        commit(tx).await?;
+        self.head = Some(head);
+        Ok(answers)
+    }
+
+    /// Appends in a single statement that takes effect only where the head is still as this writer left it, so that a lone
+    /// server pays no round trip for the lock. None: not this time.
+    async fn write_optimistically(&mut self, works: &[Work]) -> Result<Option<Answers>, Error> {
+        if self.locked_batches > 0 {
+            self.locked_batches -= 1;
+            return Ok(None);
+        }
+        let snapshot = self.app.snapshot();
+        let Some(before) = self.head.take().filter(|head| head.authority_epoch == snapshot.epoch) else {
+            return Ok(None);
+        };
+        if !needs_nothing(works) {
+            return Ok(None);
+        }
+        let mut staged = Staged::new(&self.app, &snapshot, before.clone(), Found::default());
+        let answers: Answers = works.iter().map(|work| staged.work(work)).collect();
+        if staged.events.is_empty() {
+            self.head = Some(before);
+            return Ok(Some(answers));
+        }
+        let mut connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => self.app.inner.store.connection().await?,
+        };
+        if !event::append(&mut connection, &before, &staged.head, &staged.events).await? {
+            self.connection = Some(connection);
+            self.locked_batches = LOCKED_AFTER_MISS;
+            return Ok(None);
+        }
+        self.connection = Some(connection);
+        self.head = Some(staged.head);
+        Ok(Some(answers))
+    }
+}
+
+/// What a batch will write, and what its jobs see of each other.
+pub(super) struct Staged<'a> {
+    pub(super) app: &'a App,
+    pub(super) snapshot: &'a Arc<Snapshot>,
+    pub(super) head: Head,
+    pub(super) found: Found,
+    pub(super) instances: Vec<Instance>,
+    events: Vec<NewEvent>,
+    outcomes: Vec<ToolCall>,
+    consumed: Vec<(CredentialId, OffsetDateTime)>,
+    answered: Vec<Answered>,
+}
+
+impl<'a> Staged<'a> {
+    fn new(app: &'a App, snapshot: &'a Arc<Snapshot>, head: Head, found: Found) -> Self {
+        Self {
+            app,
+            snapshot,
+            head,
+            found,
+            instances: Vec::new(),
+            events: Vec::new(),
+            outcomes: Vec::new(),
+            consumed: Vec::new(),
+            answered: Vec::new(),
+        }
+    }
+
+    /// Stages all jobs of a submission, or none.
+    fn work(&mut self, work: &Work) -> Result<Vec<Done>, Error> {
+        if let Some(kept) = self.kept(work.keyed.as_ref()) {
+            return kept;
+        }
+        let before = (self.head.clone(), self.events.len(), self.instances.len(), self.outcomes.len());
+        let before_rest = (self.consumed.len(), self.answered.len());
+        let done: Result<Vec<Done>, Error> = work.jobs.iter().map(|(job, keyed)| self.job(job, keyed.as_ref())).collect();
+        match done {
+            Ok(done) => {
+                self.keep(work.keyed.as_ref(), &done)?;
+                Ok(done)
+            }
+            Err(error) => {
+                let (head, events, instances, outcomes) = before;
+                self.head = head;
+                self.events.truncate(events);
+                self.instances.truncate(instances);
+                for outcome in self.outcomes.drain(outcomes..) {
+                    self.found.outcomes.remove(&outcome.decision_id);
+                }
+                for (credential, _) in self.consumed.drain(before_rest.0..) {
+                    self.found.used.remove(&credential);
+                }
+                for answered in self.answered.drain(before_rest.1..) {
+                    self.found.answers.remove(&answered.key);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    fn job(&mut self, job: &Job, keyed: Option<&Keyed>) -> Result<Done, Error> {
+        if let Some(kept) = self.kept(keyed) {
+            return kept;
+        }
+        let done = match job {
+            Job::Decision(question, prepared) => self.decision(question, prepared)?,
+            Job::Grant(grant) => Done::Grant(Box::new(self.grant(grant)?)),
+            Job::Outcome(outcome) => Done::Outcome(self.outcome(outcome)?),
+        };
+        self.keep(keyed, &done)?;
+        Ok(done)
+    }
+
+    fn decision(&mut self, question: &Question, prepared: &Result<Box<Prepared>, NoPolicy>) -> Result<Done, Error> {
+        let again;
+        let prepared = match prepared {
+            Ok(prepared) if prepared.epoch == self.snapshot.epoch => Ok(prepared),
+            _ => {
+                again = Prepared::new(question, self.snapshot)?;
+                again.as_ref().map_err(|none| *none)
+            }
+        };
+        let prepared = prepared.map_err(|NoPolicy| self.app.no_policy())?;
+        let used_before;
+        let prepared = if prepared.uses_credential && !self.use_credential(question) {
+            let verdict = Verdict::refused(Reason::CredentialAlreadyUsed, false);
+            used_before = Prepared::of(question, &verdict, self.snapshot.epoch)?;
+            &used_before
+        } else {
+            prepared
+        };
+        let mut answer = prepared.answer.clone();
+        answer.log_index = self.append(prepared.event.clone());
+        Ok(Done::Decision(Box::new(answer)))
+    }
+
+    /// Uses up a single-use credential; false where it was used before.
+    fn use_credential(&mut self, question: &Question) -> bool {
+        let Subject::Run(credential) = &question.subject else { return true };
+        if !credential.single_use {
+            return true;
+        }
+        let first = self.found.used.insert(credential.credential_id);
+        if first {
+            self.consumed.push((credential.credential_id, credential.expire_time));
+        }
+        first
+    }
+
+    /// Gives an event its place in the log.
+    pub(super) fn append(&mut self, event: NewEvent) -> i64 {
+        let index = self.head.size();
+        self.head.frontier.append(event.leaf_hash);
+        self.events.push(event);
+        index
+    }
+
+    /// Notes the outcome of a decision, for the rest of the batch too.
+    pub(super) fn note_outcome(&mut self, outcome: ToolCall) {
+        self.found.outcomes.insert(outcome.decision_id, outcome);
+        self.outcomes.push(outcome);
+    }
+
+    fn kept<T: serde::de::DeserializeOwned>(&self, keyed: Option<&Keyed>) -> Option<Result<T, Error>> {
+        let (key, fingerprint) = keyed?;
+        let (first, answer) = self.found.answers.get(key)?;
+        Some(repeat(answer, first == fingerprint))
+    }
+
+    fn keep<T: serde::Serialize>(&mut self, keyed: Option<&Keyed>, answer: &T) -> Result<(), Error> {
+        let Some((key, fingerprint)) = keyed else { return Ok(()) };
+        let answer = serde_json::to_string(answer).map_err(|error| Error::internal("an answer is no JSON", error))?;
+        self.found.answers.insert(key.clone(), (*fingerprint, answer.clone()));
+        self.answered.push(Answered { key: key.clone(), fingerprint: *fingerprint, answer });
+        Ok(())
+    }
+
+    async fn flush(&self, tx: &mut countersign_store::Connection, before: &Head) -> Result<(), Error> {
+        if !self.instances.is_empty() {
+            instance::upsert(tx, &self.instances).await?;
+        }
+        if !self.outcomes.is_empty() {
+            tool_call::insert(tx, &self.outcomes).await?;
+        }
+        if !self.consumed.is_empty() {
+            single_use::consume(tx, &self.consumed).await?;
+        }
+        if !self.answered.is_empty() {
+            idempotency::insert(tx, &self.answered, self.app.inner.clock.now() + ANSWERS_KEPT).await?;
+        }
+        if !self.events.is_empty() && !event::append(tx, before, &self.head, &self.events).await? {
+            return Err(Error::internal("the log head moved under its lock", before.size()));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,136 @@
+//! What a batch needs of the database, read once for all its jobs.
+
+use std::collections::{HashMap, HashSet};
+
+use countersign_core::{
+    ids::{CredentialId, DecisionId, InstanceId},
+    names::SponsorId,
+    sponsor::Sponsor,
+};
+use countersign_ledger::{leaf::Leaf, merkle::{Hash, leaf_hash}};
+use countersign_store::{
+    Connection, event,
+    idempotency::{self, Key},
+    instance::{self, StoredInstance},
+    single_use, sponsor,
+    tool_call::{self, ToolCall},
+};
+
+use super::{Holder, Job, Keyed, batch::Work};
+use crate::{Error, question::Subject};
+
+/// Rows by what a batch's jobs name. The head is held, so nothing of this changes before the batch commits.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    pub(super) answers: HashMap<Key, ([u8; 32], String)>,
+    pub(super) decisions: HashMap<DecisionId, (Leaf<'static>, Hash)>,
+    pub(super) outcomes: HashMap<DecisionId, ToolCall>,
+    pub(super) sponsors: HashMap<SponsorId, Sponsor>,
+    pub(super) instances: HashMap<InstanceId, StoredInstance>,
+    pub(super) used: HashSet<CredentialId>,
+}
+
+/// The ids that a batch's jobs name.
+#[derive(Default)]
+struct Wanted {
+    keys: Vec<Key>,
+    decisions: Vec<DecisionId>,
+    sponsors: HashSet<SponsorId>,
+    instances: Vec<InstanceId>,
+    credentials: Vec<CredentialId>,
+}
+
+impl Wanted {
+    fn of(works: &[Work]) -> Self {
+        let mut wanted = Self::default();
+        for work in works {
+            wanted.keys.extend(work.keyed.iter().map(|(key, _)| key.clone()));
+            for (job, keyed) in &work.jobs {
+                wanted.keys.extend(keyed.iter().map(|(key, _): &Keyed| key.clone()));
+                wanted.job(job);
+            }
+        }
+        wanted
+    }
+
+    fn job(&mut self, job: &Job) {
+        match job {
+            Job::Decision(question, _) => {
+                if let Subject::Run(credential) = &question.subject
+                    && credential.single_use
+                {
+                    self.credentials.push(credential.credential_id);
+                }
+            }
+            Job::Grant(grant) => match &grant.holder {
+                Holder::Root { sponsor_id, renews } => {
+                    self.sponsors.insert(sponsor_id.clone());
+                    self.instances.extend(renews);
+                }
+                Holder::Child { parent } => drop(self.sponsors.insert(parent.sponsor_id.clone())),
+            },
+            Job::Outcome(outcome) => self.decisions.push(outcome.report.policy_decision_id),
+        }
+    }
+
+    /// Whether nothing needs to be read or kept, so that the head's lock is not needed either.
+    fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+            && self.decisions.is_empty()
+            && self.sponsors.is_empty()
+            && self.instances.is_empty()
+            && self.credentials.is_empty()
+    }
+}
+
+/// Whether these jobs stand on the snapshot alone.
+pub(super) fn needs_nothing(works: &[Work]) -> bool {
+    Wanted::of(works).is_empty()
+}
+
+impl Found {
+    /// Reads what `works` name; a statement for each kind of thing, and none for what is not named.
+    pub(super) async fn read(conn: &mut Connection, works: &[Work]) -> Result<Self, Error> {
+        let wanted = Wanted::of(works);
+        let mut found = Self::default();
+        if !wanted.keys.is_empty() {
+            for (place, fingerprint, answer) in idempotency::get_all(conn, &wanted.keys).await? {
+                if let Some(key) = wanted.keys.get(place) {
+                    found.answers.insert(key.clone(), (fingerprint, answer));
+                }
+            }
+        }
+        if !wanted.decisions.is_empty() {
+            found.read_decisions(conn, &wanted.decisions).await?;
+        }
+        if !wanted.sponsors.is_empty() {
+            let ids: Vec<_> = wanted.sponsors.iter().map(ToString::to_string).collect();
+            let sponsors = sponsor::get_all(conn, &ids).await?;
+            found.sponsors = sponsors.into_iter().map(|sponsor| (sponsor.sponsor_id.clone(), sponsor)).collect();
+        }
+        if !wanted.instances.is_empty() {
+            let ids: Vec<_> = wanted.instances.iter().map(|id| id.0).collect();
+            let instances = instance::get_all(conn, &ids).await?;
+            found.instances = instances.into_iter().map(|stored| (stored.instance.agent_instance_id, stored)).collect();
+        }
+        if !wanted.credentials.is_empty() {
+            let ids: Vec<_> = wanted.credentials.iter().map(|id| id.0).collect();
+            found.used = single_use::used(conn, &ids).await?.into_iter().collect();
+        }
+        Ok(found)
+    }
+
+    async fn read_decisions(&mut self, conn: &mut Connection, decisions: &[DecisionId]) -> Result<(), Error> {
+        let ids: Vec<_> = decisions.iter().map(|id| id.0).collect();
+        for event in event::get_all(conn, &ids).await? {
+            let leaf = Leaf::parse(&event.leaf_bytes)
+                .map_err(|error| Error::internal("a stored leaf cannot be read", error))?;
+            if let Some(id) = leaf.policy_decision_id.as_deref().and_then(|id| id.parse().ok()) {
+                self.decisions.insert(id, (leaf, leaf_hash(&event.leaf_bytes)));
+            }
+        }
+        let outcomes = tool_call::get_all(conn, &ids).await?;
+        self.outcomes = outcomes.into_iter().map(|outcome| (outcome.decision_id, outcome)).collect();
+        Ok(())
+    }
+}

@@ -1,0 +1,369 @@
+//! Grants: a credential for a root instance or a child, by the records as they stand when it is recorded.
+
+use std::sync::Arc;
+
+use countersign_core::{
+    Violation,
+    credential::{Claims, Grant, SigningKey, Verified},
+    decision::{Effect, Reason},
+    grant::{self, BACKDATE, Limits, Parent, RoleLimits, Wanted},
+    ids::{CredentialId, EventId, InstanceId},
+    instance::{Instance, InstanceState},
+    names::{AgentName, OperatorId, RoleName, SponsorId, ToolId},
+    sponsor::{Sponsor, SponsorState},
+};
+use countersign_ledger::{
+    commitment::Opening,
+    export::Disclosed,
+    leaf::{self, Decimal, Digest, Kind, Leaf},
+};
+use countersign_policy::CompiledPolicy;
+use countersign_store::instance::Standing;
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+use super::batch::Staged;
+use crate::{Credential, Error, custody_leaf, introspect_credential::refused};
+
+/// For whom a credential is asked.
+#[derive(Debug)]
+pub(crate) enum Holder {
+    /// A root instance: a new one, or one whose credential is renewed.
+    Root { sponsor_id: SponsorId, renews: Option<InstanceId> },
+    /// A child of the run that holds this credential.
+    Child { parent: Arc<Credential> },
+}
+
+/// A credential to grant.
+#[derive(Debug)]
+pub(crate) struct GrantJob {
+    pub(crate) holder: Holder,
+    /// Who asks; none where the parent does itself.
+    pub(crate) operator_id: Option<OperatorId>,
+    pub(crate) agent: AgentName,
+    /// None: the parent's; for a root, the sponsor's one role that may use the tools.
+    pub(crate) role: Option<RoleName>,
+    /// Empty: the parent's.
+    pub(crate) tools: Vec<ToolId>,
+    /// None: the parent's.
+    pub(crate) purpose: Option<String>,
+    pub(crate) ttl: Option<i64>,
+    pub(crate) single_use: bool,
+    pub(crate) labels: std::collections::BTreeMap<String, String>,
+    pub(crate) fresh: Fresh,
+}
+
+/// Ids, salt and time of one grant.
+#[derive(Debug)]
+pub(crate) struct Fresh {
+    /// Of a new instance; not used where one is renewed.
+    pub(crate) agent_instance_id: InstanceId,
+    pub(crate) credential_id: CredentialId,
+    pub(crate) event_id: EventId,
+    pub(crate) purpose_salt: [u8; 16],
+    pub(crate) now: OffsetDateTime,
+}
+
+/// A recorded grant: what to sign.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Granted {
+    pub(crate) claims: Claims,
+    pub(crate) log_index: i64,
+    /// The key that the custody log names. Not kept: a repeated answer is signed with the key of the day.
+    #[serde(skip)]
+    pub(crate) key: Option<Arc<SigningKey>>,
+}
+
+/// A grant that fits, before it has a leaf.
+struct Fitting {
+    role: RoleName,
+    tools: Vec<ToolId>,
+    purpose: String,
+    ttl: u32,
+}
+
+impl Staged<'_> {
+    pub(super) fn grant(&mut self, job: &GrantJob) -> Result<Granted, Error> {
+        let policy = self.snapshot.granting_policy().ok_or_else(|| self.app.no_policy())?;
+        let parent = self.live_parent(job)?;
+        let sponsor_id = match &job.holder {
+            Holder::Root { sponsor_id, .. } => sponsor_id,
+            Holder::Child { parent } => &parent.sponsor_id,
+        };
+        let sponsor = self.found.sponsors.get(sponsor_id).ok_or_else(|| Error::not_found("sponsor", sponsor_id))?;
+        if !sponsor.is_active(job.fresh.now) {
+            return Err(not_active(sponsor));
+        }
+        let renewed = self.renewed(job)?;
+        let fitting = self.fit(job, sponsor, policy, parent, renewed)?;
+        let custody_ref = parent.map_or(sponsor.grant_leaf, |parent| Some(parent.custody_ref));
+        let before = renewed.cloned();
+        self.record(job, &sponsor_id.clone(), custody_ref, fitting, before)
+    }
+
+    /// The parent of a child that is asked for, if it may still act.
+    fn live_parent<'j>(&self, job: &'j GrantJob) -> Result<Option<&'j Verified>, Error> {
+        let Holder::Child { parent } = &job.holder else { return Ok(None) };
+        let dead = if job.fresh.now >= parent.expire_time {
+            Some(Reason::CredentialExpired)
+        } else {
+            self.snapshot.revocations.kill(parent)
+        };
+        match dead {
+            None => Ok(Some(parent)),
+            Some(Reason::SponsorNotActive) => Err(match self.found.sponsors.get(&parent.sponsor_id) {
+                Some(sponsor) if sponsor.state != SponsorState::Active => not_active(sponsor),
+                _ => refused(Reason::SponsorNotActive),
+            }),
+            Some(reason) => Err(refused(reason)),
+        }
+    }
+
+    fn renewed(&self, job: &GrantJob) -> Result<Option<&Instance>, Error> {
+        let Holder::Root { sponsor_id, renews: Some(id) } = &job.holder else { return Ok(None) };
+        let stored = self.found.instances.get(id).filter(|stored| stored.instance.sponsor_id == *sponsor_id);
+        let stored = stored.ok_or_else(|| Error::not_found("instance of this sponsor", id))?;
+        if stored.standing(job.fresh.now) != Standing::Live || stored.instance.parent_agent_id.is_some() {
+            return Err(Error::IllegalTransition(format!(
+                "instance {id} is not a live root instance, so its credential cannot be renewed: start a new one"
+            )));
+        }
+        Ok(Some(&stored.instance))
+    }
+
+    fn fit(
+        &self,
+        job: &GrantJob,
+        sponsor: &Sponsor,
+        policy: &CompiledPolicy,
+        parent: Option<&Verified>,
+        renewed: Option<&Instance>,
+    ) -> Result<Fitting, Error> {
+        let tools = match parent {
+            Some(parent) if job.tools.is_empty() => &parent.tools,
+            _ => &job.tools,
+        };
+        let role = match (&job.role, parent) {
+            (Some(role), _) => role.clone(),
+            (None, Some(parent)) => parent.role.clone(),
+            (None, None) => the_one_role(sponsor, tools, policy)?,
+        };
+        let spec = policy.role(role.as_str());
+        let config = &self.app.inner.config;
+        let limits = Limits {
+            default_ttl: config.default_ttl,
+            max_ttl: config.max_ttl,
+            supported_tools: &config.supported_tools,
+            role: spec.map(|spec| RoleLimits { tools: &spec.tools, max_ttl: spec.max_ttl_seconds }),
+            role_unknown: policy.lists_roles() && spec.is_none(),
+        };
+        let bound = parent.map(|parent| Parent {
+            tools: &parent.tools,
+            depth: parent.depth(),
+            remaining: remaining(parent.expire_time, job.fresh.now),
+        });
+        let fits = grant::check(Wanted { role: &role, tools, ttl: job.ttl }, sponsor, limits, bound);
+        let mut violations = fits.as_ref().err().cloned().unwrap_or_default();
+        let purpose = job.purpose.clone().or_else(|| parent.map(|parent| parent.purpose.clone())).unwrap_or_default();
+        violations.extend(parent.and_then(|parent| widened(parent, &purpose)));
+        violations.extend(parent.filter(|parent| parent.single_use).map(|_| {
+            Violation::new("parent_token", "a single-use credential is good for one Decide and cannot delegate")
+        }));
+        violations.extend(renewed.into_iter().flat_map(|instance| unlike(instance, job, &role, tools, &purpose)));
+        match fits {
+            Ok(ttl) if violations.is_empty() => Ok(Fitting { role, tools: tools.clone(), purpose, ttl }),
+            _ => Err(Error::GrantTooWide(violations)),
+        }
+    }
+
+    fn record(
+        &mut self,
+        job: &GrantJob,
+        sponsor_id: &SponsorId,
+        custody_ref: Option<[u8; 32]>,
+        fitting: Fitting,
+        renewed: Option<Instance>,
+    ) -> Result<Granted, Error> {
+        let config = &self.app.inner.config;
+        let (ancestors, labels) = match &job.holder {
+            Holder::Child { parent } => (parent.chain.clone(), parent.labels.clone()),
+            Holder::Root { .. } => (Vec::new(), renewed.as_ref().map_or(&job.labels, |instance| &instance.labels).clone()),
+        };
+        let key = self.snapshot.keys.active.clone();
+        let mut claims = Claims::new(Grant {
+            issuer: &config.issuer,
+            audience: &config.audience,
+            credential_id: job.fresh.credential_id,
+            ancestors: &ancestors,
+            agent_instance_id: renewed.as_ref().map_or(job.fresh.agent_instance_id, |instance| instance.agent_instance_id),
+            sponsor_id: sponsor_id.clone(),
+            agent: job.agent.clone(),
+            role: fitting.role,
+            tools: fitting.tools,
+            purpose: fitting.purpose,
+            single_use: job.single_use,
+            rev: self.head.revocation_seq,
+            custody_ref: [0; 32],
+            labels,
+            ttl_seconds: fitting.ttl,
+            now: job.fresh.now,
+        });
+        too_long(&claims)?;
+        let opening = Opening { salt: job.fresh.purpose_salt, text: claims.purpose.clone() };
+        let leaf = leaf_of(job, &claims, custody_ref, &opening, key.kid());
+        let event = custody_leaf::seal(&leaf, Disclosed { purpose: Some(opening), ..Disclosed::default() })?;
+        claims.custody_ref = event.leaf_hash.into();
+        let instance = instance_of(job, &claims, ancestors, event.leaf_hash, renewed);
+        let log_index = self.append(event);
+        self.note_instance(instance);
+        Ok(Granted { claims, log_index, key: Some(key) })
+    }
+
+    /// Notes an instance once, with its newest credential.
+    fn note_instance(&mut self, instance: Instance) {
+        self.instances.retain(|noted| noted.agent_instance_id != instance.agent_instance_id);
+        self.instances.push(instance);
+    }
+}
+
+/// Most bytes of claims whose token every verifier takes: base64 adds a third, header and signature some 300 bytes.
+const MAX_CLAIMS: usize = 5_800;
+
+/// Refuses what would be too long a token, before anything of it is recorded.
+fn too_long(claims: &Claims) -> Result<(), Error> {
+    let length = serde_json::to_vec(claims).map_err(|error| Error::internal("claims are no JSON", error))?.len();
+    if length <= MAX_CLAIMS {
+        return Ok(());
+    }
+    let description = format!(
+        "labels, tools, purpose and chain make a credential of {length} bytes, and {MAX_CLAIMS} are the most: shorten them"
+    );
+    Err(Error::GrantTooWide(vec![Violation::new("labels", description)]))
+}
+
+fn not_active(sponsor: &Sponsor) -> Error {
+    let state = match sponsor.state {
+        // The review has lapsed, and no worker has noticed yet.
+        SponsorState::Active => SponsorState::Suspended,
+        state => state,
+    };
+    Error::SponsorNotActive { sponsor_id: sponsor.sponsor_id.clone(), state }
+}
+
+/// Seconds a credential that is issued now may live so as to end with its parent's.
+fn remaining(expire_time: OffsetDateTime, now: OffsetDateTime) -> u32 {
+    let left = expire_time.unix_timestamp() - now.unix_timestamp() + i64::from(BACKDATE);
+    u32::try_from(left).unwrap_or(0)
+}
+
+fn widened(parent: &Verified, purpose: &str) -> Option<Violation> {
+    let fits = crate::evaluate::narrows(purpose, &parent.purpose);
+    (!fits).then(|| Violation::new("purpose", "must be the parent's purpose, or begin with it and narrow it"))
+}
+
+/// How a renewal differs from the instance that it renews.
+fn unlike(instance: &Instance, job: &GrantJob, role: &RoleName, tools: &[ToolId], purpose: &str) -> Vec<Violation> {
+    let mut violations = Vec::new();
+    if instance.agent != job.agent {
+        violations.push(Violation::new("agent", format!("the instance was started as {}", instance.agent)));
+    }
+    if instance.role != *role {
+        violations.push(Violation::new("role", format!("the instance was started as {}", instance.role)));
+    }
+    if instance.purpose != purpose {
+        violations.push(Violation::new("purpose", "must be the purpose that the instance was started for"));
+    }
+    for (i, tool) in tools.iter().enumerate().filter(|(_, tool)| !instance.tools.contains(tool)) {
+        violations.push(Violation::new(format!("tools[{i}]"), format!("{tool} is not among the instance's tools")));
+    }
+    violations
+}
+
+/// The sponsor's one role that may use all the tools: by the policy's role table, and by some rule that can allow it.
+fn the_one_role(sponsor: &Sponsor, tools: &[ToolId], policy: &CompiledPolicy) -> Result<RoleName, Error> {
+    let in_table = |role: &RoleName, tool: &ToolId| match policy.role(role.as_str()) {
+        Some(spec) => spec.tools.is_empty() || spec.tools.contains(tool),
+        None => !policy.lists_roles(),
+    };
+    let by_rule = |role: &RoleName, tool: &ToolId| {
+        policy.rules().iter().any(|rule| {
+            rule.effect != Effect::Deny
+                && rule.role.as_deref().is_none_or(|name| name == role.as_str())
+                && rule.tool.as_deref().is_none_or(|name| name == tool.as_str())
+        })
+    };
+    let may = |role: &&RoleName| tools.iter().all(|tool| in_table(role, tool) && by_rule(role, tool));
+    let choices: Vec<_> = sponsor.roles.iter().filter(may).cloned().collect();
+    match choices.as_slice() {
+        [role] => Ok(role.clone()),
+        [] => Err(Error::invalid(
+            "role",
+            format!("no role of sponsor {} may use {}; their roles are {}", sponsor.sponsor_id, grant::join(tools), grant::join(&sponsor.roles)),
+        )),
+        several => Err(Error::invalid("role", format!("name one of {}: each may use {}", grant::join(several), grant::join(tools)))),
+    }
+}
+
+fn leaf_of<'a>(
+    job: &'a GrantJob,
+    claims: &'a Claims,
+    custody_ref: Option<[u8; 32]>,
+    purpose: &Opening,
+    kid: &'a str,
+) -> Leaf<'a> {
+    let kind = if claims.parent_agent_id.is_some() { Kind::Delegated } else { Kind::CredentialIssued };
+    Leaf {
+        agent_instance_id: Some(claims.agent_instance_id.to_string().into()),
+        credential_id: Some(claims.jti.to_string().into()),
+        custody_ref: custody_ref.map(Digest),
+        grant: Some(leaf::Grant {
+            agent: claims.agent.as_str().into(),
+            depth: claims.depth,
+            expire_time: custody_leaf::timestamp(claims.expire_time()),
+            key_id: Some(kid.into()),
+            role: claims.role.as_str().into(),
+            single_use: claims.single_use,
+            tools: claims.tools.iter().map(|tool| tool.as_str().into()).collect(),
+            ttl_seconds: claims.ttl_seconds,
+        }),
+        operator_id: job.operator_id.as_ref().map(|id| id.as_str().into()),
+        parent_agent_id: claims.parent_agent_id.map(|id| id.to_string().into()),
+        purpose_commitment: Some(Digest(purpose.commitment())),
+        revocation_seq: u64::try_from(claims.rev).ok().map(Decimal),
+        root_instance_id: Some(claims.sub.to_string().into()),
+        sponsor_id: Some(claims.sponsor_id.as_str().into()),
+        sponsor_state: Some(leaf::SponsorState::Live),
+        ..Leaf::new(kind, job.fresh.event_id.to_string(), custody_leaf::timestamp(job.fresh.now))
+    }
+}
+
+fn instance_of(
+    job: &GrantJob,
+    claims: &Claims,
+    chain: Vec<InstanceId>,
+    custody_ref: [u8; 32],
+    renewed: Option<Instance>,
+) -> Instance {
+    if let Some(instance) = renewed {
+        return Instance { expire_time: claims.expire_time(), rev: claims.rev, custody_ref, ..instance };
+    }
+    Instance {
+        agent_instance_id: claims.agent_instance_id,
+        parent_agent_id: claims.parent_agent_id,
+        root_instance_id: claims.sub,
+        chain,
+        sponsor_id: claims.sponsor_id.clone(),
+        agent: claims.agent.clone(),
+        role: claims.role.clone(),
+        tools: claims.tools.clone(),
+        purpose: claims.purpose.clone(),
+        depth: claims.depth,
+        state: InstanceState::Live,
+        labels: claims.labels.clone(),
+        create_time: job.fresh.now,
+        expire_time: claims.expire_time(),
+        end_time: None,
+        rev: claims.rev,
+        custody_ref,
+    }
+}

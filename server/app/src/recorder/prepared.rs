@@ -1,0 +1,141 @@
+//! A decision with its leaf, ready to append, as long as the epoch is still the one it was evaluated at.
+
+use countersign_core::{
+    decision::{Effect, Enforcement, Reason},
+};
+use countersign_ledger::{
+    export::Disclosed,
+    leaf::{self, Decimal, Digest, Kind, Leaf, SponsorState},
+};
+use countersign_store::event::NewEvent;
+
+use crate::{
+    DecisionAnswer, Error, custody_leaf,
+    custody_leaf::MAX_RULES,
+    decision::{Side, explain},
+    evaluate::{NoPolicy, Opinion, Verdict, evaluate},
+    question::{Question, Subject},
+    snapshot::Snapshot,
+};
+
+/// A decision that only lacks its place in the log.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    pub(crate) epoch: i64,
+    pub(crate) event: NewEvent,
+    /// `log_index` is filled in when it has one.
+    pub(crate) answer: DecisionAnswer,
+    pub(crate) uses_credential: bool,
+}
+
+impl Prepared {
+    /// Evaluates `question` and writes the leaf.
+    pub(crate) fn new(question: &Question, snapshot: &Snapshot) -> Result<Result<Box<Self>, NoPolicy>, Error> {
+        match evaluate(question, snapshot) {
+            Ok(verdict) => Self::of(question, &verdict, snapshot.epoch).map(|prepared| Ok(Box::new(prepared))),
+            Err(none) => Ok(Err(none)),
+        }
+    }
+
+    /// Writes the leaf of this verdict.
+    pub(crate) fn of(question: &Question, verdict: &Verdict, epoch: i64) -> Result<Self, Error> {
+        let disclosed = Disclosed { purpose: question.purpose_opening.clone(), ..Disclosed::default() };
+        let event = custody_leaf::seal(&leaf(question, verdict, epoch), disclosed)?;
+        Ok(Self { epoch, event, answer: answer(question, verdict), uses_credential: verdict.uses_credential })
+    }
+}
+
+fn answer(question: &Question, verdict: &Verdict) -> DecisionAnswer {
+    let Opinion { effect, reason, rule_ids, policy, .. } = &verdict.opinion;
+    let rule_ids: Vec<String> = rule_ids.iter().take(MAX_RULES).map(ToString::to_string).collect();
+    DecisionAnswer {
+        policy_decision_id: question.decision_id,
+        effect: *effect,
+        reason: *reason,
+        message: explain(*reason, question.tool_id.as_str(), question.action.as_str(), &rule_ids),
+        rule_ids,
+        policy_version: policy.map(|(version, _)| version),
+        rollout: verdict.rollout.map(|(part, _)| part),
+        enforcement: verdict.enforcement,
+        cache_ttl_seconds: verdict.cache_ttl_seconds,
+        log_index: 0,
+        receipt: None,
+        approval_id: None,
+    }
+}
+
+fn leaf<'a>(question: &'a Question, verdict: &'a Verdict, epoch: i64) -> Leaf<'a> {
+    let opinion = &verdict.opinion;
+    let event_id = question.decision_id.event_id().to_string();
+    let base = Leaf {
+        action: Some(question.action.as_str().into()),
+        approval_id: question.approval_id.map(|id| id.to_string().into()),
+        authority_epoch: u64::try_from(epoch).ok().map(Decimal),
+        cached_from: question.cached_from.map(|id| id.to_string().into()),
+        effect: Some(effect(opinion.effect)),
+        enforcement: Some(match verdict.enforcement {
+            Enforcement::Enforced => leaf::Enforcement::Enforced,
+            Enforcement::Shadow => leaf::Enforcement::Shadow,
+        }),
+        operator_id: question.operator_id.as_ref().map(|id| id.as_str().into()),
+        policy_decision_id: Some(question.decision_id.to_string().into()),
+        purpose_commitment: question.purpose_opening.as_ref().map(|opening| Digest(opening.commitment())),
+        reason: Some(opinion.reason.as_str().into()),
+        request_hash: question.request_hash.map(Digest),
+        tool_id: Some(question.tool_id.as_str().into()),
+        ..Leaf::new(Kind::Decision, event_id, custody_leaf::timestamp(question.now))
+    };
+    match &question.subject {
+        Subject::Unattributed(_) => {
+            Leaf { kind: Kind::Unattributed, sponsor_state: Some(SponsorState::Missing), ..base }
+        }
+        Subject::Run(credential) => {
+            let run = credential;
+            Leaf {
+                agent_instance_id: Some(run.agent_instance_id.to_string().into()),
+                credential_id: Some(run.credential_id.to_string().into()),
+                custody_ref: Some(Digest(run.custody_ref)),
+                parent_agent_id: run.parent_agent_id().map(|id| id.to_string().into()),
+                policy_hash: opinion.policy.map(|(_, hash)| Digest(hash)),
+                policy_version: opinion.policy.map(|(version, _)| version.to_string().into()),
+                rollout: verdict.rollout.map(|(part, percent)| leaf::Rollout {
+                    bucket: Some(part.bucket),
+                    id: part.rollout_id.to_string().into(),
+                    percent: u8::try_from(percent).unwrap_or(100),
+                    percent_before: None,
+                    side: Some(match part.side {
+                        Side::Candidate => leaf::Side::Candidate,
+                        Side::Baseline => leaf::Side::Baseline,
+                    }),
+                }),
+                root_instance_id: Some(run.root_instance_id().to_string().into()),
+                rule_ids: rules(opinion),
+                shadow: verdict.shadow.as_ref().map(|shadow| leaf::Shadow {
+                    effect: effect(shadow.effect),
+                    policy_version: shadow.policy.map(|(version, _)| version.to_string().into()),
+                    reason: shadow.reason.as_str().into(),
+                    rule_ids: rules(shadow),
+                }),
+                sponsor_id: Some(run.sponsor_id.as_str().into()),
+                sponsor_state: Some(if opinion.reason == Reason::SponsorNotActive {
+                    SponsorState::Revoked
+                } else {
+                    SponsorState::Live
+                }),
+                ..base
+            }
+        }
+    }
+}
+
+fn rules(opinion: &Opinion) -> Vec<std::borrow::Cow<'_, str>> {
+    opinion.rule_ids.iter().take(MAX_RULES).map(|rule| rule.as_ref().into()).collect()
+}
+
+const fn effect(effect: Effect) -> leaf::Effect {
+    match effect {
+        Effect::Allow => leaf::Effect::Allow,
+        Effect::Deny => leaf::Effect::Deny,
+        Effect::RequireApproval => leaf::Effect::RequireApproval,
+    }
+}

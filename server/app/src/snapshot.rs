@@ -1,0 +1,190 @@
+//! What may be allowed, in memory: policies, the open rollout, revocations, keys, as of one authority epoch.
+//!
+//! A decision is evaluated against a snapshot and recorded only while the log head is still at the snapshot's epoch.
+
+use std::sync::Arc;
+
+use countersign_core::{
+    credential::{KeySet, KeyStanding, SigningKey, VerifyingKey},
+    grant::HARD_MAX_TTL,
+    ids::PolicyVersion,
+    rollout::{Baseline, Rollout},
+};
+use countersign_policy::CompiledPolicy;
+use countersign_store::{
+    Connection, head::Head, policy, revocation, rollout,
+    signing_key::{self, SigningKeyState, StoredKey},
+};
+use moka::sync::Cache;
+use time::{Duration, OffsetDateTime};
+
+use crate::{Error, revocations::Revocations, secrets::Secrets};
+
+/// How long after an entry a credential that it kills can live: the longest credential, leeway, and clocks that differ.
+const REVOCATIONS_KEPT: Duration = Duration::seconds(HARD_MAX_TTL as i64 + 120);
+/// How long a retired key stays published: the same.
+const RETIRED_KEYS_KEPT: Duration = REVOCATIONS_KEPT;
+
+/// A stored policy, ready to answer.
+#[derive(Debug)]
+pub(crate) struct LoadedPolicy {
+    pub(crate) version: PolicyVersion,
+    pub(crate) compiled: CompiledPolicy,
+}
+
+/// What answers for a caller.
+#[derive(Debug, Clone)]
+pub(crate) enum Answerer {
+    Policy(Arc<LoadedPolicy>),
+    Observe,
+    Deny,
+}
+
+/// The open rollout, ready to answer.
+#[derive(Debug)]
+pub(crate) struct OpenRollout {
+    pub(crate) rollout: Rollout,
+    pub(crate) candidate: Arc<LoadedPolicy>,
+    pub(crate) baseline: Answerer,
+}
+
+/// The signing keys.
+#[derive(Debug)]
+pub(crate) struct KeyRing {
+    pub(crate) verifying: KeySet,
+    pub(crate) active: Arc<SigningKey>,
+}
+
+/// What may be allowed, as of one authority epoch.
+#[derive(Debug)]
+pub(crate) struct Snapshot {
+    pub(crate) epoch: i64,
+    /// What answers where no rollout does; none before the first activation.
+    pub(crate) standing: Option<Answerer>,
+    pub(crate) rollout: Option<OpenRollout>,
+    pub(crate) revocations: Revocations,
+    pub(crate) keys: KeyRing,
+}
+
+impl Snapshot {
+    /// Whose roles and tools bound new credentials: the standing policy, or where only a baseline stands, the candidate.
+    pub(crate) fn granting_policy(&self) -> Option<&CompiledPolicy> {
+        match (&self.standing, &self.rollout) {
+            (Some(Answerer::Policy(policy)), _) => Some(&policy.compiled),
+            (_, Some(open)) => Some(&open.candidate.compiled),
+            _ => None,
+        }
+    }
+
+    /// Whether any call can be answered.
+    pub(crate) const fn answers(&self) -> bool {
+        self.standing.is_some() || self.rollout.is_some()
+    }
+}
+
+/// Makes snapshots; remembers compiled policies, which never change.
+#[derive(Debug)]
+pub(crate) struct Loader {
+    policies: Cache<PolicyVersion, Arc<LoadedPolicy>>,
+}
+
+impl Loader {
+    pub(crate) fn new() -> Self {
+        Self { policies: Cache::new(16) }
+    }
+
+    /// Loads what stands at `head`. `conn` is a transaction that holds the head, or that sees one state throughout.
+    pub(crate) async fn load(
+        &self,
+        conn: &mut Connection,
+        head: &Head,
+        before: Option<&Snapshot>,
+        secrets: &Secrets,
+        now: OffsetDateTime,
+    ) -> Result<Snapshot, Error> {
+        let standing = match policy::standing(conn).await? {
+            Some(answer) => Some(self.answerer(conn, answer).await?),
+            None => None,
+        };
+        let rollout = match rollout::open(conn).await? {
+            Some(rollout) => Some(OpenRollout {
+                candidate: self.policy(conn, rollout.candidate).await?,
+                baseline: self.answerer(conn, rollout.baseline).await?,
+                rollout,
+            }),
+            None => None,
+        };
+        let entries = revocation::since(conn, now - REVOCATIONS_KEPT).await?;
+        let revocations =
+            Revocations::new(entries).ok_or_else(|| Error::internal("a revocation entry cannot be read", "its id"))?;
+        let keys = key_ring(signing_key::list(conn).await?, before, secrets, now)?;
+        Ok(Snapshot { epoch: head.authority_epoch, standing, rollout, revocations, keys })
+    }
+
+    async fn answerer(&self, conn: &mut Connection, answer: Baseline) -> Result<Answerer, Error> {
+        Ok(match answer {
+            Baseline::Version(version) => Answerer::Policy(self.policy(conn, version).await?),
+            Baseline::Observe => Answerer::Observe,
+            Baseline::Deny => Answerer::Deny,
+        })
+    }
+
+    /// A stored version, compiled. A row that no longer compiles answers nobody.
+    pub(crate) async fn policy(&self, conn: &mut Connection, version: PolicyVersion) -> Result<Arc<LoadedPolicy>, Error> {
+        if let Some(policy) = self.policies.get(&version) {
+            return Ok(policy);
+        }
+        let stored = policy::get(conn, version).await?.ok_or_else(|| Error::not_found("policy", version))?;
+        let compiled = CompiledPolicy::load(&stored.document, &stored.cedar)
+            .map_err(|violations| Error::internal("a stored policy does not load", violations))?;
+        if compiled.content_hash() != stored.content_hash {
+            return Err(Error::internal("a stored policy is not what was stored", version));
+        }
+        let policy = Arc::new(LoadedPolicy { version, compiled });
+        self.policies.insert(version, policy.clone());
+        Ok(policy)
+    }
+}
+
+fn key_ring(
+    stored: Vec<StoredKey>,
+    before: Option<&Snapshot>,
+    secrets: &Secrets,
+    now: OffsetDateTime,
+) -> Result<KeyRing, Error> {
+    let mut verifying = KeySet::default();
+    let mut active = None;
+    for key in stored {
+        let standing = match key.state {
+            SigningKeyState::Next => KeyStanding::Next,
+            SigningKeyState::Active => KeyStanding::Active,
+            SigningKeyState::Retired if key.retire_time.is_some_and(|at| at + RETIRED_KEYS_KEPT < now) => continue,
+            SigningKeyState::Retired => KeyStanding::Retired,
+            SigningKeyState::Compromised => KeyStanding::Compromised,
+        };
+        let jwk = serde_json::from_str(&key.public_jwk).map_err(|error| Error::internal("a signing key is no JWK", error))?;
+        let public = VerifyingKey::from_jwk(&jwk).map_err(|error| Error::internal("a signing key is none", error))?;
+        if public.kid() != key.kid {
+            return Err(Error::internal("a signing key is not the one it is stored as", &key.kid));
+        }
+        verifying.insert(public, standing);
+        if standing == KeyStanding::Active {
+            active = Some(signing(&key, before, secrets)?);
+        }
+    }
+    let active = active.ok_or_else(|| Error::internal("there is no active signing key", "start the server once"))?;
+    Ok(KeyRing { verifying, active })
+}
+
+fn signing(key: &StoredKey, before: Option<&Snapshot>, secrets: &Secrets) -> Result<Arc<SigningKey>, Error> {
+    if let Some(known) = before.map(|snapshot| &snapshot.keys.active).filter(|known| known.kid() == key.kid) {
+        return Ok(known.clone());
+    }
+    let der = secrets.open(&key.kid, &key.private_nonce, &key.private_key)?;
+    let signing = SigningKey::from_pkcs8(&der).map_err(|error| Error::internal("a signing key cannot be used", error))?;
+    if signing.kid() == key.kid {
+        Ok(Arc::new(signing))
+    } else {
+        Err(Error::internal("a signing key's halves do not match", &key.kid))
+    }
+}
