@@ -2,11 +2,12 @@
 
 use std::mem;
 
-use countersign_app::{DelegateCredential, Error, Idem, Introspection, IssueCredential, IssuedCredential};
+use countersign_app::{DelegateCredential, Error, Introspection, IssueCredential, IssuedCredential};
 use countersign_core::{credential::Verified, decision::Reason, grant::MAX_TOOLS, text::MAX_TEXT};
 use countersign_proto::v1;
 
 use super::{
+    idempotency::Idem,
     narrow, read, text, texts,
     time::{seconds, timestamp},
 };

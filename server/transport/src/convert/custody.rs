@@ -2,13 +2,15 @@
 
 use std::mem;
 
-use countersign_app::{ChainSubject, CustodyChain, Error, EventFilter, Idem, RecordToolCall, ToolCallRecorded};
+use countersign_app::{ChainSubject, CustodyChain, Error, EventFilter, RecordToolCall, ToolCallRecorded};
 use countersign_core::names;
 use countersign_proto::v1::{self, get_custody_chain_request::Subject};
 
 use super::{
     decision::{self, MAX_BATCH},
-    event, instance,
+    event,
+    idempotency::Idem,
+    instance,
     page::Paging,
     read, sponsor,
     violations::Violations,

@@ -2,12 +2,13 @@
 
 use std::mem;
 
-use countersign_app::{Decide, DecisionAnswer, DecisionFilter, DecisionRecord, Error, Idem};
+use countersign_app::{Decide, DecisionAnswer, DecisionFilter, DecisionRecord, Error};
 use countersign_core::{decision::Reason, ids::DecisionId, text::MAX_TEXT};
 use countersign_proto::v1;
 
 use super::{
     credential::presented,
+    idempotency::Idem,
     page::Paging,
     read, text,
     time::{seconds, timestamp},
@@ -139,7 +140,8 @@ pub(crate) fn decision(record: DecisionRecord) -> v1::Decision {
         role: text(record.role),
         approval_id: text(record.approval_id),
         cached_from: text(record.cached_from),
-        cache_ttl: Some(seconds(record.cache_ttl_seconds)),
+        // Said to who asked, and not recorded.
+        cache_ttl: None,
         shadow_effect: wire(record.shadow_effect),
         event_id: record.event_id.to_string(),
         outcome: wire(record.outcome),

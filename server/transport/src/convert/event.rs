@@ -72,3 +72,75 @@ fn hash(digest: Option<Digest>) -> Vec<u8> {
 fn opening(opening: Option<Opening>) -> (String, Vec<u8>) {
     opening.map(|opening| (opening.text, opening.salt.to_vec())).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use countersign_ledger::{
+        export::Disclosed,
+        leaf::{Effect, Kind, Leaf, Rollout, Side, SponsorState, Timestamp},
+    };
+
+    use super::*;
+
+    const AT: i64 = 1_767_323_045_000_001;
+
+    fn leaf(kind: Kind) -> Leaf<'static> {
+        Leaf::new(kind, "evt_01890a5d-ac96-774b-bcce-b302099a8057", Timestamp::from_micros(AT).unwrap())
+    }
+
+    #[test]
+    fn a_decision_is_read_out_of_its_leaf() {
+        let opening = Opening { salt: [9; 16], text: "refund order 17".into() };
+        let leaf = Leaf {
+            effect: Some(Effect::Deny),
+            reason: Some("NO_MATCHING_RULE".into()),
+            sponsor_id: Some("alice".into()),
+            sponsor_state: Some(SponsorState::Live),
+            policy_decision_id: Some("dec_01890a5d-ac96-774b-bcce-b302099a8057".into()),
+            purpose_commitment: Some(Digest(opening.commitment())),
+            rollout: Some(Rollout {
+                bucket: Some(9_999),
+                id: "roll_01890a5d-ac96-774b-bcce-b302099a8057".into(),
+                percent: 10,
+                side: Some(Side::Baseline),
+                ..Default::default()
+            }),
+            rule_ids: vec!["a".into(), "b".into()],
+            emitter_seq: Some(Decimal(u64::MAX)),
+            ..leaf(Kind::Decision)
+        };
+        let disclosed = Disclosed { purpose: Some(opening), ..Default::default() };
+        let event = event(EventRecord { log_index: 7, leaf_bytes: b"{}".to_vec(), leaf, disclosed });
+        let read = v1::CustodyEvent {
+            event_id: "evt_01890a5d-ac96-774b-bcce-b302099a8057".into(),
+            log_index: 7,
+            kind: v1::EventKind::Decision.into(),
+            timestamp: Some(prost_types::Timestamp { seconds: 1_767_323_045, nanos: 1_000 }),
+            received_time: Some(prost_types::Timestamp { seconds: 1_767_323_045, nanos: 1_000 }),
+            leaf_bytes: b"{}".to_vec(),
+            purpose: "refund order 17".into(),
+            purpose_salt: vec![9; 16],
+            purpose_commitment: event.purpose_commitment.clone(),
+            effect: v1::Effect::Deny.into(),
+            decision_reason: v1::DecisionReason::NoMatchingRule.into(),
+            sponsor_id: "alice".into(),
+            sponsor_state: v1::SponsorStanding::Live.into(),
+            policy_decision_id: "dec_01890a5d-ac96-774b-bcce-b302099a8057".into(),
+            rollout_id: "roll_01890a5d-ac96-774b-bcce-b302099a8057".into(),
+            bucket: 9_999,
+            rollout_side: v1::RolloutSide::Baseline.into(),
+            rule_ids: vec!["a".into(), "b".into()],
+            emitter_seq: i64::MAX,
+            ..Default::default()
+        };
+        assert_eq!(event, read);
+        assert_eq!(event.purpose_commitment.len(), 32);
+    }
+
+    #[test]
+    fn a_reason_code_of_another_kind_is_no_decision_reason() {
+        let leaf = Leaf { reason: Some("REVIEW_LAPSED".into()), ..leaf(Kind::SponsorSuspended) };
+        let record = EventRecord { log_index: 0, leaf_bytes: Vec::new(), leaf, disclosed: Disclosed::default() };
+        assert_eq!(event(record).decision_reason, 0);
+    }
+}

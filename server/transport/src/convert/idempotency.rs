@@ -9,15 +9,12 @@ use super::violations::Violations;
 /// Longest `request_id`, bytes.
 const MAX_REQUEST_ID: usize = 64;
 
+/// What makes a write happen once; none: every call counts on its own.
+pub(crate) type Idem = Option<Idempotency>;
+
 impl Violations {
     /// The idempotency of a write: `request` without its `request_id`, which is given apart. Empty: none.
-    #[expect(clippy::option_option, reason = "wrong, absent, or there")]
-    pub(super) fn idempotency(
-        &mut self,
-        method: &str,
-        request_id: String,
-        request: &impl Message,
-    ) -> Option<Option<Idempotency>> {
+    pub(super) fn idempotency(&mut self, method: &str, request_id: String, request: &impl Message) -> Option<Idem> {
         let request_id = self.token("request_id", request_id, MAX_REQUEST_ID)?;
         Some(request_id.map(|request_id| Idempotency { request_id, fingerprint: fingerprint(method, request) }))
     }

@@ -2,12 +2,12 @@
 
 use std::mem;
 
-use countersign_app::{ActivatePolicy, CreatePolicy, Error, Idem, PolicyFilter, PolicyRecord};
+use countersign_app::{ActivatePolicy, CreatePolicy, Error, PolicyFilter, PolicyRecord};
 use countersign_core::{ids::PolicyVersion, text::MAX_TEXT};
 use countersign_policy::{Rule, Violation};
 use countersign_proto::v1;
 
-use super::{narrow, page::Paging, read, text, time::timestamp, words::Word};
+use super::{idempotency::Idem, narrow, page::Paging, read, text, time::timestamp, words::Word};
 
 pub(crate) fn create(mut request: v1::CreatePolicyRequest) -> Result<(CreatePolicy, Idem), Error> {
     let request_id = mem::take(&mut request.request_id);
@@ -82,7 +82,35 @@ fn violation(violation: Violation) -> v1::Violation {
     v1::Violation {
         line: narrow(violation.line),
         column: narrow(violation.column),
-        path: violation.path,
+        path: place(&violation.path),
         message: violation.message,
+    }
+}
+
+/// Where in the request something is wrong, from where it is in the document or in the Cedar beside it.
+pub(crate) fn place(path: &str) -> String {
+    match path {
+        "" => "document".to_owned(),
+        path if path == "cedar" || path.starts_with("cedar[") => path.to_owned(),
+        path => format!("document.{path}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_violation_names_its_place_in_the_request() {
+        let table = [
+            ("", "document"),
+            ("rules[2].tool", "document.rules[2].tool"),
+            ("cedar", "cedar"),
+            ("cedar[no-refunds]", "cedar[no-refunds]"),
+            ("cedars", "document.cedars"),
+        ];
+        for (path, wanted) in table {
+            assert_eq!(place(path), wanted);
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::mem;
 
-use countersign_app::{AdvanceRollout, Caller, Error, Idem, RollbackRollout, RolloutFilter, StartRollout};
+use countersign_app::{AdvanceRollout, Caller, Error, RollbackRollout, RolloutFilter, StartRollout};
 use countersign_core::{
     ids::RolloutId,
     names::{RoleName, SponsorId, ToolId},
@@ -13,6 +13,7 @@ use countersign_core::{
 use countersign_proto::v1;
 
 use super::{
+    idempotency::Idem,
     narrow,
     page::Paging,
     read, text, texts,

@@ -2,16 +2,17 @@
 
 use std::mem;
 
-use countersign_app::{Error, Idem, RegisterSponsor, SponsorFilter, TransitionSponsor};
+use countersign_app::{Error, RegisterSponsor, SponsorFilter, TransitionSponsor};
 use countersign_core::{
     grant::HARD_MAX_TTL,
-    names::SponsorId,
+    names::{RoleName, SponsorId},
     sponsor::{MAX_DEPTH_CEILING, Sponsor, Transition},
     text::{MAX_DISPLAY, MAX_TEXT, check_email},
 };
 use countersign_proto::v1;
 
 use super::{
+    idempotency::Idem,
     narrow,
     page::Paging,
     read, texts,
@@ -85,9 +86,12 @@ pub(crate) fn list(mut request: v1::ListSponsorsRequest) -> Result<(SponsorFilte
     read(|v| {
         let paging = v.paging("ListSponsors", size, &token, &request);
         let state = v.optional_word("state", request.state);
-        let role = v.optional("role", &request.role);
+        let role = v.optional::<RoleName>("role", &request.role);
         let review_due_before = v.instant("review_due_before", request.review_due_before);
-        Some((SponsorFilter { state: state?, role: role?, review_due_before: review_due_before? }, paging?))
+        Some((
+            SponsorFilter { state: state?, role: role?.map(String::from), review_due_before: review_due_before? },
+            paging?,
+        ))
     })
 }
 

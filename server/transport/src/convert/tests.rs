@@ -7,6 +7,7 @@ use countersign_proto::{FILE_DESCRIPTOR_SET, v1};
 use proptest::prelude::*;
 use prost::{Message, bytes::Bytes};
 use prost_reflect::{DescriptorPool, DynamicMessage, FieldDescriptor, Kind, MapKey, MessageDescriptor, Value};
+use prost_types::value::Kind::{NullValue, NumberValue};
 
 use super::*;
 use crate::grpc::unimplemented::UNIMPLEMENTED;
@@ -199,6 +200,39 @@ fn every_violation_of_a_request_is_listed_at_once() {
     };
     let wanted = ["request_id", "sponsor_id", "display_name", "email", "roles[1]", "max_ttl", "max_depth", "labels"];
     assert_eq!(fields(sponsor::register(request)), wanted);
+}
+
+#[test]
+fn a_ttl_of_any_length_is_the_grants_to_judge_but_it_is_whole_and_not_negative() {
+    let issue = |seconds, nanos| v1::IssueCredentialRequest {
+        sponsor_id: "alice".to_owned(),
+        agent: "support-assistant".to_owned(),
+        role: "support".to_owned(),
+        tools: vec!["billing".to_owned()],
+        purpose: "refunds".to_owned(),
+        ttl: Some(prost_types::Duration { seconds, nanos }),
+        ..Default::default()
+    };
+    let (read, idem) = credential::issue(issue(901, 0)).unwrap();
+    assert_eq!((read.ttl_seconds, read.agent_instance_id, idem.is_none()), (Some(901), None, true));
+    for (seconds, nanos) in [(-1, 0), (300, 1), (i64::MAX, 0)] {
+        assert_eq!(fields(credential::issue(issue(seconds, nanos))), ["ttl"]);
+    }
+}
+
+#[test]
+fn a_context_that_no_condition_could_read_is_refused_by_name() {
+    let value = |kind| prost_types::Value { kind: Some(kind) };
+    let call = |key: &str, kind| v1::DecideRequest {
+        tool_id: "billing".to_owned(),
+        action: "refund".to_owned(),
+        context: Some(prost_types::Struct { fields: [(key.to_owned(), value(kind))].into() }),
+        ..Default::default()
+    };
+    assert_eq!(fields(decision::decide(call("amount_cents", NumberValue(500.0)))), [""; 0]);
+    for wrong in [NumberValue(0.5), NumberValue(f64::NAN), NumberValue(f64::INFINITY), NullValue(0)] {
+        assert_eq!(fields(decision::decide(call("amount_cents", wrong))), ["context.amount_cents"]);
+    }
 }
 
 #[test]

@@ -35,7 +35,8 @@ impl CredentialService for Api {
         request: Request<v1::IntrospectCredentialRequest>,
     ) -> Result<Response<v1::IntrospectCredentialResponse>, Status> {
         answer(request, |caller, request| async move {
-            let introspection = self.app.introspect_credential(&caller, convert::presented(request.token)).await?;
+            let introspection =
+                self.app.introspect_credential(&caller, convert::presented(request.token).as_deref()).await?;
             Ok(convert::introspected(&introspection))
         })
         .await

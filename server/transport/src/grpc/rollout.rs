@@ -83,9 +83,9 @@ impl RolloutService for Api {
         request: Request<v1::WatchRolloutsRequest>,
     ) -> Result<Response<Self::WatchRolloutsStream>, Status> {
         answer(request, |caller, _| async move {
-            let stream: Self::WatchRolloutsStream =
-                Box::pin(watch::rollouts(self.app.watch_rollouts(), Sight::of(&caller)));
-            Ok(stream)
+            let (open, app) = (self.app.watch_rollouts(), self.app.clone());
+            let stream = watch::rollouts(open, Sight::of(&caller), move || app.clock().now());
+            Ok(Box::pin(stream) as Self::WatchRolloutsStream)
         })
         .await
     }

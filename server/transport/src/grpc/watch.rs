@@ -2,12 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use countersign_core::{
-    clock::{Clock, SystemClock},
-    rollout::Rollout,
-};
+use countersign_core::rollout::Rollout;
 use countersign_proto::v1::WatchRolloutsResponse;
 use futures::{Stream, stream};
+use time::OffsetDateTime;
 use tokio::{
     sync::watch::Receiver,
     time::{Instant, Interval, MissedTickBehavior, interval_at},
@@ -26,33 +24,28 @@ const HEARTBEAT: Duration = Duration::from_secs(1);
 pub(super) fn rollouts(
     mut open: Receiver<Arc<Vec<Rollout>>>,
     sight: Sight,
+    now: impl Fn() -> OffsetDateTime + Send + 'static,
 ) -> impl Stream<Item = Result<WatchRolloutsResponse, Status>> + Send + 'static {
     // The present set is the first change.
     open.mark_changed();
     let mut beat = interval_at(Instant::now() + HEARTBEAT, HEARTBEAT);
     beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    stream::unfold((open, beat), move |(mut open, mut beat)| async move {
-        let reply = next(&mut open, &mut beat, sight).await?;
-        Some((Ok(reply), (open, beat)))
+    stream::unfold((open, beat, now), move |(mut open, mut beat, now)| async move {
+        let changed = changed(&mut open, &mut beat).await?;
+        let rollouts = changed.iter().flat_map(|open| open.iter()).map(|open| rollout(open, sight)).collect();
+        let heartbeat = changed.is_none();
+        let reply = WatchRolloutsResponse { rollouts, heartbeat, server_time: Some(timestamp(now())) };
+        Some((Ok(reply), (open, beat, now)))
     })
 }
 
-async fn next(
-    open: &mut Receiver<Arc<Vec<Rollout>>>,
-    beat: &mut Interval,
-    sight: Sight,
-) -> Option<WatchRolloutsResponse> {
-    let heartbeat = tokio::select! {
+/// Waits for the next change or heartbeat, whichever comes first. None: there will be no more changes.
+async fn changed(open: &mut Receiver<Arc<Vec<Rollout>>>, beat: &mut Interval) -> Option<Option<Arc<Vec<Rollout>>>> {
+    tokio::select! {
         biased;
-        changed = open.changed() => {
-            changed.ok()?;
-            false
-        }
-        _ = beat.tick() => true,
-    };
-    let rollouts =
-        if heartbeat { Vec::new() } else { open.borrow_and_update().iter().map(|open| rollout(open, sight)).collect() };
-    Some(WatchRolloutsResponse { rollouts, heartbeat, server_time: Some(timestamp(SystemClock.now())) })
+        changed = open.changed() => changed.ok().map(|()| Some(Arc::clone(&open.borrow_and_update()))),
+        _ = beat.tick() => Some(None),
+    }
 }
 
 #[cfg(test)]
@@ -66,13 +59,17 @@ mod tests {
     #[tokio::test]
     async fn the_whole_set_comes_at_once_and_again_on_a_change_and_heartbeats_in_between() {
         let (sender, receiver) = watch::channel(Arc::new(vec![an_open_rollout()]));
-        let mut stream = Box::pin(rollouts(receiver, with_salt()));
+        let mut stream = Box::pin(rollouts(receiver, with_salt(), || OffsetDateTime::UNIX_EPOCH));
         let first = stream.next().await.unwrap().unwrap();
         assert_eq!((first.heartbeat, first.rollouts.len(), first.rollouts[0].percent), (false, 1, 10));
         assert_eq!(first.rollouts[0].salt.len(), 32);
 
         let beat = stream.next().await.unwrap().unwrap();
-        assert!(beat.heartbeat && beat.rollouts.is_empty() && beat.server_time.is_some());
+        assert!(
+            beat.heartbeat
+                && beat.rollouts.is_empty()
+                && beat.server_time == Some(timestamp(OffsetDateTime::UNIX_EPOCH))
+        );
 
         sender.send(Arc::new(Vec::new())).unwrap();
         let changed = stream.next().await.unwrap().unwrap();
@@ -85,7 +82,8 @@ mod tests {
     #[tokio::test]
     async fn an_instance_sees_the_percentage_and_no_salt() {
         let (_sender, receiver) = watch::channel(Arc::new(vec![an_open_rollout()]));
-        let first = Box::pin(rollouts(receiver, without_salt())).next().await.unwrap().unwrap();
+        let first =
+            Box::pin(rollouts(receiver, without_salt(), || OffsetDateTime::UNIX_EPOCH)).next().await.unwrap().unwrap();
         assert_eq!((first.rollouts[0].percent, first.rollouts[0].salt.is_empty()), (10, true));
     }
 }

@@ -4,6 +4,7 @@ use countersign_core::Violation;
 use tonic_types::FieldViolation;
 
 use super::cut;
+use crate::convert::policy::place;
 
 /// Most bytes of all field violations. Details travel base64-encoded in a header, beside the message, and gRPC libraries
 /// refuse headers above 8 KiB in all (Java's default).
@@ -18,11 +19,11 @@ pub(super) fn of_core(found: Vec<Violation>) -> impl Iterator<Item = (String, St
     found.into_iter().map(|violation| (violation.field.into_owned(), violation.description))
 }
 
-/// Places and descriptions of a policy document's errors: `line:column path`.
+/// Places and descriptions of a policy's errors: `line:column path`.
 pub(super) fn of_policy(found: Vec<countersign_policy::Violation>) -> impl Iterator<Item = (String, String)> {
     found.into_iter().map(|violation| {
-        let place = format!("{}:{} {}", violation.line, violation.column, violation.path);
-        (place.trim_end().to_owned(), violation.message)
+        let place = format!("{}:{} {}", violation.line, violation.column, place(&violation.path));
+        (place, violation.message)
     })
 }
 

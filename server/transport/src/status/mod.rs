@@ -58,11 +58,6 @@ impl Refusal {
         Error::Overloaded.into()
     }
 
-    /// This caller sends too much.
-    pub(crate) fn rate_limited(retry_after: Duration) -> Self {
-        Self::new(ErrorReason::RateLimited, "this caller sends more requests than it may").retry_after(retry_after)
-    }
-
     /// The request did not finish in time.
     pub(crate) fn deadline_exceeded() -> Self {
         Self::new(ErrorReason::DeadlineExceeded, "the request did not finish before its deadline")

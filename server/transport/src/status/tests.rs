@@ -116,7 +116,7 @@ fn the_place_of_a_policy_error_is_named() {
     let status =
         Refusal::from(Error::PolicyInvalid(vec![document(3, 5, "rules[0].tool"), document(1, 1, "")])).status("r");
     let fields = status.get_details_bad_request().unwrap().field_violations;
-    assert_eq!((fields[0].field.as_str(), fields[1].field.as_str()), ("3:5 rules[0].tool", "1:1"));
+    assert_eq!((fields[0].field.as_str(), fields[1].field.as_str()), ("3:5 document.rules[0].tool", "1:1 document"));
 }
 
 #[test]
