@@ -84,7 +84,7 @@ class _Details(NamedTuple):
     compression: Any
 
 
-class _Defaults(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInterceptor):  # type: ignore[misc]
+class _Defaults(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInterceptor):
     """Gives every call the token and a deadline that it did not bring itself."""
 
     def __init__(self, token: str | None, deadline: float, stream_deadline: float) -> None:
