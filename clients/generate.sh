@@ -3,8 +3,8 @@
 #
 #   clients/generate.sh [python | typescript | go | java]...
 #
-# Without a language: all four. What was generated from the same inputs before is left alone. Needs Python 3.10, Node 20,
-# Go 1.26, Java 17 and Maven 3.8; every generator comes from its language's package registry, in the version that
+# Without a language: all four. What was generated from the same inputs before is left alone. Needs Python 3.10, Node
+# 20, Go 1.26, Java 17 and Maven 3.8; every generator comes from its language's package registry, in the version that
 # pyproject.toml, package-lock.json, go.mod and pom.xml pin. No protoc on the machine is used.
 set -euo pipefail
 cd "$(dirname "$0")"
@@ -12,8 +12,8 @@ cd "$(dirname "$0")"
 # Prints one hash over the files and folders named, by name and content.
 fingerprint() { find "$@" -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum; }
 
-# once STAMP INPUTS... -- COMMAND...: runs COMMAND unless it ran for the same INPUTS before. STAMP lies in the folder that
-# COMMAND fills, so that whoever removes the folder gets it again.
+# once STAMP INPUTS... -- COMMAND...: runs COMMAND unless it ran for the same INPUTS before. STAMP lies in the folder
+# that COMMAND fills, so that whoever removes the folder gets it again.
 once() {
   local stamp=$1 inputs=() wanted
   shift
@@ -45,8 +45,8 @@ node_tools() { npm --prefix typescript ci --no-audit --no-fund --loglevel=error;
 typescript_stubs() { npm --prefix typescript run --silent generate; }
 generate_typescript() {
   once typescript/node_modules/stamp typescript/package-lock.json -- node_tools
-  once typescript/src/gen/stamp ../proto/countersign typescript/proto typescript/buf.gen.yaml typescript/package-lock.json \
-    -- typescript_stubs
+  once typescript/src/gen/stamp ../proto/countersign typescript/proto typescript/buf.gen.yaml \
+    typescript/package-lock.json -- typescript_stubs
 }
 
 go_stubs() {

@@ -45,7 +45,8 @@ stories() {
   step python story .venv/bin/python examples/story.py
   step typescript story npm run --silent story
   step go story go run ./examples/story
-  step java story java -cp "target/test-classes:target/classes:$(<java/target/classpath.txt)" dev.countersign.examples.Story
+  step java story \
+    java -cp "target/test-classes:target/classes:$(<java/target/classpath.txt)" dev.countersign.examples.Story
 }
 
 # Two lanes at once, for two cores; go's comes after the one that installs buf.

@@ -12,7 +12,7 @@ export interface ConnectOptions {
   rootCertificates?: string | Buffer;
   /** Milliseconds that a call with one answer may take where it does not name its own timeout; 5000. */
   deadlineMs?: number;
-  /** Milliseconds that a stream may last where it does not name its own timeout; one hour. Resume it as after any broken stream. */
+  /** Milliseconds that a stream may last where it does not name its own timeout; one hour. Then call again. */
   streamDeadlineMs?: number;
 }
 

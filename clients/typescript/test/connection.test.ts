@@ -8,8 +8,9 @@ import { connect, errorReason } from "@countersign/client";
 import { StatusService } from "@countersign/client/v1/status";
 
 test("loopback and TLS addresses are taken", () => {
-  for (const url of ["http://127.0.0.1:1", "http://localhost:1", "http://[::1]:1", "https://example.com:1", "https://example.com:443"]) {
-    connect(url);
+  for (const server of ["http://127.0.0.1", "http://localhost", "http://[::1]", "https://example.com"]) {
+    connect(`${server}:1`);
+    connect(`${server}:443`);
   }
 });
 

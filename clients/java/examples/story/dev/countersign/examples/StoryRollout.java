@@ -36,7 +36,8 @@ final class StoryRollout {
     /** A new policy version begins at 10 % and is rolled back, unless the open rollout is somebody else's. */
     static void play(ManagedChannel operator, String rootInstanceId) throws InterruptedException {
         String candidate = PolicyServiceGrpc.newBlockingStub(operator).createPolicy(CreatePolicyRequest.newBuilder()
-                .setDocument(DOCUMENT.formatted(UUID.randomUUID())).setReason("story").build()).getPolicy().getVersion();
+                .setDocument(DOCUMENT.formatted(UUID.randomUUID())).setReason("story").build())
+                .getPolicy().getVersion();
         RolloutServiceBlockingStub rollouts = RolloutServiceGrpc.newBlockingStub(operator);
         Found found = startOrFind(rollouts, candidate);
         Enrolment enrolment = new Enrolment(rollouts.getRollout(

@@ -61,7 +61,7 @@ public final class Connection {
         return new Connection(uri);
     }
 
-    /** An API key or an instance's credential; goes with every call as a bearer. Without one the caller is anonymous. */
+    /** An API key or an instance's credential; goes with every call as a bearer. Without one: anonymous. */
     public Connection token(String token) {
         this.token = token;
         return this;
@@ -91,7 +91,7 @@ public final class Connection {
         return this;
     }
 
-    /** A channel for every stub in {@code dev.countersign.v1}; nothing is dialled before the first call. Shut it down. */
+    /** A channel for every stub in {@code dev.countersign.v1}; dialled by the first call. Shut it down after use. */
     public ManagedChannel open() {
         boolean plaintext = url.getScheme().equals("http");
         ChannelCredentials credentials = plaintext ? InsecureChannelCredentials.create() : tls.build();

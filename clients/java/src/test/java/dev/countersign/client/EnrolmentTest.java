@@ -27,7 +27,8 @@ class EnrolmentTest {
             Map<String, Value> fields = value.getStructValue().getFieldsMap();
             return new Case(HexFormat.of().parseHex(fields.get("salt").getStringValue()),
                     fields.get("rollout_id").getStringValue(), fields.get("key").getStringValue(),
-                    (int) fields.get("bucket").getNumberValue(), fields.get("enrolled").getStructValue().getFieldsMap());
+                    (int) fields.get("bucket").getNumberValue(),
+                    fields.get("enrolled").getStructValue().getFieldsMap());
         }
     }
 
