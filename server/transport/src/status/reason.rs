@@ -55,9 +55,9 @@ pub(super) const fn rule(reason: ErrorReason) -> (Code, &'static str) {
         R::SponsorNotActive => (Code::FailedPrecondition, "Retrying will not help until then."),
         R::CredentialRefused => (Code::FailedPrecondition, "Retrying with this credential will not help."),
         R::GrantTooWide => (Code::InvalidArgument, "Ask for what fits: nothing is narrowed unasked."),
-        R::NotReady => (Code::Unavailable, "This is no answer: deny. A policy-admin can activate a valid policy."),
-        R::StoreUnavailable => (Code::Unavailable, "This is no answer: deny."),
-        R::Overloaded => (Code::ResourceExhausted, "This is no answer: deny."),
+        R::NotReady => (Code::Unavailable, "This allows nothing; retrying helps only once that is done."),
+        R::StoreUnavailable => (Code::Unavailable, "This allows nothing; the same request_id cannot do it twice."),
+        R::Overloaded => (Code::ResourceExhausted, "This allows nothing."),
         R::NotImplemented => (Code::Unimplemented, "Retrying against this version will not help."),
         R::DeadlineExceeded => (
             Code::DeadlineExceeded,
@@ -71,7 +71,7 @@ pub(super) const fn rule(reason: ErrorReason) -> (Code, &'static str) {
         R::GateNotPassed => (Code::FailedPrecondition, "Wait for figures, or force it with a reason."),
         R::RateLimited => (Code::ResourceExhausted, "Retry after the stated delay."),
         R::Unspecified | R::Internal => {
-            (Code::Internal, "This is no answer: deny. An operator of the server can find the cause.")
+            (Code::Internal, "This allows nothing; who runs the server can find the cause.")
         }
     }
 }
