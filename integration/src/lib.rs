@@ -1,1 +1,28 @@
-//! Starts the real binary on a real Postgres and talks to it from outside.
+//! Starts the real binary on a real Postgres, for tests and measurements that talk to it from outside, as a user does.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), countersign_integration::Failure> {
+//! use countersign_integration::{Cluster, Launch};
+//!
+//! let database = Cluster::shared().await?.database().await?;
+//! let server = Launch::dev().database(&database).start().await?;
+//! let rita = server.operator("rita").await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Nothing outlives the process that started it, however that ends: the kernel stops servers and Postgres with it.
+
+mod binary;
+mod http;
+mod postgres;
+mod server;
+mod spawn;
+
+pub use binary::binary;
+pub use http::{Answer, Http};
+pub use postgres::{Cluster, Database};
+pub use server::{Launch, Server};
+
+/// Why something could not be started or reached, in words for whoever runs the tests.
+pub type Failure = Box<dyn std::error::Error + Send + Sync>;

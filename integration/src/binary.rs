@@ -1,0 +1,44 @@
+//! The program under test.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::OnceLock,
+};
+
+use crate::Failure;
+
+/// The server's program: `COUNTERSIGN_BIN` where that is set; else the one of this build's profile, brought up to date
+/// first, so that no test runs against yesterday's server.
+pub fn binary() -> Result<&'static Path, Failure> {
+    static BINARY: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    let built = BINARY.get_or_init(|| match env::var_os("COUNTERSIGN_BIN") {
+        Some(path) => Ok(path.into()),
+        None => build().map_err(|failure| failure.to_string()),
+    });
+    built.as_deref().map_err(|message| message.clone().into())
+}
+
+/// Builds it with the features that the dependencies have in this very build, so that nothing is compiled twice.
+fn build() -> Result<PathBuf, Failure> {
+    // <target>/<profile>/deps/<this program>, or one folder up for a program that is not a test.
+    let this = env::current_exe()?;
+    let folder = this.parent().ok_or("this program lies in no folder")?;
+    let folder = if folder.ends_with("deps") { folder.parent().unwrap_or(folder) } else { folder };
+    let target = folder.parent().ok_or("this program lies outside a target folder")?;
+    let profile = match folder.file_name().and_then(|name| name.to_str()) {
+        Some("debug") => "dev",
+        Some(profile) => profile,
+        None => return Err("this program lies outside a target folder".into()),
+    };
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(env!("CARGO_MANIFEST_DIR"));
+    cargo.args(["build", "--quiet", "--locked", "-p", "countersign", "-p", "countersign-integration"]);
+    cargo.args(["--bin", "countersign", "--profile", profile, "--target-dir"]).arg(target);
+    let status = cargo.status().map_err(|error| format!("cannot run cargo to build the server: {error}"))?;
+    if !status.success() {
+        return Err("the server does not build: see cargo's messages above, or name a built one in COUNTERSIGN_BIN".into());
+    }
+    Ok(folder.join("countersign"))
+}

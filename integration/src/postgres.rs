@@ -1,0 +1,114 @@
+//! One Postgres for a run, and a database of its own for each test.
+
+use std::{
+    env,
+    path::PathBuf,
+    sync::atomic::{AtomicU32, Ordering},
+};
+
+use countersign::postgres::{PostgresError, PostgresOptions, PrivatePostgres};
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
+use tokio::{sync::OnceCell, task::spawn_blocking};
+
+use crate::{Failure, binary};
+
+/// The database that has the schema and nothing else; the others are copies of it.
+const TEMPLATE: &str = "countersign_template";
+/// What the databases of tests are called, before their number.
+const PREFIX: &str = "test_";
+/// Runs at a time on one machine.
+const MOST_RUNS: u32 = 16;
+
+/// A private Postgres, as durable as any. It stops with this process, or when it is dropped.
+#[derive(Debug)]
+pub struct Cluster {
+    postgres: PrivatePostgres,
+    databases: AtomicU32,
+}
+
+impl Cluster {
+    /// The cluster of this run, started by whoever asks first. Its folder stays, so that the next run need not make it.
+    pub async fn shared() -> Result<&'static Self, Failure> {
+        static SHARED: OnceCell<Cluster> = OnceCell::const_new();
+        SHARED.get_or_try_init(Self::start_shared).await
+    }
+
+    async fn start_shared() -> Result<Self, Failure> {
+        let user = rustix::process::geteuid().as_raw();
+        for run in 0..MOST_RUNS {
+            let folder = env::temp_dir().join(format!("countersign-integration-{user}-{run}"));
+            match Self::start(folder).await {
+                // Another run has it.
+                Err(failure) if matches!(failure.downcast_ref(), Some(PostgresError::InUse { .. })) => {}
+                Err(failure) => return Err(failure),
+                Ok(cluster) => return Ok(cluster),
+            }
+        }
+        Err(format!("{MOST_RUNS} test runs are under way already").into())
+    }
+
+    /// Starts the cluster of a data folder, makes it anew where there is none, and prepares the template.
+    pub async fn start(data_dir: impl Into<PathBuf>) -> Result<Self, Failure> {
+        let options = PostgresOptions { data_dir: data_dir.into(), launcher: binary()?.to_owned() };
+        let postgres = spawn_blocking(move || PrivatePostgres::start(&options)).await??;
+        let cluster = Self { postgres, databases: AtomicU32::new(0) };
+        let mut admin = cluster.connect("postgres").await?;
+        let old: Vec<String> = sqlx::query_scalar("SELECT datname FROM pg_database WHERE datname LIKE $1 OR datname = $2")
+            .bind(format!("{PREFIX}%"))
+            .bind(TEMPLATE)
+            .fetch_all(&mut admin)
+            .await?;
+        for name in old {
+            admin.execute(AssertSqlSafe(format!("DROP DATABASE {name} WITH (FORCE)"))).await?;
+        }
+        admin.execute(AssertSqlSafe(format!("CREATE DATABASE {TEMPLATE}"))).await?;
+        let mut template = cluster.connect(TEMPLATE).await?;
+        countersign_store::MIGRATOR.run(&mut template).await?;
+        template.close().await?;
+        Ok(cluster)
+    }
+
+    /// A database that has the schema and nothing else.
+    pub async fn database(&self) -> Result<Database, Failure> {
+        self.create(TEMPLATE).await
+    }
+
+    /// A database that has nothing at all.
+    pub async fn empty_database(&self) -> Result<Database, Failure> {
+        self.create("template0").await
+    }
+
+    /// Stops Postgres; [`Self::start`] on the same folder brings it and its databases back, less those of tests.
+    pub async fn stop(self) -> Result<(), Failure> {
+        Ok(spawn_blocking(move || self.postgres.stop()).await??)
+    }
+
+    async fn create(&self, template: &str) -> Result<Database, Failure> {
+        let name = format!("{PREFIX}{}", self.databases.fetch_add(1, Ordering::Relaxed));
+        let mut admin = self.connect("postgres").await?;
+        admin.execute(AssertSqlSafe(format!("CREATE DATABASE {name} TEMPLATE {template}"))).await?;
+        Ok(Database { url: self.url(&name) })
+    }
+
+    async fn connect(&self, database: &str) -> Result<PgConnection, Failure> {
+        Ok(PgConnection::connect(&self.url(database)).await?)
+    }
+
+    fn url(&self, database: &str) -> String {
+        self.postgres.url().replacen("/postgres?", &format!("/{database}?"), 1)
+    }
+}
+
+/// One database.
+#[derive(Debug, Clone)]
+pub struct Database {
+    /// Its address, for `DATABASE_URL`.
+    pub url: String,
+}
+
+impl Database {
+    /// A connection past the server, to look at what it wrote or to get in its way.
+    pub async fn connect(&self) -> Result<PgConnection, Failure> {
+        Ok(PgConnection::connect(&self.url).await?)
+    }
+}

@@ -1,0 +1,265 @@
+//! The server under test, as a process.
+
+use std::{
+    fs::{self, File, Permissions},
+    net::SocketAddr,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    process::{Child, ExitStatus},
+    time::{Duration, Instant},
+};
+
+use countersign_client::Connection;
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+use tokio::time::sleep;
+
+use crate::{Database, Failure, Http, spawn};
+
+/// What stands before the address in the line that a server prints when it serves.
+const READY: &str = "countersign is ready on http://";
+/// Longest a start may take: on a busy machine, and with a database to make first.
+const START: Duration = Duration::from_secs(60);
+/// Longest a graceful stop may take.
+const STOP: Duration = Duration::from_secs(30);
+/// The key-encryption key of every server on a database of the tests: they share what it encrypts.
+const KEY_ENCRYPTION_KEY: &str = "QUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUE=";
+
+/// How a server is to be started.
+#[derive(Debug)]
+pub struct Launch {
+    args: Vec<String>,
+    variables: Vec<(String, String)>,
+    data_dir: Option<PathBuf>,
+    dev: bool,
+}
+
+impl Launch {
+    /// `serve`: needs a database, and a key for every caller. The first one is [`Server::admin_key`].
+    #[must_use]
+    pub fn plain() -> Self {
+        let args = ["serve", "--listen", "127.0.0.1:0"].map(str::to_owned).to_vec();
+        Self { args, variables: Vec::new(), data_dir: None, dev: false }
+    }
+
+    /// `serve --dev`: seeded with a policy, the sponsor alice and the operators rita and oscar. Without a database it
+    /// starts a Postgres of its own.
+    #[must_use]
+    pub fn dev() -> Self {
+        let mut launch = Self::plain().arg("--dev");
+        launch.dev = true;
+        launch
+    }
+
+    /// Runs on this database, with the key-encryption key of all that do.
+    #[must_use]
+    pub fn database(self, database: &Database) -> Self {
+        // Few connections: many servers share the Postgres of a run.
+        self.variable("DATABASE_URL", &database.url)
+            .variable("COUNTERSIGN_KEY_ENCRYPTION_KEY", KEY_ENCRYPTION_KEY)
+            .variable("COUNTERSIGN_DATABASE_MAX_CONNECTIONS", "5")
+    }
+
+    /// Keeps its data in this folder; by default in one that is removed with the server.
+    #[must_use]
+    pub fn data_dir(mut self, folder: &Path) -> Self {
+        self.data_dir = Some(folder.to_owned());
+        self
+    }
+
+    /// Adds an argument.
+    #[must_use]
+    pub fn arg(mut self, arg: &str) -> Self {
+        self.args.push(arg.to_owned());
+        self
+    }
+
+    /// Sets an environment variable. A later one of the same name counts.
+    #[must_use]
+    pub fn variable(mut self, name: &str, value: &str) -> Self {
+        self.variables.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Starts it, and returns when it serves. What it wrote to standard error is part of the failure.
+    pub async fn start(self) -> Result<Server, Failure> {
+        // Open to be passed through: started by root, the server's Postgres runs as somebody else.
+        let mode = Permissions::from_mode(0o711);
+        let home = tempfile::Builder::new().prefix("countersign-server-").permissions(mode).tempdir()?;
+        let data_dir = self.data_dir.clone().unwrap_or_else(|| home.path().join("data"));
+        let mut command = spawn::command(self.args.iter().map(String::as_str))?;
+        let foreign = |name: &str| name.starts_with("COUNTERSIGN_") || name == "DATABASE_URL" || name.starts_with("PG");
+        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(foreign)) {
+            command.env_remove(name);
+        }
+        if let Some(folder) = std::env::var_os("PG_BIN_DIR") {
+            command.env("PG_BIN_DIR", folder);
+        }
+        command.arg("--data-dir").arg(&data_dir);
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
+        // Not in the folder of the test: a countersign.yaml there would be read.
+        command.current_dir(home.path());
+        command.stdout(File::create(home.path().join("stdout"))?).stderr(File::create(home.path().join("stderr"))?);
+        let child = spawn::spawn(command)?;
+        let address = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut server = Server { child, address, data_dir, home };
+        server.address = server.announced().await?;
+        if self.dev {
+            server.ready().await?;
+        }
+        Ok(server)
+    }
+}
+
+/// A running server. Dropping it kills it; what it logged is shown where a test fails.
+#[derive(Debug)]
+pub struct Server {
+    child: Child,
+    address: SocketAddr,
+    data_dir: PathBuf,
+    home: TempDir,
+}
+
+impl Server {
+    /// Where it listens.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Where it listens, as a URL.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Where it keeps its data.
+    #[must_use]
+    pub fn data_dir(&self) -> &Path {
+        &self.data_dir
+    }
+
+    /// Its process.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What it has logged so far.
+    #[must_use]
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.home.path().join("stderr")).unwrap_or_default()
+    }
+
+    /// What it has printed so far.
+    #[must_use]
+    pub fn printed(&self) -> String {
+        fs::read_to_string(self.home.path().join("stdout")).unwrap_or_default()
+    }
+
+    /// A gRPC connection under this identity.
+    pub async fn connect(&self, token: Option<&str>) -> Result<Connection, Failure> {
+        Ok(Connection::connect(&self.url(), token).await?)
+    }
+
+    /// A gRPC connection as a dev operator (rita, oscar) whose key this server made.
+    pub async fn operator(&self, id: &str) -> Result<Connection, Failure> {
+        self.connect(Some(&self.operator_key(id)?)).await
+    }
+
+    /// A plain HTTP client under this identity.
+    #[must_use]
+    pub fn http(&self, token: Option<&str>) -> Http {
+        Http::new(self.address, token)
+    }
+
+    /// The key of a dev operator (rita, oscar), on the server that made it.
+    pub fn operator_key(&self, id: &str) -> Result<String, Failure> {
+        self.secret(&format!("operators/{id}.key"))
+    }
+
+    /// The key of the first admin, on the server that made it.
+    pub fn admin_key(&self) -> Result<String, Failure> {
+        self.secret("admin.key")
+    }
+
+    /// Returns when it is ready: `/readyz` says so.
+    pub async fn ready(&self) -> Result<(), Failure> {
+        self.becomes_ready(true).await
+    }
+
+    /// Returns when `/readyz` says that it is ready, or that it is not.
+    pub async fn becomes_ready(&self, wanted: bool) -> Result<(), Failure> {
+        let start = Instant::now();
+        loop {
+            let answer = self.http(None).get("/readyz").await?;
+            if answer.status.is_success() == wanted {
+                return Ok(());
+            }
+            if start.elapsed() > START {
+                return Err(format!("ready did not become {wanted}: {} {}", answer.status, answer.text()).into());
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Ends it as `kill -9` does.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Asks it to stop, as `kill` does.
+    pub fn ask_to_stop(&self) -> Result<(), Failure> {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).ok_or("a process without a number")?;
+        Ok(kill_process(pid, Signal::TERM)?)
+    }
+
+    /// Returns when it has ended, and how.
+    pub async fn ended(&mut self) -> Result<ExitStatus, Failure> {
+        let start = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait()? {
+                return Ok(status);
+            }
+            if start.elapsed() > STOP {
+                return Err(format!("the server did not stop within {STOP:?}").into());
+            }
+            sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// The address in the line that says it is ready.
+    async fn announced(&mut self) -> Result<SocketAddr, Failure> {
+        let start = Instant::now();
+        loop {
+            let printed = self.printed();
+            let line = printed.split_inclusive('\n').find(|line| line.contains(READY) && line.ends_with('\n'));
+            if let Some((_, address)) = line.and_then(|line| line.trim_end().split_once(READY)) {
+                return Ok(address.parse()?);
+            }
+            if let Some(status) = self.child.try_wait()? {
+                return Err(format!("the server ended with {status}:\n{}", self.log()).into());
+            }
+            if start.elapsed() > START {
+                return Err(format!("the server did not start within {START:?}:\n{}", self.log()).into());
+            }
+            sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    fn secret(&self, file: &str) -> Result<String, Failure> {
+        let path = self.data_dir.join(file);
+        let text = fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+        Ok(text.trim().to_owned())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.kill();
+        if std::thread::panicking() {
+            eprintln!("--- log of the server on {} ---\n{}", self.address, self.log());
+        }
+    }
+}

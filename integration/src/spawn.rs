@@ -1,0 +1,40 @@
+//! Child processes that never outlive this one.
+
+use std::{
+    io,
+    process::{Child, Command, Stdio, id},
+    sync::{OnceLock, mpsc},
+    thread,
+};
+
+use crate::{Failure, binary};
+
+type Order = (Command, mpsc::Sender<io::Result<Child>>);
+
+/// A command that runs the server's program with `args` when it is spawned by [`spawn`]: through the program's own
+/// launcher, which asks the kernel for SIGINT, a graceful stop, when this process ends in whatever way.
+pub(crate) fn command<'a>(args: impl IntoIterator<Item = &'a str>) -> Result<Command, Failure> {
+    let program = binary()?;
+    let mut command = Command::new(program);
+    command.arg("postgres-child").arg("--parent").arg(id().to_string()).arg(program).args(args).stdin(Stdio::null());
+    Ok(command)
+}
+
+/// Spawns from one thread that lives as long as this process: the kernel watches the thread, and those of a test runtime
+/// end with their test.
+pub(crate) fn spawn(command: Command) -> io::Result<Child> {
+    static SPAWNER: OnceLock<mpsc::Sender<Order>> = OnceLock::new();
+    let spawner = SPAWNER.get_or_init(|| {
+        let (sender, orders) = mpsc::channel::<Order>();
+        thread::spawn(move || {
+            for (mut command, reply) in orders {
+                // Whoever ordered it waits for the answer.
+                let _ = reply.send(command.spawn());
+            }
+        });
+        sender
+    });
+    let (reply, answer) = mpsc::channel();
+    spawner.send((command, reply)).map_err(io::Error::other)?;
+    answer.recv().map_err(io::Error::other)?
+}
