@@ -50,29 +50,13 @@ impl App {
         let mut tx = self.inner.store.begin_snapshot().await?;
         let root = match subject {
             ChainSubject::Instance(id) => Ok(Some(root_of(&mut tx, id).await?)),
-            ChainSubject::Decision(id) => self.of_event(&mut tx, id.event_id(), "decision", &id).await,
-            ChainSubject::Event(id) => self.of_event(&mut tx, id, "event", &id).await,
+            ChainSubject::Decision(id) => of_event(&mut tx, id.event_id(), "decision", id.to_string()).await,
+            ChainSubject::Event(id) => of_event(&mut tx, id, "event", id.to_string()).await,
         };
         match root? {
             Some(root) => self.chain_of(&mut tx, root).await,
             None => Ok(alone(&mut tx, subject).await?),
         }
-    }
-
-    /// The root of an event's chain; none where it belongs to no instance.
-    async fn of_event(
-        &self,
-        conn: &mut Connection,
-        event_id: EventId,
-        what: &'static str,
-        id: &dyn std::fmt::Display,
-    ) -> Result<Option<InstanceId>, Error> {
-        let found = event::get_all(conn, &[event_id.0]).await?.pop();
-        let event = EventRecord::try_from(found.ok_or_else(|| Error::not_found(what, id))?)?;
-        if what == "decision" && !is_decision(&event) {
-            return Err(Error::not_found(what, id));
-        }
-        Ok(event.leaf.root_instance_id.as_deref().and_then(|root| root.parse().ok()))
     }
 
     async fn chain_of(&self, conn: &mut Connection, root: InstanceId) -> Result<CustodyChain, Error> {
@@ -95,6 +79,21 @@ impl App {
             truncated,
         })
     }
+}
+
+/// The root of an event's chain; none where it belongs to no instance.
+async fn of_event(
+    conn: &mut Connection,
+    event_id: EventId,
+    what: &'static str,
+    id: String,
+) -> Result<Option<InstanceId>, Error> {
+    let found = event::get_all(conn, &[event_id.0]).await?.pop();
+    let Some(event) = found.map(EventRecord::try_from).transpose()? else { return Err(Error::not_found(what, id)) };
+    if what == "decision" && !is_decision(&event) {
+        return Err(Error::not_found(what, id));
+    }
+    Ok(event.leaf.root_instance_id.as_deref().and_then(|root| root.parse().ok()))
 }
 
 fn cut<T>(items: &mut Vec<T>) -> bool {
