@@ -6,7 +6,9 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::{
     config::{Config, Problems, Sources},
+    logging, migrate,
     postgres::child::{self, ChildArgs},
+    serve,
 };
 
 /// The control plane behind AI agents: who answers for a run, may it do this, and what happened.
@@ -19,6 +21,10 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Serve.
+    Serve(ConfigArgs),
+    /// Bring the database's schema up to date, and nothing else. `serve` does so too.
+    Migrate(ConfigArgs),
     /// Look at a configuration without starting anything.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -60,6 +66,13 @@ struct ConfigArgs {
 }
 
 impl ConfigArgs {
+    /// Loads the configuration and starts the log it asks for.
+    fn start(self) -> Result<Config, Problems> {
+        let config = self.load()?;
+        logging::start(&config.log);
+        Ok(config)
+    }
+
     fn load(self) -> Result<Config, Problems> {
         let flags = [
             ("config", "--config", self.config),
@@ -96,12 +109,15 @@ struct Failure {
 }
 
 impl Failure {
-    /// Something failed: one line with its causes.
+    /// Something failed: one line with its causes, less those that their effect tells already.
     fn of(error: &dyn Error) -> Self {
         let mut message = format!("countersign: {error}");
         let mut cause = error.source();
         while let Some(error) = cause {
-            message = format!("{message}: {error}");
+            let text = error.to_string();
+            if !message.contains(&text) {
+                message = format!("{message}: {text}");
+            }
             cause = error.source();
         }
         Self { code: 1, message }
@@ -116,6 +132,8 @@ impl From<Problems> for Failure {
 
 fn run(command: Command) -> Result<(), Failure> {
     match command {
+        Command::Serve(args) => serve::run(&args.start()?).map_err(|error| Failure::of(&error)),
+        Command::Migrate(args) => migrate::run(&args.start()?).map_err(|error| Failure::of(&error)),
         Command::Config(ConfigCommand::Check(args)) => {
             let config = args.load().map_err(|problems| Failure { code: 1, message: problems.to_string() })?;
             println!("The configuration is fine: {config}.");

@@ -1,8 +1,15 @@
-//! The Countersign server: configuration, wiring, workers, private Postgres, command line.
+//! The Countersign server: configuration, wiring, private Postgres, command line.
 
 pub mod cli;
 pub mod config;
+mod data_dir;
+mod database;
 pub mod dev;
+mod key_file;
 mod logging;
+mod metrics;
+mod migrate;
 pub mod postgres;
 pub mod secret_file;
+mod serve;
+mod stop;

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use countersign_policy::{CompiledPolicy, Violation, Violations};
+use countersign_core::names::RoleName;
+use countersign_policy::{CompiledPolicy, Violation};
 
 use super::{
     problem::{Origin, Problem},
@@ -17,29 +18,34 @@ pub struct PolicyDocument {
     pub path: PathBuf,
     /// The YAML.
     pub text: String,
+    /// The roles it speaks of.
+    pub roles: Vec<RoleName>,
 }
 
 impl PolicyDocument {
     /// The document that is named; in dev, unless one is, the one that is shipped.
     pub(super) fn read(settings: &mut Settings, dev: bool) -> Option<Self> {
-        let document = match settings.path("policy") {
-            Some(path) => settings::read_text(&path).map(|text| Self { path, text }),
-            None if dev => Ok(Self { path: dev::POLICY_NAME.into(), text: dev::POLICY.to_owned() }),
+        let (path, text) = match settings.path("policy") {
+            Some(path) => match settings::read_text(&path) {
+                Ok(text) => (path, text),
+                Err(problem) => {
+                    settings.report_all(vec![problem]);
+                    return None;
+                }
+            },
+            None if dev => (dev::POLICY_NAME.into(), dev::POLICY.to_owned()),
             None => return None,
         };
-        document
-            .map_err(|problem| vec![problem])
-            .and_then(|document| document.check().map(|()| document))
-            .map_err(|problems| settings.report_all(problems))
-            .ok()
-    }
-
-    /// Everything that keeps it from being a policy, each with its line.
-    fn check(&self) -> Result<(), Vec<Problem>> {
-        let problem = |violation: Violation| {
-            Problem::new(Origin::File(self.path.clone(), violation.line.into()), &violation.path, violation.message)
-        };
-        let problems = |violations: Violations| violations.into_iter().map(problem).collect();
-        CompiledPolicy::load(&self.text, "").map(drop).map_err(problems)
+        match CompiledPolicy::load(&text, "") {
+            Ok(policy) => Some(Self { roles: policy.role_names().cloned().collect(), path, text }),
+            Err(violations) => {
+                let problem = |violation: Violation| {
+                    let origin = Origin::File(path.clone(), violation.line.into());
+                    Problem::new(origin, &violation.path, violation.message)
+                };
+                settings.report_all(violations.into_iter().map(problem).collect());
+                None
+            }
+        }
     }
 }

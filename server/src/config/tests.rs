@@ -235,3 +235,24 @@ fn the_key_file_must_be_private() {
     let error = folder.load(&[], &[]).unwrap_err();
     assert!(error.contains(":3: key_encryption_key_file:") && error.contains("chmod 600"), "{error}");
 }
+
+#[test]
+fn the_example_that_is_shipped_is_fine_and_shows_the_defaults() {
+    let example = include_str!("../../../deploy/config/countersign.yaml");
+    let folder = Folder::new(example);
+    let write = |name: &str, text: &str| fs::write(folder.0.path().join(name), text).unwrap();
+    write("token-service-config.yml", include_str!("../../../deploy/config/token-service-config.yml"));
+    write("policy-config.yaml", include_str!("../../../deploy/config/policy-config.yaml"));
+    fs::create_dir(folder.0.path().join("tls")).unwrap();
+    write("tls/tls.crt", "");
+    write("tls/tls.key", "");
+    crate::secret_file::create(&folder.0.path().join("key-encryption.key"), KEK).unwrap();
+    let url = ("DATABASE_URL", "postgres://u@db/x");
+    let as_shipped = folder.load(&[url], &[]).unwrap();
+
+    let shown = example.replace("# limits:", "limits:").replace("#   max_", "  max_").replace("#   re", "  re");
+    write("countersign.yaml", &shown);
+    let spelt_out = folder.load(&[url], &[]).unwrap();
+    assert_eq!(as_shipped.limits, spelt_out.limits);
+    assert!(shown.contains("\n  recorder_queue"), "{shown}");
+}

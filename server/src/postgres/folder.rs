@@ -16,9 +16,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rustix::process::geteuid;
-
 use super::{PORT, PostgresError, account::Account};
+use crate::data_dir;
 
 /// Longest path of a Unix socket, bytes (`sun_path`, less the closing zero).
 const LONGEST_SOCKET_PATH: usize = 107;
@@ -35,19 +34,11 @@ pub(super) struct Folder {
 
 impl Folder {
     /// Makes the folder if it is not there, and locks it.
-    pub(super) fn open(data_dir: &Path) -> Result<Self, PostgresError> {
-        // Root's Postgres runs as somebody else, who has to get through to its own folder but need not look around.
-        let mode = if geteuid().is_root() { 0o711 } else { 0o700 };
-        DirBuilder::new()
-            .recursive(true)
-            .mode(mode)
-            .create(data_dir)
-            .and_then(|()| fs::canonicalize(data_dir))
-            .map_err(|source| PostgresError::folder("create the data folder", data_dir, source))
-            .and_then(|data_dir| {
-                let lock = lock(&data_dir)?;
-                Ok(Self { cluster: data_dir.join("postgres"), data_dir, _lock: lock })
-            })
+    pub(super) fn open(path: &Path) -> Result<Self, PostgresError> {
+        let failed = |source| PostgresError::folder("create the data folder", path, source);
+        let data_dir = data_dir::ensure(path).map_err(failed)?;
+        let lock = lock(&data_dir)?;
+        Ok(Self { cluster: data_dir.join("postgres"), data_dir, _lock: lock })
     }
 
     /// Whether Postgres' folder was made already.

@@ -1,0 +1,182 @@
+//! `countersign serve`: everything put together, started in order and stopped in the opposite one.
+
+use std::{io, path::Path, sync::Arc};
+
+use countersign_app::{App, DevKeys, FirstAdmin, PolicyFile, Secrets};
+use countersign_core::clock::{Clock, Entropy, SystemClock, SystemEntropy};
+use countersign_store::{Store, StoreError};
+use countersign_transport::{MetricsPage, Options, ServeError, Server, TlsFiles};
+use secrecy::ExposeSecret as _;
+use tokio::{runtime, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    config::{Config, KeyEncryption, Listener},
+    data_dir,
+    database::{Database, DatabaseError},
+    dev, key_file, metrics, stop,
+};
+
+/// Why a server did not start, or ended by itself.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ServeFailure {
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Listen(#[from] ServeError),
+    #[error("cannot start: {0}")]
+    App(#[from] countersign_app::Error),
+    #[error("cannot use the data folder {path}")]
+    DataDir { path: String, source: io::Error },
+    #[error("cannot use the key-encryption key")]
+    Key(#[source] io::Error),
+    #[error("cannot start a runtime")]
+    Runtime(#[source] io::Error),
+    #[error("cannot count for /metrics")]
+    Metrics(#[from] metrics_exporter_prometheus::BuildError),
+    #[error("the private Postgres ended by itself ({0}); its last words are in the log above")]
+    PostgresEnded(String),
+}
+
+/// Serves until a signal, or until something that a server needs is gone for good.
+pub(crate) fn run(config: &Config) -> Result<(), ServeFailure> {
+    let runtime = runtime::Builder::new_multi_thread()
+        .worker_threads(config.worker_threads)
+        .enable_all()
+        .build()
+        .map_err(ServeFailure::Runtime)?;
+    let mut tasks = JoinSet::new();
+    let started = runtime.block_on(async {
+        let stop = stop::on_signal(&mut tasks).map_err(ServeFailure::Runtime)?;
+        let metrics = metrics::start(&mut tasks)?;
+        // The port first: that it is taken is the likeliest mistake, and this the quickest way to learn of it.
+        let server = Server::bind(options(config, metrics)).await?;
+        Ok::<_, ServeFailure>((stop, server))
+    });
+    let (stop, server) = started?;
+
+    let data_dir = data_dir::ensure(&config.data_dir)
+        .map_err(|source| ServeFailure::DataDir { path: config.data_dir.display().to_string(), source })?;
+    let database = Database::open(config)?;
+    let served = runtime.block_on(serve(config, &data_dir, &database, server, stop));
+    let closed = database.close();
+    served.and(Ok(closed?))
+}
+
+async fn serve(
+    config: &Config,
+    data_dir: &Path,
+    database: &Database,
+    server: Server,
+    stop: CancellationToken,
+) -> Result<(), ServeFailure> {
+    let store = Store::new(&database.options);
+    let Some(started) = stop.run_until_cancelled(start(config, data_dir, database, &store)).await else {
+        return Ok(());
+    };
+    let (app, background) = started?;
+    announce(config, data_dir, &app, &server);
+
+    let ended = database.exited();
+    let mut postgres = None;
+    let until = async {
+        tokio::select! {
+            () = stop.cancelled() => {}
+            status = ended => postgres = Some(status),
+        }
+    };
+    let served = server.run(app, until).await;
+    background.stop().await;
+    store.close().await;
+    match postgres {
+        Some(status) => Err(ServeFailure::PostgresEnded(status)),
+        None => Ok(served?),
+    }
+}
+
+/// Brings the database up to date and starts the use cases on it.
+async fn start(
+    config: &Config,
+    data_dir: &Path,
+    database: &Database,
+    store: &Store,
+) -> Result<(App, countersign_app::Background), ServeFailure> {
+    database.reach().await?;
+    store.migrate().await?;
+    let (clock, entropy): (Arc<dyn Clock>, Arc<dyn Entropy>) = (Arc::new(SystemClock), Arc::new(SystemEntropy));
+    let secrets = secrets(config, data_dir, &*entropy)?;
+    let admin_file = data_dir.join("first-admin.key");
+    let first_admin: FirstAdmin = Box::new(move |key| key_file::hand_over(&admin_file, key));
+    let (app, background) =
+        App::start(store.clone(), clock, entropy, app_config(config), secrets, &first_admin).await?;
+    if let Some(policy) = &config.policy {
+        let file = PolicyFile { document: policy.text.clone(), path: policy.path.display().to_string() };
+        tracing::info!("{}", app.load_policy_file(&file).await?);
+        if config.dev {
+            let folder = data_dir.to_owned();
+            let hand_over =
+                move |operator: &str, key: &str| key_file::hand_over(&folder.join(format!("{operator}.key")), key);
+            app.seed_dev(&DevKeys { hand_over: Box::new(hand_over) }, &policy.roles).await?;
+        }
+    }
+    Ok((app, background))
+}
+
+fn secrets(config: &Config, data_dir: &Path, entropy: &dyn Entropy) -> Result<Secrets, ServeFailure> {
+    Ok(match &config.key_encryption {
+        KeyEncryption::Key(key) => Secrets::new(key.expose_secret())?,
+        KeyEncryption::InDataFolder => {
+            let key = dev::key_encryption_key(data_dir, entropy).map_err(ServeFailure::Key)?;
+            Secrets::new(key.expose_secret())?
+        }
+    })
+}
+
+fn app_config(config: &Config) -> countersign_app::Config {
+    countersign_app::Config {
+        issuer: config.token_service.issuer.clone(),
+        audience: config.audience.clone(),
+        default_ttl: config.token_service.default_ttl_seconds,
+        max_ttl: config.token_service.max_ttl_seconds,
+        supported_tools: config.token_service.supported_tools.clone(),
+        dev: config.dev,
+        recorder_queue: config.limits.recorder_queue,
+    }
+}
+
+fn options(config: &Config, metrics: MetricsPage) -> Options {
+    let (tls, tls_terminated_in_front) = match &config.listener {
+        Listener::Tls { certificate, private_key, .. } => {
+            (Some(TlsFiles { certificate: certificate.clone(), private_key: private_key.clone() }), false)
+        }
+        Listener::Plaintext { behind_proxy, .. } => (None, *behind_proxy),
+    };
+    Options {
+        listen: config.listener.address(),
+        tls,
+        tls_terminated_in_front,
+        limits: countersign_transport::Limits {
+            max_message_bytes: config.limits.max_message_bytes,
+            max_concurrent_requests: config.limits.max_concurrent_requests,
+            max_concurrent_streams: config.limits.max_concurrent_streams,
+            request_timeout: config.limits.request_timeout,
+            max_connections: config.limits.max_connections,
+        },
+        metrics: Some(metrics),
+    }
+}
+
+fn announce(config: &Config, data_dir: &Path, app: &App, server: &Server) {
+    if config.dev {
+        tracing::warn!("--dev: anybody on this machine may call, without credentials; never expose this server");
+        tracing::info!("keys of the operators rita (registers) and oscar (approves) are in {}", data_dir.display());
+    }
+    let scheme = if matches!(config.listener, Listener::Tls { .. }) { "https" } else { "http" };
+    for warning in app.readiness().warnings {
+        tracing::warn!("{warning}");
+    }
+    // On standard output, alone, for scripts: with port 0 nothing else says which one it is.
+    println!("countersign is ready on {scheme}://{}", server.local_addr());
+}

@@ -1,0 +1,110 @@
+//! The program as its users meet it: what it prints, where, and how it ends.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    process::{Command, Output},
+};
+
+/// Runs the program in an empty environment.
+fn run(folder: &tempfile::TempDir, args: &[&str]) -> Output {
+    let path = std::env::var_os("PATH").unwrap();
+    Command::new(env!("CARGO_BIN_EXE_countersign"))
+        .args(args)
+        .env_clear()
+        .env("PATH", path)
+        .current_dir(folder)
+        .output()
+        .unwrap()
+}
+
+fn folder() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o711)).unwrap();
+    folder
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+#[test]
+fn a_wrong_command_line_ends_with_2() {
+    for args in [&[][..], &["sevre"], &["config"], &["config", "check", "--colour"]] {
+        let output = run(&folder(), args);
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+        assert!(stderr(&output).contains("Usage:"), "{args:?}");
+    }
+}
+
+#[test]
+fn the_help_keeps_quiet_about_what_is_not_for_people() {
+    let output = run(&folder(), &["--help"]);
+    let help = String::from_utf8(output.stdout).unwrap();
+    assert!(help.contains("migrate") && help.contains("config"), "{help}");
+    assert!(!help.contains("postgres-child"), "{help}");
+}
+
+#[test]
+fn config_check_says_everything_that_is_wrong_and_starts_nothing() {
+    let folder = folder();
+    fs::write(folder.path().join("countersign.yaml"), "lisen: x\nlisten: y\n").unwrap();
+    let output = run(&folder, &["config", "check", "--dev"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(
+        stderr(&output),
+        "countersign.yaml:1: lisen: unknown key; did you mean listen?\n\
+         countersign.yaml:2: listen: must be an address and a port, such as 127.0.0.1:8080 or [::1]:8080, is \"y\"\n"
+    );
+    fs::write(folder.path().join("countersign.yaml"), "listen: 127.0.0.1:9\n").unwrap();
+    let output = run(&folder, &["config", "check", "--dev"]);
+    assert!(output.status.success());
+    assert!(String::from_utf8(output.stdout).unwrap().contains("http://127.0.0.1:9"));
+    assert!(!folder.path().join(".countersign").exists());
+}
+
+#[test]
+fn a_wrong_configuration_keeps_everything_else_from_happening() {
+    let output = run(&folder(), &["migrate", "--dev", "--listen", "0.0.0.0:8080"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).starts_with("--listen: listen: --dev lets anybody in"), "{}", stderr(&output));
+}
+
+#[test]
+fn a_failure_is_one_line_that_names_its_cause_and_no_secret() {
+    let output = run(&folder(), &["migrate", "--dev", "--database-url", "postgres://u:hunter2@127.0.0.1:1/x"]);
+    assert_eq!(output.status.code(), Some(1));
+    let message = stderr(&output);
+    let last = message.lines().last().unwrap();
+    assert!(last.starts_with("countersign: cannot reach the database at 127.0.0.1:1: "), "{message}");
+    assert!(last.contains("refused"), "{message}");
+    assert!(!message.contains("hunter2"), "{message}");
+}
+
+#[test]
+fn migrate_in_dev_starts_a_private_postgres_and_stops_it_again() {
+    let folder = folder();
+    for _ in 0..2 {
+        let output = run(&folder, &["migrate", "--dev"]);
+        assert!(output.status.success(), "{}", stderr(&output));
+    }
+    let data_dir = folder.path().join(".countersign");
+    assert!(data_dir.join("postgres/PG_VERSION").exists());
+    assert!(!data_dir.join("postgres/postmaster.pid").exists());
+}
+
+#[test]
+fn missing_programs_are_told_with_the_command_that_installs_them() {
+    let folder = folder();
+    let output = Command::new(env!("CARGO_BIN_EXE_countersign"))
+        .args(["migrate", "--dev"])
+        .env_clear()
+        .env("PG_BIN_DIR", folder.path())
+        .current_dir(&folder)
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("apt-get install postgresql"), "{}", stderr(&output));
+}
