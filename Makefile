@@ -1,0 +1,59 @@
+# What a developer does here. Needs Debian (or a relative of it), Rust from rustup, and package registries; what else is
+# missing is installed by scripts/setup.sh, which says so.
+
+# release or dev: what `run` and `demo` build.
+PROFILE ?= release
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+.PHONY: help setup run demo test check fmt bench generate sqlx clean
+
+# Where scripts/setup.sh puts tools that the machine does not have.
+export PATH := $(CURDIR)/target/tools/bin:$(PATH)
+
+server := target/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))/countersign
+
+help: ## Say what there is to make
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## Install whatever run, test and check need
+	@scripts/setup.sh run test check
+
+run: ## Build and start a dev server on 127.0.0.1:8080 (COUNTERSIGN_LISTEN), data in .countersign (COUNTERSIGN_DATA_DIR)
+	@scripts/setup.sh run
+	@cargo build --locked --profile $(PROFILE) --package countersign
+	@exec $(server) serve --dev
+
+demo: ## Play one agent's day on a fresh dev server and print its custody tree
+	@scripts/setup.sh run
+	@cargo build --quiet --locked --profile $(PROFILE) --package countersign
+	@exec $(server) demo
+
+test: ## Run every test: Rust, the clients in five languages, the README's commands, the demo
+	@scripts/setup.sh run test
+	@scripts/test.sh
+
+check: ## Look for what needs no running program: format, lints, contract, dependencies, queries, spelling
+	@scripts/setup.sh run test check
+	@scripts/check.sh
+
+fmt: ## Format the Rust code
+	@cargo fmt --all
+
+bench: ## Measure, and print ratios against baselines of the same run
+	@scripts/setup.sh run
+	@cargo run --release --locked --package countersign-integration --bin bench
+
+generate: ## Generate the stubs of the clients in other languages
+	@scripts/setup.sh test
+	@clients/generate.sh
+
+sqlx: ## Check the SQL against the migrations and renew .sqlx
+	@scripts/setup.sh run
+	@scripts/sqlx.sh
+
+clean: ## Remove what was built or generated; .countersign stays
+	@cargo clean
+	@git clean -ffdXq clients

