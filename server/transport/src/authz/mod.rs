@@ -6,7 +6,7 @@ mod tests;
 
 use std::{collections::HashMap, sync::LazyLock};
 
-use countersign_app::{Caller, Error};
+use countersign_app::Error;
 use countersign_core::operator::{OperatorRole, Roles};
 
 pub(crate) use table::TABLE;
@@ -49,6 +49,16 @@ pub(crate) enum Instance {
     Recorded,
 }
 
+/// Who asks.
+pub(crate) enum Who<'a> {
+    /// Somebody who was not asked who they are.
+    Nobody,
+    /// An operator, with their roles.
+    Operator(Roles),
+    /// An instance, with what tells whether its credential is live, or why not.
+    Instance(&'a dyn Fn() -> Result<(), Error>),
+}
+
 impl Row {
     const fn open(method: &'static str) -> Self {
         Self { method, access: Access::Open, stream: false }
@@ -77,27 +87,29 @@ impl Row {
         Self { stream: true, ..self }
     }
 
-    /// Whether `caller` may call this method. A refusal names the roles that may.
-    pub(crate) fn admits(&self, caller: &Caller) -> Result<(), Error> {
-        let Access::Granted { roles, instance } = self.access else { return Ok(()) };
-        match caller {
-            Caller::Operator(operator) if operator.roles.meets(roles) => Ok(()),
-            Caller::Instance(_) if instance != Instance::Never => Ok(()),
-            Caller::Operator(_) => Err(self.refusal(roles, "none of the caller's roles allows")),
-            Caller::Instance(_) => Err(self.refusal(roles, "an instance may not call")),
+    /// Whether `who` may call this method. A refusal for want of a role names the roles that may.
+    pub(crate) fn permit(&self, who: Who<'_>) -> Result<(), Error> {
+        match (self.access, who) {
+            (Access::Open, _) | (Access::Authenticated, Who::Operator(_)) => Ok(()),
+            (_, Who::Nobody) => Err(Error::Unauthenticated { message: "this method takes a credential".to_owned() }),
+            (Access::Authenticated, Who::Instance(ensure_live)) => ensure_live(),
+            (Access::Granted { roles, .. }, Who::Operator(held)) if held.meets(roles) => Ok(()),
+            (Access::Granted { roles, .. }, Who::Operator(_)) => {
+                Err(self.refusal(roles, "none of the caller's roles allows"))
+            }
+            (Access::Granted { roles, instance }, Who::Instance(ensure_live)) => match instance {
+                Instance::Never => Err(self.refusal(roles, "an instance may not call")),
+                Instance::Live => ensure_live(),
+                Instance::Recorded => Ok(()),
+            },
         }
-    }
-
-    /// Whether an instance's credential must be live for this method.
-    pub(crate) fn wants_live(&self) -> bool {
-        !matches!(self.access, Access::Granted { instance: Instance::Recorded, .. })
     }
 
     fn refusal(&self, roles: Roles, why: &str) -> Error {
         let name = self.method.rsplit('/').next().unwrap_or(self.method);
         let names: Vec<_> = roles.iter().map(OperatorRole::as_str).collect();
         Error::RoleRequired {
-            message: format!("{why} {name}; it takes one of: {}. An admin can grant a role.", names.join(", ")),
+            message: format!("{why} {name}; it takes one of: {}", names.join(", ")),
             roles: roles.iter().collect(),
         }
     }
@@ -105,7 +117,6 @@ impl Row {
 
 /// The row of a path.
 pub(crate) fn row(path: &str) -> Option<&'static Row> {
-    static ROWS: LazyLock<HashMap<&str, &Row>> =
-        LazyLock::new(|| TABLE.iter().map(|row| (row.method, row)).collect());
+    static ROWS: LazyLock<HashMap<&str, &Row>> = LazyLock::new(|| TABLE.iter().map(|row| (row.method, row)).collect());
     ROWS.get(path).copied()
 }

@@ -13,7 +13,8 @@ use tonic_types::{ErrorDetails, StatusExt};
 /// Describes `google.rpc`. Compiled in, and held to by a test.
 static GOOGLE_RPC: LazyLock<DescriptorPool> = LazyLock::new(|| {
     let mut pool = DescriptorPool::global();
-    pool.decode_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET).expect("tonic-types describes its own messages");
+    pool.decode_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
+        .expect("tonic-types describes its own messages");
     pool
 });
 

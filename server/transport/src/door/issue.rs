@@ -4,7 +4,7 @@
 //! same row of the table (role `issuer`). Optional: `role` (none: the sponsor's one role that may use the tool),
 //! `agent` ([`DEFAULT_AGENT`]), `purpose` ([`DEFAULT_PURPOSE`]), `single_use`, `request_id` (idempotency key).
 
-mod form;
+pub(super) mod form;
 
 use std::convert::Infallible;
 
@@ -90,9 +90,9 @@ async fn issued(app: &App, request: Request) -> Result<Response, Box<Response>> 
         return Err(refused(Refusal::role_required("only an operator may issue", [OperatorRole::Issuer])));
     };
     let body = request.into_body().collect().await.map_err(|error| Box::new(body_error(error, &id)))?.to_bytes();
-    let (issue, idem) = form::read(&body).map_err(refused)?;
+    let (issue, idem) = form::read(&body).map_err(|error| refused(error.into()))?;
     let issued = app.issue_credential(&operator, issue, idem).await.map_err(|error| refused(error.into()))?;
-    Ok(answer(&issued).map_err(|error| refused(error.into()))?)
+    answer(&issued).map_err(|error| refused(error.into()))
 }
 
 /// The token as OAuth names things, and what the product says of it.

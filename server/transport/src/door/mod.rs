@@ -53,11 +53,8 @@ pub(crate) fn router(stack: &Arc<Stack>, services: Routes, issuing: Pipeline, pl
     let grpc = stack.wrap(services.clone().into_axum_router());
     let web = GrpcWebLayer::new()
         .layer(grpc.clone().map_request(|request: http::Request<tonic::body::Body>| request.map(Body::new)));
-    let doors = Doors {
-        web: BoxCloneSyncService::new(web),
-        json: stack.wrap(transcode::Transcode::new(services)),
-        grpc,
-    };
+    let doors =
+        Doors { web: BoxCloneSyncService::new(web), json: stack.wrap(transcode::Transcode::new(services)), grpc };
     plain
         .route("/issue", post(issue::issue).with_state(stack.wrap(issuing)))
         .method_not_allowed_fallback(|| async { Refused::not_allowed().answer(problem::error) })

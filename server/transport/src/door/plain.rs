@@ -32,7 +32,8 @@ impl fmt::Debug for MetricsPage {
 /// The routes. They take no credential and say nothing that is secret.
 pub(crate) fn router(app: App, metrics: Option<MetricsPage>) -> Router {
     let of_app = Router::new().route("/.well-known/jwks.json", get(jwks)).route("/readyz", get(readyz)).with_state(app);
-    let router = Router::new().route("/", get(index)).route("/healthz", get(|| async { Json(json!({ "alive": true })) }));
+    let router =
+        Router::new().route("/", get(index)).route("/healthz", get(|| async { Json(json!({ "alive": true })) }));
     let router = match metrics {
         Some(page) => router.route("/metrics", get(render).with_state(page)),
         None => router,
@@ -57,8 +58,9 @@ async fn jwks(State(app): State<App>) -> impl IntoResponse {
 
 async fn readyz(State(app): State<App>) -> Response {
     let readiness = app.readiness();
-    let ready = readiness.checks.iter().all(|check| check.ok);
-    let check = |check: &countersign_app::Check| json!({ "name": check.name, "ok": check.ok, "message": check.message });
+    let ready = readiness.ready();
+    let check =
+        |check: &countersign_app::Check| json!({ "name": check.name, "ok": check.ok, "message": check.message });
     let body = json!({ "ready": ready, "checks": readiness.checks.iter().map(check).collect::<Vec<_>>() });
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, [(header::CACHE_CONTROL, "no-store")], Json(body)).into_response()

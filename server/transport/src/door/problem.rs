@@ -25,7 +25,8 @@ pub(super) fn error(status: &Status, http: Option<StatusCode>) -> Response {
         }
     }
     if let Some(bad) = details.known.bad_request() {
-        let violation = |one: &tonic_types::FieldViolation| json!({ "field": one.field, "description": one.description });
+        let violation =
+            |one: &tonic_types::FieldViolation| json!({ "field": one.field, "description": one.description });
         error["violations"] = bad.field_violations.iter().map(violation).collect::<Value>();
     }
     connect::answer(status, &details, http, &json!({ "error": error }))

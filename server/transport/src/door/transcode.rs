@@ -14,6 +14,8 @@ use axum::{
     response::Response,
 };
 use bytes::{BufMut, BytesMut};
+use countersign_app::Error;
+use countersign_core::Violation;
 use futures::{FutureExt, future::BoxFuture};
 use http::{HeaderValue, header};
 use http_body_util::BodyExt;
@@ -23,10 +25,7 @@ use tonic::{Code, Status, service::Routes};
 use tower::{Service, ServiceExt};
 
 use super::unique;
-use crate::{
-    stack::{body_error, refuse, request_id},
-    status::Refusal,
-};
+use crate::stack::{body_error, refuse, request_id};
 
 /// The flag and the length before a gRPC message.
 const FRAME: usize = 5;
@@ -34,8 +33,8 @@ const FRAME: usize = 5;
 /// The contract's method at a path.
 pub(super) fn method(path: &str) -> Option<&'static MethodDescriptor> {
     static METHODS: LazyLock<HashMap<String, MethodDescriptor>> = LazyLock::new(|| {
-        let pool = DescriptorPool::decode(countersign_proto::FILE_DESCRIPTOR_SET)
-            .expect("the build wrote this descriptor");
+        let pool =
+            DescriptorPool::decode(countersign_proto::FILE_DESCRIPTOR_SET).expect("the build wrote this descriptor");
         let methods = pool.services().flat_map(|service| service.methods().collect::<Vec<_>>());
         methods.map(|method| (format!("/{}/{}", method.parent_service().full_name(), method.name()), method)).collect()
     });
@@ -82,9 +81,9 @@ async fn translated(request: Request) -> Result<Request, Box<Response>> {
     let (mut parts, body) = request.into_parts();
     let json = body.collect().await.map_err(|error| Box::new(body_error(error, &id)))?.to_bytes();
     let message = method(parts.uri.path())
-        .ok_or_else(|| Refusal::invalid("", "no such method"))
+        .ok_or_else(|| Violation::new("", "there is no such method"))
         .and_then(|method| read(&json, method))
-        .map_err(|refusal| Box::new(refuse(refusal, &id)))?;
+        .map_err(|violation| Box::new(refuse(Error::Invalid(vec![violation]).into(), &id)))?;
 
     parts.headers.remove(header::CONTENT_LENGTH);
     parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
@@ -92,10 +91,10 @@ async fn translated(request: Request) -> Result<Request, Box<Response>> {
 }
 
 /// Reads a message. Each name in either spelling, once; nothing that the contract does not know.
-fn read(json: &[u8], method: &MethodDescriptor) -> Result<DynamicMessage, Refusal> {
+fn read(json: &[u8], method: &MethodDescriptor) -> Result<DynamicMessage, Violation> {
     // A method without fields may be called without a body.
     let json = if json.iter().all(u8::is_ascii_whitespace) { b"{}" } else { json };
-    let text = std::str::from_utf8(json).map_err(|_| Refusal::invalid("", "the body is not UTF-8"))?;
+    let text = std::str::from_utf8(json).map_err(|_| Violation::new("", "the body is not UTF-8"))?;
     unique::check(text, Some(method.input()))?;
 
     let options = prost_reflect::DeserializeOptions::new().deny_unknown_fields(true);
@@ -103,7 +102,7 @@ fn read(json: &[u8], method: &MethodDescriptor) -> Result<DynamicMessage, Refusa
     let mut track = serde_path_to_error::Track::new();
     let tracked = serde_path_to_error::Deserializer::new(&mut json, &mut track);
     DynamicMessage::deserialize_with_options(method.input(), tracked, &options)
-        .map_err(|error| unique::refusal(&track.path(), &error))
+        .map_err(|error| unique::violation(&track.path(), &error))
 }
 
 fn framed(message: &DynamicMessage) -> Bytes {
@@ -118,7 +117,7 @@ fn framed(message: &DynamicMessage) -> Bytes {
 
 /// The message of an answer, as JSON; or the status in its trailers.
 pub(super) async fn read_answer(path: &str, response: Response) -> Result<Vec<u8>, Status> {
-    let unreadable = |_| Status::internal("the answer could not be written");
+    let unreadable = || Status::internal("the answer could not be written");
     let collected = response.into_body().collect().await.map_err(|error| Status::from_error(error.into()))?;
     let status = collected.trailers().and_then(Status::from_header_map);
     if let Some(status) = status.filter(|status| status.code() != Code::Ok) {
@@ -126,8 +125,8 @@ pub(super) async fn read_answer(path: &str, response: Response) -> Result<Vec<u8
     }
     let bytes = collected.to_bytes();
     let (Some(method), Some(message)) = (method(path), bytes.get(FRAME..)) else {
-        return Err(unreadable(()));
+        return Err(unreadable());
     };
-    let message = DynamicMessage::decode(method.output(), message).map_err(|_| unreadable(()))?;
-    serde_json::to_vec(&message).map_err(|_| unreadable(()))
+    let message = DynamicMessage::decode(method.output(), message).map_err(|_| unreadable())?;
+    serde_json::to_vec(&message).map_err(|_| unreadable())
 }

@@ -1,30 +1,29 @@
-//! JSON with one reading: a field that is given twice, in whichever spelling, is refused.
+//! JSON with one reading: a field that is given twice, in whichever spelling, or that nobody knows, is refused by name.
 //!
 //! Parsers differ in which of two they keep; what one reads as `refund` another must not read as `charge`.
 
-use std::{borrow::Cow, collections::HashSet, fmt};
+use std::{collections::HashSet, fmt};
 
+use countersign_core::Violation;
 use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor};
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_path_to_error::{Path, Track};
 
-use crate::status::Refusal;
-
-/// Refuses text that is no JSON, or gives a field of `message` (or a key anywhere in it) twice. None: the keys are no
-/// message's.
-pub(super) fn check(text: &str, message: Option<MessageDescriptor>) -> Result<(), Refusal> {
+/// Refuses text that is no JSON, that has a field unknown to `message`, or that gives one (or a key anywhere in it) twice.
+/// None: the keys are no message's.
+pub(super) fn check(text: &str, message: Option<MessageDescriptor>) -> Result<(), Violation> {
     let mut json = serde_json::Deserializer::from_str(text);
     let mut track = Track::new();
     let tracked = serde_path_to_error::Deserializer::new(&mut json, &mut track);
     let shape = message.map_or(Shape::Free, Shape::Message);
-    Unique(shape).deserialize(tracked).map_err(|error| refusal(&track.path(), &error))?;
-    json.end().map_err(|_| Refusal::invalid("", "there is text after the JSON object"))
+    Unique(shape).deserialize(tracked).map_err(|error| violation(&track.path(), &error))?;
+    json.end().map_err(|_| Violation::new("", "there is text after the JSON object"))
 }
 
 /// What is wrong, and at which field.
-pub(super) fn refusal(path: &Path, error: &serde_json::Error) -> Refusal {
+pub(super) fn violation(path: &Path, error: &serde_json::Error) -> Violation {
     let field = if path.iter().next().is_some() { path.to_string() } else { String::new() };
-    Refusal::invalid(&field, format!("cannot be read: {error}"))
+    Violation::new(field, format!("cannot be read: {error}"))
 }
 
 /// What the contract says of a value: whose names count as one.
@@ -40,9 +39,7 @@ enum Shape {
 impl Shape {
     fn of(field: &FieldDescriptor) -> Self {
         match field.kind() {
-            Kind::Message(entry) if field.is_map() => {
-                Self::Map(Box::new(Self::of(&entry.map_entry_value_field())))
-            }
+            Kind::Message(entry) if field.is_map() => Self::Map(Box::new(Self::of(&entry.map_entry_value_field()))),
             // Their JSON is their own: a Timestamp is a string, a Struct any object.
             Kind::Message(message) if message.package_name() == "google.protobuf" => Self::Free,
             Kind::Message(message) => Self::Message(message),
@@ -50,18 +47,15 @@ impl Shape {
         }
     }
 
-    /// A name's identity, and what stands below it.
-    fn enter<'a>(&self, name: &'a str) -> (Cow<'a, str>, Self) {
+    /// A name's identity, and what stands below it. None: there is no such field.
+    fn enter(&self, name: &str) -> Option<(String, Self)> {
         match self {
             Self::Message(message) => {
-                let field = message.get_field_by_json_name(name).or_else(|| message.get_field_by_name(name));
-                match field {
-                    Some(field) => (Cow::Owned(field.name().to_owned()), Self::of(&field)),
-                    None => (Cow::Borrowed(name), Self::Free),
-                }
+                let field = message.get_field_by_json_name(name).or_else(|| message.get_field_by_name(name))?;
+                Some((field.name().to_owned(), Self::of(&field)))
             }
-            Self::Map(value) => (Cow::Borrowed(name), value.as_ref().clone()),
-            Self::Free => (Cow::Borrowed(name), Self::Free),
+            Self::Map(value) => Some((name.to_owned(), value.as_ref().clone())),
+            Self::Free => Some((name.to_owned(), Self::Free)),
         }
     }
 }
@@ -115,12 +109,26 @@ impl<'de> Visitor<'de> for Unique {
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<(), A::Error> {
         let mut seen = HashSet::new();
         while let Some(name) = entries.next_key::<String>()? {
-            let (identity, below) = self.0.enter(&name);
-            if !seen.insert(identity.into_owned()) {
-                return Err(A::Error::custom(format!("'{name}' is given twice")));
+            // Refused as the value is read, so that the error's path ends with the name.
+            let Some((identity, below)) = self.0.enter(&name) else {
+                return entries.next_value_seed(Refuse("there is no such field"));
+            };
+            if !seen.insert(identity) {
+                return entries.next_value_seed(Refuse("it is given twice"));
             }
             entries.next_value_seed(Unique(below))?;
         }
         Ok(())
+    }
+}
+
+/// Reads nothing.
+struct Refuse(&'static str);
+
+impl<'de> DeserializeSeed<'de> for Refuse {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, _: D) -> Result<(), D::Error> {
+        Err(D::Error::custom(self.0))
     }
 }

@@ -17,7 +17,7 @@ const GREETING: Duration = Duration::from_secs(10);
 /// As many bytes as that takes: HTTP/2's preface. No HTTP/1.1 request is shorter.
 const GREETING_BYTES: usize = 24;
 /// How long nothing may move in either direction. Live HTTP/2 peers answer a ping well within it.
-const IDLE: Duration = Duration::from_secs(120);
+const IDLE: Duration = Duration::from_mins(2);
 
 /// A stream with an end to waiting: for the greeting as a whole, then for the next byte either way.
 pub(super) struct Guarded<S> {

@@ -8,7 +8,6 @@ mod tests;
 use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use countersign_app::App;
-use countersign_core::clock::{Clock, Entropy};
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -41,10 +40,6 @@ pub struct Options {
     pub limits: Limits,
     /// `/metrics`, where there is something to show.
     pub metrics: Option<MetricsPage>,
-    /// Times request ids.
-    pub clock: Arc<dyn Clock>,
-    /// Makes request ids.
-    pub entropy: Arc<dyn Entropy>,
 }
 
 /// How much at once, and for how long. What is above is refused, never queued.
@@ -136,8 +131,7 @@ impl Server {
     pub async fn run(self, app: App, shutdown: impl Future<Output = ()>) -> Result<(), ServeError> {
         let Self { listener, tls, options, .. } = self;
         let stop = CancellationToken::new();
-        let (clock, entropy) = (options.clock, options.entropy);
-        let stack = Stack::new(Arc::new(app.clone()), bounds(&options.limits), stop.clone(), (clock, entropy));
+        let stack = Stack::new(Arc::new(app.clone()), bounds(&options.limits), stop.clone());
 
         let (health, follow_health) = health::service(app.database_ready(), stop.clone()).await;
         let services = reflected(grpc::routes(app.clone()).add_service(health))?;
@@ -180,7 +174,7 @@ fn check(options: &Options) -> Result<(), ServeError> {
     if limits.max_message_bytes > MAX_MESSAGE_BYTES {
         return Err(ServeError::Limit { name: "max_message_bytes", why: "must be at most 4 MiB" });
     }
-    if limits.request_timeout.is_zero() || limits.request_timeout > Duration::from_secs(3600) {
+    if limits.request_timeout.is_zero() || limits.request_timeout > Duration::from_hours(1) {
         return Err(ServeError::Limit { name: "request_timeout", why: "must be above 0, and at most an hour" });
     }
     let plaintext = options.tls.is_none() && !options.tls_terminated_in_front;

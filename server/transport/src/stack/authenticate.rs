@@ -8,15 +8,18 @@ use axum::{
     response::Response,
 };
 use countersign_app::{App, Caller, Error};
-use countersign_core::credential::Verified;
+use countersign_core::{clock::uuid_v7, credential::Verified};
 use futures::{FutureExt, future::BoxFuture};
 use http::{HeaderMap, Uri, header, uri::Authority as HostPort};
+use uuid::Uuid;
 
 use super::{Known, Stack, context::request_id, outcome::refuse};
-use crate::{authz::Access, status::Refusal};
+use crate::authz::Access;
 
-/// Says who holds a credential: the application, for every server that serves.
+/// What the pipeline asks of the application.
 pub(crate) trait Authority: Send + Sync {
+    /// An id that no other request has.
+    fn fresh_id(&self) -> Uuid;
     /// As [`App::authenticate`].
     fn authenticate<'a>(&'a self, bearer: Option<&'a str>, local: bool) -> BoxFuture<'a, Result<Caller, Error>>;
     /// As [`App::ensure_live`].
@@ -24,6 +27,10 @@ pub(crate) trait Authority: Send + Sync {
 }
 
 impl Authority for App {
+    fn fresh_id(&self) -> Uuid {
+        uuid_v7(self.clock().now(), self.entropy())
+    }
+
     fn authenticate<'a>(&'a self, bearer: Option<&'a str>, local: bool) -> BoxFuture<'a, Result<Caller, Error>> {
         self.authenticate(bearer, local).boxed()
     }
@@ -44,8 +51,8 @@ pub(super) async fn authenticate(State(stack): State<Arc<Stack>>, mut request: R
     }
     let local = is_local(&request);
     let caller = match bearer(request.headers()) {
-        Ok(bearer) => stack.authority.authenticate(bearer, local).await.map_err(Refusal::from),
-        Err(refusal) => Err(refusal),
+        Ok(bearer) => stack.authority.authenticate(bearer, local).await,
+        Err(error) => Err(error),
     };
     match caller {
         Ok(caller) => {
@@ -53,23 +60,23 @@ pub(super) async fn authenticate(State(stack): State<Arc<Stack>>, mut request: R
             request.extensions_mut().insert(caller);
             next.run(request).await
         }
-        Err(refusal) => refuse(refusal, &request_id(&request)),
+        Err(error) => refuse(error.into(), &request_id(&request)),
     }
 }
 
 /// The text after `Bearer`. No header is no error: dev mode lets some callers in without.
-fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
+fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Error> {
+    let wrong = |why: &str| Err(Error::Unauthenticated { message: why.to_owned() });
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let Some(value) = values.next() else { return Ok(None) };
     if values.next().is_some() {
-        return Err(Refusal::unauthenticated("there is more than one authorization header"));
+        return wrong("there is more than one authorization header");
     }
-    let credential = value.to_str().ok().and_then(|text| text.split_once(' '));
-    match credential {
+    match value.to_str().ok().and_then(|text| text.split_once(' ')) {
         Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") && !token.trim().is_empty() => {
             Ok(Some(token.trim()))
         }
-        _ => Err(Refusal::unauthenticated("the authorization header must be `Bearer`, a space and an API key or a credential")),
+        _ => wrong("the authorization header must be `Bearer`, a space, and an API key or a credential"),
     }
 }
 

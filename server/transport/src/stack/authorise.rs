@@ -10,7 +10,7 @@ use axum::{
 use countersign_app::{Caller, Error};
 
 use super::{Known, Stack, context::request_id, outcome::refuse};
-use crate::authz::{Access, Row};
+use crate::authz::{Row, Who};
 
 /// Default deny: a request goes on only where its row says that this caller may.
 pub(super) async fn authorise(State(stack): State<Arc<Stack>>, request: Request, next: Next) -> Response {
@@ -22,14 +22,10 @@ pub(super) async fn authorise(State(stack): State<Arc<Stack>>, request: Request,
 }
 
 fn permit(stack: &Stack, row: Option<&Row>, caller: Option<&Caller>) -> Result<(), Error> {
-    let (row, caller) = match (row, caller) {
-        (Some(row), None) if row.access == Access::Open => return Ok(()),
-        (Some(row), Some(caller)) => (row, caller),
-        _ => return Err(Error::Unauthenticated { message: "this method takes a credential".to_owned() }),
-    };
-    row.admits(caller)?;
+    let row = row.ok_or(Error::Internal)?;
     match caller {
-        Caller::Instance(instance) if row.wants_live() => stack.authority.ensure_live(instance),
-        _ => Ok(()),
+        None => row.permit(Who::Nobody),
+        Some(Caller::Operator(operator)) => row.permit(Who::Operator(operator.roles)),
+        Some(Caller::Instance(instance)) => row.permit(Who::Instance(&|| stack.authority.ensure_live(instance))),
     }
 }

@@ -19,7 +19,7 @@ use http_body::Frame;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tonic::Status;
 
-use super::{Known, RequestContext, Stack, context::request_id, outcome::refuse};
+use super::{Known, Stack, context::request_id, outcome::refuse};
 use crate::status::Refusal;
 
 /// gRPC's spelling of a timeout: up to eight digits and a unit.
@@ -27,25 +27,24 @@ const GRPC_TIMEOUT: &str = "grpc-timeout";
 /// Connect's: up to ten digits, milliseconds.
 const CONNECT_TIMEOUT: &str = "connect-timeout-ms";
 /// Longer than any stream lives.
-const NEVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+const NEVER: Duration = Duration::from_hours(10 * 365 * 24);
 
 /// Ends a call at its deadline, whether or not it can still be undone: the refusal says so. A stream must begin in time,
 /// and then lasts until its caller's own timeout or until the server stops.
-pub(super) async fn bound(State(stack): State<Arc<Stack>>, mut request: Request, next: Next) -> Response {
+pub(super) async fn bound(State(stack): State<Arc<Stack>>, request: Request, next: Next) -> Response {
     let (id, now) = (request_id(&request), Instant::now());
     let asked = match asked(request.headers()) {
         Ok(asked) => asked,
-        Err(refusal) => return refuse(refusal, &id),
+        Err((field, why)) => return refuse(Refusal::invalid(field, why), &id),
     };
     let ceiling = stack.bounds.timeout;
     let begin = now + asked.map_or(ceiling, |asked| asked.min(ceiling));
     let stream = request.extensions().get::<Known>().is_some_and(|known| known.0.stream);
-    let deadline = if stream { now + asked.unwrap_or(NEVER).min(NEVER) } else { begin };
-    request.extensions_mut().insert(RequestContext { request_id: id.clone(), deadline });
 
     match timeout_at(begin, next.run(request)).await {
         Err(_) => refuse(Refusal::deadline_exceeded(), &id),
         Ok(response) if stream => {
+            let deadline = now + asked.unwrap_or(NEVER).min(NEVER);
             let stopped = stack.stop.clone().cancelled_owned();
             response.map(|inner| {
                 let end = Box::pin(async move {
@@ -61,10 +60,10 @@ pub(super) async fn bound(State(stack): State<Arc<Stack>>, mut request: Request,
     }
 }
 
-/// How long the caller waits, where it says so.
-fn asked(headers: &HeaderMap) -> Result<Option<Duration>, Refusal> {
+/// How long the caller waits, where it says so; or which header is wrong, and how.
+fn asked(headers: &HeaderMap) -> Result<Option<Duration>, (&'static str, String)> {
     let read = |name: &'static str, parse: fn(&str) -> Option<Duration>, form: &str| {
-        let wrong = || Refusal::invalid(name, format!("must be {form}"));
+        let wrong = || (name, format!("must be {form}"));
         let parsed = |value: &HeaderValue| value.to_str().ok().and_then(parse).ok_or_else(wrong);
         headers.get(name).map(parsed).transpose()
     };
@@ -77,8 +76,8 @@ fn grpc_timeout(text: &str) -> Option<Duration> {
     let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     let number = digits(number, 8)?;
     Some(match unit {
-        "H" => Duration::from_secs(number * 3600),
-        "M" => Duration::from_secs(number * 60),
+        "H" => Duration::from_hours(number),
+        "M" => Duration::from_mins(number),
         "S" => Duration::from_secs(number),
         "m" => Duration::from_millis(number),
         "u" => Duration::from_micros(number),

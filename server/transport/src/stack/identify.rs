@@ -7,11 +7,10 @@ use axum::{
     middleware::Next,
     response::Response,
 };
-use countersign_core::clock::uuid_v7;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use tonic::Status;
 
-use super::{Known, RequestId, Stack, outcome::answer};
+use super::{Known, RequestContext, Stack, outcome::answer};
 use crate::authz;
 
 /// Carries the request id, both ways.
@@ -21,13 +20,12 @@ const MAX_REQUEST_ID: usize = 128;
 
 /// Gives the request its id, and the answer the same.
 pub(super) async fn identify(State(stack): State<Arc<Stack>>, mut request: Request, next: Next) -> Response {
-    let id = sane(request.headers())
-        .unwrap_or_else(|| uuid_v7(stack.clock.now(), stack.entropy.as_ref()).hyphenated().to_string());
+    let id = sane(request.headers()).unwrap_or_else(|| stack.authority.fresh_id().to_string());
     if let Some(row) = authz::row(request.uri().path()) {
         request.extensions_mut().insert(Known(row));
     }
     let echoed = HeaderValue::from_str(&id);
-    request.extensions_mut().insert(RequestId(id));
+    request.extensions_mut().insert(RequestContext { request_id: id });
 
     let mut response = next.run(request).await;
     if let Ok(echoed) = echoed {

@@ -34,9 +34,10 @@ pub(super) async fn size(State(stack): State<Arc<Stack>>, request: Request, next
         return too_large(answer(oversize(limit, &id)));
     }
     let request = request.map(|body| {
-        Body::new(Limited::new(body, limit + FRAME).map_err(move |error| {
-            if error.is::<LengthLimitError>() { oversize(limit, &id).into() } else { error }
-        }))
+        Body::new(
+            Limited::new(body, limit + FRAME)
+                .map_err(move |error| if error.is::<LengthLimitError>() { oversize(limit, &id).into() } else { error }),
+        )
     });
     next.run(request).await
 }

@@ -25,13 +25,12 @@ use axum::{
     middleware::{from_fn, from_fn_with_state},
     response::{IntoResponse, Response},
 };
-use countersign_core::clock::{Clock, Entropy};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tower::{Service, ServiceBuilder, util::BoxCloneSyncService};
 
 pub(crate) use authenticate::{Authority, Peer};
-pub(crate) use context::{Known, RequestContext, RequestId, request_id};
+pub(crate) use context::{Known, RequestContext, request_id};
 pub(crate) use limits::{TooLarge, body_error};
 pub(crate) use observe::count_refusal;
 pub(crate) use outcome::{of_response as outcome, refuse};
@@ -60,21 +59,14 @@ pub(crate) struct Stack {
     streams: Arc<Semaphore>,
     /// Cancelled when the server stops: streams end, so that connections can.
     stop: CancellationToken,
-    clock: Arc<dyn Clock>,
-    entropy: Arc<dyn Entropy>,
 }
 
 impl Stack {
     /// A stack whose limits count over all its pipelines.
-    pub(crate) fn new(
-        authority: Arc<dyn Authority>,
-        bounds: Bounds,
-        stop: CancellationToken,
-        (clock, entropy): (Arc<dyn Clock>, Arc<dyn Entropy>),
-    ) -> Arc<Self> {
+    pub(crate) fn new(authority: Arc<dyn Authority>, bounds: Bounds, stop: CancellationToken) -> Arc<Self> {
         let permits = |count: usize| Arc::new(Semaphore::new(count.min(Semaphore::MAX_PERMITS)));
         let (requests, streams) = (permits(bounds.requests), permits(bounds.streams));
-        Arc::new(Self { authority, bounds, requests, streams, stop, clock, entropy })
+        Arc::new(Self { authority, bounds, requests, streams, stop })
     }
 
     /// `inner` behind every layer.

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, str::FromStr};
 
 use aws_lc_rs::digest::{SHA256, digest};
-use countersign_app::{Error, Idem, Idempotency, IssueCredential};
+use countersign_app::{Error, Idempotency, IssueCredential};
 use countersign_core::{
     Violation,
     names::{AgentName, RoleName, SponsorId, ToolId},
@@ -12,7 +12,7 @@ use countersign_core::{
 use serde_json::{Map, Value};
 
 use super::{DEFAULT_AGENT, DEFAULT_PURPOSE};
-use crate::{door::unique, status::Refusal};
+use crate::{convert::idempotency::Idem, door::unique};
 
 /// Every field.
 const FIELDS: [&str; 8] = ["tool", "sponsor_id", "ttl", "role", "purpose", "agent", "single_use", "request_id"];
@@ -20,18 +20,19 @@ const FIELDS: [&str; 8] = ["tool", "sponsor_id", "ttl", "role", "purpose", "agen
 const MAX_REQUEST_ID: usize = 64;
 
 /// Reads a body.
-pub(super) fn read(body: &[u8]) -> Result<(IssueCredential, Idem), Refusal> {
-    let text = std::str::from_utf8(body).map_err(|_| Refusal::invalid("", "the body is not UTF-8"))?;
-    unique::check(text, None)?;
+pub(in crate::door) fn read(body: &[u8]) -> Result<(IssueCredential, Idem), Error> {
+    let invalid = |violation| Error::Invalid(vec![violation]);
+    let text = std::str::from_utf8(body).map_err(|_| invalid(Violation::new("", "the body is not UTF-8")))?;
+    unique::check(text, None).map_err(invalid)?;
     let Ok(Value::Object(values)) = serde_json::from_str(text) else {
-        return Err(Refusal::invalid("", "the body must be a JSON object"));
+        return Err(invalid(Violation::new("", "the body must be a JSON object")));
     };
     let mut form = Form { values, wrong: Vec::new() };
     let read = form.issue();
     form.refuse_the_unknown();
     match read {
         Some(read) if form.wrong.is_empty() => Ok(read),
-        _ => Err(Error::Invalid(form.wrong).into()),
+        _ => Err(Error::Invalid(form.wrong)),
     }
 }
 
@@ -66,7 +67,6 @@ impl Form {
     }
 
     /// The idempotency of this request: its id, and a hash of all else in it. Read first, while all of it is there.
-    #[expect(clippy::option_option, reason = "wrong, absent, or there")]
     fn idempotency(&mut self) -> Option<Idem> {
         let Some(request_id) = self.text("request_id")?.filter(|id| !id.is_empty()) else { return Some(None) };
         if request_id.len() > MAX_REQUEST_ID || !request_id.bytes().all(|byte| byte.is_ascii_graphic()) {

@@ -1,0 +1,218 @@
+//! The port itself, over real sockets.
+
+use std::io::Write;
+
+use axum::{Router, routing::get};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    sync::{oneshot, watch},
+    task::JoinHandle,
+    time::{Instant, sleep, timeout},
+};
+use tonic::{Code, Request, service::Routes, transport::Channel};
+use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
+use tonic_reflection::pb::{v1, v1alpha};
+
+use super::*;
+use crate::stack::testing::{BOUNDS, stack_until};
+
+fn options() -> Options {
+    Options {
+        listen: ([127, 0, 0, 1], 0).into(),
+        tls: None,
+        tls_terminated_in_front: false,
+        limits: Limits::default(),
+        metrics: None,
+    }
+}
+
+/// A running port with health, reflection and a few plain routes.
+struct Port {
+    address: SocketAddr,
+    stop: oneshot::Sender<()>,
+    served: JoinHandle<()>,
+    database: watch::Sender<bool>,
+}
+
+async fn port(max_connections: usize) -> Port {
+    let stop = CancellationToken::new();
+    let stack = stack_until(BOUNDS, stop.clone());
+    let (database, ready) = watch::channel(true);
+    let (health, follow) = health::service(ready, stop.clone()).await;
+    tokio::spawn(follow);
+    let services = reflected(Routes::new(health)).unwrap();
+    let slow = || async {
+        sleep(Duration::from_secs(2)).await;
+        "slow"
+    };
+    let plain = Router::new().route("/", get(|| async { "here" })).route("/slow", get(slow));
+    let issuing = stack.wrap(Router::new());
+    let router = door::router(&stack, services, issuing, plain);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (sender, shutdown) = oneshot::channel::<()>();
+    let acceptor = accept::Acceptor { listener, tls: None, router, max_connections, stop };
+    let served = tokio::spawn(acceptor.serve(async {
+        let _ = shutdown.await;
+    }));
+    Port { address, stop: sender, served, database }
+}
+
+async fn channel(port: &Port) -> Channel {
+    Channel::from_shared(format!("http://{}", port.address)).unwrap().connect().await.unwrap()
+}
+
+/// What comes back on a connection that sent `bytes`, until it is closed.
+async fn exchange(address: SocketAddr, bytes: &[u8]) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(bytes).await.unwrap();
+    let mut answer = Vec::new();
+    // A reset is as good an end as a close.
+    let _ = stream.read_to_end(&mut answer).await;
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+#[tokio::test]
+async fn http_1_and_http_2_are_served_on_the_same_port() {
+    let port = port(16).await;
+    let answer = exchange(port.address, b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("here"), "{answer}");
+    let mut health = HealthClient::new(channel(&port).await);
+    assert!(health.check(HealthCheckRequest { service: String::new() }).await.is_ok());
+}
+
+#[tokio::test]
+async fn health_follows_the_database_for_the_server_and_every_service() {
+    let port = port(16).await;
+    let mut health = HealthClient::new(channel(&port).await);
+    for (ready, expected) in
+        [(true, ServingStatus::Serving), (false, ServingStatus::NotServing), (true, ServingStatus::Serving)]
+    {
+        port.database.send(ready).unwrap();
+        sleep(Duration::from_millis(50)).await;
+        for service in ["", "countersign.v1.DecisionService", "countersign.v1.StatusService"] {
+            let answer = health.check(HealthCheckRequest { service: service.to_owned() }).await.unwrap();
+            assert_eq!(answer.into_inner().status(), expected, "{service}");
+        }
+    }
+    let unknown = health.check(HealthCheckRequest { service: "made.up".to_owned() }).await.unwrap_err();
+    assert_eq!(unknown.code(), Code::NotFound);
+}
+
+#[tokio::test]
+async fn reflection_answers_in_both_versions_without_a_credential() {
+    let port = port(16).await;
+    let channel = channel(&port).await;
+
+    let ask = v1::ServerReflectionRequest {
+        host: String::new(),
+        message_request: Some(v1::server_reflection_request::MessageRequest::ListServices(String::new())),
+    };
+    let mut client = v1::server_reflection_client::ServerReflectionClient::new(channel.clone());
+    let mut answers = client.server_reflection_info(tokio_stream::iter([ask])).await.unwrap().into_inner();
+    let answer = format!("{:?}", answers.message().await.unwrap().unwrap());
+    assert!(answer.contains("countersign.v1.DecisionService") && answer.contains("grpc.health.v1.Health"), "{answer}");
+
+    let symbol = "countersign.v1.SponsorService".to_owned();
+    let ask = v1alpha::ServerReflectionRequest {
+        host: String::new(),
+        message_request: Some(v1alpha::server_reflection_request::MessageRequest::FileContainingSymbol(symbol)),
+    };
+    let mut client = v1alpha::server_reflection_client::ServerReflectionClient::new(channel);
+    let mut answers = client.server_reflection_info(tokio_stream::iter([ask])).await.unwrap().into_inner();
+    let answer = format!("{:?}", answers.message().await.unwrap().unwrap());
+    assert!(answer.contains("FileDescriptorResponse"), "{answer}");
+}
+
+#[tokio::test]
+async fn what_was_accepted_is_finished_and_nothing_new_is_taken() {
+    let port = port(16).await;
+    let request = b"GET /slow HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let slow = tokio::spawn(exchange(port.address, request));
+    let mut health = HealthClient::new(channel(&port).await);
+    let mut watched =
+        health.watch(Request::new(HealthCheckRequest { service: String::new() })).await.unwrap().into_inner();
+    watched.message().await.unwrap();
+    sleep(Duration::from_millis(200)).await;
+
+    port.stop.send(()).unwrap();
+    let stopped = Instant::now();
+    timeout(Duration::from_secs(10), port.served).await.expect("stops by itself").unwrap();
+    assert!(stopped.elapsed() > Duration::from_secs(1), "the slow request was cut off");
+    assert!(slow.await.unwrap().ends_with("slow"));
+    assert!(TcpStream::connect(port.address).await.is_err());
+    let end = loop {
+        match watched.message().await {
+            Ok(Some(_)) => {}
+            Ok(None) => panic!("a stream that is cut off must not look complete"),
+            Err(status) => break status,
+        }
+    };
+    assert_eq!(end.code(), Code::Unavailable);
+}
+
+#[tokio::test]
+async fn a_connection_above_the_number_at_a_time_is_closed_at_once() {
+    let port = port(1).await;
+    let held = TcpStream::connect(port.address).await.unwrap();
+    sleep(Duration::from_millis(50)).await;
+    let request = b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    assert_eq!(exchange(port.address, request).await, "");
+    drop(held);
+    sleep(Duration::from_millis(50)).await;
+    assert!(exchange(port.address, request).await.starts_with("HTTP/1.1 200"));
+}
+
+/// Time runs by itself while every task waits, so a wait of minutes is over at once.
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_stalls_is_cut_off_wherever_it_stalls() {
+    let port = port(16).await;
+    let stalls: [(&str, &[u8]); 4] = [
+        ("says nothing", b""),
+        ("begins HTTP/2's preface", b"PRI * HT"),
+        ("begins a request line", b"GET / HTT"),
+        ("begins a header", b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Slow: "),
+    ];
+    for (what, bytes) in stalls {
+        let started = Instant::now();
+        let closed = timeout(Duration::from_mins(1), exchange(port.address, bytes)).await;
+        assert!(closed.is_ok(), "{what}: still open after {:?}", started.elapsed());
+    }
+}
+
+#[tokio::test]
+async fn a_head_that_is_too_large_is_refused() {
+    let port = port(16).await;
+    let mut request = b"GET / HTTP/1.1\r\nHost: localhost\r\n".to_vec();
+    write!(request, "X-Large: {}\r\n\r\n", "x".repeat(64 * 1024)).unwrap();
+    let answer = exchange(port.address, &request).await;
+    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 431"), "{answer}");
+}
+
+#[tokio::test]
+async fn plaintext_stays_on_loopback_unless_the_operator_says_that_tls_ends_in_front() {
+    let anywhere = Options { listen: ([0, 0, 0, 0], 0).into(), ..options() };
+    assert!(matches!(Server::bind(anywhere.clone()).await, Err(ServeError::Plaintext(_))));
+    assert!(Server::bind(Options { tls_terminated_in_front: true, ..anywhere }).await.is_ok());
+    let server = Server::bind(options()).await.unwrap();
+    assert_ne!(server.local_addr().port(), 0);
+    let taken = Options { listen: server.local_addr(), ..options() };
+    assert!(matches!(Server::bind(taken).await, Err(ServeError::Bind { .. })));
+}
+
+#[tokio::test]
+async fn a_limit_that_cannot_be_is_named() {
+    let limits = Limits::default();
+    for (limits, name) in [
+        (Limits { max_message_bytes: 0, ..limits }, "max_message_bytes"),
+        (Limits { max_message_bytes: MAX_MESSAGE_BYTES + 1, ..limits }, "max_message_bytes"),
+        (Limits { max_concurrent_requests: 0, ..limits }, "max_concurrent_requests"),
+        (Limits { max_concurrent_streams: 0, ..limits }, "max_concurrent_streams"),
+        (Limits { max_connections: 0, ..limits }, "max_connections"),
+        (Limits { request_timeout: Duration::ZERO, ..limits }, "request_timeout"),
+    ] {
+        let error = Server::bind(Options { limits, ..options() }).await.err().expect("refused");
+        assert!(error.to_string().contains(name), "{error}");
+    }
+}

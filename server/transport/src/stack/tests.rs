@@ -1,0 +1,324 @@
+//! Each layer, seen from outside the whole stack.
+
+use std::{collections::BTreeMap, net::IpAddr};
+
+use axum::body::{Body, Bytes};
+use futures::{StreamExt, stream};
+use http_body::Frame;
+use http_body_util::{BodyExt, StreamBody};
+use metrics_exporter_prometheus::PrometheusBuilder;
+use tokio::time::{Instant, sleep};
+use tonic::{Code, Status};
+use tonic_types::StatusExt;
+use tower::{ServiceExt, service_fn};
+
+use super::{
+    testing::{BOUNDS, request, stack, stack_until},
+    *,
+};
+
+const UNARY: &str = "/countersign.v1.OperatorService/WhoAmI";
+const STREAM: &str = "/countersign.v1.RolloutService/WatchRollouts";
+
+fn ok() -> Response {
+    Status::ok("").into_http::<Body>()
+}
+
+/// A stack over `inner`, which gets the request.
+fn over<F>(stack: &Arc<Stack>, inner: impl Fn(Request) -> F + Clone + Send + Sync + 'static) -> Pipeline
+where
+    F: Future<Output = Response> + Send + 'static,
+{
+    stack.wrap(service_fn(move |request| {
+        let answer = inner(request);
+        async { Ok::<_, Infallible>(answer.await) }
+    }))
+}
+
+async fn call(pipeline: &Pipeline, request: Request) -> (Status, Response) {
+    let response = pipeline.clone().oneshot(request).await.unwrap();
+    (outcome(&response).unwrap_or_else(|| Status::ok("in the trailers")), response)
+}
+
+fn reason(status: &Status) -> String {
+    status.get_details_error_info().map(|info| info.reason).unwrap_or_default()
+}
+
+#[tokio::test]
+async fn a_sane_request_id_is_kept_and_any_other_replaced() {
+    let pipeline = over(&stack(BOUNDS), |request| async move {
+        let id = &request.extensions().get::<RequestContext>().unwrap().request_id;
+        assert!(!id.is_empty() && id.len() <= 128);
+        ok()
+    });
+    let long = "x".repeat(129);
+    for (sent, kept) in
+        [(Some("trace-1.2:3/4_5"), true), (Some(long.as_str()), false), (Some("a b"), false), (None, false)]
+    {
+        let mut request = request(UNARY, Some("admin"));
+        if let Some(sent) = sent {
+            request.headers_mut().insert("x-request-id", sent.parse().unwrap());
+        }
+        let (_, response) = call(&pipeline, request).await;
+        let echoed = response.headers()["x-request-id"].to_str().unwrap();
+        assert_eq!(sent == Some(echoed), kept);
+        assert!(kept || uuid::Uuid::parse_str(echoed).unwrap().get_version_num() == 7);
+    }
+}
+
+#[tokio::test]
+async fn a_panic_is_internal_and_says_nothing_of_itself() {
+    let pipeline = over(&stack(BOUNDS), |_| async { panic!("the secret is hunter2") });
+    let (status, _) = call(&pipeline, request(UNARY, Some("admin"))).await;
+    assert_eq!((status.code(), reason(&status).as_str()), (Code::Internal, "INTERNAL"));
+    assert!(!format!("{status:?}").contains("hunter2"));
+}
+
+#[tokio::test]
+async fn a_request_above_the_limit_is_refused_whether_or_not_it_says_its_length() {
+    let pipeline = over(&stack(BOUNDS), |request| async move {
+        match request.into_body().collect().await {
+            Ok(_) => ok(),
+            Err(error) => body_error(error, "id"),
+        }
+    });
+    let bytes = |count: usize| Bytes::from(vec![0; count]);
+    let chunked = |count: usize| {
+        let halves =
+            [count / 2, count - count / 2].map(|count| Ok::<_, Infallible>(Frame::data(Bytes::from(vec![0; count]))));
+        Body::new(StreamBody::new(stream::iter(halves)))
+    };
+    let most = BOUNDS.message_bytes + 5;
+    let cases = [
+        (Body::from(bytes(most)), Code::Ok),
+        (Body::from(bytes(most + 1)), Code::InvalidArgument),
+        (chunked(most), Code::Ok),
+        (chunked(most + 1), Code::InvalidArgument),
+    ];
+    for (body, expected) in cases {
+        let (status, response) = call(&pipeline, request(UNARY, Some("admin")).map(|_| body)).await;
+        assert_eq!(status.code(), expected);
+        assert_eq!(response.extensions().get::<TooLarge>().is_some(), expected != Code::Ok);
+    }
+    let mut stated = request(UNARY, Some("admin"));
+    stated.headers_mut().insert("content-length", (most + 1).into());
+    assert_eq!(reason(&call(&pipeline, stated).await.0), "INVALID_REQUEST");
+}
+
+#[tokio::test]
+async fn a_call_above_the_number_at_a_time_is_shed_at_once_with_a_delay() {
+    let stack = stack(Bounds { requests: 1, ..BOUNDS });
+    let (release, held) = tokio::sync::watch::channel(false);
+    let pipeline = over(&stack, move |_| {
+        let mut held = held.clone();
+        async move {
+            held.wait_for(|free| *free).await.unwrap();
+            ok()
+        }
+    });
+    let first = tokio::spawn(pipeline.clone().oneshot(request(UNARY, Some("admin"))));
+    tokio::task::yield_now().await;
+
+    let (status, _) = call(&pipeline, request(UNARY, Some("admin"))).await;
+    assert_eq!((status.code(), reason(&status).as_str()), (Code::ResourceExhausted, "OVERLOADED"));
+    assert!(status.get_details_retry_info().unwrap().retry_delay.is_some());
+
+    release.send(true).unwrap();
+    assert_eq!(outcome(&first.await.unwrap().unwrap()).unwrap().code(), Code::Ok);
+    assert_eq!(call(&pipeline, request(UNARY, Some("admin"))).await.0.code(), Code::Ok);
+}
+
+/// A stream that never ends by itself.
+async fn endless(_: Request) -> Response {
+    let beats = stream::repeat(()).then(|()| async {
+        sleep(Duration::from_secs(1)).await;
+        Ok::<_, Infallible>(Frame::data(Bytes::from_static(b"beat")))
+    });
+    Response::new(Body::new(StreamBody::new(Box::pin(beats))))
+}
+
+#[tokio::test]
+async fn streams_have_their_own_number_and_hold_it_until_they_end() {
+    let stack = stack(Bounds { streams: 1, ..BOUNDS });
+    let streams = over(&stack, endless);
+    let calls = over(&stack, |_| async { ok() });
+    let (_, held) = call(&streams, request(STREAM, Some("gate"))).await;
+    assert_eq!(call(&streams, request(STREAM, Some("gate"))).await.0.code(), Code::ResourceExhausted);
+    assert_eq!(call(&calls, request(UNARY, Some("admin"))).await.0.code(), Code::Ok);
+    drop(held);
+    assert_eq!(call(&streams, request(STREAM, Some("gate"))).await.0.code(), Code::Ok);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_ends_at_its_callers_timeout_or_the_servers_whichever_is_sooner() {
+    let pipeline = over(&stack(BOUNDS), |_| async {
+        sleep(Duration::from_mins(1)).await;
+        ok()
+    });
+    let cases = [
+        (None, 5_000),
+        (Some(("grpc-timeout", "100m")), 100),
+        (Some(("grpc-timeout", "2S")), 2_000),
+        (Some(("grpc-timeout", "1H")), 5_000),
+        (Some(("grpc-timeout", "0n")), 0),
+        (Some(("connect-timeout-ms", "250")), 250),
+        (Some(("connect-timeout-ms", "9999999999")), 5_000),
+    ];
+    for (header, expected) in cases {
+        let mut request = request(UNARY, Some("admin"));
+        if let Some((name, value)) = header {
+            request.headers_mut().insert(name, value.parse().unwrap());
+        }
+        let started = Instant::now();
+        let (status, _) = call(&pipeline, request).await;
+        assert_eq!((status.code(), reason(&status).as_str()), (Code::DeadlineExceeded, "DEADLINE_EXCEEDED"));
+        let took = u64::try_from(started.elapsed().as_millis()).unwrap();
+        assert!((expected..=expected + 1).contains(&took), "{header:?}: {took} ms");
+    }
+}
+
+#[tokio::test]
+async fn a_malformed_timeout_is_refused_by_name() {
+    let pipeline = over(&stack(BOUNDS), |_| async { ok() });
+    let names = ["grpc-timeout", "connect-timeout-ms"];
+    let values = [["", "5", "S", "123456789S", "-1S", "5s"], ["", "x", "-1", "1.5", "12345678901", "5S"]];
+    for (name, values) in names.into_iter().zip(values) {
+        for value in values {
+            let mut request = request(UNARY, Some("admin"));
+            request.headers_mut().insert(name, value.parse().unwrap());
+            let (status, _) = call(&pipeline, request).await;
+            assert_eq!(status.get_details_bad_request().unwrap().field_violations[0].field, name, "{value:?}");
+        }
+    }
+}
+
+/// How a stream ends.
+async fn end(response: Response) -> (usize, Status) {
+    let mut body = response.into_body();
+    let mut beats = 0;
+    while let Some(frame) = body.frame().await {
+        match frame.unwrap().into_trailers() {
+            Ok(trailers) => return (beats, Status::from_header_map(&trailers).unwrap()),
+            Err(_) => beats += 1,
+        }
+    }
+    panic!("no trailers");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_outlives_the_ceiling_and_ends_at_its_callers_timeout() {
+    let pipeline = over(&stack(BOUNDS), endless);
+    let mut request = request(STREAM, Some("gate"));
+    request.headers_mut().insert("grpc-timeout", "3000S".parse().unwrap());
+    let (beats, status) = end(call(&pipeline, request).await.1).await;
+    assert!((2_998..=3_000).contains(&beats), "{beats}");
+    assert_eq!(status.code(), Code::DeadlineExceeded);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_ends_when_the_server_stops_and_says_that_another_answers() {
+    let stop = CancellationToken::new();
+    let pipeline = over(&stack_until(BOUNDS, stop.clone()), endless);
+    let (_, response) = call(&pipeline, request(STREAM, Some("gate"))).await;
+    tokio::spawn(async move {
+        sleep(Duration::from_millis(2_500)).await;
+        stop.cancel();
+    });
+    let (beats, status) = end(response).await;
+    assert_eq!((beats, status.code()), (2, Code::Unavailable));
+}
+
+#[tokio::test]
+async fn only_one_bearer_of_the_right_scheme_is_taken() {
+    let pipeline = over(&stack(BOUNDS), |_| async { ok() });
+    for (headers, expected) in [
+        (vec!["Bearer admin"], Code::Ok),
+        (vec!["bearer admin"], Code::Ok),
+        (vec!["Bearer  admin"], Code::Ok),
+        (vec!["Basic admin"], Code::Unauthenticated),
+        (vec!["admin"], Code::Unauthenticated),
+        (vec!["Bearer"], Code::Unauthenticated),
+        (vec!["Bearer "], Code::Unauthenticated),
+        (vec!["Bearer admin", "Bearer admin"], Code::Unauthenticated),
+        (vec![""], Code::Unauthenticated),
+    ] {
+        let mut request = request(UNARY, None);
+        for value in &headers {
+            request.headers_mut().append("authorization", value.parse().unwrap());
+        }
+        let (status, _) = call(&pipeline, request).await;
+        assert_eq!(status.code(), expected, "{headers:?}");
+        assert!(!status.message().contains("admin"), "the credential is repeated");
+    }
+}
+
+#[tokio::test]
+async fn only_a_direct_call_from_this_machine_to_this_machine_is_local() {
+    let pipeline = over(&stack(BOUNDS), |_| async { ok() });
+    let local = "127.0.0.1";
+    for (peer, host, extra, expected) in [
+        (local, "localhost:8080", None, Code::Ok),
+        (local, "127.0.0.1:8080", None, Code::Ok),
+        ("::1", "[::1]:8080", None, Code::Ok),
+        ("::ffff:127.0.0.1", "localhost", None, Code::Ok),
+        ("192.0.2.1", "localhost:8080", None, Code::Unauthenticated),
+        (local, "evil.example:8080", None, Code::Unauthenticated),
+        (local, "127.0.0.1.evil.example", None, Code::Unauthenticated),
+        (local, "localhost:8080", Some(("x-forwarded-for", "192.0.2.1")), Code::Unauthenticated),
+        (local, "localhost:8080", Some(("forwarded", "for=192.0.2.1")), Code::Unauthenticated),
+        (local, "", None, Code::Unauthenticated),
+    ] {
+        let mut request = request(UNARY, None);
+        request.extensions_mut().insert(Peer(peer.parse::<IpAddr>().unwrap()));
+        request.headers_mut().insert("host", host.parse().unwrap());
+        if let Some((name, value)) = extra {
+            request.headers_mut().insert(name, value.parse().unwrap());
+        }
+        assert_eq!(call(&pipeline, request).await.0.code(), expected, "{peer} {host} {extra:?}");
+    }
+}
+
+#[tokio::test]
+async fn bytes_that_are_no_message_are_the_callers_fault_and_our_own_faults_stay_ours() {
+    let unreadable =
+        over(&stack(BOUNDS), |_| async { Status::internal("failed to decode Protobuf message").into_http::<Body>() });
+    let (status, _) = call(&unreadable, request(UNARY, Some("admin"))).await;
+    assert_eq!((status.code(), reason(&status).as_str()), (Code::InvalidArgument, "INVALID_REQUEST"));
+
+    let ours = over(&stack(BOUNDS), |_| async { refuse(crate::status::Refusal::internal(), "id") });
+    assert_eq!(call(&ours, request(UNARY, Some("admin"))).await.0.code(), Code::Internal);
+}
+
+#[test]
+fn every_call_is_counted_once_by_method_and_code() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let page = recorder.handle();
+    metrics::with_local_recorder(&recorder, || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let pipeline = over(&stack(BOUNDS), |_| async { ok() });
+            let streams = over(&stack(BOUNDS), endless);
+            call(&pipeline, request(UNARY, Some("admin"))).await;
+            call(&pipeline, request(UNARY, None)).await;
+            call(&pipeline, request("/made.up/Label", None)).await;
+            drop(call(&streams, request(STREAM, Some("gate"))).await);
+            count_refusal(Code::InvalidArgument);
+        });
+    });
+    let counted: BTreeMap<String, u64> = page
+        .render()
+        .lines()
+        .filter_map(|line| line.strip_prefix("countersign_requests_total"))
+        .map(|line| line.rsplit_once(' ').unwrap())
+        .map(|(labels, count)| (labels.to_owned(), count.parse().unwrap()))
+        .collect();
+    let label = |method: &str, code: &str| format!("{{method=\"{method}\",code=\"{code}\"}}");
+    let expected = [
+        label(UNARY, "OK"),
+        label(UNARY, "UNAUTHENTICATED"),
+        label("unknown", "UNIMPLEMENTED"),
+        label(STREAM, "CANCELLED"),
+        label("unknown", "INVALID_ARGUMENT"),
+    ];
+    assert_eq!(counted, expected.into_iter().map(|label| (label, 1)).collect());
+}
