@@ -44,7 +44,7 @@ impl App {
         match bearer {
             Some(key) if key.starts_with(KEY_PREFIX) => self.operator(key).await.map(Caller::Operator),
             Some(token) => self.instance(token).await.map(Caller::Instance),
-            None if self.inner.config.dev && loopback => Ok(Caller::Operator(self.anonymous()?)),
+            None if self.inner.config.dev && loopback => Ok(Caller::Operator(anonymous()?)),
             None => Err(unauthenticated("send authorization: Bearer with an API key (csk_...) or a credential")),
         }
     }
@@ -61,11 +61,6 @@ impl App {
         })
     }
 
-    fn anonymous(&self) -> Result<OperatorCaller, Error> {
-        let operator_id: OperatorId = "dev".parse().map_err(|error| Error::internal("dev is no name", error))?;
-        Ok(OperatorCaller { operator_id, roles: Roles::all(), anonymous: true })
-    }
-
     async fn instance(&self, token: &str) -> Result<Arc<Credential>, Error> {
         match self.present(token).await {
             Presented::Holds(credential) => {
@@ -76,9 +71,9 @@ impl App {
                 }
                 Ok(credential)
             }
-            Presented::Refused(reason) => {
-                Err(Error::Unauthenticated { message: format!("the bearer token does not hold ({reason}). {}", reason.remedy()) })
-            }
+            Presented::Refused(reason) => Err(Error::Unauthenticated {
+                message: format!("the bearer token does not hold ({reason}). {}", reason.remedy()),
+            }),
         }
     }
 
@@ -129,6 +124,11 @@ impl App {
         self.inner.api_keys.insert(hash, KnownKey { caller: caller.clone(), expire_time: stored.expire_time });
         Ok(caller)
     }
+}
+
+fn anonymous() -> Result<OperatorCaller, Error> {
+    let operator_id: OperatorId = "dev".parse().map_err(|error| Error::internal("dev is no name", error))?;
+    Ok(OperatorCaller { operator_id, roles: Roles::all(), anonymous: true })
 }
 
 fn unauthenticated(message: &str) -> Error {

@@ -26,7 +26,7 @@ use countersign_store::{
 use time::Duration;
 
 use crate::{
-    App, Background, Config, CreatePolicy, Error, OperatorCaller, RegisterSponsor, Secrets, StartRollout,
+    App, Background, Config, CreatePolicy, Error, OperatorCaller, Parts, RegisterSponsor, Secrets, StartRollout,
     TransitionSponsor,
     activate_policy::{Activate, ActivatePolicy},
     authenticate::write_key,
@@ -34,7 +34,6 @@ use crate::{
     create_policy::{Create, compile},
     recorder::Recorder,
     register_sponsor::Register,
-    Parts,
     snapshot::Loader,
     start_rollout::Start,
     transition_sponsor::TransitionBy,
@@ -47,11 +46,13 @@ const BOOTSTRAP: &str = "bootstrap";
 
 /// Where the first admin's key goes; called before it is stored, so that a key that cannot be handed over is not made.
 pub type FirstAdmin = Box<dyn Fn(&str) -> io::Result<()> + Send + Sync>;
+/// Where the key of a dev operator goes: the operator's id, and the key.
+pub type HandOver = Box<dyn Fn(&str, &str) -> io::Result<()> + Send + Sync>;
 
 /// What a dev installation gets: two operators for trying four eyes, and the sponsor alice.
 pub struct DevKeys {
     /// Where the key of a dev operator goes, by the operator's id.
-    pub hand_over: Box<dyn Fn(&str, &str) -> io::Result<()> + Send + Sync>,
+    pub hand_over: HandOver,
 }
 
 impl fmt::Debug for DevKeys {
@@ -96,7 +97,7 @@ impl App {
     /// where it has one. Returns what was done, for the log.
     pub async fn load_policy_file(&self, file: &PolicyFile) -> Result<String, Error> {
         let by: OperatorId = bootstrap_id()?;
-        let compiled = compile(&file.document, "")?;
+        let compiled = compile(file.document.clone(), String::new()).await?;
         let command = CreatePolicy {
             document: file.document.clone(),
             cedar: String::new(),
@@ -286,10 +287,8 @@ async fn add_operator(
     };
     operator::insert_key(tx.conn(), &stored, now).await?;
     let subject = |kind: &'static str, id: String| Some(Subject { id: Some(id.into()), kind: kind.into() });
-    let created = Leaf {
-        subject: subject("operator", caller.operator_id.to_string()),
-        ..tx.own_leaf(Kind::OperatorCreated)
-    };
+    let created =
+        Leaf { subject: subject("operator", caller.operator_id.to_string()), ..tx.own_leaf(Kind::OperatorCreated) };
     tx.append(created, "")?;
     let key_created = Leaf { subject: subject("api_key", key_id.to_string()), ..tx.own_leaf(Kind::OperatorKeyCreated) };
     tx.append(key_created, "")?;

@@ -2,7 +2,7 @@
 
 use countersign_core::names::OperatorId;
 use countersign_ledger::leaf::{Digest, Kind, Leaf};
-use countersign_policy::CompiledPolicy;
+use countersign_policy::{CompiledPolicy, Violations};
 use countersign_store::policy;
 
 use crate::{
@@ -73,8 +73,14 @@ impl Change for Create<'_> {
 }
 
 /// Checks a document before it is stored.
-pub(crate) fn compile(document: &str, cedar: &str) -> Result<CompiledPolicy, Error> {
-    CompiledPolicy::load(document, cedar).map_err(|violations| Error::PolicyInvalid(violations.into_iter().collect()))
+pub(crate) async fn compile(document: String, cedar: String) -> Result<CompiledPolicy, Error> {
+    try_compile(document, cedar).await?.map_err(|violations| Error::PolicyInvalid(violations.into_iter().collect()))
+}
+
+/// Compiles on a thread of its own: a large document takes seconds, and requests must not wait for it.
+pub(crate) async fn try_compile(document: String, cedar: String) -> Result<Result<CompiledPolicy, Violations>, Error> {
+    let compiled = tokio::task::spawn_blocking(move || CompiledPolicy::load(&document, &cedar));
+    compiled.await.map_err(|error| Error::internal("a policy could not be compiled", error))
 }
 
 impl App {
@@ -85,7 +91,7 @@ impl App {
         command: CreatePolicy,
         idempotency: Option<Idempotency>,
     ) -> Result<PolicyCreated, Error> {
-        let compiled = compile(&command.document, &command.cedar)?;
+        let compiled = compile(command.document.clone(), command.cedar.clone()).await?;
         let change = Create {
             operator_id: &caller.operator_id,
             command: &command,

@@ -57,7 +57,8 @@ pub struct EventRecord {
 impl TryFrom<StoredEvent> for EventRecord {
     type Error = Error;
     fn try_from(event: StoredEvent) -> Result<Self, Error> {
-        let leaf = Leaf::parse(&event.leaf_bytes).map_err(|error| Error::internal("a stored leaf cannot be read", error))?;
+        let leaf =
+            Leaf::parse(&event.leaf_bytes).map_err(|error| Error::internal("a stored leaf cannot be read", error))?;
         Ok(Self { log_index: event.log_index, leaf_bytes: event.leaf_bytes, leaf, disclosed: event.disclosed })
     }
 }

@@ -15,8 +15,8 @@ use crate::{
     read_instances::standing,
 };
 
-/// Most events, and most instances, of one chain in one reply.
-const MOST: i64 = 10_000;
+/// Most events, and most instances, of one chain in one reply: what fits into the 4 MiB that gRPC clients take by default.
+const MOST: i64 = 1_000;
 
 /// One thing in the chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

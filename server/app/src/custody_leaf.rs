@@ -40,17 +40,15 @@ pub(crate) fn seal(leaf: &Leaf<'_>, disclosed: Disclosed) -> Result<NewEvent, Er
     let leaf_bytes = leaf.encode().map_err(|error| Error::internal("a custody leaf cannot be written", error))?;
     let id = |text: &Option<std::borrow::Cow<'_, str>>| text.as_deref().and_then(|text| text.parse().ok());
     Ok(NewEvent {
-        event_id: EventId::from_str(&leaf.event_id).map_err(|error| Error::internal("a leaf has no event id", error))?,
+        event_id: EventId::from_str(&leaf.event_id)
+            .map_err(|error| Error::internal("a leaf has no event id", error))?,
         kind: leaf.kind.as_str(),
         sponsor_id: leaf.sponsor_id.as_deref().map(str::to_owned),
         instance_id: id(&leaf.agent_instance_id),
         root_instance_id: id(&leaf.root_instance_id),
         tool_id: leaf.tool_id.as_deref().map(str::to_owned),
         effect: leaf.effect.map(countersign_ledger::leaf::Effect::as_str),
-        decision_id: leaf
-            .decision_ref
-            .and(leaf.policy_decision_id.as_deref())
-            .and_then(|text| text.parse().ok()),
+        decision_id: leaf.decision_ref.and(leaf.policy_decision_id.as_deref()).and_then(|text| text.parse().ok()),
         leaf_hash: leaf_hash(&leaf_bytes),
         leaf_bytes,
         disclosed,

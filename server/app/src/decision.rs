@@ -162,7 +162,9 @@ pub(crate) fn explain<R: AsRef<str>>(reason: Reason, tool: &str, action: &str, r
     let call = format!("{action} on {tool}");
     match reason {
         Reason::AllowedByRule => format!("{call} is allowed by {}", rules()),
-        Reason::Observed => format!("{call} is let through and recorded: the caller is outside the rollout, whose baseline observes"),
+        Reason::Observed => {
+            format!("{call} is let through and recorded: the caller is outside the rollout, whose baseline observes")
+        }
         Reason::CredentialMalformed => "what was presented is no credential of this server".to_owned(),
         Reason::CredentialInvalid => "the credential's signature, issuer or claims do not hold".to_owned(),
         Reason::CredentialWrongKind => "a token of another kind was presented where a credential is needed".to_owned(),

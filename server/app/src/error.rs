@@ -61,7 +61,9 @@ pub enum Error {
     #[error("{0}")]
     FourEyes(String),
     /// The sponsor cannot sponsor.
-    #[error("sponsor {sponsor_id} is {state} and cannot answer for a run now: an approver can change that, or another sponsor must")]
+    #[error(
+        "sponsor {sponsor_id} is {state} and cannot answer for a run now: an approver can change that, or another sponsor must"
+    )]
     SponsorNotActive {
         /// Who.
         sponsor_id: SponsorId,
@@ -83,7 +85,9 @@ pub enum Error {
     #[error("{0}")]
     NotReady(String),
     /// The database did not answer.
-    #[error("the database did not answer: no answer was recorded, so none is given. Retry with the same request_id")]
+    #[error(
+        "the database did not answer, so no answer can be given. What was asked may stand all the same: retry with the same request_id, which cannot do it twice"
+    )]
     StoreUnavailable,
     /// The recorder's queue is full.
     #[error("the server is at its limit and did not take this request: retry after a moment")]
@@ -123,9 +127,15 @@ impl Error {
         Self::Invalid(vec![Violation::new(field, description)])
     }
 
-    pub(crate) fn not_found(what: &'static str, id: impl ToString) -> Self {
+    pub(crate) fn not_found(what: &'static str, id: impl std::fmt::Display) -> Self {
         Self::NotFound { what, id: id.to_string() }
     }
+}
+
+/// Nothing answers, so neither ALLOW nor DENY would be true.
+pub(crate) fn no_policy() -> Error {
+    let why = "no valid policy is active, so nothing can be allowed: a policy-admin must create and activate one";
+    Error::NotReady(why.to_owned())
 }
 
 impl From<StoreError> for Error {
@@ -135,7 +145,10 @@ impl From<StoreError> for Error {
                 tracing::warn!(%error, "the database is unavailable");
                 Self::StoreUnavailable
             }
-            StoreError::Conflict(_) => Self::Conflict("a concurrent change won: read again, then decide again".to_owned()),
+            StoreError::Cursor => Self::invalid("page_token", "is none that this list gave out"),
+            StoreError::Conflict(_) => {
+                Self::Conflict("a concurrent change won: read again, then decide again".to_owned())
+            }
             other => Self::internal("the store failed", other),
         }
     }
@@ -144,7 +157,9 @@ impl From<StoreError> for Error {
 impl From<SponsorRule> for Error {
     fn from(rule: SponsorRule) -> Self {
         match rule {
-            SponsorRule::IllegalTransition { .. } | SponsorRule::ReviewLapsed => Self::IllegalTransition(rule.to_string()),
+            SponsorRule::IllegalTransition { .. } | SponsorRule::ReviewLapsed => {
+                Self::IllegalTransition(rule.to_string())
+            }
             SponsorRule::SameOperator | SponsorRule::OwnApproval => Self::FourEyes(rule.to_string()),
         }
     }

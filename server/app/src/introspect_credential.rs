@@ -2,10 +2,7 @@
 
 use std::sync::Arc;
 
-use countersign_core::{
-    credential::LEEWAY,
-    decision::Reason,
-};
+use countersign_core::{credential::LEEWAY, decision::Reason};
 use time::Duration;
 
 use crate::{App, Caller, Credential, Error, authenticate::Presented};
@@ -33,7 +30,9 @@ impl App {
                 Presented::Refused(reason) => return Ok(Introspection::Inactive(reason)),
             },
             (None, Caller::Instance(own)) => own.clone(),
-            (None, Caller::Operator(_)) => return Err(Error::invalid("token", "is required: an operator has no credential")),
+            (None, Caller::Operator(_)) => {
+                return Err(Error::invalid("token", "is required: an operator has no credential"));
+            }
         };
         if let Caller::Instance(own) = caller
             && own.root_instance_id() != credential.root_instance_id()

@@ -53,7 +53,7 @@ use tokio::sync::watch;
 
 pub use activate_policy::{ActivatePolicy, PolicyActivated};
 pub use advance_rollout::AdvanceRollout;
-pub use bootstrap::{DevKeys, FirstAdmin, PolicyFile};
+pub use bootstrap::{DevKeys, FirstAdmin, HandOver, PolicyFile};
 pub use caller::{Caller, Idempotency, OperatorCaller};
 pub use countersign_store::{Page, PageRequest};
 pub use create_policy::{CreatePolicy, PolicyCreated};
@@ -245,11 +245,5 @@ impl App {
     #[must_use]
     pub fn entropy(&self) -> &dyn Entropy {
         &*self.inner.entropy
-    }
-
-    fn no_policy(&self) -> Error {
-        Error::NotReady(
-            "no valid policy is active, so nothing can be allowed: a policy-admin must create and activate one".to_owned(),
-        )
     }
 }

@@ -12,9 +12,7 @@ use countersign_ledger::leaf::{self, Kind, Leaf, Timestamp};
 use countersign_store::{Connection, event, instance, tool_call};
 use time::OffsetDateTime;
 
-use crate::{
-    App, DecisionRecord, Error, EventRecord, Page, PageRequest, RolloutPart, Side, decision::explain,
-};
+use crate::{App, DecisionRecord, Error, EventRecord, Page, PageRequest, RolloutPart, Side, decision::explain};
 
 /// Which decisions to list; what is none is no restriction.
 #[derive(Debug, Clone, Default)]
@@ -55,7 +53,11 @@ impl App {
     }
 
     /// One page of recorded answers, newest first.
-    pub async fn list_decisions(&self, filter: DecisionFilter, page: PageRequest) -> Result<Page<DecisionRecord>, Error> {
+    pub async fn list_decisions(
+        &self,
+        filter: DecisionFilter,
+        page: PageRequest,
+    ) -> Result<Page<DecisionRecord>, Error> {
         let filter = event::DecisionFilter {
             sponsor_id: filter.sponsor_id.map(Into::into),
             agent_instance_id: filter.agent_instance_id,
@@ -108,7 +110,8 @@ pub(crate) async fn records(
         .map(|event| {
             let outcome = outcomes.get(&decision_id(&event.leaf));
             let run = parsed(event.leaf.agent_instance_id.as_deref()).and_then(|id: InstanceId| known.get(&id));
-            record(&event, outcome, run).ok_or_else(|| Error::internal("a decision's leaf is incomplete", event.log_index))
+            record(&event, outcome, run)
+                .ok_or_else(|| Error::internal("a decision's leaf is incomplete", event.log_index))
         })
         .collect()
 }

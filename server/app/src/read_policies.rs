@@ -1,13 +1,13 @@
 //! ValidatePolicy, GetPolicy and ListPolicies.
 
 use countersign_core::{ids::PolicyVersion, names::OperatorId, rollout::Baseline};
-use countersign_policy::{CompiledPolicy, Rule, Violation};
+use countersign_policy::{Rule, Violation};
 use countersign_store::policy::{self, StoredPolicy};
 pub use countersign_store::policy::{PolicyFilter, PolicyState};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-use crate::{App, Error, Page, PageRequest};
+use crate::{App, Error, Page, PageRequest, create_policy::try_compile};
 
 /// One stored document.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,12 +43,14 @@ pub(crate) struct Changed {
 }
 
 impl App {
-    /// Checks a document, and stores nothing.
-    pub fn validate_policy(&self, document: &str, cedar: &str) -> Result<Vec<Rule>, Vec<Violation>> {
-        match CompiledPolicy::load(document, cedar) {
-            Ok(policy) => Ok(policy.rules().to_vec()),
-            Err(violations) => Err(violations.into_iter().collect()),
-        }
+    /// Checks a document, and stores nothing. The outer error is a fault of the server.
+    pub async fn validate_policy(
+        &self,
+        document: String,
+        cedar: String,
+    ) -> Result<Result<Vec<Rule>, Vec<Violation>>, Error> {
+        let compiled = try_compile(document, cedar).await?;
+        Ok(compiled.map(|policy| policy.rules().to_vec()).map_err(|violations| violations.into_iter().collect()))
     }
 
     /// One version with its document; none: the active one.
@@ -63,28 +65,28 @@ impl App {
         };
         let stored = policy::get(&mut conn, version).await?.ok_or_else(|| Error::not_found("policy", version))?;
         let rules = self.inner.loader.policy(&mut conn, version).await?.compiled.rules().to_vec();
-        Ok(PolicyRecord { rules, ..self.record(stored, true) })
+        Ok(PolicyRecord { rules, ..record(stored, true) })
     }
 
     /// One page of versions, newest first, without their documents.
     pub async fn list_policies(&self, filter: PolicyFilter, page: PageRequest) -> Result<Page<PolicyRecord>, Error> {
         let found = policy::list(&mut *self.inner.store.connection().await?, &filter, &page).await?;
-        Ok(found.map(|stored| self.record(stored, false)))
+        Ok(found.map(|stored| record(stored, false)))
     }
+}
 
-    fn record(&self, stored: StoredPolicy, whole: bool) -> PolicyRecord {
-        let text = |text: String| if whole { text } else { String::new() };
-        PolicyRecord {
-            version: stored.version,
-            content_hash: stored.content_hash,
-            document: text(stored.document),
-            cedar: text(stored.cedar),
-            state: stored.state,
-            create_time: stored.create_time,
-            created_by: stored.created_by,
-            activate_time: stored.activate_time,
-            rules: Vec::new(),
-            rule_count: u32::try_from(stored.rule_count).unwrap_or(0),
-        }
+fn record(stored: StoredPolicy, whole: bool) -> PolicyRecord {
+    let text = |text: String| if whole { text } else { String::new() };
+    PolicyRecord {
+        version: stored.version,
+        content_hash: stored.content_hash,
+        document: text(stored.document),
+        cedar: text(stored.cedar),
+        state: stored.state,
+        create_time: stored.create_time,
+        created_by: stored.created_by,
+        activate_time: stored.activate_time,
+        rules: Vec::new(),
+        rule_count: u32::try_from(stored.rule_count).unwrap_or(0),
     }
 }

@@ -35,7 +35,8 @@ impl App {
     #[must_use]
     pub fn readiness(&self) -> Readiness {
         let snapshot = self.snapshot();
-        let check = |name, ok, good: &str, bad: &str| Check { name, ok, message: (if ok { good } else { bad }).to_owned() };
+        let check =
+            |name, ok, good: &str, bad: &str| Check { name, ok, message: (if ok { good } else { bad }).to_owned() };
         let checks = vec![
             check(
                 "database",

@@ -1,10 +1,6 @@
 //! RecordToolCall and BatchRecordToolCalls: how allowed calls ended, each once.
 
-use countersign_core::{
-    clock::uuid_v7,
-    credential::LEEWAY,
-    ids::EventId,
-};
+use countersign_core::{clock::uuid_v7, credential::LEEWAY, ids::EventId};
 use time::Duration;
 
 use crate::{

@@ -45,7 +45,10 @@ impl Secrets {
     /// Undoes [`Self::seal`].
     pub(crate) fn open(&self, name: &str, nonce: &[u8], sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {
         let wrong = |error| {
-            Error::internal("a signing key cannot be decrypted: is this the key-encryption key that it was stored under?", error)
+            Error::internal(
+                "a signing key cannot be decrypted: is this the key-encryption key that it was stored under?",
+                error,
+            )
         };
         let mut text = Zeroizing::new(sealed.to_vec());
         let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(wrong)?;

@@ -12,13 +12,15 @@ use countersign_core::{
 };
 use countersign_policy::CompiledPolicy;
 use countersign_store::{
-    Connection, head::Head, policy, revocation, rollout,
+    Connection,
+    head::Head,
+    policy, revocation, rollout,
     signing_key::{self, SigningKeyState, StoredKey},
 };
 use moka::sync::Cache;
 use time::{Duration, OffsetDateTime};
 
-use crate::{Error, revocations::Revocations, secrets::Secrets};
+use crate::{Error, create_policy::try_compile, revocations::Revocations, secrets::Secrets};
 
 /// How long after an entry a credential that it kills can live: the longest credential, leeway, and clocks that differ.
 const REVOCATIONS_KEPT: Duration = Duration::seconds(HARD_MAX_TTL as i64 + 120);
@@ -130,12 +132,17 @@ impl Loader {
     }
 
     /// A stored version, compiled. A row that no longer compiles answers nobody.
-    pub(crate) async fn policy(&self, conn: &mut Connection, version: PolicyVersion) -> Result<Arc<LoadedPolicy>, Error> {
+    pub(crate) async fn policy(
+        &self,
+        conn: &mut Connection,
+        version: PolicyVersion,
+    ) -> Result<Arc<LoadedPolicy>, Error> {
         if let Some(policy) = self.policies.get(&version) {
             return Ok(policy);
         }
         let stored = policy::get(conn, version).await?.ok_or_else(|| Error::not_found("policy", version))?;
-        let compiled = CompiledPolicy::load(&stored.document, &stored.cedar)
+        let compiled = try_compile(stored.document, stored.cedar)
+            .await?
             .map_err(|violations| Error::internal("a stored policy does not load", violations))?;
         if compiled.content_hash() != stored.content_hash {
             return Err(Error::internal("a stored policy is not what was stored", version));
@@ -162,7 +169,8 @@ fn key_ring(
             SigningKeyState::Retired => KeyStanding::Retired,
             SigningKeyState::Compromised => KeyStanding::Compromised,
         };
-        let jwk = serde_json::from_str(&key.public_jwk).map_err(|error| Error::internal("a signing key is no JWK", error))?;
+        let jwk =
+            serde_json::from_str(&key.public_jwk).map_err(|error| Error::internal("a signing key is no JWK", error))?;
         let public = VerifyingKey::from_jwk(&jwk).map_err(|error| Error::internal("a signing key is none", error))?;
         if public.kid() != key.kid {
             return Err(Error::internal("a signing key is not the one it is stored as", &key.kid));
@@ -181,7 +189,8 @@ fn signing(key: &StoredKey, before: Option<&Snapshot>, secrets: &Secrets) -> Res
         return Ok(known.clone());
     }
     let der = secrets.open(&key.kid, &key.private_nonce, &key.private_key)?;
-    let signing = SigningKey::from_pkcs8(&der).map_err(|error| Error::internal("a signing key cannot be used", error))?;
+    let signing =
+        SigningKey::from_pkcs8(&der).map_err(|error| Error::internal("a signing key cannot be used", error))?;
     if signing.kid() == key.kid {
         Ok(Arc::new(signing))
     } else {

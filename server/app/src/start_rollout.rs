@@ -79,7 +79,10 @@ impl Change for Start<'_> {
         if let Baseline::Version(version) = baseline {
             known(tx, version, "baseline").await?;
             if version == command.candidate {
-                return Err(Error::invalid("candidate", format!("{version} is the baseline already: nothing would move")));
+                return Err(Error::invalid(
+                    "candidate",
+                    format!("{version} is the baseline already: nothing would move"),
+                ));
             }
         }
         let steps = if command.steps.is_empty() { DEFAULT_STEPS.to_vec() } else { command.steps.clone() };
@@ -142,7 +145,11 @@ pub(crate) fn part(rollout: &Rollout, percent_before: Option<u32>) -> leaf::Roll
 }
 
 fn definition(rollout: &Rollout) -> Vec<LeafChange<'static>> {
-    let set = |field: &'static str, after: String| LeafChange { after: Some(after.into()), before: None, field: field.into() };
+    let set = |field: &'static str, after: String| LeafChange {
+        after: Some(after.into()),
+        before: None,
+        field: field.into(),
+    };
     let steps: Vec<_> = rollout.steps.iter().map(ToString::to_string).collect();
     vec![
         set("baseline", rollout.baseline.to_string()),

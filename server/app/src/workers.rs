@@ -17,7 +17,7 @@ const POLL: Duration = Duration::from_millis(250);
 /// Longest the database may take to answer the poll before it counts as down.
 const POLL_TIMEOUT: Duration = Duration::from_secs(2);
 /// How often tables are tended.
-const TEND: Duration = Duration::from_secs(60);
+const TEND: Duration = Duration::from_mins(1);
 /// Day partitions that are made ahead, today's and yesterday's among them.
 const PARTITION_DAYS: i32 = 4;
 

@@ -20,7 +20,11 @@ pub(crate) fn bytes<const N: usize>(table: &'static str, column: &str, bytes: &[
 }
 
 /// An integer column in the width the domain has.
-pub(crate) fn number<N: TryFrom<I>, I: Display + Copy>(table: &'static str, column: &str, n: I) -> Result<N, StoreError> {
+pub(crate) fn number<N: TryFrom<I>, I: Display + Copy>(
+    table: &'static str,
+    column: &str,
+    n: I,
+) -> Result<N, StoreError> {
     N::try_from(n).map_err(|_| StoreError::corrupt(table, format!("{column} {n}")))
 }
 

@@ -1,3 +1,5 @@
+use std::fmt::Display;
+
 use sqlx::postgres::PgDatabaseError;
 
 /// What can go wrong between here and the database. Texts are for the log, never for callers.
@@ -23,6 +25,9 @@ pub enum StoreError {
         /// The column, and what is wrong with it.
         what: String,
     },
+    /// The key that a page was to begin after is none of its list's.
+    #[error("the page's cursor is none of this list's")]
+    Cursor,
     /// The schema cannot be brought up to date.
     #[error("migration failed: {0}")]
     Migrate(#[from] sqlx::migrate::MigrateError),
@@ -32,7 +37,7 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    pub(crate) fn corrupt(table: &'static str, what: impl ToString) -> Self {
+    pub(crate) fn corrupt(table: &'static str, what: impl Display) -> Self {
         Self::Corrupt { table, what: what.to_string() }
     }
 }

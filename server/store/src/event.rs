@@ -205,7 +205,7 @@ pub async fn list(
     filter: &EventFilter,
     page: &PageRequest,
 ) -> Result<Page<StoredEvent>, StoreError> {
-    let after = page.after.as_deref().and_then(|after| after.parse::<i64>().ok()).map_or(0, |last| last + 1);
+    let after = page.after::<i64>()?.map_or(0, |last| last.saturating_add(1));
     let rows = sqlx::query_as!(
         Row,
         "SELECT log_index, leaf_bytes, purpose, purpose_salt, reason, reason_salt, identity, identity_salt
@@ -270,7 +270,7 @@ pub async fn list_decisions(
     filter: &DecisionFilter,
     page: &PageRequest,
 ) -> Result<Page<StoredEvent>, StoreError> {
-    let before = page.after.as_deref().and_then(|after| after.parse::<i64>().ok()).unwrap_or(i64::MAX);
+    let before = page.after::<i64>()?.unwrap_or(i64::MAX);
     let rows = sqlx::query_as!(
         Row,
         "SELECT log_index, leaf_bytes, purpose, purpose_salt, reason, reason_salt, identity, identity_salt

@@ -76,7 +76,8 @@ impl TryFrom<Row> for Head {
     type Error = StoreError;
     fn try_from(row: Row) -> Result<Self, StoreError> {
         let size = convert::number("log_head", "size", row.size)?;
-        let frontier = Frontier::from_bytes(size, &row.frontier).map_err(|error| StoreError::corrupt("log_head", error))?;
+        let frontier =
+            Frontier::from_bytes(size, &row.frontier).map_err(|error| StoreError::corrupt("log_head", error))?;
         Ok(Self { frontier, authority_epoch: row.authority_epoch, revocation_seq: row.revocation_seq })
     }
 }

@@ -5,6 +5,7 @@ use countersign_core::{
     instance::{Instance, InstanceState},
     names::SponsorId,
 };
+use countersign_ledger::leaf::Digest;
 use serde::Serialize;
 use sqlx::types::Uuid;
 use time::OffsetDateTime;
@@ -97,7 +98,6 @@ struct NewRow<'a> {
 
 impl<'a> NewRow<'a> {
     fn of(instance: &'a Instance) -> Self {
-        let hex = instance.custody_ref.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
         Self {
             instance_id: instance.agent_instance_id.0,
             parent_id: instance.parent_agent_id.map(|id| id.0),
@@ -114,7 +114,7 @@ impl<'a> NewRow<'a> {
             create_time: instance.create_time,
             expire_time: instance.expire_time,
             rev: instance.rev,
-            custody_ref: format!("\\x{hex}"),
+            custody_ref: format!("\\x{}", Digest(instance.custody_ref)),
         }
     }
 }
@@ -235,7 +235,7 @@ pub async fn list(
     now: OffsetDateTime,
     page: &PageRequest,
 ) -> Result<Page<StoredInstance>, StoreError> {
-    let before = page.after.as_deref().and_then(|after| after.parse::<InstanceId>().ok()).map_or(Uuid::max(), |id| id.0);
+    let before = page.after::<InstanceId>()?.map_or(Uuid::max(), |id| id.0);
     let rows = sqlx::query_as!(
         Row,
         r#"SELECT instance.*, instance_is_revoked(instance) AS "revoked!" FROM instance

@@ -1,6 +1,8 @@
 //! Pages by key: a page begins where the one before ended, whatever was inserted meanwhile.
 
-use std::fmt::Display;
+use std::{fmt::Display, str::FromStr};
+
+use crate::StoreError;
 
 /// Which page.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +18,11 @@ impl PageRequest {
     #[must_use]
     pub const fn first(size: u32) -> Self {
         Self { size, after: None }
+    }
+
+    /// The key of the last item of the page before, read; none: the first page.
+    pub(crate) fn after<K: FromStr>(&self) -> Result<Option<K>, StoreError> {
+        self.after.as_deref().map(|after| after.parse().map_err(|_| StoreError::Cursor)).transpose()
     }
 
     /// One more than the page holds, to see whether another follows.

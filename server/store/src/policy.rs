@@ -1,10 +1,6 @@
 //! Policy documents, and which of them answers.
 
-use countersign_core::{
-    ids::PolicyVersion,
-    names::OperatorId,
-    rollout::Baseline,
-};
+use countersign_core::{ids::PolicyVersion, names::OperatorId, rollout::Baseline};
 use time::OffsetDateTime;
 
 use crate::{
@@ -176,7 +172,7 @@ pub async fn list(
     filter: &PolicyFilter,
     page: &PageRequest,
 ) -> Result<Page<StoredPolicy>, StoreError> {
-    let before = page.after.as_deref().and_then(|after| after.parse().ok()).map_or(i64::MAX, |v: PolicyVersion| v.0);
+    let before = page.after::<PolicyVersion>()?.map_or(i64::MAX, |version| version.0);
     let rows = sqlx::query_as!(
         Row,
         r#"SELECT version AS "version!", content_hash AS "content_hash!", document AS "document!", cedar AS "cedar!",

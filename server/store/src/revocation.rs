@@ -75,10 +75,8 @@ pub async fn insert(conn: &mut Connection, entry: &Revocation) -> Result<(), Sto
 
 /// The entries since `since`, oldest first.
 pub async fn since(conn: &mut Connection, since: OffsetDateTime) -> Result<Vec<Revocation>, StoreError> {
-    let rows = sqlx::query!(
-        "SELECT seq, kind, id, create_time FROM revocation WHERE create_time >= $1 ORDER BY seq",
-        since
-    );
+    let rows =
+        sqlx::query!("SELECT seq, kind, id, create_time FROM revocation WHERE create_time >= $1 ORDER BY seq", since);
     rows.fetch_all(conn)
         .await?
         .into_iter()

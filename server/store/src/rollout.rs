@@ -145,7 +145,7 @@ pub async fn list(
     filter: &RolloutFilter,
     page: &PageRequest,
 ) -> Result<Page<Rollout>, StoreError> {
-    let before = page.after.as_deref().and_then(|after| after.parse::<RolloutId>().ok()).map_or(Uuid::max(), |id| id.0);
+    let before = page.after::<RolloutId>()?.map_or(Uuid::max(), |id| id.0);
     let rows = sqlx::query_as!(
         Row,
         "SELECT * FROM rollout

@@ -129,6 +129,7 @@ pub async fn list(
     filter: &SponsorFilter,
     page: &PageRequest,
 ) -> Result<Page<Sponsor>, StoreError> {
+    let after = page.after::<SponsorId>()?;
     let rows = sqlx::query_as!(
         Row,
         r#"SELECT * FROM sponsor
@@ -137,7 +138,7 @@ pub async fn list(
            AND ($3::text IS NULL OR $3 = ANY (roles))
            AND ($4::timestamptz IS NULL OR review_due_at < $4)
          ORDER BY sponsor_id COLLATE "C" LIMIT $5"#,
-        page.after.as_deref().unwrap_or_default(),
+        after.as_ref().map(SponsorId::as_str).unwrap_or_default(),
         filter.state.map(SponsorState::as_str),
         filter.role,
         filter.review_due_before,

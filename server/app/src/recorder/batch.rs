@@ -20,6 +20,7 @@ use super::{
 use crate::{
     App, Error,
     change::{ANSWERS_KEPT, repeat},
+    error::no_policy,
     evaluate::{NoPolicy, Verdict},
     question::{Question, Subject},
     snapshot::Snapshot,
@@ -140,7 +141,8 @@ impl<'a> Staged<'a> {
         }
         let before = (self.head.clone(), self.events.len(), self.instances.len(), self.outcomes.len());
         let before_rest = (self.consumed.len(), self.answered.len());
-        let done: Result<Vec<Done>, Error> = work.jobs.iter().map(|(job, keyed)| self.job(job, keyed.as_ref())).collect();
+        let done: Result<Vec<Done>, Error> =
+            work.jobs.iter().map(|(job, keyed)| self.job(job, keyed.as_ref())).collect();
         match done {
             Ok(done) => {
                 self.keep(work.keyed.as_ref(), &done)?;
@@ -187,7 +189,7 @@ impl<'a> Staged<'a> {
                 again.as_ref().map_err(|none| *none)
             }
         };
-        let prepared = prepared.map_err(|NoPolicy| self.app.no_policy())?;
+        let prepared = prepared.map_err(|NoPolicy| no_policy())?;
         let used_before;
         let prepared = if prepared.uses_credential && !self.use_credential(question) {
             let verdict = Verdict::refused(Reason::CredentialAlreadyUsed, false);

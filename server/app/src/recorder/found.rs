@@ -7,7 +7,10 @@ use countersign_core::{
     names::SponsorId,
     sponsor::Sponsor,
 };
-use countersign_ledger::{leaf::Leaf, merkle::{Hash, leaf_hash}};
+use countersign_ledger::{
+    leaf::Leaf,
+    merkle::{Hash, leaf_hash},
+};
 use countersign_store::{
     Connection, event,
     idempotency::{self, Key},

@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use super::batch::Staged;
-use crate::{Credential, Error, custody_leaf, introspect_credential::refused};
+use crate::{Credential, Error, custody_leaf, error::no_policy, introspect_credential::refused};
 
 /// For whom a credential is asked.
 #[derive(Debug)]
@@ -84,7 +84,7 @@ struct Fitting {
 
 impl Staged<'_> {
     pub(super) fn grant(&mut self, job: &GrantJob) -> Result<Granted, Error> {
-        let policy = self.snapshot.granting_policy().ok_or_else(|| self.app.no_policy())?;
+        let policy = self.snapshot.granting_policy().ok_or_else(no_policy)?;
         let parent = self.live_parent(job)?;
         let sponsor_id = match &job.holder {
             Holder::Root { sponsor_id, .. } => sponsor_id,
@@ -187,7 +187,9 @@ impl Staged<'_> {
         let config = &self.app.inner.config;
         let (ancestors, labels) = match &job.holder {
             Holder::Child { parent } => (parent.chain.clone(), parent.labels.clone()),
-            Holder::Root { .. } => (Vec::new(), renewed.as_ref().map_or(&job.labels, |instance| &instance.labels).clone()),
+            Holder::Root { .. } => {
+                (Vec::new(), renewed.as_ref().map_or(&job.labels, |instance| &instance.labels).clone())
+            }
         };
         let key = self.snapshot.keys.active.clone();
         let mut claims = Claims::new(Grant {
@@ -195,7 +197,9 @@ impl Staged<'_> {
             audience: &config.audience,
             credential_id: job.fresh.credential_id,
             ancestors: &ancestors,
-            agent_instance_id: renewed.as_ref().map_or(job.fresh.agent_instance_id, |instance| instance.agent_instance_id),
+            agent_instance_id: renewed
+                .as_ref()
+                .map_or(job.fresh.agent_instance_id, |instance| instance.agent_instance_id),
             sponsor_id: sponsor_id.clone(),
             agent: job.agent.clone(),
             role: fitting.role,
@@ -298,9 +302,17 @@ fn the_one_role(sponsor: &Sponsor, tools: &[ToolId], policy: &CompiledPolicy) ->
         [role] => Ok(role.clone()),
         [] => Err(Error::invalid(
             "role",
-            format!("no role of sponsor {} may use {}; their roles are {}", sponsor.sponsor_id, grant::join(tools), grant::join(&sponsor.roles)),
+            format!(
+                "must be named: no role of sponsor {} may use {}; their roles are {}",
+                sponsor.sponsor_id,
+                grant::join(tools),
+                grant::join(&sponsor.roles)
+            ),
         )),
-        several => Err(Error::invalid("role", format!("name one of {}: each may use {}", grant::join(several), grant::join(tools)))),
+        several => Err(Error::invalid(
+            "role",
+            format!("must name one of {}: each may use {}", grant::join(several), grant::join(tools)),
+        )),
     }
 }
 
@@ -309,7 +321,7 @@ fn leaf_of<'a>(
     claims: &'a Claims,
     custody_ref: Option<[u8; 32]>,
     purpose: &Opening,
-    kid: &'a str,
+    key_id: &'a str,
 ) -> Leaf<'a> {
     let kind = if claims.parent_agent_id.is_some() { Kind::Delegated } else { Kind::CredentialIssued };
     Leaf {
@@ -320,7 +332,7 @@ fn leaf_of<'a>(
             agent: claims.agent.as_str().into(),
             depth: claims.depth,
             expire_time: custody_leaf::timestamp(claims.expire_time()),
-            key_id: Some(kid.into()),
+            key_id: Some(key_id.into()),
             role: claims.role.as_str().into(),
             single_use: claims.single_use,
             tools: claims.tools.iter().map(|tool| tool.as_str().into()).collect(),

@@ -118,14 +118,21 @@ pub(crate) async fn run(app: App, mut queue: mpsc::Receiver<Submission>, stop: C
         }
         let (work, replies): (Vec<_>, Vec<_>) =
             gathered.drain(..).map(|s| (batch::Work { jobs: s.jobs, keyed: s.keyed }, s.reply)).unzip();
-        metrics::histogram!("countersign_recorder_batch_size").record(f64::from(u32::try_from(work.len()).unwrap_or(u32::MAX)));
+        metrics::histogram!("countersign_recorder_batch_size")
+            .record(f64::from(u32::try_from(work.len()).unwrap_or(u32::MAX)));
         // A panic while writing must not stop the recorder: its transaction is gone, and nobody was answered.
         let written = AssertUnwindSafe(writer.write(&work)).catch_unwind().await;
-        answer(replies, written.unwrap_or_else(|_| Err(Error::internal("the recorder panicked", "its batch is dropped"))));
+        answer(
+            replies,
+            written.unwrap_or_else(|_| Err(Error::internal("the recorder panicked", "its batch is dropped"))),
+        );
     }
 }
 
-fn answer(replies: Vec<oneshot::Sender<Result<Vec<Done>, Error>>>, written: Result<Vec<Result<Vec<Done>, Error>>, Error>) {
+fn answer(
+    replies: Vec<oneshot::Sender<Result<Vec<Done>, Error>>>,
+    written: Result<Vec<Result<Vec<Done>, Error>>, Error>,
+) {
     match written {
         // A caller that went away has its answer in the log.
         Ok(answers) => replies.into_iter().zip(answers).for_each(|(reply, answer)| drop(reply.send(answer))),
@@ -136,7 +143,9 @@ fn answer(replies: Vec<oneshot::Sender<Result<Vec<Done>, Error>>>, written: Resu
                 Error::Conflict(ref why) => Error::Conflict(why.clone()),
                 _ => Error::Internal,
             };
-            replies.into_iter().for_each(|reply| drop(reply.send(Err(shared()))));
+            for reply in replies {
+                drop(reply.send(Err(shared())));
+            }
         }
     }
 }

@@ -15,8 +15,9 @@ use time::OffsetDateTime;
 
 use super::batch::Staged;
 use crate::{
-    Error, custody_leaf,
+    Error,
     custody::{RecordToolCall, ToolCallRecorded},
+    custody_leaf,
 };
 
 /// An outcome to record.

@@ -1,8 +1,6 @@
 //! A decision with its leaf, ready to append, as long as the epoch is still the one it was evaluated at.
 
-use countersign_core::{
-    decision::{Effect, Enforcement, Reason},
-};
+use countersign_core::decision::{Effect, Enforcement, Reason};
 use countersign_ledger::{
     export::Disclosed,
     leaf::{self, Decimal, Digest, Kind, Leaf, SponsorState},

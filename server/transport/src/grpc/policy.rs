@@ -14,7 +14,7 @@ impl PolicyService for Api {
         request: Request<v1::ValidatePolicyRequest>,
     ) -> Result<Response<v1::ValidatePolicyResponse>, Status> {
         answer(request, |_, request| async move {
-            Ok(convert::validated(self.app.validate_policy(&request.document, &request.cedar)))
+            Ok(convert::validated(self.app.validate_policy(request.document, request.cedar).await?))
         })
         .await
     }
