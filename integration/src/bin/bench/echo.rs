@@ -1,0 +1,116 @@
+//! What tonic does by itself: a bare handler that takes Decide's request and gives a ready answer of Decide's size. It runs in
+//! a process of its own, as the server does.
+
+use std::{io::Write as _, net::SocketAddr};
+
+use countersign_proto::v1::{
+    BatchDecideRequest, BatchDecideResponse, DecideRequest, DecideResponse, ExplainDecisionRequest,
+    ExplainDecisionResponse, GetDecisionRequest, GetDecisionResponse, ListDecisionsRequest, ListDecisionsResponse,
+    decision_service_server::{DecisionService, DecisionServiceServer},
+};
+use prost::Message as _;
+use tokio::{
+    io::{AsyncBufReadExt as _, BufReader},
+    net::TcpListener,
+    process::{Child, Command},
+};
+use tonic::{
+    Request, Response, Status,
+    transport::{Server, server::TcpIncoming},
+};
+
+use crate::Result;
+
+/// The hidden command.
+pub(crate) const COMMAND: &str = "echo-server";
+
+/// What the hidden command is told.
+#[derive(Debug, clap::Args)]
+pub(crate) struct EchoArgs {
+    /// Threads that run requests.
+    #[arg(long)]
+    threads: usize,
+    /// What to answer, as hex.
+    #[arg(long)]
+    answer: String,
+}
+
+struct Echo {
+    answer: DecideResponse,
+}
+
+#[tonic::async_trait]
+impl DecisionService for Echo {
+    async fn decide(&self, _: Request<DecideRequest>) -> Result<Response<DecideResponse>, Status> {
+        Ok(Response::new(self.answer.clone()))
+    }
+
+    async fn batch_decide(&self, _: Request<BatchDecideRequest>) -> Result<Response<BatchDecideResponse>, Status> {
+        Err(only_decide())
+    }
+
+    async fn get_decision(&self, _: Request<GetDecisionRequest>) -> Result<Response<GetDecisionResponse>, Status> {
+        Err(only_decide())
+    }
+
+    async fn list_decisions(
+        &self,
+        _: Request<ListDecisionsRequest>,
+    ) -> Result<Response<ListDecisionsResponse>, Status> {
+        Err(only_decide())
+    }
+
+    async fn explain_decision(
+        &self,
+        _: Request<ExplainDecisionRequest>,
+    ) -> Result<Response<ExplainDecisionResponse>, Status> {
+        Err(only_decide())
+    }
+}
+
+fn only_decide() -> Status {
+    Status::unimplemented("the echo answers Decide only")
+}
+
+/// Runs the echo until it is killed. Prints its address when it serves.
+pub(crate) fn serve(args: &EchoArgs) -> Result<()> {
+    let bytes: Vec<u8> = (0..args.answer.len() / 2)
+        .map(|at| u8::from_str_radix(&args.answer[2 * at..2 * at + 2], 16))
+        .collect::<Result<_, _>>()?;
+    let answer = DecideResponse::decode(bytes.as_slice())?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(args.threads).enable_all().build()?;
+    // On a worker, as every connection is: the main thread would be one more.
+    runtime.block_on(runtime.spawn(async move {
+        let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await?;
+        writeln!(std::io::stdout(), "{}", listener.local_addr()?)?;
+        let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+        Server::builder()
+            .add_service(DecisionServiceServer::new(Echo { answer }))
+            .serve_with_incoming(incoming)
+            .await?;
+        Ok(())
+    }))?
+}
+
+/// The echo's process; killed when dropped.
+#[derive(Debug)]
+pub(crate) struct EchoServer {
+    _process: Child,
+    /// Its address, as a URL.
+    pub(crate) url: String,
+}
+
+impl EchoServer {
+    /// Starts this very program once more, as the echo.
+    pub(crate) async fn start(answer: &DecideResponse, threads: usize) -> Result<Self> {
+        let hex: String = answer.encode_to_vec().iter().map(|byte| format!("{byte:02x}")).collect();
+        let mut process = Command::new(std::env::current_exe()?)
+            .args([COMMAND, "--threads", &threads.to_string(), "--answer", &hex])
+            .stdout(std::process::Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()?;
+        let stdout = process.stdout.take().ok_or("the echo has no output")?;
+        let address = BufReader::new(stdout).lines().next_line().await?.ok_or("the echo ended at once")?;
+        Ok(Self { _process: process, url: format!("http://{address}") })
+    }
+}

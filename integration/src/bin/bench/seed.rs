@@ -1,0 +1,50 @@
+//! A log that has grown already: events written past the server, which is stopped meanwhile.
+
+use sqlx::{Connection as _, Executor as _, PgConnection};
+
+use crate::{
+    Result,
+    sample::{COLUMNS, Sample},
+};
+
+/// Events a statement.
+const CHUNK: i64 = 100_000;
+
+/// Appends `count` events like `row`, spread over the day so far, ten to a run, and moves the head past them. Its frontier is
+/// of the right shape and no tree: nothing is proven on this database.
+pub(crate) async fn grow(url: &str, row: &Sample, count: u32) -> Result<()> {
+    let mut conn = PgConnection::connect(url).await?;
+    let size: i64 = sqlx::query_scalar("SELECT size FROM log_head WHERE log_id = 0").fetch_one(&mut conn).await?;
+    let end = size + i64::from(count);
+    let statement = format!(
+        "INSERT INTO custody_event {COLUMNS}
+         SELECT log_id, log_index, event_id, kind, sponsor_id, run, run, tool_id, effect, decision_id, leaf_bytes,
+                purpose, purpose_salt, reason, reason_salt, identity, identity_salt
+         FROM (
+             SELECT 0, n, (lpad(to_hex(day.start + (n - $3) * day.length / $4), 12, '0') || '7'
+                          || substr(replace(gen_random_uuid()::text, '-', ''), 14))::uuid,
+                    md5((n / 10)::text)::uuid, {}
+             FROM generate_series($1::bigint, $2::bigint - 1) AS n,
+                  LATERAL (SELECT (extract(epoch FROM date_trunc('day', now(), 'UTC')) * 1000)::bigint AS start,
+                                  (extract(epoch FROM now() - date_trunc('day', now(), 'UTC')) * 1000)::bigint AS length
+                  ) AS day
+         ) AS event (log_id, log_index, event_id, run, kind, sponsor_id, instance_id, root_instance_id, tool_id, effect,
+                     decision_id, leaf_bytes, purpose, purpose_salt, reason, reason_salt, identity, identity_salt)",
+        row.literals()
+    );
+    let mut from = size;
+    while from < end {
+        let to = end.min(from + CHUNK);
+        let query = sqlx::query(sqlx::AssertSqlSafe(statement.as_str()));
+        query.bind(from).bind(to).bind(size).bind(i64::from(count)).execute(&mut conn).await?;
+        from = to;
+    }
+    let nodes = usize::try_from(end.count_ones())?;
+    sqlx::query("UPDATE log_head SET size = $1, frontier = $2 WHERE log_id = 0")
+        .bind(end)
+        .bind(vec![0x5A_u8; 32 * nodes])
+        .execute(&mut conn)
+        .await?;
+    conn.execute("ANALYZE custody_event").await?;
+    Ok(conn.close().await?)
+}
