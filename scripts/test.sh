@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# Every test. Ends at the first failure; the last lines say how it went.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-never}
+
+log=$(mktemp)
+now='' started=$SECONDS
+summary() {
+  local status=$?
+  rm -f "$log"
+  if [[ $status -ne 0 ]]; then printf 'test: FAILED: %s\n' "$now"; fi
+}
+trap summary EXIT
+# run WHAT COMMAND...: says what is run, runs it, and ends everything where it fails.
+run() {
+  now=$1
+  shift
+  printf '\n==> %s (%d s)\n' "$now" $((SECONDS - started))
+  "$@" </dev/null 2>&1 | tee -a "$log"
+}
+
+run 'Rust: unit and integration tests' cargo test --locked --workspace --no-fail-fast
+run 'clients in Python, TypeScript, Go, Java: stubs, unit tests, stories' scripts/with-server.sh clients/test.sh
+run 'client in Rust: its story' scripts/with-server.sh bash -c \
+  'COUNTERSIGN_ADDR=http://$COUNTERSIGN_ADDR exec cargo run --quiet --locked --package countersign-client --example story'
+run 'README: the commands of the quick start' env PROFILE=dev scripts/readme.sh
+
+awk -v seconds=$((SECONDS - started)) '
+  /^test result: /           { passed += $4; failed += $6; skipped += $8 }
+  /^clients: .* passed/      { passed += $2; failed += $4 }
+  /^story ok: rust/          { passed += 1 }
+  END { printf "\ntest: everything passed in %d s\n%d passed, %d failed, %d skipped\n", seconds, passed, failed, skipped }
+' "$log"

@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# Runs a command beside a fresh dev server, on a database of its own and a free port.
+#
+#   scripts/with-server.sh COMMAND...
+#
+# COMMAND finds the server at COUNTERSIGN_ADDR (host:port). What the server logged is shown where COMMAND fails, whose
+# exit code is handed on. The server is target/debug/countersign, unless SERVER is another command that serves.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+folder=$(mktemp -d /tmp/countersign-test.XXXXXX)
+# The private Postgres of root runs as another user, who has to get through.
+chmod 711 "$folder"
+server=
+stop() {
+  if [[ -n $server ]]; then kill "$server" 2>/dev/null && wait "$server" || true; fi
+  rm -rf "$folder"
+}
+trap stop EXIT
+
+# A database that the environment names is somebody's.
+unset DATABASE_URL COUNTERSIGN_DATABASE_URL COUNTERSIGN_CONFIG
+COUNTERSIGN_LISTEN=127.0.0.1:0 COUNTERSIGN_DATA_DIR=$folder/data \
+  ${SERVER:-target/debug/countersign serve --dev} >"$folder/stdout" 2>"$folder/log" </dev/null &
+server=$!
+until grep -q '^countersign is ready on' "$folder/stdout"; do
+  if ! kill -0 "$server" 2>/dev/null; then
+    cat "$folder/log" >&2
+    echo "with-server.sh: the server did not start" >&2
+    exit 1
+  fi
+  sleep 0.1
+done
+COUNTERSIGN_ADDR=$(sed -n 's|^countersign is ready on http://||p' "$folder/stdout")
+export COUNTERSIGN_ADDR
+
+status=0
+"$@" || status=$?
+if [[ $status -ne 0 ]]; then sed 's/^/server: /' "$folder/log" >&2; fi
+exit "$status"
