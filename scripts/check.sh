@@ -31,7 +31,7 @@ cargo_deny() {
 lock_files_name_no_host() {
   ! git grep -nE '"resolved"' -- '*package-lock.json' &&
     ! git grep -nE '^source = ' -- '*Cargo.lock' | grep -v 'registry+https://github.com/rust-lang/crates.io-index' &&
-    ! git grep -nIE '(index-url|find-links|registry *=|<repository>|GOPROXY)' -- '*.toml' '*.txt' '*.xml' '*.npmrc'
+    ! git grep -nIE '(index-url|find-links|^registry *=|<repository>|GOPROXY)' -- '*.toml' '*.txt' '*.xml' '*.npmrc'
 }
 
 no_machine_paths() {
@@ -41,6 +41,25 @@ no_machine_paths() {
 # Left-overs that were meant for later.
 nothing_left_open() { ! git grep -nE '(todo|unimplemented)!|FIXME|XXX|#\[ignore\]' -- '*.rs' '*.py' '*.ts' '*.go' '*.java' '*.proto'; }
 
+# What operators look up is written down: error reasons, metrics, configuration keys.
+operating_is_complete() {
+  local name missing=()
+  for name in $(sed -n 's/^  ERROR_REASON_\([A-Z_]*\) = [1-9].*/\1/p' proto/countersign/v1/error_reason.proto) \
+    $(git grep -hoE '"countersign_[a-z_]+(_total|_seconds|_size)"' -- 'server/**/src' | tr -d '"' | sort -u) \
+    $(sed -n '/^const KEYS/,/^];/s/^ *"\(.*\)",/\1/p' server/src/config/sources.rs); do
+    grep -qF "\`$name\`" docs/operating.md || missing+=("$name")
+  done
+  [[ ${#missing[@]} -eq 0 ]] || { echo "docs/operating.md does not name: ${missing[*]}" && return 1; }
+}
+
+links_lead_somewhere() {
+  local file link status=0
+  while IFS=: read -r file link; do
+    [[ -e $(dirname "$file")/$link ]] || { echo "$file: $link is not there" && status=1; }
+  done < <(git grep -oE '\]\([^)#:]+[)#]' -- '*.md' | sed 's/\](//; s/.$//')
+  return "$status"
+}
+
 scripts_parse() { git ls-files -z '*.sh' .ci/run | xargs -0 -n 1 bash -n; }
 
 step 'format' cargo fmt --all -- --check --files-with-diff
@@ -49,6 +68,8 @@ step 'shell' scripts_parse
 step 'machine paths' no_machine_paths
 step 'lock files' lock_files_name_no_host
 step 'nothing left open' nothing_left_open
+step 'operating.md' operating_is_complete
+step 'links' links_lead_somewhere
 step 'dependencies' scripts/dependencies.py
 step 'cargo deny' cargo_deny
 step 'buf' clients/generate.sh typescript
