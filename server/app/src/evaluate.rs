@@ -185,7 +185,57 @@ fn ask_policy(policy: &LoadedPolicy, question: &Question, credential: &Credentia
 
 #[cfg(test)]
 mod tests {
+    use countersign_core::{
+        clock::{SystemEntropy, uuid_v7},
+        ids::{ApprovalId, InstanceId, RolloutId},
+        rollout::{Baseline, Gates, Rollout, RolloutState, Scope},
+    };
+
     use super::*;
+    use crate::testing::{NOW, credential, policy, question, snapshot};
+
+    const BRIEF: &str = "rules:
+  - {id: allow, role: support, tool: billing, allowed_actions: [charge, refund]}
+  - {id: ask, role: support, tool: billing, allowed_actions: [close], require_approval: true}";
+    const NOTHING: &str = "rules: [{id: never, role: admin, tool: billing, allowed_actions: [refund]}]";
+
+    fn standing() -> Snapshot {
+        snapshot(Some(Answerer::Policy(policy(1, BRIEF))))
+    }
+
+    fn rolling(percent: u32, baseline: Answerer) -> Snapshot {
+        let rollout = Rollout {
+            rollout_id: RolloutId(uuid_v7(NOW, &SystemEntropy)),
+            baseline: Baseline::Observe,
+            candidate: PolicyVersion(2),
+            percent,
+            sticky_key: StickyKey::RootInstance,
+            state: RolloutState::Running,
+            steps: vec![100],
+            increment_per_day: None,
+            gates: Gates::default(),
+            min_soak_seconds: 0,
+            scope: Scope::default(),
+            salt: [3; 32],
+            create_time: NOW,
+            advance_time: NOW,
+            rollback_reason: None,
+            revision: 1,
+            created_by: None,
+            end_time: None,
+        };
+        let open = OpenRollout { rollout, candidate: policy(2, NOTHING), baseline };
+        Snapshot { rollout: Some(open), ..standing() }
+    }
+
+    fn run() -> Subject {
+        Subject::Run(credential(&[], &["billing", "search"], false))
+    }
+
+    fn answer(question: &Question, snapshot: &Snapshot) -> (Effect, Reason) {
+        let verdict = evaluate(question, snapshot).unwrap();
+        (verdict.opinion.effect, verdict.opinion.reason)
+    }
 
     #[test]
     fn a_purpose_may_only_be_narrowed() {
@@ -198,5 +248,94 @@ mod tests {
         ] {
             assert_eq!(narrows(purpose, of), fits, "{purpose}");
         }
+    }
+
+    #[test]
+    fn the_first_failure_answers() {
+        let refused = |reason| (Effect::Deny, reason);
+        let mut asked = question(Subject::Unattributed(Reason::CredentialInvalid), "search", "refund");
+        assert_eq!(answer(&asked, &standing()), refused(Reason::CredentialInvalid));
+        asked.subject = Subject::Run(credential(&[], &["billing"], false));
+        asked.purpose = Some("holiday".to_owned());
+        let late = Question { now: NOW + Duration::seconds(400), ..asked };
+        assert_eq!(answer(&late, &standing()), refused(Reason::CredentialExpired));
+        let asked = Question { now: NOW, ..late };
+        assert_eq!(answer(&asked, &standing()), refused(Reason::ToolNotGranted));
+        let asked = Question { tool_id: "billing".parse().unwrap(), ..asked };
+        assert_eq!(answer(&asked, &standing()), refused(Reason::PurposeWidened));
+        let asked = Question { purpose: Some("triage: ticket 1".to_owned()), ..asked };
+        assert_eq!(answer(&asked, &standing()), (Effect::Allow, Reason::AllowedByRule));
+        let asked = Question { action: "erase".parse().unwrap(), ..asked };
+        assert_eq!(answer(&asked, &standing()), refused(Reason::NoMatchingRule));
+    }
+
+    #[test]
+    fn an_approval_that_nobody_gave_is_none() {
+        let asked = question(run(), "billing", "close");
+        assert_eq!(answer(&asked, &standing()), (Effect::RequireApproval, Reason::ApprovalRequired));
+        let asked = Question { approval_id: Some(ApprovalId(uuid_v7(NOW, &SystemEntropy))), ..asked };
+        assert_eq!(answer(&asked, &standing()), (Effect::Deny, Reason::ApprovalMismatch));
+    }
+
+    #[test]
+    fn without_a_policy_there_is_no_answer_but_a_dead_credential_is_refused() {
+        let nothing = snapshot(None);
+        assert_eq!(evaluate(&question(run(), "billing", "refund"), &nothing).unwrap_err(), NoPolicy);
+        let forged = question(Subject::Unattributed(Reason::CredentialInvalid), "billing", "refund");
+        assert_eq!(answer(&forged, &nothing), (Effect::Deny, Reason::CredentialInvalid));
+    }
+
+    #[test]
+    fn inside_the_candidate_answers_and_outside_the_baseline_and_each_is_compared_with_the_other() {
+        let asked = question(run(), "billing", "refund");
+        let brief = || Answerer::Policy(policy(1, BRIEF));
+        for (percent, baseline, effect, reason, shadow) in [
+            (100, brief(), Effect::Deny, Reason::NoMatchingRule, Effect::Allow),
+            (0, brief(), Effect::Allow, Reason::AllowedByRule, Effect::Deny),
+            (0, Answerer::Observe, Effect::Allow, Reason::Observed, Effect::Deny),
+            (0, Answerer::Deny, Effect::Deny, Reason::BaselineDeny, Effect::Deny),
+        ] {
+            let observes = matches!(baseline, Answerer::Observe);
+            let verdict = evaluate(&asked, &rolling(percent, baseline)).unwrap();
+            assert_eq!((verdict.opinion.effect, verdict.opinion.reason), (effect, reason));
+            assert_eq!(verdict.shadow.unwrap().effect, shadow);
+            assert_eq!(verdict.enforcement == Enforcement::Shadow, observes);
+            assert!(verdict.rollout.is_some());
+        }
+    }
+
+    #[test]
+    fn outside_the_scope_the_baseline_answers_and_no_bucket_is_told() {
+        let mut rolling = rolling(100, Answerer::Policy(policy(1, BRIEF)));
+        rolling.rollout.as_mut().unwrap().rollout.scope.tools = vec!["search".to_owned()];
+        let verdict = evaluate(&question(run(), "billing", "refund"), &rolling).unwrap();
+        assert_eq!(verdict.opinion.reason, Reason::AllowedByRule);
+        assert!(verdict.rollout.is_none() && verdict.shadow.is_none());
+    }
+
+    #[test]
+    fn only_an_enforced_allow_on_a_reusable_credential_may_be_cached_and_no_longer_than_that_lives() {
+        let ttl = |question: &Question, snapshot: &Snapshot| evaluate(question, snapshot).unwrap().cache_ttl_seconds;
+        let asked = question(run(), "billing", "refund");
+        assert_eq!(ttl(&asked, &standing()), CACHE_TTL);
+        assert_eq!(ttl(&asked, &rolling(0, Answerer::Observe)), 0);
+        assert_eq!(ttl(&question(run(), "billing", "erase"), &standing()), 0);
+        let late = Question { now: NOW + Duration::seconds(290), ..asked };
+        assert_eq!(ttl(&late, &standing()), 8, "iat is set back by 2 s");
+        let once = question(Subject::Run(credential(&[], &["billing"], true)), "billing", "refund");
+        assert_eq!(ttl(&once, &standing()), 0);
+    }
+
+    #[test]
+    fn a_whole_chain_is_on_one_side() {
+        let root = credential(&[], &["billing"], false);
+        let child =
+            credential(&[root.agent_instance_id, InstanceId(uuid_v7(NOW, &SystemEntropy))], &["billing"], false);
+        let rolling = rolling(50, Answerer::Deny);
+        let bucket = |run: &Arc<Credential>| {
+            let asked = question(Subject::Run(run.clone()), "billing", "refund");
+            evaluate(&asked, &rolling).unwrap().rollout.unwrap().0.bucket
+        };
+        assert_eq!(bucket(&root), bucket(&child));
     }
 }

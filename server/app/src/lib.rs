@@ -36,6 +36,8 @@ mod rollback_rollout;
 mod secrets;
 mod snapshot;
 mod start_rollout;
+#[cfg(test)]
+mod testing;
 mod transition_sponsor;
 mod workers;
 

@@ -53,3 +53,61 @@ impl Revocations {
         revoked.then_some(Reason::CredentialRevoked)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use countersign_core::{
+        clock::{SystemEntropy, uuid_v7},
+        ids::InstanceId,
+    };
+
+    use super::*;
+    use crate::testing::{NOW, credential};
+
+    fn killed(entries: &[(i64, RevocationKind, &str)], credential: &Verified) -> Option<Reason> {
+        let entry = |(seq, kind, id): &(i64, RevocationKind, &str)| Revocation {
+            seq: *seq,
+            kind: *kind,
+            id: (*id).to_owned(),
+            create_time: NOW,
+        };
+        Revocations::new(entries.iter().map(entry).collect()).unwrap().kill(credential)
+    }
+
+    #[test]
+    fn an_entry_kills_what_it_matches_and_was_issued_before_it() {
+        let parent = InstanceId(uuid_v7(NOW, &SystemEntropy));
+        let run = credential(&[parent], &["billing"], false);
+        let (own, jti, parent) = (run.agent_instance_id.to_string(), run.credential_id.to_string(), parent.to_string());
+        for (kind, id, reason) in [
+            (RevocationKind::Sponsor, "alice", Reason::SponsorNotActive),
+            (RevocationKind::Instance, own.as_str(), Reason::InstanceNotLive),
+            (RevocationKind::Instance, parent.as_str(), Reason::InstanceNotLive),
+            (RevocationKind::Credential, jti.as_str(), Reason::CredentialRevoked),
+            (RevocationKind::Key, run.kid.as_str(), Reason::CredentialRevoked),
+            (RevocationKind::Tool, "billing", Reason::CredentialRevoked),
+            (RevocationKind::All, "", Reason::CredentialRevoked),
+        ] {
+            assert_eq!(killed(&[(6, kind, id)], &run), Some(reason), "{kind:?} after it was issued");
+            assert_eq!(killed(&[(5, kind, id)], &run), None, "{kind:?} that the issuer had seen");
+        }
+    }
+
+    #[test]
+    fn an_entry_about_another_subject_kills_nothing() {
+        let run = credential(&[], &["billing"], false);
+        let other = InstanceId(uuid_v7(NOW, &SystemEntropy)).to_string();
+        let entries = [
+            (6, RevocationKind::Sponsor, "bob"),
+            (7, RevocationKind::Instance, other.as_str()),
+            (8, RevocationKind::Tool, "search"),
+        ];
+        assert_eq!(killed(&entries, &run), None);
+    }
+
+    #[test]
+    fn an_entry_that_cannot_be_read_leaves_no_list_at_all() {
+        let entry = Revocation { seq: 1, kind: RevocationKind::Instance, id: "inst_?".to_owned(), create_time: NOW };
+        assert!(Revocations::new(vec![entry]).is_none());
+    }
+}

@@ -3,6 +3,7 @@
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
+use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
 /// The text is not an id of the wanted kind.
@@ -96,6 +97,15 @@ impl DecisionId {
     pub const fn event_id(self) -> EventId {
         EventId(self.0)
     }
+
+    /// When it was decided, in whole milliseconds: the id is a UUIDv7. Any other UUID counts as decided in 1970.
+    #[must_use]
+    pub fn decide_time(self) -> OffsetDateTime {
+        let (seconds, nanos) = self.0.get_timestamp().map_or((0, 0), |at| at.to_unix());
+        let seconds = i64::try_from(seconds).unwrap_or(0);
+        OffsetDateTime::from_unix_timestamp(seconds).unwrap_or(OffsetDateTime::UNIX_EPOCH)
+            + Duration::nanoseconds(nanos.into())
+    }
 }
 
 /// A stored policy document's version: `pv_1`, `pv_2`, ... in the order of their creation.
@@ -144,6 +154,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::clock::{SystemEntropy, uuid_v7};
 
     proptest! {
         #[test]
@@ -159,6 +170,13 @@ mod tests {
                 prop_assert_eq!(id.to_string(), text);
             }
         }
+    }
+
+    #[test]
+    fn a_decision_says_when_it_was_taken() {
+        let now = OffsetDateTime::from_unix_timestamp_nanos(1_767_323_045_123_000_000).unwrap();
+        assert_eq!(DecisionId(uuid_v7(now, &SystemEntropy)).decide_time(), now);
+        assert_eq!(DecisionId(Uuid::nil()).decide_time(), OffsetDateTime::UNIX_EPOCH);
     }
 
     #[test]

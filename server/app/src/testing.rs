@@ -1,0 +1,79 @@
+//! Credentials and snapshots for the tests of pure rules.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use countersign_core::{
+    clock::{SystemEntropy, uuid_v7},
+    credential::{Claims, Expect, Grant, KeySet, KeyStanding, SigningKey, sign_credential, verify_credential},
+    ids::{CredentialId, DecisionId, InstanceId, PolicyVersion},
+};
+use countersign_policy::{CompiledPolicy, Context};
+use time::{Duration, OffsetDateTime};
+
+use crate::{
+    question::{Credential, Question, Subject},
+    revocations::Revocations,
+    snapshot::{Answerer, KeyRing, LoadedPolicy, Snapshot},
+};
+
+/// The instant at which tests happen.
+pub(crate) const NOW: OffsetDateTime = OffsetDateTime::UNIX_EPOCH.saturating_add(Duration::days(20_000));
+
+/// A credential for `tools`, for `purpose "triage"`, `rev` 5, that lives 300 s from [`NOW`].
+pub(crate) fn credential(ancestors: &[InstanceId], tools: &[&str], single_use: bool) -> Arc<Credential> {
+    let key = SigningKey::generate().unwrap();
+    let id = || uuid_v7(NOW, &SystemEntropy);
+    let claims = Claims::new(Grant {
+        issuer: "test",
+        audience: "countersign",
+        credential_id: CredentialId(id()),
+        ancestors,
+        agent_instance_id: InstanceId(id()),
+        sponsor_id: "alice".parse().unwrap(),
+        agent: "support-assistant".parse().unwrap(),
+        role: "support".parse().unwrap(),
+        tools: tools.iter().map(|tool| tool.parse().unwrap()).collect(),
+        purpose: "triage".to_owned(),
+        single_use,
+        rev: 5,
+        custody_ref: [7; 32],
+        labels: BTreeMap::new(),
+        ttl_seconds: 300,
+        now: NOW,
+    });
+    let mut keys = KeySet::default();
+    keys.insert(key.verifying_key().clone(), KeyStanding::Active);
+    let expect = Expect { issuer: "test", audience: "countersign" };
+    let token = sign_credential(&claims, &key).unwrap();
+    Arc::new(Credential::new(verify_credential(&token, &keys, &expect, NOW).unwrap()))
+}
+
+/// The question whether `subject` may call `action` on `tool`.
+pub(crate) fn question(subject: Subject, tool: &str, action: &str) -> Question {
+    Question {
+        decision_id: DecisionId(uuid_v7(NOW, &SystemEntropy)),
+        now: NOW,
+        subject,
+        operator_id: None,
+        tool_id: tool.parse().unwrap(),
+        action: action.parse().unwrap(),
+        purpose: None,
+        purpose_opening: None,
+        request_hash: None,
+        context: Context::default(),
+        approval_id: None,
+        cached_from: None,
+    }
+}
+
+/// A stored policy, compiled.
+pub(crate) fn policy(version: i64, document: &str) -> Arc<LoadedPolicy> {
+    let compiled = CompiledPolicy::load(document, "").unwrap();
+    Arc::new(LoadedPolicy { version: PolicyVersion(version), compiled })
+}
+
+/// A snapshot at epoch 1 in which `standing` answers and nothing is revoked.
+pub(crate) fn snapshot(standing: Option<Answerer>) -> Snapshot {
+    let keys = KeyRing { verifying: KeySet::default(), active: Arc::new(SigningKey::generate().unwrap()) };
+    Snapshot { epoch: 1, standing, rollout: None, revocations: Revocations::default(), keys }
+}
