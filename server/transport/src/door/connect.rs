@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use tonic::{Code, Status};
 
 use super::details::Details;
+use crate::stack::MOST_BYTES;
 
 /// `status` as Connect writes it; under `http` where the door knows a better word than the code's own.
 pub(super) fn error(status: &Status, http: Option<StatusCode>) -> Response {
@@ -23,7 +24,8 @@ pub(super) fn error(status: &Status, http: Option<StatusCode>) -> Response {
 
 /// A refusal in HTTP's words: status, when to come back, how to authenticate; `body` says the rest.
 pub(super) fn answer(status: &Status, details: &Details, http: Option<StatusCode>, body: &Value) -> Response {
-    let http = http.unwrap_or_else(|| http_status(status.code()));
+    let too_large = status.metadata().contains_key(MOST_BYTES).then_some(StatusCode::PAYLOAD_TOO_LARGE);
+    let http = http.or(too_large).unwrap_or_else(|| http_status(status.code()));
     let mut response = (http, axum::Json(body)).into_response();
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));

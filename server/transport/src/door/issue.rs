@@ -15,7 +15,7 @@ use axum::{
 };
 use countersign_app::{App, Caller, Error, IssuedCredential};
 use countersign_core::operator::OperatorRole;
-use http::{HeaderName, HeaderValue, StatusCode, Uri};
+use http::{HeaderName, HeaderValue, Uri};
 use http_body_util::BodyExt;
 use serde_json::json;
 use time::format_description::well_known::Rfc3339;
@@ -24,7 +24,7 @@ use tower::{Service, ServiceExt, service_fn};
 
 use super::{json::takes_json, problem};
 use crate::{
-    stack::{Pipeline, TooLarge, body_error, outcome, refuse, request_id},
+    stack::{Pipeline, X_REQUEST_ID, body_error, outcome, refuse, request_id},
     status::Refusal,
 };
 
@@ -49,11 +49,10 @@ pub(super) async fn issue(State(pipeline): State<Pipeline>, mut request: Request
     };
     match outcome(&response) {
         Some(status) if status.code() != Code::Ok => {
-            let too_large = response.extensions().get::<TooLarge>().map(|_| StatusCode::PAYLOAD_TOO_LARGE);
-            let id = response.headers().get("x-request-id").cloned();
-            let mut refused = problem::error(&status, too_large);
+            let id = response.headers().get(X_REQUEST_ID).cloned();
+            let mut refused = problem::error(&status, None);
             if let Some(id) = id {
-                refused.headers_mut().insert("x-request-id", id);
+                refused.headers_mut().insert(X_REQUEST_ID, id);
             }
             refused
         }

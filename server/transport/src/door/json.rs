@@ -4,12 +4,12 @@ use axum::{
     extract::Request,
     response::{IntoResponse, Response},
 };
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use tonic::{Code, Status};
 use tower::ServiceExt;
 
 use super::{connect, refused::Refused, transcode};
-use crate::stack::{Pipeline, TooLarge, outcome};
+use crate::stack::{Pipeline, X_REQUEST_ID, outcome};
 
 /// The media type of both bodies.
 const JSON: &str = "application/json";
@@ -34,9 +34,6 @@ fn acceptable(request: &Request) -> Result<(), Refused> {
         let message = format!("there is nothing at {path}; GET / lists what there is");
         return Err(Refused::new(StatusCode::NOT_FOUND, Status::unimplemented(message)));
     };
-    if request.method() != Method::POST {
-        return Err(Refused::not_allowed().allow("POST"));
-    }
     takes_json(request.headers())?;
     if method.is_server_streaming() || method.is_client_streaming() {
         let name = method.name();
@@ -77,17 +74,16 @@ fn is_json(content_type: &HeaderValue) -> bool {
 
 /// The gRPC answer, as Connect writes it.
 async fn answer(path: &str, response: Response) -> Response {
-    let request_id = response.headers().get("x-request-id").cloned();
-    let too_large = response.extensions().get::<TooLarge>().map(|_| StatusCode::PAYLOAD_TOO_LARGE);
+    let request_id = response.headers().get(X_REQUEST_ID).cloned();
     let mut response = match outcome(&response) {
-        Some(status) if status.code() != Code::Ok => connect::error(&status, too_large),
+        Some(status) if status.code() != Code::Ok => connect::error(&status, None),
         _ => match transcode::read_answer(path, response).await {
             Ok(json) => ([(header::CONTENT_TYPE, JSON), (header::CACHE_CONTROL, "no-store")], json).into_response(),
             Err(status) => connect::error(&status, None),
         },
     };
     if let Some(id) = request_id {
-        response.headers_mut().insert("x-request-id", id);
+        response.headers_mut().insert(X_REQUEST_ID, id);
     }
     response
 }

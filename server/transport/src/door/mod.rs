@@ -30,7 +30,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::post,
 };
-use http::{StatusCode, Version, header};
+use http::{Method, StatusCode, Version, header};
 use tonic::{Status, service::Routes};
 use tonic_web::GrpcWebLayer;
 use tower::{Layer, ServiceExt, util::BoxCloneSyncService};
@@ -61,8 +61,11 @@ pub(crate) fn router(stack: &Arc<Stack>, services: Routes, issuing: Pipeline, pl
         .fallback_service(call.with_state(Arc::new(doors)))
 }
 
-/// A call of a method, by the protocol that its content type names.
+/// A call of a method, by the protocol that its content type names. All of them post.
 async fn call(State(doors): State<Arc<Doors>>, request: Request) -> Response {
+    if request.method() != Method::POST && transcode::method(request.uri().path()).is_some() {
+        return Refused::not_allowed().allow("POST").answer(connect::error);
+    }
     let kind = request.headers().get(header::CONTENT_TYPE).map(|value| value.as_bytes().to_ascii_lowercase());
     match kind.as_deref() {
         Some(kind) if kind.starts_with(b"application/grpc-web") => {

@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use axum::{Router, routing::get};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -15,7 +16,10 @@ use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus,
 use tonic_reflection::pb::{v1, v1alpha};
 
 use super::*;
-use crate::stack::testing::{BOUNDS, stack_until};
+use crate::{
+    stack::testing::{BOUNDS, stack_until},
+    tls::tests as tls_tests,
+};
 
 fn options() -> Options {
     Options {
@@ -36,6 +40,10 @@ struct Port {
 }
 
 async fn port(max_connections: usize) -> Port {
+    port_with(max_connections, None).await
+}
+
+async fn port_with(max_connections: usize, tls: Option<Tls>) -> Port {
     let stop = CancellationToken::new();
     let stack = stack_until(BOUNDS, stop.clone());
     let (database, ready) = watch::channel(true);
@@ -52,7 +60,7 @@ async fn port(max_connections: usize) -> Port {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (sender, shutdown) = oneshot::channel::<()>();
-    let acceptor = accept::Acceptor { listener, tls: None, router, max_connections, stop };
+    let acceptor = accept::Acceptor { listener, tls, router, max_connections, stop };
     let served = tokio::spawn(acceptor.serve(async {
         let _ = shutdown.await;
     }));
@@ -80,6 +88,33 @@ async fn http_1_and_http_2_are_served_on_the_same_port() {
     assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("here"), "{answer}");
     let mut health = HealthClient::new(channel(&port).await);
     assert!(health.check(HealthCheckRequest { service: String::new() }).await.is_ok());
+}
+
+#[tokio::test]
+async fn both_are_served_over_tls_and_plaintext_is_not() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let (files, trusted) = tls_tests::write(&folder);
+    let port = port_with(16, Some(Tls::load(files).unwrap())).await;
+    let connect = async |offer: &str| {
+        let name = rustls::pki_types::ServerName::try_from("localhost").unwrap();
+        let stream = TcpStream::connect(port.address).await.unwrap();
+        tls_tests::connector(&trusted, &[offer]).connect(name, stream).await.unwrap()
+    };
+
+    let mut http_1 = connect("http/1.1").await;
+    http_1.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await.unwrap();
+    let mut answer = String::new();
+    http_1.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+
+    let io = TokioIo::new(connect("h2").await);
+    let (mut http_2, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), io).await.unwrap();
+    tokio::spawn(connection);
+    let request = http::Request::get("https://localhost/").body(axum::body::Body::empty()).unwrap();
+    assert_eq!(http_2.send_request(request).await.unwrap().status(), 200);
+
+    let plain = exchange(port.address, b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    assert!(!plain.contains("200 OK"), "{plain}");
 }
 
 #[tokio::test]

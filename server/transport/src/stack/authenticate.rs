@@ -1,20 +1,15 @@
-//! Who calls.
+//! Who calls, and whether they may.
 
-use std::{net::IpAddr, sync::Arc};
+use std::net::IpAddr;
 
-use axum::{
-    extract::{Request, State},
-    middleware::Next,
-    response::Response,
-};
+use axum::extract::Request;
 use countersign_app::{App, Caller, Error};
 use countersign_core::{clock::uuid_v7, credential::Verified};
 use futures::{FutureExt, future::BoxFuture};
 use http::{HeaderMap, Uri, header, uri::Authority as HostPort};
 use uuid::Uuid;
 
-use super::{Known, Stack, context::request_id, outcome::refuse};
-use crate::authz::Access;
+use crate::authz::{Access, Row, Who};
 
 /// What the pipeline asks of the application.
 pub(crate) trait Authority: Send + Sync {
@@ -44,23 +39,25 @@ impl Authority for App {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Peer(pub(crate) IpAddr);
 
-/// Finds out who calls, and tells the layers and the verb below.
-pub(super) async fn authenticate(State(stack): State<Arc<Stack>>, mut request: Request, next: Next) -> Response {
-    if request.extensions().get::<Known>().is_some_and(|known| known.0.access == Access::Open) {
-        return next.run(request).await;
+/// Finds out who calls. None: the method is open, and nobody is asked.
+pub(super) async fn caller(
+    authority: &dyn Authority,
+    row: &Row,
+    headers: &HeaderMap,
+    local: bool,
+) -> Result<Option<Caller>, Error> {
+    if row.access == Access::Open {
+        return Ok(None);
     }
-    let local = is_local(&request);
-    let caller = match bearer(request.headers()) {
-        Ok(bearer) => stack.authority.authenticate(bearer, local).await,
-        Err(error) => Err(error),
-    };
+    authority.authenticate(bearer(headers)?, local).await.map(Some)
+}
+
+/// Asks the method's row whether `caller` may call it.
+pub(super) fn permit(authority: &dyn Authority, row: &Row, caller: Option<&Caller>) -> Result<(), Error> {
     match caller {
-        Ok(caller) => {
-            tracing::Span::current().record("caller", caller.id());
-            request.extensions_mut().insert(caller);
-            next.run(request).await
-        }
-        Err(error) => refuse(error.into(), &request_id(&request)),
+        None => row.permit(Who::Nobody),
+        Some(Caller::Operator(operator)) => row.permit(Who::Operator(operator.roles)),
+        Some(Caller::Instance(instance)) => row.permit(Who::Instance(&|| authority.ensure_live(instance))),
     }
 }
 
@@ -82,7 +79,7 @@ fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Error> {
 
 /// Whether the request comes from this machine and was meant for it. A proxy here may forward what a stranger sent, and a
 /// browser here may be talked into calling a foreign name that points here: neither counts as local.
-fn is_local(request: &Request) -> bool {
+pub(super) fn is_local(request: &Request) -> bool {
     let peer = request.extensions().get::<Peer>().is_some_and(|peer| peer.0.to_canonical().is_loopback());
     let forwarded = ["forwarded", "x-forwarded-for", "x-real-ip", "via"];
     let relayed = forwarded.iter().any(|name| request.headers().contains_key(*name));

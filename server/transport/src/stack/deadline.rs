@@ -1,25 +1,22 @@
 //! No call lasts longer than its caller waits, nor than the server allows.
 
 use std::{
-    future::Future,
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
 
 use axum::{
     body::{Body, Bytes},
-    extract::{Request, State},
-    middleware::Next,
     response::Response,
 };
 use http::{HeaderMap, HeaderValue};
 use http_body::Frame;
 use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
-use super::{Known, Stack, context::request_id, outcome::refuse};
+use super::call::Call;
 use crate::status::Refusal;
 
 /// gRPC's spelling of a timeout: up to eight digits and a unit.
@@ -29,35 +26,43 @@ const CONNECT_TIMEOUT: &str = "connect-timeout-ms";
 /// Longer than any stream lives.
 const NEVER: Duration = Duration::from_hours(10 * 365 * 24);
 
-/// Ends a call at its deadline, whether or not it can still be undone: the refusal says so. A stream must begin in time,
-/// and then lasts until its caller's own timeout or until the server stops.
-pub(super) async fn bound(State(stack): State<Arc<Stack>>, request: Request, next: Next) -> Response {
-    let (id, now) = (request_id(&request), Instant::now());
-    let asked = match asked(request.headers()) {
-        Ok(asked) => asked,
-        Err((field, why)) => return refuse(Refusal::invalid(field, why), &id),
-    };
-    let ceiling = stack.bounds.timeout;
-    let begin = now + asked.map_or(ceiling, |asked| asked.min(ceiling));
-    let stream = request.extensions().get::<Known>().is_some_and(|known| known.0.stream);
+/// When a call must have its answer. A stream must have begun by `begin`, and lasts until `end`.
+pub(super) struct Deadline {
+    begin: Instant,
+    end: Instant,
+}
 
-    match timeout_at(begin, next.run(request)).await {
-        Err(_) => refuse(Refusal::deadline_exceeded(), &id),
-        Ok(response) if stream => {
-            let deadline = now + asked.unwrap_or(NEVER).min(NEVER);
-            let stopped = stack.stop.clone().cancelled_owned();
-            response.map(|inner| {
-                let end = Box::pin(async move {
-                    tokio::select! {
-                        () = sleep_until(deadline) => Refusal::deadline_exceeded().status(&id),
-                        () = stopped => Status::unavailable("the server is stopping: call again, another one answers"),
-                    }
-                });
-                Body::new(Until { inner, end, over: false })
-            })
+/// The deadline of a call: its caller's timeout or the server's `ceiling`, whichever is sooner. A stream may outlast the
+/// ceiling once it has begun, but not its caller's timeout.
+pub(super) fn of(call: &Call, headers: &HeaderMap, ceiling: Duration) -> Result<Deadline, Status> {
+    let asked = asked(headers).map_err(|(field, why)| call.refuse(Refusal::invalid(field, why)))?;
+    let now = Instant::now();
+    Ok(Deadline {
+        begin: now + asked.map_or(ceiling, |asked| asked.min(ceiling)),
+        end: now + asked.map_or(NEVER, |asked| asked.min(NEVER)),
+    })
+}
+
+/// The answer, if it comes in time; else a refusal, which says that the change may stand all the same.
+pub(super) async fn within<T>(
+    call: &Call,
+    deadline: &Deadline,
+    answer: impl Future<Output = Result<T, Status>>,
+) -> Result<T, Status> {
+    timeout_at(deadline.begin, answer).await.unwrap_or_else(|_| Err(call.refuse(Refusal::deadline_exceeded())))
+}
+
+/// The stream, ended with a status at its deadline or when the server stops.
+pub(super) fn ending(call: &Call, deadline: &Deadline, stop: CancellationToken, response: Response) -> Response {
+    let too_late = call.refuse(Refusal::deadline_exceeded());
+    let end = deadline.end;
+    let end = Box::pin(async move {
+        tokio::select! {
+            () = sleep_until(end) => too_late,
+            () = stop.cancelled() => Status::unavailable("the server is stopping: call again, another one answers"),
         }
-        Ok(response) => response,
-    }
+    });
+    response.map(|inner| Body::new(Until { inner, end, over: false }))
 }
 
 /// How long the caller waits, where it says so; or which header is wrong, and how.

@@ -2,80 +2,93 @@
 
 use std::sync::Arc;
 
-use axum::{
-    body::Body,
-    extract::{Request, State},
-    middleware::Next,
-    response::Response,
-};
+use axum::{body::Body, extract::Request, response::Response};
 use http::header::CONTENT_LENGTH;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use tonic::Status;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tonic::{Status, metadata::MetadataValue};
 
-use super::{
-    Known, Stack,
-    context::request_id,
-    outcome::{answer, refuse},
+use super::{Bounds, call::Call, outcome};
+use crate::{
+    authz::{Access, Row},
+    status::Refusal,
 };
-use crate::status::Refusal;
 
 /// The five bytes that gRPC writes before a message.
 const FRAME: usize = 5;
-
-/// In an answer's extensions: the request was too large, for doors that have a word of their own for it.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct TooLarge;
+/// In the metadata of a refusal: the request was larger than this many bytes, the most that the server takes.
+pub(crate) const MOST_BYTES: &str = "max-message-bytes";
+/// Streams at a time of callers who were not asked who they are (health, reflection): strangers take no room from others.
+const OPEN_STREAMS: usize = 64;
 
 /// Refuses a request above the limit: at once where it says its length, else as soon as it passes.
-pub(super) async fn size(State(stack): State<Arc<Stack>>, request: Request, next: Next) -> Response {
-    let (limit, id) = (stack.bounds.message_bytes, request_id(&request));
+pub(super) fn sized(call: &Call, request: Request, limit: usize) -> Result<Request, Status> {
+    let oversize = move |request_id: &str| {
+        let why = format!("the request is larger than {limit} bytes, the most this server takes");
+        let mut status = Refusal::invalid("", why).status(request_id);
+        status.metadata_mut().insert(MOST_BYTES, MetadataValue::from(limit));
+        status
+    };
     let stated = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
     if stated.is_some_and(|length| length > limit + FRAME) {
-        return too_large(answer(oversize(limit, &id)));
+        return Err(oversize(&call.request_id));
     }
-    let request = request.map(|body| {
+    let id = call.request_id.clone();
+    Ok(request.map(|body| {
+        let limited = Limited::new(body, limit + FRAME);
         Body::new(
-            Limited::new(body, limit + FRAME)
-                .map_err(move |error| if error.is::<LengthLimitError>() { oversize(limit, &id).into() } else { error }),
+            limited.map_err(move |error| if error.is::<LengthLimitError>() { oversize(&id).into() } else { error }),
         )
-    });
-    next.run(request).await
+    }))
 }
 
 /// Why a body could not be read: our own refusal, or the caller's connection.
 pub(crate) fn body_error(error: axum::Error, request_id: &str) -> Response {
     match Status::try_from_error(error.into()) {
-        Ok(status) => too_large(answer(status)),
-        Err(_) => refuse(Refusal::invalid("", "the body broke off before its end"), request_id),
+        Ok(status) => outcome::answer(status),
+        Err(_) => outcome::refuse(Refusal::invalid("", "the body broke off before its end"), request_id),
     }
 }
 
-/// Refuses a call when as many are under way as there may be. A call counts until its answer stands, a stream until it
-/// ends, each kind by itself: however many watch, decisions are still taken.
-pub(super) async fn load(State(stack): State<Arc<Stack>>, request: Request, next: Next) -> Response {
-    let stream = request.extensions().get::<Known>().is_some_and(|known| known.0.stream);
-    let room = if stream { &stack.streams } else { &stack.requests };
-    let Ok(permit) = room.clone().try_acquire_owned() else {
-        return refuse(Refusal::overloaded(), &request_id(&request));
-    };
-    let response = next.run(request).await;
-    if !stream {
-        return response;
+/// How many calls there may be at a time, each kind by itself: however many watch, decisions are still taken.
+pub(super) struct Rooms {
+    requests: Arc<Semaphore>,
+    streams: Arc<Semaphore>,
+    open_streams: Arc<Semaphore>,
+}
+
+impl Rooms {
+    pub(super) fn new(bounds: &Bounds) -> Self {
+        let room = |places: usize| Arc::new(Semaphore::new(places.min(Semaphore::MAX_PERMITS)));
+        Self {
+            requests: room(bounds.requests),
+            streams: room(bounds.streams),
+            open_streams: room(bounds.streams.min(OPEN_STREAMS)),
+        }
     }
-    response.map(|body| {
-        Body::new(body.map_frame(move |frame| {
-            let _held = &permit;
-            frame
-        }))
-    })
+
+    /// A place for one call; none where all are taken.
+    pub(super) fn enter(&self, row: &Row) -> Option<Place> {
+        let room = match (row.stream, row.access) {
+            (false, _) => &self.requests,
+            (true, Access::Open) => &self.open_streams,
+            (true, _) => &self.streams,
+        };
+        room.clone().try_acquire_owned().ok().map(Place)
+    }
 }
 
-fn oversize(limit: usize, request_id: &str) -> Status {
-    Refusal::invalid("", format!("the request is larger than {limit} bytes, the most this server takes"))
-        .status(request_id)
-}
+/// Taken until it is dropped.
+pub(super) struct Place(OwnedSemaphorePermit);
 
-fn too_large(mut response: Response) -> Response {
-    response.extensions_mut().insert(TooLarge);
-    response
+impl Place {
+    /// Keeps the place until the answer's body ends.
+    pub(super) fn hold(self, response: Response) -> Response {
+        response.map(|body| {
+            Body::new(body.map_frame(move |frame| {
+                let _held = &self.0;
+                frame
+            }))
+        })
+    }
 }

@@ -1,42 +1,55 @@
-//! The pipeline that every call passes, whichever door it came through.
+//! The pipeline that every call passes, whichever door it came through: one tower service that reads top-down.
 //!
-//! It reads top-down: a request enters at the first layer and reaches a verb below the last. What a layer refuses is a
-//! gRPC status; the doors say it in their own protocol.
+//! Below it is gRPC, above it the doors. What a step refuses is a gRPC status; the doors say it in their own protocol. The
+//! steps run in one future: a step costs what it does, and no more.
 
 mod authenticate;
-mod authorise;
-mod context;
+mod call;
 mod deadline;
-mod identify;
 mod limits;
 mod observe;
 mod outcome;
-mod panic;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
-mod wire;
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
-
-use axum::{
-    extract::Request,
-    middleware::{from_fn, from_fn_with_state},
-    response::{IntoResponse, Response},
+use std::{
+    convert::Infallible,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
 };
-use tokio::sync::Semaphore;
+
+use axum::{extract::Request, response::Response};
+use futures::{FutureExt, future::BoxFuture};
+use http::HeaderValue;
 use tokio_util::sync::CancellationToken;
-use tower::{Service, ServiceBuilder, util::BoxCloneSyncService};
+use tonic::Status;
+use tower::{Service, ServiceExt, util::BoxCloneSyncService};
 
 pub(crate) use authenticate::{Authority, Peer};
-pub(crate) use context::{Known, RequestContext, request_id};
-pub(crate) use limits::{TooLarge, body_error};
+pub(crate) use call::{RequestContext, X_REQUEST_ID, request_id};
+pub(crate) use limits::{MOST_BYTES, body_error};
 pub(crate) use observe::count_refusal;
 pub(crate) use outcome::{of_response as outcome, refuse};
 
-/// A layered service: gRPC in, gRPC out.
+use self::{call::Call, limits::Rooms};
+use crate::status::Refusal;
+
+/// A service behind every step: gRPC in, gRPC out.
 pub(crate) type Pipeline = BoxCloneSyncService<Request, Response, Infallible>;
+
+/// What is behind the pipeline.
+pub(crate) trait Inner:
+    Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + Sync + 'static
+{
+}
+
+impl<S> Inner for S where
+    S: Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + Sync + 'static
+{
+}
 
 /// How much at once, and for how long.
 #[derive(Debug, Clone, Copy)]
@@ -51,12 +64,11 @@ pub(crate) struct Bounds {
     pub(crate) timeout: Duration,
 }
 
-/// What the layers share.
+/// What the steps share, over all pipelines of a server.
 pub(crate) struct Stack {
     authority: Arc<dyn Authority>,
     bounds: Bounds,
-    requests: Arc<Semaphore>,
-    streams: Arc<Semaphore>,
+    rooms: Rooms,
     /// Cancelled when the server stops: streams end, so that connections can.
     stop: CancellationToken,
 }
@@ -64,29 +76,74 @@ pub(crate) struct Stack {
 impl Stack {
     /// A stack whose limits count over all its pipelines.
     pub(crate) fn new(authority: Arc<dyn Authority>, bounds: Bounds, stop: CancellationToken) -> Arc<Self> {
-        let permits = |count: usize| Arc::new(Semaphore::new(count.min(Semaphore::MAX_PERMITS)));
-        let (requests, streams) = (permits(bounds.requests), permits(bounds.streams));
-        Arc::new(Self { authority, bounds, requests, streams, stop })
+        Arc::new(Self { authority, bounds, rooms: Rooms::new(&bounds), stop })
     }
 
-    /// `inner` behind every layer.
-    pub(crate) fn wrap<S>(self: &Arc<Self>, inner: S) -> Pipeline
-    where
-        S: Service<Request, Error = Infallible> + Clone + Send + Sync + 'static,
-        S::Response: IntoResponse,
-        S::Future: Send + 'static,
-    {
-        let layers = ServiceBuilder::new()
-            .layer(from_fn_with_state(self.clone(), identify::identify))
-            .layer(from_fn(observe::observe))
-            .layer(from_fn(panic::catch))
-            .layer(from_fn(identify::known))
-            .layer(from_fn_with_state(self.clone(), limits::size))
-            .layer(from_fn_with_state(self.clone(), limits::load))
-            .layer(from_fn_with_state(self.clone(), deadline::bound))
-            .layer(from_fn_with_state(self.clone(), authenticate::authenticate))
-            .layer(from_fn_with_state(self.clone(), authorise::authorise))
-            .layer(from_fn(wire::blame_the_wire));
-        BoxCloneSyncService::new(layers.service(inner))
+    /// `inner` behind every step.
+    pub(crate) fn wrap(self: &Arc<Self>, inner: impl Inner) -> Pipeline {
+        BoxCloneSyncService::new(Steps { stack: self.clone(), inner })
+    }
+
+    /// An id for the call, and its method's row; then a span, a counter and a duration, whatever becomes of it.
+    async fn pass(&self, mut request: Request, inner: impl Inner) -> Response {
+        let call = Call::of(&mut request, &*self.authority);
+        let answer = outcome::or_internal(&call, self.admit(&call, request, inner));
+        let mut response = observe::observed(&call, answer).await;
+        if let Ok(id) = HeaderValue::from_str(&call.request_id) {
+            response.headers_mut().insert(X_REQUEST_ID, id);
+        }
+        response
+    }
+
+    /// Refuses what is unknown, too large, too much at once, or too late.
+    async fn admit(&self, call: &Call, request: Request, inner: impl Inner) -> Result<Response, Status> {
+        let row = call.known(&request)?;
+        let request = limits::sized(call, request, self.bounds.message_bytes)?;
+        let place = self.rooms.enter(row).ok_or_else(|| call.refuse(Refusal::overloaded()))?;
+        let deadline = deadline::of(call, request.headers(), self.bounds.timeout)?;
+        let response = deadline::within(call, &deadline, self.authorise(call, request, inner)).await?;
+        Ok(match row.stream {
+            true => place.hold(deadline::ending(call, &deadline, self.stop.clone(), response)),
+            false => response,
+        })
+    }
+
+    /// Default deny: a request reaches its verb only where the method's row says that this caller may call it.
+    async fn authorise(&self, call: &Call, mut request: Request, inner: impl Inner) -> Result<Response, Status> {
+        let row = call.known(&request)?;
+        let (authority, local) = (&*self.authority, authenticate::is_local(&request));
+        let caller = authenticate::caller(authority, row, request.headers(), local).await;
+        let caller = caller.map_err(|error| call.refuse(error))?;
+        authenticate::permit(authority, row, caller.as_ref()).map_err(|error| call.refuse(error))?;
+        if let Some(caller) = caller {
+            tracing::Span::current().record("caller", caller.id());
+            request.extensions_mut().insert(caller);
+        }
+        match inner.oneshot(request).await {
+            Ok(response) => outcome::blame_the_wire(call, response),
+            Err(never) => match never {},
+        }
+    }
+}
+
+/// The tower service of a pipeline.
+#[derive(Clone)]
+struct Steps<S> {
+    stack: Arc<Stack>,
+    inner: S,
+}
+
+impl<S: Inner> Service<Request> for Steps<S> {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        let Self { stack, inner } = self.clone();
+        async move { Ok(stack.pass(request, inner).await) }.boxed()
     }
 }

@@ -7,8 +7,6 @@ use std::{
 
 use axum::{
     body::{Body, Bytes},
-    extract::Request,
-    middleware::Next,
     response::Response,
 };
 use http_body::{Frame, SizeHint};
@@ -16,19 +14,18 @@ use tokio::time::Instant;
 use tonic::Code;
 use tracing::{Instrument, Span, field::Empty};
 
-use super::{Known, context::request_id, outcome};
+use super::{call::Call, outcome};
 
 /// The label of methods that do not exist: callers must not be able to make labels.
 const UNKNOWN: &str = "unknown";
 
 /// Watches a call from here to the last byte of its answer.
-pub(super) async fn observe(request: Request, next: Next) -> Response {
-    let method = request.extensions().get::<Known>().map_or(UNKNOWN, |known| known.0.method);
-    let id = request_id(&request);
-    let span = tracing::info_span!("call", method, request_id = id, caller = Empty, code = Empty);
+pub(super) async fn observed(call: &Call, answer: impl Future<Output = Response>) -> Response {
+    let method = call.row.map_or(UNKNOWN, |row| row.method);
+    let span = tracing::info_span!("call", method, request_id = call.request_id, caller = Empty, code = Empty);
     let mut watch = Watch { method, span: span.clone(), started: Instant::now(), code: Code::Cancelled };
 
-    let response = next.run(request).instrument(span).await;
+    let response = answer.instrument(span).await;
     match outcome::code(response.headers()) {
         Some(code) => {
             watch.code = code;

@@ -1,9 +1,13 @@
-//! A refusal as a gRPC answer, and back.
+//! How a call went: refusals as gRPC answers, and back; and whose fault what is.
+
+use std::panic::AssertUnwindSafe;
 
 use axum::{body::Body, response::Response};
+use futures::FutureExt;
 use http::HeaderMap;
 use tonic::{Code, Status};
 
+use super::call::Call;
 use crate::status::Refusal;
 
 /// A trailers-only answer.
@@ -24,4 +28,29 @@ pub(crate) fn of_response(response: &Response) -> Option<Status> {
 /// The code in headers or trailers.
 pub(super) fn code(headers: &HeaderMap) -> Option<Code> {
     headers.get("grpc-status").map(|value| Code::from_bytes(value.as_bytes()))
+}
+
+/// The call's answer or its refusal; INTERNAL for a call that panics, which takes nothing else down. The panic hook has
+/// said where; its payload may hold anything, so it is not repeated.
+pub(super) async fn or_internal(call: &Call, answers: impl Future<Output = Result<Response, Status>>) -> Response {
+    match AssertUnwindSafe(answers).catch_unwind().await {
+        Ok(Ok(response)) => response,
+        Ok(Err(status)) => answer(status),
+        Err(_) => {
+            tracing::error!("a call panicked");
+            answer(call.refuse(Refusal::internal()))
+        }
+    }
+}
+
+/// Says INVALID_ARGUMENT where tonic says INTERNAL (or OUT_OF_RANGE) of bytes that are no message: that is the caller's
+/// fault. Our own refusals bear details and pass as they are.
+pub(super) fn blame_the_wire(call: &Call, response: Response) -> Result<Response, Status> {
+    match of_response(&response) {
+        Some(status) if status.details().is_empty() && matches!(status.code(), Code::Internal | Code::OutOfRange) => {
+            tracing::debug!(why = status.message(), "not a message");
+            Err(call.refuse(Refusal::invalid("", "the body is not a message of this method")))
+        }
+        _ => Ok(response),
+    }
 }

@@ -98,7 +98,7 @@ async fn a_request_above_the_limit_is_refused_whether_or_not_it_says_its_length(
     for (body, expected) in cases {
         let (status, response) = call(&pipeline, request(UNARY, Some("admin")).map(|_| body)).await;
         assert_eq!(status.code(), expected);
-        assert_eq!(response.extensions().get::<TooLarge>().is_some(), expected != Code::Ok);
+        assert_eq!(response.headers().contains_key(MOST_BYTES), expected != Code::Ok);
     }
     let mut stated = request(UNARY, Some("admin"));
     stated.headers_mut().insert("content-length", (most + 1).into());
@@ -146,6 +146,15 @@ async fn streams_have_their_own_number_and_hold_it_until_they_end() {
     assert_eq!(call(&streams, request(STREAM, Some("gate"))).await.0.code(), Code::ResourceExhausted);
     assert_eq!(call(&calls, request(UNARY, Some("admin"))).await.0.code(), Code::Ok);
     drop(held);
+    assert_eq!(call(&streams, request(STREAM, Some("gate"))).await.0.code(), Code::Ok);
+}
+
+#[tokio::test]
+async fn strangers_take_no_stream_from_callers_who_may_have_one() {
+    let streams = over(&stack(Bounds { streams: 1, ..BOUNDS }), endless);
+    let (_, _watching) = call(&streams, request("/grpc.health.v1.Health/Watch", None)).await;
+    let (status, _) = call(&streams, request("/grpc.health.v1.Health/Watch", None)).await;
+    assert_eq!(status.code(), Code::ResourceExhausted);
     assert_eq!(call(&streams, request(STREAM, Some("gate"))).await.0.code(), Code::Ok);
 }
 

@@ -157,4 +157,4 @@ fn stamps(files: &TlsFiles) -> [Option<(SystemTime, u64)>; 2] {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -9,7 +9,7 @@ use tokio_rustls::TlsConnector;
 use super::*;
 
 /// A fresh pair of files, and the certificate to trust.
-fn write(folder: &TempDir) -> (TlsFiles, CertificateDer<'static>) {
+pub(crate) fn write(folder: &TempDir) -> (TlsFiles, CertificateDer<'static>) {
     let Generated { cert, signing_key } = generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let files = TlsFiles { certificate: folder.path().join("tls.crt"), private_key: folder.path().join("tls.key") };
     fs::write(&files.certificate, cert.pem()).unwrap();
@@ -17,8 +17,8 @@ fn write(folder: &TempDir) -> (TlsFiles, CertificateDer<'static>) {
     (files, cert.der().clone())
 }
 
-/// Shakes hands as a client that trusts `trusted` alone, and says what was agreed on.
-async fn handshake(tls: &Tls, trusted: &CertificateDer<'static>, offer: &[&str]) -> io::Result<Option<Vec<u8>>> {
+/// A client that trusts `trusted` alone and offers these protocols.
+pub(crate) fn connector(trusted: &CertificateDer<'static>, offer: &[&str]) -> TlsConnector {
     let mut roots = RootCertStore::empty();
     roots.add(trusted.clone()).unwrap();
     let mut config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
@@ -27,10 +27,14 @@ async fn handshake(tls: &Tls, trusted: &CertificateDer<'static>, offer: &[&str])
         .with_root_certificates(roots)
         .with_no_client_auth();
     config.alpn_protocols = offer.iter().map(|name| name.as_bytes().to_vec()).collect();
+    TlsConnector::from(Arc::new(config))
+}
+
+/// Shakes hands, and says what was agreed on.
+async fn handshake(tls: &Tls, trusted: &CertificateDer<'static>, offer: &[&str]) -> io::Result<Option<Vec<u8>>> {
     let (near, far) = duplex(64 * 1024);
     let name = ServerName::try_from("localhost").unwrap();
-    let connector = TlsConnector::from(Arc::new(config));
-    let (client, _server) = tokio::join!(connector.connect(name, near), tls.acceptor().accept(far));
+    let (client, _server) = tokio::join!(connector(trusted, offer).connect(name, near), tls.acceptor().accept(far));
     Ok(client?.get_ref().1.alpn_protocol().map(<[u8]>::to_vec))
 }
 
