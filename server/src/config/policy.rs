@@ -37,7 +37,7 @@ impl PolicyDocument {
             None => return None,
         };
         match CompiledPolicy::load(&text, "") {
-            Ok(policy) => Some(Self { roles: policy.role_names().cloned().collect(), path, text }),
+            Ok(policy) => Some(Self { roles: roles(&policy), path, text }),
             Err(violations) => {
                 let problem = |violation: Violation| {
                     let origin = Origin::File(path.clone(), violation.line.into());
@@ -48,4 +48,16 @@ impl PolicyDocument {
             }
         }
     }
+}
+
+/// Every role that the policy lists or has a rule for, in the order of the document.
+fn roles(policy: &CompiledPolicy) -> Vec<RoleName> {
+    let of_rules = policy.rules().iter().filter_map(|rule| rule.role.as_deref()?.parse().ok());
+    let mut roles: Vec<RoleName> = Vec::new();
+    for role in policy.role_names().cloned().chain(of_rules) {
+        if !roles.contains(&role) {
+            roles.push(role);
+        }
+    }
+    roles
 }
