@@ -8,7 +8,11 @@ use std::{
 
 use rustix::process::{getegid, geteuid};
 
-use super::{PostgresError, folder::Folder};
+use super::{
+    PostgresError,
+    error::{NO_SPACE, NO_USER},
+    folder::Folder,
+};
 
 /// A user for Postgres.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,10 +52,10 @@ impl Account {
     /// Turns the failure of a program into its cause, where that can be told.
     pub(super) fn explain(&self, folder: &Folder, error: PostgresError) -> PostgresError {
         let PostgresError::Failed { message, .. } = &error else { return error };
-        if message.contains("No space left on device") {
+        if NO_SPACE.iter().any(|mark| message.contains(mark)) {
             return PostgresError::DiskFull { folder: folder.data_dir.clone() };
         }
-        if message.contains("could not look up effective user ID") {
+        if message.contains(NO_USER) {
             return PostgresError::NoPasswdEntry { uid: self.uid };
         }
         match self.closed_on_the_way_to(&folder.data_dir) {

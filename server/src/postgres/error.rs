@@ -5,6 +5,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use super::child::COMMAND;
+
 /// Why the private Postgres does not run. Each message says what to do about it.
 #[derive(Debug, thiserror::Error)]
 pub enum PostgresError {
@@ -133,13 +135,35 @@ impl PostgresError {
     }
 }
 
-/// The line that tells most: the last one of an error, else the last one.
+/// What is said of a full disk: by the system, and by Postgres where only a part of a page could be written.
+pub(super) const NO_SPACE: [&str; 2] = ["No space left on device", "Check free disk space"];
+/// What initdb says where the user has no name.
+pub(super) const NO_USER: &str = "could not look up effective user ID";
+
+/// The line that tells most: one that names a cause with a remedy, else the last one of an error, else the last one.
 fn telling(lines: &[String]) -> &str {
-    let is_error =
-        |line: &&String| ["FATAL:", "PANIC:", "error:", "postgres-child"].iter().any(|mark| line.contains(mark));
-    lines.iter().rev().find(is_error).or(lines.last()).map_or("it said nothing", |line| line.trim())
+    let last = |marks: &[&str]| lines.iter().rev().find(|line| marks.iter().any(|mark| line.contains(mark)));
+    last(&[NO_SPACE[0], NO_SPACE[1], NO_USER])
+        .or_else(|| last(&["FATAL:", "PANIC:", "error:", COMMAND]))
+        .or(lines.last())
+        .map_or("it said nothing", |line| line.trim())
 }
 
 fn listed(folders: &[PathBuf]) -> String {
     folders.iter().map(|folder| folder.display().to_string()).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_that_names_the_cause_is_the_one_that_is_told() {
+        let told = |lines: &[&str]| telling(&lines.iter().map(|&line| line.to_owned()).collect::<Vec<_>>()).to_owned();
+        let full = "FATAL:  could not write file: No space left on device";
+        assert_eq!(told(&[full, "PANIC:  cannot abort", "child process exited"]), full);
+        assert_eq!(told(&["FATAL:  wrong", "LOG:  shut down"]), "FATAL:  wrong");
+        assert_eq!(told(&["one", " two "]), "two");
+        assert_eq!(told(&[]), "it said nothing");
+    }
 }

@@ -31,6 +31,8 @@ pub(super) fn create(folder: &Folder, programs: &Programs, launcher: &Launcher<'
     command.args(["--auth-local=trust", "--auth-host=reject"]);
     let output = command.output().map_err(|source| PostgresError::folder("run initdb in", &draft, source))?;
     if !output.status.success() {
+        // It may have filled the disk; the next start would remove it anyway.
+        let _ = fs::remove_dir_all(&draft);
         let lines: Vec<_> = String::from_utf8_lossy(&output.stderr).lines().map(str::to_owned).collect();
         let error = PostgresError::failed("initdb", &output.status.to_string(), &lines);
         return Err(launcher.account.explain(folder, error));
