@@ -20,11 +20,11 @@ use http_body_util::BodyExt;
 use serde_json::json;
 use time::format_description::well_known::Rfc3339;
 use tonic::Code;
-use tower::{Service, ServiceExt, service_fn};
+use tower::{ServiceExt, service_fn};
 
 use super::{json::takes_json, problem};
 use crate::{
-    stack::{Pipeline, X_REQUEST_ID, body_error, outcome, refuse, request_id},
+    stack::{Inner, Pipeline, X_REQUEST_ID, body_error, outcome, refuse, request_id},
     status::Refusal,
 };
 
@@ -72,13 +72,10 @@ fn as_method(uri: &Uri) -> Uri {
 }
 
 /// Below the pipeline: reads the form, and has the credential issued.
-pub(crate) fn service(
-    app: App,
-) -> impl Service<Request, Response = Response, Error = Infallible, Future: Send + 'static> + Clone + Send + Sync + 'static
-{
+pub(crate) fn service(app: App) -> impl Inner {
     service_fn(move |request| {
         let app = app.clone();
-        async move { Ok(issued(&app, request).await.unwrap_or_else(|refused| *refused)) }
+        async move { Ok::<_, Infallible>(issued(&app, request).await.unwrap_or_else(|refused| *refused)) }
     })
 }
 

@@ -36,7 +36,7 @@ use tonic_web::GrpcWebLayer;
 use tower::{Layer, ServiceExt, util::BoxCloneSyncService};
 
 use self::refused::Refused;
-use crate::stack::{Pipeline, Stack};
+use crate::stack::{Inner, Pipeline, Stack};
 
 /// gRPC-web, translated.
 type Web = BoxCloneSyncService<Request, http::Response<tonic::body::Body>, Infallible>;
@@ -48,7 +48,7 @@ struct Doors {
 }
 
 /// Everything the port answers: the services through every protocol, `issuing` at `POST /issue`, and `plain`.
-pub(crate) fn router(stack: &Arc<Stack>, services: Routes, issuing: Pipeline, plain: Router) -> Router {
+pub(crate) fn router(stack: &Arc<Stack>, services: Routes, issuing: impl Inner, plain: Router) -> Router {
     let services = services.prepare();
     let grpc = stack.wrap(services.clone().into_axum_router());
     let web = GrpcWebLayer::new()

@@ -77,9 +77,8 @@ async fn echo(request: Request) -> Response {
 fn port() -> Router {
     let stack = stack(BOUNDS);
     let services = Routes::from(Router::new().fallback(echo));
-    let issuing = stack.wrap(service_fn(issue::echo));
     let plain = Router::new().route("/healthz", get(|| async { "up" }));
-    router(&stack, services, issuing, plain)
+    router(&stack, services, service_fn(issue::echo), plain)
 }
 
 /// What came back: status, the headers, and the JSON of the body.

@@ -135,8 +135,8 @@ impl Server {
 
         let (health, follow_health) = health::service(app.database_ready(), stop.clone()).await;
         let services = reflected(grpc::routes(app.clone()).add_service(health))?;
-        let issuing = stack.wrap(issue::service(app.clone()));
-        let router = door::router(&stack, services, issuing, plain::router(app, options.metrics));
+        let (issuing, plain) = (issue::service(app.clone()), plain::router(app, options.metrics));
+        let router = door::router(&stack, services, issuing, plain);
 
         // Aborted when this function returns.
         let mut followers = JoinSet::new();

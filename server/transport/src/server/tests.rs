@@ -55,8 +55,7 @@ async fn port_with(max_connections: usize, tls: Option<Tls>) -> Port {
         "slow"
     };
     let plain = Router::new().route("/", get(|| async { "here" })).route("/slow", get(slow));
-    let issuing = stack.wrap(Router::new());
-    let router = door::router(&stack, services, issuing, plain);
+    let router = door::router(&stack, services, Router::new(), plain);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (sender, shutdown) = oneshot::channel::<()>();

@@ -102,10 +102,10 @@ impl Stack {
         let place = self.rooms.enter(row).ok_or_else(|| call.refuse(Refusal::overloaded()))?;
         let deadline = deadline::of(call, request.headers(), self.bounds.timeout)?;
         let response = deadline::within(call, &deadline, self.authorise(call, request, inner)).await?;
-        Ok(match row.stream {
-            true => place.hold(deadline::ending(call, &deadline, self.stop.clone(), response)),
-            false => response,
-        })
+        if !row.stream {
+            return Ok(response);
+        }
+        Ok(place.hold(deadline::ending(call, &deadline, self.stop.clone(), response)))
     }
 
     /// Default deny: a request reaches its verb only where the method's row says that this caller may call it.
