@@ -60,9 +60,9 @@ pub(crate) fn run(config: &Config) -> Result<(), ServeFailure> {
     let data_dir = data_dir::ensure(&config.data_dir)
         .map_err(|source| ServeFailure::DataDir { path: config.data_dir.display().to_string(), source })?;
     let database = Database::open(config)?;
-    let served = runtime.block_on(serve(config, &data_dir, &database, server, stop));
+    let outcome = runtime.block_on(serve(config, &data_dir, &database, server, stop));
     let closed = database.close();
-    served.and(Ok(closed?))
+    outcome.and(Ok(closed?))
 }
 
 async fn serve(
@@ -87,12 +87,12 @@ async fn serve(
             status = ended => postgres = Some(status),
         }
     };
-    let served = server.run(app, until).await;
+    let outcome = server.run(app, until).await;
     background.stop().await;
     store.close().await;
     match postgres {
         Some(status) => Err(ServeFailure::PostgresEnded(status)),
-        None => Ok(served?),
+        None => Ok(outcome?),
     }
 }
 
