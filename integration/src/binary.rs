@@ -38,7 +38,9 @@ fn build() -> Result<PathBuf, Failure> {
     cargo.args(["--bin", "countersign", "--profile", profile, "--target-dir"]).arg(target);
     let status = cargo.status().map_err(|error| format!("cannot run cargo to build the server: {error}"))?;
     if !status.success() {
-        return Err("the server does not build: see cargo's messages above, or name a built one in COUNTERSIGN_BIN".into());
+        return Err(
+            "the server does not build: see cargo's messages above, or name a built one in COUNTERSIGN_BIN".into()
+        );
     }
     Ok(folder.join("countersign"))
 }

@@ -22,7 +22,10 @@ const MOST_RUNS: u32 = 16;
 /// A private Postgres, as durable as any. It stops with this process, or when it is dropped.
 #[derive(Debug)]
 pub struct Cluster {
-    postgres: PrivatePostgres,
+    options: PostgresOptions,
+    /// None while it is stopped.
+    postgres: Option<PrivatePostgres>,
+    url: String,
     databases: AtomicU32,
 }
 
@@ -50,14 +53,15 @@ impl Cluster {
     /// Starts the cluster of a data folder, makes it anew where there is none, and prepares the template.
     pub async fn start(data_dir: impl Into<PathBuf>) -> Result<Self, Failure> {
         let options = PostgresOptions { data_dir: data_dir.into(), launcher: binary()?.to_owned() };
-        let postgres = spawn_blocking(move || PrivatePostgres::start(&options)).await??;
-        let cluster = Self { postgres, databases: AtomicU32::new(0) };
+        let postgres = run(&options).await?;
+        let cluster = Self { url: postgres.url(), options, postgres: Some(postgres), databases: AtomicU32::new(0) };
         let mut admin = cluster.connect("postgres").await?;
-        let old: Vec<String> = sqlx::query_scalar("SELECT datname FROM pg_database WHERE datname LIKE $1 OR datname = $2")
-            .bind(format!("{PREFIX}%"))
-            .bind(TEMPLATE)
-            .fetch_all(&mut admin)
-            .await?;
+        let old: Vec<String> =
+            sqlx::query_scalar("SELECT datname FROM pg_database WHERE datname LIKE $1 OR datname = $2")
+                .bind(format!("{PREFIX}%"))
+                .bind(TEMPLATE)
+                .fetch_all(&mut admin)
+                .await?;
         for name in old {
             admin.execute(AssertSqlSafe(format!("DROP DATABASE {name} WITH (FORCE)"))).await?;
         }
@@ -78,9 +82,16 @@ impl Cluster {
         self.create("template0").await
     }
 
-    /// Stops Postgres; [`Self::start`] on the same folder brings it and its databases back, less those of tests.
-    pub async fn stop(self) -> Result<(), Failure> {
-        Ok(spawn_blocking(move || self.postgres.stop()).await??)
+    /// Stops Postgres, in good order.
+    pub async fn stop(&mut self) -> Result<(), Failure> {
+        let Some(postgres) = self.postgres.take() else { return Ok(()) };
+        Ok(spawn_blocking(move || postgres.stop()).await??)
+    }
+
+    /// Starts it again after [`Self::stop`], under the same address.
+    pub async fn start_again(&mut self) -> Result<(), Failure> {
+        self.postgres = Some(run(&self.options).await?);
+        Ok(())
     }
 
     async fn create(&self, template: &str) -> Result<Database, Failure> {
@@ -95,8 +106,13 @@ impl Cluster {
     }
 
     fn url(&self, database: &str) -> String {
-        self.postgres.url().replacen("/postgres?", &format!("/{database}?"), 1)
+        self.url.replacen("/postgres?", &format!("/{database}?"), 1)
     }
+}
+
+async fn run(options: &PostgresOptions) -> Result<PrivatePostgres, Failure> {
+    let options = options.clone();
+    Ok(spawn_blocking(move || PrivatePostgres::start(&options)).await??)
 }
 
 /// One database.

@@ -175,12 +175,12 @@ impl Server {
 
     /// The key of a dev operator (rita, oscar), on the server that made it.
     pub fn operator_key(&self, id: &str) -> Result<String, Failure> {
-        self.secret(&format!("operators/{id}.key"))
+        self.secret(&format!("{id}.key"))
     }
 
     /// The key of the first admin, on the server that made it.
     pub fn admin_key(&self) -> Result<String, Failure> {
-        self.secret("admin.key")
+        self.secret("first-admin.key")
     }
 
     /// Returns when it is ready: `/readyz` says so.

@@ -1,0 +1,19 @@
+//! Countersign from outside: the real program, a real Postgres, clients of every kind. One program, so that a run has one
+//! Postgres and a test a database of its own.
+
+mod arbitrary;
+mod authorisation;
+mod bad_input;
+mod crash;
+mod dev;
+mod dynamic;
+mod json;
+mod outage;
+mod overload;
+mod races;
+mod reflection;
+mod replicas;
+mod rollouts;
+mod sponsors;
+mod story;
+mod support;

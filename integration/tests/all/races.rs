@@ -1,0 +1,186 @@
+//! Changes of what may be allowed, raced against callers on two servers. What counts is the log: after a change's index
+//! there stands no ALLOW that the change forbids, whoever was in the middle of what.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use countersign_client::{Connection, v1};
+use futures::future::join_all;
+use tokio::time::sleep;
+
+use crate::support::{Event, Run, World, decide, document};
+
+/// Callers at a time, half of them on each server.
+const CALLERS: usize = 50;
+
+/// Lets 50 callers of `run` decide on both servers until `change` has been made and a little longer. Returns the log.
+async fn raced(world: &World, run: &Run, second: &Connection, change: impl AsyncFnOnce()) -> Vec<Event> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut callers = Vec::new();
+    for number in 0..CALLERS {
+        let run = run.on(if number % 2 == 0 { &world.rita } else { second });
+        let stop = stop.clone();
+        callers.push(tokio::spawn(async move {
+            let mut allowed = Vec::new();
+            while !stop.load(Ordering::Relaxed) {
+                let answer = run.decide("billing", "refund").await.unwrap();
+                if answer.effect() == v1::Effect::Allow {
+                    allowed.push(answer.log_index);
+                }
+            }
+            allowed
+        }));
+    }
+    sleep(Duration::from_millis(150)).await;
+    change().await;
+    sleep(Duration::from_millis(250)).await;
+    stop.store(true, Ordering::Relaxed);
+    let mut allowed: Vec<i64> = join_all(callers).await.into_iter().flat_map(Result::unwrap).collect();
+    allowed.sort_unstable();
+
+    let log = world.log().await;
+    let recorded: Vec<i64> = log
+        .iter()
+        .filter(|event| event.text("agent_instance_id") == run.id && event.text("effect") == "ALLOW")
+        .map(|event| event.index)
+        .collect();
+    assert_eq!(allowed, recorded, "what was answered ALLOW is what the log says, each once");
+    log
+}
+
+/// The decisions of `run` before and after `index`.
+fn around<'a>(log: &'a [Event], run: &Run, index: i64) -> (Vec<&'a Event>, Vec<&'a Event>) {
+    let decisions = log.iter().filter(|event| event.kind() == "decision" && event.text("agent_instance_id") == run.id);
+    decisions.partition(|event| event.index < index)
+}
+
+fn index_of(log: &[Event], kind: &str) -> i64 {
+    log.iter().rfind(|event| event.kind() == kind).unwrap().index
+}
+
+#[track_caller]
+fn allowed_before_and_never_after(log: &[Event], run: &Run, kind: &str) {
+    let (before, after) = around(log, run, index_of(log, kind));
+    assert!(before.iter().any(|event| event.text("effect") == "ALLOW"), "nobody was allowed before {kind}");
+    assert!(!after.is_empty(), "nobody decided after {kind}");
+    let late: Vec<_> = after.iter().filter(|event| event.text("effect") == "ALLOW").collect();
+    assert!(late.is_empty(), "allowed after {kind}: {late:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_allow_stands_after_a_sponsor_was_stopped() {
+    let world = World::start().await;
+    let second = world.second().await;
+    let elsewhere = second.connect(None).await.unwrap();
+    for round in 0..3 {
+        let sponsor = format!("person-{round}");
+        world.sponsor(&sponsor).await;
+        let run = world.run_of(&sponsor).await;
+        let (sponsor_id, reason) = (sponsor.clone(), "stop".to_owned());
+        let kind = if round % 2 == 0 { "sponsor_revoked" } else { "sponsor_suspended" };
+        let log = raced(&world, &run, &elsewhere, async || {
+            let mut sponsors = world.oscar.sponsors();
+            if round % 2 == 0 {
+                let request = v1::RevokeSponsorRequest { sponsor_id, reason, ..Default::default() };
+                sponsors.revoke_sponsor(request).await.unwrap();
+            } else {
+                let request = v1::SuspendSponsorRequest { sponsor_id, reason, ..Default::default() };
+                sponsors.suspend_sponsor(request).await.unwrap();
+            }
+        })
+        .await;
+        allowed_before_and_never_after(&log, &run, kind);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_allow_stands_after_a_policy_that_denies_it() {
+    let world = World::start().await;
+    let second = world.second().await;
+    let elsewhere = second.connect(None).await.unwrap();
+    let denies = world.policy(&document("charge")).await;
+    let run = world.run_of("alice").await;
+    let request = v1::ActivatePolicyRequest { version: denies, reason: "no refunds".to_owned(), ..Default::default() };
+    let log = raced(&world, &run, &elsewhere, async || {
+        world.oscar.policies().activate_policy(request).await.unwrap();
+    })
+    .await;
+    allowed_before_and_never_after(&log, &run, "policy_activated");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_allow_stands_on_the_wrong_side_of_a_rollouts_step() {
+    let world = World::start().await;
+    let second = world.second().await;
+    let elsewhere = second.connect(None).await.unwrap();
+    let denies = world.policy(&document("charge")).await;
+    let run = world.run_of("alice").await;
+
+    // Nobody is inside, then everybody who matters; then nobody again.
+    let request = v1::StartRolloutRequest {
+        candidate: denies,
+        percent: Some(0),
+        steps: vec![99, 100],
+        reason: "tighten".to_owned(),
+        ..Default::default()
+    };
+    let rollout = world.rita.rollouts().start_rollout(request).await.unwrap().into_inner().rollout.unwrap();
+    let local = countersign_client::Rollout::new(&v1::Rollout { percent: 99, ..rollout.clone() }).unwrap();
+    if !local.is_enrolled(&run.id) {
+        return; // One run in a hundred is outside even now.
+    }
+    let request = v1::AdvanceRolloutRequest {
+        rollout_id: rollout.rollout_id.clone(),
+        reason: "go".to_owned(),
+        force: true,
+        ..Default::default()
+    };
+    let log = raced(&world, &run, &elsewhere, async || {
+        world.rita.rollouts().advance_rollout(request).await.unwrap();
+    })
+    .await;
+    allowed_before_and_never_after(&log, &run, "rollout_advanced");
+
+    let request =
+        v1::RollbackRolloutRequest { rollout_id: rollout.rollout_id, reason: "undo".to_owned(), ..Default::default() };
+    let log = raced(&world, &run, &elsewhere, async || {
+        world.rita.rollouts().rollback_rollout(request).await.unwrap();
+    })
+    .await;
+    let (_, after) = around(&log, &run, index_of(&log, "rollout_rolled_back"));
+    let denied: Vec<_> = after.iter().filter(|event| event.text("effect") != "ALLOW").collect();
+    assert!(!after.is_empty() && denied.is_empty(), "the candidate answered after it was undone: {denied:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_single_use_credential_is_used_once_whoever_is_quickest() {
+    let world = World::start().await;
+    let second = world.second().await;
+    let elsewhere = second.connect(None).await.unwrap();
+    for _ in 0..3 {
+        let request = v1::IssueCredentialRequest { single_use: true, ..crate::support::issue("alice") };
+        let issued = world.rita.credentials().issue_credential(request).await.unwrap().into_inner();
+        let callers = (0..100).map(|number| {
+            let server = if number % 2 == 0 { &world.rita } else { &elsewhere };
+            let connection = server.with_token(&issued.token).unwrap();
+            tokio::spawn(async move {
+                connection.decisions().decide(decide("billing", "refund")).await.unwrap().into_inner()
+            })
+        });
+        let answers: Vec<_> = join_all(callers).await.into_iter().map(Result::unwrap).collect();
+        let (allowed, denied): (Vec<_>, Vec<_>) =
+            answers.into_iter().partition(|answer| answer.effect() == v1::Effect::Allow);
+        assert_eq!((allowed.len(), denied.len()), (1, 99));
+        for answer in &denied {
+            let reason = answer.reason.clone().unwrap().code();
+            assert_eq!(reason, v1::DecisionReason::CredentialAlreadyUsed);
+            assert!(answer.log_index > allowed[0].log_index, "refused as used before it was used");
+        }
+        assert_eq!(allowed[0].cache_ttl.unwrap_or_default().seconds, 0);
+    }
+}

@@ -1,0 +1,221 @@
+//! What the tests have in common.
+
+use aws_lc_rs::digest::{SHA256, digest};
+use countersign_client::{Connection, v1};
+use countersign_integration::{Cluster, Database, Launch, Server};
+use serde_json::Value;
+use sqlx::Row as _;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tonic::{Code, Response, Status};
+use tonic_types::{ErrorInfo, StatusExt as _};
+
+/// Worlds at a time: each holds up to a dozen of the Postgres' 50 connections.
+static ROOM: Semaphore = Semaphore::const_new(3);
+
+/// A dev server on a database of its own, and the people who use it.
+pub(crate) struct World {
+    pub(crate) server: Server,
+    pub(crate) database: Database,
+    /// registrar, issuer, gate, policy-admin, auditor
+    pub(crate) rita: Connection,
+    /// approver, policy-admin, auditor
+    pub(crate) oscar: Connection,
+    _room: SemaphorePermit<'static>,
+}
+
+impl World {
+    pub(crate) async fn start() -> Self {
+        Self::start_with(|launch| launch).await
+    }
+
+    pub(crate) async fn start_with(change: impl FnOnce(Launch) -> Launch) -> Self {
+        let room = room().await;
+        let database = Cluster::shared().await.unwrap().database().await.unwrap();
+        let server = change(Launch::dev().database(&database)).start().await.unwrap();
+        let rita = server.operator("rita").await.unwrap();
+        let oscar = server.operator("oscar").await.unwrap();
+        Self { server, database, rita, oscar, _room: room }
+    }
+
+    /// Another server on the same database.
+    pub(crate) async fn second(&self) -> Server {
+        Launch::dev().database(&self.database).start().await.unwrap()
+    }
+
+    /// Registered by rita, approved by oscar.
+    pub(crate) async fn sponsor(&self, id: &str) {
+        self.rita.sponsors().register_sponsor(register(id)).await.unwrap();
+        self.oscar.sponsors().approve_sponsor(approve(id)).await.unwrap();
+    }
+
+    /// A support run of this sponsor, with a connection of its own.
+    pub(crate) async fn run_of(&self, sponsor: &str) -> Run {
+        let issued = self.rita.credentials().issue_credential(issue(sponsor)).await.unwrap().into_inner();
+        let connection = self.rita.with_token(&issued.token).unwrap();
+        Run { token: issued.token, id: issued.agent_instance_id, connection, log_index: issued.log_index }
+    }
+
+    /// Stores a document and returns its version.
+    pub(crate) async fn policy(&self, document: &str) -> String {
+        let request = v1::CreatePolicyRequest { document: document.to_owned(), ..Default::default() };
+        let created = self.rita.policies().create_policy(request).await.unwrap().into_inner();
+        created.policy.unwrap().version
+    }
+
+    /// The custody log as it stands in the database.
+    pub(crate) async fn log(&self) -> Vec<Event> {
+        log(&self.database).await
+    }
+
+    /// How many events there are.
+    pub(crate) async fn log_size(&self) -> i64 {
+        let mut connection = self.database.connect().await.unwrap();
+        sqlx::query_scalar("SELECT size FROM log_head").fetch_one(&mut connection).await.unwrap()
+    }
+
+    /// One of the server's counters; 0 where it has not counted yet.
+    pub(crate) async fn counted(&self, series: &str) -> f64 {
+        counted(&self.server, series).await
+    }
+}
+
+/// A run of an agent.
+pub(crate) struct Run {
+    pub(crate) token: String,
+    pub(crate) id: String,
+    pub(crate) connection: Connection,
+    pub(crate) log_index: i64,
+}
+
+impl Run {
+    pub(crate) async fn decide(&self, tool: &str, action: &str) -> Result<v1::DecideResponse, Status> {
+        self.connection.decisions().decide(decide(tool, action)).await.map(Response::into_inner)
+    }
+
+    pub(crate) fn on(&self, server: &Connection) -> Self {
+        let connection = server.with_token(&self.token).unwrap();
+        Self { token: self.token.clone(), id: self.id.clone(), connection, log_index: self.log_index }
+    }
+}
+
+/// Keeps the number of worlds down; for tests that make their own.
+pub(crate) async fn room() -> SemaphorePermit<'static> {
+    ROOM.acquire().await.unwrap()
+}
+
+/// One event of the log.
+#[derive(Debug, Clone)]
+pub(crate) struct Event {
+    pub(crate) index: i64,
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) leaf: Value,
+}
+
+impl Event {
+    /// A text of the leaf; empty where it has none of that name.
+    pub(crate) fn text(&self, field: &str) -> &str {
+        self.leaf[field].as_str().unwrap_or_default()
+    }
+
+    pub(crate) fn kind(&self) -> &str {
+        self.text("kind")
+    }
+}
+
+pub(crate) async fn log(database: &Database) -> Vec<Event> {
+    let mut connection = database.connect().await.unwrap();
+    let rows = sqlx::query("SELECT log_index, leaf_bytes FROM custody_event ORDER BY log_index")
+        .fetch_all(&mut connection)
+        .await
+        .unwrap();
+    rows.iter()
+        .map(|row| {
+            let bytes: Vec<u8> = row.get("leaf_bytes");
+            Event { index: row.get("log_index"), leaf: serde_json::from_slice(&bytes).unwrap(), bytes }
+        })
+        .collect()
+}
+
+/// Everything but the log and what each start adds: for seeing that nothing has changed.
+pub(crate) async fn tables(database: &Database) -> Vec<String> {
+    let mut connection = database.connect().await.unwrap();
+    let mut rows = Vec::new();
+    for table in ["sponsor", "instance", "policy", "active_policy", "rollout", "revocation", "tool_call", "log_head"] {
+        let statement = sqlx::AssertSqlSafe(format!("SELECT '{table}' || t::text FROM {table} t ORDER BY 1"));
+        rows.extend(sqlx::query_scalar::<_, String>(statement).fetch_all(&mut connection).await.unwrap());
+    }
+    rows
+}
+
+pub(crate) async fn counted(server: &Server, series: &str) -> f64 {
+    let page = server.http(None).get("/metrics").await.unwrap().text();
+    let line = page.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+    line.map_or(0.0, |value| value.parse().unwrap())
+}
+
+/// The refusal's `google.rpc.ErrorInfo`, which must be of this code and reason.
+#[track_caller]
+pub(crate) fn refused<T: std::fmt::Debug>(result: Result<T, Status>, code: Code, reason: &str) -> ErrorInfo {
+    let status = result.expect_err("this was to be refused");
+    let info = info(&status);
+    assert_eq!((status.code(), info.reason.as_str()), (code, reason), "{}", status.message());
+    assert_eq!(info.domain, "countersign");
+    info
+}
+
+/// A status' `google.rpc.ErrorInfo`; every status of the server has one.
+#[track_caller]
+pub(crate) fn info(status: &Status) -> ErrorInfo {
+    status.get_details_error_info().unwrap_or_else(|| panic!("a status without ErrorInfo: {status:?}"))
+}
+
+/// The fields that a refusal names.
+pub(crate) fn fields(status: &Status) -> Vec<String> {
+    let named = status.get_details_bad_request().map(|request| request.field_violations);
+    named.into_iter().flatten().map(|violation| violation.field).collect()
+}
+
+pub(crate) fn sha256(text: &str) -> Vec<u8> {
+    digest(&SHA256, text.as_bytes()).as_ref().to_vec()
+}
+
+pub(crate) fn seconds(seconds: i64) -> Option<prost_types::Duration> {
+    Some(prost_types::Duration { seconds, nanos: 0 })
+}
+
+pub(crate) fn register(id: &str) -> v1::RegisterSponsorRequest {
+    v1::RegisterSponsorRequest {
+        sponsor_id: id.to_owned(),
+        display_name: "Somebody Known".to_owned(),
+        email: format!("{id}@example.com"),
+        roles: vec!["support".to_owned(), "user".to_owned()],
+        ..Default::default()
+    }
+}
+
+pub(crate) fn approve(id: &str) -> v1::ApproveSponsorRequest {
+    v1::ApproveSponsorRequest { sponsor_id: id.to_owned(), reason: "known in person".to_owned(), ..Default::default() }
+}
+
+pub(crate) fn issue(sponsor: &str) -> v1::IssueCredentialRequest {
+    v1::IssueCredentialRequest {
+        sponsor_id: sponsor.to_owned(),
+        agent: "support-assistant".to_owned(),
+        role: "support".to_owned(),
+        tools: vec!["billing".to_owned(), "search".to_owned()],
+        purpose: "triage ticket 4711".to_owned(),
+        ..Default::default()
+    }
+}
+
+pub(crate) fn decide(tool: &str, action: &str) -> v1::DecideRequest {
+    v1::DecideRequest { tool_id: tool.to_owned(), action: action.to_owned(), ..Default::default() }
+}
+
+/// A policy under which support may do these actions with billing, and nothing else is allowed.
+pub(crate) fn document(actions: &str) -> String {
+    format!(
+        "roles:\n  - id: support\n    tools: [billing, search]\n    max_ttl_seconds: 300\n  - id: user\n    tools: [search]\n    \
+         max_ttl_seconds: 60\nrules:\n  - id: support-billing\n    role: support\n    tool: billing\n    allowed_actions: [{actions}]\n"
+    )
+}
