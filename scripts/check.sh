@@ -60,11 +60,11 @@ links_lead_somewhere() {
   return "$status"
 }
 
-scripts_parse() { git ls-files -z '*.sh' .ci/run | xargs -0 -n 1 bash -n; }
+shell_scripts() { git ls-files -z '*.sh' .ci/run | xargs -0 shellcheck --severity=warning --external-sources; }
 
 step 'format' cargo fmt --all -- --check --files-with-diff
 step 'spelling' typos
-step 'shell' scripts_parse
+step 'shell' shell_scripts
 step 'machine paths' no_machine_paths
 step 'lock files' lock_files_name_no_host
 step 'nothing left open' nothing_left_open

@@ -87,6 +87,8 @@ install_go() {
 }
 
 setup_check() {
+  have shellcheck || debian shellcheck
+  install_debian
   local typos=1.52.0
   [[ -x $tools/bin/typos && $(typos --version) == "typos-cli $typos" ]] && return
   say "installing the spell checker from PyPI: typos $typos"

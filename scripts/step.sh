@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # For sourcing: runs steps, with a line each.
 
 failed=()
