@@ -88,7 +88,7 @@ async fn call_until<C: Call>(mut caller: C, start: Instant, end: Instant, over: 
         if now >= end {
             break;
         }
-        if before >= start {
+        if now >= start {
             done.units += u64::from(units);
             done.times.saturating_record(nanos(now - before));
             done.last = now;

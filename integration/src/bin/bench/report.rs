@@ -142,9 +142,9 @@ fn write_row(f: &mut fmt::Formatter<'_>, row: &Row, finding: &Finding) -> fmt::R
             let target = row.target.to_string();
             writeln!(f, "{:<14} {figure:>28} {target:>10} {met:>6}  {} / {}", row.key, row.what, row.baseline)?;
             for part in parts {
-                writeln!(f, "{:>64}{part}", "")?;
+                writeln!(f, "{:>16}{part}", "")?;
             }
-            if note.is_empty() { Ok(()) } else { writeln!(f, "{:>64}{note}", "") }
+            if note.is_empty() { Ok(()) } else { writeln!(f, "{:>16}{note}", "") }
         }
         Finding::NotMeasured(why) => {
             let target = row.target.to_string();
@@ -153,7 +153,7 @@ fn write_row(f: &mut fmt::Formatter<'_>, row: &Row, finding: &Finding) -> fmt::R
                 "{:<14} {:>28} {target:>10} {:>6}  {} / {}",
                 row.key, "not measured", "-", row.what, row.baseline
             )?;
-            writeln!(f, "{:>64}{why}", "")
+            writeln!(f, "{:>16}{why}", "")
         }
     }
 }

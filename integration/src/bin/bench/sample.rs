@@ -48,18 +48,18 @@ impl Sample {
 
     /// Its values from `kind` on, as SQL.
     pub(crate) fn literals(&self) -> String {
-        let text = |text: &Option<String>| quoted(text.as_deref(), "");
-        let id = |id: Option<Uuid>| quoted(id.map(|id| id.to_string()).as_deref(), "::uuid");
-        let bytes = |bytes: &Option<Vec<u8>>| quoted(bytes.as_deref().map(hex).as_deref(), "::bytea");
+        let text = |text: &Option<String>| quoted(text.as_deref(), "text");
+        let id = |id: Option<Uuid>| quoted(id.map(|id| id.to_string()).as_deref(), "uuid");
+        let bytes = |bytes: &Option<Vec<u8>>| quoted(bytes.as_deref().map(hex).as_deref(), "bytea");
         [
-            quoted(Some(&self.kind), ""),
+            quoted(Some(&self.kind), "text"),
             text(&self.sponsor_id),
             id(self.instance_id),
             id(self.root_instance_id),
             text(&self.tool_id),
             text(&self.effect),
             id(self.decision_id),
-            quoted(Some(&hex(&self.leaf_bytes)), "::bytea"),
+            quoted(Some(&hex(&self.leaf_bytes)), "bytea"),
             text(&self.purpose),
             bytes(&self.purpose_salt),
             text(&self.reason),
@@ -71,8 +71,8 @@ impl Sample {
     }
 }
 
-fn quoted(text: Option<&str>, cast: &str) -> String {
-    text.map_or_else(|| "NULL".to_owned(), |text| format!("'{}'{cast}", text.replace('\'', "''")))
+fn quoted(text: Option<&str>, kind: &str) -> String {
+    text.map_or_else(|| format!("NULL::{kind}"), |text| format!("'{}'::{kind}", text.replace('\'', "''")))
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -138,8 +138,8 @@ mod tests {
 
     #[test]
     fn values_are_quoted_for_sql() {
-        assert_eq!(quoted(Some("it's"), ""), "'it''s'");
-        assert_eq!(quoted(None, "::uuid"), "NULL");
-        assert_eq!(quoted(Some(&hex(&[0, 255])), "::bytea"), "'\\x00ff'::bytea");
+        assert_eq!(quoted(Some("it's"), "text"), "'it''s'::text");
+        assert_eq!(quoted(None, "uuid"), "NULL::uuid");
+        assert_eq!(quoted(Some(&hex(&[0, 255])), "bytea"), "'\\x00ff'::bytea");
     }
 }
