@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::{
     config::{Config, Problems, Sources},
+    demo::{self, DemoArgs},
     logging, migrate,
     postgres::child::{self, ChildArgs},
     serve,
@@ -28,6 +29,8 @@ enum Command {
     /// Look at a configuration without starting anything.
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// See what this is for: one support agent's day, played on a dev server, and the custody tree it leaves.
+    Demo(DemoArgs),
     /// The last steps between the server and its private Postgres.
     #[command(name = child::COMMAND, hide = true)]
     PostgresChild(ChildArgs),
@@ -139,6 +142,7 @@ fn run(command: Command) -> Result<(), Failure> {
             println!("The configuration is fine: {config}.");
             Ok(())
         }
+        Command::Demo(args) => demo::run(&args).map_err(|error| Failure::of(&error)),
         Command::PostgresChild(args) => match child::become_program(&args) {
             Err(error) => Err(Failure { code: 1, message: format!("{}: {error}", child::COMMAND) }),
         },

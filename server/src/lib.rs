@@ -4,6 +4,7 @@ pub mod cli;
 pub mod config;
 mod data_dir;
 mod database;
+mod demo;
 pub mod dev;
 mod key_file;
 mod logging;

@@ -1,0 +1,71 @@
+//! The scenes of the people: who may answer for agents, and how that ends.
+
+use countersign_proto::v1::{ApproveSponsorRequest, RegisterSponsorRequest, RevokeSponsorRequest};
+use tonic::Code;
+
+use super::{
+    ask::{Agent, Expected, Unexpected},
+    screen::Colour,
+    story::{REFUND, Story},
+};
+
+impl Story {
+    /// A newcomer is registered, and approved by a second person.
+    pub(super) async fn four_eyes(&mut self) -> Result<String, Unexpected> {
+        self.screen.step("four eyes");
+        let newcomer = self.register().await?;
+        self.screen
+            .say(&format!("rita registers {newcomer}, who is to answer for agents, and tries to approve her too:"))?;
+        let approval = |reason: &str| ApproveSponsorRequest {
+            sponsor_id: newcomer.clone(),
+            reason: reason.to_owned(),
+            ..ApproveSponsorRequest::default()
+        };
+        let own = self.rita.sponsors().approve_sponsor(self.rita.asks(approval("I know her"))).await;
+        match own.map_err(Unexpected::from) {
+            Err(Unexpected::Refused { reason, message }) if ["FOUR_EYES", "ROLE_REQUIRED"].contains(&&*reason) => {
+                self.screen.answer("REFUSED", Colour::Red, &message, "")?;
+            }
+            Err(other) => return Err(other),
+            Ok(_) => return Err(Unexpected::Answer("rita could approve whom she had registered".to_owned())),
+        }
+        self.oscar.sponsors().approve_sponsor(self.oscar.asks(approval("leads the support team"))).await?;
+        self.screen.say(&format!("oscar, a second person, approves: {newcomer} is ACTIVE."))?;
+        Ok(newcomer)
+    }
+
+    /// Registers dana or, where she is known already, dana-2 and so on.
+    async fn register(&self) -> Result<String, Unexpected> {
+        for number in 1..100 {
+            let sponsor_id = if number == 1 { "dana".to_owned() } else { format!("dana-{number}") };
+            let request = RegisterSponsorRequest {
+                sponsor_id: sponsor_id.clone(),
+                display_name: "Dana Example".to_owned(),
+                email: format!("{sponsor_id}@example.com"),
+                roles: vec!["support".to_owned()],
+                ..RegisterSponsorRequest::default()
+            };
+            match self.rita.sponsors().register_sponsor(self.rita.asks(request)).await {
+                Err(status) if status.code() == Code::AlreadyExists => {}
+                registered => return registered.map(|_| sponsor_id).map_err(Unexpected::from),
+            }
+        }
+        Err(Unexpected::Answer("dana and all up to dana-99 are registered already".to_owned()))
+    }
+
+    /// The sponsor is revoked, and everything under them stops at once.
+    pub(super) async fn revocation(&mut self, sponsor: &str, billing: &Agent) -> Result<(), Unexpected> {
+        self.screen.step("revocation");
+        let request = RevokeSponsorRequest {
+            sponsor_id: sponsor.to_owned(),
+            reason: "left the company".to_owned(),
+            ..RevokeSponsorRequest::default()
+        };
+        let revoked = self.oscar.sponsors().revoke_sponsor(self.oscar.asks(request)).await?.into_inner();
+        let count = revoked.revoked_instance_count;
+        self.screen
+            .say(&format!("oscar revokes {sponsor}, which stops {count} agents. The same refund, asked for again:"))?;
+        billing.asks(&self.screen, REFUND, Expected::SponsorNotActive).await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,34 @@
+//! The billing tool: it trusts no agent, and needs no connection to the server to know what was allowed.
+
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL};
+use countersign_core::{
+    clock::{Clock as _, SystemClock},
+    credential::{KeySet, verify_receipt},
+};
+
+use super::ask::{Call, Unexpected};
+
+/// SHA-256: what stands for arguments and results in the log, which never holds themselves.
+pub(super) fn hash(text: &str) -> Vec<u8> {
+    digest(&SHA256, text.as_bytes()).as_ref().to_vec()
+}
+
+/// Checks the receipt that an agent brings along with its call, with the published keys alone.
+pub(super) fn accepts(receipt: &str, keys: &KeySet, issuer: &str, call: Call) -> Result<(), Unexpected> {
+    let refused = |why: String| Unexpected::Answer(format!("the billing tool refuses the receipt: {why}"));
+    let name = |error: countersign_core::names::InvalidName| refused(error.to_string());
+    let (tool, action) = (call.tool.parse().map_err(name)?, call.action.parse().map_err(name)?);
+    let holds = verify_receipt(receipt, keys, issuer, &tool, SystemClock.now());
+    let holds = holds.map_err(|refusal| refused(refusal.to_string()))?;
+    let covered = <[u8; 32]>::try_from(hash(&call.arguments())).is_ok_and(|hash| holds.covers(&action, &hash));
+    if covered { Ok(()) } else { Err(refused("it is for another call".to_owned())) }
+}
+
+/// The `iss` of a token. A tool has it in its configuration; the demo believes the server that it plays on.
+pub(super) fn issuer(token: &str) -> Result<String, Unexpected> {
+    let claims = token.split('.').nth(1).and_then(|claims| BASE64URL.decode(claims).ok());
+    let claims = claims.and_then(|claims| serde_json::from_slice::<serde_json::Value>(&claims).ok());
+    let issuer = claims.as_ref().and_then(|claims| claims["iss"].as_str());
+    issuer.map(str::to_owned).ok_or_else(|| Unexpected::Answer("the credential names no issuer".to_owned()))
+}
