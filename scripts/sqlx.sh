@@ -6,6 +6,11 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+# What was compared before needs no Postgres.
+stamp=target/sqlx.stamp
+inputs() { find .sqlx migrations server/store Cargo.lock scripts/sqlx.sh -type f | LC_ALL=C sort | xargs sha256sum | sha256sum; }
+if [[ ${1:-} == --check && -f $stamp && $(<"$stamp") == "$(inputs)" ]]; then exit; fi
+
 folder=$(mktemp -d /tmp/countersign-sqlx.XXXXXX)
 as_postgres=()
 if [[ $EUID -eq 0 ]]; then as_postgres=(setpriv --reuid=postgres --regid=postgres --clear-groups); fi
@@ -45,3 +50,4 @@ else
   cp "$folder"/queries/query-*.json .sqlx/
   echo ".sqlx holds $(find .sqlx -name 'query-*.json' | wc -l) queries"
 fi
+inputs >"$stamp"
