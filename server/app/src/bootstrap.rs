@@ -187,7 +187,11 @@ impl App {
                 reason: "the sponsor of a fresh dev installation".to_owned(),
                 etag: None,
             };
-            self.change(BOOTSTRAP, None, &TransitionBy { caller: &oscar, command: &command }).await?;
+            match self.change(BOOTSTRAP, None, &TransitionBy { caller: &oscar, command: &command }).await {
+                // Another server that starts at the same moment did it.
+                Ok(_) | Err(Error::IllegalTransition(_)) => {}
+                Err(error) => return Err(error),
+            }
         }
         Ok(())
     }
