@@ -17,7 +17,7 @@ use tokio::time::sleep;
 use crate::{Database, Failure, Http, spawn};
 
 /// What stands before the address in the line that a server prints when it serves.
-const READY: &str = "countersign is ready on http://";
+const READY: &str = "countersign is ready on ";
 /// Longest a start may take: on a busy machine, and with a database to make first.
 const START: Duration = Duration::from_secs(60);
 /// Longest a graceful stop may take.
@@ -38,8 +38,8 @@ impl Launch {
     /// `serve`: needs a database, and a key for every caller. The first one is [`Server::admin_key`].
     #[must_use]
     pub fn plain() -> Self {
-        let args = ["serve", "--listen", "127.0.0.1:0"].map(str::to_owned).to_vec();
-        Self { args, variables: Vec::new(), data_dir: None, dev: false }
+        let launch = Self { args: vec!["serve".to_owned()], variables: Vec::new(), data_dir: None, dev: false };
+        launch.variable("COUNTERSIGN_LISTEN", "127.0.0.1:0")
     }
 
     /// `serve --dev`: seeded with a policy, the sponsor alice and the operators rita and oscar. Without a database it
@@ -85,8 +85,13 @@ impl Launch {
     pub async fn start(self) -> Result<Server, Failure> {
         // Open to be passed through: started by root, the server's Postgres runs as somebody else.
         let mode = Permissions::from_mode(0o711);
-        let home = tempfile::Builder::new().prefix("countersign-server-").permissions(mode).tempdir()?;
+        let home = tempfile::Builder::new().prefix("countersign-server-").permissions(mode.clone()).tempdir()?;
         let data_dir = self.data_dir.clone().unwrap_or_else(|| home.path().join("data"));
+        if !data_dir.exists() {
+            // The launcher's umask is stricter than a person's.
+            fs::create_dir(&data_dir)?;
+            fs::set_permissions(&data_dir, mode)?;
+        }
         let mut command = spawn::command(self.args.iter().map(String::as_str))?;
         let foreign = |name: &str| name.starts_with("COUNTERSIGN_") || name == "DATABASE_URL" || name.starts_with("PG");
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(foreign)) {
@@ -236,7 +241,7 @@ impl Server {
             let printed = self.printed();
             let line = printed.split_inclusive('\n').find(|line| line.contains(READY) && line.ends_with('\n'));
             if let Some((_, address)) = line.and_then(|line| line.trim_end().split_once(READY)) {
-                return Ok(address.parse()?);
+                return Ok(address.rsplit('/').next().unwrap_or(address).parse()?);
             }
             if let Some(status) = self.child.try_wait()? {
                 return Err(format!("the server ended with {status}:\n{}", self.log()).into());

@@ -172,7 +172,7 @@ fn no_field_of_any_method_makes_the_server_fail() {
         let method = &methods[nth];
         let request = material.message(&method.input(), 0);
         let shown = format!("{} {request:?}", method.full_name());
-        let answer = runtime.block_on(timeout(Duration::from_secs(5), caller.call(method, request)));
+        let answer = runtime.block_on(async { timeout(Duration::from_secs(5), caller.call(method, request)).await });
         match answer {
             // A stream that has nothing to say.
             Err(_) => prop_assert!(method.is_server_streaming(), "no answer in time: {shown}"),

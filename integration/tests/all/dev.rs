@@ -62,7 +62,7 @@ async fn a_stopped_dev_server_takes_its_postgres_with_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn dev_mode_says_what_it_is_and_stays_on_this_machine() {
     let _room = room().await;
-    let failure = Launch::dev().variable("COUNTERSIGN_LISTEN", "").arg("--listen").arg("0.0.0.0:0");
+    let failure = Launch::dev().variable("COUNTERSIGN_LISTEN", "0.0.0.0:0");
     let failure = failure.start().await.unwrap_err().to_string();
     assert!(failure.contains("--dev") && failure.contains("0.0.0.0"), "{failure}");
 }

@@ -4,6 +4,8 @@
 mod arbitrary;
 mod authorisation;
 mod bad_input;
+mod calls;
+mod configuration;
 mod crash;
 mod dev;
 mod dynamic;
