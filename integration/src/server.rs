@@ -19,7 +19,7 @@ use crate::{Database, Failure, Http, spawn};
 /// What stands before the address in the line that a server prints when it serves.
 const READY: &str = "countersign is ready on ";
 /// Longest a start may take: on a busy machine, and with a database to make first.
-const START: Duration = Duration::from_secs(60);
+const START: Duration = Duration::from_mins(1);
 /// Longest a graceful stop may take.
 const STOP: Duration = Duration::from_secs(30);
 /// The key-encryption key of every server on a database of the tests: they share what it encrypts.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use countersign_client::v1;
+use countersign_client::v1::{self, DecisionReason as Reason};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::Value;
 use tokio::time::sleep;
@@ -15,29 +15,28 @@ use crate::support::{World, approve, decide, document, fields, info, issue, refu
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_that_does_not_hold_decides_nothing_and_opens_nothing() {
     let world = World::start().await;
-    let short = v1::IssueCredentialRequest { ttl: seconds(1), ..issue("alice") };
+    let short = v1::IssueCredentialRequest { ttl: Some(seconds(1)), ..issue("alice") };
     let expired = world.rita.credentials().issue_credential(short).await.unwrap().into_inner();
     let run = world.run_of("alice").await;
     let wants_receipt = v1::DecideRequest { want_receipt: true, ..decide("billing", "refund") };
     let receipt = run.connection.decisions().decide(wants_receipt).await.unwrap().into_inner().receipt;
     let before = tables(&world.database).await;
 
-    use v1::DecisionReason as R;
     for (name, token, reason) in [
-        ("garbage", "garbage".to_owned(), R::CredentialMalformed),
-        ("three parts of nothing", "a.b.c".to_owned(), R::CredentialMalformed),
-        ("a receipt", receipt.clone(), R::CredentialWrongKind),
-        ("another key", signed_by_another_key(&run.token), R::CredentialInvalid),
-        ("no algorithm", without_algorithm(&run.token), R::CredentialInvalid),
-        ("a changed claim", with_claim(&run.token, "role", "admin"), R::CredentialInvalid),
-        ("a cut signature", run.token[..run.token.len() - 3].to_owned(), R::CredentialInvalid),
+        ("garbage", "garbage".to_owned(), Reason::CredentialMalformed),
+        ("three parts of nothing", "a.b.c".to_owned(), Reason::CredentialMalformed),
+        ("a receipt", receipt.clone(), Reason::CredentialWrongKind),
+        ("another key", signed_by_another_key(&run.token), Reason::CredentialInvalid),
+        ("no algorithm", without_algorithm(&run.token), Reason::CredentialInvalid),
+        ("a changed claim", with_claim(&run.token, "role", "admin"), Reason::CredentialInvalid),
+        ("a cut signature", run.token[..run.token.len() - 3].to_owned(), Reason::CredentialInvalid),
     ] {
         // Through a gate: refused, and on record as nobody's.
         let question = v1::DecideRequest { token: token.clone(), ..decide("billing", "refund") };
         let answer = world.rita.decisions().decide(question).await.unwrap().into_inner();
         let told = answer.reason.as_ref().unwrap().code();
         // Which of the two a token is that cannot be read is the verifier's to say.
-        let alike = [reason, R::CredentialMalformed];
+        let alike = [reason, Reason::CredentialMalformed];
         assert!(answer.effect() == v1::Effect::Deny && alike.contains(&told), "{name}: {told:?}");
         let event = world.log().await.pop().unwrap();
         assert_eq!(
@@ -59,7 +58,7 @@ async fn a_token_that_does_not_hold_decides_nothing_and_opens_nothing() {
     let late = world.rita.with_token(&expired.token).unwrap();
     let answer = late.decisions().decide(decide("billing", "refund")).await.unwrap().into_inner();
     let told = answer.reason.unwrap();
-    assert_eq!((told.code(), told.retryable), (R::CredentialExpired, true));
+    assert_eq!((told.code(), told.retryable), (Reason::CredentialExpired, true));
     assert_eq!(world.log().await.pop().unwrap().text("agent_instance_id"), expired.agent_instance_id);
     let request = v1::DelegateCredentialRequest { agent: "child".to_owned(), ..Default::default() };
     let answer = late.credentials().delegate_credential(request).await.map(Response::into_inner);
@@ -113,7 +112,7 @@ async fn fields_that_are_wrong_are_named_and_change_nothing() {
         page_token: page_token.to_owned(),
         ..Default::default()
     };
-    let grant = |ttl: i64| v1::IssueCredentialRequest { ttl: seconds(ttl), ..issue("alice") };
+    let grant = |ttl: i64| v1::IssueCredentialRequest { ttl: Some(seconds(ttl)), ..issue("alice") };
     let fraction = Some(prost_types::Duration { seconds: 1, nanos: 5 });
     let wild = v1::RegisterSponsorRequest {
         sponsor_id: "Not An Id".to_owned(),

@@ -44,7 +44,8 @@ async fn a_batch_is_answered_in_order_and_recorded_together() {
     let recorded = run.connection.custody().batch_record_tool_calls(request).await.unwrap().into_inner().responses;
     assert_eq!(recorded.iter().map(|one| one.log_index).collect::<Vec<_>>(), [size, size + 1]);
 
-    let wrong = v1::BatchDecideRequest { requests: vec![decide("billing", "refund"), decide("", "")], ..Default::default() };
+    let wrong =
+        v1::BatchDecideRequest { requests: vec![decide("billing", "refund"), decide("", "")], ..Default::default() };
     let status = run.connection.decisions().batch_decide(wrong).await.unwrap_err();
     assert_eq!(fields(&status), ["requests[1].tool_id", "requests[1].action"]);
 }

@@ -145,7 +145,14 @@ async fn a_wrong_configuration_is_refused_with_every_key_by_name() {
     let config = folder.path().join("countersign.yaml");
     fs::write(&config, "limits:\n  recorder_queue: 0\n  max_conections: 5\n").unwrap();
     let failure = launch.arg("--config").arg(config.to_str().unwrap()).start().await.unwrap_err().to_string();
-    for word in ["limits.recorder_queue", "limits.max_conections", "limits.max_connections", "database_url", "key_encryption_key_file", "countersign.yaml:3"] {
+    for word in [
+        "limits.recorder_queue",
+        "limits.max_conections",
+        "limits.max_connections",
+        "database_url",
+        "key_encryption_key_file",
+        "countersign.yaml:3",
+    ] {
         assert!(failure.contains(word), "{word} is not in\n{failure}");
     }
 }

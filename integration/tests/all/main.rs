@@ -1,6 +1,8 @@
 //! Countersign from outside: the real program, a real Postgres, clients of every kind. One program, so that a run has one
 //! Postgres and a test a database of its own.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod arbitrary;
 mod authorisation;
 mod bad_input;

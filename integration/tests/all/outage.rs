@@ -4,9 +4,11 @@ use std::time::{Duration, Instant};
 
 use countersign_client::v1;
 use countersign_integration::{Cluster, Launch};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tonic::{Code, Response, transport::Endpoint};
-use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
+use tonic_health::pb::{
+    HealthCheckRequest, HealthCheckResponse, health_check_response::ServingStatus, health_client::HealthClient,
+};
 
 use crate::support::{decide, issue, register, room};
 
@@ -31,7 +33,7 @@ async fn without_the_database_nothing_is_allowed_and_all_recovers_when_it_return
         .await
         .unwrap()
         .into_inner();
-    assert_eq!(watch.message().await.unwrap().unwrap().status(), ServingStatus::Serving);
+    told(&mut watch, ServingStatus::Serving).await;
 
     cluster.stop().await.unwrap();
     for _ in 0..20 {
@@ -47,17 +49,23 @@ async fn without_the_database_nothing_is_allowed_and_all_recovers_when_it_return
     let status = dev.sponsors().register_sponsor(register("bob")).await.unwrap_err();
     assert_eq!(crate::support::info(&status).reason, "STORE_UNAVAILABLE");
     server.becomes_ready(false).await.unwrap();
-    assert_eq!(watch.message().await.unwrap().unwrap().status(), ServingStatus::NotServing);
+    told(&mut watch, ServingStatus::NotServing).await;
     // It lives, and its keys stay readable: tools verify receipts by them.
     assert!(server.http(None).get("/healthz").await.unwrap().status.is_success());
     assert!(server.http(None).get("/.well-known/jwks.json").await.unwrap().status.is_success());
 
     cluster.start_again().await.unwrap();
     server.ready().await.unwrap();
-    assert_eq!(watch.message().await.unwrap().unwrap().status(), ServingStatus::Serving);
+    told(&mut watch, ServingStatus::Serving).await;
     let answer = run.decisions().decide(decide("billing", "refund")).await.unwrap().into_inner();
     assert_eq!(answer.effect(), v1::Effect::Allow);
     dev.sponsors().register_sponsor(register("bob")).await.unwrap();
+}
+
+/// Returns when health says so; the state before may be said more than once.
+async fn told(watch: &mut tonic::Streaming<HealthCheckResponse>, wanted: ServingStatus) {
+    let told = async { while watch.message().await.unwrap().unwrap().status() != wanted {} };
+    timeout(Duration::from_secs(10), told).await.unwrap_or_else(|_| panic!("health never became {wanted:?}"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -154,8 +154,8 @@ async fn no_allow_stands_on_the_wrong_side_of_a_rollouts_step() {
     })
     .await;
     let (_, after) = around(&log, &run, index_of(&log, "rollout_rolled_back"));
-    let denied: Vec<_> = after.iter().filter(|event| event.text("effect") != "ALLOW").collect();
-    assert!(!after.is_empty() && denied.is_empty(), "the candidate answered after it was undone: {denied:?}");
+    let refused: Vec<_> = after.iter().filter(|event| event.text("effect") != "ALLOW").collect();
+    assert!(!after.is_empty() && refused.is_empty(), "the candidate answered after it was undone: {refused:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use countersign_client::{Rollout, v1};
 use tonic::{Code, Response};
 
-use crate::support::{Run, World, document, refused};
+use crate::support::{Event, Run, World, document, refused};
 
 const RUNS: usize = 40;
 
@@ -85,7 +85,7 @@ async fn a_rollout_grows_to_completion_and_never_moves_anyone_out() {
         assert_eq!((answer.effect(), answer.rollout_id.as_str()), (v1::Effect::Allow, ""));
     }
     let log = world.log().await;
-    let steps: Vec<_> = log.iter().map(|event| event.kind()).filter(|kind| kind.starts_with("rollout")).collect();
+    let steps: Vec<_> = log.iter().map(Event::kind).filter(|kind| kind.starts_with("rollout")).collect();
     assert_eq!(steps, ["rollout_started", "rollout_advanced", "rollout_advanced", "rollout_completed"]);
 }
 

@@ -1,7 +1,7 @@
 //! The main job, from end to end: identity, decision, custody.
 
 use countersign_client::{
-    v1::{self, get_custody_chain_request::Subject},
+    v1::{self, DecisionReason as Reason, get_custody_chain_request::Subject},
     verify::{Clock as _, KeySet, SystemClock, verify_receipt},
 };
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, jwk::JwkSet};
@@ -126,19 +126,18 @@ async fn refusals_say_why_are_recorded_and_come_in_their_order() {
     };
     let large = v1::DecideRequest { context: amount(50_001.0), ..decide("billing", "charge") };
     let small = v1::DecideRequest { context: amount(50_000.0), ..decide("billing", "charge") };
-    use v1::DecisionReason as R;
     for (question, reason) in [
-        (question("file-store", "read", "something else"), R::ToolNotGranted),
-        (question("billing", "charge", "something else"), R::PurposeWidened),
-        (question("billing", "delete", ""), R::NoMatchingRule),
-        (question("search", "query", "triage ticket 4711, for the refund"), R::AllowedByRule),
-        (large, R::DeniedByRule),
-        (small, R::AllowedByRule),
+        (question("file-store", "read", "something else"), Reason::ToolNotGranted),
+        (question("billing", "charge", "something else"), Reason::PurposeWidened),
+        (question("billing", "delete", ""), Reason::NoMatchingRule),
+        (question("search", "query", "triage ticket 4711, for the refund"), Reason::AllowedByRule),
+        (large, Reason::DeniedByRule),
+        (small, Reason::AllowedByRule),
     ] {
         let answer = run.connection.decisions().decide(question).await.unwrap().into_inner();
         let told = answer.reason.clone().unwrap();
         assert_eq!(told.code(), reason, "{answer:?}");
-        let allowed = reason == R::AllowedByRule;
+        let allowed = reason == Reason::AllowedByRule;
         assert_eq!(answer.effect(), if allowed { v1::Effect::Allow } else { v1::Effect::Deny });
         assert_eq!(told.remedy.is_empty(), allowed);
         assert!(!told.message.is_empty() && !told.retryable);
@@ -197,7 +196,7 @@ async fn a_child_is_never_wider_than_its_parent_and_every_excess_is_named() {
         agent: "greedy".to_owned(),
         tools: vec!["billing".to_owned(), "file-store".to_owned()],
         purpose: "world domination".to_owned(),
-        ttl: seconds(900),
+        ttl: Some(seconds(900)),
         ..Default::default()
     };
     let before = world.log_size().await;
