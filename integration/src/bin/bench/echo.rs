@@ -3,6 +3,7 @@
 
 use std::{io::Write as _, net::SocketAddr};
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use countersign_proto::v1::{
     BatchDecideRequest, BatchDecideResponse, DecideRequest, DecideResponse, ExplainDecisionRequest,
     ExplainDecisionResponse, GetDecisionRequest, GetDecisionResponse, ListDecisionsRequest, ListDecisionsResponse,
@@ -30,7 +31,7 @@ pub(crate) struct EchoArgs {
     /// Threads that run requests.
     #[arg(long)]
     threads: usize,
-    /// What to answer, as hex.
+    /// What to answer, encoded and in base64.
     #[arg(long)]
     answer: String,
 }
@@ -74,9 +75,7 @@ fn only_decide() -> Status {
 
 /// Runs the echo until it is killed. Prints its address when it serves.
 pub(crate) fn serve(args: &EchoArgs) -> Result<()> {
-    let bytes: Vec<u8> = (0..args.answer.len() / 2)
-        .map(|at| u8::from_str_radix(&args.answer[2 * at..2 * at + 2], 16))
-        .collect::<Result<_, _>>()?;
+    let bytes = STANDARD.decode(&args.answer)?;
     let answer = DecideResponse::decode(bytes.as_slice())?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(args.threads).enable_all().build()?;
     // On a worker, as every connection is: the main thread would be one more.
@@ -95,7 +94,7 @@ pub(crate) fn serve(args: &EchoArgs) -> Result<()> {
 /// The echo's process; killed when dropped.
 #[derive(Debug)]
 pub(crate) struct EchoServer {
-    _process: Child,
+    process: Child,
     /// Its address, as a URL.
     pub(crate) url: String,
 }
@@ -103,14 +102,19 @@ pub(crate) struct EchoServer {
 impl EchoServer {
     /// Starts this very program once more, as the echo.
     pub(crate) async fn start(answer: &DecideResponse, threads: usize) -> Result<Self> {
-        let hex: String = answer.encode_to_vec().iter().map(|byte| format!("{byte:02x}")).collect();
+        let answer = STANDARD.encode(answer.encode_to_vec());
         let mut process = Command::new(std::env::current_exe()?)
-            .args([COMMAND, "--threads", &threads.to_string(), "--answer", &hex])
+            .args([COMMAND, "--threads", &threads.to_string(), "--answer", &answer])
             .stdout(std::process::Stdio::piped())
             .kill_on_drop(true)
             .spawn()?;
         let stdout = process.stdout.take().ok_or("the echo has no output")?;
         let address = BufReader::new(stdout).lines().next_line().await?.ok_or("the echo ended at once")?;
-        Ok(Self { _process: process, url: format!("http://{address}") })
+        Ok(Self { process, url: format!("http://{address}") })
+    }
+
+    /// Its process; none once it has ended.
+    pub(crate) fn pid(&self) -> Option<u32> {
+        self.process.id()
     }
 }

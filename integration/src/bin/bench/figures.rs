@@ -13,18 +13,20 @@ pub(crate) struct Run {
     pub(crate) p50: Option<Duration>,
     /// Time within which 99 of 100 calls were answered.
     pub(crate) p99: Option<Duration>,
+    /// What the server's process itself worked for a call, whatever else the machine did; Postgres not counted.
+    pub(crate) cpu: Option<Duration>,
 }
 
 impl Run {
     /// A run of which only the rate is known.
     pub(crate) const fn of_rate(rate: f64) -> Self {
-        Self { rate, p50: None, p99: None }
+        Self { rate, p50: None, p99: None, cpu: None }
     }
 
     /// A run from its calls' times, nanoseconds.
     pub(crate) fn of_times(rate: f64, times: &Histogram<u64>) -> Self {
         let at = |quantile| Some(Duration::from_nanos(times.value_at_quantile(quantile)));
-        Self { rate, p50: at(0.5), p99: at(0.99) }
+        Self { rate, p50: at(0.5), p99: at(0.99), cpu: None }
     }
 
     /// The median in microseconds; not a number where it is not known.
@@ -35,6 +37,11 @@ impl Run {
     /// The 99th percentile in microseconds; not a number where it is not known.
     pub(crate) fn p99_us(&self) -> f64 {
         micros(self.p99)
+    }
+
+    /// The server's work in microseconds; not a number where it is not known.
+    pub(crate) fn cpu_us(&self) -> f64 {
+        micros(self.cpu)
     }
 }
 

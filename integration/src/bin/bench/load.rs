@@ -13,12 +13,13 @@ use std::{
 use hdrhistogram::Histogram;
 use tokio::{
     task::JoinSet,
-    time::{Instant, MissedTickBehavior, interval, timeout},
+    time::{Instant, MissedTickBehavior, interval, sleep_until, timeout},
 };
 
 use crate::{
     Result,
     figures::{Run, float, histogram},
+    machine::cpu_time,
 };
 
 /// How long a run is.
@@ -41,8 +42,9 @@ pub(crate) trait Call: Send + 'static {
     fn call(&mut self) -> impl Future<Output = Result<Option<u32>>> + Send;
 }
 
-/// Callers side by side, until the time is over or the first one has no more to do. The rate is in units of work.
-pub(crate) async fn closed<C: Call>(callers: Vec<C>, length: Length) -> Result<Run> {
+/// Callers side by side, until the time is over or the first one has no more to do. The rate is in units of work, and so is
+/// the CPU time of the `servers`, which are processes.
+pub(crate) async fn closed<C: Call>(callers: Vec<C>, length: Length, servers: &[u32]) -> Result<Run> {
     let start = Instant::now() + length.warm_up;
     let end = start + length.measured;
     let over = Arc::new(AtomicBool::new(false));
@@ -51,6 +53,17 @@ pub(crate) async fn closed<C: Call>(callers: Vec<C>, length: Length) -> Result<R
         let over = Arc::clone(&over);
         tasks.spawn(call_until(caller, start, end, over));
     }
+    let worked = {
+        let servers = servers.to_vec();
+        move || servers.iter().map(|server| cpu_time(*server)).sum::<Option<Duration>>()
+    };
+    let before = tokio::spawn({
+        let worked = worked.clone();
+        async move {
+            sleep_until(start).await;
+            worked()
+        }
+    });
     let (mut units, mut times, mut last) = (0, histogram(), start);
     while let Some(done) = timeout(PATIENCE + length.warm_up + length.measured, tasks.join_next())
         .await
@@ -65,7 +78,8 @@ pub(crate) async fn closed<C: Call>(callers: Vec<C>, length: Length) -> Result<R
     if times.is_empty() {
         return Err("no call ended within the run".into());
     }
-    Ok(Run::of_times(float(units) / counted, &times))
+    let cpu = worked().zip(before.await?).map(|(after, before)| after.saturating_sub(before).div_f64(float(units)));
+    Ok(Run { cpu: cpu.filter(|_| !servers.is_empty()), ..Run::of_times(float(units) / counted, &times) })
 }
 
 /// What one caller did.
@@ -173,7 +187,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_closed_loop_counts_units_and_times_calls() {
-        let run = closed(vec![Slow(Duration::from_millis(10), 1000); 4], SHORT).await.unwrap();
+        let run = closed(vec![Slow(Duration::from_millis(10), 1000); 4], SHORT, &[]).await.unwrap();
         assert!((run.rate - 800.0).abs() < 80.0, "{run:?}");
         assert!(run.p50.unwrap() >= Duration::from_millis(10), "{run:?}");
     }
@@ -181,7 +195,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_closed_loop_ends_with_the_first_caller_that_has_no_more_to_do() {
         let callers = vec![Slow(Duration::from_millis(10), 8), Slow(Duration::from_millis(10), 1000)];
-        let run = closed(callers, SHORT).await.unwrap();
+        let run = closed(callers, SHORT, &[]).await.unwrap();
         assert!((run.rate - 400.0).abs() < 80.0, "{run:?}");
     }
 

@@ -53,6 +53,15 @@ fn fdatasync(folder: &Path) -> Result<Spread> {
     Ok(Spread::over(times))
 }
 
+/// How long a process has worked so far, on all cores; none where the system does not say. In steps of 10 ms.
+pub(crate) fn cpu_time(pid: u32) -> Option<Duration> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The second field, the name in parentheses, may hold blanks; utime and stime are the 14th and 15th.
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
+    let mut ticks = || fields.next()?.parse::<u64>().ok();
+    Some(Duration::from_millis(10 * (ticks()? + ticks()?)))
+}
+
 /// Resident memory of a process, MiB; none where the system does not say.
 pub(crate) fn resident(pid: u32) -> Option<f64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;

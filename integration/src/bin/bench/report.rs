@@ -47,11 +47,16 @@ impl Part {
         Spread::over(self.runs.iter().map(Run::p99_us))
     }
 
+    fn cpu(&self) -> Spread {
+        Spread::over(self.runs.iter().map(Run::cpu_us))
+    }
+
     fn json(&self) -> Value {
         let known = |spread: Spread| (!spread.median.is_nan()).then_some(spread);
         json!({
             "name": self.name, "per_second": known(self.rate()),
             "p50_us": known(self.p50()), "p99_us": known(self.p99()),
+            "server_cpu_us": known(self.cpu()),
         })
     }
 }
@@ -68,6 +73,10 @@ impl fmt::Display for Part {
         }
         if !p99.median.is_nan() {
             write!(f, ", p99 {:.0} us", p99.median)?;
+        }
+        let cpu = self.cpu();
+        if !cpu.median.is_nan() {
+            write!(f, "; the server works {:.1} us for each", cpu.median)?;
         }
         Ok(())
     }

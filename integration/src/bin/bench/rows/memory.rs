@@ -44,7 +44,7 @@ async fn one(bench: &Bench<'_>, round: u8) -> Result<(f64, f64)> {
     let url = server.url();
     let instances = Instance::start(&url, &[&url], CALLERS).await?;
     let mut run =
-        std::pin::pin!(load::closed(instances.iter().map(Instance::decider).collect(), bench.options.length()));
+        std::pin::pin!(load::closed(instances.iter().map(Instance::decider).collect(), bench.options.length(), &[]));
     let mut most = idle;
     loop {
         tokio::select! {

@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use countersign_integration::Server;
+
 use super::{Bench, Side, by_round};
 use crate::{
     Result,
@@ -15,24 +17,32 @@ use crate::{
 
 const CALLERS: usize = 64;
 
+/// A server's URL and process.
+type At = (String, u32);
+
+fn at(server: &Server) -> At {
+    (server.url(), server.pid())
+}
+
 /// Decide by 64 callers, on these servers.
-async fn decide(urls: Vec<String>, length: Length) -> Result<Run> {
-    let urls: Vec<&str> = urls.iter().map(String::as_str).collect();
+async fn decide(servers: Vec<At>, length: Length) -> Result<Run> {
+    let urls: Vec<&str> = servers.iter().map(|(url, _)| url.as_str()).collect();
+    let pids: Vec<u32> = servers.iter().map(|(_, pid)| *pid).collect();
     let instances = Instance::start(urls[0], &urls, CALLERS).await?;
-    load::closed(instances.iter().map(Instance::decider).collect(), length).await
+    load::closed(instances.iter().map(Instance::decider).collect(), length, &pids).await
 }
 
 /// The rate of the second over the first.
 async fn compare(
     bench: &Bench<'_>,
-    (first, first_urls): (&str, Vec<String>),
-    (second, second_urls): (&str, Vec<String>),
+    (first, first_servers): (&str, Vec<At>),
+    (second, second_servers): (&str, Vec<At>),
     note: String,
 ) -> Result<Finding> {
     let length = bench.options.length();
     let sides = vec![
-        Side::new(first, move |_| decide(first_urls.clone(), length)),
-        Side::new(second, move |_| decide(second_urls.clone(), length)),
+        Side::new(first, move |_| decide(first_servers.clone(), length)),
+        Side::new(second, move |_| decide(second_servers.clone(), length)),
     ];
     let parts = bench.interleave(sides).await?;
     Ok(Finding::Measured { rounds: by_round(&parts, |runs| runs[1].rate / runs[0].rate), parts, note })
@@ -49,9 +59,9 @@ fn document(tools: usize) -> String {
     }
     text += "rules:\n";
     for (nth, (role, tool)) in (0..10).flat_map(|r| (0..tools).map(move |t| (role(r), tool(t)))).enumerate() {
-        let rule =
+        let line =
             format!("{{id: r{nth}, role: {role}, tool: {tool}, allowed_actions: [refund], when: principal.depth < 9}}");
-        let _ = writeln!(text, "  - {rule}");
+        let _ = writeln!(text, "  - {line}");
     }
     text
 }
@@ -67,7 +77,7 @@ pub(super) async fn rules(bench: &Bench<'_>) -> Result<Finding> {
         let launch = bench.launch(&database).arg("--policy").arg(policy.to_str().ok_or("a path is no text")?);
         servers.push(launch.start().await?);
     }
-    let [few, many] = [servers[0].url(), servers[1].url()];
+    let [few, many] = [at(&servers[0]), at(&servers[1])];
     compare(bench, ("10 rules", vec![few]), ("10,000 rules", vec![many]), String::new()).await
 }
 
@@ -85,7 +95,7 @@ pub(super) async fn events(bench: &Bench<'_>) -> Result<Finding> {
     let many = bench.launch(&database).start().await?;
     let note = format!("{count} events of {} bytes a leaf, in one day's partition", row.leaf_bytes.len());
     let grown = format!("{count} events");
-    compare(bench, ("an empty log", vec![few.url()]), (&grown, vec![many.url()]), note).await
+    compare(bench, ("an empty log", vec![at(&few)]), (&grown, vec![at(&many)]), note).await
 }
 
 /// Two servers against one, on one Postgres.
@@ -93,7 +103,7 @@ pub(super) async fn replicas(bench: &Bench<'_>) -> Result<Finding> {
     let (one, database) = bench.serve("replicas").await?;
     let two = bench.launch(&database).start().await?;
     let note = "64 callers in all, half of them at each of the two".to_owned();
-    compare(bench, ("one server", vec![one.url()]), ("two servers", vec![one.url(), two.url()]), note).await
+    compare(bench, ("one server", vec![at(&one)]), ("two servers", vec![at(&one), at(&two)]), note).await
 }
 
 #[cfg(test)]

@@ -40,15 +40,18 @@ use What::{Commit, Decide, Echo, Issue, OpenAtHalf, Report, Unnest};
 /// What a row runs, and what it makes of it.
 struct Recipe {
     sides: &'static [What],
-    figure: fn(&[&Run]) -> f64,
+    figure: Figure,
 }
+
+/// A row's figure out of one round, whose runs stand in the order of the sides.
+type Figure = fn(&[&Run]) -> f64;
 
 fn rate_ratio(runs: &[&Run]) -> f64 {
     runs[0].rate / runs[1].rate
 }
 
 fn recipe(key: &str) -> Option<Recipe> {
-    let (sides, figure): (&'static [What], fn(&[&Run]) -> f64) = match key {
+    let (sides, figure): (&'static [What], Figure) = match key {
         "echo-64" => (&[Decide(64), Echo(64)], rate_ratio),
         "echo-1" => (&[Decide(1), Echo(1)], rate_ratio),
         "commit-64" => (&[Decide(64), Commit(Script::Row, 64)], rate_ratio),
@@ -96,18 +99,22 @@ impl Stage {
     async fn run(&self, what: What, before: &[Run]) -> Result<Run> {
         let (url, length) = (self.url.as_str(), self.length);
         match what {
-            Decide(callers) => closed(url, url, callers, length).await,
-            Echo(callers) => closed(url, &self.echo.url, callers, length).await,
+            Decide(callers) => closed(url, (url, &[self.server.pid()]), callers, length).await,
+            Echo(callers) => {
+                let pid: Vec<u32> = self.echo.pid().into_iter().collect();
+                closed(url, (&self.echo.url, &pid), callers, length).await
+            }
             Commit(script, clients) => self.pgbench.run(script, clients, length.measured).await,
             OpenAtHalf => {
                 let ceiling = before.first().ok_or("the ceiling was not measured")?.rate;
                 let instances = Instance::start(url, &[url], 64).await?;
                 load::open(instances.iter().map(Instance::decider).collect(), ceiling / 2.0, length).await
             }
-            Issue(callers) => load::closed(Issuer::start(url, callers).await?, length).await,
+            Issue(callers) => load::closed(Issuer::start(url, callers).await?, length, &[self.server.pid()]).await,
             Report(callers, batch) => {
                 let decisions = if batch == 1 { DECISIONS } else { DECISIONS_BATCHED };
-                load::closed(Reporter::start(url, callers, decisions, batch).await?, length).await
+                let reporters = Reporter::start(url, callers, decisions, batch).await?;
+                load::closed(reporters, length, &[self.server.pid()]).await
             }
             Unnest(batch) => sample::unnest(&self.database, &self.outcome, batch, length).await,
         }
@@ -115,9 +122,9 @@ impl Stage {
 }
 
 /// Decide at `target` by callers whose credentials come from `issuer`.
-async fn closed(issuer: &str, target: &str, callers: usize, length: Length) -> Result<Run> {
+async fn closed(issuer: &str, (target, pid): (&str, &[u32]), callers: usize, length: Length) -> Result<Run> {
     let instances = Instance::start(issuer, &[target], callers).await?;
-    load::closed(instances.iter().map(Instance::decider).collect(), length).await
+    load::closed(instances.iter().map(Instance::decider).collect(), length, pid).await
 }
 
 fn name(what: What) -> String {
