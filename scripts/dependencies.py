@@ -14,8 +14,10 @@ from collections import defaultdict
 def packages():
     """(name, version, origin, license) of every crate that is compiled for any platform, for tests too."""
     command = ["cargo", "tree", "--locked", "--workspace", "--target=all", "--edges=normal,build,dev", "--prefix=none"]
-    lines = subprocess.run([*command, "--format={p}\t{l}\t"], check=True, stdout=subprocess.PIPE, text=True).stdout
-    for line in filter(None, lines.splitlines()):
+    listed = subprocess.run([*command, "--format={p}\t{l}\t"], stdout=subprocess.PIPE, text=True)
+    if listed.returncode:
+        sys.exit("cargo tree failed")
+    for line in filter(None, listed.stdout.splitlines()):
         package, license, _ = line.split("\t")
         name, version, *origin = package.split(" ", 2)
         yield name, version.removeprefix("v"), "".join(origin), license
