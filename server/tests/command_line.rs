@@ -96,6 +96,19 @@ fn migrate_in_dev_starts_a_private_postgres_and_stops_it_again() {
 }
 
 #[test]
+fn a_strict_umask_does_not_lock_the_private_postgres_out() {
+    let folder = folder();
+    let output = Command::new("sh")
+        .args(["-c", "umask 077; exec \"$0\" migrate --dev --data-dir fresh", env!("CARGO_BIN_EXE_countersign")])
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap())
+        .current_dir(&folder)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+}
+
+#[test]
 fn missing_programs_are_told_with_the_command_that_installs_them() {
     let folder = folder();
     let output = Command::new(env!("CARGO_BIN_EXE_countersign"))
