@@ -74,8 +74,8 @@ setup_test() {
 }
 
 install_node() {
-  say "installing Node from npm: node@22, since the machine has only $(node_version)"
-  npm install --silent --no-save --prefix "$tools/node" node@22
+  say "installing Node from npm: node@20, since the machine has only $(node_version)"
+  npm install --silent --no-save --prefix "$tools/node" node@20
   link "$tools/node/node_modules/node/bin/node"
 }
 
