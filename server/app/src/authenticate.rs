@@ -49,6 +49,22 @@ impl App {
         }
     }
 
+    /// As [`App::authenticate`], for a caller that was authenticated a moment ago: at once, without asking anybody.
+    #[must_use]
+    pub fn recognise(&self, bearer: &str) -> Option<Caller> {
+        let now = self.inner.clock.now();
+        if bearer.starts_with(KEY_PREFIX) {
+            return self.known_key(&sha256(bearer.as_bytes()), now).map(Caller::Operator);
+        }
+        let known = self.inner.credentials.get(&sha256(bearer.as_bytes()))?;
+        (now < forgotten(&known)).then_some(Caller::Instance(known))
+    }
+
+    fn known_key(&self, hash: &[u8; 32], now: OffsetDateTime) -> Option<OperatorCaller> {
+        let known = self.inner.api_keys.get(hash)?;
+        known.expire_time.is_none_or(|at| now < at).then_some(known.caller)
+    }
+
     /// Refuses an instance whose credential is dead.
     pub fn ensure_live(&self, instance: &Verified) -> Result<(), Error> {
         let reason = if self.inner.clock.now() >= instance.expire_time + Duration::seconds(LEEWAY) {
@@ -64,9 +80,7 @@ impl App {
     async fn instance(&self, token: &str) -> Result<Arc<Credential>, Error> {
         match self.present(token).await {
             Presented::Holds(credential) => {
-                // Long after its time a token is no longer even a way to put refusals on record.
-                let forgotten = credential.expire_time + Duration::seconds(i64::from(HARD_MAX_TTL));
-                if self.inner.clock.now() >= forgotten {
+                if self.inner.clock.now() >= forgotten(&credential) {
                     return Err(unauthenticated("the credential expired long ago: ask the issuer for a fresh one"));
                 }
                 Ok(credential)
@@ -107,10 +121,8 @@ impl App {
     async fn operator(&self, key: &str) -> Result<OperatorCaller, Error> {
         let hash = sha256(key.as_bytes());
         let now = self.inner.clock.now();
-        if let Some(known) = self.inner.api_keys.get(&hash)
-            && known.expire_time.is_none_or(|at| now < at)
-        {
-            return Ok(known.caller);
+        if let Some(known) = self.known_key(&hash, now) {
+            return Ok(known);
         }
         // One answer to whatever is wrong, so that keys cannot be probed for.
         let wrong = || unauthenticated("the API key is unknown, expired or revoked: an admin can make another");
@@ -124,6 +136,11 @@ impl App {
         self.inner.api_keys.insert(hash, KnownKey { caller: caller.clone(), expire_time: stored.expire_time });
         Ok(caller)
     }
+}
+
+/// Long after its time a token is no longer even a way to put refusals on record.
+fn forgotten(credential: &Verified) -> OffsetDateTime {
+    credential.expire_time + Duration::seconds(i64::from(HARD_MAX_TTL))
 }
 
 fn anonymous() -> Result<OperatorCaller, Error> {

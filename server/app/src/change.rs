@@ -49,7 +49,7 @@ pub(crate) struct ChangeTx {
     tx: Tx,
     before: Head,
     head: Head,
-    events: Vec<NewEvent>,
+    events: Vec<Arc<NewEvent>>,
     now: OffsetDateTime,
     entropy: Arc<dyn Entropy>,
 }
@@ -108,7 +108,7 @@ impl ChangeTx {
         let event = custody_leaf::seal(leaf, disclosed)?;
         let (index, hash) = (self.head.size(), event.leaf_hash);
         self.head.frontier.append(hash);
-        self.events.push(event);
+        self.events.push(Arc::new(event));
         Ok((index, hash))
     }
 

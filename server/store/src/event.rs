@@ -1,5 +1,7 @@
 //! Custody events: appending them under the head, and reading them back.
 
+use std::sync::Arc;
+
 use countersign_core::ids::{DecisionId, EventId, InstanceId};
 use countersign_ledger::{commitment::Opening, export::Disclosed, merkle::Hash};
 use sqlx::types::Uuid;
@@ -57,11 +59,11 @@ pub async fn append(
     conn: &mut Connection,
     before: &Head,
     after: &Head,
-    events: &[NewEvent],
+    events: &[Arc<NewEvent>],
 ) -> Result<bool, StoreError> {
     let indices: Vec<i64> = (before.size()..after.size()).collect();
     debug_assert_eq!(indices.len(), events.len(), "one index for each event");
-    let column = |get: fn(&NewEvent) -> Option<Uuid>| events.iter().map(get).collect::<Vec<_>>();
+    let column = |get: fn(&NewEvent) -> Option<Uuid>| events.iter().map(|event| get(event)).collect::<Vec<_>>();
     let text = |get: fn(&NewEvent) -> Option<&str>| events.iter().map(|event| get(event)).collect::<Vec<_>>();
     let opened = |get: fn(&Disclosed) -> &Option<Opening>| {
         let openings = || events.iter().map(|event| get(&event.disclosed).as_ref());

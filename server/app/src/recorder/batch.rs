@@ -113,7 +113,7 @@ pub(super) struct Staged<'a> {
     pub(super) head: Head,
     pub(super) found: Found,
     pub(super) instances: Vec<Instance>,
-    events: Vec<NewEvent>,
+    events: Vec<Arc<NewEvent>>,
     outcomes: Vec<ToolCall>,
     consumed: Vec<(CredentialId, OffsetDateTime)>,
     answered: Vec<Answered>,
@@ -217,7 +217,7 @@ impl<'a> Staged<'a> {
     }
 
     /// Gives an event its place in the log.
-    pub(super) fn append(&mut self, event: NewEvent) -> i64 {
+    pub(super) fn append(&mut self, event: Arc<NewEvent>) -> i64 {
         let index = self.head.size();
         self.head.frontier.append(event.leaf_hash);
         self.events.push(event);

@@ -218,7 +218,7 @@ impl Staged<'_> {
         let event = custody_leaf::seal(&leaf, Disclosed { purpose: Some(opening), ..Disclosed::default() })?;
         claims.custody_ref = event.leaf_hash.into();
         let instance = instance_of(job, &claims, ancestors, event.leaf_hash, renewed);
-        let log_index = self.append(event);
+        let log_index = self.append(Arc::new(event));
         self.note_instance(instance);
         Ok(Granted { claims, log_index, key: Some(key) })
     }

@@ -26,6 +26,9 @@ use crate::{App, DecisionAnswer, Error, custody::ToolCallRecorded, evaluate::NoP
 /// Most submissions in one transaction.
 const MAX_BATCH: usize = 512;
 
+/// So many submissions are worth a commit at once.
+const GATHERED_ENOUGH: usize = 32;
+
 /// A request id's place and what it asked for.
 pub(crate) type Keyed = (idempotency::Key, [u8; 32]);
 
@@ -107,8 +110,12 @@ pub(crate) async fn run(app: App, mut queue: mpsc::Receiver<Submission>, stop: C
         if received == 0 {
             return;
         }
-        // Callers that were just answered come back within a turn or two of the executor: worth a fifth more throughput.
+        // Callers that were just answered come back within a turn or two of the executor: worth a fifth more throughput, as
+        // long as few have gathered. Beyond that, waiting would only make callers, server and database take turns.
         for _ in 0..2 {
+            if gathered.len() >= GATHERED_ENOUGH {
+                break;
+            }
             tokio::task::yield_now().await;
             while gathered.len() < MAX_BATCH
                 && let Ok(submission) = queue.try_recv()

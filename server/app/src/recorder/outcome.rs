@@ -1,5 +1,7 @@
 //! Outcomes of allowed calls: each decision has one.
 
+use std::sync::Arc;
+
 use aws_lc_rs::digest::{SHA256, digest};
 use countersign_core::{
     decision::Outcome,
@@ -71,7 +73,7 @@ impl Staged<'_> {
             )));
         }
         let leaf = leaf_of(job, decision, *decision_hash);
-        let log_index = self.append(custody_leaf::seal(&leaf, Disclosed::default())?);
+        let log_index = self.append(Arc::new(custody_leaf::seal(&leaf, Disclosed::default())?));
         self.note_outcome(ToolCall { decision_id: id, event_id: job.event_id, log_index, fingerprint });
         Ok(ToolCallRecorded { event_id: job.event_id, log_index })
     }

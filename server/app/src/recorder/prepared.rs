@@ -1,5 +1,7 @@
 //! A decision with its leaf, ready to append, as long as the epoch is still the one it was evaluated at.
 
+use std::sync::Arc;
+
 use countersign_core::decision::{Effect, Enforcement, Reason};
 use countersign_ledger::{
     export::Disclosed,
@@ -20,7 +22,7 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Prepared {
     pub(crate) epoch: i64,
-    pub(crate) event: NewEvent,
+    pub(crate) event: Arc<NewEvent>,
     /// `log_index` is filled in when it has one.
     pub(crate) answer: DecisionAnswer,
     pub(crate) uses_credential: bool,
@@ -39,7 +41,12 @@ impl Prepared {
     pub(crate) fn of(question: &Question, verdict: &Verdict, epoch: i64) -> Result<Self, Error> {
         let disclosed = Disclosed { purpose: question.purpose_opening.clone(), ..Disclosed::default() };
         let event = custody_leaf::seal(&leaf(question, verdict, epoch), disclosed)?;
-        Ok(Self { epoch, event, answer: answer(question, verdict), uses_credential: verdict.uses_credential })
+        Ok(Self {
+            epoch,
+            event: Arc::new(event),
+            answer: answer(question, verdict),
+            uses_credential: verdict.uses_credential,
+        })
     }
 }
 

@@ -20,7 +20,11 @@ mod tests;
 mod transcode;
 mod unique;
 
-use std::{convert::Infallible, sync::Arc};
+use std::{
+    convert::Infallible,
+    sync::Arc,
+    task::{Context, Poll},
+};
 
 use axum::{
     Router,
@@ -30,10 +34,11 @@ use axum::{
     response::{IntoResponse, Response},
     routing::post,
 };
-use http::{Method, StatusCode, Version, header};
+use futures::{FutureExt, future::BoxFuture};
+use http::{HeaderValue, Method, StatusCode, Version, header};
 use tonic::{Status, service::Routes};
 use tonic_web::GrpcWebLayer;
-use tower::{Layer, ServiceExt, util::BoxCloneSyncService};
+use tower::{Layer, Service, ServiceExt, util::BoxCloneSyncService};
 
 use self::refused::Refused;
 use crate::stack::{Inner, Pipeline, Stack};
@@ -47,18 +52,50 @@ struct Doors {
     json: Pipeline,
 }
 
-/// Everything the port answers: the services through every protocol, `issuing` at `POST /issue`, and `plain`.
-pub(crate) fn router(stack: &Arc<Stack>, services: Routes, issuing: impl Inner, plain: Router) -> Router {
-    let services = services.prepare();
-    let grpc = stack.wrap(services.clone().into_axum_router());
-    let web = GrpcWebLayer::new()
-        .layer(grpc.clone().map_request(|request: http::Request<tonic::body::Body>| request.map(Body::new)));
-    let doors =
-        Doors { web: BoxCloneSyncService::new(web), json: stack.wrap(transcode::Transcode::new(services)), grpc };
-    plain
-        .route("/issue", post(issue::issue).with_state(stack.wrap(issuing)))
-        .method_not_allowed_fallback(|| async { Refused::not_allowed().answer(problem::error) })
-        .fallback_service(call.with_state(Arc::new(doors)))
+/// Everything the port answers. gRPC, which nearly every call is, goes straight to its pipeline.
+#[derive(Clone)]
+pub(crate) struct Port {
+    grpc: Pipeline,
+    others: Router,
+}
+
+impl Port {
+    /// The services through every protocol, `issuing` at `POST /issue`, and `plain`.
+    pub(crate) fn new(stack: &Arc<Stack>, services: Routes, issuing: impl Inner, plain: Router) -> Self {
+        let services = services.prepare();
+        let grpc = stack.wrap(services.clone().into_axum_router());
+        let web = GrpcWebLayer::new()
+            .layer(grpc.clone().map_request(|request: http::Request<tonic::body::Body>| request.map(Body::new)));
+        let doors =
+            Doors { web: BoxCloneSyncService::new(web), json: stack.wrap(transcode::Transcode::new(services)), grpc };
+        let grpc = doors.grpc.clone();
+        let others = plain
+            .route("/issue", post(issue::issue).with_state(stack.wrap(issuing)))
+            .method_not_allowed_fallback(|| async { Refused::not_allowed().answer(problem::error) })
+            .fallback_service(call.with_state(Arc::new(doors)));
+        Self { grpc, others }
+    }
+}
+
+impl Service<Request> for Port {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        // Neither a pipeline nor a router ever makes a request wait for its place.
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        let kind = request.headers().get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
+        let grpc = matches!(kind, Some(b"application/grpc" | b"application/grpc+proto"));
+        if grpc && request.method() == Method::POST && request.version() == Version::HTTP_2 {
+            self.grpc.call(request)
+        } else {
+            self.others.clone().oneshot(request).boxed()
+        }
+    }
 }
 
 /// A call of a method, by the protocol that its content type names. All of them post.

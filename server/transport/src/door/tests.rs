@@ -74,11 +74,11 @@ async fn echo(request: Request) -> Response {
     }
 }
 
-fn port() -> Router {
+fn port() -> Port {
     let stack = stack(BOUNDS);
     let services = Routes::from(Router::new().fallback(echo));
     let plain = Router::new().route("/healthz", get(|| async { "up" }));
-    router(&stack, services, service_fn(issue::echo), plain)
+    Port::new(&stack, services, service_fn(issue::echo), plain)
 }
 
 /// What came back: status, the headers, and the JSON of the body.

@@ -2,7 +2,7 @@
 
 use std::{future::Future, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
-use axum::{Router, body::Body};
+use axum::body::Body;
 use hyper::body::Incoming;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -15,10 +15,10 @@ use tokio::{
     time::{sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tower::ServiceExt;
+use tower::Service;
 
 use super::guarded::Guarded;
-use crate::{stack::Peer, tls::Tls};
+use crate::{door::Port, stack::Peer, tls::Tls};
 
 /// How long accepted requests may take to finish once the server stops.
 const DRAIN: Duration = Duration::from_secs(30);
@@ -39,7 +39,7 @@ const OUT_OF_FILES: Duration = Duration::from_millis(100);
 pub(super) struct Acceptor {
     pub(super) listener: TcpListener,
     pub(super) tls: Option<Tls>,
-    pub(super) router: Router,
+    pub(super) port: Port,
     pub(super) max_connections: usize,
     /// Cancelled when `shutdown` comes.
     pub(super) stop: CancellationToken,
@@ -84,7 +84,7 @@ impl Acceptor {
                 peer,
                 http: http.clone(),
                 tls: self.tls.clone(),
-                router: self.router.clone(),
+                port: self.port.clone(),
                 stop: self.stop.clone(),
             };
             let abort = abort.clone();
@@ -116,7 +116,7 @@ struct Connection {
     peer: SocketAddr,
     http: Builder<TokioExecutor>,
     tls: Option<Tls>,
-    router: Router,
+    port: Port,
     stop: CancellationToken,
 }
 
@@ -138,7 +138,7 @@ impl Connection {
         let service = hyper::service::service_fn(|request: http::Request<Incoming>| {
             let mut request = request.map(Body::new);
             request.extensions_mut().insert(peer);
-            self.router.clone().oneshot(request)
+            self.port.clone().call(request)
         });
         let mut connection = pin!(self.http.serve_connection(TokioIo::new(Guarded::new(stream)), service));
         let ended = tokio::select! {

@@ -136,7 +136,7 @@ impl Server {
         let (health, follow_health) = health::service(app.database_ready(), stop.clone()).await;
         let services = reflected(grpc::routes(app.clone()).add_service(health))?;
         let (issuing, plain) = (issue::service(app.clone()), plain::router(app, options.metrics));
-        let router = door::router(&stack, services, issuing, plain);
+        let port = door::Port::new(&stack, services, issuing, plain);
 
         // Aborted when this function returns.
         let mut followers = JoinSet::new();
@@ -144,7 +144,7 @@ impl Server {
         if let Some(tls) = tls.clone() {
             followers.spawn(tls.follow());
         }
-        accept::Acceptor { listener, tls, router, max_connections: options.limits.max_connections, stop }
+        accept::Acceptor { listener, tls, port, max_connections: options.limits.max_connections, stop }
             .serve(shutdown)
             .await;
         Ok(())

@@ -55,11 +55,11 @@ async fn port_with(max_connections: usize, tls: Option<Tls>) -> Port {
         "slow"
     };
     let plain = Router::new().route("/", get(|| async { "here" })).route("/slow", get(slow));
-    let router = door::router(&stack, services, Router::new(), plain);
+    let port = door::Port::new(&stack, services, Router::new(), plain);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (sender, shutdown) = oneshot::channel::<()>();
-    let acceptor = accept::Acceptor { listener, tls, router, max_connections, stop };
+    let acceptor = accept::Acceptor { listener, tls, port, max_connections, stop };
     let served = tokio::spawn(acceptor.serve(async {
         let _ = shutdown.await;
     }));
