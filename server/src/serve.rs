@@ -1,6 +1,10 @@
 //! `countersign serve`: everything put together, started in order and stopped in the opposite one.
 
-use std::{io, path::Path, sync::Arc};
+use std::{
+    io::{self, Write as _},
+    path::Path,
+    sync::Arc,
+};
 
 use countersign_app::{App, DevKeys, FirstAdmin, PolicyFile, Secrets};
 use countersign_core::clock::{Clock, Entropy, SystemClock, SystemEntropy};
@@ -178,5 +182,6 @@ fn announce(config: &Config, data_dir: &Path, app: &App, server: &Server) {
         tracing::warn!("{warning}");
     }
     // On standard output, alone, for scripts: with port 0 nothing else says which one it is.
-    println!("countersign is ready on {scheme}://{}", server.local_addr());
+    // Nobody has to read it.
+    let _ = writeln!(io::stdout(), "countersign is ready on {scheme}://{}", server.local_addr());
 }

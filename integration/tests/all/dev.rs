@@ -1,7 +1,12 @@
 //! `serve --dev` with a Postgres of its own: the first minute of a newcomer, and the accidents after it.
 
+use std::{
+    io::{BufRead as _, BufReader},
+    process::{Command, Stdio},
+};
+
 use countersign_client::v1;
-use countersign_integration::Launch;
+use countersign_integration::{Http, Launch, binary};
 
 use crate::{
     outage::open_folder,
@@ -65,4 +70,29 @@ async fn dev_mode_says_what_it_is_and_stays_on_this_machine() {
     let failure = Launch::dev().variable("COUNTERSIGN_LISTEN", "0.0.0.0:0");
     let failure = failure.start().await.unwrap_err().to_string();
     assert!(failure.contains("--dev") && failure.contains("0.0.0.0"), "{failure}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_outlives_whoever_reads_its_log() {
+    let _room = room().await;
+    let folder = open_folder();
+    let mut server = Command::new(binary().unwrap())
+        .args(["serve", "--dev", "--listen", "127.0.0.1:0", "--data-dir"])
+        .arg(folder.path().join("data"))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(server.stderr.take());
+    let mut ready = String::new();
+    BufReader::new(server.stdout.take().unwrap()).read_line(&mut ready).unwrap();
+    let address = ready.trim().rsplit_once("http://").unwrap().1.parse().unwrap();
+    // A refusal is logged, with nobody to read it.
+    let anybody = Http::new(address, None);
+    let refused = anybody.post("/issue", "{}").await.unwrap();
+    assert_eq!(refused.status.as_u16(), 400);
+    let issued = anybody.post("/issue", BRIEF).await.unwrap();
+    assert!(issued.status.is_success(), "{}", issued.text());
+    rustix::process::kill_process(rustix::process::Pid::from_child(&server), rustix::process::Signal::TERM).unwrap();
+    assert!(server.wait().unwrap().success());
 }

@@ -80,6 +80,8 @@ impl Store {
         let connect = options.connect.clone().application_name("countersign").options([
             ("statement_timeout", statement_timeout.as_str()),
             ("idle_in_transaction_session_timeout", "30000"),
+            // The server's log is for what people have to know.
+            ("client_min_messages", "warning"),
         ]);
         let pool = PgPoolOptions::new()
             .max_connections(options.max_connections)
@@ -92,7 +94,13 @@ impl Store {
 
     /// Brings the schema up to date, under a lock: servers that start at once wait for each other.
     pub async fn migrate(&self) -> Result<(), StoreError> {
-        Ok(MIGRATOR.run(&self.pool).await?)
+        let mut conn = self.pool.acquire().await?;
+        // An index over a large table takes longer than any request may, and so does the wait for another server's.
+        sqlx::query("SET statement_timeout = 0").execute(&mut *conn).await?;
+        let migrated = MIGRATOR.run(&mut *conn).await;
+        // Closed, not returned: the next user shall have its timeout.
+        conn.close().await?;
+        Ok(migrated?)
     }
 
     /// Begins a transaction.
