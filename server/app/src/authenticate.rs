@@ -43,7 +43,7 @@ impl App {
     pub async fn authenticate(&self, bearer: Option<&str>, loopback: bool) -> Result<Caller, Error> {
         match bearer {
             Some(key) if key.starts_with(KEY_PREFIX) => self.operator(key).await.map(Caller::Operator),
-            Some(token) => self.instance(token).await.map(Caller::Instance),
+            Some(token) => self.instance(token).map(Caller::Instance),
             None if self.inner.config.dev && loopback => Ok(Caller::Operator(anonymous()?)),
             None => Err(unauthenticated("send authorization: Bearer with an API key (csk_...) or a credential")),
         }
@@ -77,8 +77,8 @@ impl App {
         })
     }
 
-    async fn instance(&self, token: &str) -> Result<Arc<Credential>, Error> {
-        match self.present(token).await {
+    fn instance(&self, token: &str) -> Result<Arc<Credential>, Error> {
+        match self.present(token) {
             Presented::Holds(credential) => {
                 if self.inner.clock.now() >= forgotten(&credential) {
                     return Err(unauthenticated("the credential expired long ago: ask the issuer for a fresh one"));
@@ -92,17 +92,14 @@ impl App {
     }
 
     /// Verifies a token, once: what holds is remembered by its hash.
-    pub(crate) async fn present(&self, token: &str) -> Presented {
+    pub(crate) fn present(&self, token: &str) -> Presented {
         let hash = sha256(token.as_bytes());
         if let Some(known) = self.inner.credentials.get(&hash) {
             return Presented::Holds(known);
         }
-        let verified = match self.verify(token) {
-            // Another server may have begun to sign with a key that this one has not seen yet.
-            Err(Refusal::Invalid(_)) if self.try_refresh_snapshot().await.is_ok() => self.verify(token),
-            other => other,
-        };
-        match verified {
+        // A key is published, and so in every server's snapshot, before it signs. A kid that is unknown is no reason to ask
+        // the database: anybody can make one up.
+        match self.verify(token) {
             Ok(verified) | Err(Refusal::Expired(verified)) => {
                 let credential = Arc::new(Credential::new(*verified));
                 self.inner.credentials.insert(hash, credential.clone());

@@ -39,7 +39,7 @@ impl App {
         idempotency: Option<Idempotency>,
     ) -> Result<IssuedCredential, Error> {
         let parent = match (&command.parent_token, caller) {
-            (Some(token), _) => match self.present(token).await {
+            (Some(token), _) => match self.present(token) {
                 Presented::Holds(credential) => credential,
                 Presented::Refused(reason) => return Err(refused(reason)),
             },

@@ -23,9 +23,9 @@ pub(crate) fn refused(reason: Reason) -> Error {
 
 impl App {
     /// Says whether `token`, or else the caller's own credential, is good now. An instance may ask about its own chain.
-    pub async fn introspect_credential(&self, caller: &Caller, token: Option<&str>) -> Result<Introspection, Error> {
+    pub fn introspect_credential(&self, caller: &Caller, token: Option<&str>) -> Result<Introspection, Error> {
         let credential = match (token, caller) {
-            (Some(token), _) => match self.present(token).await {
+            (Some(token), _) => match self.present(token) {
                 Presented::Holds(credential) => credential,
                 Presented::Refused(reason) => return Ok(Introspection::Inactive(reason)),
             },
