@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use countersign_core::{
-    credential::{Expect, LEEWAY, Refusal, Verified, verify_credential},
+    credential::{Expect, Refusal, Verified, verify_credential},
     decision::Reason,
     grant::HARD_MAX_TTL,
     names::OperatorId,
@@ -67,12 +67,7 @@ impl App {
 
     /// Refuses an instance whose credential is dead.
     pub fn ensure_live(&self, instance: &Verified) -> Result<(), Error> {
-        let reason = if self.inner.clock.now() >= instance.expire_time + Duration::seconds(LEEWAY) {
-            Some(Reason::CredentialExpired)
-        } else {
-            self.snapshot().revocations.kill(instance)
-        };
-        reason.map_or(Ok(()), |reason| {
+        self.snapshot().dead(instance, self.inner.clock.now()).map_or(Ok(()), |reason| {
             Err(Error::Unauthenticated { message: format!("the credential is dead ({reason}). {}", reason.remedy()) })
         })
     }

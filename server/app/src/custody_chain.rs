@@ -10,7 +10,7 @@ use countersign_core::{
 use countersign_store::{Connection, event, instance, sponsor};
 
 use crate::{
-    App, Caller, DecisionRecord, Error, EventRecord, InstanceFilterState,
+    App, DecisionRecord, Error, EventRecord, InstanceFilterState,
     read_decisions::{is_decision, records},
     read_instances::standing,
 };
@@ -46,7 +46,7 @@ pub struct CustodyChain {
 
 impl App {
     /// The chain that a decision, an instance or an event belongs to, as it stood at one moment.
-    pub async fn custody_chain(&self, _caller: &Caller, subject: ChainSubject) -> Result<CustodyChain, Error> {
+    pub async fn custody_chain(&self, subject: ChainSubject) -> Result<CustodyChain, Error> {
         let mut tx = self.inner.store.begin_snapshot().await?;
         let root = match subject {
             ChainSubject::Instance(id) => Ok(Some(root_of(&mut tx, id).await?)),

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use countersign_core::{
-    credential::{LEEWAY, Verified},
+    credential::Verified,
     decision::{Effect, Enforcement, Reason},
     ids::PolicyVersion,
     rollout::{
@@ -14,7 +14,6 @@ use countersign_core::{
     },
 };
 use countersign_policy::{Evaluation, Request};
-use time::Duration;
 
 use crate::{
     decision::{RolloutPart, Side},
@@ -79,7 +78,7 @@ pub(crate) fn evaluate(question: &Question, snapshot: &Snapshot) -> Result<Verdi
         Subject::Run(credential) => credential,
     };
     let verified: &Verified = credential;
-    if let Some(reason) = dead(question, verified, snapshot) {
+    if let Some(reason) = snapshot.dead(verified, question.now) {
         return Ok(Verdict::refused(reason, false));
     }
     if !verified.grants(&question.tool_id) {
@@ -104,13 +103,6 @@ pub(crate) fn evaluate(question: &Question, snapshot: &Snapshot) -> Result<Verdi
 /// Whether a stated purpose is the run's own, or one that goes on from it.
 pub(crate) fn narrows(purpose: &str, of: &str) -> bool {
     purpose.strip_prefix(of).is_some_and(|rest| rest.is_empty() || !rest.starts_with(char::is_alphanumeric))
-}
-
-fn dead(question: &Question, verified: &Verified, snapshot: &Snapshot) -> Option<Reason> {
-    if question.now >= verified.expire_time + Duration::seconds(LEEWAY) {
-        return Some(Reason::CredentialExpired);
-    }
-    snapshot.revocations.kill(verified)
 }
 
 /// A person's yes cannot be given yet, so none that is brought can be one.
@@ -190,6 +182,7 @@ mod tests {
         ids::{ApprovalId, InstanceId, RolloutId},
         rollout::{Baseline, Gates, Rollout, RolloutState, Scope},
     };
+    use time::Duration;
 
     use super::*;
     use crate::testing::{NOW, credential, policy, question, snapshot};

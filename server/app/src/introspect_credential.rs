@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use countersign_core::{credential::LEEWAY, decision::Reason};
-use time::Duration;
+use countersign_core::decision::Reason;
 
 use crate::{App, Caller, Credential, Error, authenticate::Presented};
 
@@ -40,10 +39,7 @@ impl App {
             // Of another chain: no more is said than of a token of somebody else's.
             return Ok(Introspection::Inactive(Reason::CredentialInvalid));
         }
-        if self.inner.clock.now() >= credential.expire_time + Duration::seconds(LEEWAY) {
-            return Ok(Introspection::Inactive(Reason::CredentialExpired));
-        }
-        Ok(match self.snapshot().revocations.kill(&credential) {
+        Ok(match self.snapshot().dead(&credential, self.inner.clock.now()) {
             Some(reason) => Introspection::Inactive(reason),
             None => Introspection::Active(credential),
         })

@@ -5,7 +5,8 @@
 use std::sync::Arc;
 
 use countersign_core::{
-    credential::{KeySet, KeyStanding, SigningKey, VerifyingKey},
+    credential::{KeySet, KeyStanding, LEEWAY, SigningKey, Verified, VerifyingKey},
+    decision::Reason,
     grant::HARD_MAX_TTL,
     ids::PolicyVersion,
     rollout::{Baseline, Rollout},
@@ -76,6 +77,14 @@ impl Snapshot {
             (_, Some(open)) => Some(&open.candidate.compiled),
             _ => None,
         }
+    }
+
+    /// Why a credential that holds may no longer act at `now`: its time is over, or it was revoked.
+    pub(crate) fn dead(&self, credential: &Verified, now: OffsetDateTime) -> Option<Reason> {
+        if now >= credential.expire_time + Duration::seconds(LEEWAY) {
+            return Some(Reason::CredentialExpired);
+        }
+        self.revocations.kill(credential)
     }
 
     /// Whether any call can be answered.

@@ -43,21 +43,6 @@ impl Head {
         row.fetch_one(tx).await?.try_into()
     }
 
-    /// Writes the head back; for transactions that append nothing but change the epoch.
-    pub async fn save(&self, tx: &mut Connection) -> Result<(), StoreError> {
-        sqlx::query!(
-            "UPDATE log_head SET size = $2, frontier = $3, authority_epoch = $4, revocation_seq = $5 WHERE log_id = $1",
-            LOG_ID,
-            self.size(),
-            self.frontier.to_bytes(),
-            self.authority_epoch,
-            self.revocation_seq
-        )
-        .execute(tx)
-        .await?;
-        Ok(())
-    }
-
     /// How many events the log holds; also the next one's index.
     #[must_use]
     pub fn size(&self) -> i64 {

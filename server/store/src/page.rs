@@ -14,12 +14,6 @@ pub struct PageRequest {
 }
 
 impl PageRequest {
-    /// The first page.
-    #[must_use]
-    pub const fn first(size: u32) -> Self {
-        Self { size, after: None }
-    }
-
     /// The key of the last item of the page before, read; none: the first page.
     pub(crate) fn after<K: FromStr>(&self) -> Result<Option<K>, StoreError> {
         self.after.as_deref().map(|after| after.parse().map_err(|_| StoreError::Cursor)).transpose()

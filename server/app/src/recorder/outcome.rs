@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use aws_lc_rs::digest::{SHA256, digest};
 use countersign_core::{
     decision::Outcome,
     ids::{EventId, InstanceId},
@@ -18,6 +17,7 @@ use time::OffsetDateTime;
 use super::batch::Staged;
 use crate::{
     Error,
+    authenticate::sha256,
     custody::{RecordToolCall, ToolCallRecorded},
     custody_leaf,
 };
@@ -42,9 +42,7 @@ impl OutcomeJob {
         text.extend(report.response_hash.iter().flatten());
         text.push(0);
         text.extend(report.duration_micros.iter().flat_map(|micros| micros.to_be_bytes()));
-        let mut fingerprint = [0; 32];
-        fingerprint.copy_from_slice(digest(&SHA256, &text).as_ref());
-        fingerprint
+        sha256(&text)
     }
 }
 

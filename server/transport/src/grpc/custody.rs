@@ -50,8 +50,8 @@ impl CustodyService for Api {
         &self,
         request: Request<v1::GetCustodyChainRequest>,
     ) -> Result<Response<v1::GetCustodyChainResponse>, Status> {
-        answer(request, |caller, request| async move {
-            let chain = self.app.custody_chain(&caller, convert::subject(&request)?).await?;
+        answer(request, |_, request| async move {
+            let chain = self.app.custody_chain(convert::subject(&request)?).await?;
             Ok(v1::GetCustodyChainResponse { chain: Some(convert::chain(chain)) })
         })
         .await
