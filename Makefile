@@ -56,4 +56,4 @@ sqlx: ## Check the SQL against the migrations and renew .sqlx
 
 clean: ## Remove what was built or generated; .countersign stays
 	@cargo clean
-	@git clean -ffdXq clients
+	@git clean -ffdXq clients integration

@@ -1,0 +1,52 @@
+#!/usr/bin/env bash
+# Installs the libraries that are not ours which the tests in a folder here use. Silent, and quick where nothing changed.
+#
+#   integration/foreign/setup.sh NAME...
+#
+# NAME/requirements.txt (everything pinned) goes into a virtual environment: target/foreign/NAME/bin/python.
+# NAME/package-lock.json goes into NAME/node_modules, where Node looks for what the scripts beside it import.
+set -euo pipefail
+cd "$(dirname "$0")"
+target=$(cd ../.. && pwd)/target/foreign
+
+# quietly COMMAND...: shows the output where COMMAND fails.
+quietly() {
+  local log
+  log=$(mktemp)
+  if ! "$@" >"$log" 2>&1 </dev/null; then
+    cat "$log" >&2
+    rm -f "$log"
+    echo "integration/foreign/setup.sh: failed: $*" >&2
+    return 1
+  fi
+  rm -f "$log"
+}
+
+# install INPUT INSTALLED INSTALLER: installs unless INSTALLED is there and came from the same INPUT.
+install() {
+  local input=$1 installed=$2 installer=$3 stamp sum
+  [[ -f $input ]] || return 0
+  stamp=$target/${input//\//-}.installed
+  sum=$(sha256sum "$input")
+  [[ -e $installed && -f $stamp && $(<"$stamp") == "$sum" ]] && return 0
+  rm -f "$stamp"
+  "$installer" "$(dirname "$input")"
+  echo "$sum" >"$stamp"
+}
+
+python() {
+  quietly python3 -m venv --clear "$target/$1"
+  quietly "$target/$1/bin/pip" install --quiet --disable-pip-version-check --no-deps --requirement "$1/requirements.txt"
+}
+
+node() { quietly npm ci --silent --no-audit --no-fund --ignore-scripts --prefix "$1"; }
+
+mkdir -p "$target"
+for name in "${@:?usage: integration/foreign/setup.sh NAME...}"; do
+  # Tests run side by side; one of them installs.
+  exec {lock}>"$target/$name.lock"
+  flock "$lock"
+  install "$name/requirements.txt" "$target/$name/bin/python" python
+  install "$name/package-lock.json" "$name/node_modules" node
+  exec {lock}>&-
+done
