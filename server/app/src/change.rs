@@ -9,6 +9,7 @@ use countersign_core::{
     clock::{Clock, Entropy, uuid_v7},
     ids::EventId,
     names::OperatorId,
+    revocation::{Revocation, RevocationKind},
 };
 use countersign_ledger::{
     commitment::Opening,
@@ -21,7 +22,7 @@ use countersign_store::{
     event::{self, NewEvent},
     head::Head,
     idempotency::{self, Answered},
-    revocation::{self, Revocation, RevocationKind},
+    revocation,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use time::{Duration, OffsetDateTime};

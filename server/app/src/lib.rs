@@ -31,7 +31,6 @@ mod readiness;
 mod record_tool_call;
 mod recorder;
 mod register_sponsor;
-mod revocations;
 mod rollback_rollout;
 mod secrets;
 mod snapshot;

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use countersign_core::{
     credential::{KeySet, KeyStanding, LEEWAY, SigningKey, Verified, VerifyingKey},
     decision::Reason,
-    grant::HARD_MAX_TTL,
     ids::PolicyVersion,
+    revocation::{ENTRIES_KEPT, Revocations},
     rollout::{Baseline, Rollout},
 };
 use countersign_policy::CompiledPolicy;
@@ -21,12 +21,10 @@ use countersign_store::{
 use moka::sync::Cache;
 use time::{Duration, OffsetDateTime};
 
-use crate::{Error, create_policy::try_compile, revocations::Revocations, secrets::Secrets};
+use crate::{Error, create_policy::try_compile, secrets::Secrets};
 
-/// How long after an entry a credential that it kills can live: the longest credential, leeway, and clocks that differ.
-const REVOCATIONS_KEPT: Duration = Duration::seconds(HARD_MAX_TTL as i64 + 120);
-/// How long a retired key stays published: the same.
-const RETIRED_KEYS_KEPT: Duration = REVOCATIONS_KEPT;
+/// How long a retired key stays published: as long as a revocation entry, until nothing that it signed can be good.
+const RETIRED_KEYS_KEPT: Duration = ENTRIES_KEPT;
 
 /// A stored policy, ready to answer.
 #[derive(Debug)]
@@ -125,9 +123,9 @@ impl Loader {
             }),
             None => None,
         };
-        let entries = revocation::since(conn, now - REVOCATIONS_KEPT).await?;
+        let entries = revocation::since(conn, now - ENTRIES_KEPT).await?;
         let revocations =
-            Revocations::new(entries).ok_or_else(|| Error::internal("a revocation entry cannot be read", "its id"))?;
+            Revocations::new(&entries).map_err(|error| Error::internal("a revocation entry cannot be read", error))?;
         let keys = key_ring(signing_key::list(conn).await?, before, secrets, now)?;
         Ok(Snapshot { epoch: head.authority_epoch, standing, rollout, revocations, keys })
     }

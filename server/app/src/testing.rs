@@ -6,13 +6,13 @@ use countersign_core::{
     clock::{SystemEntropy, uuid_v7},
     credential::{Claims, Expect, Grant, KeySet, KeyStanding, SigningKey, sign_credential, verify_credential},
     ids::{CredentialId, DecisionId, InstanceId, PolicyVersion},
+    revocation::Revocations,
 };
 use countersign_policy::{CompiledPolicy, Context};
 use time::{Duration, OffsetDateTime};
 
 use crate::{
     question::{Credential, Question, Subject},
-    revocations::Revocations,
     snapshot::{Answerer, KeyRing, LoadedPolicy, Snapshot},
 };
 

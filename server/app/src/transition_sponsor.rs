@@ -2,10 +2,11 @@
 
 use countersign_core::{
     names::SponsorId,
+    revocation::RevocationKind,
     sponsor::{DEFAULT_REVIEW, Sponsor, Transition},
 };
 use countersign_ledger::leaf::{Decimal, Digest, Kind, Leaf, SponsorState as Standing};
-use countersign_store::{instance, revocation::RevocationKind, sponsor};
+use countersign_store::{instance, sponsor};
 use serde::{Deserialize, Serialize};
 
 use crate::{

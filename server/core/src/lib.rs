@@ -11,6 +11,7 @@ pub mod ids;
 pub mod instance;
 pub mod names;
 pub mod operator;
+pub mod revocation;
 pub mod rollout;
 pub mod sponsor;
 pub mod text;

@@ -1,0 +1,153 @@
+//! Revocation: append-only entries, and which credentials they kill. Server and verifiers share this one rule.
+//!
+//! Entries are numbered without gaps, in the order in which they take effect. A credential says the newest number that
+//! its issuer had seen (`rev`); an entry that matches it and is newer kills it. So one entry ends everything below what
+//! it names, and what is issued later is not touched by it.
+
+use std::collections::HashMap;
+
+use time::{Duration, OffsetDateTime};
+
+use crate::{
+    credential::Verified,
+    decision::Reason,
+    grant::HARD_MAX_TTL,
+    ids::{CredentialId, InstanceId},
+};
+
+/// How long an entry can matter: the longest credential, leeway, and clocks that differ. What it kills has expired then.
+pub const ENTRIES_KEPT: Duration = Duration::seconds(HARD_MAX_TTL as i64 + 120);
+
+/// What an entry kills.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum RevocationKind {
+    /// Every credential of a sponsor.
+    Sponsor,
+    /// Every credential of an instance and of what it started.
+    Instance,
+    /// One credential.
+    Credential,
+    /// Every credential that a key signed.
+    Key,
+    /// Every credential that names a tool.
+    Tool,
+    /// Every credential.
+    All,
+}
+
+impl RevocationKind {
+    /// Every kind.
+    pub const ALL: [Self; 6] = [Self::Sponsor, Self::Instance, Self::Credential, Self::Key, Self::Tool, Self::All];
+
+    /// The kind's name as recorded.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Sponsor => "sponsor",
+            Self::Instance => "instance",
+            Self::Credential => "credential",
+            Self::Key => "key",
+            Self::Tool => "tool",
+            Self::All => "all",
+        }
+    }
+}
+
+impl std::str::FromStr for RevocationKind {
+    type Err = ();
+    fn from_str(text: &str) -> Result<Self, ()> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text).ok_or(())
+    }
+}
+
+/// One entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Revocation {
+    /// Its number.
+    pub seq: i64,
+    /// What it kills.
+    pub kind: RevocationKind,
+    /// Which one; empty for all.
+    pub id: String,
+    /// When it was entered.
+    pub create_time: OffsetDateTime,
+}
+
+/// The entry names no subject of its kind.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("revocation {0} names no subject of its kind")]
+pub struct UnreadableEntry(pub i64);
+
+/// The newest entry of each subject.
+#[derive(Debug, Clone, Default)]
+pub struct Revocations {
+    sponsors: HashMap<String, Newest>,
+    instances: HashMap<InstanceId, Newest>,
+    credentials: HashMap<CredentialId, Newest>,
+    keys: HashMap<String, Newest>,
+    tools: HashMap<String, Newest>,
+    all: Option<Newest>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Newest {
+    seq: i64,
+    create_time: OffsetDateTime,
+}
+
+impl Revocations {
+    /// From entries, oldest first. Where one cannot be read nothing may be allowed.
+    pub fn new(entries: &[Revocation]) -> Result<Self, UnreadableEntry> {
+        let mut this = Self::default();
+        entries.iter().try_for_each(|entry| this.enter(entry))?;
+        Ok(this)
+    }
+
+    /// Adds an entry that is newer than all known ones.
+    pub fn enter(&mut self, entry: &Revocation) -> Result<(), UnreadableEntry> {
+        let Revocation { seq, kind, ref id, create_time } = *entry;
+        let newest = Newest { seq, create_time };
+        let unreadable = |_| UnreadableEntry(seq);
+        let _older = match kind {
+            RevocationKind::Sponsor => self.sponsors.insert(id.clone(), newest),
+            RevocationKind::Instance => self.instances.insert(id.parse().map_err(unreadable)?, newest),
+            RevocationKind::Credential => self.credentials.insert(id.parse().map_err(unreadable)?, newest),
+            RevocationKind::Key => self.keys.insert(id.clone(), newest),
+            RevocationKind::Tool => self.tools.insert(id.clone(), newest),
+            RevocationKind::All => self.all.replace(newest),
+        };
+        Ok(())
+    }
+
+    /// Drops entries that were entered before `time`: for who follows the list longer than entries matter
+    /// ([`ENTRIES_KEPT`]).
+    pub fn forget(&mut self, time: OffsetDateTime) {
+        let kept = |newest: &Newest| newest.create_time >= time;
+        self.sponsors.retain(|_, newest| kept(newest));
+        self.instances.retain(|_, newest| kept(newest));
+        self.credentials.retain(|_, newest| kept(newest));
+        self.keys.retain(|_, newest| kept(newest));
+        self.tools.retain(|_, newest| kept(newest));
+        self.all = self.all.filter(kept);
+    }
+
+    /// Why this credential is dead; none: no entry that matches it is newer than it.
+    #[must_use]
+    pub fn kill(&self, credential: &Verified) -> Option<Reason> {
+        let newer = |newest: Option<&Newest>| newest.is_some_and(|newest| newest.seq > credential.rev);
+        if newer(self.sponsors.get(credential.sponsor_id.as_str())) {
+            return Some(Reason::SponsorNotActive);
+        }
+        if credential.chain.iter().any(|instance| newer(self.instances.get(instance))) {
+            return Some(Reason::InstanceNotLive);
+        }
+        let revoked = newer(self.credentials.get(&credential.credential_id))
+            || newer(self.keys.get(&credential.kid))
+            || newer(self.all.as_ref())
+            || (!self.tools.is_empty() && credential.tools.iter().any(|tool| newer(self.tools.get(tool.as_str()))));
+        revoked.then_some(Reason::CredentialRevoked)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,113 @@
+use std::collections::BTreeMap;
+
+use time::macros::datetime;
+use uuid::Uuid;
+
+use super::*;
+use crate::credential::{Claims, Expect, Grant, KeySet, KeyStanding, SigningKey, sign_credential, verify_credential};
+
+const NOW: OffsetDateTime = datetime!(2026-01-02 03:04:05 UTC);
+
+fn instance(n: u128) -> InstanceId {
+    InstanceId(Uuid::from_u128(n))
+}
+
+/// The credential of instance 2, which 1 started; for billing and search, with `rev` 5.
+fn run() -> Verified {
+    let key = SigningKey::generate().unwrap();
+    let claims = Claims::new(Grant {
+        issuer: "test",
+        audience: "countersign",
+        credential_id: CredentialId(Uuid::from_u128(77)),
+        ancestors: &[instance(1)],
+        agent_instance_id: instance(2),
+        sponsor_id: "alice".parse().unwrap(),
+        agent: "support-assistant".parse().unwrap(),
+        role: "support".parse().unwrap(),
+        tools: vec!["billing".parse().unwrap(), "search".parse().unwrap()],
+        purpose: "triage".to_owned(),
+        single_use: false,
+        rev: 5,
+        custody_ref: [7; 32],
+        labels: BTreeMap::new(),
+        ttl_seconds: 300,
+        now: NOW,
+    });
+    let mut keys = KeySet::default();
+    keys.insert(key.verifying_key().clone(), KeyStanding::Active);
+    let expect = Expect { issuer: "test", audience: "countersign" };
+    verify_credential(&sign_credential(&claims, &key).unwrap(), &keys, &expect, NOW).unwrap()
+}
+
+fn entry(seq: i64, kind: RevocationKind, id: &str) -> Revocation {
+    Revocation { seq, kind, id: id.to_owned(), create_time: NOW }
+}
+
+/// What names the run, kind by kind, and what it is told when it dies of it.
+fn subjects(run: &Verified) -> [(RevocationKind, String, Reason); 8] {
+    [
+        (RevocationKind::Sponsor, "alice".to_owned(), Reason::SponsorNotActive),
+        (RevocationKind::Instance, instance(1).to_string(), Reason::InstanceNotLive),
+        (RevocationKind::Instance, instance(2).to_string(), Reason::InstanceNotLive),
+        (RevocationKind::Credential, run.credential_id.to_string(), Reason::CredentialRevoked),
+        (RevocationKind::Key, run.kid.clone(), Reason::CredentialRevoked),
+        (RevocationKind::Tool, "billing".to_owned(), Reason::CredentialRevoked),
+        (RevocationKind::Tool, "search".to_owned(), Reason::CredentialRevoked),
+        (RevocationKind::All, String::new(), Reason::CredentialRevoked),
+    ]
+}
+
+fn killed(entries: &[Revocation], run: &Verified) -> Option<Reason> {
+    Revocations::new(entries).unwrap().kill(run)
+}
+
+#[test]
+fn an_entry_kills_what_it_matches_and_was_issued_before_it() {
+    let run = run();
+    for (kind, id, reason) in subjects(&run) {
+        assert_eq!(killed(&[entry(6, kind, &id)], &run), Some(reason), "{kind:?} {id} after it was issued");
+        assert_eq!(killed(&[entry(5, kind, &id)], &run), None, "{kind:?} {id} that the issuer had seen");
+        assert_eq!(killed(&[entry(4, kind, &id), entry(6, kind, &id)], &run), Some(reason), "{kind:?} {id} twice");
+    }
+}
+
+#[test]
+fn an_entry_about_another_subject_kills_nothing() {
+    let run = run();
+    let entries = [
+        entry(6, RevocationKind::Sponsor, "bob"),
+        entry(7, RevocationKind::Instance, &instance(3).to_string()),
+        entry(8, RevocationKind::Credential, &CredentialId(Uuid::from_u128(78)).to_string()),
+        entry(9, RevocationKind::Key, "another"),
+        entry(10, RevocationKind::Tool, "mail"),
+    ];
+    assert_eq!(killed(&entries, &run), None);
+}
+
+#[test]
+fn an_entry_is_forgotten_once_what_it_kills_has_expired() {
+    let run = run();
+    for (kind, id, reason) in subjects(&run) {
+        let mut known = Revocations::new(&[entry(6, kind, &id)]).unwrap();
+        known.forget(NOW);
+        assert_eq!(known.kill(&run), Some(reason), "{kind:?} {id}");
+        known.forget(NOW + Duration::SECOND);
+        assert_eq!(known.kill(&run), None, "{kind:?} {id}");
+    }
+    assert!(ENTRIES_KEPT > Duration::seconds(i64::from(HARD_MAX_TTL) + crate::credential::LEEWAY));
+}
+
+#[test]
+fn an_entry_that_cannot_be_read_leaves_no_list_at_all() {
+    for (kind, id) in [(RevocationKind::Instance, "inst_?"), (RevocationKind::Credential, "")] {
+        assert_eq!(Revocations::new(&[entry(3, kind, id)]).unwrap_err(), UnreadableEntry(3));
+    }
+}
+
+#[test]
+fn kinds_are_read_back_as_written() {
+    for kind in RevocationKind::ALL {
+        assert_eq!(kind.as_str().parse(), Ok(kind));
+    }
+    assert_eq!("SPONSOR".parse::<RevocationKind>(), Err(()));
+}
