@@ -17,7 +17,10 @@ const METHODS: [(&str, &str); 11] = [
          RevokeSponsor GetSponsor ListSponsors",
     ),
     ("InstanceService", "GetInstance ListInstances RevokeInstance EndInstance AcceptInstance"),
-    ("CredentialService", "IssueCredential DelegateCredential IntrospectCredential RevokeCredential WatchRevocations"),
+    (
+        "CredentialService",
+        "IssueCredential DelegateCredential IntrospectCredential RevokeCredential RevokeCredentials WatchRevocations",
+    ),
     ("DecisionService", "Decide BatchDecide GetDecision ListDecisions ExplainDecision"),
     ("ApprovalService", "GetApproval ListApprovals Approve Reject WaitApproval"),
     (

@@ -20,6 +20,7 @@ const TABLE: &str = "
     InstanceService: GetInstance issuer gate approver auditor admin; ListInstances issuer gate approver auditor admin;
         RevokeInstance issuer approver admin; EndInstance issuer gate; AcceptInstance approver
     CredentialService: IssueCredential issuer; DelegateCredential issuer instance; RevokeCredential issuer approver admin;
+        RevokeCredentials approver admin;
         IntrospectCredential issuer gate auditor admin instance; WatchRevocations gate auditor instance
     DecisionService: Decide gate instance; BatchDecide gate instance; GetDecision gate policy-admin auditor admin;
         ListDecisions gate policy-admin auditor admin; ExplainDecision gate policy-admin auditor admin

@@ -17,6 +17,7 @@ mod overload;
 mod races;
 mod reflection;
 mod replicas;
+mod revocation;
 mod rollouts;
 mod sponsors;
 mod story;

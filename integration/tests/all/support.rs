@@ -50,7 +50,13 @@ impl World {
 
     /// A support run of this sponsor, with a connection of its own.
     pub(crate) async fn run_of(&self, sponsor: &str) -> Run {
-        let issued = self.rita.credentials().issue_credential(issue(sponsor)).await.unwrap().into_inner();
+        self.run_with(issue(sponsor), &["billing", "search"]).await
+    }
+
+    /// A run as asked for, with these tools.
+    pub(crate) async fn run_with(&self, request: v1::IssueCredentialRequest, tools: &[&str]) -> Run {
+        let request = v1::IssueCredentialRequest { tools: tools.iter().map(ToString::to_string).collect(), ..request };
+        let issued = self.rita.credentials().issue_credential(request).await.unwrap().into_inner();
         let connection = self.rita.with_token(&issued.token).unwrap();
         Run { token: issued.token, id: issued.agent_instance_id, connection, log_index: issued.log_index }
     }
@@ -90,6 +96,14 @@ pub(crate) struct Run {
 impl Run {
     pub(crate) async fn decide(&self, tool: &str, action: &str) -> Result<v1::DecideResponse, Status> {
         self.connection.decisions().decide(decide(tool, action)).await.map(Response::into_inner)
+    }
+
+    /// A run that this one started, with the same tools.
+    pub(crate) async fn child(&self) -> Self {
+        let request = v1::DelegateCredentialRequest { agent: "helper".to_owned(), ..Default::default() };
+        let issued = self.connection.credentials().delegate_credential(request).await.unwrap().into_inner();
+        let connection = self.connection.with_token(&issued.token).unwrap();
+        Self { token: issued.token, id: issued.agent_instance_id, connection, log_index: issued.log_index }
     }
 
     pub(crate) fn on(&self, server: &Connection) -> Self {

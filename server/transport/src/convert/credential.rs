@@ -2,7 +2,9 @@
 
 use std::mem;
 
-use countersign_app::{DelegateCredential, Error, Introspection, IssueCredential, IssuedCredential};
+use countersign_app::{
+    DelegateCredential, Error, Introspection, IssueCredential, IssuedCredential, RevocationScope, Revoke,
+};
 use countersign_core::{credential::Verified, decision::Reason, grant::MAX_TOOLS, text::MAX_TEXT};
 use countersign_proto::v1;
 
@@ -58,6 +60,38 @@ pub(crate) fn delegate(mut request: v1::DelegateCredentialRequest) -> Result<(De
             single_use: request.single_use,
         };
         Some((delegate, idem?))
+    })
+}
+
+pub(crate) fn revoke(mut request: v1::RevokeCredentialRequest) -> Result<(Revoke, Idem), Error> {
+    let request_id = mem::take(&mut request.request_id);
+    read(|v| {
+        let idem = v.idempotency("RevokeCredential", request_id, &request);
+        let credential_id = v.required("credential_id", &request.credential_id);
+        let reason = v.text("reason", request.reason, MAX_TEXT);
+        Some((Revoke { scope: RevocationScope::Credential(credential_id?), reason: reason? }, idem?))
+    })
+}
+
+pub(crate) fn revoke_many(mut request: v1::RevokeCredentialsRequest) -> Result<(Revoke, Idem), Error> {
+    use v1::revoke_credentials_request::Scope;
+    let request_id = mem::take(&mut request.request_id);
+    read(|v| {
+        let idem = v.idempotency("RevokeCredentials", request_id, &request);
+        let scope = match &request.scope {
+            Some(Scope::ToolId(tool_id)) => v.required("tool_id", tool_id).map(RevocationScope::Tool),
+            Some(Scope::All(true)) => Some(RevocationScope::All),
+            Some(Scope::All(false)) => {
+                v.refuse("all", "must be true where it is given: name a tool_id for less than everything");
+                None
+            }
+            None => {
+                v.refuse("scope", "is required: tool_id or all");
+                None
+            }
+        };
+        let reason = v.text("reason", request.reason, MAX_TEXT);
+        Some((Revoke { scope: scope?, reason: reason? }, idem?))
     })
 }
 

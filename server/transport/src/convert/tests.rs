@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use countersign_app::Error;
+use countersign_app::{Error, RevocationScope};
 use countersign_proto::{FILE_DESCRIPTOR_SET, v1};
 use proptest::prelude::*;
 use prost::{Message, bytes::Bytes};
@@ -15,7 +15,7 @@ use crate::grpc::unimplemented::UNIMPLEMENTED;
 type Reader = fn(&[u8]) -> Result<(), Error>;
 
 /// A reader of each request that has any field to check.
-const READERS: [(&str, Reader); 29] = [
+const READERS: [(&str, Reader); 31] = [
     ("ActivatePolicyRequest", |bytes| policy::activate(typed(bytes)).map(drop)),
     ("AdvanceRolloutRequest", |bytes| rollout::advance(typed(bytes)).map(drop)),
     ("ApproveSponsorRequest", |bytes| sponsor::approve(typed(bytes)).map(drop)),
@@ -41,6 +41,8 @@ const READERS: [(&str, Reader); 29] = [
     ("RegisterSponsorRequest", |bytes| sponsor::register(typed(bytes)).map(drop)),
     ("ReinstateSponsorRequest", |bytes| sponsor::reinstate(typed(bytes)).map(drop)),
     ("RejectSponsorRequest", |bytes| sponsor::reject(typed(bytes)).map(drop)),
+    ("RevokeCredentialRequest", |bytes| credential::revoke(typed(bytes)).map(drop)),
+    ("RevokeCredentialsRequest", |bytes| credential::revoke_many(typed(bytes)).map(drop)),
     ("RevokeSponsorRequest", |bytes| sponsor::revoke(typed(bytes)).map(drop)),
     ("RollbackRolloutRequest", |bytes| rollout::rollback(typed(bytes)).map(drop)),
     ("StartRolloutRequest", |bytes| rollout::start(typed(bytes)).map(drop)),
@@ -318,4 +320,19 @@ fn instants_and_spans_are_kept_to_the_unit_that_is_recorded() {
     for (seconds, nanos) in [(-1, 0), (i64::MIN, i32::MIN), (i64::MAX, i32::MAX), (0, -1), (0, 1_000_000_000)] {
         assert_eq!(fields(custody::record(record(seconds, nanos))), ["duration", "timestamp"], "{seconds} {nanos}");
     }
+}
+
+#[test]
+fn a_wide_revocation_says_what_it_is_about() {
+    use v1::revoke_credentials_request::Scope;
+    let read = |scope| {
+        let request = v1::RevokeCredentialsRequest { scope, reason: "leaked".to_owned(), ..Default::default() };
+        credential::revoke_many(request).map(|(revoke, _)| revoke.scope)
+    };
+    assert_eq!(read(Some(Scope::All(true))).unwrap(), RevocationScope::All);
+    let billing = RevocationScope::Tool("billing".parse().unwrap());
+    assert_eq!(read(Some(Scope::ToolId("billing".to_owned()))).unwrap(), billing);
+    assert_eq!(fields(read(Some(Scope::ToolId(String::new())))), ["tool_id"]);
+    assert_eq!(fields(read(Some(Scope::All(false)))), ["all"]);
+    assert_eq!(fields(read(None)), ["scope"]);
 }

@@ -1,3 +1,4 @@
+use countersign_app::Revoked;
 use countersign_proto::v1::{self, credential_service_server::CredentialService};
 use tonic::{Request, Response, Status, codegen::BoxStream};
 
@@ -42,8 +43,31 @@ impl CredentialService for Api {
         .await
     }
 
+    async fn revoke_credential(
+        &self,
+        request: Request<v1::RevokeCredentialRequest>,
+    ) -> Result<Response<v1::RevokeCredentialResponse>, Status> {
+        answer(request, |caller, request| async move {
+            let (revoke, idem) = convert::revoke(request)?;
+            let Revoked { seq, log_index } = self.app.revoke(operator(&caller)?, &revoke, idem).await?;
+            Ok(v1::RevokeCredentialResponse { seq, log_index })
+        })
+        .await
+    }
+
+    async fn revoke_credentials(
+        &self,
+        request: Request<v1::RevokeCredentialsRequest>,
+    ) -> Result<Response<v1::RevokeCredentialsResponse>, Status> {
+        answer(request, |caller, request| async move {
+            let (revoke, idem) = convert::revoke_many(request)?;
+            let Revoked { seq, log_index } = self.app.revoke(operator(&caller)?, &revoke, idem).await?;
+            Ok(v1::RevokeCredentialsResponse { seq, log_index })
+        })
+        .await
+    }
+
     unimplemented_methods! { "CredentialService":
-        revoke_credential(RevokeCredentialRequest) -> v1::RevokeCredentialResponse = "RevokeCredential";
         watch_revocations(WatchRevocationsRequest) -> Self::WatchRevocationsStream = "WatchRevocations";
     }
 }

@@ -1,0 +1,158 @@
+//! RevokeCredential, RevokeCredentials, and revocation by token (RFC 7009): one entry each, whatever it kills.
+
+use std::sync::Arc;
+
+use countersign_core::{
+    ids::CredentialId,
+    names::ToolId,
+    operator::{OperatorRole, Roles},
+    revocation::RevocationKind,
+};
+use countersign_ledger::leaf::{Change as Attribute, Decimal, Kind, Leaf, Subject};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    App, Caller, Credential, Error, Idempotency, OperatorCaller,
+    authenticate::Presented,
+    change::{Change, ChangeTx},
+};
+
+/// Who may revoke a single credential, besides the instances of its chain.
+const MAY_REVOKE_ONE: [OperatorRole; 3] = [OperatorRole::Issuer, OperatorRole::Approver, OperatorRole::Admin];
+
+/// Which credentials.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RevocationScope {
+    /// One. Whether there is such a credential nobody can say: none is kept.
+    Credential(CredentialId),
+    /// Those that name a tool.
+    Tool(ToolId),
+    /// Every one.
+    All,
+}
+
+/// What to revoke, and why.
+#[derive(Debug, Clone)]
+pub struct Revoke {
+    /// Which credentials.
+    pub scope: RevocationScope,
+    /// Why, in words.
+    pub reason: String,
+}
+
+/// Where a revocation stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Revoked {
+    /// Its number.
+    pub seq: i64,
+    /// Where the custody log holds it.
+    pub log_index: i64,
+}
+
+/// A revocation by this caller.
+struct RevokeBy<'a> {
+    caller: &'a Caller,
+    revoke: &'a Revoke,
+    /// The credential, where it was presented.
+    presented: Option<&'a Credential>,
+}
+
+impl RevocationScope {
+    const fn kind(&self) -> RevocationKind {
+        match self {
+            Self::Credential(_) => RevocationKind::Credential,
+            Self::Tool(_) => RevocationKind::Tool,
+            Self::All => RevocationKind::All,
+        }
+    }
+
+    /// The id that the entry names.
+    fn id(&self) -> Option<String> {
+        match self {
+            Self::Credential(id) => Some(id.to_string()),
+            Self::Tool(id) => Some(id.to_string()),
+            Self::All => None,
+        }
+    }
+}
+
+impl Change for RevokeBy<'_> {
+    // The verbs share one space of request ids; the fingerprint tells them apart.
+    const METHOD: &'static str = "Revoke";
+    type Answer = Revoked;
+
+    async fn apply(&self, tx: &mut ChangeTx) -> Result<Revoked, Error> {
+        let scope = &self.revoke.scope;
+        let seq = tx.revoke(scope.kind(), scope.id().unwrap_or_default()).await?;
+        let leaf = match self.caller {
+            Caller::Operator(operator) => tx.leaf(Kind::Revocation, &operator.operator_id),
+            Caller::Instance(instance) => Leaf {
+                changes: vec![Attribute {
+                    after: Some(instance.agent_instance_id.to_string().into()),
+                    field: "revoked_by".into(),
+                    ..Attribute::default()
+                }],
+                ..tx.own_leaf(Kind::Revocation)
+            },
+        };
+        let run = self.presented;
+        let leaf = Leaf {
+            agent_instance_id: run.map(|run| run.agent_instance_id.to_string().into()),
+            revocation_seq: u64::try_from(seq).ok().map(Decimal),
+            root_instance_id: run.map(|run| run.root_instance_id().to_string().into()),
+            sponsor_id: run.map(|run| run.sponsor_id.to_string().into()),
+            subject: Some(Subject { id: scope.id().map(Into::into), kind: scope.kind().as_str().into() }),
+            ..leaf
+        };
+        let (log_index, _) = tx.append(leaf, &self.revoke.reason)?;
+        Ok(Revoked { seq, log_index })
+    }
+}
+
+impl App {
+    /// Revokes credentials. From its commit on, no ALLOW on any of them is recorded.
+    pub async fn revoke(
+        &self,
+        caller: &OperatorCaller,
+        revoke: &Revoke,
+        idempotency: Option<Idempotency>,
+    ) -> Result<Revoked, Error> {
+        let caller = Caller::Operator(caller.clone());
+        let change = RevokeBy { caller: &caller, revoke, presented: None };
+        self.change(&caller.id(), idempotency.as_ref(), &change).await
+    }
+
+    /// Revokes the credential that `token` is. None where there was nothing to do: what is no live credential of this
+    /// installation is not good for anything as it is, and one that is not the caller's to revoke is as unknown.
+    ///
+    /// An operator with issuer, approver or admin may, and the instance itself or any of its ancestors.
+    pub async fn revoke_token(
+        &self,
+        caller: &Caller,
+        token: &str,
+        idempotency: Option<Idempotency>,
+    ) -> Result<Option<Revoked>, Error> {
+        match caller {
+            Caller::Operator(operator) if operator.roles.meets(Roles::of(&MAY_REVOKE_ONE)) => {}
+            Caller::Operator(_) => {
+                let message = "none of the caller's roles allows to revoke a credential".to_owned();
+                return Err(Error::RoleRequired { message, roles: MAY_REVOKE_ONE.to_vec() });
+            }
+            Caller::Instance(own) => self.ensure_live(own)?,
+        }
+        let Some(credential) = self.live_and_revocable(caller, token) else { return Ok(None) };
+        let revoke = Revoke { scope: RevocationScope::Credential(credential.credential_id), reason: String::new() };
+        let change = RevokeBy { caller, revoke: &revoke, presented: Some(&*credential) };
+        self.change(&caller.id(), idempotency.as_ref(), &change).await.map(Some)
+    }
+
+    fn live_and_revocable(&self, caller: &Caller, token: &str) -> Option<Arc<Credential>> {
+        let Presented::Holds(credential) = self.present(token) else { return None };
+        let live = self.snapshot().dead(&credential, self.inner.clock.now()).is_none();
+        let its_own = match caller {
+            Caller::Operator(_) => true,
+            Caller::Instance(own) => credential.chain.contains(&own.agent_instance_id),
+        };
+        (live && its_own).then_some(credential)
+    }
+}
