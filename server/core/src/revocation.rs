@@ -4,6 +4,8 @@
 //! its issuer had seen (`rev`); an entry that matches it and is newer kills it. So one entry ends everything below what
 //! it names, and what is issued later is not touched by it.
 
+mod log;
+
 use std::collections::HashMap;
 
 use time::{Duration, OffsetDateTime};
@@ -14,6 +16,8 @@ use crate::{
     grant::HARD_MAX_TTL,
     ids::{CredentialId, InstanceId},
 };
+
+pub use log::{RevocationLog, Update};
 
 /// How long an entry can matter: the longest credential, leeway, and clocks that differ. What it kills has expired then.
 pub const ENTRIES_KEPT: Duration = Duration::seconds(HARD_MAX_TTL as i64 + 120);
@@ -71,6 +75,22 @@ pub struct Revocation {
     pub id: String,
     /// When it was entered.
     pub create_time: OffsetDateTime,
+}
+
+impl Revocation {
+    /// Whether it names what the credential says of itself. Whether it kills it is another question: see
+    /// [`Revocations::kill`].
+    #[must_use]
+    pub fn concerns(&self, credential: &Verified) -> bool {
+        match self.kind {
+            RevocationKind::Sponsor => self.id == credential.sponsor_id.as_str(),
+            RevocationKind::Instance => self.id.parse().is_ok_and(|id: InstanceId| credential.chain.contains(&id)),
+            RevocationKind::Credential => self.id.parse() == Ok(credential.credential_id),
+            RevocationKind::Key => self.id == credential.kid,
+            RevocationKind::Tool => credential.tools.iter().any(|tool| self.id == tool.as_str()),
+            RevocationKind::All => true,
+        }
+    }
 }
 
 /// The entry names no subject of its kind.

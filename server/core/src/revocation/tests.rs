@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 
+use proptest::prelude::*;
 use time::macros::datetime;
 use uuid::Uuid;
 
@@ -67,6 +68,7 @@ fn an_entry_kills_what_it_matches_and_was_issued_before_it() {
     for (kind, id, reason) in subjects(&run) {
         assert_eq!(killed(&[entry(6, kind, &id)], &run), Some(reason), "{kind:?} {id} after it was issued");
         assert_eq!(killed(&[entry(5, kind, &id)], &run), None, "{kind:?} {id} that the issuer had seen");
+        assert!(entry(5, kind, &id).concerns(&run) && entry(6, kind, &id).concerns(&run), "{kind:?} {id}");
         assert_eq!(killed(&[entry(4, kind, &id), entry(6, kind, &id)], &run), Some(reason), "{kind:?} {id} twice");
     }
 }
@@ -82,6 +84,7 @@ fn an_entry_about_another_subject_kills_nothing() {
         entry(10, RevocationKind::Tool, "mail"),
     ];
     assert_eq!(killed(&entries, &run), None);
+    assert!(!entries.iter().any(|entry| entry.concerns(&run)));
 }
 
 #[test]
@@ -110,4 +113,34 @@ fn kinds_are_read_back_as_written() {
         assert_eq!(kind.as_str().parse(), Ok(kind));
     }
     assert_eq!("SPONSOR".parse::<RevocationKind>(), Err(()));
+}
+
+proptest! {
+    /// The list is an index over its entries, and says what they say one by one.
+    #[test]
+    fn a_credential_is_dead_exactly_when_a_newer_entry_concerns_it(picks in prop::collection::vec((0_usize..14, 0_i64..3), 0..12)) {
+        let run = run();
+        let mut named: Vec<_> = subjects(&run).into_iter().map(|(kind, id, _)| (kind, id)).collect();
+        for (kind, id) in [
+            (RevocationKind::Sponsor, "bob".to_owned()),
+            (RevocationKind::Instance, instance(3).to_string()),
+            (RevocationKind::Credential, CredentialId(Uuid::from_u128(78)).to_string()),
+            (RevocationKind::Key, "another".to_owned()),
+            (RevocationKind::Tool, "mail".to_owned()),
+            (RevocationKind::Tool, "alice".to_owned()),
+        ] {
+            named.push((kind, id));
+        }
+        let mut seq = 0;
+        let entries: Vec<_> = picks
+            .into_iter()
+            .map(|(nth, step)| {
+                seq += step + 1;
+                let (kind, id) = &named[nth];
+                entry(seq, *kind, id)
+            })
+            .collect();
+        let dead = entries.iter().any(|entry| entry.seq > run.rev && entry.concerns(&run));
+        prop_assert_eq!(killed(&entries, &run).is_some(), dead);
+    }
 }
