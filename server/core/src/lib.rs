@@ -13,6 +13,7 @@ pub mod names;
 pub mod operator;
 pub mod revocation;
 pub mod rollout;
+pub mod spiffe;
 pub mod sponsor;
 pub mod text;
 pub mod violation;

@@ -1,13 +1,15 @@
 //! Credentials and receipts: what is signed, and the one place that says whether a token holds.
 //!
 //! A *credential* is held by an instance and good for Decide, delegation and introspection. A *receipt* shows a tool
-//! that one call was allowed, and is good for nothing else. Both are JWTs signed with ES256; the header's `typ` tells
-//! them apart and is checked everywhere, so neither can stand in for the other.
+//! that one call was allowed, and is good for nothing else. A *JWT-SVID* proves an instance's SPIFFE ID to others, and is
+//! good for nothing here. All are JWTs signed with ES256; the header's `typ` tells them apart and is checked everywhere, so
+//! none can stand in for another.
 
 mod claims;
 mod consistency;
 mod digest;
 mod json;
+mod jwt_svid;
 mod key;
 mod keyset;
 mod refusal;
@@ -17,10 +19,11 @@ mod verify;
 
 pub use claims::{Act, AllowedCall, Audience, Claims, Grant, ReceiptClaims};
 pub use digest::Digest;
+pub use jwt_svid::JwtSvidClaims;
 pub use key::{KeyError, SigningKey, VerifyingKey};
 pub use keyset::{KeySet, KeyStanding};
 pub use refusal::{ReceiptRefusal, Refusal};
-pub use sign::{SignError, sign_credential, sign_receipt};
+pub use sign::{SignError, sign_credential, sign_jwt_svid, sign_receipt};
 pub use verified::{Verified, VerifiedReceipt};
 pub use verify::{Expect, verify_credential, verify_receipt};
 
@@ -28,6 +31,8 @@ pub use verify::{Expect, verify_credential, verify_receipt};
 pub const TYP_CREDENTIAL: &str = "at+jwt";
 /// The header's `typ` of a receipt.
 pub const TYP_RECEIPT: &str = "countersign-receipt+jwt";
+/// The header's `typ` of a JWT-SVID, as SPIFFE fixes it.
+pub const TYP_JWT_SVID: &str = "JWT";
 /// Longest token, bytes.
 pub const MAX_TOKEN: usize = 8 * 1024;
 /// How far a verifier's clock may be off, seconds.

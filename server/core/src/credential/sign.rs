@@ -4,7 +4,8 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL};
 use serde::Serialize;
 
 use super::{
-    Claims, KeyError, MAX_TOKEN, ReceiptClaims, SigningKey, TYP_CREDENTIAL, TYP_RECEIPT, consistency, key::ALG,
+    Claims, JwtSvidClaims, KeyError, MAX_TOKEN, ReceiptClaims, SigningKey, TYP_CREDENTIAL, TYP_JWT_SVID, TYP_RECEIPT,
+    consistency, key::ALG,
 };
 
 /// Why a token was not signed.
@@ -39,6 +40,11 @@ pub fn sign_credential(claims: &Claims, key: &SigningKey) -> Result<String, Sign
 pub fn sign_receipt(claims: &ReceiptClaims, key: &SigningKey) -> Result<String, SignError> {
     consistency::receipt(claims).map_err(SignError::Inconsistent)?;
     sign(TYP_RECEIPT, claims, key)
+}
+
+/// Signs a JWT-SVID.
+pub fn sign_jwt_svid(claims: &JwtSvidClaims, key: &SigningKey) -> Result<String, SignError> {
+    sign(TYP_JWT_SVID, claims, key)
 }
 
 fn sign<T: Serialize>(typ: &'static str, claims: &T, key: &SigningKey) -> Result<String, SignError> {

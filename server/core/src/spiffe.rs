@@ -1,0 +1,238 @@
+//! SPIFFE: the trust domain, the ids of instances in it, and how long a document that proves one may live.
+//!
+//! After SPIFFE-ID (sections 2.1 to 2.4). An instance's id is `spiffe://<trust domain>/instance/<agent_instance_id>` and
+//! nothing more: names of sponsors and agents may hold `@`, which no path may.
+
+use std::{fmt, str::FromStr, sync::Arc};
+
+use serde::{Deserialize, Serialize};
+use time::{Duration, OffsetDateTime};
+
+use crate::{grant::HARD_MAX_TTL, ids::InstanceId, violation::Violation};
+
+/// Longest trust domain, bytes (RFC 3986 bounds a host so).
+pub const MAX_TRUST_DOMAIN: usize = 255;
+/// Most audiences of one JWT-SVID. One is best: each of several can present the token to the others.
+pub const MAX_AUDIENCES: usize = 8;
+/// Longest audience, bytes.
+pub const MAX_AUDIENCE: usize = 255;
+
+/// The text is no trust domain.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("must be 1 to {MAX_TRUST_DOMAIN} characters of a-z 0-9 . _ -, such as agents.example.com")]
+pub struct InvalidTrustDomain;
+
+/// Whose ids these are: the authority of a SPIFFE ID, without user or port.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct TrustDomain(Arc<str>);
+
+impl TrustDomain {
+    /// The domain as written.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The domain that an issuer's URL names by its host; none where it is no URL, or its host is no trust domain, as an IPv6
+    /// address is none.
+    #[must_use]
+    pub fn of_issuer(issuer: &str) -> Option<Self> {
+        let (scheme, rest) = issuer.split_once("://")?;
+        if !scheme.eq_ignore_ascii_case("https") && !scheme.eq_ignore_ascii_case("http") {
+            return None;
+        }
+        let authority = rest.split(['/', '?', '#']).next()?;
+        let host = authority.split_once(':').map_or(authority, |(host, _)| host);
+        host.to_ascii_lowercase().parse().ok()
+    }
+
+    /// The domain's own id, which its certificate authorities bear.
+    #[must_use]
+    pub fn id(&self) -> SpiffeId {
+        SpiffeId(format!("spiffe://{self}"))
+    }
+
+    /// The id of an instance.
+    #[must_use]
+    pub fn instance(&self, instance: InstanceId) -> SpiffeId {
+        SpiffeId(format!("spiffe://{self}/instance/{instance}"))
+    }
+}
+
+impl FromStr for TrustDomain {
+    type Err = InvalidTrustDomain;
+    fn from_str(text: &str) -> Result<Self, InvalidTrustDomain> {
+        let fits = (1..=MAX_TRUST_DOMAIN).contains(&text.len())
+            && text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-'));
+        if fits { Ok(Self(text.into())) } else { Err(InvalidTrustDomain) }
+    }
+}
+
+impl fmt::Display for TrustDomain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A SPIFFE ID of this installation. Only a [`TrustDomain`] makes one.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct SpiffeId(String);
+
+impl SpiffeId {
+    /// The id as written.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for SpiffeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The text is no audience.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("must be 1 to {MAX_AUDIENCE} visible ASCII characters other than \" and \\, such as spiffe://example.com/billing")]
+pub struct InvalidAudience;
+
+/// For whom a JWT-SVID is: an id of the service it will be presented to.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct SvidAudience(String);
+
+impl SvidAudience {
+    /// The audience as written.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for SvidAudience {
+    type Err = InvalidAudience;
+    fn from_str(text: &str) -> Result<Self, InvalidAudience> {
+        let visible = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\');
+        let fits = (1..=MAX_AUDIENCE).contains(&text.len()) && text.bytes().all(visible);
+        if fits { Ok(Self(text.to_owned())) } else { Err(InvalidAudience) }
+    }
+}
+
+/// From when to when a document is good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lifetime {
+    /// Set back, for verifiers whose clocks are behind.
+    pub begin: OffsetDateTime,
+    /// Never beyond the credential's end.
+    pub end: OffsetDateTime,
+}
+
+/// The life of a document that stands on a credential which ends at `credential_end`, in whole seconds: `asked` seconds from
+/// `now`, or where nothing is asked `default`, or what is left if that is less. With `backdate` it is at most
+/// [`HARD_MAX_TTL`]. What is too long is refused, never clamped.
+pub fn lifetime(
+    asked: Option<i64>,
+    default: u32,
+    credential_end: OffsetDateTime,
+    backdate: u32,
+    now: OffsetDateTime,
+) -> Result<Lifetime, Violation> {
+    let now = OffsetDateTime::from_unix_timestamp(now.unix_timestamp()).unwrap_or(now);
+    let longest = i64::from(HARD_MAX_TTL - backdate).min((credential_end - now).whole_seconds());
+    let ttl = match asked {
+        Some(asked) if (1..=longest).contains(&asked) => asked,
+        Some(asked) => {
+            let why = format!(
+                "must be 1 s to {longest} s, is {asked} s: no document outlives its credential, and none {HARD_MAX_TTL} s"
+            );
+            return Err(Violation::new("ttl", why));
+        }
+        None => longest.min(default.into()),
+    };
+    Ok(Lifetime { begin: now - Duration::seconds(backdate.into()), end: now + Duration::seconds(ttl) })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use uuid::Uuid;
+
+    use super::*;
+
+    const NOW: OffsetDateTime = OffsetDateTime::UNIX_EPOCH.saturating_add(Duration::days(20_000));
+
+    #[test]
+    fn a_trust_domain_is_what_the_standard_calls_one() {
+        for good in ["example.com", "10.0.0.1", "a", "prod_eu-1.example.org", &"x".repeat(255)] {
+            assert_eq!(good.parse::<TrustDomain>().unwrap().as_str(), good);
+        }
+        for bad in ["", "Example.com", "example.com:8443", "a@b", "a/b", "a%20b", "[::1]", "bücher", &"x".repeat(256)] {
+            assert_eq!(bad.parse::<TrustDomain>(), Err(InvalidTrustDomain), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_issuers_host_is_the_default() {
+        for (issuer, domain) in [
+            ("https://id.example.com", Some("id.example.com")),
+            ("HTTPS://ID.Example.com:8443/realms/a?b#c", Some("id.example.com")),
+            ("http://10.0.0.1:8080", Some("10.0.0.1")),
+            ("agent-token-svc", None),
+            ("https://[::1]:8443", None),
+            ("https://user@example.com", None),
+            ("https:///path", None),
+            ("urn:example:issuer", None),
+            ("spiffe://example.com", None),
+        ] {
+            assert_eq!(TrustDomain::of_issuer(issuer).as_ref().map(TrustDomain::as_str), domain, "{issuer}");
+        }
+    }
+
+    #[test]
+    fn an_id_names_the_instance_alone() {
+        let domain: TrustDomain = "example.com".parse().unwrap();
+        let id = domain.instance(InstanceId(Uuid::nil()));
+        assert_eq!(id.as_str(), "spiffe://example.com/instance/inst_00000000-0000-0000-0000-000000000000");
+        assert_eq!(domain.id().as_str(), "spiffe://example.com");
+    }
+
+    #[test]
+    fn an_audience_is_one_visible_word() {
+        for good in ["reports", "spiffe://example.org/reports", "https://tool.example.com/?a=b&c"] {
+            assert!(good.parse::<SvidAudience>().is_ok(), "{good}");
+        }
+        for bad in ["", "a b", "a\"b", "a\\b", "bücher", &"x".repeat(256)] {
+            assert_eq!(bad.parse::<SvidAudience>(), Err(InvalidAudience), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_life_that_does_not_fit_is_refused_and_never_clamped() {
+        let end = NOW + Duration::seconds(250);
+        let ends = |asked, default| lifetime(asked, default, end, 2, NOW).map(|life| (life.end - NOW).whole_seconds());
+        assert_eq!((ends(None, 300), ends(None, 100)), (Ok(250), Ok(100)));
+        assert_eq!((ends(Some(1), 300), ends(Some(250), 300)), (Ok(1), Ok(250)));
+        for wrong in [0, -1, 251, 900, i64::MAX, i64::MIN] {
+            assert_eq!(ends(Some(wrong), 300).unwrap_err().field, "ttl", "{wrong}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_document_outlives_its_credential_or_900_seconds(
+            asked in proptest::option::of(-5i64..2_000), left in 1i64..2_000, backdate in 0u32..60, millis in 0i64..1_000,
+        ) {
+            // A credential ends at a whole second, and `now` lies anywhere before it.
+            let (end, now) = (NOW + Duration::seconds(left), NOW + Duration::milliseconds(millis.min(left * 1_000 - 1)));
+            if let Ok(life) = lifetime(asked, 300, end, backdate, now) {
+                prop_assert!(life.end <= end && life.end > now);
+                prop_assert!(life.end - life.begin <= Duration::seconds(900));
+                prop_assert!(life.begin <= now);
+            } else {
+                prop_assert!(asked.is_some());
+            }
+        }
+    }
+}
