@@ -10,7 +10,7 @@ use prost_types::{
 };
 
 /// Every service and its methods, in the agreed order. Names here never change.
-const METHODS: [(&str, &str); 11] = [
+const METHODS: [(&str, &str); 12] = [
     (
         "SponsorService",
         "RegisterSponsor ApproveSponsor RejectSponsor SuspendSponsor ReinstateSponsor RecertifySponsor DepartSponsor \
@@ -40,6 +40,7 @@ const METHODS: [(&str, &str); 11] = [
     ("KeyService", "ListSigningKeys RotateSigningKey MarkKeyCompromised"),
     ("OperatorService", "CreateOperator ListOperators CreateApiKey ListApiKeys RevokeApiKey WhoAmI"),
     ("StatusService", "GetReadiness GetIndicators"),
+    ("SvidService", "MintJwtSvid"),
 ];
 
 /// The main messages and the fields that outside callers rely on.

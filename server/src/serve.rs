@@ -145,6 +145,7 @@ fn app_config(config: &Config) -> countersign_app::Config {
         default_ttl: config.token_service.default_ttl_seconds,
         max_ttl: config.token_service.max_ttl_seconds,
         supported_tools: config.token_service.supported_tools.clone(),
+        trust_domain: config.trust_domain.clone(),
         dev: config.dev,
         recorder_queue: config.limits.recorder_queue,
     }

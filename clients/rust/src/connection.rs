@@ -149,6 +149,8 @@ services!(
     operators: operator_service_client::OperatorServiceClient,
     /// Readiness and indicators.
     status: status_service_client::StatusServiceClient,
+    /// Documents that prove an instance's SPIFFE ID.
+    svids: svid_service_client::SvidServiceClient,
 );
 
 fn prepare(endpoint: Endpoint) -> Result<Endpoint, ConnectError> {

@@ -19,6 +19,7 @@ mod reflection;
 mod replicas;
 mod revocation;
 mod rollouts;
+mod spiffe;
 mod sponsors;
 mod story;
 mod support;

@@ -6,8 +6,6 @@ use countersign_core::names::{AgentName, RoleName, ToolId};
 
 use crate::{
     App, Caller, Error, Idempotency, IssuedCredential,
-    authenticate::Presented,
-    introspect_credential::refused,
     recorder::{GrantJob, Holder},
 };
 
@@ -38,24 +36,7 @@ impl App {
         command: DelegateCredential,
         idempotency: Option<Idempotency>,
     ) -> Result<IssuedCredential, Error> {
-        let parent = match (&command.parent_token, caller) {
-            (Some(token), _) => match self.present(token) {
-                Presented::Holds(credential) => credential,
-                Presented::Refused(reason) => return Err(refused(reason)),
-            },
-            (None, Caller::Instance(own)) => own.clone(),
-            (None, Caller::Operator(_)) => {
-                return Err(Error::invalid("parent_token", "is required: an operator has no credential of its own"));
-            }
-        };
-        if let Caller::Instance(own) = caller
-            && own.agent_instance_id != parent.agent_instance_id
-        {
-            return Err(Error::RoleRequired {
-                message: "an instance delegates its own credential only; an issuer can delegate others'".to_owned(),
-                roles: vec![countersign_core::operator::OperatorRole::Issuer],
-            });
-        }
+        let parent = self.holder(caller, command.parent_token.as_deref(), "parent_token")?;
         let job = GrantJob {
             holder: Holder::Child { parent },
             operator_id: caller.operator().map(|operator| operator.operator_id.clone()),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use countersign_core::decision::Reason;
+use countersign_core::{decision::Reason, operator::OperatorRole};
 
 use crate::{App, Caller, Credential, Error, authenticate::Presented};
 
@@ -21,6 +21,32 @@ pub(crate) fn refused(reason: Reason) -> Error {
 }
 
 impl App {
+    /// The credential in a request's `field`, or else the caller's own. An instance acts with its own only.
+    pub(crate) fn holder(
+        &self,
+        caller: &Caller,
+        token: Option<&str>,
+        field: &'static str,
+    ) -> Result<Arc<Credential>, Error> {
+        let holder = match (token, caller) {
+            (Some(token), _) => match self.present(token) {
+                Presented::Holds(credential) => credential,
+                Presented::Refused(reason) => return Err(refused(reason)),
+            },
+            (None, Caller::Instance(own)) => own.clone(),
+            (None, Caller::Operator(_)) => {
+                return Err(Error::invalid(field, "is required: an operator has no credential of its own"));
+            }
+        };
+        match caller {
+            Caller::Instance(own) if own.agent_instance_id != holder.agent_instance_id => Err(Error::RoleRequired {
+                message: "an instance does this with its own credential only; an issuer can with others'".to_owned(),
+                roles: vec![OperatorRole::Issuer],
+            }),
+            _ => Ok(holder),
+        }
+    }
+
     /// Says whether `token`, or else the caller's own credential, is good now. An instance may ask about its own chain.
     pub fn introspect_credential(&self, caller: &Caller, token: Option<&str>) -> Result<Introspection, Error> {
         let credential = match (token, caller) {

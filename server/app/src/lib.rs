@@ -21,6 +21,7 @@ mod evaluate;
 mod introspect_credential;
 mod issue_credential;
 mod list_events;
+mod mint_jwt_svid;
 mod question;
 mod read_decisions;
 mod read_instances;
@@ -35,6 +36,7 @@ mod revoke;
 mod rollback_rollout;
 mod secrets;
 mod snapshot;
+mod spiffe_bundle;
 mod start_rollout;
 #[cfg(test)]
 mod testing;
@@ -48,6 +50,7 @@ use countersign_core::{
     clock::{Clock, Entropy},
     names::ToolId,
     rollout::Rollout,
+    spiffe::TrustDomain,
 };
 use countersign_store::{Connection, Store, head::Head};
 use moka::sync::Cache;
@@ -67,6 +70,7 @@ pub use error::Error;
 pub use introspect_credential::Introspection;
 pub use issue_credential::{IssueCredential, IssuedCredential};
 pub use list_events::EventFilter;
+pub use mint_jwt_svid::{JwtSvid, MintJwtSvid};
 pub use question::Credential;
 pub use read_decisions::DecisionFilter;
 pub use read_instances::{InstanceFilter, InstanceFilterState};
@@ -98,6 +102,8 @@ pub struct Config {
     pub max_ttl: u32,
     /// Tools that credentials may name; empty: any.
     pub supported_tools: Vec<ToolId>,
+    /// Whose SPIFFE IDs instances have; none: they have none.
+    pub trust_domain: Option<TrustDomain>,
     /// Whether a caller on loopback without a credential is taken for the operator `dev` with every role.
     pub dev: bool,
     /// Most submissions that wait for the recorder.

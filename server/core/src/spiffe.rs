@@ -95,7 +95,9 @@ impl fmt::Display for SpiffeId {
 
 /// The text is no audience.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("must be 1 to {MAX_AUDIENCE} visible ASCII characters other than \" and \\, such as spiffe://example.com/billing")]
+#[error(
+    "must be 1 to {MAX_AUDIENCE} visible ASCII characters other than \" and \\, such as spiffe://example.com/billing"
+)]
 pub struct InvalidAudience;
 
 /// For whom a JWT-SVID is: an id of the service it will be presented to.
@@ -168,7 +170,8 @@ mod tests {
         for good in ["example.com", "10.0.0.1", "a", "prod_eu-1.example.org", &"x".repeat(255)] {
             assert_eq!(good.parse::<TrustDomain>().unwrap().as_str(), good);
         }
-        for bad in ["", "Example.com", "example.com:8443", "a@b", "a/b", "a%20b", "[::1]", "bücher", &"x".repeat(256)] {
+        for bad in ["", "Example.com", "example.com:8443", "a@b", "a/b", "a%20b", "[::1]", "bücher", &"x".repeat(256)]
+        {
             assert_eq!(bad.parse::<TrustDomain>(), Err(InvalidTrustDomain), "{bad}");
         }
     }

@@ -13,11 +13,14 @@ mod policy;
 mod problem;
 mod settings;
 mod sources;
+mod spiffe;
 #[cfg(test)]
 mod tests;
 mod token_service;
 
 use std::{fmt, path::PathBuf, thread};
+
+use countersign_core::spiffe::TrustDomain;
 
 pub(crate) use self::keys::{decode as decode_key, encode as encode_key};
 pub use self::{
@@ -45,6 +48,8 @@ pub struct Config {
     pub database: Database,
     /// The `aud` of every credential.
     pub audience: String,
+    /// Whose SPIFFE IDs instances have; none: they have none.
+    pub trust_domain: Option<TrustDomain>,
     /// What credentials may be issued at all.
     pub token_service: TokenService,
     /// The policy to start with where the database has none.
@@ -75,6 +80,8 @@ impl Config {
         let audience = settings.parse("audience", "1 to 255 characters without blanks", |text| {
             ((1..=255).contains(&text.len()) && !text.contains(char::is_whitespace)).then(|| text.to_owned())
         });
+        let issuer = token_service.as_ref().map(|service| service.issuer.as_str());
+        let trust_domain = spiffe::trust_domain(&mut settings, issuer);
         let log = Log::read(&mut settings);
         let limits = Limits::read(&mut settings);
         let threads = thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(1));
@@ -88,6 +95,7 @@ impl Config {
                 data_dir,
                 database,
                 audience: audience.unwrap_or_else(|| "countersign".to_owned()),
+                trust_domain,
                 token_service,
                 policy,
                 key_encryption,

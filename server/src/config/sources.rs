@@ -10,7 +10,7 @@ use super::{
 /// The file that is read when none is named and it is there.
 const DEFAULT_FILE: &str = "countersign.yaml";
 
-const KEYS: [&str; 20] = [
+const KEYS: [&str; 21] = [
     "listen",
     "plaintext",
     "tls.certificate",
@@ -20,6 +20,7 @@ const KEYS: [&str; 20] = [
     "database_max_connections",
     "audience",
     "token_service",
+    "spiffe.trust_domain",
     "policy",
     "key_encryption_key_file",
     "log.format",

@@ -174,6 +174,7 @@ impl<'a> Staged<'a> {
         let done = match job {
             Job::Decision(question, prepared) => self.decision(question, prepared)?,
             Job::Grant(grant) => Done::Grant(Box::new(self.grant(grant)?)),
+            Job::Svid(svid) => Done::Svid(Box::new(self.svid(svid)?)),
             Job::Outcome(outcome) => Done::Outcome(self.outcome(outcome)?),
         };
         self.keep(keyed, &done)?;

@@ -72,6 +72,8 @@ impl Wanted {
                 }
                 Holder::Child { parent } => drop(self.sponsors.insert(parent.sponsor_id.clone())),
             },
+            // Its credential says everything, and the snapshot whether that is dead.
+            Job::Svid(_) => {}
             Job::Outcome(outcome) => self.decisions.push(outcome.report.policy_decision_id),
         }
     }

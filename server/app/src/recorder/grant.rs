@@ -104,14 +104,19 @@ impl Staged<'_> {
     /// The parent of a child that is asked for, if it may still act.
     fn live_parent<'j>(&self, job: &'j GrantJob) -> Result<Option<&'j Verified>, Error> {
         let Holder::Child { parent } = &job.holder else { return Ok(None) };
-        let dead = if job.fresh.now >= parent.expire_time {
+        self.ensure_live(parent, job.fresh.now).map(|()| Some(&***parent))
+    }
+
+    /// Refuses a credential that may no longer act, as of the head.
+    pub(super) fn ensure_live(&self, credential: &Verified, now: OffsetDateTime) -> Result<(), Error> {
+        let dead = if now >= credential.expire_time {
             Some(Reason::CredentialExpired)
         } else {
-            self.snapshot.revocations.kill(parent)
+            self.snapshot.revocations.kill(credential)
         };
         match dead {
-            None => Ok(Some(parent)),
-            Some(Reason::SponsorNotActive) => Err(match self.found.sponsors.get(&parent.sponsor_id) {
+            None => Ok(()),
+            Some(Reason::SponsorNotActive) => Err(match self.found.sponsors.get(&credential.sponsor_id) {
                 Some(sponsor) if sponsor.state != SponsorState::Active => not_active(sponsor),
                 _ => refused(Reason::SponsorNotActive),
             }),

@@ -8,6 +8,7 @@ mod found;
 mod grant;
 mod outcome;
 mod prepared;
+mod svid;
 
 use std::{panic::AssertUnwindSafe, sync::Arc};
 
@@ -20,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 pub(crate) use grant::{Fresh, GrantJob, Granted, Holder};
 pub(crate) use outcome::OutcomeJob;
 pub(crate) use prepared::Prepared;
+pub(crate) use svid::{Minted, SvidJob};
 
 use crate::{App, DecisionAnswer, Error, custody::ToolCallRecorded, evaluate::NoPolicy, question::Question};
 
@@ -38,6 +40,8 @@ pub(crate) enum Job {
     Decision(Arc<Question>, Result<Box<Prepared>, NoPolicy>),
     /// A credential to grant.
     Grant(Box<GrantJob>),
+    /// An SVID to mint.
+    Svid(Box<SvidJob>),
     /// How an allowed call ended.
     Outcome(Box<OutcomeJob>),
 }
@@ -47,6 +51,7 @@ pub(crate) enum Job {
 pub(crate) enum Done {
     Decision(Box<DecisionAnswer>),
     Grant(Box<Granted>),
+    Svid(Box<Minted>),
     Outcome(ToolCallRecorded),
 }
 

@@ -51,6 +51,9 @@ impl Leaf<'_> {
             K::Delegated => first_absent!(
                 self: agent_instance_id credential_id custody_ref grant parent_agent_id root_instance_id sponsor_id
             ),
+            K::SvidIssued => first_absent!(
+                self: agent_instance_id changes credential_id custody_ref root_instance_id sponsor_id subject
+            ),
             K::PolicyCreated | K::PolicyActivated => first_absent!(self: policy_hash policy_version),
             K::RolloutStarted | K::RolloutPaused | K::RolloutResumed => first_absent!(self: rollout state_after),
             K::RolloutAdvanced | K::RolloutCompleted | K::RolloutRolledBack => {

@@ -84,6 +84,8 @@ words!(
         CredentialIssued = "credential_issued",
         /// A child instance got a credential from its parent; its first one is its start.
         Delegated = "delegated",
+        /// An instance got a document that proves its SPIFFE ID, on its live credential.
+        SvidIssued = "svid_issued",
         /// A policy document was stored.
         PolicyCreated = "policy_created",
         /// A policy version answers from now on where no rollout does.

@@ -31,6 +31,8 @@ pub(crate) const TABLE: &[Row] = &[
     Row::roles("/countersign.v1.CredentialService/RevokeCredentials", &[Approver, Admin]),
     Row::or_instance("/countersign.v1.CredentialService/WatchRevocations", &[Gate, Auditor]).streamed(),
 
+    Row::or_instance("/countersign.v1.SvidService/MintJwtSvid", &[Issuer]),
+
     Row::or_any_instance("/countersign.v1.DecisionService/Decide", &[Gate]),
     Row::or_any_instance("/countersign.v1.DecisionService/BatchDecide", &[Gate]),
     Row::roles("/countersign.v1.DecisionService/GetDecision", &[Gate, PolicyAdmin, Auditor, Admin]),

@@ -60,6 +60,7 @@ fn instances_may_call_what_credentials_say_and_nothing_else() {
         "DelegateCredential",
         "IntrospectCredential",
         "WatchRevocations",
+        "MintJwtSvid",
         "WaitApproval",
         "WatchRollouts",
         "RecordToolCall",

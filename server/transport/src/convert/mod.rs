@@ -16,6 +16,7 @@ pub(crate) mod rollout;
 pub(crate) mod sponsor;
 pub(crate) mod status;
 mod structure;
+pub(crate) mod svid;
 pub(crate) mod time;
 mod violations;
 mod words;

@@ -57,7 +57,7 @@ words! {
     leaf::Kind = EventKind {
         SponsorRegistered SponsorApproved SponsorRejected SponsorSuspended SponsorReinstated SponsorRecertified
         SponsorChanged SponsorDeparted SponsorRevoked InstanceEnded InstanceRevoked InstanceOrphaned InstanceAccepted
-        CredentialIssued Delegated PolicyCreated PolicyActivated RolloutStarted RolloutAdvanced RolloutPaused
+        CredentialIssued Delegated SvidIssued PolicyCreated PolicyActivated RolloutStarted RolloutAdvanced RolloutPaused
         RolloutResumed RolloutCompleted RolloutRolledBack Decision ToolCall ApprovalRequested ApprovalApproved
         ApprovalRejected ApprovalExpired Revocation KeyCreated KeyActivated KeyRetired KeyCompromised OperatorCreated
         OperatorKeyCreated OperatorKeyRevoked KillSwitchEngaged KillSwitchReleased Erasure Archive LegalHoldPlaced

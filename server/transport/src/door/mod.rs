@@ -7,6 +7,7 @@
 //! | `POST /countersign.v1.<Service>/<Method>`, `application/json` | [`json`]: Connect's unary form |
 //! | `POST /issue` | [`issue`] |
 //! | `/`, `/healthz`, `/readyz`, `/metrics`, `/.well-known/jwks.json` | [`plain`]: no pipeline, for they ask nothing of a caller |
+//! | `/.well-known/spiffe-bundle` | [`spiffe`]: likewise |
 
 mod connect;
 mod details;
@@ -15,6 +16,7 @@ mod json;
 pub(crate) mod plain;
 mod problem;
 mod refused;
+mod spiffe;
 #[cfg(test)]
 mod tests;
 mod transcode;

@@ -31,7 +31,11 @@ impl fmt::Debug for MetricsPage {
 
 /// The routes. They take no credential and say nothing that is secret.
 pub(crate) fn router(app: App, metrics: Option<MetricsPage>) -> Router {
-    let of_app = Router::new().route("/.well-known/jwks.json", get(jwks)).route("/readyz", get(readyz)).with_state(app);
+    let of_app = Router::new()
+        .route("/.well-known/jwks.json", get(jwks))
+        .route("/.well-known/spiffe-bundle", get(super::spiffe::bundle))
+        .route("/readyz", get(readyz))
+        .with_state(app);
     let router =
         Router::new().route("/", get(index)).route("/healthz", get(|| async { Json(json!({ "alive": true })) }));
     let router = match metrics {
@@ -48,7 +52,7 @@ async fn index() -> Json<Value> {
         "version": env!("CARGO_PKG_VERSION"),
         "grpc": "countersign.v1, with reflection (v1 and v1alpha) and grpc.health.v1; gRPC-web on the same paths",
         "json": "POST /countersign.v1.<Service>/<Method> with content-type: application/json",
-        "http": ["POST /issue", "GET /.well-known/jwks.json", "GET /healthz", "GET /readyz", "GET /metrics"],
+        "http": ["POST /issue", "GET /.well-known/jwks.json", "GET /.well-known/spiffe-bundle", "GET /healthz", "GET /readyz", "GET /metrics"],
     }))
 }
 

@@ -12,6 +12,7 @@ mod policy;
 mod rollout;
 mod sponsor;
 mod status;
+mod svid;
 pub(crate) mod unimplemented;
 mod watch;
 
@@ -24,7 +25,7 @@ use countersign_proto::v1::{
     instance_service_server::InstanceServiceServer, key_service_server::KeyServiceServer,
     operator_service_server::OperatorServiceServer, policy_service_server::PolicyServiceServer,
     rollout_service_server::RolloutServiceServer, sponsor_service_server::SponsorServiceServer,
-    status_service_server::StatusServiceServer,
+    status_service_server::StatusServiceServer, svid_service_server::SvidServiceServer,
 };
 use tonic::{Request, Response, Status, service::Routes};
 
@@ -50,7 +51,8 @@ pub(crate) fn routes(app: App) -> Routes {
         .add_service(PolicyServiceServer::from_arc(Arc::clone(&api)))
         .add_service(RolloutServiceServer::from_arc(Arc::clone(&api)))
         .add_service(SponsorServiceServer::from_arc(Arc::clone(&api)))
-        .add_service(StatusServiceServer::from_arc(api))
+        .add_service(StatusServiceServer::from_arc(Arc::clone(&api)))
+        .add_service(SvidServiceServer::from_arc(api))
         .prepare()
 }
 

@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     /// What this server does, by service. It only grows.
-    const IMPLEMENTED: [(&str, &str); 9] = [
+    const IMPLEMENTED: [(&str, &str); 10] = [
         (
             "SponsorService",
             "RegisterSponsor ApproveSponsor RejectSponsor SuspendSponsor ReinstateSponsor RevokeSponsor GetSponsor \
@@ -128,6 +128,7 @@ mod tests {
         ("CustodyService", "RecordToolCall BatchRecordToolCalls ListEvents GetCustodyChain"),
         ("OperatorService", "WhoAmI"),
         ("StatusService", "GetReadiness"),
+        ("SvidService", "MintJwtSvid"),
     ];
 
     #[test]

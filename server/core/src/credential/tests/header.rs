@@ -138,6 +138,42 @@ fn a_receipt_is_no_credential_and_a_credential_no_receipt() {
 }
 
 #[test]
+fn a_jwt_svid_is_no_credential_and_no_receipt() {
+    let svid = sign_jwt_svid(&jwt_svid_claims(), &KEY).unwrap();
+    assert_refused(&svid, Reason::CredentialWrongKind);
+    assert_eq!(verify_at_billing(&svid), Err(Refusal::WrongKind(TYP_RECEIPT)));
+    // Nor with another typ over its claims.
+    for typ in [TYP_CREDENTIAL, TYP_RECEIPT] {
+        let dressed = forge(&header(typ).to_string(), &json!(jwt_svid_claims()).to_string());
+        assert!(matches!(verify(&dressed), Err(Refusal::Invalid(_) | Refusal::WrongKind(_))), "{typ}");
+        assert!(matches!(verify_at_billing(&dressed), Err(Refusal::Invalid(_) | Refusal::WrongKind(_))), "{typ}");
+    }
+}
+
+#[test]
+fn a_jwt_svid_says_what_spiffe_asks_for_and_no_more() {
+    let svid = sign_jwt_svid(&jwt_svid_claims(), &KEY).unwrap();
+    let decode = |part: &str| {
+        use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+        serde_json::from_slice::<Value>(&URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap()
+    };
+    let parts: Vec<_> = svid.split('.').collect();
+    assert_eq!(decode(parts[0]), json!({ "alg": "ES256", "typ": "JWT", "kid": KEY.kid() }));
+    let iat = NOW.unix_timestamp() - 2;
+    assert_eq!(
+        decode(parts[1]),
+        json!({
+            "iss": EXPECT.issuer,
+            "sub": format!("spiffe://example.com/instance/{}", instance(3)),
+            "aud": ["countersign", "billing"],
+            "iat": iat,
+            "exp": iat + 302,
+            "jti": Uuid::from_u128(99),
+        })
+    );
+}
+
+#[test]
 fn doubled_keys_are_malformed_wherever_they_stand() {
     let (head, body) = (header(TYP_CREDENTIAL).to_string(), json!(claims()).to_string());
     let double = |text: &str, member: &str| format!("{},{member}}}", text.strip_suffix('}').unwrap());

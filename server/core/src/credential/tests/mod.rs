@@ -17,7 +17,9 @@ use uuid::Uuid;
 use super::*;
 use crate::{
     decision::Reason,
+    grant::BACKDATE,
     ids::{CredentialId, DecisionId, InstanceId, PolicyVersion},
+    spiffe::{TrustDomain, lifetime},
 };
 
 const NOW: OffsetDateTime = datetime!(2026-01-02 03:04:05.5 UTC);
@@ -75,6 +77,13 @@ fn receipt_claims() -> ReceiptClaims {
         policy_version: Some(PolicyVersion(3)),
         now: NOW,
     })
+}
+
+fn jwt_svid_claims() -> JwtSvidClaims {
+    let domain: TrustDomain = "example.com".parse().unwrap();
+    let life = lifetime(None, 300, NOW + Duration::seconds(300), BACKDATE, NOW).unwrap();
+    let audience = vec![EXPECT.audience.parse().unwrap(), "billing".parse().unwrap()];
+    JwtSvidClaims::new(EXPECT.issuer, domain.instance(instance(3)), audience, life, Uuid::from_u128(99))
 }
 
 fn verify(token: &str) -> Result<Verified, Refusal> {

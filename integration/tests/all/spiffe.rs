@@ -1,0 +1,179 @@
+//! SPIFFE: documents that prove an instance's id to whoever verifies by SPIFFE's rules, as a library that is not ours says.
+
+use std::process::Command;
+
+use countersign_client::{Connection, v1};
+use tonic::{Code, Response, Status};
+
+use crate::support::{Run, World, fields, info, refused, seconds};
+
+const TRUST_DOMAIN: &str = "agents.example.com";
+
+async fn world() -> World {
+    World::start_with(|launch| launch.variable("COUNTERSIGN_SPIFFE_TRUST_DOMAIN", TRUST_DOMAIN)).await
+}
+
+fn jwt(token: &str) -> v1::MintJwtSvidRequest {
+    v1::MintJwtSvidRequest { token: token.to_owned(), audience: vec!["billing".to_owned()], ..Default::default() }
+}
+
+async fn mint_jwt(by: &Connection, request: v1::MintJwtSvidRequest) -> Result<v1::MintJwtSvidResponse, Status> {
+    by.svids().mint_jwt_svid(request).await.map(Response::into_inner)
+}
+
+fn id_of(run: &Run) -> String {
+    format!("spiffe://{TRUST_DOMAIN}/instance/{}", run.id)
+}
+
+/// Runs the Go tests in `integration/foreign/spiffe` as two instances of a server.
+async fn go_spiffe(world: &World, tests: &'static str) {
+    let (agent, tool) = (world.run_of("alice").await, world.run_of("alice").await);
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/foreign/spiffe");
+    let mut go = Command::new("go");
+    go.args(["test", "-count=1", "-v", "-run", tests, "./..."]).current_dir(folder);
+    go.env("COUNTERSIGN_URL", world.server.url()).env("TRUST_DOMAIN", TRUST_DOMAIN);
+    go.env("AGENT", &agent.token).env("TOOL", &tool.token);
+    let ran = tokio::task::spawn_blocking(move || go.output()).await.unwrap().unwrap();
+    let said = String::from_utf8_lossy(&ran.stdout);
+    assert!(ran.status.success(), "{said}{}", String::from_utf8_lossy(&ran.stderr));
+    assert!(said.contains("--- PASS") && !said.contains("no tests to run"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn go_spiffe_reads_the_bundle_and_verifies_jwt_svids() {
+    let world = world().await;
+    go_spiffe(&world, "Bundle|Jwt").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_instance_gets_its_own_jwt_svid_and_an_issuer_one_for_it() {
+    let world = world().await;
+    let (run, other) = (world.run_of("alice").await, world.run_of("alice").await);
+    let own = mint_jwt(&run.connection, jwt("")).await.unwrap();
+    let by_issuer = mint_jwt(&world.rita, jwt(&run.token)).await.unwrap();
+    assert_eq!((own.spiffe_id.clone(), by_issuer.spiffe_id), (id_of(&run), id_of(&run)));
+
+    refused(mint_jwt(&run.connection, jwt(&other.token)).await, Code::PermissionDenied, "ROLE_REQUIRED");
+    refused(mint_jwt(&world.oscar, jwt(&run.token)).await, Code::PermissionDenied, "ROLE_REQUIRED");
+    let missing = mint_jwt(&world.rita, jwt("")).await.unwrap_err();
+    assert_eq!(fields(&missing), ["token"]);
+
+    let log = world.log().await;
+    let event = log.iter().find(|event| event.index == own.log_index).unwrap();
+    assert_eq!((event.kind(), event.text("agent_instance_id")), ("svid_issued", run.id.as_str()));
+    assert_eq!(event.text("operator_id"), "", "the instance itself");
+    assert_eq!(event.leaf["subject"], serde_json::json!({ "id": own.svid_id, "type": "jwt_svid" }));
+    let granted = log.iter().find(|event| event.index == run.log_index).unwrap();
+    assert_eq!(event.text("credential_id"), granted.text("credential_id"));
+    let changes: Vec<_> = event.leaf["changes"].as_array().unwrap().iter().map(|change| &change["field"]).collect();
+    assert_eq!(changes, ["audience.1", "expire_time", "key_id"]);
+    let of_issuer = log.iter().find(|event| event.index == by_issuer.log_index).unwrap();
+    assert_eq!(of_issuer.text("operator_id"), "rita");
+    for event in &log {
+        assert!(!String::from_utf8_lossy(&event.bytes).contains(&own.svid), "no token in the log");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_does_not_fit_is_refused_with_every_field() {
+    let world = world().await;
+    let run = world.run_of("alice").await;
+    let ask = async |audience: &[&str], ttl: Option<i64>| {
+        let audience = audience.iter().map(|text| (*text).to_owned()).collect();
+        let request = v1::MintJwtSvidRequest { audience, ttl: ttl.map(seconds), ..jwt("") };
+        mint_jwt(&run.connection, request).await
+    };
+    let nine: Vec<_> = (0..9).map(|n| n.to_string()).collect();
+    for (audience, ttl, wrong) in [
+        (vec![], None, vec!["audience"]),
+        (nine.iter().map(String::as_str).collect(), None, vec!["audience"]),
+        (vec!["a", "b c", "a", ""], None, vec!["audience[1]", "audience[3]"]),
+        (vec!["a", "a"], Some(-1), vec!["audience[1]", "ttl"]),
+        (vec!["a"], Some(0), vec!["ttl"]),
+        (vec!["a"], Some(301), vec!["ttl"]),
+        (vec!["a"], Some(901), vec!["ttl"]),
+    ] {
+        assert_eq!(fields(&ask(&audience, ttl).await.unwrap_err()), wrong, "{audience:?} {ttl:?}");
+    }
+    refused(ask(&["a"], Some(901)).await, Code::InvalidArgument, "GRANT_TOO_WIDE");
+    // Unasked it is what is left of the credential, which lives 300 s.
+    let left = ask(&["a"], None).await.unwrap().expire_time.unwrap().seconds;
+    let credential = world.run_of("alice").await;
+    let limit = mint_jwt(&credential.connection, jwt("")).await.unwrap().expire_time.unwrap().seconds;
+    assert!(left <= limit);
+
+    let request = v1::IssueCredentialRequest { single_use: true, ..crate::support::issue("alice") };
+    let once = world.rita.credentials().issue_credential(request).await.unwrap().into_inner().token;
+    let refusal = mint_jwt(&world.rita, jwt(&once)).await;
+    assert_eq!(fields(&refusal.unwrap_err()), ["token"], "a single-use credential");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repeated_request_is_the_same_svid() {
+    let world = world().await;
+    let run = world.run_of("alice").await;
+    let request = v1::MintJwtSvidRequest { request_id: "r-1".to_owned(), ..jwt("") };
+    let first = mint_jwt(&run.connection, request.clone()).await.unwrap();
+    let again = mint_jwt(&run.connection, request.clone()).await.unwrap();
+    assert_eq!((first.svid_id, first.log_index), (again.svid_id, again.log_index));
+    let other = v1::MintJwtSvidRequest { audience: vec!["search".to_owned()], ..request };
+    refused(mint_jwt(&run.connection, other).await, Code::InvalidArgument, "REQUEST_ID_REUSED");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_svid_is_no_credential() {
+    let world = world().await;
+    let run = world.run_of("alice").await;
+    let request = v1::MintJwtSvidRequest { audience: vec!["countersign".to_owned()], ..jwt("") };
+    let svid = mint_jwt(&run.connection, request).await.unwrap().svid;
+    let by_svid = world.rita.with_token(&svid).unwrap();
+    let refusal = mint_jwt(&by_svid, jwt("")).await;
+    assert!(refusal.as_ref().unwrap_err().message().contains("CREDENTIAL_WRONG_KIND"), "{refusal:?}");
+    refused(refusal, Code::Unauthenticated, "UNAUTHENTICATED");
+    let info = refused(mint_jwt(&world.rita, jwt(&svid)).await, Code::FailedPrecondition, "CREDENTIAL_REFUSED");
+    assert_eq!(info.metadata["decision_reason"], "CREDENTIAL_WRONG_KIND");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_credential_gets_no_svid() {
+    let world = world().await;
+    world.sponsor("bob").await;
+    let run = world.run_of("bob").await;
+    mint_jwt(&run.connection, jwt("")).await.unwrap();
+    let request = v1::RevokeSponsorRequest {
+        sponsor_id: "bob".to_owned(),
+        reason: "left in anger".to_owned(),
+        ..Default::default()
+    };
+    world.oscar.sponsors().revoke_sponsor(request).await.unwrap();
+    refused(mint_jwt(&run.connection, jwt("")).await, Code::Unauthenticated, "UNAUTHENTICATED");
+    let info = refused(mint_jwt(&world.rita, jwt(&run.token)).await, Code::FailedPrecondition, "CREDENTIAL_REFUSED");
+    assert_eq!(info.metadata["decision_reason"], "SPONSOR_NOT_ACTIVE");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_trust_domain_there_are_no_spiffe_ids() {
+    let world = World::start().await;
+    let run = world.run_of("alice").await;
+    let status = mint_jwt(&run.connection, jwt("")).await.unwrap_err();
+    assert_eq!((status.code(), info(&status).reason.as_str()), (Code::Unavailable, "NOT_READY"));
+    assert!(status.message().contains("spiffe.trust_domain"), "{}", status.message());
+    let bundle = world.server.http(None).get("/.well-known/spiffe-bundle").await.unwrap();
+    assert_eq!(bundle.status.as_u16(), 404);
+    assert!(bundle.text().contains("spiffe.trust_domain"), "{}", bundle.text());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_bundle_may_be_kept_for_a_while_and_is_asked_for_again_by_its_tag() {
+    let world = world().await;
+    let path = "/.well-known/spiffe-bundle";
+    let http = world.server.http(None);
+    let first = http.get(path).await.unwrap();
+    assert_eq!(first.headers["content-type"], "application/json");
+    assert!(first.headers["cache-control"].to_str().unwrap().contains("max-age="));
+    let tag = first.headers["etag"].to_str().unwrap().to_owned();
+    let again = http.send(http::Method::GET, path, &[("if-none-match", &tag)], bytes::Bytes::new()).await.unwrap();
+    assert_eq!((again.status.as_u16(), again.body.len()), (304, 0));
+    let bundle = first.json();
+    assert!(bundle["spiffe_sequence"].as_u64().unwrap() > 0 && bundle["spiffe_refresh_hint"].as_u64().unwrap() > 0);
+}

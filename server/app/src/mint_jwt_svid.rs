@@ -1,0 +1,113 @@
+//! MintJwtSvid: proves an instance's SPIFFE ID to the services it names.
+
+use countersign_core::{
+    clock::uuid_v7,
+    credential::sign_jwt_svid,
+    ids::EventId,
+    names::OperatorId,
+    spiffe::{SpiffeId, SvidAudience, TrustDomain},
+};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::{
+    App, Caller, Error, Idempotency,
+    recorder::{Done, Job, SvidJob},
+};
+
+/// Whose it is to be, and for whom.
+#[derive(Debug, Clone)]
+pub struct MintJwtSvid {
+    /// The instance's live credential; none: the one the caller authenticated with.
+    pub token: Option<String>,
+    /// The services it will be presented to.
+    pub audience: Vec<SvidAudience>,
+    /// Seconds from now; none: the default, or what is left of the credential.
+    pub ttl_seconds: Option<i64>,
+}
+
+/// A signed JWT-SVID.
+#[derive(Clone)]
+pub struct JwtSvid {
+    /// The token. A secret.
+    pub svid: String,
+    /// Its `sub`.
+    pub spiffe_id: SpiffeId,
+    /// Its `jti`.
+    pub svid_id: Uuid,
+    /// When it expires.
+    pub expire_time: OffsetDateTime,
+    /// Where the custody log holds it.
+    pub log_index: i64,
+}
+
+impl std::fmt::Debug for JwtSvid {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("JwtSvid").field("svid_id", &self.svid_id).finish_non_exhaustive()
+    }
+}
+
+impl App {
+    /// Records and signs a JWT-SVID. An instance gets its own only.
+    pub async fn mint_jwt_svid(
+        &self,
+        caller: &Caller,
+        command: MintJwtSvid,
+        idempotency: Option<Idempotency>,
+    ) -> Result<JwtSvid, Error> {
+        let minted = self.record_jwt_svid(caller, command, idempotency.as_ref()).await;
+        let outcome = if minted.is_ok() { "minted" } else { "refused" };
+        metrics::counter!("countersign_svids_total", "kind" => "jwt", "outcome" => outcome).increment(1);
+        minted
+    }
+
+    async fn record_jwt_svid(
+        &self,
+        caller: &Caller,
+        command: MintJwtSvid,
+        idempotency: Option<&Idempotency>,
+    ) -> Result<JwtSvid, Error> {
+        let domain = self.trust_domain()?;
+        let holder = self.holder(caller, command.token.as_deref(), "token")?;
+        let (now, entropy) = (self.inner.clock.now(), &*self.inner.entropy);
+        let job = SvidJob {
+            spiffe_id: domain.instance(holder.agent_instance_id),
+            holder,
+            operator_id: operator_id(caller),
+            ttl: command.ttl_seconds,
+            event_id: EventId(uuid_v7(now, entropy)),
+            now,
+            jti: uuid_v7(now, entropy),
+            audience: command.audience,
+        };
+        let keyed = idempotency.map(|idempotency| idempotency.key(&caller.id(), "MintJwtSvid"));
+        let Done::Svid(minted) = self.inner.recorder.submit_one(Job::Svid(Box::new(job)), keyed).await? else {
+            return Err(Error::internal("an SVID was answered with something else", "MintJwtSvid"));
+        };
+        let key = minted.key.unwrap_or_else(|| self.snapshot().keys.active.clone());
+        let claims = minted.claims;
+        let svid =
+            sign_jwt_svid(&claims, &key).map_err(|error| Error::internal("a JWT-SVID cannot be signed", error))?;
+        Ok(JwtSvid {
+            svid,
+            expire_time: claims.expire_time(),
+            spiffe_id: claims.sub,
+            svid_id: claims.jti,
+            log_index: minted.log_index,
+        })
+    }
+
+    /// The installation's trust domain, without which there are no SPIFFE IDs.
+    pub(crate) fn trust_domain(&self) -> Result<&TrustDomain, Error> {
+        self.inner.config.trust_domain.as_ref().ok_or_else(|| {
+            let why = "this installation has no SPIFFE trust domain, so instances have no SPIFFE IDs: who runs it can set \
+                       spiffe.trust_domain";
+            Error::NotReady(why.to_owned())
+        })
+    }
+}
+
+/// The operator who asks; none where the instance does itself.
+pub(crate) fn operator_id(caller: &Caller) -> Option<OperatorId> {
+    caller.operator().map(|operator| operator.operator_id.clone())
+}

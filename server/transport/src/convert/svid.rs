@@ -1,0 +1,41 @@
+//! SVIDs.
+
+use std::{collections::HashSet, mem};
+
+use countersign_app::{Error, JwtSvid, MintJwtSvid};
+use countersign_core::spiffe::{MAX_AUDIENCES, SvidAudience};
+use countersign_proto::v1;
+
+use super::{credential::presented, idempotency::Idem, read, time::timestamp, violations::Violations};
+
+pub(crate) fn mint_jwt(mut request: v1::MintJwtSvidRequest) -> Result<(MintJwtSvid, Idem), Error> {
+    let request_id = mem::take(&mut request.request_id);
+    read(|v| {
+        let idem = v.idempotency("MintJwtSvid", request_id, &request);
+        let audience = audience(v, &request.audience);
+        let ttl_seconds = v.any_seconds("ttl", request.ttl);
+        let mint = MintJwtSvid { token: presented(request.token), audience: audience?, ttl_seconds: ttl_seconds? };
+        Some((mint, idem?))
+    })
+}
+
+fn audience(v: &mut Violations, texts: &[String]) -> Option<Vec<SvidAudience>> {
+    let audience: Vec<SvidAudience> = v.list("audience", texts, 1..=MAX_AUDIENCES)?;
+    let mut seen = HashSet::new();
+    for (nth, one) in audience.iter().enumerate() {
+        if !seen.insert(one.as_str()) {
+            v.refuse(&format!("audience[{nth}]"), "is named twice");
+        }
+    }
+    Some(audience)
+}
+
+pub(crate) fn minted_jwt(svid: JwtSvid) -> v1::MintJwtSvidResponse {
+    v1::MintJwtSvidResponse {
+        svid: svid.svid,
+        spiffe_id: svid.spiffe_id.to_string(),
+        svid_id: svid.svid_id.to_string(),
+        expire_time: Some(timestamp(svid.expire_time)),
+        log_index: svid.log_index,
+    }
+}
