@@ -89,6 +89,23 @@ fn flags_beat_variables_and_variables_beat_the_file() {
 }
 
 #[test]
+fn the_trust_domain_is_the_one_named_or_else_the_issuers_host() {
+    let kek = ("COUNTERSIGN_KEY_ENCRYPTION_KEY", KEK);
+    let domain = |issuer: &str, more: &str| {
+        let folder = Folder::new(&whole(more));
+        let service = dev::TOKEN_SERVICE.replace("agent-token-svc", issuer);
+        fs::write(folder.0.path().join("token.yml"), service).unwrap();
+        folder.load(&[kek], &[]).map(|config| config.trust_domain.map(|domain| domain.to_string()))
+    };
+    let named = "spiffe: {trust_domain: agents.example.com}";
+    assert_eq!(domain("agent-token-svc", ""), Ok(None));
+    assert_eq!(domain("https://id.example.com:8443/x", ""), Ok(Some("id.example.com".to_owned())));
+    assert_eq!(domain("https://id.example.com", named), Ok(Some("agents.example.com".to_owned())));
+    let wrong = domain("https://id.example.com", "spiffe: {trust_domain: Agents.example.com}").unwrap_err();
+    assert!(wrong.contains(":3: spiffe.trust_domain: must be a trust domain"), "{wrong}");
+}
+
+#[test]
 fn an_empty_variable_counts_as_not_set() {
     let folder = Folder::new(&whole("listen: 127.0.0.1:1"));
     let variables = [("COUNTERSIGN_KEY_ENCRYPTION_KEY", KEK), ("COUNTERSIGN_LISTEN", ""), ("DATABASE_URL", "")];
