@@ -22,7 +22,7 @@ mod spawn;
 pub use binary::binary;
 pub use http::{Answer, Http};
 pub use postgres::{Cluster, Database};
-pub use server::{Launch, Server};
+pub use server::{KEY_ENCRYPTION_KEY, Launch, Server};
 
 /// Why something could not be started or reached, in words for whoever runs the tests.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;

@@ -23,7 +23,7 @@ const START: Duration = Duration::from_mins(1);
 /// Longest a graceful stop may take.
 const STOP: Duration = Duration::from_secs(30);
 /// The key-encryption key of every server on a database of the tests: they share what it encrypts.
-const KEY_ENCRYPTION_KEY: &str = "QUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUE=";
+pub const KEY_ENCRYPTION_KEY: &str = "QUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUE=";
 
 /// How a server is to be started.
 #[derive(Debug)]

@@ -9,6 +9,7 @@ use crate::{
     demo::{self, DemoArgs},
     logging, migrate,
     postgres::child::{self, ChildArgs},
+    recover::{self, RecoverArgs},
     serve,
 };
 
@@ -29,6 +30,9 @@ enum Command {
     /// Look at a configuration without starting anything.
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Look after operators on the server's own machine.
+    #[command(subcommand)]
+    Operator(OperatorCommand),
     /// See what this is for: one support agent's day, played on a dev server, and the custody tree it leaves.
     Demo(DemoArgs),
     /// The last steps between the server and its private Postgres.
@@ -40,6 +44,18 @@ enum Command {
 enum ConfigCommand {
     /// Say everything that is wrong with a configuration.
     Check(ConfigArgs),
+}
+
+#[derive(Debug, Subcommand)]
+enum OperatorCommand {
+    /// Make a fresh admin key where every other is lost, expired or revoked. Needs the database and the key-encryption
+    /// key; servers may run. The custody log says that it was done.
+    Recover {
+        #[command(flatten)]
+        config: ConfigArgs,
+        #[command(flatten)]
+        recover: RecoverArgs,
+    },
 }
 
 /// Where the configuration comes from. Flags go over COUNTERSIGN_* variables, and these over the file.
@@ -141,6 +157,9 @@ fn run(command: Command) -> Result<(), Failure> {
             let config = args.load().map_err(|problems| Failure { code: 1, message: problems.to_string() })?;
             println!("The configuration is fine: {config}.");
             Ok(())
+        }
+        Command::Operator(OperatorCommand::Recover { config, recover }) => {
+            recover::run(&config.start()?, recover).map_err(|error| Failure::of(&error))
         }
         Command::Demo(args) => demo::run(&args).map_err(|error| Failure::of(&error)),
         Command::PostgresChild(args) => match child::become_program(&args) {

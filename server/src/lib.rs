@@ -11,6 +11,7 @@ mod logging;
 mod metrics;
 mod migrate;
 pub mod postgres;
+mod recover;
 pub mod secret_file;
 mod serve;
 mod stop;

@@ -128,7 +128,8 @@ async fn start(
     Ok((app, background))
 }
 
-fn secrets(config: &Config, data_dir: &Path, entropy: &dyn Entropy) -> Result<Secrets, ServeFailure> {
+/// What is derived from the configured key-encryption key.
+pub(crate) fn secrets(config: &Config, data_dir: &Path, entropy: &dyn Entropy) -> Result<Secrets, ServeFailure> {
     Ok(match &config.key_encryption {
         KeyEncryption::Key(key) => Secrets::new(key.expose_secret())?,
         KeyEncryption::InDataFolder => {

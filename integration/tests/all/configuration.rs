@@ -31,7 +31,7 @@ rollout:
 ";
 
 /// `serve` with the token service's file, and a folder for more.
-fn plain() -> (Launch, TempDir) {
+pub(crate) fn plain() -> (Launch, TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("token-service-config.yml");
     fs::write(&file, TOKEN_SERVICE).unwrap();

@@ -4,26 +4,25 @@ use std::sync::Arc;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use countersign_core::{
+    api_key,
     credential::{Expect, Refusal, Verified, verify_credential},
     decision::Reason,
     grant::HARD_MAX_TTL,
     names::OperatorId,
-    operator::Roles,
+    operator::{ANONYMOUS, Roles},
 };
-use countersign_store::operator;
+use countersign_store::api_key as stored_key;
 use time::{Duration, OffsetDateTime};
-use uuid::Uuid;
 
 use crate::{App, Caller, Error, OperatorCaller, question::Credential};
-
-/// How every API key begins.
-const KEY_PREFIX: &str = "csk_";
 
 /// An API key whose secret was checked a moment ago.
 #[derive(Debug, Clone)]
 pub(crate) struct KnownKey {
     caller: OperatorCaller,
     expire_time: Option<OffsetDateTime>,
+    /// The snapshot's, before the key was looked up: whatever has ended the key since began a later one.
+    epoch: i64,
 }
 
 /// What a token is worth. A dead one of ours still says whose it was.
@@ -42,7 +41,7 @@ impl App {
     /// [`App::ensure_live`] is for everything that is not recorded.
     pub async fn authenticate(&self, bearer: Option<&str>, loopback: bool) -> Result<Caller, Error> {
         match bearer {
-            Some(key) if key.starts_with(KEY_PREFIX) => self.operator(key).await.map(Caller::Operator),
+            Some(key) if api_key::is_key(key) => self.operator(key).await.map(Caller::Operator),
             Some(token) => self.instance(token).map(Caller::Instance),
             None if self.inner.config.dev && loopback => Ok(Caller::Operator(anonymous()?)),
             None => Err(unauthenticated("send authorization: Bearer with an API key (csk_...) or a credential")),
@@ -53,7 +52,7 @@ impl App {
     #[must_use]
     pub fn recognise(&self, bearer: &str) -> Option<Caller> {
         let now = self.inner.clock.now();
-        if bearer.starts_with(KEY_PREFIX) {
+        if api_key::is_key(bearer) {
             return self.known_key(&sha256(bearer.as_bytes()), now).map(Caller::Operator);
         }
         let known = self.inner.credentials.get(&sha256(bearer.as_bytes()))?;
@@ -62,7 +61,8 @@ impl App {
 
     fn known_key(&self, hash: &[u8; 32], now: OffsetDateTime) -> Option<OperatorCaller> {
         let known = self.inner.api_keys.get(hash)?;
-        known.expire_time.is_none_or(|at| now < at).then_some(known.caller)
+        let stands = known.epoch == self.snapshot().epoch && known.expire_time.is_none_or(|at| now < at);
+        stands.then_some(known.caller)
     }
 
     /// Refuses an instance whose credential is dead.
@@ -118,14 +118,17 @@ impl App {
         }
         // One answer to whatever is wrong, so that keys cannot be probed for.
         let wrong = || unauthenticated("the API key is unknown, expired or revoked: an admin can make another");
-        let (key_id, secret) = parse_key(key).ok_or_else(wrong)?;
-        let stored = operator::key(&mut *self.inner.store.connection().await?, key_id).await?.ok_or_else(wrong)?;
-        let alive = stored.revoke_time.is_none() && stored.expire_time.is_none_or(|at| now < at);
-        if !self.inner.secrets.api_matches(secret, &stored.secret_hash) || !alive {
+        let (key_id, secret) = api_key::parse(key).ok_or_else(wrong)?;
+        let epoch = self.snapshot().epoch;
+        let found = stored_key::get(&mut *self.inner.store.connection().await?, key_id).await?;
+        let stored = found.ok_or_else(wrong)?;
+        if !self.inner.secrets.api_matches(secret, &stored.secret_hash) || !stored.key.is_alive(now) {
             return Err(wrong());
         }
-        let caller = OperatorCaller { operator_id: stored.operator_id, roles: stored.roles, anonymous: false };
-        self.inner.api_keys.insert(hash, KnownKey { caller: caller.clone(), expire_time: stored.expire_time });
+        let (operator_id, roles) = (stored.key.operator_id, stored.key.roles);
+        let caller = OperatorCaller { operator_id, roles, anonymous: false };
+        let known = KnownKey { caller: caller.clone(), expire_time: stored.key.expire_time, epoch };
+        self.inner.api_keys.insert(hash, known);
         Ok(caller)
     }
 }
@@ -136,7 +139,8 @@ fn forgotten(credential: &Verified) -> OffsetDateTime {
 }
 
 fn anonymous() -> Result<OperatorCaller, Error> {
-    let operator_id: OperatorId = "dev".parse().map_err(|error| Error::internal("dev is no name", error))?;
+    let operator_id: OperatorId =
+        ANONYMOUS.parse().map_err(|error| Error::internal("a built-in name is none", error))?;
     Ok(OperatorCaller { operator_id, roles: Roles::all(), anonymous: true })
 }
 
@@ -144,34 +148,8 @@ fn unauthenticated(message: &str) -> Error {
     Error::Unauthenticated { message: message.to_owned() }
 }
 
-/// `csk_<id>_<secret>`.
-fn parse_key(key: &str) -> Option<(Uuid, &str)> {
-    let (id, secret) = key.strip_prefix(KEY_PREFIX)?.split_once('_')?;
-    let id = (id.len() == 32).then(|| Uuid::try_parse(id).ok())??;
-    (secret.len() == 43).then_some((id, secret))
-}
-
-/// How a key is shown to its owner, once.
-pub(crate) fn write_key(key_id: Uuid, secret: &str) -> String {
-    format!("{KEY_PREFIX}{}_{secret}", key_id.simple())
-}
-
 pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
     let mut hash = [0; 32];
     hash.copy_from_slice(digest(&SHA256, bytes).as_ref());
     hash
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_api_key_is_read_back_as_written() {
-        let (id, secret) = (Uuid::from_bytes([9; 16]), "a_b-".to_owned() + &"x".repeat(39));
-        assert_eq!(parse_key(&write_key(id, &secret)), Some((id, secret.as_str())));
-        for bad in ["", "csk_", "csk_x_y", "csk__", &format!("csk_{}_", id.simple()), &format!("csk_{id}_{secret}")] {
-            assert_eq!(parse_key(bad), None, "{bad}");
-        }
-    }
 }

@@ -5,12 +5,12 @@
 
 use std::{fmt, io, sync::Arc};
 
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use countersign_core::{
-    clock::{Clock, Entropy, random, uuid_v7},
+    api_key,
+    clock::{Clock, Entropy},
     credential::SigningKey,
     names::OperatorId,
-    operator::{OperatorRole, Roles},
+    operator::{BOOTSTRAP, Operator, OperatorRole, Roles},
     rollout::{Baseline, Gates, StickyKey},
     sponsor::{SponsorState, Transition},
 };
@@ -19,18 +19,19 @@ use countersign_policy::CompiledPolicy;
 use countersign_store::{
     Store, event,
     head::Head,
-    operator::{self, ApiKey},
-    policy, rollout,
+    operator, policy, rollout,
     signing_key::{self, SigningKeyState, StoredKey},
 };
+use secrecy::ExposeSecret as _;
 use time::Duration;
 
 use crate::{
     App, Background, Config, CreatePolicy, Error, OperatorCaller, Parts, RegisterSponsor, Secrets, StartRollout,
     TransitionSponsor,
     activate_policy::{Activate, ActivatePolicy},
-    authenticate::write_key,
     change::ChangeTx,
+    create_api_key::FreshKey,
+    create_operator::add_operator,
     create_policy::{Create, compile},
     recorder::Recorder,
     register_sponsor::Register,
@@ -38,11 +39,6 @@ use crate::{
     start_rollout::Start,
     transition_sponsor::TransitionBy,
 };
-
-/// How long the keys of the first start are good.
-const FIRST_KEY_LIFE: Duration = Duration::days(90);
-/// Who does what the first start does.
-const BOOTSTRAP: &str = "bootstrap";
 
 /// Where the first admin's key goes; called before it is stored, so that a key that cannot be handed over is not made.
 pub type FirstAdmin = Box<dyn Fn(&str) -> io::Result<()> + Send + Sync>;
@@ -201,8 +197,8 @@ impl App {
         let caller = OperatorCaller { operator_id, roles: Roles::of(roles), anonymous: false };
         let inner = &self.inner;
         let mut tx = ChangeTx::begin(&inner.store, &*inner.clock, &inner.entropy).await?;
-        if !operator::exists(tx.conn(), &caller.operator_id).await? {
-            add_operator(&mut tx, &caller, &inner.secrets, &|key| (keys.hand_over)(id, key)).await?;
+        if operator::get(tx.conn(), &caller.operator_id).await?.is_none() {
+            first_operator(&mut tx, &caller, &inner.secrets, &|key| (keys.hand_over)(id, key)).await?;
             tx.finish().await?;
         }
         Ok(caller)
@@ -231,7 +227,7 @@ async fn prepare(
     if !operator::any(tx.conn()).await? {
         let operator_id = "admin".parse().map_err(|error| Error::internal("a built-in name is none", error))?;
         let admin = OperatorCaller { operator_id, roles: Roles::all(), anonymous: false };
-        add_operator(&mut tx, &admin, secrets, &**first_admin).await?;
+        first_operator(&mut tx, &admin, secrets, &**first_admin).await?;
     }
     tx.finish().await?;
     Ok(())
@@ -269,32 +265,20 @@ async fn add_signing_key(tx: &mut ChangeTx, state: SigningKeyState, secrets: &Se
     Ok(())
 }
 
-async fn add_operator(
+/// An operator and their key, which is handed over before it is stored.
+async fn first_operator(
     tx: &mut ChangeTx,
     caller: &OperatorCaller,
     secrets: &Secrets,
     hand_over: &(dyn Fn(&str) -> io::Result<()> + Send + Sync),
 ) -> Result<(), Error> {
-    let (now, by) = (tx.now(), bootstrap_id()?);
-    let key_id = uuid_v7(now, tx.entropy());
-    let secret = zeroize::Zeroizing::new(URL_SAFE_NO_PAD.encode(random::<32>(tx.entropy())));
-    let key = zeroize::Zeroizing::new(write_key(key_id, &secret));
-    hand_over(&key).map_err(|error| Error::internal("an API key cannot be handed over", error))?;
-    operator::insert(tx.conn(), &caller.operator_id, caller.operator_id.as_str(), caller.roles, &by, now).await?;
-    let stored = ApiKey {
-        key_id,
-        operator_id: caller.operator_id.clone(),
-        secret_hash: secrets.api_hash(&secret),
-        roles: caller.roles,
-        expire_time: Some(now + FIRST_KEY_LIFE),
-        revoke_time: None,
-    };
-    operator::insert_key(tx.conn(), &stored, now).await?;
-    let subject = |kind: &'static str, id: String| Some(Subject { id: Some(id.into()), kind: kind.into() });
-    let created =
-        Leaf { subject: subject("operator", caller.operator_id.to_string()), ..tx.own_leaf(Kind::OperatorCreated) };
-    tx.append(created, "")?;
-    let key_created = Leaf { subject: subject("api_key", key_id.to_string()), ..tx.own_leaf(Kind::OperatorKeyCreated) };
-    tx.append(key_created, "")?;
-    Ok(())
+    let OperatorCaller { operator_id, roles, .. } = caller.clone();
+    let key = FreshKey::make(tx, secrets, &operator_id, roles, tx.now() + api_key::DEFAULT_LIFE);
+    hand_over(key.text.expose_secret()).map_err(|error| Error::internal("an API key cannot be handed over", error))?;
+    let display_name = operator_id.to_string();
+    let operator = Operator { operator_id, display_name, roles, create_time: tx.now() };
+    let created = tx.own_leaf(Kind::OperatorCreated);
+    add_operator(tx, &operator, &bootstrap_id()?, created).await?;
+    let key_created = tx.own_leaf(Kind::OperatorKeyCreated);
+    key.store(tx, key_created, "").await
 }

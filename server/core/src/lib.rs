@@ -3,6 +3,7 @@
 //! No I/O, no async, no database, no wire format. Time and randomness are arguments ([`clock::Clock`],
 //! [`clock::Entropy`]), so that every rule can be tested at any instant.
 
+pub mod api_key;
 pub mod clock;
 pub mod credential;
 pub mod decision;

@@ -3,6 +3,9 @@
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+use crate::names::OperatorId;
 
 /// What an operator may do. Default deny: an RPC names the roles that may call it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -66,8 +69,9 @@ impl fmt::Display for OperatorRole {
     }
 }
 
-/// A set of operator roles.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// A set of operator roles; written down as the list of their names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(from = "Vec<OperatorRole>", into = "Vec<OperatorRole>")]
 pub struct Roles(u8);
 
 impl Roles {
@@ -116,6 +120,12 @@ impl Roles {
         Self(self.0 & other.0)
     }
 
+    /// The roles that are here and not in `other`.
+    #[must_use]
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
     /// Whether the set is empty.
     #[must_use]
     pub const fn is_empty(self) -> bool {
@@ -134,6 +144,70 @@ impl FromIterator<OperatorRole> for Roles {
     }
 }
 
+impl From<Vec<OperatorRole>> for Roles {
+    fn from(roles: Vec<OperatorRole>) -> Self {
+        roles.into_iter().collect()
+    }
+}
+
+impl From<Roles> for Vec<OperatorRole> {
+    fn from(roles: Roles) -> Self {
+        roles.iter().collect()
+    }
+}
+
+/// The names, a comma between.
+impl fmt::Display for Roles {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (nth, role) in self.iter().enumerate() {
+            write!(f, "{}{role}", if nth > 0 { "," } else { "" })?;
+        }
+        Ok(())
+    }
+}
+
+/// An authenticated caller of the control plane that the server keeps: a person or a service.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Operator {
+    /// Chosen id.
+    pub operator_id: OperatorId,
+    /// Name for people.
+    pub display_name: String,
+    /// What they may do.
+    pub roles: Roles,
+    /// When added.
+    #[serde(with = "time::serde::timestamp::microseconds")]
+    pub create_time: OffsetDateTime,
+}
+
+impl Operator {
+    /// The opaque version of this row. Nothing changes an operator yet.
+    #[must_use]
+    pub fn etag(&self) -> String {
+        "1".to_owned()
+    }
+}
+
+/// Who does what the first start and the command line do on the machine itself.
+pub const BOOTSTRAP: &str = "bootstrap";
+/// Who anybody on this machine is in dev mode.
+pub const ANONYMOUS: &str = "dev";
+/// How the ids of operators begin whom an identity provider names.
+pub const OIDC_PREFIX: &str = "oidc.";
+
+/// Why nobody may be called so, if it is so: the log would show two under one name.
+#[must_use]
+pub fn reserved(operator_id: &OperatorId) -> Option<&'static str> {
+    match operator_id.as_str() {
+        BOOTSTRAP => Some("is what the server itself is called in the custody log: choose another id"),
+        ANONYMOUS => Some("is what a caller without credentials is called in dev mode: choose another id"),
+        id if id.starts_with(OIDC_PREFIX) => {
+            Some("must not begin with oidc.: so begin operators whom an identity provider names")
+        }
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -145,6 +219,24 @@ mod tests {
             assert_eq!(set.iter().collect::<Vec<_>>(), [role]);
             assert_eq!(role.as_str().parse(), Ok(role));
             assert!(Roles::all().covers(set) && !Roles::NONE.meets(set));
+            assert!(!Roles::all().without(set).has(role) && set.without(Roles::all()).is_empty());
+        }
+    }
+
+    #[test]
+    fn a_role_set_is_written_as_names_and_read_back() {
+        let set = Roles::of(&[OperatorRole::Gate, OperatorRole::PolicyAdmin]);
+        assert_eq!(set.to_string(), "gate,policy-admin");
+        let text = serde_json::to_string(&set).unwrap();
+        assert_eq!((text.as_str(), serde_json::from_str(&text).unwrap()), (r#"["gate","policy-admin"]"#, set));
+    }
+
+    #[test]
+    fn names_of_the_server_itself_and_of_identity_providers_are_nobodys_to_choose() {
+        for (id, is) in
+            [("bootstrap", true), ("dev", true), ("oidc.corp.alice", true), ("alice", false), ("oidc", false)]
+        {
+            assert_eq!(reserved(&id.parse().unwrap()).is_some(), is, "{id}");
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, fmt::Display, str::FromStr};
 
+use countersign_core::operator::{OperatorRole, Roles};
+
 use crate::StoreError;
 
 /// A text column that holds a domain value.
@@ -12,6 +14,11 @@ pub(crate) fn parse<T: FromStr>(table: &'static str, column: &str, text: &str) -
 /// A text-array column.
 pub(crate) fn parse_all<T: FromStr>(table: &'static str, column: &str, texts: &[String]) -> Result<Vec<T>, StoreError> {
     texts.iter().map(|text| parse(table, column, text)).collect()
+}
+
+/// A text-array column of operator roles.
+pub(crate) fn roles(table: &'static str, column: &str, texts: &[String]) -> Result<Roles, StoreError> {
+    Ok(parse_all::<OperatorRole>(table, column, texts)?.into_iter().collect())
 }
 
 /// A column that holds exactly `N` bytes.

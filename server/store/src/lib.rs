@@ -3,6 +3,7 @@
 //!
 //! Writes take a [`Tx`] and, where they stand in the custody log, the [`head::Head`] that its holder has locked.
 
+pub mod api_key;
 mod convert;
 mod error;
 pub mod event;

@@ -1,9 +1,98 @@
-//! Operators.
+//! Operators and their API keys.
 
-use countersign_app::Caller;
+use std::mem;
+
+use countersign_app::{ApiKeyCreated, ApiKeyFilter, Caller, CreateApiKey, CreateOperator, Error, RevokeApiKey};
+use countersign_core::{
+    api_key::ApiKey,
+    operator::{Operator, OperatorRole, Roles},
+    text::{MAX_DISPLAY, MAX_TEXT},
+};
 use countersign_proto::v1;
+use secrecy::ExposeSecret as _;
 
-use super::texts;
+use super::{idempotency::Idem, page::Paging, read, texts, time::timestamp};
+
+pub(crate) fn create(mut request: v1::CreateOperatorRequest) -> Result<(CreateOperator, Idem), Error> {
+    let request_id = mem::take(&mut request.request_id);
+    read(|v| {
+        let idem = v.idempotency("CreateOperator", request_id, &request);
+        let operator_id = v.required("operator_id", &request.operator_id);
+        let display_name = v.text("display_name", request.display_name, MAX_DISPLAY);
+        let roles = v.list::<OperatorRole>("roles", &request.roles, 1..=OperatorRole::ALL.len());
+        let create =
+            CreateOperator { operator_id: operator_id?, display_name: display_name?, roles: Roles::from(roles?) };
+        Some((create, idem?))
+    })
+}
+
+pub(crate) fn list(mut request: v1::ListOperatorsRequest) -> Result<(Option<OperatorRole>, Paging), Error> {
+    let (size, token) = (mem::take(&mut request.page_size), mem::take(&mut request.page_token));
+    read(|v| {
+        let paging = v.paging("ListOperators", size, &token, &request);
+        let role = v.optional("role", &request.role);
+        Some((role?, paging?))
+    })
+}
+
+pub(crate) fn create_key(mut request: v1::CreateApiKeyRequest) -> Result<(CreateApiKey, Idem), Error> {
+    let request_id = mem::take(&mut request.request_id);
+    read(|v| {
+        let idem = v.idempotency("CreateApiKey", request_id, &request);
+        let operator_id = v.required("operator_id", &request.operator_id);
+        let roles = v.list::<OperatorRole>("roles", &request.roles, 0..=OperatorRole::ALL.len());
+        let expire_time = v.instant("expire_time", request.expire_time);
+        let create = CreateApiKey { operator_id: operator_id?, roles: Roles::from(roles?), expire_time: expire_time? };
+        Some((create, idem?))
+    })
+}
+
+pub(crate) fn list_keys(mut request: v1::ListApiKeysRequest) -> Result<(ApiKeyFilter, Paging), Error> {
+    let (size, token) = (mem::take(&mut request.page_size), mem::take(&mut request.page_token));
+    read(|v| {
+        let paging = v.paging("ListApiKeys", size, &token, &request);
+        let operator_id = v.optional("operator_id", &request.operator_id);
+        Some((ApiKeyFilter { operator_id: operator_id?, dead: request.include_dead }, paging?))
+    })
+}
+
+pub(crate) fn revoke_key(mut request: v1::RevokeApiKeyRequest) -> Result<(RevokeApiKey, Idem), Error> {
+    let request_id = mem::take(&mut request.request_id);
+    read(|v| {
+        let idem = v.idempotency("RevokeApiKey", request_id, &request);
+        let key_id = v.required("key_id", &request.key_id);
+        let reason = v.optional_text("reason", request.reason, MAX_TEXT);
+        let etag = v.etag(request.etag);
+        Some((RevokeApiKey { key_id: key_id?, reason: reason?, etag: etag? }, idem?))
+    })
+}
+
+pub(crate) fn operator(operator: Operator) -> v1::Operator {
+    v1::Operator {
+        etag: operator.etag(),
+        operator_id: operator.operator_id.to_string(),
+        display_name: operator.display_name,
+        roles: texts(operator.roles.iter()),
+        create_time: Some(timestamp(operator.create_time)),
+    }
+}
+
+pub(crate) fn key(key: &ApiKey) -> v1::ApiKey {
+    v1::ApiKey {
+        etag: key.etag(),
+        key_id: key.key_id.to_string(),
+        operator_id: key.operator_id.to_string(),
+        roles: texts(key.roles.iter()),
+        create_time: Some(timestamp(key.create_time)),
+        expire_time: key.expire_time.map(timestamp),
+        revoke_time: key.revoke_time.map(timestamp),
+    }
+}
+
+pub(crate) fn created(created: ApiKeyCreated) -> v1::CreateApiKeyResponse {
+    let secret = created.secret.map_or_else(String::new, |secret| secret.expose_secret().to_owned());
+    v1::CreateApiKeyResponse { api_key: Some(key(&created.key)), secret }
+}
 
 pub(crate) fn who(caller: &Caller) -> v1::WhoAmIResponse {
     match caller {

@@ -15,12 +15,14 @@ use crate::grpc::unimplemented::UNIMPLEMENTED;
 type Reader = fn(&[u8]) -> Result<(), Error>;
 
 /// A reader of each request that has any field to check.
-const READERS: [(&str, Reader); 31] = [
+const READERS: [(&str, Reader); 36] = [
     ("ActivatePolicyRequest", |bytes| policy::activate(typed(bytes)).map(drop)),
     ("AdvanceRolloutRequest", |bytes| rollout::advance(typed(bytes)).map(drop)),
     ("ApproveSponsorRequest", |bytes| sponsor::approve(typed(bytes)).map(drop)),
     ("BatchDecideRequest", |bytes| decision::decide_batch(typed(bytes)).map(drop)),
     ("BatchRecordToolCallsRequest", |bytes| custody::record_batch(typed(bytes)).map(drop)),
+    ("CreateApiKeyRequest", |bytes| operator::create_key(typed(bytes)).map(drop)),
+    ("CreateOperatorRequest", |bytes| operator::create(typed(bytes)).map(drop)),
     ("CreatePolicyRequest", |bytes| policy::create(typed(bytes)).map(drop)),
     ("DecideRequest", |bytes| decision::decide(typed(bytes)).map(drop)),
     ("DelegateCredentialRequest", |bytes| credential::delegate(typed(bytes)).map(drop)),
@@ -31,9 +33,11 @@ const READERS: [(&str, Reader); 31] = [
     ("GetRolloutRequest", |bytes| rollout::get(&typed(bytes)).map(drop)),
     ("GetSponsorRequest", |bytes| sponsor::get(&typed(bytes)).map(drop)),
     ("IssueCredentialRequest", |bytes| credential::issue(typed(bytes)).map(drop)),
+    ("ListApiKeysRequest", |bytes| operator::list_keys(typed(bytes)).map(drop)),
     ("ListDecisionsRequest", |bytes| decision::list(typed(bytes)).map(drop)),
     ("ListEventsRequest", |bytes| custody::list(typed(bytes)).map(drop)),
     ("ListInstancesRequest", |bytes| instance::list(typed(bytes)).map(drop)),
+    ("ListOperatorsRequest", |bytes| operator::list(typed(bytes)).map(drop)),
     ("ListPoliciesRequest", |bytes| policy::list(typed(bytes)).map(drop)),
     ("ListRolloutsRequest", |bytes| rollout::list(typed(bytes)).map(drop)),
     ("ListSponsorsRequest", |bytes| sponsor::list(typed(bytes)).map(drop)),
@@ -41,6 +45,7 @@ const READERS: [(&str, Reader); 31] = [
     ("RegisterSponsorRequest", |bytes| sponsor::register(typed(bytes)).map(drop)),
     ("ReinstateSponsorRequest", |bytes| sponsor::reinstate(typed(bytes)).map(drop)),
     ("RejectSponsorRequest", |bytes| sponsor::reject(typed(bytes)).map(drop)),
+    ("RevokeApiKeyRequest", |bytes| operator::revoke_key(typed(bytes)).map(drop)),
     ("RevokeCredentialRequest", |bytes| credential::revoke(typed(bytes)).map(drop)),
     ("RevokeCredentialsRequest", |bytes| credential::revoke_many(typed(bytes)).map(drop)),
     ("RevokeSponsorRequest", |bytes| sponsor::revoke(typed(bytes)).map(drop)),

@@ -1,20 +1,78 @@
 use countersign_proto::v1::{self, operator_service_server::OperatorService};
 use tonic::{Request, Response, Status};
 
-use super::{Api, answer, unimplemented::unimplemented_methods};
+use super::{Api, answer, operator};
 use crate::convert::operator as convert;
 
 #[tonic::async_trait]
 impl OperatorService for Api {
-    async fn who_am_i(&self, request: Request<v1::WhoAmIRequest>) -> Result<Response<v1::WhoAmIResponse>, Status> {
-        answer(request, |caller, _| async move { Ok(convert::who(&caller)) }).await
+    async fn create_operator(
+        &self,
+        request: Request<v1::CreateOperatorRequest>,
+    ) -> Result<Response<v1::CreateOperatorResponse>, Status> {
+        answer(request, |caller, request| async move {
+            let (create, idem) = convert::create(request)?;
+            let created = self.app.create_operator(operator(&caller)?, create, idem).await?;
+            Ok(v1::CreateOperatorResponse { operator: Some(convert::operator(created)) })
+        })
+        .await
     }
 
-    unimplemented_methods! { "OperatorService":
-        create_operator(CreateOperatorRequest) -> v1::CreateOperatorResponse = "CreateOperator";
-        list_operators(ListOperatorsRequest) -> v1::ListOperatorsResponse = "ListOperators";
-        create_api_key(CreateApiKeyRequest) -> v1::CreateApiKeyResponse = "CreateApiKey";
-        list_api_keys(ListApiKeysRequest) -> v1::ListApiKeysResponse = "ListApiKeys";
-        revoke_api_key(RevokeApiKeyRequest) -> v1::RevokeApiKeyResponse = "RevokeApiKey";
+    async fn list_operators(
+        &self,
+        request: Request<v1::ListOperatorsRequest>,
+    ) -> Result<Response<v1::ListOperatorsResponse>, Status> {
+        answer(request, |_, request| async move {
+            let (role, paging) = convert::list(request)?;
+            let page = self.app.list_operators(role, paging.page.clone()).await?;
+            Ok(v1::ListOperatorsResponse {
+                next_page_token: paging.token(page.next),
+                operators: page.items.into_iter().map(convert::operator).collect(),
+            })
+        })
+        .await
+    }
+
+    async fn create_api_key(
+        &self,
+        request: Request<v1::CreateApiKeyRequest>,
+    ) -> Result<Response<v1::CreateApiKeyResponse>, Status> {
+        answer(request, |caller, request| async move {
+            let (create, idem) = convert::create_key(request)?;
+            let created = self.app.create_api_key(operator(&caller)?, create, idem).await?;
+            Ok(convert::created(created))
+        })
+        .await
+    }
+
+    async fn list_api_keys(
+        &self,
+        request: Request<v1::ListApiKeysRequest>,
+    ) -> Result<Response<v1::ListApiKeysResponse>, Status> {
+        answer(request, |_, request| async move {
+            let (filter, paging) = convert::list_keys(request)?;
+            let page = self.app.list_api_keys(filter, paging.page.clone()).await?;
+            Ok(v1::ListApiKeysResponse {
+                next_page_token: paging.token(page.next),
+                api_keys: page.items.iter().map(convert::key).collect(),
+            })
+        })
+        .await
+    }
+
+    async fn revoke_api_key(
+        &self,
+        request: Request<v1::RevokeApiKeyRequest>,
+    ) -> Result<Response<v1::RevokeApiKeyResponse>, Status> {
+        answer(request, |caller, request| async move {
+            let (revoke, idem) = convert::revoke_key(request)?;
+            let revoked = self.app.revoke_api_key(operator(&caller)?, revoke, idem).await?;
+            Ok(v1::RevokeApiKeyResponse { api_key: Some(convert::key(&revoked)) })
+        })
+        .await
+    }
+
+    async fn who_am_i(&self, request: Request<v1::WhoAmIRequest>) -> Result<Response<v1::WhoAmIResponse>, Status> {
+        answer(request, |caller, _| async move { Ok(convert::who(&caller)) }).await
     }
 }

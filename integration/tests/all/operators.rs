@@ -1,0 +1,330 @@
+//! Operators and their API keys: who may grant what, how long keys live, and that a revoked one admits nobody.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use countersign_client::{Connection, v1};
+use countersign_integration::{Cluster, Server};
+use futures::future::join_all;
+use tokio::time::sleep;
+use tonic::{Code, Response, Status};
+
+use crate::{
+    configuration::plain,
+    support::{World, approve, fields, issue, log, refused, register, room},
+};
+
+const DAY: i64 = 24 * 3600;
+
+fn operator(id: &str, roles: &[&str]) -> v1::CreateOperatorRequest {
+    v1::CreateOperatorRequest {
+        operator_id: id.to_owned(),
+        display_name: format!("{id} of the tests"),
+        roles: roles.iter().map(ToString::to_string).collect(),
+        ..Default::default()
+    }
+}
+
+fn key_for(id: &str, roles: &[&str]) -> v1::CreateApiKeyRequest {
+    v1::CreateApiKeyRequest {
+        operator_id: id.to_owned(),
+        roles: roles.iter().map(ToString::to_string).collect(),
+        ..Default::default()
+    }
+}
+
+fn revoke(key_id: &str) -> v1::RevokeApiKeyRequest {
+    v1::RevokeApiKeyRequest { key_id: key_id.to_owned(), reason: "seen in a chat".to_owned(), ..Default::default() }
+}
+
+async fn create(by: &Connection, request: v1::CreateOperatorRequest) -> Result<v1::Operator, Status> {
+    Ok(by.operators().create_operator(request).await?.into_inner().operator.unwrap())
+}
+
+async fn create_key(by: &Connection, request: v1::CreateApiKeyRequest) -> Result<(v1::ApiKey, String), Status> {
+    let made = by.operators().create_api_key(request).await?.into_inner();
+    Ok((made.api_key.unwrap(), made.secret))
+}
+
+async fn end_key(by: &Connection, request: v1::RevokeApiKeyRequest) -> Result<v1::ApiKey, Status> {
+    Ok(by.operators().revoke_api_key(request).await?.into_inner().api_key.unwrap())
+}
+
+async fn who(connection: &Connection) -> Result<v1::WhoAmIResponse, Status> {
+    connection.operators().who_am_i(v1::WhoAmIRequest {}).await.map(Response::into_inner)
+}
+
+/// Adds an operator, and answers with a connection under a key of theirs, with the key.
+async fn add(server: &Server, by: &Connection, id: &str, roles: &[&str]) -> (Connection, v1::ApiKey) {
+    create(by, operator(id, roles)).await.unwrap();
+    let (key, secret) = create_key(by, key_for(id, &[])).await.unwrap();
+    (server.connect(Some(&secret)).await.unwrap(), key)
+}
+
+async fn admin(server: &Server) -> Connection {
+    server.connect(Some(&server.admin_key().unwrap())).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_grants_a_role_they_do_not_hold() {
+    let world = World::start().await;
+    let root = admin(&world.server).await;
+    let (amy, _) = add(&world.server, &root, "amy", &["admin", "auditor"]).await;
+    create(&root, operator("ivan", &["issuer", "auditor"])).await.unwrap();
+
+    let answer = create(&amy, operator("eve", &["auditor", "gate", "issuer"])).await;
+    assert_eq!(refused(answer, Code::PermissionDenied, "ROLE_REQUIRED").metadata["roles"], "issuer,gate");
+    // All that ivan may do is more than amy may.
+    for roles in [&[][..], &["issuer"]] {
+        let answer = create_key(&amy, key_for("ivan", roles)).await;
+        assert_eq!(refused(answer, Code::PermissionDenied, "ROLE_REQUIRED").metadata["roles"], "issuer");
+    }
+    let (key, _) = create_key(&amy, key_for("ivan", &["auditor"])).await.unwrap();
+    assert_eq!(key.roles, ["auditor"]);
+    assert_eq!(create(&amy, operator("zoe", &["admin"])).await.unwrap().roles, ["admin"]);
+    // A key that may less than its operator grants less, too.
+    let (_, secret) = create_key(&root, key_for("amy", &["admin"])).await.unwrap();
+    let narrow = world.server.connect(Some(&secret)).await.unwrap();
+    let answer = create_key(&narrow, key_for("ivan", &["auditor"])).await;
+    assert_eq!(refused(answer, Code::PermissionDenied, "ROLE_REQUIRED").metadata["roles"], "auditor");
+
+    refused(create(&root, operator("ivan", &["issuer"])).await, Code::AlreadyExists, "ALREADY_EXISTS");
+    refused(create_key(&root, key_for("nobody", &[])).await, Code::NotFound, "NOT_FOUND");
+    let wrong = create_key(&root, key_for("ivan", &["gate"])).await.unwrap_err();
+    assert_eq!(fields(&wrong), ["roles"], "not one of his");
+    for id in ["bootstrap", "dev", "oidc.corp.alice"] {
+        let wrong = create(&root, operator(id, &["auditor"])).await.unwrap_err();
+        assert_eq!(fields(&wrong), ["operator_id"], "{id} is reserved");
+    }
+    let wrong = create(&root, operator("Not An Id", &["root"])).await.unwrap_err();
+    assert_eq!(fields(&wrong), ["operator_id", "roles[0]"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_is_shown_once_lives_90_days_and_may_what_it_says() {
+    let world = World::start().await;
+    let root = admin(&world.server).await;
+    create(&root, operator("ivan", &["issuer", "auditor"])).await.unwrap();
+    let request = v1::CreateApiKeyRequest { request_id: "k-1".to_owned(), ..key_for("ivan", &["auditor"]) };
+    let (key, secret) = create_key(&root, request.clone()).await.unwrap();
+    assert!(secret.starts_with(&format!("csk_{}_", key.key_id)), "the id is the part before the secret");
+    let life = key.expire_time.unwrap().seconds - key.create_time.unwrap().seconds;
+    assert_eq!((life, key.revoke_time), (90 * DAY, None));
+
+    let (again, nothing) = create_key(&root, request.clone()).await.unwrap();
+    assert_eq!((again, nothing.as_str()), (key.clone(), ""), "shown once");
+    let other = v1::CreateApiKeyRequest { roles: Vec::new(), ..request };
+    refused(create_key(&root, other).await, Code::InvalidArgument, "REQUEST_ID_REUSED");
+
+    let ivan = world.server.connect(Some(&secret)).await.unwrap();
+    let said = who(&ivan).await.unwrap();
+    assert_eq!((said.operator_id.as_str(), said.roles), ("ivan", vec!["auditor".to_owned()]));
+    ivan.custody().list_events(v1::ListEventsRequest::default()).await.unwrap();
+    let answer = ivan.credentials().issue_credential(issue("alice")).await;
+    refused(answer, Code::PermissionDenied, "ROLE_REQUIRED");
+
+    let now = key.create_time.unwrap().seconds;
+    let until = |seconds| v1::CreateApiKeyRequest {
+        expire_time: Some(prost_types::Timestamp { seconds, nanos: 0 }),
+        ..key_for("ivan", &[])
+    };
+    for end in [now - 1, now + 401 * DAY] {
+        assert_eq!(fields(&create_key(&root, until(end)).await.unwrap_err()), ["expire_time"]);
+    }
+    let (brief, secret) = create_key(&root, until(now + 3)).await.unwrap();
+    assert_eq!(brief.roles, ["issuer", "auditor"], "none named: all that ivan has");
+    let soon = world.server.connect(Some(&secret)).await.unwrap();
+    while who(&soon).await.is_ok() {
+        sleep(Duration::from_millis(100)).await;
+        assert!(key.create_time.unwrap().seconds + 20 > now, "the key does not end");
+    }
+    refused(end_key(&root, revoke(&brief.key_id)).await, Code::FailedPrecondition, "ILLEGAL_TRANSITION");
+
+    let log = world.log().await;
+    let of = |kind: &str| log.iter().rfind(|event| event.kind() == kind).unwrap().clone();
+    let created = of("operator_created");
+    assert_eq!((created.text("operator_id"), created.leaf["subject"]["id"].as_str()), ("admin", Some("ivan")));
+    assert_eq!(created.leaf["changes"][0]["after"], "issuer,auditor");
+    let made = of("operator_key_created");
+    assert_eq!(made.leaf["subject"]["id"], brief.key_id.as_str());
+    let fields: Vec<_> = made.leaf["changes"].as_array().unwrap().iter().map(|change| &change["field"]).collect();
+    assert_eq!(fields, ["expire_time", "operator_id", "roles"]);
+    let mut connection = world.database.connect().await.unwrap();
+    for table in ["custody_event", "idempotency", "api_key"] {
+        let statement = sqlx::AssertSqlSafe(format!("SELECT t::text FROM {table} t"));
+        let rows: Vec<String> = sqlx::query_scalar(statement).fetch_all(&mut connection).await.unwrap();
+        let secret = secret.rsplit('_').next().unwrap();
+        assert!(rows.iter().all(|row| !row.contains(secret)), "{table} holds a secret");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revoked_key_admits_nobody_here_at_once_and_elsewhere_within_the_poll() {
+    let world = World::start().await;
+    let second = world.second().await;
+    let root = admin(&world.server).await;
+    let (here, key) = add(&world.server, &root, "ivan", &["auditor"]).await;
+    let (_, secret) = create_key(&root, key_for("ivan", &[])).await.unwrap();
+    let elsewhere = second.connect(Some(&secret)).await.unwrap();
+
+    for round in 0..3 {
+        let (key, secret) = create_key(&root, key_for("ivan", &[])).await.unwrap();
+        let revoked = Arc::new(AtomicBool::new(false));
+        let callers = (0..20).map(|number| {
+            let server = if number % 2 == 0 { &here } else { &elsewhere };
+            let (connection, revoked) = (server.with_token(&secret).unwrap(), revoked.clone());
+            tokio::spawn(async move {
+                let mut last = Instant::now();
+                while last.elapsed() < Duration::from_secs(2) {
+                    let (after, began) = (revoked.load(Ordering::SeqCst), Instant::now());
+                    if who(&connection).await.is_err() {
+                        break;
+                    }
+                    assert!(!after || number % 2 == 1, "admitted at the server that had answered the revocation");
+                    last = began;
+                }
+                last
+            })
+        });
+        let callers: Vec<_> = callers.collect();
+        sleep(Duration::from_millis(200)).await;
+        let ended = end_key(&root, revoke(&key.key_id)).await.unwrap();
+        revoked.store(true, Ordering::SeqCst);
+        let done = Instant::now();
+        assert!(ended.revoke_time.is_some() && ended.etag != key.etag);
+        for last in join_all(callers).await.into_iter().map(Result::unwrap) {
+            let late = last.saturating_duration_since(done);
+            // The poll is 250 ms; the API key cache alone would be 5 s.
+            assert!(late < Duration::from_millis(1500), "round {round}: admitted {late:?} after the revocation");
+        }
+    }
+
+    refused(
+        end_key(&root, v1::RevokeApiKeyRequest { etag: "stale".to_owned(), ..revoke(&key.key_id) }).await,
+        Code::Aborted,
+        "ETAG_MISMATCH",
+    );
+    let request = v1::RevokeApiKeyRequest { etag: key.etag, request_id: "r".to_owned(), ..revoke(&key.key_id) };
+    let ended = end_key(&root, request.clone()).await.unwrap();
+    assert_eq!(end_key(&root, request).await.unwrap(), ended, "a repeated request id");
+    refused(who(&here).await, Code::Unauthenticated, "UNAUTHENTICATED");
+    refused(end_key(&root, revoke(&key.key_id)).await, Code::FailedPrecondition, "ILLEGAL_TRANSITION");
+    refused(end_key(&root, revoke(&"0".repeat(32))).await, Code::NotFound, "NOT_FOUND");
+    assert_eq!(fields(&end_key(&root, revoke("csk_x")).await.unwrap_err()), ["key_id"]);
+
+    let event = world.log().await.pop().unwrap();
+    assert_eq!((event.kind(), event.text("operator_id")), ("operator_key_revoked", "admin"));
+    assert_eq!(event.leaf["subject"]["id"], key.key_id.as_str());
+    assert!(!event.text("reason_commitment").is_empty() && !event.text("authority_epoch").is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_key_that_admits_an_admin_stays() {
+    let world = World::start().await;
+    let root = admin(&world.server).await;
+    let keys = async |by: &Connection| {
+        let request = v1::ListApiKeysRequest { operator_id: "admin".to_owned(), ..Default::default() };
+        by.operators().list_api_keys(request).await.unwrap().into_inner().api_keys
+    };
+    let first = keys(&root).await.remove(0);
+    // Keys that admit somebody else, or an admin no longer, do not count.
+    let (ada, ada_key) = add(&world.server, &root, "ada", &["admin", "auditor"]).await;
+    create_key(&root, key_for("ada", &["auditor"])).await.unwrap();
+    end_key(&root, revoke(&ada_key.key_id)).await.unwrap();
+    refused(who(&ada).await, Code::Unauthenticated, "UNAUTHENTICATED");
+    let status = end_key(&root, revoke(&first.key_id)).await.unwrap_err();
+    assert!(status.message().contains("countersign operator recover"), "{}", status.message());
+    refused::<()>(Err(status), Code::FailedPrecondition, "ILLEGAL_TRANSITION");
+
+    let (_, secret) = create_key(&root, key_for("admin", &[])).await.unwrap();
+    end_key(&root, revoke(&first.key_id)).await.unwrap();
+    refused(who(&root).await, Code::Unauthenticated, "UNAUTHENTICATED");
+    let heir = world.server.connect(Some(&secret)).await.unwrap();
+    assert_eq!(keys(&heir).await.len(), 1);
+
+    // Two admins who end each other's key at once: one stays.
+    let (rival, rival_key) = add(&world.server, &heir, "rival", &["admin"]).await;
+    let heir_key = keys(&heir).await.remove(0);
+    let (one, two) = tokio::join!(end_key(&heir, revoke(&rival_key.key_id)), end_key(&rival, revoke(&heir_key.key_id)));
+    assert!(one.is_ok() != two.is_ok(), "{one:?} {two:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn operators_and_keys_are_listed_by_page_and_filter() {
+    let world = World::start().await;
+    let root = admin(&world.server).await;
+    for number in 0..3 {
+        add(&world.server, &root, &format!("svc-{number}"), &["gate"]).await;
+    }
+    let mut request = v1::ListOperatorsRequest { page_size: 2, ..Default::default() };
+    let mut seen = Vec::new();
+    loop {
+        let page = world.rita.operators().list_operators(request.clone()).await.unwrap().into_inner();
+        seen.extend(page.operators.into_iter().map(|operator| operator.operator_id));
+        if page.next_page_token.is_empty() {
+            break;
+        }
+        request.page_token = page.next_page_token;
+    }
+    assert_eq!(seen, ["admin", "oscar", "rita", "svc-0", "svc-1", "svc-2"]);
+    let filtered = v1::ListOperatorsRequest { role: "approver".to_owned(), ..Default::default() };
+    let page = world.rita.operators().list_operators(filtered.clone()).await.unwrap().into_inner();
+    assert_eq!(page.operators.iter().map(|one| one.operator_id.as_str()).collect::<Vec<_>>(), ["admin", "oscar"]);
+    let stale = v1::ListOperatorsRequest { page_token: request.page_token, ..filtered };
+    assert_eq!(fields(&world.rita.operators().list_operators(stale).await.unwrap_err()), ["page_token"]);
+
+    let keys = async |request: v1::ListApiKeysRequest| {
+        let page = world.rita.operators().list_api_keys(request).await.unwrap().into_inner();
+        (page.api_keys, page.next_page_token)
+    };
+    let of = |id: &str| v1::ListApiKeysRequest { operator_id: id.to_owned(), ..Default::default() };
+    assert_eq!(keys(of("nobody")).await, (Vec::new(), String::new()));
+    let (first, _) = keys(of("svc-0")).await;
+    let (second, _) = create_key(&root, key_for("svc-0", &[])).await.unwrap();
+    end_key(&root, revoke(&first[0].key_id)).await.unwrap();
+    assert_eq!(keys(of("svc-0")).await.0, [second.clone()], "the dead only on demand");
+    let all = v1::ListApiKeysRequest { include_dead: true, page_size: 1, ..of("svc-0") };
+    let (page, token) = keys(all.clone()).await;
+    assert!(page[0].key_id == first[0].key_id && page[0].revoke_time.is_some(), "oldest first");
+    let (page, token) = keys(v1::ListApiKeysRequest { page_token: token, ..all }).await;
+    assert_eq!((page, token.as_str()), (vec![second], ""));
+}
+
+/// Outside of dev there are real people: the first admin adds them, hands them their keys, and is not needed any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_first_start_becomes_an_installation_with_four_eyes() {
+    let _room = room().await;
+    let database = Cluster::shared().await.unwrap().empty_database().await.unwrap();
+    let (launch, folder) = plain();
+    let policy = folder.path().join("policy-config.yaml");
+    std::fs::write(&policy, crate::support::document("refund")).unwrap();
+    let server = launch.arg("--policy").arg(policy.to_str().unwrap()).database(&database).start().await.unwrap();
+    server.ready().await.unwrap();
+    let root = admin(&server).await;
+    let (rosa, _) = add(&server, &root, "rosa", &["registrar"]).await;
+    let (albert, _) = add(&server, &root, "albert", &["approver"]).await;
+    let (issuer, _) = add(&server, &root, "ticket-system", &["issuer"]).await;
+
+    rosa.sponsors().register_sponsor(register("bob")).await.unwrap();
+    refused(rosa.sponsors().approve_sponsor(approve("bob")).await, Code::PermissionDenied, "ROLE_REQUIRED");
+    albert.sponsors().approve_sponsor(approve("bob")).await.unwrap();
+    let issued = issuer.credentials().issue_credential(issue("bob")).await.unwrap().into_inner();
+    let run = issuer.with_token(&issued.token).unwrap();
+    let answer = run.decisions().decide(crate::support::decide("billing", "refund")).await.unwrap().into_inner();
+    assert_eq!(answer.effect(), v1::Effect::Allow);
+
+    let story: Vec<(String, String)> = log(&database)
+        .await
+        .iter()
+        .filter(|event| ["sponsor_registered", "sponsor_approved", "credential_issued"].contains(&event.kind()))
+        .map(|event| (event.kind().to_owned(), event.text("operator_id").to_owned()))
+        .collect();
+    let expected =
+        [("sponsor_registered", "rosa"), ("sponsor_approved", "albert"), ("credential_issued", "ticket-system")];
+    assert_eq!(story, expected.map(|(kind, by)| (kind.to_owned(), by.to_owned())));
+}

@@ -1,0 +1,142 @@
+//! CreateApiKey: makes a key for an operator, whose secret is shown once.
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use countersign_core::{
+    api_key::{self, ApiKey, ApiKeyId},
+    clock::{random, uuid_v7},
+    names::OperatorId,
+    operator::Roles,
+};
+use countersign_ledger::leaf::{Change as LeafChange, Kind, Leaf, Subject};
+use countersign_store::{
+    api_key::{self as stored_key, StoredKey},
+    operator,
+};
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+use zeroize::Zeroizing;
+
+use crate::{
+    App, Error, Idempotency, OperatorCaller, Secrets,
+    change::{Change, ChangeTx},
+    create_operator::ensure_held,
+    custody_leaf::timestamp,
+};
+
+/// For whom, what for, and how long.
+#[derive(Debug, Clone)]
+pub struct CreateApiKey {
+    /// Whose it is to be.
+    pub operator_id: OperatorId,
+    /// What it may do; none: all that the operator may.
+    pub roles: Roles,
+    /// When it ends by itself; none: after the default life.
+    pub expire_time: Option<OffsetDateTime>,
+}
+
+/// A key, and while nobody has seen it, how it is used.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ApiKeyCreated {
+    /// The key.
+    pub key: ApiKey,
+    /// `csk_<id>_<secret>`; none where a request id is repeated: no answer with it is kept.
+    #[serde(skip)]
+    pub secret: Option<SecretString>,
+}
+
+/// A key that is made by this caller.
+struct Create<'a> {
+    caller: &'a OperatorCaller,
+    secrets: &'a Secrets,
+    command: &'a CreateApiKey,
+}
+
+impl Change for Create<'_> {
+    const METHOD: &'static str = "CreateApiKey";
+    type Answer = ApiKeyCreated;
+
+    async fn apply(&self, tx: &mut ChangeTx) -> Result<ApiKeyCreated, Error> {
+        let CreateApiKey { operator_id, roles, expire_time } = self.command;
+        let found = operator::get(tx.conn(), operator_id).await?;
+        let owner = found.ok_or_else(|| Error::not_found("operator", operator_id))?;
+        let roles = if roles.is_empty() { owner.roles } else { *roles };
+        let beyond = roles.without(owner.roles);
+        if !beyond.is_empty() {
+            return Err(Error::invalid("roles", format!("must be roles of {operator_id}, who does not have {beyond}")));
+        }
+        ensure_held(self.caller, roles)?;
+        let end = api_key::expiry(*expire_time, tx.now()).map_err(|why| Error::invalid("expire_time", why))?;
+        let fresh = FreshKey::make(tx, self.secrets, operator_id, roles, end);
+        let leaf = tx.leaf(Kind::OperatorKeyCreated, &self.caller.operator_id);
+        fresh.store(tx, leaf, "").await?;
+        Ok(ApiKeyCreated { key: fresh.stored.key, secret: Some(fresh.text) })
+    }
+}
+
+/// A key that is not stored yet.
+pub(crate) struct FreshKey {
+    pub(crate) stored: StoredKey,
+    /// `csk_<id>_<secret>`.
+    pub(crate) text: SecretString,
+}
+
+impl FreshKey {
+    /// Makes a key with a random secret.
+    pub(crate) fn make(
+        tx: &ChangeTx,
+        secrets: &Secrets,
+        operator_id: &OperatorId,
+        roles: Roles,
+        expire_time: OffsetDateTime,
+    ) -> Self {
+        let key_id = ApiKeyId(uuid_v7(tx.now(), tx.entropy()));
+        let secret = Zeroizing::new(URL_SAFE_NO_PAD.encode(Zeroizing::new(random::<32>(tx.entropy()))));
+        let key = ApiKey {
+            key_id,
+            operator_id: operator_id.clone(),
+            roles,
+            create_time: tx.now(),
+            expire_time: Some(expire_time),
+            revoke_time: None,
+        };
+        let secret_hash = secrets.api_hash(&secret);
+        Self { stored: StoredKey { key, secret_hash }, text: api_key::write(key_id, &secret).into() }
+    }
+
+    /// Stores it; `leaf` becomes the event of it, and `reason` says why in words.
+    pub(crate) async fn store(&self, tx: &mut ChangeTx, leaf: Leaf<'static>, reason: &str) -> Result<(), Error> {
+        stored_key::insert(tx.conn(), &self.stored).await?;
+        let key = &self.stored.key;
+        let set = |field: &'static str, value: Option<String>| LeafChange {
+            field: field.into(),
+            after: value.map(Into::into),
+            ..LeafChange::default()
+        };
+        let changes = vec![
+            set("expire_time", key.expire_time.map(|end| timestamp(end).to_string())),
+            set("operator_id", Some(key.operator_id.to_string())),
+            set("roles", Some(key.roles.to_string())),
+        ];
+        tx.append(Leaf { changes, subject: Some(subject(key.key_id)), ..leaf }, reason)?;
+        Ok(())
+    }
+}
+
+/// A key, as what an event is about.
+pub(crate) fn subject(key_id: ApiKeyId) -> Subject<'static> {
+    Subject { id: Some(key_id.to_string().into()), kind: "api_key".into() }
+}
+
+impl App {
+    /// Makes a key for an operator.
+    pub async fn create_api_key(
+        &self,
+        caller: &OperatorCaller,
+        command: CreateApiKey,
+        idempotency: Option<Idempotency>,
+    ) -> Result<ApiKeyCreated, Error> {
+        let change = Create { caller, secrets: &self.inner.secrets, command: &command };
+        self.change(caller.operator_id.as_str(), idempotency.as_ref(), &change).await
+    }
+}

@@ -1,0 +1,32 @@
+//! ListOperators and ListApiKeys.
+
+use countersign_core::{
+    api_key::ApiKey,
+    names::OperatorId,
+    operator::{Operator, OperatorRole},
+};
+use countersign_store::{api_key, operator};
+
+use crate::{App, Error, Page, PageRequest};
+
+/// Which keys to list.
+#[derive(Debug, Clone, Default)]
+pub struct ApiKeyFilter {
+    /// Of this operator; none: of all.
+    pub operator_id: Option<OperatorId>,
+    /// Whether those that expired or were revoked are listed too.
+    pub dead: bool,
+}
+
+impl App {
+    /// One page of operators, in the order of their ids; with `role`, those who have it.
+    pub async fn list_operators(&self, role: Option<OperatorRole>, page: PageRequest) -> Result<Page<Operator>, Error> {
+        Ok(operator::list(&mut *self.inner.store.connection().await?, role, &page).await?)
+    }
+
+    /// One page of keys, oldest first.
+    pub async fn list_api_keys(&self, filter: ApiKeyFilter, page: PageRequest) -> Result<Page<ApiKey>, Error> {
+        let (now, mut conn) = (self.inner.clock.now(), self.inner.store.connection().await?);
+        Ok(api_key::list(&mut conn, filter.operator_id.as_ref(), filter.dead, now, &page).await?)
+    }
+}

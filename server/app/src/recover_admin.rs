@@ -1,0 +1,84 @@
+//! What `countersign operator recover` does: a fresh admin key, for whoever holds the database and the key-encryption key.
+//! They could do anything by hand; this way the log says that they did.
+
+use std::{io, sync::Arc};
+
+use countersign_core::{
+    clock::{Clock, Entropy},
+    names::OperatorId,
+    operator::{BOOTSTRAP, Operator, OperatorRole, Roles},
+};
+use countersign_ledger::leaf::{Kind, Leaf};
+use countersign_store::{
+    Store, event, operator,
+    signing_key::{self, SigningKeyState},
+};
+use secrecy::SecretString;
+use time::{Duration, OffsetDateTime};
+
+use crate::{Error, Secrets, change::ChangeTx, create_api_key::FreshKey, create_operator::add_operator};
+
+/// How long the key is good: long enough to make a proper one.
+const LIFE: Duration = Duration::DAY;
+/// The reason code of its events.
+const REASON: &str = "RECOVERY";
+
+/// Whose key, and why.
+#[derive(Debug, Clone)]
+pub struct RecoverAdmin {
+    /// An admin, or the id of a new one, who gets every role.
+    pub operator_id: OperatorId,
+    /// Why, in words, for the custody log.
+    pub reason: String,
+}
+
+/// Makes a fresh admin key beside servers that may run meanwhile, and says when it ends. `hand_over` gets it before it is
+/// stored, so that a key that cannot be handed over is not made.
+pub async fn recover_admin(
+    store: &Store,
+    clock: &dyn Clock,
+    entropy: &Arc<dyn Entropy>,
+    secrets: &Secrets,
+    command: &RecoverAdmin,
+    hand_over: impl FnOnce(&SecretString) -> io::Result<()>,
+) -> Result<OffsetDateTime, Error> {
+    event::ensure_partitions(&mut *store.connection().await?, clock.now() - Duration::DAY, 2).await?;
+    let mut tx = ChangeTx::begin(store, clock, entropy).await?;
+    ensure_same_installation(&mut tx, secrets).await?;
+    let found = operator::get(tx.conn(), &command.operator_id).await?;
+    let roles = match &found {
+        Some(operator) if operator.roles.has(OperatorRole::Admin) => operator.roles,
+        Some(_) => {
+            let why =
+                format!("{} is an operator without the role admin: name an admin, or a new id", command.operator_id);
+            return Err(Error::IllegalTransition(why));
+        }
+        None => Roles::all(),
+    };
+    let end = tx.now() + LIFE;
+    let key = FreshKey::make(&tx, secrets, &command.operator_id, roles, end);
+    hand_over(&key.text).map_err(|error| Error::internal("the key cannot be handed over", error))?;
+    if found.is_none() {
+        let bootstrap = BOOTSTRAP.parse().map_err(|error| Error::internal("a built-in name is none", error))?;
+        let operator_id = command.operator_id.clone();
+        let display_name = operator_id.to_string();
+        let operator = Operator { operator_id, display_name, roles, create_time: tx.now() };
+        let leaf = Leaf { reason: Some(REASON.into()), ..tx.own_leaf(Kind::OperatorCreated) };
+        add_operator(&mut tx, &operator, &bootstrap, leaf).await?;
+    }
+    let leaf = Leaf { reason: Some(REASON.into()), ..tx.own_leaf(Kind::OperatorKeyCreated) };
+    key.store(&mut tx, leaf, &command.reason).await?;
+    tx.finish().await?;
+    Ok(end)
+}
+
+/// Under another key-encryption key a fresh API key would verify nowhere.
+async fn ensure_same_installation(tx: &mut ChangeTx, secrets: &Secrets) -> Result<(), Error> {
+    let keys = signing_key::list(tx.conn()).await?;
+    let active = keys.iter().find(|key| key.state == SigningKeyState::Active);
+    let active = active.ok_or_else(|| Error::NotReady("no server was ever started on this database".to_owned()))?;
+    secrets.open(&active.kid, &active.private_nonce, &active.private_key).map(drop).map_err(|_| {
+        let why = "the key-encryption key is not this installation's: its servers would not know a key made with it";
+        Error::NotReady(why.to_owned())
+    })
+}

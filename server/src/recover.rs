@@ -1,0 +1,112 @@
+//! `countersign operator recover`: a fresh admin key where every other one is lost, expired or revoked. Local: it takes
+//! the database and the key-encryption key, and no server.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use clap::Args;
+use countersign_app::RecoverAdmin;
+use countersign_core::{
+    clock::{Entropy, SystemClock, SystemEntropy},
+    names::OperatorId,
+    text::{self, MAX_TEXT},
+};
+use countersign_store::Store;
+use secrecy::ExposeSecret as _;
+use zeroize::Zeroizing;
+
+use crate::{
+    config::Config,
+    data_dir,
+    database::{Database, DatabaseError},
+    secret_file,
+    serve::{self, ServeFailure},
+};
+
+/// Whose key, where it goes, and why.
+#[derive(Debug, Args)]
+pub(crate) struct RecoverArgs {
+    /// Whose key: an admin, or a new id, which gets every role.
+    #[arg(long, value_name = "ID", default_value = "admin")]
+    operator: OperatorId,
+    /// Why, for the custody log.
+    #[arg(long, value_name = "TEXT", value_parser = reason)]
+    reason: String,
+    /// The file to write the key into; it must not be there yet [default: recovered-admin.key in the data folder].
+    #[arg(long, value_name = "FILE")]
+    key_file: Option<PathBuf>,
+}
+
+/// Why there is no key.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RecoverError {
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+    #[error(transparent)]
+    Serve(#[from] ServeFailure),
+    #[error("cannot make a key: {0}")]
+    App(#[from] countersign_app::Error),
+    #[error("cannot write the key to {path}")]
+    KeyFile { path: String, source: io::Error },
+    #[error("cannot start a runtime")]
+    Runtime(#[source] io::Error),
+}
+
+fn reason(text: &str) -> Result<String, String> {
+    text::check("reason", text, MAX_TEXT).map(|()| text.to_owned()).map_err(|violation| violation.description)
+}
+
+/// Makes the key, and says in which file it is and nothing else.
+pub(crate) fn run(config: &Config, args: RecoverArgs) -> Result<(), RecoverError> {
+    let data_dir = data_dir::ensure(&config.data_dir)
+        .map_err(|source| ServeFailure::DataDir { path: config.data_dir.display().to_string(), source })?;
+    let path = args.key_file.unwrap_or_else(|| data_dir.join("recovered-admin.key"));
+    let command = RecoverAdmin { operator_id: args.operator, reason: args.reason };
+    let database = Database::open(config)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(RecoverError::Runtime)?;
+    let made = runtime.block_on(recover(config, &data_dir, &database, &command, &path));
+    database.close()?;
+    made?;
+    println!("{}", path.display());
+    Ok(())
+}
+
+async fn recover(
+    config: &Config,
+    data_dir: &Path,
+    database: &Database,
+    command: &RecoverAdmin,
+    path: &Path,
+) -> Result<(), RecoverError> {
+    database.reach().await?;
+    let store = Store::new(&database.options);
+    let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
+    let secrets = serve::secrets(config, data_dir, &*entropy)?;
+    let mut written = None;
+    let made = countersign_app::recover_admin(&store, &SystemClock, &entropy, &secrets, command, |key| {
+        let line = Zeroizing::new(format!("{}\n", key.expose_secret()));
+        let outcome = secret_file::create(path, &line);
+        let told = outcome.as_ref().copied().map_err(|error| error.kind().into());
+        written = Some(outcome);
+        told
+    })
+    .await;
+    store.close().await;
+    let named = |source| RecoverError::KeyFile { path: path.display().to_string(), source };
+    match (written, made) {
+        (Some(Err(source)), _) => Err(named(source)),
+        (_, Ok(end)) => {
+            tracing::info!("the key is good until {end}: make another with CreateApiKey before");
+            Ok(())
+        }
+        (None, Err(error)) => Err(error.into()),
+        (Some(Ok(())), Err(error)) => {
+            // It holds a key that was not stored.
+            fs::remove_file(path).map_err(named)?;
+            Err(error.into())
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! Operators' API keys. A key's secret is kept as a keyed hash only.
+
+use countersign_core::{
+    api_key::{ApiKey, ApiKeyId},
+    names::OperatorId,
+    operator::OperatorRole,
+};
+use sqlx::types::Uuid;
+use time::OffsetDateTime;
+
+use crate::{
+    Connection, Page, PageRequest, StoreError,
+    convert::{bytes, parse, roles, texts},
+};
+
+const TABLE: &str = "api_key";
+
+/// A key as its bearer is checked against it.
+#[derive(Debug, Clone)]
+pub struct StoredKey {
+    /// The key.
+    pub key: ApiKey,
+    /// Keyed hash of its secret.
+    pub secret_hash: [u8; 32],
+}
+
+struct Row {
+    key_id: Uuid,
+    operator_id: String,
+    secret_hash: Vec<u8>,
+    roles: Vec<String>,
+    operator_roles: Vec<String>,
+    create_time: OffsetDateTime,
+    expire_time: Option<OffsetDateTime>,
+    revoke_time: Option<OffsetDateTime>,
+}
+
+impl TryFrom<Row> for StoredKey {
+    type Error = StoreError;
+    fn try_from(row: Row) -> Result<Self, StoreError> {
+        let of_key = roles(TABLE, "roles", &row.roles)?;
+        let key = ApiKey {
+            key_id: ApiKeyId(row.key_id),
+            operator_id: parse(TABLE, "operator_id", &row.operator_id)?,
+            roles: of_key.and(roles(TABLE, "operator.roles", &row.operator_roles)?),
+            create_time: row.create_time,
+            expire_time: row.expire_time,
+            revoke_time: row.revoke_time,
+        };
+        Ok(Self { key, secret_hash: bytes(TABLE, "secret_hash", &row.secret_hash)? })
+    }
+}
+
+/// Stores a key.
+pub async fn insert(conn: &mut Connection, stored: &StoredKey) -> Result<(), StoreError> {
+    let key = &stored.key;
+    sqlx::query!(
+        "INSERT INTO api_key (key_id, operator_id, secret_hash, roles, create_time, expire_time)
+         VALUES ($1, $2, $3, $4, $5, $6)",
+        key.key_id.0,
+        key.operator_id.as_str(),
+        &stored.secret_hash,
+        &texts(&key.roles.iter().collect::<Vec<_>>()),
+        key.create_time,
+        key.expire_time
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// One key, whatever has become of it.
+pub async fn get(conn: &mut Connection, key_id: ApiKeyId) -> Result<Option<StoredKey>, StoreError> {
+    let row = sqlx::query_as!(
+        Row,
+        "SELECT key_id, operator_id, secret_hash, api_key.roles, operator.roles AS operator_roles, api_key.create_time,
+             expire_time, revoke_time
+         FROM api_key JOIN operator USING (operator_id) WHERE key_id = $1",
+        key_id.0
+    );
+    row.fetch_optional(conn).await?.map(StoredKey::try_from).transpose()
+}
+
+/// Writes that a key ended at `now`.
+pub async fn revoke(conn: &mut Connection, key_id: ApiKeyId, now: OffsetDateTime) -> Result<(), StoreError> {
+    sqlx::query!("UPDATE api_key SET revoke_time = $2 WHERE key_id = $1", key_id.0, now).execute(conn).await?;
+    Ok(())
+}
+
+/// Whether a key other than `key_id` admits an admin at `now`.
+pub async fn another_admits_an_admin(
+    conn: &mut Connection,
+    key_id: ApiKeyId,
+    now: OffsetDateTime,
+) -> Result<bool, StoreError> {
+    let another = sqlx::query_scalar!(
+        r#"SELECT EXISTS (
+             SELECT FROM api_key JOIN operator USING (operator_id)
+             WHERE key_id <> $1 AND revoke_time IS NULL AND (expire_time IS NULL OR expire_time > $2)
+               AND $3 = ANY (api_key.roles) AND $3 = ANY (operator.roles)
+         ) AS "another!""#,
+        key_id.0,
+        now,
+        OperatorRole::Admin.as_str()
+    );
+    Ok(another.fetch_one(conn).await?)
+}
+
+/// One page of keys, oldest first. Those that are dead at `now` only where `dead` says so.
+pub async fn list(
+    conn: &mut Connection,
+    operator_id: Option<&OperatorId>,
+    dead: bool,
+    now: OffsetDateTime,
+    page: &PageRequest,
+) -> Result<Page<ApiKey>, StoreError> {
+    let after = page.after::<ApiKeyId>()?.map_or(Uuid::nil(), |id| id.0);
+    let rows = sqlx::query_as!(
+        Row,
+        "SELECT key_id, operator_id, secret_hash, api_key.roles, operator.roles AS operator_roles, api_key.create_time,
+             expire_time, revoke_time
+         FROM api_key JOIN operator USING (operator_id)
+         WHERE key_id > $1
+           AND ($2::text IS NULL OR operator_id = $2)
+           AND ($3 OR (revoke_time IS NULL AND (expire_time IS NULL OR expire_time > $4)))
+         ORDER BY key_id LIMIT $5",
+        after,
+        operator_id.map(OperatorId::as_str),
+        dead,
+        now,
+        page.limit()
+    );
+    let keys = rows.fetch_all(conn).await?.into_iter().map(|row| StoredKey::try_from(row).map(|stored| stored.key));
+    Ok(Page::cut(keys.collect::<Result<_, _>>()?, page, |key: &ApiKey| key.key_id))
+}
