@@ -287,7 +287,7 @@ async fn operators_and_keys_are_listed_by_page_and_filter() {
     let (first, _) = keys(of("svc-0")).await;
     let (second, _) = create_key(&root, key_for("svc-0", &[])).await.unwrap();
     end_key(&root, revoke(&first[0].key_id)).await.unwrap();
-    assert_eq!(keys(of("svc-0")).await.0, [second.clone()], "the dead only on demand");
+    assert_eq!(keys(of("svc-0")).await.0, std::slice::from_ref(&second), "the dead only on demand");
     let all = v1::ListApiKeysRequest { include_dead: true, page_size: 1, ..of("svc-0") };
     let (page, token) = keys(all.clone()).await;
     assert!(page[0].key_id == first[0].key_id && page[0].revoke_time.is_some(), "oldest first");
@@ -308,13 +308,13 @@ async fn a_first_start_becomes_an_installation_with_four_eyes() {
     let root = admin(&server).await;
     let (rosa, _) = add(&server, &root, "rosa", &["registrar"]).await;
     let (albert, _) = add(&server, &root, "albert", &["approver"]).await;
-    let (issuer, _) = add(&server, &root, "ticket-system", &["issuer"]).await;
+    let (tickets, _) = add(&server, &root, "ticket-system", &["issuer"]).await;
 
     rosa.sponsors().register_sponsor(register("bob")).await.unwrap();
     refused(rosa.sponsors().approve_sponsor(approve("bob")).await, Code::PermissionDenied, "ROLE_REQUIRED");
     albert.sponsors().approve_sponsor(approve("bob")).await.unwrap();
-    let issued = issuer.credentials().issue_credential(issue("bob")).await.unwrap().into_inner();
-    let run = issuer.with_token(&issued.token).unwrap();
+    let issued = tickets.credentials().issue_credential(issue("bob")).await.unwrap().into_inner();
+    let run = tickets.with_token(&issued.token).unwrap();
     let answer = run.decisions().decide(crate::support::decide("billing", "refund")).await.unwrap().into_inner();
     assert_eq!(answer.effect(), v1::Effect::Allow);
 
