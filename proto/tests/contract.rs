@@ -14,7 +14,7 @@ const METHODS: [(&str, &str); 12] = [
     (
         "SponsorService",
         "RegisterSponsor ApproveSponsor RejectSponsor SuspendSponsor ReinstateSponsor RecertifySponsor DepartSponsor \
-         RevokeSponsor GetSponsor ListSponsors",
+         RevokeSponsor GetSponsor ListSponsors UpdateSponsor",
     ),
     ("InstanceService", "GetInstance ListInstances RevokeInstance EndInstance AcceptInstance"),
     (

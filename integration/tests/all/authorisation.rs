@@ -12,13 +12,15 @@ use crate::{
     support::{World, info},
 };
 
-/// Who may call what, as the contract's comments say: roles, and `instance` where a run may for itself.
+/// Who may call what, as the contract's comments say: roles, `instance` where a run may for itself, and `sponsor` where any
+/// operator may as far as the sponsor is theirs.
 const TABLE: &str = "
-    SponsorService: RegisterSponsor registrar; ApproveSponsor approver; RejectSponsor approver; SuspendSponsor approver;
-        ReinstateSponsor approver; RecertifySponsor approver; DepartSponsor registrar approver; RevokeSponsor approver;
-        GetSponsor registrar approver issuer auditor admin; ListSponsors registrar approver issuer auditor admin
+    SponsorService: RegisterSponsor registrar; ApproveSponsor approver; RejectSponsor approver; SuspendSponsor approver sponsor;
+        ReinstateSponsor approver; RecertifySponsor approver; DepartSponsor registrar approver; RevokeSponsor approver sponsor;
+        GetSponsor registrar approver issuer auditor admin; ListSponsors registrar approver issuer auditor admin;
+        UpdateSponsor registrar
     InstanceService: GetInstance issuer gate approver auditor admin; ListInstances issuer gate approver auditor admin;
-        RevokeInstance issuer approver admin; EndInstance issuer gate; AcceptInstance approver
+        RevokeInstance issuer approver admin sponsor; EndInstance issuer gate sponsor; AcceptInstance approver
     CredentialService: IssueCredential issuer; DelegateCredential issuer instance; RevokeCredential issuer approver admin;
         RevokeCredentials approver admin;
         IntrospectCredential issuer gate auditor admin instance; WatchRevocations gate auditor instance
@@ -64,7 +66,7 @@ async fn answer(caller: &Caller, method: &MethodDescriptor) -> Result<DynamicMes
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_method_answers_everybody_as_the_table_says() {
-    const EVERY: [&str; 7] = ["admin", "registrar", "approver", "issuer", "gate", "policy-admin", "auditor"];
+    const EVERY: [&str; 8] = ["admin", "registrar", "approver", "issuer", "gate", "policy-admin", "auditor", "sponsor"];
     let world = World::start().await;
     let run = world.run_of("alice").await;
     let channel = Endpoint::from_shared(world.server.url()).unwrap().connect().await.unwrap();
@@ -72,8 +74,8 @@ async fn every_method_answers_everybody_as_the_table_says() {
     let admin = world.server.admin_key().unwrap();
     let (rita, oscar) = (key("rita"), key("oscar"));
     let callers: [(&str, &str, &[&str]); 4] = [
-        ("rita", &rita, &["registrar", "issuer", "gate", "policy-admin", "auditor"]),
-        ("oscar", &oscar, &["approver", "policy-admin", "auditor"]),
+        ("rita", &rita, &["registrar", "issuer", "gate", "policy-admin", "auditor", "sponsor"]),
+        ("oscar", &oscar, &["approver", "policy-admin", "auditor", "sponsor"]),
         ("the first admin", &admin, &EVERY),
         ("an instance", &run.token, &["instance"]),
     ];
@@ -88,7 +90,8 @@ async fn every_method_answers_everybody_as_the_table_says() {
                     assert!(!may, "{what}");
                     let info = info(&status);
                     let named: BTreeSet<_> = info.metadata["roles"].split(',').collect();
-                    let expected = admitted.iter().copied().filter(|role| *role != "instance").collect();
+                    let expected =
+                        admitted.iter().copied().filter(|role| !["instance", "sponsor"].contains(role)).collect();
                     assert_eq!((info.reason.as_str(), named), ("ROLE_REQUIRED", expected), "{what}");
                 }
                 Err(status) => {

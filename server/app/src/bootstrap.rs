@@ -182,6 +182,7 @@ impl App {
                 transition: Transition::Approve,
                 reason: "the sponsor of a fresh dev installation".to_owned(),
                 etag: None,
+                review_due_at: None,
             };
             match self.change(BOOTSTRAP, None, &TransitionBy { caller: &oscar, command: &command }).await {
                 // Another server that starts at the same moment did it.

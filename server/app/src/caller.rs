@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
-use countersign_core::{names::OperatorId, operator::Roles};
+use countersign_core::{
+    names::{OperatorId, SponsorId},
+    operator::{OperatorRole, Roles},
+};
 
-use crate::Credential;
+use crate::{Credential, Error};
 
 /// An operator, as authenticated.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +46,35 @@ impl Caller {
             Self::Operator(operator) => Some(operator),
             Self::Instance(_) => None,
         }
+    }
+}
+
+/// On what ground an operator may do what they ask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ground {
+    /// One of their roles allows it.
+    Role,
+    /// None of their roles does. They may all the same where they are the sponsor: a sponsor may always stop what is
+    /// theirs. Holds the roles that would do instead.
+    OwnOnly(Roles),
+}
+
+impl Ground {
+    /// Refuses what the ground does not cover. `sponsor`: who answers for it; none: nobody who is known.
+    pub(crate) fn covers(self, caller: &OperatorCaller, sponsor: Option<&SponsorId>) -> Result<(), Error> {
+        let Self::OwnOnly(roles) = self else { return Ok(()) };
+        if sponsor.is_some_and(|sponsor| sponsor.as_str() == caller.operator_id.as_str()) {
+            return Ok(());
+        }
+        let names: Vec<_> = roles.iter().map(OperatorRole::as_str).collect();
+        Err(Error::RoleRequired {
+            message: format!(
+                "none of the caller's roles allows this, and the caller is not the sponsor: it takes the sponsor, or one \
+                 of: {}",
+                names.join(", ")
+            ),
+            roles: roles.iter().collect(),
+        })
     }
 }
 

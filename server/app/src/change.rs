@@ -83,6 +83,16 @@ impl ChangeTx {
         self.head.authority_epoch = self.before.authority_epoch + 1;
     }
 
+    /// The head as the change found it.
+    pub(crate) const fn head_before(&self) -> &Head {
+        &self.before
+    }
+
+    /// The newest revocation, this change's own among them.
+    pub(crate) const fn revocation_seq(&self) -> i64 {
+        self.head.revocation_seq
+    }
+
     /// A leaf of this change, done by `operator`.
     pub(crate) fn leaf(&self, kind: Kind, operator: &OperatorId) -> Leaf<'static> {
         Leaf { operator_id: Some(operator.as_str().to_owned().into()), ..self.own_leaf(kind) }

@@ -2,6 +2,7 @@ use countersign_core::{
     Violation,
     decision::Reason,
     ids::RolloutId,
+    instance::InstanceRule,
     names::SponsorId,
     operator::OperatorRole,
     rollout::RolloutRule,
@@ -160,7 +161,19 @@ impl From<SponsorRule> for Error {
             SponsorRule::IllegalTransition { .. } | SponsorRule::ReviewLapsed => {
                 Self::IllegalTransition(rule.to_string())
             }
-            SponsorRule::SameOperator | SponsorRule::OwnApproval => Self::FourEyes(rule.to_string()),
+            SponsorRule::SameOperator { .. } | SponsorRule::OwnApproval { .. } => Self::FourEyes(rule.to_string()),
+            SponsorRule::ReviewDate => Self::invalid("review_due_at", rule.to_string()),
+        }
+    }
+}
+
+impl From<InstanceRule> for Error {
+    fn from(rule: InstanceRule) -> Self {
+        match rule {
+            InstanceRule::IllegalTransition { .. } | InstanceRule::NotARoot { .. } => {
+                Self::IllegalTransition(rule.to_string())
+            }
+            InstanceRule::SameOperator { .. } => Self::FourEyes(rule.to_string()),
         }
     }
 }

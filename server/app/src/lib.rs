@@ -3,12 +3,14 @@
 //! Everything is reached through [`App`]. What changes what may be allowed is a [`change`](change::Change), one transaction
 //! under the log head; decisions, grants and outcomes go through the [`recorder`]; both append to the custody log.
 
+mod accept_instance;
 mod activate_policy;
 mod advance_rollout;
 mod authenticate;
 mod bootstrap;
 mod caller;
 mod change;
+mod clocks;
 mod create_api_key;
 mod create_operator;
 mod create_policy;
@@ -40,12 +42,15 @@ mod revoke;
 mod revoke_api_key;
 mod rollback_rollout;
 mod secrets;
+mod settle;
 mod snapshot;
 mod spiffe_bundle;
 mod start_rollout;
 #[cfg(test)]
 mod testing;
+mod transition_instance;
 mod transition_sponsor;
+mod update_sponsor;
 mod workers;
 
 use std::sync::Arc;
@@ -61,10 +66,11 @@ use countersign_store::{Connection, Store, head::Head};
 use moka::sync::Cache;
 use tokio::sync::watch;
 
+pub use accept_instance::AcceptInstance;
 pub use activate_policy::{ActivatePolicy, PolicyActivated};
 pub use advance_rollout::AdvanceRollout;
 pub use bootstrap::{DevKeys, FirstAdmin, HandOver, PolicyFile};
-pub use caller::{Caller, Idempotency, OperatorCaller};
+pub use caller::{Caller, Ground, Idempotency, OperatorCaller};
 pub use countersign_store::{Page, PageRequest};
 pub use create_api_key::{ApiKeyCreated, CreateApiKey};
 pub use create_operator::CreateOperator;
@@ -93,7 +99,9 @@ pub use revoke_api_key::RevokeApiKey;
 pub use rollback_rollout::RollbackRollout;
 pub use secrets::Secrets;
 pub use start_rollout::{RolloutChanged, StartRollout};
+pub use transition_instance::{InstanceTransitioned, StopInstance, TransitionInstance};
 pub use transition_sponsor::{SponsorTransitioned, TransitionSponsor};
+pub use update_sponsor::UpdateSponsor;
 pub use workers::Background;
 
 use recorder::Recorder;

@@ -49,10 +49,10 @@ pub struct InstanceFilter {
 impl From<Standing> for InstanceFilterState {
     fn from(standing: Standing) -> Self {
         match standing {
-            Standing::Live | Standing::Stopped(InstanceState::Live) => Self::Live,
-            Standing::Stopped(InstanceState::Ended) => Self::Ended,
-            Standing::Stopped(InstanceState::Orphaned) => Self::Orphaned,
-            Standing::Revoked | Standing::Stopped(InstanceState::Revoked) => Self::Revoked,
+            Standing::In(InstanceState::Live) => Self::Live,
+            Standing::In(InstanceState::Ended) => Self::Ended,
+            Standing::In(InstanceState::Revoked) => Self::Revoked,
+            Standing::In(InstanceState::Orphaned) => Self::Orphaned,
             Standing::Expired => Self::Expired,
         }
     }
@@ -61,10 +61,10 @@ impl From<Standing> for InstanceFilterState {
 impl From<InstanceFilterState> for Standing {
     fn from(state: InstanceFilterState) -> Self {
         match state {
-            InstanceFilterState::Live => Self::Live,
-            InstanceFilterState::Ended => Self::Stopped(InstanceState::Ended),
-            InstanceFilterState::Revoked => Self::Revoked,
-            InstanceFilterState::Orphaned => Self::Stopped(InstanceState::Orphaned),
+            InstanceFilterState::Live => Self::In(InstanceState::Live),
+            InstanceFilterState::Ended => Self::In(InstanceState::Ended),
+            InstanceFilterState::Revoked => Self::In(InstanceState::Revoked),
+            InstanceFilterState::Orphaned => Self::In(InstanceState::Orphaned),
             InstanceFilterState::Expired => Self::Expired,
         }
     }

@@ -66,6 +66,9 @@ impl Change for Register<'_> {
             revision: 1,
             labels: command.labels.clone(),
             registered_by: self.caller.operator_id.clone(),
+            changed_by: None,
+            suspend_cause: None,
+            departure: None,
             grant_leaf: None,
         };
         let mut leaf = Leaf {

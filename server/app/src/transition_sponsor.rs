@@ -1,16 +1,19 @@
-//! ApproveSponsor, RejectSponsor, SuspendSponsor, ReinstateSponsor, RevokeSponsor.
+//! ApproveSponsor, RejectSponsor, SuspendSponsor, ReinstateSponsor, RecertifySponsor, DepartSponsor, RevokeSponsor; and the
+//! suspension of a sponsor whose review lapsed.
 
 use countersign_core::{
-    names::SponsorId,
+    names::{OperatorId, SponsorId},
     revocation::RevocationKind,
-    sponsor::{DEFAULT_REVIEW, Sponsor, Transition},
+    sponsor::{DEFAULT_REVIEW, Departure, ORPHANS_KEPT, Sponsor, SponsorState, SuspendCause, Transition, next_review},
 };
 use countersign_ledger::leaf::{Decimal, Digest, Kind, Leaf, SponsorState as Standing};
 use countersign_store::{instance, sponsor};
 use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
 
 use crate::{
     App, Error, Idempotency, OperatorCaller,
+    caller::Ground,
     change::{Change, ChangeTx},
     register_sponsor::terms,
 };
@@ -26,6 +29,8 @@ pub struct TransitionSponsor {
     pub reason: String,
     /// The sponsor's etag as last read; none: no check.
     pub etag: Option<String>,
+    /// When the renewed review is due; none: after the default. Of Recertify alone.
+    pub review_due_at: Option<OffsetDateTime>,
 }
 
 /// A sponsor after a transition.
@@ -34,7 +39,8 @@ pub struct SponsorTransitioned {
     /// The sponsor.
     pub sponsor: Sponsor,
     /// How many live instances stopped with it.
-    pub revoked_instance_count: i64,
+    #[serde(alias = "revoked_instance_count")]
+    pub stopped_instance_count: i64,
 }
 
 /// A transition by this caller.
@@ -50,49 +56,99 @@ impl Change for TransitionBy<'_> {
 
     async fn apply(&self, tx: &mut ChangeTx) -> Result<SponsorTransitioned, Error> {
         let (command, operator) = (self.command, &self.caller.operator_id);
-        let found = sponsor::get(tx.conn(), &command.sponsor_id).await?;
-        let mut sponsor = found.ok_or_else(|| Error::not_found("sponsor", &command.sponsor_id))?;
-        if command.etag.as_ref().is_some_and(|etag| *etag != sponsor.etag()) {
-            return Err(Error::EtagMismatch { what: "sponsor" });
-        }
-        let (now, before) = (tx.now(), sponsor.state);
-        sponsor.state = sponsor.check(command.transition, operator, now)?;
-        sponsor.revision += 1;
-        match command.transition {
-            Transition::Approve => {
-                sponsor.approve_time = Some(now);
-                sponsor.review_due_at = Some(now + DEFAULT_REVIEW);
+        let sponsor = read(tx, &command.sponsor_id, command.etag.as_deref()).await?;
+        let now = tx.now();
+        let after = sponsor.check(command.transition, operator, now)?;
+        let review_due_at = match command.transition {
+            Transition::Approve => Some(now + DEFAULT_REVIEW),
+            Transition::Recertify => Some(next_review(now, command.review_due_at)?),
+            _ => sponsor.review_due_at,
+        };
+        let stopped_instance_count = match command.transition {
+            Transition::Revoke | Transition::Depart => {
+                instance::count_live(tx.conn(), &sponsor.sponsor_id, now).await?
             }
-            Transition::Revoke => sponsor.revoke_time = Some(now),
-            Transition::Reject | Transition::Suspend | Transition::Reinstate => {}
-        }
-        let revoked_instance_count = match command.transition {
-            Transition::Revoke => instance::count_live(tx.conn(), &sponsor.sponsor_id, now).await?,
             _ => 0,
         };
-        let revocation = if command.transition.stops_instances() {
-            Some(tx.revoke(RevocationKind::Sponsor, sponsor.sponsor_id.to_string()).await?)
-        } else {
-            tx.changes_authority();
-            None
-        };
-        let leaf = Leaf {
-            custody_ref: sponsor.grant_leaf.map(Digest),
-            revocation_seq: revocation.and_then(|seq| u64::try_from(seq).ok()).map(Decimal),
-            sponsor_id: Some(sponsor.sponsor_id.as_str().to_owned().into()),
-            sponsor_state: Some(if sponsor.is_active(now) { Standing::Live } else { Standing::Revoked }),
-            state_after: Some(sponsor.state.as_str().into()),
-            state_before: Some(before.as_str().into()),
-            terms: Some(terms(&sponsor)),
-            ..tx.leaf(kind(command.transition), operator)
-        };
-        let (_, hash) = tx.append(leaf, &command.reason)?;
-        if command.transition.needs_four_eyes() {
-            sponsor.grant_leaf = Some(hash);
-        }
-        sponsor::update(tx.conn(), &sponsor).await?;
-        Ok(SponsorTransitioned { sponsor, revoked_instance_count })
+        let made = Made { transition: command.transition, after, review_due_at, by: Some(operator), code: None };
+        let sponsor = make(tx, sponsor, made, &command.reason).await?;
+        Ok(SponsorTransitioned { sponsor, stopped_instance_count })
     }
+}
+
+/// A sponsor, for a change; refuses a stale etag.
+pub(crate) async fn read(tx: &mut ChangeTx, id: &SponsorId, etag: Option<&str>) -> Result<Sponsor, Error> {
+    let found = sponsor::get(tx.conn(), id).await?;
+    let sponsor = found.ok_or_else(|| Error::not_found("sponsor", id))?;
+    if etag.is_some_and(|etag| etag != sponsor.etag()) {
+        return Err(Error::EtagMismatch { what: "sponsor" });
+    }
+    Ok(sponsor)
+}
+
+/// A transition that was checked.
+struct Made<'a> {
+    transition: Transition,
+    after: SponsorState,
+    review_due_at: Option<OffsetDateTime>,
+    /// None: the clock.
+    by: Option<&'a OperatorId>,
+    /// Why, where no person said it.
+    code: Option<&'static str>,
+}
+
+/// Makes a transition: the entry that stops what lives, the event, the row.
+async fn make(tx: &mut ChangeTx, before: Sponsor, made: Made<'_>, reason: &str) -> Result<Sponsor, Error> {
+    let (now, transition) = (tx.now(), made.transition);
+    let mut sponsor = Sponsor {
+        state: made.after,
+        review_due_at: made.review_due_at,
+        revision: before.revision + 1,
+        ..before.clone()
+    };
+    let revocation = if transition.stops_instances() {
+        Some(tx.revoke(RevocationKind::Sponsor, sponsor.sponsor_id.to_string()).await?)
+    } else {
+        tx.changes_authority();
+        None
+    };
+    sponsor.suspend_cause = match (made.after, transition, made.by) {
+        (SponsorState::Suspended, Transition::Suspend, None) => Some(SuspendCause::ReviewLapsed),
+        (SponsorState::Suspended, Transition::Suspend, Some(_)) => Some(SuspendCause::Operator),
+        (SponsorState::Suspended, ..) => before.suspend_cause,
+        _ => None,
+    };
+    match (transition, made.by, revocation) {
+        (Transition::Approve, ..) => sponsor.approve_time = Some(now),
+        (Transition::Depart, Some(by), Some(revocation_seq)) => {
+            let orphans_due_at = Some(now + ORPHANS_KEPT);
+            sponsor.departure = Some(Departure { time: now, recorded_by: by.clone(), revocation_seq, orphans_due_at });
+        }
+        (Transition::Revoke, ..) => {
+            sponsor.revoke_time = Some(now);
+            // The entry took the orphans too.
+            sponsor.departure.iter_mut().for_each(|departure| departure.orphans_due_at = None);
+        }
+        _ => {}
+    }
+    let kind = kind(transition);
+    let leaf = Leaf {
+        custody_ref: sponsor.grant_leaf.map(Digest),
+        reason: made.code.map(Into::into),
+        revocation_seq: revocation.and_then(|seq| u64::try_from(seq).ok()).map(Decimal),
+        sponsor_id: Some(sponsor.sponsor_id.as_str().to_owned().into()),
+        sponsor_state: Some(if sponsor.is_active(now) { Standing::Live } else { Standing::Revoked }),
+        state_after: Some(sponsor.state.as_str().into()),
+        state_before: Some(before.state.as_str().into()),
+        terms: Some(terms(&sponsor)),
+        ..made.by.map_or_else(|| tx.own_leaf(kind), |by| tx.leaf(kind, by))
+    };
+    let (_, hash) = tx.append(leaf, reason)?;
+    if transition.needs_four_eyes() {
+        sponsor.grant_leaf = Some(hash);
+    }
+    sponsor::update(tx.conn(), &sponsor).await?;
+    Ok(sponsor)
 }
 
 const fn kind(transition: Transition) -> Kind {
@@ -101,7 +157,36 @@ const fn kind(transition: Transition) -> Kind {
         Transition::Reject => Kind::SponsorRejected,
         Transition::Suspend => Kind::SponsorSuspended,
         Transition::Reinstate => Kind::SponsorReinstated,
+        Transition::Recertify => Kind::SponsorRecertified,
+        Transition::Depart => Kind::SponsorDeparted,
         Transition::Revoke => Kind::SponsorRevoked,
+    }
+}
+
+/// The suspension of a sponsor whose review lapsed, where nobody was quicker.
+pub(crate) struct Lapse<'a> {
+    pub(crate) sponsor_id: &'a SponsorId,
+}
+
+impl Change for Lapse<'_> {
+    const METHOD: &'static str = "ReviewLapsed";
+    /// Whether it was still to be done.
+    type Answer = bool;
+
+    async fn apply(&self, tx: &mut ChangeTx) -> Result<bool, Error> {
+        let sponsor = read(tx, self.sponsor_id, None).await?;
+        if !sponsor.review_lapsed(tx.now()) {
+            return Ok(false);
+        }
+        let made = Made {
+            transition: Transition::Suspend,
+            after: SponsorState::Suspended,
+            review_due_at: sponsor.review_due_at,
+            by: None,
+            code: Some(SuspendCause::ReviewLapsed.as_str()),
+        };
+        make(tx, sponsor, made, "").await?;
+        Ok(true)
     }
 }
 
@@ -110,9 +195,11 @@ impl App {
     pub async fn transition_sponsor(
         &self,
         caller: &OperatorCaller,
+        ground: Ground,
         command: TransitionSponsor,
         idempotency: Option<Idempotency>,
     ) -> Result<SponsorTransitioned, Error> {
+        ground.covers(caller, Some(&command.sponsor_id).filter(|_| command.transition.is_own()))?;
         let change = TransitionBy { caller, command: &command };
         self.change(caller.operator_id.as_str(), idempotency.as_ref(), &change).await
     }

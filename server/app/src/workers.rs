@@ -13,9 +13,11 @@ use crate::{
 
 /// How often a newer snapshot is looked for: the longest a caller waits for a change that another server made to be loaded
 /// ahead. Correctness does not hang on it.
-const POLL: Duration = Duration::from_millis(250);
+pub(crate) const POLL: Duration = Duration::from_millis(250);
 /// Longest the database may take to answer the poll before it counts as down.
 const POLL_TIMEOUT: Duration = Duration::from_secs(2);
+/// How often the clocks of sponsors are looked at: the longest that credentials outlive a lapsed review.
+const KEEP_TIME: Duration = Duration::from_secs(1);
 /// How often tables are tended.
 const TEND: Duration = Duration::from_mins(1);
 /// Day partitions that are made ahead, today's and yesterday's among them.
@@ -35,6 +37,12 @@ impl Background {
         let recorder = tokio::spawn(recorder::run(app.clone(), queue, stop.child_token()));
         let workers = vec![
             tokio::spawn(every(POLL, stop.child_token(), app.clone(), async |app: &App| app.poll().await)),
+            tokio::spawn(every(KEEP_TIME, stop.child_token(), app.clone(), async |app: &App| {
+                if let Err(error) = app.keep_time().await {
+                    tracing::warn!(%error, "reviews and orphans could not be looked at; tried again in a second");
+                }
+            })),
+            tokio::spawn(app.clone().settle(stop.child_token())),
             tokio::spawn(every(TEND, stop.child_token(), app.clone(), async |app: &App| {
                 if let Err(error) = app.tend().await {
                     tracing::warn!(%error, "tables could not be tended; tried again in a minute");

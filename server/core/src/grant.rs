@@ -197,6 +197,9 @@ mod tests {
             revision: 1,
             labels: std::collections::BTreeMap::default(),
             registered_by: "rita".parse().unwrap(),
+            changed_by: None,
+            suspend_cause: None,
+            departure: None,
             grant_leaf: None,
         }
     }

@@ -3,11 +3,13 @@
 use std::{collections::BTreeMap, fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
-use time::OffsetDateTime;
+use time::{Duration, OffsetDateTime};
 
 use crate::{
+    credential::LEEWAY,
     ids::InstanceId,
-    names::{AgentName, RoleName, SponsorId, ToolId},
+    names::{AgentName, OperatorId, RoleName, SponsorId, ToolId},
+    sponsor::Departure,
 };
 
 /// Where an instance stands. Expiry is not a state: it follows from the clock.
@@ -53,6 +55,68 @@ impl FromStr for InstanceState {
     }
 }
 
+/// What an operator may do to an instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum InstanceTransition {
+    /// Stop it, and everything it started.
+    Revoke,
+    /// Say that it is finished; what it started stops too.
+    End,
+    /// Give an orphan another sponsor.
+    Accept,
+}
+
+impl InstanceTransition {
+    /// Every transition.
+    pub const ALL: [Self; 3] = [Self::Revoke, Self::End, Self::Accept];
+
+    /// The verb, for messages.
+    #[must_use]
+    pub const fn verb(self) -> &'static str {
+        match self {
+            Self::Revoke => "revoked",
+            Self::End => "ended",
+            Self::Accept => "accepted",
+        }
+    }
+
+    /// The state after this transition.
+    pub const fn apply(self, from: InstanceState) -> Result<InstanceState, InstanceRule> {
+        use InstanceState::{Ended, Live, Orphaned, Revoked};
+        match (self, from) {
+            (Self::Revoke, Live | Orphaned) => Ok(Revoked),
+            (Self::End, Live) => Ok(Ended),
+            (Self::Accept, Orphaned) => Ok(Live),
+            _ => Err(InstanceRule::IllegalTransition { verb: self.verb(), from: from.as_str() }),
+        }
+    }
+}
+
+/// A rule of an instance's life that a request breaks.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InstanceRule {
+    /// Where the instance stands does not allow it.
+    #[error("an instance that is {from} cannot be {verb}")]
+    IllegalTransition {
+        /// What was asked.
+        verb: &'static str,
+        /// Where it stands; EXPIRED where its last credential's time is over.
+        from: &'static str,
+    },
+    /// A child was to be accepted by itself.
+    #[error("only a root instance can be accepted: accept its root {root}, which then delegates anew")]
+    NotARoot {
+        /// The root of its chain.
+        root: InstanceId,
+    },
+    /// The operator has a part in the transfer already.
+    #[error("{who} cannot accept the instance: another operator with the role approver must")]
+    SameOperator {
+        /// What part.
+        who: &'static str,
+    },
+}
+
 /// One run of an agent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Instance {
@@ -93,12 +157,138 @@ pub struct Instance {
     pub rev: i64,
     /// Leaf hash of the event that granted its last credential.
     pub custody_ref: [u8; 32],
+    /// Counts the changes of its row.
+    pub revision: i64,
 }
 
 impl Instance {
+    /// The opaque version of this instance: of its row, and of where revocation entries have put it since.
+    #[must_use]
+    pub fn etag(&self) -> String {
+        format!("{}-{}", self.revision, self.state)
+    }
+
+    /// Checks `transition` at `now` and returns the state after it. The clock stops a run as surely as a person; until the
+    /// leeway of verifiers is over it may be stopped all the same.
+    pub fn check(&self, transition: InstanceTransition, now: OffsetDateTime) -> Result<InstanceState, InstanceRule> {
+        let after = transition.apply(self.state)?;
+        if self.state == InstanceState::Live && now >= self.expire_time + Duration::seconds(LEEWAY) {
+            return Err(InstanceRule::IllegalTransition { verb: transition.verb(), from: "EXPIRED" });
+        }
+        Ok(after)
+    }
+
+    /// Checks who may give this orphan of `departure` to the sponsor `to`: an operator who is neither of the two
+    /// sponsors, nor recorded the departure.
+    pub fn check_acceptance(
+        &self,
+        operator: &OperatorId,
+        to: &SponsorId,
+        departure: Option<&Departure>,
+    ) -> Result<(), InstanceRule> {
+        if self.parent_agent_id.is_some() {
+            return Err(InstanceRule::NotARoot { root: self.root_instance_id });
+        }
+        let same = |who| Err(InstanceRule::SameOperator { who });
+        if operator.as_str() == to.as_str() {
+            return same("the sponsor who would take over");
+        }
+        if operator.as_str() == self.sponsor_id.as_str() {
+            return same("the sponsor who departed");
+        }
+        if departure.is_some_and(|departure| departure.recorded_by == *operator) {
+            return same("the operator who recorded the departure");
+        }
+        Ok(())
+    }
+
     /// Whether the instance may act at `now`, revocation entries aside.
     #[must_use]
     pub fn is_live(&self, now: OffsetDateTime) -> bool {
         self.state == InstanceState::Live && now < self.expire_time
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    const NOW: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;
+
+    fn instance(state: InstanceState, parent: Option<InstanceId>) -> Instance {
+        let id = InstanceId(Uuid::from_bytes([1; 16]));
+        Instance {
+            agent_instance_id: id,
+            parent_agent_id: parent,
+            root_instance_id: parent.unwrap_or(id),
+            chain: parent.into_iter().collect(),
+            sponsor_id: "alice".parse().unwrap(),
+            agent: "support-assistant".parse().unwrap(),
+            role: "support".parse().unwrap(),
+            tools: Vec::new(),
+            purpose: "triage".to_owned(),
+            depth: 0,
+            state,
+            labels: BTreeMap::new(),
+            create_time: NOW,
+            expire_time: NOW + Duration::MINUTE,
+            end_time: None,
+            rev: 0,
+            custody_ref: [0; 32],
+            revision: 3,
+        }
+    }
+
+    #[test]
+    fn only_what_lives_or_waits_can_be_stopped_and_only_what_waits_accepted() {
+        use InstanceState::{Ended, Live, Orphaned, Revoked};
+        use InstanceTransition::{Accept, End, Revoke};
+        let legal =
+            [(Revoke, Live, Revoked), (Revoke, Orphaned, Revoked), (End, Live, Ended), (Accept, Orphaned, Live)];
+        for transition in InstanceTransition::ALL {
+            for from in InstanceState::ALL {
+                let wanted = legal.iter().find(|(t, f, _)| *t == transition && *f == from).map(|(_, _, to)| *to);
+                assert_eq!(instance(from, None).check(transition, NOW).ok(), wanted, "{transition:?} of {from}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_expired_is_past_stopping_once_no_verifier_takes_it() {
+        let end = NOW + Duration::MINUTE + Duration::seconds(LEEWAY);
+        let check = |state, at| instance(state, None).check(InstanceTransition::Revoke, at);
+        assert_eq!(check(InstanceState::Live, end - Duration::SECOND), Ok(InstanceState::Revoked));
+        assert!(check(InstanceState::Live, end).unwrap_err().to_string().contains("EXPIRED"));
+        assert_eq!(check(InstanceState::Orphaned, end), Ok(InstanceState::Revoked));
+    }
+
+    #[test]
+    fn an_orphan_is_accepted_by_somebody_who_has_no_part_in_it() {
+        let departure =
+            Departure { time: NOW, recorded_by: "rita".parse().unwrap(), revocation_seq: 1, orphans_due_at: None };
+        let check = |who: &str| {
+            let orphan = instance(InstanceState::Orphaned, None);
+            orphan.check_acceptance(&who.parse().unwrap(), &"bob".parse().unwrap(), Some(&departure))
+        };
+        for who in ["alice", "bob", "rita"] {
+            assert!(matches!(check(who), Err(InstanceRule::SameOperator { .. })), "{who}");
+        }
+        assert_eq!(check("oscar"), Ok(()));
+        let root = InstanceId(Uuid::from_bytes([2; 16]));
+        let child = instance(InstanceState::Orphaned, Some(root));
+        let refused = child.check_acceptance(&"oscar".parse().unwrap(), &"bob".parse().unwrap(), Some(&departure));
+        assert_eq!(refused, Err(InstanceRule::NotARoot { root }));
+    }
+
+    #[test]
+    fn the_etag_changes_with_the_row_and_with_what_entries_did_to_it() {
+        let etags = [
+            instance(InstanceState::Live, None).etag(),
+            instance(InstanceState::Revoked, None).etag(),
+            Instance { revision: 4, ..instance(InstanceState::Live, None) }.etag(),
+        ];
+        assert_eq!(etags, ["3-LIVE", "3-REVOKED", "4-LIVE"]);
     }
 }

@@ -1,4 +1,9 @@
-//! The sponsor's life: states, transitions, four eyes.
+//! The sponsor: who they are, what they may answer for, and where they stand.
+
+mod change;
+#[cfg(test)]
+mod tests;
+mod transition;
 
 use std::{collections::BTreeMap, fmt, str::FromStr};
 
@@ -7,8 +12,15 @@ use time::{Duration, OffsetDateTime};
 
 use crate::names::{OperatorId, RoleName, SponsorId};
 
+pub use change::{Changed, Difference, SponsorChange};
+pub use transition::{SponsorRule, Transition};
+
 /// How long an approval stands before the sponsor must be recertified, by default.
 pub const DEFAULT_REVIEW: Duration = Duration::days(90);
+/// How far ahead a review can be due at most.
+pub const MAX_REVIEW: Duration = Duration::days(400);
+/// How long a departed sponsor's orphans wait for another sponsor before they are revoked.
+pub const ORPHANS_KEPT: Duration = Duration::days(14);
 /// Deepest delegation below a root that a sponsor gets unless they ask for another.
 pub const DEFAULT_MAX_DEPTH: u32 = 3;
 /// Deepest delegation that can be asked for.
@@ -64,82 +76,50 @@ impl FromStr for SponsorState {
     }
 }
 
-/// What may happen to a sponsor.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Transition {
-    /// A second operator says yes to exactly what was registered.
-    Approve,
-    /// A second operator says no.
-    Reject,
-    /// Stop for now; also when a review lapses.
-    Suspend,
-    /// Undo a suspension.
-    Reinstate,
-    /// Stop for good.
-    Revoke,
-}
-
-impl Transition {
-    /// Every transition.
-    pub const ALL: [Self; 5] = [Self::Approve, Self::Reject, Self::Suspend, Self::Reinstate, Self::Revoke];
-
-    /// The verb, for messages.
-    #[must_use]
-    pub const fn verb(self) -> &'static str {
-        match self {
-            Self::Approve => "approve",
-            Self::Reject => "reject",
-            Self::Suspend => "suspend",
-            Self::Reinstate => "reinstate",
-            Self::Revoke => "revoke",
-        }
-    }
-
-    /// Whether live instances stop with this transition.
-    #[must_use]
-    pub const fn stops_instances(self) -> bool {
-        matches!(self, Self::Suspend | Self::Revoke)
-    }
-
-    /// Whether the transition widens what may happen, and so needs a second person.
-    #[must_use]
-    pub const fn needs_four_eyes(self) -> bool {
-        matches!(self, Self::Approve | Self::Reinstate)
-    }
-
-    /// The state after this transition.
-    pub const fn apply(self, from: SponsorState) -> Result<SponsorState, SponsorRule> {
-        use SponsorState::{Active, Departed, Pending, Rejected, Revoked, Suspended};
-        match (self, from) {
-            (Self::Approve, Pending) | (Self::Reinstate, Suspended) => Ok(Active),
-            (Self::Reject, Pending) => Ok(Rejected),
-            (Self::Suspend, Active) => Ok(Suspended),
-            (Self::Revoke, Active | Suspended | Departed) => Ok(Revoked),
-            _ => Err(SponsorRule::IllegalTransition { transition: self, from }),
-        }
-    }
-}
-
-/// A rule of the sponsor's life that a request breaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum SponsorRule {
-    /// The state does not allow the transition.
-    #[error("a sponsor that is {from} cannot be asked to {}", transition.verb())]
-    IllegalTransition {
-        /// What was asked.
-        transition: Transition,
-        /// The state it was asked in.
-        from: SponsorState,
-    },
-    /// The operator who registered wants to approve.
-    #[error("the operator who registered a sponsor cannot approve them: another operator with the role approver must")]
-    SameOperator,
-    /// The sponsor wants to approve themself.
-    #[error("a sponsor cannot approve or reinstate themself: another operator with the role approver must")]
-    OwnApproval,
-    /// The review lapsed: reinstating needs a recertification.
-    #[error("the sponsor's review lapsed: they must be recertified, not reinstated")]
+/// Why a sponsor is suspended: it decides what undoes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum SuspendCause {
+    /// Nobody renewed the review in time; recertifying undoes it.
     ReviewLapsed,
+    /// A person ordered it; reinstating undoes it.
+    Operator,
+}
+
+impl SuspendCause {
+    /// Every cause.
+    pub const ALL: [Self; 2] = [Self::ReviewLapsed, Self::Operator];
+
+    /// The cause's name as recorded.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ReviewLapsed => "REVIEW_LAPSED",
+            Self::Operator => "OPERATOR",
+        }
+    }
+}
+
+impl FromStr for SuspendCause {
+    type Err = ();
+    fn from_str(text: &str) -> Result<Self, ()> {
+        Self::ALL.into_iter().find(|cause| cause.as_str() == text).ok_or(())
+    }
+}
+
+/// That a sponsor left the organisation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Departure {
+    /// When it was recorded.
+    #[serde(with = "time::serde::timestamp::microseconds")]
+    pub time: OffsetDateTime,
+    /// Who recorded it.
+    pub recorded_by: OperatorId,
+    /// The revocation entry that stopped what was live; that became ORPHANED.
+    pub revocation_seq: i64,
+    /// When the orphans that nobody accepted are revoked; none: that is done.
+    #[serde(with = "time::serde::timestamp::microseconds::option")]
+    pub orphans_due_at: Option<OffsetDateTime>,
 }
 
 /// A named human who is accountable for agents.
@@ -177,6 +157,15 @@ pub struct Sponsor {
     pub labels: BTreeMap<String, String>,
     /// Who registered.
     pub registered_by: OperatorId,
+    /// Who changed the terms last; none: they are as registered.
+    #[serde(default)]
+    pub changed_by: Option<OperatorId>,
+    /// Why the sponsor is SUSPENDED; none in any other state.
+    #[serde(default)]
+    pub suspend_cause: Option<SuspendCause>,
+    /// The departure of a sponsor who left.
+    #[serde(default)]
+    pub departure: Option<Departure>,
     /// Leaf hash of the approval that this sponsor's instances stand on.
     pub grant_leaf: Option<[u8; 32]>,
 }
@@ -195,19 +184,25 @@ impl Sponsor {
         operator: &OperatorId,
         now: OffsetDateTime,
     ) -> Result<SponsorState, SponsorRule> {
-        let after = transition.apply(self.state)?;
-        if transition.needs_four_eyes() {
-            if operator.as_str() == self.sponsor_id.as_str() {
-                return Err(SponsorRule::OwnApproval);
-            }
-            if transition == Transition::Approve && *operator == self.registered_by {
-                return Err(SponsorRule::SameOperator);
-            }
+        let lapsed = self.suspend_cause == Some(SuspendCause::ReviewLapsed);
+        let after = transition.apply(self.state, lapsed)?;
+        if transition.needs_four_eyes() && operator.as_str() == self.sponsor_id.as_str() {
+            return Err(SponsorRule::OwnApproval { transition });
+        }
+        let wrote_terms = *operator == self.registered_by || Some(operator) == self.changed_by.as_ref();
+        if transition.vouches_for_terms() && wrote_terms {
+            return Err(SponsorRule::SameOperator { transition });
         }
         if transition == Transition::Reinstate && self.review_due_at.is_some_and(|due| due <= now) {
             return Err(SponsorRule::ReviewLapsed);
         }
         Ok(after)
+    }
+
+    /// Whether the review has lapsed by `now`, and the sponsor is still to be suspended for it.
+    #[must_use]
+    pub fn review_lapsed(&self, now: OffsetDateTime) -> bool {
+        self.state == SponsorState::Active && self.review_due_at.is_some_and(|due| due <= now)
     }
 
     /// Whether the sponsor may sponsor at `now`. A lapsed review counts at once, before any worker has noticed.
@@ -217,74 +212,8 @@ impl Sponsor {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_the_drawn_transitions_are_legal() {
-        use SponsorState::{Active, Departed, Pending, Rejected, Revoked, Suspended};
-        let legal = [
-            (Transition::Approve, Pending, Active),
-            (Transition::Reject, Pending, Rejected),
-            (Transition::Suspend, Active, Suspended),
-            (Transition::Reinstate, Suspended, Active),
-            (Transition::Revoke, Active, Revoked),
-            (Transition::Revoke, Suspended, Revoked),
-            (Transition::Revoke, Departed, Revoked),
-        ];
-        for transition in Transition::ALL {
-            for from in SponsorState::ALL {
-                let wanted = legal.iter().find(|(t, f, _)| *t == transition && *f == from).map(|(_, _, to)| *to);
-                assert_eq!(transition.apply(from).ok(), wanted, "{transition:?} from {from}");
-            }
-        }
-    }
-
-    fn sponsor(state: SponsorState) -> Sponsor {
-        Sponsor {
-            sponsor_id: "alice".parse().unwrap(),
-            display_name: "Alice".into(),
-            email: "alice@example.com".into(),
-            roles: vec![],
-            max_ttl_seconds: 900,
-            max_depth: 3,
-            state,
-            review_due_at: Some(OffsetDateTime::UNIX_EPOCH + DEFAULT_REVIEW),
-            create_time: OffsetDateTime::UNIX_EPOCH,
-            approve_time: None,
-            revoke_time: None,
-            revision: 1,
-            labels: BTreeMap::new(),
-            registered_by: "rita".parse().unwrap(),
-            grant_leaf: None,
-        }
-    }
-
-    #[test]
-    fn approval_takes_a_second_person_who_is_not_the_sponsor() {
-        let now = OffsetDateTime::UNIX_EPOCH;
-        let check = |who: &str| sponsor(SponsorState::Pending).check(Transition::Approve, &who.parse().unwrap(), now);
-        assert_eq!(check("rita"), Err(SponsorRule::SameOperator));
-        assert_eq!(check("alice"), Err(SponsorRule::OwnApproval));
-        assert_eq!(check("bob"), Ok(SponsorState::Active));
-    }
-
-    #[test]
-    fn a_sponsor_may_stop_but_not_reinstate_themself() {
-        let (now, alice) = (OffsetDateTime::UNIX_EPOCH, "alice".parse().unwrap());
-        let active = sponsor(SponsorState::Active);
-        assert_eq!(active.check(Transition::Suspend, &alice, now), Ok(SponsorState::Suspended));
-        let suspended = sponsor(SponsorState::Suspended);
-        assert_eq!(suspended.check(Transition::Reinstate, &alice, now), Err(SponsorRule::OwnApproval));
-    }
-
-    #[test]
-    fn a_lapsed_review_counts_before_any_worker_noticed() {
-        let due = OffsetDateTime::UNIX_EPOCH + DEFAULT_REVIEW;
-        assert!(sponsor(SponsorState::Active).is_active(due - Duration::SECOND));
-        assert!(!sponsor(SponsorState::Active).is_active(due));
-        let late = sponsor(SponsorState::Suspended).check(Transition::Reinstate, &"bob".parse().unwrap(), due);
-        assert_eq!(late, Err(SponsorRule::ReviewLapsed));
-    }
+/// When a review that is renewed at `now` is due again: as asked, or after the default.
+pub fn next_review(now: OffsetDateTime, asked: Option<OffsetDateTime>) -> Result<OffsetDateTime, SponsorRule> {
+    let due = asked.unwrap_or(now + DEFAULT_REVIEW);
+    if due > now && due <= now + MAX_REVIEW { Ok(due) } else { Err(SponsorRule::ReviewDate) }
 }

@@ -17,13 +17,13 @@ use crate::{
 
 const TABLE: &str = "instance";
 
-/// An instance and whether a revocation newer than its last credential stops it.
+/// An instance as it stands by the revocation entries, and what its row says of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredInstance {
-    /// The row.
+    /// The instance, in the state that entries have put it in.
     pub instance: Instance,
-    /// Whether it, its sponsor, an ancestor or everything was revoked since.
-    pub revoked: bool,
+    /// The state of its row, which follows.
+    pub row_state: InstanceState,
 }
 
 struct Row {
@@ -44,7 +44,9 @@ struct Row {
     end_time: Option<OffsetDateTime>,
     rev: i64,
     custody_ref: Vec<u8>,
-    revoked: bool,
+    revision: i64,
+    standing: String,
+    since: Option<OffsetDateTime>,
 }
 
 impl TryFrom<Row> for StoredInstance {
@@ -61,15 +63,16 @@ impl TryFrom<Row> for StoredInstance {
             tools: parse_all(TABLE, "tools", &row.tools)?,
             purpose: row.purpose,
             depth: number(TABLE, "depth", row.depth)?,
-            state: parse(TABLE, "state", &row.state)?,
+            state: parse(TABLE, "state", &row.standing)?,
             labels: labels(TABLE, row.labels)?,
             create_time: row.create_time,
             expire_time: row.expire_time,
-            end_time: row.end_time,
+            end_time: row.end_time.or(row.since),
             rev: row.rev,
             custody_ref: bytes(TABLE, "custody_ref", &row.custody_ref)?,
+            revision: row.revision,
         };
-        Ok(Self { instance, revoked: row.revoked })
+        Ok(Self { instance, row_state: parse(TABLE, "state", &row.state)? })
     }
 }
 
@@ -94,6 +97,7 @@ struct NewRow<'a> {
     expire_time: OffsetDateTime,
     rev: i64,
     custody_ref: String,
+    revision: i64,
 }
 
 impl<'a> NewRow<'a> {
@@ -115,6 +119,7 @@ impl<'a> NewRow<'a> {
             expire_time: instance.expire_time,
             rev: instance.rev,
             custody_ref: format!("\\x{}", Digest(instance.custody_ref)),
+            revision: instance.revision,
         }
     }
 }
@@ -127,7 +132,7 @@ pub async fn upsert(conn: &mut Connection, instances: &[Instance]) -> Result<(),
         "INSERT INTO instance SELECT * FROM jsonb_populate_recordset(NULL::instance, $1)
          ON CONFLICT (instance_id) DO UPDATE SET
              expire_time = greatest(instance.expire_time, excluded.expire_time),
-             rev = excluded.rev, custody_ref = excluded.custody_ref",
+             rev = excluded.rev, custody_ref = excluded.custody_ref, revision = instance.revision + 1",
         rows
     )
     .execute(conn)
@@ -139,7 +144,8 @@ pub async fn upsert(conn: &mut Connection, instances: &[Instance]) -> Result<(),
 pub async fn get_all(conn: &mut Connection, ids: &[Uuid]) -> Result<Vec<StoredInstance>, StoreError> {
     let rows = sqlx::query_as!(
         Row,
-        r#"SELECT instance.*, instance_is_revoked(instance) AS "revoked!" FROM instance WHERE instance_id = ANY ($1)"#,
+        r#"SELECT instance.*, at.standing AS "standing!", at.since FROM instance, instance_standing(instance) AS at
+         WHERE instance_id = ANY ($1)"#,
         ids
     );
     rows.fetch_all(conn).await?.into_iter().map(StoredInstance::try_from).collect()
@@ -149,7 +155,7 @@ pub async fn get_all(conn: &mut Connection, ids: &[Uuid]) -> Result<Vec<StoredIn
 pub async fn chain(conn: &mut Connection, root: InstanceId, most: i64) -> Result<Vec<StoredInstance>, StoreError> {
     let rows = sqlx::query_as!(
         Row,
-        r#"SELECT instance.*, instance_is_revoked(instance) AS "revoked!" FROM instance
+        r#"SELECT instance.*, at.standing AS "standing!", at.since FROM instance, instance_standing(instance) AS at
          WHERE root_instance_id = $1 ORDER BY depth > 0, instance_id LIMIT $2"#,
         root.0,
         most
@@ -160,24 +166,57 @@ pub async fn chain(conn: &mut Connection, root: InstanceId, most: i64) -> Result
 /// How many live instances a sponsor has.
 pub async fn count_live(conn: &mut Connection, sponsor: &SponsorId, now: OffsetDateTime) -> Result<i64, StoreError> {
     let count = sqlx::query_scalar!(
-        r#"SELECT count(*) AS "count!" FROM instance
-         WHERE sponsor_id = $1 AND state = 'LIVE' AND expire_time > $2 AND NOT instance_is_revoked(instance)"#,
+        r#"SELECT count(*) AS "count!" FROM instance, instance_standing(instance) AS at
+         WHERE sponsor_id = $1 AND state = 'LIVE' AND expire_time > $2 AND at.standing = 'LIVE'"#,
         sponsor.as_str(),
         now
     );
     Ok(count.fetch_one(conn).await?)
 }
 
+/// How many live instances there are below one, at any depth.
+pub async fn count_live_below(
+    conn: &mut Connection,
+    instance: &Instance,
+    now: OffsetDateTime,
+) -> Result<i64, StoreError> {
+    let count = sqlx::query_scalar!(
+        r#"SELECT count(*) AS "count!" FROM instance, instance_standing(instance) AS at
+         WHERE root_instance_id = $1 AND $2 = ANY (chain) AND state = 'LIVE' AND expire_time > $3
+           AND at.standing = 'LIVE'"#,
+        instance.root_instance_id.0,
+        instance.agent_instance_id.0,
+        now
+    );
+    Ok(count.fetch_one(conn).await?)
+}
+
+/// Writes what a transition changes, or an acceptance.
+pub async fn update(conn: &mut Connection, instance: &Instance) -> Result<(), StoreError> {
+    sqlx::query!(
+        "UPDATE instance SET sponsor_id = $2, state = $3, expire_time = $4, end_time = $5, rev = $6, custody_ref = $7,
+             revision = $8
+         WHERE instance_id = $1",
+        instance.agent_instance_id.0,
+        instance.sponsor_id.as_str(),
+        instance.state.as_str(),
+        instance.expire_time,
+        instance.end_time,
+        instance.rev,
+        instance.custody_ref.as_slice(),
+        instance.revision,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
 /// Where an instance stands at an instant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Standing {
-    /// In the state of its row, which is not LIVE.
-    Stopped(InstanceState),
-    /// LIVE by its row, and not revoked; its last credential is good.
-    Live,
-    /// Revoked, by itself or with its sponsor, an ancestor or everything.
-    Revoked,
-    /// LIVE by its row; its last credential's time is over.
+    /// In this state; where LIVE, its last credential is good.
+    In(InstanceState),
+    /// LIVE, but its last credential's time is over.
     Expired,
 }
 
@@ -185,9 +224,7 @@ impl Standing {
     /// The word that the list filter compares with.
     const fn as_str(self) -> &'static str {
         match self {
-            Self::Stopped(state) => state.as_str(),
-            Self::Live => "LIVE",
-            Self::Revoked => "REVOKED",
+            Self::In(state) => state.as_str(),
             Self::Expired => "EXPIRED",
         }
     }
@@ -198,11 +235,8 @@ impl StoredInstance {
     #[must_use]
     pub fn standing(&self, now: OffsetDateTime) -> Standing {
         match self.instance.state {
-            InstanceState::Live if self.revoked => Standing::Revoked,
-            InstanceState::Live if self.instance.expire_time > now => Standing::Live,
-            InstanceState::Live => Standing::Expired,
-            InstanceState::Revoked => Standing::Revoked,
-            state => Standing::Stopped(state),
+            InstanceState::Live if self.instance.expire_time <= now => Standing::Expired,
+            state => Standing::In(state),
         }
     }
 }
@@ -238,7 +272,7 @@ pub async fn list(
     let before = page.after::<InstanceId>()?.map_or(Uuid::max(), |id| id.0);
     let rows = sqlx::query_as!(
         Row,
-        r#"SELECT instance.*, instance_is_revoked(instance) AS "revoked!" FROM instance
+        r#"SELECT instance.*, at.standing AS "standing!", at.since FROM instance, instance_standing(instance) AS at
          WHERE instance_id < $1
            AND ($2::text IS NULL OR sponsor_id = $2)
            AND ($3::uuid IS NULL OR root_instance_id = $3)
@@ -248,10 +282,8 @@ pub async fn list(
            AND ($7::timestamptz IS NULL OR create_time >= $7)
            AND ($8::timestamptz IS NULL OR create_time < $8)
            AND ($9::text IS NULL OR $9 = CASE
-               WHEN state <> 'LIVE' THEN state
-               WHEN instance_is_revoked(instance) THEN 'REVOKED'
-               WHEN expire_time > $10 THEN 'LIVE'
-               ELSE 'EXPIRED'
+               WHEN at.standing = 'LIVE' AND expire_time <= $10 THEN 'EXPIRED'
+               ELSE at.standing
            END)
          ORDER BY instance_id DESC LIMIT $11"#,
         before,

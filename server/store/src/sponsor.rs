@@ -1,8 +1,8 @@
 //! Sponsors.
 
 use countersign_core::{
-    names::SponsorId,
-    sponsor::{Sponsor, SponsorState},
+    names::{OperatorId, SponsorId},
+    sponsor::{Departure, Sponsor, SponsorState, SuspendCause},
 };
 use time::OffsetDateTime;
 
@@ -29,11 +29,26 @@ struct Row {
     labels: serde_json::Value,
     registered_by: String,
     grant_leaf: Option<Vec<u8>>,
+    suspend_cause: Option<String>,
+    changed_by: Option<String>,
+    depart_time: Option<OffsetDateTime>,
+    departed_by: Option<String>,
+    depart_seq: Option<i64>,
+    orphans_due_at: Option<OffsetDateTime>,
 }
 
 impl TryFrom<Row> for Sponsor {
     type Error = StoreError;
     fn try_from(row: Row) -> Result<Self, StoreError> {
+        let departure = match (row.depart_time, row.departed_by, row.depart_seq) {
+            (Some(time), Some(by), Some(revocation_seq)) => Some(Departure {
+                time,
+                recorded_by: parse(TABLE, "departed_by", &by)?,
+                revocation_seq,
+                orphans_due_at: row.orphans_due_at,
+            }),
+            _ => None,
+        };
         Ok(Self {
             sponsor_id: parse(TABLE, "sponsor_id", &row.sponsor_id)?,
             display_name: row.display_name,
@@ -49,6 +64,9 @@ impl TryFrom<Row> for Sponsor {
             revision: row.revision,
             labels: labels(TABLE, row.labels)?,
             registered_by: parse(TABLE, "registered_by", &row.registered_by)?,
+            changed_by: row.changed_by.map(|by| parse(TABLE, "changed_by", &by)).transpose()?,
+            suspend_cause: row.suspend_cause.map(|cause| parse(TABLE, "suspend_cause", &cause)).transpose()?,
+            departure,
             grant_leaf: row.grant_leaf.map(|leaf| bytes(TABLE, "grant_leaf", &leaf)).transpose()?,
         })
     }
@@ -81,23 +99,64 @@ pub async fn insert(conn: &mut Connection, sponsor: &Sponsor) -> Result<(), Stor
     Ok(())
 }
 
-/// Writes what a transition changes.
+/// Writes everything that can change of a sponsor.
 pub async fn update(conn: &mut Connection, sponsor: &Sponsor) -> Result<(), StoreError> {
+    let departure = sponsor.departure.as_ref();
     sqlx::query!(
-        "UPDATE sponsor SET state = $2, review_due_at = $3, approve_time = $4, revoke_time = $5, revision = $6,
-             grant_leaf = $7
+        "UPDATE sponsor SET display_name = $2, email = $3, roles = $4, max_ttl_seconds = $5, max_depth = $6, state = $7,
+             review_due_at = $8, approve_time = $9, revoke_time = $10, revision = $11, labels = $12, grant_leaf = $13,
+             suspend_cause = $14, changed_by = $15, depart_time = $16, departed_by = $17, depart_seq = $18,
+             orphans_due_at = $19
          WHERE sponsor_id = $1",
         sponsor.sponsor_id.as_str(),
+        sponsor.display_name,
+        sponsor.email,
+        &texts(&sponsor.roles),
+        i32::try_from(sponsor.max_ttl_seconds).unwrap_or(i32::MAX),
+        i32::try_from(sponsor.max_depth).unwrap_or(i32::MAX),
         sponsor.state.as_str(),
         sponsor.review_due_at,
         sponsor.approve_time,
         sponsor.revoke_time,
         sponsor.revision,
+        serde_json::json!(sponsor.labels),
         sponsor.grant_leaf.as_ref().map(<[u8; 32]>::as_slice),
+        sponsor.suspend_cause.map(SuspendCause::as_str),
+        sponsor.changed_by.as_ref().map(OperatorId::as_str),
+        departure.map(|departure| departure.time),
+        departure.map(|departure| departure.recorded_by.as_str()),
+        departure.map(|departure| departure.revocation_seq),
+        departure.and_then(|departure| departure.orphans_due_at),
     )
     .execute(conn)
     .await?;
     Ok(())
+}
+
+/// ACTIVE sponsors whose review has lapsed by `now`, at most `most`.
+pub async fn review_lapsed(
+    conn: &mut Connection,
+    now: OffsetDateTime,
+    most: i64,
+) -> Result<Vec<SponsorId>, StoreError> {
+    let ids = sqlx::query_scalar!(
+        "SELECT sponsor_id FROM sponsor WHERE state = 'ACTIVE' AND review_due_at <= $1 ORDER BY review_due_at LIMIT $2",
+        now,
+        most
+    );
+    ids.fetch_all(conn).await?.iter().map(|id| parse(TABLE, "sponsor_id", id)).collect()
+}
+
+/// Departed sponsors whose orphans' time is over at `now`, and all of whose instances know it; at most `most`.
+pub async fn orphans_due(conn: &mut Connection, now: OffsetDateTime, most: i64) -> Result<Vec<SponsorId>, StoreError> {
+    let ids = sqlx::query_scalar!(
+        "SELECT sponsor_id FROM sponsor
+         WHERE orphans_due_at <= $1 AND depart_seq <= (SELECT seq FROM settled_revocation)
+         ORDER BY orphans_due_at LIMIT $2",
+        now,
+        most
+    );
+    ids.fetch_all(conn).await?.iter().map(|id| parse(TABLE, "sponsor_id", id)).collect()
 }
 
 /// One sponsor.

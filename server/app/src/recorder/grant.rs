@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use super::batch::Staged;
-use crate::{Credential, Error, custody_leaf, error::no_policy, introspect_credential::refused};
+use crate::{Config, Credential, Error, custody_leaf, error::no_policy, introspect_credential::refused};
 
 /// For whom a credential is asked.
 #[derive(Debug)]
@@ -128,7 +128,9 @@ impl Staged<'_> {
         let Holder::Root { sponsor_id, renews: Some(id) } = &job.holder else { return Ok(None) };
         let stored = self.found.instances.get(id).filter(|stored| stored.instance.sponsor_id == *sponsor_id);
         let stored = stored.ok_or_else(|| Error::not_found("instance of this sponsor", id))?;
-        if stored.standing(job.fresh.now) != Standing::Live || stored.instance.parent_agent_id.is_some() {
+        if stored.standing(job.fresh.now) != Standing::In(InstanceState::Live)
+            || stored.instance.parent_agent_id.is_some()
+        {
             return Err(Error::IllegalTransition(format!(
                 "instance {id} is not a live root instance, so its credential cannot be renewed: start a new one"
             )));
@@ -153,15 +155,7 @@ impl Staged<'_> {
             (None, Some(parent)) => parent.role.clone(),
             (None, None) => the_one_role(sponsor, tools, policy)?,
         };
-        let spec = policy.role(role.as_str());
-        let config = &self.app.inner.config;
-        let limits = Limits {
-            default_ttl: config.default_ttl,
-            max_ttl: config.max_ttl,
-            supported_tools: &config.supported_tools,
-            role: spec.map(|spec| RoleLimits { tools: &spec.tools, max_ttl: spec.max_ttl_seconds }),
-            role_unknown: policy.lists_roles() && spec.is_none(),
-        };
+        let limits = limits(&self.app.inner.config, policy, &role);
         let bound = parent.map(|parent| Parent {
             tools: &parent.tools,
             depth: parent.depth(),
@@ -250,7 +244,20 @@ fn too_long(claims: &Claims) -> Result<(), Error> {
     Err(Error::GrantTooWide(vec![Violation::new("labels", description)]))
 }
 
-fn not_active(sponsor: &Sponsor) -> Error {
+/// What bounds a grant for this role.
+pub(crate) fn limits<'a>(config: &'a Config, policy: &'a CompiledPolicy, role: &RoleName) -> Limits<'a> {
+    let spec = policy.role(role.as_str());
+    Limits {
+        default_ttl: config.default_ttl,
+        max_ttl: config.max_ttl,
+        supported_tools: &config.supported_tools,
+        role: spec.map(|spec| RoleLimits { tools: &spec.tools, max_ttl: spec.max_ttl_seconds }),
+        role_unknown: policy.lists_roles() && spec.is_none(),
+    }
+}
+
+/// Why a sponsor who is not active cannot answer for a run.
+pub(crate) fn not_active(sponsor: &Sponsor) -> Error {
     let state = match sponsor.state {
         // The review has lapsed, and no worker has noticed yet.
         SponsorState::Active => SponsorState::Suspended,
@@ -382,5 +389,6 @@ fn instance_of(
         end_time: None,
         rev: claims.rev,
         custody_ref,
+        revision: 1,
     }
 }

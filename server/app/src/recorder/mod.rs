@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use grant::{Fresh, GrantJob, Granted, Holder};
+pub(crate) use grant::{Fresh, GrantJob, Granted, Holder, limits, not_active};
 pub(crate) use outcome::OutcomeJob;
 pub(crate) use prepared::Prepared;
 pub(crate) use svid::{Minted, SvidJob};

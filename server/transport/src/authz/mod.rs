@@ -6,7 +6,7 @@ mod tests;
 
 use std::{collections::HashMap, sync::LazyLock};
 
-use countersign_app::Error;
+use countersign_app::{Error, Ground};
 use countersign_core::operator::{OperatorRole, Roles};
 
 pub(crate) use table::TABLE;
@@ -18,6 +18,9 @@ pub(crate) struct Row {
     pub(crate) method: &'static str,
     /// Who may call it.
     pub(crate) access: Access,
+    /// Any operator may call it where they are the sponsor, and only then; whose it is is the verb's to check. Only what
+    /// stops something is such a method.
+    pub(crate) sponsor: bool,
     /// The answer is a stream: bounded in number, not in time.
     pub(crate) stream: bool,
 }
@@ -61,26 +64,30 @@ pub(crate) enum Who<'a> {
 
 impl Row {
     const fn open(method: &'static str) -> Self {
-        Self { method, access: Access::Open, stream: false }
+        Self { method, access: Access::Open, sponsor: false, stream: false }
     }
 
     const fn authenticated(method: &'static str) -> Self {
-        Self { method, access: Access::Authenticated, stream: false }
+        Self { method, access: Access::Authenticated, sponsor: false, stream: false }
     }
 
     const fn roles(method: &'static str, roles: &[OperatorRole]) -> Self {
         let access = Access::Granted { roles: Roles::of(roles), instance: Instance::Never };
-        Self { method, access, stream: false }
+        Self { method, access, sponsor: false, stream: false }
     }
 
     const fn or_instance(method: &'static str, roles: &[OperatorRole]) -> Self {
         let access = Access::Granted { roles: Roles::of(roles), instance: Instance::Live };
-        Self { method, access, stream: false }
+        Self { method, access, sponsor: false, stream: false }
     }
 
     const fn or_any_instance(method: &'static str, roles: &[OperatorRole]) -> Self {
         let access = Access::Granted { roles: Roles::of(roles), instance: Instance::Recorded };
-        Self { method, access, stream: false }
+        Self { method, access, sponsor: false, stream: false }
+    }
+
+    const fn or_the_sponsor(self) -> Self {
+        Self { sponsor: true, ..self }
     }
 
     const fn streamed(self) -> Self {
@@ -93,7 +100,7 @@ impl Row {
             (Access::Open, _) | (Access::Authenticated, Who::Operator(_)) => Ok(()),
             (_, Who::Nobody) => Err(Error::Unauthenticated { message: "this method takes a credential".to_owned() }),
             (Access::Authenticated, Who::Instance(ensure_live)) => ensure_live(),
-            (Access::Granted { roles, .. }, Who::Operator(held)) if held.meets(roles) => Ok(()),
+            (Access::Granted { roles, .. }, Who::Operator(held)) if held.meets(roles) || self.sponsor => Ok(()),
             (Access::Granted { roles, .. }, Who::Operator(_)) => {
                 Err(self.refusal(roles, "none of the caller's roles allows"))
             }
@@ -102,6 +109,14 @@ impl Row {
                 Instance::Live => ensure_live(),
                 Instance::Recorded => Ok(()),
             },
+        }
+    }
+
+    /// On what ground an operator with these roles may call this method, if they may.
+    pub(crate) const fn ground(&self, held: Roles) -> Ground {
+        match self.access {
+            Access::Granted { roles, .. } if self.sponsor && !held.meets(roles) => Ground::OwnOnly(roles),
+            _ => Ground::Role,
         }
     }
 

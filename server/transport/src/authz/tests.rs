@@ -69,6 +69,18 @@ fn instances_may_call_what_credentials_say_and_nothing_else() {
     assert_eq!(with(Instance::Live), live);
 }
 
+#[test]
+fn a_sponsor_may_stop_what_is_theirs_and_nothing_else_without_a_role() {
+    let rows = TABLE.iter().filter(|row| row.sponsor);
+    let names: Vec<_> = rows.clone().map(|row| row.method.rsplit('/').next().unwrap()).collect();
+    assert_eq!(names, ["SuspendSponsor", "RevokeSponsor", "RevokeInstance", "EndInstance"]);
+    for row in rows {
+        let Access::Granted { roles, .. } = row.access else { panic!("{} takes no role", row.method) };
+        assert_eq!(row.ground(Roles::NONE), Ground::OwnOnly(roles), "{}", row.method);
+        assert_eq!(row.ground(roles), Ground::Role, "{}", row.method);
+    }
+}
+
 /// The whole stack over a service that says yes to everything.
 fn agreeable() -> Pipeline {
     stack(BOUNDS).wrap(service_fn(|_| async { Ok(Status::ok("").into_http::<axum::body::Body>()) }))
@@ -90,7 +102,7 @@ async fn every_method_as_every_role_and_as_nobody_gets_exactly_the_tables_answer
         for role in OperatorRole::ALL.map(Some).into_iter().chain([None]) {
             let may = match row.access {
                 Access::Open | Access::Authenticated => true,
-                Access::Granted { roles, .. } => role.is_some_and(|role| roles.has(role)),
+                Access::Granted { roles, .. } => row.sponsor || role.is_some_and(|role| roles.has(role)),
             };
             let expected = if may { Code::Ok } else { Code::PermissionDenied };
             let bearer = role.map_or("nobody", OperatorRole::as_str);

@@ -2,14 +2,70 @@
 
 use std::mem;
 
-use countersign_app::{Error, InstanceFilter, InstanceFilterState};
-use countersign_core::{ids::InstanceId, instance::Instance};
+use countersign_app::{AcceptInstance, Error, InstanceFilter, InstanceFilterState, StopInstance, TransitionInstance};
+use countersign_core::{
+    ids::InstanceId,
+    instance::{Instance, InstanceState},
+    text::MAX_TEXT,
+};
 use countersign_proto::v1;
 
-use super::{narrow, page::Paging, read, text, texts, time::timestamp, words::Word};
+use super::{idempotency::Idem, narrow, page::Paging, read, text, texts, time::timestamp, words::Word};
 
 pub(crate) fn get(request: &v1::GetInstanceRequest) -> Result<InstanceId, Error> {
     read(|v| v.required("agent_instance_id", &request.agent_instance_id))
+}
+
+pub(crate) fn revoke(mut request: v1::RevokeInstanceRequest) -> Result<(TransitionInstance, Idem), Error> {
+    let request_id = mem::take(&mut request.request_id);
+    read(|v| {
+        let idem = v.idempotency("RevokeInstance", request_id, &request);
+        let agent_instance_id = v.required("agent_instance_id", &request.agent_instance_id);
+        let reason = v.text("reason", request.reason, MAX_TEXT);
+        let etag = v.etag(request.etag);
+        let revoke = TransitionInstance {
+            agent_instance_id: agent_instance_id?,
+            transition: StopInstance::Revoke,
+            reason: reason?,
+            etag: etag?,
+        };
+        Some((revoke, idem?))
+    })
+}
+
+pub(crate) fn end(mut request: v1::EndInstanceRequest) -> Result<(TransitionInstance, Idem), Error> {
+    let request_id = mem::take(&mut request.request_id);
+    read(|v| {
+        let idem = v.idempotency("EndInstance", request_id, &request);
+        let agent_instance_id = v.required("agent_instance_id", &request.agent_instance_id);
+        let reason = v.optional_text("reason", request.reason, MAX_TEXT);
+        let etag = v.etag(request.etag);
+        let end = TransitionInstance {
+            agent_instance_id: agent_instance_id?,
+            transition: StopInstance::End,
+            reason: reason?.unwrap_or_default(),
+            etag: etag?,
+        };
+        Some((end, idem?))
+    })
+}
+
+pub(crate) fn accept(mut request: v1::AcceptInstanceRequest) -> Result<(AcceptInstance, Idem), Error> {
+    let request_id = mem::take(&mut request.request_id);
+    read(|v| {
+        let idem = v.idempotency("AcceptInstance", request_id, &request);
+        let agent_instance_id = v.required("agent_instance_id", &request.agent_instance_id);
+        let sponsor_id = v.required("sponsor_id", &request.sponsor_id);
+        let reason = v.text("reason", request.reason, MAX_TEXT);
+        let etag = v.etag(request.etag);
+        let accept = AcceptInstance {
+            agent_instance_id: agent_instance_id?,
+            sponsor_id: sponsor_id?,
+            reason: reason?,
+            etag: etag?,
+        };
+        Some((accept, idem?))
+    })
 }
 
 pub(crate) fn list(mut request: v1::ListInstancesRequest) -> Result<(InstanceFilter, Paging), Error> {
@@ -38,8 +94,20 @@ pub(crate) fn list(mut request: v1::ListInstancesRequest) -> Result<(InstanceFil
     })
 }
 
+/// An instance right after a change of it, when the clock cannot have stopped it.
+pub(crate) fn changed(changed: Instance) -> v1::Instance {
+    let state = match changed.state {
+        InstanceState::Live => InstanceFilterState::Live,
+        InstanceState::Ended => InstanceFilterState::Ended,
+        InstanceState::Revoked => InstanceFilterState::Revoked,
+        InstanceState::Orphaned => InstanceFilterState::Orphaned,
+    };
+    instance((changed, state))
+}
+
 pub(crate) fn instance((instance, state): (Instance, InstanceFilterState)) -> v1::Instance {
     v1::Instance {
+        etag: instance.etag(),
         agent_instance_id: instance.agent_instance_id.to_string(),
         parent_agent_id: text(instance.parent_agent_id),
         root_instance_id: instance.root_instance_id.to_string(),
@@ -55,6 +123,5 @@ pub(crate) fn instance((instance, state): (Instance, InstanceFilterState)) -> v1
         create_time: Some(timestamp(instance.create_time)),
         expire_time: Some(timestamp(instance.expire_time)),
         end_time: instance.end_time.map(timestamp),
-        etag: String::new(),
     }
 }

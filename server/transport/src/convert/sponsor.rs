@@ -2,11 +2,11 @@
 
 use std::mem;
 
-use countersign_app::{Error, RegisterSponsor, SponsorFilter, TransitionSponsor};
+use countersign_app::{Error, RegisterSponsor, SponsorFilter, TransitionSponsor, UpdateSponsor};
 use countersign_core::{
     grant::HARD_MAX_TTL,
     names::{RoleName, SponsorId},
-    sponsor::{MAX_DEPTH_CEILING, Sponsor, Transition},
+    sponsor::{MAX_DEPTH_CEILING, Sponsor, SponsorChange, Transition},
     text::{MAX_DISPLAY, MAX_TEXT, check_email},
 };
 use countersign_proto::v1;
@@ -17,7 +17,8 @@ use super::{
     page::Paging,
     read, texts,
     time::{seconds, timestamp},
-    words::Word,
+    violations::Violations,
+    words::{Word, wire},
 };
 
 /// Most roles of one sponsor.
@@ -62,6 +63,7 @@ macro_rules! transitions {
                     transition: Transition::$transition,
                     reason: reason?,
                     etag: etag?,
+                    review_due_at: None,
                 };
                 Some((transition, idem?))
             })
@@ -74,7 +76,92 @@ transitions! {
     reject(RejectSponsorRequest) = Reject, "RejectSponsor";
     suspend(SuspendSponsorRequest) = Suspend, "SuspendSponsor";
     reinstate(ReinstateSponsorRequest) = Reinstate, "ReinstateSponsor";
+    depart(DepartSponsorRequest) = Depart, "DepartSponsor";
     revoke(RevokeSponsorRequest) = Revoke, "RevokeSponsor";
+}
+
+pub(crate) fn recertify(mut request: v1::RecertifySponsorRequest) -> Result<(TransitionSponsor, Idem), Error> {
+    let request_id = mem::take(&mut request.request_id);
+    read(|v| {
+        let idem = v.idempotency("RecertifySponsor", request_id, &request);
+        let sponsor_id = v.required("sponsor_id", &request.sponsor_id);
+        let reason = v.text("reason", request.reason, MAX_TEXT);
+        let etag = v.etag(request.etag);
+        let review_due_at = v.instant("review_due_at", request.review_due_at);
+        let transition = TransitionSponsor {
+            sponsor_id: sponsor_id?,
+            transition: Transition::Recertify,
+            reason: reason?,
+            etag: etag?,
+            review_due_at: review_due_at?,
+        };
+        Some((transition, idem?))
+    })
+}
+
+/// The fields that UpdateSponsor can set.
+const SETTABLE: [&str; 6] = ["display_name", "email", "roles", "max_ttl", "max_depth", "labels"];
+
+pub(crate) fn update(mut request: v1::UpdateSponsorRequest) -> Result<(UpdateSponsor, Idem), Error> {
+    let request_id = mem::take(&mut request.request_id);
+    read(|v| {
+        let idem = v.idempotency("UpdateSponsor", request_id, &request);
+        let sponsor_id = v.required("sponsor_id", &request.sponsor_id);
+        let reason = v.text("reason", mem::take(&mut request.reason), MAX_TEXT);
+        let etag = v.etag(mem::take(&mut request.etag));
+        let change = change(v, request);
+        let update = UpdateSponsor { sponsor_id: sponsor_id?, change: change?, reason: reason?, etag: etag? };
+        Some((update, idem?))
+    })
+}
+
+/// What the mask names, or without one, what is not empty.
+fn change(v: &mut Violations, request: v1::UpdateSponsorRequest) -> Option<SponsorChange> {
+    let mask = request.update_mask.as_ref().map(|mask| mask.paths.as_slice()).unwrap_or_default();
+    for path in mask.iter().filter(|path| *path != "*" && !SETTABLE.contains(&path.as_str())) {
+        // What was sent is not repeated: it may be of any length.
+        v.refuse(
+            "update_mask",
+            format!("names a field of {} bytes that is none of {}", path.len(), SETTABLE.join(", ")),
+        );
+    }
+    let sets = |field: &str, filled: bool| match mask {
+        [] => filled,
+        paths => paths.iter().any(|path| path == "*" || path == field),
+    };
+    let display_name = sets("display_name", !request.display_name.is_empty())
+        .then(|| v.text("display_name", request.display_name, MAX_DISPLAY));
+    let email = sets("email", !request.email.is_empty()).then(|| {
+        v.checked(check_email("email", &request.email))?;
+        Some(request.email)
+    });
+    let roles = sets("roles", !request.roles.is_empty()).then(|| v.list("roles", &request.roles, 1..=MAX_ROLES));
+    let max_ttl_seconds = sets("max_ttl", request.max_ttl.is_some())
+        .then(|| v.seconds("max_ttl", Some(request.max_ttl.unwrap_or_default()), 1..=HARD_MAX_TTL.into()));
+    let max_depth = sets("max_depth", request.max_depth.is_some())
+        .then(|| v.number("max_depth", request.max_depth.unwrap_or(-1), 0..=MAX_DEPTH_CEILING.into()));
+    let labels = sets("labels", !request.labels.is_empty()).then(|| v.labels(request.labels));
+    let change = SponsorChange {
+        display_name: set(display_name)?,
+        email: set(email)?,
+        roles: set(roles)?,
+        max_ttl_seconds: set(max_ttl_seconds)?.flatten(),
+        max_depth: set(max_depth)?,
+        labels: set(labels)?,
+    };
+    if change == SponsorChange::default() {
+        v.refuse("update_mask", format!("nothing is set: name one of {}", SETTABLE.join(", ")));
+    }
+    Some(change)
+}
+
+/// Not set, or set and right.
+#[expect(clippy::option_option, reason = "wrong, not set, or set")]
+fn set<T>(read: Option<Option<T>>) -> Option<Option<T>> {
+    match read {
+        None => Some(None),
+        Some(right) => right.map(Some),
+    }
 }
 
 pub(crate) fn get(request: &v1::GetSponsorRequest) -> Result<SponsorId, Error> {
@@ -109,6 +196,8 @@ pub(crate) fn sponsor(sponsor: Sponsor) -> v1::Sponsor {
         create_time: Some(timestamp(sponsor.create_time)),
         approve_time: sponsor.approve_time.map(timestamp),
         revoke_time: sponsor.revoke_time.map(timestamp),
+        suspend_cause: wire(sponsor.suspend_cause),
+        depart_time: sponsor.departure.map(|departure| timestamp(departure.time)),
         labels: sponsor.labels,
     }
 }

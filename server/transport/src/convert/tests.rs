@@ -15,7 +15,8 @@ use crate::grpc::unimplemented::UNIMPLEMENTED;
 type Reader = fn(&[u8]) -> Result<(), Error>;
 
 /// A reader of each request that has any field to check.
-const READERS: [(&str, Reader); 36] = [
+const READERS: [(&str, Reader); 42] = [
+    ("AcceptInstanceRequest", |bytes| instance::accept(typed(bytes)).map(drop)),
     ("ActivatePolicyRequest", |bytes| policy::activate(typed(bytes)).map(drop)),
     ("AdvanceRolloutRequest", |bytes| rollout::advance(typed(bytes)).map(drop)),
     ("ApproveSponsorRequest", |bytes| sponsor::approve(typed(bytes)).map(drop)),
@@ -26,6 +27,8 @@ const READERS: [(&str, Reader); 36] = [
     ("CreatePolicyRequest", |bytes| policy::create(typed(bytes)).map(drop)),
     ("DecideRequest", |bytes| decision::decide(typed(bytes)).map(drop)),
     ("DelegateCredentialRequest", |bytes| credential::delegate(typed(bytes)).map(drop)),
+    ("DepartSponsorRequest", |bytes| sponsor::depart(typed(bytes)).map(drop)),
+    ("EndInstanceRequest", |bytes| instance::end(typed(bytes)).map(drop)),
     ("GetCustodyChainRequest", |bytes| custody::subject(&typed(bytes)).map(drop)),
     ("GetDecisionRequest", |bytes| decision::get(&typed(bytes)).map(drop)),
     ("GetInstanceRequest", |bytes| instance::get(&typed(bytes)).map(drop)),
@@ -41,6 +44,7 @@ const READERS: [(&str, Reader); 36] = [
     ("ListPoliciesRequest", |bytes| policy::list(typed(bytes)).map(drop)),
     ("ListRolloutsRequest", |bytes| rollout::list(typed(bytes)).map(drop)),
     ("ListSponsorsRequest", |bytes| sponsor::list(typed(bytes)).map(drop)),
+    ("RecertifySponsorRequest", |bytes| sponsor::recertify(typed(bytes)).map(drop)),
     ("RecordToolCallRequest", |bytes| custody::record(typed(bytes)).map(drop)),
     ("RegisterSponsorRequest", |bytes| sponsor::register(typed(bytes)).map(drop)),
     ("ReinstateSponsorRequest", |bytes| sponsor::reinstate(typed(bytes)).map(drop)),
@@ -48,10 +52,12 @@ const READERS: [(&str, Reader); 36] = [
     ("RevokeApiKeyRequest", |bytes| operator::revoke_key(typed(bytes)).map(drop)),
     ("RevokeCredentialRequest", |bytes| credential::revoke(typed(bytes)).map(drop)),
     ("RevokeCredentialsRequest", |bytes| credential::revoke_many(typed(bytes)).map(drop)),
+    ("RevokeInstanceRequest", |bytes| instance::revoke(typed(bytes)).map(drop)),
     ("RevokeSponsorRequest", |bytes| sponsor::revoke(typed(bytes)).map(drop)),
     ("RollbackRolloutRequest", |bytes| rollout::rollback(typed(bytes)).map(drop)),
     ("StartRolloutRequest", |bytes| rollout::start(typed(bytes)).map(drop)),
     ("SuspendSponsorRequest", |bytes| sponsor::suspend(typed(bytes)).map(drop)),
+    ("UpdateSponsorRequest", |bytes| sponsor::update(typed(bytes)).map(drop)),
 ];
 
 /// Requests whose fields are handed on as they are: texts that verification and the policy's own reader judge.

@@ -4,7 +4,7 @@ use countersign_app::{InstanceFilterState, PolicyState, Side};
 use countersign_core::{
     decision::{Effect, Enforcement, Outcome, Reason},
     rollout::{OnBreach, RolloutState, StickyKey},
-    sponsor::SponsorState,
+    sponsor::{SponsorState, SuspendCause},
 };
 use countersign_ledger::leaf;
 use countersign_proto::v1;
@@ -53,6 +53,7 @@ words! {
     Side = RolloutSide { Baseline Candidate }
     SponsorState = SponsorState { Pending Active Suspended Rejected Revoked Departed }
     StickyKey = StickyKey { RootInstance Sponsor Agent }
+    SuspendCause = SuspendCause { ReviewLapsed Operator }
     leaf::Effect = Effect { Allow Deny RequireApproval }
     leaf::Kind = EventKind {
         SponsorRegistered SponsorApproved SponsorRejected SponsorSuspended SponsorReinstated SponsorRecertified
@@ -102,6 +103,7 @@ mod tests {
             RolloutState = RolloutState, "ROLLOUT_STATE";
             SponsorState = SponsorState, "SPONSOR_STATE";
             StickyKey = StickyKey, "STICKY_KEY";
+            SuspendCause = SuspendCause, "SUSPEND_CAUSE";
             leaf::Effect = Effect, "EFFECT";
             leaf::Kind = EventKind, "EVENT_KIND";
             leaf::Outcome = ToolCallOutcome, "TOOL_CALL_OUTCOME";

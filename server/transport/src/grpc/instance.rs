@@ -1,7 +1,7 @@
 use countersign_proto::v1::{self, instance_service_server::InstanceService};
 use tonic::{Request, Response, Status};
 
-use super::{Api, answer, unimplemented::unimplemented_methods};
+use super::{Api, answer, ground, operator};
 use crate::convert::instance as convert;
 
 #[tonic::async_trait]
@@ -32,9 +32,44 @@ impl InstanceService for Api {
         .await
     }
 
-    unimplemented_methods! { "InstanceService":
-        revoke_instance(RevokeInstanceRequest) -> v1::RevokeInstanceResponse = "RevokeInstance";
-        end_instance(EndInstanceRequest) -> v1::EndInstanceResponse = "EndInstance";
-        accept_instance(AcceptInstanceRequest) -> v1::AcceptInstanceResponse = "AcceptInstance";
+    async fn revoke_instance(
+        &self,
+        request: Request<v1::RevokeInstanceRequest>,
+    ) -> Result<Response<v1::RevokeInstanceResponse>, Status> {
+        answer(request, |caller, request| async move {
+            let (revoke, idem) = convert::revoke(request)?;
+            let ground = ground(&caller, "/countersign.v1.InstanceService/RevokeInstance")?;
+            let done = self.app.transition_instance(operator(&caller)?, ground, revoke, idem).await?;
+            Ok(v1::RevokeInstanceResponse {
+                instance: Some(convert::changed(done.instance)),
+                revoked_instance_count: done.stopped_instance_count,
+            })
+        })
+        .await
+    }
+
+    async fn end_instance(
+        &self,
+        request: Request<v1::EndInstanceRequest>,
+    ) -> Result<Response<v1::EndInstanceResponse>, Status> {
+        answer(request, |caller, request| async move {
+            let (end, idem) = convert::end(request)?;
+            let ground = ground(&caller, "/countersign.v1.InstanceService/EndInstance")?;
+            let done = self.app.transition_instance(operator(&caller)?, ground, end, idem).await?;
+            Ok(v1::EndInstanceResponse { instance: Some(convert::changed(done.instance)) })
+        })
+        .await
+    }
+
+    async fn accept_instance(
+        &self,
+        request: Request<v1::AcceptInstanceRequest>,
+    ) -> Result<Response<v1::AcceptInstanceResponse>, Status> {
+        answer(request, |caller, request| async move {
+            let (accept, idem) = convert::accept(request)?;
+            let instance = self.app.accept_instance(operator(&caller)?, accept, idem).await?;
+            Ok(v1::AcceptInstanceResponse { instance: Some(convert::changed(instance)) })
+        })
+        .await
     }
 }

@@ -18,7 +18,8 @@ mod watch;
 
 use std::sync::Arc;
 
-use countersign_app::{App, Caller, Error, OperatorCaller};
+use countersign_app::{App, Caller, Error, Ground, OperatorCaller};
+use countersign_core::operator::Roles;
 use countersign_proto::v1::{
     approval_service_server::ApprovalServiceServer, credential_service_server::CredentialServiceServer,
     custody_service_server::CustodyServiceServer, decision_service_server::DecisionServiceServer,
@@ -29,7 +30,7 @@ use countersign_proto::v1::{
 };
 use tonic::{Request, Response, Status, service::Routes};
 
-use crate::{stack::RequestContext, status::Refusal};
+use crate::{authz, stack::RequestContext, status::Refusal};
 
 /// Every service over the same application.
 struct Api {
@@ -80,4 +81,11 @@ fn operator(caller: &Caller) -> Result<&OperatorCaller, Error> {
         message: "an instance may not call this: it takes an operator".to_owned(),
         roles: Vec::new(),
     })
+}
+
+/// On what ground the caller may call `method`, which a sponsor may call too for what is theirs. What has no row is
+/// nobody's.
+fn ground(caller: &Caller, method: &str) -> Result<Ground, Error> {
+    let held = operator(caller)?.roles;
+    Ok(authz::row(method).map_or(Ground::OwnOnly(Roles::NONE), |row| row.ground(held)))
 }

@@ -1,7 +1,8 @@
+use countersign_app::Ground;
 use countersign_proto::v1::{self, sponsor_service_server::SponsorService};
 use tonic::{Request, Response, Status};
 
-use super::{Api, answer, operator, unimplemented::unimplemented_methods};
+use super::{Api, answer, ground, operator};
 use crate::convert::sponsor as convert;
 
 #[tonic::async_trait]
@@ -24,7 +25,7 @@ impl SponsorService for Api {
     ) -> Result<Response<v1::ApproveSponsorResponse>, Status> {
         answer(request, |caller, request| async move {
             let (approve, idem) = convert::approve(request)?;
-            let done = self.app.transition_sponsor(operator(&caller)?, approve, idem).await?;
+            let done = self.app.transition_sponsor(operator(&caller)?, Ground::Role, approve, idem).await?;
             Ok(v1::ApproveSponsorResponse { sponsor: Some(convert::sponsor(done.sponsor)) })
         })
         .await
@@ -36,7 +37,7 @@ impl SponsorService for Api {
     ) -> Result<Response<v1::RejectSponsorResponse>, Status> {
         answer(request, |caller, request| async move {
             let (reject, idem) = convert::reject(request)?;
-            let done = self.app.transition_sponsor(operator(&caller)?, reject, idem).await?;
+            let done = self.app.transition_sponsor(operator(&caller)?, Ground::Role, reject, idem).await?;
             Ok(v1::RejectSponsorResponse { sponsor: Some(convert::sponsor(done.sponsor)) })
         })
         .await
@@ -48,7 +49,8 @@ impl SponsorService for Api {
     ) -> Result<Response<v1::SuspendSponsorResponse>, Status> {
         answer(request, |caller, request| async move {
             let (suspend, idem) = convert::suspend(request)?;
-            let done = self.app.transition_sponsor(operator(&caller)?, suspend, idem).await?;
+            let ground = ground(&caller, "/countersign.v1.SponsorService/SuspendSponsor")?;
+            let done = self.app.transition_sponsor(operator(&caller)?, ground, suspend, idem).await?;
             Ok(v1::SuspendSponsorResponse { sponsor: Some(convert::sponsor(done.sponsor)) })
         })
         .await
@@ -60,8 +62,35 @@ impl SponsorService for Api {
     ) -> Result<Response<v1::ReinstateSponsorResponse>, Status> {
         answer(request, |caller, request| async move {
             let (reinstate, idem) = convert::reinstate(request)?;
-            let done = self.app.transition_sponsor(operator(&caller)?, reinstate, idem).await?;
+            let done = self.app.transition_sponsor(operator(&caller)?, Ground::Role, reinstate, idem).await?;
             Ok(v1::ReinstateSponsorResponse { sponsor: Some(convert::sponsor(done.sponsor)) })
+        })
+        .await
+    }
+
+    async fn recertify_sponsor(
+        &self,
+        request: Request<v1::RecertifySponsorRequest>,
+    ) -> Result<Response<v1::RecertifySponsorResponse>, Status> {
+        answer(request, |caller, request| async move {
+            let (recertify, idem) = convert::recertify(request)?;
+            let done = self.app.transition_sponsor(operator(&caller)?, Ground::Role, recertify, idem).await?;
+            Ok(v1::RecertifySponsorResponse { sponsor: Some(convert::sponsor(done.sponsor)) })
+        })
+        .await
+    }
+
+    async fn depart_sponsor(
+        &self,
+        request: Request<v1::DepartSponsorRequest>,
+    ) -> Result<Response<v1::DepartSponsorResponse>, Status> {
+        answer(request, |caller, request| async move {
+            let (depart, idem) = convert::depart(request)?;
+            let done = self.app.transition_sponsor(operator(&caller)?, Ground::Role, depart, idem).await?;
+            Ok(v1::DepartSponsorResponse {
+                sponsor: Some(convert::sponsor(done.sponsor)),
+                orphaned_instance_count: done.stopped_instance_count,
+            })
         })
         .await
     }
@@ -72,10 +101,11 @@ impl SponsorService for Api {
     ) -> Result<Response<v1::RevokeSponsorResponse>, Status> {
         answer(request, |caller, request| async move {
             let (revoke, idem) = convert::revoke(request)?;
-            let done = self.app.transition_sponsor(operator(&caller)?, revoke, idem).await?;
+            let ground = ground(&caller, "/countersign.v1.SponsorService/RevokeSponsor")?;
+            let done = self.app.transition_sponsor(operator(&caller)?, ground, revoke, idem).await?;
             Ok(v1::RevokeSponsorResponse {
                 sponsor: Some(convert::sponsor(done.sponsor)),
-                revoked_instance_count: done.revoked_instance_count,
+                revoked_instance_count: done.stopped_instance_count,
             })
         })
         .await
@@ -107,8 +137,18 @@ impl SponsorService for Api {
         .await
     }
 
-    unimplemented_methods! { "SponsorService":
-        recertify_sponsor(RecertifySponsorRequest) -> v1::RecertifySponsorResponse = "RecertifySponsor";
-        depart_sponsor(DepartSponsorRequest) -> v1::DepartSponsorResponse = "DepartSponsor";
+    async fn update_sponsor(
+        &self,
+        request: Request<v1::UpdateSponsorRequest>,
+    ) -> Result<Response<v1::UpdateSponsorResponse>, Status> {
+        answer(request, |caller, request| async move {
+            let (update, idem) = convert::update(request)?;
+            let done = self.app.update_sponsor(operator(&caller)?, update, idem).await?;
+            Ok(v1::UpdateSponsorResponse {
+                sponsor: Some(convert::sponsor(done.sponsor)),
+                revoked_instance_count: done.stopped_instance_count,
+            })
+        })
+        .await
     }
 }

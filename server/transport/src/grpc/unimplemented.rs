@@ -20,9 +20,6 @@ pub(crate) const UNIMPLEMENTED: &[&str] = &[
     "countersign.v1.CustodyService/GetInclusionProof",
     "countersign.v1.CustodyService/ListOpenDecisions",
     "countersign.v1.DecisionService/ExplainDecision",
-    "countersign.v1.InstanceService/AcceptInstance",
-    "countersign.v1.InstanceService/EndInstance",
-    "countersign.v1.InstanceService/RevokeInstance",
     "countersign.v1.KeyService/ListSigningKeys",
     "countersign.v1.KeyService/MarkKeyCompromised",
     "countersign.v1.KeyService/RotateSigningKey",
@@ -33,8 +30,6 @@ pub(crate) const UNIMPLEMENTED: &[&str] = &[
     "countersign.v1.PolicyService/WatchPolicy",
     "countersign.v1.RolloutService/PauseRollout",
     "countersign.v1.RolloutService/ResumeRollout",
-    "countersign.v1.SponsorService/DepartSponsor",
-    "countersign.v1.SponsorService/RecertifySponsor",
     "countersign.v1.StatusService/GetIndicators",
 ];
 
@@ -109,10 +104,10 @@ mod tests {
     const IMPLEMENTED: [(&str, &str); 10] = [
         (
             "SponsorService",
-            "RegisterSponsor ApproveSponsor RejectSponsor SuspendSponsor ReinstateSponsor RevokeSponsor GetSponsor \
-             ListSponsors",
+            "RegisterSponsor ApproveSponsor RejectSponsor SuspendSponsor ReinstateSponsor RecertifySponsor DepartSponsor \
+             RevokeSponsor GetSponsor ListSponsors UpdateSponsor",
         ),
-        ("InstanceService", "GetInstance ListInstances"),
+        ("InstanceService", "GetInstance ListInstances RevokeInstance EndInstance AcceptInstance"),
         (
             "CredentialService",
             "IssueCredential DelegateCredential IntrospectCredential RevokeCredential RevokeCredentials",

@@ -1,0 +1,158 @@
+//! RevokeInstance and EndInstance: one entry stops an instance and everything below it.
+
+use countersign_core::{
+    ids::InstanceId,
+    instance::{Instance, InstanceState, InstanceTransition},
+    revocation::RevocationKind,
+    sponsor::Sponsor,
+};
+use countersign_ledger::leaf::{Decimal, Digest, Kind, Leaf};
+use countersign_store::{instance, settlement::Affected, sponsor};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    App, Error, Idempotency, OperatorCaller,
+    caller::Ground,
+    change::{Change, ChangeTx},
+    settle::stopped,
+};
+
+/// Which instance, to what, and why.
+#[derive(Debug, Clone)]
+pub struct TransitionInstance {
+    /// Which run.
+    pub agent_instance_id: InstanceId,
+    /// Whether it is revoked or ended.
+    pub transition: StopInstance,
+    /// Why, in words; empty: finished as planned.
+    pub reason: String,
+    /// The instance's etag as last read; none: no check.
+    pub etag: Option<String>,
+}
+
+/// How an instance is stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StopInstance {
+    /// An operator stops it.
+    Revoke,
+    /// It is finished.
+    End,
+}
+
+/// An instance after a transition.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InstanceTransitioned {
+    /// The instance.
+    pub instance: Instance,
+    /// How many live instances below it stopped with it.
+    pub stopped_instance_count: i64,
+}
+
+struct StopBy<'a> {
+    caller: &'a OperatorCaller,
+    ground: Ground,
+    command: &'a TransitionInstance,
+}
+
+impl Change for StopBy<'_> {
+    // Both verbs share one space of request ids; the fingerprint tells them apart.
+    const METHOD: &'static str = "TransitionInstance";
+    type Answer = InstanceTransitioned;
+
+    async fn apply(&self, tx: &mut ChangeTx) -> Result<InstanceTransitioned, Error> {
+        let Self { caller, ground, command } = self;
+        let found = read(tx, command.agent_instance_id).await;
+        // Who may only stop their own does not learn what else there is.
+        ground.covers(caller, found.as_ref().ok().map(|found| &found.instance.sponsor_id))?;
+        let found = found?;
+        found.ensure(command.etag.as_deref())?;
+        let (transition, kind) = match command.transition {
+            StopInstance::Revoke => (InstanceTransition::Revoke, Kind::InstanceRevoked),
+            StopInstance::End => (InstanceTransition::End, Kind::InstanceEnded),
+        };
+        let now = tx.now();
+        let after = found.instance.check(transition, now)?;
+        let stopped_instance_count = instance::count_live_below(tx.conn(), &found.instance, now).await?;
+        let before = found.settle(tx).await?;
+        let seq = tx.revoke(RevocationKind::Instance, before.agent_instance_id.to_string()).await?;
+        let leaf = Leaf {
+            revocation_seq: u64::try_from(seq).ok().map(Decimal),
+            state_after: Some(after.as_str().into()),
+            ..leaf(&before, tx.leaf(kind, &caller.operator_id))
+        };
+        tx.append(leaf, &command.reason)?;
+        let instance = Instance { state: after, end_time: Some(now), revision: before.revision + 1, ..before };
+        instance::update(tx.conn(), &instance).await?;
+        Ok(InstanceTransitioned { instance, stopped_instance_count })
+    }
+}
+
+/// What every event of an instance states.
+pub(crate) fn leaf(instance: &Instance, leaf: Leaf<'static>) -> Leaf<'static> {
+    Leaf {
+        agent_instance_id: Some(instance.agent_instance_id.to_string().into()),
+        custody_ref: Some(Digest(instance.custody_ref)),
+        parent_agent_id: instance.parent_agent_id.map(|id| id.to_string().into()),
+        root_instance_id: Some(instance.root_instance_id.to_string().into()),
+        sponsor_id: Some(instance.sponsor_id.as_str().to_owned().into()),
+        state_before: Some(instance.state.as_str().into()),
+        ..leaf
+    }
+}
+
+/// An instance as it stands, for a change, and the sponsor who answers for it.
+pub(crate) struct Found {
+    pub(crate) instance: Instance,
+    pub(crate) sponsor: Sponsor,
+    row_state: InstanceState,
+}
+
+pub(crate) async fn read(tx: &mut ChangeTx, id: InstanceId) -> Result<Found, Error> {
+    let stored = instance::get_all(tx.conn(), &[id.0]).await?.pop();
+    let stored = stored.ok_or_else(|| Error::not_found("instance", id))?;
+    let sponsor = sponsor::get(tx.conn(), &stored.instance.sponsor_id).await?;
+    let sponsor = sponsor.ok_or_else(|| Error::internal("an instance has no sponsor", id))?;
+    Ok(Found { instance: stored.instance, sponsor, row_state: stored.row_state })
+}
+
+impl Found {
+    /// Refuses a stale etag.
+    pub(crate) fn ensure(&self, etag: Option<&str>) -> Result<(), Error> {
+        if etag.is_some_and(|etag| etag != self.instance.etag()) {
+            return Err(Error::EtagMismatch { what: "instance" });
+        }
+        Ok(())
+    }
+
+    /// The instance, to be changed. What the background has not come to yet is on record first: that a departure orphaned
+    /// it.
+    pub(crate) async fn settle(self, tx: &mut ChangeTx) -> Result<Instance, Error> {
+        let Self { instance, sponsor, row_state } = self;
+        if let Some(departure) = sponsor.departure.filter(|_| row_state != instance.state) {
+            let affected = Affected {
+                agent_instance_id: instance.agent_instance_id,
+                parent_agent_id: instance.parent_agent_id,
+                root_instance_id: instance.root_instance_id,
+                sponsor_id: instance.sponsor_id.clone(),
+                state: row_state,
+                custody_ref: instance.custody_ref,
+            };
+            stopped(tx, RevocationKind::Sponsor, departure.revocation_seq, InstanceState::Orphaned, &affected)?;
+        }
+        Ok(instance)
+    }
+}
+
+impl App {
+    /// Stops an instance and everything it started. From its commit on, no ALLOW for any of them is recorded.
+    pub async fn transition_instance(
+        &self,
+        caller: &OperatorCaller,
+        ground: Ground,
+        command: TransitionInstance,
+        idempotency: Option<Idempotency>,
+    ) -> Result<InstanceTransitioned, Error> {
+        let change = StopBy { caller, ground, command: &command };
+        self.change(caller.operator_id.as_str(), idempotency.as_ref(), &change).await
+    }
+}

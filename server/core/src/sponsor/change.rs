@@ -1,0 +1,120 @@
+//! Changes of a sponsor after the registration: what they set, and what they mean for the approval.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Sponsor, SponsorRule, SponsorState};
+use crate::names::{OperatorId, RoleName};
+
+/// What a change sets; none: it stays as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SponsorChange {
+    /// The person's name.
+    pub display_name: Option<String>,
+    /// The person's e-mail address.
+    pub email: Option<String>,
+    /// Roles that instances may act as, all of them.
+    pub roles: Option<Vec<RoleName>>,
+    /// Longest credential, seconds.
+    pub max_ttl_seconds: Option<u32>,
+    /// Deepest delegation below a root.
+    pub max_depth: Option<u32>,
+    /// Free labels, all of them.
+    pub labels: Option<BTreeMap<String, String>>,
+}
+
+/// One difference that a change makes to what was approved. Never personal data.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Difference {
+    /// What differs.
+    pub field: String,
+    /// As it was; none: it was not there.
+    pub before: Option<String>,
+    /// As it is; none: it is gone.
+    pub after: Option<String>,
+}
+
+/// A sponsor after a change, and what the change means.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Changed {
+    /// The sponsor; PENDING again where the approval no longer covers them.
+    pub sponsor: Sponsor,
+    /// What differs of roles, longest TTL and depth, in rising order of `field`.
+    pub terms: Vec<Difference>,
+    /// Whether the name or the e-mail address differs.
+    pub identity: bool,
+}
+
+impl Changed {
+    /// Whether the approval no longer covers the sponsor: anything but labels differs.
+    #[must_use]
+    pub fn needs_approval(&self) -> bool {
+        self.identity || !self.terms.is_empty()
+    }
+}
+
+impl Sponsor {
+    /// This sponsor after `change` by `operator`; none where it changes nothing.
+    ///
+    /// An approval covers exactly what was registered: any change of it takes a new one.
+    pub fn changed(&self, change: SponsorChange, operator: &OperatorId) -> Result<Option<Changed>, SponsorRule> {
+        if !matches!(self.state, SponsorState::Pending | SponsorState::Active | SponsorState::Suspended) {
+            return Err(SponsorRule::IllegalTransition { verb: "change", from: self.state });
+        }
+        let mut sponsor = self.clone();
+        sponsor.display_name = change.display_name.unwrap_or(sponsor.display_name);
+        sponsor.email = change.email.unwrap_or(sponsor.email);
+        sponsor.max_ttl_seconds = change.max_ttl_seconds.unwrap_or(sponsor.max_ttl_seconds);
+        sponsor.max_depth = change.max_depth.unwrap_or(sponsor.max_depth);
+        sponsor.labels = change.labels.unwrap_or(sponsor.labels);
+        // The same roles in another order are the same roles.
+        if let Some(roles) = change.roles.filter(|roles| set(roles) != set(&self.roles)) {
+            sponsor.roles = roles;
+        }
+        if sponsor == *self {
+            return Ok(None);
+        }
+        sponsor.revision += 1;
+        let identity = (&sponsor.display_name, &sponsor.email) != (&self.display_name, &self.email);
+        let mut changed = Changed { terms: differences(self, &sponsor), identity, sponsor };
+        if changed.needs_approval() {
+            let sponsor = &mut changed.sponsor;
+            sponsor.state = SponsorState::Pending;
+            sponsor.suspend_cause = None;
+            sponsor.approve_time = None;
+            sponsor.review_due_at = None;
+            sponsor.changed_by = Some(operator.clone());
+        }
+        Ok(Some(changed))
+    }
+}
+
+fn set(roles: &[RoleName]) -> BTreeSet<&RoleName> {
+    roles.iter().collect()
+}
+
+fn differences(before: &Sponsor, after: &Sponsor) -> Vec<Difference> {
+    let number = |field: &str, before: u32, after: u32| {
+        (before != after).then(|| Difference {
+            field: field.to_owned(),
+            before: Some(before.to_string()),
+            after: Some(after.to_string()),
+        })
+    };
+    let (held, wanted) = (set(&before.roles), set(&after.roles));
+    let added = wanted.difference(&held).enumerate().map(|(nth, role)| Difference {
+        field: format!("role_added.{nth:02}"),
+        before: None,
+        after: Some(role.to_string()),
+    });
+    let removed = held.difference(&wanted).enumerate().map(|(nth, role)| Difference {
+        field: format!("role_removed.{nth:02}"),
+        before: Some(role.to_string()),
+        after: None,
+    });
+    number("max_depth", before.max_depth, after.max_depth)
+        .into_iter()
+        .chain(number("max_ttl_seconds", before.max_ttl_seconds, after.max_ttl_seconds))
+        .chain(added)
+        .chain(removed)
+        .collect()
+}

@@ -1,0 +1,115 @@
+//! What may happen to a sponsor, from which state, and the rules that may be broken.
+
+use super::SponsorState;
+
+/// What may happen to a sponsor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Transition {
+    /// A second operator says yes to exactly what was registered, or changed.
+    Approve,
+    /// A second operator says no.
+    Reject,
+    /// Stop for now; also when a review lapses.
+    Suspend,
+    /// Undo a suspension that a person ordered.
+    Reinstate,
+    /// Renew the review; undoes a suspension for want of one.
+    Recertify,
+    /// The sponsor left the organisation.
+    Depart,
+    /// Stop for good.
+    Revoke,
+}
+
+impl Transition {
+    /// Every transition.
+    pub const ALL: [Self; 7] =
+        [Self::Approve, Self::Reject, Self::Suspend, Self::Reinstate, Self::Recertify, Self::Depart, Self::Revoke];
+
+    /// The verb, for messages.
+    #[must_use]
+    pub const fn verb(self) -> &'static str {
+        match self {
+            Self::Approve => "approve",
+            Self::Reject => "reject",
+            Self::Suspend => "suspend",
+            Self::Reinstate => "reinstate",
+            Self::Recertify => "recertify",
+            Self::Depart => "depart",
+            Self::Revoke => "revoke",
+        }
+    }
+
+    /// Whether live instances stop with this transition.
+    #[must_use]
+    pub const fn stops_instances(self) -> bool {
+        matches!(self, Self::Suspend | Self::Depart | Self::Revoke)
+    }
+
+    /// Whether a sponsor may do it to themself, whatever their roles: it stops, and never widens or re-enables.
+    #[must_use]
+    pub const fn is_own(self) -> bool {
+        matches!(self, Self::Suspend | Self::Revoke)
+    }
+
+    /// Whether the transition widens what may happen, or vouches for it, and so needs a second person.
+    #[must_use]
+    pub const fn needs_four_eyes(self) -> bool {
+        matches!(self, Self::Approve | Self::Reinstate | Self::Recertify)
+    }
+
+    /// Whether it vouches for the terms, and so for whoever wrote them.
+    pub(super) const fn vouches_for_terms(self) -> bool {
+        matches!(self, Self::Approve | Self::Recertify)
+    }
+
+    /// The state after this transition. `lapsed`: the sponsor is suspended because the review lapsed.
+    pub const fn apply(self, from: SponsorState, lapsed: bool) -> Result<SponsorState, SponsorRule> {
+        use SponsorState::{Active, Departed, Pending, Rejected, Revoked, Suspended};
+        match (self, from) {
+            (Self::Approve, Pending) | (Self::Reinstate, Suspended) | (Self::Recertify, Active) => Ok(Active),
+            // What a person ordered, only Reinstate undoes.
+            (Self::Recertify, Suspended) => Ok(if lapsed { Active } else { Suspended }),
+            (Self::Reject, Pending) => Ok(Rejected),
+            (Self::Suspend, Active) => Ok(Suspended),
+            (Self::Depart, Active | Suspended) => Ok(Departed),
+            (Self::Revoke, Active | Suspended | Departed) => Ok(Revoked),
+            _ => Err(SponsorRule::IllegalTransition { verb: self.verb(), from }),
+        }
+    }
+}
+
+/// A rule of the sponsor's life that a request breaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SponsorRule {
+    /// The state does not allow it.
+    #[error("a sponsor that is {from} cannot be asked to {verb}")]
+    IllegalTransition {
+        /// What was asked.
+        verb: &'static str,
+        /// The state it was asked in.
+        from: SponsorState,
+    },
+    /// The operator who wrote the terms wants to vouch for them.
+    #[error(
+        "the operator who registered a sponsor, or changed their terms last, cannot {} them: another operator with the \
+         role approver must",
+        transition.verb()
+    )]
+    SameOperator {
+        /// What was asked.
+        transition: Transition,
+    },
+    /// The sponsor wants to vouch for themself.
+    #[error("a sponsor cannot {} themself: another operator with the role approver must", transition.verb())]
+    OwnApproval {
+        /// What was asked.
+        transition: Transition,
+    },
+    /// The review lapsed: reinstating needs a recertification.
+    #[error("the sponsor's review lapsed: they must be recertified before they can be reinstated")]
+    ReviewLapsed,
+    /// The review date that is asked for is none.
+    #[error("must be in the future, and at most {} days ahead", super::MAX_REVIEW.whole_days())]
+    ReviewDate,
+}
