@@ -11,6 +11,7 @@ mod configuration;
 mod crash;
 mod dev;
 mod dynamic;
+mod instances;
 mod json;
 mod operators;
 mod outage;

@@ -48,6 +48,19 @@ impl World {
         self.oscar.sponsors().approve_sponsor(approve(id)).await.unwrap();
     }
 
+    /// Lets the review of an ACTIVE sponsor lapse, and waits until the clock has suspended them.
+    pub(crate) async fn let_review_lapse(&self, id: &str) {
+        let mut connection = self.database.connect().await.unwrap();
+        let statement = "UPDATE sponsor SET review_due_at = now() - interval '1 second' WHERE sponsor_id = $1";
+        sqlx::query(statement).bind(id).execute(&mut connection).await.unwrap();
+        eventually("the sponsor is suspended", async || {
+            let request = v1::GetSponsorRequest { sponsor_id: id.to_owned() };
+            let sponsor = self.rita.sponsors().get_sponsor(request).await.unwrap().into_inner().sponsor.unwrap();
+            sponsor.state() == v1::SponsorState::Suspended && sponsor.suspend_cause() == v1::SuspendCause::ReviewLapsed
+        })
+        .await;
+    }
+
     /// A support run of this sponsor, with a connection of its own.
     pub(crate) async fn run_of(&self, sponsor: &str) -> Run {
         self.run_with(issue(sponsor), &["billing", "search"]).await
@@ -110,6 +123,17 @@ impl Run {
         let connection = server.with_token(&self.token).unwrap();
         Self { token: self.token.clone(), id: self.id.clone(), connection, log_index: self.log_index }
     }
+}
+
+/// Waits until `holds`, for what goes on in the background.
+pub(crate) async fn eventually(what: &str, holds: impl AsyncFn() -> bool) {
+    for _ in 0..300 {
+        if holds().await {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    panic!("after 30 s still not: {what}");
 }
 
 /// Keeps the number of worlds down; for tests that make their own.

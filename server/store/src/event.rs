@@ -308,7 +308,8 @@ pub async fn list_decisions(
     Ok(Page::cut(events, page, |event| event.log_index))
 }
 
-/// The events of a chain and of its sponsor's own life, in the order of the log, at most `most`.
+/// The events of a chain and of its sponsors' own lives, in the order of the log, at most `most`. A chain whose root was
+/// accepted by another sponsor has more than one.
 pub async fn chain(
     conn: &mut Connection,
     root: InstanceId,
@@ -324,11 +325,14 @@ pub async fn chain(
             FROM custody_event WHERE root_instance_id = $1
             UNION ALL
             SELECT log_index, leaf_bytes, purpose, purpose_salt, reason, reason_salt, identity, identity_salt
-            FROM custody_event WHERE instance_id IS NULL AND sponsor_id = $2
+            FROM custody_event WHERE instance_id IS NULL AND sponsor_id = ANY ($2 || ARRAY(
+                SELECT sponsor_id FROM custody_event
+                WHERE root_instance_id = $1 AND kind IN ('credential_issued', 'instance_accepted')
+            ))
          ) AS event
          ORDER BY log_index LIMIT $3"#,
         root.0,
-        sponsor_id,
+        &[sponsor_id.to_owned()],
         most
     );
     stored(rows.fetch_all(conn).await?)
