@@ -115,7 +115,7 @@ async fn one_entry_stops_a_tree_and_every_instance_of_it_gets_its_event() {
     for run in [&root, &child, &grandchild, &deepest] {
         let event = &events[&run.id];
         let grant = &log[usize::try_from(run.log_index).unwrap()];
-        let hash = Digest(leaf_hash(&grant.bytes).into()).to_string();
+        let hash = Digest(leaf_hash(&grant.bytes)).to_string();
         assert_eq!(event.text("custody_ref"), hash, "stands on its last grant");
         assert_eq!((event.text("revocation_seq"), event.text("state_before")), ("1", "LIVE"));
         let operator = if run.id == root.id { "rita" } else { "" };

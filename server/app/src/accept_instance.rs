@@ -62,7 +62,7 @@ impl Change for AcceptBy<'_> {
         let policy = snapshot.granting_policy().ok_or_else(no_policy)?;
         self.fits(&found.instance, &sponsor, policy)?;
 
-        let before = found.settle(tx).await?;
+        let before = found.settle(tx)?;
         tx.changes_authority();
         let leaf = Leaf {
             changes: vec![leaf::Change {
@@ -85,7 +85,7 @@ impl Change for AcceptBy<'_> {
             end_time: None,
             // Entries up to now are about its old credentials, which stay dead.
             rev: tx.revocation_seq(),
-            custody_ref: hash.into(),
+            custody_ref: hash,
             revision: before.revision + 1,
             ..before
         };

@@ -73,7 +73,7 @@ impl Change for StopBy<'_> {
         let now = tx.now();
         let after = found.instance.check(transition, now)?;
         let stopped_instance_count = instance::count_live_below(tx.conn(), &found.instance, now).await?;
-        let before = found.settle(tx).await?;
+        let before = found.settle(tx)?;
         let seq = tx.revoke(RevocationKind::Instance, before.agent_instance_id.to_string()).await?;
         let leaf = Leaf {
             revocation_seq: u64::try_from(seq).ok().map(Decimal),
@@ -126,7 +126,7 @@ impl Found {
 
     /// The instance, to be changed. What the background has not come to yet is on record first: that a departure orphaned
     /// it.
-    pub(crate) async fn settle(self, tx: &mut ChangeTx) -> Result<Instance, Error> {
+    pub(crate) fn settle(self, tx: &mut ChangeTx) -> Result<Instance, Error> {
         let Self { instance, sponsor, row_state } = self;
         if let Some(departure) = sponsor.departure.filter(|_| row_state != instance.state) {
             let affected = Affected {

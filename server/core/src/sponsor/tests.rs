@@ -129,9 +129,9 @@ fn a_change_of_what_was_approved_takes_a_new_approval() {
     ];
     for change in changes {
         for state in [Pending, Active, Suspended] {
-            let changed = sponsor(state).changed(change.clone(), &by("dora")).unwrap().unwrap();
-            assert!(changed.needs_approval(), "{change:?}");
-            let after = changed.sponsor;
+            let after = sponsor(state).changed(change.clone(), &by("dora")).unwrap().unwrap();
+            assert!(after.needs_approval(), "{change:?}");
+            let after = after.sponsor;
             assert_eq!((after.state, after.suspend_cause, after.revision), (Pending, None, 2));
             assert_eq!((after.review_due_at, after.changed_by), (None, Some(by("dora"))));
         }
