@@ -215,12 +215,12 @@ async fn a_change_of_what_was_approved_stops_everything_and_takes_a_new_approval
     let log = world.log().await;
     let event = log.iter().find(|event| event.kind() == "sponsor_changed").unwrap();
     assert_eq!((event.text("state_before"), event.text("state_after")), ("ACTIVE", "PENDING"));
-    let changes = serde_json::json!([
+    let differences = serde_json::json!([
         { "before": "900", "after": "60", "field": "max_ttl_seconds" },
         { "after": "admin", "field": "role_added.00" },
         { "before": "user", "field": "role_removed.00" },
     ]);
-    assert_eq!(event.leaf["changes"], changes);
+    assert_eq!(event.leaf["changes"], differences);
     assert!(event.leaf["identity_commitment"].is_string() && event.leaf["reason_commitment"].is_string());
     assert!(!String::from_utf8_lossy(&event.bytes).contains("Robert"), "no personal data in a leaf");
 
