@@ -61,12 +61,15 @@ fn alg_none_is_refused() {
 #[test]
 fn hs256_with_the_public_key_as_the_secret_is_refused() {
     use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
-    let jwk = KEY.verifying_key().to_jwk();
-    for secret in [jwk.to_string(), jwk["x"].as_str().unwrap().to_owned()] {
+    for (form, secret) in public_key_forms() {
         let mut header = Header::new(Algorithm::HS256);
         (header.typ, header.kid) = (Some(TYP_CREDENTIAL.into()), Some(KEY.kid().into()));
-        let token = encode(&header, &claims(), &EncodingKey::from_secret(secret.as_bytes())).unwrap();
-        assert_refused(&token, Reason::CredentialInvalid);
+        let token = encode(&header, &claims(), &EncodingKey::from_secret(&secret)).unwrap();
+        assert_eq!(verify(&token), Err(Refusal::Invalid("its alg is not ES256")), "{form}");
+        // The same tag under a header that says ES256.
+        let (_, rest) = token.split_once('.').unwrap();
+        let dressed = format!("{}.{rest}", super::encode(super::header(TYP_CREDENTIAL).to_string()));
+        assert_eq!(verify(&dressed), Err(Refusal::Invalid("its signature does not hold")), "{form}");
     }
 }
 

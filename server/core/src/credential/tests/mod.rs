@@ -104,6 +104,26 @@ fn forge(header: &str, claims: &str) -> String {
     format!("{signed}.{}", encode(KEY.sign(signed.as_bytes()).unwrap()))
 }
 
+/// Every form in which somebody may take the published key for a secret.
+fn public_key_forms() -> [(&'static str, Vec<u8>); 5] {
+    use base64::{Engine, engine::general_purpose::STANDARD};
+    let jwk = KEY.verifying_key().to_jwk();
+    let coordinate = |name: &str| decode(jwk[name].as_str().unwrap());
+    let point = [vec![4], coordinate("x"), coordinate("y")].concat();
+    // SubjectPublicKeyInfo of a P-256 key: id-ecPublicKey, prime256v1, a bit string of 66 bytes.
+    let der = [&b"\x30\x59\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07\x03\x42\x00"[..], &point]
+        .concat();
+    let lines: Vec<_> = STANDARD.encode(&der).into_bytes().chunks(64).map(<[u8]>::to_vec).collect();
+    let body = lines.join(&b'\n');
+    let pem = [&b"-----BEGIN PUBLIC KEY-----\n"[..], &body, b"\n-----END PUBLIC KEY-----\n"].concat();
+    [("JWK", jwk.to_string().into_bytes()), ("DER", der), ("PEM", pem), ("point", point), ("x", coordinate("x"))]
+}
+
+fn decode(text: &str) -> Vec<u8> {
+    use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+    URL_SAFE_NO_PAD.decode(text).unwrap()
+}
+
 fn encode(bytes: impl AsRef<[u8]>) -> String {
     use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
     URL_SAFE_NO_PAD.encode(bytes)

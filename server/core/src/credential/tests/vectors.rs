@@ -150,7 +150,6 @@ fn bad_headers() -> Vec<Case> {
     let invalid = [
         ("alg none without a signature", none),
         ("alg HS256", forge(&with("alg", json!("HS256")), &body)),
-        ("alg HS256 signed with the public key", hs256(&body)),
         ("alg in lower case", forge(&with("alg", json!("es256")), &body)),
         ("an embedded jwk", forge(&with("jwk", stranger.verifying_key().to_jwk()), &body)),
         ("a jku", forge(&with("jku", json!("https://evil.example/jwks.json")), &body)),
@@ -159,31 +158,55 @@ fn bad_headers() -> Vec<Case> {
         ("an unknown crit", forge(&with("crit", json!(["later"])), &body)),
         ("an empty crit", forge(&with("crit", json!([])), &body)),
         ("b64 false", forge(&with("b64", json!(false)), &body)),
+        ("an x5t", forge(&with("x5t", json!("AAAA")), &body)),
+        ("zip", forge(&with("zip", json!("DEF")), &body)),
+        ("an empty kid", forge(&with("kid", json!("")), &body)),
+        ("kid is a number", forge(&with("kid", json!(7)), &body)),
         ("an unknown kid", by_stranger),
         ("another key's signature under our kid", under_our_kid),
         ("no typ", forge(&json!({ "alg": "ES256", "kid": KEY.kid() }).to_string(), &body)),
     ];
     let kinds = ["JWT", "AT+JWT", "application/at+jwt"];
+    let confused = public_key_forms().map(|(form, secret)| {
+        let name = format!("alg HS256 signed with the public key as {form}");
+        case(&name, "credential", 0, hs256(&body, &secret), "CREDENTIAL_INVALID")
+    });
     let invalid = invalid.map(|(name, token)| case(name, "credential", 0, token, "CREDENTIAL_INVALID"));
     let wrong = kinds.map(|typ| {
         case(&format!("typ {typ}"), "credential", 0, forge(&with("typ", json!(typ)), &body), "CREDENTIAL_WRONG_KIND")
     });
-    invalid.into_iter().chain(wrong).collect()
+    invalid.into_iter().chain(confused).chain(wrong).collect()
 }
 
-/// The claims under an HMAC whose secret is the published key.
-fn hs256(body: &str) -> String {
+/// The claims under an HMAC.
+fn hs256(body: &str, secret: &[u8]) -> String {
     use aws_lc_rs::hmac;
     let header = json!({ "alg": "HS256", "typ": TYP_CREDENTIAL, "kid": KEY.kid() }).to_string();
     let signed = format!("{}.{}", encode(header), encode(body));
-    let secret = KEY.verifying_key().to_jwk().to_string();
-    let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes()), signed.as_bytes());
+    let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, secret), signed.as_bytes());
     format!("{signed}.{}", encode(tag))
 }
 
 fn bad_claims() -> Vec<Case> {
     let exp = claims().exp;
-    let mut cases: Vec<_> = ["iss", "aud", "exp", "iat", "jti", "act", "sponsor_id", "parent_agent_id", "ttl_seconds"]
+    let required = [
+        "iss",
+        "aud",
+        "exp",
+        "iat",
+        "jti",
+        "client_id",
+        "sub",
+        "act",
+        "sponsor_id",
+        "agent_instance_id",
+        "parent_agent_id",
+        "ttl_seconds",
+        "tools",
+        "rev",
+        "single_use",
+    ];
+    let mut cases: Vec<_> = required
         .map(|name| (format!("no {name}"), credential_with(|c| drop(c.as_object_mut().unwrap().remove(name)))))
         .into();
     let wrong = [
@@ -193,10 +216,23 @@ fn bad_claims() -> Vec<Case> {
         ("aud is an empty array", "aud", json!([])),
         ("exp is a string", "exp", json!(exp.to_string())),
         ("exp is a fraction", "exp", json!(1.5)),
+        ("exp is null", "exp", json!(null)),
         ("iat is null", "iat", json!(null)),
+        ("iat is a string", "iat", json!(claims().iat.to_string())),
+        ("iss is a number", "iss", json!(7)),
+        ("iss is empty", "iss", json!("")),
+        ("aud is a number", "aud", json!(7)),
+        ("aud is an object", "aud", json!({ "countersign": true })),
+        ("jti is null", "jti", json!(null)),
         ("jti is a number", "jti", json!(7)),
         ("jti has another prefix", "jti", json!(instance(7))),
         ("ttl_seconds is not exp - iat", "ttl_seconds", json!(299)),
+        ("ttl_seconds is 0", "ttl_seconds", json!(0)),
+        ("ttl_seconds is a string", "ttl_seconds", json!("300")),
+        ("act names another holder", "act", json!({ "sub": instance(9) })),
+        ("act holds another member", "act", json!({ "sub": instance(3), "iss": "https://elsewhere.example" })),
+        ("tools is a string", "tools", json!("billing")),
+        ("sponsor_id is no name", "sponsor_id", json!("Alice Adams")),
         ("sub is the holder", "sub", json!(instance(3))),
         ("parent_agent_id is the root", "parent_agent_id", json!(instance(1))),
         ("parent_agent_id is null in a child", "parent_agent_id", json!(null)),
