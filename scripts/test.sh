@@ -5,6 +5,10 @@ cd "$(dirname "$0")/.."
 export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-never}
 
 log=$(mktemp)
+# What is secret, and what came out: see scripts/secrets.sh.
+export COUNTERSIGN_TEST_RECORD=$PWD/target/test-record
+rm -rf "$COUNTERSIGN_TEST_RECORD"
+(umask 077 && mkdir -p "$COUNTERSIGN_TEST_RECORD/output")
 now='' started=$SECONDS
 summary() {
   local status=$?
@@ -25,6 +29,9 @@ run 'clients in Python, TypeScript, Go, Java: stubs, unit tests, stories' script
 run 'client in Rust: its story' scripts/with-server.sh bash -c \
   'COUNTERSIGN_ADDR=http://$COUNTERSIGN_ADDR exec cargo run --quiet --locked --package countersign-client --example story'
 run 'README: the commands of the quick start' env PROFILE=dev scripts/readme.sh
+
+run 'no secret in any output' scripts/secrets.sh "$COUNTERSIGN_TEST_RECORD" "$log"
+rm -rf "$COUNTERSIGN_TEST_RECORD"
 
 awk -v seconds=$((SECONDS - started)) '
   /^test result: /           { passed += $4; failed += $6; skipped += $8 }

@@ -13,6 +13,11 @@ folder=$(mktemp -d /tmp/countersign-test.XXXXXX)
 chmod 711 "$folder"
 server=
 stop() {
+  if [[ -n ${COUNTERSIGN_TEST_RECORD:-} ]]; then
+    # The keys that the server made are secret, and what it says is output.
+    cat "$folder"/data/*.key >>"$COUNTERSIGN_TEST_RECORD/secrets" 2>/dev/null || true
+    cat "$folder/stdout" "$folder/log" >>"$COUNTERSIGN_TEST_RECORD/output/with-server-stderr" 2>/dev/null || true
+  fi
   if [[ -n $server ]]; then kill "$server" 2>/dev/null && wait "$server" || true; fi
   rm -rf "$folder"
 }

@@ -9,7 +9,7 @@ use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::{net::TcpStream, time::timeout};
 
-use crate::Failure;
+use crate::{Failure, record};
 
 /// Longest a request may take.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -93,6 +93,7 @@ impl Http {
         tokio::spawn(connection);
         let (parts, body) = sender.send_request(request).await?.into_parts();
         let body = body.collect().await?.to_bytes();
+        record::secrets_of(&body);
         Ok(Answer { status: parts.status, headers: parts.headers, body })
     }
 }

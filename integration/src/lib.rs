@@ -16,6 +16,7 @@
 mod binary;
 mod http;
 mod postgres;
+pub mod record;
 mod server;
 mod spawn;
 

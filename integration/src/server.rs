@@ -14,7 +14,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tokio::time::sleep;
 
-use crate::{Database, Failure, Http, spawn};
+use crate::{Database, Failure, Http, record, spawn};
 
 /// What stands before the address in the line that a server prints when it serves.
 const READY: &str = "countersign is ready on ";
@@ -92,6 +92,7 @@ impl Launch {
             fs::create_dir(&data_dir)?;
             fs::set_permissions(&data_dir, mode)?;
         }
+        record::secret(KEY_ENCRYPTION_KEY);
         let mut command = spawn::command(self.args.iter().map(String::as_str))?;
         let foreign = |name: &str| name.starts_with("COUNTERSIGN_") || name == "DATABASE_URL" || name.starts_with("PG");
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(foreign)) {
@@ -101,6 +102,10 @@ impl Launch {
             command.env("PG_BIN_DIR", folder);
         }
         command.arg("--data-dir").arg(&data_dir);
+        if record::folder().is_some() {
+            // The more it says, the more there is to look at.
+            command.env("COUNTERSIGN_LOG_LEVEL", "info,countersign=trace");
+        }
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         // Not in the folder of the test: a countersign.yaml there would be read.
         command.current_dir(home.path());
@@ -111,6 +116,11 @@ impl Launch {
         server.address = server.announced().await?;
         if self.dev {
             server.ready().await?;
+        }
+        for file in fs::read_dir(&server.data_dir)?.filter_map(Result::ok).map(|entry| entry.path()) {
+            if file.extension().is_some_and(|extension| extension == "key") {
+                record::secret(&fs::read_to_string(file)?);
+            }
         }
         Ok(server)
     }
@@ -164,6 +174,7 @@ impl Server {
 
     /// A gRPC connection under this identity.
     pub async fn connect(&self, token: Option<&str>) -> Result<Connection, Failure> {
+        token.into_iter().for_each(record::secret);
         Ok(Connection::connect(&self.url(), token).await?)
     }
 
@@ -175,6 +186,7 @@ impl Server {
     /// A plain HTTP client under this identity.
     #[must_use]
     pub fn http(&self, token: Option<&str>) -> Http {
+        token.into_iter().for_each(record::secret);
         Http::new(self.address, token)
     }
 
@@ -262,6 +274,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
+        record::server(self.address, self.home.path());
         self.kill();
         if std::thread::panicking() {
             eprintln!("--- log of the server on {} ---\n{}", self.address, self.log());

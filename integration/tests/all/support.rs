@@ -2,7 +2,7 @@
 
 use aws_lc_rs::digest::{SHA256, digest};
 use countersign_client::{Connection, v1};
-use countersign_integration::{Cluster, Database, Launch, Server};
+use countersign_integration::{Cluster, Database, Launch, Server, record};
 use serde_json::Value;
 use sqlx::Row as _;
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -70,6 +70,7 @@ impl World {
     pub(crate) async fn run_with(&self, request: v1::IssueCredentialRequest, tools: &[&str]) -> Run {
         let request = v1::IssueCredentialRequest { tools: tools.iter().map(ToString::to_string).collect(), ..request };
         let issued = self.rita.credentials().issue_credential(request).await.unwrap().into_inner();
+        record::secret(&issued.token);
         let connection = self.rita.with_token(&issued.token).unwrap();
         Run { token: issued.token, id: issued.agent_instance_id, connection, log_index: issued.log_index }
     }
@@ -95,6 +96,14 @@ impl World {
     /// One of the server's counters; 0 where it has not counted yet.
     pub(crate) async fn counted(&self, series: &str) -> f64 {
         counted(&self.server, series).await
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            record::database(&self.database.url);
+        }
     }
 }
 
@@ -195,6 +204,7 @@ pub(crate) async fn counted(server: &Server, series: &str) -> f64 {
 #[track_caller]
 pub(crate) fn refused<T: std::fmt::Debug>(result: Result<T, Status>, code: Code, reason: &str) -> ErrorInfo {
     let status = result.expect_err("this was to be refused");
+    record::output("errors", format!("{status:?} {}\n", String::from_utf8_lossy(status.details())).as_bytes());
     let info = info(&status);
     assert_eq!((status.code(), info.reason.as_str()), (code, reason), "{}", status.message());
     assert_eq!(info.domain, "countersign");
