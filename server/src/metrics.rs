@@ -29,3 +29,33 @@ pub(crate) fn start(tasks: &mut JoinSet<()>) -> Result<MetricsPage, BuildError> 
     });
     Ok(MetricsPage::new(move || handle.render()))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    const OPERATING: &str = include_str!("../../docs/operating.md");
+
+    #[test]
+    fn the_alert_rules_are_whole_and_ask_for_metrics_that_there_are() {
+        let rules: Value = serde_saphyr::from_str(include_str!("../../deploy/alerts/countersign.yml")).unwrap();
+        let rules = rules["groups"][0]["rules"].as_array().unwrap();
+        assert!(rules.iter().any(|rule| {
+            let failures = rule["expr"].as_str().unwrap();
+            failures.contains("outcome=\"failed\"") && failures.trim_end().ends_with("> 0.005")
+        }));
+        for rule in rules {
+            let expr = rule["expr"].as_str().unwrap();
+            let words = expr.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_');
+            let metrics: Vec<_> = words.filter(|word| word.starts_with("countersign_")).collect();
+            assert!(!metrics.is_empty(), "{expr}");
+            for metric in metrics {
+                assert!(OPERATING.contains(&format!("`{metric}`")), "{metric} is not in docs/operating.md");
+            }
+            assert_eq!(expr.matches('(').count(), expr.matches(')').count(), "{expr}");
+            for key in ["/alert", "/for", "/labels/severity", "/annotations/summary", "/annotations/description"] {
+                assert!(rule.pointer(key).is_some_and(Value::is_string), "{expr}: {key}");
+            }
+        }
+    }
+}

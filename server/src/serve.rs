@@ -149,6 +149,8 @@ fn app_config(config: &Config) -> countersign_app::Config {
         trust_domain: config.trust_domain.clone(),
         dev: config.dev,
         recorder_queue: config.limits.recorder_queue,
+        rates: config.limits.rates,
+        ceilings: config.limits.ceilings,
     }
 }
 

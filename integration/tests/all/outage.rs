@@ -10,7 +10,7 @@ use tonic_health::pb::{
     HealthCheckRequest, HealthCheckResponse, health_check_response::ServingStatus, health_client::HealthClient,
 };
 
-use crate::support::{decide, issue, register, room};
+use crate::support::{counted, decide, issue, register, room};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_the_database_nothing_is_allowed_and_all_recovers_when_it_returns() {
@@ -48,7 +48,16 @@ async fn without_the_database_nothing_is_allowed_and_all_recovers_when_it_return
     }
     let status = dev.sponsors().register_sponsor(register("bob")).await.unwrap_err();
     assert_eq!(crate::support::info(&status).reason, "STORE_UNAVAILABLE");
+    // A credential that cannot be issued is a failure of ours and no refusal, and an operator sees it.
+    let status = dev.credentials().issue_credential(issue("alice")).await.unwrap_err();
+    assert_eq!(crate::support::info(&status).reason, "STORE_UNAVAILABLE");
+    assert!(counted(&server, "countersign_issuances_total{outcome=\"failed\"}").await >= 1.0);
+    assert!(counted(&server, "countersign_issuances_total{outcome=\"refused\"}").await < 1.0);
     server.becomes_ready(false).await.unwrap();
+    assert!(counted(&server, "countersign_issuance_failure_ratio").await > 0.005);
+    let readiness = dev.status().get_readiness(v1::GetReadinessRequest {}).await.unwrap().into_inner();
+    let warnings = readiness.warnings;
+    assert!(warnings.iter().any(|warning| warning.contains("failed on this server")), "{warnings:?}");
     told(&mut watch, ServingStatus::NotServing).await;
     // It lives, and its keys stay readable: tools verify receipts by them.
     assert!(server.http(None).get("/healthz").await.unwrap().status.is_success());

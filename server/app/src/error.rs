@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use countersign_core::{
     Violation,
     decision::Reason,
@@ -93,6 +95,30 @@ pub enum Error {
     /// The recorder's queue is full.
     #[error("the server is at its limit and did not take this request: retry after a moment")]
     Overloaded,
+    /// Faster than this server allows.
+    #[error("{of} {id} is over the rate that this server allows: wait {} ms", .retry_after.as_millis() + 1)]
+    RateLimited {
+        /// Whose rate it is: operator, chain or sponsor.
+        of: &'static str,
+        /// Their id; a chain's is its root instance.
+        id: String,
+        /// When the next call passes.
+        retry_after: Duration,
+    },
+    /// As many instances live as may be.
+    #[error("{of} {id} has {live} live instances, and {ceiling} are the most at a time: room comes back as they end or expire, the next one within {} s", .retry_after.as_secs() + 1)]
+    LiveInstancesExceeded {
+        /// Of what: sponsor or chain.
+        of: &'static str,
+        /// Its id; a chain's is its root instance.
+        id: String,
+        /// So many are live.
+        live: i64,
+        /// So many may be.
+        ceiling: i64,
+        /// When the next one expires, unless it is renewed.
+        retry_after: Duration,
+    },
     /// The outcome cannot be recorded.
     #[error("{0}")]
     OutcomeRefused(String),

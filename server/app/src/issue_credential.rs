@@ -112,11 +112,13 @@ impl App {
         caller: &str,
         idempotency: Option<&Idempotency>,
     ) -> Result<IssuedCredential, Error> {
+        let sponsor_id = match &job.holder {
+            Holder::Root { sponsor_id, .. } => sponsor_id,
+            Holder::Child { parent } => &parent.sponsor_id,
+        };
+        self.inner.rates.grant(sponsor_id)?;
         let keyed = idempotency.map(|idempotency| idempotency.key(caller, method));
-        let granted = self.inner.recorder.submit_one(Job::Grant(Box::new(job)), keyed).await;
-        metrics::counter!("countersign_issuances_total", "outcome" => if granted.is_ok() { "granted" } else { "refused" })
-            .increment(1);
-        match granted? {
+        match self.inner.recorder.submit_one(Job::Grant(Box::new(job)), keyed).await? {
             Done::Grant(granted) => self.sign(*granted),
             _ => Err(Error::internal("a grant was answered with something else", method)),
         }

@@ -23,10 +23,12 @@ mod delegate_credential;
 mod error;
 mod evaluate;
 mod introspect_credential;
+mod issuances;
 mod issue_credential;
 mod list_events;
 mod mint_jwt_svid;
 mod question;
+mod rates;
 mod read_decisions;
 mod read_instances;
 mod read_operators;
@@ -63,6 +65,7 @@ use countersign_core::{
     spiffe::TrustDomain,
 };
 use countersign_store::{Connection, Store, head::Head};
+use governor::clock::MonotonicClock;
 use moka::sync::Cache;
 use tokio::sync::watch;
 
@@ -81,10 +84,12 @@ pub use decision::{Decide, DecisionAnswer, DecisionRecord, RolloutPart, Side};
 pub use delegate_credential::DelegateCredential;
 pub use error::Error;
 pub use introspect_credential::Introspection;
+pub use issuances::Issuance;
 pub use issue_credential::{IssueCredential, IssuedCredential};
 pub use list_events::EventFilter;
 pub use mint_jwt_svid::{JwtSvid, MintJwtSvid};
 pub use question::Credential;
+pub use rates::{Rate, RateLimits};
 pub use read_decisions::DecisionFilter;
 pub use read_instances::{InstanceFilter, InstanceFilterState};
 pub use read_operators::ApiKeyFilter;
@@ -92,6 +97,7 @@ pub use read_policies::{PolicyFilter, PolicyRecord, PolicyState};
 pub use read_rollouts::RolloutFilter;
 pub use read_sponsors::SponsorFilter;
 pub use readiness::{Check, Readiness};
+pub use recorder::Ceilings;
 pub use recover_admin::{RecoverAdmin, recover_admin};
 pub use register_sponsor::RegisterSponsor;
 pub use revoke::{RevocationScope, Revoke, Revoked};
@@ -126,6 +132,10 @@ pub struct Config {
     pub dev: bool,
     /// Most submissions that wait for the recorder.
     pub recorder_queue: usize,
+    /// How fast callers may call and sponsors' credentials are granted.
+    pub rates: RateLimits,
+    /// How many instances may be live.
+    pub ceilings: Ceilings,
 }
 
 /// The use cases. Cheap to clone.
@@ -144,6 +154,8 @@ struct Inner {
     loader: Loader,
     snapshot: ArcSwap<Snapshot>,
     recorder: Recorder,
+    rates: rates::Rates,
+    issuances: issuances::Issuances,
     /// Verified credentials by the SHA-256 of their token: a signature is checked once. Time and revocation are looked at
     /// again on every call.
     credentials: Cache<[u8; 32], Arc<Credential>>,
@@ -175,6 +187,8 @@ impl App {
             store,
             clock,
             entropy,
+            rates: rates::Rates::new(config.rates, &MonotonicClock),
+            issuances: issuances::Issuances::default(),
             config,
             secrets,
             loader,
@@ -260,6 +274,11 @@ impl App {
     #[must_use]
     pub fn jwks(&self) -> serde_json::Value {
         self.snapshot().keys.verifying.to_jwks()
+    }
+
+    /// Counts a call of `caller`, who was authenticated: refuses where that is faster than this server allows it.
+    pub fn take_rate(&self, caller: &Caller) -> Result<(), Error> {
+        self.inner.rates.call(caller)
     }
 
     /// The clock that every rule here is checked against.

@@ -1,6 +1,6 @@
 //! GetReadiness: whether the installation is fit for use.
 
-use crate::{App, snapshot::Answerer};
+use crate::{App, issuances::WORRYING, snapshot::Answerer};
 
 /// One thing that must hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,6 +64,16 @@ impl App {
             }
         } else if matches!(snapshot.standing, Some(Answerer::Observe)) {
             warnings.push("nothing is enforced: the last rollout was undone and its baseline observes".to_owned());
+        }
+        let failures = self.issuance_failures();
+        if failures.ratio() > WORRYING {
+            warnings.push(format!(
+                "{} of {} requests for a credential failed on this server within five minutes, more than {} %: look at \
+                 the database, the load and the log",
+                failures.failed,
+                failures.of,
+                WORRYING * 100.0
+            ));
         }
         if self.inner.config.dev {
             warnings.push("dev mode: a caller on loopback without a credential may do everything".to_owned());

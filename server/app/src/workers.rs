@@ -72,8 +72,9 @@ async fn every(period: Duration, stop: CancellationToken, app: App, work: impl A
 }
 
 impl App {
-    /// Loads a newer snapshot ahead of need, and notes whether the database answers.
+    /// Loads a newer snapshot ahead of need, notes whether the database answers, and shows how issuance goes.
     async fn poll(&self) {
+        self.show_issuance_failures();
         let polled = tokio::time::timeout(POLL_TIMEOUT, self.try_refresh_snapshot()).await;
         let ready = match polled {
             Ok(Ok(())) => true,

@@ -1,6 +1,8 @@
 //! Bounds.
 
-use std::time::Duration;
+use std::{num::NonZeroU32, time::Duration};
+
+use countersign_app::{Ceilings, Rate, RateLimits};
 
 use super::settings::Settings;
 
@@ -19,6 +21,10 @@ pub struct Limits {
     pub request_timeout: Duration,
     /// Most decisions and events that wait to be recorded; more are turned away.
     pub recorder_queue: usize,
+    /// How fast each caller may call, and credentials of each sponsor are granted.
+    pub rates: RateLimits,
+    /// How many instances may be live.
+    pub ceilings: Ceilings,
 }
 
 impl Limits {
@@ -30,6 +36,25 @@ impl Limits {
         let max_message_bytes = number("limits.max_message_bytes", 4096..=4 * 1024 * 1024, 1024 * 1024);
         let recorder_queue = number("limits.recorder_queue", 1..=1_000_000, 8192);
         let request_timeout = settings.number("limits.request_timeout_ms", 10..=300_000, 10_000);
+        let mut rate = |per_second, default, burst, default_burst| {
+            let per_second = settings.number(per_second, 0..=1_000_000, default);
+            let burst = settings.number(burst, 1..=1_000_000, default_burst);
+            // 0 is no limit.
+            NonZeroU32::new(per_second)
+                .zip(NonZeroU32::new(burst))
+                .map(|(per_second, burst)| Rate { per_second, burst })
+        };
+        let rates = RateLimits {
+            operator: rate("limits.operator_calls_per_second", 10_000, "limits.operator_calls_burst", 20_000),
+            chain: rate("limits.chain_calls_per_second", 2_000, "limits.chain_calls_burst", 4_000),
+            sponsor: rate("limits.sponsor_grants_per_second", 200, "limits.sponsor_grants_burst", 2_000),
+        };
+        let mut ceiling =
+            |key, default| NonZeroU32::new(settings.number(key, 0..=10_000_000, default)).map(NonZeroU32::get);
+        let ceilings = Ceilings {
+            sponsor: ceiling("limits.live_instances_per_sponsor", 10_000),
+            chain: ceiling("limits.live_instances_per_chain", 1_000),
+        };
         Self {
             max_connections,
             max_concurrent_requests,
@@ -37,6 +62,8 @@ impl Limits {
             max_message_bytes,
             request_timeout: Duration::from_millis(request_timeout.into()),
             recorder_queue,
+            rates,
+            ceilings,
         }
     }
 }

@@ -10,7 +10,7 @@ use super::{
 /// The file that is read when none is named and it is there.
 const DEFAULT_FILE: &str = "countersign.yaml";
 
-const KEYS: [&str; 21] = [
+const KEYS: [&str; 29] = [
     "listen",
     "plaintext",
     "tls.certificate",
@@ -31,6 +31,14 @@ const KEYS: [&str; 21] = [
     "limits.max_message_bytes",
     "limits.request_timeout_ms",
     "limits.recorder_queue",
+    "limits.operator_calls_per_second",
+    "limits.operator_calls_burst",
+    "limits.chain_calls_per_second",
+    "limits.chain_calls_burst",
+    "limits.sponsor_grants_per_second",
+    "limits.sponsor_grants_burst",
+    "limits.live_instances_per_sponsor",
+    "limits.live_instances_per_chain",
     "worker_threads",
 ];
 /// Only the environment may hold them: a configuration file is shown around.

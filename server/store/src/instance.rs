@@ -211,6 +211,74 @@ pub async fn update(conn: &mut Connection, instance: &Instance) -> Result<(), St
     Ok(())
 }
 
+/// What instances are counted of.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Holding {
+    /// All of a sponsor.
+    Sponsor(SponsorId),
+    /// All of the chain with this root, itself among them.
+    Chain(InstanceId),
+}
+
+impl Holding {
+    /// Whether the instance counts here.
+    #[must_use]
+    pub fn holds(&self, instance: &Instance) -> bool {
+        match self {
+            Self::Sponsor(id) => *id == instance.sponsor_id,
+            Self::Chain(root) => *root == instance.root_instance_id,
+        }
+    }
+}
+
+/// How many instances are live.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Live {
+    /// So many.
+    pub count: i64,
+    /// When the first of them expires, unless it is renewed; none where there are none.
+    pub next_expiry: Option<OffsetDateTime>,
+}
+
+/// How many instances are live of each holding, in their order. Without `exactly` those count too that are stopped by a
+/// revocation which their rows do not show yet: cheaper, and never too few.
+pub async fn live(
+    conn: &mut Connection,
+    of: &[Holding],
+    now: OffsetDateTime,
+    exactly: bool,
+) -> Result<Vec<Live>, StoreError> {
+    let (sponsors, roots): (Vec<_>, Vec<_>) = of
+        .iter()
+        .map(|holding| match holding {
+            Holding::Sponsor(id) => (Some(id.to_string()), None),
+            Holding::Chain(id) => (None, Some(id.0)),
+        })
+        .unzip();
+    let rows = sqlx::query!(
+        r#"SELECT live.count AS "count!", live.next_expiry
+         FROM unnest($1::text[], $2::uuid[]) WITH ORDINALITY AS wanted (sponsor, root, place),
+              LATERAL (
+                  SELECT count(*) AS count, min(expire_time) AS next_expiry FROM (
+                      SELECT expire_time FROM instance
+                      WHERE sponsor_id = wanted.sponsor AND state = 'LIVE' AND expire_time > $3
+                        AND (NOT $4 OR EXISTS (SELECT FROM instance_standing(instance) AS at WHERE at.standing = 'LIVE'))
+                      UNION ALL
+                      SELECT expire_time FROM instance
+                      WHERE root_instance_id = wanted.root AND state = 'LIVE' AND expire_time > $3
+                        AND (NOT $4 OR EXISTS (SELECT FROM instance_standing(instance) AS at WHERE at.standing = 'LIVE'))
+                  ) AS standing
+              ) AS live
+         ORDER BY wanted.place"#,
+        &sponsors as &[Option<String>],
+        &roots as &[Option<Uuid>],
+        now,
+        exactly
+    );
+    let rows = rows.fetch_all(conn).await?;
+    Ok(rows.into_iter().map(|row| Live { count: row.count, next_expiry: row.next_expiry }).collect())
+}
+
 /// Where an instance stands at an instant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Standing {

@@ -15,6 +15,7 @@ use time::OffsetDateTime;
 
 use super::{
     Done, Job, Keyed, Prepared,
+    ceilings::Counts,
     found::{Found, needs_nothing},
 };
 use crate::{
@@ -43,13 +44,14 @@ pub(super) struct Writer {
     /// The head as this writer left it; another server may have moved it since.
     head: Option<Head>,
     locked_batches: u32,
+    counts: Counts,
     /// Kept for optimistic batches; dropped after an error.
     connection: Option<PooledConnection>,
 }
 
 impl Writer {
-    pub(super) const fn new(app: App) -> Self {
-        Self { app, head: None, locked_batches: 0, connection: None }
+    pub(super) fn new(app: App) -> Self {
+        Self { app, head: None, locked_batches: 0, counts: Counts::default(), connection: None }
     }
 
     /// Makes `works` durable and answers each; an error is everybody's, and then nothing is recorded.
@@ -61,7 +63,9 @@ impl Writer {
         let mut tx = self.app.inner.store.begin().await?;
         let before = Head::lock(&mut tx).await?;
         let snapshot = self.app.snapshot_at(&mut tx, &before).await?;
-        let found = Found::read(&mut tx, works).await?;
+        let mut found = Found::read(&mut tx, works).await?;
+        let (ceilings, now) = (self.app.inner.config.ceilings, self.app.inner.clock.now());
+        found.live = self.counts.read(&mut tx, works, ceilings, &before, now).await?;
         let mut staged = Staged::new(&self.app, &snapshot, before.clone(), found);
         let answers = works.iter().map(|work| staged.work(work)).collect();
         staged.flush(&mut tx, &before).await?;

@@ -14,7 +14,7 @@ use countersign_ledger::{
 use countersign_store::{
     Connection, event,
     idempotency::{self, Key},
-    instance::{self, StoredInstance},
+    instance::{self, Holding, Live, StoredInstance},
     single_use, sponsor,
     tool_call::{self, ToolCall},
 };
@@ -31,6 +31,8 @@ pub(super) struct Found {
     pub(super) sponsors: HashMap<SponsorId, Sponsor>,
     pub(super) instances: HashMap<InstanceId, StoredInstance>,
     pub(super) used: HashSet<CredentialId>,
+    /// How many instances are live of what the batch's grants add to, where there is a ceiling.
+    pub(super) live: HashMap<Holding, Live>,
 }
 
 /// The ids that a batch's jobs name.

@@ -18,11 +18,11 @@ use countersign_ledger::{
     leaf::{self, Decimal, Digest, Kind, Leaf},
 };
 use countersign_policy::CompiledPolicy;
-use countersign_store::instance::Standing;
+use countersign_store::instance::{Holding, Standing};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-use super::batch::Staged;
+use super::{batch::Staged, ceilings};
 use crate::{Config, Credential, Error, custody_leaf, error::no_policy, introspect_credential::refused};
 
 /// For whom a credential is asked.
@@ -96,6 +96,7 @@ impl Staged<'_> {
         }
         let renewed = self.renewed(job)?;
         let fitting = self.fit(job, sponsor, policy, parent, renewed)?;
+        self.room(job)?;
         let custody_ref = parent.map_or(sponsor.grant_leaf, |parent| Some(parent.custody_ref));
         let before = renewed.cloned();
         self.record(job, &sponsor_id.clone(), custody_ref, fitting, before)
@@ -175,6 +176,22 @@ impl Staged<'_> {
         }
     }
 
+    /// Refuses a new instance where its sponsor or its chain has as many live ones as it may, this batch's among them.
+    fn room(&self, job: &GrantJob) -> Result<(), Error> {
+        for holding in ceilings::adds_to(job) {
+            let Some(ceiling) = self.app.inner.config.ceilings.of(&holding) else { continue };
+            let Some(known) = self.found.live.get(&holding) else { continue };
+            let new = self.instances.iter().filter(|instance| {
+                !self.found.instances.contains_key(&instance.agent_instance_id) && holding.holds(instance)
+            });
+            let live = known.count + i64::try_from(new.count()).unwrap_or(i64::MAX);
+            if live >= ceiling {
+                return Err(full(&holding, live, ceiling, known.next_expiry, job.fresh.now));
+            }
+        }
+        Ok(())
+    }
+
     fn record(
         &mut self,
         job: &GrantJob,
@@ -242,6 +259,17 @@ fn too_long(claims: &Claims) -> Result<(), Error> {
         "labels, tools, purpose and chain make a credential of {length} bytes, and {MAX_CLAIMS} are the most: shorten them"
     );
     Err(Error::GrantTooWide(vec![Violation::new("labels", description)]))
+}
+
+/// Room comes back when an instance ends or expires; a count is renewed once a second.
+fn full(holding: &Holding, live: i64, ceiling: i64, next_expiry: Option<OffsetDateTime>, now: OffsetDateTime) -> Error {
+    let (of, id) = match holding {
+        Holding::Sponsor(id) => ("sponsor", id.to_string()),
+        Holding::Chain(root) => ("chain", root.to_string()),
+    };
+    let left = next_expiry.map_or(time::Duration::ZERO, |at| at - now);
+    let retry_after = std::time::Duration::try_from(left).unwrap_or_default().max(std::time::Duration::from_secs(1));
+    Error::LiveInstancesExceeded { of, id, live, ceiling, retry_after }
 }
 
 /// What bounds a grant for this role.

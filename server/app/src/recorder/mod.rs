@@ -4,6 +4,7 @@
 //! load, and what cannot be recorded is never answered.
 
 mod batch;
+mod ceilings;
 mod found;
 mod grant;
 mod outcome;
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+pub use ceilings::Ceilings;
 pub(crate) use grant::{Fresh, GrantJob, Granted, Holder, limits, not_active};
 pub(crate) use outcome::OutcomeJob;
 pub(crate) use prepared::Prepared;

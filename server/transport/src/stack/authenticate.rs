@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use axum::extract::Request;
-use countersign_app::{App, Caller, Error};
+use countersign_app::{App, Caller, Error, Issuance};
 use countersign_core::{clock::uuid_v7, credential::Verified};
 use futures::{FutureExt, future::BoxFuture};
 use http::{HeaderMap, Uri, header, uri::Authority as HostPort};
@@ -19,6 +19,10 @@ pub(crate) trait Authority: Send + Sync {
     fn recognise(&self, bearer: &str) -> Option<Caller>;
     /// As [`App::authenticate`].
     fn authenticate<'a>(&'a self, bearer: Option<&'a str>, local: bool) -> BoxFuture<'a, Result<Caller, Error>>;
+    /// As [`App::take_rate`].
+    fn take_rate(&self, caller: &Caller) -> Result<(), Error>;
+    /// As [`App::note_issuance`].
+    fn note_issuance(&self, issuance: Issuance);
     /// As [`App::ensure_live`].
     fn ensure_live(&self, instance: &Verified) -> Result<(), Error>;
 }
@@ -34,6 +38,14 @@ impl Authority for App {
 
     fn authenticate<'a>(&'a self, bearer: Option<&'a str>, local: bool) -> BoxFuture<'a, Result<Caller, Error>> {
         self.authenticate(bearer, local).boxed()
+    }
+
+    fn take_rate(&self, caller: &Caller) -> Result<(), Error> {
+        self.take_rate(caller)
+    }
+
+    fn note_issuance(&self, issuance: Issuance) {
+        self.note_issuance(issuance);
     }
 
     fn ensure_live(&self, instance: &Verified) -> Result<(), Error> {
@@ -60,6 +72,11 @@ pub(super) async fn caller(
         Some(caller) => Ok(Some(caller)),
         None => authority.authenticate(bearer, local).await.map(Some),
     }
+}
+
+/// Counts the call against its caller's rate. Whoever is not known has none: a failed authentication counts for nobody.
+pub(super) fn within_rate(authority: &dyn Authority, caller: Option<&Caller>) -> Result<(), Error> {
+    caller.map_or(Ok(()), |caller| authority.take_rate(caller))
 }
 
 /// Asks the method's row whether `caller` may call it.

@@ -88,7 +88,7 @@ impl Stack {
     async fn pass(&self, mut request: Request, inner: impl Inner) -> Response {
         let call = Call::of(&mut request, &*self.authority);
         let answer = outcome::or_internal(&call, self.admit(&call, request, inner));
-        let mut response = observe::observed(&call, answer).await;
+        let mut response = observe::observed(&call, &*self.authority, answer).await;
         if let Ok(id) = HeaderValue::from_str(&call.request_id) {
             response.headers_mut().insert(X_REQUEST_ID, id);
         }
@@ -114,6 +114,7 @@ impl Stack {
         let (authority, local) = (&*self.authority, authenticate::is_local(&request));
         let caller = authenticate::caller(authority, row, request.headers(), local).await;
         let caller = caller.map_err(|error| call.refuse(error))?;
+        authenticate::within_rate(authority, caller.as_ref()).map_err(|error| call.refuse(error))?;
         authenticate::permit(authority, row, caller.as_ref()).map_err(|error| call.refuse(error))?;
         if let Some(caller) = caller {
             tracing::Span::current().record("caller", caller.id());

@@ -9,23 +9,35 @@ use axum::{
     body::{Body, Bytes},
     response::Response,
 };
+use countersign_app::Issuance;
 use http_body::{Frame, SizeHint};
 use tokio::time::Instant;
 use tonic::Code;
 use tracing::{Instrument, Span, field::Empty};
 
-use super::{call::Call, outcome};
+use super::{Authority, call::Call, outcome};
 
 /// The label of methods that do not exist: callers must not be able to make labels.
 const UNKNOWN: &str = "unknown";
 
+/// The methods that issue credentials.
+const ISSUING: [&str; 2] =
+    ["/countersign.v1.CredentialService/IssueCredential", "/countersign.v1.CredentialService/DelegateCredential"];
+
 /// Watches a call from here to the last byte of its answer.
-pub(super) async fn observed(call: &Call, answer: impl Future<Output = Response>) -> Response {
+pub(super) async fn observed(
+    call: &Call,
+    authority: &dyn Authority,
+    answer: impl Future<Output = Response>,
+) -> Response {
     let method = call.row.map_or(UNKNOWN, |row| row.method);
     let span = tracing::info_span!("call", method, request_id = call.request_id, caller = Empty, code = Empty);
     let mut watch = Watch { method, span: span.clone(), started: Instant::now(), code: Code::Cancelled };
 
     let response = answer.instrument(span).await;
+    if let Some(issuance) = issuance(method, &response) {
+        authority.note_issuance(issuance);
+    }
     match outcome::code(response.headers()) {
         Some(code) => {
             watch.code = code;
@@ -33,6 +45,23 @@ pub(super) async fn observed(call: &Call, answer: impl Future<Output = Response>
         }
         None => response.map(|inner| Body::new(Watched { inner, watch })),
     }
+}
+
+/// How a request for a credential ended, by its answer. It is counted here and not where credentials are granted, because
+/// a database that is down already fails authentication. A caller who went away is counted neither way.
+fn issuance(method: &str, response: &Response) -> Option<Issuance> {
+    if !ISSUING.contains(&method) {
+        return None;
+    }
+    Some(match outcome::code(response.headers()) {
+        // An answer whose status is still to come is no refusal.
+        None | Some(Code::Ok) => Issuance::Granted,
+        Some(Code::Unavailable | Code::DeadlineExceeded | Code::Internal | Code::Unknown | Code::DataLoss) => {
+            Issuance::Failed
+        }
+        Some(Code::ResourceExhausted) if outcome::is_overload(response) => Issuance::Failed,
+        Some(_) => Issuance::Refused,
+    })
 }
 
 /// Counts what a door refused before there was a call.

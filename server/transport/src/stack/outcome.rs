@@ -6,6 +6,7 @@ use axum::{body::Body, response::Response};
 use futures::FutureExt;
 use http::HeaderMap;
 use tonic::{Code, Status};
+use tonic_types::StatusExt;
 
 use super::call::Call;
 use crate::status::Refusal;
@@ -23,6 +24,12 @@ pub(super) fn answer(status: Status) -> Response {
 /// The status that an answer already bears in its headers: a refusal, mostly. None: it comes in the trailers.
 pub(crate) fn of_response(response: &Response) -> Option<Status> {
     Status::from_header_map(response.headers())
+}
+
+/// Whether the answer sheds load, which is our fault, rather than refuse a caller who asks for too much.
+pub(super) fn is_overload(response: &Response) -> bool {
+    let reason = of_response(response).and_then(|status| status.get_details_error_info());
+    reason.is_some_and(|info| info.reason == Refusal::overloaded().reason())
 }
 
 /// The code in headers or trailers.

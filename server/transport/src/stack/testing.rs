@@ -1,9 +1,9 @@
 //! A stack whose callers are made up: the bearer says who it is.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use axum::{body::Body, extract::Request};
-use countersign_app::{Caller, Error, OperatorCaller};
+use countersign_app::{Caller, Error, Issuance, OperatorCaller};
 use countersign_core::{
     clock::{Clock, SystemClock, SystemEntropy, uuid_v7},
     credential::Verified,
@@ -18,10 +18,16 @@ use super::*;
 pub(crate) const BOUNDS: Bounds =
     Bounds { message_bytes: 4096, requests: 64, streams: 64, timeout: Duration::from_secs(5) };
 
+/// An operator with every role, who is over their rate.
+pub(crate) const HASTY: &str = "hasty";
+
 /// A bearer is an operator with the roles that it names, comma between. Without one only a local caller is let in, with
 /// every role, as in dev mode.
-#[derive(Debug)]
-struct MadeUp;
+#[derive(Debug, Default)]
+pub(crate) struct MadeUp(
+    /// How requests for credentials ended.
+    pub(crate) Mutex<Vec<Issuance>>,
+);
 
 impl Authority for MadeUp {
     fn recognise(&self, _: &str) -> Option<Caller> {
@@ -29,10 +35,12 @@ impl Authority for MadeUp {
     }
 
     fn authenticate<'a>(&'a self, bearer: Option<&'a str>, local: bool) -> BoxFuture<'a, Result<Caller, Error>> {
-        let operator = |roles: Roles, anonymous| {
-            Ok(Caller::Operator(OperatorCaller { operator_id: "op".parse().unwrap(), roles, anonymous }))
+        let by_id = |id: &str, roles: Roles, anonymous| {
+            Ok(Caller::Operator(OperatorCaller { operator_id: id.parse().unwrap(), roles, anonymous }))
         };
+        let operator = |roles, anonymous| by_id("op", roles, anonymous);
         let caller = match bearer {
+            Some(HASTY) => by_id(HASTY, Roles::all(), false),
             Some("nobody") => operator(Roles::NONE, false),
             Some(names) => match names.split(',').map(str::parse::<OperatorRole>).collect::<Result<Roles, _>>() {
                 Ok(roles) => operator(roles, false),
@@ -42,6 +50,18 @@ impl Authority for MadeUp {
             None => Err(Error::Unauthenticated { message: "no credential".to_owned() }),
         };
         async { caller }.boxed()
+    }
+
+    fn take_rate(&self, caller: &Caller) -> Result<(), Error> {
+        let hasty = caller.operator().filter(|operator| operator.operator_id.as_str() == HASTY);
+        hasty.map_or(Ok(()), |_| {
+            let retry_after = Duration::from_millis(1_250);
+            Err(Error::RateLimited { of: "operator", id: HASTY.to_owned(), retry_after })
+        })
+    }
+
+    fn note_issuance(&self, issuance: Issuance) {
+        self.0.lock().unwrap().push(issuance);
     }
 
     fn ensure_live(&self, _: &Verified) -> Result<(), Error> {
@@ -60,7 +80,7 @@ pub(crate) fn stack(bounds: Bounds) -> Arc<Stack> {
 
 /// The same, stopped by `stop`.
 pub(crate) fn stack_until(bounds: Bounds, stop: CancellationToken) -> Arc<Stack> {
-    Stack::new(Arc::new(MadeUp), bounds, stop)
+    Stack::new(Arc::new(MadeUp::default()), bounds, stop)
 }
 
 /// A gRPC request without a message, by whom `bearer` names.

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, net::IpAddr};
 
 use axum::body::{Body, Bytes};
+use countersign_app::{Error, Issuance};
 use futures::{StreamExt, stream};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
@@ -13,7 +14,7 @@ use tonic_types::StatusExt;
 use tower::{ServiceExt, service_fn};
 
 use super::{
-    testing::{BOUNDS, request, stack, stack_until},
+    testing::{BOUNDS, HASTY, MadeUp, request, stack, stack_until},
     *,
 };
 
@@ -126,6 +127,18 @@ async fn a_call_above_the_number_at_a_time_is_shed_at_once_with_a_delay() {
     release.send(true).unwrap();
     assert_eq!(outcome(&first.await.unwrap().unwrap()).unwrap().code(), Code::Ok);
     assert_eq!(call(&pipeline, request(UNARY, Some("admin"))).await.0.code(), Code::Ok);
+}
+
+#[tokio::test]
+async fn a_caller_who_is_over_their_rate_is_told_when_to_come_back_and_the_verb_does_not_run() {
+    let pipeline = over(&stack(BOUNDS), |_| async { panic!("the verb runs") });
+    let (status, _) = call(&pipeline, request(UNARY, Some(HASTY))).await;
+    assert_eq!((status.code(), reason(&status).as_str()), (Code::ResourceExhausted, "RATE_LIMITED"));
+    assert_eq!(status.get_details_retry_info().unwrap().retry_delay, Some(Duration::from_millis(1_250)));
+    let details = status.get_error_details();
+    assert_eq!(details.error_info().unwrap().metadata["limit"], "operator");
+    assert_eq!(details.resource_info().unwrap().resource_name, HASTY);
+    assert!(status.message().starts_with("operator hasty is over the rate"), "{}", status.message());
 }
 
 /// A stream that never ends by itself.
@@ -296,6 +309,42 @@ async fn bytes_that_are_no_message_are_the_callers_fault_and_our_own_faults_stay
 
     let ours = over(&stack(BOUNDS), |_| async { refuse(crate::status::Refusal::internal(), "id") });
     assert_eq!(call(&ours, request(UNARY, Some("admin"))).await.0.code(), Code::Internal);
+}
+
+#[tokio::test]
+async fn a_request_for_a_credential_fails_by_our_faults_and_is_refused_by_rules() {
+    const ISSUE: &str = "/countersign.v1.CredentialService/IssueCredential";
+    let refusals: [fn() -> Error; 8] = [
+        || Error::StoreUnavailable,
+        || Error::Overloaded,
+        || Error::Internal,
+        || Error::NotReady("no policy is active".to_owned()),
+        || Error::RateLimited { of: "sponsor", id: "alice".to_owned(), retry_after: Duration::from_millis(1) },
+        || Error::GrantTooWide(Vec::new()),
+        || Error::NotFound { what: "sponsor", id: "alice".to_owned() },
+        || Error::RequestIdReused,
+    ];
+    let authority = Arc::new(MadeUp::default());
+    let bounds = Bounds { timeout: Duration::from_millis(20), ..BOUNDS };
+    let stack = Stack::new(authority.clone(), bounds, CancellationToken::new());
+    for refusal in refusals {
+        let pipeline = over(&stack, move |_| async move { refuse(refusal().into(), "id") });
+        call(&pipeline, request(ISSUE, Some("admin,issuer"))).await;
+        call(&pipeline, request(UNARY, Some("admin"))).await;
+    }
+    let hangs = over(&stack, |_| async {
+        sleep(Duration::from_mins(1)).await;
+        ok()
+    });
+    call(&hangs, request(ISSUE, Some("issuer"))).await;
+    call(&over(&stack, |_| async { ok() }), request(ISSUE, Some("issuer"))).await;
+    let streamed = |_| async { Response::new(Body::from("a message, and trailers")) };
+    call(&over(&stack, streamed), request(ISSUE, Some("issuer"))).await;
+    call(&over(&stack, |_| async { ok() }), request(ISSUE, Some("gate"))).await;
+    let (failed, refused, granted) = (Issuance::Failed, Issuance::Refused, Issuance::Granted);
+    let expected =
+        [failed, failed, failed, failed, refused, refused, refused, refused, failed, granted, granted, refused];
+    assert_eq!(*authority.0.lock().unwrap(), expected);
 }
 
 #[test]

@@ -76,7 +76,7 @@ impl Refusal {
 
     /// The status, for the request that the log knows as `request_id`.
     pub(crate) fn status(self, request_id: &str) -> Status {
-        let name = reason::name(self.reason);
+        let name = self.reason();
         let (code, advice) = reason::rule(self.reason);
         let what = cut(&self.message, MAX_MESSAGE);
         let message = format!("{}. {advice}", what.trim_end_matches(['.', ' ']));
@@ -99,6 +99,11 @@ impl Refusal {
             details.set_retry_info(Some(delay));
         }
         Status::with_error_details(code, message, details)
+    }
+
+    /// `google.rpc.ErrorInfo.reason`.
+    pub(crate) fn reason(&self) -> &'static str {
+        reason::name(self.reason)
     }
 
     fn new(reason: ErrorReason, message: impl Into<String>) -> Self {
@@ -156,6 +161,15 @@ impl From<Error> for Refusal {
             Error::CredentialRefused { reason, .. } => refusal.with("decision_reason", reason.as_str()),
             Error::StoreUnavailable => refusal.retry_after(RETRY_STORE),
             Error::Overloaded => refusal.retry_after(RETRY_OVERLOADED),
+            Error::RateLimited { of, id, retry_after } => {
+                refusal.about(of, &id).with("limit", of).retry_after(retry_after)
+            }
+            Error::LiveInstancesExceeded { of, id, live, ceiling, retry_after } => refusal
+                .about(of, &id)
+                .with("limit", of)
+                .with("live", live.to_string())
+                .with("ceiling", ceiling.to_string())
+                .retry_after(retry_after),
             Error::RolloutOpen(rollout_id) => {
                 refusal.about("rollout", &rollout_id.to_string()).with("rollout_id", rollout_id)
             }

@@ -23,6 +23,8 @@ pub(super) const fn of(error: &Error) -> ErrorReason {
         Error::NotReady(_) => ErrorReason::NotReady,
         Error::StoreUnavailable => ErrorReason::StoreUnavailable,
         Error::Overloaded => ErrorReason::Overloaded,
+        Error::RateLimited { .. } => ErrorReason::RateLimited,
+        Error::LiveInstancesExceeded { .. } => ErrorReason::LiveInstancesExceeded,
         Error::OutcomeRefused(_) => ErrorReason::OutcomeRefused,
         Error::PolicyInvalid(_) => ErrorReason::PolicyInvalid,
         Error::Conflict(_) => ErrorReason::Conflict,
@@ -69,7 +71,11 @@ pub(super) const fn rule(reason: ErrorReason) -> (Code, &'static str) {
         R::RolloutOpen => (Code::FailedPrecondition, "A policy-admin can do either; retrying will not help."),
         R::SoakNotOver => (Code::FailedPrecondition, "Nothing was changed."),
         R::GateNotPassed => (Code::FailedPrecondition, "Wait for figures, or force it with a reason."),
-        R::RateLimited => (Code::ResourceExhausted, "Retry after the stated delay."),
+        R::RateLimited => (Code::ResourceExhausted, "This allows nothing; who runs the server can raise the limit."),
+        R::LiveInstancesExceeded => (
+            Code::ResourceExhausted,
+            "Nothing was issued; end what is no longer needed, or who runs the server can raise the ceiling.",
+        ),
         R::Unspecified | R::Internal => {
             (Code::Internal, "This allows nothing; who runs the server can find the cause.")
         }

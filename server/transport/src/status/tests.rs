@@ -48,6 +48,14 @@ fn every_error() -> Vec<Error> {
         Error::NotReady("no policy is active".into()),
         Error::StoreUnavailable,
         Error::Overloaded,
+        Error::RateLimited { of: "operator", id: "rita".into(), retry_after: Duration::from_millis(40) },
+        Error::LiveInstancesExceeded {
+            of: "chain",
+            id: "inst_01890a5d-ac96-774b-bcce-b302099a8057".into(),
+            live: 1_000,
+            ceiling: 1_000,
+            retry_after: Duration::from_secs(12),
+        },
         Error::OutcomeRefused("the decision is no ALLOW".into()),
         Error::PolicyInvalid(vec![countersign_policy::Violation {
             line: 3,

@@ -174,6 +174,11 @@ impl<'a> Bench<'a> {
             .database(database)
             .variable("COUNTERSIGN_DATABASE_MAX_CONNECTIONS", "16")
             .variable("COUNTERSIGN_WORKER_THREADS", &self.options.threads().to_string())
+            // On, so that they cost what they do, and out of the way.
+            .variable("COUNTERSIGN_LIMITS_LIVE_INSTANCES_PER_SPONSOR", "10000000")
+            .variable("COUNTERSIGN_LIMITS_OPERATOR_CALLS_PER_SECOND", "1000000")
+            .variable("COUNTERSIGN_LIMITS_CHAIN_CALLS_PER_SECOND", "1000000")
+            .variable("COUNTERSIGN_LIMITS_SPONSOR_GRANTS_PER_SECOND", "1000000")
     }
 
     /// A server on an empty database of this name.

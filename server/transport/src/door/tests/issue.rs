@@ -89,8 +89,10 @@ async fn refusals_have_the_http_status_that_fits() {
     form.headers_mut().insert("content-type", "application/x-www-form-urlencoded".parse().unwrap());
     let mut get = json_request("/issue", "");
     *get.method_mut() = http::Method::GET;
+    let mut hasty = json_request("/issue", "{}");
+    hasty.headers_mut().insert("authorization", "Bearer hasty".parse().unwrap());
     let large = json_request("/issue", vec![b' '; BOUNDS.message_bytes + 6]);
-    for (request, status) in [(wrong_role, 403), (nobody, 401), (form, 415), (get, 405), (large, 413)] {
+    for (request, status) in [(wrong_role, 403), (nobody, 401), (form, 415), (get, 405), (large, 413), (hasty, 429)] {
         let answer = send(request).await;
         assert_eq!(answer.status.as_u16(), status);
         assert!(answer.body["error"]["message"].is_string(), "{}", answer.body);

@@ -1,0 +1,139 @@
+//! How issuance goes: what was granted, refused by a rule, and failed by a fault of ours, over the last five minutes.
+
+use std::{collections::VecDeque, sync::Mutex};
+
+use crate::App;
+
+/// How far back the share of failures looks, seconds.
+const WINDOW: i64 = 300;
+/// How fine the window moves, seconds.
+const STEP: i64 = 10;
+/// The share of failures above which an operator is warned; `deploy/alerts/countersign.yml` says the same.
+pub(crate) const WORRYING: f64 = 0.005;
+
+/// How one request for a credential ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Issuance {
+    /// With a credential.
+    Granted,
+    /// By a rule: the request, its caller, the sponsor or the policy was in the way.
+    Refused,
+    /// By a fault of ours: database, overload, deadline, no policy to answer, a defect.
+    Failed,
+}
+
+impl Issuance {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Granted => "granted",
+            Self::Refused => "refused",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// What was asked for in the window, and how much of it failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Share {
+    pub(crate) failed: u32,
+    pub(crate) of: u32,
+}
+
+impl Share {
+    /// 0 to 1; 0 where nothing was asked for.
+    pub(crate) fn ratio(self) -> f64 {
+        if self.of == 0 { 0.0 } else { f64::from(self.failed) / f64::from(self.of) }
+    }
+}
+
+/// A sliding window, in steps.
+#[derive(Debug, Default)]
+pub(crate) struct Issuances(Mutex<VecDeque<(i64, Share)>>);
+
+impl Issuances {
+    /// Counts one at an instant, seconds since the epoch.
+    fn note(&self, issuance: Issuance, now: i64) {
+        self.with_steps(now, |steps| {
+            let step = now.div_euclid(STEP);
+            if steps.back().is_none_or(|(last, _)| *last < step) {
+                steps.push_back((step, Share::default()));
+            }
+            if let Some((_, share)) = steps.back_mut() {
+                share.of += 1;
+                share.failed += u32::from(issuance == Issuance::Failed);
+            }
+        });
+    }
+
+    /// The window that ends at an instant.
+    pub(crate) fn share(&self, now: i64) -> Share {
+        self.with_steps(now, |steps| {
+            steps.iter().fold(Share::default(), |sum, (_, share)| Share {
+                failed: sum.failed + share.failed,
+                of: sum.of + share.of,
+            })
+        })
+    }
+
+    /// The steps of the window that ends at `now`.
+    fn with_steps<T>(&self, now: i64, act: impl FnOnce(&mut VecDeque<(i64, Share)>) -> T) -> T {
+        let mut steps = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let first = (now - WINDOW).div_euclid(STEP);
+        while steps.front().is_some_and(|(step, _)| *step <= first) {
+            steps.pop_front();
+        }
+        act(&mut steps)
+    }
+}
+
+impl App {
+    /// Counts how a request for a credential ended, whatever the door and however far it came.
+    pub fn note_issuance(&self, issuance: Issuance) {
+        metrics::counter!("countersign_issuances_total", "outcome" => issuance.as_str()).increment(1);
+        self.inner.issuances.note(issuance, self.inner.clock.now().unix_timestamp());
+        self.show_issuance_failures();
+    }
+
+    /// Brings the gauge up to date.
+    pub(crate) fn show_issuance_failures(&self) {
+        metrics::gauge!("countersign_issuance_failure_ratio").set(self.issuance_failures().ratio());
+    }
+
+    /// The share of issuances that failed lately.
+    pub(crate) fn issuance_failures(&self) -> Share {
+        self.inner.issuances.share(self.inner.clock.now().unix_timestamp())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_are_a_share_of_all_and_leave_the_window_after_five_minutes() {
+        let issuances = Issuances::default();
+        assert_eq!(issuances.share(0).ratio().to_bits(), 0.0_f64.to_bits());
+        for now in 1_000..1_100 {
+            issuances.note(Issuance::Granted, now);
+            issuances.note(Issuance::Refused, now);
+        }
+        assert_eq!(issuances.share(1_100), Share { failed: 0, of: 200 });
+        issuances.note(Issuance::Failed, 1_100);
+        assert_eq!(issuances.share(1_100), Share { failed: 1, of: 201 });
+        assert!(issuances.share(1_100).ratio() < WORRYING);
+        issuances.note(Issuance::Failed, 1_101);
+        assert!(issuances.share(1_101).ratio() > WORRYING);
+        assert_eq!(issuances.share(1_390).failed, 2);
+        assert_eq!(issuances.share(1_410), Share::default());
+    }
+
+    #[test]
+    fn a_clock_that_jumps_neither_grows_the_window_nor_breaks_it() {
+        let issuances = Issuances::default();
+        for now in [5_000, 100, 5_000, 100_000, 1, i64::from(u32::MAX)] {
+            issuances.note(Issuance::Failed, now);
+        }
+        assert!(issuances.0.lock().unwrap().len() <= 31);
+        assert_eq!(issuances.share(i64::from(u32::MAX)), Share { failed: 1, of: 1 });
+    }
+}
