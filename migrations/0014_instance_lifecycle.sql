@@ -31,9 +31,12 @@ AS $$
             SELECT seq, create_time FROM revocation
             WHERE kind = 'sponsor' AND id = i.sponsor_id AND seq > i.rev AND i.state IN ('LIVE', 'ORPHANED')
             UNION ALL
-            SELECT seq, create_time FROM revocation
-            WHERE kind = 'instance' AND seq > i.rev AND i.state IN ('LIVE', 'ORPHANED')
-              AND id = ANY (SELECT 'inst_' || member FROM unnest(i.chain || i.instance_id) AS member)
+            -- Looked up one by one: a scan of all entries since would be one for each instance. OFFSET keeps it so.
+            SELECT seq, create_time FROM unnest(i.chain || i.instance_id) AS member, LATERAL (
+                SELECT seq, create_time FROM revocation
+                WHERE kind = 'instance' AND id = 'inst_' || member AND seq > i.rev OFFSET 0
+            ) AS entry
+            WHERE i.state IN ('LIVE', 'ORPHANED')
             UNION ALL
             SELECT seq, create_time FROM revocation
             WHERE kind = 'all' AND id = '' AND seq > i.rev AND i.state IN ('LIVE', 'ORPHANED')

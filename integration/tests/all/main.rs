@@ -15,6 +15,7 @@ mod dynamic;
 mod instances;
 mod json;
 mod operators;
+mod orphans;
 mod outage;
 mod overload;
 mod races;

@@ -82,6 +82,8 @@ impl Store {
         let connect = options.connect.clone().application_name("countersign").options([
             ("statement_timeout", statement_timeout.as_str()),
             ("idle_in_transaction_session_timeout", "30000"),
+            // Statements here are short and many: compiling one takes longer than running it.
+            ("jit", "off"),
             // The server's log is for what people have to know.
             ("client_min_messages", "warning"),
         ]);
