@@ -40,7 +40,7 @@ const METHODS: [(&str, &str); 12] = [
     ("KeyService", "ListSigningKeys RotateSigningKey MarkKeyCompromised"),
     ("OperatorService", "CreateOperator ListOperators CreateApiKey ListApiKeys RevokeApiKey WhoAmI"),
     ("StatusService", "GetReadiness GetIndicators"),
-    ("SvidService", "MintJwtSvid"),
+    ("SvidService", "MintJwtSvid MintX509Svid"),
 ];
 
 /// The main messages and the fields that outside callers rely on.

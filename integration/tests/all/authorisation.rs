@@ -42,7 +42,7 @@ const TABLE: &str = "
     OperatorService: CreateOperator admin; ListOperators admin auditor; CreateApiKey admin; ListApiKeys admin auditor;
         RevokeApiKey admin; WhoAmI anybody
     StatusService: GetReadiness anybody; GetIndicators policy-admin auditor admin
-    SvidService: MintJwtSvid issuer instance
+    SvidService: MintJwtSvid issuer instance; MintX509Svid issuer instance
 ";
 
 /// The roles that may call `method`.

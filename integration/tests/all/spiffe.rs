@@ -3,6 +3,7 @@
 use std::process::Command;
 
 use countersign_client::{Connection, v1};
+use countersign_integration::{Launch, Server};
 use tonic::{Code, Response, Status};
 
 use crate::support::{Run, World, fields, info, refused, seconds};
@@ -13,12 +14,32 @@ async fn world() -> World {
     World::start_with(|launch| launch.variable("COUNTERSIGN_SPIFFE_TRUST_DOMAIN", TRUST_DOMAIN)).await
 }
 
+/// Another server on the same database.
+async fn second(world: &World) -> Server {
+    let launch = Launch::dev().database(&world.database);
+    launch.variable("COUNTERSIGN_SPIFFE_TRUST_DOMAIN", TRUST_DOMAIN).start().await.unwrap()
+}
+
 fn jwt(token: &str) -> v1::MintJwtSvidRequest {
     v1::MintJwtSvidRequest { token: token.to_owned(), audience: vec!["billing".to_owned()], ..Default::default() }
 }
 
 async fn mint_jwt(by: &Connection, request: v1::MintJwtSvidRequest) -> Result<v1::MintJwtSvidResponse, Status> {
     by.svids().mint_jwt_svid(request).await.map(Response::into_inner)
+}
+
+/// A request for a fresh key, in DER.
+fn csr() -> Vec<u8> {
+    let key = rcgen::KeyPair::generate().unwrap();
+    rcgen::CertificateParams::new(Vec::new()).unwrap().serialize_request(&key).unwrap().der().to_vec()
+}
+
+fn x509(token: &str) -> v1::MintX509SvidRequest {
+    v1::MintX509SvidRequest { token: token.to_owned(), csr: csr(), ..Default::default() }
+}
+
+async fn mint_x509(by: &Connection, request: v1::MintX509SvidRequest) -> Result<v1::MintX509SvidResponse, Status> {
+    by.svids().mint_x509_svid(request).await.map(Response::into_inner)
 }
 
 fn id_of(run: &Run) -> String {
@@ -176,4 +197,96 @@ async fn the_bundle_may_be_kept_for_a_while_and_is_asked_for_again_by_its_tag() 
     assert_eq!((again.status.as_u16(), again.body.len()), (304, 0));
     let bundle = first.json();
     assert!(bundle["spiffe_sequence"].as_u64().unwrap() > 0 && bundle["spiffe_refresh_hint"].as_u64().unwrap() > 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn go_spiffe_verifies_x509_svids_and_two_instances_do_mutual_tls_with_them() {
+    let world = world().await;
+    go_spiffe(&world, "X509").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_instance_gets_its_own_x509_svid_and_an_issuer_one_for_it() {
+    let world = world().await;
+    let (run, other) = (world.run_of("alice").await, world.run_of("alice").await);
+    let request = v1::MintX509SvidRequest { request_id: "r-1".to_owned(), ..x509("") };
+    let own = mint_x509(&run.connection, request.clone()).await.unwrap();
+    assert_eq!(own, mint_x509(&run.connection, request).await.unwrap(), "the same certificate again");
+    let by_issuer = mint_x509(&world.rita, x509(&run.token)).await.unwrap();
+    assert_eq!((own.spiffe_id.clone(), by_issuer.spiffe_id), (id_of(&run), id_of(&run)));
+    refused(mint_x509(&run.connection, x509(&other.token)).await, Code::PermissionDenied, "ROLE_REQUIRED");
+
+    let log = world.log().await;
+    let event = log.iter().find(|event| event.index == own.log_index).unwrap();
+    assert_eq!((event.kind(), event.text("agent_instance_id")), ("svid_issued", run.id.as_str()));
+    assert_eq!(event.leaf["subject"], serde_json::json!({ "id": own.serial_number, "type": "x509_svid" }));
+    let authority = &event.leaf["changes"][0]["after"];
+    let made: Vec<_> = log.iter().filter(|event| event.leaf["subject"]["type"] == "x509_authority").collect();
+    assert_eq!(made.iter().map(|event| event.text("state_after")).collect::<Vec<_>>(), ["ACTIVE", "NEXT"]);
+    assert_eq!(*authority, made[0].leaf["subject"]["id"], "the active one signs");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_for_a_certificate_that_does_not_hold_is_refused() {
+    let world = world().await;
+    let run = world.run_of("alice").await;
+    let mut tampered = csr();
+    *tampered.last_mut().unwrap() ^= 1;
+    for csr in [Vec::new(), b"csr".to_vec(), tampered] {
+        let status = mint_x509(&run.connection, v1::MintX509SvidRequest { csr, ..x509("") }).await.unwrap_err();
+        assert_eq!((status.code(), fields(&status)), (Code::InvalidArgument, vec!["csr".to_owned()]));
+    }
+    let status = mint_x509(&run.connection, v1::MintX509SvidRequest { ttl: Some(seconds(301)), ..x509("") }).await;
+    assert_eq!(fields(&status.unwrap_err()), ["ttl"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_server_signs_with_the_same_authorities() {
+    let world = world().await;
+    let (second, third) = tokio::join!(second(&world), second(&world));
+    let run = world.run_of("alice").await;
+    let mut bundles = vec![mint_x509(&run.connection, x509("")).await.unwrap().bundle];
+    for server in [second, third] {
+        let elsewhere = server.connect(Some(&run.token)).await.unwrap();
+        bundles.push(mint_x509(&elsewhere, x509("")).await.unwrap().bundle);
+    }
+    assert_eq!(bundles[0].len(), 2, "one signs, one is next, however many servers there are");
+    assert!(bundles.iter().all(|bundle| *bundle == bundles[0]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_svid_stands_after_the_change_that_killed_its_credential() {
+    let world = world().await;
+    world.sponsor("bob").await;
+    let run = world.run_of("bob").await;
+    let second = second(&world).await;
+    let elsewhere = second.connect(Some(&run.token)).await.unwrap();
+    let minters = (0..12).map(|number| {
+        let by = if number % 2 == 0 { run.connection.clone() } else { elsewhere.clone() };
+        tokio::spawn(async move {
+            let mut minted = Vec::new();
+            while let Ok(svid) = mint_jwt(&by, jwt("")).await {
+                minted.push(svid.log_index);
+            }
+            minted
+        })
+    });
+    let minters: Vec<_> = minters.collect();
+    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    let request = v1::RevokeSponsorRequest {
+        sponsor_id: "bob".to_owned(),
+        reason: "left in anger".to_owned(),
+        ..Default::default()
+    };
+    world.oscar.sponsors().revoke_sponsor(request).await.unwrap();
+    let mut minted = Vec::new();
+    for minter in minters {
+        minted.extend(minter.await.unwrap());
+    }
+    minted.sort_unstable();
+    let log = world.log().await;
+    let revoked = log.iter().find(|event| event.kind() == "sponsor_revoked").unwrap().index;
+    let recorded: Vec<_> = log.iter().filter(|event| event.kind() == "svid_issued").map(|event| event.index).collect();
+    assert_eq!(minted, recorded, "what was answered is what the log says");
+    assert!(!recorded.is_empty() && recorded.iter().all(|index| *index < revoked));
 }

@@ -78,13 +78,14 @@ impl App {
     ) -> Result<(Self, Background), Error> {
         event::ensure_partitions(&mut *store.connection().await?, clock.now() - Duration::DAY, 4).await?;
         prepare(&store, &*clock, &entropy, &secrets, first_admin).await?;
-        let loader = Loader::new();
+        let loader = Loader::new(config.trust_domain.clone());
         let mut tx = store.begin_snapshot().await?;
         let head = Head::read(&mut tx).await?;
         let snapshot = loader.load(&mut tx, &head, None, &secrets, clock.now()).await?;
         drop(tx);
         let (recorder, queue) = Recorder::new(config.recorder_queue);
         let app = Self::new(Parts { store, clock, entropy, config, secrets, loader, snapshot, recorder });
+        app.keep_x509_authorities().await?;
         let background = Background::start(&app, queue);
         Ok((app, background))
     }

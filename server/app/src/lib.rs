@@ -27,6 +27,7 @@ mod issuances;
 mod issue_credential;
 mod list_events;
 mod mint_jwt_svid;
+mod mint_x509_svid;
 mod question;
 mod rates;
 mod read_decisions;
@@ -54,6 +55,7 @@ mod transition_instance;
 mod transition_sponsor;
 mod update_sponsor;
 mod workers;
+mod x509;
 
 use std::sync::Arc;
 
@@ -88,6 +90,7 @@ pub use issuances::Issuance;
 pub use issue_credential::{IssueCredential, IssuedCredential};
 pub use list_events::EventFilter;
 pub use mint_jwt_svid::{JwtSvid, MintJwtSvid};
+pub use mint_x509_svid::{MintX509Svid, X509Svid};
 pub use question::Credential;
 pub use rates::{Rate, RateLimits};
 pub use read_decisions::DecisionFilter;
@@ -109,6 +112,7 @@ pub use transition_instance::{InstanceTransitioned, StopInstance, TransitionInst
 pub use transition_sponsor::{SponsorTransitioned, TransitionSponsor};
 pub use update_sponsor::UpdateSponsor;
 pub use workers::Background;
+pub use x509::CsrKey;
 
 use recorder::Recorder;
 use snapshot::{Loader, Snapshot};

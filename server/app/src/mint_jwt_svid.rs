@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::{
     App, Caller, Error, Idempotency,
-    recorder::{Done, Job, SvidJob},
+    recorder::{Document, Done, Job, Minted, SvidJob},
 };
 
 /// Whose it is to be, and for whom.
@@ -77,24 +77,20 @@ impl App {
             ttl: command.ttl_seconds,
             event_id: EventId(uuid_v7(now, entropy)),
             now,
-            jti: uuid_v7(now, entropy),
-            audience: command.audience,
+            document: Document::Jwt { jti: uuid_v7(now, entropy), audience: command.audience },
         };
         let keyed = idempotency.map(|idempotency| idempotency.key(&caller.id(), "MintJwtSvid"));
-        let Done::Svid(minted) = self.inner.recorder.submit_one(Job::Svid(Box::new(job)), keyed).await? else {
+        let done = self.inner.recorder.submit_one(Job::Svid(Box::new(job)), keyed).await?;
+        let Done::Svid(minted) = done else {
             return Err(Error::internal("an SVID was answered with something else", "MintJwtSvid"));
         };
-        let key = minted.key.unwrap_or_else(|| self.snapshot().keys.active.clone());
-        let claims = minted.claims;
+        let Minted::Jwt { claims, log_index, key } = *minted else {
+            return Err(Error::internal("a JWT-SVID was answered with another kind", "MintJwtSvid"));
+        };
+        let key = key.unwrap_or_else(|| self.snapshot().keys.active.clone());
         let svid =
             sign_jwt_svid(&claims, &key).map_err(|error| Error::internal("a JWT-SVID cannot be signed", error))?;
-        Ok(JwtSvid {
-            svid,
-            expire_time: claims.expire_time(),
-            spiffe_id: claims.sub,
-            svid_id: claims.jti,
-            log_index: minted.log_index,
-        })
+        Ok(JwtSvid { svid, expire_time: claims.expire_time(), spiffe_id: claims.sub, svid_id: claims.jti, log_index })
     }
 
     /// The installation's trust domain, without which there are no SPIFFE IDs.

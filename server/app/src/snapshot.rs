@@ -10,6 +10,7 @@ use countersign_core::{
     ids::PolicyVersion,
     revocation::{ENTRIES_KEPT, Revocations},
     rollout::{Baseline, Rollout},
+    spiffe::TrustDomain,
 };
 use countersign_policy::CompiledPolicy;
 use countersign_store::{
@@ -17,11 +18,12 @@ use countersign_store::{
     head::Head,
     policy, revocation, rollout,
     signing_key::{self, SigningKeyState, StoredKey},
+    x509_authority,
 };
 use moka::sync::Cache;
 use time::{Duration, OffsetDateTime};
 
-use crate::{Error, create_policy::try_compile, secrets::Secrets};
+use crate::{Error, create_policy::try_compile, secrets::Secrets, x509::Authorities};
 
 /// How long a retired key stays published: as long as a revocation entry, until nothing that it signed can be good.
 const RETIRED_KEYS_KEPT: Duration = ENTRIES_KEPT;
@@ -65,6 +67,8 @@ pub(crate) struct Snapshot {
     pub(crate) rollout: Option<OpenRollout>,
     pub(crate) revocations: Revocations,
     pub(crate) keys: KeyRing,
+    /// What signs X.509-SVIDs; none without a trust domain.
+    pub(crate) authorities: Authorities,
 }
 
 impl Snapshot {
@@ -95,11 +99,12 @@ impl Snapshot {
 #[derive(Debug)]
 pub(crate) struct Loader {
     policies: Cache<PolicyVersion, Arc<LoadedPolicy>>,
+    trust_domain: Option<TrustDomain>,
 }
 
 impl Loader {
-    pub(crate) fn new() -> Self {
-        Self { policies: Cache::new(16) }
+    pub(crate) fn new(trust_domain: Option<TrustDomain>) -> Self {
+        Self { policies: Cache::new(16), trust_domain }
     }
 
     /// Loads what stands at `head`. `conn` is a transaction that holds the head, or that sees one state throughout.
@@ -127,7 +132,14 @@ impl Loader {
         let revocations =
             Revocations::new(&entries).map_err(|error| Error::internal("a revocation entry cannot be read", error))?;
         let keys = key_ring(signing_key::list(conn).await?, before, secrets, now)?;
-        Ok(Snapshot { epoch: head.authority_epoch, standing, rollout, revocations, keys })
+        let authorities = match &self.trust_domain {
+            Some(domain) => {
+                let stored = x509_authority::list(conn, domain.as_str()).await?;
+                Authorities::open(stored, before.map(|snapshot| &snapshot.authorities), secrets)?
+            }
+            None => Authorities::default(),
+        };
+        Ok(Snapshot { epoch: head.authority_epoch, standing, rollout, revocations, keys, authorities })
     }
 
     async fn answerer(&self, conn: &mut Connection, answer: Baseline) -> Result<Answerer, Error> {

@@ -17,8 +17,10 @@ impl App {
 }
 
 fn bundle(snapshot: &Snapshot) -> Value {
+    let mut keys = snapshot.authorities.to_jwks();
+    keys.extend(jwt_keys(&snapshot.keys.verifying.to_jwks()));
     json!({
-        "keys": jwt_keys(&snapshot.keys.verifying.to_jwks()),
+        "keys": keys,
         // Keys come and go in changes of what may be allowed, and no two of those share an epoch.
         "spiffe_sequence": snapshot.epoch,
         "spiffe_refresh_hint": REFRESH_HINT,

@@ -14,6 +14,7 @@ use time::{Duration, OffsetDateTime};
 use crate::{
     question::{Credential, Question, Subject},
     snapshot::{Answerer, KeyRing, LoadedPolicy, Snapshot},
+    x509::Authorities,
 };
 
 /// The instant at which tests happen.
@@ -75,5 +76,12 @@ pub(crate) fn policy(version: i64, document: &str) -> Arc<LoadedPolicy> {
 /// A snapshot at epoch 1 in which `standing` answers and nothing is revoked.
 pub(crate) fn snapshot(standing: Option<Answerer>) -> Snapshot {
     let keys = KeyRing { verifying: KeySet::default(), active: Arc::new(SigningKey::generate().unwrap()) };
-    Snapshot { epoch: 1, standing, rollout: None, revocations: Revocations::default(), keys }
+    Snapshot {
+        epoch: 1,
+        standing,
+        rollout: None,
+        revocations: Revocations::default(),
+        keys,
+        authorities: Authorities::default(),
+    }
 }

@@ -48,6 +48,11 @@ impl Background {
                     tracing::warn!(%error, "tables could not be tended; tried again in a minute");
                 }
             })),
+            tokio::spawn(every(TEND, stop.child_token(), app.clone(), async |app: &App| {
+                if let Err(error) = app.keep_x509_authorities().await {
+                    tracing::warn!(%error, "the X.509 authorities could not be looked after; tried again in a minute");
+                }
+            })),
         ];
         Self { stop, recorder, workers }
     }

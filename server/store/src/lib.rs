@@ -20,6 +20,7 @@ pub mod signing_key;
 pub mod single_use;
 pub mod sponsor;
 pub mod tool_call;
+pub mod x509_authority;
 
 use std::time::Duration;
 

@@ -23,7 +23,7 @@ pub use ceilings::Ceilings;
 pub(crate) use grant::{Fresh, GrantJob, Granted, Holder, limits, not_active};
 pub(crate) use outcome::OutcomeJob;
 pub(crate) use prepared::Prepared;
-pub(crate) use svid::{Minted, SvidJob};
+pub(crate) use svid::{Document, Minted, SvidJob};
 
 use crate::{App, DecisionAnswer, Error, custody::ToolCallRecorded, evaluate::NoPolicy, question::Question};
 

@@ -19,7 +19,10 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::batch::Staged;
-use crate::{Credential, Error, custody_leaf};
+use crate::{
+    Credential, CsrKey, Error, custody_leaf,
+    x509::{self, CERTIFICATE_BACKDATE, Serial, hex},
+};
 
 /// An SVID to record and to make.
 #[derive(Debug)]
@@ -32,41 +35,62 @@ pub(crate) struct SvidJob {
     pub(crate) ttl: Option<i64>,
     pub(crate) event_id: EventId,
     pub(crate) now: OffsetDateTime,
-    /// Its `jti`.
-    pub(crate) jti: Uuid,
-    pub(crate) audience: Vec<SvidAudience>,
+    pub(crate) document: Document,
 }
 
-/// A recorded SVID: what to sign.
+/// What kind of SVID, and what is its own.
+#[derive(Debug)]
+pub(crate) enum Document {
+    Jwt { jti: Uuid, audience: Vec<SvidAudience> },
+    X509 { serial: Serial, key: CsrKey },
+}
+
+/// A recorded SVID.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Minted {
-    pub(crate) claims: JwtSvidClaims,
-    pub(crate) log_index: i64,
-    /// The key that the custody log names. Not kept: a repeated answer is signed with the key of the day.
-    #[serde(skip)]
-    pub(crate) key: Option<Arc<SigningKey>>,
+pub(crate) enum Minted {
+    /// To be signed. Tokens are not kept.
+    Jwt {
+        claims: JwtSvidClaims,
+        log_index: i64,
+        /// The key that the custody log names. Not kept: a repeated answer is signed with the key of the day.
+        #[serde(skip)]
+        key: Option<Arc<SigningKey>>,
+    },
+    /// Signed: a certificate is no secret.
+    X509 { certificate: Vec<u8>, serial: Serial, spiffe_id: SpiffeId, expire_time: OffsetDateTime, log_index: i64 },
 }
 
 impl Staged<'_> {
     pub(super) fn svid(&mut self, job: &SvidJob) -> Result<Minted, Error> {
         self.ensure_live(&job.holder, job.now)?;
-        let key = self.snapshot.keys.active.clone();
+        match &job.document {
+            Document::Jwt { jti, audience } => self.jwt_svid(job, *jti, audience),
+            Document::X509 { serial, key } => self.x509_svid(job, *serial, key),
+        }
+    }
+
+    fn jwt_svid(&mut self, job: &SvidJob, jti: Uuid, audience: &[SvidAudience]) -> Result<Minted, Error> {
         let life = self.svid_life(job, BACKDATE)?;
-        let claims = JwtSvidClaims::new(
-            &self.app.inner.config.issuer,
-            job.spiffe_id.clone(),
-            job.audience.clone(),
-            life,
-            job.jti,
-        );
+        let key = self.snapshot.keys.active.clone();
+        let issuer = &self.app.inner.config.issuer;
+        let claims = JwtSvidClaims::new(issuer, job.spiffe_id.clone(), audience.to_vec(), life, jti);
         let mut changes: Vec<_> =
-            job.audience.iter().zip(1..).map(|(audience, n)| set(format!("audience.{n}"), audience.as_str())).collect();
-        changes.push(set("expire_time", custody_leaf::timestamp(life.end).to_string()));
-        changes.push(set("key_id", key.kid()));
-        let subject = Subject { id: Some(job.jti.to_string().into()), kind: "jwt_svid".into() };
-        let leaf = Leaf { changes, subject: Some(subject), ..leaf_of(job) };
-        let log_index = self.append(Arc::new(custody_leaf::seal(&leaf, Disclosed::default())?));
-        Ok(Minted { claims, log_index, key: Some(key) })
+            audience.iter().zip(1..).map(|(one, n)| set(format!("audience.{n}"), one.as_str())).collect();
+        changes.extend([expires(life), set("key_id", key.kid())]);
+        let log_index = self.record_svid(job, "jwt_svid", jti.to_string(), changes)?;
+        Ok(Minted::Jwt { claims, log_index, key: Some(key) })
+    }
+
+    fn x509_svid(&mut self, job: &SvidJob, serial: Serial, key: &CsrKey) -> Result<Minted, Error> {
+        let life = self.svid_life(job, CERTIFICATE_BACKDATE)?;
+        let authority = self.snapshot.authorities.signing(job.now).ok_or_else(|| {
+            Error::NotReady("no X.509 authority may sign now: a server makes one within a minute".to_owned())
+        })?;
+        let certificate = x509::of_instance(key, &job.spiffe_id, serial, life, &authority.issuer)?.der().to_vec();
+        let changes = vec![set("authority", authority.id.clone()), expires(life)];
+        let log_index = self.record_svid(job, "x509_svid", hex(&serial), changes)?;
+        let spiffe_id = job.spiffe_id.clone();
+        Ok(Minted::X509 { certificate, serial, spiffe_id, expire_time: life.end, log_index })
     }
 
     /// How long the SVID lives, or everything that does not fit.
@@ -81,6 +105,19 @@ impl Staged<'_> {
             (Ok(life), None) => Ok(life),
             (life, single_use) => Err(Error::GrantTooWide(life.err().into_iter().chain(single_use).collect())),
         }
+    }
+
+    /// Appends the event of an SVID.
+    fn record_svid(
+        &mut self,
+        job: &SvidJob,
+        kind: &'static str,
+        id: String,
+        changes: Vec<Change<'_>>,
+    ) -> Result<i64, Error> {
+        let subject = Subject { id: Some(id.into()), kind: kind.into() };
+        let leaf = Leaf { changes, subject: Some(subject), ..leaf_of(job) };
+        Ok(self.append(Arc::new(custody_leaf::seal(&leaf, Disclosed::default())?)))
     }
 }
 
@@ -98,6 +135,10 @@ fn leaf_of(job: &SvidJob) -> Leaf<'_> {
         sponsor_state: Some(leaf::SponsorState::Live),
         ..Leaf::new(Kind::SvidIssued, job.event_id.to_string(), custody_leaf::timestamp(job.now))
     }
+}
+
+fn expires(life: Lifetime) -> Change<'static> {
+    set("expire_time", custody_leaf::timestamp(life.end).to_string())
 }
 
 fn set<'a>(field: impl Into<Cow<'a, str>>, value: impl Into<Cow<'a, str>>) -> Change<'a> {

@@ -33,6 +33,7 @@ pub(crate) const TABLE: &[Row] = &[
     Row::or_instance("/countersign.v1.CredentialService/WatchRevocations", &[Gate, Auditor]).streamed(),
 
     Row::or_instance("/countersign.v1.SvidService/MintJwtSvid", &[Issuer]),
+    Row::or_instance("/countersign.v1.SvidService/MintX509Svid", &[Issuer]),
 
     Row::or_any_instance("/countersign.v1.DecisionService/Decide", &[Gate]),
     Row::or_any_instance("/countersign.v1.DecisionService/BatchDecide", &[Gate]),

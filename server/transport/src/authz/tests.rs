@@ -61,6 +61,7 @@ fn instances_may_call_what_credentials_say_and_nothing_else() {
         "IntrospectCredential",
         "WatchRevocations",
         "MintJwtSvid",
+        "MintX509Svid",
         "WaitApproval",
         "WatchRollouts",
         "RecordToolCall",

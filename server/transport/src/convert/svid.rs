@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, mem};
 
-use countersign_app::{Error, JwtSvid, MintJwtSvid};
+use countersign_app::{CsrKey, Error, JwtSvid, MintJwtSvid, MintX509Svid, X509Svid};
 use countersign_core::spiffe::{MAX_AUDIENCES, SvidAudience};
 use countersign_proto::v1;
 
@@ -35,6 +35,27 @@ pub(crate) fn minted_jwt(svid: JwtSvid) -> v1::MintJwtSvidResponse {
         svid: svid.svid,
         spiffe_id: svid.spiffe_id.to_string(),
         svid_id: svid.svid_id.to_string(),
+        expire_time: Some(timestamp(svid.expire_time)),
+        log_index: svid.log_index,
+    }
+}
+
+pub(crate) fn mint_x509(mut request: v1::MintX509SvidRequest) -> Result<(MintX509Svid, Idem), Error> {
+    let request_id = mem::take(&mut request.request_id);
+    read(|v| {
+        let idem = v.idempotency("MintX509Svid", request_id, &request);
+        let key = CsrKey::from_der(&request.csr).map_err(|wrong| v.refuse("csr", wrong)).ok();
+        let ttl_seconds = v.any_seconds("ttl", request.ttl);
+        Some((MintX509Svid { token: presented(request.token), key: key?, ttl_seconds: ttl_seconds? }, idem?))
+    })
+}
+
+pub(crate) fn minted_x509(svid: X509Svid) -> v1::MintX509SvidResponse {
+    v1::MintX509SvidResponse {
+        chain: svid.chain,
+        bundle: svid.bundle,
+        spiffe_id: svid.spiffe_id.to_string(),
+        serial_number: svid.serial_number,
         expire_time: Some(timestamp(svid.expire_time)),
         log_index: svid.log_index,
     }

@@ -16,4 +16,15 @@ impl SvidService for Api {
         })
         .await
     }
+
+    async fn mint_x509_svid(
+        &self,
+        request: Request<v1::MintX509SvidRequest>,
+    ) -> Result<Response<v1::MintX509SvidResponse>, Status> {
+        answer(request, |caller, request| async move {
+            let (mint, idem) = convert::mint_x509(request)?;
+            self.app.mint_x509_svid(&caller, mint, idem).await.map(convert::minted_x509)
+        })
+        .await
+    }
 }

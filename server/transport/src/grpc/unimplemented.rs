@@ -118,7 +118,7 @@ mod tests {
         ("CustodyService", "RecordToolCall BatchRecordToolCalls ListEvents GetCustodyChain"),
         ("OperatorService", "CreateOperator ListOperators CreateApiKey ListApiKeys RevokeApiKey WhoAmI"),
         ("StatusService", "GetReadiness"),
-        ("SvidService", "MintJwtSvid"),
+        ("SvidService", "MintJwtSvid MintX509Svid"),
     ];
 
     #[test]

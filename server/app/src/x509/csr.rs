@@ -1,0 +1,151 @@
+//! The public key of a certificate signing request (PKCS#10), and nothing else of it.
+
+use rcgen::{PublicKeyData, SignatureAlgorithm, SubjectPublicKeyInfo};
+use x509_parser::{
+    certification_request::X509CertificationRequest,
+    oid_registry::{
+        OID_EC_P256, OID_NIST_EC_P384, OID_PKCS1_RSASSAPSS, OID_PKCS1_SHA256WITHRSA, OID_PKCS1_SHA384WITHRSA,
+        OID_PKCS1_SHA512WITHRSA, OID_SIG_ECDSA_WITH_SHA256, OID_SIG_ECDSA_WITH_SHA384, OID_SIG_ED25519,
+    },
+    prelude::FromDer,
+    public_key::PublicKey,
+    x509::SubjectPublicKeyInfo as Spki,
+};
+
+/// Longest request, bytes: an RSA key of 4096 bits with many names takes a quarter of it.
+const MAX_CSR: usize = 8 * 1024;
+/// Shortest and longest RSA key, bits. Longer ones only cost whoever verifies.
+const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=4096;
+
+/// The public key of a request whose own signature holds: whoever made it has the private key.
+#[derive(Debug, Clone)]
+pub struct CsrKey(SubjectPublicKeyInfo);
+
+impl CsrKey {
+    /// Reads a request in DER. Names, extensions and attributes in it are passed over. The error says what is wanted.
+    pub fn from_der(der: &[u8]) -> Result<Self, &'static str> {
+        const FORM: &str = "must be a certificate signing request (PKCS#10) in DER, at most 8 KiB";
+        if der.len() > MAX_CSR {
+            return Err(FORM);
+        }
+        let Ok((rest, csr)) = X509CertificationRequest::from_der(der) else { return Err(FORM) };
+        if !rest.is_empty() {
+            return Err(FORM);
+        }
+        let spki = &csr.certification_request_info.subject_pki;
+        strong(spki)?;
+        let algorithm = &csr.signature_algorithm.algorithm;
+        let strong_signatures = [
+            OID_PKCS1_SHA256WITHRSA,
+            OID_PKCS1_SHA384WITHRSA,
+            OID_PKCS1_SHA512WITHRSA,
+            OID_PKCS1_RSASSAPSS,
+            OID_SIG_ECDSA_WITH_SHA256,
+            OID_SIG_ECDSA_WITH_SHA384,
+            OID_SIG_ED25519,
+        ];
+        if !strong_signatures.contains(algorithm) {
+            return Err("must be signed with ECDSA, Ed25519 or RSA, and SHA-256 or longer");
+        }
+        csr.verify_signature().map_err(|_| "is not signed with the key that it names: its signature does not hold")?;
+        SubjectPublicKeyInfo::from_der(spki.raw).map(Self).map_err(|_| KEYS)
+    }
+}
+
+const KEYS: &str = "must name a key on P-256 or P-384, an Ed25519 key, or an RSA key of 2048 to 4096 bits";
+
+/// Refuses keys that are too weak to stand for anybody, and kinds that TLS libraries do not take.
+fn strong(spki: &Spki<'_>) -> Result<(), &'static str> {
+    let curve = || spki.algorithm.parameters.as_ref().and_then(|any| any.as_oid().ok());
+    let fits = match spki.parsed() {
+        Ok(PublicKey::EC(_)) => curve().is_some_and(|curve| curve == OID_EC_P256 || curve == OID_NIST_EC_P384),
+        Ok(PublicKey::RSA(key)) => RSA_BITS.contains(&key.key_size()),
+        _ => spki.algorithm.algorithm == OID_SIG_ED25519,
+    };
+    if fits { Ok(()) } else { Err(KEYS) }
+}
+
+impl PublicKeyData for CsrKey {
+    fn der_bytes(&self) -> &[u8] {
+        self.0.der_bytes()
+    }
+
+    fn algorithm(&self) -> &'static SignatureAlgorithm {
+        self.0.algorithm()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::{Engine, engine::general_purpose::STANDARD};
+    use rcgen::{
+        CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ECDSA_P521_SHA512,
+        PKCS_ED25519,
+    };
+
+    use super::*;
+
+    /// Made with openssl, whose requests rcgen cannot make: RSA of 1024 bits; RSA of 2048 signed with SHA-1; secp256k1.
+    const WEAK: [&str; 3] = [
+        "MIIBTjCBuAIBADAPMQ0wCwYDVQQDDAR3ZWFrMIGfMA0GCSqGSIb3DQEBAQUAA4GNADCBiQKBgQDfmE7kg6KHkajl1eU23GL9LXPnzlkrSY4LEp\
+         iZRV7uxaw7GLzfDzEx6vmPv1Y45ExyLAhdWq23SrSjza3ecegx6C12JB7jvGRWmrqACPERsZirxgE7U7nERCqOAFdZSd5M3JEGumQp1At+V7Qb\
+         pmCyOOG1i4YDnpgOertEs8PC8QIDAQABoAAwDQYJKoZIhvcNAQELBQADgYEAJXhZ2GFHNGrJ48/4UwtLhG+WztBbQAmF2k1Mhojt7UhYDVC/LK\
+         qrSRLrAu8YRqgLzuYqfRnACCKD+MswLzBFnk/4PHKj7GeeReb5rWrCNmiXMWh7X39C5LoWhhloVwg06GzhZ9JqDTaAcMULz+juzm2MbcgP0eUg\
+         Ff6nVnNi6Nk=",
+        "MIICVDCCATwCAQAwDzENMAsGA1UEAwwEc2hhMTCCASIwDQYJKoZIhvcNAQEBBQADggEPADCCAQoCggEBAMwMWWNjhGKUl3iO3/jSNAFWcLwPKB\
+         JYMlJbFSkwSt427EKQfR2XvbehMtsvtAA8Jo4zgsxXtPTbzNqq+6PvujIlh5iPSzC70PgQaolI4A3bVeVGWUgzp2EC/Sq+2DVLC0urVsEvBf0J\
+         q7giMnW0xIVLwEx7tK32PUF2cZYIszrU8rdrsXha6QE+Fo+W0UiLnBF3+IIUeOTglPy+J15JIcmRj0xmskeETvYsHeosxz+0eyYkQllvet0INq\
+         FieIpXcy7PanispAovY/7b9M4rL5FANMjrsd4f9qeDbfC/zIDfLmhBrdzu+yEFBflPinoVX4BSBCUl08VzFu7YZqmyadUCAwEAAaAAMA0GCSqG\
+         SIb3DQEBBQUAA4IBAQCoic9I8iRSIY7l7e8C9OFU2T6qPWjfpzjb+/CBWHQ9vpaCkaUja9FikV/BS6o4dDMFPynUBj4alLmJ65C2fux2VwxVjD\
+         YPhT2P1rnIxiXQ72SA6hha3c9fxdj9g+7RjjB54fcjKIpj9BmPUpXxpCg5xHT3bG8qBuSQltQSBdE8uULP0jQ4OlaHS8kYhhKGOTAhd3H+BvGN\
+         tgXLf9Gh16o06wTy+4+W5G30HXV5RyaGy8442s1tkH9poSwW7ec6J6sGIorg0QookMt6jfljyAJBl5JkhbC2NS7T9BqVelER+2v1vFVoVuHEKt\
+         PWyWj2QvQFlZRgAeaLlnyfoH63YTtW",
+        "MIHFMGwCAQAwDTELMAkGA1UEAwwCazEwVjAQBgcqhkjOPQIBBgUrgQQACgNCAAQm5S2qhhEJmzccNFjQEzcRQ/ho5qSytIR4M+La/q+8MwVrai\
+         CPJUJL0U+wpesfj/AmryWKLnnLXQXa/7TvS/t6oAAwCgYIKoZIzj0EAwIDSQAwRgIhAPQ3vxGnqeYVZzqIJYwAu7GMIEGqTQ4+oHTa6pDc1klj\
+         AiEAhfw2pXiNKF2kYnM+J4QepkHXKxIzR2WjT1UOFf/N1iM=",
+    ];
+
+    fn csr(algorithm: &'static SignatureAlgorithm) -> (KeyPair, Vec<u8>) {
+        let key = KeyPair::generate_for(algorithm).unwrap();
+        let names = ["admin.example.com".to_owned()];
+        let csr = CertificateParams::new(names).unwrap().serialize_request(&key).unwrap();
+        (key, csr.der().to_vec())
+    }
+
+    #[test]
+    fn the_key_is_taken_and_nothing_else() {
+        for algorithm in [&PKCS_ECDSA_P256_SHA256, &PKCS_ECDSA_P384_SHA384, &PKCS_ED25519] {
+            let (key, der) = csr(algorithm);
+            assert_eq!(CsrKey::from_der(&der).unwrap().der_bytes(), key.der_bytes(), "{algorithm:?}");
+        }
+    }
+
+    #[test]
+    fn weak_keys_and_weak_signatures_are_refused() {
+        for text in WEAK {
+            let der = STANDARD.decode(text).unwrap();
+            let wrong = CsrKey::from_der(&der).unwrap_err();
+            assert!(wrong == KEYS || wrong.contains("SHA-256 or longer"), "{wrong}");
+        }
+        assert_eq!(CsrKey::from_der(&csr(&PKCS_ECDSA_P521_SHA512).1).unwrap_err(), KEYS);
+    }
+
+    #[test]
+    fn a_request_that_was_tampered_with_is_refused() {
+        let (key, der) = csr(&PKCS_ECDSA_P256_SHA256);
+        let mut taken = 0;
+        for at in 0..der.len() {
+            let mut tampered = der.clone();
+            tampered[at] ^= 1;
+            if let Ok(read) = CsrKey::from_der(&tampered) {
+                // A bit that the signature does not cover changes nothing of what is taken.
+                assert_eq!(read.der_bytes(), key.der_bytes(), "byte {at}");
+                taken += 1;
+            }
+        }
+        assert!(taken <= 2, "{taken} changes went unnoticed");
+        for wrong in [&[][..], &der[1..], &der[..der.len() - 1], &[&der[..], &[0]].concat(), &[0x30; MAX_CSR + 1]] {
+            assert!(CsrKey::from_der(wrong).is_err());
+        }
+    }
+}
