@@ -1,5 +1,7 @@
 //! The certificates, by X509-SVID: what an authority's says, and what an instance's.
 
+use std::fmt::Write as _;
+
 use countersign_core::spiffe::{Lifetime, SpiffeId};
 use rcgen::{
     BasicConstraints, Certificate, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
@@ -24,7 +26,11 @@ pub(crate) const fn serial(mut random: Serial) -> Serial {
 
 /// A serial number as the custody log and people write it.
 pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        // Writing to a String never fails.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 /// The self-signed certificate of an authority, which bears its trust domain's id.
