@@ -21,7 +21,7 @@ const TABLE: &str = "
         UpdateSponsor registrar
     InstanceService: GetInstance issuer gate approver auditor admin; ListInstances issuer gate approver auditor admin;
         RevokeInstance issuer approver admin sponsor; EndInstance issuer gate sponsor; AcceptInstance approver
-    CredentialService: IssueCredential issuer; DelegateCredential issuer instance; RevokeCredential issuer approver admin;
+    CredentialService: IssueCredential issuer; DelegateCredential issuer instance; RevokeCredential issuer approver admin instance;
         RevokeCredentials approver admin;
         IntrospectCredential issuer gate auditor admin instance; WatchRevocations gate auditor instance
     DecisionService: Decide gate instance; BatchDecide gate instance; GetDecision gate policy-admin auditor admin;

@@ -12,7 +12,7 @@ use countersign_ledger::leaf::{Change as Attribute, Decimal, Kind, Leaf, Subject
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    App, Caller, Credential, Error, Idempotency, OperatorCaller,
+    App, Caller, Credential, Error, Idempotency,
     authenticate::Presented,
     change::{Change, ChangeTx},
 };
@@ -110,15 +110,23 @@ impl Change for RevokeBy<'_> {
 }
 
 impl App {
-    /// Revokes credentials. From its commit on, no ALLOW on any of them is recorded.
+    /// Revokes credentials. From its commit on, no ALLOW on any of them is recorded. An instance names its own one only.
     pub async fn revoke(
         &self,
-        caller: &OperatorCaller,
+        caller: &Caller,
         revoke: &Revoke,
         idempotency: Option<Idempotency>,
     ) -> Result<Revoked, Error> {
-        let caller = Caller::Operator(caller.clone());
-        let change = RevokeBy { caller: &caller, revoke, presented: None };
+        let presented = match caller {
+            Caller::Operator(_) => None,
+            Caller::Instance(own) if revoke.scope == RevocationScope::Credential(own.credential_id) => Some(&**own),
+            Caller::Instance(_) => {
+                let message =
+                    "an instance revokes by id its own credential only, and by token those of what it started";
+                return Err(Error::RoleRequired { message: message.to_owned(), roles: MAY_REVOKE_ONE.to_vec() });
+            }
+        };
+        let change = RevokeBy { caller, revoke, presented };
         self.change(&caller.id(), idempotency.as_ref(), &change).await
     }
 

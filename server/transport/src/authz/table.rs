@@ -28,7 +28,7 @@ pub(crate) const TABLE: &[Row] = &[
     Row::roles("/countersign.v1.CredentialService/IssueCredential", &[Issuer]),
     Row::or_instance("/countersign.v1.CredentialService/DelegateCredential", &[Issuer]),
     Row::or_instance("/countersign.v1.CredentialService/IntrospectCredential", &[Issuer, Gate, Auditor, Admin]),
-    Row::roles("/countersign.v1.CredentialService/RevokeCredential", &[Issuer, Approver, Admin]),
+    Row::or_instance("/countersign.v1.CredentialService/RevokeCredential", &[Issuer, Approver, Admin]),
     Row::roles("/countersign.v1.CredentialService/RevokeCredentials", &[Approver, Admin]),
     Row::or_instance("/countersign.v1.CredentialService/WatchRevocations", &[Gate, Auditor]).streamed(),
 

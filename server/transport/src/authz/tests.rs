@@ -59,6 +59,7 @@ fn instances_may_call_what_credentials_say_and_nothing_else() {
     let live = [
         "DelegateCredential",
         "IntrospectCredential",
+        "RevokeCredential",
         "WatchRevocations",
         "MintJwtSvid",
         "MintX509Svid",

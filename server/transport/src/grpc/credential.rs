@@ -49,7 +49,7 @@ impl CredentialService for Api {
     ) -> Result<Response<v1::RevokeCredentialResponse>, Status> {
         answer(request, |caller, request| async move {
             let (revoke, idem) = convert::revoke(request)?;
-            let Revoked { seq, log_index } = self.app.revoke(operator(&caller)?, &revoke, idem).await?;
+            let Revoked { seq, log_index } = self.app.revoke(&caller, &revoke, idem).await?;
             Ok(v1::RevokeCredentialResponse { seq, log_index })
         })
         .await
@@ -61,7 +61,7 @@ impl CredentialService for Api {
     ) -> Result<Response<v1::RevokeCredentialsResponse>, Status> {
         answer(request, |caller, request| async move {
             let (revoke, idem) = convert::revoke_many(request)?;
-            let Revoked { seq, log_index } = self.app.revoke(operator(&caller)?, &revoke, idem).await?;
+            let Revoked { seq, log_index } = self.app.revoke(&caller, &revoke, idem).await?;
             Ok(v1::RevokeCredentialsResponse { seq, log_index })
         })
         .await
