@@ -285,6 +285,18 @@ impl App {
         self.inner.rates.call(caller)
     }
 
+    /// The `iss` of everything that is signed.
+    #[must_use]
+    pub fn issuer(&self) -> &str {
+        &self.inner.config.issuer
+    }
+
+    /// The `aud` of credentials.
+    #[must_use]
+    pub fn audience(&self) -> &str {
+        &self.inner.config.audience
+    }
+
     /// The clock that every rule here is checked against.
     #[must_use]
     pub fn clock(&self) -> &dyn Clock {

@@ -15,16 +15,14 @@ use axum::{
 };
 use countersign_app::{App, Caller, Error, IssuedCredential};
 use countersign_core::operator::OperatorRole;
-use http::{HeaderName, HeaderValue, Uri};
 use http_body_util::BodyExt;
 use serde_json::json;
 use time::format_description::well_known::Rfc3339;
-use tonic::Code;
-use tower::{ServiceExt, service_fn};
+use tower::service_fn;
 
-use super::{json::takes_json, problem};
+use super::{json::takes_json, problem, route};
 use crate::{
-    stack::{Inner, Pipeline, X_REQUEST_ID, body_error, outcome, refuse, request_id},
+    stack::{Inner, Pipeline, body_error, refuse, request_id},
     status::Refusal,
 };
 
@@ -34,41 +32,13 @@ pub(crate) const DEFAULT_AGENT: &str = "unnamed-agent";
 pub(crate) const DEFAULT_PURPOSE: &str = "issued over POST /issue without a stated purpose";
 /// The method that this route is.
 const METHOD: &str = "/countersign.v1.CredentialService/IssueCredential";
-/// How a service below the pipeline says that all went well.
-const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
 /// Above the pipeline: HTTP's own refusals, and every other one in this route's words.
-pub(super) async fn issue(State(pipeline): State<Pipeline>, mut request: Request) -> Response {
+pub(super) async fn issue(State(pipeline): State<Pipeline>, request: Request) -> Response {
     if let Err(refused) = takes_json(request.headers()) {
         return refused.answer(problem::error);
     }
-    *request.uri_mut() = as_method(request.uri());
-    let mut response = match pipeline.oneshot(request).await {
-        Ok(response) => response,
-        Err(never) => match never {},
-    };
-    match outcome(&response) {
-        Some(status) if status.code() != Code::Ok => {
-            let id = response.headers().get(X_REQUEST_ID).cloned();
-            let mut refused = problem::error(&status, None);
-            if let Some(id) = id {
-                refused.headers_mut().insert(X_REQUEST_ID, id);
-            }
-            refused
-        }
-        _ => {
-            response.headers_mut().remove(GRPC_STATUS);
-            response
-        }
-    }
-}
-
-/// The path that the pipeline knows; the authority stays.
-fn as_method(uri: &Uri) -> Uri {
-    let mut parts = uri.clone().into_parts();
-    parts.path_and_query = Some(http::uri::PathAndQuery::from_static(METHOD));
-    // A path may replace a path in any form of a URI but `*` and `host:port`, which no route matches.
-    Uri::from_parts(parts).unwrap_or_else(|_| Uri::from_static(METHOD))
+    route::call(pipeline, METHOD, request, |status| problem::error(status, None)).await
 }
 
 /// Below the pipeline: reads the form, and has the credential issued.
@@ -107,8 +77,5 @@ fn answer(issued: &IssuedCredential) -> Result<Response, Error> {
         "ttl_seconds": issued.ttl_seconds,
         "log_index": issued.log_index,
     });
-    let mut response = Json(body).into_response();
-    response.headers_mut().insert(GRPC_STATUS, HeaderValue::from_static("0"));
-    response.headers_mut().insert(http::header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    Ok(response)
+    Ok(route::done(Json(body).into_response()))
 }

@@ -6,16 +6,21 @@
 //! | `application/grpc-web*` | gRPC-web, by tonic-web |
 //! | `POST /countersign.v1.<Service>/<Method>`, `application/json` | [`json`]: Connect's unary form |
 //! | `POST /issue` | [`issue`] |
-//! | `/`, `/healthz`, `/readyz`, `/metrics`, `/.well-known/jwks.json` | [`plain`]: no pipeline, for they ask nothing of a caller |
+//! | `POST /oauth/token`, `/oauth/introspect`, `/oauth/revoke` | [`oauth`] |
+//! | `/.well-known/oauth-authorization-server`, `/.well-known/jwks.json` | [`oauth`], [`jwks`]: no pipeline, for they are public |
+//! | `/`, `/healthz`, `/readyz`, `/metrics` | [`plain`]: likewise |
 //! | `/.well-known/spiffe-bundle` | [`spiffe`]: likewise |
 
 mod connect;
 mod details;
 pub(crate) mod issue;
 mod json;
+mod jwks;
+pub(crate) mod oauth;
 pub(crate) mod plain;
 mod problem;
 mod refused;
+mod route;
 mod spiffe;
 #[cfg(test)]
 mod tests;

@@ -1,4 +1,4 @@
-//! What is public over HTTP: the keys, whether the server is up and fit, and what is here.
+//! What is public over HTTP: whether the server is up and fit, and what is here.
 
 use std::{fmt, sync::Arc};
 
@@ -32,7 +32,6 @@ impl fmt::Debug for MetricsPage {
 /// The routes. They take no credential and say nothing that is secret.
 pub(crate) fn router(app: App, metrics: Option<MetricsPage>) -> Router {
     let of_app = Router::new()
-        .route("/.well-known/jwks.json", get(jwks))
         .route("/.well-known/spiffe-bundle", get(super::spiffe::bundle))
         .route("/readyz", get(readyz))
         .with_state(app);
@@ -53,11 +52,13 @@ async fn index() -> Json<Value> {
         "grpc": "countersign.v1, with reflection (v1 and v1alpha) and grpc.health.v1; gRPC-web on the same paths",
         "json": "POST /countersign.v1.<Service>/<Method> with content-type: application/json",
         "http": ["POST /issue", "GET /.well-known/jwks.json", "GET /.well-known/spiffe-bundle", "GET /healthz", "GET /readyz", "GET /metrics"],
+        "oauth": [
+            "GET /.well-known/oauth-authorization-server",
+            "POST /oauth/token",
+            "POST /oauth/introspect",
+            "POST /oauth/revoke",
+        ],
     }))
-}
-
-async fn jwks(State(app): State<App>) -> impl IntoResponse {
-    ([(header::CACHE_CONTROL, "public, max-age=60")], Json(app.jwks()))
 }
 
 async fn readyz(State(app): State<App>) -> Response {

@@ -12,7 +12,7 @@ use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    door::{self, issue, plain},
+    door::{self, issue, oauth, plain},
     grpc, health,
     reflection::reflected,
     stack::{Bounds, Stack},
@@ -135,7 +135,9 @@ impl Server {
 
         let (health, follow_health) = health::service(app.database_ready(), stop.clone()).await;
         let services = reflected(grpc::routes(app.clone()).add_service(health))?;
-        let (issuing, plain) = (issue::service(app.clone()), plain::router(app, options.metrics));
+        let https = options.tls.is_some() || options.tls_terminated_in_front;
+        let oauth = oauth::router(app.clone(), stack.wrap(oauth::service(app.clone())), https);
+        let (issuing, plain) = (issue::service(app.clone()), plain::router(app, options.metrics).merge(oauth));
         let port = door::Port::new(&stack, services, issuing, plain);
 
         // Aborted when this function returns.

@@ -1,0 +1,177 @@
+//! `POST /oauth/token` (RFC 8693): a parent's credential is exchanged for a child's. That is DelegateCredential.
+
+use axum::{
+    Json,
+    response::{IntoResponse, Response},
+};
+use countersign_app::{App, Caller, Credential, Error, Introspection, IssuedCredential};
+use countersign_core::{Violation, names::ToolId};
+use countersign_proto::v1::DelegateCredentialRequest;
+use serde_json::json;
+
+use super::{
+    form::Form,
+    wrong::{INVALID_SCOPE, INVALID_TARGET, UNSUPPORTED_GRANT_TYPE, Wrong},
+};
+use crate::convert::credential as convert;
+
+/// The one grant type.
+pub(super) const GRANT_TYPE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
+/// What a credential is, in RFC 8693's words: an access token, which is a JWT.
+const TOKEN_TYPES: [&str; 2] =
+    ["urn:ietf:params:oauth:token-type:access_token", "urn:ietf:params:oauth:token-type:jwt"];
+
+/// Starts a child of the instance whose credential is the subject token.
+pub(super) async fn exchange(app: &App, caller: &Caller, form: &Form) -> Result<Response, Wrong> {
+    let issued_type = protocol(app, form)?;
+    let parent = holder(app, caller, "subject_token", form.required("subject_token")?)?;
+    actor(app, caller, form, &parent)?;
+    let (command, idempotency) = convert::delegate(request(form, &parent)?).map_err(in_oauths_names)?;
+    let issued = app.delegate_credential(caller, command, idempotency).await.map_err(in_oauths_names)?;
+    Ok(answer(&issued, issued_type))
+}
+
+/// What the standard asks of every exchange; returns the type of the token to issue.
+fn protocol(app: &App, form: &Form) -> Result<&'static str, Wrong> {
+    if form.required("grant_type")? != GRANT_TYPE {
+        let why = format!("must be {GRANT_TYPE}: a first credential comes from POST /issue or IssueCredential");
+        return Err(Wrong::invalid("grant_type", why).named(UNSUPPORTED_GRANT_TYPE));
+    }
+    token_type(form, "subject_token_type")?.ok_or_else(|| Wrong::invalid("subject_token_type", "is required"))?;
+    for name in ["resource", "audience"] {
+        if form.all(name).iter().any(|target| target != app.audience()) {
+            let why = format!(
+                "must be {}, or left out: credentials are for this installation, and scope says for which tools",
+                app.audience()
+            );
+            return Err(Wrong::invalid(name, why).named(INVALID_TARGET));
+        }
+    }
+    Ok(token_type(form, "requested_token_type")?.unwrap_or(TOKEN_TYPES[0]))
+}
+
+fn token_type(form: &Form, name: &str) -> Result<Option<&'static str>, Wrong> {
+    let known = |given| TOKEN_TYPES.into_iter().find(|known| *known == given);
+    let wrong = || Wrong::invalid(name, format!("must be {} or {}", TOKEN_TYPES[0], TOKEN_TYPES[1]));
+    form.get(name).map(|given| known(given).ok_or_else(wrong)).transpose()
+}
+
+/// The live credential in a parameter.
+fn holder(app: &App, caller: &Caller, name: &str, token: &str) -> Result<std::sync::Arc<Credential>, Wrong> {
+    match app.introspect_credential(caller, Some(token))? {
+        Introspection::Active(credential) => Ok(credential),
+        Introspection::Inactive(reason) => Err(Wrong::invalid(
+            name,
+            format!("is no live credential of this installation ({reason}). {}", reason.remedy()),
+        )),
+    }
+}
+
+/// The actor of a child is the child, a new instance that its parent starts. So whoever else is named as the actor cannot
+/// become it, and the parent itself adds nothing.
+fn actor(app: &App, caller: &Caller, form: &Form, parent: &Credential) -> Result<(), Wrong> {
+    let (token, kind) = (form.get("actor_token"), token_type(form, "actor_token_type")?);
+    match (token, kind) {
+        (None, None) => Ok(()),
+        (None, Some(_)) => Err(Wrong::invalid("actor_token_type", "comes without an actor_token")),
+        (Some(_), None) => Err(Wrong::invalid("actor_token_type", "is required beside an actor_token")),
+        (Some(token), Some(_)) => {
+            let actor = holder(app, caller, "actor_token", token)?;
+            if actor.agent_instance_id == parent.agent_instance_id {
+                return Ok(());
+            }
+            let why = "must be of the same instance as the subject_token, or left out: the child that is issued for is a new \
+                       instance, and its parent alone can start it";
+            Err(Wrong::invalid("actor_token", why))
+        }
+    }
+}
+
+/// The same delegation in the contract's words, whose rules then hold.
+fn request(form: &Form, parent: &Credential) -> Result<DelegateCredentialRequest, Wrong> {
+    let text = |name| form.get(name).unwrap_or_default().to_owned();
+    let seconds = |ttl: &str| match ttl.parse() {
+        Ok(seconds) => Ok(prost_types::Duration { seconds, nanos: 0 }),
+        Err(_) => Err(Wrong::invalid("ttl", "must be a whole number of seconds")),
+    };
+    let single_use = match form.get("single_use") {
+        None | Some("false") => false,
+        Some("true") => true,
+        Some(_) => return Err(Wrong::invalid("single_use", "must be true or false")),
+    };
+    Ok(DelegateCredentialRequest {
+        parent_token: text("subject_token"),
+        agent: form.get("agent").unwrap_or(parent.agent.as_str()).to_owned(),
+        role: text("role"),
+        tools: tools(form.get("scope")),
+        purpose: text("purpose"),
+        ttl: form.get("ttl").map(seconds).transpose()?,
+        single_use,
+        request_id: text("request_id"),
+    })
+}
+
+/// The tools of a scope, which is a set (RFC 6749, section 3.3): each once.
+fn tools(scope: Option<&str>) -> Vec<String> {
+    let mut tools: Vec<String> = Vec::new();
+    for tool in scope.unwrap_or_default().split(' ').filter(|tool| !tool.is_empty()) {
+        if !tools.iter().any(|known| known == tool) {
+            tools.push(tool.to_owned());
+        }
+    }
+    tools
+}
+
+/// A refusal that names the parameters of this endpoint, and says invalid_scope where the scope is at fault.
+fn in_oauths_names(error: Error) -> Wrong {
+    let mut of_scope = false;
+    let mut rename = |violation: Violation| {
+        let tools = violation.field.starts_with("tools");
+        of_scope |= tools;
+        match &*violation.field {
+            _ if tools => Violation { field: "scope".into(), ..violation },
+            "parent_token" => Violation { field: "subject_token".into(), ..violation },
+            _ => violation,
+        }
+    };
+    let error = match error {
+        Error::Invalid(found) => Error::Invalid(found.into_iter().map(&mut rename).collect()),
+        Error::GrantTooWide(found) => Error::GrantTooWide(found.into_iter().map(&mut rename).collect()),
+        other => other,
+    };
+    let wrong = Wrong::from(error);
+    if of_scope { wrong.named(INVALID_SCOPE) } else { wrong }
+}
+
+/// RFC 8693, section 2.2.1, and which instance it is.
+fn answer(issued: &IssuedCredential, issued_type: &str) -> Response {
+    let body = json!({
+        "access_token": issued.token,
+        "issued_token_type": issued_type,
+        "token_type": "Bearer",
+        "expires_in": issued.ttl_seconds,
+        "scope": scope(&issued.tools),
+        "agent_instance_id": issued.agent_instance_id,
+        "parent_agent_id": issued.parent_agent_id,
+        "credential_id": issued.credential_id,
+        "log_index": issued.log_index,
+    });
+    Json(body).into_response()
+}
+
+/// Tools as OAuth writes a scope.
+pub(super) fn scope(tools: &[ToolId]) -> String {
+    tools.iter().map(ToolId::as_str).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scope_is_a_set_of_tools() {
+        assert_eq!(tools(Some("billing search billing")), ["billing", "search"]);
+        assert_eq!(tools(Some("  billing ")), ["billing"]);
+        assert!(tools(None).is_empty());
+    }
+}
