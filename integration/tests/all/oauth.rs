@@ -21,14 +21,11 @@ const EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
 const JWT: &str = "urn:ietf:params:oauth:token-type:jwt";
 
+/// Headers, or the parameters of a form.
+type Pairs<'a> = &'a [(&'a str, &'a str)];
+
 /// Posts a form; `bearer` none: no authentication but what the form or `headers` hold.
-async fn post(
-    server: &Server,
-    bearer: Option<&str>,
-    endpoint: &str,
-    headers: &[(&str, &str)],
-    form: &[(&str, &str)],
-) -> Answer {
+async fn post(server: &Server, bearer: Option<&str>, endpoint: &str, headers: Pairs<'_>, form: Pairs<'_>) -> Answer {
     let body: Vec<_> = form.iter().map(|(name, value)| format!("{name}={}", value.replace(' ', "+"))).collect();
     let headers = [&[FORM], headers].concat();
     let path = format!("/oauth/{endpoint}");
@@ -122,7 +119,7 @@ async fn a_token_exchange_is_a_delegation_whoever_authenticates_for_it() {
     let run = world.run_of("alice").await;
     let key_id = rita.split('_').nth(1).unwrap();
     let (by_id, by_key) = (basic("rita", &rita), basic(key_id, &rita));
-    let ways: [(Option<&str>, &[(&str, &str)], &[(&str, &str)]); 7] = [
+    let ways: [(Option<&str>, Pairs<'_>, Pairs<'_>); 7] = [
         (Some(&run.token), &[], &[]),
         (Some(&run.token), &[], &[("client_id", &run.id)]),
         (None, &[], &[]),
@@ -182,7 +179,7 @@ async fn every_error_of_a_token_exchange_is_the_one_that_the_standard_names() {
     let (own, below) = (run.token.as_str(), child["access_token"].as_str().unwrap());
     let other = world.run_of("alice").await;
     let receipt = receipt(&run).await;
-    let cases: [(&[(&str, &str)], &str, &str); 24] = [
+    let cases: [(Pairs<'_>, &str, &str); 24] = [
         (&[("grant_type", "client_credentials")], "unsupported_grant_type", "grant_type must be urn"),
         (&[("grant_type", "")], "invalid_request", "grant_type is required"),
         (&[("subject_token", "")], "invalid_request", "subject_token is required"),

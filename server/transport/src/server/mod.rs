@@ -136,7 +136,7 @@ impl Server {
         let (health, follow_health) = health::service(app.database_ready(), stop.clone()).await;
         let services = reflected(grpc::routes(app.clone()).add_service(health))?;
         let https = options.tls.is_some() || options.tls_terminated_in_front;
-        let oauth = oauth::router(app.clone(), stack.wrap(oauth::service(app.clone())), https);
+        let oauth = oauth::router(app.clone(), &stack.wrap(oauth::service(app.clone())), https);
         let (issuing, plain) = (issue::service(app.clone()), plain::router(app, options.metrics).merge(oauth));
         let port = door::Port::new(&stack, services, issuing, plain);
 

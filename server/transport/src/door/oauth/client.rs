@@ -1,6 +1,8 @@
 //! Who sends an OAuth request. What the client presents becomes the bearer that the pipeline knows, so that all it does
 //! with callers holds here too.
 
+use std::borrow::Cow;
+
 use base64::{Engine, engine::general_purpose::STANDARD};
 use countersign_app::Caller;
 use http::{HeaderMap, HeaderValue, header};
@@ -50,12 +52,9 @@ impl Client {
         };
         let id = one_id(id, form.get("client_id"), scheme).map_err(at)?;
         let presented = presented.unwrap_or_default();
-        if matches!(scheme, Scheme::Basic | Scheme::Post) {
-            if !presented.starts_with(KEY_PREFIX) {
-                let why =
-                    "the client_secret must be an API key (csk_...); a credential is sent as authorization: Bearer";
-                return Err(at(Wrong::client(why)));
-            }
+        if matches!(scheme, Scheme::Basic | Scheme::Post) && !presented.starts_with(KEY_PREFIX) {
+            let why = "the client_secret must be an API key (csk_...); a credential is sent as authorization: Bearer";
+            return Err(at(Wrong::client(why)));
         }
         if !matches!(scheme, Scheme::None | Scheme::Bearer) {
             headers.insert(header::AUTHORIZATION, bearer(&presented).map_err(at)?);
@@ -131,7 +130,7 @@ fn basic(headers: &HeaderMap) -> Result<(String, String), Wrong> {
 
 fn decode(text: &str) -> Option<String> {
     let spaced = text.replace('+', " ");
-    percent_decode_str(&spaced).decode_utf8().ok().map(|text| text.into_owned())
+    percent_decode_str(&spaced).decode_utf8().ok().map(Cow::into_owned)
 }
 
 /// The client's id. A client secret needs one; two must agree.

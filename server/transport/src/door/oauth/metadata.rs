@@ -86,14 +86,13 @@ impl Base {
 }
 
 async fn metadata(State(metadata): State<Arc<Metadata>>, request: Request) -> Response {
-    let (base, cache) = match &metadata.base {
-        Some(base) => (base.url.clone(), "public, max-age=300"),
+    let (base, cache) = if let Some(base) = &metadata.base {
+        (base.url.clone(), "public, max-age=300")
+    } else {
         // As the client itself reached this server; kept by nobody, for it is the client's word.
-        None => {
-            let scheme = if metadata.https { "https" } else { "http" };
-            let host = host(request.uri(), request.headers());
-            (format!("{scheme}://{}", host.as_ref().map_or("localhost", Authority::as_str)), "no-store")
-        }
+        let scheme = if metadata.https { "https" } else { "http" };
+        let host = host(request.uri(), request.headers());
+        (format!("{scheme}://{}", host.as_ref().map_or("localhost", Authority::as_str)), "no-store")
     };
     ([(header::CACHE_CONTROL, cache)], Json(metadata.document(&base))).into_response()
 }

@@ -77,10 +77,10 @@ impl Endpoint {
 /// reached from outside.
 ///
 /// An issuer with a path (`https://example.com/agents`) has everything under that path too.
-pub(crate) fn router(app: App, pipeline: Pipeline, https: bool) -> Router {
+pub(crate) fn router(app: App, pipeline: &Pipeline, https: bool) -> Router {
     let metadata = Metadata::new(app.issuer(), https);
     let path = metadata.path().to_owned();
-    let own = Router::new().route("/.well-known/jwks.json", get(jwks)).with_state(app).merge(endpoints(&pipeline));
+    let own = Router::new().route("/.well-known/jwks.json", get(jwks)).with_state(app).merge(endpoints(pipeline));
     let router = own.clone().merge(metadata.routes());
     if path.is_empty() { router } else { router.nest(&path, own) }
 }

@@ -12,6 +12,9 @@ use crate::stack::{
     testing::{BOUNDS, stack},
 };
 
+/// Endpoint, headers, body; status, error, challenges.
+type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str, u16, &'a str, &'a str);
+
 /// An API key's form; nobody's.
 const KEY: &str = "csk_01890a5dac96774bbcceb302099a8057_SECRETSECRETSECRETSECRETSECRETSECRETSECRETS";
 const FORM: &str = "application/x-www-form-urlencoded";
@@ -120,7 +123,6 @@ async fn every_way_to_be_wrong_has_its_word_its_status_and_its_challenge() {
     let (rita, other) = (basic("rita", KEY), basic("rita", "hunter2"));
     let post = format!("token=t&client_id=rita&client_secret={KEY}");
     let (both, twice) = (format!("client_id=rita&client_secret={KEY}"), [bearer, ("authorization", "Bearer issuer")]);
-    type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str, u16, &'a str, &'a str);
     let cases: [Case<'_>; 24] = [
         ("introspect", &[], "token=t", 401, "invalid_client", "Basic Bearer"),
         ("revoke", &[], "token=t", 401, "invalid_client", "Basic Bearer"),

@@ -2,7 +2,7 @@
 
 use axum::response::Response;
 use countersign_app::Error;
-use http::{HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderValue, StatusCode, header};
 use serde_json::json;
 use tonic::{Code, Status, metadata::MetadataValue};
 
@@ -30,13 +30,13 @@ pub(super) struct Wrong {
     /// OAuth's word; none: what the refusal's code stands for.
     error: Option<&'static str>,
     http: Option<StatusCode>,
-    header: Option<(HeaderName, HeaderValue)>,
-    refusal: Refusal,
+    header: Option<(&'static str, &'static str)>,
+    refusal: Box<Refusal>,
 }
 
 impl From<Refusal> for Wrong {
     fn from(refusal: Refusal) -> Self {
-        Self { error: None, http: None, header: None, refusal }
+        Self { error: None, http: None, header: None, refusal: Box::new(refusal) }
     }
 }
 
@@ -69,7 +69,7 @@ impl Wrong {
 
     /// The same, with a header that says what would be taken.
     pub(super) fn with_header(self, name: &'static str, value: &'static str) -> Self {
-        Self { header: Some((HeaderName::from_static(name), HeaderValue::from_static(value))), ..self }
+        Self { header: Some((name, value)), ..self }
     }
 
     /// As the pipeline carries it.
@@ -87,7 +87,9 @@ impl Wrong {
         let status = self.status("");
         count_refusal(status.code());
         let mut response = voice.write(&status, http);
-        response.headers_mut().extend(header);
+        if let Some((name, value)) = header {
+            response.headers_mut().insert(name, HeaderValue::from_static(value));
+        }
         response
     }
 }
