@@ -63,12 +63,14 @@ use arc_swap::ArcSwap;
 use countersign_core::{
     clock::{Clock, Entropy},
     names::ToolId,
+    revocation::RevocationLog,
     rollout::Rollout,
     spiffe::TrustDomain,
 };
 use countersign_store::{Connection, Store, head::Head};
 use governor::clock::MonotonicClock;
 use moka::sync::Cache;
+use time::OffsetDateTime;
 use tokio::sync::watch;
 
 pub use accept_instance::AcceptInstance;
@@ -165,7 +167,20 @@ struct Inner {
     credentials: Cache<[u8; 32], Arc<Credential>>,
     api_keys: Cache<[u8; 32], authenticate::KnownKey>,
     open_rollouts: watch::Sender<Arc<Vec<Rollout>>>,
+    revocation_log: watch::Sender<Arc<RevocationLog>>,
+    /// Everything that was committed before this instant is in the snapshot.
+    complete_until: watch::Sender<OffsetDateTime>,
     database_ready: watch::Sender<bool>,
+}
+
+/// The revocation entries as this server comes to know them.
+#[derive(Debug, Clone)]
+pub struct RevocationFeed {
+    /// The kept entries; changes whenever there is a new one.
+    pub log: watch::Receiver<Arc<RevocationLog>>,
+    /// Every entry that was committed before this instant, by this server's clock, is in `log`. It advances several times a
+    /// second while the database answers, and stands still while it does not.
+    pub complete_until: watch::Receiver<OffsetDateTime>,
 }
 
 /// What [`App::start`] puts together.
@@ -187,6 +202,7 @@ impl App {
     fn new(parts: Parts) -> Self {
         let Parts { store, clock, entropy, config, secrets, loader, snapshot, recorder } = parts;
         let open = snapshot.rollout.iter().map(|open| open.rollout.clone()).collect();
+        let revocation_log = watch::Sender::new(snapshot.revocation_log.clone());
         let inner = Inner {
             store,
             clock,
@@ -201,6 +217,9 @@ impl App {
             credentials: Cache::new(CREDENTIALS_KEPT),
             api_keys: Cache::builder().max_capacity(1_000).time_to_live(std::time::Duration::from_secs(5)).build(),
             open_rollouts: watch::Sender::new(Arc::new(open)),
+            revocation_log,
+            // Not said before the first look at the head.
+            complete_until: watch::Sender::new(OffsetDateTime::UNIX_EPOCH),
             database_ready: watch::Sender::new(true),
         };
         Self { inner: Arc::new(inner) }
@@ -236,13 +255,16 @@ impl App {
     }
 
     async fn try_refresh_snapshot(&self) -> Result<(), Error> {
-        let known = self.snapshot();
+        let (known, begun) = (self.snapshot(), self.inner.clock.now());
         let mut tx = self.inner.store.begin_snapshot().await?;
         let head = Head::read(&mut tx).await?;
         if head.authority_epoch > known.epoch {
             let loaded = self.load_snapshot(&mut tx, &head, &known).await?;
             self.publish(loaded);
         }
+        // What another task has just published it may not have told yet.
+        self.tell();
+        self.inner.complete_until.send_replace(begun);
         Ok(())
     }
 
@@ -250,22 +272,42 @@ impl App {
     fn publish(&self, loaded: Snapshot) -> Arc<Snapshot> {
         let loaded = Arc::new(loaded);
         self.inner.snapshot.rcu(|known| if known.epoch < loaded.epoch { loaded.clone() } else { known.clone() });
-        let known = self.snapshot();
-        let open: Vec<Rollout> = known.rollout.iter().map(|open| open.rollout.clone()).collect();
-        self.inner.open_rollouts.send_if_modified(|current| {
-            let changed = **current != open;
+        self.tell();
+        loaded
+    }
+
+    /// Tells followers what the known snapshot holds. It is read under each channel's lock: of two that publish at once,
+    /// the later one tells the newest.
+    fn tell(&self) {
+        self.inner.open_rollouts.send_if_modified(|told| {
+            let open: Vec<_> = self.snapshot().rollout.iter().map(|open| open.rollout.clone()).collect();
+            let changed = **told != open;
             if changed {
-                *current = Arc::new(open);
+                *told = Arc::new(open);
             }
             changed
         });
-        loaded
+        self.inner.revocation_log.send_if_modified(|told| {
+            let log = self.snapshot().revocation_log.clone();
+            let changed = told.seq() != log.seq();
+            if changed {
+                *told = log;
+            }
+            changed
+        });
     }
 
     /// The open rollouts, and every change of them.
     #[must_use]
     pub fn watch_rollouts(&self) -> watch::Receiver<Arc<Vec<Rollout>>> {
         self.inner.open_rollouts.subscribe()
+    }
+
+    /// The revocation entries, and every new one.
+    #[must_use]
+    pub fn watch_revocations(&self) -> RevocationFeed {
+        let Inner { revocation_log, complete_until, .. } = &*self.inner;
+        RevocationFeed { log: revocation_log.subscribe(), complete_until: complete_until.subscribe() }
     }
 
     /// Whether the database answered last, and every change of that.

@@ -8,7 +8,7 @@ use countersign_core::{
     credential::{KeySet, KeyStanding, LEEWAY, SigningKey, Verified, VerifyingKey},
     decision::Reason,
     ids::PolicyVersion,
-    revocation::{ENTRIES_KEPT, Revocations},
+    revocation::{ENTRIES_KEPT, RevocationLog, Revocations},
     rollout::{Baseline, Rollout},
     spiffe::TrustDomain,
 };
@@ -66,6 +66,8 @@ pub(crate) struct Snapshot {
     pub(crate) standing: Option<Answerer>,
     pub(crate) rollout: Option<OpenRollout>,
     pub(crate) revocations: Revocations,
+    /// The same entries in their order, for who follows them.
+    pub(crate) revocation_log: Arc<RevocationLog>,
     pub(crate) keys: KeyRing,
     /// What signs X.509-SVIDs; none without a trust domain.
     pub(crate) authorities: Authorities,
@@ -139,7 +141,15 @@ impl Loader {
             }
             None => Authorities::default(),
         };
-        Ok(Snapshot { epoch: head.authority_epoch, standing, rollout, revocations, keys, authorities })
+        Ok(Snapshot {
+            epoch: head.authority_epoch,
+            standing,
+            rollout,
+            revocations,
+            revocation_log: Arc::new(RevocationLog::new(head.revocation_seq, entries)),
+            keys,
+            authorities,
+        })
     }
 
     async fn answerer(&self, conn: &mut Connection, answer: Baseline) -> Result<Answerer, Error> {

@@ -81,6 +81,7 @@ pub(crate) fn snapshot(standing: Option<Answerer>) -> Snapshot {
         standing,
         rollout: None,
         revocations: Revocations::default(),
+        revocation_log: Arc::default(),
         keys,
         authorities: Authorities::default(),
     }

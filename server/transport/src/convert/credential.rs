@@ -5,13 +5,16 @@ use std::mem;
 use countersign_app::{
     DelegateCredential, Error, Introspection, IssueCredential, IssuedCredential, RevocationScope, Revoke,
 };
-use countersign_core::{credential::Verified, decision::Reason, grant::MAX_TOOLS, text::MAX_TEXT};
+use countersign_core::{
+    credential::Verified, decision::Reason, grant::MAX_TOOLS, revocation::Revocation, text::MAX_TEXT,
+};
 use countersign_proto::v1;
 
 use super::{
     idempotency::Idem,
     narrow, read, text, texts,
     time::{seconds, timestamp},
+    words::Word,
 };
 
 pub(crate) fn issue(mut request: v1::IssueCredentialRequest) -> Result<(IssueCredential, Idem), Error> {
@@ -93,6 +96,19 @@ pub(crate) fn revoke_many(mut request: v1::RevokeCredentialsRequest) -> Result<(
         let reason = v.text("reason", request.reason, MAX_TEXT);
         Some((Revoke { scope: scope?, reason: reason? }, idem?))
     })
+}
+
+pub(crate) fn watch(request: &v1::WatchRevocationsRequest) -> Result<i64, Error> {
+    read(|v| v.number("since", request.since, 0..=i64::MAX))
+}
+
+pub(crate) fn revocation(entry: &Revocation) -> v1::RevocationEntry {
+    v1::RevocationEntry {
+        seq: entry.seq,
+        kind: entry.kind.to_wire(),
+        id: entry.id.clone(),
+        create_time: Some(timestamp(entry.create_time)),
+    }
 }
 
 /// A token in a field; none where it is empty. Whether it is a token at all is verification's to say, so that a

@@ -15,7 +15,7 @@ use crate::grpc::unimplemented::UNIMPLEMENTED;
 type Reader = fn(&[u8]) -> Result<(), Error>;
 
 /// A reader of each request that has any field to check.
-const READERS: [(&str, Reader); 42] = [
+const READERS: [(&str, Reader); 43] = [
     ("AcceptInstanceRequest", |bytes| instance::accept(typed(bytes)).map(drop)),
     ("ActivatePolicyRequest", |bytes| policy::activate(typed(bytes)).map(drop)),
     ("AdvanceRolloutRequest", |bytes| rollout::advance(typed(bytes)).map(drop)),
@@ -58,6 +58,7 @@ const READERS: [(&str, Reader); 42] = [
     ("StartRolloutRequest", |bytes| rollout::start(typed(bytes)).map(drop)),
     ("SuspendSponsorRequest", |bytes| sponsor::suspend(typed(bytes)).map(drop)),
     ("UpdateSponsorRequest", |bytes| sponsor::update(typed(bytes)).map(drop)),
+    ("WatchRevocationsRequest", |bytes| credential::watch(&typed(bytes)).map(drop)),
 ];
 
 /// Requests whose fields are handed on as they are: texts that verification and the policy's own reader judge.

@@ -3,6 +3,7 @@
 use countersign_app::{InstanceFilterState, PolicyState, Side};
 use countersign_core::{
     decision::{Effect, Enforcement, Outcome, Reason},
+    revocation::RevocationKind,
     rollout::{OnBreach, RolloutState, StickyKey},
     sponsor::{SponsorState, SuspendCause},
 };
@@ -49,6 +50,7 @@ words! {
         PurposeWidened KillSwitch ToolUnknown DeniedByRule NoMatchingRule BaselineDeny PolicyError ApprovalRequired
         ApprovalRejected ApprovalExpired ApprovalMismatch
     }
+    RevocationKind = RevocationKind { Sponsor Instance Credential Key Tool All }
     RolloutState = RolloutState { Running Paused Completed RolledBack }
     Side = RolloutSide { Baseline Candidate }
     SponsorState = SponsorState { Pending Active Suspended Rejected Revoked Departed }
@@ -100,6 +102,7 @@ mod tests {
             Enforcement = Enforcement, "ENFORCEMENT";
             Outcome = ToolCallOutcome, "TOOL_CALL_OUTCOME";
             Reason = DecisionReason, "DECISION_REASON";
+            RevocationKind = RevocationKind, "REVOCATION_KIND";
             RolloutState = RolloutState, "ROLLOUT_STATE";
             SponsorState = SponsorState, "SPONSOR_STATE";
             StickyKey = StickyKey, "STICKY_KEY";

@@ -2,7 +2,7 @@ use countersign_app::Revoked;
 use countersign_proto::v1::{self, credential_service_server::CredentialService};
 use tonic::{Request, Response, Status, codegen::BoxStream};
 
-use super::{Api, answer, operator, unimplemented::unimplemented_methods};
+use super::{Api, answer, operator, watch};
 use crate::convert::credential as convert;
 
 #[tonic::async_trait]
@@ -67,7 +67,16 @@ impl CredentialService for Api {
         .await
     }
 
-    unimplemented_methods! { "CredentialService":
-        watch_revocations(WatchRevocationsRequest) -> Self::WatchRevocationsStream = "WatchRevocations";
+    async fn watch_revocations(
+        &self,
+        request: Request<v1::WatchRevocationsRequest>,
+    ) -> Result<Response<Self::WatchRevocationsStream>, Status> {
+        answer(request, |caller, request| async move {
+            let since = convert::watch(&request)?;
+            let (feed, now) = (self.app.watch_revocations(), self.app.clock().now());
+            let stream = watch::revocations(feed, since, watch::RevocationSight::of(caller), now);
+            Ok(Box::pin(stream) as Self::WatchRevocationsStream)
+        })
+        .await
     }
 }

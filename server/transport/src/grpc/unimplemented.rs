@@ -13,7 +13,6 @@ pub(crate) const UNIMPLEMENTED: &[&str] = &[
     "countersign.v1.ApprovalService/ListApprovals",
     "countersign.v1.ApprovalService/Reject",
     "countersign.v1.ApprovalService/WaitApproval",
-    "countersign.v1.CredentialService/WatchRevocations",
     "countersign.v1.CustodyService/ExportEvidence",
     "countersign.v1.CustodyService/GetCheckpoint",
     "countersign.v1.CustodyService/GetConsistencyProof",
@@ -110,7 +109,8 @@ mod tests {
         ("InstanceService", "GetInstance ListInstances RevokeInstance EndInstance AcceptInstance"),
         (
             "CredentialService",
-            "IssueCredential DelegateCredential IntrospectCredential RevokeCredential RevokeCredentials",
+            "IssueCredential DelegateCredential IntrospectCredential RevokeCredential RevokeCredentials \
+             WatchRevocations",
         ),
         ("DecisionService", "Decide BatchDecide GetDecision ListDecisions"),
         ("PolicyService", "ValidatePolicy CreatePolicy GetPolicy ListPolicies ActivatePolicy"),

@@ -52,14 +52,21 @@ pub(super) async fn within<T>(
     timeout_at(deadline.begin, answer).await.unwrap_or_else(|_| Err(call.refuse(Refusal::deadline_exceeded())))
 }
 
-/// The stream, ended with a status at its deadline or when the server stops.
-pub(super) fn ending(call: &Call, deadline: &Deadline, stop: CancellationToken, response: Response) -> Response {
+/// The stream, ended with a status at its deadline, when the server stops, or with what `withdrawn` says.
+pub(super) fn ending(
+    call: &Call,
+    deadline: &Deadline,
+    stop: CancellationToken,
+    withdrawn: impl Future<Output = Status> + Send + 'static,
+    response: Response,
+) -> Response {
     let too_late = call.refuse(Refusal::deadline_exceeded());
     let end = deadline.end;
     let end = Box::pin(async move {
         tokio::select! {
             () = sleep_until(end) => too_late,
             () = stop.cancelled() => Status::unavailable("the server is stopping: call again, another one answers"),
+            status = withdrawn => status,
         }
     });
     response.map(|inner| Body::new(Until { inner, end, over: false }))

@@ -13,6 +13,7 @@ mod outcome;
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+mod withdrawal;
 
 use std::{
     convert::Infallible,
@@ -34,7 +35,7 @@ pub(crate) use limits::{MOST_BYTES, body_error};
 pub(crate) use observe::count_refusal;
 pub(crate) use outcome::{of_response as outcome, refuse};
 
-use self::{call::Call, limits::Rooms};
+use self::{call::Call, limits::Rooms, withdrawal::Shown};
 use crate::status::Refusal;
 
 /// A service behind every step: gRPC in, gRPC out.
@@ -101,11 +102,10 @@ impl Stack {
         let request = limits::sized(call, request, self.bounds.message_bytes)?;
         let place = self.rooms.enter(row).ok_or_else(|| call.refuse(Refusal::overloaded()))?;
         let deadline = deadline::of(call, request.headers(), self.bounds.timeout)?;
+        let shown = row.stream.then(|| Shown::of(call, &self.authority, row, &request));
         let response = deadline::within(call, &deadline, self.authorise(call, request, inner)).await?;
-        if !row.stream {
-            return Ok(response);
-        }
-        Ok(place.hold(deadline::ending(call, &deadline, self.stop.clone(), response)))
+        let Some(shown) = shown else { return Ok(response) };
+        Ok(place.hold(deadline::ending(call, &deadline, self.stop.clone(), shown.withdrawn(), response)))
     }
 
     /// Default deny: a request reaches its verb only where the method's row says that this caller may call it.

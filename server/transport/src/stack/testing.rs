@@ -27,6 +27,8 @@ pub(crate) const HASTY: &str = "hasty";
 pub(crate) struct MadeUp(
     /// How requests for credentials ended.
     pub(crate) Mutex<Vec<Issuance>>,
+    /// What every caller is answered from now on, where it is something.
+    pub(crate) Mutex<Option<fn() -> Error>>,
 );
 
 impl Authority for MadeUp {
@@ -49,6 +51,7 @@ impl Authority for MadeUp {
             None if local => operator(Roles::all(), true),
             None => Err(Error::Unauthenticated { message: "no credential".to_owned() }),
         };
+        let caller = self.1.lock().unwrap().map_or(caller, |trouble| Err(trouble()));
         async { caller }.boxed()
     }
 

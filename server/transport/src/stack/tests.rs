@@ -250,6 +250,22 @@ async fn a_stream_ends_when_the_server_stops_and_says_that_another_answers() {
     assert_eq!((beats, status.code()), (2, Code::Unavailable));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_stream_ends_soon_after_its_caller_may_not_call_any_more_and_not_for_a_database_that_is_silent() {
+    let authority = Arc::new(MadeUp::default());
+    let pipeline = over(&Stack::new(authority.clone(), BOUNDS, CancellationToken::new()), endless);
+    let (_, response) = call(&pipeline, request(STREAM, Some("gate"))).await;
+    tokio::spawn(async move {
+        sleep(Duration::from_millis(2_500)).await;
+        *authority.1.lock().unwrap() = Some(|| Error::StoreUnavailable);
+        sleep(Duration::from_secs(10)).await;
+        *authority.1.lock().unwrap() = Some(|| Error::Unauthenticated { message: "the API key is revoked".to_owned() });
+    });
+    let (beats, status) = end(response).await;
+    assert!((12..=13).contains(&beats), "{beats}");
+    assert_eq!((status.code(), reason(&status).as_str()), (Code::Unauthenticated, "UNAUTHENTICATED"));
+}
+
 #[tokio::test]
 async fn only_one_bearer_of_the_right_scheme_is_taken() {
     let pipeline = over(&stack(BOUNDS), |_| async { ok() });

@@ -1,51 +1,31 @@
-//! Streams that tell a change at once, and that they live in between.
-
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use countersign_core::rollout::Rollout;
 use countersign_proto::v1::WatchRolloutsResponse;
 use futures::{Stream, stream};
 use time::OffsetDateTime;
-use tokio::{
-    sync::watch::Receiver,
-    time::{Instant, Interval, MissedTickBehavior, interval_at},
-};
+use tokio::sync::watch::Receiver;
 use tonic::Status;
 
+use super::{Wake, Wakes};
 use crate::convert::{
     rollout::{Sight, rollout},
     time::timestamp,
 };
 
-/// How often a stream says that it lives.
-const HEARTBEAT: Duration = Duration::from_secs(1);
-
 /// The open rollouts, whole, at first and on every change; and a heartbeat every second. It ends when the server does.
-pub(super) fn rollouts(
-    mut open: Receiver<Arc<Vec<Rollout>>>,
+pub(in crate::grpc) fn rollouts(
+    open: Receiver<Arc<Vec<Rollout>>>,
     sight: Sight,
     now: impl Fn() -> OffsetDateTime + Send + 'static,
 ) -> impl Stream<Item = Result<WatchRolloutsResponse, Status>> + Send + 'static {
-    // The present set is the first change.
-    open.mark_changed();
-    let mut beat = interval_at(Instant::now() + HEARTBEAT, HEARTBEAT);
-    beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    stream::unfold((open, beat, now), move |(mut open, mut beat, now)| async move {
-        let changed = changed(&mut open, &mut beat).await?;
-        let rollouts = changed.iter().flat_map(|open| open.iter()).map(|open| rollout(open, sight)).collect();
-        let heartbeat = changed.is_none();
+    stream::unfold((Wakes::new(open), now), move |(mut wakes, now)| async move {
+        let heartbeat = wakes.next().await? == Wake::Beat;
+        let open = if heartbeat { Arc::default() } else { wakes.newest() };
+        let rollouts = open.iter().map(|open| rollout(open, sight)).collect();
         let reply = WatchRolloutsResponse { rollouts, heartbeat, server_time: Some(timestamp(now())) };
-        Some((Ok(reply), (open, beat, now)))
+        Some((Ok(reply), (wakes, now)))
     })
-}
-
-/// Waits for the next change or heartbeat, whichever comes first. None: there will be no more changes.
-async fn changed(open: &mut Receiver<Arc<Vec<Rollout>>>, beat: &mut Interval) -> Option<Option<Arc<Vec<Rollout>>>> {
-    tokio::select! {
-        biased;
-        changed = open.changed() => changed.ok().map(|()| Some(Arc::clone(&open.borrow_and_update()))),
-        _ = beat.tick() => Some(None),
-    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,234 @@
+use std::sync::Arc;
+
+use countersign_app::{Caller, Credential, RevocationFeed};
+use countersign_core::revocation::{Revocation, RevocationKind, RevocationLog};
+use countersign_proto::v1::WatchRevocationsResponse;
+use futures::{Stream, stream};
+use time::OffsetDateTime;
+use tokio::sync::watch::Receiver;
+use tonic::Status;
+
+use super::{Wake, Wakes};
+use crate::convert::{credential::revocation, time::timestamp};
+
+/// What a follower may see of the list.
+#[derive(Debug, Clone)]
+pub(in crate::grpc) enum Sight {
+    /// All of it.
+    All,
+    /// What concerns this run: no other's id leaves the server.
+    Of(Arc<Credential>),
+}
+
+impl Sight {
+    pub(in crate::grpc) fn of(caller: Caller) -> Self {
+        match caller {
+            Caller::Operator(_) => Self::All,
+            Caller::Instance(run) => Self::Of(run),
+        }
+    }
+
+    fn shows(&self, entry: &Revocation) -> bool {
+        match self {
+            Self::All => true,
+            // Which keys there are everybody may read.
+            Self::Of(run) => entry.kind == RevocationKind::Key || entry.concerns(run),
+        }
+    }
+}
+
+/// The revocations that somebody who knows everything up to `since` lacks, then each new one; and a heartbeat every second
+/// in which the list is known to be complete. While the database does not answer there is none, so that a verifier does
+/// not take an old list for the present one. It begins with what is known after `now`, and ends when the server does.
+pub(in crate::grpc) fn revocations(
+    feed: RevocationFeed,
+    since: i64,
+    sight: Sight,
+    now: OffsetDateTime,
+) -> impl Stream<Item = Result<WatchRevocationsResponse, Status>> + Send + 'static {
+    let RevocationFeed { log, complete_until } = feed;
+    let follower = Follower { wakes: Wakes::new(log), complete_until, sight, known: since, said: now };
+    stream::unfold((follower, true), |(mut follower, first)| async move {
+        let reply = if first { follower.first().await? } else { follower.next().await? };
+        Some((Ok(reply), (follower, false)))
+    })
+}
+
+struct Follower {
+    wakes: Wakes<Arc<RevocationLog>>,
+    complete_until: Receiver<OffsetDateTime>,
+    sight: Sight,
+    /// The newest entry that was told.
+    known: i64,
+    /// Until when the list was last said to be complete.
+    said: OffsetDateTime,
+}
+
+impl Follower {
+    /// Where the follower comes from another server, this one may be behind: what it knows by now it answers with.
+    async fn first(&mut self) -> Option<WatchRevocationsResponse> {
+        let asked = self.said;
+        self.complete_until.wait_for(|until| *until > asked).await.ok()?;
+        let (reply, until) = self.reply();
+        self.said = until;
+        Some(reply)
+    }
+
+    async fn next(&mut self) -> Option<WatchRevocationsResponse> {
+        loop {
+            let woken = self.wakes.next().await?;
+            let (reply, until) = self.reply();
+            let news = !reply.heartbeat;
+            if news || (woken == Wake::Beat && until != self.said) {
+                self.said = until;
+                return Some(reply);
+            }
+        }
+    }
+
+    /// What is new, or else a heartbeat; and until when the list is complete with it.
+    fn reply(&mut self) -> (WatchRevocationsResponse, OffsetDateTime) {
+        // Before the list is read, or it would be said of an older one.
+        let until = *self.complete_until.borrow();
+        let log = self.wakes.newest();
+        let update = log.since(self.known);
+        self.known = update.seq;
+        let entries: Vec<_> = update.entries.iter().filter(|entry| self.sight.shows(entry)).map(revocation).collect();
+        let reply = WatchRevocationsResponse {
+            heartbeat: entries.is_empty() && !update.snapshot,
+            entries,
+            seq: update.seq,
+            snapshot: update.snapshot,
+            server_time: Some(timestamp(until)),
+        };
+        (reply, until)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use countersign_proto::v1;
+    use futures::{FutureExt, StreamExt};
+    use time::Duration;
+    use tokio::{sync::watch::Sender, time::advance};
+
+    use super::*;
+
+    const START: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;
+
+    /// What a server knows, as its workers come to know it.
+    struct Server {
+        log: Sender<Arc<RevocationLog>>,
+        complete_until: Sender<OffsetDateTime>,
+    }
+
+    impl Server {
+        fn new(seqs: impl IntoIterator<Item = i64>) -> Self {
+            Self { log: Sender::new(log(seqs)), complete_until: Sender::new(START) }
+        }
+
+        /// The whole list is these entries, as of that many seconds after the start.
+        fn learns(&self, seqs: impl IntoIterator<Item = i64>, after: f64) {
+            self.log.send_replace(log(seqs));
+            self.looked(after);
+        }
+
+        fn looked(&self, after: f64) {
+            self.complete_until.send_replace(START + Duration::seconds_f64(after));
+        }
+
+        fn watch(&self, since: i64) -> impl Stream<Item = v1::WatchRevocationsResponse> + Unpin + use<> {
+            let feed = RevocationFeed { log: self.log.subscribe(), complete_until: self.complete_until.subscribe() };
+            Box::pin(revocations(feed, since, Sight::All, START).map(Result::unwrap))
+        }
+    }
+
+    fn log(seqs: impl IntoIterator<Item = i64>) -> Arc<RevocationLog> {
+        let entry = |seq| Revocation { seq, kind: RevocationKind::Tool, id: "billing".to_owned(), create_time: START };
+        let entries: Vec<_> = seqs.into_iter().map(entry).collect();
+        Arc::new(RevocationLog::new(entries.last().map_or(0, |newest| newest.seq), entries))
+    }
+
+    /// The entries' numbers, the newest number, and whether it is a snapshot or a heartbeat.
+    fn told(reply: &v1::WatchRevocationsResponse) -> (Vec<i64>, i64, &'static str) {
+        let kind = match (reply.snapshot, reply.heartbeat) {
+            (true, false) => "snapshot",
+            (false, true) => "heartbeat",
+            (false, false) => "new",
+            (true, true) => panic!("both: {reply:?}"),
+        };
+        (reply.entries.iter().map(|entry| entry.seq).collect(), reply.seq, kind)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_snapshot_comes_first_then_what_is_new_and_heartbeats_in_between() {
+        let server = Server::new(1..=2);
+        let mut stream = server.watch(0);
+        assert!(stream.next().now_or_never().is_none(), "not before what was known is known to be the present");
+        server.looked(0.1);
+        assert_eq!(told(&stream.next().await.unwrap()), (vec![1, 2], 2, "snapshot"));
+        server.learns(1..=4, 0.2);
+        assert_eq!(told(&stream.next().await.unwrap()), (vec![3, 4], 4, "new"));
+        server.looked(1.0);
+        let beat = stream.next().await.unwrap();
+        assert_eq!(told(&beat), (vec![], 4, "heartbeat"));
+        assert_eq!(beat.server_time, Some(timestamp(START + Duration::SECOND)));
+        drop(server);
+        assert!(stream.next().await.is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_was_told_before_is_told_what_it_lacks_and_at_once_where_that_is_nothing() {
+        let server = Server::new(4..=7);
+        server.looked(0.1);
+        for (since, expected) in [
+            (5, (vec![6, 7], 7, "new")),
+            (7, (vec![], 7, "heartbeat")),
+            (2, (vec![4, 5, 6, 7], 7, "snapshot")),
+            (9, (vec![4, 5, 6, 7], 7, "snapshot")),
+        ] {
+            assert_eq!(told(&server.watch(since).next().await.unwrap()), expected, "since {since}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_is_behind_catches_up_before_it_answers() {
+        let server = Server::new(1..=2);
+        let mut stream = server.watch(3);
+        assert!(stream.next().now_or_never().is_none());
+        server.learns(1..=3, 0.1);
+        assert_eq!(
+            told(&stream.next().await.unwrap()),
+            (vec![], 3, "heartbeat"),
+            "the list was not replaced by an older one"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_cannot_know_what_is_new_is_silent() {
+        let server = Server::new(1..=2);
+        server.looked(0.1);
+        let mut stream = server.watch(0);
+        stream.next().await.unwrap();
+        for _ in 0..5 {
+            advance(super::super::HEARTBEAT).await;
+            assert!(stream.next().now_or_never().is_none());
+        }
+        server.looked(5.0);
+        assert_eq!(told(&stream.next().await.unwrap()), (vec![], 2, "heartbeat"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_reader_is_told_once_of_all_that_happened_meanwhile() {
+        let server = Server::new(1..=1);
+        server.looked(0.1);
+        let mut stream = server.watch(0);
+        stream.next().await.unwrap();
+        for newest in 2..1_000 {
+            server.learns(1..=newest, 0.2);
+        }
+        assert_eq!(told(&stream.next().await.unwrap()), ((2..1_000).collect(), 999, "new"));
+        server.learns(1_500..=1_501, 0.3);
+        assert_eq!(told(&stream.next().await.unwrap()), (vec![1_500, 1_501], 1_501, "snapshot"), "more than is kept");
+    }
+}

@@ -1,0 +1,57 @@
+//! No stream outlasts the right to it.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::extract::Request;
+use countersign_app::Error;
+use http::{HeaderMap, header};
+use tokio::time::sleep;
+use tonic::Status;
+
+use super::{
+    Authority,
+    authenticate::{self, is_local},
+    call::Call,
+};
+use crate::{authz::Row, status::Refusal};
+
+/// How often a stream's caller is looked at again.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// What the caller of a stream showed, to be asked about again while it lasts.
+pub(super) struct Shown {
+    authority: Arc<dyn Authority>,
+    row: &'static Row,
+    headers: HeaderMap,
+    local: bool,
+    request_id: String,
+}
+
+impl Shown {
+    pub(super) fn of(call: &Call, authority: &Arc<dyn Authority>, row: &'static Row, request: &Request) -> Self {
+        let shown = request.headers().get_all(header::AUTHORIZATION).into_iter();
+        let headers = shown.map(|value| (header::AUTHORIZATION, value.clone())).collect();
+        let (authority, request_id) = (authority.clone(), call.request_id.clone());
+        Self { authority, row, headers, local: is_local(request), request_id }
+    }
+
+    /// Returns when the caller may no longer call the method, and why: the key or the credential is dead, or the role is
+    /// gone. That nobody can say just now, as the database does not answer, ends no stream.
+    pub(super) async fn withdrawn(self) -> Status {
+        loop {
+            sleep(AGAIN).await;
+            match self.ask().await {
+                Err(error @ (Error::Unauthenticated { .. } | Error::RoleRequired { .. })) => {
+                    return Refusal::from(error).status(&self.request_id);
+                }
+                Ok(()) | Err(_) => {}
+            }
+        }
+    }
+
+    async fn ask(&self) -> Result<(), Error> {
+        let authority = &*self.authority;
+        let caller = authenticate::caller(authority, self.row, &self.headers, self.local).await?;
+        authenticate::permit(authority, self.row, caller.as_ref())
+    }
+}
