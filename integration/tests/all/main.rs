@@ -29,3 +29,5 @@ mod spiffe;
 mod sponsors;
 mod story;
 mod support;
+mod verifier;
+mod watching;

@@ -9,7 +9,10 @@ use std::{
     time::Duration,
 };
 
-use countersign_client::{Connection, v1};
+use countersign_client::{
+    Connection,
+    v1::{self, revoke_credentials_request::Scope},
+};
 use futures::future::join_all;
 use tokio::time::sleep;
 
@@ -97,6 +100,47 @@ async fn no_allow_stands_after_a_sponsor_was_stopped() {
         .await;
         allowed_before_and_never_after(&log, &run, kind);
     }
+}
+
+/// Races `revoke` against a run, three times anew. What it enters is stated by the log's last event of `kind`.
+async fn no_allow_stands_after(kind: &str, revoke: impl AsyncFn(&World, &Run)) {
+    let world = World::start().await;
+    let second = world.second().await;
+    let elsewhere = second.connect(None).await.unwrap();
+    for _ in 0..3 {
+        // The child of a run: what ends its parent must end it too.
+        let run = world.run_of("alice").await.child().await;
+        let log = raced(&world, &run, &elsewhere, async || revoke(&world, &run).await).await;
+        allowed_before_and_never_after(&log, &run, kind);
+    }
+}
+
+async fn revoke_many(world: &World, scope: Scope) {
+    let (scope, reason) = (Some(scope), "stop".to_owned());
+    let request = v1::RevokeCredentialsRequest { scope, reason, ..Default::default() };
+    world.oscar.credentials().revoke_credentials(request).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_allow_stands_after_a_credential_was_revoked() {
+    no_allow_stands_after("revocation", async |world, run| {
+        let said = run.connection.credentials().introspect_credential(v1::IntrospectCredentialRequest::default()).await;
+        let credential_id = said.unwrap().into_inner().credential_id;
+        let request = v1::RevokeCredentialRequest { credential_id, reason: "stop".to_owned(), ..Default::default() };
+        world.rita.credentials().revoke_credential(request).await.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_allow_stands_after_a_tools_credentials_were_revoked() {
+    no_allow_stands_after("revocation", async |world, _| revoke_many(world, Scope::ToolId("billing".to_owned())).await)
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_allow_stands_after_all_credentials_were_revoked() {
+    no_allow_stands_after("revocation", async |world, _| revoke_many(world, Scope::All(true)).await).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

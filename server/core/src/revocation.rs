@@ -140,15 +140,20 @@ impl Revocations {
     }
 
     /// Drops entries that were entered before `time`: for who follows the list longer than entries matter
-    /// ([`ENTRIES_KEPT`]).
+    /// ([`ENTRIES_KEPT`]). Not those of keys: whoever has one can sign something new with it at any time.
     pub fn forget(&mut self, time: OffsetDateTime) {
         let kept = |newest: &Newest| newest.create_time >= time;
         self.sponsors.retain(|_, newest| kept(newest));
         self.instances.retain(|_, newest| kept(newest));
         self.credentials.retain(|_, newest| kept(newest));
-        self.keys.retain(|_, newest| kept(newest));
         self.tools.retain(|_, newest| kept(newest));
         self.all = self.all.filter(kept);
+    }
+
+    /// Whether an entry names this key.
+    #[must_use]
+    pub fn names_key(&self, kid: &str) -> bool {
+        self.keys.contains_key(kid)
     }
 
     /// Why this credential is dead; none: no entry that matches it is newer than it.

@@ -15,6 +15,9 @@ pub enum Refusal<T = Verified> {
     /// Signature, issuer or claims do not hold.
     #[error("the token does not hold: {0}")]
     Invalid(&'static str),
+    /// Signed by a key that is not among those known: another's, or one that is newer than what the verifier has read.
+    #[error("the token does not hold: its kid names no key of this issuer")]
+    UnknownKey,
     /// A token for someone else.
     #[error("the token is for another audience")]
     WrongAudience,
@@ -37,7 +40,7 @@ impl<T> Refusal<T> {
         match self {
             Self::Malformed(_) => Reason::CredentialMalformed,
             Self::WrongKind(_) => Reason::CredentialWrongKind,
-            Self::Invalid(_) => Reason::CredentialInvalid,
+            Self::Invalid(_) | Self::UnknownKey => Reason::CredentialInvalid,
             Self::WrongAudience => Reason::CredentialWrongAudience,
             Self::KeyCompromised => Reason::CredentialRevoked,
             Self::Expired(_) => Reason::CredentialExpired,

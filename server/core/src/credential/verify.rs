@@ -87,7 +87,7 @@ fn open<C: DeserializeOwned, T>(token: &str, typ: &'static str, keys: &KeySet) -
     if header.typ != typ {
         return Err(Refusal::WrongKind(typ));
     }
-    let (key, standing) = keys.get(&header.kid).ok_or(Refusal::Invalid("its kid names no key of this issuer"))?;
+    let (key, standing) = keys.get(&header.kid).ok_or(Refusal::UnknownKey)?;
     if !key.verifies(signed.as_bytes(), &signature) {
         return Err(Refusal::Invalid("its signature does not hold"));
     }

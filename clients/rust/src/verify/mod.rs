@@ -22,16 +22,23 @@
 //! assert_eq!(refused, Err("the token is malformed: it does not have three parts".to_owned()));
 //! ```
 //!
-//! [`verify_credential`] says the same of credentials. It cannot see revocation: who lets a call through on a
-//! credential alone must also follow WatchRevocations and refuse what has an entry above [`Verified::rev`]. Asking
-//! `Decide` does all of it.
+//! [`verify_credential`] says the same of credentials, and cannot see revocation. Who lets a call through on a credential
+//! alone takes a [`Verifier`]: it follows the installation's revocations and public keys, and accepts nothing while it
+//! cannot ([`STALENESS_BOUND`]). Asking `Decide` does all of it.
+
+mod verifier;
+mod view;
 
 pub use countersign_core::credential::{
     Expect, KeyError, KeySet, KeyStanding, LEEWAY, ReceiptRefusal, Refusal, Verified, VerifiedReceipt, VerifyingKey,
     verify_credential, verify_receipt,
 };
+pub use verifier::Verifier;
+pub use view::{Denied, STALENESS_BOUND};
+
 pub use countersign_core::{
     clock::{Clock, SystemClock},
+    decision::Reason,
     ids::{CredentialId, DecisionId, InstanceId},
     names::{ActionName, InvalidName, SponsorId, ToolId},
 };
