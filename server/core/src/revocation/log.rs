@@ -36,16 +36,16 @@ impl RevocationLog {
         self.seq
     }
 
-    /// What a follower is to be told who knows everything up to `known`; 0: nothing yet.
+    /// What a follower is to be told who knows everything up to `known`; none: who knows nothing yet.
     ///
     /// A follower that was away longer than entries are kept, or that knows of more than there is (the list it followed
     /// was another one), gets everything that is kept instead of what is new.
     #[must_use]
-    pub fn since(&self, known: i64) -> Update<'_> {
+    pub fn since(&self, known: Option<i64>) -> Update<'_> {
         let dropped = self.entries.first().map_or(self.seq, |oldest| oldest.seq - 1);
-        let snapshot = known <= 0 || known < dropped || known > self.seq;
-        let from = if snapshot { 0 } else { self.entries.partition_point(|entry| entry.seq <= known) };
-        Update { entries: &self.entries[from..], seq: self.seq, snapshot }
+        let known = known.filter(|known| (dropped..=self.seq).contains(known));
+        let from = known.map_or(0, |known| self.entries.partition_point(|entry| entry.seq <= known));
+        Update { entries: &self.entries[from..], seq: self.seq, snapshot: known.is_none() }
     }
 }
 
@@ -67,7 +67,7 @@ mod tests {
         seqs.into_iter().map(entry).collect()
     }
 
-    fn told(log: &RevocationLog, known: i64) -> (Vec<i64>, i64, bool) {
+    fn told(log: &RevocationLog, known: Option<i64>) -> (Vec<i64>, i64, bool) {
         let update = log.since(known);
         (update.entries.iter().map(|entry| entry.seq).collect(), update.seq, update.snapshot)
     }
@@ -76,13 +76,13 @@ mod tests {
     fn a_follower_is_told_what_it_lacks_or_where_that_cannot_be_told_everything() {
         let log = RevocationLog::new(7, entries(4..=7));
         for (known, new, snapshot, what) in [
-            (0, vec![4, 5, 6, 7], true, "the first time"),
-            (-1, vec![4, 5, 6, 7], true, "a number that none has"),
-            (2, vec![4, 5, 6, 7], true, "3 is no longer kept"),
-            (3, vec![4, 5, 6, 7], false, "all that it lacks is kept"),
-            (5, vec![6, 7], false, "some are new"),
-            (7, vec![], false, "nothing is new"),
-            (8, vec![4, 5, 6, 7], true, "it followed another list"),
+            (None, vec![4, 5, 6, 7], true, "the first time"),
+            (Some(-1), vec![4, 5, 6, 7], true, "a number that none has"),
+            (Some(2), vec![4, 5, 6, 7], true, "3 is no longer kept"),
+            (Some(3), vec![4, 5, 6, 7], false, "all that it lacks is kept"),
+            (Some(5), vec![6, 7], false, "some are new"),
+            (Some(7), vec![], false, "nothing is new"),
+            (Some(8), vec![4, 5, 6, 7], true, "it followed another list"),
         ] {
             assert_eq!(told(&log, known), (new, 7, snapshot), "{what}");
         }
@@ -91,22 +91,24 @@ mod tests {
     #[test]
     fn where_nothing_is_kept_whoever_was_away_starts_anew() {
         let log = RevocationLog::new(7, Vec::new());
-        assert_eq!(told(&log, 7), (vec![], 7, false));
-        assert_eq!(told(&log, 6), (vec![], 7, true));
-        assert_eq!(told(&RevocationLog::default(), 0), (vec![], 0, true));
+        assert_eq!(told(&log, Some(7)), (vec![], 7, false));
+        assert_eq!(told(&log, Some(6)), (vec![], 7, true));
+        let empty = RevocationLog::default();
+        assert_eq!(told(&empty, None), (vec![], 0, true));
+        assert_eq!(told(&empty, Some(0)), (vec![], 0, false));
     }
 
     #[test]
     fn nothing_from_before_a_gap_is_kept() {
-        assert_eq!(told(&RevocationLog::new(7, entries([3, 5, 6, 7])), 0), (vec![5, 6, 7], 7, true));
-        assert_eq!(told(&RevocationLog::new(8, entries([5, 6, 7])), 7), (vec![], 8, true));
+        assert_eq!(told(&RevocationLog::new(7, entries([3, 5, 6, 7])), None), (vec![5, 6, 7], 7, true));
+        assert_eq!(told(&RevocationLog::new(8, entries([5, 6, 7])), Some(7)), (vec![], 8, true));
     }
 
     proptest! {
         /// Whatever servers it meets, however far each has come and however little each keeps.
         #[test]
         fn a_follower_misses_nothing_and_is_told_nothing_twice(meetings in prop::collection::vec((0_i64..6, 0_i64..12), 1..20)) {
-            let (mut head, mut known, mut have, mut from) = (0, 0, Vec::new(), 1);
+            let (mut head, mut known, mut have, mut from) = (0, None, Vec::new(), 1);
             for (new, kept) in meetings {
                 head += new;
                 let log = RevocationLog::new(head, entries((head - kept + 1).max(1)..=head));
@@ -116,8 +118,8 @@ mod tests {
                     from = (head - kept + 1).max(1);
                 }
                 have.extend(told);
-                known = seq;
-                prop_assert_eq!(known, head);
+                known = Some(seq);
+                prop_assert_eq!(seq, head);
                 prop_assert_eq!(&have, &(from..=head).collect::<Vec<_>>());
             }
         }

@@ -98,8 +98,10 @@ pub(crate) fn revoke_many(mut request: v1::RevokeCredentialsRequest) -> Result<(
     })
 }
 
-pub(crate) fn watch(request: &v1::WatchRevocationsRequest) -> Result<i64, Error> {
-    read(|v| v.number("since", request.since, 0..=i64::MAX))
+/// The newest entry that the caller knows; none: it knows nothing yet.
+pub(crate) fn watch(request: &v1::WatchRevocationsRequest) -> Result<Option<i64>, Error> {
+    let since = read(|v| v.number("since", request.since, 0..=i64::MAX))?;
+    Ok(Some(since).filter(|since| *since > 0))
 }
 
 pub(crate) fn revocation(entry: &Revocation) -> v1::RevocationEntry {

@@ -42,7 +42,7 @@ impl Sight {
 /// not take an old list for the present one. It begins with what is known after `now`, and ends when the server does.
 pub(in crate::grpc) fn revocations(
     feed: RevocationFeed,
-    since: i64,
+    since: Option<i64>,
     sight: Sight,
     now: OffsetDateTime,
 ) -> impl Stream<Item = Result<WatchRevocationsResponse, Status>> + Send + 'static {
@@ -58,8 +58,8 @@ struct Follower {
     wakes: Wakes<Arc<RevocationLog>>,
     complete_until: Receiver<OffsetDateTime>,
     sight: Sight,
-    /// The newest entry that was told.
-    known: i64,
+    /// The newest entry that was told; none: nothing was yet.
+    known: Option<i64>,
     /// Until when the list was last said to be complete.
     said: OffsetDateTime,
 }
@@ -92,7 +92,7 @@ impl Follower {
         let until = *self.complete_until.borrow();
         let log = self.wakes.newest();
         let update = log.since(self.known);
-        self.known = update.seq;
+        self.known = Some(update.seq);
         let entries: Vec<_> = update.entries.iter().filter(|entry| self.sight.shows(entry)).map(revocation).collect();
         let reply = WatchRevocationsResponse {
             heartbeat: entries.is_empty() && !update.snapshot,
@@ -137,7 +137,7 @@ mod tests {
             self.complete_until.send_replace(START + Duration::seconds_f64(after));
         }
 
-        fn watch(&self, since: i64) -> impl Stream<Item = v1::WatchRevocationsResponse> + Unpin + use<> {
+        fn watch(&self, since: Option<i64>) -> impl Stream<Item = v1::WatchRevocationsResponse> + Unpin + use<> {
             let feed = RevocationFeed { log: self.log.subscribe(), complete_until: self.complete_until.subscribe() };
             Box::pin(revocations(feed, since, Sight::All, START).map(Result::unwrap))
         }
@@ -163,7 +163,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_snapshot_comes_first_then_what_is_new_and_heartbeats_in_between() {
         let server = Server::new(1..=2);
-        let mut stream = server.watch(0);
+        let mut stream = server.watch(None);
         assert!(stream.next().now_or_never().is_none(), "not before what was known is known to be the present");
         server.looked(0.1);
         assert_eq!(told(&stream.next().await.unwrap()), (vec![1, 2], 2, "snapshot"));
@@ -187,14 +187,14 @@ mod tests {
             (2, (vec![4, 5, 6, 7], 7, "snapshot")),
             (9, (vec![4, 5, 6, 7], 7, "snapshot")),
         ] {
-            assert_eq!(told(&server.watch(since).next().await.unwrap()), expected, "since {since}");
+            assert_eq!(told(&server.watch(Some(since)).next().await.unwrap()), expected, "since {since}");
         }
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_server_that_is_behind_catches_up_before_it_answers() {
         let server = Server::new(1..=2);
-        let mut stream = server.watch(3);
+        let mut stream = server.watch(Some(3));
         assert!(stream.next().now_or_never().is_none());
         server.learns(1..=3, 0.1);
         assert_eq!(
@@ -208,7 +208,7 @@ mod tests {
     async fn a_server_that_cannot_know_what_is_new_is_silent() {
         let server = Server::new(1..=2);
         server.looked(0.1);
-        let mut stream = server.watch(0);
+        let mut stream = server.watch(None);
         stream.next().await.unwrap();
         for _ in 0..5 {
             advance(super::super::HEARTBEAT).await;
@@ -222,7 +222,7 @@ mod tests {
     async fn a_slow_reader_is_told_once_of_all_that_happened_meanwhile() {
         let server = Server::new(1..=1);
         server.looked(0.1);
-        let mut stream = server.watch(0);
+        let mut stream = server.watch(None);
         stream.next().await.unwrap();
         for newest in 2..1_000 {
             server.learns(1..=newest, 0.2);
