@@ -99,7 +99,7 @@ pub(crate) fn revoke_many(mut request: v1::RevokeCredentialsRequest) -> Result<(
 }
 
 /// The newest entry that the caller knows; none: it knows nothing yet.
-pub(crate) fn watch(request: &v1::WatchRevocationsRequest) -> Result<Option<i64>, Error> {
+pub(crate) fn watch(request: v1::WatchRevocationsRequest) -> Result<Option<i64>, Error> {
     let since = read(|v| v.number("since", request.since, 0..=i64::MAX))?;
     Ok(Some(since).filter(|since| *since > 0))
 }

@@ -58,7 +58,7 @@ const READERS: [(&str, Reader); 43] = [
     ("StartRolloutRequest", |bytes| rollout::start(typed(bytes)).map(drop)),
     ("SuspendSponsorRequest", |bytes| sponsor::suspend(typed(bytes)).map(drop)),
     ("UpdateSponsorRequest", |bytes| sponsor::update(typed(bytes)).map(drop)),
-    ("WatchRevocationsRequest", |bytes| credential::watch(&typed(bytes)).map(drop)),
+    ("WatchRevocationsRequest", |bytes| credential::watch(typed(bytes)).map(drop)),
 ];
 
 /// Requests whose fields are handed on as they are: texts that verification and the policy's own reader judge.

@@ -40,11 +40,8 @@ impl Shown {
     pub(super) async fn withdrawn(self) -> Status {
         loop {
             sleep(AGAIN).await;
-            match self.ask().await {
-                Err(error @ (Error::Unauthenticated { .. } | Error::RoleRequired { .. })) => {
-                    return Refusal::from(error).status(&self.request_id);
-                }
-                Ok(()) | Err(_) => {}
+            if let Err(error @ (Error::Unauthenticated { .. } | Error::RoleRequired { .. })) = self.ask().await {
+                return Refusal::from(error).status(&self.request_id);
             }
         }
     }
