@@ -59,8 +59,8 @@ async fn what_one_server_revokes_a_verifier_at_another_refuses_within_the_bound(
     for token in [&run.token, &child.token, &other.token] {
         verifier.verify(token).unwrap();
     }
-    let verified = verifier.verify(&child.token).unwrap();
-    assert_eq!((verified.sponsor_id.as_str(), verified.depth()), ("alice", 1));
+    let child_says = verifier.verify(&child.token).unwrap();
+    assert_eq!((child_says.sponsor_id.as_str(), child_says.depth()), ("alice", 1));
 
     let scope = Some(v1::revoke_credentials_request::Scope::ToolId("billing".to_owned()));
     let request = v1::RevokeCredentialsRequest { scope, reason: "leaked".to_owned(), ..Default::default() };
