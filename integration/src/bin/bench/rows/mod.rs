@@ -2,6 +2,7 @@
 
 mod memory;
 mod pairs;
+mod revocation;
 mod single;
 
 use std::path::Path;
@@ -53,6 +54,7 @@ enum Kind {
     Rules,
     Events,
     Replicas,
+    Revocation,
     Memory,
 }
 
@@ -69,7 +71,7 @@ const fn row(
 use Target::{AtLeast, AtMost};
 
 /// All of them, in the order of the table.
-pub(crate) const ROWS: [Row; 16] = [
+pub(crate) const ROWS: [Row; 18] = [
     row("echo-64", "Decide RPS, 64 callers", "tonic echo, 64 callers", (AtLeast(0.60), ""), Kind::Single(0)),
     row("echo-1", "Decide RPS, one caller", "tonic echo, one caller", (AtLeast(0.30), ""), Kind::Single(0)),
     row(
@@ -126,6 +128,20 @@ pub(crate) const ROWS: [Row; 16] = [
         (AtLeast(0.95), ""),
         Kind::Replicas,
     ),
+    row(
+        "revocation",
+        "RevokeSponsor's reply to refusal at a watching client, p50, 10,000 live instances",
+        "10 live instances",
+        (AtMost(1.5), ""),
+        Kind::Revocation,
+    ),
+    row(
+        "revocation-ms",
+        "the same, p99 at 10,000 live instances",
+        "absolute",
+        (AtMost(1_000.0), " ms"),
+        Kind::Revocation,
+    ),
     row("idle", "resident memory of the server, idle", "absolute", (AtMost(40.0), " MiB"), Kind::Memory),
     row(
         "loaded",
@@ -154,7 +170,7 @@ impl<'a> Bench<'a> {
         let wanted: Vec<&'static Row> = ROWS.iter().filter(|row| self.options.wants(row.key)).collect();
         let of = |kinds: fn(Kind) -> bool| wanted.iter().copied().filter(|row| kinds(row.kind)).collect::<Vec<_>>();
         let mut found = single::measure(self, &of(|kind| matches!(kind, Kind::Single(_)))).await;
-        for row in of(|kind| !matches!(kind, Kind::Single(_) | Kind::Memory)) {
+        for row in of(|kind| matches!(kind, Kind::Rules | Kind::Events | Kind::Replicas)) {
             eprintln!("measuring {}", row.key);
             let finding = match row.kind {
                 Kind::Rules => pairs::rules(self).await,
@@ -163,6 +179,7 @@ impl<'a> Bench<'a> {
             };
             found.push((row, finding.unwrap_or_else(failed)));
         }
+        found.extend(revocation::measure(self, &of(|kind| kind == Kind::Revocation)).await);
         found.extend(memory::measure(self, &of(|kind| kind == Kind::Memory)).await);
         found.sort_by_key(|(row, _)| ROWS.iter().position(|known| std::ptr::eq(known, *row)));
         found
