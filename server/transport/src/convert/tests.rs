@@ -15,7 +15,7 @@ use crate::grpc::unimplemented::UNIMPLEMENTED;
 type Reader = fn(&[u8]) -> Result<(), Error>;
 
 /// A reader of each request that has any field to check.
-const READERS: [(&str, Reader); 43] = [
+const READERS: [(&str, Reader); 45] = [
     ("AcceptInstanceRequest", |bytes| instance::accept(typed(bytes)).map(drop)),
     ("ActivatePolicyRequest", |bytes| policy::activate(typed(bytes)).map(drop)),
     ("AdvanceRolloutRequest", |bytes| rollout::advance(typed(bytes)).map(drop)),
@@ -44,6 +44,8 @@ const READERS: [(&str, Reader); 43] = [
     ("ListPoliciesRequest", |bytes| policy::list(typed(bytes)).map(drop)),
     ("ListRolloutsRequest", |bytes| rollout::list(typed(bytes)).map(drop)),
     ("ListSponsorsRequest", |bytes| sponsor::list(typed(bytes)).map(drop)),
+    ("MintJwtSvidRequest", |bytes| svid::mint_jwt(typed(bytes)).map(drop)),
+    ("MintX509SvidRequest", |bytes| svid::mint_x509(typed(bytes)).map(drop)),
     ("RecertifySponsorRequest", |bytes| sponsor::recertify(typed(bytes)).map(drop)),
     ("RecordToolCallRequest", |bytes| custody::record(typed(bytes)).map(drop)),
     ("RegisterSponsorRequest", |bytes| sponsor::register(typed(bytes)).map(drop)),
