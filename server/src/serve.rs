@@ -148,6 +148,7 @@ fn app_config(config: &Config) -> countersign_app::Config {
         supported_tools: config.token_service.supported_tools.clone(),
         trust_domain: config.trust_domain.clone(),
         dev: config.dev,
+        key_rotation: config.key_rotation,
         recorder_queue: config.limits.recorder_queue,
         rates: config.limits.rates,
         ceilings: config.limits.ceilings,

@@ -14,6 +14,7 @@ mod dev;
 mod dynamic;
 mod instances;
 mod json;
+mod keys;
 mod oauth;
 mod operators;
 mod orphans;

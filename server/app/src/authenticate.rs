@@ -42,7 +42,7 @@ impl App {
     pub async fn authenticate(&self, bearer: Option<&str>, loopback: bool) -> Result<Caller, Error> {
         match bearer {
             Some(key) if api_key::is_key(key) => self.operator(key).await.map(Caller::Operator),
-            Some(token) => self.instance(token).map(Caller::Instance),
+            Some(token) => self.instance(token).await.map(Caller::Instance),
             None if self.inner.config.dev && loopback => Ok(Caller::Operator(anonymous()?)),
             None => Err(unauthenticated("send authorization: Bearer with an API key (csk_...) or a credential")),
         }
@@ -72,8 +72,8 @@ impl App {
         })
     }
 
-    fn instance(&self, token: &str) -> Result<Arc<Credential>, Error> {
-        match self.present(token) {
+    async fn instance(&self, token: &str) -> Result<Arc<Credential>, Error> {
+        match self.present(token).await {
             Presented::Holds(credential) => {
                 if self.inner.clock.now() >= forgotten(&credential) {
                     return Err(unauthenticated("the credential expired long ago: ask the issuer for a fresh one"));
@@ -87,14 +87,18 @@ impl App {
     }
 
     /// Verifies a token, once: what holds is remembered by its hash.
-    pub(crate) fn present(&self, token: &str) -> Presented {
+    pub(crate) async fn present(&self, token: &str) -> Presented {
         let hash = sha256(token.as_bytes());
         if let Some(known) = self.inner.credentials.get(&hash) {
             return Presented::Holds(known);
         }
-        // A key is published, and so in every server's snapshot, before it signs. A kid that is unknown is no reason to ask
-        // the database: anybody can make one up.
-        match self.verify(token) {
+        let mut verified = self.verify(token);
+        if verified == Err(Refusal::UnknownKey) {
+            // A key is published before it signs, so this server knows it by now unless it is late, or clocks differ.
+            self.refresh_for_unknown_key().await;
+            verified = self.verify(token);
+        }
+        match verified {
             Ok(verified) | Err(Refusal::Expired(verified)) => {
                 let credential = Arc::new(Credential::new(*verified));
                 self.inner.credentials.insert(hash, credential.clone());

@@ -8,20 +8,15 @@ use std::{fmt, io, sync::Arc};
 use countersign_core::{
     api_key,
     clock::{Clock, Entropy},
-    credential::SigningKey,
+    credential::KeyStanding,
     names::OperatorId,
     operator::{BOOTSTRAP, Operator, OperatorRole, Roles},
     rollout::{Baseline, Gates, StickyKey},
     sponsor::{SponsorState, Transition},
 };
-use countersign_ledger::leaf::{Kind, Leaf, Subject};
+use countersign_ledger::leaf::Kind;
 use countersign_policy::CompiledPolicy;
-use countersign_store::{
-    Store, event,
-    head::Head,
-    operator, policy, rollout,
-    signing_key::{self, SigningKeyState, StoredKey},
-};
+use countersign_store::{Store, event, head::Head, operator, policy, rollout, signing_key};
 use secrecy::ExposeSecret as _;
 use time::Duration;
 
@@ -35,6 +30,7 @@ use crate::{
     create_policy::{Create, compile},
     recorder::Recorder,
     register_sponsor::Register,
+    signing_keys::{activate, make_next},
     snapshot::Loader,
     start_rollout::Start,
     transition_sponsor::TransitionBy,
@@ -220,11 +216,15 @@ async fn prepare(
     first_admin: &FirstAdmin,
 ) -> Result<(), Error> {
     let mut tx = ChangeTx::begin(store, clock, entropy).await?;
-    let keys = signing_key::list(tx.conn()).await?;
-    for state in [SigningKeyState::Active, SigningKeyState::Next] {
-        if !keys.iter().any(|key| key.state == state) {
-            add_signing_key(&mut tx, state, secrets).await?;
-        }
+    if signing_key::standing(tx.conn(), KeyStanding::Active).await?.is_none() {
+        let mut first = match signing_key::standing(tx.conn(), KeyStanding::Next).await? {
+            Some(next) => next.record,
+            None => make_next(&mut tx, secrets, None).await?,
+        };
+        activate(&mut tx, &mut first, None, "").await?;
+    }
+    if signing_key::standing(tx.conn(), KeyStanding::Next).await?.is_none() {
+        make_next(&mut tx, secrets, None).await?;
     }
     if !operator::any(tx.conn()).await? {
         let operator_id = "admin".parse().map_err(|error| Error::internal("a built-in name is none", error))?;
@@ -232,38 +232,6 @@ async fn prepare(
         first_operator(&mut tx, &admin, secrets, &**first_admin).await?;
     }
     tx.finish().await?;
-    Ok(())
-}
-
-async fn add_signing_key(tx: &mut ChangeTx, state: SigningKeyState, secrets: &Secrets) -> Result<(), Error> {
-    let key = SigningKey::generate().map_err(|error| Error::internal("no signing key can be made", error))?;
-    let der = key.to_pkcs8().map_err(|error| Error::internal("a signing key cannot be written", error))?;
-    let (private_nonce, private_key) = secrets.seal(key.kid(), der.as_ref(), tx.entropy())?;
-    let now = tx.now();
-    tx.changes_authority();
-    let stored = StoredKey {
-        kid: key.kid().to_owned(),
-        state,
-        public_jwk: key.verifying_key().to_jwk().to_string(),
-        private_nonce,
-        private_key,
-        create_time: now,
-        activate_time: (state == SigningKeyState::Active).then_some(now),
-        retire_time: None,
-    };
-    signing_key::insert(tx.conn(), &stored).await?;
-    let subject = Some(Subject { id: Some(stored.kid.clone().into()), kind: "key".into() });
-    let leaf = Leaf { subject: subject.clone(), state_after: Some("NEXT".into()), ..tx.own_leaf(Kind::KeyCreated) };
-    tx.append(leaf, "")?;
-    if state == SigningKeyState::Active {
-        let leaf = Leaf {
-            subject,
-            state_before: Some("NEXT".into()),
-            state_after: Some("ACTIVE".into()),
-            ..tx.own_leaf(Kind::KeyActivated)
-        };
-        tx.append(leaf, "")?;
-    }
     Ok(())
 }
 

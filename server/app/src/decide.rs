@@ -30,7 +30,7 @@ struct Asked {
 impl App {
     /// Answers one call. A refusal is an answer; an error is none, and then the call must not happen.
     pub async fn decide(&self, caller: &Caller, command: Decide) -> Result<DecisionAnswer, Error> {
-        let asked = self.ask(caller, command)?;
+        let asked = self.ask(caller, command).await?;
         let job = self.prepare(&asked.question)?;
         match self.inner.recorder.submit_one(job, asked.keyed.clone()).await? {
             Done::Decision(answer) => self.countersign(&asked, *answer),
@@ -48,7 +48,7 @@ impl App {
         let mut asked = Vec::with_capacity(commands.len());
         let mut jobs = Vec::with_capacity(commands.len());
         for command in commands {
-            let one = self.ask(caller, command)?;
+            let one = self.ask(caller, command).await?;
             jobs.push((self.prepare(&one.question)?, one.keyed.clone()));
             asked.push(one);
         }
@@ -70,8 +70,8 @@ impl App {
         Ok(Job::Decision(question.clone(), prepared))
     }
 
-    fn ask(&self, caller: &Caller, command: Decide) -> Result<Asked, Error> {
-        let subject = self.subject(caller, command.token.as_deref())?;
+    async fn ask(&self, caller: &Caller, command: Decide) -> Result<Asked, Error> {
+        let subject = self.subject(caller, command.token.as_deref()).await?;
         let (now, entropy) = (self.inner.clock.now(), &*self.inner.entropy);
         let purpose: Cow<'_, str> = match (&command.purpose, &subject) {
             (Some(purpose), _) => purpose.as_str().into(),
@@ -99,9 +99,9 @@ impl App {
     }
 
     /// Who wants to call. An instance asks for itself and its own chain; a gate for whoever's token it holds.
-    fn subject(&self, caller: &Caller, token: Option<&str>) -> Result<Subject, Error> {
+    async fn subject(&self, caller: &Caller, token: Option<&str>) -> Result<Subject, Error> {
         match (token, caller) {
-            (Some(token), _) => match (self.present(token), caller) {
+            (Some(token), _) => match (self.present(token).await, caller) {
                 (Presented::Holds(credential), Caller::Instance(own)) => {
                     let own_chain = credential.root_instance_id() == own.root_instance_id();
                     own_chain.then_some(Subject::Run(credential)).ok_or_else(|| Error::RoleRequired {

@@ -36,7 +36,7 @@ impl App {
         command: DelegateCredential,
         idempotency: Option<Idempotency>,
     ) -> Result<IssuedCredential, Error> {
-        let parent = self.holder(caller, command.parent_token.as_deref(), "parent_token")?;
+        let parent = self.holder(caller, command.parent_token.as_deref(), "parent_token").await?;
         let job = GrantJob {
             holder: Holder::Child { parent },
             operator_id: caller.operator().map(|operator| operator.operator_id.clone()),

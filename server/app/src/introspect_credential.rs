@@ -22,14 +22,14 @@ pub(crate) fn refused(reason: Reason) -> Error {
 
 impl App {
     /// The credential in a request's `field`, or else the caller's own. An instance acts with its own only.
-    pub(crate) fn holder(
+    pub(crate) async fn holder(
         &self,
         caller: &Caller,
         token: Option<&str>,
         field: &'static str,
     ) -> Result<Arc<Credential>, Error> {
         let holder = match (token, caller) {
-            (Some(token), _) => match self.present(token) {
+            (Some(token), _) => match self.present(token).await {
                 Presented::Holds(credential) => credential,
                 Presented::Refused(reason) => return Err(refused(reason)),
             },
@@ -48,9 +48,9 @@ impl App {
     }
 
     /// Says whether `token`, or else the caller's own credential, is good now. An instance may ask about its own chain.
-    pub fn introspect_credential(&self, caller: &Caller, token: Option<&str>) -> Result<Introspection, Error> {
+    pub async fn introspect_credential(&self, caller: &Caller, token: Option<&str>) -> Result<Introspection, Error> {
         let credential = match (token, caller) {
-            (Some(token), _) => match self.present(token) {
+            (Some(token), _) => match self.present(token).await {
                 Presented::Holds(credential) => credential,
                 Presented::Refused(reason) => return Ok(Introspection::Inactive(reason)),
             },

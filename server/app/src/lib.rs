@@ -25,7 +25,9 @@ mod evaluate;
 mod introspect_credential;
 mod issuances;
 mod issue_credential;
+mod key_ring;
 mod list_events;
+mod mark_key_compromised;
 mod mint_jwt_svid;
 mod mint_x509_svid;
 mod question;
@@ -44,8 +46,10 @@ mod register_sponsor;
 mod revoke;
 mod revoke_api_key;
 mod rollback_rollout;
+mod rotate_signing_key;
 mod secrets;
 mod settle;
+mod signing_keys;
 mod snapshot;
 mod spiffe_bundle;
 mod start_rollout;
@@ -57,7 +61,7 @@ mod update_sponsor;
 mod workers;
 mod x509;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use arc_swap::ArcSwap;
 use countersign_core::{
@@ -91,6 +95,7 @@ pub use introspect_credential::Introspection;
 pub use issuances::Issuance;
 pub use issue_credential::{IssueCredential, IssuedCredential};
 pub use list_events::EventFilter;
+pub use mark_key_compromised::{KeyCompromised, MarkKeyCompromised};
 pub use mint_jwt_svid::{JwtSvid, MintJwtSvid};
 pub use mint_x509_svid::{MintX509Svid, X509Svid};
 pub use question::Credential;
@@ -136,6 +141,8 @@ pub struct Config {
     pub trust_domain: Option<TrustDomain>,
     /// Whether a caller on loopback without a credential is taken for the operator `dev` with every role.
     pub dev: bool,
+    /// How long a signing key signs.
+    pub key_rotation: std::time::Duration,
     /// Most submissions that wait for the recorder.
     pub recorder_queue: usize,
     /// How fast callers may call and sponsors' credentials are granted.
@@ -171,6 +178,8 @@ struct Inner {
     /// Everything that was committed before this instant is in the snapshot.
     complete_until: watch::Sender<OffsetDateTime>,
     database_ready: watch::Sender<bool>,
+    /// When the snapshot was last refreshed because a token named a key that is not in it.
+    unknown_key: tokio::sync::Mutex<Option<Instant>>,
 }
 
 /// The revocation entries as this server comes to know them.
@@ -197,6 +206,8 @@ struct Parts {
 
 /// Most verified credentials that are remembered.
 const CREDENTIALS_KEPT: u64 = 20_000;
+/// How often, at most, a token with an unknown key makes this server ask the database: anybody can make one up.
+const UNKNOWN_KEY_PAUSE: std::time::Duration = std::time::Duration::from_secs(1);
 
 impl App {
     fn new(parts: Parts) -> Self {
@@ -221,6 +232,7 @@ impl App {
             // Not said before the first look at the head.
             complete_until: watch::Sender::new(OffsetDateTime::UNIX_EPOCH),
             database_ready: watch::Sender::new(true),
+            unknown_key: tokio::sync::Mutex::new(None),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -266,6 +278,16 @@ impl App {
         self.tell();
         self.inner.complete_until.send_replace(begun);
         Ok(())
+    }
+
+    /// Refreshes the snapshot for a token whose key is not in it. Callers at the same time share one refresh, and after it
+    /// there is none for a second.
+    async fn refresh_for_unknown_key(&self) {
+        let mut last = self.inner.unknown_key.lock().await;
+        if last.is_none_or(|at| at.elapsed() >= UNKNOWN_KEY_PAUSE) {
+            self.refresh_snapshot().await;
+            *last = Some(Instant::now());
+        }
     }
 
     /// Makes `loaded` the known snapshot, unless a newer one is known; returns it either way.

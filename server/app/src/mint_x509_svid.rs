@@ -63,7 +63,7 @@ impl App {
         idempotency: Option<&Idempotency>,
     ) -> Result<X509Svid, Error> {
         let domain = self.trust_domain()?;
-        let holder = self.holder(caller, command.token.as_deref(), "token")?;
+        let holder = self.holder(caller, command.token.as_deref(), "token").await?;
         let (now, entropy) = (self.inner.clock.now(), &*self.inner.entropy);
         let spiffe_id = domain.instance(holder.agent_instance_id);
         let job = SvidJob {

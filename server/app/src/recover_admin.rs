@@ -5,14 +5,12 @@ use std::{io, sync::Arc};
 
 use countersign_core::{
     clock::{Clock, Entropy},
+    credential::KeyStanding,
     names::OperatorId,
     operator::{BOOTSTRAP, Operator, OperatorRole, Roles},
 };
 use countersign_ledger::leaf::{Kind, Leaf};
-use countersign_store::{
-    Store, event, operator,
-    signing_key::{self, SigningKeyState},
-};
+use countersign_store::{Store, event, operator, signing_key};
 use secrecy::SecretString;
 use time::{Duration, OffsetDateTime};
 
@@ -74,10 +72,9 @@ pub async fn recover_admin(
 
 /// Under another key-encryption key a fresh API key would verify nowhere.
 async fn ensure_same_installation(tx: &mut ChangeTx, secrets: &Secrets) -> Result<(), Error> {
-    let keys = signing_key::list(tx.conn()).await?;
-    let active = keys.iter().find(|key| key.state == SigningKeyState::Active);
+    let active = signing_key::standing(tx.conn(), KeyStanding::Active).await?;
     let active = active.ok_or_else(|| Error::NotReady("no server was ever started on this database".to_owned()))?;
-    secrets.open(&active.kid, &active.private_nonce, &active.private_key).map(drop).map_err(|_| {
+    secrets.open(&active.record.kid, &active.private_nonce, &active.private_key).map(drop).map_err(|_| {
         let why = "the key-encryption key is not this installation's: its servers would not know a key made with it";
         Error::NotReady(why.to_owned())
     })

@@ -148,14 +148,14 @@ impl App {
             }
             Caller::Instance(own) => self.ensure_live(own)?,
         }
-        let Some(credential) = self.live_and_revocable(caller, token) else { return Ok(None) };
+        let Some(credential) = self.live_and_revocable(caller, token).await else { return Ok(None) };
         let revoke = Revoke { scope: RevocationScope::Credential(credential.credential_id), reason: String::new() };
         let change = RevokeBy { caller, revoke: &revoke, presented: Some(&*credential) };
         self.change(&caller.id(), idempotency.as_ref(), &change).await.map(Some)
     }
 
-    fn live_and_revocable(&self, caller: &Caller, token: &str) -> Option<Arc<Credential>> {
-        let Presented::Holds(credential) = self.present(token) else { return None };
+    async fn live_and_revocable(&self, caller: &Caller, token: &str) -> Option<Arc<Credential>> {
+        let Presented::Holds(credential) = self.present(token).await else { return None };
         let live = self.snapshot().dead(&credential, self.inner.clock.now()).is_none();
         let its_own = match caller {
             Caller::Operator(_) => true,

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use countersign_core::{
-    credential::{KeySet, KeyStanding, LEEWAY, SigningKey, Verified, VerifyingKey},
+    credential::{LEEWAY, Verified},
     decision::Reason,
     ids::PolicyVersion,
     revocation::{ENTRIES_KEPT, RevocationLog, Revocations},
@@ -13,17 +13,11 @@ use countersign_core::{
     spiffe::TrustDomain,
 };
 use countersign_policy::CompiledPolicy;
-use countersign_store::{
-    Connection,
-    head::Head,
-    policy, revocation, rollout,
-    signing_key::{self, SigningKeyState, StoredKey},
-    x509_authority,
-};
+use countersign_store::{Connection, head::Head, policy, revocation, rollout, signing_key, x509_authority};
 use moka::sync::Cache;
 use time::{Duration, OffsetDateTime};
 
-use crate::{Error, create_policy::try_compile, secrets::Secrets, x509::Authorities};
+use crate::{Error, create_policy::try_compile, key_ring::KeyRing, secrets::Secrets, x509::Authorities};
 
 /// How long a retired key stays published: as long as a revocation entry, until nothing that it signed can be good.
 const RETIRED_KEYS_KEPT: Duration = ENTRIES_KEPT;
@@ -49,13 +43,6 @@ pub(crate) struct OpenRollout {
     pub(crate) rollout: Rollout,
     pub(crate) candidate: Arc<LoadedPolicy>,
     pub(crate) baseline: Answerer,
-}
-
-/// The signing keys.
-#[derive(Debug)]
-pub(crate) struct KeyRing {
-    pub(crate) verifying: KeySet,
-    pub(crate) active: Arc<SigningKey>,
 }
 
 /// What may be allowed, as of one authority epoch.
@@ -133,7 +120,8 @@ impl Loader {
         let entries = revocation::since(conn, now - ENTRIES_KEPT).await?;
         let revocations =
             Revocations::new(&entries).map_err(|error| Error::internal("a revocation entry cannot be read", error))?;
-        let keys = key_ring(signing_key::list(conn).await?, before, secrets, now)?;
+        let keys = signing_key::known(conn, now - RETIRED_KEYS_KEPT).await?;
+        let keys = KeyRing::new(keys, before.map(|snapshot| &snapshot.keys), secrets)?;
         let authorities = match &self.trust_domain {
             Some(domain) => {
                 let stored = x509_authority::list(conn, domain.as_str()).await?;
@@ -179,50 +167,5 @@ impl Loader {
         let policy = Arc::new(LoadedPolicy { version, compiled });
         self.policies.insert(version, policy.clone());
         Ok(policy)
-    }
-}
-
-fn key_ring(
-    stored: Vec<StoredKey>,
-    before: Option<&Snapshot>,
-    secrets: &Secrets,
-    now: OffsetDateTime,
-) -> Result<KeyRing, Error> {
-    let mut verifying = KeySet::default();
-    let mut active = None;
-    for key in stored {
-        let standing = match key.state {
-            SigningKeyState::Next => KeyStanding::Next,
-            SigningKeyState::Active => KeyStanding::Active,
-            SigningKeyState::Retired if key.retire_time.is_some_and(|at| at + RETIRED_KEYS_KEPT < now) => continue,
-            SigningKeyState::Retired => KeyStanding::Retired,
-            SigningKeyState::Compromised => KeyStanding::Compromised,
-        };
-        let jwk =
-            serde_json::from_str(&key.public_jwk).map_err(|error| Error::internal("a signing key is no JWK", error))?;
-        let public = VerifyingKey::from_jwk(&jwk).map_err(|error| Error::internal("a signing key is none", error))?;
-        if public.kid() != key.kid {
-            return Err(Error::internal("a signing key is not the one it is stored as", &key.kid));
-        }
-        verifying.insert(public, standing);
-        if standing == KeyStanding::Active {
-            active = Some(signing(&key, before, secrets)?);
-        }
-    }
-    let active = active.ok_or_else(|| Error::internal("there is no active signing key", "start the server once"))?;
-    Ok(KeyRing { verifying, active })
-}
-
-fn signing(key: &StoredKey, before: Option<&Snapshot>, secrets: &Secrets) -> Result<Arc<SigningKey>, Error> {
-    if let Some(known) = before.map(|snapshot| &snapshot.keys.active).filter(|known| known.kid() == key.kid) {
-        return Ok(known.clone());
-    }
-    let der = secrets.open(&key.kid, &key.private_nonce, &key.private_key)?;
-    let signing =
-        SigningKey::from_pkcs8(&der).map_err(|error| Error::internal("a signing key cannot be used", error))?;
-    if signing.kid() == key.kid {
-        Ok(Arc::new(signing))
-    } else {
-        Err(Error::internal("a signing key's halves do not match", &key.kid))
     }
 }

@@ -7,13 +7,15 @@ use countersign_core::{
     credential::{Claims, Expect, Grant, KeySet, KeyStanding, SigningKey, sign_credential, verify_credential},
     ids::{CredentialId, DecisionId, InstanceId, PolicyVersion},
     revocation::Revocations,
+    signing_key::SigningKeyRecord,
 };
 use countersign_policy::{CompiledPolicy, Context};
 use time::{Duration, OffsetDateTime};
 
 use crate::{
+    key_ring::KeyRing,
     question::{Credential, Question, Subject},
-    snapshot::{Answerer, KeyRing, LoadedPolicy, Snapshot},
+    snapshot::{Answerer, LoadedPolicy, Snapshot},
     x509::Authorities,
 };
 
@@ -75,7 +77,20 @@ pub(crate) fn policy(version: i64, document: &str) -> Arc<LoadedPolicy> {
 
 /// A snapshot at epoch 1 in which `standing` answers and nothing is revoked.
 pub(crate) fn snapshot(standing: Option<Answerer>) -> Snapshot {
-    let keys = KeyRing { verifying: KeySet::default(), active: Arc::new(SigningKey::generate().unwrap()) };
+    let record = SigningKeyRecord {
+        kid: "kid".to_owned(),
+        state: KeyStanding::Active,
+        public_jwk: "{}".to_owned(),
+        create_time: NOW,
+        activate_time: None,
+        retire_time: None,
+    };
+    let keys = KeyRing {
+        verifying: KeySet::default(),
+        active: Arc::new(SigningKey::generate().unwrap()),
+        next_record: record.clone(),
+        active_record: record,
+    };
     Snapshot {
         epoch: 1,
         standing,

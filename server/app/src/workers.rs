@@ -20,6 +20,8 @@ const POLL_TIMEOUT: Duration = Duration::from_secs(2);
 const KEEP_TIME: Duration = Duration::from_secs(1);
 /// How often tables are tended.
 const TEND: Duration = Duration::from_mins(1);
+/// How often it is looked whether the signing key is due for rotation.
+const LOOK_AT_KEYS: Duration = Duration::from_secs(10);
 /// Day partitions that are made ahead, today's and yesterday's among them.
 const PARTITION_DAYS: i32 = 4;
 
@@ -51,6 +53,11 @@ impl Background {
             tokio::spawn(every(TEND, stop.child_token(), app.clone(), async |app: &App| {
                 if let Err(error) = app.keep_x509_authorities().await {
                     tracing::warn!(%error, "the X.509 authorities could not be looked after; tried again in a minute");
+                }
+            })),
+            tokio::spawn(every(LOOK_AT_KEYS, stop.child_token(), app.clone(), async |app: &App| {
+                if let Err(error) = app.rotate_when_due().await {
+                    tracing::warn!(%error, "the signing key is due and could not be rotated; tried again in 10 s");
                 }
             })),
         ];
@@ -89,6 +96,8 @@ impl App {
                 true
             }
         };
+        let age = self.snapshot().keys.active_record.age(self.inner.clock.now());
+        metrics::gauge!("countersign_signing_key_age_seconds").set(age.as_seconds_f64());
         self.inner.database_ready.send_if_modified(|known| {
             let changed = *known != ready;
             if changed && ready {

@@ -14,6 +14,7 @@ pub mod names;
 pub mod operator;
 pub mod revocation;
 pub mod rollout;
+pub mod signing_key;
 pub mod spiffe;
 pub mod sponsor;
 pub mod text;

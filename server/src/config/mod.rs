@@ -18,7 +18,7 @@ mod spiffe;
 mod tests;
 mod token_service;
 
-use std::{fmt, path::PathBuf, thread};
+use std::{fmt, path::PathBuf, thread, time::Duration};
 
 use countersign_core::spiffe::TrustDomain;
 
@@ -34,6 +34,9 @@ pub use self::{
     sources::Sources,
     token_service::TokenService,
 };
+
+/// Longest that a signing key may sign, hours: 90 days.
+const LONGEST_ROTATION_HOURS: u32 = 90 * 24;
 
 /// Everything `countersign serve` has to know.
 #[derive(Debug)]
@@ -56,6 +59,8 @@ pub struct Config {
     pub policy: Option<PolicyDocument>,
     /// The key that signing keys are encrypted under.
     pub key_encryption: KeyEncryption,
+    /// How long a signing key signs.
+    pub key_rotation: Duration,
     /// What to log, and how.
     pub log: Log,
     /// Bounds on what callers can make the server do.
@@ -77,6 +82,7 @@ impl Config {
         let token_service = TokenService::named(&mut settings, dev);
         let policy = PolicyDocument::read(&mut settings, dev);
         let key_encryption = KeyEncryption::read(&mut settings, dev);
+        let rotation_hours = settings.number("keys.rotation_hours", 1..=LONGEST_ROTATION_HOURS, 24);
         let audience = settings.parse("audience", "1 to 255 characters without blanks", |text| {
             ((1..=255).contains(&text.len()) && !text.contains(char::is_whitespace)).then(|| text.to_owned())
         });
@@ -99,6 +105,7 @@ impl Config {
                 token_service,
                 policy,
                 key_encryption,
+                key_rotation: Duration::from_hours(rotation_hours.into()),
                 log,
                 limits,
                 worker_threads,

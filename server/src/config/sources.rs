@@ -10,7 +10,7 @@ use super::{
 /// The file that is read when none is named and it is there.
 const DEFAULT_FILE: &str = "countersign.yaml";
 
-const KEYS: [&str; 29] = [
+const KEYS: [&str; 30] = [
     "listen",
     "plaintext",
     "tls.certificate",
@@ -23,6 +23,7 @@ const KEYS: [&str; 29] = [
     "spiffe.trust_domain",
     "policy",
     "key_encryption_key_file",
+    "keys.rotation_hours",
     "log.format",
     "log.level",
     "limits.max_connections",

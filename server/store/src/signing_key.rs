@@ -1,103 +1,170 @@
-//! Signing keys, shared by replicas. The private half arrives and leaves encrypted.
+//! Signing keys, shared by replicas. The private half arrives and leaves encrypted, and goes when its key ceases to sign.
 
-use time::OffsetDateTime;
+use std::{fmt, str::FromStr};
 
-use crate::{Connection, StoreError, convert::parse};
+use countersign_core::{clock::unix_micros, credential::KeyStanding, signing_key::SigningKeyRecord};
+use time::{Duration, OffsetDateTime};
 
-/// Where a key stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum SigningKeyState {
-    /// Published, signs nothing yet.
-    Next,
-    /// Signs.
-    Active,
-    /// Signs no more; published until its last token has expired.
-    Retired,
-    /// Everything it signed is dead.
-    Compromised,
-}
+use crate::{Connection, Page, PageRequest, StoreError, convert::parse};
 
-impl SigningKeyState {
-    /// Every state.
-    pub const ALL: [Self; 4] = [Self::Next, Self::Active, Self::Retired, Self::Compromised];
+const TABLE: &str = "signing_key";
 
-    /// The state's name as stored.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Next => "next",
-            Self::Active => "active",
-            Self::Retired => "retired",
-            Self::Compromised => "compromised",
-        }
-    }
-}
-
-impl std::str::FromStr for SigningKeyState {
-    type Err = ();
-    fn from_str(text: &str) -> Result<Self, ()> {
-        Self::ALL.into_iter().find(|state| state.as_str() == text).ok_or(())
-    }
-}
-
-/// A key as stored.
+/// A key with its private half.
 #[derive(Debug, Clone)]
 pub struct StoredKey {
-    /// RFC 7638 thumbprint.
-    pub kid: String,
-    /// Where it stands.
-    pub state: SigningKeyState,
-    /// The public half, RFC 7517 JSON.
-    pub public_jwk: String,
-    /// Nonce of the encryption of the private half.
+    /// All but the private half.
+    pub record: SigningKeyRecord,
+    /// Nonce of the encryption of the private half; empty where that is gone.
     pub private_nonce: Vec<u8>,
-    /// The private half, encrypted under the key-encryption key.
+    /// The private half, encrypted; empty once the key signs no more.
     pub private_key: Vec<u8>,
-    /// When made.
-    pub create_time: OffsetDateTime,
-    /// When it began to sign.
-    pub activate_time: Option<OffsetDateTime>,
-    /// When it ceased to.
-    pub retire_time: Option<OffsetDateTime>,
+}
+
+struct Row {
+    kid: String,
+    state: String,
+    public_jwk: String,
+    private_nonce: Vec<u8>,
+    private_key: Vec<u8>,
+    create_time: OffsetDateTime,
+    activate_time: Option<OffsetDateTime>,
+    retire_time: Option<OffsetDateTime>,
+}
+
+impl TryFrom<Row> for StoredKey {
+    type Error = StoreError;
+    fn try_from(row: Row) -> Result<Self, StoreError> {
+        let record = SigningKeyRecord {
+            state: parse(TABLE, "state", &row.state)?,
+            kid: row.kid,
+            public_jwk: row.public_jwk,
+            create_time: row.create_time,
+            activate_time: row.activate_time,
+            retire_time: row.retire_time,
+        };
+        Ok(Self { record, private_nonce: row.private_nonce, private_key: row.private_key })
+    }
 }
 
 /// Stores a new key.
 pub async fn insert(conn: &mut Connection, key: &StoredKey) -> Result<(), StoreError> {
+    let record = &key.record;
     sqlx::query!(
         "INSERT INTO signing_key
              (kid, state, public_jwk, private_nonce, private_key, create_time, activate_time, retire_time)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
-        key.kid,
-        key.state.as_str(),
-        key.public_jwk,
+        record.kid,
+        record.state.as_str(),
+        record.public_jwk,
         key.private_nonce,
         key.private_key,
-        key.create_time,
-        key.activate_time,
-        key.retire_time
+        record.create_time,
+        record.activate_time,
+        record.retire_time
     )
     .execute(conn)
     .await?;
     Ok(())
 }
 
-/// Every key that is published or that must be known to be compromised, oldest first.
-pub async fn list(conn: &mut Connection) -> Result<Vec<StoredKey>, StoreError> {
-    let rows = sqlx::query!("SELECT * FROM signing_key ORDER BY create_time, kid");
-    rows.fetch_all(conn)
-        .await?
-        .into_iter()
-        .map(|row| {
-            Ok(StoredKey {
-                state: parse("signing_key", "state", &row.state)?,
-                kid: row.kid,
-                public_jwk: row.public_jwk,
-                private_nonce: row.private_nonce,
-                private_key: row.private_key,
-                create_time: row.create_time,
-                activate_time: row.activate_time,
-                retire_time: row.retire_time,
-            })
-        })
-        .collect()
+/// Writes where a key stands now. The private half of one that signs no more is wiped.
+pub async fn update(conn: &mut Connection, record: &SigningKeyRecord) -> Result<(), StoreError> {
+    let signs = matches!(record.state, KeyStanding::Next | KeyStanding::Active);
+    sqlx::query!(
+        "UPDATE signing_key SET state = $2, activate_time = $3, retire_time = $4,
+             private_nonce = CASE WHEN $5 THEN private_nonce ELSE '' END,
+             private_key = CASE WHEN $5 THEN private_key ELSE '' END
+         WHERE kid = $1",
+        record.kid,
+        record.state.as_str(),
+        record.activate_time,
+        record.retire_time,
+        signs
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// One key.
+pub async fn get(conn: &mut Connection, kid: &str) -> Result<Option<StoredKey>, StoreError> {
+    let row = sqlx::query_as!(
+        Row,
+        "SELECT kid, state, public_jwk, private_nonce, private_key, create_time, activate_time, retire_time
+         FROM signing_key WHERE kid = $1",
+        kid
+    );
+    row.fetch_optional(conn).await?.map(StoredKey::try_from).transpose()
+}
+
+/// The key that stands so, of which there is at most one: for the next and the active one.
+pub async fn standing(conn: &mut Connection, state: KeyStanding) -> Result<Option<StoredKey>, StoreError> {
+    let row = sqlx::query_as!(
+        Row,
+        "SELECT kid, state, public_jwk, private_nonce, private_key, create_time, activate_time, retire_time
+         FROM signing_key WHERE state = $1",
+        state.as_str()
+    );
+    row.fetch_optional(conn).await?.map(StoredKey::try_from).transpose()
+}
+
+/// Every key that a verifier must know: all but those that retired before `since`.
+pub async fn known(conn: &mut Connection, since: OffsetDateTime) -> Result<Vec<StoredKey>, StoreError> {
+    let rows = sqlx::query_as!(
+        Row,
+        "SELECT kid, state, public_jwk, private_nonce, private_key, create_time, activate_time, retire_time
+         FROM signing_key WHERE state <> 'retired' OR retire_time >= $1",
+        since
+    );
+    rows.fetch_all(conn).await?.into_iter().map(StoredKey::try_from).collect()
+}
+
+/// One page of keys, newest first.
+pub async fn list(
+    conn: &mut Connection,
+    state: Option<KeyStanding>,
+    page: &PageRequest,
+) -> Result<Page<SigningKeyRecord>, StoreError> {
+    let before = page.after::<Place>()?;
+    let rows = sqlx::query_as!(
+        Row,
+        r#"SELECT kid, state, public_jwk, private_nonce, private_key, create_time, activate_time, retire_time
+         FROM signing_key
+         WHERE ($1::text IS NULL OR state = $1)
+           AND ($2::timestamptz IS NULL OR (create_time, kid COLLATE "C") < ($2, $3))
+         ORDER BY create_time DESC, kid COLLATE "C" DESC LIMIT $4"#,
+        state.map(KeyStanding::as_str),
+        before.as_ref().map(|place| place.create_time),
+        before.as_ref().map_or("", |place| &place.kid),
+        page.limit()
+    );
+    let keys: Vec<StoredKey> =
+        rows.fetch_all(conn).await?.into_iter().map(StoredKey::try_from).collect::<Result<_, _>>()?;
+    let records = keys.into_iter().map(|key| key.record).collect();
+    Ok(Page::cut(records, page, |record: &SigningKeyRecord| Place {
+        create_time: record.create_time,
+        kid: record.kid.clone(),
+    }))
+}
+
+/// A key's place in the list.
+struct Place {
+    create_time: OffsetDateTime,
+    kid: String,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", unix_micros(self.create_time), self.kid)
+    }
+}
+
+impl FromStr for Place {
+    type Err = ();
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let (micros, kid) = text.split_once('/').ok_or(())?;
+        let micros = micros.parse().map_err(|_| ())?;
+        let create_time = OffsetDateTime::UNIX_EPOCH.checked_add(Duration::microseconds(micros)).ok_or(())?;
+        Ok(Self { create_time, kid: kid.to_owned() })
+    }
 }

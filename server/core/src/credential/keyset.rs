@@ -1,7 +1,8 @@
 //! The public keys that a verifier knows.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, str::FromStr};
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{KeyError, VerifyingKey, json};
@@ -12,7 +13,8 @@ const MAX_KEYS: usize = 64;
 const MAX_BYTES: usize = 64 * 1024;
 
 /// Where a key stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum KeyStanding {
     /// Published, to sign soon. Its signatures hold: another replica may have begun to use it.
     Next,
@@ -22,6 +24,29 @@ pub enum KeyStanding {
     Retired,
     /// Known to others: nothing that it signed holds, and nothing is to be blamed on whom such a token names.
     Compromised,
+}
+
+impl KeyStanding {
+    /// Every standing.
+    pub const ALL: [Self; 4] = [Self::Next, Self::Active, Self::Retired, Self::Compromised];
+
+    /// Its name as stored.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Next => "next",
+            Self::Active => "active",
+            Self::Retired => "retired",
+            Self::Compromised => "compromised",
+        }
+    }
+}
+
+impl FromStr for KeyStanding {
+    type Err = ();
+    fn from_str(text: &str) -> Result<Self, ()> {
+        Self::ALL.into_iter().find(|standing| standing.as_str() == text).ok_or(())
+    }
 }
 
 /// Keys by `kid`. An empty set verifies nothing.

@@ -15,8 +15,9 @@ pub enum Refusal<T = Verified> {
     /// Signature, issuer or claims do not hold.
     #[error("the token does not hold: {0}")]
     Invalid(&'static str),
-    /// Signed by a key that is not among those known: another's, or one that is newer than what the verifier has read.
-    #[error("the token does not hold: its kid names no key of this issuer")]
+    /// It says that it is of the expected issuer, and its key is not among the verifier's. Where keys are rotated this may
+    /// be a fresh one: read the keys again, at most once a second, then verify once more.
+    #[error("the token does not hold: its kid names no key that is known of this issuer")]
     UnknownKey,
     /// A token for someone else.
     #[error("the token is for another audience")]

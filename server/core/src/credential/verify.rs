@@ -30,7 +30,7 @@ pub fn verify_credential(
     expect: &Expect<'_>,
     now: OffsetDateTime,
 ) -> Result<Verified, Refusal> {
-    let (claims, kid) = open::<Claims, _>(token, TYP_CREDENTIAL, keys)?;
+    let (claims, kid) = open::<Claims, _>(token, TYP_CREDENTIAL, keys, expect.issuer)?;
     check_parties(&claims.iss, &claims.aud.0, expect)?;
     consistency::credential(&claims).map_err(Refusal::Invalid)?;
     let (iat, exp) = (claims.iat, claims.exp);
@@ -48,7 +48,7 @@ pub fn verify_receipt(
     tool_id: &ToolId,
     now: OffsetDateTime,
 ) -> Result<VerifiedReceipt, ReceiptRefusal> {
-    let (claims, kid) = open::<ReceiptClaims, _>(receipt, TYP_RECEIPT, keys)?;
+    let (claims, kid) = open::<ReceiptClaims, _>(receipt, TYP_RECEIPT, keys, issuer)?;
     check_parties(&claims.iss, &claims.aud.0, &Expect { issuer, audience: tool_id.as_str() })?;
     consistency::receipt(&claims).map_err(Refusal::Invalid)?;
     let (iat, exp) = (claims.iat, claims.exp);
@@ -65,8 +65,14 @@ struct Header {
     kid: String,
 }
 
-/// Checks form, kind, key and signature, and reads the claims. No claim is looked at before the signature holds.
-fn open<C: DeserializeOwned, T>(token: &str, typ: &'static str, keys: &KeySet) -> Result<(C, String), Refusal<T>> {
+/// Checks form, kind, key and signature, and reads the claims. No claim is believed before the signature holds; of a token
+/// whose key is unknown the `iss` only tells whether it is worth asking the issuer for new keys.
+fn open<C: DeserializeOwned, T>(
+    token: &str,
+    typ: &'static str,
+    keys: &KeySet,
+    issuer: &str,
+) -> Result<(C, String), Refusal<T>> {
     if token.len() > MAX_TOKEN {
         return Err(Refusal::Malformed("it is longer than 8 KiB"));
     }
@@ -87,7 +93,13 @@ fn open<C: DeserializeOwned, T>(token: &str, typ: &'static str, keys: &KeySet) -
     if header.typ != typ {
         return Err(Refusal::WrongKind(typ));
     }
-    let (key, standing) = keys.get(&header.kid).ok_or(Refusal::UnknownKey)?;
+    let Some((key, standing)) = keys.get(&header.kid) else {
+        return Err(if claims["iss"] == issuer {
+            Refusal::UnknownKey
+        } else {
+            Refusal::Invalid("its kid names no key of the expected issuer")
+        });
+    };
     if !key.verifies(signed.as_bytes(), &signature) {
         return Err(Refusal::Invalid("its signature does not hold"));
     }

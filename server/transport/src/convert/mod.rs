@@ -9,6 +9,7 @@ pub(crate) mod decision;
 pub(crate) mod event;
 pub(crate) mod idempotency;
 pub(crate) mod instance;
+pub(crate) mod key;
 pub(crate) mod operator;
 pub(crate) mod page;
 pub(crate) mod policy;

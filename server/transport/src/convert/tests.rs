@@ -15,7 +15,7 @@ use crate::grpc::unimplemented::UNIMPLEMENTED;
 type Reader = fn(&[u8]) -> Result<(), Error>;
 
 /// A reader of each request that has any field to check.
-const READERS: [(&str, Reader); 45] = [
+const READERS: [(&str, Reader); 48] = [
     ("AcceptInstanceRequest", |bytes| instance::accept(typed(bytes)).map(drop)),
     ("ActivatePolicyRequest", |bytes| policy::activate(typed(bytes)).map(drop)),
     ("AdvanceRolloutRequest", |bytes| rollout::advance(typed(bytes)).map(drop)),
@@ -43,7 +43,9 @@ const READERS: [(&str, Reader); 45] = [
     ("ListOperatorsRequest", |bytes| operator::list(typed(bytes)).map(drop)),
     ("ListPoliciesRequest", |bytes| policy::list(typed(bytes)).map(drop)),
     ("ListRolloutsRequest", |bytes| rollout::list(typed(bytes)).map(drop)),
+    ("ListSigningKeysRequest", |bytes| key::list(typed(bytes)).map(drop)),
     ("ListSponsorsRequest", |bytes| sponsor::list(typed(bytes)).map(drop)),
+    ("MarkKeyCompromisedRequest", |bytes| key::compromise(typed(bytes)).map(drop)),
     ("MintJwtSvidRequest", |bytes| svid::mint_jwt(typed(bytes)).map(drop)),
     ("MintX509SvidRequest", |bytes| svid::mint_x509(typed(bytes)).map(drop)),
     ("RecertifySponsorRequest", |bytes| sponsor::recertify(typed(bytes)).map(drop)),
@@ -57,6 +59,7 @@ const READERS: [(&str, Reader); 45] = [
     ("RevokeInstanceRequest", |bytes| instance::revoke(typed(bytes)).map(drop)),
     ("RevokeSponsorRequest", |bytes| sponsor::revoke(typed(bytes)).map(drop)),
     ("RollbackRolloutRequest", |bytes| rollout::rollback(typed(bytes)).map(drop)),
+    ("RotateSigningKeyRequest", |bytes| key::rotate(typed(bytes)).map(drop)),
     ("StartRolloutRequest", |bytes| rollout::start(typed(bytes)).map(drop)),
     ("SuspendSponsorRequest", |bytes| sponsor::suspend(typed(bytes)).map(drop)),
     ("UpdateSponsorRequest", |bytes| sponsor::update(typed(bytes)).map(drop)),

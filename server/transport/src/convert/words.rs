@@ -2,6 +2,7 @@
 
 use countersign_app::{InstanceFilterState, PolicyState, Side};
 use countersign_core::{
+    credential::KeyStanding,
     decision::{Effect, Enforcement, Outcome, Reason},
     revocation::RevocationKind,
     rollout::{OnBreach, RolloutState, StickyKey},
@@ -41,6 +42,7 @@ words! {
     Effect = Effect { Allow Deny RequireApproval }
     Enforcement = Enforcement { Enforced Shadow }
     InstanceFilterState = InstanceState { Live Ended Revoked Orphaned Expired }
+    KeyStanding = SigningKeyState { Next Active Retired Compromised }
     OnBreach = OnBreach { Rollback Pause }
     Outcome = ToolCallOutcome { Success Failure NotExecuted Unknown }
     PolicyState = PolicyState { Stored Candidate Active }
@@ -100,6 +102,7 @@ mod tests {
         same_names! {
             Effect = Effect, "EFFECT";
             Enforcement = Enforcement, "ENFORCEMENT";
+            KeyStanding = SigningKeyState, "SIGNING_KEY_STATE";
             Outcome = ToolCallOutcome, "TOOL_CALL_OUTCOME";
             Reason = DecisionReason, "DECISION_REASON";
             RevocationKind = RevocationKind, "REVOCATION_KIND";

@@ -37,7 +37,7 @@ impl CredentialService for Api {
     ) -> Result<Response<v1::IntrospectCredentialResponse>, Status> {
         answer(request, |caller, request| async move {
             let introspection =
-                self.app.introspect_credential(&caller, convert::presented(request.token).as_deref())?;
+                self.app.introspect_credential(&caller, convert::presented(request.token).as_deref()).await?;
             Ok(convert::introspected(&introspection))
         })
         .await

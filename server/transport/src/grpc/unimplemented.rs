@@ -19,9 +19,6 @@ pub(crate) const UNIMPLEMENTED: &[&str] = &[
     "countersign.v1.CustodyService/GetInclusionProof",
     "countersign.v1.CustodyService/ListOpenDecisions",
     "countersign.v1.DecisionService/ExplainDecision",
-    "countersign.v1.KeyService/ListSigningKeys",
-    "countersign.v1.KeyService/MarkKeyCompromised",
-    "countersign.v1.KeyService/RotateSigningKey",
     "countersign.v1.PolicyService/EngageKillSwitch",
     "countersign.v1.PolicyService/ListKillSwitches",
     "countersign.v1.PolicyService/ReleaseKillSwitch",
@@ -100,7 +97,7 @@ mod tests {
     use super::*;
 
     /// What this server does, by service. It only grows.
-    const IMPLEMENTED: [(&str, &str); 10] = [
+    const IMPLEMENTED: [(&str, &str); 11] = [
         (
             "SponsorService",
             "RegisterSponsor ApproveSponsor RejectSponsor SuspendSponsor ReinstateSponsor RecertifySponsor DepartSponsor \
@@ -116,6 +113,7 @@ mod tests {
         ("PolicyService", "ValidatePolicy CreatePolicy GetPolicy ListPolicies ActivatePolicy"),
         ("RolloutService", "StartRollout GetRollout ListRollouts AdvanceRollout RollbackRollout WatchRollouts"),
         ("CustodyService", "RecordToolCall BatchRecordToolCalls ListEvents GetCustodyChain"),
+        ("KeyService", "ListSigningKeys RotateSigningKey MarkKeyCompromised"),
         ("OperatorService", "CreateOperator ListOperators CreateApiKey ListApiKeys RevokeApiKey WhoAmI"),
         ("StatusService", "GetReadiness"),
         ("SvidService", "MintJwtSvid MintX509Svid"),

@@ -28,7 +28,10 @@ fn a_compromised_key_attributes_nothing() {
 #[test]
 fn an_empty_set_verifies_nothing() {
     let token = sign_credential(&claims(), &KEY).unwrap();
-    assert!(matches!(verify_credential(&token, &KeySet::default(), &EXPECT, NOW), Err(Refusal::UnknownKey)));
+    assert_eq!(verify_credential(&token, &KeySet::default(), &EXPECT, NOW), Err(Refusal::UnknownKey));
+    // What does not even claim to be this issuer's is no reason to ask the issuer.
+    let other = Expect { issuer: "https://other.example", ..EXPECT };
+    assert!(matches!(verify_credential(&token, &KeySet::default(), &other, NOW), Err(Refusal::Invalid(_))));
 }
 
 #[test]

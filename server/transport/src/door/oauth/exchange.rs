@@ -24,8 +24,8 @@ const TOKEN_TYPES: [&str; 2] =
 /// Starts a child of the instance whose credential is the subject token.
 pub(super) async fn exchange(app: &App, caller: &Caller, form: &Form) -> Result<Response, Wrong> {
     let issued_type = protocol(app, form)?;
-    let parent = holder(app, caller, "subject_token", form.required("subject_token")?)?;
-    actor(app, caller, form, &parent)?;
+    let parent = holder(app, caller, "subject_token", form.required("subject_token")?).await?;
+    actor(app, caller, form, &parent).await?;
     let (command, idempotency) = convert::delegate(request(form, &parent)?).map_err(in_oauths_names)?;
     let issued = app.delegate_credential(caller, command, idempotency).await.map_err(in_oauths_names)?;
     Ok(answer(&issued, issued_type))
@@ -57,8 +57,8 @@ fn token_type(form: &Form, name: &str) -> Result<Option<&'static str>, Wrong> {
 }
 
 /// The live credential in a parameter.
-fn holder(app: &App, caller: &Caller, name: &str, token: &str) -> Result<std::sync::Arc<Credential>, Wrong> {
-    match app.introspect_credential(caller, Some(token))? {
+async fn holder(app: &App, caller: &Caller, name: &str, token: &str) -> Result<std::sync::Arc<Credential>, Wrong> {
+    match app.introspect_credential(caller, Some(token)).await? {
         Introspection::Active(credential) => Ok(credential),
         Introspection::Inactive(reason) => Err(Wrong::invalid(
             name,
@@ -69,14 +69,14 @@ fn holder(app: &App, caller: &Caller, name: &str, token: &str) -> Result<std::sy
 
 /// The actor of a child is the child, a new instance that its parent starts. So whoever else is named as the actor cannot
 /// become it, and the parent itself adds nothing.
-fn actor(app: &App, caller: &Caller, form: &Form, parent: &Credential) -> Result<(), Wrong> {
+async fn actor(app: &App, caller: &Caller, form: &Form, parent: &Credential) -> Result<(), Wrong> {
     let (token, kind) = (form.get("actor_token"), token_type(form, "actor_token_type")?);
     match (token, kind) {
         (None, None) => Ok(()),
         (None, Some(_)) => Err(Wrong::invalid("actor_token_type", "comes without an actor_token")),
         (Some(_), None) => Err(Wrong::invalid("actor_token_type", "is required beside an actor_token")),
         (Some(token), Some(_)) => {
-            let actor = holder(app, caller, "actor_token", token)?;
+            let actor = holder(app, caller, "actor_token", token).await?;
             if actor.agent_instance_id == parent.agent_instance_id {
                 return Ok(());
             }

@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use super::{exchange::scope, form::Form, wrong::Wrong};
 
 /// Answers for any text. `token_type_hint` is not needed: a token says itself what it is (RFC 7662, section 2.1).
-pub(super) fn introspect(app: &App, caller: &Caller, form: &Form) -> Result<Response, Wrong> {
-    let body = match app.introspect_credential(caller, Some(form.required("token")?))? {
+pub(super) async fn introspect(app: &App, caller: &Caller, form: &Form) -> Result<Response, Wrong> {
+    let body = match app.introspect_credential(caller, Some(form.required("token")?)).await? {
         Introspection::Active(credential) => active(app, &credential),
         // Not even why: RFC 7662, section 2.2, wants nothing else said.
         Introspection::Inactive(_) => json!({ "active": false }),

@@ -143,7 +143,7 @@ pub(crate) fn service(app: App) -> impl Inner {
 async fn answer(app: &App, caller: &Caller, asked: &Asked) -> Result<Response, Wrong> {
     asked.client.check(caller)?;
     let answer = match asked.endpoint {
-        Endpoint::Introspect => introspect::introspect(app, caller, &asked.form)?,
+        Endpoint::Introspect => introspect::introspect(app, caller, &asked.form).await?,
         Endpoint::Revoke => revoke::revoke(app, caller, &asked.form).await?,
         Endpoint::Token => exchange::exchange(app, caller, &asked.form).await?,
     };

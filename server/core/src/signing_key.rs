@@ -1,0 +1,126 @@
+//! A signing key's life: next, active, retired; compromised from any of them.
+
+use serde::{Deserialize, Serialize};
+use time::{Duration, OffsetDateTime};
+
+use crate::credential::KeyStanding;
+
+/// How long a key is published, at least, before it may sign on demand: four times as long as a replica may take to load it.
+pub const PUBLISHED_BEFORE_USE: Duration = Duration::seconds(1);
+
+/// A signing key without its private half.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SigningKeyRecord {
+    /// RFC 7638 thumbprint.
+    pub kid: String,
+    /// Where it stands.
+    pub state: KeyStanding,
+    /// The public half, RFC 7517 JSON.
+    pub public_jwk: String,
+    /// When made.
+    pub create_time: OffsetDateTime,
+    /// When it began to sign.
+    pub activate_time: Option<OffsetDateTime>,
+    /// When it ceased to sign, or was declared compromised where it never had begun.
+    pub retire_time: Option<OffsetDateTime>,
+}
+
+/// Why a key does not move.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the key is COMPROMISED already: that is final, and everything it signed is dead")]
+pub struct AlreadyCompromised;
+
+impl SigningKeyRecord {
+    /// The version of this record. A key never returns to a state that it left, so the state is enough.
+    #[must_use]
+    pub const fn etag(&self) -> &'static str {
+        self.state.as_str()
+    }
+
+    /// How long it must still be published before it may sign; at most [`PUBLISHED_BEFORE_USE`], whatever the clocks of
+    /// those who made it and who asks.
+    #[must_use]
+    pub fn left_before_use(&self, now: OffsetDateTime) -> Duration {
+        (self.create_time + PUBLISHED_BEFORE_USE - now).clamp(Duration::ZERO, PUBLISHED_BEFORE_USE)
+    }
+
+    /// How long it has been signing; zero where it has not, or the clock went back since it began.
+    #[must_use]
+    pub fn age(&self, now: OffsetDateTime) -> Duration {
+        self.activate_time.map_or(Duration::ZERO, |at| (now - at).max(Duration::ZERO))
+    }
+
+    /// Begins to sign.
+    pub const fn activate(&mut self, now: OffsetDateTime) {
+        self.state = KeyStanding::Active;
+        self.activate_time = Some(now);
+    }
+
+    /// Ceases to sign.
+    pub const fn retire(&mut self, now: OffsetDateTime) {
+        self.state = KeyStanding::Retired;
+        self.retire_time = Some(now);
+    }
+
+    /// Is declared known to others. Final.
+    pub fn compromise(&mut self, now: OffsetDateTime) -> Result<(), AlreadyCompromised> {
+        if self.state == KeyStanding::Compromised {
+            return Err(AlreadyCompromised);
+        }
+        self.state = KeyStanding::Compromised;
+        self.retire_time.get_or_insert(now);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MADE: OffsetDateTime = OffsetDateTime::UNIX_EPOCH.saturating_add(Duration::days(20_000));
+
+    fn made() -> SigningKeyRecord {
+        SigningKeyRecord {
+            kid: "kid".to_owned(),
+            state: KeyStanding::Next,
+            public_jwk: "{}".to_owned(),
+            create_time: MADE,
+            activate_time: None,
+            retire_time: None,
+        }
+    }
+
+    #[test]
+    fn a_key_is_published_for_a_second_before_it_signs_and_no_clock_makes_that_longer() {
+        for (passed, left) in [(0, 1_000), (400, 600), (1_000, 0), (86_400_000, 0), (-86_400_000, 1_000)] {
+            let now = MADE + Duration::milliseconds(passed);
+            assert_eq!(made().left_before_use(now), Duration::milliseconds(left), "{passed} ms after it was made");
+        }
+    }
+
+    #[test]
+    fn a_key_ages_from_its_activation_on_and_never_backwards() {
+        let mut key = made();
+        assert_eq!(key.age(MADE + Duration::DAY), Duration::ZERO);
+        key.activate(MADE + Duration::DAY);
+        assert_eq!(key.age(MADE + 3 * Duration::DAY), 2 * Duration::DAY);
+        assert_eq!(key.age(MADE), Duration::ZERO, "the clock went back");
+    }
+
+    #[test]
+    fn compromised_is_final_and_reached_from_every_other_state() {
+        let later = MADE + Duration::HOUR;
+        let (next, mut active, mut retired) = (made(), made(), made());
+        active.activate(MADE);
+        retired.activate(MADE);
+        retired.retire(MADE);
+        for (mut key, ceased) in [(next, later), (active, later), (retired, MADE)] {
+            assert_eq!(key.compromise(later), Ok(()));
+            assert_eq!(
+                (key.state, key.retire_time, key.etag()),
+                (KeyStanding::Compromised, Some(ceased), "compromised")
+            );
+            assert_eq!(key.compromise(later), Err(AlreadyCompromised));
+        }
+    }
+}
