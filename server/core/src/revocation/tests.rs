@@ -120,7 +120,7 @@ fn kinds_are_read_back_as_written() {
 proptest! {
     /// The list is an index over its entries, and says what they say one by one.
     #[test]
-    fn a_credential_is_dead_exactly_when_a_newer_entry_concerns_it(picks in prop::collection::vec((0_usize..14, 0_i64..3), 0..12)) {
+    fn a_credential_is_dead_exactly_when_a_newer_entry_or_its_keys_concerns_it(picks in prop::collection::vec((0_usize..14, 0_i64..3), 0..12)) {
         let run = run();
         let mut named: Vec<_> = subjects(&run).into_iter().map(|(kind, id, _)| (kind, id)).collect();
         for (kind, id) in [
@@ -142,7 +142,8 @@ proptest! {
                 entry(seq, *kind, id)
             })
             .collect();
-        let dead = entries.iter().any(|entry| entry.seq > run.rev && entry.concerns(&run));
+        let kills = |entry: &Revocation| entry.seq > run.rev || entry.kind == RevocationKind::Key;
+        let dead = entries.iter().any(|entry| kills(entry) && entry.concerns(&run));
         prop_assert_eq!(killed(&entries, &run).is_some(), dead);
     }
 }
