@@ -45,15 +45,15 @@ impl Limits {
                 .map(|(per_second, burst)| Rate { per_second, burst })
         };
         let rates = RateLimits {
-            operator: rate("limits.operator_calls_per_second", 10_000, "limits.operator_calls_burst", 20_000),
-            chain: rate("limits.chain_calls_per_second", 2_000, "limits.chain_calls_burst", 4_000),
-            sponsor: rate("limits.sponsor_grants_per_second", 200, "limits.sponsor_grants_burst", 2_000),
+            operator: rate("limits.operator_calls_per_second", 20_000, "limits.operator_calls_burst", 40_000),
+            chain: rate("limits.chain_calls_per_second", 20_000, "limits.chain_calls_burst", 40_000),
+            sponsor: rate("limits.sponsor_grants_per_second", 5_000, "limits.sponsor_grants_burst", 50_000),
         };
         let mut ceiling =
             |key, default| NonZeroU32::new(settings.number(key, 0..=10_000_000, default)).map(NonZeroU32::get);
         let ceilings = Ceilings {
-            sponsor: ceiling("limits.live_instances_per_sponsor", 10_000),
-            chain: ceiling("limits.live_instances_per_chain", 1_000),
+            sponsor: ceiling("limits.live_instances_per_sponsor", 100_000),
+            chain: ceiling("limits.live_instances_per_chain", 10_000),
         };
         Self {
             max_connections,
