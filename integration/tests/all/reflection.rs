@@ -73,7 +73,7 @@ async fn a_client_that_knows_nothing_finds_and_calls_everything() {
     for name in ["grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection", "countersign.v1.CustodyService"] {
         assert!(services.contains(name), "{name} is not among {services:?}");
     }
-    assert_eq!(services.iter().filter(|name| name.starts_with("countersign.v1.")).count(), 11);
+    assert_eq!(services.iter().filter(|name| name.starts_with("countersign.v1.")).count(), 12);
     assert!(contract(&pool).len() > 60);
 
     let rita = Caller::new(channel.clone(), Some(&world.server.operator_key("rita").unwrap()));
