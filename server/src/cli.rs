@@ -10,7 +10,7 @@ use crate::{
     logging, migrate,
     postgres::child::{self, ChildArgs},
     recover::{self, RecoverArgs},
-    serve,
+    rewrap, serve,
 };
 
 /// The control plane behind AI agents: who answers for a run, may it do this, and what happened.
@@ -33,6 +33,9 @@ enum Command {
     /// Look after operators on the server's own machine.
     #[command(subcommand)]
     Operator(OperatorCommand),
+    /// Look after signing keys, and after the key that encrypts them.
+    #[command(subcommand)]
+    Key(KeyCommand),
     /// See what this is for: one support agent's day, played on a dev server, and the custody tree it leaves.
     Demo(DemoArgs),
     /// The last steps between the server and its private Postgres.
@@ -56,6 +59,13 @@ enum OperatorCommand {
         #[command(flatten)]
         recover: RecoverArgs,
     },
+}
+
+#[derive(Debug, Subcommand)]
+enum KeyCommand {
+    /// Encrypt what the database holds again under a new key-encryption key, while servers run. Needs the database, the new
+    /// key as key_encryption_key_file, and the old one as previous_key_encryption_key_file.
+    Rewrap(ConfigArgs),
 }
 
 /// Where the configuration comes from. Flags go over COUNTERSIGN_* variables, and these over the file.
@@ -161,6 +171,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Operator(OperatorCommand::Recover { config, recover }) => {
             recover::run(&config.start()?, recover).map_err(|error| Failure::of(&error))
         }
+        Command::Key(KeyCommand::Rewrap(args)) => rewrap::run(&args.start()?).map_err(|error| Failure::of(&error)),
         Command::Demo(args) => demo::run(&args).map_err(|error| Failure::of(&error)),
         Command::PostgresChild(args) => match child::become_program(&args) {
             Err(error) => Err(Failure { code: 1, message: format!("{}: {error}", child::COMMAND) }),

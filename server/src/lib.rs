@@ -12,6 +12,7 @@ mod metrics;
 mod migrate;
 pub mod postgres;
 mod recover;
+mod rewrap;
 pub mod secret_file;
 mod serve;
 mod stop;

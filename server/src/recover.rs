@@ -84,9 +84,9 @@ async fn recover(
     database.reach().await?;
     let store = Store::new(&database.options);
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
-    let secrets = serve::secrets(config, data_dir, &*entropy)?;
+    let keys = serve::key_encryption_keys(config, data_dir, &*entropy)?;
     let mut written = None;
-    let made = countersign_app::recover_admin(&store, &SystemClock, &entropy, &secrets, command, |key| {
+    let made = countersign_app::recover_admin(&store, &SystemClock, &entropy, keys, command, |key| {
         let line = Zeroizing::new(format!("{}\n", key.expose_secret()));
         let outcome = secret_file::create(path, &line);
         let told = outcome.as_ref().copied().map_err(|error| error.kind().into());

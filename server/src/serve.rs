@@ -6,11 +6,11 @@ use std::{
     sync::Arc,
 };
 
-use countersign_app::{App, DevKeys, FirstAdmin, PolicyFile, Secrets};
+use countersign_app::{App, DevKeys, FirstAdmin, KeyEncryptionKeys, PolicyFile};
 use countersign_core::clock::{Clock, Entropy, SystemClock, SystemEntropy};
 use countersign_store::{Store, StoreError};
 use countersign_transport::{MetricsPage, Options, ServeError, Server, TlsFiles};
-use secrecy::ExposeSecret as _;
+use secrecy::{ExposeSecret as _, SecretBox};
 use tokio::{runtime, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -77,7 +77,7 @@ async fn serve(
     stop: CancellationToken,
 ) -> Result<(), ServeFailure> {
     let store = Store::new(&database.options);
-    let Some(started) = stop.run_until_cancelled(start(config, data_dir, database, &store)).await else {
+    let Some(started) = stop.run_until_cancelled(Box::pin(start(config, data_dir, database, &store))).await else {
         return Ok(());
     };
     let (app, background) = started?;
@@ -110,11 +110,10 @@ async fn start(
     database.reach().await?;
     store.migrate().await?;
     let (clock, entropy): (Arc<dyn Clock>, Arc<dyn Entropy>) = (Arc::new(SystemClock), Arc::new(SystemEntropy));
-    let secrets = secrets(config, data_dir, &*entropy)?;
+    let keys = key_encryption_keys(config, data_dir, &*entropy)?;
     let admin_file = data_dir.join("first-admin.key");
     let first_admin: FirstAdmin = Box::new(move |key| key_file::hand_over(&admin_file, key));
-    let (app, background) =
-        App::start(store.clone(), clock, entropy, app_config(config), secrets, &first_admin).await?;
+    let (app, background) = App::start(store.clone(), clock, entropy, app_config(config), keys, &first_admin).await?;
     if let Some(policy) = &config.policy {
         let file = PolicyFile { document: policy.text.clone(), path: policy.path.display().to_string() };
         tracing::info!("{}", app.load_policy_file(&file).await?);
@@ -128,13 +127,20 @@ async fn start(
     Ok((app, background))
 }
 
-/// What is derived from the configured key-encryption key.
-pub(crate) fn secrets(config: &Config, data_dir: &Path, entropy: &dyn Entropy) -> Result<Secrets, ServeFailure> {
+/// The configured key-encryption keys.
+pub(crate) fn key_encryption_keys(
+    config: &Config,
+    data_dir: &Path,
+    entropy: &dyn Entropy,
+) -> Result<KeyEncryptionKeys, ServeFailure> {
     Ok(match &config.key_encryption {
-        KeyEncryption::Key(key) => Secrets::new(key.expose_secret())?,
+        KeyEncryption::Key { primary, previous } => {
+            let previous = previous.as_ref().map(SecretBox::expose_secret);
+            KeyEncryptionKeys::new(primary.expose_secret(), previous)?
+        }
         KeyEncryption::InDataFolder => {
             let key = dev::key_encryption_key(data_dir, entropy).map_err(ServeFailure::Key)?;
-            Secrets::new(key.expose_secret())?
+            KeyEncryptionKeys::new(key.expose_secret(), None)?
         }
     })
 }

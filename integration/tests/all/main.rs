@@ -25,6 +25,7 @@ mod recovery;
 mod reflection;
 mod replicas;
 mod revocation;
+mod rewrap;
 mod rollouts;
 mod spiffe;
 mod sponsors;

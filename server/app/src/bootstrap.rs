@@ -21,8 +21,8 @@ use secrecy::ExposeSecret as _;
 use time::Duration;
 
 use crate::{
-    App, Background, Config, CreatePolicy, Error, OperatorCaller, Parts, RegisterSponsor, Secrets, StartRollout,
-    TransitionSponsor,
+    App, Background, Config, CreatePolicy, Error, KeyEncryptionKeys, OperatorCaller, Parts, RegisterSponsor,
+    StartRollout, TransitionSponsor,
     activate_policy::{Activate, ActivatePolicy},
     change::ChangeTx,
     create_api_key::FreshKey,
@@ -30,6 +30,7 @@ use crate::{
     create_policy::{Create, compile},
     recorder::Recorder,
     register_sponsor::Register,
+    secrets::Secrets,
     signing_keys::{activate, make_next},
     snapshot::Loader,
     start_rollout::Start,
@@ -69,11 +70,11 @@ impl App {
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
         config: Config,
-        secrets: Secrets,
+        keys: KeyEncryptionKeys,
         first_admin: &FirstAdmin,
     ) -> Result<(Self, Background), Error> {
         event::ensure_partitions(&mut *store.connection().await?, clock.now() - Duration::DAY, 4).await?;
-        prepare(&store, &*clock, &entropy, &secrets, first_admin).await?;
+        let secrets = prepare(&store, &*clock, &entropy, keys, first_admin).await?;
         let loader = Loader::new(config.trust_domain.clone());
         let mut tx = store.begin_snapshot().await?;
         let head = Head::read(&mut tx).await?;
@@ -207,32 +208,33 @@ fn bootstrap_id() -> Result<OperatorId, Error> {
     BOOTSTRAP.parse().map_err(|error| Error::internal("a built-in name is none", error))
 }
 
-/// Signing keys and the first admin, once for each database.
+/// Secrets, signing keys and the first admin, once for each database.
 async fn prepare(
     store: &Store,
     clock: &dyn Clock,
     entropy: &Arc<dyn Entropy>,
-    secrets: &Secrets,
+    keys: KeyEncryptionKeys,
     first_admin: &FirstAdmin,
-) -> Result<(), Error> {
+) -> Result<Secrets, Error> {
     let mut tx = ChangeTx::begin(store, clock, entropy).await?;
+    let secrets = Secrets::load(&mut tx, keys).await?;
     if signing_key::standing(tx.conn(), KeyStanding::Active).await?.is_none() {
         let mut first = match signing_key::standing(tx.conn(), KeyStanding::Next).await? {
             Some(next) => next.record,
-            None => make_next(&mut tx, secrets, None).await?,
+            None => make_next(&mut tx, &secrets, None).await?,
         };
         activate(&mut tx, &mut first, None, "").await?;
     }
     if signing_key::standing(tx.conn(), KeyStanding::Next).await?.is_none() {
-        make_next(&mut tx, secrets, None).await?;
+        make_next(&mut tx, &secrets, None).await?;
     }
     if !operator::any(tx.conn()).await? {
         let operator_id = "admin".parse().map_err(|error| Error::internal("a built-in name is none", error))?;
         let admin = OperatorCaller { operator_id, roles: Roles::all(), anonymous: false };
-        first_operator(&mut tx, &admin, secrets, &**first_admin).await?;
+        first_operator(&mut tx, &admin, &secrets, &**first_admin).await?;
     }
     tx.finish().await?;
-    Ok(())
+    Ok(secrets)
 }
 
 /// An operator and their key, which is handed over before it is stored.

@@ -18,10 +18,11 @@ use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
 use crate::{
-    App, Error, Idempotency, OperatorCaller, Secrets,
+    App, Error, Idempotency, OperatorCaller,
     change::{Change, ChangeTx},
     create_operator::ensure_held,
     custody_leaf::timestamp,
+    secrets::Secrets,
 };
 
 /// For whom, what for, and how long.

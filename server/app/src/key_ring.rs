@@ -8,7 +8,7 @@ use countersign_core::{
 };
 use countersign_store::signing_key::StoredKey;
 
-use crate::{Error, Secrets};
+use crate::{Error, secrets::Secrets};
 
 /// The signing keys.
 #[derive(Debug)]

@@ -45,6 +45,7 @@ mod recover_admin;
 mod register_sponsor;
 mod revoke;
 mod revoke_api_key;
+mod rewrap;
 mod rollback_rollout;
 mod rotate_signing_key;
 mod secrets;
@@ -112,8 +113,9 @@ pub use recover_admin::{RecoverAdmin, recover_admin};
 pub use register_sponsor::RegisterSponsor;
 pub use revoke::{RevocationScope, Revoke, Revoked};
 pub use revoke_api_key::RevokeApiKey;
+pub use rewrap::{Rewrapped, rewrap};
 pub use rollback_rollout::RollbackRollout;
-pub use secrets::Secrets;
+pub use secrets::KeyEncryptionKeys;
 pub use start_rollout::{RolloutChanged, StartRollout};
 pub use transition_instance::{InstanceTransitioned, StopInstance, TransitionInstance};
 pub use transition_sponsor::{SponsorTransitioned, TransitionSponsor};
@@ -122,6 +124,7 @@ pub use workers::Background;
 pub use x509::CsrKey;
 
 use recorder::Recorder;
+use secrets::Secrets;
 use snapshot::{Loader, Snapshot};
 
 /// What an installation sets.

@@ -14,7 +14,10 @@ use countersign_store::{Store, event, operator, signing_key};
 use secrecy::SecretString;
 use time::{Duration, OffsetDateTime};
 
-use crate::{Error, Secrets, change::ChangeTx, create_api_key::FreshKey, create_operator::add_operator};
+use crate::{
+    Error, KeyEncryptionKeys, change::ChangeTx, create_api_key::FreshKey, create_operator::add_operator,
+    secrets::Secrets,
+};
 
 /// How long the key is good: long enough to make a proper one.
 const LIFE: Duration = Duration::DAY;
@@ -36,13 +39,13 @@ pub async fn recover_admin(
     store: &Store,
     clock: &dyn Clock,
     entropy: &Arc<dyn Entropy>,
-    secrets: &Secrets,
+    keys: KeyEncryptionKeys,
     command: &RecoverAdmin,
     hand_over: impl FnOnce(&SecretString) -> io::Result<()>,
 ) -> Result<OffsetDateTime, Error> {
     event::ensure_partitions(&mut *store.connection().await?, clock.now() - Duration::DAY, 2).await?;
     let mut tx = ChangeTx::begin(store, clock, entropy).await?;
-    ensure_same_installation(&mut tx, secrets).await?;
+    let secrets = of_this_installation(&mut tx, keys).await?;
     let found = operator::get(tx.conn(), &command.operator_id).await?;
     let roles = match &found {
         Some(operator) if operator.roles.has(OperatorRole::Admin) => operator.roles,
@@ -54,7 +57,7 @@ pub async fn recover_admin(
         None => Roles::all(),
     };
     let end = tx.now() + LIFE;
-    let key = FreshKey::make(&tx, secrets, &command.operator_id, roles, end);
+    let key = FreshKey::make(&tx, &secrets, &command.operator_id, roles, end);
     hand_over(&key.text).map_err(|error| Error::internal("the key cannot be handed over", error))?;
     if found.is_none() {
         let bootstrap = BOOTSTRAP.parse().map_err(|error| Error::internal("a built-in name is none", error))?;
@@ -70,12 +73,10 @@ pub async fn recover_admin(
     Ok(end)
 }
 
-/// Under another key-encryption key a fresh API key would verify nowhere.
-async fn ensure_same_installation(tx: &mut ChangeTx, secrets: &Secrets) -> Result<(), Error> {
-    let active = signing_key::standing(tx.conn(), KeyStanding::Active).await?;
-    let active = active.ok_or_else(|| Error::NotReady("no server was ever started on this database".to_owned()))?;
-    secrets.open(&active.record.kid, &active.private_nonce, &active.private_key).map(drop).map_err(|_| {
-        let why = "the key-encryption key is not this installation's: its servers would not know a key made with it";
-        Error::NotReady(why.to_owned())
-    })
+/// The secrets under which servers will know the key: not those of a database that no server has prepared.
+async fn of_this_installation(tx: &mut ChangeTx, keys: KeyEncryptionKeys) -> Result<Secrets, Error> {
+    if signing_key::standing(tx.conn(), KeyStanding::Active).await?.is_none() {
+        return Err(Error::NotReady("no server was ever started on this database".to_owned()));
+    }
+    Secrets::load(tx, keys).await
 }

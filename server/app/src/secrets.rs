@@ -1,4 +1,7 @@
-//! What is derived from the key-encryption key: the cipher over signing keys, and the keyed hash of API secrets.
+//! The key-encryption key and what lies under it: the cipher over signing keys, and the keyed hash of API secrets.
+//!
+//! Nothing but ciphers is derived from the key-encryption key, so that it can be replaced: what is sealed is opened under the
+//! key of before and sealed again under the new one ([`rewrap`](crate::rewrap())).
 
 use std::fmt;
 
@@ -6,14 +9,113 @@ use aws_lc_rs::{
     aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey},
     hkdf, hmac,
 };
-use countersign_core::clock::{Entropy, random};
+use countersign_core::{
+    clock::{Entropy, random},
+    credential::KeyStanding,
+};
+use countersign_store::{operator, sealed, signing_key};
 use zeroize::Zeroizing;
 
-use crate::Error;
+use crate::{Error, change::ChangeTx};
 
-/// The key-encryption key, split into one key for each use.
-pub struct Secrets {
-    seal: LessSafeKey,
+/// The name of the API hash's key among the installation's secrets.
+const API_HASH: &str = "api-hash";
+
+/// Key-encryption keys: the one that seals, and while it is being replaced another one that opens too.
+pub struct KeyEncryptionKeys {
+    primary: KeyEncryptionKey,
+    previous: Option<KeyEncryptionKey>,
+}
+
+struct KeyEncryptionKey {
+    cipher: LessSafeKey,
+    /// What hashed API secrets before there was a stored key for it.
+    derived_api_hash: Zeroizing<[u8; 32]>,
+}
+
+impl fmt::Debug for KeyEncryptionKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("KeyEncryptionKeys(..)")
+    }
+}
+
+impl KeyEncryptionKey {
+    fn new(key: &[u8; 32]) -> Result<Self, Error> {
+        let seal = derive(key, b"countersign signing keys")?;
+        let derived_api_hash = derive(key, b"countersign api secrets")?;
+        let cipher = UnboundKey::new(&AES_256_GCM, &*seal).map_err(|error| Error::internal("no cipher", error))?;
+        Ok(Self { cipher: LessSafeKey::new(cipher), derived_api_hash })
+    }
+
+    fn open(&self, name: &str, nonce: &[u8], sealed: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+        let mut text = Zeroizing::new(sealed.to_vec());
+        let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
+        let length = self.cipher.open_in_place(nonce, Aad::from(name), &mut text).ok()?.len();
+        text.truncate(length);
+        Some(text)
+    }
+}
+
+impl KeyEncryptionKeys {
+    /// From the 32 bytes of each key.
+    pub fn new(primary: &[u8; 32], previous: Option<&[u8; 32]>) -> Result<Self, Error> {
+        let previous = previous.map(KeyEncryptionKey::new).transpose()?;
+        Ok(Self { primary: KeyEncryptionKey::new(primary)?, previous })
+    }
+
+    /// Encrypts; `name` is bound to the text, so that rows cannot be swapped. Returns nonce and cipher text.
+    pub(crate) fn seal(&self, name: &str, text: &[u8], entropy: &dyn Entropy) -> Result<(Vec<u8>, Vec<u8>), Error> {
+        let nonce = random::<NONCE_LEN>(entropy);
+        let mut sealed = text.to_vec();
+        self.primary
+            .cipher
+            .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(name), &mut sealed)
+            .map_err(|error| Error::internal("a secret cannot be encrypted", error))?;
+        Ok((nonce.to_vec(), sealed))
+    }
+
+    /// Undoes [`Self::seal`].
+    pub(crate) fn open(&self, name: &str, nonce: &[u8], sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {
+        let keys = [Some(&self.primary), self.previous.as_ref()];
+        let opened = keys.into_iter().flatten().find_map(|key| key.open(name, nonce, sealed));
+        opened.ok_or_else(|| {
+            let why = "what this database holds was encrypted under another key-encryption key: name that one, or name \
+                       it as the previous one while it is being replaced";
+            tracing::error!(name, "{why}");
+            Error::NotReady(why.to_owned())
+        })
+    }
+
+    /// Whether the primary key sealed this.
+    pub(crate) fn is_current(&self, name: &str, nonce: &[u8], sealed: &[u8]) -> bool {
+        self.primary.open(name, nonce, sealed).is_some()
+    }
+
+    /// What hashes this installation's API secrets. Made at its first start; an installation from before keeps what it
+    /// derived, so that its API keys stay good.
+    async fn api_hash(&self, tx: &mut ChangeTx) -> Result<Zeroizing<Vec<u8>>, Error> {
+        if let Some(stored) = sealed::secret(tx.conn(), API_HASH).await? {
+            return self.open(API_HASH, &stored.nonce, &stored.text);
+        }
+        let active = signing_key::standing(tx.conn(), KeyStanding::Active).await?;
+        let key = match active {
+            Some(active) if operator::any(tx.conn()).await? => {
+                let (kid, nonce, text) = (&active.record.kid, &active.private_nonce, &active.private_key);
+                self.open(kid, nonce, text)?;
+                let sealer = self.previous.as_ref().filter(|_| !self.is_current(kid, nonce, text));
+                Zeroizing::new(sealer.unwrap_or(&self.primary).derived_api_hash.to_vec())
+            }
+            _ => Zeroizing::new(random::<32>(tx.entropy()).to_vec()),
+        };
+        let (nonce, text) = self.seal(API_HASH, &key, tx.entropy())?;
+        sealed::insert_secret(tx.conn(), API_HASH, &nonce, &text).await?;
+        Ok(key)
+    }
+}
+
+/// What an installation's secrets are kept and compared with.
+pub(crate) struct Secrets {
+    keys: KeyEncryptionKeys,
     api: hmac::Key,
 }
 
@@ -24,37 +126,20 @@ impl fmt::Debug for Secrets {
 }
 
 impl Secrets {
-    /// From the 32 bytes of the key-encryption key.
-    pub fn new(key_encryption_key: &[u8; 32]) -> Result<Self, Error> {
-        let seal = derive(key_encryption_key, b"countersign signing keys")?;
-        let api = derive(key_encryption_key, b"countersign api secrets")?;
-        let seal = UnboundKey::new(&AES_256_GCM, &*seal).map_err(|error| Error::internal("no cipher", error))?;
-        Ok(Self { seal: LessSafeKey::new(seal), api: hmac::Key::new(hmac::HMAC_SHA256, &*api) })
+    /// Reads what lies under the key-encryption key, or makes it where there is none yet.
+    pub(crate) async fn load(tx: &mut ChangeTx, keys: KeyEncryptionKeys) -> Result<Self, Error> {
+        let api = hmac::Key::new(hmac::HMAC_SHA256, &keys.api_hash(tx).await?);
+        Ok(Self { keys, api })
     }
 
-    /// Encrypts; `name` is bound to the text, so that rows cannot be swapped. Returns nonce and cipher text.
+    /// As [`KeyEncryptionKeys::seal`].
     pub(crate) fn seal(&self, name: &str, text: &[u8], entropy: &dyn Entropy) -> Result<(Vec<u8>, Vec<u8>), Error> {
-        let nonce = random::<NONCE_LEN>(entropy);
-        let mut sealed = text.to_vec();
-        self.seal
-            .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(name), &mut sealed)
-            .map_err(|error| Error::internal("a signing key cannot be encrypted", error))?;
-        Ok((nonce.to_vec(), sealed))
+        self.keys.seal(name, text, entropy)
     }
 
-    /// Undoes [`Self::seal`].
+    /// As [`KeyEncryptionKeys::open`].
     pub(crate) fn open(&self, name: &str, nonce: &[u8], sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {
-        let wrong = |error| {
-            Error::internal(
-                "a signing key cannot be decrypted: is this the key-encryption key that it was stored under?",
-                error,
-            )
-        };
-        let mut text = Zeroizing::new(sealed.to_vec());
-        let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(wrong)?;
-        let length = self.seal.open_in_place(nonce, Aad::from(name), &mut text).map_err(wrong)?.len();
-        text.truncate(length);
-        Ok(text)
+        self.keys.open(name, nonce, sealed)
     }
 
     /// The keyed hash under which an API secret is stored.
@@ -86,21 +171,38 @@ mod tests {
 
     use super::*;
 
+    fn keys(primary: u8, previous: Option<u8>) -> KeyEncryptionKeys {
+        KeyEncryptionKeys::new(&[primary; 32], previous.map(|byte| [byte; 32]).as_ref()).unwrap()
+    }
+
     #[test]
     fn a_sealed_key_opens_under_its_own_name_and_key_only() {
-        let secrets = Secrets::new(&[7; 32]).unwrap();
-        let (nonce, sealed) = secrets.seal("kid-1", b"private", &SystemEntropy).unwrap();
-        assert_eq!(secrets.open("kid-1", &nonce, &sealed).unwrap().as_slice(), b"private");
-        assert!(secrets.open("kid-2", &nonce, &sealed).is_err());
-        assert!(Secrets::new(&[8; 32]).unwrap().open("kid-1", &nonce, &sealed).is_err());
-        assert!(secrets.open("kid-1", &nonce[1..], &sealed).is_err());
+        let (nonce, sealed) = keys(7, None).seal("kid-1", b"private", &SystemEntropy).unwrap();
+        assert_eq!(keys(7, None).open("kid-1", &nonce, &sealed).unwrap().as_slice(), b"private");
+        assert!(keys(7, None).open("kid-2", &nonce, &sealed).is_err());
+        assert!(keys(8, None).open("kid-1", &nonce, &sealed).is_err());
+        assert!(keys(7, None).open("kid-1", &nonce[1..], &sealed).is_err());
+    }
+
+    #[test]
+    fn a_previous_key_opens_and_seals_nothing() {
+        let (nonce, sealed) = keys(7, None).seal("kid-1", b"private", &SystemEntropy).unwrap();
+        let replaced = keys(8, Some(7));
+        assert_eq!(replaced.open("kid-1", &nonce, &sealed).unwrap().as_slice(), b"private");
+        assert!(!replaced.is_current("kid-1", &nonce, &sealed));
+        let (nonce, sealed) = replaced.seal("kid-1", b"private", &SystemEntropy).unwrap();
+        assert!(replaced.is_current("kid-1", &nonce, &sealed));
+        assert!(
+            keys(8, None).open("kid-1", &nonce, &sealed).is_ok()
+                && keys(7, None).open("kid-1", &nonce, &sealed).is_err()
+        );
     }
 
     #[test]
     fn an_api_secret_matches_its_own_hash_only() {
-        let secrets = Secrets::new(&[7; 32]).unwrap();
-        let hash = secrets.api_hash("s3cret");
-        assert!(secrets.api_matches("s3cret", &hash) && !secrets.api_matches("s3creT", &hash));
-        assert_ne!(hash, Secrets::new(&[8; 32]).unwrap().api_hash("s3cret"));
+        let secrets = |byte| Secrets { keys: keys(7, None), api: hmac::Key::new(hmac::HMAC_SHA256, &[byte; 32]) };
+        let hash = secrets(1).api_hash("s3cret");
+        assert!(secrets(1).api_matches("s3cret", &hash) && !secrets(1).api_matches("s3creT", &hash));
+        assert_ne!(hash, secrets(2).api_hash("s3cret"));
     }
 }

@@ -8,7 +8,7 @@ use countersign_core::{
 use countersign_ledger::leaf::{Kind, Leaf, Subject};
 use countersign_store::signing_key::{self, StoredKey};
 
-use crate::{App, Error, Page, PageRequest, Secrets, change::ChangeTx};
+use crate::{App, Error, Page, PageRequest, change::ChangeTx, secrets::Secrets};
 
 /// Makes the key that will sign after the next rotation. From the commit on it is published.
 pub(crate) async fn make_next(

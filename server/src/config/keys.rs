@@ -12,30 +12,43 @@ const HOW_TO_MAKE: &str = "make one with `(umask 077; head -c 32 /dev/urandom | 
 #[derive(Debug)]
 pub enum KeyEncryption {
     /// Here: 32 bytes.
-    Key(SecretBox<[u8; 32]>),
+    Key {
+        /// What seals.
+        primary: SecretBox<[u8; 32]>,
+        /// What opens too, while one is replaced by the other.
+        previous: Option<SecretBox<[u8; 32]>>,
+    },
     /// In the data folder, made at the first start. Only in dev.
     InDataFolder,
 }
 
 impl KeyEncryption {
     pub(super) fn read(settings: &mut Settings, dev: bool) -> Option<Self> {
-        let key = if let Some(text) = settings.secret("key_encryption_key") {
-            decode(&text).map_err(|message| settings.report("key_encryption_key", message))
-        } else if let Some(path) = settings.path("key_encryption_key_file") {
-            secret_file::read(&path)
-                .map_err(|error| format!("{} {error}", path.display()))
-                .and_then(|text| decode(&text).map_err(|message| format!("{} {message}", path.display())))
-                .map_err(|message| settings.report("key_encryption_key_file", message))
-        } else if dev {
-            return Some(Self::InDataFolder);
-        } else {
-            let message =
-                format!("is missing: it names the 0600 file of the key that encrypts signing keys; {HOW_TO_MAKE}");
-            settings.report("key_encryption_key_file", message);
-            return None;
-        };
-        key.ok().map(Self::Key)
+        let previous = key(settings, "previous_key_encryption_key", "previous_key_encryption_key_file");
+        match key(settings, "key_encryption_key", "key_encryption_key_file") {
+            Some(Ok(primary)) => Some(Self::Key { primary, previous: previous.transpose().ok()? }),
+            Some(Err(())) => None,
+            None if dev && previous.is_none() => Some(Self::InDataFolder),
+            None => {
+                let message =
+                    format!("is missing: it names the 0600 file of the key that encrypts signing keys; {HOW_TO_MAKE}");
+                settings.report("key_encryption_key_file", message);
+                None
+            }
+        }
     }
+}
+
+/// The key of a variable or else of a file, if there is one. What is wrong with it is reported.
+fn key(settings: &mut Settings, variable: &'static str, file: &'static str) -> Option<Result<SecretBox<[u8; 32]>, ()>> {
+    if let Some(text) = settings.secret(variable) {
+        return Some(decode(&text).map_err(|message| settings.report(variable, message)));
+    }
+    let path = settings.path(file)?;
+    let read = secret_file::read(&path)
+        .map_err(|error| format!("{} {error}", path.display()))
+        .and_then(|text| decode(&text).map_err(|message| format!("{} {message}", path.display())));
+    Some(read.map_err(|message| settings.report(file, message)))
 }
 
 /// 32 bytes from base64.

@@ -10,7 +10,7 @@ use super::{
 /// The file that is read when none is named and it is there.
 const DEFAULT_FILE: &str = "countersign.yaml";
 
-const KEYS: [&str; 30] = [
+const KEYS: [&str; 31] = [
     "listen",
     "plaintext",
     "tls.certificate",
@@ -23,6 +23,7 @@ const KEYS: [&str; 30] = [
     "spiffe.trust_domain",
     "policy",
     "key_encryption_key_file",
+    "previous_key_encryption_key_file",
     "keys.rotation_hours",
     "log.format",
     "log.level",
@@ -43,7 +44,7 @@ const KEYS: [&str; 30] = [
     "worker_threads",
 ];
 /// Only the environment may hold them: a configuration file is shown around.
-const SECRET_KEYS: [&str; 1] = ["key_encryption_key"];
+const SECRET_KEYS: [&str; 2] = ["key_encryption_key", "previous_key_encryption_key"];
 /// Names the file, so it cannot stand in it.
 const FILE_KEY: &str = "config";
 

@@ -247,7 +247,7 @@ fn the_key_file_must_be_private() {
     let folder = Folder::new(&whole("key_encryption_key_file: kek"));
     let path = folder.0.path().join("kek");
     crate::secret_file::create(&path, &format!("{KEK}\n")).unwrap();
-    assert!(matches!(folder.load(&[], &[]).unwrap().key_encryption, KeyEncryption::Key(_)));
+    assert!(matches!(folder.load(&[], &[]).unwrap().key_encryption, KeyEncryption::Key { previous: None, .. }));
     fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
     let error = folder.load(&[], &[]).unwrap_err();
     assert!(error.contains(":3: key_encryption_key_file:") && error.contains("chmod 600"), "{error}");

@@ -15,6 +15,7 @@ pub mod page;
 pub mod policy;
 pub mod revocation;
 pub mod rollout;
+pub mod sealed;
 pub mod settlement;
 pub mod signing_key;
 pub mod single_use;

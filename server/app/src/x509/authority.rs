@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 use super::window::{Window, missing};
-use crate::{Error, Secrets};
+use crate::{Error, secrets::Secrets};
 
 /// One authority, ready to sign.
 #[derive(Debug)]

@@ -14,7 +14,7 @@ use super::{
     certificate::{self, CERTIFICATE_BACKDATE},
     window::{Window, missing},
 };
-use crate::{App, Error, Secrets, authenticate::sha256, change::ChangeTx, custody_leaf};
+use crate::{App, Error, authenticate::sha256, change::ChangeTx, custody_leaf, secrets::Secrets};
 
 impl App {
     /// Makes the authorities that are missing and removes those that have served their time. Asks nobody where nothing is

@@ -124,6 +124,8 @@ words!(
         KeyRetired = "key_retired",
         /// A signing key was declared compromised.
         KeyCompromised = "key_compromised",
+        /// Everything that is encrypted was encrypted again, under a new key-encryption key.
+        KeysRewrapped = "keys_rewrapped",
         /// An operator was created.
         OperatorCreated = "operator_created",
         /// An operator got an API key.

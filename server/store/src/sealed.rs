@@ -1,0 +1,106 @@
+//! What is encrypted under the key-encryption key, wherever it lies.
+
+use crate::{Connection, StoreError};
+
+/// Where a sealed text lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// The private half of a signing key, by its `kid`.
+    SigningKey,
+    /// The private half of an X.509 authority, by its id.
+    X509Authority,
+    /// A secret of the installation, by its name.
+    Secret,
+}
+
+/// A sealed text; it is bound to its name.
+#[derive(Debug, Clone)]
+pub struct Sealed {
+    /// Where it lies.
+    pub place: Place,
+    /// Which one there.
+    pub name: String,
+    /// Nonce of the encryption.
+    pub nonce: Vec<u8>,
+    /// The encrypted text.
+    pub text: Vec<u8>,
+}
+
+/// A secret of the installation.
+pub async fn secret(conn: &mut Connection, name: &str) -> Result<Option<Sealed>, StoreError> {
+    let row = sqlx::query!("SELECT private_nonce, private_key FROM sealed_secret WHERE name = $1", name);
+    let row = row.fetch_optional(conn).await?;
+    Ok(row.map(|row| Sealed {
+        place: Place::Secret,
+        name: name.to_owned(),
+        nonce: row.private_nonce,
+        text: row.private_key,
+    }))
+}
+
+/// Stores a new secret of the installation.
+pub async fn insert_secret(conn: &mut Connection, name: &str, nonce: &[u8], text: &[u8]) -> Result<(), StoreError> {
+    sqlx::query!("INSERT INTO sealed_secret (name, private_nonce, private_key) VALUES ($1, $2, $3)", name, nonce, text)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Everything that is sealed; wiped halves are left out.
+pub async fn list(conn: &mut Connection) -> Result<Vec<Sealed>, StoreError> {
+    let mut all = Vec::new();
+    let keys = sqlx::query!("SELECT kid, private_nonce, private_key FROM signing_key WHERE private_key <> ''");
+    for row in keys.fetch_all(&mut *conn).await? {
+        let (nonce, text) = (row.private_nonce, row.private_key);
+        all.push(Sealed { place: Place::SigningKey, name: row.kid, nonce, text });
+    }
+    let authorities = sqlx::query!("SELECT authority_id, private_nonce, private_key FROM x509_authority");
+    for row in authorities.fetch_all(&mut *conn).await? {
+        let (nonce, text) = (row.private_nonce, row.private_key);
+        all.push(Sealed { place: Place::X509Authority, name: row.authority_id, nonce, text });
+    }
+    let secrets = sqlx::query!("SELECT name, private_nonce, private_key FROM sealed_secret");
+    for row in secrets.fetch_all(conn).await? {
+        let (nonce, text) = (row.private_nonce, row.private_key);
+        all.push(Sealed { place: Place::Secret, name: row.name, nonce, text });
+    }
+    Ok(all)
+}
+
+/// Replaces the sealed form of what is there.
+pub async fn update(conn: &mut Connection, sealed: &Sealed) -> Result<(), StoreError> {
+    let Sealed { place, name, nonce, text } = sealed;
+    match place {
+        Place::SigningKey => {
+            sqlx::query!(
+                "UPDATE signing_key SET private_nonce = $2, private_key = $3 WHERE kid = $1",
+                name,
+                nonce,
+                text
+            )
+            .execute(conn)
+            .await?
+        }
+        Place::X509Authority => {
+            sqlx::query!(
+                "UPDATE x509_authority SET private_nonce = $2, private_key = $3 WHERE authority_id = $1",
+                name,
+                nonce,
+                text
+            )
+            .execute(conn)
+            .await?
+        }
+        Place::Secret => {
+            sqlx::query!(
+                "UPDATE sealed_secret SET private_nonce = $2, private_key = $3 WHERE name = $1",
+                name,
+                nonce,
+                text
+            )
+            .execute(conn)
+            .await?
+        }
+    };
+    Ok(())
+}
