@@ -61,7 +61,8 @@ mod tests {
         let keys = bundle["keys"].as_array().unwrap();
         assert_eq!(keys.iter().map(|key| key["kid"].as_str().unwrap()).collect::<Vec<_>>(), kids);
         for key in keys {
-            let members: Vec<_> = key.as_object().unwrap().keys().map(String::as_str).collect();
+            let mut members: Vec<_> = key.as_object().unwrap().keys().map(String::as_str).collect();
+            members.sort_unstable();
             assert_eq!(members, ["crv", "kid", "kty", "use", "x", "y"], "what SPIFFE does not define is left out");
             assert_eq!(key["use"], "jwt-svid");
         }
