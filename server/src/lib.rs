@@ -6,6 +6,7 @@ mod data_dir;
 mod database;
 mod demo;
 pub mod dev;
+mod identity_provider;
 mod key_file;
 mod logging;
 mod metrics;

@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use countersign_app::{App, DevKeys, FirstAdmin, KeyEncryptionKeys, PolicyFile};
+use countersign_app::{App, ConfiguredOperators, DevKeys, FirstAdmin, KeyEncryptionKeys, OidcIssuer, PolicyFile};
 use countersign_core::clock::{Clock, Entropy, SystemClock, SystemEntropy};
 use countersign_store::{Store, StoreError};
 use countersign_transport::{MetricsPage, Options, ServeError, Server, TlsFiles};
@@ -15,10 +15,12 @@ use tokio::{runtime, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    config::{Config, KeyEncryption, Listener},
+    config::{CertificateHolder, Config, KeyEncryption, Listener},
     data_dir,
     database::{Database, DatabaseError},
-    dev, key_file, metrics, stop,
+    dev,
+    identity_provider::Web,
+    key_file, metrics, stop,
 };
 
 /// Why a server did not start, or ended by itself.
@@ -36,6 +38,8 @@ pub(crate) enum ServeFailure {
     DataDir { path: String, source: io::Error },
     #[error("cannot use the key-encryption key")]
     Key(#[source] io::Error),
+    #[error("operators.oidc: the certificate authorities of {name} cannot be used")]
+    Ca { name: String, source: io::Error },
     #[error("cannot start a runtime")]
     Runtime(#[source] io::Error),
     #[error("cannot count for /metrics")]
@@ -113,7 +117,8 @@ async fn start(
     let keys = key_encryption_keys(config, data_dir, &*entropy)?;
     let admin_file = data_dir.join("first-admin.key");
     let first_admin: FirstAdmin = Box::new(move |key| key_file::hand_over(&admin_file, key));
-    let (app, background) = App::start(store.clone(), clock, entropy, app_config(config), keys, &first_admin).await?;
+    let (app, background) =
+        App::start(store.clone(), clock, entropy, app_config(config)?, keys, &first_admin).await?;
     if let Some(policy) = &config.policy {
         let file = PolicyFile { document: policy.text.clone(), path: policy.path.display().to_string() };
         tracing::info!("{}", app.load_policy_file(&file).await?);
@@ -145,8 +150,8 @@ pub(crate) fn key_encryption_keys(
     })
 }
 
-fn app_config(config: &Config) -> countersign_app::Config {
-    countersign_app::Config {
+fn app_config(config: &Config) -> Result<countersign_app::Config, ServeFailure> {
+    Ok(countersign_app::Config {
         issuer: config.token_service.issuer.clone(),
         audience: config.audience.clone(),
         default_ttl: config.token_service.default_ttl_seconds,
@@ -158,13 +163,40 @@ fn app_config(config: &Config) -> countersign_app::Config {
         recorder_queue: config.limits.recorder_queue,
         rates: config.limits.rates,
         ceilings: config.limits.ceilings,
+        operators: operators(config)?,
+    })
+}
+
+fn operators(config: &Config) -> Result<ConfiguredOperators, ServeFailure> {
+    let mut operators = ConfiguredOperators::default();
+    for provider in &config.operators.oidc {
+        let web = Web::new(provider.ca.as_deref());
+        let web = web.map_err(|source| ServeFailure::Ca { name: provider.name.clone(), source })?;
+        operators.oidc.push(OidcIssuer {
+            name: provider.name.clone(),
+            issuer: provider.issuer.clone(),
+            audience: provider.audience.clone(),
+            operator_claim: provider.operator_claim.clone(),
+            role_claim: provider.role_claim.clone(),
+            roles: provider.roles.clone(),
+            required: provider.required.clone(),
+            documents: Arc::new(web),
+        });
     }
+    let holder = |holder: &CertificateHolder| countersign_app::CertificateHolder {
+        san: holder.san.clone(),
+        operator_id: holder.operator_id.clone(),
+        roles: holder.roles,
+    };
+    operators.certificates = config.operators.mtls.iter().map(holder).collect();
+    Ok(operators)
 }
 
 fn options(config: &Config, metrics: MetricsPage) -> Options {
     let (tls, tls_terminated_in_front) = match &config.listener {
-        Listener::Tls { certificate, private_key, .. } => {
-            (Some(TlsFiles { certificate: certificate.clone(), private_key: private_key.clone() }), false)
+        Listener::Tls { certificate, private_key, client_ca, .. } => {
+            let (certificate, private_key) = (certificate.clone(), private_key.clone());
+            (Some(TlsFiles { certificate, private_key, client_ca: client_ca.clone() }), false)
         }
         Listener::Plaintext { behind_proxy, .. } => (None, *behind_proxy),
     };

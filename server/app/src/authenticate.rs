@@ -1,4 +1,4 @@
-//! Who calls: an operator by API key, a run by its own credential, or in dev mode anybody on loopback.
+//! Who calls: an operator by API key or by an identity provider's token, a run by its own credential, or in dev mode anybody on loopback.
 
 use std::sync::Arc;
 
@@ -14,11 +14,15 @@ use countersign_core::{
 use countersign_store::api_key as stored_key;
 use time::{Duration, OffsetDateTime};
 
-use crate::{App, Caller, Error, OperatorCaller, question::Credential};
+use crate::{
+    App, Caller, Error, OperatorCaller,
+    oidc::{self, Provider},
+    question::Credential,
+};
 
-/// An API key whose secret was checked a moment ago.
+/// An operator whose API key or token was checked a moment ago.
 #[derive(Debug, Clone)]
-pub(crate) struct KnownKey {
+pub(crate) struct KnownOperator {
     caller: OperatorCaller,
     expire_time: Option<OffsetDateTime>,
     /// The snapshot's, before the key was looked up: whatever has ended the key since began a later one.
@@ -42,7 +46,10 @@ impl App {
     pub async fn authenticate(&self, bearer: Option<&str>, loopback: bool) -> Result<Caller, Error> {
         match bearer {
             Some(key) if api_key::is_key(key) => self.operator(key).await.map(Caller::Operator),
-            Some(token) => self.instance(token).await.map(Caller::Instance),
+            Some(token) => match oidc::claimed(&self.inner.providers, token) {
+                Some(provider) => self.provided(provider, token).await.map(Caller::Operator),
+                None => self.instance(token).await.map(Caller::Instance),
+            },
             None if self.inner.config.dev && loopback => Ok(Caller::Operator(anonymous()?)),
             None => Err(unauthenticated("send authorization: Bearer with an API key (csk_...) or a credential")),
         }
@@ -51,16 +58,16 @@ impl App {
     /// As [`App::authenticate`], for a caller that was authenticated a moment ago: at once, without asking anybody.
     #[must_use]
     pub fn recognise(&self, bearer: &str) -> Option<Caller> {
-        let now = self.inner.clock.now();
-        if api_key::is_key(bearer) {
-            return self.known_key(&sha256(bearer.as_bytes()), now).map(Caller::Operator);
+        let (hash, now) = (sha256(bearer.as_bytes()), self.inner.clock.now());
+        if let Some(known) = self.known_operator(&hash, now) {
+            return Some(Caller::Operator(known));
         }
-        let known = self.inner.credentials.get(&sha256(bearer.as_bytes()))?;
+        let known = self.inner.credentials.get(&hash)?;
         (now < forgotten(&known)).then_some(Caller::Instance(known))
     }
 
-    fn known_key(&self, hash: &[u8; 32], now: OffsetDateTime) -> Option<OperatorCaller> {
-        let known = self.inner.api_keys.get(hash)?;
+    fn known_operator(&self, hash: &[u8; 32], now: OffsetDateTime) -> Option<OperatorCaller> {
+        let known = self.inner.operators.get(hash)?;
         let stands = known.epoch == self.snapshot().epoch && known.expire_time.is_none_or(|at| now < at);
         stands.then_some(known.caller)
     }
@@ -117,7 +124,7 @@ impl App {
     async fn operator(&self, key: &str) -> Result<OperatorCaller, Error> {
         let hash = sha256(key.as_bytes());
         let now = self.inner.clock.now();
-        if let Some(known) = self.known_key(&hash, now) {
+        if let Some(known) = self.known_operator(&hash, now) {
             return Ok(known);
         }
         // One answer to whatever is wrong, so that keys cannot be probed for.
@@ -131,8 +138,16 @@ impl App {
         }
         let (operator_id, roles) = (stored.key.operator_id, stored.key.roles);
         let caller = OperatorCaller { operator_id, roles, anonymous: false };
-        let known = KnownKey { caller: caller.clone(), expire_time: stored.key.expire_time, epoch };
-        self.inner.api_keys.insert(hash, known);
+        let known = KnownOperator { caller: caller.clone(), expire_time: stored.key.expire_time, epoch };
+        self.inner.operators.insert(hash, known);
+        Ok(caller)
+    }
+
+    async fn provided(&self, provider: &Provider, token: &str) -> Result<OperatorCaller, Error> {
+        let epoch = self.snapshot().epoch;
+        let (caller, end) = provider.authenticate(token, self.inner.clock.now()).await?;
+        let known = KnownOperator { caller: caller.clone(), expire_time: Some(end), epoch };
+        self.inner.operators.insert(sha256(token.as_bytes()), known);
         Ok(caller)
     }
 }

@@ -11,6 +11,7 @@ mod bootstrap;
 mod caller;
 mod change;
 mod clocks;
+mod configured_operators;
 mod create_api_key;
 mod create_operator;
 mod create_policy;
@@ -30,6 +31,7 @@ mod list_events;
 mod mark_key_compromised;
 mod mint_jwt_svid;
 mod mint_x509_svid;
+mod oidc;
 mod question;
 mod rates;
 mod read_decisions;
@@ -83,6 +85,7 @@ pub use activate_policy::{ActivatePolicy, PolicyActivated};
 pub use advance_rollout::AdvanceRollout;
 pub use bootstrap::{DevKeys, FirstAdmin, HandOver, PolicyFile};
 pub use caller::{Caller, Ground, Idempotency, OperatorCaller};
+pub use configured_operators::{CertificateHolder, ConfiguredOperators};
 pub use countersign_store::{Page, PageRequest};
 pub use create_api_key::{ApiKeyCreated, CreateApiKey};
 pub use create_operator::CreateOperator;
@@ -99,6 +102,7 @@ pub use list_events::EventFilter;
 pub use mark_key_compromised::{KeyCompromised, MarkKeyCompromised};
 pub use mint_jwt_svid::{JwtSvid, MintJwtSvid};
 pub use mint_x509_svid::{MintX509Svid, X509Svid};
+pub use oidc::{Documents as OidcDocuments, MAX_DOCUMENT, OidcIssuer};
 pub use question::Credential;
 pub use rates::{Rate, RateLimits};
 pub use read_decisions::DecisionFilter;
@@ -142,6 +146,8 @@ pub struct Config {
     pub supported_tools: Vec<ToolId>,
     /// Whose SPIFFE IDs instances have; none: they have none.
     pub trust_domain: Option<TrustDomain>,
+    /// Operators who come in without an API key.
+    pub operators: ConfiguredOperators,
     /// Whether a caller on loopback without a credential is taken for the operator `dev` with every role.
     pub dev: bool,
     /// How long a signing key signs.
@@ -175,7 +181,9 @@ struct Inner {
     /// Verified credentials by the SHA-256 of their token: a signature is checked once. Time and revocation are looked at
     /// again on every call.
     credentials: Cache<[u8; 32], Arc<Credential>>,
-    api_keys: Cache<[u8; 32], authenticate::KnownKey>,
+    /// Operators by the SHA-256 of the key or token that they came in with a moment ago.
+    operators: Cache<[u8; 32], authenticate::KnownOperator>,
+    providers: Vec<Arc<oidc::Provider>>,
     open_rollouts: watch::Sender<Arc<Vec<Rollout>>>,
     revocation_log: watch::Sender<Arc<RevocationLog>>,
     /// Everything that was committed before this instant is in the snapshot.
@@ -217,6 +225,8 @@ impl App {
         let Parts { store, clock, entropy, config, secrets, loader, snapshot, recorder } = parts;
         let open = snapshot.rollout.iter().map(|open| open.rollout.clone()).collect();
         let revocation_log = watch::Sender::new(snapshot.revocation_log.clone());
+        let providers =
+            config.operators.oidc.iter().map(|issuer| Arc::new(oidc::Provider::new(issuer.clone()))).collect();
         let inner = Inner {
             store,
             clock,
@@ -229,7 +239,8 @@ impl App {
             snapshot: ArcSwap::from_pointee(snapshot),
             recorder,
             credentials: Cache::new(CREDENTIALS_KEPT),
-            api_keys: Cache::builder().max_capacity(1_000).time_to_live(std::time::Duration::from_secs(5)).build(),
+            operators: Cache::builder().max_capacity(1_000).time_to_live(std::time::Duration::from_secs(5)).build(),
+            providers,
             open_rollouts: watch::Sender::new(Arc::new(open)),
             revocation_log,
             // Not said before the first look at the head.

@@ -24,6 +24,8 @@ pub struct RevokeApiKey {
 /// A key that is ended by this caller.
 struct Revoke<'a> {
     caller: &'a OperatorCaller,
+    /// Whether an admin can come in without any key.
+    others_admit: bool,
     command: &'a RevokeApiKey,
 }
 
@@ -43,7 +45,8 @@ impl Change for Revoke<'_> {
             let how = if key.revoke_time.is_some() { "was revoked" } else { "has expired" };
             return Err(Error::IllegalTransition(format!("API key {key_id} {how} already and admits nobody")));
         }
-        if key.admits_an_admin(now) && !api_key::another_admits_an_admin(tx.conn(), *key_id, now).await? {
+        let needed = !self.others_admit && key.admits_an_admin(now);
+        if needed && !api_key::another_admits_an_admin(tx.conn(), *key_id, now).await? {
             return Err(Error::IllegalTransition(format!(
                 "API key {key_id} is the last one that admits an admin, and without it nobody could make another: make \
                  another admin's key first. Where this one is in wrong hands, whoever runs the server can make one \
@@ -72,7 +75,8 @@ impl App {
         command: RevokeApiKey,
         idempotency: Option<Idempotency>,
     ) -> Result<ApiKey, Error> {
-        let change = Revoke { caller, command: &command };
+        let others_admit = self.inner.config.operators.admit_an_admin();
+        let change = Revoke { caller, others_admit, command: &command };
         self.change(caller.operator_id.as_str(), idempotency.as_ref(), &change).await
     }
 }

@@ -37,7 +37,7 @@ impl Background {
     pub(crate) fn start(app: &App, queue: mpsc::Receiver<Submission>) -> Self {
         let stop = CancellationToken::new();
         let recorder = tokio::spawn(recorder::run(app.clone(), queue, stop.child_token()));
-        let workers = vec![
+        let mut workers = vec![
             tokio::spawn(every(POLL, stop.child_token(), app.clone(), async |app: &App| app.poll().await)),
             tokio::spawn(every(KEEP_TIME, stop.child_token(), app.clone(), async |app: &App| {
                 if let Err(error) = app.keep_time().await {
@@ -61,6 +61,8 @@ impl Background {
                 }
             })),
         ];
+        let providers = app.inner.providers.iter().cloned();
+        workers.extend(providers.map(|provider| tokio::spawn(provider.follow(stop.child_token()))));
         Self { stop, recorder, workers }
     }
 

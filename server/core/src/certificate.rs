@@ -79,7 +79,9 @@ mod tests {
         assert_eq!(name("dns:Gate.Example.Org"), name("dns:gate.example.org"));
         assert_ne!(name("email:ada@example.org"), name("email:Ada@example.org"));
         assert_ne!(name("uri:gate.example.org"), name("dns:gate.example.org"));
-        for bad in ["", "gate.example.org", "dns:", "dns:a b", "ip:127.0.0.1", "DNS:x", &format!("dns:{}", "x".repeat(513))] {
+        for bad in
+            ["", "gate.example.org", "dns:", "dns:a b", "ip:127.0.0.1", "DNS:x", &format!("dns:{}", "x".repeat(513))]
+        {
             assert_eq!(name(bad), Err(InvalidName), "{bad}");
         }
     }

@@ -13,7 +13,8 @@ use super::problem::{Origin, Problem};
 /// A setting and where it was made.
 #[derive(Debug, Clone)]
 pub(super) struct Entry {
-    /// The key, dotted; with `[]` at its end for each item of a list.
+    /// The key, dotted; with `[]` at its end for each item of a list, or where the items are mappings, `[0]`, `[1]`, ... in
+    /// its midst.
     pub(super) key: String,
     /// The value; none where the key stands alone.
     pub(super) value: Option<String>,
@@ -59,8 +60,9 @@ fn flatten(key: &str, line: u64, value: Value, path: &Path, entries: &mut Vec<En
         Value::Nothing => push(None),
         Value::Scalar(text) => push(Some(text)),
         Value::List(items) => {
-            for item in items {
-                flatten(&format!("{key}[]"), item.referenced.line(), item.value, path, entries);
+            for (nth, item) in items.into_iter().enumerate() {
+                let nth = if matches!(item.value, Value::Map(_)) { nth.to_string() } else { String::new() };
+                flatten(&format!("{key}[{nth}]"), item.referenced.line(), item.value, path, entries);
             }
         }
         Value::Map(pairs) => {

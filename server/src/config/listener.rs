@@ -1,7 +1,6 @@
 //! Where to listen, and whether in the clear.
 
 use std::{
-    fs::File,
     net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
 };
@@ -22,6 +21,8 @@ pub enum Listener {
         certificate: PathBuf,
         /// Its private key, PEM.
         private_key: PathBuf,
+        /// The certificate authorities of clients, PEM; none: no client is asked for a certificate.
+        client_ca: Option<PathBuf>,
     },
     /// In the clear: on loopback, or behind what terminates TLS.
     Plaintext {
@@ -56,13 +57,17 @@ impl Listener {
                 format!("--dev lets anybody in without credentials and so listens on this machine only (127.0.0.1 or ::1), not on {address}"),
             );
         }
+        let client_ca = settings.readable("tls.client_ca");
+        if client_ca.is_some() && settings.text("tls.certificate").is_none() {
+            settings.report("tls.client_ca", "needs tls.certificate: without TLS there are no client certificates");
+        }
         let proxied = settings.word("plaintext", &[(BEHIND_PROXY, ())]).is_some();
-        match (readable(settings, "tls.certificate"), readable(settings, "tls.private_key")) {
+        match (settings.readable("tls.certificate"), settings.readable("tls.private_key")) {
             (Some(certificate), Some(private_key)) => {
                 if proxied {
                     settings.report("plaintext", "contradicts tls: leave one of the two away");
                 }
-                return Some(Self::Tls { address, certificate, private_key });
+                return Some(Self::Tls { address, certificate, private_key, client_ca });
             }
             (Some(_), None) => settings.report("tls.private_key", "is missing; tls.certificate needs it"),
             (None, Some(_)) => settings.report("tls.certificate", "is missing; tls.private_key needs it"),
@@ -77,13 +82,4 @@ impl Listener {
         }
         Some(Self::Plaintext { address, behind_proxy: proxied })
     }
-}
-
-/// The path of a file that can be opened.
-fn readable(settings: &mut Settings, key: &str) -> Option<PathBuf> {
-    let path = settings.path(key)?;
-    if let Err(error) = File::open(&path) {
-        settings.report(key, format!("cannot open {}: {error}", path.display()));
-    }
-    Some(path)
 }

@@ -9,6 +9,7 @@ mod keys;
 mod limits;
 mod listener;
 mod log;
+mod operators;
 mod policy;
 mod problem;
 mod settings;
@@ -22,17 +23,21 @@ use std::{fmt, path::PathBuf, thread, time::Duration};
 
 use countersign_core::spiffe::TrustDomain;
 
-pub(crate) use self::keys::{decode as decode_key, encode as encode_key};
 pub use self::{
     database::Database,
     keys::KeyEncryption,
     limits::Limits,
     listener::Listener,
     log::{Log, LogFormat},
+    operators::{CertificateHolder, OidcProvider, Operators},
     policy::PolicyDocument,
     problem::{Origin, Problem, Problems},
     sources::Sources,
     token_service::TokenService,
+};
+pub(crate) use self::{
+    keys::{decode as decode_key, encode as encode_key},
+    operators::is_confidential,
 };
 
 /// Longest that a signing key may sign, hours: 90 days.
@@ -53,6 +58,8 @@ pub struct Config {
     pub audience: String,
     /// Whose SPIFFE IDs instances have; none: they have none.
     pub trust_domain: Option<TrustDomain>,
+    /// Operators who come in without an API key.
+    pub operators: Operators,
     /// What credentials may be issued at all.
     pub token_service: TokenService,
     /// The policy to start with where the database has none.
@@ -88,6 +95,11 @@ impl Config {
         });
         let issuer = token_service.as_ref().map(|service| service.issuer.as_str());
         let trust_domain = spiffe::trust_domain(&mut settings, issuer);
+        let operators = Operators::read(&mut settings);
+        let own = token_service.as_ref().map(|service| service.issuer.as_str());
+        if operators.oidc.iter().any(|provider| Some(provider.issuer.as_str()) == own) {
+            settings.report("operators.oidc", "must not name the issuer of this server's own credentials");
+        }
         let log = Log::read(&mut settings);
         let limits = Limits::read(&mut settings);
         let threads = thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(1));
@@ -102,6 +114,7 @@ impl Config {
                 database,
                 audience: audience.unwrap_or_else(|| "countersign".to_owned()),
                 trust_domain,
+                operators,
                 token_service,
                 policy,
                 key_encryption,

@@ -3,7 +3,8 @@
 
 use std::{
     collections::HashMap,
-    fs, io,
+    fs::{self, File},
+    io,
     ops::RangeInclusive,
     path::{Path, PathBuf},
 };
@@ -111,6 +112,16 @@ impl Settings {
         items.filter_map(|entry| Some((entry.value.clone()?, entry.origin.clone()))).collect()
     }
 
+    /// The keys of a list's items, which are mappings: `key[0]`, `key[1]`, ...; at most `most`.
+    pub(super) fn items(&mut self, key: &str, most: usize) -> Vec<String> {
+        let number = |entry: &Entry| entry.key.strip_prefix(key)?.strip_prefix('[')?.split_once(']')?.0.parse().ok();
+        let count = self.entries.iter().filter_map(number).map(|nth: usize| nth + 1).max().unwrap_or(0);
+        if count > most {
+            self.report(key, format!("must be at most {most} items, are {count}"));
+        }
+        (0..count.min(most)).map(|nth| format!("{key}[{nth}]")).collect()
+    }
+
     /// A value that `read` understands. `wanted` says in words what that is.
     pub(super) fn parse<T>(&mut self, key: &str, wanted: &str, read: impl FnOnce(&str) -> Option<T>) -> Option<T> {
         let text = self.text(key)?;
@@ -140,6 +151,15 @@ impl Settings {
             Origin::File(file, _) => file.parent().unwrap_or(Path::new("")).join(value),
             _ => value.into(),
         })
+    }
+
+    /// The path of a file that can be opened.
+    pub(super) fn readable(&mut self, key: &str) -> Option<PathBuf> {
+        let path = self.path(key)?;
+        if let Err(error) = File::open(&path) {
+            self.report(key, format!("cannot open {}: {error}", path.display()));
+        }
+        Some(path)
     }
 
     /// `value` if nothing was wrong.
@@ -174,7 +194,8 @@ fn variable(key: &str) -> String {
 
 /// Why an entry is not among the `known` keys, if it is not.
 fn misplaced(entry: &Entry, known: &[&str]) -> Option<String> {
-    let key = entry.key.as_str();
+    let key = unnumbered(&entry.key);
+    let key = key.as_str();
     if known.contains(&key) {
         return None;
     }
@@ -194,6 +215,16 @@ fn misplaced(entry: &Entry, known: &[&str]) -> Option<String> {
         Some(near) => format!("unknown key; did you mean {}?", near.trim_end_matches("[]")),
         None => format!("unknown key; known are {}", listed()),
     })
+}
+
+/// The key without the numbers of its lists: `operators.oidc[].name` for `operators.oidc[3].name`.
+fn unnumbered(key: &str) -> String {
+    let mut within = false;
+    let number = |at: char| {
+        within = at == '[' || (within && at.is_ascii_digit());
+        within && at != '['
+    };
+    key.replace(number, "")
 }
 
 /// Why an entry may not stand where it does, if one of its key came before it.

@@ -10,11 +10,12 @@ use super::{
 /// The file that is read when none is named and it is there.
 const DEFAULT_FILE: &str = "countersign.yaml";
 
-const KEYS: [&str; 31] = [
+const KEYS: [&str; 45] = [
     "listen",
     "plaintext",
     "tls.certificate",
     "tls.private_key",
+    "tls.client_ca",
     "data_dir",
     "database_url",
     "database_max_connections",
@@ -42,6 +43,19 @@ const KEYS: [&str; 31] = [
     "limits.live_instances_per_sponsor",
     "limits.live_instances_per_chain",
     "worker_threads",
+    "operators.oidc[].name",
+    "operators.oidc[].issuer",
+    "operators.oidc[].audience",
+    "operators.oidc[].operator_claim",
+    "operators.oidc[].role_claim",
+    "operators.oidc[].roles[].value",
+    "operators.oidc[].roles[].grants[]",
+    "operators.oidc[].required[].claim",
+    "operators.oidc[].required[].value",
+    "operators.oidc[].ca",
+    "operators.mtls[].san",
+    "operators.mtls[].operator_id",
+    "operators.mtls[].roles[]",
 ];
 /// Only the environment may hold them: a configuration file is shown around.
 const SECRET_KEYS: [&str; 2] = ["key_encryption_key", "previous_key_encryption_key"];
@@ -63,7 +77,9 @@ impl Sources {
     /// File, environment, flags, in this order.
     pub(super) fn layers(&self) -> Result<Settings, Problems> {
         let variables = || self.variables.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        let in_environment: Vec<&str> = KEYS.iter().chain(&SECRET_KEYS).copied().chain([FILE_KEY]).collect();
+        // Lists of mappings have no place in a variable.
+        let one_value = KEYS.iter().filter(|key| !key.contains("[]"));
+        let in_environment: Vec<&str> = one_value.chain(&SECRET_KEYS).copied().chain([FILE_KEY]).collect();
         let mut over_file = Settings::default();
         if let Some((name, url)) = variables().find(|(name, url)| *name == "DATABASE_URL" && !url.is_empty()) {
             over_file.set("database_url", url, Origin::Variable(name.to_owned()));

@@ -274,3 +274,87 @@ fn the_example_that_is_shipped_is_fine_and_shows_the_defaults() {
     assert_eq!(as_shipped.limits, spelt_out.limits);
     assert!(shown.contains("\n  recorder_queue"), "{shown}");
 }
+
+const OPERATORS: &str = "\
+tls:
+  certificate: token.yml
+  private_key: token.yml
+  client_ca: token.yml
+operators:
+  oidc:
+    - name: corp
+      issuer: https://login.example.com/realms/corp
+      audience: countersign
+      role_claim: realm_access.roles
+      roles:
+        - value: Countersign Admins
+          grants: [admin, registrar]
+        - value: approvers
+          grants: [approver]
+      required:
+        - claim: tenant
+          value: \"4711\"
+    - name: ci
+      issuer: http://127.0.0.1:9000
+      audience: countersign
+      operator_claim: client_id
+      roles:
+        - value: deploy
+          grants: [policy-admin]
+  mtls:
+    - san: uri:spiffe://example.org/gate
+      operator_id: gate-7
+      roles: [gate]
+";
+
+#[test]
+fn operators_of_providers_and_certificates_are_read_from_lists_of_mappings() {
+    let folder = Folder::new(&whole(OPERATORS));
+    let Operators { oidc, mtls } = folder.load(&[("COUNTERSIGN_KEY_ENCRYPTION_KEY", KEK)], &[]).unwrap().operators;
+    let [corp, ci] = oidc.as_slice() else { panic!("{oidc:?}") };
+    assert_eq!((corp.name.as_str(), corp.operator_claim.as_str()), ("corp", "sub"));
+    assert_eq!((ci.operator_claim.as_str(), ci.role_claim.as_str()), ("client_id", "roles"));
+    let granted: Vec<_> = corp.roles.iter().map(|(value, roles)| (value.as_str(), roles.to_string())).collect();
+    assert_eq!(granted, [("Countersign Admins", "admin,registrar".to_owned()), ("approvers", "approver".to_owned())]);
+    assert_eq!(corp.required, [("tenant".to_owned(), "4711".to_owned())]);
+    assert_eq!(
+        (mtls[0].operator_id.as_str(), mtls[0].san.to_string().as_str()),
+        ("gate-7", "uri:spiffe://example.org/gate")
+    );
+}
+
+#[test]
+fn a_wrong_operator_is_named_by_its_place() {
+    for (from, to, expected) in [
+        (
+            "issuer: https://login",
+            "issuer: http://login",
+            "countersign.yaml:10: operators.oidc[0].issuer: must be the provider's https",
+        ),
+        ("realms/corp", "realms/corp?x=1", "operators.oidc[0].issuer: must be"),
+        ("http://127.0.0.1:9000", "https://login.example.com/realms/corp", "operators.oidc[1].issuer: stands twice"),
+        ("http://127.0.0.1:9000", "agent-token-svc", "operators.oidc[1].issuer: must be"),
+        ("name: ci", "name: corp", "operators.oidc[1].name: stands twice"),
+        ("name: ci", "name: c.i", "operators.oidc[1].name: must be 1 to 16"),
+        (
+            "      audience: countersign\n      operator_claim",
+            "      operator_claim",
+            "operators.oidc[1].audience: is missing",
+        ),
+        ("grants: [policy-admin]", "grants: [root]", "operators.oidc[1].roles[0].grants: each must be one of admin"),
+        ("grants: [policy-admin]", "grants: []", "operators.oidc[1].roles[0].grants: is missing or empty"),
+        (
+            "role_claim: realm",
+            "rolle_claim: realm",
+            "operators.oidc[0].rolle_claim: unknown key; did you mean operators.oidc[].role_claim?",
+        ),
+        ("client_ca: token.yml", "client_ca: no.pem", "tls.client_ca: cannot open"),
+        ("  client_ca: token.yml\n", "", "tls.client_ca: is missing"),
+        ("san: uri:", "san: ip:", "operators.mtls[0].san: must be uri:, dns: or email:"),
+        ("operator_id: gate-7", "operator_id: oidc.corp.x", "operators.mtls[0].operator_id: must not begin with oidc."),
+        ("roles: [gate]", "roles: [gat]", "operators.mtls[0].roles: each must be one of"),
+    ] {
+        let error = error(&OPERATORS.replacen(from, to, 1));
+        assert!(error.contains(expected), "{from} -> {to}: {error}");
+    }
+}

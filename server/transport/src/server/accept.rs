@@ -18,7 +18,11 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::Service;
 
 use super::guarded::Guarded;
-use crate::{door::Port, stack::Peer, tls::Tls};
+use crate::{
+    door::Port,
+    stack::{Peer, PeerCertificate},
+    tls::{Tls, certificate},
+};
 
 /// How long accepted requests may take to finish once the server stops.
 const DRAIN: Duration = Duration::from_secs(30);
@@ -125,19 +129,29 @@ impl Connection {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "TCP_NODELAY cannot be set");
         }
-        let Some(tls) = &self.tls else { return self.http(stream).await };
+        let Some(tls) = &self.tls else { return self.http(stream, None).await };
         match timeout(HANDSHAKE, tls.acceptor().accept(stream)).await {
-            Ok(Ok(stream)) => self.http(stream).await,
+            Ok(Ok(stream)) => match certificate::of_peer(stream.get_ref().1) {
+                Ok(certificate) => self.http(stream, certificate.map(Arc::new).map(PeerCertificate)).await,
+                Err(error) => tracing::debug!(peer = %self.peer, %error, "a client certificate cannot be read"),
+            },
             Ok(Err(error)) => tracing::debug!(peer = %self.peer, %error, "the TLS handshake failed"),
             Err(_) => tracing::debug!(peer = %self.peer, "the TLS handshake took too long"),
         }
     }
 
-    async fn http(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+    async fn http(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        certificate: Option<PeerCertificate>,
+    ) {
         let peer = Peer(self.peer.ip());
         let service = hyper::service::service_fn(|request: http::Request<Incoming>| {
             let mut request = request.map(Body::new);
             request.extensions_mut().insert(peer);
+            if let Some(certificate) = &certificate {
+                request.extensions_mut().insert(certificate.clone());
+            }
             self.port.clone().call(request)
         });
         let mut connection = pin!(self.http.serve_connection(TokioIo::new(Guarded::new(stream)), service));

@@ -1,10 +1,10 @@
 //! Who calls, and whether they may.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
 use axum::extract::Request;
 use countersign_app::{App, Caller, Error, Issuance};
-use countersign_core::{clock::uuid_v7, credential::Verified};
+use countersign_core::{certificate::ClientCertificate, clock::uuid_v7, credential::Verified};
 use futures::{FutureExt, future::BoxFuture};
 use http::{HeaderMap, Uri, header, uri::Authority as HostPort};
 use uuid::Uuid;
@@ -23,6 +23,8 @@ pub(crate) trait Authority: Send + Sync {
     fn take_rate(&self, caller: &Caller) -> Result<(), Error>;
     /// As [`App::note_issuance`].
     fn note_issuance(&self, issuance: Issuance);
+    /// As [`App::authenticate_certificate`].
+    fn authenticate_certificate(&self, certificate: &ClientCertificate) -> Result<Caller, Error>;
     /// As [`App::ensure_live`].
     fn ensure_live(&self, instance: &Verified) -> Result<(), Error>;
 }
@@ -48,6 +50,10 @@ impl Authority for App {
         self.note_issuance(issuance);
     }
 
+    fn authenticate_certificate(&self, certificate: &ClientCertificate) -> Result<Caller, Error> {
+        self.authenticate_certificate(certificate)
+    }
+
     fn ensure_live(&self, instance: &Verified) -> Result<(), Error> {
         self.ensure_live(instance)
     }
@@ -57,17 +63,25 @@ impl Authority for App {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Peer(pub(crate) IpAddr);
 
+/// What the other end of the connection showed of itself in the TLS handshake; in every request's extensions, where it did.
+#[derive(Debug, Clone)]
+pub(crate) struct PeerCertificate(pub(crate) Arc<ClientCertificate>);
+
 /// Finds out who calls. None: the method is open, and nobody is asked.
 pub(super) async fn caller(
     authority: &dyn Authority,
     row: &Row,
     headers: &HeaderMap,
     local: bool,
+    certificate: Option<&PeerCertificate>,
 ) -> Result<Option<Caller>, Error> {
     if row.access == Access::Open {
         return Ok(None);
     }
     let bearer = bearer(headers)?;
+    if let (None, Some(PeerCertificate(certificate))) = (bearer, certificate) {
+        return authority.authenticate_certificate(certificate).map(Some);
+    }
     match bearer.and_then(|bearer| authority.recognise(bearer)) {
         Some(caller) => Ok(Some(caller)),
         None => authority.authenticate(bearer, local).await.map(Some),

@@ -29,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use tower::{Service, ServiceExt, util::BoxCloneSyncService};
 
-pub(crate) use authenticate::{Authority, Peer};
+pub(crate) use authenticate::{Authority, Peer, PeerCertificate};
 pub(crate) use call::{RequestContext, X_REQUEST_ID, request_id};
 pub(crate) use limits::{MOST_BYTES, body_error};
 pub(crate) use observe::count_refusal;
@@ -112,7 +112,8 @@ impl Stack {
     async fn authorise(&self, call: &Call, mut request: Request, inner: impl Inner) -> Result<Response, Status> {
         let row = call.known(&request)?;
         let (authority, local) = (&*self.authority, authenticate::is_local(&request));
-        let caller = authenticate::caller(authority, row, request.headers(), local).await;
+        let certificate = request.extensions().get();
+        let caller = authenticate::caller(authority, row, request.headers(), local, certificate).await;
         let caller = caller.map_err(|error| call.refuse(error))?;
         authenticate::within_rate(authority, caller.as_ref()).map_err(|error| call.refuse(error))?;
         authenticate::permit(authority, row, caller.as_ref()).map_err(|error| call.refuse(error))?;

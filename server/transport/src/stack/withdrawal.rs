@@ -9,7 +9,7 @@ use tokio::time::sleep;
 use tonic::Status;
 
 use super::{
-    Authority,
+    Authority, PeerCertificate,
     authenticate::{self, is_local},
     call::Call,
 };
@@ -24,6 +24,7 @@ pub(super) struct Shown {
     row: &'static Row,
     headers: HeaderMap,
     local: bool,
+    certificate: Option<PeerCertificate>,
     request_id: String,
 }
 
@@ -32,7 +33,8 @@ impl Shown {
         let shown = request.headers().get_all(header::AUTHORIZATION).into_iter();
         let headers = shown.map(|value| (header::AUTHORIZATION, value.clone())).collect();
         let (authority, request_id) = (authority.clone(), call.request_id.clone());
-        Self { authority, row, headers, local: is_local(request), request_id }
+        let certificate = request.extensions().get().cloned();
+        Self { authority, row, headers, local: is_local(request), certificate, request_id }
     }
 
     /// Returns when the caller may no longer call the method, and why: the key or the credential is dead, or the role is
@@ -48,7 +50,8 @@ impl Shown {
 
     async fn ask(&self) -> Result<(), Error> {
         let authority = &*self.authority;
-        let caller = authenticate::caller(authority, self.row, &self.headers, self.local).await?;
+        let caller =
+            authenticate::caller(authority, self.row, &self.headers, self.local, self.certificate.as_ref()).await?;
         authenticate::permit(authority, self.row, caller.as_ref())
     }
 }

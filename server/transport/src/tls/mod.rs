@@ -1,5 +1,7 @@
 //! TLS with certificates that are replaced while the server runs.
 
+pub(crate) mod certificate;
+
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -8,10 +10,10 @@ use std::{
 };
 
 use rustls::{
-    ServerConfig,
+    RootCertStore, ServerConfig,
     crypto::{CryptoProvider, aws_lc_rs::default_provider},
-    server::{ClientHello, ResolvesServerCert},
-    sign::CertifiedKey,
+    server::{NoServerSessionStorage, WebPkiClientVerifier, danger::ClientCertVerifier},
+    sign::{CertifiedKey, SingleCertAndKey},
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use tokio::time::{MissedTickBehavior, interval};
@@ -20,13 +22,15 @@ use tokio_rustls::TlsAcceptor;
 /// How often the files are looked at.
 const POLL: Duration = Duration::from_secs(5);
 
-/// Where the server's certificate is. Both files are read again when they change.
+/// Where the server's certificate is, and who vouches for its clients. The files are read again when they change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlsFiles {
     /// The certificate chain in PEM, the server's own first.
     pub certificate: PathBuf,
     /// Its private key in PEM: PKCS#8, SEC1 or PKCS#1, not encrypted.
     pub private_key: PathBuf,
+    /// The certificate authorities of clients in PEM. None: no client is asked for a certificate.
+    pub client_ca: Option<PathBuf>,
 }
 
 /// Why the files are no certificate to serve with.
@@ -35,15 +39,15 @@ pub enum TlsError {
     /// A file cannot be read, or holds something else.
     #[error("{what} {}: {source}", path.display())]
     File {
-        /// Which of the two.
+        /// Which of them.
         what: &'static str,
         /// Where it was looked for.
         path: PathBuf,
         /// What is wrong with it.
         source: rustls_pki_types::pem::Error,
     },
-    /// The certificate file holds no certificate.
-    #[error("TLS certificate {}: there is no certificate in it", .0.display())]
+    /// A file of certificates holds none.
+    #[error("{}: there is no certificate in it", .0.display())]
     Empty(PathBuf),
     /// The two do not belong together, or the key is of no kind that is known.
     #[error("TLS certificate {} and its key: {source}", certificate.display())]
@@ -53,16 +57,23 @@ pub enum TlsError {
         /// What is wrong.
         source: rustls::Error,
     },
+    /// A certificate authority of clients is none.
+    #[error("client CA {}: {why}", path.display())]
+    ClientCa {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
     /// The protocol versions cannot be set up.
     #[error("TLS cannot be set up: {0}")]
     Setup(rustls::Error),
 }
 
-/// Accepts TLS with whatever certificate the files hold at the time.
+/// Accepts TLS with whatever the files hold at the time.
 #[derive(Clone)]
 pub(crate) struct Tls {
-    acceptor: TlsAcceptor,
-    current: Arc<Current>,
+    current: Arc<RwLock<TlsAcceptor>>,
     files: TlsFiles,
     provider: Arc<CryptoProvider>,
 }
@@ -71,19 +82,13 @@ impl Tls {
     /// Loads the files: TLS 1.2 and 1.3, HTTP/2 and HTTP/1.1.
     pub(crate) fn load(files: TlsFiles) -> Result<Self, TlsError> {
         let provider = Arc::new(default_provider());
-        let current = Arc::new(Current(RwLock::new(Arc::new(read(&files, &provider)?))));
-        let mut config = ServerConfig::builder_with_provider(provider.clone())
-            .with_safe_default_protocol_versions()
-            .map_err(TlsError::Setup)?
-            .with_no_client_auth()
-            .with_cert_resolver(current.clone());
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        Ok(Self { acceptor: TlsAcceptor::from(Arc::new(config)), current, files, provider })
+        let current = Arc::new(RwLock::new(acceptor(&files, &provider)?));
+        Ok(Self { current, files, provider })
     }
 
     /// Takes a connection.
-    pub(crate) fn acceptor(&self) -> &TlsAcceptor {
-        &self.acceptor
+    pub(crate) fn acceptor(&self) -> TlsAcceptor {
+        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Reads the files again whenever they change, for ever. What does not load is reported, and the certificate of
@@ -104,54 +109,69 @@ impl Tls {
     }
 
     fn reload(&self) {
-        match read(&self.files, &self.provider) {
-            Ok(key) => {
-                self.current.replace(key);
-                tracing::info!(certificate = %self.files.certificate.display(), "the TLS certificate was replaced");
+        match acceptor(&self.files, &self.provider) {
+            Ok(acceptor) => {
+                *self.current.write().unwrap_or_else(PoisonError::into_inner) = acceptor;
+                tracing::info!(certificate = %self.files.certificate.display(), "the TLS files were read again");
             }
-            Err(error) => tracing::warn!(%error, "the new TLS certificate does not load; the one of before serves on"),
+            Err(error) => tracing::warn!(%error, "the new TLS files do not load; what was read before serves on"),
         }
     }
 }
 
-/// The certificate of the moment.
-#[derive(Debug)]
-struct Current(RwLock<Arc<CertifiedKey>>);
-
-impl Current {
-    fn replace(&self, key: CertifiedKey) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(key);
-    }
-}
-
-impl ResolvesServerCert for Current {
-    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.0.read().unwrap_or_else(PoisonError::into_inner).clone())
-    }
-}
-
-fn read(files: &TlsFiles, provider: &CryptoProvider) -> Result<CertifiedKey, TlsError> {
-    let wrong = |what, path: &Path| {
-        let path = path.to_owned();
-        move |source| TlsError::File { what, path, source }
+fn acceptor(files: &TlsFiles, provider: &Arc<CryptoProvider>) -> Result<TlsAcceptor, TlsError> {
+    let versions = ServerConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()
+        .map_err(TlsError::Setup)?;
+    let clients = match &files.client_ca {
+        Some(path) => versions.with_client_cert_verifier(verifier(path, provider)?),
+        None => versions.with_no_client_auth(),
     };
-    let of_certificate = |source| wrong("TLS certificate", &files.certificate)(source);
-    let chain = CertificateDer::pem_file_iter(&files.certificate)
-        .map_err(of_certificate)?
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(of_certificate)?;
-    if chain.is_empty() {
-        return Err(TlsError::Empty(files.certificate.clone()));
+    let mut config = clients.with_cert_resolver(Arc::new(SingleCertAndKey::from(own_key(files, provider)?)));
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    if files.client_ca.is_some() {
+        // A session that is resumed would bring its certificate along unverified.
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
     }
-    let key = PrivateKeyDer::from_pem_file(&files.private_key).map_err(wrong("TLS private key", &files.private_key))?;
+    Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+/// Verifies client certificates where there are any; nobody needs one.
+fn verifier(path: &Path, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+    let wrong = |why: String| TlsError::ClientCa { path: path.to_owned(), why };
+    let mut roots = RootCertStore::empty();
+    for certificate in chain("client CA", path)? {
+        roots.add(certificate).map_err(|error| wrong(error.to_string()))?;
+    }
+    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone())
+        .allow_unauthenticated()
+        .build()
+        .map_err(|error| wrong(error.to_string()))
+}
+
+fn own_key(files: &TlsFiles, provider: &CryptoProvider) -> Result<CertifiedKey, TlsError> {
+    let chain = chain("TLS certificate", &files.certificate)?;
+    let key = PrivateKeyDer::from_pem_file(&files.private_key).map_err(|source| TlsError::File {
+        what: "TLS private key",
+        path: files.private_key.clone(),
+        source,
+    })?;
     CertifiedKey::from_der(chain, key, provider)
         .map_err(|source| TlsError::Pair { certificate: files.certificate.clone(), source })
 }
 
+/// The certificates of a file, at least one.
+fn chain(what: &'static str, path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let wrong = |source| TlsError::File { what, path: path.to_owned(), source };
+    let chain: Vec<_> = CertificateDer::pem_file_iter(path).map_err(wrong)?.collect::<Result<_, _>>().map_err(wrong)?;
+    if chain.is_empty() { Err(TlsError::Empty(path.to_owned())) } else { Ok(chain) }
+}
+
 /// What tells one version of the files from the next.
-fn stamps(files: &TlsFiles) -> [Option<(SystemTime, u64)>; 2] {
-    [&files.certificate, &files.private_key].map(|path| {
-        let metadata = fs::metadata(path).ok()?;
+fn stamps(files: &TlsFiles) -> [Option<(SystemTime, u64)>; 3] {
+    [Some(&files.certificate), Some(&files.private_key), files.client_ca.as_ref()].map(|path| {
+        let metadata = fs::metadata(path?).ok()?;
         Some((metadata.modified().ok()?, metadata.len()))
     })
 }

@@ -11,7 +11,11 @@ use super::*;
 /// A fresh pair of files, and the certificate to trust.
 pub(crate) fn write(folder: &TempDir) -> (TlsFiles, CertificateDer<'static>) {
     let Generated { cert, signing_key } = generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    let files = TlsFiles { certificate: folder.path().join("tls.crt"), private_key: folder.path().join("tls.key") };
+    let files = TlsFiles {
+        certificate: folder.path().join("tls.crt"),
+        private_key: folder.path().join("tls.key"),
+        client_ca: None,
+    };
     fs::write(&files.certificate, cert.pem()).unwrap();
     fs::write(&files.private_key, signing_key.serialize_pem()).unwrap();
     (files, cert.der().clone())
@@ -86,7 +90,8 @@ fn what_does_not_load_is_named() {
     let (files, _) = write(&folder);
     let (others, _) = write(&other);
     let load = |certificate: &Path, private_key: &Path| {
-        let files = TlsFiles { certificate: certificate.to_owned(), private_key: private_key.to_owned() };
+        let files =
+            TlsFiles { certificate: certificate.to_owned(), private_key: private_key.to_owned(), client_ca: None };
         Tls::load(files).err().expect("refused").to_string()
     };
     let missing = folder.path().join("missing");

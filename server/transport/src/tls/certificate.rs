@@ -1,0 +1,28 @@
+//! What a verified client certificate says.
+
+use countersign_core::certificate::{ClientCertificate, SubjectAltName};
+use rustls::ServerConnection;
+use x509_parser::{error::X509Error, extensions::GeneralName, parse_x509_certificate};
+
+/// Most names that are looked at.
+const MAX_NAMES: usize = 64;
+
+/// The certificate that the other end of a connection has shown, verified by the handshake; none where it showed none.
+pub(crate) fn of_peer(connection: &ServerConnection) -> Result<Option<ClientCertificate>, X509Error> {
+    let Some(own) = connection.peer_certificates().and_then(|chain| chain.first()) else { return Ok(None) };
+    let (_, parsed) = parse_x509_certificate(own)?;
+    let names = match parsed.subject_alternative_name()? {
+        Some(extension) => extension.value.general_names.iter().filter_map(name).take(MAX_NAMES).collect(),
+        None => Vec::new(),
+    };
+    Ok(Some(ClientCertificate { names, expire_time: parsed.validity().not_after.to_datetime() }))
+}
+
+fn name(name: &GeneralName<'_>) -> Option<SubjectAltName> {
+    match name {
+        GeneralName::URI(uri) => Some(SubjectAltName::Uri((*uri).to_owned())),
+        GeneralName::DNSName(host) => Some(SubjectAltName::dns(host)),
+        GeneralName::RFC822Name(address) => Some(SubjectAltName::Email((*address).to_owned())),
+        _ => None,
+    }
+}
