@@ -9,6 +9,7 @@ use crate::{
     credential::LEEWAY,
     ids::InstanceId,
     names::{AgentName, OperatorId, RoleName, SponsorId, ToolId},
+    operator::own_name,
     sponsor::Departure,
 };
 
@@ -190,10 +191,10 @@ impl Instance {
             return Err(InstanceRule::NotARoot { root: self.root_instance_id });
         }
         let same = |who| Err(InstanceRule::SameOperator { who });
-        if operator.as_str() == to.as_str() {
+        if own_name(operator) == to.as_str() {
             return same("the sponsor who would take over");
         }
-        if operator.as_str() == self.sponsor_id.as_str() {
+        if own_name(operator) == self.sponsor_id.as_str() {
             return same("the sponsor who departed");
         }
         if departure.is_some_and(|departure| departure.recorded_by == *operator) {

@@ -195,6 +195,16 @@ pub const ANONYMOUS: &str = "dev";
 /// How the ids of operators begin whom an identity provider names.
 pub const OIDC_PREFIX: &str = "oidc.";
 
+/// What an operator is called where they come from: the id, or of `oidc.<provider>.<name>` the name. For seeing that two
+/// names are one person's; that they differ proves nothing.
+#[must_use]
+pub fn own_name(operator_id: &OperatorId) -> &str {
+    let id = operator_id.as_str();
+    let of_provider = id.strip_prefix(OIDC_PREFIX).and_then(|rest| rest.split_once('.'));
+    // `oidc.<provider>@<hash>` holds no name; a dot behind an @ cannot be in it.
+    of_provider.map_or(id, |(_, name)| name)
+}
+
 /// Why nobody may be called so, if it is so: the log would show two under one name.
 #[must_use]
 pub fn reserved(operator_id: &OperatorId) -> Option<&'static str> {
@@ -229,6 +239,18 @@ mod tests {
         assert_eq!(set.to_string(), "gate,policy-admin");
         let text = serde_json::to_string(&set).unwrap();
         assert_eq!((text.as_str(), serde_json::from_str(&text).unwrap()), (r#"["gate","policy-admin"]"#, set));
+    }
+
+    #[test]
+    fn an_operator_of_a_provider_has_a_name_of_their_own() {
+        for (id, name) in [
+            ("alice", "alice"),
+            ("oidc.corp.alice", "alice"),
+            ("oidc.corp.alice@example.com", "alice@example.com"),
+            ("oidc.corp@0123abcd", "oidc.corp@0123abcd"),
+        ] {
+            assert_eq!(own_name(&id.parse().unwrap()), name);
+        }
     }
 
     #[test]

@@ -10,7 +10,10 @@ use std::{collections::BTreeMap, fmt, str::FromStr};
 use serde::{Deserialize, Serialize};
 use time::{Duration, OffsetDateTime};
 
-use crate::names::{OperatorId, RoleName, SponsorId};
+use crate::{
+    names::{OperatorId, RoleName, SponsorId},
+    operator::own_name,
+};
 
 pub use change::{Changed, Difference, SponsorChange};
 pub use transition::{SponsorRule, Transition};
@@ -186,7 +189,9 @@ impl Sponsor {
     ) -> Result<SponsorState, SponsorRule> {
         let lapsed = self.suspend_cause == Some(SuspendCause::ReviewLapsed);
         let after = transition.apply(self.state, lapsed)?;
-        if transition.needs_four_eyes() && operator.as_str() == self.sponsor_id.as_str() {
+        let name = own_name(operator);
+        let is_sponsor = name == self.sponsor_id.as_str() || name.eq_ignore_ascii_case(&self.email);
+        if transition.needs_four_eyes() && is_sponsor {
             return Err(SponsorRule::OwnApproval { transition });
         }
         let wrote_terms = *operator == self.registered_by || Some(operator) == self.changed_by.as_ref();

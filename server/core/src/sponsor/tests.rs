@@ -65,7 +65,10 @@ fn whoever_vouches_is_neither_the_sponsor_nor_who_wrote_the_terms() {
         let check = |who: &str| sponsor(from).check(transition, &by(who), NOW);
         assert_eq!(check("rita"), Err(SponsorRule::SameOperator { transition }));
         assert_eq!(check("carl"), Err(SponsorRule::SameOperator { transition }));
-        assert_eq!(check("alice"), Err(SponsorRule::OwnApproval { transition }));
+        // Under every name that she is known by.
+        for own in ["alice", "oidc.corp.alice", "alice@example.com", "oidc.corp.alice@example.com"] {
+            assert_eq!(check(own), Err(SponsorRule::OwnApproval { transition }), "{own}");
+        }
         assert_eq!(check("bob"), Ok(Active));
     }
 }
