@@ -117,8 +117,7 @@ async fn start(
     let keys = key_encryption_keys(config, data_dir, &*entropy)?;
     let admin_file = data_dir.join("first-admin.key");
     let first_admin: FirstAdmin = Box::new(move |key| key_file::hand_over(&admin_file, key));
-    let (app, background) =
-        App::start(store.clone(), clock, entropy, app_config(config)?, keys, &first_admin).await?;
+    let (app, background) = App::start(store.clone(), clock, entropy, app_config(config)?, keys, &first_admin).await?;
     if let Some(policy) = &config.policy {
         let file = PolicyFile { document: policy.text.clone(), path: policy.path.display().to_string() };
         tracing::info!("{}", app.load_policy_file(&file).await?);
