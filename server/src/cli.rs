@@ -10,6 +10,7 @@ use crate::{
     logging, migrate,
     postgres::child::{self, ChildArgs},
     recover::{self, RecoverArgs},
+    remote::keys::{self, KeysCommand},
     rewrap, serve,
 };
 
@@ -63,6 +64,8 @@ enum OperatorCommand {
 
 #[derive(Debug, Subcommand)]
 enum KeyCommand {
+    #[command(flatten)]
+    Signing(KeysCommand),
     /// Encrypt what the database holds again under a new key-encryption key, while servers run. Needs the database, the new
     /// key as key_encryption_key_file, and the old one as previous_key_encryption_key_file.
     Rewrap(ConfigArgs),
@@ -171,6 +174,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Operator(OperatorCommand::Recover { config, recover }) => {
             recover::run(&config.start()?, recover).map_err(|error| Failure::of(&error))
         }
+        Command::Key(KeyCommand::Signing(command)) => keys::run(command).map_err(|error| Failure::of(&error)),
         Command::Key(KeyCommand::Rewrap(args)) => rewrap::run(&args.start()?).map_err(|error| Failure::of(&error)),
         Command::Demo(args) => demo::run(&args).map_err(|error| Failure::of(&error)),
         Command::PostgresChild(args) => match child::become_program(&args) {

@@ -1,5 +1,6 @@
 //! The Countersign server: configuration, wiring, private Postgres, command line.
 
+mod arguments;
 pub mod cli;
 pub mod config;
 mod data_dir;
@@ -13,6 +14,7 @@ mod metrics;
 mod migrate;
 pub mod postgres;
 mod recover;
+mod remote;
 mod rewrap;
 pub mod secret_file;
 mod serve;

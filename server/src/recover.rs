@@ -12,13 +12,13 @@ use countersign_app::RecoverAdmin;
 use countersign_core::{
     clock::{Entropy, SystemClock, SystemEntropy},
     names::OperatorId,
-    text::{self, MAX_TEXT},
 };
 use countersign_store::Store;
 use secrecy::ExposeSecret as _;
 use zeroize::Zeroizing;
 
 use crate::{
+    arguments::reason,
     config::Config,
     data_dir,
     database::{Database, DatabaseError},
@@ -53,10 +53,6 @@ pub(crate) enum RecoverError {
     KeyFile { path: String, source: io::Error },
     #[error("cannot start a runtime")]
     Runtime(#[source] io::Error),
-}
-
-fn reason(text: &str) -> Result<String, String> {
-    text::check("reason", text, MAX_TEXT).map(|()| text.to_owned()).map_err(|violation| violation.description)
 }
 
 /// Makes the key, and says in which file it is and nothing else.

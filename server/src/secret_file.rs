@@ -46,7 +46,7 @@ pub fn read(path: &Path) -> io::Result<SecretString> {
         return refused(format!("may be read by others (mode {:04o}): `chmod 600` it", found.mode() & 0o777));
     }
     if found.uid() != 0 && found.uid() != rustix::process::geteuid().as_raw() {
-        return refused(format!("belongs to user {}, not to the one the server runs as", found.uid()));
+        return refused(format!("belongs to user {}, not to the one this runs as", found.uid()));
     }
     if found.len() > LONGEST {
         return refused(format!("must be at most {LONGEST} bytes"));

@@ -10,11 +10,17 @@ use std::{
 
 /// Runs the program in an empty environment.
 fn run(folder: &tempfile::TempDir, args: &[&str]) -> Output {
+    run_with(folder, args, &[])
+}
+
+/// Runs the program with these variables and no others.
+fn run_with(folder: &tempfile::TempDir, args: &[&str], variables: &[(&str, &str)]) -> Output {
     let path = std::env::var_os("PATH").unwrap();
     Command::new(env!("CARGO_BIN_EXE_countersign"))
         .args(args)
         .env_clear()
         .env("PATH", path)
+        .envs(variables.iter().copied())
         .current_dir(folder)
         .output()
         .unwrap()
@@ -120,4 +126,89 @@ fn missing_programs_are_told_with_the_command_that_installs_them() {
         .unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).contains("apt-get install postgresql"), "{}", stderr(&output));
+}
+
+/// Nothing listens there.
+const NOBODY: &str = "http://127.0.0.1:1";
+
+#[test]
+fn a_remote_command_with_wrong_flags_calls_nobody() {
+    for (args, says) in [
+        (&["key"][..], "Usage:"),
+        (&["key", "rotate"], "--reason"),
+        (&["key", "rotate", "--reason", ""], "must"),
+        (&["key", "compromise", "--reason", "leak"], "<KID>"),
+        (&["key", "list", "--server", "localhost:8080"], "must be http://host:port"),
+        (&["key", "list", "--api-key", "csk_geheim"], "unexpected argument"),
+    ] {
+        let output = run(&folder(), args);
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+        assert!(stderr(&output).contains(says), "{args:?}: {}", stderr(&output));
+    }
+    // A thumbprint may begin with a hyphen.
+    let output = run(&folder(), &["key", "compromise", "-Xq", "--reason", "leak", "--server", NOBODY]);
+    assert!(stderr(&output).starts_with("countersign: no server answers"), "{}", stderr(&output));
+}
+
+#[test]
+fn a_server_that_is_not_there_is_named() {
+    for variables in [&[][..], &[("COUNTERSIGN_API_KEY", "csk_1_geheim")]] {
+        let variables = [variables, &[("COUNTERSIGN_SERVER", NOBODY)]].concat();
+        let output = run_with(&folder(), &["key", "list"], &variables);
+        assert_eq!(output.status.code(), Some(1));
+        let message = stderr(&output);
+        let says = "countersign: no server answers at http://127.0.0.1:1: see whether it runs";
+        assert!(message.starts_with(says) && message.contains("retrying may help"), "{message}");
+        assert!(message.contains("refused") && message.lines().count() == 1, "{message}");
+        assert!(!message.contains("geheim") && output.stdout.is_empty(), "{message}");
+    }
+}
+
+#[test]
+fn an_api_key_is_taken_from_a_private_file_and_never_shown() {
+    let folder = folder();
+    let write = |name: &str, content: &str, mode: u32| {
+        let path = folder.path().join(name);
+        fs::write(&path, content).unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    };
+    write("open", "csk_1_geheim", 0o644);
+    write("empty", "\n", 0o600);
+    write("lines", "csk_1\ngeheim", 0o600);
+    for (file, says) in [
+        ("missing", "cannot read the API key in missing: No such file"),
+        ("open", "cannot read the API key in open: may be read by others (mode 0644): `chmod 600` it"),
+        (".", "cannot read the API key in .: is not a file"),
+        ("empty", "the API key in empty is empty"),
+        ("lines", "cannot call http://127.0.0.1:1: the token holds characters"),
+    ] {
+        // The file is what counts, whatever the variable says.
+        let args = ["key", "list", "--server", NOBODY, "--api-key-file", file];
+        let output = run_with(&folder, &args, &[("COUNTERSIGN_API_KEY", "csk_2_geheim")]);
+        assert_eq!(output.status.code(), Some(1), "{file}");
+        let message = stderr(&output);
+        assert!(message.starts_with(&format!("countersign: {says}")), "{message}");
+        assert!(!message.contains("geheim") && message.lines().count() == 1, "{message}");
+    }
+    let output = run_with(&folder, &["key", "list", "--server", NOBODY], &[("COUNTERSIGN_API_KEY", "")]);
+    assert_eq!(stderr(&output), "countersign: the API key in COUNTERSIGN_API_KEY is empty\n");
+}
+
+#[test]
+fn an_api_key_does_not_travel_in_the_clear_and_a_ca_is_for_tls() {
+    let folder = folder();
+    let key = [("COUNTERSIGN_API_KEY", "csk_1_geheim")];
+    let output = run_with(&folder, &["key", "list", "--server", "http://192.0.2.1:1"], &key);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("not sent in clear text"), "{}", stderr(&output));
+    fs::write(folder.path().join("ca.pem"), "no certificate").unwrap();
+    for (server, ca, says) in [
+        (NOBODY, "ca.pem", "--ca is for a server at https://"),
+        ("https://localhost:1", "missing.pem", "cannot read the certificates in missing.pem: No such file"),
+        ("https://localhost:1", "ca.pem", "cannot call https://localhost:1: the CA must be one or more certificates"),
+    ] {
+        let output = run_with(&folder, &["key", "list", "--server", server, "--ca", ca], &key);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(stderr(&output).starts_with(&format!("countersign: {says}")), "{}", stderr(&output));
+    }
 }

@@ -5,10 +5,11 @@ use std::{net::IpAddr, time::Duration};
 use countersign_core::credential::{KeyError, KeySet};
 use http::{Request, Uri};
 use http_body_util::{BodyExt, Limited};
+use rustls_pki_types::{CertificateDer, pem::PemObject as _};
 use tonic::{
     body::Body,
     service::interceptor::InterceptedService,
-    transport::{Channel, ClientTlsConfig, Endpoint, Error as TransportError},
+    transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Error as TransportError},
 };
 use tower::ServiceExt;
 
@@ -34,6 +35,9 @@ pub enum ConnectError {
     /// The address cannot be used.
     #[error("the endpoint must be http://host:port or https://host:port")]
     Endpoint(#[source] TransportError),
+    /// What to trust is no certificate.
+    #[error("the CA must be one or more certificates in PEM")]
+    Ca,
     /// A token would be readable on its way.
     #[error("a token is not sent in clear text to another machine: use https, or hand over a Channel of your own")]
     ClearText,
@@ -73,17 +77,32 @@ pub struct Connection {
 
 impl Connection {
     /// Connects to `endpoint`, such as `https://countersign.example:8080`, with `token` as the bearer: an operator's API
-    /// key or an instance's credential. `https` trusts the public web's roots; for others see [`Self::over`]. `http` with
-    /// a token is for loopback only.
+    /// key or an instance's credential. `https` trusts the public web's roots; for others see [`Self::connect_with_ca`].
+    /// `http` with a token is for loopback only.
     pub async fn connect(endpoint: &str, token: Option<&str>) -> Result<Self, ConnectError> {
+        Self::connect_trusting(endpoint, token, ClientTlsConfig::new().with_webpki_roots()).await
+    }
+
+    /// Connects as [`Self::connect`] does, and trusts the PEM certificates in `ca` instead of the public web's.
+    pub async fn connect_with_ca(endpoint: &str, token: Option<&str>, ca: &[u8]) -> Result<Self, ConnectError> {
+        // Looked at here: TLS would trust nobody, and say so of the server.
+        let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(ca).collect();
+        if certificates.map_or(true, |certificates| certificates.is_empty()) {
+            return Err(ConnectError::Ca);
+        }
+        let tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(ca));
+        Self::connect_trusting(endpoint, token, tls).await
+    }
+
+    async fn connect_trusting(endpoint: &str, token: Option<&str>, tls: ClientTlsConfig) -> Result<Self, ConnectError> {
         let endpoint = Endpoint::from_shared(endpoint.to_owned()).map_err(ConnectError::Endpoint)?;
         let exposed = endpoint.uri().scheme_str() != Some("https") && !is_loopback(endpoint.uri());
         let bearer = bearer(token, exposed)?;
-        let channel = prepare(endpoint)?.connect().await.map_err(ConnectError::Unreachable)?;
+        let channel = prepare(endpoint, tls)?.connect().await.map_err(ConnectError::Unreachable)?;
         Ok(Self { channel, bearer, exposed })
     }
 
-    /// Uses a channel of the caller's making, for private roots, client certificates or a sidecar that encrypts. The
+    /// Uses a channel of the caller's making, for client certificates or a sidecar that encrypts. The
     /// caller answers for its deadlines and for what protects it.
     #[must_use]
     pub const fn over(channel: Channel, bearer: Bearer) -> Self {
@@ -153,7 +172,7 @@ services!(
     svids: svid_service_client::SvidServiceClient,
 );
 
-fn prepare(endpoint: Endpoint) -> Result<Endpoint, ConnectError> {
+fn prepare(endpoint: Endpoint, tls: ClientTlsConfig) -> Result<Endpoint, ConnectError> {
     let endpoint = endpoint
         .connect_timeout(CONNECT_TIMEOUT)
         .timeout(TIMEOUT)
@@ -161,7 +180,7 @@ fn prepare(endpoint: Endpoint) -> Result<Endpoint, ConnectError> {
         .keep_alive_timeout(KEEPALIVE_TIMEOUT)
         .keep_alive_while_idle(true);
     if endpoint.uri().scheme_str() == Some("https") {
-        return endpoint.tls_config(ClientTlsConfig::new().with_webpki_roots()).map_err(ConnectError::Endpoint);
+        return endpoint.tls_config(tls).map_err(ConnectError::Endpoint);
     }
     Ok(endpoint)
 }

@@ -2,6 +2,7 @@
 
 use std::{fmt, io};
 
+use countersign_client::{ConnectError, Connection, KeysError};
 use countersign_proto::v1::{
     DecideRequest, DecideResponse, DecisionReason, Effect, RecordToolCallRequest, ToolCallOutcome,
 };
@@ -10,7 +11,6 @@ use tonic::Status;
 use tonic_types::StatusExt as _;
 
 use super::{
-    caller::Caller,
     screen::{Colour, Screen, short},
     tool,
 };
@@ -22,6 +22,10 @@ pub(crate) enum Unexpected {
     Refused { reason: String, message: String },
     #[error("{0}")]
     Answer(String),
+    #[error(transparent)]
+    Token(#[from] ConnectError),
+    #[error("the server's public keys cannot be read")]
+    Keys(#[from] KeysError),
     #[error("cannot write to standard output")]
     Output(#[from] io::Error),
 }
@@ -36,7 +40,7 @@ impl From<Status> for Unexpected {
 /// A run of an agent: nothing but its credential.
 #[derive(Debug)]
 pub(super) struct Agent {
-    pub(super) caller: Caller,
+    pub(super) connection: Connection,
     pub(super) instance_id: String,
 }
 
@@ -108,7 +112,7 @@ impl Agent {
             want_receipt: true,
             ..DecideRequest::default()
         };
-        let answer = self.caller.decisions().decide(self.caller.asks(question)).await?.into_inner();
+        let answer = self.connection.decisions().decide(question).await?.into_inner();
         let (word, colour) = match answer.effect() {
             Effect::Allow => ("ALLOW", Colour::Green),
             _ => ("DENY", Colour::Red),
@@ -137,7 +141,7 @@ impl Agent {
             response_hash: tool::hash(result),
             ..RecordToolCallRequest::default()
         };
-        self.caller.custody().record_tool_call(self.caller.asks(outcome)).await?;
+        self.connection.custody().record_tool_call(outcome).await?;
         Ok(())
     }
 }

@@ -2,7 +2,6 @@
 //! Countersign is for.
 
 mod ask;
-mod caller;
 mod people;
 mod screen;
 mod server;
@@ -16,12 +15,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use countersign_client::{ConnectError, Connection, v1::WhoAmIRequest};
+use secrecy::ExposeSecret as _;
 use tokio::{runtime, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use self::{
     ask::Unexpected,
-    caller::Caller,
     screen::Screen,
     server::{OwnServer, ServerError},
     story::Story,
@@ -52,7 +52,7 @@ pub(crate) enum DemoError {
     )]
     Key { path: PathBuf, source: io::Error },
     #[error("no server answers at http://{address}")]
-    Unreachable { address: SocketAddr, source: tonic::transport::Error },
+    Unreachable { address: SocketAddr, source: ConnectError },
     #[error(
         "the server at http://{address} is not in --dev: the demo registers and revokes sponsors, so it plays on no other"
     )]
@@ -106,13 +106,16 @@ async fn unless_stopped(
 
 /// Tells the story to the server at `address`; `fresh` where nobody else uses it.
 async fn tell(address: SocketAddr, data_dir: &Path, fresh: bool) -> Result<(), DemoError> {
-    let nobody = Caller::connect(address).await.map_err(|source| DemoError::Unreachable { address, source })?;
-    nobody.is_known().await.map_err(|source| DemoError::NotDev { address, source })?;
+    let nobody = Connection::connect(&format!("http://{address}"), None).await;
+    let nobody = nobody.map_err(|source| DemoError::Unreachable { address, source })?;
+    is_known(&nobody).await.map_err(|source| DemoError::NotDev { address, source })?;
     let operator = async |name: &str| {
         let path = data_dir.join(format!("{name}.key"));
-        let key = secret_file::read(&path).and_then(|key| nobody.with_token(&key));
-        let operator = key.map_err(|source| DemoError::Key { path, source })?;
-        let known = operator.is_known().await;
+        let operator = secret_file::read(&path).and_then(|key| {
+            nobody.with_token(key.expose_secret()).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+        });
+        let operator = operator.map_err(|source| DemoError::Key { path, source })?;
+        let known = is_known(&operator).await;
         known.map_err(|source| DemoError::OtherKeys { address, data_dir: data_dir.to_owned(), source })?;
         Ok::<_, DemoError>(operator)
     };
@@ -122,6 +125,12 @@ async fn tell(address: SocketAddr, data_dir: &Path, fresh: bool) -> Result<(), D
         let (number, step) = story.screen.last_step();
         DemoError::Step { number, step, source }
     })
+}
+
+/// Asks the server whether it knows this caller.
+async fn is_known(caller: &Connection) -> Result<(), Unexpected> {
+    caller.operators().who_am_i(WhoAmIRequest {}).await?;
+    Ok(())
 }
 
 /// Reads where a dev server listens. That is loopback, in the clear, and nothing else, so keys may be sent there.

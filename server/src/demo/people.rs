@@ -21,7 +21,7 @@ impl Story {
             reason: reason.to_owned(),
             ..ApproveSponsorRequest::default()
         };
-        let own = self.rita.sponsors().approve_sponsor(self.rita.asks(approval("I know her"))).await;
+        let own = self.rita.sponsors().approve_sponsor(approval("I know her")).await;
         match own.map_err(Unexpected::from) {
             Err(Unexpected::Refused { reason, message }) if ["FOUR_EYES", "ROLE_REQUIRED"].contains(&&*reason) => {
                 self.screen.answer("REFUSED", Colour::Red, &message, "")?;
@@ -29,7 +29,7 @@ impl Story {
             Err(other) => return Err(other),
             Ok(_) => return Err(Unexpected::Answer("rita could approve whom she had registered".to_owned())),
         }
-        self.oscar.sponsors().approve_sponsor(self.oscar.asks(approval("leads the support team"))).await?;
+        self.oscar.sponsors().approve_sponsor(approval("leads the support team")).await?;
         self.screen.say(&format!("oscar, a second person, approves: {newcomer} is ACTIVE."))?;
         Ok(newcomer)
     }
@@ -45,7 +45,7 @@ impl Story {
                 roles: vec!["support".to_owned()],
                 ..RegisterSponsorRequest::default()
             };
-            match self.rita.sponsors().register_sponsor(self.rita.asks(request)).await {
+            match self.rita.sponsors().register_sponsor(request).await {
                 Err(status) if status.code() == Code::AlreadyExists => {}
                 registered => return registered.map(|_| sponsor_id).map_err(Unexpected::from),
             }
@@ -61,7 +61,7 @@ impl Story {
             reason: "left the company".to_owned(),
             ..RevokeSponsorRequest::default()
         };
-        let revoked = self.oscar.sponsors().revoke_sponsor(self.oscar.asks(request)).await?.into_inner();
+        let revoked = self.oscar.sponsors().revoke_sponsor(request).await?.into_inner();
         let count = revoked.revoked_instance_count;
         self.screen
             .say(&format!("oscar revokes {sponsor}, which stops {count} agents. The same refund, asked for again:"))?;

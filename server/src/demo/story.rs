@@ -2,13 +2,13 @@
 
 use std::net::SocketAddr;
 
+use countersign_client::Connection;
 use countersign_proto::v1::{
     DelegateCredentialRequest, GetCustodyChainRequest, IssueCredentialRequest, get_custody_chain_request::Subject,
 };
 
 use super::{
     ask::{Agent, Call, Expected, Unexpected},
-    caller::Caller,
     screen::{self, Screen, short},
     tool, tree,
 };
@@ -23,9 +23,9 @@ const CHARGE: Call = Call { tool: "billing", action: "charge", amount_cents: Som
 #[derive(Debug)]
 pub(super) struct Story {
     /// Registers sponsors, issues credentials, reads the log.
-    pub(super) rita: Caller,
+    pub(super) rita: Connection,
     /// Approves and revokes sponsors.
-    pub(super) oscar: Caller,
+    pub(super) oscar: Connection,
     pub(super) address: SocketAddr,
     /// Whether the server is the demo's own: then alice, whom every dev server has, may be revoked for good.
     pub(super) fresh: bool,
@@ -58,7 +58,7 @@ impl Story {
             ..IssueCredentialRequest::default()
         };
         let purpose = request.purpose.clone();
-        let issued = self.rita.credentials().issue_credential(self.rita.asks(request)).await?.into_inner();
+        let issued = self.rita.credentials().issue_credential(request).await?.into_inner();
         let triage = self.agent(&issued.token, issued.agent_instance_id)?;
         let id = short(&triage.instance_id);
         self.screen.say(&format!("{sponsor} answers for a support-assistant, {id}, that is to \"{purpose}\"."))?;
@@ -77,7 +77,7 @@ impl Story {
             purpose: "triage ticket 4711, refund".to_owned(),
             ..DelegateCredentialRequest::default()
         };
-        let child = parent.caller.credentials().delegate_credential(parent.caller.asks(request)).await?.into_inner();
+        let child = parent.connection.credentials().delegate_credential(request).await?.into_inner();
         if child.parent_agent_id != parent.instance_id {
             return Err(Unexpected::Answer("the child's parent is not the instance that started it".to_owned()));
         }
@@ -91,7 +91,7 @@ impl Story {
         self.screen.step("refund");
         self.screen.say("The billing-agent asks whether it may refund 12.50:")?;
         let refund = billing.asks(&self.screen, REFUND, Expected::AllowedBy("allow-support-billing")).await?;
-        tool::accepts(&refund.receipt, &billing.caller.public_keys().await?, issuer, REFUND)?;
+        tool::accepts(&refund.receipt, &billing.connection.keys().await?, issuer, REFUND)?;
         self.screen.say("The tool checks the signed receipt with public keys alone: it holds. The refund is made.")?;
         billing.succeeded(&refund, "refunded").await?;
         Ok(refund.policy_decision_id)
@@ -113,7 +113,7 @@ impl Story {
             short(&policy_decision_id)
         );
         let request = GetCustodyChainRequest { subject: Some(Subject::PolicyDecisionId(policy_decision_id)) };
-        let answer = self.rita.custody().get_custody_chain(self.rita.asks(request)).await?.into_inner();
+        let answer = self.rita.custody().get_custody_chain(request).await?.into_inner();
         let chain = answer.chain.ok_or_else(|| Unexpected::Answer("the chain is missing".to_owned()))?;
         if (chain.instances.len(), chain.decisions.len()) != (2, 4) {
             let (runs, decisions) = (chain.instances.len(), chain.decisions.len());
@@ -137,6 +137,6 @@ impl Story {
     }
 
     fn agent(&self, token: &str, instance_id: String) -> Result<Agent, Unexpected> {
-        Ok(Agent { caller: self.rita.with_token(&token.into())?, instance_id })
+        Ok(Agent { connection: self.rita.with_token(token)?, instance_id })
     }
 }

@@ -1,0 +1,140 @@
+//! `countersign key list | rotate | compromise`: the signing keys of a running server.
+
+use clap::{Args, Subcommand};
+use countersign_client::{
+    Connection,
+    v1::{
+        ListSigningKeysRequest, ListSigningKeysResponse, MarkKeyCompromisedRequest, MarkKeyCompromisedResponse,
+        RotateSigningKeyRequest, RotateSigningKeyResponse, SigningKey, SigningKeyState,
+    },
+};
+use countersign_core::clock::{Clock as _, SystemClock, SystemEntropy, uuid_v7};
+use tokio::runtime;
+
+use super::{
+    RemoteArgs, RemoteError,
+    output::{json, print, printable, table, time},
+};
+use crate::arguments::reason;
+
+/// Keys per page, as many as the server gives.
+const PAGE: i32 = 1000;
+
+/// What to do with the signing keys.
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeysCommand {
+    /// Show the signing keys of a running server, newest first. Takes an admin or an auditor.
+    List(RemoteArgs),
+    /// Let the next signing key sign from now on, and retire the active one. Takes an admin.
+    Rotate {
+        #[command(flatten)]
+        change: ChangeArgs,
+        #[command(flatten)]
+        remote: RemoteArgs,
+    },
+    /// Kill every token that a signing key signed, for good. Takes an admin.
+    Compromise {
+        /// The key, as `key list` and the heads of its tokens name it.
+        #[arg(allow_hyphen_values = true)]
+        kid: String,
+        #[command(flatten)]
+        change: ChangeArgs,
+        #[command(flatten)]
+        remote: RemoteArgs,
+    },
+}
+
+/// What every change of a key needs.
+#[derive(Debug, Args)]
+pub(crate) struct ChangeArgs {
+    /// Why, for the custody log.
+    #[arg(long, value_name = "TEXT", value_parser = reason)]
+    reason: String,
+    /// Makes it safe to run the command again: the same id changes something once within a day [default: a fresh one].
+    #[arg(long, value_name = "ID")]
+    request_id: Option<String>,
+}
+
+impl ChangeArgs {
+    fn request_id(&self) -> String {
+        let fresh = || uuid_v7(SystemClock.now(), &SystemEntropy).to_string();
+        self.request_id.clone().unwrap_or_else(fresh)
+    }
+}
+
+/// Does it, and prints what came of it.
+pub(crate) fn run(command: KeysCommand) -> Result<(), RemoteError> {
+    let runtime = runtime::Builder::new_current_thread().enable_all().build().map_err(RemoteError::Runtime)?;
+    print(&runtime.block_on(async {
+        match command {
+            KeysCommand::List(remote) => list(&remote).await,
+            KeysCommand::Rotate { change, remote } => rotate(change, &remote).await,
+            KeysCommand::Compromise { kid, change, remote } => compromise(kid, change, &remote).await,
+        }
+    })?)
+}
+
+async fn list(remote: &RemoteArgs) -> Result<String, RemoteError> {
+    let all = ListSigningKeysResponse { keys: every(&remote.connect().await?, remote).await?, ..Default::default() };
+    if remote.json { json("ListSigningKeysResponse", &all) } else { Ok(rows(&all.keys)) }
+}
+
+/// The keys of all pages.
+async fn every(connection: &Connection, remote: &RemoteArgs) -> Result<Vec<SigningKey>, RemoteError> {
+    let mut request = ListSigningKeysRequest { page_size: PAGE, ..Default::default() };
+    let mut keys = Vec::new();
+    loop {
+        let page = connection.signing_keys().list_signing_keys(request.clone()).await;
+        let page = page.map_err(|status| RemoteError::call(&remote.server, &status))?.into_inner();
+        // A page that gets nobody further would be the last one for ever.
+        let further = !page.next_page_token.is_empty() && !page.keys.is_empty();
+        keys.extend(page.keys);
+        if !further {
+            return Ok(keys);
+        }
+        request.page_token = page.next_page_token;
+    }
+}
+
+async fn rotate(change: ChangeArgs, remote: &RemoteArgs) -> Result<String, RemoteError> {
+    let request_id = change.request_id();
+    let request = RotateSigningKeyRequest { reason: change.reason, request_id: request_id.clone() };
+    let answer = remote.connect().await?.signing_keys().rotate_signing_key(request).await;
+    let answer: RotateSigningKeyResponse =
+        answer.map_err(|status| RemoteError::change(&remote.server, &status, &request_id))?.into_inner();
+    if remote.json { json("RotateSigningKeyResponse", &answer) } else { Ok(rows(answer.key.as_slice())) }
+}
+
+async fn compromise(kid: String, change: ChangeArgs, remote: &RemoteArgs) -> Result<String, RemoteError> {
+    let request_id = change.request_id();
+    let request = MarkKeyCompromisedRequest {
+        kid,
+        reason: change.reason,
+        request_id: request_id.clone(),
+        ..MarkKeyCompromisedRequest::default()
+    };
+    let answer = remote.connect().await?.signing_keys().mark_key_compromised(request).await;
+    let answer: MarkKeyCompromisedResponse =
+        answer.map_err(|status| RemoteError::change(&remote.server, &status, &request_id))?.into_inner();
+    if remote.json {
+        return json("MarkKeyCompromisedResponse", &answer);
+    }
+    let since = format!("Nothing it signed is allowed anything after entry {} of the custody log.\n", answer.log_index);
+    Ok(rows(answer.key.as_slice()) + &since)
+}
+
+fn rows(keys: &[SigningKey]) -> String {
+    let row = |key: &SigningKey| {
+        let [created, active, retired] = [&key.create_time, &key.activate_time, &key.retire_time];
+        [printable(&key.kid), state(key), time(created.as_ref()), time(active.as_ref()), time(retired.as_ref())]
+    };
+    table(["kid", "state", "created", "active since", "retired"], &keys.iter().map(row).collect::<Vec<_>>())
+}
+
+/// A key's state in a word; the number of one that this program does not know.
+fn state(key: &SigningKey) -> String {
+    SigningKeyState::try_from(key.state).map_or_else(
+        |_| key.state.to_string(),
+        |state| state.as_str_name().trim_start_matches("SIGNING_KEY_STATE_").to_owned(),
+    )
+}

@@ -1,0 +1,96 @@
+//! Commands that call a running server over gRPC, for people and scripts: where it is, who calls, and what is said when it
+//! does not work.
+
+mod failure;
+pub(crate) mod keys;
+mod output;
+
+use std::{env, fs, path::PathBuf};
+
+use clap::Args;
+use countersign_client::Connection;
+use http::{Uri, uri::Scheme};
+use secrecy::{ExposeSecret, SecretString};
+
+pub(crate) use self::failure::RemoteError;
+use crate::secret_file;
+
+/// The variable that may hold the API key. It is no flag: other users of the machine can see those.
+const API_KEY: &str = "COUNTERSIGN_API_KEY";
+
+/// Which server, and as whom. Without a key the call goes out without one, which only a server in --dev takes.
+#[derive(Debug, Args)]
+pub(crate) struct RemoteArgs {
+    /// The server.
+    #[arg(long, value_name = "URL", env = "COUNTERSIGN_SERVER", default_value = "http://127.0.0.1:8080", value_parser = server)]
+    server: String,
+    /// The file with your API key; nobody else may read it [default: the key in COUNTERSIGN_API_KEY].
+    #[arg(long, value_name = "FILE")]
+    api_key_file: Option<PathBuf>,
+    /// PEM certificates to trust instead of the public web's, for an https server with a private CA.
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
+    /// Print JSON, as the HTTP API answers it.
+    #[arg(long)]
+    json: bool,
+}
+
+impl RemoteArgs {
+    async fn connect(&self) -> Result<Connection, RemoteError> {
+        let key = self.api_key()?;
+        let key = key.as_ref().map(ExposeSecret::expose_secret);
+        let connected = match &self.ca {
+            None => Connection::connect(&self.server, key).await,
+            Some(_) if !self.server.starts_with("https:") => return Err(RemoteError::CaWithoutTls),
+            Some(path) => {
+                let ca = fs::read(path).map_err(|source| RemoteError::Ca { path: path.clone(), source })?;
+                Connection::connect_with_ca(&self.server, key, &ca).await
+            }
+        };
+        connected.map_err(|source| RemoteError::connect(&self.server, source))
+    }
+
+    fn api_key(&self) -> Result<Option<SecretString>, RemoteError> {
+        let (place, key) = match (&self.api_key_file, env::var_os(API_KEY)) {
+            (Some(path), _) => {
+                let key = secret_file::read(path);
+                let place = path.display().to_string();
+                (place, key.map_err(|source| RemoteError::KeyFile { path: path.clone(), source })?)
+            }
+            // What is no text is no key either, and is refused as such later.
+            (None, Some(key)) => (API_KEY.to_owned(), key.to_string_lossy().trim().into()),
+            (None, None) => return Ok(None),
+        };
+        // Whoever names a key means to be somebody, and not whomever the server takes for nobody.
+        if key.expose_secret().is_empty() { Err(RemoteError::EmptyKey { place }) } else { Ok(Some(key)) }
+    }
+}
+
+/// Reads a server's URL: scheme, host and port, with nothing that could be a password in a message.
+fn server(text: &str) -> Result<String, String> {
+    let usable = |uri: &Uri| {
+        let authority = uri.authority().is_some_and(|authority| !authority.as_str().contains('@'));
+        let bare = uri.path_and_query().is_none_or(|path| path == "/");
+        authority && bare && uri.scheme().is_some_and(|scheme| *scheme == Scheme::HTTP || *scheme == Scheme::HTTPS)
+    };
+    match text.parse::<Uri>() {
+        Ok(uri) if usable(&uri) => Ok(text.trim_end_matches('/').to_owned()),
+        _ => Err("must be http://host:port or https://host:port".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_is_a_scheme_a_host_and_a_port() {
+        for good in ["http://127.0.0.1:8080", "https://countersign.example/", "http://[::1]:1", "http://localhost:8080"]
+        {
+            assert_eq!(server(good), Ok(good.trim_end_matches('/').to_owned()));
+        }
+        for bad in ["", "localhost:8080", "ftp://a:1", "http://u:geheim@a:1", "http://a:1/x", "http://a:1/?key=x"] {
+            assert!(!server(bad).unwrap_err().contains("geheim"), "{bad}");
+        }
+    }
+}
