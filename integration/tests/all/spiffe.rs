@@ -3,10 +3,13 @@
 use std::process::Command;
 
 use countersign_client::{Connection, v1};
-use countersign_integration::{Launch, Server};
+use countersign_integration::{Cluster, Launch, Server};
 use tonic::{Code, Response, Status};
 
-use crate::support::{Run, World, fields, info, refused, seconds};
+use crate::{
+    configuration::plain,
+    support::{Run, World, fields, info, refused, room, seconds},
+};
 
 const TRUST_DOMAIN: &str = "agents.example.com";
 
@@ -174,12 +177,15 @@ async fn a_dead_credential_gets_no_svid() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_trust_domain_there_are_no_spiffe_ids() {
-    let world = World::start().await;
-    let run = world.run_of("alice").await;
-    let status = mint_jwt(&run.connection, jwt("")).await.unwrap_err();
+    let _room = room().await;
+    let database = Cluster::shared().await.unwrap().empty_database().await.unwrap();
+    let (launch, _folder) = plain();
+    let server = launch.database(&database).start().await.unwrap();
+    let admin = server.connect(Some(&server.admin_key().unwrap())).await.unwrap();
+    let status = mint_jwt(&admin, jwt("any")).await.unwrap_err();
     assert_eq!((status.code(), info(&status).reason.as_str()), (Code::Unavailable, "NOT_READY"));
     assert!(status.message().contains("spiffe.trust_domain"), "{}", status.message());
-    let bundle = world.server.http(None).get("/.well-known/spiffe-bundle").await.unwrap();
+    let bundle = server.http(None).get("/.well-known/spiffe-bundle").await.unwrap();
     assert_eq!(bundle.status.as_u16(), 404);
     assert!(bundle.text().contains("spiffe.trust_domain"), "{}", bundle.text());
 }

@@ -94,10 +94,9 @@ impl Config {
             ((1..=255).contains(&text.len()) && !text.contains(char::is_whitespace)).then(|| text.to_owned())
         });
         let issuer = token_service.as_ref().map(|service| service.issuer.as_str());
-        let trust_domain = spiffe::trust_domain(&mut settings, issuer);
+        let trust_domain = spiffe::trust_domain(&mut settings, issuer, dev);
         let operators = Operators::read(&mut settings);
-        let own = token_service.as_ref().map(|service| service.issuer.as_str());
-        if operators.oidc.iter().any(|provider| Some(provider.issuer.as_str()) == own) {
+        if operators.oidc.iter().any(|provider| Some(provider.issuer.as_str()) == issuer) {
             settings.report("operators.oidc", "must not name the issuer of this server's own credentials");
         }
         let log = Log::read(&mut settings);
