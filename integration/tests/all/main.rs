@@ -14,6 +14,7 @@ mod dev;
 mod dynamic;
 mod instances;
 mod json;
+mod key_commands;
 mod keys;
 mod mtls;
 mod oauth;
