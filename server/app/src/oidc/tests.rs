@@ -124,9 +124,9 @@ async fn a_token_that_holds_names_its_operator() {
         ("oidc.corp.ada", "admin,registrar".to_owned())
     );
     assert_eq!(end, NOW + Duration::seconds(300));
-    for typ in ["JWT", "jwt", "application/at+jwt"] {
-        let header = Header { typ: Some(typ.to_owned()), ..header(&key) };
-        assert!(who(&provider, &sign(&key, &header, &claims())).await.is_ok(), "{typ}");
+    for typ in [None, Some("JWT"), Some("jwt"), Some("application/at+jwt")] {
+        let header = Header { typ: typ.map(str::to_owned), ..header(&key) };
+        assert!(who(&provider, &sign(&key, &header, &claims())).await.is_ok(), "{typ:?}");
     }
     let mut several = claims();
     several["aud"] = json!(["others", "countersign"]);
@@ -145,7 +145,6 @@ async fn a_token_that_does_not_hold_names_nobody() {
     let of = |header: Header| sign(&key, &header, &claims());
     let headers = [
         (Header { kid: None, ..header(&key) }, "names no key"),
-        (Header { typ: None, ..header(&key) }, "typ"),
         (Header { typ: Some("countersign-receipt+jwt".to_owned()), ..header(&key) }, "typ"),
         (Header { crit: Some(vec!["exp".to_owned()]), ..header(&key) }, "crit"),
         (Header { jku: Some("https://evil.example".to_owned()), ..header(&key) }, "its own key"),

@@ -10,7 +10,7 @@ use super::{
     keys::{Keys, NoKey},
 };
 
-/// The media types of tokens that say who somebody is (RFC 7519) or what they may (RFC 9068).
+/// The media types of tokens that say who somebody is (RFC 7519) or what they may (RFC 9068). Many providers name none.
 const TYPES: [&str; 3] = ["jwt", "at+jwt", "application/at+jwt"];
 
 /// A token that holds.
@@ -55,7 +55,7 @@ pub(super) fn verify(token: &str, keys: &Keys, issuer: &OidcIssuer, now: OffsetD
 
 fn check_header(header: &Header) -> Result<(), Refused> {
     let typ = header.typ.as_ref().map(|typ| typ.to_ascii_lowercase());
-    if !typ.is_some_and(|typ| TYPES.contains(&typ.as_str())) {
+    if typ.is_some_and(|typ| !TYPES.contains(&typ.as_str())) {
         return Err(Refused::Because("its typ is neither JWT nor at+jwt"));
     }
     if header.crit.is_some() {
