@@ -1,7 +1,8 @@
 //! The key-encryption key and what lies under it: the cipher over signing keys, and the keyed hash of API secrets.
 //!
 //! Nothing but ciphers is derived from the key-encryption key, so that it can be replaced: what is sealed is opened under the
-//! key of before and sealed again under the new one ([`rewrap`](crate::rewrap())).
+//! key of before and sealed again under the new one ([`rewrap`](crate::rewrap())). What an installation from before had
+//! derived for API secrets is stored at its first start, and sealed like the rest.
 
 use std::fmt;
 
