@@ -6,7 +6,9 @@ use std::{
     sync::Arc,
 };
 
-use countersign_app::{App, ConfiguredOperators, DevKeys, FirstAdmin, KeyEncryptionKeys, OidcIssuer, PolicyFile};
+use countersign_app::{
+    App, ConfiguredOperators, DevKeys, FirstAdmin, KeyEncryptionKeys, OidcIssuer, PolicyFile, Webhook,
+};
 use countersign_core::clock::{Clock, Entropy, SystemClock, SystemEntropy};
 use countersign_store::{Store, StoreError};
 use countersign_transport::{MetricsPage, Options, ServeError, Server, TlsFiles};
@@ -15,12 +17,13 @@ use tokio::{runtime, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    config::{CertificateHolder, Config, KeyEncryption, Listener},
+    config::{CertificateHolder, Config, KeyEncryption, Listener, WebhookEndpoint},
     data_dir,
     database::{Database, DatabaseError},
     dev,
     identity_provider::Web,
     key_file, metrics, stop,
+    webhook::Post,
 };
 
 /// Why a server did not start, or ended by itself.
@@ -40,6 +43,8 @@ pub(crate) enum ServeFailure {
     Key(#[source] io::Error),
     #[error("operators.oidc: the certificate authorities of {name} cannot be used")]
     Ca { name: String, source: io::Error },
+    #[error("webhooks: the certificate authorities of {name} cannot be used")]
+    WebhookCa { name: String, source: io::Error },
     #[error("cannot start a runtime")]
     Runtime(#[source] io::Error),
     #[error("cannot count for /metrics")]
@@ -163,7 +168,19 @@ fn app_config(config: &Config) -> Result<countersign_app::Config, ServeFailure> 
         rates: config.limits.rates,
         ceilings: config.limits.ceilings,
         operators: operators(config)?,
+        webhooks: webhooks(config)?,
     })
+}
+
+fn webhooks(config: &Config) -> Result<Vec<Webhook>, ServeFailure> {
+    let webhook = |endpoint: &WebhookEndpoint| {
+        let name = endpoint.name.clone();
+        let post = Post::new(endpoint.url.clone(), endpoint.ca.as_deref())
+            .map_err(|source| ServeFailure::WebhookCa { name: name.clone(), source })?;
+        let (topics, secrets) = (endpoint.topics.clone(), endpoint.secrets.clone());
+        Ok(Webhook { name, topics, secrets, carrier: Arc::new(post) })
+    };
+    config.webhooks.iter().map(webhook).collect()
 }
 
 fn operators(config: &Config) -> Result<ConfiguredOperators, ServeFailure> {

@@ -22,12 +22,15 @@ use countersign_store::{
     event::{self, NewEvent},
     head::Head,
     idempotency::{self, Answered},
-    revocation,
+    revocation, webhook,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use time::{Duration, OffsetDateTime};
 
-use crate::{App, Error, Idempotency, custody_leaf};
+use crate::{
+    App, Error, Idempotency, Topic, custody_leaf,
+    webhook::{Notice, Webhook},
+};
 
 /// How long the answer to a request id is kept.
 pub(crate) const ANSWERS_KEPT: Duration = Duration::DAY;
@@ -51,6 +54,7 @@ pub(crate) struct ChangeTx {
     before: Head,
     head: Head,
     events: Vec<Arc<NewEvent>>,
+    notices: Vec<Notice>,
     now: OffsetDateTime,
     entropy: Arc<dyn Entropy>,
 }
@@ -61,7 +65,8 @@ impl ChangeTx {
         let mut tx = store.begin().await?;
         let before = Head::lock(&mut tx).await?;
         let (head, entropy) = (before.clone(), entropy.clone());
-        Ok(Self { tx, before, head, events: Vec::new(), now: clock.now(), entropy })
+        let (events, notices) = (Vec::new(), Vec::new());
+        Ok(Self { tx, before, head, events, notices, now: clock.now(), entropy })
     }
 
     /// When the change happens.
@@ -137,6 +142,22 @@ impl ChangeTx {
         Ok(entry.seq)
     }
 
+    /// Tells the webhooks that want to hear of `topic`, once this change stands. `data`: ids and states, and no text that a
+    /// person wrote.
+    pub(crate) fn notify(&mut self, topic: Topic, data: &impl Serialize) -> Result<(), Error> {
+        self.notices.push(Notice::new(topic, self.now, data)?);
+        Ok(())
+    }
+
+    /// Puts what [`Self::notify`] was told into the outbox.
+    async fn post(&mut self, webhooks: &[Webhook]) -> Result<(), Error> {
+        let rows: Vec<_> = self.notices.iter().flat_map(|notice| notice.rows(webhooks, &*self.entropy)).collect();
+        if !rows.is_empty() {
+            webhook::insert(&mut self.tx, &rows).await?;
+        }
+        Ok(())
+    }
+
     /// Writes what was appended and commits. Says whether what may be allowed changed.
     pub(crate) async fn finish(mut self) -> Result<bool, Error> {
         if self.head != self.before {
@@ -194,6 +215,7 @@ impl App {
             let expire_time = tx.now() + ANSWERS_KEPT;
             idempotency::insert(tx.conn(), &[answered], expire_time).await?;
         }
+        tx.post(&inner.config.webhooks).await?;
         if tx.finish().await? {
             self.refresh_snapshot().await;
         }

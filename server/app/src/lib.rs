@@ -61,6 +61,7 @@ mod testing;
 mod transition_instance;
 mod transition_sponsor;
 mod update_sponsor;
+mod webhook;
 mod workers;
 mod x509;
 
@@ -124,6 +125,7 @@ pub use start_rollout::{RolloutChanged, StartRollout};
 pub use transition_instance::{InstanceTransitioned, StopInstance, TransitionInstance};
 pub use transition_sponsor::{SponsorTransitioned, TransitionSponsor};
 pub use update_sponsor::UpdateSponsor;
+pub use webhook::{Carrier, Topic, Webhook, WebhookMessage, WebhookSecret};
 pub use workers::Background;
 pub use x509::CsrKey;
 
@@ -158,6 +160,8 @@ pub struct Config {
     pub rates: RateLimits,
     /// How many instances may be live.
     pub ceilings: Ceilings,
+    /// Who is told at once what people should hear of.
+    pub webhooks: Vec<Webhook>,
 }
 
 /// The use cases. Cheap to clone.

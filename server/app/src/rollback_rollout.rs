@@ -8,11 +8,12 @@ use countersign_ledger::leaf::{Kind, Leaf};
 use countersign_store::{policy, rollout};
 
 use crate::{
-    App, Error, Idempotency, OperatorCaller, RolloutChanged,
+    App, Error, Idempotency, OperatorCaller, RolloutChanged, Topic,
     activate_policy::stand,
     advance_rollout::checked,
     change::{Change, ChangeTx},
     start_rollout::{Changed, part},
+    webhook::RolloutNotice,
 };
 
 /// Which rollout, and why.
@@ -54,6 +55,14 @@ impl Change for Rollback<'_> {
             ..tx.leaf(Kind::RolloutRolledBack, operator)
         };
         let (log_index, _) = tx.append(leaf, &command.reason)?;
+        let notice = RolloutNotice {
+            rollout_id: rollout.rollout_id,
+            state: rollout.state,
+            percent_before: percent,
+            operator_id: Some(operator),
+            log_index,
+        };
+        tx.notify(Topic::RolloutRolledBack, &notice)?;
         if policy::standing(tx.conn()).await? != Some(rollout.baseline) {
             self.stand_by_baseline(tx, rollout.baseline).await?;
         }

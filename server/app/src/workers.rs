@@ -61,6 +61,8 @@ impl Background {
                 }
             })),
         ];
+        let webhooks = app.inner.config.webhooks.iter().cloned();
+        workers.extend(webhooks.map(|webhook| tokio::spawn(app.clone().deliver(webhook, stop.child_token()))));
         let providers = app.inner.providers.iter().cloned();
         workers.extend(providers.map(|provider| tokio::spawn(provider.follow(stop.child_token()))));
         Self { stop, recorder, workers }
@@ -120,6 +122,7 @@ impl App {
         idempotency::purge(&mut conn, now).await?;
         // Clocks of replicas may differ: a credential is forgotten well after it has expired.
         single_use::purge(&mut conn, now - time::Duration::HOUR).await?;
-        Ok(())
+        drop(conn);
+        self.tend_webhooks().await
     }
 }

@@ -18,6 +18,7 @@ mod spiffe;
 #[cfg(test)]
 mod tests;
 mod token_service;
+mod webhooks;
 
 use std::{fmt, path::PathBuf, thread, time::Duration};
 
@@ -34,6 +35,7 @@ pub use self::{
     problem::{Origin, Problem, Problems},
     sources::Sources,
     token_service::TokenService,
+    webhooks::WebhookEndpoint,
 };
 pub(crate) use self::{
     keys::{decode as decode_key, encode as encode_key},
@@ -72,6 +74,8 @@ pub struct Config {
     pub log: Log,
     /// Bounds on what callers can make the server do.
     pub limits: Limits,
+    /// Who is told at once what people should hear of.
+    pub webhooks: Vec<WebhookEndpoint>,
     /// Threads that run requests.
     pub worker_threads: usize,
 }
@@ -101,6 +105,7 @@ impl Config {
         }
         let log = Log::read(&mut settings);
         let limits = Limits::read(&mut settings);
+        let webhooks = WebhookEndpoint::read_all(&mut settings);
         let threads = thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(1));
         let worker_threads = settings.number("worker_threads", 1..=1024, threads.min(1024)) as usize;
         let data_dir = settings.path("data_dir").unwrap_or_else(|| ".countersign".into());
@@ -120,6 +125,7 @@ impl Config {
                 key_rotation: Duration::from_hours(rotation_hours.into()),
                 log,
                 limits,
+                webhooks,
                 worker_threads,
             });
         settings.finish(config)

@@ -152,7 +152,12 @@ fn granted(settings: &mut Settings, key: &str) -> Option<Roles> {
 }
 
 /// A value that must be there, and that `read` understands.
-fn required<T>(settings: &mut Settings, key: &str, wanted: &str, read: impl FnOnce(&str) -> Option<T>) -> Option<T> {
+pub(super) fn required<T>(
+    settings: &mut Settings,
+    key: &str,
+    wanted: &str,
+    read: impl FnOnce(&str) -> Option<T>,
+) -> Option<T> {
     if settings.text(key).is_none() {
         settings.report(key, format!("is missing; it must be {wanted}"));
     }

@@ -10,7 +10,7 @@ use super::{
 /// The file that is read when none is named and it is there.
 const DEFAULT_FILE: &str = "countersign.yaml";
 
-const KEYS: [&str; 45] = [
+const KEYS: [&str; 51] = [
     "listen",
     "plaintext",
     "tls.certificate",
@@ -56,6 +56,12 @@ const KEYS: [&str; 45] = [
     "operators.mtls[].san",
     "operators.mtls[].operator_id",
     "operators.mtls[].roles[]",
+    "webhooks[].name",
+    "webhooks[].url",
+    "webhooks[].secret_file",
+    "webhooks[].previous_secret_file",
+    "webhooks[].events[]",
+    "webhooks[].ca",
 ];
 /// Only the environment may hold them: a configuration file is shown around.
 const SECRET_KEYS: [&str; 2] = ["key_encryption_key", "previous_key_encryption_key"];

@@ -359,3 +359,55 @@ fn a_wrong_operator_is_named_by_its_place() {
         assert!(error.contains(expected), "{from} -> {to}: {error}");
     }
 }
+
+const WEBHOOKS: &str = "webhooks:
+  - name: on-call
+    url: https://hooks.example.com/T0KEN
+    secret_file: new.secret
+    previous_secret_file: old.secret
+    events: [approval.requested, rollout.rolled_back]
+";
+
+/// What is wrong with these webhooks, beside secret files that are right.
+fn webhooks(yaml: &str) -> Result<Vec<WebhookEndpoint>, String> {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let folder = Folder::new(&whole(yaml));
+    let secrets = [("new.secret", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\n"), ("short.secret", "whsec_c2hvcnQ=")];
+    for (name, text) in secrets.into_iter().chain([("old.secret", "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD")]) {
+        let path = folder.0.path().join(name);
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    folder.load(&[("COUNTERSIGN_KEY_ENCRYPTION_KEY", KEK)], &[]).map(|config| config.webhooks)
+}
+
+#[test]
+fn webhooks_are_read_with_their_secrets_which_no_message_shows() {
+    let read = webhooks(WEBHOOKS).unwrap();
+    let [on_call] = read.as_slice() else { panic!("{read:?}") };
+    assert_eq!((on_call.name.as_str(), on_call.secrets.len(), on_call.topics.len()), ("on-call", 2, 2));
+    let shown = format!("{read:?}");
+    assert!(!shown.contains("T0KEN") && !shown.contains("MfKQ"), "{shown}");
+}
+
+#[test]
+fn a_wrong_webhook_is_named_by_its_place() {
+    for (right, wrong, message) in [
+        ("on-call", "On Call", "countersign.yaml:4: webhooks[0].name: must be 1 to 32"),
+        ("https://hooks", "http://hooks", "countersign.yaml:5: webhooks[0].url: must be an https URL"),
+        ("https://hooks", "https://me:pass@hooks", "webhooks[0].url: must be an https URL"),
+        ("    secret_file: new.secret\n", "", "webhooks[0].secret_file: is missing"),
+        ("new.secret", "short.secret", "must be whsec_ and 24 to 64 random bytes in base64"),
+        ("new.secret", "token.yml", "may be read by others"),
+        ("approval.requested", "approval", "webhooks[0].events: each must be one of approval.requested"),
+        ("approval.requested", "rollout.rolled_back", "webhooks[0].events: names rollout.rolled_back twice"),
+        ("[approval.requested, rollout.rolled_back]", "[]", "webhooks[0].events: is missing or empty"),
+    ] {
+        let error = webhooks(&WEBHOOKS.replace(right, wrong)).unwrap_err();
+        assert!(error.contains(message), "{wrong}: {error}");
+        assert!(!error.contains("T0KEN") && !error.contains("c2hvcnQ"), "{error}");
+    }
+    let twice = WEBHOOKS.replace("webhooks:\n", "").repeat(2);
+    assert!(webhooks(&format!("webhooks:\n{twice}")).unwrap_err().contains("webhooks[1].name: stands twice"));
+}

@@ -21,6 +21,7 @@ pub mod signing_key;
 pub mod single_use;
 pub mod sponsor;
 pub mod tool_call;
+pub mod webhook;
 pub mod x509_authority;
 
 use std::time::Duration;

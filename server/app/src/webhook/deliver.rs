@@ -1,0 +1,137 @@
+//! Delivery: a task for each endpoint, so that one that is down holds up no other.
+
+use std::time::Duration as Period;
+
+use countersign_core::clock::{Entropy, random};
+use countersign_store::webhook::{self, Due};
+use futures::{StreamExt, stream::FuturesUnordered};
+use time::Duration;
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+
+use super::Webhook;
+use crate::{App, Error};
+
+/// How often it is looked whether there is something to tell.
+const LOOK: Period = Period::from_millis(500);
+/// Most tries at a time for one endpoint.
+const AT_ONCE: usize = 8;
+/// When a try that was not finished counts as lost; longer than any carrier takes.
+const LOST_AFTER: Duration = Duration::seconds(60);
+/// The first pause; each one after it is twice as long.
+const FIRST_PAUSE: Duration = Duration::seconds(1);
+/// The longest pause.
+const LONGEST_PAUSE: Duration = Duration::hours(1);
+/// When a notice is given up.
+const GIVE_UP_AFTER: Duration = Duration::days(1);
+/// How long what was given up can be looked at.
+const KEPT: Duration = Duration::days(7);
+
+impl App {
+    /// Delivers what is due for `webhook` until `stop`. A try that `stop` cuts off is made again by whoever comes next.
+    pub(crate) async fn deliver(self, webhook: Webhook, stop: CancellationToken) {
+        let mut ticks = tokio::time::interval(LOOK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+            match stop.run_until_cancelled(self.deliver_due(&webhook)).await {
+                Some(Err(error)) => {
+                    tracing::warn!(%error, webhook = webhook.name, "notices wait in the outbox for the database");
+                }
+                Some(Ok(())) | None => {}
+            }
+        }
+    }
+
+    async fn deliver_due(&self, webhook: &Webhook) -> Result<(), Error> {
+        loop {
+            let now = self.inner.clock.now();
+            let due = {
+                let mut conn = self.inner.store.connection().await?;
+                let most = i64::try_from(AT_ONCE).unwrap_or(1);
+                webhook::take_due(&mut conn, &webhook.name, now, now + LOST_AFTER, most).await?
+            };
+            let tries = due.iter().map(async |due| (due, self.try_once(webhook, due).await));
+            let mut tries: FuturesUnordered<_> = tries.collect();
+            while let Some((due, outcome)) = tries.next().await {
+                self.note_try(webhook, due, outcome).await?;
+            }
+            if due.len() < AT_ONCE {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn try_once(&self, webhook: &Webhook, due: &Due) -> Result<(), String> {
+        let timestamp = self.inner.clock.now().unix_timestamp();
+        webhook.carrier.carry(webhook.sign(due.message_id, timestamp, due.body.clone())).await
+    }
+
+    async fn note_try(&self, webhook: &Webhook, due: &Due, outcome: Result<(), String>) -> Result<(), Error> {
+        let mut conn = self.inner.store.connection().await?;
+        let Err(why) = outcome else {
+            count(webhook, "delivered");
+            return Ok(webhook::delivered(&mut conn, &webhook.name, due.message_id).await?);
+        };
+        let now = self.inner.clock.now();
+        let next_time = Some(now + pause(due.attempts, &*self.inner.entropy))
+            .filter(|next_time| *next_time <= due.create_time + GIVE_UP_AFTER);
+        let (name, id, tries, topic) = (&webhook.name, due.message_id, due.attempts, &due.topic);
+        if let Some(at) = next_time {
+            count(webhook, "failed");
+            tracing::warn!(webhook = name, %id, topic, tries, why, "not delivered; tried again in {}", at - now);
+        } else {
+            count(webhook, "given_up");
+            tracing::error!(webhook = name, %id, topic, tries, why, "not delivered within a day, and given up");
+        }
+        Ok(webhook::postpone(&mut conn, &webhook.name, due, next_time).await?)
+    }
+
+    /// Shows how much waits, and forgets what nobody delivers any more.
+    pub(crate) async fn tend_webhooks(&self) -> Result<(), Error> {
+        let webhooks = &self.inner.config.webhooks;
+        let mut conn = self.inner.store.connection().await?;
+        for webhook in webhooks {
+            let waiting = u32::try_from(webhook::waiting(&mut conn, &webhook.name).await?).unwrap_or(u32::MAX);
+            metrics::gauge!("countersign_webhook_waiting", "webhook" => webhook.name.clone()).set(waiting);
+        }
+        let forgotten = webhook::purge(&mut conn, self.inner.clock.now() - GIVE_UP_AFTER - KEPT).await?;
+        if forgotten > 0 {
+            tracing::warn!(forgotten, "notices that could not be delivered are forgotten");
+        }
+        Ok(())
+    }
+}
+
+fn count(webhook: &Webhook, outcome: &'static str) {
+    metrics::counter!("countersign_webhook_tries_total", "webhook" => webhook.name.clone(), "outcome" => outcome)
+        .increment(1);
+}
+
+/// How long to wait after the `attempts`th try failed: between half and all of a time that doubles with each, so that
+/// what failed together does not come back together.
+fn pause(attempts: u32, entropy: &dyn Entropy) -> Duration {
+    let doublings = attempts.saturating_sub(1).min(30);
+    let longest = FIRST_PAUSE.saturating_mul(1 << doublings).min(LONGEST_PAUSE);
+    let share = f64::from(u16::from_be_bytes(random(entropy))) / f64::from(u16::MAX);
+    longest / 2 + longest / 2 * share
+}
+
+#[cfg(test)]
+mod tests {
+    use countersign_core::clock::SystemEntropy;
+
+    use super::*;
+
+    #[test]
+    fn pauses_double_up_to_an_hour_and_scatter() {
+        for (attempts, longest) in [(1, 1), (2, 2), (3, 4), (12, 2048), (13, 3600), (200, 3600), (u32::MAX, 3600)] {
+            for _ in 0..50 {
+                let pause = pause(attempts, &SystemEntropy).as_seconds_f64();
+                let longest = f64::from(longest);
+                assert!((longest / 2.0..=longest).contains(&pause), "{attempts}: {pause}");
+            }
+        }
+        let pauses: Vec<_> = (0..20).map(|_| pause(10, &SystemEntropy)).collect();
+        assert!(pauses.iter().any(|pause| *pause != pauses[0]));
+    }
+}

@@ -1,0 +1,121 @@
+//! What messages say: ids and states. Texts that people wrote stay in the custody log, where they can be erased.
+
+use countersign_core::{
+    clock::{Entropy, uuid_v7},
+    ids::RolloutId,
+    names::OperatorId,
+    rollout::RolloutState,
+};
+use countersign_store::webhook::NewNotice;
+use serde::Serialize;
+use serde_json::json;
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+
+use super::{Topic, Webhook};
+use crate::Error;
+
+/// Something to tell of; not written yet.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Notice {
+    topic: Topic,
+    at: OffsetDateTime,
+    data: serde_json::Value,
+}
+
+impl Notice {
+    /// That what `topic` says happened at `at`, with what `data` says of it.
+    pub(crate) fn new(topic: Topic, at: OffsetDateTime, data: &impl Serialize) -> Result<Self, Error> {
+        let data = serde_json::to_value(data).map_err(|error| Error::internal("a notice is no JSON", error))?;
+        Ok(Self { topic, at, data })
+    }
+
+    /// A row for each of `webhooks` that wants to hear of it.
+    pub(crate) fn rows(&self, webhooks: &[Webhook], entropy: &dyn Entropy) -> Vec<NewNotice> {
+        let wanted = webhooks.iter().filter(|webhook| webhook.topics.contains(&self.topic));
+        let message_id = uuid_v7(self.at, entropy);
+        wanted
+            .map(|webhook| NewNotice {
+                message_id,
+                endpoint: webhook.name.clone(),
+                topic: self.topic.as_str(),
+                body: self.body(),
+                create_time: self.at,
+            })
+            .collect()
+    }
+
+    fn body(&self) -> String {
+        let timestamp = self.at.format(&Rfc3339).unwrap_or_default();
+        json!({ "type": self.topic.as_str(), "timestamp": timestamp, "data": self.data }).to_string()
+    }
+}
+
+/// A rollout that was stopped or undone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct RolloutNotice<'a> {
+    /// Which.
+    pub(crate) rollout_id: RolloutId,
+    /// Where it stands now.
+    pub(crate) state: RolloutState,
+    /// Percentage of callers on the candidate's side before.
+    pub(crate) percent_before: u32,
+    /// Who did it; none: the server, by a gate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) operator_id: Option<&'a OperatorId>,
+    /// Where the custody log says so.
+    pub(crate) log_index: i64,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use countersign_core::clock::SystemEntropy;
+    use futures::{FutureExt, future::BoxFuture};
+
+    use super::{
+        super::{Carrier, WebhookMessage},
+        *,
+    };
+    use crate::testing::NOW;
+
+    #[derive(Debug)]
+    struct Nobody;
+
+    impl Carrier for Nobody {
+        fn carry(&self, _: WebhookMessage) -> BoxFuture<'_, Result<(), String>> {
+            async { Ok(()) }.boxed()
+        }
+    }
+
+    #[test]
+    fn whoever_wants_to_hear_of_it_gets_the_same_message_and_nobody_else_one() {
+        let webhook = |name: &str, topics: &[Topic]| Webhook {
+            name: name.to_owned(),
+            topics: topics.to_vec(),
+            secrets: Vec::new(),
+            carrier: Arc::new(Nobody),
+        };
+        let webhooks = [
+            webhook("pager", &[Topic::RolloutRolledBack, Topic::KillSwitchEngaged]),
+            webhook("chat", &[Topic::ApprovalRequested]),
+            webhook("audit", &Topic::ALL),
+        ];
+        let notice = Notice::new(Topic::RolloutRolledBack, NOW, &json!({ "log_index": 7 })).unwrap();
+        let rows = notice.rows(&webhooks, &SystemEntropy);
+        assert_eq!(rows.iter().map(|row| row.endpoint.as_str()).collect::<Vec<_>>(), ["pager", "audit"]);
+        assert_eq!(rows[0].message_id, rows[1].message_id);
+        let body: serde_json::Value = serde_json::from_str(&rows[0].body).unwrap();
+        let expected =
+            json!({ "type": "rollout.rolled_back", "timestamp": "2024-10-04T00:00:00Z", "data": { "log_index": 7 } });
+        assert_eq!(body, expected);
+    }
+
+    #[test]
+    fn topics_are_read_as_written() {
+        for topic in Topic::ALL {
+            assert_eq!(topic.as_str().parse(), Ok(topic));
+        }
+        assert_eq!("approval".parse::<Topic>(), Err(()));
+    }
+}

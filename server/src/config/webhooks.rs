@@ -1,0 +1,112 @@
+//! Who is told at once what people should hear of.
+
+use std::path::PathBuf;
+
+use countersign_app::{Topic, WebhookSecret};
+use http::Uri;
+use secrecy::{ExposeSecret as _, SecretString};
+
+use super::{
+    operators::{is_confidential, required},
+    settings::Settings,
+};
+use crate::secret_file;
+
+/// Most endpoints: each has a task of its own, on every server.
+const MOST: usize = 16;
+
+/// An endpoint.
+#[derive(Debug)]
+pub struct WebhookEndpoint {
+    /// What it is called in the outbox, in metrics and in the log.
+    pub name: String,
+    /// Where messages are posted. Services hide tokens in paths.
+    pub url: SecretString,
+    /// What messages are signed with, the newest first.
+    pub secrets: Vec<WebhookSecret>,
+    /// What it is told of.
+    pub topics: Vec<Topic>,
+    /// Certificate authorities that vouch for it beside the public ones, PEM.
+    pub ca: Option<PathBuf>,
+}
+
+impl WebhookEndpoint {
+    /// Every endpoint that is configured.
+    pub(super) fn read_all(settings: &mut Settings) -> Vec<Self> {
+        let mut all: Vec<Self> = Vec::new();
+        for key in settings.items("webhooks", MOST) {
+            let Some(endpoint) = endpoint(settings, &key) else { continue };
+            if all.iter().any(|other| other.name == endpoint.name) {
+                settings.report(&format!("{key}.name"), "stands twice: what waits for one would go to the other");
+            }
+            all.push(endpoint);
+        }
+        all
+    }
+}
+
+fn endpoint(settings: &mut Settings, key: &str) -> Option<WebhookEndpoint> {
+    let at = |name: &str| format!("{key}.{name}");
+    let name = required(settings, &at("name"), "1 to 32 of a-z 0-9 - _", |text| {
+        let plain = text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_'));
+        (plain && (1..=32).contains(&text.len())).then(|| text.to_owned())
+    });
+    let url = address(settings, &at("url"));
+    let current = secret(settings, &at("secret_file"));
+    if settings.text(&at("secret_file")).is_none() {
+        settings.report(
+            &at("secret_file"),
+            "is missing: it names the 0600 file of the secret that messages are signed with",
+        );
+    }
+    // While a receiver changes over, messages bear both signatures.
+    let previous = secret(settings, &at("previous_secret_file"));
+    let topics = topics(settings, &at("events"));
+    let ca = settings.readable(&at("ca"));
+    let secrets = [current?].into_iter().chain(previous).collect();
+    Some(WebhookEndpoint { name: name?, url: url?, secrets, topics: topics?, ca })
+}
+
+/// The address, which no message repeats.
+fn address(settings: &mut Settings, key: &str) -> Option<SecretString> {
+    let wrong = match settings.secret(key) {
+        None => "is missing; it must be an https URL (http on this machine only)",
+        Some(url) => match url.expose_secret().parse::<Uri>() {
+            Ok(uri) if is_confidential(&uri) && !has_user(&uri) => return Some(url),
+            _ => "must be an https URL (http on this machine only), without a user in it",
+        },
+    };
+    settings.report(key, wrong);
+    None
+}
+
+fn has_user(uri: &Uri) -> bool {
+    uri.authority().is_some_and(|authority| authority.as_str().contains('@'))
+}
+
+/// The secret of a file, if one is named. What is wrong with it is reported.
+fn secret(settings: &mut Settings, key: &str) -> Option<WebhookSecret> {
+    let path = settings.path(key)?;
+    let read = secret_file::read(&path)
+        .map_err(|error| error.to_string())
+        .and_then(|text| WebhookSecret::parse(&text).map_err(str::to_owned));
+    read.map_err(|why| settings.report(key, format!("{} {why}", path.display()))).ok()
+}
+
+/// What an endpoint is told of, at least one topic.
+fn topics(settings: &mut Settings, key: &str) -> Option<Vec<Topic>> {
+    let known = || Topic::ALL.map(Topic::as_str).join(", ");
+    let items = settings.list(key);
+    let mut topics: Vec<Topic> = Vec::new();
+    for (text, _) in &items {
+        match text.parse() {
+            Ok(topic) if !topics.contains(&topic) => topics.push(topic),
+            Ok(_) => settings.report(key, format!("names {text} twice")),
+            Err(()) => settings.report(key, format!("each must be one of {}", known())),
+        }
+    }
+    if items.is_empty() {
+        settings.report(key, format!("is missing or empty: name at least one of {}", known()));
+    }
+    (!topics.is_empty() && topics.len() == items.len()).then_some(topics)
+}

@@ -1,0 +1,136 @@
+//! Notices that wait to be delivered to webhooks. Servers share the work: each takes rows that no other has taken, and a
+//! row that was taken and not finished comes up again.
+
+use sqlx::types::Uuid;
+use time::OffsetDateTime;
+
+use crate::{Connection, StoreError, convert::number};
+
+/// A notice for one endpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewNotice {
+    /// The same for every endpoint and every try.
+    pub message_id: Uuid,
+    /// The endpoint's name.
+    pub endpoint: String,
+    /// What it tells of.
+    pub topic: &'static str,
+    /// JSON, as it is sent.
+    pub body: String,
+    /// When that happened.
+    pub create_time: OffsetDateTime,
+}
+
+/// A notice that is to be tried now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Due {
+    /// The same for every endpoint and every try.
+    pub message_id: Uuid,
+    /// What it tells of.
+    pub topic: String,
+    /// JSON, as it is sent.
+    pub body: String,
+    /// When that happened.
+    pub create_time: OffsetDateTime,
+    /// This try's number, from 1.
+    pub attempts: u32,
+}
+
+/// Writes notices, to be tried at once.
+pub async fn insert(conn: &mut Connection, notices: &[NewNotice]) -> Result<(), StoreError> {
+    let column = |get: fn(&NewNotice) -> &str| notices.iter().map(get).collect::<Vec<_>>();
+    let ids: Vec<Uuid> = notices.iter().map(|notice| notice.message_id).collect();
+    let times: Vec<OffsetDateTime> = notices.iter().map(|notice| notice.create_time).collect();
+    sqlx::query!(
+        "INSERT INTO webhook_outbox (message_id, endpoint, topic, body, create_time, next_time)
+         SELECT notice.*, notice.create_time
+         FROM UNNEST($1::uuid[], $2::text[], $3::text[], $4::text[], $5::timestamptz[])
+              AS notice (message_id, endpoint, topic, body, create_time)",
+        &ids,
+        &column(|notice| &notice.endpoint) as &[&str],
+        &column(|notice| notice.topic) as &[&str],
+        &column(|notice| &notice.body) as &[&str],
+        &times
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Begins a try of what is due for `endpoint` at `now`, oldest first, at most `most`. Nobody else takes it before `lost_at`.
+pub async fn take_due(
+    conn: &mut Connection,
+    endpoint: &str,
+    now: OffsetDateTime,
+    lost_at: OffsetDateTime,
+    most: i64,
+) -> Result<Vec<Due>, StoreError> {
+    let rows = sqlx::query!(
+        "UPDATE webhook_outbox AS taken SET attempts = attempts + 1, next_time = $3
+         FROM (
+            SELECT message_id FROM webhook_outbox WHERE endpoint = $1 AND next_time <= $2
+            ORDER BY next_time LIMIT $4 FOR UPDATE SKIP LOCKED
+         ) AS due
+         WHERE taken.message_id = due.message_id AND taken.endpoint = $1
+         RETURNING taken.message_id, topic, body, create_time, attempts",
+        endpoint,
+        now,
+        lost_at,
+        most
+    );
+    rows.fetch_all(conn)
+        .await?
+        .into_iter()
+        .map(|row| {
+            Ok(Due {
+                message_id: row.message_id,
+                topic: row.topic,
+                body: row.body,
+                create_time: row.create_time,
+                attempts: number("webhook_outbox", "attempts", row.attempts)?,
+            })
+        })
+        .collect()
+}
+
+/// Forgets a notice that was delivered.
+pub async fn delivered(conn: &mut Connection, endpoint: &str, message_id: Uuid) -> Result<(), StoreError> {
+    sqlx::query!("DELETE FROM webhook_outbox WHERE message_id = $1 AND endpoint = $2", message_id, endpoint)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Says when a notice whose try failed is tried again; none: never. A later try than `due` is not touched.
+pub async fn postpone(
+    conn: &mut Connection,
+    endpoint: &str,
+    due: &Due,
+    next_time: Option<OffsetDateTime>,
+) -> Result<(), StoreError> {
+    sqlx::query!(
+        "UPDATE webhook_outbox SET next_time = $4 WHERE message_id = $1 AND endpoint = $2 AND attempts = $3",
+        due.message_id,
+        endpoint,
+        i32::try_from(due.attempts).unwrap_or(i32::MAX),
+        next_time
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// How many notices wait for `endpoint`.
+pub async fn waiting(conn: &mut Connection, endpoint: &str) -> Result<i64, StoreError> {
+    let count = sqlx::query_scalar!(
+        r#"SELECT count(*) AS "count!" FROM webhook_outbox WHERE endpoint = $1 AND next_time IS NOT NULL"#,
+        endpoint
+    );
+    Ok(count.fetch_one(conn).await?)
+}
+
+/// Forgets what was to be told before `before`, delivered or not.
+pub async fn purge(conn: &mut Connection, before: OffsetDateTime) -> Result<u64, StoreError> {
+    let done = sqlx::query!("DELETE FROM webhook_outbox WHERE create_time < $1", before).execute(conn).await?;
+    Ok(done.rows_affected())
+}
