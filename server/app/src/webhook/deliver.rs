@@ -33,11 +33,8 @@ impl App {
         let mut ticks = tokio::time::interval(LOOK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while stop.run_until_cancelled(ticks.tick()).await.is_some() {
-            match stop.run_until_cancelled(self.deliver_due(&webhook)).await {
-                Some(Err(error)) => {
-                    tracing::warn!(%error, webhook = webhook.name, "notices wait in the outbox for the database");
-                }
-                Some(Ok(())) | None => {}
+            if let Some(Err(error)) = stop.run_until_cancelled(self.deliver_due(&webhook)).await {
+                tracing::warn!(%error, webhook = webhook.name, "messages wait in the outbox for the database");
             }
         }
     }
