@@ -8,6 +8,7 @@ use crate::{
     config::{Config, Problems, Sources},
     demo::{self, DemoArgs},
     logging, migrate,
+    policy::{self, PolicyCommand, PolicyError},
     postgres::child::{self, ChildArgs},
     recover::{self, RecoverArgs},
     remote::keys::{self, KeysCommand},
@@ -37,6 +38,9 @@ enum Command {
     /// Look after signing keys, and after the key that encrypts them.
     #[command(subcommand)]
     Key(KeyCommand),
+    /// Check policy documents, and bring them to a running server.
+    #[command(subcommand)]
+    Policy(PolicyCommand),
     /// See what this is for: one support agent's day, played on a dev server, and the custody tree it leaves.
     Demo(DemoArgs),
     /// The last steps between the server and its private Postgres.
@@ -162,6 +166,13 @@ impl From<Problems> for Failure {
     }
 }
 
+impl From<PolicyError> for Failure {
+    fn from(error: PolicyError) -> Self {
+        let message = if error.is_list() { error.to_string() } else { Self::of(&error).message };
+        Self { code: error.code(), message }
+    }
+}
+
 fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Serve(args) => serve::run(&args.start()?).map_err(|error| Failure::of(&error)),
@@ -176,6 +187,7 @@ fn run(command: Command) -> Result<(), Failure> {
         }
         Command::Key(KeyCommand::Signing(command)) => keys::run(command).map_err(|error| Failure::of(&error)),
         Command::Key(KeyCommand::Rewrap(args)) => rewrap::run(&args.start()?).map_err(|error| Failure::of(&error)),
+        Command::Policy(command) => Ok(policy::run(command)?),
         Command::Demo(args) => demo::run(&args).map_err(|error| Failure::of(&error)),
         Command::PostgresChild(args) => match child::become_program(&args) {
             Err(error) => Err(Failure { code: 1, message: format!("{}: {error}", child::COMMAND) }),

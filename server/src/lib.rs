@@ -13,6 +13,7 @@ mod key_file;
 mod logging;
 mod metrics;
 mod migrate;
+mod policy;
 pub mod postgres;
 mod recover;
 mod remote;

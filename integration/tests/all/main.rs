@@ -23,6 +23,7 @@ mod operators;
 mod orphans;
 mod outage;
 mod overload;
+mod policy_commands;
 mod races;
 mod recovery;
 mod reflection;

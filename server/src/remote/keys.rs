@@ -1,6 +1,6 @@
 //! `countersign key list | rotate | compromise`: the signing keys of a running server.
 
-use clap::{Args, Subcommand};
+use clap::Subcommand;
 use countersign_client::{
     Connection,
     v1::{
@@ -8,14 +8,11 @@ use countersign_client::{
         RotateSigningKeyRequest, RotateSigningKeyResponse, SigningKey, SigningKeyState,
     },
 };
-use countersign_core::clock::{Clock as _, SystemClock, SystemEntropy, uuid_v7};
-use tokio::runtime;
 
 use super::{
-    RemoteArgs, RemoteError,
+    ChangeArgs, RemoteArgs, RemoteError, block_on,
     output::{json, print, printable, table, time},
 };
-use crate::arguments::reason;
 
 /// Keys per page, as many as the server gives.
 const PAGE: i32 = 1000;
@@ -44,28 +41,9 @@ pub(crate) enum KeysCommand {
     },
 }
 
-/// What every change of a key needs.
-#[derive(Debug, Args)]
-pub(crate) struct ChangeArgs {
-    /// Why, for the custody log.
-    #[arg(long, value_name = "TEXT", value_parser = reason)]
-    reason: String,
-    /// Makes it safe to run the command again: the same id changes something once within a day [default: a fresh one].
-    #[arg(long, value_name = "ID")]
-    request_id: Option<String>,
-}
-
-impl ChangeArgs {
-    fn request_id(&self) -> String {
-        let fresh = || uuid_v7(SystemClock.now(), &SystemEntropy).to_string();
-        self.request_id.clone().unwrap_or_else(fresh)
-    }
-}
-
 /// Does it, and prints what came of it.
 pub(crate) fn run(command: KeysCommand) -> Result<(), RemoteError> {
-    let runtime = runtime::Builder::new_current_thread().enable_all().build().map_err(RemoteError::Runtime)?;
-    print(&runtime.block_on(async {
+    print(&block_on(async {
         match command {
             KeysCommand::List(remote) => list(&remote).await,
             KeysCommand::Rotate { change, remote } => rotate(change, &remote).await,
@@ -85,7 +63,7 @@ async fn every(connection: &Connection, remote: &RemoteArgs) -> Result<Vec<Signi
     let mut keys = Vec::new();
     loop {
         let page = connection.signing_keys().list_signing_keys(request.clone()).await;
-        let page = page.map_err(|status| RemoteError::call(&remote.server, &status))?.into_inner();
+        let page = page.map_err(|status| remote.call_failed(&status))?.into_inner();
         // A page that gets nobody further would be the last one for ever.
         let further = !page.next_page_token.is_empty() && !page.keys.is_empty();
         keys.extend(page.keys);
@@ -101,7 +79,7 @@ async fn rotate(change: ChangeArgs, remote: &RemoteArgs) -> Result<String, Remot
     let request = RotateSigningKeyRequest { reason: change.reason, request_id: request_id.clone() };
     let answer = remote.connect().await?.signing_keys().rotate_signing_key(request).await;
     let answer: RotateSigningKeyResponse =
-        answer.map_err(|status| RemoteError::change(&remote.server, &status, &request_id))?.into_inner();
+        answer.map_err(|status| remote.change_failed(&status, &request_id))?.into_inner();
     if remote.json { json("RotateSigningKeyResponse", &answer) } else { Ok(rows(answer.key.as_slice())) }
 }
 
@@ -115,7 +93,7 @@ async fn compromise(kid: String, change: ChangeArgs, remote: &RemoteArgs) -> Res
     };
     let answer = remote.connect().await?.signing_keys().mark_key_compromised(request).await;
     let answer: MarkKeyCompromisedResponse =
-        answer.map_err(|status| RemoteError::change(&remote.server, &status, &request_id))?.into_inner();
+        answer.map_err(|status| remote.change_failed(&status, &request_id))?.into_inner();
     if remote.json {
         return json("MarkKeyCompromisedResponse", &answer);
     }

@@ -3,17 +3,20 @@
 
 mod failure;
 pub(crate) mod keys;
-mod output;
+pub(crate) mod output;
 
 use std::{env, fs, path::PathBuf};
 
 use clap::Args;
 use countersign_client::Connection;
+use countersign_core::clock::{Clock as _, SystemClock, SystemEntropy, uuid_v7};
 use http::{Uri, uri::Scheme};
 use secrecy::{ExposeSecret, SecretString};
+use tokio::runtime;
+use tonic::Status;
 
 pub(crate) use self::failure::RemoteError;
-use crate::secret_file;
+use crate::{arguments::reason, secret_file};
 
 /// The variable that may hold the API key. It is no flag: other users of the machine can see those.
 const API_KEY: &str = "COUNTERSIGN_API_KEY";
@@ -32,11 +35,45 @@ pub(crate) struct RemoteArgs {
     ca: Option<PathBuf>,
     /// Print JSON, as the HTTP API answers it.
     #[arg(long)]
-    json: bool,
+    pub(crate) json: bool,
+}
+
+/// What every change of something needs.
+#[derive(Debug, Args)]
+pub(crate) struct ChangeArgs {
+    /// Why, for the custody log.
+    #[arg(long, value_name = "TEXT", value_parser = reason)]
+    pub(crate) reason: String,
+    /// Makes it safe to run the command again: the same id changes something once within a day [default: a fresh one].
+    #[arg(long, value_name = "ID")]
+    request_id: Option<String>,
+}
+
+impl ChangeArgs {
+    pub(crate) fn request_id(&self) -> String {
+        let fresh = || uuid_v7(SystemClock.now(), &SystemEntropy).to_string();
+        self.request_id.clone().unwrap_or_else(fresh)
+    }
+}
+
+/// Runs what calls a server.
+pub(crate) fn block_on<T>(calls: impl Future<Output = Result<T, RemoteError>>) -> Result<T, RemoteError> {
+    let runtime = runtime::Builder::new_current_thread().enable_all().build().map_err(RemoteError::Runtime)?;
+    runtime.block_on(calls)
 }
 
 impl RemoteArgs {
-    async fn connect(&self) -> Result<Connection, RemoteError> {
+    /// A call that changes nothing failed.
+    pub(crate) fn call_failed(&self, status: &Status) -> RemoteError {
+        RemoteError::call(&self.server, status)
+    }
+
+    /// A call that changes something failed.
+    pub(crate) fn change_failed(&self, status: &Status, request_id: &str) -> RemoteError {
+        RemoteError::change(&self.server, status, request_id)
+    }
+
+    pub(crate) async fn connect(&self) -> Result<Connection, RemoteError> {
         let key = self.api_key()?;
         let key = key.as_ref().map(ExposeSecret::expose_secret);
         let connected = match &self.ca {

@@ -6,26 +6,31 @@ use countersign_proto::FILE_DESCRIPTOR_SET;
 use prost::Message;
 use prost_reflect::{DescriptorPool, DynamicMessage};
 use prost_types::Timestamp;
+use serde_json::Value;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::RemoteError;
 
 /// Prints to standard output.
-pub(super) fn print(text: &str) -> Result<(), RemoteError> {
+pub(crate) fn print(text: &str) -> Result<(), RemoteError> {
     io::stdout().lock().write_all(text.as_bytes()).map_err(RemoteError::Output)
 }
 
 /// A message of countersign.v1 as JSON, with the names and forms of the HTTP API.
-pub(super) fn json(name: &str, message: &impl Message) -> Result<String, RemoteError> {
+pub(crate) fn json(name: &str, message: &impl Message) -> Result<String, RemoteError> {
+    Ok(format!("{:#}\n", value(name, message)?))
+}
+
+/// The same, to be put into something larger.
+pub(crate) fn value(name: &str, message: &impl Message) -> Result<Value, RemoteError> {
     let pool = DescriptorPool::decode(FILE_DESCRIPTOR_SET).map_err(|_| RemoteError::Answer)?;
     let descriptor = pool.get_message_by_name(&format!("countersign.v1.{name}")).ok_or(RemoteError::Answer)?;
     let message = DynamicMessage::decode(descriptor, message.encode_to_vec().as_slice());
-    let json = message.ok().and_then(|message| serde_json::to_string_pretty(&message).ok());
-    Ok(json.ok_or(RemoteError::Answer)? + "\n")
+    message.ok().and_then(|message| serde_json::to_value(&message).ok()).ok_or(RemoteError::Answer)
 }
 
 /// Rows in columns, two blanks apart, under a head.
-pub(super) fn table<const N: usize>(head: [&str; N], rows: &[[String; N]]) -> String {
+pub(crate) fn table<const N: usize>(head: [&str; N], rows: &[[String; N]]) -> String {
     let width = |column: usize| {
         rows.iter().map(|row| row[column].chars().count()).chain([head[column].len()]).max().unwrap_or_default()
     };
@@ -39,13 +44,13 @@ pub(super) fn table<const N: usize>(head: [&str; N], rows: &[[String; N]]) -> St
 }
 
 /// A time in UTC, to the second; `-` where there is none.
-pub(super) fn time(at: Option<&Timestamp>) -> String {
+pub(crate) fn time(at: Option<&Timestamp>) -> String {
     let at = at.and_then(|at| OffsetDateTime::from_unix_timestamp(at.seconds).ok()?.format(&Rfc3339).ok());
     at.unwrap_or_else(|| "-".to_owned())
 }
 
 /// Another's text on one line, unable to steer a terminal.
-pub(super) fn printable(text: &str) -> String {
+pub(crate) fn printable(text: &str) -> String {
     text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect()
 }
 

@@ -1,0 +1,140 @@
+//! `countersign policy ...`: the real program, without a server and on a real one.
+
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    process::{Command, Output},
+};
+
+use countersign_client::v1;
+use countersign_integration::{binary, record};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::support::World;
+
+const RULES: &str = "rules:\n- {id: one, role: support, tool: billing, allowed_actions: [refund]}\n";
+const ROLLOUT: &str =
+    "rollout: {percent: 10, increment: 2, scope: {tools: [billing]}, steps: [10, 50, 100], min_soak_seconds: 60}\n";
+
+/// A folder with files in it, in which the program runs.
+fn folder(files: &[(&str, &str)]) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        fs::write(folder.path().join(name), text).unwrap();
+    }
+    folder
+}
+
+/// Runs `countersign policy` in `folder`, with nothing of the environment.
+fn policy(folder: &TempDir, args: &[&str]) -> Output {
+    let mut command = Command::new(binary().unwrap());
+    let output = command.arg("policy").args(args).env_clear().current_dir(folder).output().unwrap();
+    record::output("policy", &[output.stdout.as_slice(), &output.stderr].concat());
+    output
+}
+
+/// The same, against the server of `world` as one of its operators.
+fn remote(world: &World, operator: &str, folder: &TempDir, args: &[&str]) -> Output {
+    let key = folder.path().join("api.key");
+    if !key.exists() {
+        fs::write(&key, world.server.operator_key(operator).unwrap()).unwrap();
+        fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    policy(folder, &[args, &["--server", &world.server.url(), "--api-key-file", "api.key"]].concat())
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+#[track_caller]
+fn done(output: &Output) -> String {
+    assert!(output.status.success() && output.stderr.is_empty(), "{}{}", text(&output.stdout), text(&output.stderr));
+    text(&output.stdout)
+}
+
+/// What a command that ended with `code` said on standard error.
+#[track_caller]
+fn failed(output: &Output, code: i32) -> String {
+    assert_eq!(output.status.code(), Some(code), "{}{}", text(&output.stdout), text(&output.stderr));
+    text(&output.stderr)
+}
+
+#[test]
+fn a_document_is_validated_without_a_server_and_every_violation_has_its_place() {
+    let cedar = "@id(\"two\")\nforbid (principal, action, resource) when { principal.dept };";
+    let files =
+        [("good.yaml", RULES), ("bad.yaml", "rules:\n- {id: one, effect: maybe}\nextra: 1\n"), ("p.cedar", cedar)];
+    let folder = folder(&files);
+    assert_eq!(done(&policy(&folder, &["validate", "good.yaml"])), "good.yaml is valid: 1 rule.\n");
+    let said = failed(&policy(&folder, &["validate", "bad.yaml", "--cedar", "p.cedar"]), 1);
+    let places: Vec<_> = said.lines().map(|line| line.split(": ").take(2).collect::<Vec<_>>().join(": ")).collect();
+    let wanted = [
+        "bad.yaml:2:3: rules[0].allowed_actions",
+        "bad.yaml:2:3: rules[0].role",
+        "bad.yaml:2:3: rules[0].tool",
+        "bad.yaml:2:21: rules[0].effect",
+        "bad.yaml:3:1: extra",
+        "p.cedar:2:45: cedar[two]",
+    ];
+    assert_eq!(places, wanted, "{said}");
+    let said = failed(&policy(&folder, &["validate", "missing.yaml"]), 2);
+    assert!(said.starts_with("countersign: cannot read missing.yaml: "), "{said}");
+    assert!(failed(&policy(&folder, &["validate"]), 2).contains("Usage"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn applying_a_document_activates_it_or_starts_the_rollout_that_it_asks_for_once() {
+    let world = World::start().await;
+    let rolling = format!("{RULES}{ROLLOUT}");
+    let folder = folder(&[("plain.yaml", RULES), ("rolling.yaml", rolling.as_str())]);
+    let apply = |args: &[&str]| remote(&world, "rita", &folder, &[&["apply", "--reason", "ticket 7"], args].concat());
+
+    let said = done(&apply(&["plain.yaml", "--create-only"]));
+    assert_eq!(said, "pv_2 stored: 1 rule.\nIt answers nobody yet: pv_1 is active.\n");
+    let said = done(&apply(&["plain.yaml"]));
+    assert!(said.starts_with("pv_2 was stored before: 1 rule.\npv_2 answers for everyone from entry "), "{said}");
+    let size = world.log_size().await;
+    let said = done(&apply(&["plain.yaml"]));
+    assert!(said.ends_with("pv_2 is active already: nothing to do.\n"), "{said}");
+    assert_eq!(world.log_size().await, size, "nothing was changed");
+
+    let json: Value = serde_json::from_str(&done(&apply(&["rolling.yaml", "--json"]))).unwrap();
+    let rollout = &json["rollout"];
+    assert_eq!(
+        (&json["created"], &rollout["candidate"], &rollout["percent"]),
+        (&true.into(), &"pv_3".into(), &10.into())
+    );
+    assert_eq!((&rollout["baseline"], &rollout["scope"]["tools"][0]), (&"pv_2".into(), &"billing".into()));
+    assert_eq!((&rollout["steps"][1], &rollout["minSoak"]), (&50.into(), &"60s".into()));
+    assert_eq!(rollout["incrementPerDay"], 2);
+    assert!(rollout.get("salt").is_none(), "a build's log is no place for it");
+    let said = done(&apply(&["rolling.yaml"]));
+    assert!(said.ends_with("pv_3 is the candidate of the open rollout already: nothing to do.\n"), "{said}");
+
+    // One rollout at a time: what another document asks for is refused, and what it is stays stored.
+    let said = failed(&apply(&["plain.yaml", "--activate"]), 0);
+    assert_eq!(said, "", "pv_2 is active");
+    fs::write(folder.path().join("third.yaml"), RULES.replace("one", "third")).unwrap();
+    let said = failed(&apply(&["third.yaml"]), 1);
+    assert!(said.starts_with("countersign: ROLLOUT_OPEN: "), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_applied_that_is_not_valid_or_by_whom_may_not() {
+    let world = World::start().await;
+    let folder = folder(&[("bad.yaml", "rules: []"), ("good.yaml", RULES)]);
+    let size = world.log_size().await;
+    let said = failed(&remote(&world, "rita", &folder, &["apply", "bad.yaml", "--reason", "x"]), 1);
+    assert!(said.starts_with("bad.yaml:1:8: rules: "), "{said}");
+    assert!(failed(&remote(&world, "rita", &folder, &["apply", "good.yaml"]), 2).contains("--reason"));
+    fs::remove_file(folder.path().join("api.key")).unwrap();
+    fs::write(folder.path().join("api.key"), "csk_nobody_knows_this_key").unwrap();
+    fs::set_permissions(folder.path().join("api.key"), fs::Permissions::from_mode(0o600)).unwrap();
+    let said = failed(&remote(&world, "rita", &folder, &["apply", "good.yaml", "--reason", "x"]), 1);
+    assert!(said.starts_with("countersign: UNAUTHENTICATED: "), "{said}");
+    assert_eq!(world.log_size().await, size, "nothing was changed");
+    let listed = world.rita.policies().list_policies(v1::ListPoliciesRequest::default()).await.unwrap().into_inner();
+    assert_eq!(listed.policies.len(), 1);
+}

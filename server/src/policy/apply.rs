@@ -1,0 +1,212 @@
+//! `countersign policy apply`: from a file to what answers.
+
+use clap::Args;
+use countersign_client::{
+    Connection,
+    v1::{
+        ActivatePolicyRequest, CreatePolicyRequest, CreatePolicyResponse, GetPolicyRequest, Policy, PolicyState,
+        Rollout, RolloutScope, StartRolloutRequest, StickyKey as WireStickyKey,
+    },
+};
+use countersign_core::rollout::{Scope, StickyKey};
+use countersign_policy::{CompiledPolicy, RolloutSpec};
+use prost_types::Duration;
+use serde_json::{Value, json};
+use tonic::Code;
+
+use super::{PolicyError, PolicyFiles, counted};
+use crate::remote::{
+    ChangeArgs, RemoteArgs, RemoteError, block_on,
+    output::{printable, value},
+};
+
+/// What to store, and how it is to answer.
+#[derive(Debug, Args)]
+pub(crate) struct ApplyArgs {
+    #[command(flatten)]
+    files: PolicyFiles,
+    /// Store it only: who answers stays as it is.
+    #[arg(long, conflicts_with = "activate")]
+    create_only: bool,
+    /// Let it answer for everyone at once, even where it asks for a rollout.
+    #[arg(long)]
+    activate: bool,
+    #[command(flatten)]
+    change: ChangeArgs,
+    #[command(flatten)]
+    remote: RemoteArgs,
+}
+
+/// What became of the document.
+struct Applied {
+    /// What answered before, where a policy did.
+    before: Option<String>,
+    stored: CreatePolicyResponse,
+    outcome: Outcome,
+}
+
+enum Outcome {
+    /// It is stored, as was asked for.
+    Stored,
+    /// It answered before, for everyone or in the open rollout.
+    Already,
+    Activated {
+        log_index: i64,
+    },
+    Rolling {
+        rollout: Box<Rollout>,
+        log_index: i64,
+    },
+}
+
+pub(super) fn run(args: ApplyArgs) -> Result<String, PolicyError> {
+    // Here first: what is wrong is said with its file, and no server is bothered.
+    let (texts, policy) = args.files.load()?;
+    let request_id = args.change.request_id();
+    let create = CreatePolicyRequest {
+        document: texts.document,
+        cedar: texts.cedar,
+        reason: args.change.reason.clone(),
+        request_id: request_id.clone(),
+    };
+    let applied = block_on(async {
+        let connection = args.remote.connect().await?;
+        let before = active(&connection, &args.remote).await?.map(|active| active.version);
+        let stored = connection.policies().create_policy(create).await;
+        let stored = stored.map_err(|status| args.remote.change_failed(&status, &request_id))?.into_inner();
+        let outcome = args.introduce(&connection, &stored, &policy, &request_id).await?;
+        Ok::<_, RemoteError>(Applied { before, stored, outcome })
+    })?;
+    if args.remote.json { Ok(applied.json()?) } else { Ok(applied.words(&policy)) }
+}
+
+/// The policy that answers now, if one does.
+async fn active(connection: &Connection, remote: &RemoteArgs) -> Result<Option<Policy>, RemoteError> {
+    match connection.policies().get_policy(GetPolicyRequest::default()).await {
+        Ok(answer) => Ok(answer.into_inner().policy),
+        Err(status) if status.code() == Code::NotFound => Ok(None),
+        Err(status) => Err(remote.call_failed(&status)),
+    }
+}
+
+impl ApplyArgs {
+    /// Lets the stored version answer, in the way that is asked for.
+    async fn introduce(
+        &self,
+        connection: &Connection,
+        stored: &CreatePolicyResponse,
+        policy: &CompiledPolicy,
+        request_id: &str,
+    ) -> Result<Outcome, RemoteError> {
+        let stored = stored.policy.as_ref().ok_or(RemoteError::Answer)?;
+        if matches!(stored.state(), PolicyState::Active | PolicyState::Candidate) {
+            return Ok(Outcome::Already);
+        }
+        if self.create_only {
+            return Ok(Outcome::Stored);
+        }
+        let failed = |status| self.remote.change_failed(&status, request_id);
+        let spec = policy.rollout().filter(|spec| !self.activate && spec.percent < 100);
+        let Some(spec) = spec else {
+            let request = ActivatePolicyRequest {
+                version: stored.version.clone(),
+                reason: self.change.reason.clone(),
+                request_id: request_id.to_owned(),
+            };
+            let done = connection.policies().activate_policy(request).await.map_err(failed)?.into_inner();
+            return Ok(Outcome::Activated { log_index: done.log_index });
+        };
+        let request = StartRolloutRequest {
+            reason: self.change.reason.clone(),
+            request_id: request_id.to_owned(),
+            ..rollout_of(spec, &stored.version)
+        };
+        let done = connection.rollouts().start_rollout(request).await.map_err(failed)?.into_inner();
+        let rollout = Box::new(done.rollout.ok_or(RemoteError::Answer)?);
+        Ok(Outcome::Rolling { rollout, log_index: done.log_index })
+    }
+}
+
+/// The rollout that the document asks for. What it leaves open is left to the server.
+fn rollout_of(spec: &RolloutSpec, candidate: &str) -> StartRolloutRequest {
+    let narrow = |number: &u32| i32::try_from(*number).unwrap_or(i32::MAX);
+    StartRolloutRequest {
+        baseline: spec.baseline.map(|baseline| baseline.to_string()).unwrap_or_default(),
+        candidate: candidate.to_owned(),
+        percent: Some(narrow(&spec.percent)),
+        sticky_key: spec.sticky_key.map_or(WireStickyKey::Unspecified, sticky_key).into(),
+        steps: spec.steps.iter().flatten().map(narrow).collect(),
+        increment_per_day: spec.increment.as_ref().map(narrow).unwrap_or_default(),
+        gates: None,
+        min_soak: spec.min_soak_seconds.map(|seconds| Duration { seconds: seconds.into(), nanos: 0 }),
+        scope: Some(scope(&spec.scope)),
+        ..StartRolloutRequest::default()
+    }
+}
+
+const fn sticky_key(key: StickyKey) -> WireStickyKey {
+    match key {
+        StickyKey::RootInstance => WireStickyKey::RootInstance,
+        StickyKey::Sponsor => WireStickyKey::Sponsor,
+        StickyKey::Agent => WireStickyKey::Agent,
+    }
+}
+
+fn scope(scope: &Scope) -> RolloutScope {
+    RolloutScope {
+        tools: scope.tools.clone(),
+        roles: scope.roles.clone(),
+        sponsors: scope.sponsors.clone(),
+        labels: scope.labels.clone().into_iter().collect(),
+    }
+}
+
+impl Applied {
+    fn words(&self, policy: &CompiledPolicy) -> String {
+        let stored = self.stored.policy.clone().unwrap_or_default();
+        let version = printable(&stored.version);
+        let rules = counted(policy.rules().len(), "rule");
+        let how = if self.stored.created { "stored" } else { "was stored before" };
+        let became = match &self.outcome {
+            Outcome::Stored => {
+                let active = self.before.as_deref().map_or_else(|| "no policy".to_owned(), printable);
+                format!("It answers nobody yet: {active} is active.")
+            }
+            Outcome::Already if stored.state() == PolicyState::Candidate => {
+                format!("{version} is the candidate of the open rollout already: nothing to do.")
+            }
+            Outcome::Already => format!("{version} is active already: nothing to do."),
+            Outcome::Activated { log_index } => {
+                format!("{version} answers for everyone from entry {log_index} of the custody log on.")
+            }
+            Outcome::Rolling { rollout, log_index } => format!(
+                "{version} answers for {} % of callers from entry {log_index} of the custody log on; for the rest {}. The \
+                 rollout is {}.",
+                rollout.percent,
+                match rollout.baseline.as_str() {
+                    "observe" => "calls are let through and recorded".to_owned(),
+                    "deny" => "everything is denied".to_owned(),
+                    version => format!("{} answers", printable(version)),
+                },
+                printable(&rollout.rollout_id),
+            ),
+        };
+        format!("{version} {how}: {rules}.\n{became}\n")
+    }
+
+    /// One object: the stored version as CreatePolicy answers, and the rollout that was started, if one was.
+    fn json(&self) -> Result<String, RemoteError> {
+        let mut all = value("CreatePolicyResponse", &self.stored)?;
+        match &self.outcome {
+            Outcome::Stored | Outcome::Already => {}
+            Outcome::Activated { log_index } => all["activated"] = json!({ "logIndex": log_index.to_string() }),
+            Outcome::Rolling { rollout, log_index } => {
+                // Whoever may start a rollout may read its secret; a build's log may not.
+                let shown = Rollout { salt: Vec::new(), ..Rollout::clone(rollout) };
+                all["rollout"] = value("Rollout", &shown)?;
+                all["rollout"]["logIndex"] = Value::String(log_index.to_string());
+            }
+        }
+        Ok(format!("{all:#}\n"))
+    }
+}

@@ -1,0 +1,88 @@
+//! The files that a policy stands in.
+
+use std::{
+    fs::{self, File},
+    io::{self, Read as _},
+    path::{Path, PathBuf},
+};
+
+use clap::Args;
+use countersign_policy::{CompiledPolicy, MAX_DOCUMENT_BYTES, Violation, Violations};
+
+use super::PolicyError;
+
+/// A policy document and the Cedar beside it.
+#[derive(Debug, Args)]
+pub(crate) struct PolicyFiles {
+    /// The policy document, YAML.
+    #[arg(value_name = "FILE")]
+    document: PathBuf,
+    /// Raw Cedar policies beside it.
+    #[arg(long, value_name = "FILE")]
+    cedar: Option<PathBuf>,
+}
+
+/// What the files hold.
+#[derive(Debug)]
+pub(super) struct PolicyTexts {
+    pub(super) document: String,
+    /// Empty: there is none.
+    pub(super) cedar: String,
+}
+
+impl PolicyFiles {
+    /// How messages call the policy.
+    pub(super) fn name(&self) -> String {
+        self.document.display().to_string()
+    }
+
+    /// Reads and compiles the policy. Everything that is wrong is said at once, each with its file and place.
+    pub(super) fn load(&self) -> Result<(PolicyTexts, CompiledPolicy), PolicyError> {
+        let document = read_text(&self.document)?;
+        let cedar = self.cedar.as_deref().map(read_text).transpose()?.unwrap_or_default();
+        match CompiledPolicy::load(&document, &cedar) {
+            Ok(policy) => Ok((PolicyTexts { document, cedar }, policy)),
+            Err(violations) => Err(PolicyError::Invalid(self.placed(&violations))),
+        }
+    }
+
+    fn placed(&self, violations: &Violations) -> String {
+        let line = |violation: &Violation| {
+            let in_cedar = violation.path == "cedar" || violation.path.starts_with("cedar[");
+            match &self.cedar {
+                Some(cedar) if in_cedar => placed(cedar, violation),
+                _ => placed(&self.document, violation),
+            }
+        };
+        violations.iter().map(line).collect::<Vec<_>>().join("\n")
+    }
+}
+
+/// A violation as `path:line:column: what is wrong`, which editors and CI systems understand.
+pub(super) fn placed(file: &Path, violation: &Violation) -> String {
+    if violation.line == 0 {
+        format!("{}: {}", file.display(), violation.message)
+    } else {
+        format!("{}:{violation}", file.display())
+    }
+}
+
+/// Reads a text file that is no longer than a document may be.
+pub(super) fn read_text(path: &Path) -> Result<String, PolicyError> {
+    let unreadable = |source: io::Error| PolicyError::Unreadable { path: path.to_owned(), source };
+    // A FIFO would block the opening for ever.
+    if !fs::metadata(path).map_err(unreadable)?.is_file() {
+        return Err(unreadable(io::Error::new(io::ErrorKind::InvalidInput, "is not a file")));
+    }
+    let mut bytes = Vec::new();
+    File::open(path)
+        .map_err(unreadable)?
+        .take(MAX_DOCUMENT_BYTES as u64 + 1)
+        .read_to_end(&mut bytes)
+        .map_err(unreadable)?;
+    if bytes.len() > MAX_DOCUMENT_BYTES {
+        let message = format!("must be at most {MAX_DOCUMENT_BYTES} bytes");
+        return Err(unreadable(io::Error::new(io::ErrorKind::FileTooLarge, message)));
+    }
+    String::from_utf8(bytes).map_err(|_| unreadable(io::Error::new(io::ErrorKind::InvalidData, "is not UTF-8 text")))
+}

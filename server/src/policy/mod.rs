@@ -1,0 +1,69 @@
+//! `countersign policy ...`: policy documents, before they reach a server and on their way to one.
+
+mod apply;
+mod files;
+
+use std::{io, path::PathBuf};
+
+use clap::Subcommand;
+
+use self::{apply::ApplyArgs, files::PolicyFiles};
+use crate::remote::{RemoteError, output::print};
+
+/// What to do with a policy document.
+#[derive(Debug, Subcommand)]
+pub(crate) enum PolicyCommand {
+    /// Say everything that is wrong with a policy document, each with file, line and column. Needs no server.
+    Validate(PolicyFiles),
+    /// Store a policy document in a running server, and let it answer: by the rollout that it asks for, or for everyone.
+    /// Takes a policy-admin.
+    Apply(ApplyArgs),
+}
+
+/// Why a policy command ends without success.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PolicyError {
+    /// A file that is named cannot be used at all.
+    #[error("cannot read {}", path.display())]
+    Unreadable { path: PathBuf, source: io::Error },
+    /// What is wrong with a document, a line each.
+    #[error("{0}")]
+    Invalid(String),
+    /// A server did not do it.
+    #[error(transparent)]
+    Remote(#[from] RemoteError),
+}
+
+impl PolicyError {
+    /// The exit code: 2 where the command line is wrong, 1 where what it names is.
+    pub(crate) const fn code(&self) -> u8 {
+        match self {
+            Self::Unreadable { .. } => 2,
+            Self::Invalid(_) | Self::Remote(_) => 1,
+        }
+    }
+
+    /// Whether the text is lines that begin with a place, as other programs parse them.
+    pub(crate) const fn is_list(&self) -> bool {
+        matches!(self, Self::Invalid(_))
+    }
+}
+
+/// Does it, and prints what came of it.
+pub(crate) fn run(command: PolicyCommand) -> Result<(), PolicyError> {
+    let said = match command {
+        PolicyCommand::Validate(files) => validate(&files)?,
+        PolicyCommand::Apply(args) => apply::run(args)?,
+    };
+    Ok(print(&said)?)
+}
+
+fn validate(files: &PolicyFiles) -> Result<String, PolicyError> {
+    let (_, policy) = files.load()?;
+    Ok(format!("{} is valid: {}.\n", files.name(), counted(policy.rules().len(), "rule")))
+}
+
+/// `1 rule`, `2 rules`.
+fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
