@@ -59,7 +59,7 @@ enum Outcome {
     },
 }
 
-pub(super) fn run(args: ApplyArgs) -> Result<String, PolicyError> {
+pub(super) fn run(args: &ApplyArgs) -> Result<String, PolicyError> {
     // Here first: what is wrong is said with its file, and no server is bothered.
     let (texts, policy) = args.files.load()?;
     let request_id = args.change.request_id();

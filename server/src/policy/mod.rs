@@ -53,7 +53,7 @@ impl PolicyError {
 pub(crate) fn run(command: PolicyCommand) -> Result<(), PolicyError> {
     let said = match command {
         PolicyCommand::Validate(files) => validate(&files)?,
-        PolicyCommand::Apply(args) => apply::run(args)?,
+        PolicyCommand::Apply(args) => apply::run(&args)?,
     };
     Ok(print(&said)?)
 }
