@@ -12,3 +12,12 @@ pub use countersign::v1;
 
 /// The encoded `google.protobuf.FileDescriptorSet` of the contract with its imports and comments, for reflection.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/countersign.bin"));
+
+/// The services of other projects that the server answers too, from `neighbours/`.
+#[cfg(feature = "neighbours")]
+pub mod neighbours {
+    tonic::include_proto!("neighbours");
+
+    /// The encoded descriptors of these, for reflection.
+    pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/neighbours.bin"));
+}

@@ -31,6 +31,7 @@ mod replicas;
 mod revocation;
 mod rewrap;
 mod rollouts;
+mod simulate;
 mod spiffe;
 mod sponsors;
 mod story;

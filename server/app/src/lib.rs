@@ -53,6 +53,7 @@ mod rotate_signing_key;
 mod secrets;
 mod settle;
 mod signing_keys;
+mod simulate_policy;
 mod snapshot;
 mod spiffe_bundle;
 mod start_rollout;
@@ -79,7 +80,7 @@ use countersign_store::{Connection, Store, head::Head};
 use governor::clock::MonotonicClock;
 use moka::sync::Cache;
 use time::OffsetDateTime;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 pub use accept_instance::AcceptInstance;
 pub use activate_policy::{ActivatePolicy, PolicyActivated};
@@ -121,6 +122,9 @@ pub use revoke_api_key::RevokeApiKey;
 pub use rewrap::{Rewrapped, rewrap};
 pub use rollback_rollout::RollbackRollout;
 pub use secrets::KeyEncryptionKeys;
+pub use simulate_policy::{
+    PolicyDifference, SimulatePolicy, SimulatedPolicy, SimulationCounts, SimulationPiece,
+};
 pub use start_rollout::{RolloutChanged, StartRollout};
 pub use transition_instance::{InstanceTransitioned, StopInstance, TransitionInstance};
 pub use transition_sponsor::{SponsorTransitioned, TransitionSponsor};
@@ -193,6 +197,7 @@ struct Inner {
     /// Everything that was committed before this instant is in the snapshot.
     complete_until: watch::Sender<OffsetDateTime>,
     database_ready: watch::Sender<bool>,
+    simulations: Arc<Semaphore>,
     /// When the snapshot was last refreshed because a token named a key that is not in it.
     unknown_key: tokio::sync::Mutex<Option<Instant>>,
 }
@@ -250,6 +255,7 @@ impl App {
             // Not said before the first look at the head.
             complete_until: watch::Sender::new(OffsetDateTime::UNIX_EPOCH),
             database_ready: watch::Sender::new(true),
+            simulations: Arc::new(Semaphore::new(simulate_policy::AT_A_TIME)),
             unknown_key: tokio::sync::Mutex::new(None),
         };
         Self { inner: Arc::new(inner) }

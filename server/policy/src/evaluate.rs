@@ -52,7 +52,7 @@ impl CompiledPolicy {
     }
 
     /// The refusal of a call that the document's tables do not have.
-    fn outside_tables(&self, request: &Request<'_>) -> Option<Evaluation> {
+    pub(crate) fn outside_tables(&self, request: &Request<'_>) -> Option<Evaluation> {
         let (tool, role) = (request.tool, request.principal.role());
         if self.lists_tools() && self.tool(tool).is_none() {
             return Some(Evaluation::deny(Reason::ToolUnknown, explain::unknown_tool(request)));
@@ -71,7 +71,17 @@ impl CompiledPolicy {
 
     /// The answer of the rules alone.
     pub(crate) fn by_rules(&self, request: &Request<'_>) -> Evaluation {
-        let matches = self.matches(request);
+        self.by_these(request, self.covering(request))
+    }
+
+    /// The rules whose scope covers a call.
+    pub(crate) fn covering(&self, request: &Request<'_>) -> impl Iterator<Item = usize> {
+        self.index.matching(request.tool, request.action, request.principal.role())
+    }
+
+    /// The answer of `rules`, which cover the call, alone.
+    pub(crate) fn by_these(&self, request: &Request<'_>, rules: impl Iterator<Item = usize>) -> Evaluation {
+        let matches = self.matches(request, rules);
         let (effect, reason, rules) = match &matches {
             Matches { failed, .. } if !failed.is_empty() => (Effect::Deny, Reason::PolicyError, failed),
             Matches { denying, .. } if !denying.is_empty() => (Effect::Deny, Reason::DeniedByRule, denying),
@@ -88,10 +98,10 @@ impl CompiledPolicy {
         Evaluation { effect, reason, rule_ids, message, cacheable }
     }
 
-    fn matches(&self, request: &Request<'_>) -> Matches {
+    fn matches(&self, request: &Request<'_>, rules: impl Iterator<Item = usize>) -> Matches {
         let cedar = Cedar::new(request);
         let mut matches = Matches::default();
-        for nth in self.index.matching(request.tool, request.action, request.principal.role()) {
+        for nth in rules {
             let rule = &self.compiled[nth];
             let verdict = rule.policy.as_ref().map_or(Verdict::Applies, |policy| cedar.ask(policy));
             matches.context_matters |= !rule.reads.is_empty();

@@ -21,6 +21,7 @@ mod evaluation;
 mod explain;
 mod index;
 mod principal;
+mod replay;
 mod text;
 mod violation;
 
@@ -31,4 +32,5 @@ pub use document::{
 };
 pub use evaluation::{Evaluation, Request};
 pub use principal::{Principal, PrincipalSpec};
+pub use replay::{Replay, Stakes};
 pub use violation::{Violation, Violations};

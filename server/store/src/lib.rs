@@ -13,6 +13,7 @@ pub mod instance;
 pub mod operator;
 pub mod page;
 pub mod policy;
+pub mod recorded;
 pub mod revocation;
 pub mod rollout;
 pub mod sealed;

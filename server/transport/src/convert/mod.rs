@@ -14,6 +14,7 @@ pub(crate) mod operator;
 pub(crate) mod page;
 pub(crate) mod policy;
 pub(crate) mod rollout;
+pub(crate) mod simulation;
 pub(crate) mod sponsor;
 pub(crate) mod status;
 mod structure;

@@ -1,8 +1,12 @@
 use countersign_proto::v1::{self, policy_service_server::PolicyService};
+use futures::{StreamExt, stream};
 use tonic::{Request, Response, Status, codegen::BoxStream};
 
-use super::{Api, answer, operator, unimplemented::unimplemented_methods};
-use crate::convert::policy as convert;
+use super::{Api, answer, operator, request_id, unimplemented::unimplemented_methods};
+use crate::{
+    convert::{policy as convert, simulation},
+    status::Refusal,
+};
 
 #[tonic::async_trait]
 impl PolicyService for Api {
@@ -73,8 +77,25 @@ impl PolicyService for Api {
         .await
     }
 
+    async fn simulate_policy(
+        &self,
+        request: Request<v1::SimulatePolicyRequest>,
+    ) -> Result<Response<Self::SimulatePolicyStream>, Status> {
+        let request_id = request_id(request.extensions());
+        answer(request, |_, request| async move {
+            let pieces = self.app.simulate_policy(simulation::simulate(request)?).await?;
+            let messages = pieces.flat_map(move |piece| {
+                stream::iter(match piece {
+                    Ok(piece) => simulation::messages(piece).into_iter().map(Ok).collect(),
+                    Err(error) => vec![Err(Refusal::from(error).status(&request_id))],
+                })
+            });
+            Ok(Box::pin(messages) as Self::SimulatePolicyStream)
+        })
+        .await
+    }
+
     unimplemented_methods! { "PolicyService":
-        simulate_policy(SimulatePolicyRequest) -> Self::SimulatePolicyStream = "SimulatePolicy";
         watch_policy(WatchPolicyRequest) -> Self::WatchPolicyStream = "WatchPolicy";
         engage_kill_switch(EngageKillSwitchRequest) -> v1::EngageKillSwitchResponse = "EngageKillSwitch";
         release_kill_switch(ReleaseKillSwitchRequest) -> v1::ReleaseKillSwitchResponse = "ReleaseKillSwitch";

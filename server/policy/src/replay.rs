@@ -1,0 +1,160 @@
+//! Answering again what was asked before, by what was kept of it: not its context, and perhaps not its purpose.
+
+use countersign_core::decision::{Effect, Reason};
+
+use crate::{
+    compiled::{Compiled, CompiledPolicy},
+    context::{Context, PURPOSE},
+    evaluation::{Evaluation, Request},
+    principal::Principal,
+};
+
+/// A recorded call.
+#[derive(Debug, Clone, Copy)]
+pub struct Replay<'a> {
+    /// Who called.
+    pub principal: &'a Principal,
+    /// What was called.
+    pub tool: &'a str,
+    /// How.
+    pub action: &'a str,
+    /// What for; none: it was erased.
+    pub purpose: Option<&'a str>,
+}
+
+/// What the answer to a call depends on beside its role, tool and action.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Stakes {
+    /// Who calls, beyond their role.
+    pub principal: bool,
+    /// What for.
+    pub purpose: bool,
+}
+
+impl CompiledPolicy {
+    /// What the answer to such a call depends on: calls that agree in that, too, have the same one.
+    #[must_use]
+    pub fn stakes(&self, role: &str, tool: &str, action: &str) -> Stakes {
+        let mut stakes = Stakes::default();
+        for rule in self.index.matching(tool, action, role).map(|nth| &self.compiled[nth]) {
+            stakes.principal |= rule.policy.is_some();
+            stakes.purpose |= rule.reads_purpose();
+        }
+        stakes
+    }
+
+    /// Whether any condition reads the purpose of a call.
+    #[must_use]
+    pub fn reads_purpose(&self) -> bool {
+        self.compiled.iter().any(Compiled::reads_purpose)
+    }
+
+    /// Answers a recorded call as [`Self::evaluate`] would have. None: that depends on what was not kept. A denial that
+    /// stands whatever that was names the rules which are sure.
+    #[must_use]
+    pub fn replay(&self, call: &Replay<'_>) -> Option<Evaluation> {
+        let Replay { principal, tool, action, purpose } = *call;
+        let context = Context::default();
+        let request = Request { principal, tool, action, purpose: purpose.unwrap_or_default(), context: &context };
+        if let Some(refused) = self.outside_tables(&request) {
+            return Some(refused);
+        }
+        let (unsure, sure): (Vec<_>, Vec<_>) =
+            self.covering(&request).partition(|nth| self.compiled[*nth].reads_what_is_gone(purpose.is_some()));
+        let answer = self.by_these(&request, sure.into_iter());
+        // A rule that is not sure may as well fail, which denies; so no allowance stands beside one. A denial does where a
+        // rule makes it, or where nothing else could have allowed.
+        let denied_by_a_rule = matches!(answer.reason, Reason::PolicyError | Reason::DeniedByRule);
+        let may_allow = unsure.iter().any(|nth| self.compiled[*nth].effect != Effect::Deny);
+        let stands = unsure.is_empty() || denied_by_a_rule || (answer.effect == Effect::Deny && !may_allow);
+        stands.then_some(answer)
+    }
+}
+
+impl Compiled {
+    fn reads_purpose(&self) -> bool {
+        self.reads.iter().any(|path| is_purpose(path))
+    }
+
+    fn reads_what_is_gone(&self, purpose_is_kept: bool) -> bool {
+        self.reads.iter().any(|path| !(purpose_is_kept && is_purpose(path)))
+    }
+}
+
+fn is_purpose(path: &str) -> bool {
+    path.strip_prefix("context.") == Some(PURPOSE)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::PrincipalSpec;
+
+    const DOCUMENT: &str = r#"
+rules:
+  - {id: plain, role: support, tool: search, allowed_actions: [find]}
+  - {id: small, role: support, tool: billing, allowed_actions: [charge], when: context.amount_cents <= 500}
+  - {id: shallow, role: support, tool: billing, allowed_actions: [refund], when: principal.depth == 0}
+  - {id: for-tickets, role: support, tool: mail, allowed_actions: [send], when: 'context.purpose like "ticket*"'}
+  - {id: large, effect: deny, role: support, tool: crm, allowed_actions: [read, write, erase], when: context.rows > 10}
+  - {id: reads, role: support, tool: crm, allowed_actions: [read]}
+  - {id: no-erasing, effect: deny, role: support, tool: crm, allowed_actions: [erase]}
+"#;
+
+    fn principal(depth: u32) -> Principal {
+        Principal::new(&PrincipalSpec {
+            agent_instance_id: "inst_1",
+            root_instance_id: "inst_1",
+            sponsor_id: "alice",
+            agent: "assistant",
+            role: "support",
+            depth,
+            purpose: "ticket 1",
+            tools: &[],
+            labels: &BTreeMap::new(),
+        })
+    }
+
+    fn answer(tool: &str, action: &str, depth: u32, purpose: Option<&str>) -> Option<(Effect, Vec<String>)> {
+        let policy = CompiledPolicy::load(DOCUMENT, "").unwrap();
+        let principal = principal(depth);
+        let answer = policy.replay(&Replay { principal: &principal, tool, action, purpose })?;
+        Some((answer.effect, answer.rule_ids.iter().map(ToString::to_string).collect()))
+    }
+
+    fn allowed(rule: &str) -> Option<(Effect, Vec<String>)> {
+        Some((Effect::Allow, vec![rule.to_owned()]))
+    }
+
+    fn denied(rules: &[&str]) -> Option<(Effect, Vec<String>)> {
+        Some((Effect::Deny, rules.iter().map(ToString::to_string).collect()))
+    }
+
+    #[test]
+    fn what_was_kept_is_answered_and_what_depends_on_the_rest_is_not() {
+        let purpose = Some("ticket 1");
+        assert_eq!(answer("search", "find", 0, purpose), allowed("plain"));
+        assert_eq!(answer("billing", "refund", 0, purpose), allowed("shallow"));
+        assert_eq!(answer("billing", "refund", 1, purpose), denied(&[]));
+        assert_eq!(answer("billing", "charge", 0, purpose), None, "the amount decides");
+        assert_eq!(answer("crm", "read", 0, purpose), None, "the deny rule may apply, or fail");
+        assert_eq!(answer("crm", "write", 0, purpose), denied(&[]), "nothing could allow it");
+        assert_eq!(answer("crm", "erase", 0, purpose), denied(&["no-erasing"]), "denied whatever the rows");
+        assert_eq!(answer("mail", "send", 0, purpose), allowed("for-tickets"));
+        assert_eq!(answer("mail", "send", 0, Some("spam")), denied(&[]));
+        assert_eq!(answer("mail", "send", 0, None), None, "the purpose was erased");
+    }
+
+    #[test]
+    fn stakes_are_what_conditions_read() {
+        let policy = CompiledPolicy::load(DOCUMENT, "").unwrap();
+        let stakes = |tool, action| policy.stakes("support", tool, action);
+        assert_eq!(stakes("search", "find"), Stakes::default());
+        assert_eq!(stakes("billing", "refund"), Stakes { principal: true, purpose: false });
+        assert_eq!(stakes("mail", "send"), Stakes { principal: true, purpose: true });
+        assert!(policy.reads_purpose());
+        assert!(!CompiledPolicy::load(include_str!("../tests/documents/policy-config.yaml"), "").unwrap().reads_purpose());
+    }
+}
