@@ -60,10 +60,16 @@ async fn every_difference_is_counted_and_named_and_nothing_is_changed() {
     let (last, differences) = simulated(&world, of_version(&candidate)).await.unwrap();
     assert_eq!(counts(&last), [5, 2, 1, 1, 0, 2]);
     let [search, delete] = &differences[..] else { panic!("{differences:?}") };
-    assert_eq!((search.tool_id.as_str(), search.action.as_str(), search.sponsor_id.as_str()), ("search", "query", "bob"));
+    assert_eq!(
+        (search.tool_id.as_str(), search.action.as_str(), search.sponsor_id.as_str()),
+        ("search", "query", "bob")
+    );
     assert_eq!((search.recorded_effect(), search.simulated_effect()), (v1::Effect::Allow, v1::Effect::Deny));
     assert_eq!(search.simulated_reason(), v1::DecisionReason::NoMatchingRule);
-    assert_eq!((search.recorded_rule_ids.join(" "), search.simulated_rule_ids.len()), ("allow-support-search".into(), 0));
+    assert_eq!(
+        (search.recorded_rule_ids.join(" "), search.simulated_rule_ids.len()),
+        ("allow-support-search".into(), 0)
+    );
     assert_eq!(delete.policy_decision_id, denied.policy_decision_id);
     assert_eq!((delete.recorded_effect(), delete.simulated_effect()), (v1::Effect::Deny, v1::Effect::Allow));
     assert_eq!((delete.recorded_reason(), &delete.agent_instance_id), (v1::DecisionReason::NoMatchingRule, &bobs.id));
@@ -75,7 +81,10 @@ async fn every_difference_is_counted_and_named_and_nothing_is_changed() {
 
     for (request, expected) in [
         (v1::SimulatePolicyRequest { sponsor_id: "bob".into(), ..of_version(&candidate) }, [2, 2, 1, 1, 0, 0]),
-        (v1::SimulatePolicyRequest { agent_instance_id: child.id.clone(), ..of_version(&candidate) }, [1, 0, 0, 0, 0, 0]),
+        (
+            v1::SimulatePolicyRequest { agent_instance_id: child.id.clone(), ..of_version(&candidate) },
+            [1, 0, 0, 0, 0, 0],
+        ),
         (v1::SimulatePolicyRequest { tool_id: "billing".into(), ..of_version(&candidate) }, [4, 1, 1, 0, 0, 1]),
     ] {
         assert_eq!(counts(&simulated(&world, request).await.unwrap().0), expected);

@@ -122,9 +122,7 @@ pub use revoke_api_key::RevokeApiKey;
 pub use rewrap::{Rewrapped, rewrap};
 pub use rollback_rollout::RollbackRollout;
 pub use secrets::KeyEncryptionKeys;
-pub use simulate_policy::{
-    PolicyDifference, SimulatePolicy, SimulatedPolicy, SimulationCounts, SimulationPiece,
-};
+pub use simulate_policy::{PolicyDifference, SimulatePolicy, SimulatedPolicy, SimulationCounts, SimulationPiece};
 pub use start_rollout::{RolloutChanged, StartRollout};
 pub use transition_instance::{InstanceTransitioned, StopInstance, TransitionInstance};
 pub use transition_sponsor::{SponsorTransitioned, TransitionSponsor};

@@ -155,6 +155,8 @@ rules:
         assert_eq!(stakes("billing", "refund"), Stakes { principal: true, purpose: false });
         assert_eq!(stakes("mail", "send"), Stakes { principal: true, purpose: true });
         assert!(policy.reads_purpose());
-        assert!(!CompiledPolicy::load(include_str!("../tests/documents/policy-config.yaml"), "").unwrap().reads_purpose());
+        assert!(
+            !CompiledPolicy::load(include_str!("../tests/documents/policy-config.yaml"), "").unwrap().reads_purpose()
+        );
     }
 }

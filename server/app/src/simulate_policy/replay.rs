@@ -177,8 +177,7 @@ impl Replayer {
         let run = runs.get(&run.0)?.as_ref()?;
         let (tool, action, sponsor) = (recorded.tool_id?, recorded.action?, recorded.sponsor_id?);
         let scope = [run.role, names.number(tool), names.number(action)];
-        let stakes =
-            *stakes.entry(scope).or_insert_with(|| compiled.stakes(run.facts.role.as_str(), tool, action));
+        let stakes = *stakes.entry(scope).or_insert_with(|| compiled.stakes(run.facts.role.as_str(), tool, action));
         let mut question = Question { role: scope[0], tool: scope[1], action: scope[2], ..Question::default() };
         if stakes.principal {
             (question.run, question.sponsor) = (run.number, names.number(sponsor));

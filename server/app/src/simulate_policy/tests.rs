@@ -88,14 +88,8 @@ fn one(tool: &'static str, action: &'static str, reason: Reason) -> SimulationCo
     simulate(&run, &[recorded(&run, &leaf, Some("ticket 1"))]).0
 }
 
-const EQUAL: SimulationCounts = SimulationCounts {
-    evaluated: 1,
-    different: 0,
-    new_allows: 0,
-    new_denies: 0,
-    inconclusive: 0,
-    not_asked: 0,
-};
+const EQUAL: SimulationCounts =
+    SimulationCounts { evaluated: 1, different: 0, new_allows: 0, new_denies: 0, inconclusive: 0, not_asked: 0 };
 const DIFFERENT: SimulationCounts = SimulationCounts { different: 1, ..EQUAL };
 const NEW_ALLOW: SimulationCounts = SimulationCounts { new_allows: 1, ..DIFFERENT };
 const NEW_DENY: SimulationCounts = SimulationCounts { new_denies: 1, ..DIFFERENT };
@@ -130,8 +124,7 @@ fn what_the_policy_said_is_compared_and_not_what_a_person_said_to_it() {
 fn an_allow_that_a_person_gave_was_a_question_of_the_policy() {
     let run = run();
     for (action, expected) in [("close", EQUAL), ("refund", NEW_ALLOW), ("delete", DIFFERENT)] {
-        let leaf =
-            Leaf { approval_ref: Some(Digest([7; 32])), ..leaf(&run, "billing", action, Reason::AllowedByRule) };
+        let leaf = Leaf { approval_ref: Some(Digest([7; 32])), ..leaf(&run, "billing", action, Reason::AllowedByRule) };
         assert_eq!(simulate(&run, &[recorded(&run, &leaf, None)]).0, expected, "{action}");
     }
 }
@@ -183,8 +176,7 @@ fn what_the_same_policy_said_itself_is_known() {
         rule_ids: Vec::new(),
     };
     for (version, expected) in [("pv_2", NEW_DENY), ("pv_3", INCONCLUSIVE)] {
-        let leaf =
-            Leaf { shadow: Some(shadow(version)), ..leaf(&run, "billing", "charge", Reason::AllowedByRule) };
+        let leaf = Leaf { shadow: Some(shadow(version)), ..leaf(&run, "billing", "charge", Reason::AllowedByRule) };
         assert_eq!(simulate(&run, &[recorded(&run, &leaf, None)]).0, expected, "{version}");
     }
 }
