@@ -25,11 +25,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     if env::var_os("CARGO_FEATURE_NEIGHBOURS").is_some() {
         let neighbours = descriptors("neighbours", &NEIGHBOURS.map(PathBuf::from), "neighbours.bin")?;
         // Their comments are for other tools than rustdoc.
-        tonic_prost_build::configure()
-            .btree_map(".")
-            .disable_comments(["."])
-            .include_file("neighbours.rs")
-            .compile_fds(neighbours)?;
+        tonic_prost_build::configure().btree_map(".").disable_comments(["."]).compile_fds(neighbours)?;
     }
     Ok(())
 }

@@ -13,10 +13,67 @@ pub use countersign::v1;
 /// The encoded `google.protobuf.FileDescriptorSet` of the contract with its imports and comments, for reflection.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/countersign.bin"));
 
-/// The services of other projects that the server answers too, from `neighbours/`.
+/// The services of other projects that the server answers too, from `neighbours/`. The modules are their packages; those of
+/// annotations alone are left out.
 #[cfg(feature = "neighbours")]
 pub mod neighbours {
-    tonic::include_proto!("neighbours");
+    /// Envoy's API.
+    pub mod envoy {
+        /// Configuration.
+        pub mod config {
+            /// What everything else is made of.
+            pub mod core {
+                /// Version 3.
+                pub mod v3 {
+                    tonic::include_proto!("envoy.config.core.v3");
+                }
+            }
+        }
+        /// Services.
+        pub mod service {
+            /// `ext_authz`.
+            pub mod auth {
+                /// Version 3.
+                pub mod v3 {
+                    tonic::include_proto!("envoy.service.auth.v3");
+                }
+            }
+        }
+        /// Values.
+        pub mod r#type {
+            /// Version 3.
+            pub mod v3 {
+                tonic::include_proto!("envoy.r#type.v3");
+            }
+        }
+    }
+    /// The xDS API.
+    pub mod xds {
+        /// What everything else is made of.
+        pub mod core {
+            /// Version 3.
+            pub mod v3 {
+                tonic::include_proto!("xds.core.v3");
+            }
+        }
+    }
+    /// Google's API.
+    pub mod google {
+        /// Statuses.
+        pub mod rpc {
+            tonic::include_proto!("google.rpc");
+        }
+    }
+    /// The agentgateway.
+    pub mod agentgateway {
+        /// Its namespace.
+        pub mod dev {
+            /// `ExtMcp`.
+            pub mod ext_mcp {
+                tonic::include_proto!("agentgateway.dev.ext_mcp");
+            }
+        }
+    }
 
     /// The encoded descriptors of these, for reflection.
     pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/neighbours.bin"));
