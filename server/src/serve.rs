@@ -220,6 +220,7 @@ fn options(config: &Config, metrics: MetricsPage) -> Options {
         listen: config.listener.address(),
         tls,
         tls_terminated_in_front,
+        public_url: config.public_url.clone(),
         limits: countersign_transport::Limits {
             max_message_bytes: config.limits.max_message_bytes,
             max_concurrent_requests: config.limits.max_concurrent_requests,

@@ -6,6 +6,7 @@
 mod abuse;
 mod arbitrary;
 mod authorisation;
+mod authzen;
 mod bad_input;
 mod calls;
 mod configuration;

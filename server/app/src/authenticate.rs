@@ -107,7 +107,7 @@ impl App {
         }
         match verified {
             Ok(verified) | Err(Refusal::Expired(verified)) => {
-                let credential = Arc::new(Credential::new(*verified));
+                let credential = Arc::new(Credential::presented(*verified));
                 self.inner.credentials.insert(hash, credential.clone());
                 Presented::Holds(credential)
             }

@@ -1,24 +1,27 @@
 //! Decide and BatchDecide: whether a call may happen, recorded before it is answered.
 
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, collections::HashMap, sync::Arc};
 
 use countersign_core::{
     clock::{random, uuid_v7},
     credential::{AllowedCall, ReceiptClaims, sign_receipt},
     decision::{Effect, Reason},
-    ids::DecisionId,
+    ids::{DecisionId, InstanceId},
     operator::OperatorRole,
 };
 use countersign_ledger::commitment::Opening;
 
 use crate::{
-    App, Caller, Decide, DecisionAnswer, Error, Idempotency,
+    App, Caller, Decide, DecisionAnswer, DecisionSubject, Error, Idempotency,
     authenticate::Presented,
-    question::{Question, Subject},
+    question::{Credential, Question, Subject},
     recorder::{Done, Job, Keyed, Prepared},
 };
 
 const METHOD: &str = "Decide";
+
+/// The runs that a batch names, each looked up once.
+type Named = HashMap<InstanceId, Option<Arc<Credential>>>;
 
 /// A question on its way, and whether its ALLOW is to be signed for the tool.
 struct Asked {
@@ -30,7 +33,7 @@ struct Asked {
 impl App {
     /// Answers one call. A refusal is an answer; an error is none, and then the call must not happen.
     pub async fn decide(&self, caller: &Caller, command: Decide) -> Result<DecisionAnswer, Error> {
-        let asked = self.ask(caller, command).await?;
+        let asked = self.ask(caller, command, &mut Named::new()).await?;
         let job = self.prepare(&asked.question)?;
         match self.inner.recorder.submit_one(job, asked.keyed.clone()).await? {
             Done::Decision(answer) => self.countersign(&asked, *answer),
@@ -47,8 +50,9 @@ impl App {
     ) -> Result<Vec<DecisionAnswer>, Error> {
         let mut asked = Vec::with_capacity(commands.len());
         let mut jobs = Vec::with_capacity(commands.len());
+        let mut named = Named::new();
         for command in commands {
-            let one = self.ask(caller, command).await?;
+            let one = self.ask(caller, command, &mut named).await?;
             jobs.push((self.prepare(&one.question)?, one.keyed.clone()));
             asked.push(one);
         }
@@ -70,8 +74,8 @@ impl App {
         Ok(Job::Decision(question.clone(), prepared))
     }
 
-    async fn ask(&self, caller: &Caller, command: Decide) -> Result<Asked, Error> {
-        let subject = self.subject(caller, command.token.as_deref()).await?;
+    async fn ask(&self, caller: &Caller, command: Decide, named: &mut Named) -> Result<Asked, Error> {
+        let subject = self.subject(caller, &command.subject, named).await?;
         let (now, entropy) = (self.inner.clock.now(), &*self.inner.entropy);
         let purpose: Cow<'_, str> = match (&command.purpose, &subject) {
             (Some(purpose), _) => purpose.as_str().into(),
@@ -98,22 +102,35 @@ impl App {
         Ok(Asked { question: Arc::new(question), keyed, want_receipt: command.want_receipt })
     }
 
-    /// Who wants to call. An instance asks for itself and its own chain; a gate for whoever's token it holds.
-    async fn subject(&self, caller: &Caller, token: Option<&str>) -> Result<Subject, Error> {
-        match (token, caller) {
-            (Some(token), _) => match (self.present(token).await, caller) {
+    /// Who wants to call. An instance asks for itself and its own chain; a gate for whoever's token it holds, or whom it
+    /// names.
+    async fn subject(&self, caller: &Caller, subject: &DecisionSubject, named: &mut Named) -> Result<Subject, Error> {
+        let others = || Error::RoleRequired {
+            message: "an instance asks for its own chain only; a gate can ask for others'".to_owned(),
+            roles: vec![OperatorRole::Gate],
+        };
+        match (subject, caller) {
+            (DecisionSubject::Token(token), _) => match (self.present(token).await, caller) {
                 (Presented::Holds(credential), Caller::Instance(own)) => {
                     let own_chain = credential.root_instance_id() == own.root_instance_id();
-                    own_chain.then_some(Subject::Run(credential)).ok_or_else(|| Error::RoleRequired {
-                        message: "an instance asks for its own chain only; a gate can ask for others'".to_owned(),
-                        roles: vec![OperatorRole::Gate],
-                    })
+                    own_chain.then_some(Subject::Run(credential)).ok_or_else(others)
                 }
                 (Presented::Holds(credential), Caller::Operator(_)) => Ok(Subject::Run(credential)),
                 (Presented::Refused(reason), _) => Ok(Subject::Unattributed(reason)),
             },
-            (None, Caller::Instance(own)) => Ok(Subject::Run(own.clone())),
-            (None, Caller::Operator(_)) => Ok(Subject::Unattributed(Reason::CredentialMalformed)),
+            (DecisionSubject::Instance(id), Caller::Instance(own)) if own.agent_instance_id == *id => {
+                Ok(Subject::Run(own.clone()))
+            }
+            (DecisionSubject::Instance(_), Caller::Instance(_)) => Err(others()),
+            (DecisionSubject::Instance(id), Caller::Operator(_)) => {
+                let run = match named.get(id) {
+                    Some(run) => run.clone(),
+                    None => named.entry(*id).insert_entry(self.recorded_credential(*id).await?).get().clone(),
+                };
+                Ok(run.map_or(Subject::Unattributed(Reason::InstanceNotLive), Subject::Run))
+            }
+            (DecisionSubject::Caller, Caller::Instance(own)) => Ok(Subject::Run(own.clone())),
+            (DecisionSubject::Caller, Caller::Operator(_)) => Ok(Subject::Unattributed(Reason::CredentialMalformed)),
         }
     }
 

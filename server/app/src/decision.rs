@@ -1,5 +1,7 @@
 //! Decisions: what is asked, what is answered, what is recorded, and how a record is read back.
 
+use std::fmt;
+
 use countersign_core::{
     decision::{Effect, Enforcement, Outcome, Reason},
     ids::{ApprovalId, CredentialId, DecisionId, EventId, InstanceId, PolicyVersion, RolloutId},
@@ -11,11 +13,33 @@ use time::OffsetDateTime;
 
 use crate::Idempotency;
 
+/// Who wants to call.
+#[derive(Clone)]
+pub enum DecisionSubject {
+    /// The run that asks, with the credential that it authenticated with.
+    Caller,
+    /// The run that holds this credential.
+    Token(String),
+    /// This run, as its newest credential stands in the log. For operators who authenticated it themselves.
+    Instance(InstanceId),
+}
+
+/// Tokens stay out of logs.
+impl fmt::Debug for DecisionSubject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Caller => f.write_str("Caller"),
+            Self::Token(_) => f.write_str("Token"),
+            Self::Instance(id) => f.debug_tuple("Instance").field(id).finish(),
+        }
+    }
+}
+
 /// A call that is about to happen.
 #[derive(Debug, Clone)]
 pub struct Decide {
-    /// The run's credential; none: the one the caller authenticated with.
-    pub token: Option<String>,
+    /// Who wants to call.
+    pub subject: DecisionSubject,
     /// What is to be called.
     pub tool_id: ToolId,
     /// How.

@@ -12,17 +12,29 @@ use countersign_ledger::commitment::Opening;
 use countersign_policy::{Context, Principal, PrincipalSpec};
 use time::OffsetDateTime;
 
-/// A credential whose signature and claims hold, with what evaluation needs of it. Made once for each token.
+/// A credential that holds, with what evaluation needs of it. Made once for each token.
 ///
 /// It reads as the [`Verified`] that it holds.
 #[derive(Debug)]
 pub struct Credential {
     verified: Verified,
+    /// Whether somebody showed the token. Otherwise an operator named its instance, and the log said the rest.
+    pub(crate) presented: bool,
     pub(crate) principal: Principal,
 }
 
 impl Credential {
-    pub(crate) fn new(verified: Verified) -> Self {
+    /// What a token says whose signature and claims hold.
+    pub(crate) fn presented(verified: Verified) -> Self {
+        Self::new(verified, true)
+    }
+
+    /// What the custody log says was granted.
+    pub(crate) fn recorded(verified: Verified) -> Self {
+        Self::new(verified, false)
+    }
+
+    fn new(verified: Verified, presented: bool) -> Self {
         let principal = Principal::new(&PrincipalSpec {
             agent_instance_id: &verified.agent_instance_id.to_string(),
             root_instance_id: &verified.root_instance_id().to_string(),
@@ -34,7 +46,7 @@ impl Credential {
             tools: &verified.tools,
             labels: &verified.labels,
         });
-        Self { verified, principal }
+        Self { verified, presented, principal }
     }
 }
 

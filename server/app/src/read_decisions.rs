@@ -124,7 +124,7 @@ fn parsed<T: FromStr>(text: Option<&str>) -> Option<T> {
     text.and_then(|text| text.parse().ok())
 }
 
-fn instant(at: Timestamp) -> Option<OffsetDateTime> {
+pub(crate) fn instant(at: Timestamp) -> Option<OffsetDateTime> {
     OffsetDateTime::from_unix_timestamp_nanos(i128::from(at.micros()) * 1_000).ok()
 }
 

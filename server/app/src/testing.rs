@@ -48,7 +48,7 @@ pub(crate) fn credential(ancestors: &[InstanceId], tools: &[&str], single_use: b
     keys.insert(key.verifying_key().clone(), KeyStanding::Active);
     let expect = Expect { issuer: "test", audience: "countersign" };
     let token = sign_credential(&claims, &key).unwrap();
-    Arc::new(Credential::new(verify_credential(&token, &keys, &expect, NOW).unwrap()))
+    Arc::new(Credential::presented(verify_credential(&token, &keys, &expect, NOW).unwrap()))
 }
 
 /// The question whether `subject` may call `action` on `tool`.

@@ -42,6 +42,9 @@ pub(crate) use self::{
     operators::is_confidential,
 };
 
+/// What a public URL looks like, in words for messages.
+const PUBLIC_URL: &str = "an http(s) URL without query and fragment, such as https://countersign.example.com";
+
 /// Longest that a signing key may sign, hours: 90 days.
 const LONGEST_ROTATION_HOURS: u32 = 90 * 24;
 
@@ -52,6 +55,8 @@ pub struct Config {
     pub dev: bool,
     /// Where and how to listen.
     pub listener: Listener,
+    /// The URL that this server is reached at from outside, where the issuer is none.
+    pub public_url: Option<String>,
     /// The folder for what the server keeps on disk.
     pub data_dir: PathBuf,
     /// The database.
@@ -89,6 +94,9 @@ impl Config {
         let mut settings = sources.layers()?;
         let dev = sources.dev;
         let listener = Listener::read(&mut settings, dev);
+        let public_url = settings.parse("public_url", PUBLIC_URL, |text| {
+            countersign_transport::is_public_url(text).then(|| text.to_owned())
+        });
         let database = Database::read(&mut settings, dev);
         let token_service = TokenService::named(&mut settings, dev);
         let policy = PolicyDocument::read(&mut settings, dev);
@@ -114,6 +122,7 @@ impl Config {
             listener.zip(token_service).zip(key_encryption).map(|((listener, token_service), key_encryption)| Self {
                 dev,
                 listener,
+                public_url,
                 data_dir,
                 database,
                 audience: audience.unwrap_or_else(|| "countersign".to_owned()),

@@ -10,9 +10,10 @@ use super::{
 /// The file that is read when none is named and it is there.
 const DEFAULT_FILE: &str = "countersign.yaml";
 
-const KEYS: [&str; 51] = [
+const KEYS: [&str; 52] = [
     "listen",
     "plaintext",
+    "public_url",
     "tls.certificate",
     "tls.private_key",
     "tls.client_ca",

@@ -176,6 +176,18 @@ pub async fn get_all(conn: &mut Connection, ids: &[Uuid]) -> Result<Vec<StoredEv
     stored(rows.fetch_all(conn).await?)
 }
 
+/// The event that granted an instance its newest credential; none where the log no longer holds it.
+pub async fn newest_grant(conn: &mut Connection, instance: InstanceId) -> Result<Option<StoredEvent>, StoreError> {
+    let row = sqlx::query_as!(
+        Row,
+        "SELECT log_index, leaf_bytes, purpose, purpose_salt, reason, reason_salt, identity, identity_salt
+         FROM custody_event WHERE instance_id = $1 AND kind IN ('credential_issued', 'delegated')
+         ORDER BY log_index DESC LIMIT 1",
+        instance.0
+    );
+    row.fetch_optional(conn).await?.map(StoredEvent::try_from).transpose()
+}
+
 /// Which events to list; what is none is no restriction.
 #[derive(Debug, Clone, Default)]
 pub struct EventFilter {

@@ -14,4 +14,4 @@ mod stack;
 mod status;
 mod tls;
 
-pub use server::{Limits, MetricsPage, Options, ServeError, Server, TlsError, TlsFiles};
+pub use server::{Limits, MetricsPage, Options, ServeError, Server, TlsError, TlsFiles, is_public_url};

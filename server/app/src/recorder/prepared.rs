@@ -98,7 +98,8 @@ fn leaf<'a>(question: &'a Question, verdict: &'a Verdict, epoch: i64) -> Leaf<'a
             let run = credential;
             Leaf {
                 agent_instance_id: Some(run.agent_instance_id.to_string().into()),
-                credential_id: Some(run.credential_id.to_string().into()),
+                // None was shown where an operator only named the run; custody_ref names the grant all the same.
+                credential_id: run.presented.then(|| run.credential_id.to_string().into()),
                 custody_ref: Some(Digest(run.custody_ref)),
                 parent_agent_id: run.parent_agent_id().map(|id| id.to_string().into()),
                 policy_hash: opinion.policy.map(|(_, hash)| Digest(hash)),

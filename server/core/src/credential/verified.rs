@@ -10,7 +10,7 @@ use crate::{
     names::{ActionName, AgentName, RoleName, SponsorId, ToolId},
 };
 
-/// What a credential that holds says. Only verification makes one.
+/// What a credential that holds says. Verification makes one of a token; of its own records the server may.
 ///
 /// It was true when the credential was issued. Revocation, the sponsor's state and the instance's state are not in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,7 +51,10 @@ pub struct Verified {
 }
 
 impl Verified {
-    pub(super) fn new(claims: Claims, kid: String) -> Self {
+    /// What `claims` say that the key `kid` signs. Only for claims that are known to hold: verified, or put together
+    /// from the server's own record of the grant.
+    #[must_use]
+    pub fn new(claims: Claims, kid: String) -> Self {
         Self {
             credential_id: claims.jti,
             kid,

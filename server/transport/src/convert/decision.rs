@@ -2,7 +2,7 @@
 
 use std::mem;
 
-use countersign_app::{Decide, DecisionAnswer, DecisionFilter, DecisionRecord, Error};
+use countersign_app::{Decide, DecisionAnswer, DecisionFilter, DecisionRecord, DecisionSubject, Error};
 use countersign_core::{decision::Reason, ids::DecisionId, text::MAX_TEXT};
 use countersign_proto::v1;
 
@@ -43,7 +43,7 @@ fn call(v: &mut Violations, mut request: v1::DecideRequest) -> Option<Decide> {
     let approval_id = v.optional("approval_id", &request.approval_id);
     let cached_from = v.optional("cached_from", &request.cached_from);
     Some(Decide {
-        token: presented(request.token),
+        subject: presented(request.token).map_or(DecisionSubject::Caller, DecisionSubject::Token),
         tool_id: tool_id?,
         action: action?,
         purpose: purpose?,

@@ -19,14 +19,19 @@ pub(super) fn error(status: &Status, http: Option<StatusCode>) -> Response {
     {
         body["details"] = Value::Array(list);
     }
-    answer(status, &details, http, &body)
+    answer(status, &details, http, axum::Json(body))
 }
 
 /// A refusal in HTTP's words: status, when to come back, how to authenticate; `body` says the rest.
-pub(super) fn answer(status: &Status, details: &Details, http: Option<StatusCode>, body: &Value) -> Response {
+pub(super) fn answer(
+    status: &Status,
+    details: &Details,
+    http: Option<StatusCode>,
+    body: impl IntoResponse,
+) -> Response {
     let too_large = status.metadata().contains_key(MOST_BYTES).then_some(StatusCode::PAYLOAD_TOO_LARGE);
     let http = http.or(too_large).unwrap_or_else(|| http_status(status.code()));
-    let mut response = (http, axum::Json(body)).into_response();
+    let mut response = (http, body).into_response();
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if http == StatusCode::UNAUTHORIZED {

@@ -7,10 +7,14 @@
 //! | `POST /countersign.v1.<Service>/<Method>`, `application/json` | [`json`]: Connect's unary form |
 //! | `POST /issue` | [`issue`] |
 //! | `POST /oauth/token`, `/oauth/introspect`, `/oauth/revoke` | [`oauth`] |
+//! | `POST /access/v1/evaluation`, `/access/v1/evaluations` | [`authzen`] |
 //! | `/.well-known/oauth-authorization-server`, `/.well-known/jwks.json` | [`oauth`], [`jwks`]: no pipeline, for they are public |
+//! | `/.well-known/authzen-configuration` | [`authzen`]: likewise |
 //! | `/`, `/healthz`, `/readyz`, `/metrics` | [`plain`]: likewise |
 //! | `/.well-known/spiffe-bundle` | [`spiffe`]: likewise |
 
+pub(crate) mod authzen;
+pub(crate) mod base;
 mod connect;
 mod details;
 pub(crate) mod issue;

@@ -58,6 +58,7 @@ async fn index() -> Json<Value> {
             "POST /oauth/introspect",
             "POST /oauth/revoke",
         ],
+        "authzen": ["GET /.well-known/authzen-configuration", "POST /access/v1/evaluation", "POST /access/v1/evaluations"],
     }))
 }
 

@@ -29,5 +29,5 @@ pub(super) fn error(status: &Status, http: Option<StatusCode>) -> Response {
             |one: &tonic_types::FieldViolation| json!({ "field": one.field, "description": one.description });
         error["violations"] = bad.field_violations.iter().map(violation).collect::<Value>();
     }
-    connect::answer(status, &details, http, &json!({ "error": error }))
+    connect::answer(status, &details, http, axum::Json(json!({ "error": error })))
 }

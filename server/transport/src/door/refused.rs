@@ -31,6 +31,11 @@ impl Refused {
         Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, Status::invalid_argument(what)).with(header, value)
     }
 
+    /// The same, under another status.
+    pub(super) fn under(self, http: StatusCode) -> Self {
+        Self { http, ..self }
+    }
+
     pub(super) fn allow(self, methods: &'static str) -> Self {
         self.with(header::ALLOW, methods)
     }

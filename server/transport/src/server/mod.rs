@@ -12,7 +12,7 @@ use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    door::{self, issue, oauth, plain},
+    door::{self, authzen, base::Base, issue, oauth, plain},
     grpc, health,
     reflection::reflected,
     stack::{Bounds, Stack},
@@ -36,6 +36,8 @@ pub struct Options {
     pub tls: Option<TlsFiles>,
     /// The operator's word that something in front terminates TLS, so that plaintext may leave loopback.
     pub tls_terminated_in_front: bool,
+    /// The URL that this server is reached at from outside, where its issuer is none.
+    pub public_url: Option<String>,
     /// How much at once.
     pub limits: Limits,
     /// `/metrics`, where there is something to show.
@@ -129,7 +131,7 @@ impl Server {
 
     /// Serves `app` until `shutdown`, then takes nothing new and finishes what it accepted, for at most 30 s.
     pub async fn run(self, app: App, shutdown: impl Future<Output = ()>) -> Result<(), ServeError> {
-        let Self { listener, tls, options, .. } = self;
+        let Self { listener, address, tls, options } = self;
         let stop = CancellationToken::new();
         let stack = Stack::new(Arc::new(app.clone()), bounds(&options.limits), stop.clone());
 
@@ -137,7 +139,10 @@ impl Server {
         let services = reflected(grpc::routes(app.clone()).add_service(health))?;
         let https = options.tls.is_some() || options.tls_terminated_in_front;
         let oauth = oauth::router(app.clone(), &stack.wrap(oauth::service(app.clone())), https);
-        let (issuing, plain) = (issue::service(app.clone()), plain::router(app, options.metrics).merge(oauth));
+        let base = base(&options, app.issuer(), address);
+        let authzen = authzen::router(&stack.wrap(authzen::service(app.clone())), base);
+        let plain = plain::router(app.clone(), options.metrics).merge(oauth).merge(authzen);
+        let issuing = issue::service(app);
         let port = door::Port::new(&stack, services, issuing, plain);
 
         // Aborted when this function returns.
@@ -151,6 +156,21 @@ impl Server {
             .await;
         Ok(())
     }
+}
+
+/// What the endpoints that this server publishes are below of: as configured, or where only this machine reaches it, where
+/// it listens. Never what a request says.
+fn base(options: &Options, issuer: &str, address: SocketAddr) -> Option<Base> {
+    let configured = options.public_url.as_deref().or(Some(issuer)).and_then(Base::of);
+    let scheme = if options.tls.is_some() { "https" } else { "http" };
+    let local = || address.ip().to_canonical().is_loopback().then(|| Base::of(&format!("{scheme}://{address}")));
+    configured.or_else(|| local().flatten())
+}
+
+/// Whether `text` can be a server's `public_url`.
+#[must_use]
+pub fn is_public_url(text: &str) -> bool {
+    Base::of(text).is_some()
 }
 
 fn bounds(limits: &Limits) -> Bounds {

@@ -26,6 +26,7 @@ fn options() -> Options {
         listen: ([127, 0, 0, 1], 0).into(),
         tls: None,
         tls_terminated_in_front: false,
+        public_url: None,
         limits: Limits::default(),
         metrics: None,
     }

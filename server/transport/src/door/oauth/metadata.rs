@@ -12,6 +12,7 @@ use http::{HeaderMap, Uri, header, uri::Authority};
 use serde_json::{Value, json};
 
 use super::{Endpoint, exchange::GRANT_TYPE};
+use crate::door::base::Base;
 
 /// Before an issuer's path, if it has one (RFC 8414, section 3.1).
 const WELL_KNOWN: &str = "/.well-known/oauth-authorization-server";
@@ -26,13 +27,6 @@ pub(super) struct Metadata {
     /// URL where they found it, have to be told the endpoints by name.
     base: Option<Base>,
     https: bool,
-}
-
-#[derive(Debug)]
-struct Base {
-    /// Without a slash at its end.
-    url: String,
-    path: String,
 }
 
 impl Metadata {
@@ -72,19 +66,6 @@ impl Metadata {
     }
 }
 
-impl Base {
-    /// The issuer as RFC 8414, section 2, wants it: http(s), no query, no fragment; and a path that is plain enough to be
-    /// a route.
-    fn of(issuer: &str) -> Option<Self> {
-        let uri: Uri = issuer.parse().ok()?;
-        let path = uri.path().trim_end_matches('/');
-        let plain = path.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte));
-        let web = matches!(uri.scheme_str(), Some("https" | "http"));
-        let bare = !issuer.contains(['?', '#', '@']) && !path.contains("//") && !path.contains("/.well-known");
-        (web && plain && bare).then(|| Self { url: issuer.trim_end_matches('/').to_owned(), path: path.to_owned() })
-    }
-}
-
 async fn metadata(State(metadata): State<Arc<Metadata>>, request: Request) -> Response {
     let (base, cache) = if let Some(base) = &metadata.base {
         (base.url.clone(), "public, max-age=300")
@@ -105,32 +86,6 @@ fn host(uri: &Uri, headers: &HeaderMap) -> Option<Authority> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_issuer_that_is_a_url_says_where_everything_is_and_any_other_does_not() {
-        for (issuer, base) in [
-            ("https://id.example.com", Some(("https://id.example.com", ""))),
-            ("https://id.example.com/", Some(("https://id.example.com", ""))),
-            ("https://example.com:8443/agents/v1", Some(("https://example.com:8443/agents/v1", "/agents/v1"))),
-            ("https://example.com/agents/", Some(("https://example.com/agents", "/agents"))),
-            ("http://127.0.0.1:8080", Some(("http://127.0.0.1:8080", ""))),
-            ("agent-token-svc", None),
-            ("/agents", None),
-            ("urn:example:agents", None),
-            ("ftp://example.com", None),
-            ("https://", None),
-            ("https://example.com?tenant=1", None),
-            ("https://example.com/#agents", None),
-            ("https://user@example.com", None),
-            ("https://example.com/{tenant}", None),
-            ("https://example.com/:tenant", None),
-            ("https://example.com//agents", None),
-            ("https://example.com/.well-known", None),
-        ] {
-            let found = Base::of(issuer);
-            assert_eq!(found.as_ref().map(|base| (base.url.as_str(), base.path.as_str())), base, "{issuer}");
-        }
-    }
 
     #[test]
     fn every_endpoint_is_below_the_issuer_which_stands_as_configured() {

@@ -108,7 +108,7 @@ impl Voice {
         let http = http.unwrap_or(usual);
         let details = Details::of(status);
         let body = json!({ "error": error, "error_description": ascii(status.message()) });
-        let mut response = connect::answer(status, &details, Some(http), &body);
+        let mut response = connect::answer(status, &details, Some(http), axum::Json(body));
         let headers = response.headers_mut();
         headers.insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
         headers.remove(header::WWW_AUTHENTICATE);

@@ -1,0 +1,58 @@
+//! An instance's newest credential as the log has it: for operators who name an instance and have no token of it.
+//!
+//! It says what its token says, so that whatever kills or bounds the one does the other: revocations, its time, its
+//! tools, single use.
+
+use std::sync::Arc;
+
+use countersign_core::{
+    credential::{Claims, Grant, Verified},
+    ids::InstanceId,
+    instance::Instance,
+};
+use countersign_ledger::merkle::leaf_hash;
+use countersign_store::{event, event::StoredEvent, instance};
+
+use crate::{App, Credential, Error, EventRecord, read_decisions::instant};
+
+impl App {
+    /// The newest credential of an instance, dead or alive; none where there is no such instance.
+    pub(crate) async fn recorded_credential(&self, id: InstanceId) -> Result<Option<Arc<Credential>>, Error> {
+        let mut conn = self.inner.store.connection().await?;
+        let Some(stored) = instance::get_all(&mut conn, &[id.0]).await?.pop() else { return Ok(None) };
+        let Some(grant) = event::newest_grant(&mut conn, id).await? else { return Ok(None) };
+        let (claims, kid) = self
+            .claims(stored.instance, grant)?
+            .ok_or_else(|| Error::internal("the event of a grant does not say what was granted", id))?;
+        Ok(Some(Arc::new(Credential::recorded(Verified::new(claims, kid)))))
+    }
+
+    /// The claims of the token that was signed for this grant, and the key that signed it.
+    fn claims(&self, instance: Instance, grant: StoredEvent) -> Result<Option<(Claims, String)>, Error> {
+        let custody_ref = leaf_hash(&grant.leaf_bytes).into();
+        let leaf = EventRecord::try_from(grant)?.leaf;
+        Ok((|| {
+            let granted = leaf.grant?;
+            let claims = Claims::new(Grant {
+                issuer: &self.inner.config.issuer,
+                audience: &self.inner.config.audience,
+                credential_id: leaf.credential_id?.parse().ok()?,
+                ancestors: &instance.chain,
+                agent_instance_id: instance.agent_instance_id,
+                // Not the instance's: it may have another by now, for whom nothing was granted yet.
+                sponsor_id: leaf.sponsor_id?.parse().ok()?,
+                agent: granted.agent.parse().ok()?,
+                role: granted.role.parse().ok()?,
+                tools: granted.tools.iter().map(|tool| tool.parse().ok()).collect::<Option<_>>()?,
+                purpose: instance.purpose,
+                single_use: granted.single_use,
+                rev: i64::try_from(leaf.revocation_seq?.0).ok()?,
+                custody_ref,
+                labels: instance.labels,
+                ttl_seconds: granted.ttl_seconds,
+                now: instant(leaf.timestamp)?,
+            });
+            Some((claims, granted.key_id?.into_owned()))
+        })())
+    }
+}

@@ -1,0 +1,192 @@
+//! OpenID AuthZEN's Authorization API 1.0, for enforcement points that know nothing of this product (docs/authzen.md).
+//!
+//! | route | method of the contract |
+//! |---|---|
+//! | `POST /access/v1/evaluation` | Decide |
+//! | `POST /access/v1/evaluations` | BatchDecide |
+//! | `GET /.well-known/authzen-configuration` | none: it is public |
+//!
+//! A request becomes a call of its method: the same pipeline, the same row of the table, the same record.
+
+mod answer;
+mod metadata;
+#[cfg(test)]
+mod tests;
+mod wrong;
+
+use std::convert::Infallible;
+
+use axum::{
+    Json, Router,
+    extract::{Request, State},
+    response::{IntoResponse, Response},
+    routing::{MethodRouter, post},
+};
+use countersign_app::{App, Caller, DecisionAnswer, Error};
+use http::StatusCode;
+use http_body_util::BodyExt;
+use serde_json::{Value, json};
+use tower::service_fn;
+
+use self::metadata::Metadata;
+use super::{base::Base, json::takes_json, refused::Refused, route, unique};
+use crate::{
+    convert::authzen::{self as convert, Evaluations, Object, Semantic},
+    stack::{Inner, Pipeline, X_REQUEST_ID, body_error, refuse, request_id},
+    status::Refusal,
+};
+
+/// One of AuthZEN's endpoints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Endpoint {
+    Evaluation,
+    Evaluations,
+}
+
+impl Endpoint {
+    const ALL: [Self; 2] = [Self::Evaluation, Self::Evaluations];
+
+    const fn path(self) -> &'static str {
+        match self {
+            Self::Evaluation => "/access/v1/evaluation",
+            Self::Evaluations => "/access/v1/evaluations",
+        }
+    }
+
+    /// The method of the contract that this endpoint is.
+    const fn method(self) -> &'static str {
+        match self {
+            Self::Evaluation => "/countersign.v1.DecisionService/Decide",
+            Self::Evaluations => "/countersign.v1.DecisionService/BatchDecide",
+        }
+    }
+}
+
+/// The endpoints over `pipeline`, behind which is [`service`], and the metadata where it is known what they are below of.
+///
+/// A base with a path (`https://example.com/tenant1`) has everything under that path too.
+pub(crate) fn router(pipeline: &Pipeline, base: Option<Base>) -> Router {
+    let path = base.as_ref().map(|base| base.path.clone()).unwrap_or_default();
+    let own = Endpoint::ALL.into_iter().fold(Router::new(), |router, endpoint| {
+        let route: MethodRouter<Pipeline> =
+            post(move |State(pipeline): State<Pipeline>, request: Request| serve(endpoint, pipeline, request));
+        let not_allowed = || async { Refused::not_allowed().allow("POST").answer(wrong::error) };
+        router.route(endpoint.path(), route.fallback(not_allowed).with_state(pipeline.clone()))
+    });
+    let router = own.clone().merge(Metadata(base).routes());
+    if path.is_empty() { router } else { router.nest(&path, own) }
+}
+
+/// Above the pipeline: HTTP's own refusals, every other one in this door's words, and the caller's id of the request.
+async fn serve(endpoint: Endpoint, pipeline: Pipeline, mut request: Request) -> Response {
+    // Echoed as it came, whatever it is; the log knows the request by it only where it is fit to stand there.
+    let id = request.headers().get(X_REQUEST_ID).cloned();
+    let mut response = if let Err(refused) = takes_json(request.headers()) {
+        // The standard knows no 415.
+        refused.under(StatusCode::BAD_REQUEST).answer(wrong::error)
+    } else {
+        request.extensions_mut().insert(endpoint);
+        route::call(pipeline, endpoint.method(), request, |status| wrong::error(status, None)).await
+    };
+    if let Some(id) = id {
+        response.headers_mut().insert(X_REQUEST_ID, id);
+    }
+    response
+}
+
+/// Below the pipeline: reads the body, and has it decided.
+pub(crate) fn service(app: App) -> impl Inner {
+    service_fn(move |request| {
+        let app = app.clone();
+        async move { Ok::<_, Infallible>(answered(&app, request).await.unwrap_or_else(|refused| *refused)) }
+    })
+}
+
+async fn answered(app: &App, mut request: Request) -> Result<Response, Box<Response>> {
+    let id = request_id(&request);
+    let refused = |refusal: Refusal| Box::new(refuse(refusal, &id));
+    let extensions = request.extensions_mut();
+    let (Some(endpoint), Some(caller)) = (extensions.remove::<Endpoint>(), extensions.remove::<Caller>()) else {
+        return Err(refused(Refusal::internal()));
+    };
+    let body = request.into_body().collect().await.map_err(|error| Box::new(body_error(error, &id)))?.to_bytes();
+    let body = object(&body).map_err(refused)?;
+    let answer = match endpoint {
+        Endpoint::Evaluation => evaluation(app, &caller, &body).await,
+        Endpoint::Evaluations => evaluations(app, &caller, &body).await,
+    };
+    Ok(route::done(Json(answer.map_err(|error| refused(error.into()))?).into_response()))
+}
+
+/// The body, which has one reading only.
+fn object(body: &[u8]) -> Result<Object, Refusal> {
+    let text = std::str::from_utf8(body).map_err(|_| Refusal::invalid("", "the body is not UTF-8"))?;
+    unique::check(text, None).map_err(|violation| Error::Invalid(vec![violation]))?;
+    match serde_json::from_str(text) {
+        Ok(Value::Object(object)) => Ok(object),
+        _ => Err(Refusal::invalid("", "the body must be a JSON object")),
+    }
+}
+
+async fn evaluation(app: &App, caller: &Caller, body: &Object) -> Result<Value, Error> {
+    Ok(answer::decision(&app.decide(caller, convert::evaluation(body)?).await?))
+}
+
+async fn evaluations(app: &App, caller: &Caller, body: &Object) -> Result<Value, Error> {
+    let answers = match convert::evaluations(body)? {
+        Evaluations::One(one) => return Ok(answer::decision(&app.decide(caller, *one).await?)),
+        Evaluations::Many(all, Semantic::ExecuteAll) => together(app, caller, all).await?,
+        Evaluations::Many(all, semantic) => in_order(app, caller, all, semantic).await?,
+    };
+    Ok(json!({ "evaluations": answers }))
+}
+
+/// All in one transaction. What cannot be read is denied in its place, and recorded nowhere: it asks nothing.
+async fn together(
+    app: &App,
+    caller: &Caller,
+    all: Vec<Result<countersign_app::Decide, Error>>,
+) -> Result<Vec<Value>, Error> {
+    let mut calls = Vec::with_capacity(all.len());
+    let mut unread = Vec::with_capacity(all.len());
+    for one in all {
+        match one {
+            Ok(call) => {
+                calls.push(call);
+                unread.push(None);
+            }
+            Err(error) => unread.push(Some(error)),
+        }
+    }
+    let mut answers =
+        if calls.is_empty() { Vec::new() } else { app.decide_batch(caller, calls, None).await? }.into_iter();
+    let answer = |unread: Option<Error>| match unread {
+        Some(error) => Ok(answer::unread(error)),
+        None => answers.next().as_ref().map(answer::decision).ok_or(Error::Internal),
+    };
+    unread.into_iter().map(answer).collect()
+}
+
+/// One after the other; what comes after the one that settles it is neither asked nor recorded.
+async fn in_order(
+    app: &App,
+    caller: &Caller,
+    all: Vec<Result<countersign_app::Decide, Error>>,
+    semantic: Semantic,
+) -> Result<Vec<Value>, Error> {
+    let mut answers = Vec::with_capacity(all.len());
+    for one in all {
+        let (answer, decision) = match one {
+            Ok(call) => {
+                let answer: DecisionAnswer = app.decide(caller, call).await?;
+                (answer::decision(&answer), answer::allows(&answer))
+            }
+            Err(error) => (answer::unread(error), false),
+        };
+        answers.push(answer);
+        if semantic.ends(decision) {
+            break;
+        }
+    }
+    Ok(answers)
+}
