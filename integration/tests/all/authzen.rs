@@ -157,8 +157,8 @@ async fn a_run_that_is_named_has_what_its_newest_credential_has_and_no_more() {
     );
 
     // A single-use credential is used up by whichever question comes first.
-    let once = v1::IssueCredentialRequest { single_use: true, ..issue("alice") };
-    let (one, other) = (world.run_with(once.clone(), &["billing"]).await, world.run_with(once, &["billing"]).await);
+    let single = v1::IssueCredentialRequest { single_use: true, ..issue("alice") };
+    let (one, other) = (world.run_with(single.clone(), &["billing"]).await, world.run_with(single, &["billing"]).await);
     assert_eq!(said(&ask(&one.id, "billing", "refund").await), (true, "ALLOWED_BY_RULE"));
     assert_eq!(said(&ask(&one.id, "billing", "refund").await), (false, "CREDENTIAL_ALREADY_USED"));
     let by_token = post(&gate, EVALUATION, &asks(&by_token(&one.token), "billing", "refund")).await;

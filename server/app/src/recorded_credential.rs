@@ -29,7 +29,7 @@ impl App {
 
     /// The claims of the token that was signed for this grant, and the key that signed it.
     fn claims(&self, instance: Instance, grant: StoredEvent) -> Result<Option<(Claims, String)>, Error> {
-        let custody_ref = leaf_hash(&grant.leaf_bytes).into();
+        let custody_ref = leaf_hash(&grant.leaf_bytes);
         let leaf = EventRecord::try_from(grant)?.leaf;
         Ok((|| {
             let granted = leaf.grant?;

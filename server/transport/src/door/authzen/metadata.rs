@@ -44,13 +44,11 @@ fn document(base: &Base) -> Value {
 }
 
 async fn metadata(State(metadata): State<Arc<Metadata>>) -> Response {
-    match &metadata.0 {
-        Some(base) => ([(header::CACHE_CONTROL, "public, max-age=300")], Json(document(base))).into_response(),
-        None => {
-            let why = "this server does not know the URL that it is reached at: set public_url in its configuration";
-            Refused::new(StatusCode::NOT_FOUND, Status::not_found(why)).answer(wrong::error)
-        }
-    }
+    let Some(base) = &metadata.0 else {
+        let why = "this server does not know the URL that it is reached at: set public_url in its configuration";
+        return Refused::new(StatusCode::NOT_FOUND, Status::not_found(why)).answer(wrong::error);
+    };
+    ([(header::CACHE_CONTROL, "public, max-age=300")], Json(document(base))).into_response()
 }
 
 #[cfg(test)]

@@ -22,7 +22,8 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{MethodRouter, post},
 };
-use countersign_app::{App, Caller, DecisionAnswer, Error};
+use countersign_app::{App, Caller, Decide, Error};
+use countersign_core::Violation;
 use http::StatusCode;
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
@@ -33,7 +34,6 @@ use super::{base::Base, json::takes_json, refused::Refused, route, unique};
 use crate::{
     convert::authzen::{self as convert, Evaluations, Object, Semantic},
     stack::{Inner, Pipeline, X_REQUEST_ID, body_error, refuse, request_id},
-    status::Refusal,
 };
 
 /// One of AuthZEN's endpoints.
@@ -104,10 +104,10 @@ pub(crate) fn service(app: App) -> impl Inner {
 
 async fn answered(app: &App, mut request: Request) -> Result<Response, Box<Response>> {
     let id = request_id(&request);
-    let refused = |refusal: Refusal| Box::new(refuse(refusal, &id));
+    let refused = |error: Error| Box::new(refuse(error.into(), &id));
     let extensions = request.extensions_mut();
     let (Some(endpoint), Some(caller)) = (extensions.remove::<Endpoint>(), extensions.remove::<Caller>()) else {
-        return Err(refused(Refusal::internal()));
+        return Err(refused(Error::Internal));
     };
     let body = request.into_body().collect().await.map_err(|error| Box::new(body_error(error, &id)))?.to_bytes();
     let body = object(&body).map_err(refused)?;
@@ -115,16 +115,17 @@ async fn answered(app: &App, mut request: Request) -> Result<Response, Box<Respo
         Endpoint::Evaluation => evaluation(app, &caller, &body).await,
         Endpoint::Evaluations => evaluations(app, &caller, &body).await,
     };
-    Ok(route::done(Json(answer.map_err(|error| refused(error.into()))?).into_response()))
+    Ok(route::done(Json(answer.map_err(refused)?).into_response()))
 }
 
 /// The body, which has one reading only.
-fn object(body: &[u8]) -> Result<Object, Refusal> {
-    let text = std::str::from_utf8(body).map_err(|_| Refusal::invalid("", "the body is not UTF-8"))?;
+fn object(body: &[u8]) -> Result<Object, Error> {
+    let wrong = |why| Error::Invalid(vec![Violation::new("", why)]);
+    let text = std::str::from_utf8(body).map_err(|_| wrong("the body is not UTF-8"))?;
     unique::check(text, None).map_err(|violation| Error::Invalid(vec![violation]))?;
     match serde_json::from_str(text) {
         Ok(Value::Object(object)) => Ok(object),
-        _ => Err(Refusal::invalid("", "the body must be a JSON object")),
+        _ => Err(wrong("the body must be a JSON object")),
     }
 }
 
@@ -142,11 +143,7 @@ async fn evaluations(app: &App, caller: &Caller, body: &Object) -> Result<Value,
 }
 
 /// All in one transaction. What cannot be read is denied in its place, and recorded nowhere: it asks nothing.
-async fn together(
-    app: &App,
-    caller: &Caller,
-    all: Vec<Result<countersign_app::Decide, Error>>,
-) -> Result<Vec<Value>, Error> {
+async fn together(app: &App, caller: &Caller, all: Vec<Result<Decide, Error>>) -> Result<Vec<Value>, Error> {
     let mut calls = Vec::with_capacity(all.len());
     let mut unread = Vec::with_capacity(all.len());
     for one in all {
@@ -171,14 +168,14 @@ async fn together(
 async fn in_order(
     app: &App,
     caller: &Caller,
-    all: Vec<Result<countersign_app::Decide, Error>>,
+    all: Vec<Result<Decide, Error>>,
     semantic: Semantic,
 ) -> Result<Vec<Value>, Error> {
     let mut answers = Vec::with_capacity(all.len());
     for one in all {
         let (answer, decision) = match one {
             Ok(call) => {
-                let answer: DecisionAnswer = app.decide(caller, call).await?;
+                let answer = app.decide(caller, call).await?;
                 (answer::decision(&answer), answer::allows(&answer))
             }
             Err(error) => (answer::unread(error), false),

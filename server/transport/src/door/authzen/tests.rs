@@ -23,7 +23,7 @@ async fn echo(mut request: Request) -> Result<Response, Infallible> {
             Json(json!({ "method": method, "endpoint": format!("{:?}", endpoint.unwrap()), "body": body }))
                 .into_response(),
         ),
-        Err(refusal) => refuse(refusal, &id),
+        Err(error) => refuse(error.into(), &id),
     })
 }
 
@@ -40,6 +40,9 @@ fn request(path: &str, headers: &[(&str, &str)], body: &str) -> Request {
     }
     request.body(Body::from(body.to_owned())).unwrap()
 }
+
+/// Headers, body; status, a part of the message.
+type Case<'a> = (&'a [(&'a str, &'a str)], &'a str, u16, &'a str);
 
 const JSON: (&str, &str) = ("content-type", "application/json");
 const GATE: (&str, &str) = ("authorization", "Bearer gate");
@@ -64,7 +67,7 @@ async fn an_evaluation_becomes_a_call_of_its_method_at_the_root_and_below_the_ba
 #[tokio::test]
 async fn every_refusal_is_a_status_and_a_sentence_and_no_decision() {
     let large = format!("{{\"a\": \"{}\"}}", "x".repeat(BOUNDS.message_bytes));
-    let cases: &[(&[(&str, &str)], &str, u16, &str)] = &[
+    let cases: &[Case<'_>] = &[
         (&[GATE], "{}", 400, "the body must be JSON"),
         (&[GATE, ("content-type", "text/plain")], "{}", 400, "the body must be JSON"),
         (&[GATE, ("content-type", "application/json; charset=latin1")], "{}", 400, "the body must be JSON"),
