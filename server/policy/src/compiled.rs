@@ -24,6 +24,7 @@ use crate::{
     evaluation::Request,
     index::Index,
     principal::{Principal, PrincipalSpec},
+    schema::ContextAttribute,
     violation::{At, Violation, Violations},
 };
 
@@ -36,6 +37,7 @@ pub struct CompiledPolicy {
     content_hash: [u8; 32],
     roles: Option<Table<RoleName, RoleSpec>>,
     tools: Option<Table<ToolId, ToolSpec>>,
+    context: Option<Vec<ContextAttribute>>,
     rules: Vec<Rule>,
     rollout: Option<RolloutSpec>,
     cedar: Vec<String>,
@@ -100,7 +102,8 @@ impl CompiledPolicy {
 
     fn load_here(document: &str, cedar: &str) -> Result<Self, Violations> {
         let content_hash = content_hash(document, cedar);
-        let Document { roles, tools, rules, rollout, violations } = Document::read(document, !cedar.trim().is_empty());
+        let Document { roles, tools, context, rules, rollout, violations } =
+            Document::read(document, !cedar.trim().is_empty());
         let mut findings = Findings { source: document, cedar_source: cedar, document: violations, cedar: Vec::new() };
         let mut drafts: Vec<Draft> =
             rules.into_iter().enumerate().map(|(nth, rule)| Draft::from_rule(nth, rule, &mut findings)).collect();
@@ -113,13 +116,14 @@ impl CompiledPolicy {
             roles: roles.as_ref().map(|roles| roles.iter().map(|spec| spec.role.as_str()).collect()),
             tools: tools.as_ref().map(|tools| tools.iter().map(|spec| spec.tool.as_str()).collect()),
         };
-        let reads = validate(&drafts, &listed, &mut findings);
+        let reads = validate(&drafts, &listed, context.as_deref(), &mut findings);
         Violations::check(std::mem::take(&mut findings.document), std::mem::take(&mut findings.cedar))?;
 
         let mut policy = Self {
             content_hash,
             roles: roles.map(|rows| Table::new(rows, |spec| spec.role.clone())),
             tools: tools.map(|rows| Table::new(rows, |spec| spec.tool.clone())),
+            context,
             rules: drafts.iter().map(rule).collect(),
             rollout,
             cedar: drafts.iter().map(Draft::to_cedar).collect(),
@@ -202,6 +206,18 @@ impl CompiledPolicy {
     #[must_use]
     pub fn tool(&self, tool: &str) -> Option<&ToolSpec> {
         self.tools.as_ref()?.get(tool)
+    }
+
+    /// What the document declares of a call's context, in its order; none when it declares nothing and any attribute may be
+    /// read.
+    #[must_use]
+    pub fn context(&self) -> Option<&[ContextAttribute]> {
+        self.context.as_deref()
+    }
+
+    /// Whether the document declares any context of calls on `tool`.
+    pub(crate) fn declares_for(&self, tool: &str) -> bool {
+        self.context.iter().flatten().any(|attribute| attribute.is_for(tool))
     }
 
     /// How the document wants to be introduced, if it says.

@@ -4,7 +4,9 @@ use std::fmt;
 
 use cedar_policy::RestrictedExpression;
 use countersign_core::Violation;
-use serde_json::{Map, Number, Value};
+use serde_json::{Map, Number, Value as Json};
+
+use crate::schema::{ContextAttribute, ContextType};
 
 /// Most values in a context, those inside lists and mappings included.
 pub(crate) const MAX_VALUES: usize = 64;
@@ -21,32 +23,93 @@ pub(crate) const PURPOSE: &str = "purpose";
 /// A call's attributes, checked. The default has none.
 #[derive(Clone, Default)]
 pub struct Context {
-    pub(crate) pairs: Vec<(String, RestrictedExpression)>,
+    attributes: Vec<(String, Value)>,
+}
+
+/// A value that was checked.
+#[derive(Clone)]
+pub(crate) enum Value {
+    Bool(bool),
+    Long(i64),
+    Text(String),
+    Set(Vec<Self>),
+    /// Each name once.
+    Record(Vec<(String, Self)>),
 }
 
 impl Context {
     /// Checks attributes and takes them over. All violations at once, each naming its field (`context.amount_cents`) and never
     /// a value. Lists become sets. `purpose` is taken: conditions find the call's own purpose there.
-    pub fn from_json(object: Map<String, Value>) -> Result<Self, Vec<Violation>> {
+    pub fn from_json(object: Map<String, Json>) -> Result<Self, Vec<Violation>> {
         let mut checker = Checker::default();
-        let mut pairs = Vec::with_capacity(object.len().min(MAX_VALUES));
+        let mut attributes = Vec::with_capacity(object.len().min(MAX_VALUES));
         for (key, value) in object {
             if key == PURPOSE {
                 checker
                     .report("context.purpose", "is the call's own purpose; send it as `purpose`, not as an attribute");
             } else if let Some(field) = checker.key("context", &key) {
-                pairs.extend(checker.value(&field, value, 1).map(|value| (key, value)));
+                attributes.extend(checker.value(&field, value, 1).map(|value| (key, value)));
             }
         }
         checker.count_is_bounded();
-        if checker.violations.is_empty() { Ok(Self { pairs }) } else { Err(checker.violations) }
+        if checker.violations.is_empty() { Ok(Self { attributes }) } else { Err(checker.violations) }
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<&Value> {
+        self.attributes.iter().find(|(known, _)| known == name).map(|(_, value)| value)
+    }
+
+    /// The attributes as Cedar takes them: of what is declared for calls on `tool`, and where nothing is declared, all.
+    pub(crate) fn to_cedar(
+        &self,
+        declared: Option<&[ContextAttribute]>,
+        tool: &str,
+    ) -> Vec<(String, RestrictedExpression)> {
+        match declared {
+            None => self.attributes.iter().map(|(name, value)| (name.clone(), value.to_cedar(None))).collect(),
+            Some(declared) => {
+                let known = declared.iter().filter(|attribute| attribute.is_for(tool));
+                known.filter_map(|attribute| Some((attribute, self.get(&attribute.name)?))).map(declared_pair).collect()
+            }
+        }
+    }
+}
+
+fn declared_pair((attribute, value): (&ContextAttribute, &Value)) -> (String, RestrictedExpression) {
+    (attribute.name.clone(), value.to_cedar(Some(&attribute.kind)))
+}
+
+impl Value {
+    /// The value as Cedar takes it; of a mapping, what is declared.
+    ///
+    /// # Panics
+    /// Never: a record whose names are each there once is a record.
+    fn to_cedar(&self, declared: Option<&ContextType>) -> RestrictedExpression {
+        match self {
+            Self::Bool(value) => RestrictedExpression::new_bool(*value),
+            Self::Long(value) => RestrictedExpression::new_long(*value),
+            Self::Text(text) => RestrictedExpression::new_string(text.clone()),
+            Self::Set(items) => RestrictedExpression::new_set(items.iter().map(|item| item.to_cedar(None))),
+            Self::Record(fields) => {
+                let value = |name: &str| fields.iter().find(|(known, _)| known == name).map(|(_, value)| value);
+                let fields: Vec<_> = match declared {
+                    Some(ContextType::Record(attributes)) => attributes
+                        .iter()
+                        .filter_map(|attribute| Some((attribute, value(&attribute.name)?)))
+                        .map(declared_pair)
+                        .collect(),
+                    _ => fields.iter().map(|(name, value)| (name.clone(), value.to_cedar(None))).collect(),
+                };
+                RestrictedExpression::new_record(fields).expect("see Panics")
+            }
+        }
     }
 }
 
 /// Names and values stay out of logs.
 impl fmt::Debug for Context {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Context").field("attributes", &self.pairs.len()).finish()
+        f.debug_struct("Context").field("attributes", &self.attributes.len()).finish()
     }
 }
 
@@ -70,7 +133,7 @@ impl Checker {
         None
     }
 
-    fn value(&mut self, field: &str, value: Value, depth: usize) -> Option<RestrictedExpression> {
+    fn value(&mut self, field: &str, value: Json, depth: usize) -> Option<Value> {
         self.values += 1;
         if self.values > MAX_VALUES {
             return None;
@@ -80,33 +143,31 @@ impl Checker {
             return None;
         }
         match value {
-            Value::Null => self.report(field, "must not be null; leave the attribute out"),
-            Value::Bool(value) => return Some(RestrictedExpression::new_bool(value)),
-            Value::Number(number) => match whole(&number) {
-                Some(value) => return Some(RestrictedExpression::new_long(value)),
+            Json::Null => self.report(field, "must not be null; leave the attribute out"),
+            Json::Bool(value) => return Some(Value::Bool(value)),
+            Json::Number(number) => match whole(&number) {
+                Some(value) => return Some(Value::Long(value)),
                 None => {
                     self.report(field, "must be a whole number of 64 bits; send cents instead of fractions, or text");
                 }
             },
-            Value::String(text) if text.len() > MAX_TEXT => {
+            Json::String(text) if text.len() > MAX_TEXT => {
                 self.report(field, format!("must be at most {MAX_TEXT} bytes, is {}", text.len()));
             }
-            Value::String(text) => return Some(RestrictedExpression::new_string(text)),
-            Value::Array(items) => {
+            Json::String(text) => return Some(Value::Text(text)),
+            Json::Array(items) => {
                 let items = items.into_iter().enumerate();
-                let items: Vec<_> =
-                    items.filter_map(|(nth, item)| self.value(&format!("{field}[{nth}]"), item, depth + 1)).collect();
-                return Some(RestrictedExpression::new_set(items));
+                let item = |(nth, item)| self.value(&format!("{field}[{nth}]"), item, depth + 1);
+                return Some(Value::Set(items.filter_map(item).collect()));
             }
-            Value::Object(object) => {
+            Json::Object(object) => {
                 let mut fields = Vec::with_capacity(object.len().min(MAX_VALUES));
                 for (key, value) in object {
                     if let Some(field) = self.key(field, &key) {
                         fields.extend(self.value(&field, value, depth + 1).map(|value| (key, value)));
                     }
                 }
-                // A JSON object has each key once, which is all that this could refuse.
-                return RestrictedExpression::new_record(fields).ok();
+                return Some(Value::Record(fields));
             }
         }
         None
@@ -136,8 +197,8 @@ mod tests {
 
     use super::*;
 
-    fn fields(value: Value) -> Vec<String> {
-        let Value::Object(object) = value else { panic!("an object") };
+    fn fields(value: Json) -> Vec<String> {
+        let Json::Object(object) = value else { panic!("an object") };
         Context::from_json(object).map_or_else(|all| all.iter().map(|v| v.field.to_string()).collect(), |_| Vec::new())
     }
 
@@ -182,9 +243,9 @@ mod tests {
 
     #[test]
     fn neither_violations_nor_debug_output_hold_values() {
-        let Value::Object(object) = json!({"card": 4_111.5}) else { panic!("an object") };
+        let Json::Object(object) = json!({"card": 4_111.5}) else { panic!("an object") };
         assert!(!format!("{:?}", Context::from_json(object)).contains("4111"));
-        let Value::Object(object) = json!({"card": "4111"}) else { panic!("an object") };
+        let Json::Object(object) = json!({"card": "4111"}) else { panic!("an object") };
         assert!(!format!("{:?}", Context::from_json(object)).contains("4111"));
     }
 }

@@ -11,6 +11,7 @@ use crate::{
     context::PURPOSE,
     evaluation::{Evaluation, Request},
     explain,
+    schema::{ContextAttribute, unfit},
 };
 
 /// How one rule answers one call that its scope covers.
@@ -41,14 +42,21 @@ impl CompiledPolicy {
     ///
     /// 1. a tool that the document does not register: DENY, `TOOL_UNKNOWN`;
     /// 2. a role that the document does not list, or a tool outside the role's: DENY, `NO_MATCHING_RULE`;
-    /// 3. a covering rule whose condition fails to evaluate: DENY, `POLICY_ERROR`, whatever the other rules say;
+    /// 3. a context that is not what the document declares, or a covering rule whose condition fails to evaluate: DENY,
+    ///    `POLICY_ERROR`, whatever the other rules say;
     /// 4. a deny rule: DENY, `DENIED_BY_RULE`;
     /// 5. an allow rule that requires approval: REQUIRE_APPROVAL, even beside rules that do not;
     /// 6. an allow rule: ALLOW;
     /// 7. none: DENY, `NO_MATCHING_RULE`.
     #[must_use]
     pub fn evaluate(&self, request: &Request<'_>) -> Evaluation {
-        self.outside_tables(request).unwrap_or_else(|| self.by_rules(request))
+        self.outside_tables(request).or_else(|| self.outside_context(request)).unwrap_or_else(|| self.by_rules(request))
+    }
+
+    /// The refusal of a call whose context is not what the document declares for its tool.
+    fn outside_context(&self, request: &Request<'_>) -> Option<Evaluation> {
+        let wrong = unfit(self.context()?, request.tool, request.context);
+        (!wrong.is_empty()).then(|| Evaluation::deny(Reason::PolicyError, explain::unfit_context(&wrong)))
     }
 
     /// The refusal of a call that the document's tables do not have.
@@ -93,13 +101,14 @@ impl CompiledPolicy {
         rule_ids.sort();
         let cacheable = effect == Effect::Allow
             && !matches.context_matters
+            && !self.declares_for(request.tool)
             && self.tool(request.tool).is_none_or(|tool| tool.cacheable);
         let message = explain::answer(self, request, reason, &rule_ids, &matches);
         Evaluation { effect, reason, rule_ids, message, cacheable }
     }
 
     fn matches(&self, request: &Request<'_>, rules: impl Iterator<Item = usize>) -> Matches {
-        let cedar = Cedar::new(request);
+        let cedar = Cedar::new(request, self.context());
         let mut matches = Matches::default();
         for nth in rules {
             let rule = &self.compiled[nth];
@@ -121,12 +130,13 @@ impl CompiledPolicy {
 /// A call as Cedar takes it, made when the first rule with a condition needs it.
 struct Cedar<'r> {
     request: &'r Request<'r>,
+    declared: Option<&'r [ContextAttribute]>,
     made: OnceCell<Option<cedar_policy::Request>>,
 }
 
 impl<'r> Cedar<'r> {
-    const fn new(request: &'r Request<'r>) -> Self {
-        Self { request, made: OnceCell::new() }
+    const fn new(request: &'r Request<'r>, declared: Option<&'r [ContextAttribute]>) -> Self {
+        Self { request, declared, made: OnceCell::new() }
     }
 
     /// Asks one policy. Cedar skips a policy that fails, which would turn a failing deny rule into an allowance: here a
@@ -147,7 +157,8 @@ impl<'r> Cedar<'r> {
     fn make(&self) -> Option<cedar_policy::Request> {
         let Request { principal, tool, action, purpose, context } = self.request;
         let purpose = (PURPOSE.to_owned(), RestrictedExpression::new_string((*purpose).to_owned()));
-        let context = cedar_policy::Context::from_pairs(context.pairs.iter().cloned().chain([purpose])).ok()?;
+        let attributes = context.to_cedar(self.declared, tool);
+        let context = cedar_policy::Context::from_pairs(attributes.into_iter().chain([purpose])).ok()?;
         let (action, tool) = (Kind::Action.uid(action), Kind::Tool.uid(tool));
         cedar_policy::Request::new(principal.uid.clone(), action, tool, context, None).ok()
     }

@@ -23,6 +23,10 @@ pub(crate) fn tool_outside_role(request: &Request<'_>) -> String {
     format!("the role {} may not use the tool {}", quoted(request.principal.role()), quoted(request.tool))
 }
 
+pub(crate) fn unfit_context(wrong: &[String]) -> String {
+    format!("the call's context is not what the policy declares, so the call is denied: {}", listed(wrong))
+}
+
 /// Why the rules answered as they did.
 pub(crate) fn answer(
     policy: &CompiledPolicy,

@@ -22,6 +22,7 @@ mod explain;
 mod index;
 mod principal;
 mod replay;
+mod schema;
 mod text;
 mod violation;
 
@@ -33,4 +34,5 @@ pub use document::{
 pub use evaluation::{Evaluation, Request};
 pub use principal::{Principal, PrincipalSpec};
 pub use replay::{Replay, Stakes};
+pub use schema::{ContextAttribute, ContextType, Scalar};
 pub use violation::{Violation, Violations};

@@ -66,7 +66,9 @@ impl CompiledPolicy {
         // rule makes it, or where nothing else could have allowed.
         let denied_by_a_rule = matches!(answer.reason, Reason::PolicyError | Reason::DeniedByRule);
         let may_allow = unsure.iter().any(|nth| self.compiled[*nth].effect != Effect::Deny);
-        let stands = unsure.is_empty() || denied_by_a_rule || (answer.effect == Effect::Deny && !may_allow);
+        // A context that was not what the document declares denies too.
+        let sure = unsure.is_empty() && !self.declares_for(tool);
+        let stands = sure || denied_by_a_rule || (answer.effect == Effect::Deny && !may_allow);
         stands.then_some(answer)
     }
 }
@@ -138,6 +140,23 @@ rules:
         assert_eq!(answer("mail", "send", 0, purpose), "ALLOW [for-tickets]");
         assert_eq!(answer("mail", "send", 0, Some("spam")), "DENY []");
         assert_eq!(answer("mail", "send", 0, None), "?", "the purpose was erased");
+    }
+
+    #[test]
+    fn an_allowance_of_a_call_whose_context_is_declared_depends_on_what_that_was() {
+        let document =
+            format!("context: {{n: {{type: long, tools: [search]}}}}\n{DOCUMENT}").replace("amount_cents", "n");
+        let document =
+            document.replace("tool: billing, allowed_actions: [charge]", "tool: search, allowed_actions: [buy]");
+        let policy = CompiledPolicy::load(&document.replace("context.rows", "principal.depth"), "").unwrap();
+        let principal = principal(0);
+        let answer = |tool, action| {
+            let call = Replay { principal: &principal, tool, action, purpose: Some("ticket 1") };
+            policy.replay(&call).map(|answer| answer.effect)
+        };
+        assert_eq!(answer("search", "find"), None);
+        assert_eq!(answer("search", "unheard-of"), Some(Effect::Deny));
+        assert_eq!(answer("billing", "refund"), Some(Effect::Allow));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use countersign_core::decision::Effect;
 use super::{
     nesting, parse_errors,
     scope::{Scope, sorted},
+    types::spelled,
 };
 use crate::{
     document::{RuleNode, Written, place},
@@ -102,6 +103,26 @@ impl Draft {
             Origin::Rule { when, .. } => when.as_ref().map(|when| when.text.as_str()),
             Origin::Cedar { text, .. } => self.policy.as_ref().map(|_| text.as_str()),
         }
+    }
+
+    /// Where in its `check` it reads what stands at `path` in the context, as far as a look at the text can tell.
+    pub(crate) fn mention(&self, path: &[String]) -> Option<usize> {
+        let (text, start) = match &self.origin {
+            Origin::Rule { when, .. } => (when.as_ref()?.text.as_str(), CHECK_HEAD.len()),
+            Origin::Cedar { text, .. } => (text.as_str(), 0),
+        };
+        let in_word = |letter: char| letter.is_alphanumeric() || letter == '_';
+        let whole = |(at, found): &(usize, &str)| {
+            !text[..*at].ends_with(in_word) && !text[at + found.len()..].starts_with(in_word)
+        };
+        let after_dot_or_has = |(at, _): &(usize, &str)| {
+            let before = text[..*at].trim_end();
+            before.ends_with(['.', '"']) || before.ends_with("has")
+        };
+        let spelled = spelled(path);
+        let exact = text.match_indices(&spelled).find(whole);
+        let found = exact.or_else(|| text.match_indices(path.last()?.as_str()).filter(whole).find(after_dot_or_has));
+        found.map(|(at, _)| start + at)
     }
 
     /// The whole policy as Cedar text.

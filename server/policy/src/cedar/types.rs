@@ -1,22 +1,27 @@
-//! The types of the context's attributes, read off the conditions that use them.
+//! The types of the context's attributes: as the document declares them, or read off the conditions that use them.
 //!
-//! A document does not declare what a call's context holds. But `context.amount_cents <= 50000` can only ever be answered if
-//! the attribute is a whole number, and that is enough to check all conditions strictly: an attribute has one type in a whole
+//! A document need not declare what a call's context holds. `context.amount_cents <= 50000` can only ever be answered if the
+//! attribute is a whole number, and that is enough to check all conditions strictly: an attribute has one type in a whole
 //! document. Where no use tells the type (`context.a == context.b`), the conditions that read it are not held to a guess.
+//!
+//! Where the document declares the context, what it declares is all that rules may read, and no use tells otherwise.
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
 use cedar_policy::pst::{BinaryOp, Clause, Expr, Literal, UnaryOp, Var};
 
+use crate::{
+    context::PURPOSE,
+    schema::{ContextAttribute, ContextType, Scalar},
+    text::listed,
+};
+
 /// Names from the context down: `["a", "b"]` is `context.a.b`.
 pub(crate) type Path = Vec<String>;
 
-/// The type of one value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Scalar {
-    Bool,
-    Long,
-    String,
+/// `context.a.b`.
+pub(crate) fn spelled(path: &[String]) -> String {
+    path.iter().fold("context".to_owned(), |text, name| text + "." + name)
 }
 
 /// The type of an attribute.
@@ -35,10 +40,9 @@ impl Kind {
     /// The type in words for messages.
     pub(crate) const fn words(self) -> &'static str {
         match self {
-            Self::One(Scalar::Bool) => "true or false",
-            Self::One(Scalar::Long) => "a whole number",
-            Self::One(Scalar::String) => "text",
-            Self::Set(_) => "a set",
+            Self::One(scalar) => scalar.words(),
+            Self::Set(None) => "a set",
+            Self::Set(Some(scalar)) => scalar.set_words(),
         }
     }
 
@@ -60,13 +64,49 @@ pub(crate) struct Read {
     pub(crate) kind: Option<Kind>,
 }
 
-/// What is known of the context, and which draft said so.
-#[derive(Default)]
-pub(crate) struct ContextTypes {
-    known: BTreeMap<Path, (Option<Kind>, usize)>,
+/// Who says what something is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum By {
+    /// The document, under `context`.
+    Declaration,
+    /// The use in a draft.
+    Draft(usize),
 }
 
-impl ContextTypes {
+/// What is known of the context, and who said so.
+#[derive(Default)]
+pub(crate) struct ContextTypes<'d> {
+    known: BTreeMap<Path, (Option<Kind>, By)>,
+    /// None: the document declares nothing.
+    declared: Option<BTreeMap<Path, &'d ContextAttribute>>,
+}
+
+impl<'d> ContextTypes<'d> {
+    /// What is known before any condition was looked at.
+    pub(crate) fn declared(declared: Option<&'d [ContextAttribute]>) -> Self {
+        let mut types = Self { known: BTreeMap::new(), declared: declared.map(|_| BTreeMap::new()) };
+        for attribute in declared.into_iter().flatten() {
+            types.declare(&Path::new(), attribute);
+        }
+        types
+    }
+
+    fn declare(&mut self, parent: &[String], attribute: &'d ContextAttribute) {
+        let path = [parent, std::slice::from_ref(&attribute.name)].concat();
+        let kind = match &attribute.kind {
+            ContextType::One(scalar) => Some(Kind::One(*scalar)),
+            ContextType::Set(scalar) => Some(Kind::Set(Some(*scalar))),
+            ContextType::Record(attributes) => {
+                for attribute in attributes {
+                    self.declare(&path, attribute);
+                }
+                None
+            }
+        };
+        self.known.insert(path.clone(), (kind, By::Declaration));
+        self.declared.get_or_insert_default().insert(path, attribute);
+    }
+
     fn kind(&self, path: &[String]) -> Option<Kind> {
         self.known.get(path).and_then(|(kind, _)| *kind)
     }
@@ -79,15 +119,41 @@ impl ContextTypes {
         }
     }
 
+    /// Why a rule for `tool` (none: for every tool) may not read what stands at `path`, if it may not.
+    pub(crate) fn unreadable(&self, path: &[String], tool: Option<&str>) -> Option<String> {
+        let declared = self.declared.as_ref()?;
+        let (top, name) = (declared.get(path.get(..1)?), spelled(path));
+        if top.is_none() && path == [PURPOSE] {
+            return None;
+        }
+        if !declared.contains_key(path) {
+            let names = declared.keys().filter(|path| path.len() == 1).filter_map(|path| path.first());
+            return Some(format!("{name} is not declared under `context`; declared are {}", listed(names)));
+        }
+        let (tools, tool) = (&top?.tools, tool?);
+        let elsewhere = !tools.is_empty() && !tools.iter().any(|listed| listed.as_str() == tool);
+        elsewhere.then(|| {
+            let tools = listed(tools.iter().map(|tool| format!("{:?}", tool.as_str())));
+            format!("{name} is declared for calls on {tools}, and this rule is for {tool:?}")
+        })
+    }
+
+    /// Whether `path` leads into something that is declared as a value.
+    pub(crate) fn is_inside_value(&self, path: &[String]) -> bool {
+        let declared = |end: usize| self.declared.as_ref().and_then(|declared| declared.get(path.get(..end)?));
+        (1..path.len()).filter_map(declared).any(|attribute| !matches!(attribute.kind, ContextType::Record(_)))
+    }
+
     /// A use of something inside `path`, which makes it a mapping.
-    fn below(&self, path: &[String]) -> Option<usize> {
+    fn below(&self, path: &[String]) -> Option<By> {
         let after = (std::ops::Bound::Excluded(path), std::ops::Bound::Unbounded);
         let (next, (_, by)) = self.known.range::<[String], _>(after).next()?;
         next.starts_with(path).then_some(*by)
     }
 
-    /// Notes a use by a draft. `Ok(true)`: something new. On a contradiction, which other draft said what.
-    pub(crate) fn note(&mut self, read: &Read, by: usize) -> Result<bool, (usize, &'static str)> {
+    /// Notes a use by a draft. `Ok(true)`: something new. On a contradiction, who else said what.
+    pub(crate) fn note(&mut self, read: &Read, by: usize) -> Result<bool, (By, &'static str)> {
+        let by = By::Draft(by);
         let entry = self.known.entry(read.path.clone()).or_insert((None, by));
         let new = match (entry.0, read.kind) {
             (None, Some(kind)) | (Some(Kind::Set(None)), Some(kind @ Kind::Set(Some(_)))) => Some(kind),
@@ -102,40 +168,53 @@ impl ContextTypes {
     }
 
     /// A path that is used as a value and as a mapping, and by whom.
-    pub(crate) fn torn(&self) -> Option<(&Path, usize, usize)> {
+    pub(crate) fn torn(&self) -> Option<(&Path, By, By)> {
         self.known.iter().filter(|(_, (kind, _))| kind.is_some()).find_map(|(path, (_, by))| {
             let other = self.below(path)?;
             Some((path, *by, other))
         })
     }
 
-    /// The context as a type of Cedar's schema language.
-    pub(crate) fn schema(&self) -> String {
+    /// The context as a type of Cedar's schema language: as a rule for one tool sees it, or one for every tool, to which
+    /// what only some tools' calls have is optional.
+    pub(crate) fn schema(&self, for_one_tool: bool) -> String {
+        let optional = |path: &[String]| {
+            let declared = self.declared.as_ref().and_then(|declared| declared.get(path));
+            declared.is_some_and(|attribute| !attribute.required || !(for_one_tool || attribute.tools.is_empty()))
+        };
+        let known = self.known.iter().filter(|(path, _)| !path.is_empty());
+        let known: Vec<_> =
+            known.map(|(path, (kind, _))| Entry { path, kind: *kind, optional: optional(path) }).collect();
         let mut text = String::new();
-        let paths: Vec<(&[String], Option<Kind>)> = self
-            .known
-            .iter()
-            .filter(|(path, _)| !path.is_empty())
-            .map(|(path, (kind, _))| (path.as_slice(), *kind))
-            .collect();
-        record(&mut text, &paths);
+        record(&mut text, &known);
         text
     }
 }
 
-/// Writes the record of `paths`, which are sorted, so that what stands under one name stands together.
-fn record(text: &mut String, paths: &[(&[String], Option<Kind>)]) {
+/// What is known of one path below a record.
+struct Entry<'t> {
+    path: &'t [String],
+    kind: Option<Kind>,
+    optional: bool,
+}
+
+/// Writes the record of `entries`, which are sorted, so that what stands under one name stands together.
+fn record(text: &mut String, entries: &[Entry<'_>]) {
     text.push('{');
-    for group in paths.chunk_by(|(one, _), (other, _)| one.first() == other.first()) {
-        let Some(((first, kind), name)) = group.first().and_then(|entry| Some((entry, entry.0.first()?))) else {
+    for group in entries.chunk_by(|one, other| one.path.first() == other.path.first()) {
+        let Some((first, name)) = group.first().and_then(|entry| Some((entry, entry.path.first()?))) else {
             continue;
         };
+        let itself = first.path.len() == 1;
         // Writing to a String cannot fail.
-        let _ = write!(text, "{name:?}: ");
-        let inner: Vec<_> =
-            group.iter().map(|(path, kind)| (&path[1..], *kind)).filter(|(path, _)| !path.is_empty()).collect();
-        if inner.is_empty() || (first.len() == 1 && kind.is_some()) {
-            text.push_str(kind.unwrap_or(STRING).schema());
+        let _ = write!(text, "{name:?}{}: ", if itself && first.optional { "?" } else { "" });
+        let inner: Vec<_> = group
+            .iter()
+            .map(|entry| Entry { path: &entry.path[1..], ..*entry })
+            .filter(|entry| !entry.path.is_empty())
+            .collect();
+        if inner.is_empty() || (itself && first.kind.is_some()) {
+            text.push_str(first.kind.unwrap_or(STRING).schema());
         } else {
             record(text, &inner);
         }
@@ -145,7 +224,7 @@ fn record(text: &mut String, paths: &[(&[String], Option<Kind>)]) {
 }
 
 /// Every use of the context in a policy's conditions.
-pub(crate) fn reads(clauses: &[Clause], known: &ContextTypes) -> Vec<Read> {
+pub(crate) fn reads(clauses: &[Clause], known: &ContextTypes<'_>) -> Vec<Read> {
     let mut visitor = Visitor { known, reads: Vec::new() };
     for clause in clauses {
         let (Clause::When(expr) | Clause::Unless(expr)) = clause;
@@ -155,7 +234,7 @@ pub(crate) fn reads(clauses: &[Clause], known: &ContextTypes) -> Vec<Read> {
 }
 
 struct Visitor<'k> {
-    known: &'k ContextTypes,
+    known: &'k ContextTypes<'k>,
     reads: Vec<Read>,
 }
 

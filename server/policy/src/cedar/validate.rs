@@ -12,9 +12,9 @@ use countersign_core::names::{SHAPE, is_name};
 use super::{
     draft::{Draft, Findings},
     entity::Kind,
-    types::{ContextTypes, Path, reads},
+    types::{By, ContextTypes, Path, reads, spelled},
 };
-use crate::{context::MAX_DEPTH, text::quoted};
+use crate::{context::MAX_DEPTH, schema::ContextAttribute, text::quoted};
 
 /// Most pairs of a condition and an action that conditions name: validation takes each of them a few microseconds.
 const MAX_CHECKS: usize = 500_000;
@@ -25,17 +25,28 @@ pub(crate) struct Listed<'d> {
     pub(crate) tools: Option<HashSet<&'d str>>,
 }
 
-/// Checks all drafts and says what each reads from the context, such as `context.amount_cents`, in their order.
-pub(crate) fn validate(drafts: &[Draft], listed: &Listed<'_>, findings: &mut Findings<'_>) -> Vec<Vec<String>> {
+/// Checks all drafts and says what each reads from the context, such as `context.amount_cents`, in their order. `declared`
+/// is what the document declares of the context.
+pub(crate) fn validate(
+    drafts: &[Draft],
+    listed: &Listed<'_>,
+    declared: Option<&[ContextAttribute]>,
+    findings: &mut Findings<'_>,
+) -> Vec<Vec<String>> {
     let clauses: Vec<Vec<Clause>> =
         drafts.iter().map(|draft| draft.check.as_ref().map_or_else(Vec::new, clauses)).collect();
-    let (types, contradicting) = infer(drafts, &clauses, findings);
+    let (types, contradicting) = infer(drafts, &clauses, ContextTypes::declared(declared), findings);
     let named = check_names(drafts, listed, findings);
     let paths: Vec<BTreeSet<Path>> =
         clauses.iter().map(|clauses| reads(clauses, &types).into_iter().map(|read| read.path).collect()).collect();
+    check_declared(drafts, &types, &paths, findings);
     let sure = |nth: usize| !contradicting.contains(&nth) && !paths[nth].iter().any(|path| types.is_guess(path));
-    check_types(drafts, &types, &named, sure, findings);
-    paths.iter().map(|paths| paths.iter().map(spelled).collect()).collect()
+    let sure: Vec<usize> = (0..drafts.len()).filter(|nth| sure(*nth)).collect();
+    let (for_one, for_all): (Vec<_>, Vec<_>) = sure.into_iter().partition(|nth| drafts[*nth].scope.tool.is_some());
+    for (nths, for_one_tool) in [(for_one, true), (for_all, false)] {
+        check_types(drafts, &nths, &schema(&types, for_one_tool, &named), named.len(), findings);
+    }
+    paths.iter().map(|paths| paths.iter().map(|path| spelled(path)).collect()).collect()
 }
 
 fn clauses(policy: &Policy) -> Vec<Clause> {
@@ -43,16 +54,15 @@ fn clauses(policy: &Policy) -> Vec<Clause> {
     policy.to_pst().map(|policy| policy.body().clauses().clone()).unwrap_or_default()
 }
 
-/// `context.a.b`.
-fn spelled(path: &Path) -> String {
-    path.iter().fold("context".to_owned(), |text, name| text + "." + name)
-}
-
 /// Reads the context's types off all conditions. A type may come to light only after another one did, so this repeats until
-/// nothing changes. Also says which drafts contradict others.
-fn infer(drafts: &[Draft], clauses: &[Vec<Clause>], findings: &mut Findings<'_>) -> (ContextTypes, HashSet<usize>) {
+/// nothing changes. Also says which drafts contradict others, or what is declared.
+fn infer<'d>(
+    drafts: &[Draft],
+    clauses: &[Vec<Clause>],
+    mut types: ContextTypes<'d>,
+    findings: &mut Findings<'_>,
+) -> (ContextTypes<'d>, HashSet<usize>) {
     const PASSES: usize = 4;
-    let mut types = ContextTypes::default();
     let mut contradictions = Vec::new();
     for _ in 0..PASSES {
         let mut changed = false;
@@ -66,17 +76,22 @@ fn infer(drafts: &[Draft], clauses: &[Vec<Clause>], findings: &mut Findings<'_>)
                     ));
                     continue;
                 }
+                if types.is_inside_value(&read.path) {
+                    continue;
+                }
                 match types.note(&read, nth) {
                     Ok(new) => changed |= new,
-                    Err((other, words)) => contradictions.push((
-                        nth,
-                        format!(
-                            "{} is {} here and {words} in rule {:?}; an attribute has one type in a whole document",
-                            spelled(&read.path),
-                            read.kind.map_or("something else", super::types::Kind::words),
-                            drafts[other].id,
-                        ),
-                    )),
+                    Err((other, words)) => {
+                        let here = read.kind.map_or("something else", super::types::Kind::words);
+                        let other = match other {
+                            By::Declaration => format!("declared as {words}"),
+                            By::Draft(other) => format!(
+                                "{words} in rule {:?}; an attribute has one type in a whole document",
+                                drafts[other].id
+                            ),
+                        };
+                        contradictions.push((nth, format!("{} is {here} here and {other}", spelled(&read.path))));
+                    }
                 }
             }
         }
@@ -84,11 +99,18 @@ fn infer(drafts: &[Draft], clauses: &[Vec<Clause>], findings: &mut Findings<'_>)
             break;
         }
     }
-    if let Some((path, by, other)) = types.torn() {
-        let message = format!("{} is a value here and a mapping in rule {:?}", spelled(path), drafts[other].id);
-        contradictions.push((by, message));
-        contradictions
-            .push((other, format!("{} is a mapping here and a value in rule {:?}", spelled(path), drafts[by].id)));
+    if let Some((path, value, mapping)) = types.torn() {
+        let place = |by| match by {
+            By::Declaration => "as declared".to_owned(),
+            By::Draft(nth) => format!("in rule {:?}", drafts[nth].id),
+        };
+        for (by, here, there, other) in
+            [(value, "a value", "a mapping", mapping), (mapping, "a mapping", "a value", value)]
+        {
+            if let By::Draft(nth) = by {
+                contradictions.push((nth, format!("{} is {here} here and {there} {}", spelled(path), place(other))));
+            }
+        }
     }
     let mut contradicting = HashSet::new();
     for (nth, message) in contradictions {
@@ -126,31 +148,35 @@ fn check_names(drafts: &[Draft], listed: &Listed<'_>, findings: &mut Findings<'_
     named
 }
 
-/// Cedar's strict validation.
-fn check_types(
-    drafts: &[Draft],
-    types: &ContextTypes,
-    named: &BTreeSet<Arc<str>>,
-    sure: impl Fn(usize) -> bool,
-    findings: &mut Findings<'_>,
-) {
+/// Holds what is read from the context to what is declared.
+fn check_declared(drafts: &[Draft], types: &ContextTypes<'_>, paths: &[BTreeSet<Path>], findings: &mut Findings<'_>) {
+    for (draft, paths) in drafts.iter().zip(paths) {
+        for path in paths {
+            if let Some(message) = types.unreadable(path, draft.scope.tool.as_deref()) {
+                findings.report(draft, draft.mention(path), message);
+            }
+        }
+    }
+}
+
+/// Cedar's strict validation of the drafts `nths` against `schema`, which knows this many actions.
+fn check_types(drafts: &[Draft], nths: &[usize], schema: &str, actions: usize, findings: &mut Findings<'_>) {
     let mut set = PolicySet::new();
-    for (nth, check) in drafts.iter().enumerate().filter_map(|(nth, draft)| Some((nth, draft.check.as_ref()?))) {
-        if sure(nth) && set.add(check.new_id(PolicyId::new(nth.to_string()))).is_err() {
-            findings.report(&drafts[nth], None, "is not a policy by itself; templates are not supported");
+    for (nth, check) in nths.iter().filter_map(|nth| Some((nth, drafts[*nth].check.as_ref()?))) {
+        if set.add(check.new_id(PolicyId::new(nth.to_string()))).is_err() {
+            findings.report(&drafts[*nth], None, "is not a policy by itself; templates are not supported");
         }
     }
     let Some(first) = set.policies().next().and_then(draft_of) else { return };
-    if set.num_of_policies().saturating_mul(named.len() + 1) > MAX_CHECKS {
+    if set.num_of_policies().saturating_mul(actions + 1) > MAX_CHECKS {
         let message = format!(
-            "too much to validate: {} conditions that may meet {} actions named in conditions; name fewer, in `allowed_actions`",
+            "too much to validate: {} conditions that may meet {actions} actions named in conditions; name fewer, in `allowed_actions`",
             set.num_of_policies(),
-            named.len(),
         );
         findings.report(&drafts[first], None, message);
         return;
     }
-    let schema = match Schema::from_cedarschema_str(&schema(types, named)) {
+    let schema = match Schema::from_cedarschema_str(schema) {
         Ok((schema, _)) => schema,
         Err(error) => {
             findings.report(&drafts[first], None, format!("the conditions do not fit one schema: {error}"));
@@ -162,23 +188,35 @@ fn check_types(
             continue;
         };
         let detail = DetailedError::from(error);
-        let prefix = format!("for policy `{}`, ", error.policy_id());
-        let mut message = detail.message.strip_prefix(&prefix).unwrap_or(&detail.message).to_owned();
-        if let Some(help) = detail.help {
-            message.push_str("; ");
-            message.push_str(&help);
-        }
+        let message = plain(&detail, error.policy_id());
         findings.report(draft, detail.source_locations.first().map(|label| label.loc.start), message);
     }
+}
+
+/// What the validator says, without what only it knows: the number of the draft, and for which action it looked at it.
+fn plain(detail: &DetailedError, id: &PolicyId) -> String {
+    let prefix = format!("for policy `{id}`, ");
+    let mut message = detail.message.strip_prefix(&prefix).unwrap_or(&detail.message).to_owned();
+    let action = " in context for Action::\"";
+    if let Some(start) = message.find(action)
+        && let Some(length) = message[start + action.len()..].find('"')
+    {
+        message.replace_range(start..=start + action.len() + length, " in context");
+    }
+    if let Some(help) = &detail.help {
+        message.push_str("; ");
+        message.push_str(help);
+    }
+    message
 }
 
 fn draft_of(policy: &Policy) -> Option<usize> {
     AsRef::<str>::as_ref(policy.id()).parse().ok()
 }
 
-/// The schema: what every principal has, and the context as it is used. Only actions that conditions name need to be told
-/// apart; all others are one, whose name no action can have.
-fn schema(types: &ContextTypes, named: &BTreeSet<Arc<str>>) -> String {
+/// The schema: what every principal has, and the context as it is declared or used. Only actions that conditions name need
+/// to be told apart; all others are one, whose name no action can have.
+fn schema(types: &ContextTypes<'_>, for_one_tool: bool, named: &BTreeSet<Arc<str>>) -> String {
     let mut text = String::from(
         "entity Role;\nentity Tool;\nentity Instance in [Role] = { agent_instance_id: String, root_instance_id: String, \
          sponsor_id: String, agent: String, role: String, depth: Long, purpose: String, tools: Set<String> } tags String;\n",
@@ -188,6 +226,10 @@ fn schema(types: &ContextTypes, named: &BTreeSet<Arc<str>>) -> String {
         // Writing to a String cannot fail.
         let _ = write!(text, ", {action:?}");
     }
-    let _ = writeln!(text, " appliesTo {{ principal: [Instance], resource: [Tool], context: {} }};", types.schema());
+    let _ = writeln!(
+        text,
+        " appliesTo {{ principal: [Instance], resource: [Tool], context: {} }};",
+        types.schema(for_one_tool)
+    );
     text
 }

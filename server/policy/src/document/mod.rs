@@ -1,5 +1,6 @@
 //! The document: what each key means, and everything that can be wrong with it short of its conditions.
 
+mod context;
 mod place;
 mod reader;
 mod rollout;
@@ -12,7 +13,10 @@ pub use rollout::RolloutSpec;
 pub(crate) use rules::RuleNode;
 pub use tables::{DEFAULT_RISK, Risk, RoleSpec, ToolSpec};
 
-use crate::violation::{At, Violation};
+use crate::{
+    schema::ContextAttribute,
+    violation::{At, Violation},
+};
 use reader::{Path, Reader};
 use tables::Tables;
 
@@ -28,6 +32,7 @@ pub const MAX_CONDITION_BYTES: usize = 4 << 10;
 pub(crate) struct Document {
     pub(crate) roles: Option<Vec<RoleSpec>>,
     pub(crate) tools: Option<Vec<ToolSpec>>,
+    pub(crate) context: Option<Vec<ContextAttribute>>,
     pub(crate) rules: Vec<RuleNode>,
     pub(crate) rollout: Option<RolloutSpec>,
     pub(crate) violations: Vec<Violation>,
@@ -57,8 +62,11 @@ impl Document {
         let mut reader = Reader::default();
         let path = Path::Root;
         let mut document = Self::default();
-        if let Some(fields) = reader.fields(root, &path, &["roles", "tools", "rules", "rollout"]) {
+        if let Some(fields) = reader.fields(root, &path, &["roles", "tools", "context", "rules", "rollout"]) {
             let tables = Tables::read(&mut reader, &fields);
+            if let Some(node) = fields.get("context") {
+                document.context = Some(context::read(&mut reader, node, &Path::Key(&path, "context"), &tables));
+            }
             if let Some(node) = fields.get("rules") {
                 document.rules = rules::read(&mut reader, node, &Path::Key(&path, "rules"), &tables);
             } else if !rules_elsewhere {
