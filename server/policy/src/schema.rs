@@ -106,7 +106,6 @@ fn check(attribute: &ContextAttribute, parent: &str, value: Option<&Value>, wron
     let path = format!("{parent}.{}", attribute.name);
     match (value, &attribute.kind) {
         (None, _) if attribute.required => wrong.push(format!("{path} is missing")),
-        (None, _) => {}
         (Some(value), kind) if !kind.holds(value) => wrong.push(format!("{path} must be {}", kind.words())),
         (Some(Value::Record(fields)), ContextType::Record(attributes)) => {
             for attribute in attributes {
@@ -114,6 +113,6 @@ fn check(attribute: &ContextAttribute, parent: &str, value: Option<&Value>, wron
                 check(attribute, &path, value, wrong);
             }
         }
-        (Some(_), _) => {}
+        (None | Some(_), _) => {}
     }
 }
