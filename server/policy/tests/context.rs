@@ -109,7 +109,7 @@ rules: [{id: d, effect: deny}]
         ],
     );
     refused("context: {}\nrules: [{id: d, effect: deny}]", "", &["1:10: context:  ~ must not be empty"]);
-    let many: String = (0..257).map(|n| format!("  a{n}: {{type: long}}\n")).collect();
+    let many = (0..257).fold(String::new(), |text, n| text + &format!("  a{n}: {{type: long}}\n"));
     refused(&format!("context:\n{many}rules: [{{id: d, effect: deny}}]"), "", &["2:3: context:  ~ at most 256"]);
 }
 
