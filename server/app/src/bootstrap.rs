@@ -204,7 +204,8 @@ impl App {
     }
 }
 
-fn bootstrap_id() -> Result<OperatorId, Error> {
+/// What the server itself is called.
+pub(crate) fn bootstrap_id() -> Result<OperatorId, Error> {
     BOOTSTRAP.parse().map_err(|error| Error::internal("a built-in name is none", error))
 }
 

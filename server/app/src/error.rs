@@ -7,7 +7,7 @@ use countersign_core::{
     instance::InstanceRule,
     names::SponsorId,
     operator::OperatorRole,
-    rollout::RolloutRule,
+    rollout::{Reading, RolloutRule},
     sponsor::{SponsorRule, SponsorState},
 };
 use countersign_store::StoreError;
@@ -137,6 +137,9 @@ pub enum Error {
         /// Seconds until it may advance.
         left_seconds: u64,
     },
+    /// Gates do not pass.
+    #[error("{}", gates(.0))]
+    GateNotPassed(Vec<Reading>),
     /// A fault of ours; logged where it happened.
     #[error("a fault of the server; its log has the details under the request id")]
     Internal,
@@ -157,6 +160,12 @@ impl Error {
     pub(crate) fn not_found(what: &'static str, id: impl std::fmt::Display) -> Self {
         Self::NotFound { what, id: id.to_string() }
     }
+}
+
+/// The gates that do not pass, with their figures.
+fn gates(readings: &[Reading]) -> String {
+    let said: Vec<_> = readings.iter().map(ToString::to_string).collect();
+    format!("the rollout stays where it is: {}", said.join("; "))
 }
 
 /// Nothing answers, so neither ALLOW nor DENY would be true.
@@ -207,7 +216,10 @@ impl From<InstanceRule> for Error {
 impl From<RolloutRule> for Error {
     fn from(rule: RolloutRule) -> Self {
         match rule {
-            RolloutRule::NotRunning(_) | RolloutRule::Closed(_) => Self::IllegalTransition(rule.to_string()),
+            RolloutRule::NotRunning(_)
+            | RolloutRule::NotToPause(_)
+            | RolloutRule::NotPaused(_)
+            | RolloutRule::Closed(_) => Self::IllegalTransition(rule.to_string()),
             RolloutRule::NotGrowing { .. } => Self::invalid("percent", rule.to_string()),
             RolloutRule::Soaking { left_seconds } => Self::SoakNotOver { left_seconds },
         }

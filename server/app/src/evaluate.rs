@@ -16,6 +16,7 @@ use countersign_core::{
 use countersign_policy::{Evaluation, Request};
 
 use crate::{
+    comparison::Compared,
     decision::{RolloutPart, Side},
     question::{Credential, Question, Subject},
     snapshot::{Answerer, LoadedPolicy, OpenRollout, Snapshot},
@@ -41,6 +42,8 @@ pub(crate) struct Verdict {
     pub(crate) rollout: Option<(RolloutPart, u32)>,
     /// What the other side of the rollout would have answered.
     pub(crate) shadow: Option<Opinion>,
+    /// How the rollout's two sides compare.
+    pub(crate) compared: Option<Compared>,
     pub(crate) enforcement: Enforcement,
     pub(crate) cache_ttl_seconds: u32,
     /// Whether the credential held, so that a single-use one is used up.
@@ -54,6 +57,7 @@ impl Verdict {
             opinion: Opinion::without_policy(Effect::Deny, reason),
             rollout: None,
             shadow: None,
+            compared: None,
             enforcement: Enforcement::Enforced,
             cache_ttl_seconds: 0,
             uses_credential,
@@ -127,13 +131,16 @@ fn by_policy(question: &Question, credential: &Credential, snapshot: &Snapshot) 
     let candidate = ask_policy(&open.candidate, question, credential);
     let baseline = ask(&open.baseline, question, credential);
     let enrolled = is_enrolled(bucket, open.rollout.percent);
-    let part = |side| Some((RolloutPart { rollout_id: open.rollout.rollout_id, bucket, side }, open.rollout.percent));
-    Ok(if enrolled {
+    let rollout_id = open.rollout.rollout_id;
+    let part = |side| Some((RolloutPart { rollout_id, bucket, side }, open.rollout.percent));
+    let compared = Some(Compared::new(rollout_id, &candidate, &baseline, enrolled));
+    let verdict = if enrolled {
         let candidate_answers = Answerer::Policy(open.candidate.clone());
         verdict(candidate, &candidate_answers, part(Side::Candidate), Some(baseline))
     } else {
         verdict(baseline, &open.baseline, part(Side::Baseline), Some(candidate))
-    })
+    };
+    Ok(Verdict { compared, ..verdict })
 }
 
 fn verdict(
@@ -143,7 +150,7 @@ fn verdict(
     shadow: Option<Opinion>,
 ) -> Verdict {
     let enforcement = if matches!(answerer, Answerer::Observe) { Enforcement::Shadow } else { Enforcement::Enforced };
-    Verdict { opinion, rollout, shadow, enforcement, cache_ttl_seconds: 0, uses_credential: true }
+    Verdict { opinion, rollout, shadow, compared: None, enforcement, cache_ttl_seconds: 0, uses_credential: true }
 }
 
 fn bucket_of(open: &OpenRollout, verified: &Verified) -> u16 {
@@ -212,6 +219,8 @@ mod tests {
             salt: [3; 32],
             create_time: NOW,
             advance_time: NOW,
+            gates_since: NOW,
+            person_percent: percent,
             rollback_reason: None,
             revision: 1,
             created_by: None,

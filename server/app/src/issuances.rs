@@ -91,6 +91,7 @@ impl App {
     pub fn note_issuance(&self, issuance: Issuance) {
         metrics::counter!("countersign_issuances_total", "outcome" => issuance.as_str()).increment(1);
         self.inner.issuances.note(issuance, self.inner.clock.now().unix_timestamp());
+        self.count_issuance(issuance);
         self.show_issuance_failures();
     }
 

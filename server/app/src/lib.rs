@@ -6,11 +6,13 @@
 mod accept_instance;
 mod activate_policy;
 mod advance_rollout;
+mod arrival;
 mod authenticate;
 mod bootstrap;
 mod caller;
 mod change;
 mod clocks;
+mod comparison;
 mod configured_operators;
 mod create_api_key;
 mod create_operator;
@@ -23,6 +25,8 @@ mod decision;
 mod delegate_credential;
 mod error;
 mod evaluate;
+mod gates;
+mod indicators;
 mod introspect_credential;
 mod issuances;
 mod issue_credential;
@@ -32,6 +36,7 @@ mod mark_key_compromised;
 mod mint_jwt_svid;
 mod mint_x509_svid;
 mod oidc;
+mod pause_rollout;
 mod question;
 mod rates;
 mod read_decisions;
@@ -50,6 +55,7 @@ mod revoke;
 mod revoke_api_key;
 mod rewrap;
 mod rollback_rollout;
+mod rollout_change;
 mod rotate_signing_key;
 mod secrets;
 mod settle;
@@ -71,10 +77,9 @@ use std::{sync::Arc, time::Instant};
 
 use arc_swap::ArcSwap;
 use countersign_core::{
-    clock::{Clock, Entropy},
+    clock::{Clock, Entropy, uuid_v7},
     names::ToolId,
     revocation::RevocationLog,
-    rollout::Rollout,
     spiffe::TrustDomain,
 };
 use countersign_store::{Connection, Store, head::Head};
@@ -86,6 +91,7 @@ use tokio::sync::{Semaphore, watch};
 pub use accept_instance::AcceptInstance;
 pub use activate_policy::{ActivatePolicy, PolicyActivated};
 pub use advance_rollout::AdvanceRollout;
+pub use arrival::arrived_at;
 pub use bootstrap::{DevKeys, FirstAdmin, HandOver, PolicyFile};
 pub use caller::{Caller, Ground, Idempotency, OperatorCaller};
 pub use configured_operators::{CertificateHolder, ConfiguredOperators};
@@ -98,6 +104,7 @@ pub use custody_chain::{ChainSubject, CustodyChain};
 pub use decision::{Decide, DecisionAnswer, DecisionRecord, DecisionSubject, RolloutPart, Side};
 pub use delegate_credential::DelegateCredential;
 pub use error::Error;
+pub use indicators::IndicatorWindow;
 pub use introspect_credential::Introspection;
 pub use issuances::Issuance;
 pub use issue_credential::{IssueCredential, IssuedCredential};
@@ -106,13 +113,14 @@ pub use mark_key_compromised::{KeyCompromised, MarkKeyCompromised};
 pub use mint_jwt_svid::{JwtSvid, MintJwtSvid};
 pub use mint_x509_svid::{MintX509Svid, X509Svid};
 pub use oidc::{Documents as OidcDocuments, MAX_DOCUMENT, OidcIssuer};
+pub use pause_rollout::HoldRollout;
 pub use question::Credential;
 pub use rates::{Rate, RateLimits};
 pub use read_decisions::DecisionFilter;
 pub use read_instances::{InstanceFilter, InstanceFilterState};
 pub use read_operators::ApiKeyFilter;
 pub use read_policies::{PolicyFilter, PolicyRecord, PolicyState};
-pub use read_rollouts::RolloutFilter;
+pub use read_rollouts::{RolloutFilter, RolloutReport};
 pub use read_sponsors::SponsorFilter;
 pub use readiness::{Check, Readiness};
 pub use recorder::Ceilings;
@@ -121,10 +129,11 @@ pub use register_sponsor::RegisterSponsor;
 pub use revoke::{RevocationScope, Revoke, Revoked};
 pub use revoke_api_key::RevokeApiKey;
 pub use rewrap::{Rewrapped, rewrap};
-pub use rollback_rollout::RollbackRollout;
+pub use rollback_rollout::{RollbackRollout, RolledBack};
+pub use rollout_change::RolloutChanged;
 pub use secrets::KeyEncryptionKeys;
 pub use simulate_policy::{PolicyDifference, SimulatePolicy, SimulatedPolicy, SimulationCounts, SimulationPiece};
-pub use start_rollout::{RolloutChanged, StartRollout};
+pub use start_rollout::StartRollout;
 pub use transition_instance::{InstanceTransitioned, StopInstance, TransitionInstance};
 pub use transition_sponsor::{SponsorTransitioned, TransitionSponsor};
 pub use update_sponsor::UpdateSponsor;
@@ -185,13 +194,14 @@ struct Inner {
     recorder: Recorder,
     rates: rates::Rates,
     issuances: issuances::Issuances,
+    indicators: indicators::Indicators,
     /// Verified credentials by the SHA-256 of their token: a signature is checked once. Time and revocation are looked at
     /// again on every call.
     credentials: Cache<[u8; 32], Arc<Credential>>,
     /// Operators by the SHA-256 of the key or token that they came in with a moment ago.
     operators: Cache<[u8; 32], authenticate::KnownOperator>,
     providers: Vec<Arc<oidc::Provider>>,
-    open_rollouts: watch::Sender<Arc<Vec<Rollout>>>,
+    open_rollouts: watch::Sender<Arc<Vec<RolloutReport>>>,
     revocation_log: watch::Sender<Arc<RevocationLog>>,
     /// Everything that was committed before this instant is in the snapshot.
     complete_until: watch::Sender<OffsetDateTime>,
@@ -231,8 +241,9 @@ const UNKNOWN_KEY_PAUSE: std::time::Duration = std::time::Duration::from_secs(1)
 impl App {
     fn new(parts: Parts) -> Self {
         let Parts { store, clock, entropy, config, secrets, loader, snapshot, recorder } = parts;
-        let open = snapshot.rollout.iter().map(|open| open.rollout.clone()).collect();
+        let open = snapshot.rollout.iter().map(|open| RolloutReport::new(open.rollout.clone())).collect();
         let revocation_log = watch::Sender::new(snapshot.revocation_log.clone());
+        let server_id = uuid_v7(clock.now(), &*entropy);
         let providers =
             config.operators.oidc.iter().map(|issuer| Arc::new(oidc::Provider::new(issuer.clone()))).collect();
         let inner = Inner {
@@ -241,6 +252,7 @@ impl App {
             entropy,
             rates: rates::Rates::new(config.rates, &MonotonicClock),
             issuances: issuances::Issuances::default(),
+            indicators: indicators::Indicators::new(server_id),
             config,
             secrets,
             loader,
@@ -324,14 +336,7 @@ impl App {
     /// Tells followers what the known snapshot holds. It is read under each channel's lock: of two that publish at once,
     /// the later one tells the newest.
     fn tell(&self) {
-        self.inner.open_rollouts.send_if_modified(|told| {
-            let open: Vec<_> = self.snapshot().rollout.iter().map(|open| open.rollout.clone()).collect();
-            let changed = **told != open;
-            if changed {
-                *told = Arc::new(open);
-            }
-            changed
-        });
+        self.tell_rollouts();
         self.inner.revocation_log.send_if_modified(|told| {
             let log = self.snapshot().revocation_log.clone();
             let changed = told.seq() != log.seq();
@@ -344,7 +349,7 @@ impl App {
 
     /// The open rollouts, and every change of them.
     #[must_use]
-    pub fn watch_rollouts(&self) -> watch::Receiver<Arc<Vec<Rollout>>> {
+    pub fn watch_rollouts(&self) -> watch::Receiver<Arc<Vec<RolloutReport>>> {
         self.inner.open_rollouts.subscribe()
     }
 

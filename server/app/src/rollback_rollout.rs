@@ -2,18 +2,17 @@
 
 use countersign_core::{
     ids::RolloutId,
-    rollout::{Baseline, RolloutState},
+    rollout::{Baseline, Rollout},
 };
-use countersign_ledger::leaf::{Kind, Leaf};
-use countersign_store::{policy, rollout};
+use countersign_ledger::leaf::{Decimal, Figure, Kind, Leaf};
+use countersign_store::{indicator::database_time, policy, rollout};
+use serde::{Deserialize, Serialize};
 
 use crate::{
     App, Error, Idempotency, OperatorCaller, RolloutChanged, Topic,
     activate_policy::stand,
-    advance_rollout::checked,
     change::{Change, ChangeTx},
-    start_rollout::{Changed, part},
-    webhook::RolloutNotice,
+    rollout_change::{By, Changed, Look, checked, leaf_of, tell},
 };
 
 /// Which rollout, and why.
@@ -27,66 +26,82 @@ pub struct RollbackRollout {
     pub etag: Option<String>,
 }
 
+/// A rollout that was undone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RolledBack {
+    /// The rollout, and where the custody log holds the change.
+    pub changed: RolloutChanged,
+    /// Calls in the gates' window that the candidate had refused and the baseline allows again: above zero, it loosened.
+    pub new_allows: u64,
+}
+
 struct Rollback<'a> {
     caller: &'a OperatorCaller,
     command: &'a RollbackRollout,
+    look: &'a Look,
+}
+
+/// What is kept for a repeated request.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+struct Undone {
+    changed: Changed,
+    #[serde(default)]
+    new_allows: u64,
 }
 
 impl Change for Rollback<'_> {
     const METHOD: &'static str = "RollbackRollout";
-    type Answer = Changed;
+    type Answer = Undone;
 
-    async fn apply(&self, tx: &mut ChangeTx) -> Result<Changed, Error> {
-        let (command, operator) = (self.command, &self.caller.operator_id);
-        let mut rollout = checked(tx, command.rollout_id, command.etag.as_deref()).await?;
-        rollout.check_rollback()?;
-        let (now, before, percent) = (tx.now(), rollout.state, rollout.percent);
-        rollout.state = RolloutState::RolledBack;
-        rollout.percent = 0;
-        rollout.rollback_reason = Some(command.reason.clone());
-        rollout.end_time = Some(now);
-        rollout.revision += 1;
-        tx.changes_authority();
-        rollout::update(tx.conn(), &rollout).await?;
-        let leaf = Leaf {
-            rollout: Some(part(&rollout, Some(percent))),
-            state_after: Some(rollout.state.as_str().into()),
-            state_before: Some(before.as_str().into()),
-            ..tx.leaf(Kind::RolloutRolledBack, operator)
-        };
-        let (log_index, _) = tx.append(leaf, &command.reason)?;
-        let notice = RolloutNotice {
-            rollout_id: rollout.rollout_id,
-            state: rollout.state,
-            percent_before: percent,
-            operator_id: Some(operator),
-            log_index,
-        };
-        tx.notify(Topic::RolloutRolledBack, &notice)?;
-        if policy::standing(tx.conn()).await? != Some(rollout.baseline) {
-            self.stand_by_baseline(tx, rollout.baseline).await?;
-        }
-        Ok(Changed { rollout_id: rollout.rollout_id, log_index })
+    async fn apply(&self, tx: &mut ChangeTx) -> Result<Undone, Error> {
+        let command = self.command;
+        let rollout = checked(tx, command.rollout_id, command.etag.as_deref()).await?;
+        let by = By::Person(&self.caller.operator_id, &command.reason);
+        let changed = undo(tx, rollout, &by, command.reason.clone(), self.look).await?;
+        Ok(Undone { changed, new_allows: self.look.figures.held_back })
     }
 }
 
-impl Rollback<'_> {
-    /// The baseline was not what stood before the rollout: from now on it is.
-    async fn stand_by_baseline(&self, tx: &mut ChangeTx, baseline: Baseline) -> Result<(), Error> {
-        let operator = &self.caller.operator_id;
-        let Baseline::Version(version) = baseline else {
-            let now = tx.now();
-            return Ok(policy::set_standing(tx.conn(), baseline, operator, now).await?);
-        };
-        let stored = policy::get(tx.conn(), version).await?.ok_or_else(|| Error::not_found("policy", version))?;
-        let leaf = Leaf {
-            policy_hash: Some(stored.content_hash.into()),
-            policy_version: Some(version.to_string().into()),
-            ..tx.leaf(Kind::PolicyActivated, operator)
-        };
-        stand(tx, baseline, leaf, operator, &self.command.reason).await?;
-        Ok(())
+/// Ends `rollout`. The event states what its gates had seen, and how many calls the baseline allows again.
+pub(crate) async fn undo(
+    tx: &mut ChangeTx,
+    mut rollout: Rollout,
+    by: &By<'_>,
+    why: String,
+    look: &Look,
+) -> Result<Changed, Error> {
+    let (state, percent) = (rollout.state, rollout.percent);
+    let now = database_time(tx.conn()).await?;
+    rollout.roll_back(now, why)?;
+    tx.changes_authority();
+    rollout::update(tx.conn(), &rollout).await?;
+    let mut figures = look.figures();
+    figures.push(Figure { name: "new_allows".into(), value: Decimal(look.figures.held_back) });
+    figures.sort_by(|a, b| a.name.cmp(&b.name));
+    let leaf = Leaf { figures, ..leaf_of(tx, Kind::RolloutRolledBack, by, &rollout, (state, Some(percent))) };
+    let (log_index, _) = tx.append(leaf, by.reason())?;
+    tell(tx, Topic::RolloutRolledBack, by, (&rollout, percent), log_index)?;
+    if policy::standing(tx.conn()).await? != Some(rollout.baseline) {
+        stand_by_baseline(tx, rollout.baseline, by).await?;
     }
+    Ok(Changed { rollout_id: rollout.rollout_id, log_index })
+}
+
+/// The baseline was not what stood before the rollout: from now on it is.
+async fn stand_by_baseline(tx: &mut ChangeTx, baseline: Baseline, by: &By<'_>) -> Result<(), Error> {
+    let id = by.id()?;
+    let Baseline::Version(version) = baseline else {
+        let now = tx.now();
+        return Ok(policy::set_standing(tx.conn(), baseline, &id, now).await?);
+    };
+    let stored = policy::get(tx.conn(), version).await?.ok_or_else(|| Error::not_found("policy", version))?;
+    let leaf = Leaf {
+        policy_hash: Some(stored.content_hash.into()),
+        policy_version: Some(version.to_string().into()),
+        ..by.leaf(tx, Kind::PolicyActivated)
+    };
+    stand(tx, baseline, leaf, &id, by.reason()).await?;
+    Ok(())
 }
 
 impl App {
@@ -96,9 +111,14 @@ impl App {
         caller: &OperatorCaller,
         command: RollbackRollout,
         idempotency: Option<Idempotency>,
-    ) -> Result<RolloutChanged, Error> {
-        let change = Rollback { caller, command: &command };
-        let changed = self.change(caller.operator_id.as_str(), idempotency.as_ref(), &change).await?;
-        self.rollout_changed(changed).await
+    ) -> Result<RolledBack, Error> {
+        let look = self.look_at(command.rollout_id).await?;
+        let change = Rollback { caller, command: &command, look: &look };
+        let undone = self.change(caller.operator_id.as_str(), idempotency.as_ref(), &change).await?;
+        if undone.new_allows > 0 {
+            let new_allows = undone.new_allows;
+            tracing::warn!(rollout_id = %command.rollout_id, new_allows, "the rollback allows calls again that the candidate had refused");
+        }
+        Ok(RolledBack { changed: self.rollout_changed(undone.changed).await?, new_allows: undone.new_allows })
     }
 }

@@ -6,14 +6,14 @@ use countersign_core::{
     names::OperatorId,
     rollout::{Baseline, DEFAULT_MIN_SOAK, DEFAULT_STEPS, Gates, Rollout, RolloutState, Scope, StickyKey},
 };
-use countersign_ledger::leaf::{self, Change as LeafChange, Digest, Kind, Leaf};
-use countersign_store::{policy, rollout};
-use serde::{Deserialize, Serialize};
+use countersign_ledger::leaf::{Change as LeafChange, Digest, Kind, Leaf};
+use countersign_store::{indicator::database_time, policy, rollout};
 
 use crate::{
-    App, Error, Idempotency, OperatorCaller,
+    App, Error, Idempotency, OperatorCaller, RolloutChanged,
     authenticate::sha256,
     change::{Change, ChangeTx},
+    rollout_change::{Changed, part},
 };
 
 /// From where to where, and how.
@@ -39,22 +39,6 @@ pub struct StartRollout {
     pub scope: Scope,
     /// Why, in words.
     pub reason: String,
-}
-
-/// A rollout after a change of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RolloutChanged {
-    /// The rollout.
-    pub rollout: Rollout,
-    /// Where the custody log holds the change.
-    pub log_index: i64,
-}
-
-/// What is kept of a change for a repeated request. Not the rollout: its salt is a secret, and is read again.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-pub(crate) struct Changed {
-    pub(crate) rollout_id: RolloutId,
-    pub(crate) log_index: i64,
 }
 
 /// A rollout that is started by this operator; none where the policy document at start asks for it.
@@ -86,12 +70,13 @@ impl Change for Start<'_> {
             }
         }
         let steps = if command.steps.is_empty() { DEFAULT_STEPS.to_vec() } else { command.steps.clone() };
-        let now = tx.now();
+        let now = database_time(tx.conn()).await?;
+        let percent = command.percent.or(steps.first().copied()).unwrap_or(0);
         let rollout = Rollout {
-            rollout_id: RolloutId(uuid_v7(now, tx.entropy())),
+            rollout_id: RolloutId(uuid_v7(tx.now(), tx.entropy())),
             baseline,
             candidate: command.candidate,
-            percent: command.percent.or(steps.first().copied()).unwrap_or(0),
+            percent,
             sticky_key: command.sticky_key,
             state: RolloutState::Running,
             steps,
@@ -102,6 +87,8 @@ impl Change for Start<'_> {
             salt: random(tx.entropy()),
             create_time: now,
             advance_time: now,
+            gates_since: now,
+            person_percent: percent,
             rollback_reason: None,
             revision: 1,
             created_by: self.by_person.then(|| self.operator_id.clone()),
@@ -130,18 +117,6 @@ async fn known(tx: &mut ChangeTx, version: PolicyVersion, what: &'static str) ->
         what: if what == "baseline" { "policy for the baseline" } else { "policy for the candidate" },
         id: version.to_string(),
     })
-}
-
-/// A rollout as its own events name it.
-pub(crate) fn part(rollout: &Rollout, percent_before: Option<u32>) -> leaf::Rollout<'static> {
-    let percent = |percent: u32| u8::try_from(percent).unwrap_or(100);
-    leaf::Rollout {
-        bucket: None,
-        id: rollout.rollout_id.to_string().into(),
-        percent: percent(rollout.percent),
-        percent_before: percent_before.map(percent),
-        side: None,
-    }
 }
 
 fn definition(rollout: &Rollout) -> Vec<LeafChange<'static>> {
@@ -181,9 +156,5 @@ impl App {
         let change = Start { operator_id: &caller.operator_id, by_person: true, command: &command };
         let changed = self.change(caller.operator_id.as_str(), idempotency.as_ref(), &change).await?;
         self.rollout_changed(changed).await
-    }
-
-    pub(crate) async fn rollout_changed(&self, changed: Changed) -> Result<RolloutChanged, Error> {
-        Ok(RolloutChanged { rollout: self.get_rollout(&changed.rollout_id).await?, log_index: changed.log_index })
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use countersign_store::{event, idempotency, single_use};
+use countersign_store::{event, idempotency, indicator, single_use};
 use tokio::{sync::mpsc, task::JoinHandle, time::MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
@@ -18,6 +18,10 @@ pub(crate) const POLL: Duration = Duration::from_millis(250);
 const POLL_TIMEOUT: Duration = Duration::from_secs(2);
 /// How often the clocks of sponsors are looked at: the longest that credentials outlive a lapsed review.
 const KEEP_TIME: Duration = Duration::from_secs(1);
+/// How often what was counted is stored: the most that a server that is killed loses of its indicators.
+const STORE_INDICATORS: Duration = Duration::from_secs(1);
+/// How often the gates of the open rollout are read. With the above, a breach is acted on within about three seconds.
+const WATCH_GATES: Duration = Duration::from_secs(2);
 /// How often tables are tended.
 const TEND: Duration = Duration::from_mins(1);
 /// How often it is looked whether the signing key is due for rotation.
@@ -36,30 +40,29 @@ pub struct Background {
 impl Background {
     pub(crate) fn start(app: &App, queue: mpsc::Receiver<Submission>) -> Self {
         let stop = CancellationToken::new();
-        let recorder = tokio::spawn(recorder::run(app.clone(), queue, stop.child_token()));
+        let recorder = tokio::spawn(record(app.clone(), queue, stop.child_token()));
+        let every = Every { app, stop: &stop };
         let mut workers = vec![
-            tokio::spawn(every(POLL, stop.child_token(), app.clone(), async |app: &App| app.poll().await)),
-            tokio::spawn(every(KEEP_TIME, stop.child_token(), app.clone(), async |app: &App| {
-                if let Err(error) = app.keep_time().await {
-                    tracing::warn!(%error, "reviews and orphans could not be looked at; tried again in a second");
-                }
-            })),
+            every.start(POLL, "the poll failed", async move |app: App| app.poll().await),
+            every.start(KEEP_TIME, "reviews and orphans could not be looked at", async move |app: App| {
+                app.keep_time().await
+            }),
             tokio::spawn(app.clone().settle(stop.child_token())),
-            tokio::spawn(every(TEND, stop.child_token(), app.clone(), async |app: &App| {
-                if let Err(error) = app.tend().await {
-                    tracing::warn!(%error, "tables could not be tended; tried again in a minute");
-                }
-            })),
-            tokio::spawn(every(TEND, stop.child_token(), app.clone(), async |app: &App| {
-                if let Err(error) = app.keep_x509_authorities().await {
-                    tracing::warn!(%error, "the X.509 authorities could not be looked after; tried again in a minute");
-                }
-            })),
-            tokio::spawn(every(LOOK_AT_KEYS, stop.child_token(), app.clone(), async |app: &App| {
-                if let Err(error) = app.rotate_when_due().await {
-                    tracing::warn!(%error, "the signing key is due and could not be rotated; tried again in 10 s");
-                }
-            })),
+            every.start(TEND, "tables could not be tended", async move |app: App| app.tend().await),
+            every.start(TEND, "the X.509 authorities could not be looked after", async move |app: App| {
+                app.keep_x509_authorities().await
+            }),
+            every.start(LOOK_AT_KEYS, "the signing key is due and could not be rotated", async move |app: App| {
+                app.rotate_when_due().await
+            }),
+            every.start(STORE_INDICATORS, "what was counted could not be stored", async move |app: App| {
+                app.store_indicators().await
+            }),
+            every.start(
+                WATCH_GATES,
+                "the gates of the rollout could not be read, so nothing advances",
+                async move |app: App| app.watch_gates().await,
+            ),
         ];
         let webhooks = app.inner.config.webhooks.iter().cloned();
         workers.extend(webhooks.map(|webhook| tokio::spawn(app.clone().deliver(webhook, stop.child_token()))));
@@ -79,17 +82,47 @@ impl Background {
     }
 }
 
-async fn every(period: Duration, stop: CancellationToken, app: App, work: impl AsyncFn(&App)) {
-    let mut ticks = tokio::time::interval(period);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    while stop.run_until_cancelled(ticks.tick()).await.is_some() {
-        work(&app).await;
+/// Runs the recorder, and stores what it counted last.
+async fn record(app: App, queue: mpsc::Receiver<Submission>, stop: CancellationToken) {
+    recorder::run(app.clone(), queue, stop).await;
+    if let Err(error) = app.store_indicators().await {
+        tracing::warn!(%error, "what was counted last could not be stored: the indicators lack it");
+    }
+}
+
+/// Starts what is done again and again.
+struct Every<'a> {
+    app: &'a App,
+    stop: &'a CancellationToken,
+}
+
+impl Every<'_> {
+    /// Does `work` every `period` until the server stops. A failure is logged as `failure`, and the next round is a new try.
+    fn start<F>(
+        &self,
+        period: Duration,
+        failure: &'static str,
+        work: impl Fn(App) -> F + Send + 'static,
+    ) -> JoinHandle<()>
+    where
+        F: Future<Output = Result<(), Error>> + Send,
+    {
+        let (app, stop) = (self.app.clone(), self.stop.child_token());
+        tokio::spawn(async move {
+            let mut ticks = tokio::time::interval(period);
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+                if let Err(error) = work(app.clone()).await {
+                    tracing::warn!(%error, "{failure}; tried again in {period:?}");
+                }
+            }
+        })
     }
 }
 
 impl App {
     /// Loads a newer snapshot ahead of need, notes whether the database answers, and shows how issuance goes.
-    async fn poll(&self) {
+    async fn poll(&self) -> Result<(), Error> {
         self.show_issuance_failures();
         let polled = tokio::time::timeout(POLL_TIMEOUT, self.try_refresh_snapshot()).await;
         let ready = match polled {
@@ -112,6 +145,7 @@ impl App {
             *known = ready;
             changed
         });
+        Ok(())
     }
 
     /// Makes partitions ahead and forgets what has served its time.
@@ -122,6 +156,7 @@ impl App {
         idempotency::purge(&mut conn, now).await?;
         // Clocks of replicas may differ: a credential is forgotten well after it has expired.
         single_use::purge(&mut conn, now - time::Duration::HOUR).await?;
+        indicator::purge(&mut conn).await?;
         drop(conn);
         self.tend_webhooks().await
     }

@@ -4,11 +4,14 @@
 //! Writes take a [`Tx`] and, where they stand in the custody log, the [`head::Head`] that its holder has locked.
 
 pub mod api_key;
+pub mod comparison;
 mod convert;
 mod error;
 pub mod event;
+pub mod gate_reading;
 pub mod head;
 pub mod idempotency;
+pub mod indicator;
 pub mod instance;
 pub mod operator;
 pub mod page;

@@ -33,6 +33,8 @@ struct Row {
     revision: i64,
     created_by: Option<String>,
     end_time: Option<OffsetDateTime>,
+    gates_since: Option<OffsetDateTime>,
+    person_percent: Option<i32>,
 }
 
 impl TryFrom<Row> for Rollout {
@@ -54,6 +56,8 @@ impl TryFrom<Row> for Rollout {
             salt: bytes(TABLE, "salt", &row.salt)?,
             create_time: row.create_time,
             advance_time: row.advance_time,
+            gates_since: row.gates_since.unwrap_or(row.advance_time),
+            person_percent: number(TABLE, "person_percent", row.person_percent.unwrap_or(row.percent))?,
             rollback_reason: row.rollback_reason,
             revision: row.revision,
             created_by: row.created_by.map(|id| parse(TABLE, "created_by", &id)).transpose()?,
@@ -70,8 +74,9 @@ fn integer(n: u32) -> i32 {
 pub async fn insert(conn: &mut Connection, rollout: &Rollout) -> Result<(), StoreError> {
     sqlx::query!(
         "INSERT INTO rollout (rollout_id, baseline, candidate, percent, sticky_key, state, steps, increment_per_day, gates,
-             min_soak_seconds, scope, salt, create_time, advance_time, rollback_reason, revision, created_by, end_time)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)",
+             min_soak_seconds, scope, salt, create_time, advance_time, rollback_reason, revision, created_by, end_time,
+             gates_since, person_percent)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)",
         rollout.rollout_id.0,
         rollout.baseline.to_string(),
         rollout.candidate.0,
@@ -90,6 +95,8 @@ pub async fn insert(conn: &mut Connection, rollout: &Rollout) -> Result<(), Stor
         rollout.revision,
         rollout.created_by.as_ref().map(AsRef::<str>::as_ref),
         rollout.end_time,
+        rollout.gates_since,
+        integer(rollout.person_percent),
     )
     .execute(conn)
     .await?;
@@ -99,7 +106,8 @@ pub async fn insert(conn: &mut Connection, rollout: &Rollout) -> Result<(), Stor
 /// Writes what a change of a rollout changes.
 pub async fn update(conn: &mut Connection, rollout: &Rollout) -> Result<(), StoreError> {
     sqlx::query!(
-        "UPDATE rollout SET percent = $2, state = $3, advance_time = $4, rollback_reason = $5, revision = $6, end_time = $7
+        "UPDATE rollout SET percent = $2, state = $3, advance_time = $4, rollback_reason = $5, revision = $6, end_time = $7,
+             gates_since = $8, person_percent = $9
          WHERE rollout_id = $1",
         rollout.rollout_id.0,
         integer(rollout.percent),
@@ -108,6 +116,8 @@ pub async fn update(conn: &mut Connection, rollout: &Rollout) -> Result<(), Stor
         rollout.rollback_reason,
         rollout.revision,
         rollout.end_time,
+        rollout.gates_since,
+        integer(rollout.person_percent),
     )
     .execute(conn)
     .await?;

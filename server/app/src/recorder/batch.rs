@@ -1,6 +1,6 @@
 //! One batch: one transaction.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use countersign_core::{decision::Reason, ids::CredentialId, instance::Instance};
 use countersign_store::{
@@ -23,6 +23,7 @@ use crate::{
     change::{ANSWERS_KEPT, repeat},
     error::no_policy,
     evaluate::{NoPolicy, Verdict},
+    indicators::Tally,
     question::{Question, Subject},
     snapshot::Snapshot,
 };
@@ -34,6 +35,8 @@ const LOCKED_AFTER_MISS: u32 = 8;
 pub(super) struct Work {
     pub(super) jobs: Vec<(Job, Option<Keyed>)>,
     pub(super) keyed: Option<Keyed>,
+    /// When its request arrived.
+    pub(super) arrived: Instant,
 }
 
 type Answers = Vec<Result<Vec<Done>, Error>>;
@@ -69,8 +72,9 @@ impl Writer {
         let mut staged = Staged::new(&self.app, &snapshot, before.clone(), found);
         let answers = works.iter().map(|work| staged.work(work)).collect();
         staged.flush(&mut tx, &before).await?;
-        let head = staged.head;
+        let (head, tallies) = (staged.head, staged.tallies);
         commit(tx).await?;
+        self.app.inner.indicators.decided(&tallies);
         self.head = Some(head);
         Ok(answers)
     }
@@ -105,6 +109,7 @@ impl Writer {
             return Ok(None);
         }
         self.connection = Some(connection);
+        self.app.inner.indicators.decided(&staged.tallies);
         self.head = Some(staged.head);
         Ok(Some(answers))
     }
@@ -121,6 +126,8 @@ pub(super) struct Staged<'a> {
     outcomes: Vec<ToolCall>,
     consumed: Vec<(CredentialId, OffsetDateTime)>,
     answered: Vec<Answered>,
+    /// Of the decisions, each with when its request arrived.
+    tallies: Vec<(Tally, Instant)>,
 }
 
 impl<'a> Staged<'a> {
@@ -135,6 +142,7 @@ impl<'a> Staged<'a> {
             outcomes: Vec::new(),
             consumed: Vec::new(),
             answered: Vec::new(),
+            tallies: Vec::new(),
         }
     }
 
@@ -145,8 +153,9 @@ impl<'a> Staged<'a> {
         }
         let before = (self.head.clone(), self.events.len(), self.instances.len(), self.outcomes.len());
         let before_rest = (self.consumed.len(), self.answered.len());
+        let before_tallies = self.tallies.len();
         let done: Result<Vec<Done>, Error> =
-            work.jobs.iter().map(|(job, keyed)| self.job(job, keyed.as_ref())).collect();
+            work.jobs.iter().map(|(job, keyed)| self.job(job, keyed.as_ref(), work.arrived)).collect();
         match done {
             Ok(done) => {
                 self.keep(work.keyed.as_ref(), &done)?;
@@ -157,6 +166,7 @@ impl<'a> Staged<'a> {
                 self.head = head;
                 self.events.truncate(events);
                 self.instances.truncate(instances);
+                self.tallies.truncate(before_tallies);
                 for outcome in self.outcomes.drain(outcomes..) {
                     self.found.outcomes.remove(&outcome.decision_id);
                 }
@@ -171,12 +181,12 @@ impl<'a> Staged<'a> {
         }
     }
 
-    fn job(&mut self, job: &Job, keyed: Option<&Keyed>) -> Result<Done, Error> {
+    fn job(&mut self, job: &Job, keyed: Option<&Keyed>, arrived: Instant) -> Result<Done, Error> {
         if let Some(kept) = self.kept(keyed) {
             return kept;
         }
         let done = match job {
-            Job::Decision(question, prepared) => self.decision(question, prepared)?,
+            Job::Decision(question, prepared) => self.decision(question, prepared, arrived)?,
             Job::Grant(grant) => Done::Grant(Box::new(self.grant(grant)?)),
             Job::Svid(svid) => Done::Svid(Box::new(self.svid(svid)?)),
             Job::Outcome(outcome) => Done::Outcome(self.outcome(outcome)?),
@@ -185,7 +195,12 @@ impl<'a> Staged<'a> {
         Ok(done)
     }
 
-    fn decision(&mut self, question: &Question, prepared: &Result<Box<Prepared>, NoPolicy>) -> Result<Done, Error> {
+    fn decision(
+        &mut self,
+        question: &Question,
+        prepared: &Result<Box<Prepared>, NoPolicy>,
+        arrived: Instant,
+    ) -> Result<Done, Error> {
         let again;
         let prepared = match prepared {
             Ok(prepared) if prepared.epoch == self.snapshot.epoch => Ok(prepared),
@@ -205,6 +220,7 @@ impl<'a> Staged<'a> {
         };
         let mut answer = prepared.answer.clone();
         answer.log_index = self.append(prepared.event.clone());
+        self.tallies.push((prepared.tally.clone(), arrived));
         Ok(Done::Decision(Box::new(answer)))
     }
 

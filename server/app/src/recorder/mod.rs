@@ -11,7 +11,7 @@ mod outcome;
 mod prepared;
 mod svid;
 
-use std::{panic::AssertUnwindSafe, sync::Arc};
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Instant};
 
 use countersign_store::idempotency;
 use futures::FutureExt;
@@ -25,7 +25,9 @@ pub(crate) use outcome::OutcomeJob;
 pub(crate) use prepared::Prepared;
 pub(crate) use svid::{Document, Minted, SvidJob};
 
-use crate::{App, DecisionAnswer, Error, custody::ToolCallRecorded, evaluate::NoPolicy, question::Question};
+use crate::{
+    App, DecisionAnswer, Error, arrival::arrived, custody::ToolCallRecorded, evaluate::NoPolicy, question::Question,
+};
 
 /// Most submissions in one transaction.
 const MAX_BATCH: usize = 512;
@@ -61,6 +63,7 @@ pub(crate) enum Done {
 pub(crate) struct Submission {
     jobs: Vec<(Job, Option<Keyed>)>,
     keyed: Option<Keyed>,
+    arrived: Instant,
     reply: oneshot::Sender<Result<Vec<Done>, Error>>,
 }
 
@@ -84,7 +87,7 @@ impl Recorder {
         keyed: Option<Keyed>,
     ) -> Result<Vec<Done>, Error> {
         let (reply, answer) = oneshot::channel();
-        match self.queue.try_send(Submission { jobs, keyed, reply }) {
+        match self.queue.try_send(Submission { jobs, keyed, arrived: arrived(), reply }) {
             Ok(()) => answer.await.unwrap_or(Err(Error::StoreUnavailable)),
             Err(mpsc::error::TrySendError::Full(_)) => {
                 metrics::counter!("countersign_recorder_shed_total").increment(1);
@@ -130,8 +133,10 @@ pub(crate) async fn run(app: App, mut queue: mpsc::Receiver<Submission>, stop: C
                 gathered.push(submission);
             }
         }
-        let (work, replies): (Vec<_>, Vec<_>) =
-            gathered.drain(..).map(|s| (batch::Work { jobs: s.jobs, keyed: s.keyed }, s.reply)).unzip();
+        let (work, replies): (Vec<_>, Vec<_>) = gathered
+            .drain(..)
+            .map(|s| (batch::Work { jobs: s.jobs, keyed: s.keyed, arrived: s.arrived }, s.reply))
+            .unzip();
         metrics::histogram!("countersign_recorder_batch_size")
             .record(f64::from(u32::try_from(work.len()).unwrap_or(u32::MAX)));
         // A panic while writing must not stop the recorder: its transaction is gone, and nobody was answered.

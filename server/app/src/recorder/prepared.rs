@@ -14,6 +14,7 @@ use crate::{
     custody_leaf::MAX_RULES,
     decision::{Side, explain},
     evaluate::{NoPolicy, Opinion, Verdict, evaluate},
+    indicators::Tally,
     question::{Question, Subject},
     snapshot::Snapshot,
 };
@@ -26,6 +27,8 @@ pub(crate) struct Prepared {
     /// `log_index` is filled in when it has one.
     pub(crate) answer: DecisionAnswer,
     pub(crate) uses_credential: bool,
+    /// What it adds to the indicators once it is recorded.
+    pub(crate) tally: Tally,
 }
 
 impl Prepared {
@@ -46,6 +49,12 @@ impl Prepared {
             event: Arc::new(event),
             answer: answer(question, verdict),
             uses_credential: verdict.uses_credential,
+            tally: Tally {
+                missing_sponsor: matches!(question.subject, Subject::Unattributed(_)),
+                policy_error: verdict.opinion.reason == Reason::PolicyError,
+                observed: verdict.enforcement == Enforcement::Shadow,
+                compared: verdict.compared.clone(),
+            },
         })
     }
 }

@@ -23,6 +23,10 @@ pub enum Topic {
     ApprovalAnswered,
     /// Nobody answered in time, or the yes was not used in time.
     ApprovalExpired,
+    /// A rollout grew, by a person or its daily increment.
+    RolloutAdvanced,
+    /// A rollout completed: its candidate answers for everyone.
+    RolloutCompleted,
     /// A rollout was paused, by a person or a gate.
     RolloutPaused,
     /// A rollout was rolled back, by a person or a gate.
@@ -35,10 +39,12 @@ pub enum Topic {
 
 impl Topic {
     /// Every topic.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::ApprovalRequested,
         Self::ApprovalAnswered,
         Self::ApprovalExpired,
+        Self::RolloutAdvanced,
+        Self::RolloutCompleted,
         Self::RolloutPaused,
         Self::RolloutRolledBack,
         Self::KillSwitchEngaged,
@@ -52,6 +58,8 @@ impl Topic {
             Self::ApprovalRequested => "approval.requested",
             Self::ApprovalAnswered => "approval.answered",
             Self::ApprovalExpired => "approval.expired",
+            Self::RolloutAdvanced => "rollout.advanced",
+            Self::RolloutCompleted => "rollout.completed",
             Self::RolloutPaused => "rollout.paused",
             Self::RolloutRolledBack => "rollout.rolled_back",
             Self::KillSwitchEngaged => "kill_switch.engaged",

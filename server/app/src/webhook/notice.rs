@@ -50,18 +50,23 @@ impl Notice {
     }
 }
 
-/// A rollout that was stopped or undone.
+/// A rollout that changed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct RolloutNotice<'a> {
     /// Which.
     pub(crate) rollout_id: RolloutId,
     /// Where it stands now.
     pub(crate) state: RolloutState,
-    /// Percentage of callers on the candidate's side before.
+    /// Percentage of callers on the candidate's side.
+    pub(crate) percent: u32,
+    /// The same before.
     pub(crate) percent_before: u32,
-    /// Who did it; none: the server, by a gate.
+    /// Who did it; none: the server.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) operator_id: Option<&'a OperatorId>,
+    /// Why the server did it: the reason code of the event.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) reason: Option<&'static str>,
     /// Where the custody log says so.
     pub(crate) log_index: i64,
 }

@@ -1,6 +1,9 @@
 //! Rollouts: moving callers from a baseline to a candidate policy, by percentage.
 
 pub mod bucket;
+mod change;
+mod comparison;
+mod gate;
 
 use std::{collections::BTreeMap, fmt, str::FromStr};
 
@@ -11,6 +14,10 @@ use crate::{
     ids::{PolicyVersion, RolloutId},
     names::OperatorId,
 };
+
+pub use change::{INCREMENT_EVERY, RolloutRule};
+pub use comparison::{Comparison, MAX_RULES, RuleComparison};
+pub use gate::{Figures, Gate, Gates, OnBreach, Reading, Verdict, basis_points};
 
 /// The shipped path: percentages, each after a person's word.
 pub const DEFAULT_STEPS: [u32; 4] = [10, 30, 60, 100];
@@ -181,48 +188,6 @@ impl Scope {
     }
 }
 
-/// When a rollout stops by itself. Rates are basis points (1 bp = 0.01 %).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Gates {
-    /// Most decisions without a sponsor.
-    pub missing_sponsor_bp: u32,
-    /// Most decisions that ended in a policy error.
-    pub policy_error_bp: u32,
-    /// Longest p95 of a decision, milliseconds.
-    pub latency_p95_ms: u32,
-    /// Sliding window, seconds.
-    pub window_seconds: u32,
-    /// Fewest decisions for a verdict.
-    pub min_decisions: u32,
-    /// `rollback` or `pause`.
-    pub on_breach: OnBreach,
-}
-
-/// What a breached gate does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, Default)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum OnBreach {
-    /// Roll back at once.
-    #[default]
-    Rollback,
-    /// Hold where it is, for rollouts that tighten.
-    Pause,
-}
-
-impl Default for Gates {
-    /// The brief's thresholds.
-    fn default() -> Self {
-        Self {
-            missing_sponsor_bp: 10,
-            policy_error_bp: 100,
-            latency_p95_ms: 300,
-            window_seconds: 300,
-            min_decisions: 100,
-            on_breach: OnBreach::Rollback,
-        }
-    }
-}
-
 /// One rollout.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rollout {
@@ -250,12 +215,18 @@ pub struct Rollout {
     pub scope: Scope,
     /// Secret of the bucketing, kept through all steps.
     pub salt: [u8; 32],
-    /// When started.
+    /// When started, by the database's clock, like the other instants of a rollout: they are compared with each other on
+    /// every server.
     #[serde(with = "time::serde::timestamp::microseconds")]
     pub create_time: OffsetDateTime,
     /// When the percentage last changed.
     #[serde(with = "time::serde::timestamp::microseconds")]
     pub advance_time: OffsetDateTime,
+    /// Since when figures count for its gates: its start, its last step, or its last resumption.
+    #[serde(with = "time::serde::timestamp::microseconds")]
+    pub gates_since: OffsetDateTime,
+    /// The percentage that a person last gave it; automation goes on from there, up to the next step.
+    pub person_percent: u32,
     /// Why it was rolled back.
     pub rollback_reason: Option<String>,
     /// Counts changes; the etag is its text.
@@ -265,63 +236,4 @@ pub struct Rollout {
     /// When it completed or was rolled back.
     #[serde(with = "time::serde::timestamp::microseconds::option")]
     pub end_time: Option<OffsetDateTime>,
-}
-
-/// A rule that a change of a rollout breaks.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum RolloutRule {
-    /// The rollout is over, or paused.
-    #[error("the rollout is {0} and cannot be advanced")]
-    NotRunning(RolloutState),
-    /// The rollout is over.
-    #[error("the rollout is {0} already")]
-    Closed(RolloutState),
-    /// The step is not one of growth.
-    #[error("a rollout only grows: it is at {from} %, and {to} % is not more")]
-    NotGrowing {
-        /// Percentage now.
-        from: u32,
-        /// Percentage asked for.
-        to: u32,
-    },
-    /// Too early.
-    #[error("the minimum soak is not over: {left_seconds} s are left on this step; force it with a reason")]
-    Soaking {
-        /// Seconds until it may advance.
-        left_seconds: u64,
-    },
-}
-
-impl Rollout {
-    /// The opaque version of this row.
-    #[must_use]
-    pub fn etag(&self) -> String {
-        self.revision.to_string()
-    }
-
-    /// The percentage after this one on the path; 100 where the path ends.
-    #[must_use]
-    pub fn next_step(&self) -> u32 {
-        self.steps.iter().copied().find(|step| *step > self.percent).unwrap_or(100)
-    }
-
-    /// Checks an advance to `to` at `now`; `forced` passes over the soak.
-    pub fn check_advance(&self, to: u32, now: OffsetDateTime, forced: bool) -> Result<(), RolloutRule> {
-        if self.state != RolloutState::Running {
-            return Err(RolloutRule::NotRunning(self.state));
-        }
-        if to <= self.percent || to > 100 {
-            return Err(RolloutRule::NotGrowing { from: self.percent, to });
-        }
-        let soaked = u64::try_from((now - self.advance_time).whole_seconds()).unwrap_or(0);
-        if !forced && soaked < self.min_soak_seconds {
-            return Err(RolloutRule::Soaking { left_seconds: self.min_soak_seconds - soaked });
-        }
-        Ok(())
-    }
-
-    /// Checks a rollback.
-    pub const fn check_rollback(&self) -> Result<(), RolloutRule> {
-        if self.state.is_open() { Ok(()) } else { Err(RolloutRule::Closed(self.state)) }
-    }
 }

@@ -15,6 +15,7 @@ pub(crate) mod operator;
 pub(crate) mod page;
 pub(crate) mod policy;
 pub(crate) mod rollout;
+pub(crate) mod rollout_report;
 pub(crate) mod simulation;
 pub(crate) mod sponsor;
 pub(crate) mod status;
@@ -30,6 +31,11 @@ use violations::read;
 /// largest.
 fn narrow<N: TryInto<i32>>(number: N) -> i32 {
     number.try_into().unwrap_or(i32::MAX)
+}
+
+/// A count of the domain in the contract's type. What is too large is shown as the largest.
+pub(crate) fn wide(count: u64) -> i64 {
+    count.try_into().unwrap_or(i64::MAX)
 }
 
 /// A value that may be absent, as the contract writes it: empty.

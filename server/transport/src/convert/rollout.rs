@@ -1,26 +1,17 @@
-//! Rollouts.
+//! Rollouts: what is asked for. What is told is in [`super::rollout_report`].
 
 use std::mem;
 
-use countersign_app::{AdvanceRollout, Caller, Error, RollbackRollout, RolloutFilter, StartRollout};
+use countersign_app::{AdvanceRollout, Error, HoldRollout, RollbackRollout, RolloutFilter, StartRollout};
 use countersign_core::{
     ids::RolloutId,
     names::{RoleName, SponsorId, ToolId},
-    operator::{OperatorRole, Roles},
-    rollout::{Gates, Rollout, Scope},
+    rollout::{Gates, Scope},
     text::MAX_TEXT,
 };
 use countersign_proto::v1;
 
-use super::{
-    idempotency::Idem,
-    narrow,
-    page::Paging,
-    read, text, texts,
-    time::{milliseconds, seconds, timestamp},
-    violations::Violations,
-    words::Word,
-};
+use super::{idempotency::Idem, page::Paging, read, texts, violations::Violations};
 
 /// Most steps of a rollout: one for each percent.
 const MAX_STEPS: usize = 100;
@@ -32,10 +23,8 @@ const MAX_SOAK: i64 = 30 * 24 * 3600;
 const WHOLE_BP: i64 = 10_000;
 /// Highest latency threshold, milliseconds: no decision takes longer than this.
 const MAX_LATENCY_MS: u32 = 60_000;
-/// Sliding window of the gates, seconds.
-const WINDOW: std::ops::RangeInclusive<i64> = 10..=3600;
-/// Who may read a salt.
-const SALT_READERS: Roles = Roles::of(&[OperatorRole::Gate, OperatorRole::PolicyAdmin, OperatorRole::Auditor]);
+/// Sliding window of gates and indicators, seconds.
+pub(super) const WINDOW: std::ops::RangeInclusive<i64> = 10..=3600;
 
 pub(crate) fn start(mut request: v1::StartRolloutRequest) -> Result<(StartRollout, Idem), Error> {
     let request_id = mem::take(&mut request.request_id);
@@ -86,13 +75,11 @@ fn gates(v: &mut Violations, wire: v1::RolloutGates) -> Option<Gates> {
     let mut basis_points = |field: &str, rate: Option<i32>| rate.map(|rate| v.number(field, rate, 0..=WHOLE_BP));
     let missing_sponsor = basis_points("missing_sponsor_bp", wire.missing_sponsor_bp);
     let policy_error = basis_points("policy_error_bp", wire.policy_error_bp);
+    let issuance_failure = basis_points("issuance_failure_bp", wire.issuance_failure_bp);
     let latency = v.milliseconds("latency_p95", wire.latency_p95, MAX_LATENCY_MS);
     let window = v.seconds("window", wire.window, WINDOW);
     let min_decisions = wire.min_decisions.map(|count| v.number("min_decisions", count, 1..=i32::MAX.into()));
     let on_breach = v.optional_word("on_breach", wire.on_breach);
-    if wire.issuance_failure_bp.is_some() {
-        v.refuse("issuance_failure_bp", "is a gate that this server does not have yet; leave it out");
-    }
     Some(Gates {
         missing_sponsor_bp: missing_sponsor.unwrap_or(Some(default.missing_sponsor_bp))?,
         policy_error_bp: policy_error.unwrap_or(Some(default.policy_error_bp))?,
@@ -100,6 +87,7 @@ fn gates(v: &mut Violations, wire: v1::RolloutGates) -> Option<Gates> {
         window_seconds: window?.unwrap_or(default.window_seconds),
         min_decisions: min_decisions.unwrap_or(Some(default.min_decisions))?,
         on_breach: on_breach?.unwrap_or(default.on_breach),
+        issuance_failure_bp: issuance_failure.map_or(Some(None), |rate| rate.map(Some))?,
     })
 }
 
@@ -159,116 +147,32 @@ pub(crate) fn rollback(mut request: v1::RollbackRolloutRequest) -> Result<(Rollb
     })
 }
 
-/// How much of a rollout a caller may read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Sight {
-    salt: bool,
+pub(crate) fn pause(mut request: v1::PauseRolloutRequest) -> Result<(HoldRollout, Idem), Error> {
+    let request_id = mem::take(&mut request.request_id);
+    read(|v| {
+        let idem = v.idempotency("PauseRollout", request_id, &request);
+        Some((hold(v, &request.rollout_id, request.reason, request.etag)?, idem?))
+    })
 }
 
-impl Sight {
-    /// What `caller` may read. An agent that knew the salt could pick an id on the side it likes.
-    pub(crate) fn of(caller: &Caller) -> Self {
-        Self { salt: caller.operator().is_some_and(|operator| operator.roles.meets(SALT_READERS)) }
-    }
+pub(crate) fn resume(mut request: v1::ResumeRolloutRequest) -> Result<(HoldRollout, Idem), Error> {
+    let request_id = mem::take(&mut request.request_id);
+    read(|v| {
+        let idem = v.idempotency("ResumeRollout", request_id, &request);
+        Some((hold(v, &request.rollout_id, request.reason, request.etag)?, idem?))
+    })
 }
 
-pub(crate) fn rollout(rollout: &Rollout, sight: Sight) -> v1::Rollout {
-    v1::Rollout {
-        rollout_id: rollout.rollout_id.to_string(),
-        baseline: rollout.baseline.to_string(),
-        candidate: rollout.candidate.to_string(),
-        percent: narrow(rollout.percent),
-        sticky_key: rollout.sticky_key.to_wire(),
-        state: rollout.state.to_wire(),
-        steps: rollout.steps.iter().copied().map(narrow).collect(),
-        increment_per_day: rollout.increment_per_day.map_or(0, narrow),
-        gates: Some(gates_of(&rollout.gates)),
-        min_soak: Some(seconds(rollout.min_soak_seconds)),
-        scope: Some(scope_of(&rollout.scope)),
-        create_time: Some(timestamp(rollout.create_time)),
-        advance_time: Some(timestamp(rollout.advance_time)),
-        rollback_reason: rollout.rollback_reason.clone().unwrap_or_default(),
-        salt: if sight.salt { rollout.salt.to_vec() } else { Vec::new() },
-        etag: rollout.etag(),
-        gate_readings: Vec::new(),
-        comparison: None,
-        created_by: text(rollout.created_by.as_ref()),
-        end_time: rollout.end_time.map(timestamp),
-    }
-}
-
-fn gates_of(gates: &Gates) -> v1::RolloutGates {
-    v1::RolloutGates {
-        missing_sponsor_bp: Some(narrow(gates.missing_sponsor_bp)),
-        policy_error_bp: Some(narrow(gates.policy_error_bp)),
-        latency_p95: Some(milliseconds(gates.latency_p95_ms)),
-        window: Some(seconds(gates.window_seconds)),
-        min_decisions: Some(narrow(gates.min_decisions)),
-        on_breach: gates.on_breach.to_wire(),
-        issuance_failure_bp: None,
-    }
-}
-
-fn scope_of(scope: &Scope) -> v1::RolloutScope {
-    v1::RolloutScope {
-        tools: scope.tools.clone(),
-        roles: scope.roles.clone(),
-        sponsors: scope.sponsors.clone(),
-        labels: scope.labels.clone(),
-    }
+fn hold(v: &mut Violations, rollout_id: &str, reason: String, etag: String) -> Option<HoldRollout> {
+    let rollout_id = v.required("rollout_id", rollout_id);
+    let reason = v.text("reason", reason, MAX_TEXT);
+    let etag = v.etag(etag);
+    Some(HoldRollout { rollout_id: rollout_id?, reason: reason?, etag: etag? })
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
-    use countersign_app::OperatorCaller;
-    use countersign_core::rollout::{Baseline, RolloutState, StickyKey};
-    use time::OffsetDateTime;
-
+mod tests {
     use super::*;
-
-    pub(crate) fn with_salt() -> Sight {
-        Sight { salt: true }
-    }
-
-    pub(crate) fn without_salt() -> Sight {
-        Sight { salt: false }
-    }
-
-    pub(crate) fn an_open_rollout() -> Rollout {
-        Rollout {
-            rollout_id: "roll_01890a5d-ac96-774b-bcce-b302099a8057".parse().unwrap(),
-            baseline: Baseline::Observe,
-            candidate: "pv_1".parse().unwrap(),
-            percent: 10,
-            sticky_key: StickyKey::RootInstance,
-            state: RolloutState::Running,
-            steps: vec![10, 30, 60, 100],
-            increment_per_day: Some(2),
-            gates: Gates::default(),
-            min_soak_seconds: 86_400,
-            scope: Scope::default(),
-            salt: [7; 32],
-            create_time: OffsetDateTime::UNIX_EPOCH,
-            advance_time: OffsetDateTime::UNIX_EPOCH,
-            rollback_reason: None,
-            revision: 1,
-            created_by: None,
-            end_time: None,
-        }
-    }
-
-    #[test]
-    fn only_gate_policy_admin_and_auditor_see_a_salt() {
-        for role in OperatorRole::ALL {
-            let caller = Caller::Operator(OperatorCaller {
-                operator_id: "olga".parse().unwrap(),
-                roles: Roles::of(&[role]),
-                anonymous: false,
-            });
-            let may = matches!(role, OperatorRole::Gate | OperatorRole::PolicyAdmin | OperatorRole::Auditor);
-            assert_eq!(!rollout(&an_open_rollout(), Sight::of(&caller)).salt.is_empty(), may, "{role}");
-        }
-    }
 
     fn wrong(request: v1::StartRolloutRequest) -> Vec<String> {
         let Err(Error::Invalid(found)) = start(request) else { return Vec::new() };
@@ -293,12 +197,12 @@ pub(crate) mod tests {
             missing_sponsor_bp: Some(10_001),
             latency_p95: Some(prost_types::Duration { seconds: 0, nanos: 1 }),
             min_decisions: Some(0),
-            issuance_failure_bp: Some(50),
+            issuance_failure_bp: Some(-1),
             ..Default::default()
         };
         assert_eq!(
             wrong(v1::StartRolloutRequest { gates: Some(gates), ..good }),
-            ["gates.missing_sponsor_bp", "gates.latency_p95", "gates.min_decisions", "gates.issuance_failure_bp"]
+            ["gates.missing_sponsor_bp", "gates.issuance_failure_bp", "gates.latency_p95", "gates.min_decisions"]
         );
     }
 }

@@ -15,7 +15,7 @@ use crate::grpc::unimplemented::UNIMPLEMENTED;
 type Reader = fn(&[u8]) -> Result<(), Error>;
 
 /// A reader of each request that has any field to check.
-const READERS: [(&str, Reader); 48] = [
+const READERS: [(&str, Reader); 51] = [
     ("AcceptInstanceRequest", |bytes| instance::accept(typed(bytes)).map(drop)),
     ("ActivatePolicyRequest", |bytes| policy::activate(typed(bytes)).map(drop)),
     ("AdvanceRolloutRequest", |bytes| rollout::advance(typed(bytes)).map(drop)),
@@ -31,6 +31,7 @@ const READERS: [(&str, Reader); 48] = [
     ("EndInstanceRequest", |bytes| instance::end(typed(bytes)).map(drop)),
     ("GetCustodyChainRequest", |bytes| custody::subject(&typed(bytes)).map(drop)),
     ("GetDecisionRequest", |bytes| decision::get(&typed(bytes)).map(drop)),
+    ("GetIndicatorsRequest", |bytes| status::window(&typed(bytes)).map(drop)),
     ("GetInstanceRequest", |bytes| instance::get(&typed(bytes)).map(drop)),
     ("GetPolicyRequest", |bytes| policy::get(&typed(bytes)).map(drop)),
     ("GetRolloutRequest", |bytes| rollout::get(&typed(bytes)).map(drop)),
@@ -48,11 +49,13 @@ const READERS: [(&str, Reader); 48] = [
     ("MarkKeyCompromisedRequest", |bytes| key::compromise(typed(bytes)).map(drop)),
     ("MintJwtSvidRequest", |bytes| svid::mint_jwt(typed(bytes)).map(drop)),
     ("MintX509SvidRequest", |bytes| svid::mint_x509(typed(bytes)).map(drop)),
+    ("PauseRolloutRequest", |bytes| rollout::pause(typed(bytes)).map(drop)),
     ("RecertifySponsorRequest", |bytes| sponsor::recertify(typed(bytes)).map(drop)),
     ("RecordToolCallRequest", |bytes| custody::record(typed(bytes)).map(drop)),
     ("RegisterSponsorRequest", |bytes| sponsor::register(typed(bytes)).map(drop)),
     ("ReinstateSponsorRequest", |bytes| sponsor::reinstate(typed(bytes)).map(drop)),
     ("RejectSponsorRequest", |bytes| sponsor::reject(typed(bytes)).map(drop)),
+    ("ResumeRolloutRequest", |bytes| rollout::resume(typed(bytes)).map(drop)),
     ("RevokeApiKeyRequest", |bytes| operator::revoke_key(typed(bytes)).map(drop)),
     ("RevokeCredentialRequest", |bytes| credential::revoke(typed(bytes)).map(drop)),
     ("RevokeCredentialsRequest", |bytes| credential::revoke_many(typed(bytes)).map(drop)),

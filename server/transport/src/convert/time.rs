@@ -98,6 +98,11 @@ pub(super) fn seconds(seconds: impl TryInto<i64>) -> Duration {
     Duration { seconds: seconds.try_into().unwrap_or(MAX_SPAN), nanos: 0 }
 }
 
+/// A span of microseconds, as the contract writes it.
+pub(super) fn microseconds(micros: u64) -> Duration {
+    Duration { seconds: super::wide(micros / 1_000_000), nanos: super::narrow(micros % 1_000_000 * 1_000) }
+}
+
 /// A span of milliseconds, as the contract writes it.
 pub(super) fn milliseconds(millis: u32) -> Duration {
     Duration { seconds: i64::from(millis / 1_000), nanos: super::narrow(millis % 1_000 * 1_000_000) }

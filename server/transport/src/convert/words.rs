@@ -5,7 +5,7 @@ use countersign_core::{
     credential::KeyStanding,
     decision::{Effect, Enforcement, Outcome, Reason},
     revocation::RevocationKind,
-    rollout::{OnBreach, RolloutState, StickyKey},
+    rollout::{Gate, OnBreach, RolloutState, StickyKey, Verdict},
     sponsor::{SponsorState, SuspendCause},
 };
 use countersign_ledger::leaf;
@@ -41,6 +41,7 @@ macro_rules! words {
 words! {
     Effect = Effect { Allow Deny RequireApproval }
     Enforcement = Enforcement { Enforced Shadow }
+    Gate = RolloutGate { MissingSponsor PolicyError LatencyP95 IssuanceFailure }
     InstanceFilterState = InstanceState { Live Ended Revoked Orphaned Expired }
     KeyStanding = SigningKeyState { Next Active Retired Compromised }
     OnBreach = OnBreach { Rollback Pause }
@@ -58,6 +59,7 @@ words! {
     SponsorState = SponsorState { Pending Active Suspended Rejected Revoked Departed }
     StickyKey = StickyKey { RootInstance Sponsor Agent }
     SuspendCause = SuspendCause { ReviewLapsed Operator }
+    Verdict = GateVerdict { Pass Fail Inconclusive }
     leaf::Effect = Effect { Allow Deny RequireApproval }
     leaf::Kind = EventKind {
         SponsorRegistered SponsorApproved SponsorRejected SponsorSuspended SponsorReinstated SponsorRecertified
@@ -102,6 +104,7 @@ mod tests {
         same_names! {
             Effect = Effect, "EFFECT";
             Enforcement = Enforcement, "ENFORCEMENT";
+            Gate = RolloutGate, "ROLLOUT_GATE";
             KeyStanding = SigningKeyState, "SIGNING_KEY_STATE";
             Outcome = ToolCallOutcome, "TOOL_CALL_OUTCOME";
             Reason = DecisionReason, "DECISION_REASON";
@@ -110,6 +113,7 @@ mod tests {
             SponsorState = SponsorState, "SPONSOR_STATE";
             StickyKey = StickyKey, "STICKY_KEY";
             SuspendCause = SuspendCause, "SUSPEND_CAUSE";
+            Verdict = GateVerdict, "GATE_VERDICT";
             leaf::Effect = Effect, "EFFECT";
             leaf::Kind = EventKind, "EVENT_KIND";
             leaf::Outcome = ToolCallOutcome, "TOOL_CALL_OUTCOME";

@@ -1,8 +1,12 @@
 use countersign_proto::v1::{self, rollout_service_server::RolloutService};
 use tonic::{Request, Response, Status, codegen::BoxStream};
 
-use super::{Api, answer, operator, unimplemented::unimplemented_methods, watch};
-use crate::convert::rollout::{self as convert, Sight};
+use super::{Api, answer, operator, watch};
+use crate::convert::{
+    rollout as convert,
+    rollout_report::{Sight, rollout},
+    wide,
+};
 
 #[tonic::async_trait]
 impl RolloutService for Api {
@@ -15,8 +19,8 @@ impl RolloutService for Api {
         answer(request, |caller, request| async move {
             let (start, idem) = convert::start(request)?;
             let done = self.app.start_rollout(operator(&caller)?, start, idem).await?;
-            let rollout = convert::rollout(&done.rollout, Sight::of(&caller));
-            Ok(v1::StartRolloutResponse { rollout: Some(rollout), log_index: done.log_index })
+            let rollout = Some(rollout(&done.rollout, Sight::of(&caller)));
+            Ok(v1::StartRolloutResponse { rollout, log_index: done.log_index })
         })
         .await
     }
@@ -26,8 +30,8 @@ impl RolloutService for Api {
         request: Request<v1::GetRolloutRequest>,
     ) -> Result<Response<v1::GetRolloutResponse>, Status> {
         answer(request, |caller, request| async move {
-            let rollout = self.app.get_rollout(&convert::get(&request)?).await?;
-            Ok(v1::GetRolloutResponse { rollout: Some(convert::rollout(&rollout, Sight::of(&caller))) })
+            let report = self.app.get_rollout(&convert::get(&request)?).await?;
+            Ok(v1::GetRolloutResponse { rollout: Some(rollout(&report, Sight::of(&caller))) })
         })
         .await
     }
@@ -42,7 +46,7 @@ impl RolloutService for Api {
             let sight = Sight::of(&caller);
             Ok(v1::ListRolloutsResponse {
                 next_page_token: paging.token(page.next),
-                rollouts: page.items.iter().map(|rollout| convert::rollout(rollout, sight)).collect(),
+                rollouts: page.items.iter().map(|report| rollout(report, sight)).collect(),
             })
         })
         .await
@@ -55,8 +59,34 @@ impl RolloutService for Api {
         answer(request, |caller, request| async move {
             let (advance, idem) = convert::advance(request)?;
             let done = self.app.advance_rollout(operator(&caller)?, advance, idem).await?;
-            let rollout = convert::rollout(&done.rollout, Sight::of(&caller));
-            Ok(v1::AdvanceRolloutResponse { rollout: Some(rollout), log_index: done.log_index })
+            let rollout = Some(rollout(&done.rollout, Sight::of(&caller)));
+            Ok(v1::AdvanceRolloutResponse { rollout, log_index: done.log_index })
+        })
+        .await
+    }
+
+    async fn pause_rollout(
+        &self,
+        request: Request<v1::PauseRolloutRequest>,
+    ) -> Result<Response<v1::PauseRolloutResponse>, Status> {
+        answer(request, |caller, request| async move {
+            let (pause, idem) = convert::pause(request)?;
+            let done = self.app.pause_rollout(operator(&caller)?, pause, idem).await?;
+            let rollout = Some(rollout(&done.rollout, Sight::of(&caller)));
+            Ok(v1::PauseRolloutResponse { rollout, log_index: done.log_index })
+        })
+        .await
+    }
+
+    async fn resume_rollout(
+        &self,
+        request: Request<v1::ResumeRolloutRequest>,
+    ) -> Result<Response<v1::ResumeRolloutResponse>, Status> {
+        answer(request, |caller, request| async move {
+            let (resume, idem) = convert::resume(request)?;
+            let done = self.app.resume_rollout(operator(&caller)?, resume, idem).await?;
+            let rollout = Some(rollout(&done.rollout, Sight::of(&caller)));
+            Ok(v1::ResumeRolloutResponse { rollout, log_index: done.log_index })
         })
         .await
     }
@@ -69,10 +99,9 @@ impl RolloutService for Api {
             let (rollback, idem) = convert::rollback(request)?;
             let done = self.app.rollback_rollout(operator(&caller)?, rollback, idem).await?;
             Ok(v1::RollbackRolloutResponse {
-                rollout: Some(convert::rollout(&done.rollout, Sight::of(&caller))),
-                log_index: done.log_index,
-                // Both sides are not compared call by call yet, so no window has figures.
-                new_allows: 0,
+                rollout: Some(rollout(&done.changed.rollout, Sight::of(&caller))),
+                log_index: done.changed.log_index,
+                new_allows: wide(done.new_allows),
             })
         })
         .await
@@ -88,10 +117,5 @@ impl RolloutService for Api {
             Ok(Box::pin(stream) as Self::WatchRolloutsStream)
         })
         .await
-    }
-
-    unimplemented_methods! { "RolloutService":
-        pause_rollout(PauseRolloutRequest) -> v1::PauseRolloutResponse = "PauseRollout";
-        resume_rollout(ResumeRolloutRequest) -> v1::ResumeRolloutResponse = "ResumeRollout";
     }
 }

@@ -1,7 +1,7 @@
 use countersign_proto::v1::{self, status_service_server::StatusService};
 use tonic::{Request, Response, Status};
 
-use super::{Api, answer, unimplemented::unimplemented_methods};
+use super::{Api, answer};
 use crate::convert::status as convert;
 
 #[tonic::async_trait]
@@ -13,7 +13,13 @@ impl StatusService for Api {
         answer(request, |_, _| async move { Ok(convert::readiness(self.app.readiness())) }).await
     }
 
-    unimplemented_methods! { "StatusService":
-        get_indicators(GetIndicatorsRequest) -> v1::GetIndicatorsResponse = "GetIndicators";
+    async fn get_indicators(
+        &self,
+        request: Request<v1::GetIndicatorsRequest>,
+    ) -> Result<Response<v1::GetIndicatorsResponse>, Status> {
+        answer(request, |_, request| async move {
+            self.app.indicators(convert::window(&request)?).await.map(convert::indicators)
+        })
+        .await
     }
 }

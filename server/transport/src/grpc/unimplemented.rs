@@ -23,9 +23,6 @@ pub(crate) const UNIMPLEMENTED: &[&str] = &[
     "countersign.v1.PolicyService/ListKillSwitches",
     "countersign.v1.PolicyService/ReleaseKillSwitch",
     "countersign.v1.PolicyService/WatchPolicy",
-    "countersign.v1.RolloutService/PauseRollout",
-    "countersign.v1.RolloutService/ResumeRollout",
-    "countersign.v1.StatusService/GetIndicators",
 ];
 
 /// Methods of a service that answer UNIMPLEMENTED, in the form that `async_trait` gives to a method. Each must be in
@@ -110,11 +107,14 @@ mod tests {
         ),
         ("DecisionService", "Decide BatchDecide GetDecision ListDecisions"),
         ("PolicyService", "ValidatePolicy CreatePolicy GetPolicy ListPolicies ActivatePolicy SimulatePolicy"),
-        ("RolloutService", "StartRollout GetRollout ListRollouts AdvanceRollout RollbackRollout WatchRollouts"),
+        (
+            "RolloutService",
+            "StartRollout GetRollout ListRollouts AdvanceRollout PauseRollout ResumeRollout RollbackRollout WatchRollouts",
+        ),
         ("CustodyService", "RecordToolCall BatchRecordToolCalls ListEvents GetCustodyChain"),
         ("KeyService", "ListSigningKeys RotateSigningKey MarkKeyCompromised"),
         ("OperatorService", "CreateOperator ListOperators CreateApiKey ListApiKeys RevokeApiKey WhoAmI"),
-        ("StatusService", "GetReadiness"),
+        ("StatusService", "GetReadiness GetIndicators"),
         ("SvidService", "MintJwtSvid MintX509Svid"),
     ];
 

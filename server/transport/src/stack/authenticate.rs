@@ -23,6 +23,8 @@ pub(crate) trait Authority: Send + Sync {
     fn take_rate(&self, caller: &Caller) -> Result<(), Error>;
     /// As [`App::note_issuance`].
     fn note_issuance(&self, issuance: Issuance);
+    /// As [`App::note_shed`].
+    fn note_shed(&self);
     /// As [`App::authenticate_certificate`].
     fn authenticate_certificate(&self, certificate: &ClientCertificate) -> Result<Caller, Error>;
     /// As [`App::ensure_live`].
@@ -48,6 +50,10 @@ impl Authority for App {
 
     fn note_issuance(&self, issuance: Issuance) {
         self.note_issuance(issuance);
+    }
+
+    fn note_shed(&self) {
+        self.note_shed();
     }
 
     fn authenticate_certificate(&self, certificate: &ClientCertificate) -> Result<Caller, Error> {

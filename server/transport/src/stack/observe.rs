@@ -9,7 +9,7 @@ use axum::{
     body::{Body, Bytes},
     response::Response,
 };
-use countersign_app::Issuance;
+use countersign_app::{Issuance, arrived_at};
 use http_body::{Frame, SizeHint};
 use tokio::time::Instant;
 use tonic::Code;
@@ -34,8 +34,12 @@ pub(super) async fn observed(
     let span = tracing::info_span!("call", method, request_id = call.request_id, caller = Empty, code = Empty);
     let mut watch = Watch { method, span: span.clone(), started: Instant::now(), code: Code::Cancelled };
 
-    let response = answer.instrument(span).await;
-    if let Some(issuance) = issuance(method, &response) {
+    let response = arrived_at(watch.started.into_std(), answer).instrument(span).await;
+    let shed = outcome::code(response.headers()) == Some(Code::ResourceExhausted) && outcome::is_overload(&response);
+    if shed {
+        authority.note_shed();
+    }
+    if let Some(issuance) = issuance(method, &response, shed) {
         authority.note_issuance(issuance);
     }
     match outcome::code(response.headers()) {
@@ -49,7 +53,7 @@ pub(super) async fn observed(
 
 /// How a request for a credential ended, by its answer. It is counted here and not where credentials are granted, because
 /// a database that is down already fails authentication. A caller who went away is counted neither way.
-fn issuance(method: &str, response: &Response) -> Option<Issuance> {
+fn issuance(method: &str, response: &Response, shed: bool) -> Option<Issuance> {
     if !ISSUING.contains(&method) {
         return None;
     }
@@ -59,7 +63,7 @@ fn issuance(method: &str, response: &Response) -> Option<Issuance> {
         Some(Code::Unavailable | Code::DeadlineExceeded | Code::Internal | Code::Unknown | Code::DataLoss) => {
             Issuance::Failed
         }
-        Some(Code::ResourceExhausted) if outcome::is_overload(response) => Issuance::Failed,
+        Some(_) if shed => Issuance::Failed,
         Some(_) => Issuance::Refused,
     })
 }

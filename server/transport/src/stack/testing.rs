@@ -1,6 +1,9 @@
 //! A stack whose callers are made up: the bearer says who it is.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicU32, Ordering},
+};
 
 use axum::{body::Body, extract::Request};
 use countersign_app::{Caller, Error, Issuance, OperatorCaller};
@@ -30,6 +33,8 @@ pub(crate) struct MadeUp(
     pub(crate) Mutex<Vec<Issuance>>,
     /// What every caller is answered from now on, where it is something.
     pub(crate) Mutex<Option<fn() -> Error>>,
+    /// How many requests were shed.
+    pub(crate) AtomicU32,
 );
 
 impl Authority for MadeUp {
@@ -66,6 +71,10 @@ impl Authority for MadeUp {
 
     fn note_issuance(&self, issuance: Issuance) {
         self.0.lock().unwrap().push(issuance);
+    }
+
+    fn note_shed(&self) {
+        self.2.fetch_add(1, Ordering::Relaxed);
     }
 
     fn authenticate_certificate(&self, _: &ClientCertificate) -> Result<Caller, Error> {

@@ -10,7 +10,7 @@ mod reason;
 use std::{collections::HashMap, time::Duration};
 
 use countersign_app::Error;
-use countersign_core::{Violation, operator::OperatorRole};
+use countersign_core::{Violation, operator::OperatorRole, rollout::Reading};
 use countersign_proto::v1::ErrorReason;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
@@ -172,6 +172,12 @@ impl From<Error> for Refusal {
                 .retry_after(retry_after),
             Error::RolloutOpen(rollout_id) => {
                 refusal.about("rollout", &rollout_id.to_string()).with("rollout_id", rollout_id)
+            }
+            Error::GateNotPassed(readings) => {
+                let all = |of: fn(&Reading) -> &'static str| readings.iter().map(of).collect::<Vec<_>>().join(",");
+                refusal
+                    .with("gates", all(|reading| reading.gate.as_str()))
+                    .with("verdicts", all(|reading| reading.verdict.as_str()))
             }
             Error::SoakNotOver { left_seconds } => refusal.with("left_seconds", left_seconds.to_string()),
             Error::Unauthenticated { .. }

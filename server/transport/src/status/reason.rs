@@ -30,6 +30,7 @@ pub(super) const fn of(error: &Error) -> ErrorReason {
         Error::Conflict(_) => ErrorReason::Conflict,
         Error::RolloutOpen(_) => ErrorReason::RolloutOpen,
         Error::SoakNotOver { .. } => ErrorReason::SoakNotOver,
+        Error::GateNotPassed(_) => ErrorReason::GateNotPassed,
         Error::Internal => ErrorReason::Internal,
     }
 }
@@ -70,7 +71,10 @@ pub(super) const fn rule(reason: ErrorReason) -> (Code, &'static str) {
         R::Conflict => (Code::Aborted, "Nothing was changed."),
         R::RolloutOpen => (Code::FailedPrecondition, "A policy-admin can do either; retrying will not help."),
         R::SoakNotOver => (Code::FailedPrecondition, "Nothing was changed."),
-        R::GateNotPassed => (Code::FailedPrecondition, "Wait for figures, or force it with a reason."),
+        R::GateNotPassed => (
+            Code::FailedPrecondition,
+            "Nothing was changed. Wait until the gates pass; a policy-admin who knows why they do not can force it with a reason.",
+        ),
         R::RateLimited => (Code::ResourceExhausted, "This allows nothing; who runs the server can raise the limit."),
         R::LiveInstancesExceeded => (
             Code::ResourceExhausted,

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use countersign_core::rollout::Rollout;
+use countersign_app::RolloutReport;
 use countersign_proto::v1::WatchRolloutsResponse;
 use futures::{Stream, stream};
 use time::OffsetDateTime;
@@ -9,13 +9,13 @@ use tonic::Status;
 
 use super::{Wake, Wakes};
 use crate::convert::{
-    rollout::{Sight, rollout},
+    rollout_report::{Sight, rollout},
     time::timestamp,
 };
 
 /// The open rollouts, whole, at first and on every change; and a heartbeat every second. It ends when the server does.
 pub(in crate::grpc) fn rollouts(
-    open: Receiver<Arc<Vec<Rollout>>>,
+    open: Receiver<Arc<Vec<RolloutReport>>>,
     sight: Sight,
     now: impl Fn() -> OffsetDateTime + Send + 'static,
 ) -> impl Stream<Item = Result<WatchRolloutsResponse, Status>> + Send + 'static {
@@ -34,12 +34,12 @@ mod tests {
     use tokio::sync::watch;
 
     use super::*;
-    use crate::convert::rollout::tests::{an_open_rollout, with_salt, without_salt};
+    use crate::convert::rollout_report::tests::{an_open_rollout, of_an_instance, of_an_operator};
 
     #[tokio::test]
     async fn the_whole_set_comes_at_once_and_again_on_a_change_and_heartbeats_in_between() {
         let (sender, receiver) = watch::channel(Arc::new(vec![an_open_rollout()]));
-        let mut stream = Box::pin(rollouts(receiver, with_salt(), || OffsetDateTime::UNIX_EPOCH));
+        let mut stream = Box::pin(rollouts(receiver, of_an_operator(), || OffsetDateTime::UNIX_EPOCH));
         let first = stream.next().await.unwrap().unwrap();
         assert_eq!((first.heartbeat, first.rollouts.len(), first.rollouts[0].percent), (false, 1, 10));
         assert_eq!(first.rollouts[0].salt.len(), 32);
@@ -62,8 +62,11 @@ mod tests {
     #[tokio::test]
     async fn an_instance_sees_the_percentage_and_no_salt() {
         let (_sender, receiver) = watch::channel(Arc::new(vec![an_open_rollout()]));
-        let first =
-            Box::pin(rollouts(receiver, without_salt(), || OffsetDateTime::UNIX_EPOCH)).next().await.unwrap().unwrap();
+        let first = Box::pin(rollouts(receiver, of_an_instance(), || OffsetDateTime::UNIX_EPOCH))
+            .next()
+            .await
+            .unwrap()
+            .unwrap();
         assert_eq!((first.rollouts[0].percent, first.rollouts[0].salt.is_empty()), (10, true));
     }
 }

@@ -1,0 +1,136 @@
+//! The gates of the open rollout. Every server reads them every two seconds, from what all servers counted, and does what a
+//! breach asks for, under the log head: so it is done once, whoever sees it first. Where the figures cannot be read nothing is
+//! done, and nothing advances.
+
+use countersign_core::{
+    ids::RolloutId,
+    rollout::{Figures, Gate, OnBreach, Reading, Rollout, RolloutState, Verdict},
+};
+use countersign_store::{Connection, gate_reading, indicator, rollout};
+use time::OffsetDateTime;
+
+use crate::{
+    App, Error,
+    change::{Change, ChangeTx},
+    indicators::Latency,
+    pause_rollout::hold,
+    rollback_rollout::undo,
+    rollout_change::{By, Changed, Look, unchanged},
+};
+
+/// A gate that failed, and what it asks for.
+struct Breach<'a> {
+    look: &'a Look,
+    failed: Reading,
+}
+
+impl Change for Breach<'_> {
+    const METHOD: &'static str = "Breach";
+    /// None: there was nothing to do any more.
+    type Answer = Option<Changed>;
+
+    async fn apply(&self, tx: &mut ChangeTx) -> Result<Option<Changed>, Error> {
+        let Some(rollout) = unchanged(tx, self.look).await? else { return Ok(None) };
+        let by = By::Server(self.failed.gate.breach());
+        let changed = match rollout.gates.on_breach {
+            OnBreach::Rollback => undo(tx, rollout, &by, format!("gate {}", self.failed), self.look).await?,
+            OnBreach::Pause => hold(tx, rollout, &by, self.look.figures()).await?,
+        };
+        Ok(Some(changed))
+    }
+}
+
+/// What all servers counted for the gates of `rollout`. `tx` is a transaction that sees one state throughout.
+async fn figures(tx: &mut Connection, rollout: &Rollout) -> Result<(Figures, OffsetDateTime), Error> {
+    let (seconds, since) = (rollout.gates.window_seconds, rollout.gates_since);
+    let window = indicator::window(tx, seconds, Some(since)).await?;
+    let counts = window.counts;
+    let figures = Figures {
+        decisions: counts.decisions,
+        missing_sponsor: counts.missing_sponsor,
+        latency_p95_us: Latency::of(&window.latency).quantile(0.95),
+        issuances: counts.issuances,
+        issuance_failures: counts.issuance_failures,
+        ..Figures::default()
+    };
+    Ok((indicator::of_rollout(tx, rollout.rollout_id, seconds, since, figures).await?, window.end_time))
+}
+
+impl App {
+    /// Reads the gates of a rollout.
+    pub(crate) async fn look_at(&self, rollout_id: RolloutId) -> Result<Look, Error> {
+        let mut tx = self.inner.store.begin_snapshot().await?;
+        let found = rollout::get(&mut tx, rollout_id).await?;
+        let rollout = found.ok_or_else(|| Error::not_found("rollout", rollout_id))?;
+        let (figures, _) = figures(&mut tx, &rollout).await?;
+        Ok(Look { readings: rollout.gates.read(&figures), figures, rollout })
+    }
+
+    /// Reads the gates of the open rollout, keeps what they say, and does what that asks for.
+    pub(crate) async fn watch_gates(&self) -> Result<(), Error> {
+        let mut tx = self.inner.store.begin_snapshot().await?;
+        let Some(rollout) = rollout::open(&mut tx).await? else {
+            metrics::gauge!("countersign_rollout_percent").set(0.0);
+            return Ok(());
+        };
+        let (figures, at) = figures(&mut tx, &rollout).await?;
+        drop(tx);
+        let look = Look { readings: rollout.gates.read(&figures), figures, rollout };
+        gate_reading::keep(&mut *self.inner.store.connection().await?, look.rollout.rollout_id, &look.readings, at)
+            .await?;
+        show(&look);
+        self.tell_readings(look.rollout.rollout_id).await?;
+        let failed = look.readings.iter().find(|reading| reading.verdict == Verdict::Fail);
+        match failed {
+            Some(failed) => self.on_breach(&look, *failed).await,
+            None => self.increment_where_due(&look, at).await,
+        }
+    }
+
+    async fn on_breach(&self, look: &Look, failed: Reading) -> Result<(), Error> {
+        let on_breach = look.rollout.gates.on_breach;
+        if on_breach == OnBreach::Pause && look.rollout.state == RolloutState::Paused {
+            return Ok(());
+        }
+        let Some(changed) = self.change("server", None, &Breach { look, failed }).await? else { return Ok(()) };
+        let (rollout_id, log_index) = (changed.rollout_id, changed.log_index);
+        let action = match on_breach {
+            OnBreach::Rollback => "rollback",
+            OnBreach::Pause => "pause",
+        };
+        metrics::counter!("countersign_rollout_breaches_total", "gate" => failed.gate.as_str(), "action" => action)
+            .increment(1);
+        match on_breach {
+            OnBreach::Rollback => {
+                let new_allows = look.figures.held_back;
+                tracing::error!(%rollout_id, log_index, new_allows, "rolled back: gate {failed}. The baseline answers for everyone");
+            }
+            OnBreach::Pause => tracing::error!(%rollout_id, log_index, "paused: gate {failed}"),
+        }
+        Ok(())
+    }
+
+    async fn increment_where_due(&self, look: &Look, now: OffsetDateTime) -> Result<(), Error> {
+        if look.rollout.due_increment(now).is_some()
+            && look.not_passed().is_empty()
+            && self.increment_rollout(look).await?
+        {
+            tracing::info!(rollout_id = %look.rollout.rollout_id, "every gate passes: grown by the daily increment");
+        }
+        Ok(())
+    }
+}
+
+/// Shows where the open rollout and its gates stand.
+fn show(look: &Look) {
+    metrics::gauge!("countersign_rollout_percent").set(f64::from(look.rollout.percent));
+    for gate in Gate::ALL {
+        let said = look.readings.iter().find(|reading| reading.gate == gate).map(|reading| reading.verdict);
+        let value = match said {
+            Some(Verdict::Pass) => 1.0,
+            Some(Verdict::Fail) => -1.0,
+            Some(Verdict::Inconclusive) | None => 0.0,
+        };
+        metrics::gauge!("countersign_rollout_gate", "gate" => gate.as_str()).set(value);
+    }
+}

@@ -1,0 +1,114 @@
+//! Where candidate and baseline of a rollout disagreed since its start.
+
+use std::collections::{HashMap, HashSet};
+
+use countersign_core::{
+    ids::RolloutId,
+    rollout::{Comparison, MAX_RULES, RuleComparison},
+};
+use sqlx::types::Uuid;
+
+use crate::{Connection, StoreError, convert::number};
+
+const TABLE: &str = "rollout_comparison";
+
+fn integer(n: u64) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
+}
+
+/// Adds what a slot holds. The rollout's row is locked first, so servers that add at once take turns, and together keep to
+/// [`MAX_RULES`].
+pub(crate) async fn add(tx: &mut Connection, id: RolloutId, more: &Comparison) -> Result<(), StoreError> {
+    sqlx::query!(
+        "INSERT INTO rollout_comparison AS kept (rollout_id, compared, new_allows, new_denies) VALUES ($1, $2, $3, $4)
+         ON CONFLICT (rollout_id) DO UPDATE SET compared = kept.compared + excluded.compared,
+             new_allows = kept.new_allows + excluded.new_allows, new_denies = kept.new_denies + excluded.new_denies",
+        id.0,
+        integer(more.compared),
+        integer(more.new_allows),
+        integer(more.new_denies),
+    )
+    .execute(&mut *tx)
+    .await?;
+    if more.rules.is_empty() && more.other_rules.total() == 0 {
+        return Ok(());
+    }
+    let known = sqlx::query_scalar!("SELECT rule_id FROM rollout_rule_comparison WHERE rollout_id = $1", id.0);
+    let known: HashSet<String> = known.fetch_all(&mut *tx).await?.into_iter().collect();
+    let mut room = MAX_RULES.saturating_sub(known.len());
+    let (mut named, mut other) = (Vec::new(), more.other_rules.clone());
+    for rule in &more.rules {
+        let fits = known.contains(&rule.rule_id) || room > 0;
+        if fits {
+            room -= usize::from(!known.contains(&rule.rule_id));
+            named.push(rule);
+        } else {
+            other.new_allows += rule.new_allows;
+            other.new_denies += rule.new_denies;
+        }
+    }
+    sqlx::query!(
+        "INSERT INTO rollout_rule_comparison AS kept (rollout_id, rule_id, new_allows, new_denies)
+         SELECT $1, rule.* FROM UNNEST($2::text[], $3::bigint[], $4::bigint[]) AS rule
+         ON CONFLICT (rollout_id, rule_id) DO UPDATE SET new_allows = kept.new_allows + excluded.new_allows,
+             new_denies = kept.new_denies + excluded.new_denies",
+        id.0,
+        &named.iter().map(|rule| rule.rule_id.clone()).collect::<Vec<_>>(),
+        &named.iter().map(|rule| integer(rule.new_allows)).collect::<Vec<_>>(),
+        &named.iter().map(|rule| integer(rule.new_denies)).collect::<Vec<_>>(),
+    )
+    .execute(&mut *tx)
+    .await?;
+    if other.total() > 0 {
+        sqlx::query!(
+            "UPDATE rollout_comparison SET other_new_allows = other_new_allows + $2, other_new_denies = other_new_denies + $3
+             WHERE rollout_id = $1",
+            id.0,
+            integer(other.new_allows),
+            integer(other.new_denies)
+        )
+        .execute(tx)
+        .await?;
+    }
+    Ok(())
+}
+
+/// The comparisons of these rollouts; one that nothing was compared for has none.
+pub async fn of(conn: &mut Connection, ids: &[Uuid]) -> Result<HashMap<RolloutId, Comparison>, StoreError> {
+    let mut found = HashMap::new();
+    let rows = sqlx::query!(
+        "SELECT rollout_id, compared, new_allows, new_denies, other_new_allows, other_new_denies
+         FROM rollout_comparison WHERE rollout_id = ANY ($1)",
+        ids
+    );
+    for row in rows.fetch_all(&mut *conn).await? {
+        let comparison = Comparison {
+            compared: number(TABLE, "compared", row.compared)?,
+            new_allows: number(TABLE, "new_allows", row.new_allows)?,
+            new_denies: number(TABLE, "new_denies", row.new_denies)?,
+            rules: Vec::new(),
+            other_rules: RuleComparison {
+                rule_id: String::new(),
+                new_allows: number(TABLE, "other_new_allows", row.other_new_allows)?,
+                new_denies: number(TABLE, "other_new_denies", row.other_new_denies)?,
+            },
+        };
+        found.insert(RolloutId(row.rollout_id), comparison);
+    }
+    let rows = sqlx::query!(
+        "SELECT rollout_id, rule_id, new_allows, new_denies FROM rollout_rule_comparison WHERE rollout_id = ANY ($1)
+         ORDER BY new_allows + new_denies DESC, rule_id",
+        ids
+    );
+    for row in rows.fetch_all(conn).await? {
+        let rule = RuleComparison {
+            rule_id: row.rule_id,
+            new_allows: number(TABLE, "new_allows", row.new_allows)?,
+            new_denies: number(TABLE, "new_denies", row.new_denies)?,
+        };
+        if let Some(comparison) = found.get_mut(&RolloutId(row.rollout_id)) {
+            comparison.rules.push(rule);
+        }
+    }
+    Ok(found)
+}

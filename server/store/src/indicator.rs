@@ -1,0 +1,236 @@
+//! What servers counted, slot by slot, and its sums over a window and all servers.
+
+use std::time::Duration;
+
+use countersign_core::{
+    ids::RolloutId,
+    rollout::{Comparison, Figures},
+};
+use sqlx::types::Uuid;
+use time::OffsetDateTime;
+
+use crate::{Connection, StoreError, comparison, convert::number};
+
+const TABLE: &str = "indicator_slot";
+/// Most of the newest events that are looked through for decisions without an outcome.
+const MOST_EVENTS: i64 = 100_000;
+
+/// What a server counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// Decisions recorded.
+    pub decisions: u64,
+    /// Those without a sponsor.
+    pub missing_sponsor: u64,
+    /// Those that ended in a policy error.
+    pub policy_errors: u64,
+    /// Those let through only because a baseline observes.
+    pub observed: u64,
+    /// Requests that were shed.
+    pub shed: u64,
+    /// Issuances and delegations asked for.
+    pub issuances: u64,
+    /// Those that failed by a fault of the servers.
+    pub issuance_failures: u64,
+}
+
+/// What a server counted between two instants.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Slot {
+    /// The server.
+    pub server_id: Uuid,
+    /// Its own number of the slot.
+    pub number: i64,
+    /// How long it was counted.
+    pub span: Duration,
+    /// How long ago that ended.
+    pub age: Duration,
+    /// The counts.
+    pub counts: Counts,
+    /// How long decisions took, microseconds, and how many took so long.
+    pub latency: Vec<(u64, u64)>,
+    /// What concerns one rollout only.
+    pub rollouts: Vec<RolloutSlot>,
+}
+
+/// What a slot holds of a rollout that was open.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RolloutSlot {
+    /// The rollout.
+    pub rollout_id: RolloutId,
+    /// Evaluations of the candidate that ended in a policy error.
+    pub candidate_errors: u64,
+    /// Calls that the candidate answered and refused, and that the baseline would allow.
+    pub held_back: u64,
+    /// Where the sides disagreed.
+    pub comparison: Comparison,
+}
+
+fn integer(n: u64) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
+}
+
+/// Stores a slot, and adds what it holds of rollouts to their comparisons. What was stored before is left as it is, so a slot
+/// may be sent again where it is open whether it stands. `tx` is a transaction.
+pub async fn insert(tx: &mut Connection, slot: &Slot) -> Result<(), StoreError> {
+    let counts = &slot.counts;
+    let (latency, latency_count): (Vec<_>, Vec<_>) =
+        slot.latency.iter().map(|(micros, count)| (integer(*micros), integer(*count))).unzip();
+    let stored = sqlx::query!(
+        "INSERT INTO indicator_slot (server_id, slot, begin_time, end_time, decisions, missing_sponsor, policy_errors,
+             observed, shed, issuances, issuance_failures, latency_us, latency_count)
+         SELECT $1, $2, over - make_interval(secs => $3), over, $5, $6, $7, $8, $9, $10, $11, $12, $13
+         FROM (SELECT clock_timestamp() - make_interval(secs => $4) AS over) AS slot
+         ON CONFLICT DO NOTHING",
+        slot.server_id,
+        slot.number,
+        slot.span.as_secs_f64(),
+        slot.age.as_secs_f64(),
+        integer(counts.decisions),
+        integer(counts.missing_sponsor),
+        integer(counts.policy_errors),
+        integer(counts.observed),
+        integer(counts.shed),
+        integer(counts.issuances),
+        integer(counts.issuance_failures),
+        &latency,
+        &latency_count,
+    )
+    .execute(&mut *tx)
+    .await?;
+    if stored.rows_affected() == 0 {
+        return Ok(());
+    }
+    for rollout in &slot.rollouts {
+        sqlx::query!(
+            "INSERT INTO rollout_slot (server_id, slot, rollout_id, compared, candidate_errors, held_back)
+             VALUES ($1, $2, $3, $4, $5, $6)",
+            slot.server_id,
+            slot.number,
+            rollout.rollout_id.0,
+            integer(rollout.comparison.compared),
+            integer(rollout.candidate_errors),
+            integer(rollout.held_back),
+        )
+        .execute(&mut *tx)
+        .await?;
+        comparison::add(tx, rollout.rollout_id, &rollout.comparison).await?;
+    }
+    Ok(())
+}
+
+/// The sums over a window.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Window {
+    /// Where it begins, by the database's clock.
+    pub start_time: OffsetDateTime,
+    /// Where it ends: now, by the database's clock.
+    pub end_time: OffsetDateTime,
+    /// What all servers counted.
+    pub counts: Counts,
+    /// How long decisions took, microseconds, and how many took so long.
+    pub latency: Vec<(u64, u64)>,
+}
+
+/// What all servers counted in the last `seconds`; of slots that began before `since`, nothing. `tx` is a transaction that
+/// sees one state throughout.
+pub async fn window(tx: &mut Connection, seconds: u32, since: Option<OffsetDateTime>) -> Result<Window, StoreError> {
+    let row = sqlx::query!(
+        r#"SELECT now() - make_interval(secs => $1) AS "start_time!", now() AS "end_time!",
+                  coalesce(sum(decisions), 0)::bigint AS "decisions!",
+                  coalesce(sum(missing_sponsor), 0)::bigint AS "missing_sponsor!",
+                  coalesce(sum(policy_errors), 0)::bigint AS "policy_errors!",
+                  coalesce(sum(observed), 0)::bigint AS "observed!",
+                  coalesce(sum(shed), 0)::bigint AS "shed!",
+                  coalesce(sum(issuances), 0)::bigint AS "issuances!",
+                  coalesce(sum(issuance_failures), 0)::bigint AS "issuance_failures!"
+           FROM indicator_slot
+           WHERE end_time > now() - make_interval(secs => $1) AND begin_time >= coalesce($2, '-infinity'::timestamptz)"#,
+        f64::from(seconds),
+        since
+    )
+    .fetch_one(&mut *tx)
+    .await?;
+    let latency = sqlx::query!(
+        r#"SELECT micros AS "micros!", sum(count)::bigint AS "count!"
+           FROM indicator_slot, unnest(latency_us, latency_count) AS latency (micros, count)
+           WHERE end_time > now() - make_interval(secs => $1) AND begin_time >= coalesce($2, '-infinity'::timestamptz)
+           GROUP BY micros"#,
+        f64::from(seconds),
+        since
+    )
+    .fetch_all(tx)
+    .await?;
+    Ok(Window {
+        start_time: row.start_time,
+        end_time: row.end_time,
+        counts: Counts {
+            decisions: number(TABLE, "decisions", row.decisions)?,
+            missing_sponsor: number(TABLE, "missing_sponsor", row.missing_sponsor)?,
+            policy_errors: number(TABLE, "policy_errors", row.policy_errors)?,
+            observed: number(TABLE, "observed", row.observed)?,
+            shed: number(TABLE, "shed", row.shed)?,
+            issuances: number(TABLE, "issuances", row.issuances)?,
+            issuance_failures: number(TABLE, "issuance_failures", row.issuance_failures)?,
+        },
+        latency: latency
+            .into_iter()
+            .map(|row| Ok((number(TABLE, "latency_us", row.micros)?, number(TABLE, "latency_count", row.count)?)))
+            .collect::<Result<_, StoreError>>()?,
+    })
+}
+
+/// Adds to `figures` what was counted of one rollout in the last `seconds`. Evaluations count from `since` on; what was held
+/// back counts over the whole window.
+pub async fn of_rollout(
+    tx: &mut Connection,
+    rollout_id: RolloutId,
+    seconds: u32,
+    since: OffsetDateTime,
+    figures: Figures,
+) -> Result<Figures, StoreError> {
+    let row = sqlx::query!(
+        r#"SELECT coalesce(sum(compared) FILTER (WHERE begin_time >= $3), 0)::bigint AS "compared!",
+                  coalesce(sum(candidate_errors) FILTER (WHERE begin_time >= $3), 0)::bigint AS "candidate_errors!",
+                  coalesce(sum(held_back), 0)::bigint AS "held_back!"
+           FROM rollout_slot JOIN indicator_slot USING (server_id, slot)
+           WHERE rollout_id = $1 AND end_time > now() - make_interval(secs => $2)"#,
+        rollout_id.0,
+        f64::from(seconds),
+        since
+    )
+    .fetch_one(tx)
+    .await?;
+    Ok(Figures {
+        candidate_evaluations: number(TABLE, "compared", row.compared)?,
+        candidate_errors: number(TABLE, "candidate_errors", row.candidate_errors)?,
+        held_back: number(TABLE, "held_back", row.held_back)?,
+        ..figures
+    })
+}
+
+/// How many decisions that allowed since `start` have no outcome; of the newest 100,000 events.
+pub async fn open_decisions(conn: &mut Connection, start: OffsetDateTime) -> Result<u64, StoreError> {
+    let count = sqlx::query_scalar!(
+        r#"SELECT count(*) AS "count!" FROM (
+               SELECT event_id, kind, effect FROM custody_event
+               WHERE event_id >= uuid_v7_floor($1) ORDER BY event_id DESC LIMIT $2
+           ) AS newest
+           WHERE kind = 'decision' AND effect = 'ALLOW'
+             AND NOT EXISTS (SELECT FROM tool_call WHERE tool_call.decision_id = newest.event_id)"#,
+        start,
+        MOST_EVENTS
+    );
+    number("custody_event", "count", count.fetch_one(conn).await?)
+}
+
+/// What the database's clock shows.
+pub async fn database_time(conn: &mut Connection) -> Result<OffsetDateTime, StoreError> {
+    Ok(sqlx::query_scalar!(r#"SELECT clock_timestamp() AS "now!""#).fetch_one(conn).await?)
+}
+
+/// Forgets slots that no window reaches any more: the longest is an hour.
+pub async fn purge(conn: &mut Connection) -> Result<(), StoreError> {
+    sqlx::query!("DELETE FROM indicator_slot WHERE end_time < now() - interval '2 hours'").execute(conn).await?;
+    Ok(())
+}
