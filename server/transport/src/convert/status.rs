@@ -25,7 +25,7 @@ pub(crate) fn window(request: &v1::GetIndicatorsRequest) -> Result<u32, Error> {
     read(|v| Some(v.seconds("window", request.window, WINDOW)?.unwrap_or(DEFAULT_WINDOW)))
 }
 
-pub(crate) fn indicators(window: IndicatorWindow) -> v1::GetIndicatorsResponse {
+pub(crate) fn indicators(window: &IndicatorWindow) -> v1::GetIndicatorsResponse {
     let [p50, p95, p99] = window.latency_us.map_or([None; 3], |latency| latency.map(microseconds).map(Some));
     v1::GetIndicatorsResponse {
         decisions: wide(window.decisions),

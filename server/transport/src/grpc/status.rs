@@ -18,7 +18,8 @@ impl StatusService for Api {
         request: Request<v1::GetIndicatorsRequest>,
     ) -> Result<Response<v1::GetIndicatorsResponse>, Status> {
         answer(request, |_, request| async move {
-            self.app.indicators(convert::window(&request)?).await.map(convert::indicators)
+            let window = self.app.indicators(convert::window(&request)?).await?;
+            Ok(convert::indicators(&window))
         })
         .await
     }
