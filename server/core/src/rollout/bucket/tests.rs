@@ -46,7 +46,7 @@ fn the_share_that_is_in_is_within_half_a_point_of_the_percentage_and_growing_mov
             for percent in 0..=100 {
                 let now: Vec<bool> = buckets.iter().map(|bucket| is_enrolled(*bucket, percent)).collect();
                 assert!(
-                    before.iter().zip(&now).all(|(before, now)| now | !before),
+                    before.iter().zip(&now).all(|(before, now)| *now || !before),
                     "{kind}: {percent} % moved one out"
                 );
                 let inside = now.iter().filter(|inside| **inside).count();
