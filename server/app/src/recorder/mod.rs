@@ -5,6 +5,7 @@
 
 mod batch;
 mod ceilings;
+mod fit;
 mod found;
 mod grant;
 mod outcome;
@@ -20,7 +21,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 pub use ceilings::Ceilings;
-pub(crate) use grant::{Fresh, GrantJob, Granted, Holder, limits, not_active};
+pub(crate) use fit::limits;
+pub(crate) use grant::{Fresh, GrantJob, Granted, Holder, not_active};
 pub(crate) use outcome::OutcomeJob;
 pub(crate) use prepared::Prepared;
 pub(crate) use svid::{Document, Minted, SvidJob};
