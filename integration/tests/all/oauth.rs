@@ -1,10 +1,4 @@
-//! OAuth's doors over the wire, request by request. At the end, by libraries that are not ours.
-
-use std::{
-    net::TcpListener,
-    path::Path,
-    process::{Command, Stdio},
-};
+//! OAuth's doors over the wire, request by request.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
@@ -12,7 +6,6 @@ use countersign_client::v1;
 use countersign_integration::{Answer, Launch, Server};
 use http::Method;
 use serde_json::{Value, json};
-use tokio::task::spawn_blocking;
 
 use crate::support::{Run, World};
 
@@ -348,71 +341,4 @@ async fn the_keys_are_sent_once_to_whoever_keeps_them() {
     assert_eq!((again.status.as_u16(), again.body.len(), &again.headers["etag"]), (304, 0, &first.headers["etag"]));
     let head = http.send(Method::HEAD, path, &[], Bytes::new()).await.unwrap();
     assert_eq!((head.status.as_u16(), head.body.len(), &head.headers["etag"]), (200, 0, &first.headers["etag"]));
-}
-
-/// A server whose issuer is where it listens, below a path.
-async fn reachable(world: &World, folder: &Path) -> (Server, String) {
-    // Free a moment ago; the issuer must be known before the server can tell.
-    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let issuer = format!("http://{address}/agents");
-    let config = folder.join("token-service-config.yml");
-    std::fs::write(&config, format!("issuer: {issuer}\nsupported_tools: [billing, search]\n")).unwrap();
-    let launch = Launch::dev().database(&world.database).variable("COUNTERSIGN_LISTEN", &address.to_string());
-    (launch.arg("--token-service-config").arg(config.to_str().unwrap()).start().await.unwrap(), issuer)
-}
-
-/// Runs a program to its end; what it said is shown where it fails.
-async fn run(mut program: Command) {
-    // Not its arguments or its environment: there are keys in them.
-    let what = program.get_program().to_owned();
-    let ended = spawn_blocking(move || program.stdin(Stdio::null()).output().unwrap()).await.unwrap();
-    let said = [ended.stdout, ended.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
-    assert!(ended.status.success(), "{}: {}\n{}\n{}", what.display(), ended.status, said[0], said[1]);
-}
-
-/// Runs tests of libraries that are not ours.
-async fn foreign(program: &str, arguments: &[&str]) {
-    let world = World::start().await;
-    let folder = tempfile::tempdir().unwrap();
-    let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("foreign");
-    let mut setup = Command::new(here.join("setup.sh"));
-    setup.arg("oauth");
-    run(setup).await;
-    let (_server, issuer) = reachable(&world, folder.path()).await;
-    let key = |id: &str| world.server.operator_key(id).unwrap();
-    let mut tests = Command::new(program);
-    tests.args(arguments).current_dir(here.join("oauth"));
-    tests.env("COUNTERSIGN_ISSUER", issuer);
-    tests.env("COUNTERSIGN_RITA", key("rita")).env("COUNTERSIGN_OSCAR", key("oscar"));
-    run(tests).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn authlib_and_pyjwt_work_as_they_are() {
-    foreign(
-        concat!(env!("CARGO_MANIFEST_DIR"), "/../target/foreign/oauth/bin/python"),
-        &["-m", "unittest", "test_libraries"],
-    )
-    .await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn openid_client_oauth4webapi_and_jose_work_as_they_are() {
-    foreign("node", &["--test", "libraries.test.mjs"]).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_documented_commands_work() {
-    let world = World::start().await;
-    let page = include_str!("../../../docs/oauth.md");
-    let commands = page.split("```sh\n").skip(1).map(|block| block.split("```").next().unwrap());
-    let strict = "curl() { command curl --silent --show-error --fail-with-body \"$@\"; }\nset -euo pipefail\n";
-    let address = world.server.address().to_string();
-    let script = commands.fold(strict.to_owned(), |script, block| script + &block.replace("localhost:8080", &address));
-    assert!(script.contains("/oauth/token"));
-    let folder = tempfile::tempdir().unwrap();
-    std::os::unix::fs::symlink(world.server.data_dir(), folder.path().join(".countersign")).unwrap();
-    let mut bash = Command::new("bash");
-    bash.args(["-c", &script]).current_dir(folder.path());
-    run(bash).await;
 }

@@ -4,7 +4,6 @@ use std::{
     fs,
     io::{BufRead as _, BufReader},
     net::{SocketAddr, TcpListener},
-    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
@@ -21,6 +20,7 @@ use tonic::{Code, Response, Status};
 
 use crate::{
     configuration::plain,
+    foreign,
     support::{approve, document, info, log, refused, register, room},
 };
 
@@ -42,8 +42,8 @@ impl IdentityProvider {
     /// Starts with fresh keys.
     async fn start_on(address: SocketAddr) -> Self {
         static INSTALLED: OnceCell<()> = OnceCell::const_new();
-        INSTALLED.get_or_init(async || spawn_blocking(install).await.unwrap()).await;
-        let script = foreign().join("oidc/provider.mjs");
+        INSTALLED.get_or_init(|| foreign::install("oidc")).await;
+        let script = foreign::folder("oidc").join("provider.mjs");
         let mut process = Command::new("node")
             .arg(script)
             .arg(address.port().to_string())
@@ -87,15 +87,6 @@ impl Drop for IdentityProvider {
     fn drop(&mut self) {
         self.stop();
     }
-}
-
-fn foreign() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("foreign")
-}
-
-fn install() {
-    let status = Command::new(foreign().join("setup.sh")).arg("oidc").status().unwrap();
-    assert!(status.success(), "the provider cannot be installed");
 }
 
 /// A server without dev whose operators come from this provider, and its folder.

@@ -48,23 +48,21 @@ pub async fn insert_secret(conn: &mut Connection, name: &str, nonce: &[u8], text
 
 /// Everything that is sealed; wiped halves are left out.
 pub async fn list(conn: &mut Connection) -> Result<Vec<Sealed>, StoreError> {
-    let mut all = Vec::new();
-    let keys = sqlx::query!("SELECT kid, private_nonce, private_key FROM signing_key WHERE private_key <> ''");
-    for row in keys.fetch_all(&mut *conn).await? {
-        let (nonce, text) = (row.private_nonce, row.private_key);
-        all.push(Sealed { place: Place::SigningKey, name: row.kid, nonce, text });
-    }
-    let authorities = sqlx::query!("SELECT authority_id, private_nonce, private_key FROM x509_authority");
-    for row in authorities.fetch_all(&mut *conn).await? {
-        let (nonce, text) = (row.private_nonce, row.private_key);
-        all.push(Sealed { place: Place::X509Authority, name: row.authority_id, nonce, text });
-    }
-    let secrets = sqlx::query!("SELECT name, private_nonce, private_key FROM sealed_secret");
-    for row in secrets.fetch_all(conn).await? {
-        let (nonce, text) = (row.private_nonce, row.private_key);
-        all.push(Sealed { place: Place::Secret, name: row.name, nonce, text });
-    }
-    Ok(all)
+    let rows = sqlx::query!(
+        r#"SELECT 'signing_key' AS "place!", kid AS "name!", private_nonce AS "nonce!", private_key AS "text!"
+           FROM signing_key WHERE private_key <> ''
+           UNION ALL SELECT 'x509_authority', authority_id, private_nonce, private_key FROM x509_authority
+           UNION ALL SELECT 'sealed_secret', name, private_nonce, private_key FROM sealed_secret"#
+    );
+    let sealed = rows.fetch_all(conn).await?.into_iter().map(|row| {
+        let place = match row.place.as_str() {
+            "signing_key" => Place::SigningKey,
+            "x509_authority" => Place::X509Authority,
+            _ => Place::Secret,
+        };
+        Sealed { place, name: row.name, nonce: row.nonce, text: row.text }
+    });
+    Ok(sealed.collect())
 }
 
 /// Replaces the sealed form of what is there.
