@@ -11,7 +11,10 @@ use crate::{
     policy::{self, PolicyCommand, PolicyError},
     postgres::child::{self, ChildArgs},
     recover::{self, RecoverArgs},
-    remote::keys::{self, KeysCommand},
+    remote::{
+        keys::{self, KeysCommand},
+        kill_switch::{self, KillSwitchCommand},
+    },
     rewrap, serve,
 };
 
@@ -41,6 +44,9 @@ enum Command {
     /// Check policy documents, and bring them to a running server.
     #[command(subcommand)]
     Policy(PolicyCommand),
+    /// Stop calls at once, whatever the policy says, and let them go on.
+    #[command(subcommand)]
+    KillSwitch(KillSwitchCommand),
     /// See what this is for: one support agent's day, played on a dev server, and the custody tree it leaves.
     Demo(DemoArgs),
     /// The last steps between the server and its private Postgres.
@@ -188,6 +194,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Key(KeyCommand::Signing(command)) => keys::run(command).map_err(|error| Failure::of(&error)),
         Command::Key(KeyCommand::Rewrap(args)) => rewrap::run(&args.start()?).map_err(|error| Failure::of(&error)),
         Command::Policy(command) => Ok(policy::run(command)?),
+        Command::KillSwitch(command) => kill_switch::run(command).map_err(|error| Failure::of(&error)),
         Command::Demo(args) => demo::run(&args).map_err(|error| Failure::of(&error)),
         Command::PostgresChild(args) => match child::become_program(&args) {
             Err(error) => Err(Failure { code: 1, message: format!("{}: {error}", child::COMMAND) }),

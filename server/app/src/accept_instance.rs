@@ -49,7 +49,7 @@ impl Change for AcceptBy<'_> {
     async fn apply(&self, tx: &mut ChangeTx) -> Result<Instance, Error> {
         let (command, operator, now) = (self.command, &self.caller.operator_id, tx.now());
         let head = tx.head_before().clone();
-        let snapshot = self.app.snapshot_at(tx.conn(), &head).await?;
+        let snapshot = self.app.snapshot_at(tx.conn(), &head).await?.map_err(|missing| missing.not_yet())?;
         let found = read(tx, command.agent_instance_id).await?;
         found.ensure(command.etag.as_deref())?;
         let after = found.instance.check(InstanceTransition::Accept, now)?;

@@ -7,6 +7,7 @@ use countersign_store::{policy, rollout};
 use crate::{
     App, Error, Idempotency, OperatorCaller, PolicyRecord,
     change::{Change, ChangeTx},
+    compiled_policies::intact,
     read_policies::Changed,
 };
 
@@ -42,6 +43,8 @@ impl Change for Activate<'_> {
         let version = self.command.version;
         let found = policy::get(tx.conn(), version).await?;
         let stored = found.ok_or_else(|| Error::not_found("policy", version))?;
+        // This server may have it compiled from better days; the next that starts has only the row.
+        intact(&stored)?;
         if let Some(open) = rollout::open(tx.conn()).await? {
             return Err(Error::RolloutOpen(open.rollout_id));
         }
@@ -86,7 +89,7 @@ impl App {
         idempotency: Option<Idempotency>,
     ) -> Result<PolicyActivated, Error> {
         // Compiled before the head is held, so that nobody waits for it.
-        self.inner.loader.policy(&mut *self.inner.store.connection().await?, command.version).await?;
+        self.policy(command.version).await?;
         let change = Activate { operator_id: &caller.operator_id, command: &command };
         let changed = self.change(caller.operator_id.as_str(), idempotency.as_ref(), &change).await?;
         Ok(PolicyActivated { policy: self.get_policy(Some(changed.version)).await?, log_index: changed.log_index })

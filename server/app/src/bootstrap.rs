@@ -25,6 +25,7 @@ use crate::{
     StartRollout, TransitionSponsor,
     activate_policy::{Activate, ActivatePolicy},
     change::ChangeTx,
+    compiled_policies::Need,
     create_api_key::FreshKey,
     create_operator::add_operator,
     create_policy::{Create, compile},
@@ -76,10 +77,16 @@ impl App {
         event::ensure_partitions(&mut *store.connection().await?, clock.now() - Duration::DAY, 4).await?;
         let secrets = prepare(&store, &*clock, &entropy, keys, first_admin).await?;
         let loader = Loader::new(config.trust_domain.clone());
-        let mut tx = store.begin_snapshot().await?;
-        let head = Head::read(&mut tx).await?;
-        let snapshot = loader.load(&mut tx, &head, None, &secrets, clock.now()).await?;
-        drop(tx);
+        let snapshot = loop {
+            let mut tx = store.begin_snapshot().await?;
+            let head = Head::read(&mut tx).await?;
+            let missing = match loader.load(&mut tx, &head, None, &secrets, clock.now()).await? {
+                Ok(snapshot) => break snapshot,
+                Err(missing) => missing,
+            };
+            drop(tx);
+            loader.policies.compile(&store, missing, Need::Ahead).await?;
+        };
         let (recorder, queue) = Recorder::new(config.recorder_queue);
         let app = Self::new(Parts { store, clock, entropy, config, secrets, loader, snapshot, recorder });
         app.keep_x509_authorities().await?;

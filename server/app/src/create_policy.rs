@@ -100,6 +100,7 @@ impl App {
         };
         let Changed { version, created, log_index } =
             self.change(caller.operator_id.as_str(), idempotency.as_ref(), &change).await?;
+        self.inner.loader.policies.keep(version, compiled);
         let policy = self.get_policy(Some(version)).await?;
         Ok(PolicyCreated { policy, created, log_index })
     }

@@ -1,6 +1,7 @@
 //! From a question and a snapshot to an answer: a pure function, run again where the snapshot was behind.
 //!
-//! The order of the refusals is fixed, first failure wins: credential, sponsor and chain, tool, purpose, policy, approval.
+//! The order of the refusals is fixed, first failure wins: credential, sponsor and chain, tool, purpose, kill switch, policy,
+//! approval.
 
 use std::sync::Arc;
 
@@ -17,9 +18,10 @@ use countersign_policy::{Evaluation, Request};
 
 use crate::{
     comparison::Compared,
+    compiled_policies::LoadedPolicy,
     decision::{RolloutPart, Side},
     question::{Credential, Question, Subject},
-    snapshot::{Answerer, LoadedPolicy, OpenRollout, Snapshot},
+    snapshot::{Answerer, OpenRollout, Snapshot},
 };
 
 /// Longest reuse of an ALLOW, seconds.
@@ -90,6 +92,10 @@ pub(crate) fn evaluate(question: &Question, snapshot: &Snapshot) -> Result<Verdi
     }
     if question.purpose.as_ref().is_some_and(|purpose| !narrows(purpose, &verified.purpose)) {
         return Ok(Verdict::refused(Reason::PurposeWidened, true));
+    }
+    // Before policy and rollout are asked: it stops what they would allow, and what a baseline only observes.
+    if snapshot.kill_switches.stops(&question.tool_id, verified) {
+        return Ok(Verdict::refused(Reason::KillSwitch, true));
     }
     let mut verdict = by_policy(question, credential, snapshot)?;
     answer_approval(question, &mut verdict.opinion);
@@ -186,7 +192,8 @@ fn ask_policy(policy: &LoadedPolicy, question: &Question, credential: &Credentia
 mod tests {
     use countersign_core::{
         clock::{SystemEntropy, uuid_v7},
-        ids::{ApprovalId, InstanceId, RolloutId},
+        ids::{ApprovalId, InstanceId, KillSwitchId, RolloutId},
+        kill_switch::{KillSwitch, KillSwitchScope, KillSwitches, Target},
         rollout::{Baseline, Gates, Rollout, RolloutState, Scope},
     };
     use time::Duration;
@@ -285,6 +292,55 @@ mod tests {
         assert_eq!(evaluate(&question(run(), "billing", "refund"), &nothing).unwrap_err(), NoPolicy);
         let forged = question(Subject::Unattributed(Reason::CredentialInvalid), "billing", "refund");
         assert_eq!(answer(&forged, &nothing), (Effect::Deny, Reason::CredentialInvalid));
+    }
+
+    #[test]
+    fn a_kill_switch_stops_what_it_names_whatever_policy_and_rollout_say_and_where_there_is_none() {
+        let stopped = (Effect::Deny, Reason::KillSwitch);
+        let brief = || Answerer::Policy(policy(1, BRIEF));
+        for (scope, id, other) in [
+            (KillSwitchScope::Tool, "billing", "search"),
+            (KillSwitchScope::Role, "support", "admin"),
+            (KillSwitchScope::Agent, "support-assistant", "helper"),
+            (KillSwitchScope::Sponsor, "alice", "bob"),
+            (KillSwitchScope::All, "", ""),
+        ] {
+            let engaged = |id| {
+                let target = Target::new(scope, id).unwrap();
+                let switch = KillSwitch {
+                    kill_switch_id: KillSwitchId(uuid_v7(NOW, &SystemEntropy)),
+                    target,
+                    reason: "drill".to_owned(),
+                    engaged_by: "rita".parse().unwrap(),
+                    engage_time: NOW,
+                };
+                Arc::new(KillSwitches::new(vec![switch]))
+            };
+            let asked = question(run(), "billing", "refund");
+            let grounds = [
+                standing(),
+                snapshot(None),
+                rolling(100, brief()),
+                rolling(0, brief()),
+                rolling(0, Answerer::Observe),
+                rolling(0, Answerer::Deny),
+            ];
+            for ground in grounds {
+                let stops = Snapshot { kill_switches: engaged(id), ..ground };
+                assert_eq!(answer(&asked, &stops), stopped, "{scope:?}");
+                let verdict = evaluate(&asked, &stops).unwrap();
+                assert_eq!((verdict.enforcement, verdict.cache_ttl_seconds), (Enforcement::Enforced, 0));
+                assert!(verdict.rollout.is_none() && verdict.shadow.is_none(), "no rollout has a say");
+            }
+            if scope != KillSwitchScope::All {
+                let beside = Snapshot { kill_switches: engaged(other), ..standing() };
+                assert_eq!(answer(&asked, &beside), (Effect::Allow, Reason::AllowedByRule), "{scope:?}");
+            }
+            // What is wrong with the credential comes first.
+            let elsewhere = Snapshot { kill_switches: engaged(id), ..standing() };
+            let dead = Question { now: NOW + Duration::seconds(400), ..question(run(), "billing", "refund") };
+            assert_eq!(answer(&dead, &elsewhere), (Effect::Deny, Reason::CredentialExpired));
+        }
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod caller;
 mod change;
 mod clocks;
 mod comparison;
+mod compiled_policies;
 mod configured_operators;
 mod create_api_key;
 mod create_operator;
@@ -23,6 +24,7 @@ mod custody_leaf;
 mod decide;
 mod decision;
 mod delegate_credential;
+mod engage_kill_switch;
 mod error;
 mod evaluate;
 mod gates;
@@ -37,6 +39,7 @@ mod mint_jwt_svid;
 mod mint_x509_svid;
 mod oidc;
 mod pause_rollout;
+mod policy_standing;
 mod question;
 mod rates;
 mod read_decisions;
@@ -51,6 +54,7 @@ mod recorded_credential;
 mod recorder;
 mod recover_admin;
 mod register_sponsor;
+mod release_kill_switch;
 mod revoke;
 mod revoke_api_key;
 mod rewrap;
@@ -82,7 +86,7 @@ use countersign_core::{
     revocation::RevocationLog,
     spiffe::TrustDomain,
 };
-use countersign_store::{Connection, Store, head::Head};
+use countersign_store::{Connection, Store, Tx, head::Head};
 use governor::clock::MonotonicClock;
 use moka::sync::Cache;
 use time::OffsetDateTime;
@@ -103,6 +107,7 @@ pub use custody::{EventRecord, RecordToolCall, ToolCallRecorded};
 pub use custody_chain::{ChainSubject, CustodyChain};
 pub use decision::{Decide, DecisionAnswer, DecisionRecord, DecisionSubject, RolloutPart, Side};
 pub use delegate_credential::DelegateCredential;
+pub use engage_kill_switch::{EngageKillSwitch, KillSwitchEngaged};
 pub use error::Error;
 pub use indicators::IndicatorWindow;
 pub use introspect_credential::Introspection;
@@ -114,6 +119,7 @@ pub use mint_jwt_svid::{JwtSvid, MintJwtSvid};
 pub use mint_x509_svid::{MintX509Svid, X509Svid};
 pub use oidc::{Documents as OidcDocuments, MAX_DOCUMENT, OidcIssuer};
 pub use pause_rollout::HoldRollout;
+pub use policy_standing::PolicyStanding;
 pub use question::Credential;
 pub use rates::{Rate, RateLimits};
 pub use read_decisions::DecisionFilter;
@@ -126,6 +132,7 @@ pub use readiness::{Check, Readiness};
 pub use recorder::Ceilings;
 pub use recover_admin::{RecoverAdmin, recover_admin};
 pub use register_sponsor::RegisterSponsor;
+pub use release_kill_switch::ReleaseKillSwitch;
 pub use revoke::{RevocationScope, Revoke, Revoked};
 pub use revoke_api_key::RevokeApiKey;
 pub use rewrap::{Rewrapped, rewrap};
@@ -141,6 +148,7 @@ pub use webhook::{Carrier, Topic, Webhook, WebhookMessage, WebhookSecret};
 pub use workers::Background;
 pub use x509::CsrKey;
 
+use compiled_policies::{Missing, Need};
 use recorder::Recorder;
 use secrets::Secrets;
 use snapshot::{Loader, Snapshot};
@@ -203,6 +211,7 @@ struct Inner {
     providers: Vec<Arc<oidc::Provider>>,
     open_rollouts: watch::Sender<Arc<Vec<RolloutReport>>>,
     revocation_log: watch::Sender<Arc<RevocationLog>>,
+    policy_standing: watch::Sender<Arc<PolicyStanding>>,
     /// Everything that was committed before this instant is in the snapshot.
     complete_until: watch::Sender<OffsetDateTime>,
     database_ready: watch::Sender<bool>,
@@ -211,12 +220,12 @@ struct Inner {
     unknown_key: tokio::sync::Mutex<Option<Instant>>,
 }
 
-/// The revocation entries as this server comes to know them.
+/// Something of the present, as this server comes to know it.
 #[derive(Debug, Clone)]
-pub struct RevocationFeed {
-    /// The kept entries; changes whenever there is a new one.
-    pub log: watch::Receiver<Arc<RevocationLog>>,
-    /// Every entry that was committed before this instant, by this server's clock, is in `log`. It advances several times a
+pub struct Feed<T> {
+    /// What is known; changes whenever that does.
+    pub known: watch::Receiver<Arc<T>>,
+    /// Everything that was committed before this instant, by this server's clock, is in `known`. It advances several times a
     /// second while the database answers, and stands still while it does not.
     pub complete_until: watch::Receiver<OffsetDateTime>,
 }
@@ -244,6 +253,7 @@ impl App {
         let open = snapshot.rollout.iter().map(|open| RolloutReport::new(open.rollout.clone())).collect();
         let revocation_log = watch::Sender::new(snapshot.revocation_log.clone());
         let server_id = uuid_v7(clock.now(), &*entropy);
+        let policy_standing = watch::Sender::new(snapshot.policy_standing.clone());
         let providers =
             config.operators.oidc.iter().map(|issuer| Arc::new(oidc::Provider::new(issuer.clone()))).collect();
         let inner = Inner {
@@ -263,6 +273,7 @@ impl App {
             providers,
             open_rollouts: watch::Sender::new(Arc::new(open)),
             revocation_log,
+            policy_standing,
             // Not said before the first look at the head.
             complete_until: watch::Sender::new(OffsetDateTime::UNIX_EPOCH),
             database_ready: watch::Sender::new(true),
@@ -277,18 +288,38 @@ impl App {
         self.inner.snapshot.load_full()
     }
 
+    /// Locks the log head, for who records: with what may be allowed at it.
+    async fn lock_head(&self) -> Result<(Tx, Head, Arc<Snapshot>), Error> {
+        loop {
+            let mut tx = self.inner.store.begin().await?;
+            let head = Head::lock(&mut tx).await?;
+            let missing = match self.snapshot_at(&mut tx, &head).await? {
+                Ok(snapshot) => return Ok((tx, head, snapshot)),
+                Err(missing) => missing,
+            };
+            // Others go on meanwhile.
+            drop(tx);
+            self.inner.loader.policies.compile(&self.inner.store, missing, Need::Waited).await?;
+        }
+    }
+
     /// What may be allowed at `head`, which `conn` holds locked.
-    async fn snapshot_at(&self, conn: &mut Connection, head: &Head) -> Result<Arc<Snapshot>, Error> {
+    async fn snapshot_at(&self, conn: &mut Connection, head: &Head) -> Result<Result<Arc<Snapshot>, Missing>, Error> {
         let known = self.snapshot();
         if known.epoch == head.authority_epoch {
-            return Ok(known);
+            return Ok(Ok(known));
         }
         metrics::counter!("countersign_snapshot_reloads_total", "where" => "recorder").increment(1);
         let loaded = self.load_snapshot(conn, head, &known).await?;
-        Ok(self.publish(loaded))
+        Ok(loaded.map(|loaded| self.publish(loaded)))
     }
 
-    async fn load_snapshot(&self, conn: &mut Connection, head: &Head, known: &Snapshot) -> Result<Snapshot, Error> {
+    async fn load_snapshot(
+        &self,
+        conn: &mut Connection,
+        head: &Head,
+        known: &Snapshot,
+    ) -> Result<Result<Snapshot, Missing>, Error> {
         let Inner { loader, secrets, clock, .. } = &*self.inner;
         loader.load(conn, head, Some(known), secrets, clock.now()).await
     }
@@ -302,17 +333,28 @@ impl App {
     }
 
     async fn try_refresh_snapshot(&self) -> Result<(), Error> {
+        while let Some(missing) = self.look_for_snapshot().await? {
+            self.inner.loader.policies.compile(&self.inner.store, missing, Need::Asked).await?;
+        }
+        Ok(())
+    }
+
+    /// Loads a newer snapshot where there is one and its policies are compiled; or else says which are not.
+    async fn look_for_snapshot(&self) -> Result<Option<Missing>, Error> {
         let (known, begun) = (self.snapshot(), self.inner.clock.now());
         let mut tx = self.inner.store.begin_snapshot().await?;
         let head = Head::read(&mut tx).await?;
-        if head.authority_epoch > known.epoch {
-            let loaded = self.load_snapshot(&mut tx, &head, &known).await?;
-            self.publish(loaded);
+        let mended = known.unusable.is_some_and(|version| self.inner.loader.policies.ready(version).is_some());
+        if head.authority_epoch > known.epoch || mended {
+            match self.load_snapshot(&mut tx, &head, &known).await? {
+                Ok(loaded) => drop(self.publish(loaded)),
+                Err(missing) => return Ok(Some(missing)),
+            }
         }
         // What another task has just published it may not have told yet.
         self.tell();
         self.inner.complete_until.send_replace(begun);
-        Ok(())
+        Ok(None)
     }
 
     /// Refreshes the snapshot for a token whose key is not in it. Callers at the same time share one refresh, and after it
@@ -328,7 +370,9 @@ impl App {
     /// Makes `loaded` the known snapshot, unless a newer one is known; returns it either way.
     fn publish(&self, loaded: Snapshot) -> Arc<Snapshot> {
         let loaded = Arc::new(loaded);
-        self.inner.snapshot.rcu(|known| if known.epoch < loaded.epoch { loaded.clone() } else { known.clone() });
+        let newer =
+            |known: &Snapshot| known.epoch < loaded.epoch || (known.epoch == loaded.epoch && known.unusable.is_some());
+        self.inner.snapshot.rcu(|known| if newer(known) { loaded.clone() } else { known.clone() });
         self.tell();
         loaded
     }
@@ -345,6 +389,14 @@ impl App {
             }
             changed
         });
+        self.inner.policy_standing.send_if_modified(|told| {
+            let standing = self.snapshot().policy_standing.clone();
+            let changed = told.cache_generation != standing.cache_generation;
+            if changed {
+                *told = standing;
+            }
+            changed
+        });
     }
 
     /// The open rollouts, and every change of them.
@@ -355,9 +407,18 @@ impl App {
 
     /// The revocation entries, and every new one.
     #[must_use]
-    pub fn watch_revocations(&self) -> RevocationFeed {
-        let Inner { revocation_log, complete_until, .. } = &*self.inner;
-        RevocationFeed { log: revocation_log.subscribe(), complete_until: complete_until.subscribe() }
+    pub fn watch_revocations(&self) -> Feed<RevocationLog> {
+        self.feed(&self.inner.revocation_log)
+    }
+
+    /// The active version and the kill switches, and every change of what answers.
+    #[must_use]
+    pub fn watch_policy(&self) -> Feed<PolicyStanding> {
+        self.feed(&self.inner.policy_standing)
+    }
+
+    fn feed<T>(&self, known: &watch::Sender<Arc<T>>) -> Feed<T> {
+        Feed { known: known.subscribe(), complete_until: self.inner.complete_until.subscribe() }
     }
 
     /// Whether the database answered last, and every change of that.

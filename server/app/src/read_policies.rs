@@ -64,7 +64,8 @@ impl App {
             },
         };
         let stored = policy::get(&mut conn, version).await?.ok_or_else(|| Error::not_found("policy", version))?;
-        let rules = self.inner.loader.policy(&mut conn, version).await?.compiled.rules().to_vec();
+        drop(conn);
+        let rules = self.policy(version).await?.compiled.rules().to_vec();
         Ok(PolicyRecord { rules, ..record(stored, true) })
     }
 
@@ -75,7 +76,7 @@ impl App {
     }
 }
 
-fn record(stored: StoredPolicy, whole: bool) -> PolicyRecord {
+pub(crate) fn record(stored: StoredPolicy, whole: bool) -> PolicyRecord {
     let text = |text: String| if whole { text } else { String::new() };
     PolicyRecord {
         version: stored.version,

@@ -2,32 +2,34 @@
 //!
 //! A decision is evaluated against a snapshot and recorded only while the log head is still at the snapshot's epoch.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use countersign_core::{
     credential::{LEEWAY, Verified},
     decision::Reason,
     ids::PolicyVersion,
+    kill_switch::KillSwitches,
     revocation::{ENTRIES_KEPT, RevocationLog, Revocations},
     rollout::{Baseline, Rollout},
     spiffe::TrustDomain,
 };
 use countersign_policy::CompiledPolicy;
-use countersign_store::{Connection, head::Head, policy, revocation, rollout, signing_key, x509_authority};
-use moka::sync::Cache;
+use countersign_store::{
+    Connection, head::Head, kill_switch, policy, revocation, rollout, signing_key, x509_authority,
+};
 use time::{Duration, OffsetDateTime};
 
-use crate::{Error, create_policy::try_compile, key_ring::KeyRing, secrets::Secrets, x509::Authorities};
+use crate::{
+    Error,
+    compiled_policies::{CompiledPolicies, LoadedPolicy, Missing},
+    key_ring::KeyRing,
+    policy_standing::PolicyStanding,
+    secrets::Secrets,
+    x509::Authorities,
+};
 
 /// How long a retired key stays published: as long as a revocation entry, until nothing that it signed can be good.
 const RETIRED_KEYS_KEPT: Duration = ENTRIES_KEPT;
-
-/// A stored policy, ready to answer.
-#[derive(Debug)]
-pub(crate) struct LoadedPolicy {
-    pub(crate) version: PolicyVersion,
-    pub(crate) compiled: CompiledPolicy,
-}
 
 /// What answers for a caller.
 #[derive(Debug, Clone)]
@@ -52,6 +54,11 @@ pub(crate) struct Snapshot {
     /// What answers where no rollout does; none before the first activation.
     pub(crate) standing: Option<Answerer>,
     pub(crate) rollout: Option<OpenRollout>,
+    /// A version that would have to answer and whose row is not what was stored: then nothing does.
+    pub(crate) unusable: Option<PolicyVersion>,
+    pub(crate) kill_switches: Arc<KillSwitches>,
+    /// What WatchPolicy tells.
+    pub(crate) policy_standing: Arc<PolicyStanding>,
     pub(crate) revocations: Revocations,
     /// The same entries in their order, for who follows them.
     pub(crate) revocation_log: Arc<RevocationLog>,
@@ -78,25 +85,45 @@ impl Snapshot {
         self.revocations.kill(credential)
     }
 
+    /// A version that this snapshot holds compiled.
+    fn compiled(&self, version: PolicyVersion) -> Option<Arc<LoadedPolicy>> {
+        let open = self.rollout.as_ref();
+        let held = [self.standing.as_ref(), open.map(|open| &open.baseline)].into_iter().flatten();
+        let held = held.filter_map(|answerer| match answerer {
+            Answerer::Policy(policy) => Some(policy),
+            Answerer::Observe | Answerer::Deny => None,
+        });
+        held.chain(open.map(|open| &open.candidate)).find(|policy| policy.version == version).cloned()
+    }
+
     /// Whether any call can be answered.
     pub(crate) const fn answers(&self) -> bool {
         self.standing.is_some() || self.rollout.is_some()
     }
 }
 
-/// Makes snapshots; remembers compiled policies, which never change.
+/// Who answers, ready.
+#[derive(Default)]
+struct Answers {
+    standing: Option<Answerer>,
+    rollout: Option<OpenRollout>,
+    unusable: Option<PolicyVersion>,
+}
+
+/// Makes snapshots.
 #[derive(Debug)]
 pub(crate) struct Loader {
-    policies: Cache<PolicyVersion, Arc<LoadedPolicy>>,
+    pub(crate) policies: CompiledPolicies,
     trust_domain: Option<TrustDomain>,
 }
 
 impl Loader {
     pub(crate) fn new(trust_domain: Option<TrustDomain>) -> Self {
-        Self { policies: Cache::new(16), trust_domain }
+        Self { policies: CompiledPolicies::default(), trust_domain }
     }
 
-    /// Loads what stands at `head`. `conn` is a transaction that holds the head, or that sees one state throughout.
+    /// Loads what stands at `head`. `conn` is a transaction that holds the head, or that sees one state throughout. Nothing
+    /// is compiled here: where that would be needed, it says what.
     pub(crate) async fn load(
         &self,
         conn: &mut Connection,
@@ -104,19 +131,14 @@ impl Loader {
         before: Option<&Snapshot>,
         secrets: &Secrets,
         now: OffsetDateTime,
-    ) -> Result<Snapshot, Error> {
-        let standing = match policy::standing(conn).await? {
-            Some(answer) => Some(self.answerer(conn, answer).await?),
-            None => None,
+    ) -> Result<Result<Snapshot, Missing>, Error> {
+        let (standing, open) = (policy::standing(conn).await?, rollout::open(conn).await?);
+        let Answers { standing, rollout, unusable } = match self.answers(standing, open, before) {
+            Ok(answers) => answers,
+            Err(missing) => return Ok(Err(missing)),
         };
-        let rollout = match rollout::open(conn).await? {
-            Some(rollout) => Some(OpenRollout {
-                candidate: self.policy(conn, rollout.candidate).await?,
-                baseline: self.answerer(conn, rollout.baseline).await?,
-                rollout,
-            }),
-            None => None,
-        };
+        let kill_switches = Arc::new(KillSwitches::new(kill_switch::all(conn).await?));
+        let policy_standing = Arc::new(PolicyStanding::load(conn, kill_switches.clone()).await?);
         let entries = revocation::since(conn, now - ENTRIES_KEPT).await?;
         let revocations =
             Revocations::new(&entries).map_err(|error| Error::internal("a revocation entry cannot be read", error))?;
@@ -129,43 +151,55 @@ impl Loader {
             }
             None => Authorities::default(),
         };
-        Ok(Snapshot {
+        Ok(Ok(Snapshot {
             epoch: head.authority_epoch,
             standing,
             rollout,
+            unusable,
+            kill_switches,
+            policy_standing,
             revocations,
             revocation_log: Arc::new(RevocationLog::new(head.revocation_seq, entries)),
             keys,
             authorities,
-        })
+        }))
     }
 
-    async fn answerer(&self, conn: &mut Connection, answer: Baseline) -> Result<Answerer, Error> {
-        Ok(match answer {
-            Baseline::Version(version) => Answerer::Policy(self.policy(conn, version).await?),
-            Baseline::Observe => Answerer::Observe,
-            Baseline::Deny => Answerer::Deny,
-        })
-    }
-
-    /// A stored version, compiled. A row that no longer compiles answers nobody.
-    pub(crate) async fn policy(
+    /// Puts compiled policies in the place of versions. Where one of them is not usable nothing answers at all: what is left
+    /// would not be what was decided on.
+    fn answers(
         &self,
-        conn: &mut Connection,
-        version: PolicyVersion,
-    ) -> Result<Arc<LoadedPolicy>, Error> {
-        if let Some(policy) = self.policies.get(&version) {
-            return Ok(policy);
+        standing: Option<Baseline>,
+        open: Option<Rollout>,
+        before: Option<&Snapshot>,
+    ) -> Result<Answers, Missing> {
+        let of_rollout = open.iter().flat_map(|open| [open.baseline, Baseline::Version(open.candidate)]);
+        let (mut ready, mut missing, mut unusable) = (HashMap::new(), Vec::new(), None);
+        for answer in standing.into_iter().chain(of_rollout) {
+            let Some(version) = answer.version() else { continue };
+            let compiled = before.and_then(|before| before.compiled(version));
+            match compiled.or_else(|| self.policies.ready(version)) {
+                Some(policy) => drop(ready.insert(version, policy)),
+                None if self.policies.is_unusable(version) => unusable = Some(version),
+                None => missing.push(version),
+            }
         }
-        let stored = policy::get(conn, version).await?.ok_or_else(|| Error::not_found("policy", version))?;
-        let compiled = try_compile(stored.document, stored.cedar)
-            .await?
-            .map_err(|violations| Error::internal("a stored policy does not load", violations))?;
-        if compiled.content_hash() != stored.content_hash {
-            return Err(Error::internal("a stored policy is not what was stored", version));
+        if !missing.is_empty() {
+            return Err(Missing(missing));
         }
-        let policy = Arc::new(LoadedPolicy { version, compiled });
-        self.policies.insert(version, policy.clone());
-        Ok(policy)
+        if unusable.is_some() {
+            return Ok(Answers { unusable, ..Answers::default() });
+        }
+        let policy = |version: PolicyVersion| ready.get(&version).cloned();
+        let answerer = |answer| match answer {
+            Baseline::Version(version) => policy(version).map(Answerer::Policy),
+            Baseline::Observe => Some(Answerer::Observe),
+            Baseline::Deny => Some(Answerer::Deny),
+        };
+        let opened = |rollout: Rollout| {
+            let (candidate, baseline) = (policy(rollout.candidate)?, answerer(rollout.baseline)?);
+            Some(OpenRollout { rollout, candidate, baseline })
+        };
+        Ok(Answers { standing: standing.and_then(answerer), rollout: open.and_then(opened), unusable: None })
     }
 }

@@ -152,7 +152,10 @@ impl App {
         idempotency: Option<Idempotency>,
     ) -> Result<RolloutChanged, Error> {
         // Compiled before the head is held, so that nobody waits for it.
-        self.inner.loader.policy(&mut *self.inner.store.connection().await?, command.candidate).await?;
+        let baseline = command.baseline.and_then(Baseline::version);
+        for version in [command.candidate].into_iter().chain(baseline) {
+            self.policy(version).await?;
+        }
         let change = Start { operator_id: &caller.operator_id, by_person: true, command: &command };
         let changed = self.change(caller.operator_id.as_str(), idempotency.as_ref(), &change).await?;
         self.rollout_changed(changed).await

@@ -13,9 +13,10 @@ use countersign_policy::{CompiledPolicy, Context};
 use time::{Duration, OffsetDateTime};
 
 use crate::{
+    compiled_policies::LoadedPolicy,
     key_ring::KeyRing,
     question::{Credential, Question, Subject},
-    snapshot::{Answerer, LoadedPolicy, Snapshot},
+    snapshot::{Answerer, Snapshot},
     x509::Authorities,
 };
 
@@ -99,5 +100,8 @@ pub(crate) fn snapshot(standing: Option<Answerer>) -> Snapshot {
         revocation_log: Arc::default(),
         keys,
         authorities: Authorities::default(),
+        kill_switches: Arc::default(),
+        policy_standing: Arc::default(),
+        unusable: None,
     }
 }

@@ -47,6 +47,13 @@ impl Background {
             every.start(KEEP_TIME, "reviews and orphans could not be looked at", async move |app: App| {
                 app.keep_time().await
             }),
+            every.start(POLL, "policies could not be compiled ahead", async move |app: App| {
+                match app.compile_ahead().await {
+                    // What the poll says of the database need not be said twice.
+                    Err(Error::StoreUnavailable) => Ok(()),
+                    other => other,
+                }
+            }),
             tokio::spawn(app.clone().settle(stop.child_token())),
             every.start(TEND, "tables could not be tended", async move |app: App| app.tend().await),
             every.start(TEND, "the X.509 authorities could not be looked after", async move |app: App| {
@@ -124,15 +131,18 @@ impl App {
     /// Loads a newer snapshot ahead of need, notes whether the database answers, and shows how issuance goes.
     async fn poll(&self) -> Result<(), Error> {
         self.show_issuance_failures();
-        let polled = tokio::time::timeout(POLL_TIMEOUT, self.try_refresh_snapshot()).await;
+        let polled = tokio::time::timeout(POLL_TIMEOUT, self.look_for_snapshot()).await;
         let ready = match polled {
-            Ok(Ok(())) => true,
+            // What has to be compiled first, compile_ahead does.
+            Ok(Ok(_)) => true,
             Ok(Err(Error::StoreUnavailable)) | Err(_) => false,
             Ok(Err(error)) => {
                 tracing::error!(%error, "what may be allowed cannot be loaded: nothing is allowed until it can");
                 true
             }
         };
+        let engaged = self.snapshot().kill_switches.engaged().len();
+        metrics::gauge!("countersign_kill_switches_engaged").set(f64::from(u32::try_from(engaged).unwrap_or(u32::MAX)));
         let age = self.snapshot().keys.active_record.age(self.inner.clock.now());
         metrics::gauge!("countersign_signing_key_age_seconds").set(age.as_seconds_f64());
         self.inner.database_ready.send_if_modified(|known| {

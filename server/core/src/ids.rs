@@ -90,6 +90,11 @@ id!(
     CredentialId,
     "cred_"
 );
+id!(
+    /// One engaged kill switch.
+    KillSwitchId,
+    "kill_"
+);
 
 impl DecisionId {
     /// The custody event that records this decision.

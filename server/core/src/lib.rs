@@ -11,6 +11,7 @@ pub mod decision;
 pub mod grant;
 pub mod ids;
 pub mod instance;
+pub mod kill_switch;
 pub mod names;
 pub mod operator;
 pub mod revocation;

@@ -167,7 +167,7 @@ impl CompiledPolicy {
         }
     }
 
-    /// SHA-256 over the document and the Cedar beside it, each after its length in bytes as a big-endian u64.
+    /// [`content_hash`] of what it was loaded from.
     #[must_use]
     pub const fn content_hash(&self) -> [u8; 32] {
         self.content_hash
@@ -260,7 +260,9 @@ fn compile(draft: &Draft, reads: Vec<String>) -> Compiled {
     Compiled { id: draft.id.clone(), effect: draft.effect, policy, reads }
 }
 
-fn content_hash(document: &str, cedar: &str) -> [u8; 32] {
+/// SHA-256 over a document and the Cedar beside it, each after its length in bytes as a big-endian u64.
+#[must_use]
+pub fn content_hash(document: &str, cedar: &str) -> [u8; 32] {
     let mut context = digest::Context::new(&digest::SHA256);
     for text in [document, cedar] {
         context.update(&(text.len() as u64).to_be_bytes());

@@ -26,7 +26,7 @@ mod schema;
 mod text;
 mod violation;
 
-pub use compiled::{CompiledPolicy, Rule};
+pub use compiled::{CompiledPolicy, Rule, content_hash};
 pub use context::Context;
 pub use document::{
     DEFAULT_RISK, MAX_CONDITION_BYTES, MAX_DOCUMENT_BYTES, MAX_RULES, Risk, RoleSpec, RolloutSpec, ToolSpec,

@@ -3,6 +3,7 @@
 
 mod failure;
 pub(crate) mod keys;
+pub(crate) mod kill_switch;
 pub(crate) mod output;
 
 use std::{env, fs, path::PathBuf};

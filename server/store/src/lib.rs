@@ -13,6 +13,7 @@ pub mod head;
 pub mod idempotency;
 pub mod indicator;
 pub mod instance;
+pub mod kill_switch;
 pub mod operator;
 pub mod page;
 pub mod policy;

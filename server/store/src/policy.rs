@@ -211,6 +211,39 @@ pub async fn standing(conn: &mut Connection) -> Result<Option<Baseline>, StoreEr
     }
 }
 
+/// The active version, without its texts; none where no version is.
+pub async fn active(conn: &mut Connection) -> Result<Option<StoredPolicy>, StoreError> {
+    let row = sqlx::query_as!(
+        Row,
+        r#"SELECT p.version, content_hash, '' AS "document!", '' AS "cedar!", create_time, created_by, p.activate_time,
+                  rule_count, 'ACTIVE' AS "state!"
+         FROM policy p JOIN active_policy a ON a.version = p.version"#
+    );
+    row.fetch_optional(conn).await?.map(StoredPolicy::try_from).transpose()
+}
+
+/// A text that is another one after every change of what answers or of a rollout.
+pub async fn mark(conn: &mut Connection) -> Result<Vec<String>, StoreError> {
+    let row = sqlx::query!(
+        r#"SELECT (SELECT extract(epoch FROM activate_time)::text FROM active_policy) AS stands_since,
+                  (SELECT rollout_id || ' ' || revision FROM rollout ORDER BY rollout_id DESC LIMIT 1) AS rollout"#
+    );
+    let row = row.fetch_one(conn).await?;
+    Ok([row.stands_since, row.rollout].map(Option::unwrap_or_default).to_vec())
+}
+
+/// Versions that answer, and those that may be asked to next: the newest and the last that were active.
+pub async fn likely(conn: &mut Connection) -> Result<Vec<PolicyVersion>, StoreError> {
+    let versions = sqlx::query_scalar!(
+        r#"SELECT version AS "version!" FROM active_policy WHERE version IS NOT NULL
+         UNION SELECT candidate FROM rollout WHERE state IN ('RUNNING', 'PAUSED')
+         UNION SELECT substr(baseline, 4)::bigint FROM rollout WHERE state IN ('RUNNING', 'PAUSED') AND baseline LIKE 'pv\_%'
+         UNION (SELECT version FROM policy ORDER BY version DESC LIMIT 2)
+         UNION (SELECT version FROM policy WHERE activate_time IS NOT NULL ORDER BY activate_time DESC LIMIT 2)"#
+    );
+    Ok(versions.fetch_all(conn).await?.into_iter().map(PolicyVersion).collect())
+}
+
 /// Makes `answer` answer where no rollout does.
 pub async fn set_standing(
     conn: &mut Connection,

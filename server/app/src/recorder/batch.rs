@@ -63,9 +63,7 @@ impl Writer {
             return Ok(answers);
         }
         self.head = None;
-        let mut tx = self.app.inner.store.begin().await?;
-        let before = Head::lock(&mut tx).await?;
-        let snapshot = self.app.snapshot_at(&mut tx, &before).await?;
+        let (mut tx, before, snapshot) = self.app.lock_head().await?;
         let mut found = Found::read(&mut tx, works).await?;
         let (ceilings, now) = (self.app.inner.config.ceilings, self.app.inner.clock.now());
         found.live = self.counts.read(&mut tx, works, ceilings, &before, now).await?;

@@ -22,7 +22,7 @@ use time::{Duration, OffsetDateTime};
 use tokio::sync::OwnedSemaphorePermit;
 
 use self::replay::Replayer;
-use crate::{App, Error, create_policy::compile, snapshot::LoadedPolicy};
+use crate::{App, Error, compiled_policies::LoadedPolicy, create_policy::compile};
 
 /// How far back a simulation begins where nobody says.
 const DEFAULT_RANGE: Duration = Duration::HOUR.saturating_mul(24);
@@ -165,9 +165,7 @@ impl App {
 
     async fn simulated(&self, policy: SimulatedPolicy) -> Result<Arc<LoadedPolicy>, Error> {
         match policy {
-            SimulatedPolicy::Version(version) => {
-                self.inner.loader.policy(&mut *self.inner.store.connection().await?, version).await
-            }
+            SimulatedPolicy::Version(version) => self.policy(version).await,
             SimulatedPolicy::Document { document, cedar } => {
                 // No stored version has this number.
                 Ok(Arc::new(LoadedPolicy { version: PolicyVersion(0), compiled: compile(document, cedar).await? }))

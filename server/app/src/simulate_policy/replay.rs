@@ -18,7 +18,7 @@ use super::{
     PolicyDifference, SimulationCounts,
     recorded::{Recorded, Said},
 };
-use crate::{Error, snapshot::LoadedPolicy};
+use crate::{Error, compiled_policies::LoadedPolicy};
 
 /// Most things that are remembered, of each kind, before all are forgotten and learnt again.
 const REMEMBERED: usize = 50_000;

@@ -11,7 +11,7 @@ use std::{fmt, str::FromStr, sync::Arc};
 
 use futures::future::BoxFuture;
 
-pub(crate) use notice::{Notice, RolloutNotice};
+pub(crate) use notice::{KillSwitchNotice, Notice, RolloutNotice};
 pub use secret::WebhookSecret;
 
 /// What a webhook can tell of.

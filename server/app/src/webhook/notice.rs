@@ -2,7 +2,8 @@
 
 use countersign_core::{
     clock::{Entropy, uuid_v7},
-    ids::RolloutId,
+    ids::{KillSwitchId, RolloutId},
+    kill_switch::KillSwitch,
     names::OperatorId,
     rollout::RolloutState,
 };
@@ -69,6 +70,29 @@ pub(crate) struct RolloutNotice<'a> {
     pub(crate) reason: Option<&'static str>,
     /// Where the custody log says so.
     pub(crate) log_index: i64,
+}
+
+/// A kill switch that was engaged or released.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct KillSwitchNotice<'a> {
+    /// Which.
+    kill_switch_id: KillSwitchId,
+    /// What kind of thing it stops: tool, role, agent, sponsor, all.
+    scope: &'static str,
+    /// Which one; none: everything.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<&'a str>,
+    /// Who did it.
+    operator_id: &'a OperatorId,
+    /// Where the custody log says so.
+    log_index: i64,
+}
+
+impl<'a> KillSwitchNotice<'a> {
+    pub(crate) fn new(switch: &'a KillSwitch, operator_id: &'a OperatorId, log_index: i64) -> Self {
+        let (scope, id) = (switch.target.scope().as_str(), switch.target.id());
+        Self { kill_switch_id: switch.kill_switch_id, scope, id, operator_id, log_index }
+    }
 }
 
 #[cfg(test)]

@@ -85,6 +85,17 @@ pub enum Baseline {
     Deny,
 }
 
+impl Baseline {
+    /// The version that answers; none where no policy does.
+    #[must_use]
+    pub const fn version(self) -> Option<PolicyVersion> {
+        match self {
+            Self::Version(version) => Some(version),
+            Self::Observe | Self::Deny => None,
+        }
+    }
+}
+
 impl fmt::Display for Baseline {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -4,6 +4,7 @@ use countersign_app::{InstanceFilterState, PolicyState, Side};
 use countersign_core::{
     credential::KeyStanding,
     decision::{Effect, Enforcement, Outcome, Reason},
+    kill_switch::KillSwitchScope,
     revocation::RevocationKind,
     rollout::{Gate, OnBreach, RolloutState, StickyKey, Verdict},
     sponsor::{SponsorState, SuspendCause},
@@ -44,6 +45,7 @@ words! {
     Gate = RolloutGate { MissingSponsor PolicyError LatencyP95 IssuanceFailure }
     InstanceFilterState = InstanceState { Live Ended Revoked Orphaned Expired }
     KeyStanding = SigningKeyState { Next Active Retired Compromised }
+    KillSwitchScope = KillSwitchScope { Tool Role Agent Sponsor All }
     OnBreach = OnBreach { Rollback Pause }
     Outcome = ToolCallOutcome { Success Failure NotExecuted Unknown }
     PolicyState = PolicyState { Stored Candidate Active }
@@ -106,6 +108,7 @@ mod tests {
             Enforcement = Enforcement, "ENFORCEMENT";
             Gate = RolloutGate, "ROLLOUT_GATE";
             KeyStanding = SigningKeyState, "SIGNING_KEY_STATE";
+            KillSwitchScope = KillSwitchScope, "KILL_SWITCH_SCOPE";
             Outcome = ToolCallOutcome, "TOOL_CALL_OUTCOME";
             Reason = DecisionReason, "DECISION_REASON";
             RevocationKind = RevocationKind, "REVOCATION_KIND";

@@ -2,9 +2,9 @@ use countersign_proto::v1::{self, policy_service_server::PolicyService};
 use futures::{StreamExt, stream};
 use tonic::{Request, Response, Status, codegen::BoxStream};
 
-use super::{Api, answer, operator, request_id, unimplemented::unimplemented_methods};
+use super::{Api, answer, operator, request_id, watch};
 use crate::{
-    convert::{policy as convert, simulation},
+    convert::{kill_switch, policy as convert, simulation},
     status::Refusal,
 };
 
@@ -95,10 +95,54 @@ impl PolicyService for Api {
         .await
     }
 
-    unimplemented_methods! { "PolicyService":
-        watch_policy(WatchPolicyRequest) -> Self::WatchPolicyStream = "WatchPolicy";
-        engage_kill_switch(EngageKillSwitchRequest) -> v1::EngageKillSwitchResponse = "EngageKillSwitch";
-        release_kill_switch(ReleaseKillSwitchRequest) -> v1::ReleaseKillSwitchResponse = "ReleaseKillSwitch";
-        list_kill_switches(ListKillSwitchesRequest) -> v1::ListKillSwitchesResponse = "ListKillSwitches";
+    async fn watch_policy(
+        &self,
+        request: Request<v1::WatchPolicyRequest>,
+    ) -> Result<Response<Self::WatchPolicyStream>, Status> {
+        answer(request, |_, _| async move {
+            let stream = watch::policy(self.app.watch_policy(), self.app.clock().now());
+            Ok(Box::pin(stream) as Self::WatchPolicyStream)
+        })
+        .await
+    }
+
+    async fn engage_kill_switch(
+        &self,
+        request: Request<v1::EngageKillSwitchRequest>,
+    ) -> Result<Response<v1::EngageKillSwitchResponse>, Status> {
+        answer(request, |caller, request| async move {
+            let (engage, idem) = kill_switch::engage(request)?;
+            let done = self.app.engage_kill_switch(operator(&caller)?, engage, idem).await?;
+            let kill_switch = Some(kill_switch::kill_switch(&done.kill_switch));
+            Ok(v1::EngageKillSwitchResponse { kill_switch, log_index: done.log_index })
+        })
+        .await
+    }
+
+    async fn release_kill_switch(
+        &self,
+        request: Request<v1::ReleaseKillSwitchRequest>,
+    ) -> Result<Response<v1::ReleaseKillSwitchResponse>, Status> {
+        answer(request, |caller, request| async move {
+            let (release, idem) = kill_switch::release(request)?;
+            let log_index = self.app.release_kill_switch(operator(&caller)?, release, idem).await?;
+            Ok(v1::ReleaseKillSwitchResponse { log_index })
+        })
+        .await
+    }
+
+    async fn list_kill_switches(
+        &self,
+        request: Request<v1::ListKillSwitchesRequest>,
+    ) -> Result<Response<v1::ListKillSwitchesResponse>, Status> {
+        answer(request, |_, request| async move {
+            let (scope, paging) = kill_switch::list(request)?;
+            let page = self.app.list_kill_switches(scope, paging.page.clone()).await?;
+            Ok(v1::ListKillSwitchesResponse {
+                next_page_token: paging.token(page.next),
+                kill_switches: page.items.iter().map(kill_switch::kill_switch).collect(),
+            })
+        })
+        .await
     }
 }

@@ -19,10 +19,6 @@ pub(crate) const UNIMPLEMENTED: &[&str] = &[
     "countersign.v1.CustodyService/GetInclusionProof",
     "countersign.v1.CustodyService/ListOpenDecisions",
     "countersign.v1.DecisionService/ExplainDecision",
-    "countersign.v1.PolicyService/EngageKillSwitch",
-    "countersign.v1.PolicyService/ListKillSwitches",
-    "countersign.v1.PolicyService/ReleaseKillSwitch",
-    "countersign.v1.PolicyService/WatchPolicy",
 ];
 
 /// Methods of a service that answer UNIMPLEMENTED, in the form that `async_trait` gives to a method. Each must be in
@@ -106,7 +102,11 @@ mod tests {
              WatchRevocations",
         ),
         ("DecisionService", "Decide BatchDecide GetDecision ListDecisions"),
-        ("PolicyService", "ValidatePolicy CreatePolicy GetPolicy ListPolicies ActivatePolicy SimulatePolicy"),
+        (
+            "PolicyService",
+            "ValidatePolicy CreatePolicy GetPolicy ListPolicies ActivatePolicy SimulatePolicy WatchPolicy EngageKillSwitch \
+             ReleaseKillSwitch ListKillSwitches",
+        ),
         (
             "RolloutService",
             "StartRollout GetRollout ListRollouts AdvanceRollout PauseRollout ResumeRollout RollbackRollout WatchRollouts",

@@ -1,14 +1,13 @@
 use std::sync::Arc;
 
-use countersign_app::{Caller, Credential, RevocationFeed};
+use countersign_app::{Caller, Credential, Feed};
 use countersign_core::revocation::{Revocation, RevocationKind, RevocationLog};
 use countersign_proto::v1::WatchRevocationsResponse;
-use futures::{Stream, stream};
+use futures::Stream;
 use time::OffsetDateTime;
-use tokio::sync::watch::Receiver;
 use tonic::Status;
 
-use super::{Wake, Wakes};
+use super::{Told, follow};
 use crate::convert::{credential::revocation, time::timestamp};
 
 /// What a follower may see of the list.
@@ -37,72 +36,30 @@ impl Sight {
     }
 }
 
-/// The revocations that somebody who knows everything up to `since` lacks, then each new one; and a heartbeat every second
-/// in which the list is known to be complete. While the database does not answer there is none, so that a verifier does
-/// not take an old list for the present one. It begins with what is known after `now`, and ends when the server does.
+/// The revocations that somebody who knows everything up to `since` lacks, then each new one; and heartbeats, as
+/// [`follow`] says.
 pub(in crate::grpc) fn revocations(
-    feed: RevocationFeed,
+    feed: Feed<RevocationLog>,
     since: Option<i64>,
     sight: Sight,
     now: OffsetDateTime,
 ) -> impl Stream<Item = Result<WatchRevocationsResponse, Status>> + Send + 'static {
-    let RevocationFeed { log, complete_until } = feed;
-    let follower = Follower { wakes: Wakes::new(log), complete_until, sight, known: since, said: now };
-    stream::unfold((follower, true), |(mut follower, first)| async move {
-        let reply = if first { follower.first().await? } else { follower.next().await? };
-        Some((Ok(reply), (follower, false)))
-    })
-}
-
-struct Follower {
-    wakes: Wakes<Arc<RevocationLog>>,
-    complete_until: Receiver<OffsetDateTime>,
-    sight: Sight,
-    /// The newest entry that was told; none: nothing was yet.
-    known: Option<i64>,
-    /// Until when the list was last said to be complete.
-    said: OffsetDateTime,
-}
-
-impl Follower {
-    /// Where the follower comes from another server, this one may be behind: what it knows by now it answers with.
-    async fn first(&mut self) -> Option<WatchRevocationsResponse> {
-        let asked = self.said;
-        self.complete_until.wait_for(|until| *until > asked).await.ok()?;
-        let (reply, until) = self.reply();
-        self.said = until;
-        Some(reply)
-    }
-
-    async fn next(&mut self) -> Option<WatchRevocationsResponse> {
-        loop {
-            let woken = self.wakes.next().await?;
-            let (reply, until) = self.reply();
-            let news = !reply.heartbeat;
-            if news || (woken == Wake::Beat && until != self.said) {
-                self.said = until;
-                return Some(reply);
-            }
-        }
-    }
-
-    /// What is new, or else a heartbeat; and until when the list is complete with it.
-    fn reply(&mut self) -> (WatchRevocationsResponse, OffsetDateTime) {
-        // Before the list is read, or it would be said of an older one.
-        let until = *self.complete_until.borrow();
-        let log = self.wakes.newest();
-        let update = log.since(self.known);
-        self.known = Some(update.seq);
-        let entries: Vec<_> = update.entries.iter().filter(|entry| self.sight.shows(entry)).map(revocation).collect();
+    // The newest entry that was told; none: nothing was yet.
+    let mut known = since;
+    follow(feed, now, move |log: &RevocationLog, until| {
+        let update = log.since(known);
+        known = Some(update.seq);
+        let entries: Vec<_> = update.entries.iter().filter(|entry| sight.shows(entry)).map(revocation).collect();
+        let heartbeat = entries.is_empty() && !update.snapshot;
         let reply = WatchRevocationsResponse {
-            heartbeat: entries.is_empty() && !update.snapshot,
+            heartbeat,
             entries,
             seq: update.seq,
             snapshot: update.snapshot,
             server_time: Some(timestamp(until)),
         };
-        (reply, until)
-    }
+        Told { reply, heartbeat }
+    })
 }
 
 #[cfg(test)]
@@ -138,7 +95,7 @@ mod tests {
         }
 
         fn watch(&self, since: Option<i64>) -> impl Stream<Item = v1::WatchRevocationsResponse> + Unpin + use<> {
-            let feed = RevocationFeed { log: self.log.subscribe(), complete_until: self.complete_until.subscribe() };
+            let feed = Feed { known: self.log.subscribe(), complete_until: self.complete_until.subscribe() };
             Box::pin(revocations(feed, since, Sight::All, START).map(Result::unwrap))
         }
     }

@@ -1,0 +1,179 @@
+//! Stored policies, compiled: kept, made ahead of need, and never made while the log head is held, for a large document
+//! takes seconds and every server waits for who holds the head.
+
+use std::{sync::Arc, time::Duration};
+
+use countersign_core::ids::PolicyVersion;
+use countersign_policy::{CompiledPolicy, content_hash};
+use countersign_store::{
+    Store,
+    policy::{self, StoredPolicy},
+};
+use moka::{policy::EvictionPolicy, sync::Cache};
+use tokio::sync::Mutex;
+
+use crate::{App, Error};
+
+/// Most compiled policies that are kept beside those that the snapshot holds.
+const KEPT: u64 = 16;
+/// How long a row that holds no policy is not tried again.
+const UNUSABLE_FOR: Duration = Duration::from_mins(1);
+
+/// A stored policy, ready to answer.
+#[derive(Debug)]
+pub(crate) struct LoadedPolicy {
+    pub(crate) version: PolicyVersion,
+    pub(crate) compiled: CompiledPolicy,
+}
+
+/// Versions that must be compiled before a snapshot can be made. Whoever meets them lets go of the head first.
+#[derive(Debug)]
+pub(crate) struct Missing(pub(crate) Vec<PolicyVersion>);
+
+impl Missing {
+    /// For who cannot let go of the head.
+    pub(crate) fn not_yet(&self) -> Error {
+        let versions: Vec<_> = self.0.iter().map(ToString::to_string).collect();
+        Error::NotReady(format!("policy {} is being compiled: retry in a moment", versions.join(", ")))
+    }
+}
+
+/// The row of a version is not what was stored, so it answers nobody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Unusable(pub(crate) PolicyVersion);
+
+impl From<Unusable> for Error {
+    fn from(Unusable(version): Unusable) -> Self {
+        Self::IllegalTransition(format!(
+            "policy {version} answers nobody: the database no longer holds what was stored. Activate another version, or \
+             store the document again with a changed comment and activate that"
+        ))
+    }
+}
+
+/// Why versions are compiled, for the metric.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Need {
+    /// They may be asked for soon.
+    Ahead,
+    /// Whoever asks names them, and waits alone.
+    Asked,
+    /// Decisions wait.
+    Waited,
+}
+
+/// The compiled policies that are kept.
+#[derive(Debug)]
+pub(crate) struct CompiledPolicies {
+    ready: Cache<PolicyVersion, Arc<LoadedPolicy>>,
+    unusable: Cache<PolicyVersion, ()>,
+    /// One is compiled at a time: it takes a processor and a lot of memory.
+    turn: Arc<Mutex<()>>,
+}
+
+impl Default for CompiledPolicies {
+    fn default() -> Self {
+        Self {
+            // What was just compiled must not be turned away for what was asked for more often.
+            ready: Cache::builder().max_capacity(KEPT).eviction_policy(EvictionPolicy::lru()).build(),
+            unusable: Cache::builder().max_capacity(KEPT).time_to_live(UNUSABLE_FOR).build(),
+            turn: Arc::default(),
+        }
+    }
+}
+
+impl CompiledPolicies {
+    /// A version that is compiled already.
+    pub(crate) fn ready(&self, version: PolicyVersion) -> Option<Arc<LoadedPolicy>> {
+        self.ready.get(&version)
+    }
+
+    /// Whether the row of a version was lately seen to hold none.
+    pub(crate) fn is_unusable(&self, version: PolicyVersion) -> bool {
+        self.unusable.contains_key(&version)
+    }
+
+    /// Keeps what was compiled for another purpose.
+    pub(crate) fn keep(&self, version: PolicyVersion, compiled: CompiledPolicy) {
+        self.ready.insert(version, Arc::new(LoadedPolicy { version, compiled }));
+    }
+
+    /// A stored version, compiled. To be called with no transaction open.
+    pub(crate) async fn get(
+        &self,
+        store: &Store,
+        version: PolicyVersion,
+        need: Need,
+    ) -> Result<Result<Arc<LoadedPolicy>, Unusable>, Error> {
+        if let Some(policy) = self.ready(version) {
+            return Ok(Ok(policy));
+        }
+        let turn = self.turn.clone().lock_owned().await;
+        if let Some(policy) = self.ready(version) {
+            return Ok(Ok(policy));
+        }
+        let stored = policy::get(&mut *store.connection().await?, version).await?;
+        let stored = stored.ok_or_else(|| Error::not_found("policy", version))?;
+        let when = match need {
+            Need::Ahead => "ahead",
+            Need::Asked => "asked",
+            Need::Waited => "waited",
+        };
+        metrics::counter!("countersign_policy_compilations_total", "when" => when).increment(1);
+        let (ready, unusable) = (self.ready.clone(), self.unusable.clone());
+        // On a thread of its own, where it is finished and kept also when whoever asked has gone.
+        let compiling = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            let compiled = compile(&stored);
+            match &compiled {
+                Ok(policy) => ready.insert(version, policy.clone()),
+                Err(_) => unusable.insert(version, ()),
+            }
+            compiled
+        });
+        compiling.await.map_err(|error| Error::internal("a policy could not be compiled", error))
+    }
+
+    /// Compiles what is missing. What cannot be is known to be unusable afterwards.
+    pub(crate) async fn compile(&self, store: &Store, Missing(versions): Missing, need: Need) -> Result<(), Error> {
+        for version in versions {
+            drop(self.get(store, version, need).await?);
+        }
+        Ok(())
+    }
+}
+
+fn compile(stored: &StoredPolicy) -> Result<Arc<LoadedPolicy>, Unusable> {
+    let version = stored.version;
+    intact(stored)?;
+    let compiled = CompiledPolicy::load(&stored.document, &stored.cedar).map_err(|violations| {
+        tracing::error!(%version, %violations, "a stored policy does not load: it answers nobody");
+        Unusable(version)
+    })?;
+    Ok(Arc::new(LoadedPolicy { version, compiled }))
+}
+
+/// Whether a row still holds what was checked and logged when it was stored.
+pub(crate) fn intact(stored: &StoredPolicy) -> Result<(), Unusable> {
+    if content_hash(&stored.document, &stored.cedar) == stored.content_hash {
+        return Ok(());
+    }
+    tracing::error!(version = %stored.version, "a stored policy is not what was stored: it answers nobody");
+    Err(Unusable(stored.version))
+}
+
+impl App {
+    /// A stored version, compiled, for who names it.
+    pub(crate) async fn policy(&self, version: PolicyVersion) -> Result<Arc<LoadedPolicy>, Error> {
+        let inner = &self.inner;
+        Ok(inner.loader.policies.get(&inner.store, version, Need::Asked).await??)
+    }
+
+    /// Compiles the versions that stand or may be made to stand next, so that nobody waits when they are.
+    pub(crate) async fn compile_ahead(&self) -> Result<(), Error> {
+        let (store, policies) = (&self.inner.store, &self.inner.loader.policies);
+        let mut versions = policy::likely(&mut *store.connection().await?).await?;
+        versions.retain(|version| policies.ready(*version).is_none() && !policies.is_unusable(*version));
+        policies.compile(store, Missing(versions), Need::Ahead).await
+    }
+}
