@@ -18,6 +18,7 @@ mod instances;
 mod json;
 mod key_commands;
 mod keys;
+mod kill_switch;
 mod mtls;
 mod oauth;
 mod oauth_libraries;

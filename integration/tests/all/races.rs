@@ -174,6 +174,37 @@ async fn no_allow_stands_after_a_policy_that_denies_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn no_allow_stands_after_a_kill_switch_that_stops_it() {
+    use v1::KillSwitchScope as Scope;
+    let world = World::start().await;
+    let second = world.second().await;
+    let elsewhere = second.connect(None).await.unwrap();
+    for (scope, id) in [(Scope::Tool, "billing"), (Scope::Sponsor, "alice"), (Scope::All, "")] {
+        let run = world.run_of("alice").await;
+        let request = v1::EngageKillSwitchRequest {
+            scope: scope.into(),
+            id: id.to_owned(),
+            reason: "stop".to_owned(),
+            ..Default::default()
+        };
+        let mut engaged = None;
+        let log = raced(&world, &run, &elsewhere, async || {
+            engaged = Some(world.oscar.policies().engage_kill_switch(request).await.unwrap().into_inner());
+        })
+        .await;
+        let engaged = engaged.unwrap();
+        assert_eq!(index_of(&log, "kill_switch_engaged"), engaged.log_index);
+        allowed_before_and_never_after(&log, &run, "kill_switch_engaged");
+        let request = v1::ReleaseKillSwitchRequest {
+            kill_switch_id: engaged.kill_switch.unwrap().kill_switch_id,
+            reason: "next".to_owned(),
+            ..Default::default()
+        };
+        world.oscar.policies().release_kill_switch(request).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn no_allow_stands_on_the_wrong_side_of_a_rollouts_step() {
     let world = World::start().await;
     let second = world.second().await;

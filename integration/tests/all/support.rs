@@ -187,7 +187,17 @@ pub(crate) async fn log(database: &Database) -> Vec<Event> {
 pub(crate) async fn tables(database: &Database) -> Vec<String> {
     let mut connection = database.connect().await.unwrap();
     let mut rows = Vec::new();
-    for table in ["sponsor", "instance", "policy", "active_policy", "rollout", "revocation", "tool_call", "log_head"] {
+    for table in [
+        "sponsor",
+        "instance",
+        "policy",
+        "active_policy",
+        "rollout",
+        "revocation",
+        "tool_call",
+        "kill_switch",
+        "log_head",
+    ] {
         let statement = sqlx::AssertSqlSafe(format!("SELECT '{table}' || t::text FROM {table} t ORDER BY 1"));
         rows.extend(sqlx::query_scalar::<_, String>(statement).fetch_all(&mut connection).await.unwrap());
     }

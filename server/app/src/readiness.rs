@@ -1,6 +1,12 @@
 //! GetReadiness: whether the installation is fit for use.
 
-use crate::{App, issuances::WORRYING, snapshot::Answerer};
+use countersign_core::kill_switch::Target;
+
+use crate::{
+    App,
+    issuances::WORRYING,
+    snapshot::{Answerer, Snapshot},
+};
 
 /// One thing that must hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +36,18 @@ impl Readiness {
     }
 }
 
+/// What there is to say of the policy that answers.
+fn policy_message(snapshot: &Snapshot) -> String {
+    match snapshot.unusable {
+        Some(version) => format!(
+            "policy {version} would answer, and the database no longer holds what was stored as it, so nothing can be \
+             allowed: activate another version"
+        ),
+        None if snapshot.answers() => "a valid policy answers".to_owned(),
+        None => "no policy is active, so nothing can be allowed: create and activate one".to_owned(),
+    }
+}
+
 impl App {
     /// Looks at what this server knows; asks nobody.
     #[must_use]
@@ -44,14 +62,15 @@ impl App {
                 "answers",
                 "does not answer: every decision is refused as unavailable until it does",
             ),
-            check(
-                "policy",
-                snapshot.answers(),
-                "a valid policy answers",
-                "no policy is active, so nothing can be allowed: create and activate one",
-            ),
+            Check { name: "policy", ok: snapshot.answers(), message: policy_message(&snapshot) },
         ];
         let mut warnings = Vec::new();
+        let engaged = snapshot.kill_switches.engaged();
+        if engaged.iter().any(|switch| switch.target == Target::All) {
+            warnings.push("a kill switch stops every call".to_owned());
+        } else if !engaged.is_empty() {
+            warnings.push(format!("{} kill switch(es) stop calls: ListKillSwitches says which", engaged.len()));
+        }
         if let Some(open) = &snapshot.rollout {
             let rollout = &open.rollout;
             if matches!(open.baseline, Answerer::Observe) {
