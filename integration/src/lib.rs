@@ -16,6 +16,7 @@
 mod binary;
 mod http;
 mod postgres;
+mod proxy;
 pub mod record;
 mod server;
 mod spawn;
@@ -23,6 +24,7 @@ mod spawn;
 pub use binary::binary;
 pub use http::{Answer, Http};
 pub use postgres::{Cluster, Database};
+pub use proxy::{Proxy, Weather};
 pub use server::{KEY_ENCRYPTION_KEY, Launch, Server};
 
 /// Why something could not be started or reached, in words for whoever runs the tests.

@@ -31,14 +31,15 @@ pub struct Launch {
     args: Vec<String>,
     variables: Vec<(String, String)>,
     data_dir: Option<PathBuf>,
-    dev: bool,
+    /// Whether it counts as started only when it is ready.
+    waits: bool,
 }
 
 impl Launch {
     /// `serve`: needs a database, and a key for every caller. The first one is [`Server::admin_key`].
     #[must_use]
     pub fn plain() -> Self {
-        let launch = Self { args: vec!["serve".to_owned()], variables: Vec::new(), data_dir: None, dev: false };
+        let launch = Self { args: vec!["serve".to_owned()], variables: Vec::new(), data_dir: None, waits: false };
         launch.variable("COUNTERSIGN_LISTEN", "127.0.0.1:0")
     }
 
@@ -47,8 +48,15 @@ impl Launch {
     #[must_use]
     pub fn dev() -> Self {
         let mut launch = Self::plain().arg("--dev");
-        launch.dev = true;
+        launch.waits = true;
         launch
+    }
+
+    /// Is started also when it is not ready.
+    #[must_use]
+    pub const fn unready(mut self) -> Self {
+        self.waits = false;
+        self
     }
 
     /// Runs on this database, with the key-encryption key of all that do.
@@ -114,7 +122,7 @@ impl Launch {
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
         let mut server = Server { child, address, data_dir, home };
         server.address = server.announced().await?;
-        if self.dev {
+        if self.waits {
             server.ready().await?;
         }
         for file in fs::read_dir(&server.data_dir)?.filter_map(Result::ok).map(|entry| entry.path()) {

@@ -8,10 +8,7 @@ use std::{
 use countersign_client::v1;
 use countersign_integration::{Http, Launch, binary};
 
-use crate::{
-    outage::open_folder,
-    support::{decide, room},
-};
+use crate::support::{decide, open_folder, room};
 
 const BRIEF: &str = r#"{"tool":"billing","sponsor_id":"alice","ttl":300}"#;
 

@@ -59,7 +59,7 @@ async fn what_a_switch_names_is_stopped_on_every_server_until_it_is_released() {
             assert_eq!(answer(&refusal), STOPPED, "{scope:?}");
             assert_eq!(
                 (refusal.enforcement(), refusal.cache_ttl),
-                (v1::Enforcement::Enforced, Some(Default::default()))
+                (v1::Enforcement::Enforced, Some(crate::support::seconds(0)))
             );
             assert!(refusal.log_index > stop.log_index);
             assert!(refusal.reason.unwrap().remedy.contains("policy-admin"));
@@ -192,7 +192,7 @@ async fn whoever_follows_the_policy_is_told_all_that_stands_on_every_change_and_
         told
     };
     let switch = engage(&world, Scope::Tool, "billing").await.kill_switch.unwrap();
-    assert_eq!(changed(&mut streams, "engaged").await.kill_switches, [switch.clone()]);
+    assert_eq!(changed(&mut streams, "engaged").await.kill_switches, [switch]);
     let candidate = world.policy(&crate::support::document("charge")).await;
     let request = v1::StartRolloutRequest {
         candidate: candidate.clone(),

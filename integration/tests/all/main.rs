@@ -9,6 +9,8 @@ mod authorisation;
 mod authzen;
 mod bad_input;
 mod calls;
+mod chaos;
+mod chaos_watchers;
 mod configuration;
 mod crash;
 mod dev;

@@ -3,23 +3,18 @@
 use std::time::{Duration, Instant};
 
 use countersign_client::v1;
-use countersign_integration::{Cluster, Launch};
 use tokio::time::{sleep, timeout};
 use tonic::{Code, Response, transport::Endpoint};
 use tonic_health::pb::{
     HealthCheckRequest, HealthCheckResponse, health_check_response::ServingStatus, health_client::HealthClient,
 };
 
-use crate::support::{counted, decide, issue, register, room};
+use crate::support::{Island, counted, decide, issue, register};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_the_database_nothing_is_allowed_and_all_recovers_when_it_returns() {
-    let _room = room().await;
-    let folder = open_folder();
-    let mut cluster = Cluster::start(folder.path().join("cluster")).await.unwrap();
-    let database = cluster.database().await.unwrap();
-    let server = Launch::dev().database(&database).start().await.unwrap();
-    let dev = server.connect(None).await.unwrap();
+    let mut island = Island::start().await;
+    let (server, dev) = (&island.server, &island.dev);
     let issued = dev.credentials().issue_credential(issue("alice")).await.unwrap().into_inner();
     let run = dev.with_token(&issued.token).unwrap();
     assert_eq!(
@@ -35,7 +30,7 @@ async fn without_the_database_nothing_is_allowed_and_all_recovers_when_it_return
         .into_inner();
     told(&mut watch, ServingStatus::Serving).await;
 
-    cluster.stop().await.unwrap();
+    island.cluster.stop().await.unwrap();
     for _ in 0..20 {
         let start = Instant::now();
         let mut request = tonic::Request::new(decide("billing", "refund"));
@@ -51,10 +46,10 @@ async fn without_the_database_nothing_is_allowed_and_all_recovers_when_it_return
     // A credential that cannot be issued is a failure of ours and no refusal, and an operator sees it.
     let status = dev.credentials().issue_credential(issue("alice")).await.unwrap_err();
     assert_eq!(crate::support::info(&status).reason, "STORE_UNAVAILABLE");
-    assert!(counted(&server, "countersign_issuances_total{outcome=\"failed\"}").await >= 1.0);
-    assert!(counted(&server, "countersign_issuances_total{outcome=\"refused\"}").await < 1.0);
+    assert!(counted(server, "countersign_issuances_total{outcome=\"failed\"}").await >= 1.0);
+    assert!(counted(server, "countersign_issuances_total{outcome=\"refused\"}").await < 1.0);
     server.becomes_ready(false).await.unwrap();
-    assert!(counted(&server, "countersign_issuance_failure_ratio").await > 0.005);
+    assert!(counted(server, "countersign_issuance_failure_ratio").await > 0.005);
     let readiness = dev.status().get_readiness(v1::GetReadinessRequest {}).await.unwrap().into_inner();
     let warnings = readiness.warnings;
     assert!(warnings.iter().any(|warning| warning.contains("failed on this server")), "{warnings:?}");
@@ -63,7 +58,7 @@ async fn without_the_database_nothing_is_allowed_and_all_recovers_when_it_return
     assert!(server.http(None).get("/healthz").await.unwrap().status.is_success());
     assert!(server.http(None).get("/.well-known/jwks.json").await.unwrap().status.is_success());
 
-    cluster.start_again().await.unwrap();
+    island.cluster.start_again().await.unwrap();
     server.ready().await.unwrap();
     told(&mut watch, ServingStatus::Serving).await;
     let answer = run.decisions().decide(decide("billing", "refund")).await.unwrap().into_inner();
@@ -99,11 +94,4 @@ async fn connections_that_are_cut_cost_a_retry_and_no_restart() {
     }
     let log = world.log().await;
     assert!(log.iter().enumerate().all(|(nth, event)| event.index == i64::try_from(nth).unwrap()));
-}
-
-/// A folder that a Postgres of another user may be in, below.
-pub(crate) fn open_folder() -> tempfile::TempDir {
-    use std::os::unix::fs::PermissionsExt as _;
-    let mode = std::fs::Permissions::from_mode(0o711);
-    tempfile::Builder::new().prefix("countersign-test-").permissions(mode).tempdir().unwrap()
 }

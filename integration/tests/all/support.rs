@@ -2,7 +2,7 @@
 
 use aws_lc_rs::digest::{SHA256, digest};
 use countersign_client::{Connection, v1};
-use countersign_integration::{Cluster, Database, Launch, Server, record};
+use countersign_integration::{Cluster, Database, Launch, Proxy, Server, record};
 use serde_json::Value;
 use sqlx::Row as _;
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -35,6 +35,17 @@ impl World {
         let rita = server.operator("rita").await.unwrap();
         let oscar = server.operator("oscar").await.unwrap();
         Self { server, database, rita, oscar, _room: room }
+    }
+
+    /// A world whose server reaches its database through a proxy.
+    pub(crate) async fn start_behind_proxy() -> (Self, Proxy) {
+        let room = room().await;
+        let database = Cluster::shared().await.unwrap().database().await.unwrap();
+        let (proxy, through) = Proxy::to_database(&database).await.unwrap();
+        let server = Launch::dev().database(&through).start().await.unwrap();
+        let rita = server.operator("rita").await.unwrap();
+        let oscar = server.operator("oscar").await.unwrap();
+        (Self { server, database, rita, oscar, _room: room }, proxy)
     }
 
     /// Another server on the same database.
@@ -105,6 +116,35 @@ impl Drop for World {
             record::database(&self.database.url);
         }
     }
+}
+
+/// A dev server on a Postgres of its own, that can be stopped.
+pub(crate) struct Island {
+    pub(crate) cluster: Cluster,
+    pub(crate) server: Server,
+    /// Anonymous: may do everything.
+    pub(crate) dev: Connection,
+    _folder: tempfile::TempDir,
+    _room: SemaphorePermit<'static>,
+}
+
+impl Island {
+    pub(crate) async fn start() -> Self {
+        let room = room().await;
+        let folder = open_folder();
+        let cluster = Cluster::start(folder.path().join("cluster")).await.unwrap();
+        let database = cluster.database().await.unwrap();
+        let server = Launch::dev().database(&database).start().await.unwrap();
+        let dev = server.connect(None).await.unwrap();
+        Self { cluster, server, dev, _folder: folder, _room: room }
+    }
+}
+
+/// A folder that a Postgres of another user may be in, below.
+pub(crate) fn open_folder() -> tempfile::TempDir {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mode = std::fs::Permissions::from_mode(0o711);
+    tempfile::Builder::new().prefix("countersign-test-").permissions(mode).tempdir().unwrap()
 }
 
 /// A run of an agent.

@@ -7,20 +7,17 @@ use countersign_client::{
     Connection, v1,
     verify::{Denied, Reason, STALENESS_BOUND, Verifier},
 };
-use countersign_integration::{Cluster, Launch};
+use countersign_integration::Launch;
 use serde_json::Value;
 use tokio::time::{sleep, timeout};
 
-use crate::{
-    outage::open_folder,
-    support::{World, issue, room},
-};
+use crate::support::{Island, World, issue};
 
 /// What a busy machine may add.
 const SLACK: Duration = Duration::from_secs(2);
 
 /// Follows the installation at the other end, whose issuer and audience `token` names.
-async fn verifier(connection: &Connection, token: &str) -> Verifier {
+pub(crate) async fn verifier(connection: &Connection, token: &str) -> Verifier {
     let claims = URL_SAFE_NO_PAD.decode(token.split('.').nth(1).unwrap()).unwrap();
     let claims: Value = serde_json::from_slice(&claims).unwrap();
     let text = |claim: &str| claims[claim].as_str().unwrap().to_owned();
@@ -30,7 +27,7 @@ async fn verifier(connection: &Connection, token: &str) -> Verifier {
 }
 
 /// Waits until the verifier says so of `token`; how long that took.
-async fn until(verifier: &Verifier, token: &str, wanted: impl Fn(&Option<Denied>) -> bool) -> Duration {
+pub(crate) async fn until(verifier: &Verifier, token: &str, wanted: impl Fn(&Option<Denied>) -> bool) -> Duration {
     let start = Instant::now();
     loop {
         let said = verifier.verify(token).err();
@@ -108,23 +105,21 @@ async fn a_verifier_that_is_cut_off_denies_everything_and_learns_what_it_missed(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_lost_its_database_does_not_pretend_to_know_the_present() {
-    let _room = room().await;
-    let folder = open_folder();
-    let mut cluster = Cluster::start(folder.path().join("cluster")).await.unwrap();
-    let database = cluster.database().await.unwrap();
-    let server = Launch::dev().database(&database).start().await.unwrap();
-    let dev = server.connect(None).await.unwrap();
-    let token = dev.credentials().issue_credential(issue("alice")).await.unwrap().into_inner().token;
-    let verifier = verifier(&dev, &token).await;
+    let mut island = Island::start().await;
+    let token = island.dev.credentials().issue_credential(issue("alice")).await.unwrap().into_inner().token;
+    let verifier = verifier(&island.dev, &token).await;
     verifier.verify(&token).unwrap();
 
-    cluster.stop().await.unwrap();
+    island.cluster.stop().await.unwrap();
     let stopped = Instant::now();
     until(&verifier, &token, |said| *said == Some(Denied::CutOff)).await;
     assert!(stopped.elapsed() <= STALENESS_BOUND + SLACK, "{:?}", stopped.elapsed());
-    assert!(server.http(None).get("/healthz").await.unwrap().status.is_success(), "the server lives, and is silent");
+    assert!(
+        island.server.http(None).get("/healthz").await.unwrap().status.is_success(),
+        "the server lives, and is silent"
+    );
 
-    cluster.start_again().await.unwrap();
+    island.cluster.start_again().await.unwrap();
     until(&verifier, &token, Option::is_none).await;
 }
 

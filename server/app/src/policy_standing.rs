@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use countersign_core::kill_switch::KillSwitches;
 use countersign_store::{Connection, policy};
 
@@ -23,8 +24,7 @@ impl PolicyStanding {
         let active = policy::active(conn).await?.map(|stored| record(stored, false));
         let mut mark = policy::mark(conn).await?;
         mark.extend(kill_switches.engaged().iter().map(|switch| switch.kill_switch_id.to_string()));
-        let cache_generation =
-            sha256(mark.join("\n").as_bytes())[..16].iter().map(|byte| format!("{byte:02x}")).collect();
+        let cache_generation = URL_SAFE_NO_PAD.encode(&sha256(mark.join("\n").as_bytes())[..16]);
         Ok(Self { active, kill_switches, cache_generation })
     }
 }

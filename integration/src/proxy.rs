@@ -1,0 +1,174 @@
+//! A TCP proxy that gets in the way: between a server and its database, or between a client and its server.
+
+use std::{net::SocketAddr, path::PathBuf, str::FromStr as _, time::Duration};
+
+use sqlx::postgres::PgConnectOptions;
+use tokio::{
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream, UnixStream},
+    sync::watch,
+    task::AbortHandle,
+    time::sleep,
+};
+
+use crate::{Database, Failure};
+
+/// What happens to what comes through, and to every open connection at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Weather {
+    /// It passes.
+    Fair,
+    /// What is asked arrives so much later.
+    Slow(Duration),
+    /// Nothing moves, and nobody is told.
+    Stalled,
+    /// What is asked arrives, and its connection breaks where the answer would have come.
+    Unanswered,
+    /// Connections break, and new ones do as soon as they are made.
+    Cut,
+}
+
+/// Where a proxy leads.
+#[derive(Debug, Clone)]
+enum End {
+    Tcp(SocketAddr),
+    Unix(PathBuf),
+}
+
+/// A proxy on a port of its own. It ends when it is dropped, and all that goes through it.
+#[derive(Debug)]
+pub struct Proxy {
+    address: SocketAddr,
+    weather: watch::Sender<Weather>,
+    accepting: AbortHandle,
+}
+
+impl Proxy {
+    /// In front of whatever listens on this address.
+    pub async fn to(address: SocketAddr) -> Result<Self, Failure> {
+        Self::start(End::Tcp(address)).await
+    }
+
+    /// In front of a database, and the database as it is reached through it.
+    pub async fn to_database(database: &Database) -> Result<(Self, Database), Failure> {
+        let options = PgConnectOptions::from_str(&database.url)?;
+        let name = options.get_database().ok_or("a database without a name")?;
+        let socket = options.get_socket().ok_or("the Postgres of the tests listens on a socket")?;
+        let proxy = Self::start(End::Unix(socket.join(format!(".s.PGSQL.{}", options.get_port())))).await?;
+        let user = options.get_username();
+        let url = format!("postgresql://{}/{name}?user={user}&sslmode=disable", proxy.address);
+        Ok((proxy, Database { url }))
+    }
+
+    async fn start(end: End) -> Result<Self, Failure> {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let address = listener.local_addr()?;
+        let (weather, told) = watch::channel(Weather::Fair);
+        let accepting = tokio::spawn(async move {
+            while let Ok((near, _)) = listener.accept().await {
+                tokio::spawn(connect(near, end.clone(), told.clone()));
+            }
+        });
+        Ok(Self { address, weather, accepting: accepting.abort_handle() })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Lets it be so from now on.
+    pub fn becomes(&self, weather: Weather) {
+        self.weather.send_replace(weather);
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.becomes(Weather::Cut);
+        self.accepting.abort();
+    }
+}
+
+async fn connect(near: TcpStream, end: End, weather: watch::Receiver<Weather>) {
+    let (near_in, near_out) = near.into_split();
+    match end {
+        End::Tcp(address) => {
+            let Ok(far) = TcpStream::connect(address).await else { return };
+            let (far_in, far_out) = far.into_split();
+            both(Way::asking(near_in, far_out), Way::answering(far_in, near_out), weather).await;
+        }
+        End::Unix(path) => {
+            let Ok(far) = UnixStream::connect(path).await else { return };
+            let (far_in, far_out) = far.into_split();
+            both(Way::asking(near_in, far_out), Way::answering(far_in, near_out), weather).await;
+        }
+    }
+}
+
+/// Goes on until one way ends: then both do.
+async fn both<A, B, C, D>(asking: Way<A, B>, answering: Way<C, D>, weather: watch::Receiver<Weather>)
+where
+    A: AsyncRead + Unpin,
+    B: AsyncWrite + Unpin,
+    C: AsyncRead + Unpin,
+    D: AsyncWrite + Unpin,
+{
+    let (mut there, mut back) = (weather.clone(), weather.clone());
+    let mut cut = weather;
+    tokio::select! {
+        _ = cut.wait_for(|weather| *weather == Weather::Cut) => {}
+        () = asking.carry(&mut there) => {}
+        () = answering.carry(&mut back) => {}
+    }
+}
+
+/// One direction of a connection.
+struct Way<R, W> {
+    from: R,
+    to: W,
+    answers: bool,
+}
+
+impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Way<R, W> {
+    const fn asking(from: R, to: W) -> Self {
+        Self { from, to, answers: false }
+    }
+
+    const fn answering(from: R, to: W) -> Self {
+        Self { from, to, answers: true }
+    }
+
+    async fn carry(mut self, weather: &mut watch::Receiver<Weather>) {
+        let mut buffer = vec![0; 16 * 1024];
+        while let Ok(length) = self.from.read(&mut buffer).await
+            && length > 0
+            && self.is_through(weather).await
+            && self.to.write_all(&buffer[..length]).await.is_ok()
+        {}
+    }
+
+    /// Waits until what was read may go on; false: never.
+    async fn is_through(&self, weather: &mut watch::Receiver<Weather>) -> bool {
+        loop {
+            let now = *weather.borrow_and_update();
+            match now {
+                Weather::Cut => return false,
+                Weather::Unanswered => return !self.answers,
+                Weather::Slow(by) if !self.answers => {
+                    tokio::select! {
+                        () = sleep(by) => return true,
+                        changed = weather.changed() => if changed.is_err() { return false },
+                    }
+                }
+                Weather::Stalled => {
+                    if weather.changed().await.is_err() {
+                        return false;
+                    }
+                }
+                Weather::Fair | Weather::Slow(_) => return true,
+            }
+        }
+    }
+}
