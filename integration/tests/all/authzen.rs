@@ -8,10 +8,7 @@ use countersign_integration::{Answer, Cluster, Http, Launch, Server};
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::{
-    outage::open_folder,
-    support::{Run, World, document, issue, room},
-};
+use crate::support::{Run, World, document, issue, open_folder, room};
 
 const EVALUATION: &str = "/access/v1/evaluation";
 const EVALUATIONS: &str = "/access/v1/evaluations";
