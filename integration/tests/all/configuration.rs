@@ -19,7 +19,7 @@ max_ttl_seconds: 900   # do not allow > 15 minutes
 require_sponsor: true
 supported_tools: [billing, search, file-store]
 ";
-const POLICY: &str = "\
+pub(crate) const POLICY: &str = "\
 rules:
   - id: allow-support-billing
     role: support

@@ -16,6 +16,8 @@ mod crash;
 mod dev;
 mod dynamic;
 mod foreign;
+mod gates;
+mod indicators;
 mod instances;
 mod json;
 mod key_commands;

@@ -248,6 +248,91 @@ async fn no_allow_stands_on_the_wrong_side_of_a_rollouts_step() {
     assert!(!after.is_empty() && refused.is_empty(), "the candidate answered after it was undone: {refused:?}");
 }
 
+/// What a rollout serves from an event of its own on, by the log.
+fn percent_after(event: &Event) -> u64 {
+    event.leaf["rollout"]["percent"].as_u64().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_servers_never_disagree_on_a_callers_side_while_a_rollout_grows_is_held_and_is_undone() {
+    const STEPS: [i32; 5] = [20, 40, 60, 80, 99];
+    let world = World::start().await;
+    let second = world.second().await;
+    let elsewhere = second.connect(None).await.unwrap();
+    let candidate = world.policy(&document("charge")).await;
+    let request = v1::StartRolloutRequest {
+        candidate,
+        percent: Some(0),
+        steps: [&STEPS[..], &[100]].concat(),
+        reason: "tighten".to_owned(),
+        ..Default::default()
+    };
+    let rollout = world.rita.rollouts().start_rollout(request).await.unwrap().into_inner().rollout.unwrap();
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut callers = Vec::new();
+    for _ in 0..12 {
+        // Each on both servers at once: what is allowed is where they could disagree.
+        let run = world.run_of("alice").await;
+        for server in [&world.rita, &elsewhere] {
+            let (run, stop) = (run.on(server), stop.clone());
+            callers.push(tokio::spawn(async move {
+                while !stop.load(Ordering::Relaxed) {
+                    run.decide("billing", "refund").await.unwrap();
+                }
+            }));
+        }
+    }
+    let (rollout_id, reason) = (rollout.rollout_id.clone(), "go".to_owned());
+    for (nth, percent) in STEPS.into_iter().enumerate() {
+        sleep(Duration::from_millis(100)).await;
+        let server = if nth % 2 == 0 { &world.rita } else { &elsewhere };
+        let (rollout_id, reason) = (rollout_id.clone(), reason.clone());
+        let request = v1::AdvanceRolloutRequest { rollout_id, percent, reason, force: true, ..Default::default() };
+        server.rollouts().advance_rollout(request).await.unwrap();
+        if percent == 60 {
+            let (rollout_id, reason) = (rollout.rollout_id.clone(), "hold".to_owned());
+            let request = v1::PauseRolloutRequest { rollout_id, reason, ..Default::default() };
+            elsewhere.rollouts().pause_rollout(request).await.unwrap();
+            let (rollout_id, reason) = (rollout.rollout_id.clone(), "on".to_owned());
+            let request = v1::ResumeRolloutRequest { rollout_id, reason, ..Default::default() };
+            world.rita.rollouts().resume_rollout(request).await.unwrap();
+        }
+    }
+    sleep(Duration::from_millis(100)).await;
+    let request = v1::RollbackRolloutRequest { rollout_id, reason, ..Default::default() };
+    elsewhere.rollouts().rollback_rollout(request).await.unwrap();
+    sleep(Duration::from_millis(200)).await;
+    stop.store(true, Ordering::Relaxed);
+    for caller in callers {
+        caller.await.unwrap();
+    }
+
+    // In the order of the log: the percentage that stands decides every side, and until the rollback nobody goes back.
+    let (mut percent, mut open, mut seen) = (0, false, [0_usize; 2]);
+    for event in world.log().await {
+        match event.kind() {
+            "rollout_rolled_back" => open = false,
+            kind if kind.starts_with("rollout") => {
+                assert!(percent_after(&event) >= percent, "it shrank: {event:?}");
+                (percent, open) = (percent_after(&event), true);
+            }
+            "decision" => {
+                let part = &event.leaf["rollout"];
+                assert_eq!(part.is_object(), open, "{event:?}");
+                if open {
+                    let inside = part["bucket"].as_u64().unwrap() < percent * 100;
+                    assert_eq!(part["percent"].as_u64(), Some(percent), "{event:?}");
+                    assert_eq!(part["side"] == "candidate", inside, "{event:?}");
+                    assert_eq!(event.text("effect") == "DENY", inside, "{event:?}");
+                    seen[usize::from(inside)] += 1;
+                }
+            }
+            _ => {}
+        }
+    }
+    assert!(seen[0] > 0 && seen[1] > 0 && percent == 99, "{seen:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_single_use_credential_is_used_once_whoever_is_quickest() {
     let world = World::start().await;

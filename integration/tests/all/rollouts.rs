@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use countersign_client::{Rollout, v1};
 use tonic::{Code, Response};
 
-use crate::support::{Event, Run, World, document, refused};
+use crate::support::{Event, Run, World, document, eventually, refused};
 
 const RUNS: usize = 40;
 
@@ -120,6 +120,158 @@ async fn a_rollback_gives_everyone_the_baseline_back() {
     refused(again, Code::FailedPrecondition, "ILLEGAL_TRANSITION");
     let late = world.oscar.rollouts().advance_rollout(advance(&undone, 0, true)).await.map(Response::into_inner);
     refused(late, Code::FailedPrecondition, "ILLEGAL_TRANSITION");
+}
+
+async fn next_set(stream: &mut tonic::Streaming<v1::WatchRolloutsResponse>) -> Vec<v1::Rollout> {
+    loop {
+        let message = stream.message().await.unwrap().unwrap();
+        if !message.heartbeat {
+            return message.rollouts;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_paused_rollout_serves_what_it_served_is_watched_and_goes_on_when_resumed() {
+    let world = World::start().await;
+    let candidate = world.policy(&document("charge, refund, probe")).await;
+    let request = v1::StartRolloutRequest { candidate, reason: "try it".to_owned(), ..Default::default() };
+    let rollout = world.rita.rollouts().start_rollout(request).await.unwrap().into_inner().rollout.unwrap();
+    let second = world.second().await;
+    let elsewhere = second.connect(None).await.unwrap();
+    let mut watched = elsewhere.rollouts().watch_rollouts(v1::WatchRolloutsRequest {}).await.unwrap().into_inner();
+    assert_eq!(next_set(&mut watched).await[0].state(), v1::RolloutState::Running);
+
+    let pause = v1::PauseRolloutRequest {
+        rollout_id: rollout.rollout_id.clone(),
+        reason: "holidays".to_owned(),
+        etag: rollout.etag.clone(),
+        request_id: "pause-1".to_owned(),
+    };
+    let resume = v1::ResumeRolloutRequest {
+        rollout_id: rollout.rollout_id.clone(),
+        reason: "back".to_owned(),
+        ..Default::default()
+    };
+    let early = world.oscar.rollouts().resume_rollout(resume.clone()).await.map(Response::into_inner);
+    refused(early, Code::FailedPrecondition, "ILLEGAL_TRANSITION");
+    let stale = v1::PauseRolloutRequest { etag: "stale".to_owned(), request_id: String::new(), ..pause.clone() };
+    let stale = world.oscar.rollouts().pause_rollout(stale).await.map(Response::into_inner);
+    refused(stale, Code::Aborted, "ETAG_MISMATCH");
+    let paused = world.oscar.rollouts().pause_rollout(pause.clone()).await.unwrap().into_inner();
+    let again = world.oscar.rollouts().pause_rollout(pause).await.unwrap().into_inner();
+    assert_eq!(paused.log_index, again.log_index, "once for its request id");
+    let held = paused.rollout.unwrap();
+    assert_eq!((held.state(), held.percent), (v1::RolloutState::Paused, 10));
+    assert_ne!(held.etag, rollout.etag);
+    loop {
+        // A gate that says something for the first time is a change too.
+        if next_set(&mut watched).await[0].state() == v1::RolloutState::Paused {
+            break;
+        }
+    }
+
+    let mut runs = Vec::new();
+    for _ in 0..10 {
+        runs.push(world.run_of("alice").await);
+    }
+    inside(&runs, &held).await;
+    let grows = world.rita.rollouts().advance_rollout(advance(&held, 0, true)).await.map(Response::into_inner);
+    refused(grows, Code::FailedPrecondition, "ILLEGAL_TRANSITION");
+    let again = v1::PauseRolloutRequest {
+        rollout_id: rollout.rollout_id.clone(),
+        reason: "again".to_owned(),
+        ..Default::default()
+    };
+    let again = world.rita.rollouts().pause_rollout(again).await.map(Response::into_inner);
+    refused(again, Code::FailedPrecondition, "ILLEGAL_TRANSITION");
+
+    let resumed = world.oscar.rollouts().resume_rollout(resume).await.unwrap().into_inner().rollout.unwrap();
+    assert_eq!((resumed.state(), resumed.percent), (v1::RolloutState::Running, 10));
+    loop {
+        if next_set(&mut watched).await[0].state() == v1::RolloutState::Running {
+            break;
+        }
+    }
+    let log = world.log().await;
+    let of_it = log.iter().filter(|event| event.kind().starts_with("rollout"));
+    let of_it: Vec<_> =
+        of_it.map(|event| (event.kind(), event.text("operator_id"), event.text("state_after"))).collect();
+    let expected = [
+        ("rollout_started", "rita", "RUNNING"),
+        ("rollout_paused", "oscar", "PAUSED"),
+        ("rollout_resumed", "oscar", "RUNNING"),
+    ];
+    assert_eq!(of_it, expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn both_sides_are_compared_by_rule_on_every_call_and_a_rollback_says_what_it_allows_again() {
+    const CANDIDATE: &str = "rules:
+  - {id: probing, role: support, tool: billing, allowed_actions: [charge, probe]}
+  - {id: no-refunds, effect: deny, role: support, tool: billing, allowed_actions: [refund]}
+";
+    let world = World::start().await;
+    let second = world.second().await;
+    let elsewhere = second.connect(None).await.unwrap();
+    let candidate = world.policy(CANDIDATE).await;
+    let request = v1::StartRolloutRequest {
+        candidate,
+        percent: Some(50),
+        steps: vec![50, 100],
+        reason: "try it".to_owned(),
+        ..Default::default()
+    };
+    let rollout = world.rita.rollouts().start_rollout(request).await.unwrap().into_inner().rollout.unwrap();
+    let local = Rollout::new(&rollout).unwrap();
+    let mut inside = 0;
+    for nth in 0..8 {
+        let run = world.run_of("alice").await;
+        inside += i64::from(local.is_enrolled(&run.id));
+        let run = run.on(if nth % 2 == 0 { &world.rita } else { &elsewhere });
+        for action in ["charge", "probe", "refund", "close"] {
+            run.decide("billing", action).await.unwrap();
+        }
+    }
+    let read = async || {
+        let request = v1::GetRolloutRequest { rollout_id: rollout.rollout_id.clone() };
+        let read = elsewhere.rollouts().get_rollout(request).await.unwrap().into_inner().rollout.unwrap();
+        read.comparison.unwrap()
+    };
+    eventually("every call is counted", async || read().await.compared == 32).await;
+    let rule = |rule_id: &str, new_allows, new_denies| v1::RuleComparison {
+        rule_id: rule_id.to_owned(),
+        new_allows,
+        new_denies,
+    };
+    let expected = v1::RolloutComparison {
+        compared: 32,
+        new_allows: 8,
+        new_denies: 8,
+        rules: vec![rule("no-refunds", 0, 8), rule("probing", 8, 0)],
+        other_rules: None,
+    };
+    assert_eq!(read().await, expected);
+    let listed = world.rita.rollouts().list_rollouts(v1::ListRolloutsRequest::default()).await.unwrap().into_inner();
+    assert_eq!(listed.rollouts[0].comparison, Some(expected));
+
+    // Those inside were refused their refund, and may have it again.
+    let request = v1::RollbackRolloutRequest {
+        rollout_id: rollout.rollout_id.clone(),
+        reason: "support must refund".to_owned(),
+        request_id: "undo".to_owned(),
+        ..Default::default()
+    };
+    let undone = world.oscar.rollouts().rollback_rollout(request.clone()).await.unwrap().into_inner();
+    assert_eq!(undone.new_allows, inside);
+    let again = world.oscar.rollouts().rollback_rollout(request).await.unwrap().into_inner();
+    assert_eq!((again.new_allows, again.log_index), (inside, undone.log_index));
+    let log = world.log().await;
+    let event = log.iter().find(|event| event.index == undone.log_index).unwrap();
+    let figures = event.leaf["figures"].as_array().unwrap();
+    let stated = figures.iter().find(|figure| figure["name"] == "new_allows").unwrap();
+    assert_eq!(stated["value"].as_str().unwrap(), inside.to_string());
+    assert_eq!(world.server.log().contains("allows calls again"), inside > 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -11,7 +11,7 @@ use countersign_core::{
     credential::KeyStanding,
     names::OperatorId,
     operator::{BOOTSTRAP, Operator, OperatorRole, Roles},
-    rollout::{Baseline, Gates, StickyKey},
+    rollout::{Baseline, StickyKey},
     sponsor::{SponsorState, Transition},
 };
 use countersign_ledger::leaf::Kind;
@@ -151,7 +151,7 @@ impl App {
             sticky_key: spec.sticky_key.unwrap_or(StickyKey::RootInstance),
             steps: spec.steps.clone().unwrap_or_default(),
             increment_per_day: spec.increment,
-            gates: Gates::default(),
+            gates: spec.gates.clone(),
             min_soak_seconds: spec.min_soak_seconds.map(u64::from),
             scope: spec.scope.clone(),
             reason,

@@ -70,7 +70,7 @@ impl App {
     pub(crate) async fn watch_gates(&self) -> Result<(), Error> {
         let mut tx = self.inner.store.begin_snapshot().await?;
         let Some(rollout) = rollout::open(&mut tx).await? else {
-            metrics::gauge!("countersign_rollout_percent").set(0.0);
+            show(0, &[]);
             return Ok(());
         };
         let (figures, at) = figures(&mut tx, &rollout).await?;
@@ -78,7 +78,7 @@ impl App {
         let look = Look { readings: rollout.gates.read(&figures), figures, rollout };
         gate_reading::keep(&mut *self.inner.store.connection().await?, look.rollout.rollout_id, &look.readings, at)
             .await?;
-        show(&look);
+        show(look.rollout.percent, &look.readings);
         self.tell_readings(look.rollout.rollout_id).await?;
         let failed = look.readings.iter().find(|reading| reading.verdict == Verdict::Fail);
         match failed {
@@ -122,10 +122,10 @@ impl App {
 }
 
 /// Shows where the open rollout and its gates stand.
-fn show(look: &Look) {
-    metrics::gauge!("countersign_rollout_percent").set(f64::from(look.rollout.percent));
+fn show(percent: u32, readings: &[Reading]) {
+    metrics::gauge!("countersign_rollout_percent").set(f64::from(percent));
     for gate in Gate::ALL {
-        let said = look.readings.iter().find(|reading| reading.gate == gate).map(|reading| reading.verdict);
+        let said = readings.iter().find(|reading| reading.gate == gate).map(|reading| reading.verdict);
         let value = match said {
             Some(Verdict::Pass) => 1.0,
             Some(Verdict::Fail) => -1.0,

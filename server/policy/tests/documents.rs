@@ -5,7 +5,7 @@
 use countersign_core::{
     decision::Effect,
     ids::PolicyVersion,
-    rollout::{Baseline, StickyKey},
+    rollout::{Baseline, Gates, OnBreach, StickyKey},
 };
 use countersign_policy::{CompiledPolicy, MAX_DOCUMENT_BYTES, MAX_RULES, Risk};
 
@@ -84,6 +84,34 @@ fn whether_a_tool_is_cacheable_follows_its_risk_unless_said() {
     .unwrap();
     let tools = ["a", "b", "c"].map(|tool| policy.tool(tool).map(|spec| (spec.risk, spec.cacheable)).unwrap());
     assert_eq!(tools, [(Risk::Medium, true), (Risk::High, true), (Risk::Low, false)]);
+}
+
+#[test]
+fn gates_that_a_document_leaves_out_are_the_briefs() {
+    let gates = |text: &str| {
+        let document = format!("rules: [{{id: r, effect: deny}}]\nrollout:\n  percent: 10\n{text}");
+        CompiledPolicy::load(&document, "").map(|policy| policy.rollout().unwrap().gates.clone())
+    };
+    assert_eq!(gates("").unwrap(), Gates::default());
+    let some = "  gates: {latency_p95_ms: 200, on_breach: pause, issuance_failure_bp: 50}\n";
+    let expected =
+        Gates { latency_p95_ms: 200, on_breach: OnBreach::Pause, issuance_failure_bp: Some(50), ..Gates::default() };
+    assert_eq!(gates(some).unwrap(), expected);
+    let all = "  gates: {missing_sponsor_bp: 0, policy_error_bp: 1, window_seconds: 3600, min_decisions: 1}\n";
+    let expected = Gates {
+        missing_sponsor_bp: 0,
+        policy_error_bp: 1,
+        window_seconds: 3_600,
+        min_decisions: 1,
+        ..Gates::default()
+    };
+    assert_eq!(gates(all).unwrap(), expected);
+    let wrong = "  gates:\n    missing_sponsor_bp: 10001\n    window_seconds: 9\n    min_decisions: 0\n    on_breach: stop\n    p95: 1\n";
+    let found: Vec<_> = gates(wrong).unwrap_err().into_iter().map(|violation| violation.path).collect();
+    let paths = ["missing_sponsor_bp", "window_seconds", "min_decisions", "on_breach", "p95"];
+    let paths = paths.map(|key| format!("rollout.gates.{key}"));
+    assert_eq!(found.len(), paths.len(), "{found:?}");
+    assert!(paths.iter().all(|path| found.contains(path)), "{found:?}");
 }
 
 #[test]

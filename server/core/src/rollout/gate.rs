@@ -1,11 +1,9 @@
 //! Gates: thresholds that stop a rollout by itself. What they say is a pure function of thresholds and figures.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, ops::RangeInclusive, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-/// All of it, basis points.
-const WHOLE: u128 = 10_000;
 /// Microseconds in a millisecond.
 const MILLISECOND: u64 = 1_000;
 
@@ -197,6 +195,13 @@ pub struct Reading {
 }
 
 impl Gates {
+    /// All of it, basis points: the highest rate that a threshold may be.
+    pub const MAX_BP: u32 = 10_000;
+    /// The highest latency threshold, milliseconds: no decision takes longer than this.
+    pub const MAX_LATENCY_MS: u32 = 60_000;
+    /// How long the window may be, seconds.
+    pub const WINDOW: RangeInclusive<u32> = 10..=3_600;
+
     /// What the gates say of these figures; a gate that is not set says nothing.
     #[must_use]
     pub fn read(&self, figures: &Figures) -> Vec<Reading> {
@@ -247,7 +252,7 @@ impl Gates {
 /// A share in basis points, rounded up: it is above a threshold exactly where the true share is. 0 of nothing.
 #[must_use]
 pub fn basis_points(part: u64, of: u64) -> u64 {
-    let share = (u128::from(part) * WHOLE).div_ceil(u128::from(of.max(1)));
+    let share = (u128::from(part) * u128::from(Gates::MAX_BP)).div_ceil(u128::from(of.max(1)));
     u64::try_from(share).unwrap_or(u64::MAX)
 }
 

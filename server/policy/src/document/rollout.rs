@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use countersign_core::rollout::{Baseline, Scope, StickyKey};
+use countersign_core::rollout::{Baseline, Gates, OnBreach, Scope, StickyKey};
 
 use super::{
     reader::{Path, Reader},
@@ -10,7 +10,17 @@ use super::{
     tree::Node,
 };
 
-const KEYS: [&str; 7] = ["percent", "increment", "baseline", "sticky_key", "steps", "min_soak_seconds", "scope"];
+const KEYS: [&str; 8] =
+    ["percent", "increment", "baseline", "sticky_key", "steps", "min_soak_seconds", "scope", "gates"];
+const GATE_KEYS: [&str; 7] = [
+    "missing_sponsor_bp",
+    "policy_error_bp",
+    "latency_p95_ms",
+    "window_seconds",
+    "min_decisions",
+    "on_breach",
+    "issuance_failure_bp",
+];
 /// Longest stay on a step that can be asked for, seconds: 30 days.
 const MAX_SOAK: u32 = 30 * 24 * 3600;
 
@@ -31,6 +41,8 @@ pub struct RolloutSpec {
     pub min_soak_seconds: Option<u32>,
     /// Whom it concerns; empty: everyone.
     pub scope: Scope,
+    /// When it stops by itself.
+    pub gates: Gates,
 }
 
 pub(super) fn read(reader: &mut Reader, node: &Node, path: &Path<'_>, tables: &Tables) -> Option<RolloutSpec> {
@@ -59,7 +71,32 @@ pub(super) fn read(reader: &mut Reader, node: &Node, path: &Path<'_>, tables: &T
     if let Some(node) = fields.get("scope") {
         spec.scope = read_scope(reader, node, &Path::Key(path, "scope"), tables);
     }
+    if let Some(node) = fields.get("gates") {
+        spec.gates = read_gates(reader, node, &Path::Key(path, "gates"));
+    }
     Some(spec)
+}
+
+/// The thresholds; those that the document leaves out are the default ones.
+fn read_gates(reader: &mut Reader, node: &Node, path: &Path<'_>) -> Gates {
+    const ON_BREACH: [(&str, OnBreach); 2] = [("rollback", OnBreach::Rollback), ("pause", OnBreach::Pause)];
+    let mut gates = Gates::default();
+    let Some(fields) = reader.fields(node, path, &GATE_KEYS) else { return gates };
+    let mut whole = |key, from, to| {
+        let node = fields.get(key)?;
+        reader.whole(node, &Path::Key(path, key), from, to)
+    };
+    let (first, last) = (*Gates::WINDOW.start(), *Gates::WINDOW.end());
+    gates.missing_sponsor_bp = whole("missing_sponsor_bp", 0, Gates::MAX_BP).unwrap_or(gates.missing_sponsor_bp);
+    gates.policy_error_bp = whole("policy_error_bp", 0, Gates::MAX_BP).unwrap_or(gates.policy_error_bp);
+    gates.latency_p95_ms = whole("latency_p95_ms", 0, Gates::MAX_LATENCY_MS).unwrap_or(gates.latency_p95_ms);
+    gates.window_seconds = whole("window_seconds", first, last).unwrap_or(gates.window_seconds);
+    gates.min_decisions = whole("min_decisions", 1, i32::MAX.unsigned_abs()).unwrap_or(gates.min_decisions);
+    gates.issuance_failure_bp = whole("issuance_failure_bp", 0, Gates::MAX_BP);
+    if let Some(node) = fields.get("on_breach") {
+        gates.on_breach = reader.word(node, &Path::Key(path, "on_breach"), &ON_BREACH).unwrap_or_default();
+    }
+    gates
 }
 
 fn read_baseline(reader: &mut Reader, node: &Node, path: &Path<'_>) -> Option<Baseline> {

@@ -1,6 +1,6 @@
 //! Rollouts: what is asked for. What is told is in [`super::rollout_report`].
 
-use std::mem;
+use std::{mem, ops::RangeInclusive};
 
 use countersign_app::{AdvanceRollout, Error, HoldRollout, RollbackRollout, RolloutFilter, StartRollout};
 use countersign_core::{
@@ -19,12 +19,8 @@ const MAX_STEPS: usize = 100;
 const MAX_SCOPE: usize = 100;
 /// Longest minimum soak, seconds.
 const MAX_SOAK: i64 = 30 * 24 * 3600;
-/// All of it, basis points.
-const WHOLE_BP: i64 = 10_000;
-/// Highest latency threshold, milliseconds: no decision takes longer than this.
-const MAX_LATENCY_MS: u32 = 60_000;
 /// Sliding window of gates and indicators, seconds.
-pub(super) const WINDOW: std::ops::RangeInclusive<i64> = 10..=3600;
+pub(super) const WINDOW: RangeInclusive<i64> = *Gates::WINDOW.start() as i64..=*Gates::WINDOW.end() as i64;
 
 pub(crate) fn start(mut request: v1::StartRolloutRequest) -> Result<(StartRollout, Idem), Error> {
     let request_id = mem::take(&mut request.request_id);
@@ -72,11 +68,12 @@ fn steps(v: &mut Violations, steps: &[i32]) -> Option<Vec<u32>> {
 /// The thresholds, those that are absent by default.
 fn gates(v: &mut Violations, wire: v1::RolloutGates) -> Option<Gates> {
     let default = Gates::default();
-    let mut basis_points = |field: &str, rate: Option<i32>| rate.map(|rate| v.number(field, rate, 0..=WHOLE_BP));
+    let mut basis_points =
+        |field: &str, rate: Option<i32>| rate.map(|rate| v.number(field, rate, 0..=Gates::MAX_BP.into()));
     let missing_sponsor = basis_points("missing_sponsor_bp", wire.missing_sponsor_bp);
     let policy_error = basis_points("policy_error_bp", wire.policy_error_bp);
     let issuance_failure = basis_points("issuance_failure_bp", wire.issuance_failure_bp);
-    let latency = v.milliseconds("latency_p95", wire.latency_p95, MAX_LATENCY_MS);
+    let latency = v.milliseconds("latency_p95", wire.latency_p95, Gates::MAX_LATENCY_MS);
     let window = v.seconds("window", wire.window, WINDOW);
     let min_decisions = wire.min_decisions.map(|count| v.number("min_decisions", count, 1..=i32::MAX.into()));
     let on_breach = v.optional_word("on_breach", wire.on_breach);

@@ -1,0 +1,450 @@
+//! Gates from outside: a real breach of each, on two servers, and what holds a rollout where it is.
+
+use std::time::{Duration, Instant};
+
+use countersign_client::{Connection, v1};
+use countersign_integration::{Cluster, Launch, Server};
+use serde_json::Value;
+use tokio::time::sleep;
+use tonic::{Code, Response};
+
+use crate::support::{Event, World, counted, decide, document, eventually, issue, refused, room, seconds};
+
+/// Longest from a breach to what follows it.
+const WITHIN: Duration = Duration::from_secs(10);
+
+/// Until servers count anew: the second or so in which a rollout started, grew or was resumed counts for no gate.
+const ANEW: Duration = Duration::from_millis(2_500);
+
+/// Two servers, and a rollout on them.
+struct Watched {
+    world: World,
+    second: Server,
+    elsewhere: Connection,
+    rollout: v1::Rollout,
+}
+
+impl Watched {
+    /// Starts a rollout to `candidate` with these gates. No soak, so that only gates hold it.
+    async fn start(candidate: &str, gates: v1::RolloutGates, more: v1::StartRolloutRequest) -> Self {
+        let world = World::start().await;
+        let second = world.second().await;
+        let elsewhere = second.connect(None).await.unwrap();
+        let request = v1::StartRolloutRequest {
+            candidate: world.policy(candidate).await,
+            gates: Some(gates),
+            min_soak: Some(seconds(0)),
+            reason: "try it".to_owned(),
+            ..more
+        };
+        let started = world.rita.rollouts().start_rollout(request).await.unwrap().into_inner();
+        sleep(ANEW).await;
+        Self { world, second, elsewhere, rollout: started.rollout.unwrap() }
+    }
+
+    async fn read(&self) -> v1::Rollout {
+        let request = v1::GetRolloutRequest { rollout_id: self.rollout.rollout_id.clone() };
+        self.world.rita.rollouts().get_rollout(request).await.unwrap().into_inner().rollout.unwrap()
+    }
+
+    /// Asks so often, half on each server, and returns the answers.
+    async fn ask(&self, question: v1::DecideRequest, times: usize) -> Vec<v1::DecideResponse> {
+        let half = |on: &Connection, times: usize| {
+            let request = v1::BatchDecideRequest { requests: vec![question.clone(); times], ..Default::default() };
+            let on = on.clone();
+            async move { on.decisions().batch_decide(request).await.unwrap().into_inner().responses }
+        };
+        let (one, two) = tokio::join!(half(&self.world.rita, times / 2), half(&self.elsewhere, times - times / 2));
+        [one, two].concat()
+    }
+
+    /// Waits until the rollout is in this state, and returns it. `begun` is when its cause was there.
+    async fn becomes(&self, state: v1::RolloutState, begun: Instant) -> v1::Rollout {
+        loop {
+            let rollout = self.read().await;
+            if rollout.state() == state {
+                return rollout;
+            }
+            assert!(begun.elapsed() < WITHIN, "not {state:?} within {WITHIN:?}: {rollout:?}");
+            sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// The one event of this kind. Nobody ordered it, and only one server acted.
+    async fn event(&self, kind: &str) -> Event {
+        let log = self.world.log().await;
+        let of_kind: Vec<_> = log.into_iter().filter(|event| event.kind() == kind).collect();
+        assert_eq!(of_kind.len(), 1, "{of_kind:?}");
+        assert_eq!(of_kind[0].text("operator_id"), "");
+        of_kind.into_iter().next().unwrap()
+    }
+
+    /// How often the servers say that they acted on this gate.
+    async fn acted(&self, gate: &str, action: &str) -> f64 {
+        let series = format!("countersign_rollout_breaches_total{{gate=\"{gate}\",action=\"{action}\"}}");
+        self.world.counted(&series).await + counted(&self.second, &series).await
+    }
+
+    async fn advance(&self, force: bool) -> Result<v1::AdvanceRolloutResponse, tonic::Status> {
+        let request = v1::AdvanceRolloutRequest {
+            rollout_id: self.rollout.rollout_id.clone(),
+            reason: "the figures are good".to_owned(),
+            force,
+            ..Default::default()
+        };
+        self.world.rita.rollouts().advance_rollout(request).await.map(Response::into_inner)
+    }
+
+    async fn sql(&self, statement: &'static str) {
+        let mut connection = self.world.database.connect().await.unwrap();
+        sqlx::query(statement).execute(&mut connection).await.unwrap();
+    }
+
+    /// Waits until every gate says this.
+    async fn gates_say(&self, verdict: v1::GateVerdict) {
+        eventually("the gates say so", async || {
+            let readings = self.read().await.gate_readings;
+            !readings.is_empty() && readings.iter().all(|reading| reading.verdict() == verdict)
+        })
+        .await;
+    }
+}
+
+fn figure(event: &Event, name: &str) -> i64 {
+    let figures = event.leaf["figures"].as_array().unwrap();
+    let figure = figures.iter().find(|figure| figure["name"] == name).unwrap_or_else(|| panic!("{name}: {figures:?}"));
+    figure["value"].as_str().unwrap().parse().unwrap()
+}
+
+fn reading(rollout: &v1::Rollout, gate: v1::RolloutGate) -> &v1::GateReading {
+    rollout.gate_readings.iter().find(|reading| reading.gate() == gate).unwrap()
+}
+
+fn of_run(token: &str, action: &str) -> v1::DecideRequest {
+    v1::DecideRequest { token: token.to_owned(), ..decide("billing", action) }
+}
+
+/// Under this policy `refund` reads an attribute that callers of `decide("billing", "refund")` do not send.
+fn reads_context() -> String {
+    document("charge, refund").replace("allowed_actions", "when: context.amount_cents <= 50000\n    allowed_actions")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn decisions_without_a_sponsor_roll_back_once_within_ten_seconds_and_the_event_has_the_figures() {
+    let watched =
+        Watched::start(&document("charge"), v1::RolloutGates::default(), v1::StartRolloutRequest::default()).await;
+    let run = watched.world.run_of("alice").await;
+    watched.ask(of_run(&run.token, "charge"), 190).await;
+    watched.gates_say(v1::GateVerdict::Pass).await;
+
+    let begun = Instant::now();
+    watched.ask(v1::DecideRequest { token: "forged".to_owned(), ..decide("billing", "refund") }, 10).await;
+    let undone = watched.becomes(v1::RolloutState::RolledBack, begun).await;
+    assert!(undone.rollback_reason.starts_with("gate MISSING_SPONSOR is FAIL: 5.00 % seen"), "{undone:?}");
+    assert_eq!((undone.percent, undone.end_time.is_some()), (0, true));
+    let said = reading(&undone, v1::RolloutGate::MissingSponsor);
+    assert_eq!((said.verdict(), said.observed_bp, said.sample_count), (v1::GateVerdict::Fail, Some(500), 200));
+
+    let event = watched.event("rollout_rolled_back").await;
+    assert_eq!(event.text("reason"), "GATE_MISSING_SPONSOR");
+    assert_eq!((event.text("state_before"), event.text("state_after")), ("RUNNING", "ROLLED_BACK"));
+    assert_eq!(
+        (event.leaf["rollout"]["percent_before"].as_i64(), event.leaf["rollout"]["percent"].as_i64()),
+        (Some(10), Some(0))
+    );
+    assert!(!event.text("authority_epoch").is_empty());
+    assert_eq!((figure(&event, "missing_sponsor"), figure(&event, "decisions")), (10, 200));
+    assert_eq!((figure(&event, "limit_missing_sponsor_bp"), figure(&event, "window_seconds")), (10, 300));
+    assert!(figure(&event, "latency_p95_us") > 0);
+
+    // Either server answers by the baseline from that index on, and one of them says that it acted.
+    for answer in watched.ask(of_run(&run.token, "refund"), 2).await {
+        assert_eq!((answer.effect(), answer.policy_version.as_str()), (v1::Effect::Allow, "pv_1"));
+        assert!(answer.log_index > event.index);
+    }
+    assert!((watched.acted("MISSING_SPONSOR", "rollback").await - 1.0).abs() < 0.1);
+    let logs = format!("{}{}", watched.world.server.log(), watched.second.log());
+    assert!(logs.contains("ERROR") && logs.contains("rolled back: gate MISSING_SPONSOR"), "{logs}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn policy_errors_of_a_candidate_that_answers_nobody_yet_roll_it_back_before_it_hurts() {
+    let more = v1::StartRolloutRequest { percent: Some(0), ..Default::default() };
+    let watched = Watched::start(&reads_context(), v1::RolloutGates::default(), more).await;
+    let run = watched.world.run_of("alice").await;
+    let begun = Instant::now();
+    let answers = watched.ask(of_run(&run.token, "refund"), 120).await;
+    assert!(answers.iter().all(|answer| answer.effect() == v1::Effect::Allow), "nobody was hurt");
+    let undone = watched.becomes(v1::RolloutState::RolledBack, begun).await;
+    assert_eq!(reading(&undone, v1::RolloutGate::PolicyError).observed_bp, Some(10_000));
+    let event = watched.event("rollout_rolled_back").await;
+    assert_eq!(event.text("reason"), "GATE_POLICY_ERROR");
+    assert_eq!((figure(&event, "candidate_errors"), figure(&event, "candidate_evaluations")), (120, 120));
+    // Shadow evaluations are no decisions of the candidate's.
+    assert_eq!(figure(&event, "new_allows"), 0);
+    assert!((watched.acted("POLICY_ERROR", "rollback").await - 1.0).abs() < 0.1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slow_decisions_pause_a_rollout_that_asks_for_that_and_a_resumption_begins_anew() {
+    let gates = v1::RolloutGates { on_breach: v1::OnBreach::Pause.into(), ..Default::default() };
+    let watched = Watched::start(&document("charge, refund, probe"), gates, v1::StartRolloutRequest::default()).await;
+    let run = watched.world.run_of("alice").await;
+    let begun = Instant::now();
+    // The log's head is held for longer than a decision may take.
+    for _ in 0..2 {
+        let mut connection = watched.world.database.connect().await.unwrap();
+        sqlx::raw_sql("BEGIN; SELECT size FROM log_head FOR UPDATE").execute(&mut connection).await.unwrap();
+        let (answers, ()) = tokio::join!(watched.ask(of_run(&run.token, "refund"), 120), async {
+            sleep(Duration::from_millis(500)).await;
+            sqlx::raw_sql("COMMIT").execute(&mut connection).await.unwrap();
+        });
+        assert!(answers.iter().all(|answer| answer.effect() == v1::Effect::Allow));
+    }
+    let paused = watched.becomes(v1::RolloutState::Paused, begun).await;
+    let p95 = reading(&paused, v1::RolloutGate::LatencyP95).observed_latency_p95.unwrap();
+    assert!(p95.seconds > 0 || p95.nanos > 400_000_000, "{p95:?}");
+    assert_eq!(paused.percent, 10, "it serves what it served");
+    let event = watched.event("rollout_paused").await;
+    assert_eq!(event.text("reason"), "GATE_LATENCY_P95");
+    assert!(figure(&event, "latency_p95_us") > 400_000 && figure(&event, "limit_latency_p95_ms") == 300);
+
+    let waits = watched.advance(true).await;
+    let info = refused(waits, Code::FailedPrecondition, "ILLEGAL_TRANSITION");
+    assert_eq!(info.domain, "countersign");
+    let request = v1::ResumeRolloutRequest {
+        rollout_id: watched.rollout.rollout_id.clone(),
+        reason: "the disk was replaced".to_owned(),
+        etag: paused.etag,
+        ..Default::default()
+    };
+    let resumed = watched.world.oscar.rollouts().resume_rollout(request).await.unwrap().into_inner().rollout.unwrap();
+    assert_eq!(resumed.state(), v1::RolloutState::Running);
+    // What was seen before is still in the window, and counts no more.
+    watched.gates_say(v1::GateVerdict::Inconclusive).await;
+    sleep(Duration::from_secs(3)).await;
+    assert_eq!(watched.read().await.state(), v1::RolloutState::Running);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn issuances_that_fail_roll_back_where_there_is_a_gate_for_them() {
+    let gates = v1::RolloutGates { issuance_failure_bp: Some(50), min_decisions: Some(20), ..Default::default() };
+    let watched = Watched::start(&document("charge, refund, probe"), gates, v1::StartRolloutRequest::default()).await;
+    for _ in 0..20 {
+        watched.world.rita.credentials().issue_credential(issue("alice")).await.unwrap();
+    }
+    // Refusals by a rule are no failures.
+    let wrong = v1::IssueCredentialRequest { role: "nobody".to_owned(), ..issue("alice") };
+    watched.world.rita.credentials().issue_credential(wrong).await.unwrap_err();
+    eventually("the gate passes", async || {
+        let readings = watched.read().await.gate_readings;
+        let of_issuance = |reading: &v1::GateReading| reading.gate() == v1::RolloutGate::IssuanceFailure;
+        readings.iter().any(|reading| of_issuance(reading) && reading.verdict() == v1::GateVerdict::Pass)
+    })
+    .await;
+
+    let begun = Instant::now();
+    let mut admin = watched.world.database.connect().await.unwrap();
+    sqlx::raw_sql("BEGIN; SELECT size FROM log_head FOR UPDATE").execute(&mut admin).await.unwrap();
+    let mut credentials = watched.world.rita.credentials();
+    let (answer, ()) = tokio::join!(credentials.issue_credential(issue("alice")), async {
+        sleep(Duration::from_millis(300)).await;
+        let others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+                      WHERE datname = current_database() AND pid <> pg_backend_pid()";
+        sqlx::raw_sql(others).execute(&mut admin).await.unwrap();
+        sqlx::raw_sql("ROLLBACK").execute(&mut admin).await.unwrap();
+    });
+    refused(answer.map(Response::into_inner), Code::Unavailable, "STORE_UNAVAILABLE");
+    loop {
+        // The database had cut everybody off: the first questions after that may find it out.
+        let request = v1::GetRolloutRequest { rollout_id: watched.rollout.rollout_id.clone() };
+        let read = watched.world.rita.rollouts().get_rollout(request).await;
+        if read.is_ok_and(|read| read.into_inner().rollout.unwrap().state() == v1::RolloutState::RolledBack) {
+            break;
+        }
+        assert!(begun.elapsed() < WITHIN, "not rolled back within {WITHIN:?}");
+        sleep(Duration::from_millis(100)).await;
+    }
+    let event = watched.event("rollout_rolled_back").await;
+    assert_eq!(event.text("reason"), "GATE_ISSUANCE_FAILURE");
+    assert_eq!((figure(&event, "issuance_failures"), figure(&event, "limit_issuance_failure_bp")), (1, 50));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_enough_figures_nothing_advances_unless_forced_and_the_event_says_what_was_passed_over() {
+    let watched = Watched::start(
+        &document("charge, refund, probe"),
+        v1::RolloutGates::default(),
+        v1::StartRolloutRequest::default(),
+    )
+    .await;
+    let status = watched.advance(false).await.unwrap_err();
+    let message = status.message().to_owned();
+    for word in ["MISSING_SPONSOR is INCONCLUSIVE", "0 decisions", "100 decisions needed", "force it with a reason"] {
+        assert!(message.contains(word), "{word} is not in: {message}");
+    }
+    let info = refused::<()>(Err(status), Code::FailedPrecondition, "GATE_NOT_PASSED");
+    assert_eq!(info.metadata["gates"], "MISSING_SPONSOR,POLICY_ERROR,LATENCY_P95");
+    assert_eq!(info.metadata["verdicts"], "INCONCLUSIVE,INCONCLUSIVE,INCONCLUSIVE");
+    assert_eq!(watched.read().await.percent, 10);
+
+    // A small team looks for itself.
+    let forced = watched.advance(true).await.unwrap().rollout.unwrap();
+    assert_eq!(forced.percent, 30);
+    let log = watched.world.log().await;
+    let event = log.iter().find(|event| event.kind() == "rollout_advanced").unwrap();
+    assert_eq!(event.text("operator_id"), "rita");
+    let changes: Vec<_> = event.leaf["changes"].as_array().unwrap().iter().map(change).collect();
+    let inconclusive = |gate: &str| (format!("gate_{gate}"), "INCONCLUSIVE".to_owned());
+    let expected = [
+        ("forced".to_owned(), "true".to_owned()),
+        inconclusive("latency_p95"),
+        inconclusive("missing_sponsor"),
+        inconclusive("policy_error"),
+    ];
+    assert_eq!(changes, expected);
+
+    // With figures nobody has to force anything; what was seen before the step counts for nothing after it.
+    let run = watched.world.run_of("alice").await;
+    sleep(ANEW).await;
+    watched.ask(of_run(&run.token, "refund"), 120).await;
+    watched.gates_say(v1::GateVerdict::Pass).await;
+    assert_eq!(watched.advance(false).await.unwrap().rollout.unwrap().percent, 60);
+    refused(watched.advance(false).await, Code::FailedPrecondition, "GATE_NOT_PASSED");
+}
+
+fn change(change: &Value) -> (String, String) {
+    let text = |name: &str| change[name].as_str().unwrap_or_default().to_owned();
+    (text("field"), text("after"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn figures_from_before_a_rollout_started_count_for_none_of_its_gates() {
+    let world = World::start().await;
+    let second = world.second().await;
+    let elsewhere = second.connect(None).await.unwrap();
+    let forged = v1::DecideRequest { token: "forged".to_owned(), ..decide("billing", "refund") };
+    let request = v1::BatchDecideRequest { requests: vec![forged; 100], ..Default::default() };
+    elsewhere.decisions().batch_decide(request).await.unwrap();
+    // Not yet stored when the rollout starts.
+    let request = v1::StartRolloutRequest {
+        candidate: world.policy(&document("charge")).await,
+        reason: "try it".to_owned(),
+        ..Default::default()
+    };
+    let rollout = world.rita.rollouts().start_rollout(request).await.unwrap().into_inner().rollout.unwrap();
+    let watched = Watched { world, second, elsewhere, rollout };
+    watched.gates_say(v1::GateVerdict::Inconclusive).await;
+    sleep(Duration::from_secs(4)).await;
+    let read = watched.read().await;
+    assert_eq!((read.state(), read.gate_readings[0].sample_count), (v1::RolloutState::Running, 0), "{read:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_day_with_passing_gates_adds_one_increment_on_two_servers_and_none_past_the_next_step() {
+    const A_DAY_PASSES: &str = "UPDATE rollout SET advance_time = advance_time - interval '25 hours'";
+    let more = v1::StartRolloutRequest { increment_per_day: 2, ..Default::default() };
+    let watched = Watched::start(&document("charge, refund, probe"), v1::RolloutGates::default(), more).await;
+    watched.sql(A_DAY_PASSES).await;
+    sleep(Duration::from_secs(5)).await;
+    assert_eq!(watched.read().await.percent, 10, "inconclusive gates hold it");
+
+    let run = watched.world.run_of("alice").await;
+    watched.ask(of_run(&run.token, "refund"), 120).await;
+    eventually("the increment", async || watched.read().await.percent == 12).await;
+    let event = watched.event("rollout_advanced").await;
+    assert_eq!(event.text("reason"), "DAILY_INCREMENT");
+    assert_eq!(figure(&event, "decisions"), 120);
+    sleep(Duration::from_secs(5)).await;
+    assert_eq!(watched.read().await.percent, 12, "once a day");
+
+    // One point below the next step. It is reached and not passed: a person says how it goes on.
+    watched.sql("UPDATE rollout SET percent = 29, advance_time = advance_time - interval '25 hours'").await;
+    watched.ask(of_run(&run.token, "refund"), 120).await;
+    eventually("the next step", async || watched.read().await.percent == 30).await;
+    watched.sql(A_DAY_PASSES).await;
+    sleep(ANEW).await;
+    watched.ask(of_run(&run.token, "refund"), 120).await;
+    watched.gates_say(v1::GateVerdict::Pass).await;
+    sleep(Duration::from_secs(5)).await;
+    assert_eq!(watched.read().await.percent, 30);
+    assert_eq!(watched.advance(false).await.unwrap().rollout.unwrap().percent, 60);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_breach_is_told_to_webhooks_in_the_transaction_that_acts_on_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (secret, config) = (folder.path().join("hook.secret"), folder.path().join("countersign.yaml"));
+    // The secret of the specification's own examples.
+    write_private(&secret, "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw");
+    // Nobody listens there: what is to be told waits in the outbox.
+    let text = format!(
+        "webhooks:\n  - name: pager\n    url: http://127.0.0.1:9/\n    secret_file: {}\n    events: [rollout.rolled_back]\n",
+        secret.display()
+    );
+    std::fs::write(&config, text).unwrap();
+    let world = World::start_with(|launch| launch.arg("--config").arg(config.to_str().unwrap())).await;
+    let request = v1::StartRolloutRequest {
+        candidate: world.policy(&document("charge")).await,
+        gates: Some(v1::RolloutGates { min_decisions: Some(1), ..Default::default() }),
+        reason: "try it".to_owned(),
+        ..Default::default()
+    };
+    let rollout = world.rita.rollouts().start_rollout(request).await.unwrap().into_inner().rollout.unwrap();
+    sleep(ANEW).await;
+    let forged = v1::DecideRequest { token: "forged".to_owned(), ..decide("billing", "refund") };
+    world.rita.decisions().decide(forged).await.unwrap();
+    let mut connection = world.database.connect().await.unwrap();
+    let body = loop {
+        let waiting: Option<String> =
+            sqlx::query_scalar("SELECT body FROM webhook_outbox").fetch_optional(&mut connection).await.unwrap();
+        if let Some(body) = waiting {
+            break body;
+        }
+        sleep(Duration::from_millis(100)).await;
+    };
+    let told: Value = serde_json::from_str(&body).unwrap();
+    let log = world.log().await;
+    let event = log.iter().find(|event| event.kind() == "rollout_rolled_back").unwrap();
+    let data = serde_json::json!({
+        "rollout_id": rollout.rollout_id,
+        "state": "ROLLED_BACK",
+        "percent": 0,
+        "percent_before": 10,
+        "reason": "GATE_MISSING_SPONSOR",
+        "log_index": event.index,
+    });
+    assert_eq!((told["type"].as_str(), &told["data"]), (Some("rollout.rolled_back"), &data));
+}
+
+fn write_private(path: &std::path::Path, text: &str) {
+    use std::{io::Write as _, os::unix::fs::OpenOptionsExt as _};
+    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_briefs_file_as_printed_ships_its_plan() {
+    let _room = room().await;
+    let database = Cluster::shared().await.unwrap().database().await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("policy-config.yaml");
+    std::fs::write(&file, crate::configuration::POLICY).unwrap();
+    let server = Launch::dev().arg("--policy").arg(file.to_str().unwrap()).database(&database).start().await.unwrap();
+    let rita = server.operator("rita").await.unwrap();
+    let listed = rita.rollouts().list_rollouts(v1::ListRolloutsRequest::default()).await.unwrap().into_inner();
+    let [rollout] = &listed.rollouts[..] else { panic!("{listed:?}") };
+    assert_eq!((rollout.state(), rollout.percent, rollout.increment_per_day), (v1::RolloutState::Running, 10, 2));
+    assert_eq!((rollout.steps.as_slice(), rollout.baseline.as_str()), (&[10, 30, 60, 100][..], "observe"));
+    assert_eq!(rollout.min_soak, Some(seconds(24 * 3600)));
+    let gates = v1::RolloutGates {
+        missing_sponsor_bp: Some(10),
+        policy_error_bp: Some(100),
+        latency_p95: Some(prost_types::Duration { seconds: 0, nanos: 300_000_000 }),
+        window: Some(seconds(300)),
+        min_decisions: Some(100),
+        on_breach: v1::OnBreach::Rollback.into(),
+        issuance_failure_bp: None,
+    };
+    assert_eq!(rollout.gates, Some(gates));
+}
