@@ -179,6 +179,7 @@ pub struct DecisionRecord {
 /// Why an answer came out as it did, in words for people. A function of what the leaf says, so that a record read back
 /// says the same.
 pub(crate) fn explain<R: AsRef<str>>(reason: Reason, tool: &str, action: &str, rules: &[R]) -> String {
+    let no_rules = rules.is_empty();
     let rules = || {
         let names: Vec<_> = rules.iter().map(|rule| format!("\"{}\"", rule.as_ref())).collect();
         if names.len() == 1 { format!("rule {}", names[0]) } else { format!("rules {}", names.join(", ")) }
@@ -205,6 +206,9 @@ pub(crate) fn explain<R: AsRef<str>>(reason: Reason, tool: &str, action: &str, r
         Reason::DeniedByRule => format!("{call} is forbidden by {}", rules()),
         Reason::NoMatchingRule => format!("no rule allows {call} for this role"),
         Reason::BaselineDeny => format!("{call} is denied: the caller is outside the rollout, whose baseline denies"),
+        Reason::PolicyError if no_rules => {
+            format!("{call} is denied: its context is not what the policy declares for calls on {tool}")
+        }
         Reason::PolicyError => format!("{} could not be evaluated on this request", rules()),
         Reason::ApprovalRequired => format!("{call} needs a person's yes, by {}", rules()),
         Reason::ApprovalRejected => format!("a person refused {call}"),

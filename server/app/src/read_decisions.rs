@@ -44,12 +44,7 @@ pub struct DecisionFilter {
 impl App {
     /// One recorded answer.
     pub async fn get_decision(&self, id: &DecisionId) -> Result<DecisionRecord, Error> {
-        let mut conn = self.inner.store.connection().await?;
-        let found = event::get_all(&mut conn, &[id.0]).await?;
-        let event = found.into_iter().next().map(EventRecord::try_from).transpose()?;
-        let decision = event.filter(is_decision).ok_or_else(|| Error::not_found("decision", id))?;
-        let mut records = records(&mut conn, vec![decision], HashMap::new()).await?;
-        records.pop().ok_or_else(|| Error::not_found("decision", id))
+        Ok(decision(&mut *self.inner.store.connection().await?, id).await?.0)
     }
 
     /// One page of recorded answers, newest first.
@@ -76,6 +71,16 @@ impl App {
         let events = items.into_iter().map(EventRecord::try_from).collect::<Result<_, _>>()?;
         Ok(Page { items: records(&mut conn, events, HashMap::new()).await?, next })
     }
+}
+
+/// One recorded answer, and its event.
+pub(crate) async fn decision(conn: &mut Connection, id: &DecisionId) -> Result<(DecisionRecord, EventRecord), Error> {
+    let found = event::get_all(conn, &[id.0]).await?;
+    let event = found.into_iter().next().map(EventRecord::try_from).transpose()?;
+    let event = event.filter(is_decision).ok_or_else(|| Error::not_found("decision", id))?;
+    let mut records = records(conn, vec![event.clone()], HashMap::new()).await?;
+    let record = records.pop().ok_or_else(|| Error::not_found("decision", id))?;
+    Ok((record, event))
 }
 
 pub(crate) fn is_decision(event: &EventRecord) -> bool {
@@ -120,7 +125,7 @@ fn decision_id(leaf: &Leaf<'_>) -> Option<DecisionId> {
     parsed(leaf.policy_decision_id.as_deref())
 }
 
-fn parsed<T: FromStr>(text: Option<&str>) -> Option<T> {
+pub(crate) fn parsed<T: FromStr>(text: Option<&str>) -> Option<T> {
     text.and_then(|text| text.parse().ok())
 }
 

@@ -33,6 +33,8 @@ pub(crate) struct Matches {
     pub(crate) failed: Vec<usize>,
     /// Rules that would allow, but for their condition.
     pub(crate) unmet: Vec<usize>,
+    /// Rules that would deny, but for their condition.
+    pub(crate) unmet_denying: Vec<usize>,
     /// Whether any condition that was looked at reads the context: another context could then have another answer.
     context_matters: bool,
 }
@@ -107,7 +109,8 @@ impl CompiledPolicy {
         Evaluation { effect, reason, rule_ids, message, cacheable }
     }
 
-    fn matches(&self, request: &Request<'_>, rules: impl Iterator<Item = usize>) -> Matches {
+    /// How each of `rules`, which cover the call, answers it.
+    pub(crate) fn matches(&self, request: &Request<'_>, rules: impl Iterator<Item = usize>) -> Matches {
         let cedar = Cedar::new(request, self.context());
         let mut matches = Matches::default();
         for nth in rules {
@@ -120,7 +123,7 @@ impl CompiledPolicy {
                 (Verdict::Applies, Effect::RequireApproval) => matches.asking.push(nth),
                 (Verdict::Applies, Effect::Deny) => matches.denying.push(nth),
                 (Verdict::Unmet, Effect::Allow | Effect::RequireApproval) => matches.unmet.push(nth),
-                (Verdict::Unmet, Effect::Deny) => {}
+                (Verdict::Unmet, Effect::Deny) => matches.unmet_denying.push(nth),
             }
         }
         matches

@@ -20,6 +20,7 @@ mod evaluate;
 mod evaluation;
 mod explain;
 mod index;
+mod near;
 mod principal;
 mod replay;
 mod schema;
@@ -32,6 +33,7 @@ pub use document::{
     DEFAULT_RISK, MAX_CONDITION_BYTES, MAX_DOCUMENT_BYTES, MAX_RULES, Risk, RoleSpec, RolloutSpec, ToolSpec,
 };
 pub use evaluation::{Evaluation, Request};
+pub use near::{ExplainedCall, Explanation, MAX_NEAR_MISSES, Miss, NearMiss};
 pub use principal::{Principal, PrincipalSpec};
 pub use replay::{Replay, Stakes};
 pub use schema::{ContextAttribute, ContextType, Scalar};

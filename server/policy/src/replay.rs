@@ -78,7 +78,8 @@ impl Compiled {
         self.reads.iter().any(|path| is_purpose(path))
     }
 
-    fn reads_what_is_gone(&self, purpose_is_kept: bool) -> bool {
+    /// Whether it reads the context beyond a purpose that is kept.
+    pub(crate) fn reads_what_is_gone(&self, purpose_is_kept: bool) -> bool {
         self.reads.iter().any(|path| !(purpose_is_kept && is_purpose(path)))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use countersign_core::ids::{DecisionId, EventId, InstanceId};
+use countersign_core::ids::{CredentialId, DecisionId, EventId, InstanceId};
 use countersign_ledger::{commitment::Opening, export::Disclosed, merkle::Hash};
 use sqlx::types::Uuid;
 use time::OffsetDateTime;
@@ -184,6 +184,24 @@ pub async fn newest_grant(conn: &mut Connection, instance: InstanceId) -> Result
          FROM custody_event WHERE instance_id = $1 AND kind IN ('credential_issued', 'delegated')
          ORDER BY log_index DESC LIMIT 1",
         instance.0
+    );
+    row.fetch_optional(conn).await?.map(StoredEvent::try_from).transpose()
+}
+
+/// The event that granted an instance this credential; none where the log no longer holds it.
+pub async fn grant(
+    conn: &mut Connection,
+    instance: InstanceId,
+    credential: CredentialId,
+) -> Result<Option<StoredEvent>, StoreError> {
+    let row = sqlx::query_as!(
+        Row,
+        "SELECT log_index, leaf_bytes, purpose, purpose_salt, reason, reason_salt, identity, identity_salt
+         FROM custody_event WHERE instance_id = $1 AND kind IN ('credential_issued', 'delegated')
+           AND convert_from(leaf_bytes, 'UTF8')::json ->> 'credential_id' = $2
+         ORDER BY log_index DESC LIMIT 1",
+        instance.0,
+        credential.to_string()
     );
     row.fetch_optional(conn).await?.map(StoredEvent::try_from).transpose()
 }

@@ -2,8 +2,14 @@
 
 use std::mem;
 
-use countersign_app::{Decide, DecisionAnswer, DecisionFilter, DecisionRecord, DecisionSubject, Error};
-use countersign_core::{decision::Reason, ids::DecisionId, text::MAX_TEXT};
+use countersign_app::{
+    Decide, DecisionAnswer, DecisionExplanation, DecisionFilter, DecisionRecord, DecisionSubject, Error,
+};
+use countersign_core::{
+    decision::Reason,
+    ids::{DecisionId, PolicyVersion},
+    text::MAX_TEXT,
+};
 use countersign_proto::v1;
 
 use super::{
@@ -58,6 +64,26 @@ fn call(v: &mut Violations, mut request: v1::DecideRequest) -> Option<Decide> {
 
 pub(crate) fn get(request: &v1::GetDecisionRequest) -> Result<DecisionId, Error> {
     read(|v| v.required("policy_decision_id", &request.policy_decision_id))
+}
+
+pub(crate) fn explain(request: &v1::ExplainDecisionRequest) -> Result<(DecisionId, Option<PolicyVersion>), Error> {
+    read(|v| {
+        let decision = v.required("policy_decision_id", &request.policy_decision_id);
+        let version = v.optional("policy_version", &request.policy_version);
+        Some((decision?, version?))
+    })
+}
+
+pub(crate) fn explanation(explained: DecisionExplanation) -> v1::ExplainDecisionResponse {
+    v1::ExplainDecisionResponse {
+        decision: Some(decision(explained.decision)),
+        matched_rule_ids: explained.matched_rule_ids,
+        near_misses: explained.near_misses,
+        effect: explained.effect.to_wire(),
+        reason: Some(v1::Reason { remedy: explained.remedy, ..reason(explained.reason, explained.message) }),
+        policy_version: text(explained.policy_version),
+        unevaluated_rule_ids: explained.unevaluated_rule_ids,
+    }
 }
 
 pub(crate) fn list(mut request: v1::ListDecisionsRequest) -> Result<(DecisionFilter, Paging), Error> {

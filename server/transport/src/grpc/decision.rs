@@ -1,7 +1,7 @@
 use countersign_proto::v1::{self, decision_service_server::DecisionService};
 use tonic::{Request, Response, Status};
 
-use super::{Api, answer, unimplemented::unimplemented_methods};
+use super::{Api, answer};
 use crate::convert::decision as convert;
 
 #[tonic::async_trait]
@@ -51,7 +51,14 @@ impl DecisionService for Api {
         .await
     }
 
-    unimplemented_methods! { "DecisionService":
-        explain_decision(ExplainDecisionRequest) -> v1::ExplainDecisionResponse = "ExplainDecision";
+    async fn explain_decision(
+        &self,
+        request: Request<v1::ExplainDecisionRequest>,
+    ) -> Result<Response<v1::ExplainDecisionResponse>, Status> {
+        answer(request, |_, request| async move {
+            let (decision, version) = convert::explain(&request)?;
+            Ok(convert::explanation(self.app.explain_decision(&decision, version).await?))
+        })
+        .await
     }
 }

@@ -18,7 +18,6 @@ pub(crate) const UNIMPLEMENTED: &[&str] = &[
     "countersign.v1.CustodyService/GetConsistencyProof",
     "countersign.v1.CustodyService/GetInclusionProof",
     "countersign.v1.CustodyService/ListOpenDecisions",
-    "countersign.v1.DecisionService/ExplainDecision",
 ];
 
 /// Methods of a service that answer UNIMPLEMENTED, in the form that `async_trait` gives to a method. Each must be in
@@ -101,7 +100,7 @@ mod tests {
             "IssueCredential DelegateCredential IntrospectCredential RevokeCredential RevokeCredentials \
              WatchRevocations",
         ),
-        ("DecisionService", "Decide BatchDecide GetDecision ListDecisions"),
+        ("DecisionService", "Decide BatchDecide GetDecision ListDecisions ExplainDecision"),
         (
             "PolicyService",
             "ValidatePolicy CreatePolicy GetPolicy ListPolicies ActivatePolicy SimulatePolicy WatchPolicy EngageKillSwitch \

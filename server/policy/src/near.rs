@@ -1,0 +1,260 @@
+//! Why a recorded call was answered as it was: what matched, what nearly did, and what would have changed the answer.
+
+use std::{collections::HashMap, fmt, sync::Arc};
+
+use countersign_core::decision::{Effect, Reason};
+
+use crate::{
+    compiled::{CompiledPolicy, Rule},
+    context::Context,
+    evaluate::Matches,
+    evaluation::{Evaluation, Request},
+    principal::{Principal, PrincipalSpec},
+    text::{listed, quoted},
+};
+
+/// Most rules that are named as near misses.
+pub const MAX_NEAR_MISSES: usize = 50;
+/// Most conditions that are evaluated to find them: a document may have 20,000.
+const MAX_TRIES: usize = 1_000;
+
+/// A recorded call, to be explained.
+#[derive(Debug, Clone, Copy)]
+pub struct ExplainedCall<'a> {
+    /// Who called. A purpose that is empty was erased.
+    pub principal: &'a PrincipalSpec<'a>,
+    /// What was called.
+    pub tool: &'a str,
+    /// How.
+    pub action: &'a str,
+    /// What for; none: it was erased.
+    pub purpose: Option<&'a str>,
+}
+
+/// What a policy says of a recorded call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Explanation {
+    /// The answer, as far as the rules that could be evaluated make it.
+    pub evaluation: Evaluation,
+    /// The rules that cover the call and whose condition, if they have one, holds; sorted.
+    pub matched: Vec<Arc<str>>,
+    /// The rules that would have matched but for one thing, nearest first: its condition, its actions, its tool, its role.
+    pub near_misses: Vec<NearMiss>,
+    /// The rules that cover the call and read what was not kept of it; sorted.
+    pub unevaluated: Vec<Arc<str>>,
+    /// What would have answered otherwise, in a sentence; none: nothing that is near.
+    pub otherwise: Option<String>,
+}
+
+/// A rule that would have matched but for one thing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NearMiss {
+    /// The rule.
+    pub rule_id: Arc<str>,
+    /// What it would have answered.
+    pub effect: Effect,
+    /// The one thing.
+    pub miss: Miss,
+    /// Whether its condition reads what was not kept: it must hold too, and nobody can say whether it does.
+    pub unsure: bool,
+}
+
+/// The one thing that kept a rule from matching, nearest first.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Miss {
+    /// Its condition does not hold: the condition, cut where it is long.
+    Condition(String),
+    /// It covers other actions.
+    Action {
+        /// Those.
+        covered: Vec<String>,
+        /// The one that was asked for.
+        asked: String,
+    },
+    /// It covers another tool.
+    Tool {
+        /// That one.
+        covered: String,
+        /// The one that was asked for.
+        asked: String,
+    },
+    /// It is for another role.
+    Role {
+        /// That one.
+        covered: String,
+        /// The caller's.
+        held: String,
+    },
+}
+
+impl fmt::Display for NearMiss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let would = match self.effect {
+            Effect::Allow => "allow it",
+            Effect::Deny => "forbid it",
+            Effect::RequireApproval => "allow it once a person has approved it",
+        };
+        write!(f, "rule {:?} would {would}, but ", self.rule_id)?;
+        match &self.miss {
+            Miss::Condition(condition) => write!(f, "its condition does not hold: {condition}")?,
+            Miss::Action { covered, asked } => {
+                let covered = listed(covered.iter().map(|action| quoted(action)));
+                write!(f, "covers the action {covered} and not {}", quoted(asked))?;
+            }
+            Miss::Tool { covered, asked } => write!(f, "covers the tool {covered:?} and not {}", quoted(asked))?,
+            Miss::Role { covered, held } => write!(f, "is for the role {covered:?} and not {}", quoted(held))?,
+        }
+        if self.unsure { f.write_str("; and its condition reads what was not kept of the call") } else { Ok(()) }
+    }
+}
+
+impl CompiledPolicy {
+    /// Explains a recorded call. Of its context nothing was kept: the rules that cover it and read the context are named and
+    /// left out, and so is what the document declares of the context.
+    #[must_use]
+    pub fn explain(&self, call: &ExplainedCall<'_>) -> Explanation {
+        let principal = Principal::new(call.principal);
+        let context = Context::default();
+        let request = call.request(&principal, &context);
+        if let Some(evaluation) = self.outside_tables(&request) {
+            return Explanation {
+                evaluation,
+                matched: Vec::new(),
+                near_misses: Vec::new(),
+                unevaluated: Vec::new(),
+                otherwise: None,
+            };
+        }
+        let (unsure, sure): (Vec<_>, Vec<_>) = self.covering(&request).partition(|nth| self.is_unsure(*nth, call));
+        let matches = self.matches(&request, sure.iter().copied());
+        let evaluation = self.by_these(&request, sure.into_iter());
+        let near_misses = self.near_misses(call, &matches);
+        Explanation {
+            otherwise: self.otherwise(&evaluation, &matches, &near_misses),
+            evaluation,
+            matched: self.sorted_ids([&matches.allowing, &matches.asking, &matches.denying].into_iter().flatten()),
+            unevaluated: self.sorted_ids(unsure.iter()),
+            near_misses,
+        }
+    }
+
+    /// Whether the rule reads what was not kept of the call.
+    fn is_unsure(&self, nth: usize, call: &ExplainedCall<'_>) -> bool {
+        let erased = call.principal.purpose.is_empty();
+        self.compiled[nth].reads_what_is_gone(call.purpose.is_some())
+            || (erased && self.rules()[nth].when.as_ref().is_some_and(|when| when.contains("purpose")))
+    }
+
+    fn sorted_ids<'n>(&self, nths: impl Iterator<Item = &'n usize>) -> Vec<Arc<str>> {
+        let mut ids: Vec<_> = nths.map(|nth| self.compiled[*nth].id.clone()).collect();
+        ids.sort();
+        ids
+    }
+
+    fn near_misses(&self, call: &ExplainedCall<'_>, matches: &Matches) -> Vec<NearMiss> {
+        let near = |nth: usize, miss, unsure| {
+            let rule = &self.compiled[nth];
+            NearMiss { rule_id: rule.id.clone(), effect: rule.effect, miss, unsure }
+        };
+        let mut found: Vec<_> = matches
+            .unmet
+            .iter()
+            .chain(&matches.unmet_denying)
+            .map(|nth| {
+                let condition = self.rules()[*nth].when.as_deref().unwrap_or_default().trim();
+                near(*nth, Miss::Condition(quoted(condition)), false)
+            })
+            .collect();
+        let mut candidates: Vec<(usize, Miss)> =
+            self.rules().iter().enumerate().filter_map(|(nth, rule)| Some((nth, only_miss(rule, call)?))).collect();
+        // Stable: rules that miss alike stay in the order of the document.
+        candidates.sort_by_key(|(nth, miss)| (rank(miss), self.is_unsure(*nth, call)));
+        let mut others = HashMap::new();
+        for (nth, miss) in candidates.into_iter().take(MAX_TRIES) {
+            if found.len() >= MAX_NEAR_MISSES {
+                break;
+            }
+            let unsure = self.is_unsure(nth, call);
+            if unsure || self.would_match(nth, &miss, call, &mut others) {
+                found.push(near(nth, miss, unsure));
+            }
+        }
+        found.truncate(MAX_NEAR_MISSES);
+        found
+    }
+
+    /// Whether the rule would match, were the one thing otherwise. `principals`: callers of other roles, made once each.
+    fn would_match(
+        &self,
+        nth: usize,
+        miss: &Miss,
+        call: &ExplainedCall<'_>,
+        principals: &mut HashMap<String, Principal>,
+    ) -> bool {
+        let role = if let Miss::Role { covered, .. } = miss { covered.as_str() } else { call.principal.role };
+        let principal = principals
+            .entry(role.to_owned())
+            .or_insert_with(|| Principal::new(&PrincipalSpec { role, ..*call.principal }));
+        let context = Context::default();
+        let mut request = call.request(principal, &context);
+        match miss {
+            Miss::Action { covered, .. } => request.action = covered.first().map_or(request.action, String::as_str),
+            Miss::Tool { covered, .. } => request.tool = covered,
+            Miss::Role { .. } | Miss::Condition(_) => {}
+        }
+        !self.by_these(&request, std::iter::once(nth)).rule_ids.is_empty()
+    }
+
+    /// What would have answered otherwise: the nearest thing that turns a denial round.
+    fn otherwise(&self, answer: &Evaluation, matches: &Matches, near: &[NearMiss]) -> Option<String> {
+        let allows = |nths: &[usize]| self.sorted_ids(nths.iter()).into_iter().next();
+        match answer.reason {
+            Reason::DeniedByRule => Some(match (allows(&matches.allowing), allows(&matches.asking)) {
+                (_, Some(rule)) => format!("Without that, rule {rule:?} would allow it once a person has approved it."),
+                (Some(rule), None) => format!("Without that, rule {rule:?} would allow it."),
+                (None, None) => "Without that, no rule would allow it either.".to_owned(),
+            }),
+            Reason::NoMatchingRule => {
+                let nearest = near.iter().find(|near| near.effect != Effect::Deny)?;
+                Some(format!("Nearest is: {nearest}."))
+            }
+            _ => None,
+        }
+    }
+}
+
+impl<'a> ExplainedCall<'a> {
+    const fn request<'r>(&'r self, principal: &'r Principal, context: &'r Context) -> Request<'r>
+    where
+        'a: 'r,
+    {
+        let purpose = match self.purpose {
+            Some(purpose) => purpose,
+            None => "",
+        };
+        Request { principal, tool: self.tool, action: self.action, purpose, context }
+    }
+}
+
+const fn rank(miss: &Miss) -> u8 {
+    match miss {
+        Miss::Condition(_) => 0,
+        Miss::Action { .. } => 1,
+        Miss::Tool { .. } => 2,
+        Miss::Role { .. } => 3,
+    }
+}
+
+/// The one part of the rule's scope that does not cover the call, where there is exactly one.
+fn only_miss(rule: &Rule, call: &ExplainedCall<'_>) -> Option<Miss> {
+    let role = rule.role.as_ref().filter(|role| *role != call.principal.role);
+    let tool = rule.tool.as_ref().filter(|tool| *tool != call.tool);
+    let actions = &rule.actions;
+    let action = !actions.is_empty() && !actions.iter().any(|action| action == call.action);
+    match (action, tool, role) {
+        (true, None, None) => Some(Miss::Action { covered: actions.clone(), asked: call.action.to_owned() }),
+        (false, Some(tool), None) => Some(Miss::Tool { covered: tool.clone(), asked: call.tool.to_owned() }),
+        (false, None, Some(role)) => Some(Miss::Role { covered: role.clone(), held: call.principal.role.to_owned() }),
+        _ => None,
+    }
+}
