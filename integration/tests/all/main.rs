@@ -15,6 +15,7 @@ mod configuration;
 mod crash;
 mod dev;
 mod dynamic;
+mod explaining;
 mod foreign;
 mod gates;
 mod indicators;
