@@ -247,14 +247,14 @@ const fn rank(miss: &Miss) -> u8 {
 
 /// The one part of the rule's scope that does not cover the call, where there is exactly one.
 fn only_miss(rule: &Rule, call: &ExplainedCall<'_>) -> Option<Miss> {
-    let role = rule.role.as_ref().filter(|role| *role != call.principal.role);
-    let tool = rule.tool.as_ref().filter(|tool| *tool != call.tool);
-    let actions = &rule.actions;
-    let action = !actions.is_empty() && !actions.iter().any(|action| action == call.action);
-    match (action, tool, role) {
-        (true, None, None) => Some(Miss::Action { covered: actions.clone(), asked: call.action.to_owned() }),
+    let other_role = rule.role.as_ref().filter(|role| *role != call.principal.role);
+    let other_tool = rule.tool.as_ref().filter(|tool| *tool != call.tool);
+    let covered = &rule.actions;
+    let other_actions = !covered.is_empty() && !covered.iter().any(|action| action == call.action);
+    match (other_actions, other_tool, other_role) {
+        (true, None, None) => Some(Miss::Action { covered: covered.clone(), asked: call.action.to_owned() }),
         (false, Some(tool), None) => Some(Miss::Tool { covered: tool.clone(), asked: call.tool.to_owned() }),
-        (false, None, Some(role)) => Some(Miss::Role { covered: role.clone(), held: call.principal.role.to_owned() }),
+        (false, None, Some(one)) => Some(Miss::Role { covered: one.clone(), held: call.principal.role.to_owned() }),
         _ => None,
     }
 }
