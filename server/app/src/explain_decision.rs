@@ -129,7 +129,7 @@ async fn recorded(conn: &mut Connection, event: &EventRecord) -> Result<Option<R
             sponsor_id: leaf.sponsor_id.as_deref()?.to_owned(),
             agent: agent.to_string(),
             role: role.to_string(),
-            depth: u32::from(*depth),
+            depth: *depth,
             tools: tools.iter().filter_map(|tool| tool.parse().ok()).collect(),
             tool: leaf.tool_id.as_deref()?.to_owned(),
             action: leaf.action.as_deref()?.to_owned(),
