@@ -62,16 +62,13 @@ impl App {
     ) -> Result<DecisionExplanation, Error> {
         let mut conn = self.inner.store.connection().await?;
         let (decision, event) = decision(&mut conn, id).await?;
-        let asked = match version.or(decision.policy_version) {
-            Some(version) => Some(self.inner.loader.policy(&mut conn, version).await?),
+        let call = recorded(&mut conn, &event).await?.filter(|_| asked_a_policy(decision.reason));
+        drop(conn);
+        let policy = match version.or(decision.policy_version) {
+            Some(version) => Some(self.policy(version).await?),
             None => None,
         };
-        let call = match recorded(&mut conn, &event).await? {
-            Some(call) if asked_a_policy(decision.reason) => call,
-            _ => return Ok(without_policy(decision)),
-        };
-        let Some(policy) = asked else { return Ok(without_policy(decision)) };
-        drop(conn);
+        let (Some(call), Some(policy)) = (call, policy) else { return Ok(without_policy(decision)) };
         let explaining = policy.clone();
         let explained = tokio::task::spawn_blocking(move || call.ask(|call| explaining.compiled.explain(call))).await;
         let explained = explained.map_err(|error| Error::internal("a decision could not be explained", error))?;
