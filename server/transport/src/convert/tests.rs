@@ -15,7 +15,7 @@ use crate::grpc::unimplemented::UNIMPLEMENTED;
 type Reader = fn(&[u8]) -> Result<(), Error>;
 
 /// A reader of each request that has any field to check.
-const READERS: [(&str, Reader); 51] = [
+const READERS: [(&str, Reader); 53] = [
     ("AcceptInstanceRequest", |bytes| instance::accept(typed(bytes)).map(drop)),
     ("ActivatePolicyRequest", |bytes| policy::activate(typed(bytes)).map(drop)),
     ("AdvanceRolloutRequest", |bytes| rollout::advance(typed(bytes)).map(drop)),
@@ -29,6 +29,7 @@ const READERS: [(&str, Reader); 51] = [
     ("DelegateCredentialRequest", |bytes| credential::delegate(typed(bytes)).map(drop)),
     ("DepartSponsorRequest", |bytes| sponsor::depart(typed(bytes)).map(drop)),
     ("EndInstanceRequest", |bytes| instance::end(typed(bytes)).map(drop)),
+    ("ExplainDecisionRequest", |bytes| decision::explain(&typed(bytes)).map(drop)),
     ("GetCustodyChainRequest", |bytes| custody::subject(&typed(bytes)).map(drop)),
     ("GetDecisionRequest", |bytes| decision::get(&typed(bytes)).map(drop)),
     ("GetIndicatorsRequest", |bytes| status::window(&typed(bytes)).map(drop)),
@@ -63,6 +64,7 @@ const READERS: [(&str, Reader); 51] = [
     ("RevokeSponsorRequest", |bytes| sponsor::revoke(typed(bytes)).map(drop)),
     ("RollbackRolloutRequest", |bytes| rollout::rollback(typed(bytes)).map(drop)),
     ("RotateSigningKeyRequest", |bytes| key::rotate(typed(bytes)).map(drop)),
+    ("SimulatePolicyRequest", |bytes| simulation::simulate(typed(bytes)).map(drop)),
     ("StartRolloutRequest", |bytes| rollout::start(typed(bytes)).map(drop)),
     ("SuspendSponsorRequest", |bytes| sponsor::suspend(typed(bytes)).map(drop)),
     ("UpdateSponsorRequest", |bytes| sponsor::update(typed(bytes)).map(drop)),
