@@ -85,6 +85,7 @@ const fn asked_a_policy(reason: Reason) -> bool {
     match reason {
         Reason::AllowedByRule
         | Reason::Observed
+        | Reason::TypeUnknown
         | Reason::ToolUnknown
         | Reason::DeniedByRule
         | Reason::NoMatchingRule

@@ -105,6 +105,8 @@ words!(
         ToolNotGranted = "TOOL_NOT_GRANTED",
         /// The purpose is not the one the instance was started for.
         PurposeWidened = "PURPOSE_WIDENED",
+        /// No policy that answers declares the type of the subject or the resource.
+        TypeUnknown = "TYPE_UNKNOWN",
         /// Someone pulled the kill switch.
         KillSwitch = "KILL_SWITCH",
         /// The policy does not know the tool.
@@ -158,7 +160,7 @@ impl Reason {
             Self::ToolNotGranted => "Ask the issuer for a credential that names this tool.",
             Self::PurposeWidened => "State the purpose this run was started for, or start a run for the new purpose.",
             Self::KillSwitch => "A policy-admin can release the kill switch.",
-            Self::ToolUnknown | Self::NoMatchingRule | Self::DeniedByRule => {
+            Self::TypeUnknown | Self::ToolUnknown | Self::NoMatchingRule | Self::DeniedByRule => {
                 "A policy-admin can change the policy; retrying will not."
             }
             Self::BaselineDeny => "A policy-admin can advance the rollout; retrying will not.",

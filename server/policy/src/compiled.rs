@@ -21,6 +21,7 @@ use crate::{
     },
     context::Context,
     document::{Document, MAX_RULES, RoleSpec, RolloutSpec, ToolSpec},
+    entities::EntityTypes,
     evaluation::Request,
     index::Index,
     principal::{Principal, PrincipalSpec},
@@ -38,11 +39,14 @@ pub struct CompiledPolicy {
     roles: Option<Table<RoleName, RoleSpec>>,
     tools: Option<Table<ToolId, ToolSpec>>,
     context: Option<Vec<ContextAttribute>>,
+    pub(crate) types: Option<EntityTypes>,
     rules: Vec<Rule>,
     rollout: Option<RolloutSpec>,
     cedar: Vec<String>,
     pub(crate) compiled: Vec<Compiled>,
     pub(crate) index: Index,
+    /// The policies about declared types, those of subject and resource standing for role and tool.
+    pub(crate) entity_index: Index,
 }
 
 /// A rule, for people and machines to look at.
@@ -58,6 +62,8 @@ pub struct Rule {
     pub tool: Option<String>,
     /// The actions it covers, sorted; none: every action.
     pub actions: Vec<String>,
+    /// Whether it is about declared types, and never about a run.
+    pub of_entities: bool,
     /// Its condition as written; for raw Cedar with anything but a plain head, the policy's text.
     pub when: Option<String>,
 }
@@ -102,12 +108,12 @@ impl CompiledPolicy {
 
     fn load_here(document: &str, cedar: &str) -> Result<Self, Violations> {
         let content_hash = content_hash(document, cedar);
-        let Document { roles, tools, context, rules, rollout, violations } =
+        let Document { roles, tools, types, context, rules, rollout, violations } =
             Document::read(document, !cedar.trim().is_empty());
         let mut findings = Findings { source: document, cedar_source: cedar, document: violations, cedar: Vec::new() };
         let mut drafts: Vec<Draft> =
             rules.into_iter().enumerate().map(|(nth, rule)| Draft::from_rule(nth, rule, &mut findings)).collect();
-        drafts.extend(raw::read(&mut findings, &drafts));
+        drafts.extend(raw::read(&mut findings, &drafts, types.as_ref()));
         if drafts.len() > MAX_RULES {
             let message = format!("must be at most {MAX_RULES} rules with those in Cedar, are {}", drafts.len());
             findings.document.push(Violation::new(At::START, "rules", message));
@@ -116,7 +122,7 @@ impl CompiledPolicy {
             roles: roles.as_ref().map(|roles| roles.iter().map(|spec| spec.role.as_str()).collect()),
             tools: tools.as_ref().map(|tools| tools.iter().map(|spec| spec.tool.as_str()).collect()),
         };
-        let reads = validate(&drafts, &listed, context.as_deref(), &mut findings);
+        let reads = validate(&drafts, &listed, context.as_deref(), types.as_ref(), &mut findings);
         Violations::check(std::mem::take(&mut findings.document), std::mem::take(&mut findings.cedar))?;
 
         let mut policy = Self {
@@ -124,14 +130,21 @@ impl CompiledPolicy {
             roles: roles.map(|rows| Table::new(rows, |spec| spec.role.clone())),
             tools: tools.map(|rows| Table::new(rows, |spec| spec.tool.clone())),
             context,
+            types,
             rules: drafts.iter().map(rule).collect(),
             rollout,
             cedar: drafts.iter().map(Draft::to_cedar).collect(),
             compiled: Vec::with_capacity(drafts.len()),
             index: Index::default(),
+            entity_index: Index::default(),
         };
         for (nth, (draft, reads)) in drafts.iter().zip(reads).enumerate() {
-            policy.index.insert(nth, &draft.scope);
+            if draft.world.has_runs() {
+                policy.index.insert(nth, &draft.scope);
+            }
+            if let Some(scope) = draft.world.entity_scope(&draft.scope) {
+                policy.entity_index.insert(nth, &scope);
+            }
             policy.compiled.push(compile(draft, reads));
         }
         policy.probe(&drafts, &mut findings);
@@ -249,6 +262,7 @@ fn rule(draft: &Draft) -> Rule {
         role: draft.scope.role.as_ref().map(text),
         tool: draft.scope.tool.as_ref().map(text),
         actions: draft.scope.actions.iter().flatten().map(text).collect(),
+        of_entities: !draft.world.has_runs(),
         when: draft.when().map(str::to_owned),
     }
 }

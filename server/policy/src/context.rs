@@ -27,7 +27,7 @@ pub struct Context {
 }
 
 /// A value that was checked.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub(crate) enum Value {
     Bool(bool),
     Long(i64),
@@ -80,11 +80,19 @@ fn declared_pair((attribute, value): (&ContextAttribute, &Value)) -> (String, Re
 }
 
 impl Value {
+    /// A value as a caller sends it, within the bounds of a context; none where it is none.
+    pub(crate) fn from_json(value: Json) -> Option<Self> {
+        let mut checker = Checker::default();
+        let value = checker.value("", value, 1)?;
+        checker.count_is_bounded();
+        checker.violations.is_empty().then_some(value)
+    }
+
     /// The value as Cedar takes it; of a mapping, what is declared.
     ///
     /// # Panics
     /// Never: a record whose names are each there once is a record.
-    fn to_cedar(&self, declared: Option<&ContextType>) -> RestrictedExpression {
+    pub(crate) fn to_cedar(&self, declared: Option<&ContextType>) -> RestrictedExpression {
         match self {
             Self::Bool(value) => RestrictedExpression::new_bool(*value),
             Self::Long(value) => RestrictedExpression::new_long(*value),

@@ -1,8 +1,8 @@
 //! From a call to an answer.
 
-use std::cell::OnceCell;
+use std::{cell::OnceCell, sync::Arc};
 
-use cedar_policy::{Authorizer, Decision, PolicySet, RestrictedExpression};
+use cedar_policy::{Authorizer, Decision, Entities, PolicySet, RestrictedExpression};
 use countersign_core::decision::{Effect, Reason};
 
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// How one rule answers one call that its scope covers.
-enum Verdict {
+pub(crate) enum Verdict {
     /// Its condition holds, or it has none.
     Applies,
     /// Its condition does not hold.
@@ -37,6 +37,33 @@ pub(crate) struct Matches {
     pub(crate) unmet_denying: Vec<usize>,
     /// Whether any condition that was looked at reads the context: another context could then have another answer.
     context_matters: bool,
+}
+
+impl Matches {
+    /// The answer, why, and the rules that make it.
+    pub(crate) fn answer(&self) -> (Effect, Reason, &[usize]) {
+        match self {
+            Self { failed, .. } if !failed.is_empty() => (Effect::Deny, Reason::PolicyError, failed),
+            Self { denying, .. } if !denying.is_empty() => (Effect::Deny, Reason::DeniedByRule, denying),
+            Self { asking, .. } if !asking.is_empty() => (Effect::RequireApproval, Reason::ApprovalRequired, asking),
+            Self { allowing, .. } if !allowing.is_empty() => (Effect::Allow, Reason::AllowedByRule, allowing),
+            Self { allowing, .. } => (Effect::Deny, Reason::NoMatchingRule, allowing),
+        }
+    }
+}
+
+/// Asks one policy. Cedar skips a policy that fails, which would turn a failing deny rule into an allowance: here a failure
+/// is an answer of its own.
+pub(crate) fn ask(request: &cedar_policy::Request, policy: &PolicySet, entities: &Entities) -> Verdict {
+    let response = Authorizer::new().is_authorized(request, policy, entities);
+    let diagnostics = response.diagnostics();
+    if diagnostics.errors().next().is_some() {
+        Verdict::Failed
+    } else if response.decision() == Decision::Allow || diagnostics.reason().next().is_some() {
+        Verdict::Applies
+    } else {
+        Verdict::Unmet
+    }
 }
 
 impl CompiledPolicy {
@@ -92,15 +119,8 @@ impl CompiledPolicy {
     /// The answer of `rules`, which cover the call, alone.
     pub(crate) fn by_these(&self, request: &Request<'_>, rules: impl Iterator<Item = usize>) -> Evaluation {
         let matches = self.matches(request, rules);
-        let (effect, reason, rules) = match &matches {
-            Matches { failed, .. } if !failed.is_empty() => (Effect::Deny, Reason::PolicyError, failed),
-            Matches { denying, .. } if !denying.is_empty() => (Effect::Deny, Reason::DeniedByRule, denying),
-            Matches { asking, .. } if !asking.is_empty() => (Effect::RequireApproval, Reason::ApprovalRequired, asking),
-            Matches { allowing, .. } if !allowing.is_empty() => (Effect::Allow, Reason::AllowedByRule, allowing),
-            Matches { allowing, .. } => (Effect::Deny, Reason::NoMatchingRule, allowing),
-        };
-        let mut rule_ids: Vec<_> = rules.iter().map(|nth| self.compiled[*nth].id.clone()).collect();
-        rule_ids.sort();
+        let (effect, reason, rules) = matches.answer();
+        let rule_ids = self.rule_ids(rules);
         let cacheable = effect == Effect::Allow
             && !matches.context_matters
             && !self.declares_for(request.tool)
@@ -112,10 +132,22 @@ impl CompiledPolicy {
     /// How each of `rules`, which cover the call, answers it.
     pub(crate) fn matches(&self, request: &Request<'_>, rules: impl Iterator<Item = usize>) -> Matches {
         let cedar = Cedar::new(request, self.context());
+        self.sorted(rules, |policy| cedar.ask(policy))
+    }
+
+    /// The ids of these rules, sorted.
+    pub(crate) fn rule_ids(&self, rules: &[usize]) -> Vec<Arc<str>> {
+        let mut rule_ids: Vec<_> = rules.iter().map(|nth| self.compiled[*nth].id.clone()).collect();
+        rule_ids.sort();
+        rule_ids
+    }
+
+    /// Asks `rules`, which cover the call, and sorts them by what they say.
+    pub(crate) fn sorted(&self, rules: impl Iterator<Item = usize>, ask: impl Fn(&PolicySet) -> Verdict) -> Matches {
         let mut matches = Matches::default();
         for nth in rules {
             let rule = &self.compiled[nth];
-            let verdict = rule.policy.as_ref().map_or(Verdict::Applies, |policy| cedar.ask(policy));
+            let verdict = rule.policy.as_ref().map_or(Verdict::Applies, &ask);
             matches.context_matters |= !rule.reads.is_empty();
             match (verdict, rule.effect) {
                 (Verdict::Failed, _) => matches.failed.push(nth),
@@ -142,19 +174,9 @@ impl<'r> Cedar<'r> {
         Self { request, declared, made: OnceCell::new() }
     }
 
-    /// Asks one policy. Cedar skips a policy that fails, which would turn a failing deny rule into an allowance: here a
-    /// failure is an answer of its own.
     fn ask(&self, policy: &PolicySet) -> Verdict {
-        let Some(request) = self.made.get_or_init(|| self.make()) else { return Verdict::Failed };
-        let response = Authorizer::new().is_authorized(request, policy, &self.request.principal.entities);
-        let diagnostics = response.diagnostics();
-        if diagnostics.errors().next().is_some() {
-            Verdict::Failed
-        } else if response.decision() == Decision::Allow || diagnostics.reason().next().is_some() {
-            Verdict::Applies
-        } else {
-            Verdict::Unmet
-        }
+        let request = self.made.get_or_init(|| self.make()).as_ref();
+        request.map_or(Verdict::Failed, |request| ask(request, policy, &self.request.principal.entities))
     }
 
     fn make(&self) -> Option<cedar_policy::Request> {

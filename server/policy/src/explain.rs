@@ -6,6 +6,7 @@ use countersign_core::decision::Reason;
 
 use crate::{
     compiled::CompiledPolicy,
+    entities::EntityRequest,
     evaluate::Matches,
     evaluation::Request,
     text::{listed, quoted},
@@ -25,6 +26,27 @@ pub(crate) fn tool_outside_role(request: &Request<'_>) -> String {
 
 pub(crate) fn unfit_context(wrong: &[String]) -> String {
     format!("the call's context is not what the policy declares, so the call is denied: {}", listed(wrong))
+}
+
+pub(crate) fn unknown_type(request: &EntityRequest<'_>) -> String {
+    let (subject, resource) = (quoted(&request.subject.kind), quoted(&request.resource.kind));
+    format!("the policy does not declare both the types {subject} and {resource}")
+}
+
+pub(crate) fn unfit_entities(wrong: &[String]) -> String {
+    format!("subject or resource is not what the policy declares, so it is denied: {}", listed(wrong))
+}
+
+/// Why the policies about declared types answered as they did.
+pub(crate) fn about_entities(request: &EntityRequest<'_>, reason: Reason, rules: &[Arc<str>]) -> String {
+    let EntityRequest { subject, action, resource, .. } = request;
+    let act = format!("{} to {} on {}", quoted(&subject.kind), quoted(action), quoted(&resource.kind));
+    match reason {
+        Reason::AllowedByRule => format!("{} {act}", self::subject(rules, "allows", "allow")),
+        Reason::DeniedByRule => format!("{} {act}", self::subject(rules, "forbids", "forbid")),
+        Reason::PolicyError => format!("{} to evaluate, so it is denied", self::subject(rules, "fails", "fail")),
+        _ => format!("no rule allows {act}"),
+    }
 }
 
 /// Why the rules answered as they did.

@@ -16,6 +16,7 @@ mod cedar;
 mod compiled;
 mod context;
 mod document;
+mod entities;
 mod evaluate;
 mod evaluation;
 mod explain;
@@ -32,6 +33,7 @@ pub use context::Context;
 pub use document::{
     DEFAULT_RISK, MAX_CONDITION_BYTES, MAX_DOCUMENT_BYTES, MAX_RULES, Risk, RoleSpec, RolloutSpec, ToolSpec,
 };
+pub use entities::{Entity, EntityRequest};
 pub use evaluation::{Evaluation, Request};
 pub use near::{ExplainedCall, Explanation, MAX_NEAR_MISSES, Miss, NearMiss};
 pub use principal::{Principal, PrincipalSpec};

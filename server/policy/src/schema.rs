@@ -25,6 +25,15 @@ impl Scalar {
         }
     }
 
+    /// The type in Cedar's schema language.
+    pub(crate) const fn schema(self) -> &'static str {
+        match self {
+            Self::Bool => "Bool",
+            Self::Long => "Long",
+            Self::String => "String",
+        }
+    }
+
     /// A set of such values in words for messages.
     pub(crate) const fn set_words(self) -> &'static str {
         match self {
@@ -102,7 +111,7 @@ pub(crate) fn unfit(declared: &[ContextAttribute], tool: &str, context: &Context
     wrong
 }
 
-fn check(attribute: &ContextAttribute, parent: &str, value: Option<&Value>, wrong: &mut Vec<String>) {
+pub(crate) fn check(attribute: &ContextAttribute, parent: &str, value: Option<&Value>, wrong: &mut Vec<String>) {
     let path = format!("{parent}.{}", attribute.name);
     match (value, &attribute.kind) {
         (None, _) if attribute.required => wrong.push(format!("{path} is missing")),

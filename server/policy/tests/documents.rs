@@ -210,7 +210,7 @@ extra: 1
             "28:14: rollout.increment:  ~ must be 1 to 100",
             "29:13: rollout.baseline:  ~ pv_3, or observe, or deny",
             "30:15: rollout.steps[1]:  ~ steps must rise",
-            "31:1: extra:  ~ unknown key \"extra\"; known here: roles, tools, context, rules, rollout",
+            "31:1: extra:  ~ unknown key \"extra\"; known here: roles, tools, context, types, entities, rules, rollout",
         ],
     );
 }

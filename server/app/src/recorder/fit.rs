@@ -140,6 +140,7 @@ fn the_one_role(sponsor: &Sponsor, tools: &[ToolId], policy: &CompiledPolicy) ->
     let by_rule = |role: &RoleName, tool: &ToolId| {
         policy.rules().iter().any(|rule| {
             rule.effect != Effect::Deny
+                && !rule.of_entities
                 && rule.role.as_deref().is_none_or(|name| name == role.as_str())
                 && rule.tool.as_deref().is_none_or(|name| name == tool.as_str())
         })

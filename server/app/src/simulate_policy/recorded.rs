@@ -68,7 +68,8 @@ impl<'a> Recorded<'a> {
             | Reason::ApprovalRejected
             | Reason::ApprovalExpired
             | Reason::ApprovalMismatch => Effect::RequireApproval,
-            Reason::ToolUnknown
+            Reason::TypeUnknown
+            | Reason::ToolUnknown
             | Reason::DeniedByRule
             | Reason::NoMatchingRule
             | Reason::BaselineDeny

@@ -9,6 +9,7 @@ use super::{
     nesting, parse_errors,
     scope::{Scope, sorted},
     types::spelled,
+    world::World,
 };
 use crate::{
     document::{RuleNode, Written, place},
@@ -24,6 +25,7 @@ pub(crate) struct Draft {
     pub(crate) id: Arc<str>,
     pub(crate) effect: Effect,
     pub(crate) scope: Scope,
+    pub(crate) world: World,
     /// What Cedar evaluates; none where the scope alone decides.
     pub(crate) policy: Option<Policy>,
     /// What Cedar's validator looks at; none where nothing can be wrong.
@@ -76,6 +78,7 @@ impl Draft {
             id: rule.id,
             effect: rule.effect,
             scope,
+            world: World::Runs,
             policy: None,
             check: None,
             origin: Origin::Rule { nth, at: rule.at, when: None },

@@ -7,6 +7,7 @@ pub(crate) mod raw;
 pub(crate) mod scope;
 mod types;
 pub(crate) mod validate;
+pub(crate) mod world;
 
 use cedar_policy::{ParseError, ParseErrors, ffi::DetailedError};
 

@@ -12,15 +12,17 @@ use super::{
     draft::{Draft, Findings, Origin},
     nesting, parse_errors,
     scope::Scope,
+    world::World,
 };
 use crate::{
     document::{MAX_DOCUMENT_BYTES, place},
+    entities::EntityTypes,
     text::quoted,
     violation::{At, Violation},
 };
 
 /// Compiles Cedar text. What is wrong is reported; `rules` are the drafts so far, whose ids may not come again.
-pub(crate) fn read(findings: &mut Findings<'_>, rules: &[Draft]) -> Vec<Draft> {
+pub(crate) fn read(findings: &mut Findings<'_>, rules: &[Draft], types: Option<&EntityTypes>) -> Vec<Draft> {
     let source = findings.cedar_source;
     let report = |findings: &mut Findings<'_>, offset, message: String| {
         findings.cedar.push(Violation::new(place(source, offset), "cedar", message));
@@ -47,7 +49,7 @@ pub(crate) fn read(findings: &mut Findings<'_>, rules: &[Draft]) -> Vec<Draft> {
     for range in statements {
         let start = range.start;
         match Policy::parse(None, &source[range.clone()]) {
-            Ok(policy) => match draft(start, &source[range], policy) {
+            Ok(policy) => match draft(start, &source[range], policy, types) {
                 Ok(draft) => {
                     if let Some(first) = ids.insert(draft.id.clone(), place(source, start)) {
                         report(findings, start, format!("duplicate id {:?}, first on line {}", draft.id, first.line));
@@ -66,7 +68,7 @@ pub(crate) fn read(findings: &mut Findings<'_>, rules: &[Draft]) -> Vec<Draft> {
     drafts
 }
 
-fn draft(start: usize, text: &str, policy: Policy) -> Result<Draft, String> {
+fn draft(start: usize, text: &str, policy: Policy, types: Option<&EntityTypes>) -> Result<Draft, String> {
     let id = policy.annotation("id").ok_or("a policy needs an id: put @id(\"...\") before it")?;
     if !is_name(id) {
         return Err(format!("@id must be {SHAPE}, is {}", quoted(id)));
@@ -84,6 +86,7 @@ fn draft(start: usize, text: &str, policy: Policy) -> Result<Draft, String> {
     let (scope, exact) = Scope::of(&policy);
     let decided_by_scope = exact && !policy.has_non_scope_constraint();
     Ok(Draft {
+        world: World::of(&policy, types)?,
         scope,
         effect,
         policy: (!decided_by_scope).then(|| policy.new_id(cedar_policy::PolicyId::new(&id))),

@@ -33,8 +33,9 @@ pub(crate) enum Kind {
 }
 
 const BOOL: Kind = Kind::One(Scalar::Bool);
-const LONG: Kind = Kind::One(Scalar::Long);
-const STRING: Kind = Kind::One(Scalar::String);
+pub(crate) const LONG: Kind = Kind::One(Scalar::Long);
+pub(crate) const STRING: Kind = Kind::One(Scalar::String);
+pub(crate) const TEXTS: Kind = Kind::Set(Some(Scalar::String));
 
 impl Kind {
     /// The type in words for messages.
@@ -224,8 +225,10 @@ fn record(text: &mut String, entries: &[Entry<'_>]) {
 }
 
 /// Every use of the context in a policy's conditions.
-pub(crate) fn reads(clauses: &[Clause], known: &ContextTypes<'_>) -> Vec<Read> {
-    let mut visitor = Visitor { known, reads: Vec::new() };
+///
+/// `attributes` tells the types of the principal's and the resource's attributes, as far as they are known.
+pub(crate) fn reads(clauses: &[Clause], known: &ContextTypes<'_>, attributes: &Attributes<'_>) -> Vec<Read> {
+    let mut visitor = Visitor { known, attributes, reads: Vec::new() };
     for clause in clauses {
         let (Clause::When(expr) | Clause::Unless(expr)) = clause;
         visitor.visit(expr, Some(BOOL));
@@ -233,8 +236,12 @@ pub(crate) fn reads(clauses: &[Clause], known: &ContextTypes<'_>) -> Vec<Read> {
     visitor.reads
 }
 
+/// The type of an attribute of the principal or the resource.
+pub(crate) type Attributes<'a> = dyn Fn(&Var, &str) -> Option<Kind> + 'a;
+
 struct Visitor<'k> {
     known: &'k ContextTypes<'k>,
+    attributes: &'k Attributes<'k>,
     reads: Vec<Read>,
 }
 
@@ -327,10 +334,9 @@ impl Visitor<'_> {
             | Expr::Like { .. }
             | Expr::Is { .. }
             | Expr::HasAttr { .. } => Some(BOOL),
-            Expr::GetAttr { expr, attr } if matches!(**expr, Expr::Var(Var::Principal)) => match attr.as_str() {
-                "depth" => Some(LONG),
-                "tools" => Some(Kind::Set(Some(Scalar::String))),
-                _ => Some(STRING),
+            Expr::GetAttr { expr, attr } => match &**expr {
+                Expr::Var(var) => (self.attributes)(var, attr),
+                _ => None,
             },
             Expr::IfThenElse { then_expr, else_expr, .. } => {
                 self.kind_of(then_expr).or_else(|| self.kind_of(else_expr))

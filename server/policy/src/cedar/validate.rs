@@ -6,15 +6,20 @@ use std::{
     sync::Arc,
 };
 
-use cedar_policy::{Policy, PolicyId, PolicySet, Schema, ValidationMode, Validator, ffi::DetailedError, pst::Clause};
+use cedar_policy::{
+    Policy, PolicyId, PolicySet, Schema, ValidationMode, Validator,
+    ffi::DetailedError,
+    pst::{Clause, Var},
+};
 use countersign_core::names::{SHAPE, is_name};
 
 use super::{
     draft::{Draft, Findings},
     entity::Kind,
     types::{By, ContextTypes, Path, reads, spelled},
+    world::World,
 };
-use crate::{context::MAX_DEPTH, schema::ContextAttribute, text::quoted};
+use crate::{context::MAX_DEPTH, entities::EntityTypes, schema::ContextAttribute, text::quoted};
 
 /// Most pairs of a condition and an action that conditions name: validation takes each of them a few microseconds.
 const MAX_CHECKS: usize = 500_000;
@@ -31,22 +36,38 @@ pub(crate) fn validate(
     drafts: &[Draft],
     listed: &Listed<'_>,
     declared: Option<&[ContextAttribute]>,
+    entities: Option<&EntityTypes>,
     findings: &mut Findings<'_>,
 ) -> Vec<Vec<String>> {
     let clauses: Vec<Vec<Clause>> =
         drafts.iter().map(|draft| draft.check.as_ref().map_or_else(Vec::new, clauses)).collect();
-    let (types, contradicting) = infer(drafts, &clauses, ContextTypes::declared(declared), findings);
+    let (types, contradicting) = infer(drafts, &clauses, ContextTypes::declared(declared), entities, findings);
     let named = check_names(drafts, listed, findings);
     let paths: Vec<BTreeSet<Path>> =
-        clauses.iter().map(|clauses| reads(clauses, &types).into_iter().map(|read| read.path).collect()).collect();
+        drafts.iter().zip(&clauses).map(|(draft, clauses)| paths_of(draft, clauses, &types, entities)).collect();
     check_declared(drafts, &types, &paths, findings);
     let sure = |nth: usize| !contradicting.contains(&nth) && !paths[nth].iter().any(|path| types.is_guess(path));
     let sure: Vec<usize> = (0..drafts.len()).filter(|nth| sure(*nth)).collect();
-    let (for_one, for_all): (Vec<_>, Vec<_>) = sure.into_iter().partition(|nth| drafts[*nth].scope.tool.is_some());
+    let among_entities = sure.iter().copied().filter(|nth| drafts[*nth].world != World::Runs).collect::<Vec<_>>();
+    let among_runs = sure.into_iter().filter(|nth| drafts[*nth].world.has_runs());
+    let (for_one, for_all): (Vec<_>, Vec<_>) = among_runs.partition(|nth| drafts[*nth].scope.tool.is_some());
     for (nths, for_one_tool) in [(for_one, true), (for_all, false)] {
         check_types(drafts, &nths, &schema(&types, for_one_tool, &named), named.len(), findings);
     }
+    if let Some(entities) = entities {
+        check_types(drafts, &among_entities, &entity_schema(entities, &types, &named), named.len(), findings);
+    }
     paths.iter().map(|paths| paths.iter().map(|path| spelled(path)).collect()).collect()
+}
+
+fn paths_of(
+    draft: &Draft,
+    clauses: &[Clause],
+    types: &ContextTypes<'_>,
+    entities: Option<&EntityTypes>,
+) -> BTreeSet<Path> {
+    let attributes = |var: &Var, name: &str| draft.world.attribute(entities, var, name);
+    reads(clauses, types, &attributes).into_iter().map(|read| read.path).collect()
 }
 
 fn clauses(policy: &Policy) -> Vec<Clause> {
@@ -60,6 +81,7 @@ fn infer<'d>(
     drafts: &[Draft],
     clauses: &[Vec<Clause>],
     mut types: ContextTypes<'d>,
+    entities: Option<&EntityTypes>,
     findings: &mut Findings<'_>,
 ) -> (ContextTypes<'d>, HashSet<usize>) {
     const PASSES: usize = 4;
@@ -68,7 +90,8 @@ fn infer<'d>(
         let mut changed = false;
         contradictions.clear();
         for (nth, clauses) in clauses.iter().enumerate() {
-            for read in reads(clauses, &types) {
+            let attributes = |var: &Var, name: &str| drafts[nth].world.attribute(entities, var, name);
+            for read in reads(clauses, &types, &attributes) {
                 if read.path.len() > MAX_DEPTH {
                     contradictions.push((
                         nth,
@@ -221,15 +244,23 @@ fn schema(types: &ContextTypes<'_>, for_one_tool: bool, named: &BTreeSet<Arc<str
         "entity Role;\nentity Tool;\nentity Instance in [Role] = { agent_instance_id: String, root_instance_id: String, \
          sponsor_id: String, agent: String, role: String, depth: Long, purpose: String, tools: Set<String> } tags String;\n",
     );
+    apply(&mut text, named, "Instance", "Tool", &types.schema(for_one_tool));
+    text
+}
+
+/// The schema of declared types, any of which may act on any.
+fn entity_schema(entities: &EntityTypes, types: &ContextTypes<'_>, named: &BTreeSet<Arc<str>>) -> String {
+    let mut text = entities.schema();
+    let names = entities.types.keys().map(AsRef::as_ref).collect::<Vec<&str>>().join(", ");
+    apply(&mut text, named, &names, &names, &types.schema(false));
+    text
+}
+
+fn apply(text: &mut String, named: &BTreeSet<Arc<str>>, principals: &str, resources: &str, context: &str) {
     text.push_str("action \"(any other)\"");
     for action in named {
         // Writing to a String cannot fail.
         let _ = write!(text, ", {action:?}");
     }
-    let _ = writeln!(
-        text,
-        " appliesTo {{ principal: [Instance], resource: [Tool], context: {} }};",
-        types.schema(for_one_tool)
-    );
-    text
+    let _ = writeln!(text, " appliesTo {{ principal: [{principals}], resource: [{resources}], context: {context} }};");
 }

@@ -41,6 +41,17 @@ pub(super) fn read(reader: &mut Reader, node: &Node, path: &Path<'_>, tables: &T
     attributes
 }
 
+/// A mapping of attributes of something else than the context.
+pub(super) fn read_attributes(
+    reader: &mut Reader,
+    node: &Node,
+    path: &Path<'_>,
+    tables: &Tables,
+) -> Vec<ContextAttribute> {
+    // What is inside of something is read so, and this is inside of an entity.
+    Section { reader, tables, count: 0 }.attributes(node, path, 2)
+}
+
 struct Section<'r> {
     reader: &'r mut Reader,
     tables: &'r Tables,

@@ -1,6 +1,7 @@
 //! The document: what each key means, and everything that can be wrong with it short of its conditions.
 
 mod context;
+mod entities;
 mod place;
 mod reader;
 mod rollout;
@@ -14,6 +15,7 @@ pub(crate) use rules::RuleNode;
 pub use tables::{DEFAULT_RISK, Risk, RoleSpec, ToolSpec};
 
 use crate::{
+    entities::EntityTypes,
     schema::ContextAttribute,
     violation::{At, Violation},
 };
@@ -32,6 +34,7 @@ pub const MAX_CONDITION_BYTES: usize = 4 << 10;
 pub(crate) struct Document {
     pub(crate) roles: Option<Vec<RoleSpec>>,
     pub(crate) tools: Option<Vec<ToolSpec>>,
+    pub(crate) types: Option<EntityTypes>,
     pub(crate) context: Option<Vec<ContextAttribute>>,
     pub(crate) rules: Vec<RuleNode>,
     pub(crate) rollout: Option<RolloutSpec>,
@@ -62,8 +65,11 @@ impl Document {
         let mut reader = Reader::default();
         let path = Path::Root;
         let mut document = Self::default();
-        if let Some(fields) = reader.fields(root, &path, &["roles", "tools", "context", "rules", "rollout"]) {
+        if let Some(fields) =
+            reader.fields(root, &path, &["roles", "tools", "context", "types", "entities", "rules", "rollout"])
+        {
             let tables = Tables::read(&mut reader, &fields);
+            document.types = entities::read(&mut reader, &fields, &tables);
             if let Some(node) = fields.get("context") {
                 document.context = Some(context::read(&mut reader, node, &Path::Key(&path, "context"), &tables));
             }

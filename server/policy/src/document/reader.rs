@@ -61,7 +61,7 @@ impl Reader {
         self.violations.push(Violation::new(at, path, message));
     }
 
-    fn mistyped(&mut self, node: &Node, path: &Path<'_>, wanted: &str) {
+    pub(crate) fn mistyped(&mut self, node: &Node, path: &Path<'_>, wanted: &str) {
         let hint = match node.value {
             Value::Bool(_) | Value::Integer(_) | Value::Fraction if wanted.contains("text") => "; put it in quotes",
             _ => "",

@@ -1,0 +1,61 @@
+//! From a question about entities to an answer.
+
+use cedar_policy::Context as CedarContext;
+use countersign_core::decision::{Effect, Reason};
+
+use super::{EntityRequest, EntityTypes, uid};
+use crate::{
+    cedar::entity::Kind,
+    compiled::CompiledPolicy,
+    evaluate::{Verdict, ask},
+    evaluation::Evaluation,
+    explain,
+    schema::unfit,
+};
+
+impl CompiledPolicy {
+    /// Answers a question about entities of declared types. Default is deny. In this order:
+    ///
+    /// 1. a type that the document does not declare: DENY, `TYPE_UNKNOWN`;
+    /// 2. an entity or a context that is not what is declared, or a covering policy that fails to evaluate: DENY,
+    ///    `POLICY_ERROR`;
+    /// 3. a forbid: DENY, `DENIED_BY_RULE`;
+    /// 4. a permit: ALLOW;
+    /// 5. none: DENY, `NO_MATCHING_RULE`.
+    ///
+    /// Rules about runs never answer here, and policies about declared types never answer for a run.
+    #[must_use]
+    pub fn evaluate_entities(&self, request: &EntityRequest<'_>) -> Evaluation {
+        let EntityRequest { subject, resource, .. } = request;
+        let known = |types: &&EntityTypes| [subject, resource].iter().all(|one| types.attributes(&one.kind).is_some());
+        let Some(types) = self.types.as_ref().filter(known) else {
+            return Evaluation::deny(Reason::TypeUnknown, explain::unknown_type(request));
+        };
+        let entities = match types.entities(subject, resource) {
+            Ok(entities) => entities,
+            Err(wrong) => return Evaluation::deny(Reason::PolicyError, explain::unfit_entities(&wrong)),
+        };
+        let wrong = self.context().map(|declared| unfit(declared, &resource.kind, request.context)).unwrap_or_default();
+        if !wrong.is_empty() {
+            return Evaluation::deny(Reason::PolicyError, explain::unfit_context(&wrong));
+        }
+        let asked = self.cedar_request(request);
+        let covering = self.entity_index.matching(&resource.kind, request.action, &subject.kind);
+        let matches = self
+            .sorted(covering, |policy| asked.as_ref().map_or(Verdict::Failed, |asked| ask(asked, policy, &entities)));
+        let (effect, reason, rules) = matches.answer();
+        let rule_ids = self.rule_ids(rules);
+        // Nobody's approval can be asked for, so none is taken for one.
+        let effect = if effect == Effect::Allow { effect } else { Effect::Deny };
+        let message = explain::about_entities(request, reason, &rule_ids);
+        Evaluation { effect, reason, rule_ids, message, cacheable: false }
+    }
+
+    fn cedar_request(&self, request: &EntityRequest<'_>) -> Option<cedar_policy::Request> {
+        let EntityRequest { subject, action, resource, context } = request;
+        let attributes = context.to_cedar(self.context(), &resource.kind);
+        let context = CedarContext::from_pairs(attributes).ok()?;
+        let (subject, resource) = (uid(&subject.kind, &subject.id)?, uid(&resource.kind, &resource.id)?);
+        cedar_policy::Request::new(subject, Kind::Action.uid(action), resource, context, None).ok()
+    }
+}

@@ -1,0 +1,138 @@
+//! Subjects and resources of types that a document declares, beside runs and their tools. They are as the caller says they
+//! are, but for what the document itself says of single ones.
+
+mod evaluate;
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    fmt,
+    sync::Arc,
+};
+
+use cedar_policy::{Entities, Entity as CedarEntity, EntityId, EntityTypeName, EntityUid};
+use serde_json::{Map, Value as Json};
+
+use crate::{
+    context::{Context, Value},
+    schema::{ContextAttribute, ContextType, check},
+};
+
+/// A subject or a resource, as a question names it.
+#[derive(Clone)]
+pub struct Entity {
+    /// Its type.
+    pub kind: String,
+    /// Which one of its type.
+    pub id: String,
+    /// What the caller says of it; what its type does not declare is passed over.
+    pub properties: Map<String, Json>,
+}
+
+/// What callers say stays out of logs.
+impl fmt::Debug for Entity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Entity").field("kind", &self.kind).finish_non_exhaustive()
+    }
+}
+
+/// The question whether a subject may act so on a resource.
+#[derive(Debug, Clone, Copy)]
+pub struct EntityRequest<'a> {
+    /// Who acts.
+    pub subject: &'a Entity,
+    /// How.
+    pub action: &'a str,
+    /// On what.
+    pub resource: &'a Entity,
+    /// What else the caller says of this.
+    pub context: &'a Context,
+}
+
+/// What a document says of one entity.
+pub(crate) type Known = Vec<(String, Value)>;
+
+/// What a document declares.
+#[derive(Debug, Default)]
+pub(crate) struct EntityTypes {
+    pub(crate) types: BTreeMap<Arc<str>, Vec<ContextAttribute>>,
+    /// By type and id.
+    pub(crate) known: HashMap<Arc<str>, HashMap<String, Known>>,
+}
+
+impl EntityTypes {
+    /// What entities of a type have; none where it is not declared.
+    pub(crate) fn attributes(&self, kind: &str) -> Option<&[ContextAttribute]> {
+        self.types.get(kind).map(Vec::as_slice)
+    }
+
+    /// The type of an attribute of such entities; of any entity, where that is one type.
+    pub(crate) fn kind_of(&self, kind: Option<&str>, attribute: &str) -> Option<&ContextType> {
+        let of_this = |(name, _): &(&Arc<str>, &Vec<_>)| kind.is_none_or(|kind| ***name == *kind);
+        let all = self.types.iter().filter(of_this).flat_map(|(_, declared)| declared);
+        let mut kinds = all.filter(|known| known.name == attribute).map(|known| &known.kind);
+        let first = kinds.next()?;
+        kinds.all(|other| other == first).then_some(first)
+    }
+
+    /// The types in Cedar's schema language.
+    pub(crate) fn schema(&self) -> String {
+        self.types.iter().map(|(name, declared)| format!("entity {name} = {};\n", record(declared))).collect()
+    }
+
+    /// Both entities as Cedar takes them, or what is wrong with them, a clause each; never a value.
+    fn entities(&self, subject: &Entity, resource: &Entity) -> Result<Entities, Vec<String>> {
+        let mut wrong = Vec::new();
+        let mut made = vec![self.entity("subject", subject, &mut wrong)];
+        // Who acts on itself is one entity, and the subject's word goes for it.
+        if (&subject.kind, &subject.id) != (&resource.kind, &resource.id) {
+            made.push(self.entity("resource", resource, &mut wrong));
+        }
+        let made: Option<Vec<_>> = made.into_iter().collect();
+        let made = made.and_then(|made| Entities::from_entities(made, None).ok());
+        made.filter(|_| wrong.is_empty()).ok_or(wrong)
+    }
+
+    fn entity(&self, place: &str, entity: &Entity, wrong: &mut Vec<String>) -> Option<CedarEntity> {
+        let known = self.known.get(entity.kind.as_str()).and_then(|known| known.get(&entity.id));
+        let mut attributes = HashMap::new();
+        for declared in self.attributes(&entity.kind)? {
+            let said = || entity.properties.get(&declared.name).filter(|value| !value.is_null());
+            // What the document says of an entity stands, whatever its caller says.
+            let value = match known.and_then(|known| known.iter().find(|(name, _)| *name == declared.name)) {
+                Some((_, value)) => Some(value.clone()),
+                None => match said().map(|json| Value::from_json(json.clone())) {
+                    Some(None) => {
+                        wrong.push(format!("{place}.{} must be {}", declared.name, declared.kind.words()));
+                        continue;
+                    }
+                    value => value.flatten(),
+                },
+            };
+            check(declared, place, value.as_ref(), wrong);
+            attributes.extend(value.map(|value| (declared.name.clone(), value.to_cedar(Some(&declared.kind)))));
+        }
+        CedarEntity::new(uid(&entity.kind, &entity.id)?, attributes, HashSet::new()).ok()
+    }
+}
+
+/// The name of an entity in Cedar; none where its type's is no name there.
+fn uid(kind: &str, id: &str) -> Option<EntityUid> {
+    let kind: EntityTypeName = kind.parse().ok()?;
+    Some(EntityUid::from_type_name_and_id(kind, EntityId::new(id)))
+}
+
+fn record(declared: &[ContextAttribute]) -> String {
+    let field = |attribute: &ContextAttribute| {
+        let optional = if attribute.required { "" } else { "?" };
+        format!("{:?}{optional}: {}", attribute.name, kind(&attribute.kind))
+    };
+    format!("{{{}}}", declared.iter().map(field).collect::<Vec<_>>().join(", "))
+}
+
+fn kind(kind: &ContextType) -> String {
+    match kind {
+        ContextType::One(scalar) => scalar.schema().to_owned(),
+        ContextType::Set(scalar) => format!("Set<{}>", scalar.schema()),
+        ContextType::Record(declared) => record(declared),
+    }
+}
