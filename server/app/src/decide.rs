@@ -80,7 +80,7 @@ impl App {
         let purpose: Cow<'_, str> = match (&command.purpose, &subject) {
             (Some(purpose), _) => purpose.as_str().into(),
             (None, Subject::Run(credential)) => credential.purpose.as_str().into(),
-            (None, Subject::Unattributed(_)) => "".into(),
+            (None, Subject::Unattributed(_) | Subject::Entity(_)) => "".into(),
         };
         let purpose_opening =
             (!purpose.is_empty()).then(|| Opening { salt: random(entropy), text: purpose.into_owned() });
@@ -129,6 +129,8 @@ impl App {
                 };
                 Ok(run.map_or(Subject::Unattributed(Reason::InstanceNotLive), Subject::Run))
             }
+            (DecisionSubject::Entity(call), Caller::Operator(_)) => Ok(Subject::Entity(Arc::new((**call).clone()))),
+            (DecisionSubject::Entity(_), Caller::Instance(_)) => Err(others()),
             (DecisionSubject::Caller, Caller::Instance(own)) => Ok(Subject::Run(own.clone())),
             (DecisionSubject::Caller, Caller::Operator(_)) => Ok(Subject::Unattributed(Reason::CredentialMalformed)),
         }

@@ -7,7 +7,7 @@ use countersign_core::{
     ids::{ApprovalId, CredentialId, DecisionId, EventId, InstanceId, PolicyVersion, RolloutId},
     names::{ActionName, AgentName, OperatorId, RoleName, SponsorId, ToolId},
 };
-use countersign_policy::Context;
+use countersign_policy::{Context, Entity};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
@@ -22,6 +22,17 @@ pub enum DecisionSubject {
     Token(String),
     /// This run, as its newest credential stands in the log. For operators who authenticated it themselves.
     Instance(InstanceId),
+    /// Not a run: an entity of a type that the policy declares, on another. For operators who know it.
+    Entity(Box<EntityCall>),
+}
+
+/// What somebody who is no run wants to act on. Recorded as nobody's: no sponsor answers for it.
+#[derive(Debug, Clone)]
+pub struct EntityCall {
+    /// Who acts.
+    pub subject: Entity,
+    /// On what; its type stands as the tool in the record.
+    pub resource: Entity,
 }
 
 /// Tokens stay out of logs.
@@ -31,6 +42,7 @@ impl fmt::Debug for DecisionSubject {
             Self::Caller => f.write_str("Caller"),
             Self::Token(_) => f.write_str("Token"),
             Self::Instance(id) => f.debug_tuple("Instance").field(id).finish(),
+            Self::Entity(call) => f.debug_tuple("Entity").field(call).finish(),
         }
     }
 }
@@ -202,6 +214,7 @@ pub(crate) fn explain<R: AsRef<str>>(reason: Reason, tool: &str, action: &str, r
         Reason::ToolNotGranted => format!("the credential does not name the tool {tool}"),
         Reason::PurposeWidened => "the stated purpose is not the one that the run was started for".to_owned(),
         Reason::KillSwitch => format!("a kill switch stops {call}"),
+        Reason::TypeUnknown => format!("no policy that answers declares the types of this subject and of {tool}"),
         Reason::ToolUnknown => format!("the policy does not know the tool {tool}"),
         Reason::DeniedByRule => format!("{call} is forbidden by {}", rules()),
         Reason::NoMatchingRule => format!("no rule allows {call} for this role"),

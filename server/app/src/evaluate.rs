@@ -20,6 +20,7 @@ use crate::{
     comparison::Compared,
     compiled_policies::LoadedPolicy,
     decision::{RolloutPart, Side},
+    evaluate_entities,
     question::{Credential, Question, Subject},
     snapshot::{Answerer, OpenRollout, Snapshot},
 };
@@ -68,7 +69,7 @@ impl Verdict {
 }
 
 impl Opinion {
-    const fn without_policy(effect: Effect, reason: Reason) -> Self {
+    pub(crate) const fn without_policy(effect: Effect, reason: Reason) -> Self {
         Self { effect, reason, rule_ids: Vec::new(), policy: None, cacheable: false }
     }
 }
@@ -81,6 +82,7 @@ pub(crate) struct NoPolicy;
 pub(crate) fn evaluate(question: &Question, snapshot: &Snapshot) -> Result<Verdict, NoPolicy> {
     let credential = match &question.subject {
         Subject::Unattributed(reason) => return Ok(Verdict::refused(*reason, false)),
+        Subject::Entity(call) => return evaluate_entities::evaluate(question, call, snapshot),
         Subject::Run(credential) => credential,
     };
     let verified: &Verified = credential;

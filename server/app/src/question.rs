@@ -12,6 +12,8 @@ use countersign_ledger::commitment::Opening;
 use countersign_policy::{Context, Principal, PrincipalSpec};
 use time::OffsetDateTime;
 
+use crate::EntityCall;
+
 /// A credential that holds, with what evaluation needs of it. Made once for each token.
 ///
 /// It reads as the [`Verified`] that it holds.
@@ -62,6 +64,8 @@ impl Deref for Credential {
 pub(crate) enum Subject {
     /// A run that is known by its credential, dead or alive.
     Run(Arc<Credential>),
+    /// Somebody who is no run, and what they want to act on.
+    Entity(Arc<EntityCall>),
     /// Whoever brought a token that says nothing which can be believed.
     Unattributed(Reason),
 }

@@ -93,9 +93,28 @@ fn leaf<'a>(question: &'a Question, verdict: &'a Verdict, epoch: i64) -> Leaf<'a
         }),
         operator_id: question.operator_id.as_ref().map(|id| id.as_str().into()),
         policy_decision_id: Some(question.decision_id.to_string().into()),
+        policy_hash: opinion.policy.map(|(_, hash)| Digest(hash)),
+        policy_version: opinion.policy.map(|(version, _)| version.to_string().into()),
         purpose_commitment: question.purpose_opening.as_ref().map(|opening| Digest(opening.commitment())),
         reason: Some(opinion.reason.as_str().into()),
         request_hash: question.request_hash.map(Digest),
+        rollout: verdict.rollout.map(|(part, percent)| leaf::Rollout {
+            bucket: Some(part.bucket),
+            id: part.rollout_id.to_string().into(),
+            percent: u8::try_from(percent).unwrap_or(100),
+            percent_before: None,
+            side: Some(match part.side {
+                Side::Candidate => leaf::Side::Candidate,
+                Side::Baseline => leaf::Side::Baseline,
+            }),
+        }),
+        rule_ids: rules(opinion),
+        shadow: verdict.shadow.as_ref().map(|shadow| leaf::Shadow {
+            effect: effect(shadow.effect),
+            policy_version: shadow.policy.map(|(version, _)| version.to_string().into()),
+            reason: shadow.reason.as_str().into(),
+            rule_ids: rules(shadow),
+        }),
         tool_id: Some(question.tool_id.as_str().into()),
         ..Leaf::new(Kind::Decision, event_id, custody_leaf::timestamp(question.now))
     };
@@ -103,6 +122,16 @@ fn leaf<'a>(question: &'a Question, verdict: &'a Verdict, epoch: i64) -> Leaf<'a
         Subject::Unattributed(_) => {
             Leaf { kind: Kind::Unattributed, sponsor_state: Some(SponsorState::Missing), ..base }
         }
+        // Whether a sponsor answers for it is not asked of who is no run.
+        Subject::Entity(call) => Leaf {
+            kind: Kind::Unattributed,
+            sponsor_state: Some(SponsorState::Unknown),
+            subject: Some(leaf::Subject {
+                id: Some(call.subject.id.as_str().into()),
+                kind: call.subject.kind.as_str().into(),
+            }),
+            ..base
+        },
         Subject::Run(credential) => {
             let run = credential;
             Leaf {
@@ -111,26 +140,7 @@ fn leaf<'a>(question: &'a Question, verdict: &'a Verdict, epoch: i64) -> Leaf<'a
                 credential_id: run.presented.then(|| run.credential_id.to_string().into()),
                 custody_ref: Some(Digest(run.custody_ref)),
                 parent_agent_id: run.parent_agent_id().map(|id| id.to_string().into()),
-                policy_hash: opinion.policy.map(|(_, hash)| Digest(hash)),
-                policy_version: opinion.policy.map(|(version, _)| version.to_string().into()),
-                rollout: verdict.rollout.map(|(part, percent)| leaf::Rollout {
-                    bucket: Some(part.bucket),
-                    id: part.rollout_id.to_string().into(),
-                    percent: u8::try_from(percent).unwrap_or(100),
-                    percent_before: None,
-                    side: Some(match part.side {
-                        Side::Candidate => leaf::Side::Candidate,
-                        Side::Baseline => leaf::Side::Baseline,
-                    }),
-                }),
                 root_instance_id: Some(run.root_instance_id().to_string().into()),
-                rule_ids: rules(opinion),
-                shadow: verdict.shadow.as_ref().map(|shadow| leaf::Shadow {
-                    effect: effect(shadow.effect),
-                    policy_version: shadow.policy.map(|(version, _)| version.to_string().into()),
-                    reason: shadow.reason.as_str().into(),
-                    rule_ids: rules(shadow),
-                }),
                 sponsor_id: Some(run.sponsor_id.as_str().into()),
                 sponsor_state: Some(if opinion.reason == Reason::SponsorNotActive {
                     SponsorState::Revoked

@@ -2,12 +2,13 @@
 //!
 //! As that standard wants, members that it does not know are passed over, and `null` is as good as absent.
 
-use countersign_app::{Decide, DecisionSubject, Error};
-use countersign_core::text::MAX_TEXT;
+use aws_lc_rs::digest::{SHA256, digest};
+use countersign_app::{Decide, DecisionSubject, EntityCall, Error};
+use countersign_core::{names::ToolId, text::MAX_TEXT};
 use countersign_ledger::leaf::Digest;
 use countersign_policy::Context;
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::{decision::MAX_BATCH, read, violations::Violations};
 
@@ -163,6 +164,9 @@ fn call(v: &mut Violations, parts: Parts<'_>) -> Option<Decide> {
     };
     let (subject, action, resource) = (subject?, action?, resource?);
     let context = attributes(v, context?, action.properties);
+    if !matches!(subject.kind, INSTANCE | CREDENTIAL) {
+        return entities(v, &subject, &action, &resource, context);
+    }
     let who = run(v, &subject);
     let purpose = v.within("subject.properties", |v| match text(v, "purpose", subject.property("purpose")) {
         Some(Some(purpose)) => v.text("purpose", purpose.to_owned(), MAX_TEXT).map(Some),
@@ -196,9 +200,55 @@ fn call(v: &mut Violations, parts: Parts<'_>) -> Option<Decide> {
 fn run(v: &mut Violations, subject: &Entity<'_>) -> Option<DecisionSubject> {
     v.within("subject", |v| match subject.kind {
         INSTANCE => v.required("id", subject.id).map(DecisionSubject::Instance),
-        CREDENTIAL => Some(DecisionSubject::Token(subject.id.to_owned())),
-        _ => refuse(v, "type", format!("must be {INSTANCE} or {CREDENTIAL}")),
+        _ => Some(DecisionSubject::Token(subject.id.to_owned())),
     })
+}
+
+/// A subject that is no run: it and the resource are of types that a policy may declare.
+fn entities(
+    v: &mut Violations,
+    subject: &Entity<'_>,
+    action: &Action<'_>,
+    resource: &Entity<'_>,
+    context: Option<Context>,
+) -> Option<Decide> {
+    let kind: Option<ToolId> = v.within("subject", |v| {
+        // The log names the subject, and takes ids of this shape only.
+        let plain = |id: &str| id.len() <= 128 && id.bytes().all(|b| b.is_ascii_graphic() && b != b'"' && b != b'\\');
+        if !plain(subject.id) {
+            v.refuse("id", "must be at most 128 visible ASCII characters other than \" and \\");
+        }
+        v.required("type", subject.kind)
+    });
+    let tool_id = v.within("resource", |v| v.required("type", resource.kind));
+    // HTTP's methods are common action names, and names here are in lower case.
+    let name = v.within("action", |v| v.required("name", &action.name.to_ascii_lowercase()));
+    kind?;
+    Some(Decide {
+        request_hash: Some(identity(subject, action, resource)),
+        subject: DecisionSubject::Entity(Box::new(EntityCall {
+            subject: subject.owned(v, "subject")?,
+            resource: resource.owned(v, "resource")?,
+        })),
+        tool_id: tool_id?,
+        action: name?,
+        purpose: None,
+        context: context?,
+        approval_id: None,
+        want_receipt: false,
+        cached_from: None,
+        idempotency: None,
+    })
+}
+
+/// SHA-256 of who acts how on what, in RFC 8785's JSON: the record names only the resource's type beside the subject.
+fn identity(subject: &Entity<'_>, action: &Action<'_>, resource: &Entity<'_>) -> [u8; 32] {
+    let entity = |entity: &Entity<'_>| json!({ "id": entity.id, "type": entity.kind });
+    // Keys in order, and no numbers: serde_json writes what RFC 8785 wants.
+    let text = json!({ "action": { "name": action.name }, "resource": entity(resource), "subject": entity(subject) });
+    let mut hash = [0; 32];
+    hash.copy_from_slice(digest(&SHA256, text.to_string().as_bytes()).as_ref());
+    hash
 }
 
 /// A subject or a resource.
@@ -209,6 +259,17 @@ struct Entity<'a> {
 }
 
 impl<'a> Entity<'a> {
+    /// A copy for the policy, within bounds.
+    fn owned(&self, v: &mut Violations, field: &str) -> Option<countersign_policy::Entity> {
+        let mut left = MAX_ATTRIBUTES;
+        let properties = self.properties.into_iter().flatten().filter(|(_, value)| !value.is_null());
+        let properties = properties.map(|(name, value)| Some((name.clone(), copied(value, &mut left)?))).collect();
+        let Some(properties) = properties else {
+            return v.within(field, |v| refuse(v, "properties", format!("must hold at most {MAX_ATTRIBUTES} values")));
+        };
+        Some(countersign_policy::Entity { kind: self.kind.to_owned(), id: self.id.to_owned(), properties })
+    }
+
     fn property(&self, name: &str) -> Option<&'a Value> {
         member(self.properties?, name)
     }

@@ -66,7 +66,7 @@ fn whatever_is_wrong_is_named() {
         ("/subject", json!([]), "subject"),
         ("/subject/type", Value::Null, "subject.type"),
         ("/subject/type", json!(1), "subject.type"),
-        ("/subject/type", json!("user"), "subject.type"),
+        ("/subject/type", json!("User Account"), "subject.type"),
         ("/subject/id", Value::Null, "subject.id"),
         ("/subject/id", json!(""), "subject.id"),
         ("/subject/id", json!("alice"), "subject.id"),
@@ -111,6 +111,51 @@ fn whatever_is_wrong_is_named() {
     assert_eq!(wrong(&evaluation(&twice).unwrap_err()), ["action.properties"]);
     let all = evaluation(&body(json!({"subject": {}, "action": {"name": 1}}))).unwrap_err();
     assert_eq!(wrong(&all), ["subject.type", "subject.id", "action.name", "resource"]);
+}
+
+#[test]
+fn a_subject_of_another_type_is_an_entity_and_so_is_its_resource() {
+    let asked = |change: &dyn Fn(&mut Value)| {
+        evaluation(&changed(|request| {
+            request["subject"] =
+                json!({"type": "user", "id": "alice@example.com", "properties": {"department": "Sales", "left": null}});
+            request["resource"] = json!({"type": "record", "id": "ein Dokument", "properties": {"status": "archived"}});
+            request["action"]["properties"] = json!({"soft": true});
+            request["context"] = json!({"ip": "192.168.1.1"});
+            change(request);
+        }))
+    };
+    let decide = asked(&|_| {}).unwrap();
+    let DecisionSubject::Entity(call) = &decide.subject else { panic!("an entity") };
+    assert_eq!((call.subject.kind.as_str(), call.subject.id.as_str()), ("user", "alice@example.com"));
+    assert_eq!(Value::from(call.subject.properties.clone()), json!({"department": "Sales"}));
+    assert_eq!(
+        (call.resource.id.as_str(), decide.tool_id.as_str(), decide.action.as_str()),
+        ("ein Dokument", "record", "refund")
+    );
+    assert_eq!(format!("{:?}", decide.context), "Context { attributes: 2 }");
+    // What was asked about is bound by its hash, over the text that anybody can write again.
+    let text = r#"{"action":{"name":"refund"},"resource":{"id":"ein Dokument","type":"record"},"subject":{"id":"alice@example.com","type":"user"}}"#;
+    assert_eq!(decide.request_hash.unwrap(), digest(&SHA256, text.as_bytes()).as_ref());
+    assert!(!format!("{decide:?}").contains("Sales"));
+    let http = asked(&|request| request["action"]["name"] = json!("GET")).unwrap();
+    assert_eq!(http.action.as_str(), "get", "names are in lower case");
+    assert_ne!(http.request_hash, asked(&|request| request["action"]["name"] = json!("get")).unwrap().request_hash);
+
+    let many = json!(vec![1; MAX_ATTRIBUTES]);
+    for (place, value, field) in [
+        ("/subject/id", json!("alice smith"), "subject.id"),
+        ("/subject/id", json!("é"), "subject.id"),
+        ("/subject/id", json!("a\"b"), "subject.id"),
+        ("/subject/id", json!("x".repeat(129)), "subject.id"),
+        ("/resource/type", json!("Record!"), "resource.type"),
+        ("/action/name", json!("GET /x"), "action.name"),
+        ("/resource/properties/status", many.clone(), "resource.properties"),
+        ("/subject/properties/department", many, "subject.properties"),
+    ] {
+        let refused = asked(&|request| *request.pointer_mut(place).unwrap() = value.clone()).unwrap_err();
+        assert_eq!(wrong(&refused), [field], "{place}");
+    }
 }
 
 #[test]
