@@ -1,12 +1,17 @@
 //! AuthZEN over the wire, request by request, about runs of agents and their tools.
 
-use std::time::Duration;
+use std::{
+    path::Path,
+    process::{Command, Stdio},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use countersign_client::v1;
 use countersign_integration::{Answer, Cluster, Http, Launch, Server};
 use http::Method;
 use serde_json::{Value, json};
+use tokio::task::spawn_blocking;
 
 use crate::support::{Run, World, document, issue, open_folder, room};
 
@@ -472,4 +477,45 @@ async fn without_the_database_there_is_no_decision_at_all() {
             assert!(answer.headers.contains_key("retry-after"));
         }
     }
+}
+
+/// Runs a program to its end; what it said is shown where it fails.
+async fn run_program(mut program: Command) {
+    let what = program.get_program().to_owned();
+    let ended = spawn_blocking(move || program.stdin(Stdio::null()).output().unwrap()).await.unwrap();
+    let said = [ended.stdout, ended.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
+    assert!(ended.status.success(), "{}: {}\n{}\n{}", what.display(), ended.status, said[0], said[1]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_is_not_ours_works_as_it_is() {
+    let world = World::start().await;
+    let run = world.run_of("alice").await;
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut setup = Command::new(here.join("foreign/setup.sh"));
+    setup.arg("authzen");
+    run_program(setup).await;
+    let mut tests = Command::new(here.join("../target/foreign/authzen/bin/python"));
+    tests.args(["-m", "unittest", "test_client"]).current_dir(here.join("foreign/authzen"));
+    tests
+        .env("COUNTERSIGN_URL", world.server.url())
+        .env("COUNTERSIGN_GATE", world.server.operator_key("rita").unwrap());
+    tests.env("COUNTERSIGN_RUN", &run.id).env("COUNTERSIGN_TOKEN", &run.token);
+    run_program(tests).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_documented_commands_work() {
+    let world = World::start().await;
+    let page = include_str!("../../../docs/authzen.md");
+    let commands = page.split("```sh\n").skip(1).map(|block| block.split("```").next().unwrap());
+    let strict = "curl() { command curl --silent --show-error --fail-with-body \"$@\"; }\nset -euo pipefail\n";
+    let address = world.server.address().to_string();
+    let script = commands.fold(strict.to_owned(), |script, block| script + &block.replace("localhost:8080", &address));
+    assert!(script.contains(EVALUATIONS));
+    let folder = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink(world.server.data_dir(), folder.path().join(".countersign")).unwrap();
+    let mut bash = Command::new("bash");
+    bash.args(["-c", &script]).current_dir(folder.path());
+    run_program(bash).await;
 }

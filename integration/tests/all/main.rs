@@ -7,6 +7,7 @@ mod abuse;
 mod arbitrary;
 mod authorisation;
 mod authzen;
+mod authzen_scenarios;
 mod bad_input;
 mod calls;
 mod chaos;

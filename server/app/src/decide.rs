@@ -121,7 +121,7 @@ impl App {
             (DecisionSubject::Instance(id), Caller::Instance(own)) if own.agent_instance_id == *id => {
                 Ok(Subject::Run(own.clone()))
             }
-            (DecisionSubject::Instance(_), Caller::Instance(_)) => Err(others()),
+            (DecisionSubject::Instance(_) | DecisionSubject::Entity(_), Caller::Instance(_)) => Err(others()),
             (DecisionSubject::Instance(id), Caller::Operator(_)) => {
                 let run = match named.get(id) {
                     Some(run) => run.clone(),
@@ -130,7 +130,6 @@ impl App {
                 Ok(run.map_or(Subject::Unattributed(Reason::InstanceNotLive), Subject::Run))
             }
             (DecisionSubject::Entity(call), Caller::Operator(_)) => Ok(Subject::Entity(Arc::new((**call).clone()))),
-            (DecisionSubject::Entity(_), Caller::Instance(_)) => Err(others()),
             (DecisionSubject::Caller, Caller::Instance(own)) => Ok(Subject::Run(own.clone())),
             (DecisionSubject::Caller, Caller::Operator(_)) => Ok(Subject::Unattributed(Reason::CredentialMalformed)),
         }

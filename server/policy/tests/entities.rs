@@ -1,5 +1,7 @@
 //! Entities of declared types: the published AuthZEN scenarios, the rules of the language, and what keeps them apart from runs.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::{collections::BTreeMap, sync::LazyLock};
 
 use countersign_core::decision::{Effect, Reason};
@@ -249,17 +251,17 @@ fn whatever_is_wrong_is_said_with_its_place() {
             cedar(r#"permit (principal, action == Action::"open", resource);"#),
             "cedar: must say what it is about",
         ),
-        (types, cedar(r#"permit (principal is user, action, resource is Tool);"#), "can never apply"),
+        (types, cedar("permit (principal is user, action, resource is Tool);"), "can never apply"),
         (types, cedar(r#"permit (principal in Role::"support", action, resource is door);"#), "can never apply"),
         (
             types,
-            cedar(r#"@require_approval permit (principal is user, action, resource);"#),
+            cedar("@require_approval permit (principal is user, action, resource);"),
             "leave @require_approval out",
         ),
-        (types, cedar(r#"permit (principal is usr, action, resource);"#), "usr"),
-        (types, cedar(r#"permit (principal is user, action, resource) when { principal.levle > 1 };"#), "levle"),
+        (types, cedar("permit (principal is usr, action, resource);"), "usr"),
+        (types, cedar("permit (principal is user, action, resource) when { principal.levle > 1 };"), "levle"),
         (types, cedar(r#"permit (principal is user, action, resource) when { principal.level == "x" };"#), "cedar[a]"),
-        (types, cedar(r#"permit (principal is user, action, resource) when { resource.level > 1 };"#), "level"),
+        (types, cedar("permit (principal is user, action, resource) when { resource.level > 1 };"), "level"),
         (
             types,
             cedar(r#"permit (principal is user, action, resource) when { principal.sponsor_id == "x" };"#),
@@ -270,7 +272,7 @@ fn whatever_is_wrong_is_said_with_its_place() {
             cedar(r#"permit (principal is Instance, action == Action::"x", resource) when { principal.level > 1 };"#),
             "level",
         ),
-        (types, cedar(r#"forbid (principal, action, resource) when { principal.depth > 1 };"#), "depth"),
+        (types, cedar("forbid (principal, action, resource) when { principal.depth > 1 };"), "depth"),
     ];
     for (document, cedar, expected) in cases {
         let rules = if cedar.is_empty() { "\nrules: [{id: r, role: r, tool: t, allowed_actions: [x]}]" } else { "" };
@@ -278,7 +280,7 @@ fn whatever_is_wrong_is_said_with_its_place() {
         assert!(wrong.contains(expected), "{document} {cedar}\n{wrong}");
     }
     // The type of an attribute is known, and what is compared with it has that type.
-    let fits = cedar(r#"permit (principal is user, action, resource) when { principal.level == context.level };"#);
+    let fits = cedar("permit (principal is user, action, resource) when { principal.level == context.level };");
     assert!(CompiledPolicy::load(types, &fits).is_ok());
     let more = format!(
         "{fits} @id(\"b\") {}",

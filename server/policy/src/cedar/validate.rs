@@ -251,8 +251,8 @@ fn schema(types: &ContextTypes<'_>, for_one_tool: bool, named: &BTreeSet<Arc<str
 /// The schema of declared types, any of which may act on any.
 fn entity_schema(entities: &EntityTypes, types: &ContextTypes<'_>, named: &BTreeSet<Arc<str>>) -> String {
     let mut text = entities.schema();
-    let names = entities.types.keys().map(AsRef::as_ref).collect::<Vec<&str>>().join(", ");
-    apply(&mut text, named, &names, &names, &types.schema(false));
+    let all = entities.types.keys().map(AsRef::as_ref).collect::<Vec<&str>>().join(", ");
+    apply(&mut text, named, &all, &all, &types.schema(false));
     text
 }
 

@@ -76,7 +76,8 @@ impl EntityTypes {
 
     /// The types in Cedar's schema language.
     pub(crate) fn schema(&self) -> String {
-        self.types.iter().map(|(name, declared)| format!("entity {name} = {};\n", record(declared))).collect()
+        let entity = |(name, declared): (&Arc<str>, &Vec<_>)| format!("entity {name} = {};\n", record(declared));
+        self.types.iter().map(entity).collect::<Vec<_>>().concat()
     }
 
     /// Both entities as Cedar takes them, or what is wrong with them, a clause each; never a value.
