@@ -23,6 +23,10 @@ use crate::{
 
 /// Answers the question whether `call` may happen, by what stands in `snapshot`.
 pub(crate) fn evaluate(question: &Question, call: &EntityCall, snapshot: &Snapshot) -> Result<Verdict, NoPolicy> {
+    // The resource's type stands for the tool.
+    if snapshot.kill_switches.stops_everybodys(&question.tool_id) {
+        return Ok(Verdict::refused(Reason::KillSwitch, false));
+    }
     let Some(open) = &snapshot.rollout else {
         let answerer = snapshot.standing.as_ref().ok_or(NoPolicy)?;
         return Ok(verdict(ask(answerer, question, call)));
@@ -72,4 +76,75 @@ fn ask_policy(policy: &LoadedPolicy, question: &Question, call: &EntityCall) -> 
         context: &question.context,
     });
     Opinion { effect, reason, rule_ids, policy: Some((policy.version, policy.compiled.content_hash())), cacheable }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use countersign_core::{
+        clock::{SystemEntropy, uuid_v7},
+        ids::KillSwitchId,
+        kill_switch::{KillSwitch, KillSwitchScope, KillSwitches, Target},
+    };
+    use countersign_policy::{CompiledPolicy, Entity};
+    use serde_json::Map;
+
+    use super::*;
+    use crate::{
+        question::Subject,
+        testing::{NOW, question, snapshot},
+    };
+
+    const TYPES: &str = "types: [{id: user}, {id: record}]";
+    const READS: &str = r#"@id("reads") permit (principal is user, action == Action::"read", resource is record);"#;
+
+    fn asked(kind: &str) -> Question {
+        let entity = |kind: &str| Entity { kind: kind.to_owned(), id: "x".to_owned(), properties: Map::new() };
+        let call = EntityCall { subject: entity(kind), resource: entity("record") };
+        question(Subject::Entity(Arc::new(call)), "record", "read")
+    }
+
+    fn answer(question: &Question, snapshot: &Snapshot) -> (Effect, Reason) {
+        let verdict = crate::evaluate::evaluate(question, snapshot).unwrap();
+        assert!(!verdict.uses_credential && verdict.cache_ttl_seconds == 0);
+        assert_eq!(verdict.enforcement, Enforcement::Enforced);
+        (verdict.opinion.effect, verdict.opinion.reason)
+    }
+
+    fn declaring() -> Snapshot {
+        let compiled = CompiledPolicy::load(TYPES, READS).unwrap();
+        let version = countersign_core::ids::PolicyVersion(1);
+        snapshot(Some(Answerer::Policy(Arc::new(LoadedPolicy { version, compiled }))))
+    }
+
+    #[test]
+    fn only_a_permit_of_a_policy_allows_and_no_baseline_lets_anybody_through() {
+        let unknown = (Effect::Deny, Reason::TypeUnknown);
+        assert_eq!(answer(&asked("user"), &declaring()), (Effect::Allow, Reason::AllowedByRule));
+        assert_eq!(answer(&asked("spaceship"), &declaring()), unknown);
+        assert_eq!(answer(&asked("user"), &snapshot(Some(Answerer::Observe))), unknown);
+        assert_eq!(answer(&asked("user"), &snapshot(Some(Answerer::Deny))), (Effect::Deny, Reason::BaselineDeny));
+        assert!(crate::evaluate::evaluate(&asked("user"), &snapshot(None)).is_err(), "without a policy, no answer");
+    }
+
+    #[test]
+    fn a_kill_switch_on_everything_or_on_the_resources_type_stops_it() {
+        for (scope, id, stops) in [
+            (KillSwitchScope::All, "", true),
+            (KillSwitchScope::Tool, "record", true),
+            (KillSwitchScope::Tool, "billing", false),
+            (KillSwitchScope::Role, "user", false),
+        ] {
+            let switch = KillSwitch {
+                kill_switch_id: KillSwitchId(uuid_v7(NOW, &SystemEntropy)),
+                target: Target::new(scope, id).unwrap(),
+                reason: "drill".to_owned(),
+                engaged_by: "rita".parse().unwrap(),
+                engage_time: NOW,
+            };
+            let engaged = Snapshot { kill_switches: Arc::new(KillSwitches::new(vec![switch])), ..declaring() };
+            assert_eq!(answer(&asked("user"), &engaged).1 == Reason::KillSwitch, stops, "{scope:?} {id}");
+        }
+    }
 }

@@ -177,11 +177,16 @@ impl KillSwitches {
         &self.engaged
     }
 
+    /// Whether whatever would be done with this tool is stopped, whoever would do it.
+    #[must_use]
+    pub fn stops_everybodys(&self, tool: &ToolId) -> bool {
+        self.all || self.tools.contains(tool)
+    }
+
     /// Whether a call of this tool by this run is stopped.
     #[must_use]
     pub fn stops(&self, tool: &ToolId, run: &Verified) -> bool {
-        self.all
-            || self.tools.contains(tool)
+        self.stops_everybodys(tool)
             || self.roles.contains(&run.role)
             || self.agents.contains(&run.agent)
             || self.sponsors.contains(&run.sponsor_id)
