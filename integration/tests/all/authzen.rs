@@ -93,6 +93,12 @@ async fn a_run_is_answered_for_alike_by_its_credential_and_by_its_id_and_both_ar
     assert_eq!(decisions.len(), 6);
     assert!(decisions.iter().all(|event| event.leaf["custody_ref"] == decisions[0].leaf["custody_ref"]));
     let allowed = post(&gate, EVALUATION, &asks(&by_id(&run.id), "billing", "charge")).await;
+    let request = v1::ExplainDecisionRequest {
+        policy_decision_id: allowed["context"]["policy_decision_id"].as_str().unwrap().to_owned(),
+        policy_version: world.policy(&document("refund")).await,
+    };
+    let explained = world.rita.decisions().explain_decision(request).await.unwrap().into_inner();
+    assert_eq!(explained.effect(), v1::Effect::Deny, "another policy is asked about the same run: {explained:?}");
     let report = v1::RecordToolCallRequest {
         policy_decision_id: allowed["context"]["policy_decision_id"].as_str().unwrap().to_owned(),
         outcome: v1::ToolCallOutcome::Success.into(),

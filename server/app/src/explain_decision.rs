@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use countersign_core::{
     decision::{Effect, Reason},
-    ids::{CredentialId, DecisionId, InstanceId, PolicyVersion},
+    ids::{DecisionId, InstanceId, PolicyVersion},
     instance::Instance,
     names::ToolId,
 };
@@ -114,10 +114,9 @@ const fn asked_a_policy(reason: Reason) -> bool {
 async fn recorded(conn: &mut Connection, event: &EventRecord) -> Result<Option<Recorded>, Error> {
     let leaf = &event.leaf;
     let run_id: Option<InstanceId> = parsed(leaf.agent_instance_id.as_deref());
-    let credential_id: Option<CredentialId> = parsed(leaf.credential_id.as_deref());
-    let (Some(run_id), Some(credential_id)) = (run_id, credential_id) else { return Ok(None) };
+    let (Some(run_id), Some(granted)) = (run_id, leaf.custody_ref) else { return Ok(None) };
     let Some(stored) = instance::get_all(conn, &[run_id.0]).await?.pop() else { return Ok(None) };
-    let Some(grant) = event::grant(conn, run_id, credential_id).await? else { return Ok(None) };
+    let Some(grant) = event::grant(conn, run_id, &granted.0).await? else { return Ok(None) };
     let grant = EventRecord::try_from(grant)?;
     let Some(Grant { agent, role, depth, tools, .. }) = &grant.leaf.grant else { return Ok(None) };
     let purpose = event.disclosed.purpose.as_ref().map(|opening| opening.text.clone());

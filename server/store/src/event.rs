@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use countersign_core::ids::{CredentialId, DecisionId, EventId, InstanceId};
+use countersign_core::ids::{DecisionId, EventId, InstanceId};
 use countersign_ledger::{commitment::Opening, export::Disclosed, merkle::Hash};
 use sqlx::types::Uuid;
 use time::OffsetDateTime;
@@ -188,20 +188,21 @@ pub async fn newest_grant(conn: &mut Connection, instance: InstanceId) -> Result
     row.fetch_optional(conn).await?.map(StoredEvent::try_from).transpose()
 }
 
-/// The event that granted an instance this credential; none where the log no longer holds it.
+/// The event of a grant to an instance, by its leaf hash, to which decisions point (`custody_ref`); none where the log no
+/// longer holds it.
 pub async fn grant(
     conn: &mut Connection,
     instance: InstanceId,
-    credential: CredentialId,
+    leaf_hash: &Hash,
 ) -> Result<Option<StoredEvent>, StoreError> {
     let row = sqlx::query_as!(
         Row,
         "SELECT log_index, leaf_bytes, purpose, purpose_salt, reason, reason_salt, identity, identity_salt
          FROM custody_event WHERE instance_id = $1 AND kind IN ('credential_issued', 'delegated')
-           AND convert_from(leaf_bytes, 'UTF8')::json ->> 'credential_id' = $2
+           AND sha256('\\x00'::bytea || leaf_bytes) = $2
          ORDER BY log_index DESC LIMIT 1",
         instance.0,
-        credential.to_string()
+        leaf_hash.as_slice()
     );
     row.fetch_optional(conn).await?.map(StoredEvent::try_from).transpose()
 }
