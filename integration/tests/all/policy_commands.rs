@@ -84,6 +84,48 @@ fn a_document_is_validated_without_a_server_and_every_violation_has_its_place() 
     assert!(failed(&policy(&folder, &["validate"]), 2).contains("Usage"));
 }
 
+#[test]
+fn a_policy_is_tested_without_a_server_and_what_fails_is_readable() {
+    let case = |name: &str, action: &str| {
+        format!(
+            "  - {name}\n    principal: {{role: support}}\n    tool: billing\n    action: {action}\n    expect: {{effect: allow}}\n"
+        )
+    };
+    let good = format!("tests:\n{}", case("name: refunds", "refund"));
+    let bad = format!("tests:\n{}{}", case("name: refunds", "refund"), case("name: voids", "void"));
+    let unknown = good.replace("expect:", "expects:");
+    let rules = format!("{RULES}- {{id: two, role: admin, tool: billing, allowed_actions: [void]}}\n");
+    let folder = folder(&[
+        ("policy.yaml", &rules),
+        ("broken.yaml", "rules: []"),
+        ("good.yaml", &good),
+        ("bad.yaml", &bad),
+        ("unknown.yaml", &unknown),
+        ("empty.yaml", "tests: []"),
+    ]);
+    let said = done(&policy(&folder, &["test", "policy.yaml", "good.yaml", "good.yaml"]));
+    assert_eq!(said, "2 cases passed.\nRules that applied to no case: two.\n");
+    let output = policy(&folder, &["test", "policy.yaml", "good.yaml", "bad.yaml"]);
+    assert_eq!(failed(&output, 1), "countersign: 1 of 3 test cases failed\n");
+    let said = text(&output.stdout);
+    assert!(
+        said.starts_with("bad.yaml:7: voids\n    effect: expected ALLOW, is DENY\n    the policy says: no rule allows"),
+        "{said}"
+    );
+    assert!(said.ends_with("1 of 3 cases failed.\nRules that applied to no case: two.\n"), "{said}");
+    for (file, code, words) in [
+        ("unknown.yaml", 2, "unknown.yaml:6:5: tests[0].expects: unknown key"),
+        ("empty.yaml", 2, "empty.yaml:1:8: tests: must not be empty"),
+        ("missing.yaml", 2, "countersign: cannot read missing.yaml"),
+    ] {
+        let output = policy(&folder, &["test", "policy.yaml", "good.yaml", file]);
+        assert!(failed(&output, code).contains(words), "{}", text(&output.stderr));
+        assert_eq!(text(&output.stdout), "", "no case ran");
+    }
+    assert!(failed(&policy(&folder, &["test", "broken.yaml", "good.yaml"]), 1).starts_with("broken.yaml:1:8: "));
+    assert_eq!(policy(&folder, &["test", "policy.yaml"]).status.code(), Some(2));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn applying_a_document_activates_it_or_starts_the_rollout_that_it_asks_for_once() {
     let world = World::start().await;

@@ -83,7 +83,7 @@ impl CompiledPolicy {
     }
 
     /// The refusal of a call whose context is not what the document declares for its tool.
-    fn outside_context(&self, request: &Request<'_>) -> Option<Evaluation> {
+    pub(crate) fn outside_context(&self, request: &Request<'_>) -> Option<Evaluation> {
         let wrong = unfit(self.context()?, request.tool, request.context);
         (!wrong.is_empty()).then(|| Evaluation::deny(Reason::PolicyError, explain::unfit_context(&wrong)))
     }

@@ -25,6 +25,7 @@ mod near;
 mod principal;
 mod replay;
 mod schema;
+mod suite;
 mod text;
 mod violation;
 
@@ -39,4 +40,5 @@ pub use near::{ExplainedCall, Explanation, MAX_NEAR_MISSES, Miss, NearMiss};
 pub use principal::{Principal, PrincipalSpec};
 pub use replay::{Replay, Stakes};
 pub use schema::{ContextAttribute, ContextType, Scalar};
+pub use suite::{PolicyTests, TestCase, TestResult};
 pub use violation::{Violation, Violations};

@@ -2,12 +2,13 @@
 
 mod apply;
 mod files;
+mod test;
 
 use std::{io, path::PathBuf};
 
 use clap::Subcommand;
 
-use self::{apply::ApplyArgs, files::PolicyFiles};
+use self::{apply::ApplyArgs, files::PolicyFiles, test::TestArgs};
 use crate::remote::{RemoteError, output::print};
 
 /// What to do with a policy document.
@@ -15,6 +16,8 @@ use crate::remote::{RemoteError, output::print};
 pub(crate) enum PolicyCommand {
     /// Say everything that is wrong with a policy document, each with file, line and column. Needs no server.
     Validate(PolicyFiles),
+    /// See whether a policy answers as its tests say. Needs no server.
+    Test(TestArgs),
     /// Store a policy document in a running server, and let it answer: by the rollout that it asks for, or for everyone.
     /// Takes a policy-admin.
     Apply(ApplyArgs),
@@ -29,6 +32,12 @@ pub(crate) enum PolicyError {
     /// What is wrong with a document, a line each.
     #[error("{0}")]
     Invalid(String),
+    /// What is wrong with a file of tests, a line each.
+    #[error("{0}")]
+    InvalidTests(String),
+    /// The policy does not answer as its tests say.
+    #[error("{failed} of {cases} test cases failed")]
+    Failed { failed: usize, cases: usize },
     /// A server did not do it.
     #[error(transparent)]
     Remote(#[from] RemoteError),
@@ -38,14 +47,14 @@ impl PolicyError {
     /// The exit code: 2 where the command line is wrong, 1 where what it names is.
     pub(crate) const fn code(&self) -> u8 {
         match self {
-            Self::Unreadable { .. } => 2,
-            Self::Invalid(_) | Self::Remote(_) => 1,
+            Self::Unreadable { .. } | Self::InvalidTests(_) => 2,
+            Self::Invalid(_) | Self::Failed { .. } | Self::Remote(_) => 1,
         }
     }
 
     /// Whether the text is lines that begin with a place, as other programs parse them.
     pub(crate) const fn is_list(&self) -> bool {
-        matches!(self, Self::Invalid(_))
+        matches!(self, Self::Invalid(_) | Self::InvalidTests(_))
     }
 }
 
@@ -53,6 +62,7 @@ impl PolicyError {
 pub(crate) fn run(command: PolicyCommand) -> Result<(), PolicyError> {
     let said = match command {
         PolicyCommand::Validate(files) => validate(&files)?,
+        PolicyCommand::Test(args) => test::run(&args)?,
         PolicyCommand::Apply(args) => apply::run(&args)?,
     };
     Ok(print(&said)?)

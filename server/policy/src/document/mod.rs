@@ -3,11 +3,11 @@
 mod context;
 mod entities;
 mod place;
-mod reader;
+pub(crate) mod reader;
 mod rollout;
 mod rules;
 mod tables;
-mod tree;
+pub(crate) mod tree;
 
 pub(crate) use place::{Written, place};
 pub use rollout::RolloutSpec;
