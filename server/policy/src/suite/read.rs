@@ -13,7 +13,7 @@ use crate::{
     context::Context,
     document::{
         MAX_DOCUMENT_BYTES,
-        reader::{Fields, Path, Reader},
+        reader::{Fields, Path, Reader, Spot},
         tree::{self, Node, Value},
     },
     violation::{At, Violation, Violations},
@@ -190,9 +190,7 @@ impl Principal {
             self.purpose = reader.text(node, &Path::Key(path, "purpose"), MAX_WORDS).map(str::to_owned);
         }
         if let Some(node) = fields.get("tools") {
-            // Unlike elsewhere none at all is a list of tools, too.
-            let none = matches!(&node.value, Value::List(items) if items.is_empty());
-            let names = if none { Vec::new() } else { reader.names(node, &Path::Key(path, "tools")) };
+            let names = names_or_none(reader, node, &Path::Key(path, "tools"));
             self.tools = Some(names.iter().filter_map(|name| name.value.parse().ok()).collect());
         }
         if let Some(node) = fields.get("labels") {
@@ -235,13 +233,20 @@ fn read_expected(reader: &mut Reader, node: &Node, path: &Path<'_>) -> Option<Ex
         reader.word(node, &Path::Key(path, "reason"), &reasons)
     });
     let rules = fields.get("rules").map(|node| {
-        let none = matches!(&node.value, Value::List(items) if items.is_empty());
-        let names = if none { Vec::new() } else { reader.names(node, &Path::Key(path, "rules")) };
-        let mut rules: Vec<_> = names.into_iter().map(|name| name.value).collect();
+        let mut rules: Vec<_> =
+            names_or_none(reader, node, &Path::Key(path, "rules")).into_iter().map(|name| name.value).collect();
         rules.sort();
         rules
     });
     Some(Expected { effect: effect?, reason: reason.flatten(), rules })
+}
+
+/// A list of ids, none twice. Unlike in a document it may be empty.
+fn names_or_none(reader: &mut Reader, node: &Node, path: &Path<'_>) -> Vec<Spot<Arc<str>>> {
+    match &node.value {
+        Value::List(items) if items.is_empty() => Vec::new(),
+        _ => reader.names(node, path),
+    }
 }
 
 /// What a policy can answer; every other reason is given before or after it.
@@ -259,7 +264,7 @@ fn json(reader: &mut Reader, node: &Node, path: &Path<'_>) -> Option<Json> {
     match &node.value {
         Value::Null => reader.report(node.at, path, "must not be nothing; leave the attribute out"),
         Value::Fraction => {
-            reader.report(node.at, path, "must be a whole number; send cents instead of fractions, or text")
+            reader.report(node.at, path, "must be a whole number; send cents instead of fractions, or text");
         }
         Value::Bool(value) => return Some(Json::Bool(*value)),
         Value::Integer(value) => match i64::try_from(*value) {
