@@ -199,6 +199,9 @@ impl<'a> Staged<'a> {
         prepared: &Result<Box<Prepared>, NoPolicy>,
         arrived: Instant,
     ) -> Result<Done, Error> {
+        if let Some(ground) = question.cached_from {
+            self.check_cached_from(question, ground)?;
+        }
         let again;
         let prepared = match prepared {
             Ok(prepared) if prepared.epoch == self.snapshot.epoch => Ok(prepared),

@@ -61,6 +61,7 @@ impl Wanted {
     fn job(&mut self, job: &Job) {
         match job {
             Job::Decision(question, _) => {
+                self.decisions.extend(question.cached_from);
                 if let Subject::Run(credential) = &question.subject
                     && credential.single_use
                 {

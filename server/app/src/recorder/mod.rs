@@ -4,6 +4,7 @@
 //! load, and what cannot be recorded is never answered.
 
 mod batch;
+mod cached;
 mod ceilings;
 mod fit;
 mod found;

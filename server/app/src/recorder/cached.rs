@@ -1,0 +1,43 @@
+//! Calls that a client says it served from its cache: the log states of which ALLOW, so there must be one.
+
+use countersign_core::ids::DecisionId;
+use countersign_ledger::leaf::{self, Kind, Leaf};
+
+use super::batch::Staged;
+use crate::{
+    Error,
+    question::{Question, Subject},
+};
+
+impl Staged<'_> {
+    /// Refuses a report that names as its ground what cannot have been one. When the call was made, and for how long it
+    /// might be served, only the client knows.
+    pub(super) fn check_cached_from(&self, question: &Question, ground: DecisionId) -> Result<(), Error> {
+        let found = self.found.decisions.get(&ground);
+        if found.is_some_and(|(leaf, _)| may_have_been_reused(leaf, question)) {
+            return Ok(());
+        }
+        Err(Error::invalid(
+            "cached_from",
+            "must be a decision of this run that allowed the same tool, action and request_hash and could be reused; leave \
+             it out to ask anew",
+        ))
+    }
+}
+
+/// Whether the decision that `leaf` records is an ALLOW of the same run for the same call, and no kind that is never reused.
+fn may_have_been_reused(leaf: &Leaf<'_>, question: &Question) -> bool {
+    let run = match &question.subject {
+        Subject::Run(run) => {
+            !run.single_use && leaf.agent_instance_id.as_deref() == Some(&run.agent_instance_id.to_string())
+        }
+        // Dead by now, so that nobody is allowed anything by it. It is stated which call was reported.
+        Subject::Unattributed(_) => true,
+    };
+    run && leaf.kind == Kind::Decision
+        && leaf.effect == Some(leaf::Effect::Allow)
+        && leaf.enforcement == Some(leaf::Enforcement::Enforced)
+        && leaf.tool_id.as_deref() == Some(question.tool_id.as_str())
+        && leaf.action.as_deref() == Some(question.action.as_str())
+        && leaf.request_hash.map(|hash| hash.0) == question.request_hash
+}
