@@ -292,3 +292,27 @@ async fn what_a_baseline_lets_through_are_runs_and_nobody_else() {
     world.rita.rollouts().advance_rollout(request).await.unwrap();
     assert!(decided(&gate, &read).await);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kill_switch_stops_who_is_no_run_too() {
+    let (world, gate) = scenario().await;
+    let read = asks(&user("alice"), "read", &record("record-1"));
+    assert!(decided(&gate, &read).await);
+    for (scope, id) in [(v1::KillSwitchScope::All, ""), (v1::KillSwitchScope::Tool, "record")] {
+        let request = v1::EngageKillSwitchRequest {
+            scope: scope.into(),
+            id: id.to_owned(),
+            reason: "drill".to_owned(),
+            ..Default::default()
+        };
+        let engaged = world.rita.policies().engage_kill_switch(request).await.unwrap().into_inner();
+        assert!(!decided(&gate, &read).await, "{scope:?}");
+        let last = world.log().await.pop().unwrap();
+        assert_eq!((last.text("reason"), last.text("enforcement")), ("KILL_SWITCH", "enforced"), "{scope:?}");
+        assert!(last.index > engaged.log_index);
+        let kill_switch_id = engaged.kill_switch.unwrap().kill_switch_id;
+        let request = v1::ReleaseKillSwitchRequest { kill_switch_id, reason: "over".to_owned(), ..Default::default() };
+        world.rita.policies().release_kill_switch(request).await.unwrap();
+        assert!(decided(&gate, &read).await, "{scope:?}");
+    }
+}

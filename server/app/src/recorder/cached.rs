@@ -33,6 +33,8 @@ fn may_have_been_reused(leaf: &Leaf<'_>, question: &Question) -> bool {
         }
         // Dead by now, so that nobody is allowed anything by it. It is stated which call was reported.
         Subject::Unattributed(_) => true,
+        // Who is no run has no cached answers to report.
+        Subject::Entity(_) => false,
     };
     run && leaf.kind == Kind::Decision
         && leaf.effect == Some(leaf::Effect::Allow)
