@@ -70,7 +70,13 @@ async fn a_client_that_knows_nothing_finds_and_calls_everything() {
     let world = World::start().await;
     let channel = Endpoint::from_shared(world.server.url()).unwrap().connect().await.unwrap();
     let (services, pool) = discover(&channel).await;
-    for name in ["grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection", "countersign.v1.CustodyService"] {
+    for name in [
+        "grpc.health.v1.Health",
+        "grpc.reflection.v1.ServerReflection",
+        "countersign.v1.CustodyService",
+        "envoy.service.auth.v3.Authorization",
+        "agentgateway.dev.ext_mcp.ExtMcp",
+    ] {
         assert!(services.contains(name), "{name} is not among {services:?}");
     }
     assert_eq!(services.iter().filter(|name| name.starts_with("countersign.v1.")).count(), 12);

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-use countersign_proto::FILE_DESCRIPTOR_SET;
+use countersign_proto::{FILE_DESCRIPTOR_SET, neighbours};
 use prost_reflect::DescriptorPool;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -45,6 +45,9 @@ async fn report(reporter: &HealthReporter, serving: bool) {
 }
 
 fn services() -> Vec<String> {
-    let pool = DescriptorPool::decode(FILE_DESCRIPTOR_SET).expect("the build wrote this descriptor");
-    pool.services().map(|service| service.full_name().to_owned()).collect()
+    let services = [FILE_DESCRIPTOR_SET, neighbours::FILE_DESCRIPTOR_SET].map(|set| {
+        let pool = DescriptorPool::decode(set).expect("the build wrote this descriptor");
+        pool.services().map(|service| service.full_name().to_owned()).collect::<Vec<_>>()
+    });
+    services.into_iter().flatten().collect()
 }

@@ -91,6 +91,10 @@ pub(crate) const TABLE: &[Row] = &[
     Row::authenticated("/countersign.v1.StatusService/GetReadiness"),
     Row::roles("/countersign.v1.StatusService/GetIndicators", &[PolicyAdmin, Auditor, Admin]),
 
+    Row::roles("/envoy.service.auth.v3.Authorization/Check", &[Gate]),
+    Row::roles("/agentgateway.dev.ext_mcp.ExtMcp/CheckRequest", &[Gate]),
+    Row::roles("/agentgateway.dev.ext_mcp.ExtMcp/CheckResponse", &[Gate]),
+
     Row::open("/grpc.health.v1.Health/Check"),
     Row::open("/grpc.health.v1.Health/Watch").streamed(),
     Row::open("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo").streamed(),

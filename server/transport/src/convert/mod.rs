@@ -12,6 +12,7 @@ pub(crate) mod idempotency;
 pub(crate) mod instance;
 pub(crate) mod key;
 pub(crate) mod kill_switch;
+pub(crate) mod neighbour;
 pub(crate) mod operator;
 pub(crate) mod page;
 pub(crate) mod policy;

@@ -1,4 +1,4 @@
-//! The services of the contract. A method decodes its request, calls the use case, encodes the answer, and does nothing
+//! The services of the contract, and in [`neighbour`] those of other projects. A method decodes its request, calls the use case, encodes the answer, and does nothing
 //! else.
 
 mod approval;
@@ -7,6 +7,7 @@ mod custody;
 mod decision;
 mod instance;
 mod key;
+mod neighbour;
 mod operator;
 mod policy;
 mod rollout;
@@ -20,13 +21,19 @@ use std::sync::Arc;
 
 use countersign_app::{App, Caller, Error, Ground, OperatorCaller};
 use countersign_core::operator::Roles;
-use countersign_proto::v1::{
-    approval_service_server::ApprovalServiceServer, credential_service_server::CredentialServiceServer,
-    custody_service_server::CustodyServiceServer, decision_service_server::DecisionServiceServer,
-    instance_service_server::InstanceServiceServer, key_service_server::KeyServiceServer,
-    operator_service_server::OperatorServiceServer, policy_service_server::PolicyServiceServer,
-    rollout_service_server::RolloutServiceServer, sponsor_service_server::SponsorServiceServer,
-    status_service_server::StatusServiceServer, svid_service_server::SvidServiceServer,
+use countersign_proto::{
+    neighbours::{
+        agentgateway::dev::ext_mcp::ext_mcp_server::ExtMcpServer,
+        envoy::service::auth::v3::authorization_server::AuthorizationServer,
+    },
+    v1::{
+        approval_service_server::ApprovalServiceServer, credential_service_server::CredentialServiceServer,
+        custody_service_server::CustodyServiceServer, decision_service_server::DecisionServiceServer,
+        instance_service_server::InstanceServiceServer, key_service_server::KeyServiceServer,
+        operator_service_server::OperatorServiceServer, policy_service_server::PolicyServiceServer,
+        rollout_service_server::RolloutServiceServer, sponsor_service_server::SponsorServiceServer,
+        status_service_server::StatusServiceServer, svid_service_server::SvidServiceServer,
+    },
 };
 use tonic::{Request, Response, Status, service::Routes};
 
@@ -53,7 +60,9 @@ pub(crate) fn routes(app: App) -> Routes {
         .add_service(RolloutServiceServer::from_arc(Arc::clone(&api)))
         .add_service(SponsorServiceServer::from_arc(Arc::clone(&api)))
         .add_service(StatusServiceServer::from_arc(Arc::clone(&api)))
-        .add_service(SvidServiceServer::from_arc(api))
+        .add_service(SvidServiceServer::from_arc(Arc::clone(&api)))
+        .add_service(AuthorizationServer::from_arc(Arc::clone(&api)))
+        .add_service(ExtMcpServer::from_arc(api))
         .prepare()
 }
 

@@ -5,6 +5,7 @@
 //! `BadRequest` (every field), `PreconditionFailure`, `ResourceInfo` and `RetryInfo`.
 
 mod fields;
+mod http_status;
 mod reason;
 
 use std::{collections::HashMap, time::Duration};
@@ -14,6 +15,8 @@ use countersign_core::{Violation, operator::OperatorRole, rollout::Reading};
 use countersign_proto::v1::ErrorReason;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
+
+pub(crate) use self::http_status::http_status;
 
 /// `google.rpc.ErrorInfo.domain` of every refusal.
 pub(crate) const DOMAIN: &str = "countersign";
