@@ -104,8 +104,8 @@ impl Envoy {
         let mut config = docs.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap().to_owned();
         let replaced = [
             ("port_value: 10000", format!("port_value: {}", address.port())),
-            ("port_value: 8080", format!("port_value: {}", tool.port())),
-            ("port_value: 7070", format!("port_value: {}", countersign.port())),
+            ("port_value: 9000", format!("port_value: {}", tool.port())),
+            ("port_value: 8080", format!("port_value: {}", countersign.port())),
             ("THE-KEY-OF-A-GATE", key.to_owned()),
         ];
         for (from, to) in replaced {

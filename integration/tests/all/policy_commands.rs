@@ -180,3 +180,42 @@ async fn nothing_is_applied_that_is_not_valid_or_by_whom_may_not() {
     let listed = world.rita.policies().list_policies(v1::ListPoliciesRequest::default()).await.unwrap().into_inner();
     assert_eq!(listed.policies.len(), 1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn simulating_a_document_shows_what_would_have_come_out_otherwise_and_stores_nothing() {
+    let world = World::start().await;
+    let run = world.run_of("alice").await;
+    for action in ["refund", "refund", "delete"] {
+        run.decide("billing", action).await.unwrap();
+    }
+    run.decide("search", "query").await.unwrap();
+    let folder = folder(&[("refunds.yaml", RULES), ("bad.yaml", "rules: 7\n")]);
+    let simulate = |args: &[&str]| remote(&world, "oscar", &folder, &[&["simulate"], args].concat());
+    let size = world.log_size().await;
+
+    let said = done(&simulate(&["refunds.yaml"]));
+    let row = said.lines().nth(1).unwrap().split_whitespace().collect::<Vec<_>>();
+    assert_eq!(row[..6], ["1", "ALLOW", "DENY", "allow-support-search", "(NO_MATCHING_RULE)", "alice"], "{said}");
+    assert!(
+        said.contains("4 decisions asked again: 1 would have come out otherwise, 0 newly allowed and 1 no longer.")
+    );
+    let minded = simulate(&["refunds.yaml", "--exit-code"]);
+    assert_eq!(failed(&minded, 3), "countersign: 1 decisions would have come out otherwise\n");
+    assert_eq!(text(&minded.stdout), said, "shown all the same");
+
+    let json: Value = serde_json::from_str(&done(&simulate(&["--stored", "pv_1", "--json", "--exit-code"]))).unwrap();
+    assert_eq!(
+        (&json["evaluated"], &json["done"], json["kinds"].as_array().unwrap().len()),
+        (&"4".into(), &true.into(), 0)
+    );
+    let json: Value = serde_json::from_str(&done(&simulate(&["refunds.yaml", "--json", "--tool", "search"]))).unwrap();
+    assert_eq!((&json["evaluated"], &json["kinds"][0]["sponsorId"]), (&"1".into(), &"alice".into()));
+    let said = done(&simulate(&["--stored", "pv_1", "--end", "2020-01-01T00:00:00Z"]));
+    assert!(said.starts_with("0 decisions asked again"), "{said}");
+
+    assert!(failed(&simulate(&["bad.yaml"]), 1).starts_with("bad.yaml:1:"));
+    assert!(failed(&simulate(&["--stored", "pv_77"]), 1).starts_with("countersign: NOT_FOUND: "));
+    assert!(failed(&simulate(&[]), 2).contains("<FILE>"));
+    failed(&simulate(&["refunds.yaml", "--stored", "pv_1"]), 2);
+    assert_eq!(world.log_size().await, size, "nothing was stored");
+}

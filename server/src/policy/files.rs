@@ -31,6 +31,10 @@ pub(super) struct PolicyTexts {
 }
 
 impl PolicyFiles {
+    pub(super) const fn new(document: PathBuf, cedar: Option<PathBuf>) -> Self {
+        Self { document, cedar }
+    }
+
     /// How messages call the policy.
     pub(super) fn name(&self) -> String {
         self.document.display().to_string()

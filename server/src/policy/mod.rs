@@ -2,13 +2,14 @@
 
 mod apply;
 mod files;
+mod simulate;
 mod test;
 
 use std::{io, path::PathBuf};
 
 use clap::Subcommand;
 
-use self::{apply::ApplyArgs, files::PolicyFiles, test::TestArgs};
+use self::{apply::ApplyArgs, files::PolicyFiles, simulate::SimulateArgs, test::TestArgs};
 use crate::remote::{RemoteError, output::print};
 
 /// What to do with a policy document.
@@ -21,6 +22,9 @@ pub(crate) enum PolicyCommand {
     /// Store a policy document in a running server, and let it answer: by the rollout that it asks for, or for everyone.
     /// Takes a policy-admin.
     Apply(ApplyArgs),
+    /// Say what a policy document, or a stored version, would have answered to the decisions that a running server recorded:
+    /// how many would have come out otherwise, by rule and sponsor. Changes nothing. Takes a policy-admin or an auditor.
+    Simulate(SimulateArgs),
 }
 
 /// Why a policy command ends without success.
@@ -41,14 +45,18 @@ pub(crate) enum PolicyError {
     /// A server did not do it.
     #[error(transparent)]
     Remote(#[from] RemoteError),
+    /// A simulation found what it was told to mind.
+    #[error("{0} decisions would have come out otherwise")]
+    Different(i64),
 }
 
 impl PolicyError {
-    /// The exit code: 2 where the command line is wrong, 1 where what it names is.
+    /// The exit code: 2 where the command line is wrong, 1 where what it names is, 3 where a simulation differs.
     pub(crate) const fn code(&self) -> u8 {
         match self {
             Self::Unreadable { .. } | Self::InvalidTests(_) => 2,
             Self::Invalid(_) | Self::Failed { .. } | Self::Remote(_) => 1,
+            Self::Different(_) => 3,
         }
     }
 
@@ -64,6 +72,7 @@ pub(crate) fn run(command: PolicyCommand) -> Result<(), PolicyError> {
         PolicyCommand::Validate(files) => validate(&files)?,
         PolicyCommand::Test(args) => test::run(&args)?,
         PolicyCommand::Apply(args) => apply::run(&args)?,
+        PolicyCommand::Simulate(args) => return simulate::run(&args),
     };
     Ok(print(&said)?)
 }

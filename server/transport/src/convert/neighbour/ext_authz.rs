@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use countersign_app::{Decide, DecisionAnswer, Error};
+use countersign_app::{Decide, DecisionAnswer, DecisionSubject, Error};
 use countersign_core::{
     decision::{Effect, Reason},
     text::MAX_TEXT,
@@ -27,7 +27,7 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
 use super::{
-    super::{credential::presented, read, violations::Violations},
+    super::{read, violations::Violations},
     DECISION_HEADER, bearer, said, sha256, texts, undecided,
 };
 use crate::status::http_status;
@@ -72,7 +72,7 @@ pub(crate) fn call(request: CheckRequest) -> Result<Call, Error> {
         }
         let context = context(&http, route).map_err(|found| v.absorb(found)).ok();
         let decide = Decide {
-            token: presented(bearer(&header(&http, AUTHORIZATION))),
+            subject: DecisionSubject::Token(bearer(&header(&http, AUTHORIZATION))),
             tool_id: tool_id?,
             action: action?,
             purpose: purpose?,

@@ -1,6 +1,6 @@
 //! agentgateway's `ExtMcp`. docs/neighbours-agentgateway.md has the mapping, for those who configure it.
 
-use countersign_app::{Decide, DecisionAnswer, Error, RecordToolCall};
+use countersign_app::{Decide, DecisionAnswer, DecisionSubject, Error, RecordToolCall};
 use countersign_core::{
     decision::{Effect, Outcome},
     text::MAX_TEXT,
@@ -15,7 +15,7 @@ use serde_json::{Map, Value};
 use tonic::{Code, Status};
 
 use super::{
-    super::{credential::presented, read, violations::Violations},
+    super::{read, violations::Violations},
     DECISION_HEADER, bearer, said, sha256, texts, undecided,
 };
 
@@ -48,12 +48,11 @@ pub(crate) fn call(request: &McpRequest) -> Result<Decide, Error> {
     read(|v| {
         let params = object(v, "mcp_request", request.mcp_request.as_deref().unwrap_or(b"{}"));
         let metadata = request.metadata_context.as_ref();
-        let tool_id = match &request.service_names[..] {
-            [one] => v.required("tool_id", &stated(metadata, "tool_id").unwrap_or_else(|| one.clone())),
-            _ => {
-                v.refuse("service_names", "must be one: a call reaches one tool");
-                None
-            }
+        let tool_id = if let [one] = &request.service_names[..] {
+            v.required("tool_id", &stated(metadata, "tool_id").unwrap_or_else(|| one.clone()))
+        } else {
+            v.refuse("service_names", "must be one: a call reaches one tool");
+            None
         };
         let params = params?;
         let name = params.get("name").and_then(Value::as_str).unwrap_or_default();
@@ -64,7 +63,7 @@ pub(crate) fn call(request: &McpRequest) -> Result<Decide, Error> {
         let approval_id = v.optional(APPROVAL_KEY, approval.unwrap_or_default());
         let request_hash = canonical(v, "mcp_request", &arguments(&request.method, &params));
         Some(Decide {
-            token: presented(bearer(&header(request, AUTHORIZATION))),
+            subject: DecisionSubject::Token(bearer(&header(request, AUTHORIZATION))),
             tool_id: tool_id?,
             action: action?,
             purpose: purpose?,

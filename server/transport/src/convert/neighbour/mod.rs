@@ -50,7 +50,9 @@ fn texts<const N: usize>(fields: [(&str, String); N]) -> Struct {
 
 fn sha256(parts: &[&[u8]]) -> [u8; 32] {
     let mut context = digest::Context::new(&digest::SHA256);
-    parts.iter().for_each(|part| context.update(part));
+    for part in parts {
+        context.update(part);
+    }
     context.finish().as_ref().try_into().expect("SHA-256 is 32 bytes")
 }
 
