@@ -169,6 +169,7 @@ fn app_config(config: &Config) -> Result<countersign_app::Config, ServeFailure> 
         ceilings: config.limits.ceilings,
         operators: operators(config)?,
         webhooks: webhooks(config)?,
+        approvals: config.approvals,
     })
 }
 

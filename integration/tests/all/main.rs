@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod abuse;
+mod approvals;
 mod arbitrary;
 mod authorisation;
 mod authzen;
@@ -52,3 +53,4 @@ mod story;
 mod support;
 mod verifier;
 mod watching;
+mod webhooks;

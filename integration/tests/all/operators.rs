@@ -60,13 +60,13 @@ async fn who(connection: &Connection) -> Result<v1::WhoAmIResponse, Status> {
 }
 
 /// Adds an operator, and answers with a connection under a key of theirs, with the key.
-async fn add(server: &Server, by: &Connection, id: &str, roles: &[&str]) -> (Connection, v1::ApiKey) {
+pub(crate) async fn add(server: &Server, by: &Connection, id: &str, roles: &[&str]) -> (Connection, v1::ApiKey) {
     create(by, operator(id, roles)).await.unwrap();
     let (key, secret) = create_key(by, key_for(id, &[])).await.unwrap();
     (server.connect(Some(&secret)).await.unwrap(), key)
 }
 
-async fn admin(server: &Server) -> Connection {
+pub(crate) async fn admin(server: &Server) -> Connection {
     server.connect(Some(&server.admin_key().unwrap())).await.unwrap()
 }
 

@@ -9,7 +9,7 @@ use countersign_core::{
 use countersign_ledger::{
     commitment::Opening,
     export::Disclosed,
-    leaf::{Digest, Leaf, Timestamp},
+    leaf::{Digest, Kind, Leaf, Timestamp},
     merkle::leaf_hash,
 };
 use countersign_store::event::NewEvent;
@@ -39,6 +39,9 @@ pub(crate) fn commit(text: &str, slot: &mut Option<Digest>, entropy: &dyn Entrop
 pub(crate) fn seal(leaf: &Leaf<'_>, disclosed: Disclosed) -> Result<NewEvent, Error> {
     let leaf_bytes = leaf.encode().map_err(|error| Error::internal("a custody leaf cannot be written", error))?;
     let id = |text: &Option<std::borrow::Cow<'_, str>>| text.as_deref().and_then(|text| text.parse().ok());
+    // A decision is found by its own id; what came of it by the decision's.
+    let of_another =
+        leaf.policy_decision_id.as_deref().filter(|_| !matches!(leaf.kind, Kind::Decision | Kind::Unattributed));
     Ok(NewEvent {
         event_id: EventId::from_str(&leaf.event_id)
             .map_err(|error| Error::internal("a leaf has no event id", error))?,
@@ -48,7 +51,7 @@ pub(crate) fn seal(leaf: &Leaf<'_>, disclosed: Disclosed) -> Result<NewEvent, Er
         root_instance_id: id(&leaf.root_instance_id),
         tool_id: leaf.tool_id.as_deref().map(str::to_owned),
         effect: leaf.effect.map(countersign_ledger::leaf::Effect::as_str),
-        decision_id: leaf.decision_ref.and(leaf.policy_decision_id.as_deref()).and_then(|text| text.parse().ok()),
+        decision_id: of_another.and_then(|text| text.parse().ok()),
         leaf_hash: leaf_hash(&leaf_bytes),
         leaf_bytes,
         disclosed,

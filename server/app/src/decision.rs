@@ -229,3 +229,14 @@ pub(crate) fn explain<R: AsRef<str>>(reason: Reason, tool: &str, action: &str, r
         Reason::ApprovalMismatch => "the approval is not for this call".to_owned(),
     }
 }
+
+/// What an approval adds to [`explain`]: whether the leaf names one, and whether the answer stands on it.
+pub(crate) const fn explain_approval(reason: Reason, named: bool, stands_on_it: bool) -> &'static str {
+    match reason {
+        Reason::AllowedByRule if stands_on_it => ", and a person said yes to this call",
+        Reason::ApprovalRequired if !named => {
+            "; none was asked for, as too many of this run wait for an answer already"
+        }
+        _ => "",
+    }
+}

@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use countersign_core::{
     Violation,
+    approval::ApprovalRule,
     decision::Reason,
     ids::RolloutId,
     instance::InstanceRule,
@@ -198,6 +199,15 @@ impl From<SponsorRule> for Error {
             }
             SponsorRule::SameOperator { .. } | SponsorRule::OwnApproval { .. } => Self::FourEyes(rule.to_string()),
             SponsorRule::ReviewDate => Self::invalid("review_due_at", rule.to_string()),
+        }
+    }
+}
+
+impl From<ApprovalRule> for Error {
+    fn from(rule: ApprovalRule) -> Self {
+        match rule {
+            ApprovalRule::NotPending(_) => Self::IllegalTransition(rule.to_string()),
+            ApprovalRule::SameOperator(_) => Self::FourEyes(rule.to_string()),
         }
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use countersign_core::{
     credential::Verified,
     decision::{Effect, Enforcement, Reason},
-    ids::PolicyVersion,
+    ids::{ApprovalId, PolicyVersion},
     rollout::{
         StickyKey,
         bucket::{bucket, is_enrolled},
@@ -51,6 +51,24 @@ pub(crate) struct Verdict {
     pub(crate) cache_ttl_seconds: u32,
     /// Whether the credential held, so that a single-use one is used up.
     pub(crate) uses_credential: bool,
+    /// The approval that has to do with it. Not known before it is recorded.
+    pub(crate) approval: Option<ByApproval>,
+}
+
+/// An approval, as far as an answer tells of it.
+#[derive(Debug, Clone)]
+pub(crate) struct ByApproval {
+    pub(crate) approval_id: ApprovalId,
+    /// Leaf hash of the yes that the answer stands on.
+    pub(crate) leaf: Option<[u8; 32]>,
+    /// Why a person refused.
+    pub(crate) said: Option<String>,
+}
+
+impl ByApproval {
+    pub(crate) const fn named(approval_id: ApprovalId) -> Self {
+        Self { approval_id, leaf: None, said: None }
+    }
 }
 
 impl Verdict {
@@ -64,6 +82,7 @@ impl Verdict {
             enforcement: Enforcement::Enforced,
             cache_ttl_seconds: 0,
             uses_credential,
+            approval: None,
         }
     }
 }
@@ -100,7 +119,6 @@ pub(crate) fn evaluate(question: &Question, snapshot: &Snapshot) -> Result<Verdi
         return Ok(Verdict::refused(Reason::KillSwitch, true));
     }
     let mut verdict = by_policy(question, credential, snapshot)?;
-    answer_approval(question, &mut verdict.opinion);
     let reusable = verdict.opinion.effect == Effect::Allow
         && verdict.opinion.cacheable
         && verdict.enforcement == Enforcement::Enforced
@@ -115,14 +133,6 @@ pub(crate) fn evaluate(question: &Question, snapshot: &Snapshot) -> Result<Verdi
 /// Whether a stated purpose is the run's own, or one that goes on from it.
 pub(crate) fn narrows(purpose: &str, of: &str) -> bool {
     purpose.strip_prefix(of).is_some_and(|rest| rest.is_empty() || !rest.starts_with(char::is_alphanumeric))
-}
-
-/// A person's yes cannot be given yet, so none that is brought can be one.
-fn answer_approval(question: &Question, opinion: &mut Opinion) {
-    if opinion.effect == Effect::RequireApproval && question.approval_id.is_some() {
-        opinion.effect = Effect::Deny;
-        opinion.reason = Reason::ApprovalMismatch;
-    }
 }
 
 fn by_policy(question: &Question, credential: &Credential, snapshot: &Snapshot) -> Result<Verdict, NoPolicy> {
@@ -158,7 +168,16 @@ fn verdict(
     shadow: Option<Opinion>,
 ) -> Verdict {
     let enforcement = if matches!(answerer, Answerer::Observe) { Enforcement::Shadow } else { Enforcement::Enforced };
-    Verdict { opinion, rollout, shadow, compared: None, enforcement, cache_ttl_seconds: 0, uses_credential: true }
+    Verdict {
+        opinion,
+        rollout,
+        shadow,
+        compared: None,
+        enforcement,
+        cache_ttl_seconds: 0,
+        uses_credential: true,
+        approval: None,
+    }
 }
 
 fn bucket_of(open: &OpenRollout, verified: &Verified) -> u16 {
@@ -194,7 +213,7 @@ fn ask_policy(policy: &LoadedPolicy, question: &Question, credential: &Credentia
 mod tests {
     use countersign_core::{
         clock::{SystemEntropy, uuid_v7},
-        ids::{ApprovalId, InstanceId, KillSwitchId, RolloutId},
+        ids::{InstanceId, KillSwitchId, RolloutId},
         kill_switch::{KillSwitch, KillSwitchScope, KillSwitches, Target},
         rollout::{Baseline, Gates, Rollout, RolloutState, Scope},
     };
@@ -281,11 +300,14 @@ mod tests {
     }
 
     #[test]
-    fn an_approval_that_nobody_gave_is_none() {
+    fn what_needs_a_yes_needs_it_whatever_is_brought_along_and_is_not_cached() {
         let asked = question(run(), "billing", "close");
-        assert_eq!(answer(&asked, &standing()), (Effect::RequireApproval, Reason::ApprovalRequired));
-        let asked = Question { approval_id: Some(ApprovalId(uuid_v7(NOW, &SystemEntropy))), ..asked };
-        assert_eq!(answer(&asked, &standing()), (Effect::Deny, Reason::ApprovalMismatch));
+        let brought = Some(ApprovalId(uuid_v7(NOW, &SystemEntropy)));
+        for asked in [Question { approval_id: brought, ..question(run(), "billing", "close") }, asked] {
+            let verdict = evaluate(&asked, &standing()).unwrap();
+            let said = (verdict.opinion.effect, verdict.opinion.reason, verdict.cache_ttl_seconds);
+            assert_eq!(said, (Effect::RequireApproval, Reason::ApprovalRequired, 0));
+        }
     }
 
     #[test]

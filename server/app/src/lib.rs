@@ -6,6 +6,8 @@
 mod accept_instance;
 mod activate_policy;
 mod advance_rollout;
+mod answer_approval;
+mod approval_event;
 mod arrival;
 mod authenticate;
 mod bootstrap;
@@ -29,6 +31,7 @@ mod error;
 mod evaluate;
 mod evaluate_entities;
 mod explain_decision;
+mod expire_approvals;
 mod gates;
 mod indicators;
 mod introspect_credential;
@@ -44,6 +47,7 @@ mod pause_rollout;
 mod policy_standing;
 mod question;
 mod rates;
+mod read_approvals;
 mod read_decisions;
 mod read_instances;
 mod read_operators;
@@ -75,6 +79,7 @@ mod testing;
 mod transition_instance;
 mod transition_sponsor;
 mod update_sponsor;
+mod wait_approval;
 mod webhook;
 mod workers;
 mod x509;
@@ -97,6 +102,7 @@ use tokio::sync::{Semaphore, watch};
 pub use accept_instance::AcceptInstance;
 pub use activate_policy::{ActivatePolicy, PolicyActivated};
 pub use advance_rollout::AdvanceRollout;
+pub use answer_approval::AnswerApproval;
 pub use arrival::arrived_at;
 pub use bootstrap::{DevKeys, FirstAdmin, HandOver, PolicyFile};
 pub use caller::{Caller, Ground, Idempotency, OperatorCaller};
@@ -125,6 +131,7 @@ pub use pause_rollout::HoldRollout;
 pub use policy_standing::PolicyStanding;
 pub use question::Credential;
 pub use rates::{Rate, RateLimits};
+pub use read_approvals::ApprovalFilter;
 pub use read_decisions::DecisionFilter;
 pub use read_instances::{InstanceFilter, InstanceFilterState};
 pub use read_operators::ApiKeyFilter;
@@ -185,6 +192,17 @@ pub struct Config {
     pub ceilings: Ceilings,
     /// Who is told at once what people should hear of.
     pub webhooks: Vec<Webhook>,
+    /// How long people have to say yes, and how many questions may wait.
+    pub approvals: Approvals,
+}
+
+/// Bounds of approvals.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Approvals {
+    /// How long a person has, and the yes is good, from when it was asked for.
+    pub life: time::Duration,
+    /// Most that may wait for an answer at a time, of one instance.
+    pub pending_per_instance: usize,
 }
 
 /// The use cases. Cheap to clone.
@@ -219,6 +237,8 @@ struct Inner {
     complete_until: watch::Sender<OffsetDateTime>,
     database_ready: watch::Sender<bool>,
     simulations: Arc<Semaphore>,
+    /// Who waits for an answer to which approval.
+    approval_waits: wait_approval::Waits,
     /// When the snapshot was last refreshed because a token named a key that is not in it.
     unknown_key: tokio::sync::Mutex<Option<Instant>>,
 }
@@ -281,6 +301,7 @@ impl App {
             complete_until: watch::Sender::new(OffsetDateTime::UNIX_EPOCH),
             database_ready: watch::Sender::new(true),
             simulations: Arc::new(Semaphore::new(simulate_policy::AT_A_TIME)),
+            approval_waits: wait_approval::Waits::default(),
             unknown_key: tokio::sync::Mutex::new(None),
         };
         Self { inner: Arc::new(inner) }

@@ -12,7 +12,10 @@ use countersign_ledger::leaf::{self, Kind, Leaf, Timestamp};
 use countersign_store::{Connection, event, instance, tool_call};
 use time::OffsetDateTime;
 
-use crate::{App, DecisionRecord, Error, EventRecord, Page, PageRequest, RolloutPart, Side, decision::explain};
+use crate::{
+    App, DecisionRecord, Error, EventRecord, Page, PageRequest, RolloutPart, Side,
+    decision::{explain, explain_approval},
+};
 
 /// Which decisions to list; what is none is no restriction.
 #[derive(Debug, Clone, Default)]
@@ -138,11 +141,12 @@ fn record(event: &EventRecord, outcome: Option<&Leaf<'static>>, run: Option<&Ins
     let reason: Reason = parsed(leaf.reason.as_deref())?;
     let (tool, action) = (leaf.tool_id.as_deref().unwrap_or_default(), leaf.action.as_deref().unwrap_or_default());
     let rule_ids: Vec<String> = leaf.rule_ids.iter().map(ToString::to_string).collect();
+    let by_approval = explain_approval(reason, leaf.approval_id.is_some(), leaf.approval_ref.is_some());
     Some(DecisionRecord {
         policy_decision_id: decision_id(leaf)?,
         effect: effect(leaf.effect?),
         reason,
-        message: explain(reason, tool, action, &rule_ids),
+        message: explain(reason, tool, action, &rule_ids) + by_approval,
         rule_ids,
         policy_version: parsed(leaf.policy_version.as_deref()),
         policy_content_hash: leaf.policy_hash.map(|hash| hash.0),

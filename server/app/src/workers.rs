@@ -54,6 +54,12 @@ impl Background {
                     other => other,
                 }
             }),
+            every.start(KEEP_TIME, "lapsed approvals could not be recorded", async move |app: App| {
+                app.expire_approvals().await
+            }),
+            every.start(POLL, "whoever waits for an approval waits on", async move |app: App| {
+                app.wake_approval_waits().await
+            }),
             tokio::spawn(app.clone().settle(stop.child_token())),
             every.start(TEND, "tables could not be tended", async move |app: App| app.tend().await),
             every.start(TEND, "the X.509 authorities could not be looked after", async move |app: App| {

@@ -4,6 +4,7 @@
 //! [`clock::Entropy`]), so that every rule can be tested at any instant.
 
 pub mod api_key;
+pub mod approval;
 pub mod certificate;
 pub mod clock;
 pub mod credential;

@@ -3,6 +3,7 @@
 //! A configuration is refused whole, with everything that is wrong with it: the file and line, variable or flag, the key,
 //! and what would be accepted.
 
+mod approvals;
 mod database;
 mod document;
 mod keys;
@@ -22,6 +23,7 @@ mod webhooks;
 
 use std::{fmt, path::PathBuf, thread, time::Duration};
 
+use countersign_app::Approvals;
 use countersign_core::spiffe::TrustDomain;
 
 pub use self::{
@@ -81,6 +83,8 @@ pub struct Config {
     pub limits: Limits,
     /// Who is told at once what people should hear of.
     pub webhooks: Vec<WebhookEndpoint>,
+    /// How long people have to say yes, and how many questions may wait for them.
+    pub approvals: Approvals,
     /// Threads that run requests.
     pub worker_threads: usize,
 }
@@ -113,6 +117,7 @@ impl Config {
         }
         let log = Log::read(&mut settings);
         let limits = Limits::read(&mut settings);
+        let approvals = approvals::read(&mut settings);
         let webhooks = WebhookEndpoint::read_all(&mut settings);
         let threads = thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(1));
         let worker_threads = settings.number("worker_threads", 1..=1024, threads.min(1024)) as usize;
@@ -135,6 +140,7 @@ impl Config {
                 log,
                 limits,
                 webhooks,
+                approvals,
                 worker_threads,
             });
         settings.finish(config)

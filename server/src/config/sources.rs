@@ -10,7 +10,7 @@ use super::{
 /// The file that is read when none is named and it is there.
 const DEFAULT_FILE: &str = "countersign.yaml";
 
-const KEYS: [&str; 52] = [
+const KEYS: [&str; 54] = [
     "listen",
     "plaintext",
     "public_url",
@@ -43,6 +43,8 @@ const KEYS: [&str; 52] = [
     "limits.sponsor_grants_burst",
     "limits.live_instances_per_sponsor",
     "limits.live_instances_per_chain",
+    "approvals.life_seconds",
+    "approvals.pending_per_instance",
     "worker_threads",
     "operators.oidc[].name",
     "operators.oidc[].issuer",

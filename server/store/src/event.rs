@@ -29,7 +29,7 @@ pub struct NewEvent {
     pub tool_id: Option<String>,
     /// The leaf's effect.
     pub effect: Option<&'static str>,
-    /// Only of outcomes: the decision they answer.
+    /// Only of what came of a decision, an outcome or an approval: that decision.
     pub decision_id: Option<DecisionId>,
     /// The event, exactly as hashed.
     pub leaf_bytes: Vec<u8>,
@@ -224,7 +224,7 @@ pub struct EventFilter {
     pub tool_id: Option<String>,
     /// With this answer.
     pub effect: Option<&'static str>,
-    /// This decision and its outcome.
+    /// This decision and what came of it.
     pub policy_decision_id: Option<DecisionId>,
     /// At or after this instant.
     pub start_time: Option<OffsetDateTime>,

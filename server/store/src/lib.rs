@@ -4,6 +4,7 @@
 //! Writes take a [`Tx`] and, where they stand in the custody log, the [`head::Head`] that its holder has locked.
 
 pub mod api_key;
+pub mod approval;
 pub mod comparison;
 mod convert;
 mod error;

@@ -1,15 +1,21 @@
 //! One batch: one transaction.
 
-use std::{sync::Arc, time::Instant};
+use std::{collections::HashSet, sync::Arc, time::Instant};
 
-use countersign_core::{decision::Reason, ids::CredentialId, instance::Instance};
+use countersign_core::{
+    approval::Approval,
+    decision::Reason,
+    ids::{ApprovalId, CredentialId},
+    instance::Instance,
+};
 use countersign_store::{
-    PooledConnection, commit,
+    PooledConnection, approval, commit,
     event::{self, NewEvent},
     head::Head,
     idempotency::{self, Answered},
     instance, single_use,
     tool_call::{self, ToolCall},
+    webhook,
 };
 use time::OffsetDateTime;
 
@@ -26,6 +32,7 @@ use crate::{
     indicators::Tally,
     question::{Question, Subject},
     snapshot::Snapshot,
+    webhook::Notice,
 };
 
 /// After the head had moved under an optimistic batch, so many batches take the lock before the next try.
@@ -64,7 +71,7 @@ impl Writer {
         }
         self.head = None;
         let (mut tx, before, snapshot) = self.app.lock_head().await?;
-        let mut found = Found::read(&mut tx, works).await?;
+        let mut found = Found::read(&mut tx, works, snapshot.epoch).await?;
         let (ceilings, now) = (self.app.inner.config.ceilings, self.app.inner.clock.now());
         found.live = self.counts.read(&mut tx, works, ceilings, &before, now).await?;
         let mut staged = Staged::new(&self.app, &snapshot, before.clone(), found);
@@ -88,7 +95,7 @@ impl Writer {
         let Some(before) = self.head.take().filter(|head| head.authority_epoch == snapshot.epoch) else {
             return Ok(None);
         };
-        if !needs_nothing(works) {
+        if !needs_nothing(works, snapshot.epoch) {
             return Ok(None);
         }
         let mut staged = Staged::new(&self.app, &snapshot, before.clone(), Found::default());
@@ -120,12 +127,28 @@ pub(super) struct Staged<'a> {
     pub(super) head: Head,
     pub(super) found: Found,
     pub(super) instances: Vec<Instance>,
+    /// Approvals that were written, and what was found of each before.
+    pub(super) approvals: Vec<(ApprovalId, Option<Approval>)>,
+    pub(super) notices: Vec<Notice>,
     events: Vec<Arc<NewEvent>>,
     outcomes: Vec<ToolCall>,
     consumed: Vec<(CredentialId, OffsetDateTime)>,
     answered: Vec<Answered>,
     /// Of the decisions, each with when its request arrived.
     tallies: Vec<(Tally, Instant)>,
+}
+
+/// How much was staged at some moment.
+struct Mark {
+    head: Head,
+    instances: usize,
+    approvals: usize,
+    notices: usize,
+    events: usize,
+    outcomes: usize,
+    consumed: usize,
+    answered: usize,
+    tallies: usize,
 }
 
 impl<'a> Staged<'a> {
@@ -136,6 +159,8 @@ impl<'a> Staged<'a> {
             head,
             found,
             instances: Vec::new(),
+            approvals: Vec::new(),
+            notices: Vec::new(),
             events: Vec::new(),
             outcomes: Vec::new(),
             consumed: Vec::new(),
@@ -149,9 +174,7 @@ impl<'a> Staged<'a> {
         if let Some(kept) = self.kept(work.keyed.as_ref()) {
             return kept;
         }
-        let before = (self.head.clone(), self.events.len(), self.instances.len(), self.outcomes.len());
-        let before_rest = (self.consumed.len(), self.answered.len());
-        let before_tallies = self.tallies.len();
+        let mark = self.mark();
         let done: Result<Vec<Done>, Error> =
             work.jobs.iter().map(|(job, keyed)| self.job(job, keyed.as_ref(), work.arrived)).collect();
         match done {
@@ -160,23 +183,43 @@ impl<'a> Staged<'a> {
                 Ok(done)
             }
             Err(error) => {
-                let (head, events, instances, outcomes) = before;
-                self.head = head;
-                self.events.truncate(events);
-                self.instances.truncate(instances);
-                self.tallies.truncate(before_tallies);
-                for outcome in self.outcomes.drain(outcomes..) {
-                    self.found.outcomes.remove(&outcome.decision_id);
-                }
-                for (credential, _) in self.consumed.drain(before_rest.0..) {
-                    self.found.used.remove(&credential);
-                }
-                for answered in self.answered.drain(before_rest.1..) {
-                    self.found.answers.remove(&answered.key);
-                }
+                self.undo(mark);
                 Err(error)
             }
         }
+    }
+
+    fn mark(&self) -> Mark {
+        Mark {
+            head: self.head.clone(),
+            instances: self.instances.len(),
+            approvals: self.approvals.len(),
+            notices: self.notices.len(),
+            events: self.events.len(),
+            outcomes: self.outcomes.len(),
+            consumed: self.consumed.len(),
+            answered: self.answered.len(),
+            tallies: self.tallies.len(),
+        }
+    }
+
+    /// Forgets what was staged since `mark`.
+    fn undo(&mut self, mark: Mark) {
+        self.head = mark.head;
+        self.instances.truncate(mark.instances);
+        self.undo_approvals(mark.approvals);
+        self.notices.truncate(mark.notices);
+        self.events.truncate(mark.events);
+        for outcome in self.outcomes.drain(mark.outcomes..) {
+            self.found.outcomes.remove(&outcome.decision_id);
+        }
+        for (credential, _) in self.consumed.drain(mark.consumed..) {
+            self.found.used.remove(&credential);
+        }
+        for answered in self.answered.drain(mark.answered..) {
+            self.found.answers.remove(&answered.key);
+        }
+        self.tallies.truncate(mark.tallies);
     }
 
     fn job(&mut self, job: &Job, keyed: Option<&Keyed>, arrived: Instant) -> Result<Done, Error> {
@@ -219,9 +262,19 @@ impl<'a> Staged<'a> {
         } else {
             prepared
         };
+        let by_approval;
+        let (prepared, asked) = if prepared.asks {
+            by_approval = self.with_approval(question)?;
+            (&by_approval.0, by_approval.1.as_ref())
+        } else {
+            (prepared, None)
+        };
         let mut answer = prepared.answer.clone();
         answer.log_index = self.append(prepared.event.clone());
         self.tallies.push((prepared.tally.clone(), arrived));
+        if let Some(asked) = asked {
+            self.append_request(asked)?;
+        }
         Ok(Done::Decision(Box::new(answer)))
     }
 
@@ -275,6 +328,16 @@ impl<'a> Staged<'a> {
         }
         if !self.consumed.is_empty() {
             single_use::consume(tx, &self.consumed).await?;
+        }
+        if !self.approvals.is_empty() {
+            let written: HashSet<_> = self.approvals.iter().map(|(id, _)| id).collect();
+            let approvals: Vec<_> = written.into_iter().filter_map(|id| self.found.approvals.get(id)).collect();
+            approval::upsert(tx, &approvals).await?;
+        }
+        let (webhooks, entropy) = (&self.app.inner.config.webhooks, &*self.app.inner.entropy);
+        let notices: Vec<_> = self.notices.iter().flat_map(|notice| notice.rows(webhooks, entropy)).collect();
+        if !notices.is_empty() {
+            webhook::insert(tx, &notices).await?;
         }
         if !self.answered.is_empty() {
             idempotency::insert(tx, &self.answered, self.app.inner.clock.now() + ANSWERS_KEPT).await?;

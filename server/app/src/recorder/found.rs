@@ -3,7 +3,8 @@
 use std::collections::{HashMap, HashSet};
 
 use countersign_core::{
-    ids::{CredentialId, DecisionId, InstanceId},
+    approval::Approval,
+    ids::{ApprovalId, CredentialId, DecisionId, InstanceId},
     names::SponsorId,
     sponsor::Sponsor,
 };
@@ -12,7 +13,7 @@ use countersign_ledger::{
     merkle::{Hash, leaf_hash},
 };
 use countersign_store::{
-    Connection, event,
+    Connection, approval, event,
     idempotency::{self, Key},
     instance::{self, Holding, Live, StoredInstance},
     single_use, sponsor,
@@ -31,6 +32,7 @@ pub(super) struct Found {
     pub(super) sponsors: HashMap<SponsorId, Sponsor>,
     pub(super) instances: HashMap<InstanceId, StoredInstance>,
     pub(super) used: HashSet<CredentialId>,
+    pub(super) approvals: HashMap<ApprovalId, Approval>,
     /// How many instances are live of what the batch's grants add to, where there is a ceiling.
     pub(super) live: HashMap<Holding, Live>,
 }
@@ -43,29 +45,39 @@ struct Wanted {
     sponsors: HashSet<SponsorId>,
     instances: Vec<InstanceId>,
     credentials: Vec<CredentialId>,
+    approvals: Vec<ApprovalId>,
+    /// Runs whose pending approvals are looked through.
+    asking: Vec<InstanceId>,
 }
 
 impl Wanted {
-    fn of(works: &[Work]) -> Self {
+    /// What the jobs name, evaluated at `epoch`.
+    fn of(works: &[Work], epoch: i64) -> Self {
         let mut wanted = Self::default();
         for work in works {
             wanted.keys.extend(work.keyed.iter().map(|(key, _)| key.clone()));
             for (job, keyed) in &work.jobs {
                 wanted.keys.extend(keyed.iter().map(|(key, _): &Keyed| key.clone()));
-                wanted.job(job);
+                wanted.job(job, epoch);
             }
         }
         wanted
     }
 
-    fn job(&mut self, job: &Job) {
+    fn job(&mut self, job: &Job, epoch: i64) {
         match job {
-            Job::Decision(question, _) => {
+            Job::Decision(question, prepared) => {
                 self.decisions.extend(question.cached_from);
-                if let Subject::Run(credential) = &question.subject
-                    && credential.single_use
-                {
+                let Subject::Run(credential) = &question.subject else { return };
+                if credential.single_use {
                     self.credentials.push(credential.credential_id);
+                }
+                // What was evaluated at another epoch may turn out to need an approval.
+                if !prepared.as_ref().is_ok_and(|prepared| prepared.epoch == epoch && !prepared.asks) {
+                    match question.approval_id {
+                        Some(id) => self.approvals.push(id),
+                        None => self.asking.push(credential.agent_instance_id),
+                    }
                 }
             }
             Job::Grant(grant) => match &grant.holder {
@@ -88,18 +100,20 @@ impl Wanted {
             && self.sponsors.is_empty()
             && self.instances.is_empty()
             && self.credentials.is_empty()
+            && self.approvals.is_empty()
+            && self.asking.is_empty()
     }
 }
 
-/// Whether these jobs stand on the snapshot alone.
-pub(super) fn needs_nothing(works: &[Work]) -> bool {
-    Wanted::of(works).is_empty()
+/// Whether these jobs stand alone on the snapshot of `epoch`.
+pub(super) fn needs_nothing(works: &[Work], epoch: i64) -> bool {
+    Wanted::of(works, epoch).is_empty()
 }
 
 impl Found {
     /// Reads what `works` name; a statement for each kind of thing, and none for what is not named.
-    pub(super) async fn read(conn: &mut Connection, works: &[Work]) -> Result<Self, Error> {
-        let wanted = Wanted::of(works);
+    pub(super) async fn read(conn: &mut Connection, works: &[Work], epoch: i64) -> Result<Self, Error> {
+        let wanted = Wanted::of(works, epoch);
         let mut found = Self::default();
         if !wanted.keys.is_empty() {
             for (place, fingerprint, answer) in idempotency::get_all(conn, &wanted.keys).await? {
@@ -124,6 +138,12 @@ impl Found {
         if !wanted.credentials.is_empty() {
             let ids: Vec<_> = wanted.credentials.iter().map(|id| id.0).collect();
             found.used = single_use::used(conn, &ids).await?.into_iter().collect();
+        }
+        if !wanted.approvals.is_empty() || !wanted.asking.is_empty() {
+            let ids: Vec<_> = wanted.approvals.iter().map(|id| id.0).collect();
+            let asking: Vec<_> = wanted.asking.iter().map(|id| id.0).collect();
+            let approvals = approval::find(conn, &ids, &asking).await?;
+            found.approvals = approvals.into_iter().map(|approval| (approval.approval_id, approval)).collect();
         }
         Ok(found)
     }

@@ -3,6 +3,7 @@
 //! While one batch commits, the next one gathers. There is no timer, so a lone caller waits for nobody. A full queue sheds
 //! load, and what cannot be recorded is never answered.
 
+mod approval;
 mod batch;
 mod cached;
 mod ceilings;

@@ -12,7 +12,7 @@ use countersign_store::event::NewEvent;
 use crate::{
     DecisionAnswer, Error, custody_leaf,
     custody_leaf::MAX_RULES,
-    decision::{Side, explain},
+    decision::{Side, explain, explain_approval},
     evaluate::{NoPolicy, Opinion, Verdict, evaluate},
     indicators::Tally,
     question::{Question, Subject},
@@ -29,6 +29,8 @@ pub(crate) struct Prepared {
     pub(crate) uses_credential: bool,
     /// What it adds to the indicators once it is recorded.
     pub(crate) tally: Tally,
+    /// Whether a person must say yes first: what became of that is read where it is recorded.
+    pub(crate) asks: bool,
 }
 
 impl Prepared {
@@ -55,6 +57,7 @@ impl Prepared {
                 observed: verdict.enforcement == Enforcement::Shadow,
                 compared: verdict.compared.clone(),
             },
+            asks: verdict.opinion.effect == Effect::RequireApproval && verdict.enforcement == Enforcement::Enforced,
         })
     }
 }
@@ -62,11 +65,18 @@ impl Prepared {
 fn answer(question: &Question, verdict: &Verdict) -> DecisionAnswer {
     let Opinion { effect, reason, rule_ids, policy, .. } = &verdict.opinion;
     let rule_ids: Vec<String> = rule_ids.iter().take(MAX_RULES).map(ToString::to_string).collect();
+    let approval = verdict.approval.as_ref();
+    let stands_on_it = approval.is_some_and(|approval| approval.leaf.is_some());
+    let mut message = explain(*reason, question.tool_id.as_str(), question.action.as_str(), &rule_ids);
+    message.push_str(explain_approval(*reason, approval.is_some(), stands_on_it));
+    if let Some(said) = approval.and_then(|approval| approval.said.as_ref()) {
+        message = format!("{message}: {said}");
+    }
     DecisionAnswer {
         policy_decision_id: question.decision_id,
         effect: *effect,
         reason: *reason,
-        message: explain(*reason, question.tool_id.as_str(), question.action.as_str(), &rule_ids),
+        message,
         rule_ids,
         policy_version: policy.map(|(version, _)| version),
         rollout: verdict.rollout.map(|(part, _)| part),
@@ -74,7 +84,7 @@ fn answer(question: &Question, verdict: &Verdict) -> DecisionAnswer {
         cache_ttl_seconds: verdict.cache_ttl_seconds,
         log_index: 0,
         receipt: None,
-        approval_id: None,
+        approval_id: approval.filter(|_| *effect == Effect::RequireApproval).map(|approval| approval.approval_id),
     }
 }
 
@@ -83,7 +93,8 @@ fn leaf<'a>(question: &'a Question, verdict: &'a Verdict, epoch: i64) -> Leaf<'a
     let event_id = question.decision_id.event_id().to_string();
     let base = Leaf {
         action: Some(question.action.as_str().into()),
-        approval_id: question.approval_id.map(|id| id.to_string().into()),
+        approval_id: verdict.approval.as_ref().map(|approval| approval.approval_id.to_string().into()),
+        approval_ref: verdict.approval.as_ref().and_then(|approval| approval.leaf).map(Digest),
         authority_epoch: u64::try_from(epoch).ok().map(Decimal),
         cached_from: question.cached_from.map(|id| id.to_string().into()),
         effect: Some(effect(opinion.effect)),

@@ -4,7 +4,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::HashMap, sync::LazyLock};
+use std::{collections::HashMap, sync::LazyLock, time::Duration};
 
 use countersign_app::{Error, Ground};
 use countersign_core::operator::{OperatorRole, Roles};
@@ -19,11 +19,25 @@ pub(crate) struct Row {
     /// Who may call it.
     pub(crate) access: Access,
     /// Any operator may call it where they are the sponsor, and only then; whose it is is the verb's to check. Only what
-    /// stops something is such a method.
+    /// stops something is such a method, and what has to do with the answer that a policy asks the sponsor for.
     pub(crate) sponsor: bool,
-    /// The answer is a stream: bounded in number, not in time.
-    pub(crate) stream: bool,
+    /// How long its calls last.
+    pub(crate) lasts: Lasts,
 }
+
+/// How long calls of a method last, and so which of them share the room there is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lasts {
+    /// As long as a request may take.
+    Request,
+    /// Up to [`LONGEST_WAIT`] longer: it waits for a person.
+    Wait,
+    /// As long as its caller likes: the answer is a stream.
+    Stream,
+}
+
+/// The longest that a method waits for a person.
+pub(crate) const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 /// Who may call a method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,34 +78,38 @@ pub(crate) enum Who<'a> {
 
 impl Row {
     const fn open(method: &'static str) -> Self {
-        Self { method, access: Access::Open, sponsor: false, stream: false }
+        Self { method, access: Access::Open, sponsor: false, lasts: Lasts::Request }
     }
 
     const fn authenticated(method: &'static str) -> Self {
-        Self { method, access: Access::Authenticated, sponsor: false, stream: false }
+        Self { method, access: Access::Authenticated, sponsor: false, lasts: Lasts::Request }
     }
 
     const fn roles(method: &'static str, roles: &[OperatorRole]) -> Self {
         let access = Access::Granted { roles: Roles::of(roles), instance: Instance::Never };
-        Self { method, access, sponsor: false, stream: false }
+        Self { method, access, sponsor: false, lasts: Lasts::Request }
     }
 
     const fn or_instance(method: &'static str, roles: &[OperatorRole]) -> Self {
         let access = Access::Granted { roles: Roles::of(roles), instance: Instance::Live };
-        Self { method, access, sponsor: false, stream: false }
+        Self { method, access, sponsor: false, lasts: Lasts::Request }
     }
 
     const fn or_any_instance(method: &'static str, roles: &[OperatorRole]) -> Self {
         let access = Access::Granted { roles: Roles::of(roles), instance: Instance::Recorded };
-        Self { method, access, sponsor: false, stream: false }
+        Self { method, access, sponsor: false, lasts: Lasts::Request }
     }
 
     const fn or_the_sponsor(self) -> Self {
         Self { sponsor: true, ..self }
     }
 
+    const fn waiting(self) -> Self {
+        Self { lasts: Lasts::Wait, ..self }
+    }
+
     const fn streamed(self) -> Self {
-        Self { stream: true, ..self }
+        Self { lasts: Lasts::Stream, ..self }
     }
 
     /// Whether `who` may call this method. A refusal for want of a role names the roles that may.

@@ -41,11 +41,11 @@ pub(crate) const TABLE: &[Row] = &[
     Row::roles("/countersign.v1.DecisionService/ListDecisions", &[Gate, PolicyAdmin, Auditor, Admin]),
     Row::roles("/countersign.v1.DecisionService/ExplainDecision", &[Gate, PolicyAdmin, Auditor, Admin]),
 
-    Row::roles("/countersign.v1.ApprovalService/GetApproval", &[Approver, Auditor]),
-    Row::roles("/countersign.v1.ApprovalService/ListApprovals", &[Approver, Auditor]),
-    Row::roles("/countersign.v1.ApprovalService/Approve", &[Approver]),
-    Row::roles("/countersign.v1.ApprovalService/Reject", &[Approver]),
-    Row::or_instance("/countersign.v1.ApprovalService/WaitApproval", &[Gate]),
+    Row::roles("/countersign.v1.ApprovalService/GetApproval", &[Approver, Auditor]).or_the_sponsor(),
+    Row::roles("/countersign.v1.ApprovalService/ListApprovals", &[Approver, Auditor]).or_the_sponsor(),
+    Row::roles("/countersign.v1.ApprovalService/Approve", &[Approver]).or_the_sponsor(),
+    Row::roles("/countersign.v1.ApprovalService/Reject", &[Approver]).or_the_sponsor(),
+    Row::or_instance("/countersign.v1.ApprovalService/WaitApproval", &[Gate]).waiting(),
 
     Row::roles("/countersign.v1.PolicyService/ValidatePolicy", &[PolicyAdmin, Auditor]),
     Row::roles("/countersign.v1.PolicyService/CreatePolicy", &[PolicyAdmin]),

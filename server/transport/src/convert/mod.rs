@@ -3,6 +3,7 @@
 //! Requests are read with [`read`], which refuses them with *everything* that is wrong at once. Nothing here panics,
 //! whatever a message holds: a property test throws arbitrary values at every field of every request.
 
+pub(crate) mod approval;
 pub(crate) mod authzen;
 pub(crate) mod credential;
 pub(crate) mod custody;

@@ -15,10 +15,11 @@ use crate::grpc::unimplemented::UNIMPLEMENTED;
 type Reader = fn(&[u8]) -> Result<(), Error>;
 
 /// A reader of each request that has any field to check.
-const READERS: [(&str, Reader); 53] = [
+const READERS: [(&str, Reader); 58] = [
     ("AcceptInstanceRequest", |bytes| instance::accept(typed(bytes)).map(drop)),
     ("ActivatePolicyRequest", |bytes| policy::activate(typed(bytes)).map(drop)),
     ("AdvanceRolloutRequest", |bytes| rollout::advance(typed(bytes)).map(drop)),
+    ("ApproveRequest", |bytes| approval::approve(typed(bytes)).map(drop)),
     ("ApproveSponsorRequest", |bytes| sponsor::approve(typed(bytes)).map(drop)),
     ("BatchDecideRequest", |bytes| decision::decide_batch(typed(bytes)).map(drop)),
     ("BatchRecordToolCallsRequest", |bytes| custody::record_batch(typed(bytes)).map(drop)),
@@ -30,6 +31,7 @@ const READERS: [(&str, Reader); 53] = [
     ("DepartSponsorRequest", |bytes| sponsor::depart(typed(bytes)).map(drop)),
     ("EndInstanceRequest", |bytes| instance::end(typed(bytes)).map(drop)),
     ("ExplainDecisionRequest", |bytes| decision::explain(&typed(bytes)).map(drop)),
+    ("GetApprovalRequest", |bytes| approval::get(&typed(bytes)).map(drop)),
     ("GetCustodyChainRequest", |bytes| custody::subject(&typed(bytes)).map(drop)),
     ("GetDecisionRequest", |bytes| decision::get(&typed(bytes)).map(drop)),
     ("GetIndicatorsRequest", |bytes| status::window(&typed(bytes)).map(drop)),
@@ -39,6 +41,7 @@ const READERS: [(&str, Reader); 53] = [
     ("GetSponsorRequest", |bytes| sponsor::get(&typed(bytes)).map(drop)),
     ("IssueCredentialRequest", |bytes| credential::issue(typed(bytes)).map(drop)),
     ("ListApiKeysRequest", |bytes| operator::list_keys(typed(bytes)).map(drop)),
+    ("ListApprovalsRequest", |bytes| approval::list(typed(bytes)).map(drop)),
     ("ListDecisionsRequest", |bytes| decision::list(typed(bytes)).map(drop)),
     ("ListEventsRequest", |bytes| custody::list(typed(bytes)).map(drop)),
     ("ListInstancesRequest", |bytes| instance::list(typed(bytes)).map(drop)),
@@ -55,6 +58,7 @@ const READERS: [(&str, Reader); 53] = [
     ("RecordToolCallRequest", |bytes| custody::record(typed(bytes)).map(drop)),
     ("RegisterSponsorRequest", |bytes| sponsor::register(typed(bytes)).map(drop)),
     ("ReinstateSponsorRequest", |bytes| sponsor::reinstate(typed(bytes)).map(drop)),
+    ("RejectRequest", |bytes| approval::reject(typed(bytes)).map(drop)),
     ("RejectSponsorRequest", |bytes| sponsor::reject(typed(bytes)).map(drop)),
     ("ResumeRolloutRequest", |bytes| rollout::resume(typed(bytes)).map(drop)),
     ("RevokeApiKeyRequest", |bytes| operator::revoke_key(typed(bytes)).map(drop)),
@@ -68,6 +72,7 @@ const READERS: [(&str, Reader); 53] = [
     ("StartRolloutRequest", |bytes| rollout::start(typed(bytes)).map(drop)),
     ("SuspendSponsorRequest", |bytes| sponsor::suspend(typed(bytes)).map(drop)),
     ("UpdateSponsorRequest", |bytes| sponsor::update(typed(bytes)).map(drop)),
+    ("WaitApprovalRequest", |bytes| approval::wait(typed(bytes)).map(drop)),
     ("WatchRevocationsRequest", |bytes| credential::watch(typed(bytes)).map(drop)),
 ];
 

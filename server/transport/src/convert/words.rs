@@ -2,6 +2,7 @@
 
 use countersign_app::{InstanceFilterState, PolicyState, Side};
 use countersign_core::{
+    approval::ApprovalState,
     credential::KeyStanding,
     decision::{Effect, Enforcement, Outcome, Reason},
     kill_switch::KillSwitchScope,
@@ -40,6 +41,7 @@ macro_rules! words {
 }
 
 words! {
+    ApprovalState = ApprovalState { Pending Approved Rejected Expired Used }
     Effect = Effect { Allow Deny RequireApproval }
     Enforcement = Enforcement { Enforced Shadow }
     Gate = RolloutGate { MissingSponsor PolicyError LatencyP95 IssuanceFailure }
@@ -104,6 +106,7 @@ mod tests {
     #[test]
     fn every_word_has_the_same_name_on_the_wire_and_comes_back() {
         same_names! {
+            ApprovalState = ApprovalState, "APPROVAL_STATE";
             Effect = Effect, "EFFECT";
             Enforcement = Enforcement, "ENFORCEMENT";
             Gate = RolloutGate, "ROLLOUT_GATE";

@@ -52,12 +52,31 @@ pub(super) async fn within<T>(
     timeout_at(deadline.begin, answer).await.unwrap_or_else(|_| Err(call.refuse(Refusal::deadline_exceeded())))
 }
 
-/// The stream, ended with a status at its deadline, when the server stops, or with what `withdrawn` says.
+/// What cuts a long call short: the server stops, or its caller may not call any more, which `withdrawn` says.
+pub(super) async fn cut(stop: CancellationToken, withdrawn: impl Future<Output = Status>) -> Status {
+    tokio::select! {
+        () = stop.cancelled() => Status::unavailable("the server is stopping: call again, another one answers"),
+        status = withdrawn => status,
+    }
+}
+
+/// The answer, unless something cuts it short.
+pub(super) async fn unless<T>(
+    cut: impl Future<Output = Status>,
+    answer: impl Future<Output = Result<T, Status>>,
+) -> Result<T, Status> {
+    tokio::select! {
+        biased;
+        answer = answer => answer,
+        status = cut => Err(status),
+    }
+}
+
+/// The stream, ended with a status at its deadline, or when something cuts it short.
 pub(super) fn ending(
     call: &Call,
     deadline: &Deadline,
-    stop: CancellationToken,
-    withdrawn: impl Future<Output = Status> + Send + 'static,
+    cut: impl Future<Output = Status> + Send + 'static,
     response: Response,
 ) -> Response {
     let too_late = call.refuse(Refusal::deadline_exceeded());
@@ -65,8 +84,7 @@ pub(super) fn ending(
     let end = Box::pin(async move {
         tokio::select! {
             () = sleep_until(end) => too_late,
-            () = stop.cancelled() => Status::unavailable("the server is stopping: call again, another one answers"),
-            status = withdrawn => status,
+            status = cut => status,
         }
     });
     response.map(|inner| Body::new(Until { inner, end, over: false }))

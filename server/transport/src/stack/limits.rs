@@ -10,7 +10,7 @@ use tonic::{Status, metadata::MetadataValue};
 
 use super::{Bounds, call::Call, outcome};
 use crate::{
-    authz::{Access, Row},
+    authz::{Access, Lasts, Row},
     status::Refusal,
 };
 
@@ -53,6 +53,7 @@ pub(crate) fn body_error(error: axum::Error, request_id: &str) -> Response {
 /// How many calls there may be at a time, each kind by itself: however many watch, decisions are still taken.
 pub(super) struct Rooms {
     requests: Arc<Semaphore>,
+    waits: Arc<Semaphore>,
     streams: Arc<Semaphore>,
     open_streams: Arc<Semaphore>,
 }
@@ -62,6 +63,7 @@ impl Rooms {
         let room = |places: usize| Arc::new(Semaphore::new(places.min(Semaphore::MAX_PERMITS)));
         Self {
             requests: room(bounds.requests),
+            waits: room(bounds.streams),
             streams: room(bounds.streams),
             open_streams: room(bounds.streams.min(OPEN_STREAMS)),
         }
@@ -69,10 +71,11 @@ impl Rooms {
 
     /// A place for one call; none where all are taken.
     pub(super) fn enter(&self, row: &Row) -> Option<Place> {
-        let room = match (row.stream, row.access) {
-            (false, _) => &self.requests,
-            (true, Access::Open) => &self.open_streams,
-            (true, _) => &self.streams,
+        let room = match (row.lasts, row.access) {
+            (Lasts::Request, _) => &self.requests,
+            (Lasts::Wait, _) => &self.waits,
+            (Lasts::Stream, Access::Open) => &self.open_streams,
+            (Lasts::Stream, _) => &self.streams,
         };
         room.clone().try_acquire_owned().ok().map(Place)
     }

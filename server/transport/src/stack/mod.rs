@@ -36,7 +36,10 @@ pub(crate) use observe::count_refusal;
 pub(crate) use outcome::{of_response as outcome, refuse};
 
 use self::{call::Call, limits::Rooms, withdrawal::Shown};
-use crate::status::Refusal;
+use crate::{
+    authz::{LONGEST_WAIT, Lasts},
+    status::Refusal,
+};
 
 /// A service behind every step: gRPC in, gRPC out.
 pub(crate) type Pipeline = BoxCloneSyncService<Request, Response, Infallible>;
@@ -59,9 +62,9 @@ pub(crate) struct Bounds {
     pub(crate) message_bytes: usize,
     /// Calls at a time, each counted until its answer stands.
     pub(crate) requests: usize,
-    /// Streams at a time, each counted until it ends.
+    /// Streams at a time, each counted until it ends; and as many calls that wait for a person.
     pub(crate) streams: usize,
-    /// Longest call; a caller's own timeout may only shorten it.
+    /// Longest call, beside what it waits for a person; a caller's own timeout may only shorten it.
     pub(crate) timeout: Duration,
 }
 
@@ -101,11 +104,19 @@ impl Stack {
         let row = call.known(&request)?;
         let request = limits::sized(call, request, self.bounds.message_bytes)?;
         let place = self.rooms.enter(row).ok_or_else(|| call.refuse(Refusal::overloaded()))?;
-        let deadline = deadline::of(call, request.headers(), self.bounds.timeout)?;
-        let shown = row.stream.then(|| Shown::of(call, &self.authority, row, &request));
-        let response = deadline::within(call, &deadline, self.authorise(call, request, inner)).await?;
-        let Some(shown) = shown else { return Ok(response) };
-        Ok(place.hold(deadline::ending(call, &deadline, self.stop.clone(), shown.withdrawn(), response)))
+        let ceiling = self.bounds.timeout + if row.lasts == Lasts::Wait { LONGEST_WAIT } else { Duration::ZERO };
+        let deadline = deadline::of(call, request.headers(), ceiling)?;
+        let shown = (row.lasts != Lasts::Request).then(|| Shown::of(call, &self.authority, row, &request));
+        let cut = shown.map(|shown| deadline::cut(self.stop.clone(), shown.withdrawn()).boxed());
+        let answer = self.authorise(call, request, inner);
+        match (row.lasts, cut) {
+            (Lasts::Wait, Some(cut)) => deadline::within(call, &deadline, deadline::unless(cut, answer)).await,
+            (Lasts::Stream, Some(cut)) => {
+                let response = deadline::within(call, &deadline, answer).await?;
+                Ok(place.hold(deadline::ending(call, &deadline, cut, response)))
+            }
+            _ => deadline::within(call, &deadline, answer).await,
+        }
     }
 
     /// Default deny: a request reaches its verb only where the method's row says that this caller may call it.

@@ -20,6 +20,7 @@ use super::{
 
 const UNARY: &str = "/countersign.v1.OperatorService/WhoAmI";
 const STREAM: &str = "/countersign.v1.RolloutService/WatchRollouts";
+const WAIT: &str = "/countersign.v1.ApprovalService/WaitApproval";
 
 fn ok() -> Response {
     Status::ok("").into_http::<Body>()
@@ -264,6 +265,59 @@ async fn a_stream_ends_soon_after_its_caller_may_not_call_any_more_and_not_for_a
     let (beats, status) = end(response).await;
     assert!((12..=13).contains(&beats), "{beats}");
     assert_eq!((status.code(), reason(&status).as_str()), (Code::Unauthenticated, "UNAUTHENTICATED"));
+}
+
+/// An answer that takes a minute, as a person's does.
+async fn a_minute(_: Request) -> Response {
+    sleep(Duration::from_mins(1)).await;
+    ok()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_for_a_person_has_a_minute_more_than_other_calls_unless_its_caller_gives_it_less() {
+    let pipeline = over(&stack(BOUNDS), a_minute);
+    assert_eq!(call(&pipeline, request(WAIT, Some("gate"))).await.0.code(), Code::Ok);
+    let mut short = request(WAIT, Some("gate"));
+    short.headers_mut().insert("grpc-timeout", "7S".parse().unwrap());
+    let started = Instant::now();
+    assert_eq!(call(&pipeline, short).await.0.code(), Code::DeadlineExceeded);
+    assert_eq!(started.elapsed().as_secs(), 7);
+}
+
+#[tokio::test(start_paused = true)]
+async fn waits_have_their_own_number_and_take_no_room_from_requests_or_streams() {
+    let stack = stack(Bounds { streams: 1, requests: 1, ..BOUNDS });
+    let (waits, calls, streams) = (over(&stack, a_minute), over(&stack, |_| async { ok() }), over(&stack, endless));
+    let waiting = waits.clone();
+    let waiting = tokio::spawn(async move { call(&waiting, request(WAIT, Some("gate"))).await.0 });
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(call(&waits, request(WAIT, Some("gate"))).await.0.code(), Code::ResourceExhausted);
+    assert_eq!(call(&calls, request(UNARY, Some("admin"))).await.0.code(), Code::Ok);
+    assert_eq!(call(&streams, request(STREAM, Some("gate"))).await.0.code(), Code::Ok);
+    assert_eq!(waiting.await.unwrap().code(), Code::Ok);
+    assert_eq!(call(&waits, request(WAIT, Some("gate"))).await.0.code(), Code::Ok, "the place is free again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_ends_when_the_server_stops_or_its_caller_may_not_call_any_more() {
+    let stop = CancellationToken::new();
+    let stopped = over(&stack_until(BOUNDS, stop.clone()), a_minute);
+    tokio::spawn(async move {
+        sleep(Duration::from_secs(3)).await;
+        stop.cancel();
+    });
+    assert_eq!(call(&stopped, request(WAIT, Some("gate"))).await.0.code(), Code::Unavailable);
+
+    let authority = Arc::new(MadeUp::default());
+    let withdrawn = over(&Stack::new(authority.clone(), BOUNDS, CancellationToken::new()), a_minute);
+    let started = Instant::now();
+    tokio::spawn(async move {
+        sleep(Duration::from_millis(2_500)).await;
+        *authority.1.lock().unwrap() =
+            Some(|| Error::Unauthenticated { message: "the credential is revoked".to_owned() });
+    });
+    assert_eq!(call(&withdrawn, request(WAIT, Some("gate"))).await.0.code(), Code::Unauthenticated);
+    assert!((2..=4).contains(&started.elapsed().as_secs()));
 }
 
 #[tokio::test]

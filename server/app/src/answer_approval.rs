@@ -1,0 +1,97 @@
+//! Approve and Reject: a person's answer to one call.
+
+use countersign_core::{
+    approval::{Answer, Approval, ApprovalState},
+    ids::{ApprovalId, EventId},
+};
+use countersign_ledger::{
+    leaf::{Digest, Kind, Leaf},
+    merkle::leaf_hash,
+};
+use countersign_store::{approval, event};
+
+use crate::{
+    App, Error, Idempotency, OperatorCaller, Topic,
+    approval_event::{leaf, notice},
+    caller::Ground,
+    change::{Change, ChangeTx},
+};
+
+/// Which approval, what the answer is, and why.
+#[derive(Debug, Clone)]
+pub struct AnswerApproval {
+    /// The approval.
+    pub approval_id: ApprovalId,
+    /// Yes or no.
+    pub yes: bool,
+    /// Why, in words.
+    pub reason: String,
+    /// The approval's etag as last read; none: no check.
+    pub etag: Option<String>,
+}
+
+struct AnswerBy<'a> {
+    caller: &'a OperatorCaller,
+    ground: Ground,
+    command: &'a AnswerApproval,
+}
+
+impl Change for AnswerBy<'_> {
+    // Both verbs share one space of request ids; the fingerprint tells them apart.
+    const METHOD: &'static str = "AnswerApproval";
+    type Answer = Approval;
+
+    async fn apply(&self, tx: &mut ChangeTx) -> Result<Approval, Error> {
+        let Self { caller, ground, command } = self;
+        let found = approval::get(tx.conn(), command.approval_id).await?;
+        // Who may only answer for their own does not learn what else there is.
+        ground.covers(caller, found.as_ref().map(|found| &found.call.sponsor_id))?;
+        let found = found.ok_or_else(|| Error::not_found("approval", command.approval_id))?;
+        if command.etag.as_ref().is_some_and(|etag| *etag != found.etag()) {
+            return Err(Error::EtagMismatch { what: "approval" });
+        }
+        let (operator, now) = (&caller.operator_id, tx.now());
+        found.check(command.yes, operator, now)?;
+        let (state, kind) = if command.yes {
+            (ApprovalState::Approved, Kind::ApprovalApproved)
+        } else {
+            (ApprovalState::Rejected, Kind::ApprovalRejected)
+        };
+        let base = tx.leaf(kind, operator);
+        let event_id: EventId = base.event_id.parse().map_err(|error| Error::internal("an event id is none", error))?;
+        let base = Leaf {
+            decision_ref: Some(Digest(decision_hash(tx, &found).await?)),
+            state_after: Some(state.as_str().into()),
+            state_before: Some(found.state.as_str().into()),
+            ..base
+        };
+        let (log_index, hash) = tx.append(leaf(&found, base), &command.reason)?;
+        let answer = Answer { by: operator.clone(), reason: command.reason.clone(), time: now, event_id, leaf: hash };
+        let answered = Approval { state, answer: Some(answer), revision: found.revision + 1, ..found };
+        approval::upsert(tx.conn(), &[&answered]).await?;
+        tx.notify(Topic::ApprovalAnswered, &notice(&answered, log_index))?;
+        Ok(answered)
+    }
+}
+
+/// Leaf hash of the decision that asked.
+async fn decision_hash(tx: &mut ChangeTx, approval: &Approval) -> Result<[u8; 32], Error> {
+    let id = approval.policy_decision_id;
+    let event = event::get_all(tx.conn(), &[id.0]).await?.pop();
+    let event = event.ok_or_else(|| Error::internal("an approval's decision is not in the log", id))?;
+    Ok(leaf_hash(&event.leaf_bytes))
+}
+
+impl App {
+    /// Says yes or no to one call. A yes allows nothing by itself: the call is decided on afresh, and then stands on it once.
+    pub async fn answer_approval(
+        &self,
+        caller: &OperatorCaller,
+        ground: Ground,
+        command: AnswerApproval,
+        idempotency: Option<Idempotency>,
+    ) -> Result<Approval, Error> {
+        let change = AnswerBy { caller, ground, command: &command };
+        self.change(caller.operator_id.as_str(), idempotency.as_ref(), &change).await
+    }
+}

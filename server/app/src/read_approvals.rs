@@ -1,0 +1,80 @@
+//! GetApproval and ListApprovals: approvals as they stand by the clock.
+
+use countersign_core::{
+    approval::{Approval, ApprovalState},
+    ids::{ApprovalId, InstanceId},
+    names::{SponsorId, ToolId},
+};
+use countersign_store::approval;
+use time::OffsetDateTime;
+
+use crate::{App, Error, OperatorCaller, Page, PageRequest, caller::Ground};
+
+/// Which approvals to list; what is none is no restriction.
+#[derive(Debug, Clone, Default)]
+pub struct ApprovalFilter {
+    /// In this state.
+    pub state: Option<ApprovalState>,
+    /// This sponsor's.
+    pub sponsor_id: Option<SponsorId>,
+    /// Of this instance.
+    pub agent_instance_id: Option<InstanceId>,
+    /// On this tool.
+    pub tool_id: Option<ToolId>,
+    /// Asked at or after this instant.
+    pub start_time: Option<OffsetDateTime>,
+    /// Asked before this instant.
+    pub end_time: Option<OffsetDateTime>,
+}
+
+impl App {
+    /// One approval. A sponsor without a role sees their own.
+    pub async fn get_approval(
+        &self,
+        caller: &OperatorCaller,
+        ground: Ground,
+        id: ApprovalId,
+    ) -> Result<Approval, Error> {
+        let found = self.read_approval(id).await?;
+        ground.covers(caller, found.as_ref().map(|found| &found.call.sponsor_id))?;
+        found.ok_or_else(|| Error::not_found("approval", id))
+    }
+
+    /// One page of approvals, newest first. A sponsor without a role sees their own.
+    pub async fn list_approvals(
+        &self,
+        caller: &OperatorCaller,
+        ground: Ground,
+        filter: ApprovalFilter,
+        page: PageRequest,
+    ) -> Result<Page<Approval>, Error> {
+        let sponsor_id = match (&filter.sponsor_id, ground) {
+            // Who asks for no sponsor's in particular is shown what they may see.
+            (None, Ground::OwnOnly(_)) => caller.operator_id.as_str().parse().ok(),
+            _ => filter.sponsor_id,
+        };
+        ground.covers(caller, sponsor_id.as_ref())?;
+        let filter = approval::ApprovalFilter {
+            state: filter.state,
+            sponsor_id: sponsor_id.map(Into::into),
+            agent_instance_id: filter.agent_instance_id,
+            tool_id: filter.tool_id.map(Into::into),
+            start_time: filter.start_time,
+            end_time: filter.end_time,
+        };
+        let now = self.inner.clock.now();
+        let mut conn = self.inner.store.connection().await?;
+        Ok(approval::list(&mut conn, &filter, now, &page).await?.map(|approval| at(approval, now)))
+    }
+
+    /// One approval, as it stands.
+    pub(crate) async fn read_approval(&self, id: ApprovalId) -> Result<Option<Approval>, Error> {
+        let found = approval::get(&mut *self.inner.store.connection().await?, id).await?;
+        let now = self.inner.clock.now();
+        Ok(found.map(|approval| at(approval, now)))
+    }
+}
+
+fn at(approval: Approval, now: OffsetDateTime) -> Approval {
+    Approval { state: approval.state_at(now), ..approval }
+}

@@ -1,0 +1,154 @@
+//! Approvals where decisions are recorded: asked for with the decision that needs one, and used up by the call that stands on
+//! it. Both are read and written under the log head's lock, so one yes is good for one call, however many servers ask.
+
+use std::sync::Arc;
+
+use countersign_core::{
+    approval::{Approval, ApprovalState, Call, Standing},
+    clock::uuid_v7,
+    decision::{Effect, Reason},
+    ids::{ApprovalId, EventId},
+};
+use countersign_ledger::{
+    export::Disclosed,
+    leaf::{Kind, Leaf},
+};
+
+use super::{Prepared, batch::Staged};
+use crate::{
+    Error, Topic,
+    approval_event::{leaf, notice},
+    custody_leaf,
+    error::no_policy,
+    evaluate::{ByApproval, Verdict, evaluate},
+    question::{Credential, Question, Subject},
+    webhook::Notice,
+};
+
+impl Question {
+    /// The call that a person is asked about.
+    fn call(&self, run: &Credential) -> Call {
+        Call {
+            agent_instance_id: run.agent_instance_id,
+            sponsor_id: run.sponsor_id.clone(),
+            tool_id: self.tool_id.clone(),
+            action: self.action.clone(),
+            request_hash: self.request_hash,
+            purpose: self.purpose.as_deref().unwrap_or(&run.purpose).to_owned(),
+        }
+    }
+}
+
+impl Staged<'_> {
+    /// What is answered to a call that a rule lets happen only with a person's yes; and the approval that was asked for, if
+    /// it is a new one.
+    pub(super) fn with_approval(&mut self, question: &Question) -> Result<(Prepared, Option<Approval>), Error> {
+        let mut verdict = evaluate(question, self.snapshot).map_err(|_| no_policy())?;
+        let Subject::Run(run) = &question.subject else {
+            return Err(Error::internal("an approval is asked for nobody", question.decision_id));
+        };
+        let call = question.call(run);
+        let asked = match question.approval_id {
+            Some(id) => {
+                self.stand_on(id, &call, &mut verdict);
+                None
+            }
+            None => self.ask(question, run, call, &mut verdict),
+        };
+        Ok((Prepared::of(question, &verdict, self.snapshot.epoch)?, asked))
+    }
+
+    /// Finds what waits for an answer to this very call already, or else makes a request, unless too many wait.
+    fn ask(&mut self, question: &Question, run: &Credential, call: Call, verdict: &mut Verdict) -> Option<Approval> {
+        let (now, config) = (self.app.inner.clock.now(), &self.app.inner.config.approvals);
+        let known = || self.found.approvals.values();
+        if let Some(waits) = known().find(|known| known.standing(&call, now) == Standing::Waits) {
+            verdict.approval = Some(ByApproval::named(waits.approval_id));
+            return None;
+        }
+        let of_run = |known: &&Approval| known.call.agent_instance_id == call.agent_instance_id;
+        let waiting = known().filter(of_run).filter(|known| known.state_at(now) == ApprovalState::Pending).count();
+        if waiting >= config.pending_per_instance {
+            return None;
+        }
+        let asked = Approval {
+            approval_id: ApprovalId(uuid_v7(now, &*self.app.inner.entropy)),
+            policy_decision_id: question.decision_id,
+            state: ApprovalState::Pending,
+            root_instance_id: run.root_instance_id(),
+            call,
+            asked_by: question.operator_id.clone(),
+            create_time: now,
+            expire_time: now + config.life,
+            answer: None,
+            revision: 1,
+        };
+        verdict.approval = Some(ByApproval::named(asked.approval_id));
+        self.put(asked.clone());
+        Some(asked)
+    }
+
+    /// What the approval that was brought along means for this call. A yes is used up.
+    fn stand_on(&mut self, id: ApprovalId, call: &Call, verdict: &mut Verdict) {
+        let now = self.app.inner.clock.now();
+        let found = self.found.approvals.get(&id);
+        let standing = found.map_or(Standing::Mismatch, |approval| approval.standing(call, now));
+        let answer = found.and_then(|approval| approval.answer.clone());
+        verdict.approval = Some(ByApproval::named(id));
+        let denied = match standing {
+            Standing::Waits => return,
+            Standing::Yes => {
+                let used = found.map(|approval| Approval {
+                    state: ApprovalState::Used,
+                    revision: approval.revision + 1,
+                    ..approval.clone()
+                });
+                verdict.opinion.effect = Effect::Allow;
+                verdict.opinion.reason = Reason::AllowedByRule;
+                verdict.approval = Some(ByApproval { leaf: answer.map(|answer| answer.leaf), ..ByApproval::named(id) });
+                used.into_iter().for_each(|used| self.put(used));
+                return;
+            }
+            Standing::No => {
+                verdict.approval =
+                    Some(ByApproval { said: answer.map(|answer| answer.reason), ..ByApproval::named(id) });
+                Reason::ApprovalRejected
+            }
+            Standing::Over => Reason::ApprovalExpired,
+            Standing::Mismatch => Reason::ApprovalMismatch,
+        };
+        verdict.opinion.effect = Effect::Deny;
+        verdict.opinion.reason = denied;
+    }
+
+    /// Appends the event of a request after that of the decision that asks, and tells of it.
+    pub(super) fn append_request(&mut self, asked: &Approval) -> Result<(), Error> {
+        let event_id = EventId(uuid_v7(asked.create_time, &*self.app.inner.entropy));
+        let base = Leaf {
+            operator_id: asked.asked_by.as_ref().map(|by| by.as_str().to_owned().into()),
+            state_after: Some(asked.state.as_str().into()),
+            ..Leaf::new(Kind::ApprovalRequested, event_id.to_string(), custody_leaf::timestamp(asked.create_time))
+        };
+        let event = custody_leaf::seal(&leaf(asked, base), Disclosed::default())?;
+        let log_index = self.append(Arc::new(event));
+        self.notices.push(Notice::new(Topic::ApprovalRequested, asked.create_time, &notice(asked, log_index))?);
+        Ok(())
+    }
+
+    /// Writes an approval, for the rest of the batch too.
+    fn put(&mut self, approval: Approval) {
+        let id = approval.approval_id;
+        let before = self.found.approvals.insert(id, approval);
+        self.approvals.push((id, before));
+    }
+
+    /// Forgets what was written of approvals after the first `kept` times.
+    pub(super) fn undo_approvals(&mut self, kept: usize) {
+        for (id, before) in self.approvals.drain(kept..).rev() {
+            match before {
+                Some(before) => drop(self.found.approvals.insert(id, before)),
+                None => drop(self.found.approvals.remove(&id)),
+            }
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! Approvals: a person's answer to one call that a rule lets happen only with it.
+
+#[cfg(test)]
+mod tests;
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+use time::{Duration, OffsetDateTime};
+
+use crate::{
+    ids::{ApprovalId, DecisionId, EventId, InstanceId},
+    names::{ActionName, OperatorId, SponsorId, ToolId},
+    operator::own_name,
+};
+
+/// How long a person has, and the yes is good, by default.
+pub const DEFAULT_LIFE: Duration = Duration::minutes(15);
+
+/// Where an approval stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum ApprovalState {
+    /// Waits for a person.
+    Pending,
+    /// A person said yes, and no call has used that yet.
+    Approved,
+    /// A person said no. Terminal.
+    Rejected,
+    /// Nobody answered in time, or the yes was not used in time. Terminal.
+    Expired,
+    /// A call used the yes. Terminal.
+    Used,
+}
+
+impl ApprovalState {
+    /// Every state.
+    pub const ALL: [Self; 5] = [Self::Pending, Self::Approved, Self::Rejected, Self::Expired, Self::Used];
+
+    /// The state's name as recorded.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "PENDING",
+            Self::Approved => "APPROVED",
+            Self::Rejected => "REJECTED",
+            Self::Expired => "EXPIRED",
+            Self::Used => "USED",
+        }
+    }
+}
+
+impl fmt::Display for ApprovalState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for ApprovalState {
+    type Err = ();
+    fn from_str(text: &str) -> Result<Self, ()> {
+        Self::ALL.into_iter().find(|state| state.as_str() == text).ok_or(())
+    }
+}
+
+/// What a person says yes or no to. A yes is good for a call that is the same in all of this, and for no other.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Call {
+    /// The run.
+    pub agent_instance_id: InstanceId,
+    /// Who answers for it.
+    pub sponsor_id: SponsorId,
+    /// What is called.
+    pub tool_id: ToolId,
+    /// How.
+    pub action: ActionName,
+    /// SHA-256 of the arguments. None: nobody knows them, and the yes is for a call that states none either.
+    pub request_hash: Option<[u8; 32]>,
+    /// Why; empty after erasure, and then no call is the same.
+    pub purpose: String,
+}
+
+/// What a person said.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answer {
+    /// Who.
+    pub by: OperatorId,
+    /// Why, in their words; empty after erasure.
+    pub reason: String,
+    /// When.
+    #[serde(with = "time::serde::timestamp::microseconds")]
+    pub time: OffsetDateTime,
+    /// The event that records it.
+    pub event_id: EventId,
+    /// Its leaf's hash.
+    pub leaf: [u8; 32],
+}
+
+/// A request for a person's answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Approval {
+    /// Its id.
+    pub approval_id: ApprovalId,
+    /// The decision that asks.
+    pub policy_decision_id: DecisionId,
+    /// Where its row stands; time may have gone on, see [`Approval::state_at`].
+    pub state: ApprovalState,
+    /// The root of the run's chain.
+    pub root_instance_id: InstanceId,
+    /// What it is for.
+    pub call: Call,
+    /// The operator who asked for the run; none where it asked itself.
+    pub asked_by: Option<OperatorId>,
+    /// When asked.
+    #[serde(with = "time::serde::timestamp::microseconds")]
+    pub create_time: OffsetDateTime,
+    /// When it lapses, answered or not.
+    #[serde(with = "time::serde::timestamp::microseconds")]
+    pub expire_time: OffsetDateTime,
+    /// What a person said; none before.
+    pub answer: Option<Answer>,
+    /// Counts its changes.
+    pub revision: i64,
+}
+
+/// What an approval means for a call that brings it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It is for another call.
+    Mismatch,
+    /// Nobody has answered yet.
+    Waits,
+    /// A person said yes.
+    Yes,
+    /// A person said no.
+    No,
+    /// Its time is over, or its yes was used.
+    Over,
+}
+
+/// A rule of an approval's life that an answer breaks.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ApprovalRule {
+    /// It waits for no answer.
+    #[error("the approval is {0} and waits for no answer: a call that needs one asks for a new approval")]
+    NotPending(ApprovalState),
+    /// Who asked for the call would approve it.
+    #[error(
+        "{0} asked for this call and cannot approve it: the sponsor, or another operator with the role approver, must"
+    )]
+    SameOperator(OperatorId),
+}
+
+impl Approval {
+    /// The opaque version of this approval.
+    #[must_use]
+    pub fn etag(&self) -> String {
+        self.revision.to_string()
+    }
+
+    /// Where it stands at `now`: what has lapsed is EXPIRED to everybody, before its row says so.
+    #[must_use]
+    pub fn state_at(&self, now: OffsetDateTime) -> ApprovalState {
+        match self.state {
+            ApprovalState::Pending | ApprovalState::Approved if self.expire_time <= now => ApprovalState::Expired,
+            state => state,
+        }
+    }
+
+    /// Whether `operator` may answer at `now`. A no only stops what would happen, so whoever may answer may give it; a yes is
+    /// a second person's.
+    pub fn check(&self, yes: bool, operator: &OperatorId, now: OffsetDateTime) -> Result<(), ApprovalRule> {
+        match self.state_at(now) {
+            ApprovalState::Pending => {}
+            other => return Err(ApprovalRule::NotPending(other)),
+        }
+        match &self.asked_by {
+            Some(asked) if yes && own_name(asked) == own_name(operator) => {
+                Err(ApprovalRule::SameOperator(operator.clone()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What it means for `call` at `now`.
+    #[must_use]
+    pub fn standing(&self, call: &Call, now: OffsetDateTime) -> Standing {
+        if self.call != *call {
+            return Standing::Mismatch;
+        }
+        match self.state_at(now) {
+            ApprovalState::Pending => Standing::Waits,
+            ApprovalState::Approved => Standing::Yes,
+            ApprovalState::Rejected => Standing::No,
+            ApprovalState::Expired | ApprovalState::Used => Standing::Over,
+        }
+    }
+}

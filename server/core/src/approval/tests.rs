@@ -1,0 +1,132 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::clock::{SystemEntropy, uuid_v7};
+
+const NOW: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;
+
+fn approval(state: ApprovalState) -> Approval {
+    let run = InstanceId(uuid_v7(NOW, &SystemEntropy));
+    Approval {
+        approval_id: ApprovalId(uuid_v7(NOW, &SystemEntropy)),
+        policy_decision_id: DecisionId(uuid_v7(NOW, &SystemEntropy)),
+        state,
+        root_instance_id: run,
+        call: Call {
+            agent_instance_id: run,
+            sponsor_id: "alice".parse().unwrap(),
+            tool_id: "billing".parse().unwrap(),
+            action: "refund".parse().unwrap(),
+            request_hash: Some([7; 32]),
+            purpose: "triage ticket 4711".to_owned(),
+        },
+        asked_by: Some("gate-1".parse().unwrap()),
+        create_time: NOW,
+        expire_time: NOW + DEFAULT_LIFE,
+        answer: None,
+        revision: 1,
+    }
+}
+
+#[test]
+fn what_an_approval_means_follows_from_its_state_and_the_clock() {
+    use ApprovalState::{Approved, Expired, Pending, Rejected, Used};
+    let (just_before, at_the_end) = (NOW + DEFAULT_LIFE - Duration::MICROSECOND, NOW + DEFAULT_LIFE);
+    for (state, before, after) in [
+        (Pending, Standing::Waits, Standing::Over),
+        (Approved, Standing::Yes, Standing::Over),
+        (Rejected, Standing::No, Standing::No),
+        (Expired, Standing::Over, Standing::Over),
+        (Used, Standing::Over, Standing::Over),
+    ] {
+        let approval = approval(state);
+        assert_eq!(approval.standing(&approval.call, just_before), before, "{state}");
+        assert_eq!(approval.standing(&approval.call, at_the_end), after, "{state}");
+        assert_eq!(approval.state_at(just_before), state);
+    }
+}
+
+#[test]
+fn a_yes_is_good_for_exactly_the_call_it_was_asked_for() {
+    let given = approval(ApprovalState::Approved);
+    let others: [fn(&mut Call); 8] = [
+        |call| call.agent_instance_id = InstanceId(uuid_v7(NOW, &SystemEntropy)),
+        |call| call.sponsor_id = "bob".parse().unwrap(),
+        |call| call.tool_id = "search".parse().unwrap(),
+        |call| call.action = "charge".parse().unwrap(),
+        |call| call.request_hash = Some([8; 32]),
+        |call| call.request_hash = None,
+        |call| call.purpose = "triage ticket 4711: and more".to_owned(),
+        |call| call.purpose = String::new(),
+    ];
+    for (nth, change) in others.into_iter().enumerate() {
+        let mut call = given.call.clone();
+        change(&mut call);
+        assert_eq!(given.standing(&call, NOW), Standing::Mismatch, "{nth}");
+    }
+    let hashless = Approval { call: Call { request_hash: None, ..given.call.clone() }, ..given.clone() };
+    assert_eq!(hashless.standing(&hashless.call, NOW), Standing::Yes);
+    assert_eq!(hashless.standing(&given.call, NOW), Standing::Mismatch, "a yes without a hash is for no hash");
+}
+
+#[test]
+fn only_what_waits_is_answered_and_a_yes_is_a_second_persons() {
+    let by = |name: &str| name.parse::<OperatorId>().unwrap();
+    let pending = approval(ApprovalState::Pending);
+    for (yes, who, at, expected) in [
+        (true, "oscar", NOW, Ok(())),
+        (true, "alice", NOW, Ok(())),
+        (true, "gate-1", NOW, Err(ApprovalRule::SameOperator(by("gate-1")))),
+        (true, "oidc.corp.gate-1", NOW, Err(ApprovalRule::SameOperator(by("oidc.corp.gate-1")))),
+        (false, "gate-1", NOW, Ok(())),
+        (true, "oscar", pending.expire_time, Err(ApprovalRule::NotPending(ApprovalState::Expired))),
+        (false, "oscar", pending.expire_time, Err(ApprovalRule::NotPending(ApprovalState::Expired))),
+    ] {
+        assert_eq!(pending.check(yes, &by(who), at), expected, "{who} {yes}");
+    }
+    for state in ApprovalState::ALL.into_iter().filter(|state| *state != ApprovalState::Pending) {
+        assert_eq!(approval(state).check(true, &by("oscar"), NOW), Err(ApprovalRule::NotPending(state)));
+        assert_eq!(approval(state).check(false, &by("oscar"), NOW), Err(ApprovalRule::NotPending(state)));
+    }
+    let itself = Approval { asked_by: None, ..pending };
+    assert_eq!(itself.check(true, &by("gate-1"), NOW), Ok(()));
+}
+
+#[test]
+fn states_are_read_as_written() {
+    for state in ApprovalState::ALL {
+        assert_eq!(state.as_str().parse(), Ok(state));
+    }
+}
+
+proptest! {
+    /// Whatever happens to an approval, in whatever order and at whatever time, a yes counts at most once, and only where a
+    /// person gave it in time.
+    #[test]
+    fn a_yes_counts_once_and_only_where_it_was_given(steps in prop::collection::vec((0_u8..4, 0_i64..1_200), 1..40)) {
+        let mut approval = approval(ApprovalState::Pending);
+        let (mut now, mut given, mut used) = (NOW, false, 0);
+        for (step, seconds) in steps {
+            now += Duration::seconds(seconds);
+            match step {
+                0 | 1 => {
+                    let yes = step == 0;
+                    if approval.check(yes, &"oscar".parse().unwrap(), now).is_ok() {
+                        prop_assert!(now < approval.expire_time && !given);
+                        approval.state = if yes { ApprovalState::Approved } else { ApprovalState::Rejected };
+                        given = yes;
+                    }
+                }
+                2 => {
+                    if approval.standing(&approval.call, now) == Standing::Yes {
+                        prop_assert!(given && now < approval.expire_time);
+                        approval.state = ApprovalState::Used;
+                        used += 1;
+                    }
+                }
+                _ => approval.state = approval.state_at(now),
+            }
+        }
+        prop_assert!(used <= 1);
+    }
+}

@@ -1,0 +1,18 @@
+//! How long people have to say yes, and how many questions may wait for them.
+
+use countersign_app::Approvals;
+use countersign_core::approval::DEFAULT_LIFE;
+use time::Duration;
+
+use super::settings::Settings;
+
+/// The longest that people may have, seconds: a day.
+const LONGEST: u32 = 24 * 60 * 60;
+
+/// The bounds, by default 15 minutes and 16 questions of an instance.
+pub(super) fn read(settings: &mut Settings) -> Approvals {
+    let default = u32::try_from(DEFAULT_LIFE.whole_seconds()).unwrap_or(LONGEST);
+    let life = settings.number("approvals.life_seconds", 5..=LONGEST, default);
+    let pending = settings.number("approvals.pending_per_instance", 1..=1_000, 16);
+    Approvals { life: Duration::seconds(life.into()), pending_per_instance: pending as usize }
+}

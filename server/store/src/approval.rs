@@ -1,0 +1,241 @@
+//! Approvals. Their texts are in the custody log: why the run asked, with the decision; what the person said, with the answer.
+
+use countersign_core::{
+    approval::{Answer, Approval, ApprovalState, Call},
+    ids::{ApprovalId, DecisionId, EventId, InstanceId},
+    names::OperatorId,
+};
+use countersign_ledger::leaf::Digest;
+use serde::Serialize;
+use sqlx::types::Uuid;
+use time::OffsetDateTime;
+
+use crate::{
+    Connection, Page, PageRequest, StoreError,
+    convert::{bytes, parse},
+};
+
+const TABLE: &str = "approval";
+
+struct Row {
+    approval_id: Uuid,
+    decision_id: Uuid,
+    state: String,
+    instance_id: Uuid,
+    root_instance_id: Uuid,
+    sponsor_id: String,
+    tool_id: String,
+    action: String,
+    request_hash: Option<Vec<u8>>,
+    asked_by: Option<String>,
+    create_time: OffsetDateTime,
+    expire_time: OffsetDateTime,
+    answered_by: Option<String>,
+    answer_time: Option<OffsetDateTime>,
+    answer_event: Option<Uuid>,
+    answer_leaf: Option<Vec<u8>>,
+    revision: i64,
+    purpose: Option<String>,
+    reason: Option<String>,
+}
+
+impl TryFrom<Row> for Approval {
+    type Error = StoreError;
+    fn try_from(row: Row) -> Result<Self, StoreError> {
+        let answer = match (row.answered_by, row.answer_time, row.answer_event, row.answer_leaf) {
+            (Some(by), Some(time), Some(event), Some(leaf)) => Some(Answer {
+                by: parse(TABLE, "answered_by", &by)?,
+                reason: row.reason.unwrap_or_default(),
+                time,
+                event_id: EventId(event),
+                leaf: bytes(TABLE, "answer_leaf", &leaf)?,
+            }),
+            _ => None,
+        };
+        Ok(Self {
+            approval_id: ApprovalId(row.approval_id),
+            policy_decision_id: DecisionId(row.decision_id),
+            state: parse(TABLE, "state", &row.state)?,
+            root_instance_id: InstanceId(row.root_instance_id),
+            call: Call {
+                agent_instance_id: InstanceId(row.instance_id),
+                sponsor_id: parse(TABLE, "sponsor_id", &row.sponsor_id)?,
+                tool_id: parse(TABLE, "tool_id", &row.tool_id)?,
+                action: parse(TABLE, "action", &row.action)?,
+                request_hash: row.request_hash.map(|hash| bytes(TABLE, "request_hash", &hash)).transpose()?,
+                purpose: row.purpose.unwrap_or_default(),
+            },
+            asked_by: row.asked_by.map(|by| parse(TABLE, "asked_by", &by)).transpose()?,
+            create_time: row.create_time,
+            expire_time: row.expire_time,
+            answer,
+            revision: row.revision,
+        })
+    }
+}
+
+fn approvals(rows: Vec<Row>) -> Result<Vec<Approval>, StoreError> {
+    rows.into_iter().map(Approval::try_from).collect()
+}
+
+/// A row as Postgres reads it out of JSON; the names are the columns'.
+#[derive(Serialize)]
+struct NewRow<'a> {
+    approval_id: Uuid,
+    decision_id: Uuid,
+    state: &'static str,
+    instance_id: Uuid,
+    root_instance_id: Uuid,
+    sponsor_id: &'a str,
+    tool_id: &'a str,
+    action: &'a str,
+    request_hash: Option<String>,
+    asked_by: Option<&'a str>,
+    #[serde(with = "time::serde::rfc3339")]
+    create_time: OffsetDateTime,
+    #[serde(with = "time::serde::rfc3339")]
+    expire_time: OffsetDateTime,
+    answered_by: Option<&'a str>,
+    #[serde(with = "time::serde::rfc3339::option")]
+    answer_time: Option<OffsetDateTime>,
+    answer_event: Option<Uuid>,
+    answer_leaf: Option<String>,
+    revision: i64,
+}
+
+impl<'a> NewRow<'a> {
+    fn of(approval: &'a Approval) -> Self {
+        let bytea = |hash: [u8; 32]| format!("\\x{}", Digest(hash));
+        let (call, answer) = (&approval.call, approval.answer.as_ref());
+        Self {
+            approval_id: approval.approval_id.0,
+            decision_id: approval.policy_decision_id.0,
+            state: approval.state.as_str(),
+            instance_id: call.agent_instance_id.0,
+            root_instance_id: approval.root_instance_id.0,
+            sponsor_id: call.sponsor_id.as_str(),
+            tool_id: call.tool_id.as_str(),
+            action: call.action.as_str(),
+            request_hash: call.request_hash.map(bytea),
+            asked_by: approval.asked_by.as_ref().map(OperatorId::as_str),
+            create_time: approval.create_time,
+            expire_time: approval.expire_time,
+            answered_by: answer.map(|answer| answer.by.as_str()),
+            answer_time: answer.map(|answer| answer.time),
+            answer_event: answer.map(|answer| answer.event_id.0),
+            answer_leaf: answer.map(|answer| bytea(answer.leaf)),
+            revision: approval.revision,
+        }
+    }
+}
+
+/// Stores approvals; where one exists, what became of it. Whoever writes holds the head.
+pub async fn upsert(conn: &mut Connection, approvals: &[&Approval]) -> Result<(), StoreError> {
+    let rows: Vec<_> = approvals.iter().map(|approval| NewRow::of(approval)).collect();
+    let rows = serde_json::to_value(rows).map_err(|error| StoreError::corrupt(TABLE, error))?;
+    sqlx::query!(
+        "INSERT INTO approval SELECT * FROM jsonb_populate_recordset(NULL::approval, $1)
+         ON CONFLICT (approval_id) DO UPDATE SET
+             state = excluded.state, answered_by = excluded.answered_by, answer_time = excluded.answer_time,
+             answer_event = excluded.answer_event, answer_leaf = excluded.answer_leaf, revision = excluded.revision",
+        rows
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// The approvals with these ids, and those of these instances whose rows are PENDING.
+pub async fn find(conn: &mut Connection, ids: &[Uuid], pending_of: &[Uuid]) -> Result<Vec<Approval>, StoreError> {
+    let rows = sqlx::query_as!(
+        Row,
+        r#"SELECT a.*,
+             (SELECT purpose FROM custody_event WHERE event_id = a.decision_id) AS purpose,
+             (SELECT reason FROM custody_event WHERE event_id = a.answer_event) AS reason
+         FROM approval a
+         WHERE approval_id = ANY ($1) OR (state = 'PENDING' AND instance_id = ANY ($2))"#,
+        ids,
+        pending_of
+    );
+    approvals(rows.fetch_all(conn).await?)
+}
+
+/// One approval.
+pub async fn get(conn: &mut Connection, id: ApprovalId) -> Result<Option<Approval>, StoreError> {
+    Ok(find(conn, &[id.0], &[]).await?.pop())
+}
+
+/// Which of these approvals wait for nobody any more at `now`.
+pub async fn answered(conn: &mut Connection, ids: &[Uuid], now: OffsetDateTime) -> Result<Vec<ApprovalId>, StoreError> {
+    let ids = sqlx::query_scalar!(
+        "SELECT approval_id FROM approval WHERE approval_id = ANY ($1) AND (state <> 'PENDING' OR expire_time <= $2)",
+        ids,
+        now
+    );
+    Ok(ids.fetch_all(conn).await?.into_iter().map(ApprovalId).collect())
+}
+
+/// What has lapsed by `now` and does not say so yet, the earliest first, at most `most`.
+pub async fn lapsed(conn: &mut Connection, now: OffsetDateTime, most: i64) -> Result<Vec<Uuid>, StoreError> {
+    let ids = sqlx::query_scalar!(
+        "SELECT approval_id FROM approval
+         WHERE state IN ('PENDING', 'APPROVED') AND expire_time <= $1 ORDER BY expire_time LIMIT $2",
+        now,
+        most
+    );
+    Ok(ids.fetch_all(conn).await?)
+}
+
+/// Which approvals to list; what is none is no restriction.
+#[derive(Debug, Clone, Default)]
+pub struct ApprovalFilter {
+    /// In this state, by the clock.
+    pub state: Option<ApprovalState>,
+    /// This sponsor's.
+    pub sponsor_id: Option<String>,
+    /// Of this instance.
+    pub agent_instance_id: Option<InstanceId>,
+    /// On this tool.
+    pub tool_id: Option<String>,
+    /// Asked at or after this instant.
+    pub start_time: Option<OffsetDateTime>,
+    /// Asked before this instant.
+    pub end_time: Option<OffsetDateTime>,
+}
+
+/// One page of approvals as they stand at `now`, newest first.
+pub async fn list(
+    conn: &mut Connection,
+    filter: &ApprovalFilter,
+    now: OffsetDateTime,
+    page: &PageRequest,
+) -> Result<Page<Approval>, StoreError> {
+    let before = page.after::<ApprovalId>()?.map_or(Uuid::max(), |id| id.0);
+    let rows = sqlx::query_as!(
+        Row,
+        r#"SELECT a.*,
+             (SELECT purpose FROM custody_event WHERE event_id = a.decision_id) AS purpose,
+             (SELECT reason FROM custody_event WHERE event_id = a.answer_event) AS reason
+         FROM approval a
+         WHERE approval_id < $1
+           AND ($2::text IS NULL OR $2 = CASE
+                   WHEN state IN ('PENDING', 'APPROVED') AND expire_time <= $3 THEN 'EXPIRED' ELSE state
+               END)
+           AND ($4::text IS NULL OR sponsor_id = $4)
+           AND ($5::uuid IS NULL OR instance_id = $5)
+           AND ($6::text IS NULL OR tool_id = $6)
+           AND ($7::timestamptz IS NULL OR create_time >= $7)
+           AND ($8::timestamptz IS NULL OR create_time < $8)
+         ORDER BY approval_id DESC LIMIT $9"#,
+        before,
+        filter.state.map(ApprovalState::as_str),
+        now,
+        filter.sponsor_id,
+        filter.agent_instance_id.map(|id| id.0),
+        filter.tool_id,
+        filter.start_time,
+        filter.end_time,
+        page.limit()
+    );
+    Ok(Page::cut(approvals(rows.fetch_all(conn).await?)?, page, |approval: &Approval| approval.approval_id))
+}
