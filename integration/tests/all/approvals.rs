@@ -9,6 +9,7 @@ use tokio::time::sleep;
 use tonic::{Code, Status, transport::Endpoint};
 
 use crate::{
+    foreign::documented,
     operators::{add, admin},
     support::{Event, Run, World, decide, eventually, fields, refused, seconds, sha256},
 };
@@ -604,4 +605,10 @@ async fn approvals_are_listed_newest_first_by_page_and_filter() {
     }
     let stale = v1::ListApprovalsRequest { page_token: request.page_token, sponsor_id: "bob".to_owned(), ..any() };
     assert_eq!(fields(&list(stale).await.unwrap_err()), ["page_token"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_documented_commands_work() {
+    let world = World::start().await;
+    documented(&world, include_str!("../../../docs/approvals.md")).await;
 }

@@ -4,7 +4,6 @@ use std::{
     fs,
     io::{BufRead as _, BufReader},
     os::unix::fs::PermissionsExt as _,
-    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::mpsc,
     time::Duration,
@@ -14,9 +13,11 @@ use countersign_client::v1;
 use countersign_integration::{Database, Launch, Server};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::{sync::OnceCell, task::spawn_blocking};
 
-use crate::support::{World, document, eventually};
+use crate::{
+    foreign::{folder, install},
+    support::{World, document, eventually},
+};
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const PREVIOUS: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
@@ -32,10 +33,9 @@ struct Receiver {
 impl Receiver {
     /// Refuses so many messages first.
     async fn start(refusals: u32) -> Self {
-        static INSTALLED: OnceCell<()> = OnceCell::const_new();
-        INSTALLED.get_or_init(async || spawn_blocking(install).await.unwrap()).await;
+        install("webhooks").await;
         let mut process = Command::new("node")
-            .arg(foreign().join("webhooks/receiver.mjs"))
+            .arg(folder("webhooks").join("receiver.mjs"))
             .args([&refusals.to_string(), SECRET, PREVIOUS, FOREIGN])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -70,15 +70,6 @@ impl Drop for Receiver {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
-}
-
-fn foreign() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("foreign")
-}
-
-fn install() {
-    let status = Command::new(foreign().join("setup.sh")).arg("webhooks").status().unwrap();
-    assert!(status.success(), "the receiver cannot be installed");
 }
 
 /// A folder with the configuration of these webhooks: name, URL, events.

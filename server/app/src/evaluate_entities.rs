@@ -57,6 +57,7 @@ fn verdict(opinion: Opinion) -> Verdict {
         enforcement: Enforcement::Enforced,
         cache_ttl_seconds: 0,
         uses_credential: false,
+        approval: None,
     }
 }
 
