@@ -75,7 +75,9 @@ impl App {
         }
         let now = self.inner.clock.now();
         let answered = approval::answered(&mut *self.inner.store.connection().await?, &ids, now).await?;
-        answered.into_iter().for_each(|id| waits.wake(id));
+        for id in answered {
+            waits.wake(id);
+        }
         Ok(())
     }
 }

@@ -91,34 +91,28 @@ impl Staged<'_> {
     /// What the approval that was brought along means for this call. A yes is used up.
     fn stand_on(&mut self, id: ApprovalId, call: &Call, verdict: &mut Verdict) {
         let now = self.app.inner.clock.now();
-        let found = self.found.approvals.get(&id);
-        let standing = found.map_or(Standing::Mismatch, |approval| approval.standing(call, now));
-        let answer = found.and_then(|approval| approval.answer.clone());
-        verdict.approval = Some(ByApproval::named(id));
-        let denied = match standing {
-            Standing::Waits => return,
+        let found = self.found.approvals.get(&id).cloned();
+        let standing = found.as_ref().map_or(Standing::Mismatch, |approval| approval.standing(call, now));
+        let answer = found.as_ref().and_then(|approval| approval.answer.clone());
+        let named = ByApproval::named(id);
+        let (effect, reason, approval) = match standing {
+            Standing::Waits => (Effect::RequireApproval, Reason::ApprovalRequired, named),
             Standing::Yes => {
-                let used = found.map(|approval| Approval {
-                    state: ApprovalState::Used,
-                    revision: approval.revision + 1,
-                    ..approval.clone()
-                });
-                verdict.opinion.effect = Effect::Allow;
-                verdict.opinion.reason = Reason::AllowedByRule;
-                verdict.approval = Some(ByApproval { leaf: answer.map(|answer| answer.leaf), ..ByApproval::named(id) });
-                used.into_iter().for_each(|used| self.put(used));
-                return;
+                let leaf = answer.map(|answer| answer.leaf);
+                (Effect::Allow, Reason::AllowedByRule, ByApproval { leaf, ..named })
             }
             Standing::No => {
-                verdict.approval =
-                    Some(ByApproval { said: answer.map(|answer| answer.reason), ..ByApproval::named(id) });
-                Reason::ApprovalRejected
+                let said = answer.map(|answer| answer.reason);
+                (Effect::Deny, Reason::ApprovalRejected, ByApproval { said, ..named })
             }
-            Standing::Over => Reason::ApprovalExpired,
-            Standing::Mismatch => Reason::ApprovalMismatch,
+            Standing::Over => (Effect::Deny, Reason::ApprovalExpired, named),
+            Standing::Mismatch => (Effect::Deny, Reason::ApprovalMismatch, named),
         };
-        verdict.opinion.effect = Effect::Deny;
-        verdict.opinion.reason = denied;
+        (verdict.opinion.effect, verdict.opinion.reason) = (effect, reason);
+        verdict.approval = Some(approval);
+        if let (Standing::Yes, Some(found)) = (standing, found) {
+            self.put(Approval { state: ApprovalState::Used, revision: found.revision + 1, ..found });
+        }
     }
 
     /// Appends the event of a request after that of the decision that asks, and tells of it.

@@ -37,7 +37,7 @@ pub(crate) enum Lasts {
 }
 
 /// The longest that a method waits for a person.
-pub(crate) const LONGEST_WAIT: Duration = Duration::from_secs(60);
+pub(crate) const LONGEST_WAIT: Duration = Duration::from_mins(1);
 
 /// Who may call a method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

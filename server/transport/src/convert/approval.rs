@@ -60,7 +60,7 @@ pub(crate) fn reject(mut request: v1::RejectRequest) -> Result<(AnswerApproval, 
     })
 }
 
-pub(crate) fn wait(request: v1::WaitApprovalRequest) -> Result<(ApprovalId, Duration), Error> {
+pub(crate) fn wait(request: &v1::WaitApprovalRequest) -> Result<(ApprovalId, Duration), Error> {
     read(|v| {
         let approval_id = v.required("approval_id", &request.approval_id);
         let longest = u32::try_from(LONGEST_WAIT.as_millis()).unwrap_or(u32::MAX);

@@ -72,7 +72,7 @@ const READERS: [(&str, Reader); 58] = [
     ("StartRolloutRequest", |bytes| rollout::start(typed(bytes)).map(drop)),
     ("SuspendSponsorRequest", |bytes| sponsor::suspend(typed(bytes)).map(drop)),
     ("UpdateSponsorRequest", |bytes| sponsor::update(typed(bytes)).map(drop)),
-    ("WaitApprovalRequest", |bytes| approval::wait(typed(bytes)).map(drop)),
+    ("WaitApprovalRequest", |bytes| approval::wait(&typed(bytes)).map(drop)),
     ("WatchRevocationsRequest", |bytes| credential::watch(typed(bytes)).map(drop)),
 ];
 

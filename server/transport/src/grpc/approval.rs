@@ -59,7 +59,7 @@ impl ApprovalService for Api {
         request: Request<v1::WaitApprovalRequest>,
     ) -> Result<Response<v1::WaitApprovalResponse>, Status> {
         answer(request, |caller, request| async move {
-            let (id, wait) = convert::wait(request)?;
+            let (id, wait) = convert::wait(&request)?;
             let approval = self.app.wait_approval(&caller, id, wait).await?;
             Ok(v1::WaitApprovalResponse { approval: Some(convert::approval(approval)) })
         })
