@@ -15,7 +15,7 @@ use crate::grpc::unimplemented::UNIMPLEMENTED;
 type Reader = fn(&[u8]) -> Result<(), Error>;
 
 /// A reader of each request that has any field to check.
-const READERS: [(&str, Reader); 58] = [
+const READERS: [(&str, Reader); 61] = [
     ("AcceptInstanceRequest", |bytes| instance::accept(typed(bytes)).map(drop)),
     ("ActivatePolicyRequest", |bytes| policy::activate(typed(bytes)).map(drop)),
     ("AdvanceRolloutRequest", |bytes| rollout::advance(typed(bytes)).map(drop)),
@@ -30,6 +30,7 @@ const READERS: [(&str, Reader); 58] = [
     ("DelegateCredentialRequest", |bytes| credential::delegate(typed(bytes)).map(drop)),
     ("DepartSponsorRequest", |bytes| sponsor::depart(typed(bytes)).map(drop)),
     ("EndInstanceRequest", |bytes| instance::end(typed(bytes)).map(drop)),
+    ("EngageKillSwitchRequest", |bytes| kill_switch::engage(typed(bytes)).map(drop)),
     ("ExplainDecisionRequest", |bytes| decision::explain(&typed(bytes)).map(drop)),
     ("GetApprovalRequest", |bytes| approval::get(&typed(bytes)).map(drop)),
     ("GetCustodyChainRequest", |bytes| custody::subject(&typed(bytes)).map(drop)),
@@ -45,6 +46,7 @@ const READERS: [(&str, Reader); 58] = [
     ("ListDecisionsRequest", |bytes| decision::list(typed(bytes)).map(drop)),
     ("ListEventsRequest", |bytes| custody::list(typed(bytes)).map(drop)),
     ("ListInstancesRequest", |bytes| instance::list(typed(bytes)).map(drop)),
+    ("ListKillSwitchesRequest", |bytes| kill_switch::list(typed(bytes)).map(drop)),
     ("ListOperatorsRequest", |bytes| operator::list(typed(bytes)).map(drop)),
     ("ListPoliciesRequest", |bytes| policy::list(typed(bytes)).map(drop)),
     ("ListRolloutsRequest", |bytes| rollout::list(typed(bytes)).map(drop)),
@@ -60,6 +62,7 @@ const READERS: [(&str, Reader); 58] = [
     ("ReinstateSponsorRequest", |bytes| sponsor::reinstate(typed(bytes)).map(drop)),
     ("RejectRequest", |bytes| approval::reject(typed(bytes)).map(drop)),
     ("RejectSponsorRequest", |bytes| sponsor::reject(typed(bytes)).map(drop)),
+    ("ReleaseKillSwitchRequest", |bytes| kill_switch::release(typed(bytes)).map(drop)),
     ("ResumeRolloutRequest", |bytes| rollout::resume(typed(bytes)).map(drop)),
     ("RevokeApiKeyRequest", |bytes| operator::revoke_key(typed(bytes)).map(drop)),
     ("RevokeCredentialRequest", |bytes| credential::revoke(typed(bytes)).map(drop)),
