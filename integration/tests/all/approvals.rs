@@ -474,6 +474,15 @@ async fn a_yes_does_not_outlive_what_the_run_stands_on() {
     world.oscar.instances().revoke_instance(request).await.unwrap();
     let stopped = (v1::Effect::Deny, v1::DecisionReason::InstanceNotLive);
     assert_eq!(said(&with(&run, refund(500), &id).await), stopped);
+
+    let (run, id) = approved(&world, "kim").await;
+    let scope = v1::KillSwitchScope::Tool.into();
+    let request =
+        v1::EngageKillSwitchRequest { scope, id: "billing".to_owned(), reason: reason(), ..Default::default() };
+    world.oscar.policies().engage_kill_switch(request).await.unwrap();
+    let killed = (v1::Effect::Deny, v1::DecisionReason::KillSwitch);
+    assert_eq!(said(&with(&run, refund(500), &id).await), killed);
+    assert_eq!(get(&world.oscar, &id).await.unwrap().state(), v1::ApprovalState::Approved, "not used");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -26,8 +26,8 @@ const TABLE: &str = "
         IntrospectCredential issuer gate auditor admin instance; WatchRevocations gate auditor instance
     DecisionService: Decide gate instance; BatchDecide gate instance; GetDecision gate policy-admin auditor admin;
         ListDecisions gate policy-admin auditor admin; ExplainDecision gate policy-admin auditor admin
-    ApprovalService: GetApproval approver auditor; ListApprovals approver auditor; Approve approver; Reject approver;
-        WaitApproval gate instance
+    ApprovalService: GetApproval approver auditor sponsor; ListApprovals approver auditor sponsor; Approve approver sponsor;
+        Reject approver sponsor; WaitApproval gate instance
     PolicyService: ValidatePolicy policy-admin auditor; CreatePolicy policy-admin; ActivatePolicy policy-admin;
         GetPolicy policy-admin auditor gate issuer admin; ListPolicies policy-admin auditor gate issuer admin;
         SimulatePolicy policy-admin auditor; WatchPolicy gate policy-admin auditor; EngageKillSwitch policy-admin;

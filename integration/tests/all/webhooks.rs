@@ -141,6 +141,7 @@ async fn a_message_is_tried_until_it_is_taken_and_verifies_with_the_library_of_t
     let data = json!({
         "rollout_id": rollout.rollout_id,
         "state": "ROLLED_BACK",
+        "percent": 0,
         "percent_before": 10,
         "operator_id": "oscar",
         "log_index": done.log_index,
