@@ -53,10 +53,15 @@ pub(crate) enum ServeFailure {
     PostgresEnded(String),
 }
 
+/// Stack of a thread, in bytes: so much that policies are evaluated on it and need none of their own. Only what is used
+/// becomes memory.
+const THREAD_STACK: usize = 8 << 20;
+
 /// Serves until a signal, or until something that a server needs is gone for good.
 pub(crate) fn run(config: &Config) -> Result<(), ServeFailure> {
     let runtime = runtime::Builder::new_multi_thread()
         .worker_threads(config.worker_threads)
+        .thread_stack_size(THREAD_STACK)
         .enable_all()
         .build()
         .map_err(ServeFailure::Runtime)?;

@@ -52,10 +52,17 @@ impl Matches {
     }
 }
 
+/// Stack that the deepest condition which loads can take, in bytes. Cedar refuses to evaluate where it runs short, and an
+/// answer must hang on what is asked, not on how deep in a server that happens.
+const EVALUATION_STACK: usize = 4 << 20;
+/// What a thread that has less is given for the time; only what is used becomes memory.
+const AMPLE_STACK: usize = 16 << 20;
+
 /// Asks one policy. Cedar skips a policy that fails, which would turn a failing deny rule into an allowance: here a failure
 /// is an answer of its own.
 pub(crate) fn ask(request: &cedar_policy::Request, policy: &PolicySet, entities: &Entities) -> Verdict {
-    let response = Authorizer::new().is_authorized(request, policy, entities);
+    let authorize = || Authorizer::new().is_authorized(request, policy, entities);
+    let response = stacker::maybe_grow(EVALUATION_STACK, AMPLE_STACK, authorize);
     let diagnostics = response.diagnostics();
     if diagnostics.errors().next().is_some() {
         Verdict::Failed

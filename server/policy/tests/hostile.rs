@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use countersign_core::decision::Effect;
 use countersign_policy::{CompiledPolicy, Context, Principal, PrincipalSpec, Request};
 use proptest::prelude::*;
 
@@ -149,6 +150,23 @@ fn deep_and_long_expressions_end_in_an_answer_not_in_a_stack_overflow() {
             let raw = format!("@id(\"a\") forbid(principal, action, resource) when {{ {text} }};");
             let _ = CompiledPolicy::load(&with_condition("true"), &raw);
         }
+    }
+}
+
+/// Cedar refuses to evaluate where little stack is left, and then the answer would hang on who asks, not on what.
+#[test]
+fn the_deepest_condition_that_loads_is_answered_wherever_it_is_asked() {
+    for (text, count) in [("true && ", 399), ("(", 24)] {
+        let condition =
+            format!("{}true{}", text.repeat(count), if text == "(" { ")".repeat(count) } else { String::new() });
+        let policy = CompiledPolicy::load(&with_condition(&condition), "").unwrap();
+        let asked = move || {
+            let (principal, context) = (principal(), Context::default());
+            let request = Request { principal: &principal, tool: "t", action: "x", purpose: "p", context: &context };
+            policy.evaluate(&request).effect
+        };
+        let narrow = std::thread::Builder::new().stack_size(256 << 10).spawn(asked).unwrap();
+        assert_eq!(narrow.join().unwrap(), Effect::Allow, "{text}");
     }
 }
 
