@@ -212,7 +212,7 @@ fn whatever_is_wrong_is_said_with_its_place() {
         ("types: [{id: tool}]", String::new(), "is what runs and their tools are called"),
         ("types: [{id: credential}]", String::new(), "is what runs and their tools are called"),
         ("types: [{id: a}, {id: a}]", String::new(), "types[1].id: duplicate id \"a\", first on line 1"),
-        ("types: [{id: a, atributes: {}}]", String::new(), "types[0].atributes: unknown key"),
+        ("types: [{id: a, attrs: {}}]", String::new(), "types[0].attrs: unknown key"),
         (
             "types: [{id: a, attributes: {b: {type: date}}}]",
             String::new(),
