@@ -124,16 +124,16 @@ fn rules_may_read_only_what_is_declared_and_as_it_is_declared() {
         declared(&format!("- {{id: one, role: r, tool: {tool}, allowed_actions: [a], when: '{when}'}}\n"))
     };
     refused(
-        &rule("search", "context.regoin == \"eu\""),
+        &rule("search", "context.land == \"eu\""),
         "",
         &[
-            "16:9: rules[1].when:  ~ context.regoin is not declared under `context`; declared are amount_cents, customer, region",
+            "16:9: rules[1].when:  ~ context.land is not declared under `context`; declared are amount_cents, customer, region",
         ],
     );
     refused(
-        &rule("search", "context has regoin && context.region == \"eu\""),
+        &rule("search", "context has land && context.region == \"eu\""),
         "",
-        &["16:21: rules[1].when:  ~ regoin is not"],
+        &["16:21: rules[1].when:  ~ land is not"],
     );
     refused(
         &rule("search", "context has customer && context.customer.name == \"x\""),

@@ -119,7 +119,7 @@ fn a_subject_of_another_type_is_an_entity_and_so_is_its_resource() {
         evaluation(&changed(|request| {
             request["subject"] =
                 json!({"type": "user", "id": "alice@example.com", "properties": {"department": "Sales", "left": null}});
-            request["resource"] = json!({"type": "record", "id": "ein Dokument", "properties": {"status": "archived"}});
+            request["resource"] = json!({"type": "record", "id": "un documento", "properties": {"status": "archived"}});
             request["action"]["properties"] = json!({"soft": true});
             request["context"] = json!({"ip": "192.168.1.1"});
             change(request);
@@ -131,11 +131,11 @@ fn a_subject_of_another_type_is_an_entity_and_so_is_its_resource() {
     assert_eq!(Value::from(call.subject.properties.clone()), json!({"department": "Sales"}));
     assert_eq!(
         (call.resource.id.as_str(), decide.tool_id.as_str(), decide.action.as_str()),
-        ("ein Dokument", "record", "refund")
+        ("un documento", "record", "refund")
     );
     assert_eq!(format!("{:?}", decide.context), "Context { attributes: 2 }");
     // What was asked about is bound by its hash, over the text that anybody can write again.
-    let text = r#"{"action":{"name":"refund"},"resource":{"id":"ein Dokument","type":"record"},"subject":{"id":"alice@example.com","type":"user"}}"#;
+    let text = r#"{"action":{"name":"refund"},"resource":{"id":"un documento","type":"record"},"subject":{"id":"alice@example.com","type":"user"}}"#;
     assert_eq!(decide.request_hash.unwrap(), digest(&SHA256, text.as_bytes()).as_ref());
     assert!(!format!("{decide:?}").contains("Sales"));
     let http = asked(&|request| request["action"]["name"] = json!("GET")).unwrap();
