@@ -1,42 +1,34 @@
 //! AuthZEN over the wire, request by request, about runs of agents and their tools.
 
-use std::{
-    path::Path,
-    process::{Command, Stdio},
-    time::Duration,
-};
+use std::time::Duration;
 
-use bytes::Bytes;
 use countersign_client::v1;
-use countersign_integration::{Answer, Cluster, Http, Launch, Server};
-use http::Method;
+use countersign_integration::{Answer, Http};
 use serde_json::{Value, json};
-use tokio::task::spawn_blocking;
 
-use crate::support::{Run, World, document, issue, open_folder, room};
+use crate::support::{Run, World, document, issue};
 
-const EVALUATION: &str = "/access/v1/evaluation";
-const EVALUATIONS: &str = "/access/v1/evaluations";
-const METADATA: &str = "/.well-known/authzen-configuration";
+pub(crate) const EVALUATION: &str = "/access/v1/evaluation";
+pub(crate) const EVALUATIONS: &str = "/access/v1/evaluations";
 
 /// As the gate rita.
-fn gate(world: &World) -> Http {
+pub(crate) fn gate(world: &World) -> Http {
     world.server.http(Some(&world.server.operator_key("rita").unwrap()))
 }
 
-fn by_id(id: &str) -> Value {
+pub(crate) fn by_id(id: &str) -> Value {
     json!({"type": "instance", "id": id})
 }
 
-fn by_token(token: &str) -> Value {
+pub(crate) fn by_token(token: &str) -> Value {
     json!({"type": "credential", "id": token})
 }
 
-fn asks(subject: &Value, tool: &str, action: &str) -> Value {
+pub(crate) fn asks(subject: &Value, tool: &str, action: &str) -> Value {
     json!({"subject": subject, "action": {"name": action}, "resource": {"type": "tool", "id": tool}})
 }
 
-async fn post(http: &Http, path: &str, request: &Value) -> Value {
+pub(crate) async fn post(http: &Http, path: &str, request: &Value) -> Value {
     let answer = http.post(path, request.to_string()).await.unwrap();
     assert_eq!(answer.status.as_u16(), 200, "{request}: {}", answer.text());
     assert_eq!(
@@ -47,7 +39,7 @@ async fn post(http: &Http, path: &str, request: &Value) -> Value {
 }
 
 /// The decision and why, of one evaluation's answer.
-fn said(answer: &Value) -> (bool, &str) {
+pub(crate) fn said(answer: &Value) -> (bool, &str) {
     (answer["decision"].as_bool().unwrap(), answer["context"]["reason"]["code"].as_str().unwrap_or_default())
 }
 
@@ -58,7 +50,7 @@ async fn recorded(world: &World, answer: &Value) -> v1::Decision {
 }
 
 #[track_caller]
-fn refused(answer: &Answer, status: u16, why: &str) {
+pub(crate) fn refused(answer: &Answer, status: u16, why: &str) {
     let text = answer.text();
     assert_eq!(answer.status.as_u16(), status, "{text}");
     assert!(text.contains(why), "{text}");
@@ -323,119 +315,6 @@ async fn evaluations_take_defaults_whole_and_one_that_cannot_be_read_denies_itse
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_may_not_ask_gets_an_error_and_no_decision() {
-    let world = World::start().await;
-    let (run, other) = (world.run_of("alice").await, world.run_of("alice").await);
-    let oscar = world.server.operator_key("oscar").unwrap();
-    let before = world.log_size().await;
-    for path in [EVALUATION, EVALUATIONS] {
-        let request = asks(&by_id(&run.id), "billing", "refund").to_string();
-        let wrong = world.server.http(Some("csk_wrong")).post(path, request.clone()).await.unwrap();
-        refused(&wrong, 401, "API key");
-        assert!(wrong.headers["www-authenticate"].to_str().unwrap().starts_with("Bearer"));
-        refused(&world.server.http(Some(&oscar)).post(path, request.clone()).await.unwrap(), 403, "gate");
-        refused(&world.server.http(Some(&other.token)).post(path, request).await.unwrap(), 403, "own chain");
-    }
-    assert_eq!(world.log_size().await, before, "nothing was evaluated");
-    // A run asks about itself in either way.
-    for subject in [by_id(&run.id), by_token(&run.token)] {
-        let own = world.server.http(Some(&run.token));
-        assert!(said(&post(&own, EVALUATION, &asks(&subject, "billing", "refund")).await).0);
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn malformed_requests_are_bad_requests_that_say_what_is_wrong() {
-    let world = World::start().await;
-    let gate = gate(&world);
-    let run = world.run_of("alice").await;
-    let before = world.log_size().await;
-    let good = asks(&by_id(&run.id), "billing", "refund");
-    let without = |name: &str| {
-        let mut request = good.clone();
-        request.as_object_mut().unwrap().remove(name);
-        request.to_string()
-    };
-    for (body, why) in [
-        (without("subject"), "subject is required"),
-        (without("action"), "action is required"),
-        (without("resource"), "resource is required"),
-        (String::new(), "cannot be read"),
-        ("{".to_owned(), "cannot be read"),
-        ("[]".to_owned(), "must be a JSON object"),
-        (good.to_string().replacen("refund", "re\\u0000fund", 1), "action.name must be 1 to 64"),
-        (good.to_string().replacen("\"tool\"", "1", 1), "resource.type must be a string"),
-        (good.to_string().replacen("\"refund\"", "123", 1), "action.name must be a string"),
-        (format!("{{\"subject\":{}{}}}", "[".repeat(10_000), "]".repeat(10_000)), "cannot be read"),
-        (good.to_string().replacen('{', "{\"subject\":1,", 1), "given twice"),
-    ] {
-        for path in [EVALUATION, EVALUATIONS] {
-            refused(&gate.post(path, body.clone()).await.unwrap(), 400, why);
-        }
-    }
-    let plain = gate.send(Method::POST, EVALUATION, &[("content-type", "text/plain")], Bytes::from(good.to_string()));
-    refused(&plain.await.unwrap(), 400, "application/json");
-    let oversized = format!("{{\"foo\": \"{}\"}}", "x".repeat(1024 * 1024 + 6));
-    refused(&gate.post(EVALUATION, oversized).await.unwrap(), 413, "larger than");
-    refused(&gate.get(EVALUATION).await.unwrap(), 405, "HTTP method");
-    assert_eq!(world.log_size().await, before);
-    // What is not known is passed over.
-    let mut more = good;
-    more["foo"] = json!("bar");
-    more["subject"]["future"] = json!([null]);
-    more["resource"]["properties"] = json!({"owner": "bob", "score": 0.5});
-    assert!(said(&post(&gate, EVALUATION, &more).await).0);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_request_id_comes_back_and_finds_the_request_in_the_log() {
-    let world = World::start().await;
-    let gate = gate(&world);
-    let run = world.run_of("alice").await;
-    let body = Bytes::from(asks(&by_id(&run.id), "billing", "refund").to_string());
-    let id = "bfe9eb29-ab87-4ca3-be83-a1d5d8305716";
-    for (id, body) in [(id, body.clone()), ("arbitrary text; \"as it is\"", body.clone()), (id, Bytes::new())] {
-        let headers = [("content-type", "application/json"), ("x-request-id", id)];
-        let answer = gate.send(Method::POST, EVALUATION, &headers, body).await.unwrap();
-        assert_eq!(answer.headers["x-request-id"], id);
-    }
-    assert!(gate.post(EVALUATION, body).await.unwrap().headers.contains_key("x-request-id"));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn metadata_is_below_the_configured_url_and_its_endpoints_answer() {
-    let world = World::start().await;
-    let key = world.server.operator_key("rita").unwrap();
-    let run = world.run_of("alice").await;
-    let check = async |server: &Server, place: &str, base: &str, path: &str| {
-        let headers = [("x-forwarded-host", "evil.example.com"), ("forwarded", "host=evil.example.com")];
-        let path_of_it = format!("{METADATA}{place}");
-        let plain = server.http(None).send(Method::GET, &path_of_it, &headers, Bytes::new()).await.unwrap();
-        assert_eq!(plain.status.as_u16(), 200, "{}", plain.text());
-        assert_eq!(
-            (&plain.headers["content-type"], &plain.headers["cache-control"]),
-            (&"application/json".parse().unwrap(), &"public, max-age=300".parse().unwrap())
-        );
-        let expected = json!({
-            "policy_decision_point": base,
-            "access_evaluation_endpoint": format!("{base}{EVALUATION}"),
-            "access_evaluations_endpoint": format!("{base}{EVALUATIONS}"),
-        });
-        assert_eq!(plain.json(), expected);
-        let http = server.http(Some(&key));
-        assert!(
-            said(&post(&http, &format!("{path}{EVALUATION}"), &asks(&by_id(&run.id), "billing", "refund")).await).0
-        );
-    };
-    check(&world.server, "", &world.server.url(), "").await;
-    for (url, place) in [("https://pdp.example.com", ""), ("https://pdp.example.com/tenant1/", "/tenant1")] {
-        let launch = Launch::dev().database(&world.database).variable("COUNTERSIGN_PUBLIC_URL", url);
-        let server = launch.start().await.unwrap();
-        check(&server, place, url.trim_end_matches('/'), place).await;
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn what_a_baseline_lets_through_is_permitted_and_said_to_be_a_shadow() {
     let world = World::start().await;
     let gate = gate(&world);
@@ -454,74 +333,4 @@ async fn what_a_baseline_lets_through_is_permitted_and_said_to_be_a_shadow() {
     assert_eq!(answer["context"]["enforcement"], "SHADOW");
     assert!(answer["context"]["rollout_id"].as_str().unwrap().starts_with("roll_"));
     assert_eq!(recorded(&world, &answer).await.shadow_effect(), v1::Effect::Deny);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn without_the_database_there_is_no_decision_at_all() {
-    let _room = room().await;
-    let folder = open_folder();
-    let mut cluster = Cluster::start(folder.path().join("cluster")).await.unwrap();
-    let database = cluster.database().await.unwrap();
-    let server = Launch::dev().database(&database).start().await.unwrap();
-    let dev = server.connect(None).await.unwrap();
-    let issued = dev.credentials().issue_credential(issue("alice")).await.unwrap().into_inner();
-    let http = server.http(None);
-    let subjects = [by_id(&issued.agent_instance_id), by_token(&issued.token)];
-    for subject in &subjects {
-        assert!(said(&post(&http, EVALUATION, &asks(subject, "billing", "refund")).await).0);
-    }
-    cluster.stop().await.unwrap();
-    for subject in &subjects {
-        for (path, semantic) in [(EVALUATION, ""), (EVALUATIONS, "execute_all"), (EVALUATIONS, "deny_on_first_deny")] {
-            let mut request = asks(subject, "billing", "refund");
-            if path == EVALUATIONS {
-                request["evaluations"] = json!([{}, {}]);
-                request["options"] = json!({"evaluations_semantic": semantic});
-            }
-            let answer = http.post(path, request.to_string()).await.unwrap();
-            refused(&answer, 503, "did not answer");
-            assert!(answer.headers.contains_key("retry-after"));
-        }
-    }
-}
-
-/// Runs a program to its end; what it said is shown where it fails.
-async fn run_program(mut program: Command) {
-    let what = program.get_program().to_owned();
-    let ended = spawn_blocking(move || program.stdin(Stdio::null()).output().unwrap()).await.unwrap();
-    let said = [ended.stdout, ended.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
-    assert!(ended.status.success(), "{}: {}\n{}\n{}", what.display(), ended.status, said[0], said[1]);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_client_that_is_not_ours_works_as_it_is() {
-    let world = World::start().await;
-    let run = world.run_of("alice").await;
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut setup = Command::new(here.join("foreign/setup.sh"));
-    setup.arg("authzen");
-    run_program(setup).await;
-    let mut tests = Command::new(here.join("../target/foreign/authzen/bin/python"));
-    tests.args(["-m", "unittest", "test_client"]).current_dir(here.join("foreign/authzen"));
-    tests
-        .env("COUNTERSIGN_URL", world.server.url())
-        .env("COUNTERSIGN_GATE", world.server.operator_key("rita").unwrap());
-    tests.env("COUNTERSIGN_RUN", &run.id).env("COUNTERSIGN_TOKEN", &run.token);
-    run_program(tests).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_documented_commands_work() {
-    let world = World::start().await;
-    let page = include_str!("../../../docs/authzen.md");
-    let commands = page.split("```sh\n").skip(1).map(|block| block.split("```").next().unwrap());
-    let strict = "curl() { command curl --silent --show-error --fail-with-body \"$@\"; }\nset -euo pipefail\n";
-    let address = world.server.address().to_string();
-    let script = commands.fold(strict.to_owned(), |script, block| script + &block.replace("localhost:8080", &address));
-    assert!(script.contains(EVALUATIONS));
-    let folder = tempfile::tempdir().unwrap();
-    std::os::unix::fs::symlink(world.server.data_dir(), folder.path().join(".countersign")).unwrap();
-    let mut bash = Command::new("bash");
-    bash.args(["-c", &script]).current_dir(folder.path());
-    run_program(bash).await;
 }

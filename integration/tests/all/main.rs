@@ -4,10 +4,12 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod abuse;
+mod approval_races;
 mod approvals;
 mod arbitrary;
 mod authorisation;
 mod authzen;
+mod authzen_door;
 mod authzen_scenarios;
 mod bad_input;
 mod caching;
