@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use countersign_core::{
-    decision::{Effect, Reason},
+    decision::{Effect, Reason, Stage},
     ids::{DecisionId, InstanceId, PolicyVersion},
     instance::Instance,
     names::ToolId,
@@ -62,7 +62,7 @@ impl App {
     ) -> Result<DecisionExplanation, Error> {
         let mut conn = self.inner.store.connection().await?;
         let (decision, event) = decision(&mut conn, id).await?;
-        let call = recorded(&mut conn, &event).await?.filter(|_| asked_a_policy(decision.reason));
+        let call = recorded(&mut conn, &event).await?.filter(|_| decision.reason.stage() == Stage::Policy);
         drop(conn);
         let policy = match version.or(decision.policy_version) {
             Some(version) => Some(self.policy(version).await?),
@@ -77,36 +77,6 @@ impl App {
         } else {
             of_another(decision, policy.version, explained)
         })
-    }
-}
-
-/// Whether a decision with this reason came from a policy, or from what stands in for one.
-const fn asked_a_policy(reason: Reason) -> bool {
-    match reason {
-        Reason::AllowedByRule
-        | Reason::Observed
-        | Reason::TypeUnknown
-        | Reason::ToolUnknown
-        | Reason::DeniedByRule
-        | Reason::NoMatchingRule
-        | Reason::BaselineDeny
-        | Reason::PolicyError
-        | Reason::ApprovalRequired
-        | Reason::ApprovalRejected
-        | Reason::ApprovalExpired
-        | Reason::ApprovalMismatch => true,
-        Reason::CredentialMalformed
-        | Reason::CredentialInvalid
-        | Reason::CredentialWrongKind
-        | Reason::CredentialWrongAudience
-        | Reason::CredentialExpired
-        | Reason::CredentialRevoked
-        | Reason::CredentialAlreadyUsed
-        | Reason::SponsorNotActive
-        | Reason::InstanceNotLive
-        | Reason::ToolNotGranted
-        | Reason::PurposeWidened
-        | Reason::KillSwitch => false,
     }
 }
 
@@ -159,7 +129,7 @@ impl Recorded {
 
 /// What no policy decided, or nobody can ask about again: the record speaks for itself.
 fn without_policy(decision: DecisionRecord) -> DecisionExplanation {
-    let message = if asked_a_policy(decision.reason) {
+    let message = if decision.reason.stage() == Stage::Policy {
         decision.message.clone()
     } else {
         format!("{}; that was refused before any policy was asked", decision.message)

@@ -130,7 +130,49 @@ words!(
     }
 );
 
+/// What an answer came from. They are asked in this order, and the first that refuses answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// What was presented is, by itself, no credential to act on.
+    Credential,
+    /// What the run may do, whatever the policy says.
+    Standing,
+    /// A policy, what stands in for one, or a person whom it asks for.
+    Policy,
+}
+
 impl Reason {
+    /// What an answer with this reason came from.
+    #[must_use]
+    pub const fn stage(self) -> Stage {
+        match self {
+            Self::CredentialMalformed
+            | Self::CredentialInvalid
+            | Self::CredentialWrongKind
+            | Self::CredentialWrongAudience
+            | Self::CredentialExpired
+            | Self::CredentialRevoked
+            | Self::CredentialAlreadyUsed => Stage::Credential,
+            Self::SponsorNotActive
+            | Self::InstanceNotLive
+            | Self::ToolNotGranted
+            | Self::PurposeWidened
+            | Self::KillSwitch => Stage::Standing,
+            Self::AllowedByRule
+            | Self::Observed
+            | Self::TypeUnknown
+            | Self::ToolUnknown
+            | Self::DeniedByRule
+            | Self::NoMatchingRule
+            | Self::BaselineDeny
+            | Self::PolicyError
+            | Self::ApprovalRequired
+            | Self::ApprovalRejected
+            | Self::ApprovalExpired
+            | Self::ApprovalMismatch => Stage::Policy,
+        }
+    }
+
     /// Whether the same call may succeed later without anyone changing anything.
     #[must_use]
     pub const fn retryable(self) -> bool {

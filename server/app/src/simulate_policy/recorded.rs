@@ -1,6 +1,6 @@
 //! What a recorded decision says of the policy's part in it.
 
-use countersign_core::decision::{Effect, Reason};
+use countersign_core::decision::{Effect, Reason, Stage};
 use serde::Deserialize;
 
 /// The fields of a decision's leaf that a simulation needs, without copying them. A leaf has no escapes, so every string is
@@ -68,24 +68,8 @@ impl<'a> Recorded<'a> {
             | Reason::ApprovalRejected
             | Reason::ApprovalExpired
             | Reason::ApprovalMismatch => Effect::RequireApproval,
-            Reason::TypeUnknown
-            | Reason::ToolUnknown
-            | Reason::DeniedByRule
-            | Reason::NoMatchingRule
-            | Reason::BaselineDeny
-            | Reason::PolicyError => Effect::Deny,
-            Reason::CredentialMalformed
-            | Reason::CredentialInvalid
-            | Reason::CredentialWrongKind
-            | Reason::CredentialWrongAudience
-            | Reason::CredentialExpired
-            | Reason::CredentialRevoked
-            | Reason::CredentialAlreadyUsed
-            | Reason::SponsorNotActive
-            | Reason::InstanceNotLive
-            | Reason::ToolNotGranted
-            | Reason::PurposeWidened
-            | Reason::KillSwitch => return None,
+            reason if reason.stage() == Stage::Policy => Effect::Deny,
+            _ => return None,
         };
         Some((effect, reason))
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use countersign_app::{Decide, DecisionAnswer, DecisionSubject, Error};
 use countersign_core::{
-    decision::{Effect, Reason},
+    decision::{Effect, Stage},
     text::MAX_TEXT,
 };
 use countersign_policy::Context;
@@ -150,17 +150,7 @@ pub(crate) fn decided(answer: &DecisionAnswer, forward_credential: bool) -> Chec
     if answer.effect == Effect::Allow {
         return allowed(answer, forward_credential, metadata);
     }
-    let unauthenticated = matches!(
-        answer.reason,
-        Reason::CredentialMalformed
-            | Reason::CredentialInvalid
-            | Reason::CredentialWrongKind
-            | Reason::CredentialWrongAudience
-            | Reason::CredentialExpired
-            | Reason::CredentialRevoked
-            | Reason::CredentialAlreadyUsed
-    );
-    let (code, http) = if unauthenticated {
+    let (code, http) = if answer.reason.stage() == Stage::Credential {
         (Code::Unauthenticated, StatusCode::UNAUTHORIZED)
     } else {
         (Code::PermissionDenied, StatusCode::FORBIDDEN)

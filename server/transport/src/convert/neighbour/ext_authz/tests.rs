@@ -1,6 +1,6 @@
 use countersign_core::{
     clock::{SystemEntropy, uuid_v7},
-    decision::Enforcement,
+    decision::{Enforcement, Reason},
     ids::DecisionId,
 };
 use countersign_proto::neighbours::envoy::{config::core::v3::HeaderMap, service::auth::v3::AttributeContext};
