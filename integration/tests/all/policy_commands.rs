@@ -126,6 +126,52 @@ fn a_policy_is_tested_without_a_server_and_what_fails_is_readable() {
     assert_eq!(policy(&folder, &["test", "policy.yaml"]).status.code(), Some(2));
 }
 
+#[test]
+fn two_documents_are_compared_without_a_server() {
+    let cedar =
+        "@id(\"two\")\nforbid (principal, action == Action::\"refund\", resource) when { principal.depth > 2 };";
+    let stricter = RULES.replace("id: one", "id: one, require_approval: true");
+    let files = [("old.yaml", RULES), ("new.yaml", &stricter), ("bad.yaml", "rules: 7\n"), ("p.cedar", cedar)];
+    let folder = folder(&files);
+    let said = done(&policy(&folder, &["diff", "old.yaml", "new.yaml", "--new-cedar", "p.cedar"]));
+    let change = "rule \"one\": effect was allow, is allow once a person has approved it\n";
+    let added = "Cedar policy \"two\" is added: text `@id(\"two\")\\nforbid (principal, ";
+    assert!(said.starts_with(&format!("{change}{added}")), "{said}");
+    let minded = policy(&folder, &["diff", "old.yaml", "new.yaml", "--exit-code"]);
+    assert_eq!(failed(&minded, 3), "countersign: the two policies differ\n");
+    assert_eq!(text(&minded.stdout), change, "shown all the same");
+    let said = done(&policy(&folder, &["diff", "old.yaml", "old.yaml", "--exit-code"]));
+    assert_eq!(said, "nothing changes: the two say the same\n");
+    let json: Value =
+        serde_json::from_str(&done(&policy(&folder, &["diff", "new.yaml", "old.yaml", "--json"]))).unwrap();
+    assert_eq!(json["changes"].as_array().unwrap().len(), 1);
+
+    let said = failed(&policy(&folder, &["diff", "old.yaml", "bad.yaml"]), 1);
+    assert!(said.starts_with("bad.yaml:1:8: rules: "), "{said}");
+    assert!(failed(&policy(&folder, &["diff", "old.yaml", "none.yaml"]), 2).contains("cannot read none.yaml"));
+    let said = failed(&policy(&folder, &["diff", "pv_1", "old.yaml", "--old-cedar", "p.cedar"]), 2);
+    assert!(said.contains("has its Cedar with it"), "{said}");
+    assert!(failed(&policy(&folder, &["diff", "old.yaml"]), 2).contains("<NEW>"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stored_versions_are_compared_and_nothing_is_changed() {
+    let world = World::start().await;
+    let folder = folder(&[("mine.yaml", RULES), ("other.yaml", &RULES.replace("refund", "charge"))]);
+    done(&remote(&world, "rita", &folder, &["apply", "mine.yaml", "--reason", "x", "--create-only"]));
+    fs::remove_file(folder.path().join("api.key")).unwrap();
+    let diff = |args: &[&str]| remote(&world, "oscar", &folder, &[&["diff"], args].concat());
+    let size = world.log_size().await;
+    assert_eq!(done(&diff(&["pv_2", "mine.yaml"])), "nothing changes: the two say the same\n");
+    let gained = "rule \"one\": actions gain \"charge\" and lose \"refund\"\n";
+    assert_eq!(done(&diff(&["pv_2", "other.yaml"])), gained);
+    let said = done(&diff(&["pv_1", "pv_2"]));
+    assert!(said.contains("rule \"one\" is added: ") && said.contains(" is gone"), "{said}");
+    let said = failed(&diff(&["pv_1", "pv_77"]), 1);
+    assert!(said.starts_with("countersign: NOT_FOUND: "), "{said}");
+    assert_eq!(world.log_size().await, size, "nothing was changed");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn applying_a_document_activates_it_or_starts_the_rollout_that_it_asks_for_once() {
     let world = World::start().await;
@@ -134,16 +180,21 @@ async fn applying_a_document_activates_it_or_starts_the_rollout_that_it_asks_for
     let apply = |args: &[&str]| remote(&world, "rita", &folder, &[&["apply", "--reason", "ticket 7"], args].concat());
 
     let said = done(&apply(&["plain.yaml", "--create-only"]));
-    assert_eq!(said, "pv_2 stored: 1 rule.\nIt answers nobody yet: pv_1 is active.\n");
+    // Said before anything is done.
+    assert!(said.starts_with("Against pv_1, which is active:\n"), "{said}");
+    assert!(said.contains("\n  rule \"one\" is added: effect allow, role \"support\", tool \"billing\", "), "{said}");
+    assert!(said.ends_with("\npv_2 stored: 1 rule.\nIt answers nobody yet: pv_1 is active.\n"), "{said}");
     let said = done(&apply(&["plain.yaml"]));
-    assert!(said.starts_with("pv_2 was stored before: 1 rule.\npv_2 answers for everyone from entry "), "{said}");
+    assert!(said.contains("\npv_2 was stored before: 1 rule.\npv_2 answers for everyone from entry "), "{said}");
     let size = world.log_size().await;
     let said = done(&apply(&["plain.yaml"]));
+    assert!(said.starts_with("Nothing changes against pv_2, which is active.\n"), "{said}");
     assert!(said.ends_with("pv_2 is active already: nothing to do.\n"), "{said}");
     assert_eq!(world.log_size().await, size, "nothing was changed");
 
     let json: Value = serde_json::from_str(&done(&apply(&["rolling.yaml", "--json"]))).unwrap();
     let rollout = &json["rollout"];
+    assert!(json["changes"][0].as_str().unwrap().starts_with("the rollout is added: percent 10, "), "{json}");
     assert_eq!(
         (&json["created"], &rollout["candidate"], &rollout["percent"]),
         (&true.into(), &"pv_3".into(), &10.into())

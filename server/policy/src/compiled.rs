@@ -41,6 +41,8 @@ pub struct CompiledPolicy {
     context: Option<Vec<ContextAttribute>>,
     pub(crate) types: Option<EntityTypes>,
     rules: Vec<Rule>,
+    /// How many of the rules stand in the document; the others are raw Cedar.
+    documented: usize,
     rollout: Option<RolloutSpec>,
     cedar: Vec<String>,
     pub(crate) compiled: Vec<Compiled>,
@@ -113,6 +115,7 @@ impl CompiledPolicy {
         let mut findings = Findings { source: document, cedar_source: cedar, document: violations, cedar: Vec::new() };
         let mut drafts: Vec<Draft> =
             rules.into_iter().enumerate().map(|(nth, rule)| Draft::from_rule(nth, rule, &mut findings)).collect();
+        let documented = drafts.len();
         drafts.extend(raw::read(&mut findings, &drafts, types.as_ref()));
         if drafts.len() > MAX_RULES {
             let message = format!("must be at most {MAX_RULES} rules with those in Cedar, are {}", drafts.len());
@@ -132,6 +135,7 @@ impl CompiledPolicy {
             context,
             types,
             rules: drafts.iter().map(rule).collect(),
+            documented,
             rollout,
             cedar: drafts.iter().map(Draft::to_cedar).collect(),
             compiled: Vec::with_capacity(drafts.len()),
@@ -190,6 +194,27 @@ impl CompiledPolicy {
     #[must_use]
     pub fn rules(&self) -> &[Rule] {
         &self.rules
+    }
+
+    /// The rules of the document alone, in its order.
+    pub(crate) fn documented(&self) -> &[Rule] {
+        &self.rules[..self.documented]
+    }
+
+    /// Raw Cedar alone, in its order: each policy's id and text.
+    pub(crate) fn raw(&self) -> impl Iterator<Item = (&str, &str)> {
+        let pairs = self.rules.iter().zip(&self.cedar).skip(self.documented);
+        pairs.map(|(rule, text)| (rule.rule_id.as_str(), text.as_str()))
+    }
+
+    /// What the document says of roles, in its order; none when it lists none.
+    pub(crate) fn roles(&self) -> Option<&[RoleSpec]> {
+        self.roles.as_ref().map(|table| table.rows.as_slice())
+    }
+
+    /// What the document says of tools, in its order; none when it registers none.
+    pub(crate) fn tools(&self) -> Option<&[ToolSpec]> {
+        self.tools.as_ref().map(|table| table.rows.as_slice())
     }
 
     /// The roles that the document lists, in its order; none when it lists no roles.

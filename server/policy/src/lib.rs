@@ -15,6 +15,7 @@
 mod cedar;
 mod compiled;
 mod context;
+mod diff;
 mod document;
 mod entities;
 mod evaluate;
@@ -31,6 +32,7 @@ mod violation;
 
 pub use compiled::{CompiledPolicy, Rule, content_hash};
 pub use context::Context;
+pub use diff::diff;
 pub use document::{
     DEFAULT_RISK, MAX_CONDITION_BYTES, MAX_DOCUMENT_BYTES, MAX_RULES, Risk, RoleSpec, RolloutSpec, ToolSpec,
 };

@@ -4,20 +4,22 @@ use clap::Args;
 use countersign_client::{
     Connection,
     v1::{
-        ActivatePolicyRequest, CreatePolicyRequest, CreatePolicyResponse, GetPolicyRequest, Policy, PolicyState,
-        Rollout, RolloutScope, StartRolloutRequest, StickyKey as WireStickyKey,
+        ActivatePolicyRequest, CreatePolicyRequest, CreatePolicyResponse, PolicyState, Rollout, RolloutScope,
+        StartRolloutRequest, StickyKey as WireStickyKey,
     },
 };
 use countersign_core::rollout::{Scope, StickyKey};
 use countersign_policy::{CompiledPolicy, RolloutSpec};
 use prost_types::Duration;
 use serde_json::{Value, json};
-use tonic::Code;
 
-use super::{PolicyError, PolicyFiles, counted};
+use super::{
+    PolicyError, PolicyFiles, counted,
+    diff::{AgainstActive, stored},
+};
 use crate::remote::{
     ChangeArgs, RemoteArgs, RemoteError, block_on,
-    output::{printable, value},
+    output::{print, printable, value},
 };
 
 /// What to store, and how it is to answer.
@@ -41,6 +43,7 @@ pub(crate) struct ApplyArgs {
 struct Applied {
     /// What answered before, where a policy did.
     before: Option<String>,
+    changes: AgainstActive,
     stored: CreatePolicyResponse,
     outcome: Outcome,
 }
@@ -71,22 +74,18 @@ pub(super) fn run(args: &ApplyArgs) -> Result<String, PolicyError> {
     };
     let applied = block_on(async {
         let connection = args.remote.connect().await?;
-        let before = active(&connection, &args.remote).await?.map(|active| active.version);
+        let active = stored(&connection, &args.remote, "").await?;
+        let before = active.as_ref().map(|active| active.version.clone());
+        let changes = AgainstActive::new(active, &policy);
+        if !args.remote.json {
+            print(&changes.words())?;
+        }
         let stored = connection.policies().create_policy(create).await;
         let stored = stored.map_err(|status| args.remote.change_failed(&status, &request_id))?.into_inner();
         let outcome = args.introduce(&connection, &stored, &policy, &request_id).await?;
-        Ok::<_, RemoteError>(Applied { before, stored, outcome })
+        Ok::<_, RemoteError>(Applied { before, changes, stored, outcome })
     })?;
     if args.remote.json { Ok(applied.json()?) } else { Ok(applied.words(&policy)) }
-}
-
-/// The policy that answers now, if one does.
-async fn active(connection: &Connection, remote: &RemoteArgs) -> Result<Option<Policy>, RemoteError> {
-    match connection.policies().get_policy(GetPolicyRequest::default()).await {
-        Ok(answer) => Ok(answer.into_inner().policy),
-        Err(status) if status.code() == Code::NotFound => Ok(None),
-        Err(status) => Err(remote.call_failed(&status)),
-    }
 }
 
 impl ApplyArgs {
@@ -194,9 +193,12 @@ impl Applied {
         format!("{version} {how}: {rules}.\n{became}\n")
     }
 
-    /// One object: the stored version as CreatePolicy answers, and the rollout that was started, if one was.
+    /// One object: the stored version as CreatePolicy answers, what it changes where that can be told, and the rollout that was started, if one was.
     fn json(&self) -> Result<String, RemoteError> {
         let mut all = value("CreatePolicyResponse", &self.stored)?;
+        if let Some(sentences) = &self.changes.sentences {
+            all["changes"] = json!(sentences);
+        }
         match &self.outcome {
             Outcome::Stored | Outcome::Already => {}
             Outcome::Activated { log_index } => all["activated"] = json!({ "logIndex": log_index.to_string() }),

@@ -7,7 +7,7 @@ use std::{
 };
 
 use clap::Args;
-use countersign_policy::{CompiledPolicy, MAX_DOCUMENT_BYTES, Violation, Violations};
+use countersign_policy::{CompiledPolicy, MAX_DOCUMENT_BYTES, Violation};
 
 use super::PolicyError;
 
@@ -44,21 +44,22 @@ impl PolicyFiles {
     pub(super) fn load(&self) -> Result<(PolicyTexts, CompiledPolicy), PolicyError> {
         let document = read_text(&self.document)?;
         let cedar = self.cedar.as_deref().map(read_text).transpose()?.unwrap_or_default();
-        match CompiledPolicy::load(&document, &cedar) {
-            Ok(policy) => Ok((PolicyTexts { document, cedar }, policy)),
-            Err(violations) => Err(PolicyError::Invalid(self.placed(&violations))),
-        }
+        let texts = PolicyTexts { document, cedar };
+        let policy = texts.compile(&self.document, self.cedar.as_deref())?;
+        Ok((texts, policy))
     }
+}
 
-    fn placed(&self, violations: &Violations) -> String {
-        let line = |violation: &Violation| {
-            let in_cedar = violation.path == "cedar" || violation.path.starts_with("cedar[");
-            match &self.cedar {
-                Some(cedar) if in_cedar => placed(cedar, violation),
-                _ => placed(&self.document, violation),
-            }
-        };
-        violations.iter().map(line).collect::<Vec<_>>().join("\n")
+impl PolicyTexts {
+    /// Compiles the policy. What is wrong is placed in what messages are to call the document, and the Cedar beside it.
+    pub(super) fn compile(&self, document: &Path, cedar: Option<&Path>) -> Result<CompiledPolicy, PolicyError> {
+        CompiledPolicy::load(&self.document, &self.cedar).map_err(|violations| {
+            let line = |violation: &Violation| {
+                let in_cedar = violation.path == "cedar" || violation.path.starts_with("cedar[");
+                placed(cedar.filter(|_| in_cedar).unwrap_or(document), violation)
+            };
+            PolicyError::Invalid(violations.iter().map(line).collect::<Vec<_>>().join("\n"))
+        })
     }
 }
 

@@ -1,6 +1,7 @@
 //! `countersign policy ...`: policy documents, before they reach a server and on their way to one.
 
 mod apply;
+mod diff;
 mod files;
 mod simulate;
 mod test;
@@ -9,7 +10,7 @@ use std::{io, path::PathBuf};
 
 use clap::Subcommand;
 
-use self::{apply::ApplyArgs, files::PolicyFiles, simulate::SimulateArgs, test::TestArgs};
+use self::{apply::ApplyArgs, diff::DiffArgs, files::PolicyFiles, simulate::SimulateArgs, test::TestArgs};
 use crate::remote::{RemoteError, output::print};
 
 /// What to do with a policy document.
@@ -22,6 +23,9 @@ pub(crate) enum PolicyCommand {
     /// Store a policy document in a running server, and let it answer: by the rollout that it asks for, or for everyone.
     /// Takes a policy-admin.
     Apply(ApplyArgs),
+    /// Say what changes from one policy to another, a sentence each. Needs a server only for stored versions, such as `pv_3`,
+    /// and a policy-admin or an auditor there.
+    Diff(DiffArgs),
     /// Say what a policy document, or a stored version, would have answered to the decisions that a running server recorded:
     /// how many would have come out otherwise, by rule and sponsor. Changes nothing. Takes a policy-admin or an auditor.
     Simulate(SimulateArgs),
@@ -42,21 +46,27 @@ pub(crate) enum PolicyError {
     /// The policy does not answer as its tests say.
     #[error("{failed} of {cases} test cases failed")]
     Failed { failed: usize, cases: usize },
+    /// A stored version has its Cedar with it.
+    #[error("a stored version has its Cedar with it: leave --old-cedar or --new-cedar out")]
+    CedarOfVersion,
     /// A server did not do it.
     #[error(transparent)]
     Remote(#[from] RemoteError),
     /// A simulation found what it was told to mind.
     #[error("{0} decisions would have come out otherwise")]
     Different(i64),
+    /// A comparison found what it was told to mind.
+    #[error("the two policies differ")]
+    Changed,
 }
 
 impl PolicyError {
-    /// The exit code: 2 where the command line is wrong, 1 where what it names is, 3 where a simulation differs.
+    /// The exit code: 2 where the command line is wrong, 1 where what it names is, 3 where something differs that was to be minded.
     pub(crate) const fn code(&self) -> u8 {
         match self {
-            Self::Unreadable { .. } | Self::InvalidTests(_) => 2,
+            Self::Unreadable { .. } | Self::InvalidTests(_) | Self::CedarOfVersion => 2,
             Self::Invalid(_) | Self::Failed { .. } | Self::Remote(_) => 1,
-            Self::Different(_) => 3,
+            Self::Different(_) | Self::Changed => 3,
         }
     }
 
@@ -72,6 +82,7 @@ pub(crate) fn run(command: PolicyCommand) -> Result<(), PolicyError> {
         PolicyCommand::Validate(files) => validate(&files)?,
         PolicyCommand::Test(args) => test::run(&args)?,
         PolicyCommand::Apply(args) => apply::run(&args)?,
+        PolicyCommand::Diff(args) => return diff::run(&args),
         PolicyCommand::Simulate(args) => return simulate::run(&args),
     };
     Ok(print(&said)?)
