@@ -57,7 +57,7 @@ fn lines(sentences: &[String]) -> String {
     if sentences.is_empty() {
         return "nothing changes: the two say the same\n".to_owned();
     }
-    sentences.iter().map(|sentence| format!("{sentence}\n")).collect()
+    sentences.join("\n") + "\n"
 }
 
 impl DiffArgs {
