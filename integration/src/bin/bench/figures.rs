@@ -1,6 +1,6 @@
 //! What a run measured, and what many runs say together.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use hdrhistogram::Histogram;
 
@@ -42,6 +42,17 @@ impl Run {
     /// The server's work in microseconds; not a number where it is not known.
     pub(crate) fn cpu_us(&self) -> f64 {
         micros(self.cpu)
+    }
+}
+
+impl fmt::Display for Run {
+    /// What is known of it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let known =
+            [("/s", self.rate), (" us p50", self.p50_us()), (" us p99", self.p99_us()), (" us CPU", self.cpu_us())];
+        let known = known.into_iter().filter(|(_, figure)| !figure.is_nan());
+        let texts: Vec<_> = known.map(|(unit, figure)| format!("{figure:.1}{unit}")).collect();
+        f.write_str(&texts.join(", "))
     }
 }
 
@@ -93,5 +104,6 @@ mod tests {
     #[test]
     fn a_run_of_a_rate_has_no_times() {
         assert!(Run::of_rate(1.0).p50_us().is_nan());
+        assert_eq!(Run::of_rate(1.0).to_string(), "1.0/s");
     }
 }

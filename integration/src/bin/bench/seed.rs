@@ -1,6 +1,6 @@
 //! A log that has grown already: events written past the server, which is stopped meanwhile.
 
-use sqlx::{Connection as _, Executor as _, PgConnection};
+use sqlx::{Connection as _, Executor as _, PgConnection, types::Uuid};
 
 use crate::{
     Result,
@@ -10,9 +10,9 @@ use crate::{
 /// Events a statement.
 const CHUNK: i64 = 100_000;
 
-/// Appends `count` events like `row`, spread over the day so far, ten to a run, and moves the head past them. Its frontier is
-/// of the right shape and no tree: nothing is proven on this database.
-pub(crate) async fn grow(url: &str, row: &Sample, count: u32) -> Result<()> {
+/// Appends `count` events like `row`, spread over the day so far, to `runs` in turn, or ten each to runs that there are not, and
+/// moves the head past them. Its frontier is of the right shape and no tree: nothing is proven on this database.
+pub(crate) async fn grow(url: &str, row: &Sample, count: u32, runs: &[Uuid]) -> Result<()> {
     let mut conn = PgConnection::connect(url).await?;
     let size: i64 = sqlx::query_scalar("SELECT size FROM log_head WHERE log_id = 0").fetch_one(&mut conn).await?;
     let end = size + i64::from(count);
@@ -23,7 +23,7 @@ pub(crate) async fn grow(url: &str, row: &Sample, count: u32) -> Result<()> {
          FROM (
              SELECT 0, n, (lpad(to_hex(day.start + (n - $3) * day.length / $4), 12, '0') || '7'
                           || substr(replace(gen_random_uuid()::text, '-', ''), 14))::uuid,
-                    md5((n / 10)::text)::uuid, {}
+                    coalesce(($5::uuid[])[1 + n % greatest(cardinality($5), 1)], md5((n / 10)::text)::uuid), {}
              FROM generate_series($1::bigint, $2::bigint - 1) AS n,
                   LATERAL (SELECT (extract(epoch FROM date_trunc('day', now(), 'UTC')) * 1000)::bigint AS start,
                                   (extract(epoch FROM now() - date_trunc('day', now(), 'UTC')) * 1000)::bigint AS length
@@ -36,7 +36,7 @@ pub(crate) async fn grow(url: &str, row: &Sample, count: u32) -> Result<()> {
     while from < end {
         let to = end.min(from + CHUNK);
         let query = sqlx::query(sqlx::AssertSqlSafe(statement.as_str()));
-        query.bind(from).bind(to).bind(size).bind(i64::from(count)).execute(&mut conn).await?;
+        query.bind(from).bind(to).bind(size).bind(i64::from(count)).bind(runs).execute(&mut conn).await?;
         from = to;
     }
     let nodes = usize::try_from(end.count_ones())?;

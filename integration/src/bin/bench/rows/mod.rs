@@ -1,8 +1,10 @@
 //! The rows of the table, and the way they are measured: all sides of a row in turn, round after round.
 
+mod evaluation;
 mod memory;
 mod pairs;
 mod revocation;
+mod simulate;
 mod single;
 
 use std::path::Path;
@@ -54,6 +56,8 @@ enum Kind {
     Rules,
     Events,
     Replicas,
+    Evaluation,
+    Simulate,
     Revocation,
     Memory,
 }
@@ -71,7 +75,7 @@ const fn row(
 use Target::{AtLeast, AtMost};
 
 /// All of them, in the order of the table.
-pub(crate) const ROWS: [Row; 18] = [
+pub(crate) const ROWS: [Row; 21] = [
     row("echo-64", "Decide RPS, 64 callers", "tonic echo, 64 callers", (AtLeast(0.60), ""), Kind::Single(0)),
     row("echo-1", "Decide RPS, one caller", "tonic echo, one caller", (AtLeast(0.30), ""), Kind::Single(0)),
     row(
@@ -114,6 +118,27 @@ pub(crate) const ROWS: [Row; 18] = [
         Kind::Single(4),
     ),
     row("rules", "Decide RPS at 10,000 rules, 64 callers", "at 10 rules", (AtLeast(0.95), ""), Kind::Rules),
+    row(
+        "flat",
+        "time to evaluate a call at 10,000 rules, each with a condition",
+        "at 10 rules",
+        (AtMost(1.25), ""),
+        Kind::Evaluation,
+    ),
+    row(
+        "cedar",
+        "evaluations a second at 10,000 rules",
+        "the same rules as one Cedar set",
+        (AtLeast(100.0), ""),
+        Kind::Evaluation,
+    ),
+    row(
+        "simulate",
+        "SimulatePolicy: decisions a second, one worker thread",
+        "absolute",
+        (AtLeast(100_000.0), "/s"),
+        Kind::Simulate,
+    ),
     row(
         "events",
         "Decide RPS on a log that has grown, 64 callers",
@@ -170,15 +195,17 @@ impl<'a> Bench<'a> {
         let wanted: Vec<&'static Row> = ROWS.iter().filter(|row| self.options.wants(row.key)).collect();
         let of = |kinds: fn(Kind) -> bool| wanted.iter().copied().filter(|row| kinds(row.kind)).collect::<Vec<_>>();
         let mut found = single::measure(self, &of(|kind| matches!(kind, Kind::Single(_)))).await;
-        for row in of(|kind| matches!(kind, Kind::Rules | Kind::Events | Kind::Replicas)) {
+        for row in of(|kind| matches!(kind, Kind::Rules | Kind::Events | Kind::Replicas | Kind::Simulate)) {
             eprintln!("measuring {}", row.key);
             let finding = match row.kind {
                 Kind::Rules => pairs::rules(self).await,
                 Kind::Events => pairs::events(self).await,
+                Kind::Simulate => simulate::simulate(self).await,
                 _ => pairs::replicas(self).await,
             };
             found.push((row, finding.unwrap_or_else(failed)));
         }
+        found.extend(evaluation::measure(self, &of(|kind| kind == Kind::Evaluation)).await);
         found.extend(revocation::measure(self, &of(|kind| kind == Kind::Revocation)).await);
         found.extend(memory::measure(self, &of(|kind| kind == Kind::Memory)).await);
         found.sort_by_key(|(row, _)| ROWS.iter().position(|known| std::ptr::eq(known, *row)));
@@ -213,13 +240,7 @@ impl<'a> Bench<'a> {
             for side in &mut sides {
                 self.postgres.checkpoint().await?;
                 let run = (side.run)(runs.clone()).await.map_err(|error| format!("{}: {error}", side.name))?;
-                eprintln!(
-                    "  round {round}, {}: {:.0}/s, p50 {:.0} us, p99 {:.0} us",
-                    side.name,
-                    run.rate,
-                    run.p50_us(),
-                    run.p99_us()
-                );
+                eprintln!("  round {round}, {}: {run}", side.name);
                 runs.push(run);
             }
             parts.iter_mut().zip(runs).for_each(|(part, run)| part.runs.push(run));

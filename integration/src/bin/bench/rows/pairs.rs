@@ -49,7 +49,7 @@ async fn compare(
 }
 
 /// Ten roles, `tools` tools, a rule with a condition for each pair of them.
-fn document(tools: usize) -> String {
+pub(super) fn document(tools: usize) -> String {
     let role = |nth: usize| if nth == 0 { "support".to_owned() } else { format!("role-{nth}") };
     let tool = |nth: usize| if nth == 0 { "billing".to_owned() } else { format!("tool-{nth}") };
     let mut text = "roles:\n".to_owned();
@@ -91,7 +91,7 @@ pub(super) async fn events(bench: &Bench<'_>) -> Result<Finding> {
     server.ended().await?;
     let count = bench.options.events();
     eprintln!("  writing {count} events");
-    seed::grow(&database.url, &row, count).await?;
+    seed::grow(&database.url, &row, count, &[]).await?;
     let many = bench.launch(&database).start().await?;
     let note = format!("{count} events of {} bytes a leaf, in one day's partition", row.leaf_bytes.len());
     let grown = format!("{count} events");
