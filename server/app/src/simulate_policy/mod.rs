@@ -2,7 +2,7 @@
 //!
 //! The log is read batch by batch, each in a statement of its own, and no faster than the caller takes the pieces: nothing is
 //! held that grows with the range, no snapshot and no lock outlives a batch, and a caller who goes away ends it. Evaluation
-//! runs on a thread for blocking work, so that decisions never wait for it.
+//! runs on a thread for blocking work, so that decisions never wait for it, and meanwhile the next batch is read.
 
 mod recorded;
 mod replay;
@@ -16,10 +16,11 @@ use countersign_core::{
     ids::{DecisionId, InstanceId, PolicyVersion},
     names::{ActionName, SponsorId, ToolId},
 };
-use countersign_store::recorded::{Filter, Stretch, facts, read_on};
+use countersign_store::recorded::{Filter, RecordedDecision, Stretch, facts, read_on};
 use futures::{Stream, stream};
 use time::{Duration, OffsetDateTime};
 use tokio::sync::OwnedSemaphorePermit;
+use tokio_util::task::AbortOnDropHandle;
 
 use self::replay::Replayer;
 use crate::{App, Error, compiled_policies::LoadedPolicy, create_policy::compile};
@@ -119,14 +120,24 @@ pub struct SimulationPiece {
     pub done: bool,
 }
 
+/// Some events of the log.
+struct Batch {
+    decisions: Vec<RecordedDecision>,
+    /// What comes after them.
+    stretch: Stretch,
+    more: bool,
+}
+
+type Reading = AbortOnDropHandle<Result<Batch, Error>>;
+
 /// A simulation on its way.
 struct Simulation {
     app: App,
     replayer: Replayer,
-    stretch: Stretch,
-    filter: Filter,
+    filter: Arc<Filter>,
+    /// The next batch; none: there is no more.
+    reading: Option<Reading>,
     end_time: OffsetDateTime,
-    done: bool,
     /// Its place among those that run.
     _place: OwnedSemaphorePermit,
 }
@@ -151,16 +162,26 @@ impl App {
             tool_id: command.tool_id.map(Into::into),
             with_purpose: policy.compiled.reads_purpose(),
         };
+        let filter = Arc::new(filter);
         let simulation = Simulation {
             app: self.clone(),
             replayer: Replayer::new(policy),
-            stretch: Stretch::new(start_time, end_time),
+            reading: Some(self.read_recorded(Stretch::new(start_time, end_time), filter.clone())),
             filter,
             end_time,
-            done: false,
             _place: place,
         };
         Ok(stream::try_unfold(simulation, Simulation::next))
+    }
+
+    /// Starts to read what comes first of `stretch`.
+    fn read_recorded(&self, mut stretch: Stretch, filter: Arc<Filter>) -> Reading {
+        let app = self.clone();
+        AbortOnDropHandle::new(tokio::spawn(async move {
+            let mut conn = app.inner.store.connection().await?;
+            let (decisions, more) = read_on(&mut conn, &mut stretch, &filter, BATCH).await?;
+            Ok(Batch { decisions, stretch, more })
+        }))
     }
 
     async fn simulated(&self, policy: SimulatedPolicy) -> Result<Arc<LoadedPolicy>, Error> {
@@ -176,26 +197,27 @@ impl App {
 
 impl Simulation {
     async fn next(mut self) -> Result<Option<(SimulationPiece, Self)>, Error> {
-        if self.done {
-            return Ok(None);
-        }
-        let mut conn = self.app.inner.store.connection().await?;
-        let (decisions, more) = read_on(&mut conn, &mut self.stretch, &self.filter, BATCH).await?;
+        let Some(reading) = self.reading.take() else { return Ok(None) };
+        let Batch { decisions, stretch, more } = reading.await.map_err(broken_off)??;
+        self.reading = more.then(|| self.app.read_recorded(stretch, self.filter.clone()));
         let unknown = self.replayer.unknown_runs(&decisions);
         if !unknown.is_empty() {
+            let mut conn = self.app.inner.store.connection().await?;
             self.replayer.learn(facts(&mut conn, &unknown).await?);
         }
-        drop(conn);
         let mut replayer = self.replayer;
         let weighed = tokio::task::spawn_blocking(move || {
             let differences = replayer.weigh(&decisions);
             (replayer, differences)
         });
-        let (replayer, differences) =
-            weighed.await.map_err(|error| Error::internal("a simulation broke off", error))?;
-        (self.replayer, self.done) = (replayer, !more);
-        let reached = if more { self.stretch.reached().unwrap_or(self.end_time) } else { self.end_time };
+        let (replayer, differences) = weighed.await.map_err(broken_off)?;
+        self.replayer = replayer;
+        let reached = if more { stretch.reached().unwrap_or(self.end_time) } else { self.end_time };
         let piece = SimulationPiece { counts: self.replayer.counts(), differences: differences?, reached, done: !more };
         Ok(Some((piece, self)))
     }
+}
+
+fn broken_off(error: tokio::task::JoinError) -> Error {
+    Error::internal("a simulation broke off", error)
 }
