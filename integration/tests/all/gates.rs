@@ -1,127 +1,20 @@
-//! Gates from outside: a real breach of each, on two servers, and what holds a rollout where it is.
+//! Gates from outside: a real breach of each, on two servers.
 
 use std::time::{Duration, Instant};
 
-use countersign_client::{Connection, v1};
-use countersign_integration::{Cluster, Launch, Server};
+use countersign_client::v1;
+use countersign_integration::{Cluster, Launch};
 use serde_json::Value;
 use tokio::time::sleep;
 use tonic::{Code, Response};
 
-use crate::support::{Event, World, counted, decide, document, eventually, issue, refused, room, seconds};
-
-/// Longest from a breach to what follows it.
-const WITHIN: Duration = Duration::from_secs(10);
-
-/// Until servers count anew: the second or so in which a rollout started, grew or was resumed counts for no gate.
-const ANEW: Duration = Duration::from_millis(2_500);
-
-/// Two servers, and a rollout on them.
-struct Watched {
-    world: World,
-    second: Server,
-    elsewhere: Connection,
-    rollout: v1::Rollout,
-}
-
-impl Watched {
-    /// Starts a rollout to `candidate` with these gates. No soak, so that only gates hold it.
-    async fn start(candidate: &str, gates: v1::RolloutGates, more: v1::StartRolloutRequest) -> Self {
-        let world = World::start().await;
-        let second = world.second().await;
-        let elsewhere = second.connect(None).await.unwrap();
-        let request = v1::StartRolloutRequest {
-            candidate: world.policy(candidate).await,
-            gates: Some(gates),
-            min_soak: Some(seconds(0)),
-            reason: "try it".to_owned(),
-            ..more
-        };
-        let started = world.rita.rollouts().start_rollout(request).await.unwrap().into_inner();
-        sleep(ANEW).await;
-        Self { world, second, elsewhere, rollout: started.rollout.unwrap() }
-    }
-
-    async fn read(&self) -> v1::Rollout {
-        let request = v1::GetRolloutRequest { rollout_id: self.rollout.rollout_id.clone() };
-        self.world.rita.rollouts().get_rollout(request).await.unwrap().into_inner().rollout.unwrap()
-    }
-
-    /// Asks so often, half on each server, and returns the answers.
-    async fn ask(&self, question: v1::DecideRequest, times: usize) -> Vec<v1::DecideResponse> {
-        let half = |on: &Connection, times: usize| {
-            let request = v1::BatchDecideRequest { requests: vec![question.clone(); times], ..Default::default() };
-            let on = on.clone();
-            async move { on.decisions().batch_decide(request).await.unwrap().into_inner().responses }
-        };
-        let (one, two) = tokio::join!(half(&self.world.rita, times / 2), half(&self.elsewhere, times - times / 2));
-        [one, two].concat()
-    }
-
-    /// Waits until the rollout is in this state, and returns it. `begun` is when its cause was there.
-    async fn becomes(&self, state: v1::RolloutState, begun: Instant) -> v1::Rollout {
-        loop {
-            let rollout = self.read().await;
-            if rollout.state() == state {
-                return rollout;
-            }
-            assert!(begun.elapsed() < WITHIN, "not {state:?} within {WITHIN:?}: {rollout:?}");
-            sleep(Duration::from_millis(100)).await;
-        }
-    }
-
-    /// The one event of this kind. Nobody ordered it, and only one server acted.
-    async fn event(&self, kind: &str) -> Event {
-        let log = self.world.log().await;
-        let of_kind: Vec<_> = log.into_iter().filter(|event| event.kind() == kind).collect();
-        assert_eq!(of_kind.len(), 1, "{of_kind:?}");
-        assert_eq!(of_kind[0].text("operator_id"), "");
-        of_kind.into_iter().next().unwrap()
-    }
-
-    /// How often the servers say that they acted on this gate.
-    async fn acted(&self, gate: &str, action: &str) -> f64 {
-        let series = format!("countersign_rollout_breaches_total{{gate=\"{gate}\",action=\"{action}\"}}");
-        self.world.counted(&series).await + counted(&self.second, &series).await
-    }
-
-    async fn advance(&self, force: bool) -> Result<v1::AdvanceRolloutResponse, tonic::Status> {
-        let request = v1::AdvanceRolloutRequest {
-            rollout_id: self.rollout.rollout_id.clone(),
-            reason: "the figures are good".to_owned(),
-            force,
-            ..Default::default()
-        };
-        self.world.rita.rollouts().advance_rollout(request).await.map(Response::into_inner)
-    }
-
-    async fn sql(&self, statement: &'static str) {
-        let mut connection = self.world.database.connect().await.unwrap();
-        sqlx::query(statement).execute(&mut connection).await.unwrap();
-    }
-
-    /// Waits until every gate says this.
-    async fn gates_say(&self, verdict: v1::GateVerdict) {
-        eventually("the gates say so", async || {
-            let readings = self.read().await.gate_readings;
-            !readings.is_empty() && readings.iter().all(|reading| reading.verdict() == verdict)
-        })
-        .await;
-    }
-}
-
-fn figure(event: &Event, name: &str) -> i64 {
-    let figures = event.leaf["figures"].as_array().unwrap();
-    let figure = figures.iter().find(|figure| figure["name"] == name).unwrap_or_else(|| panic!("{name}: {figures:?}"));
-    figure["value"].as_str().unwrap().parse().unwrap()
-}
+use crate::{
+    support::{World, decide, document, eventually, issue, refused, room, seconds},
+    watched::{ANEW, WITHIN, Watched, figure, of_run},
+};
 
 fn reading(rollout: &v1::Rollout, gate: v1::RolloutGate) -> &v1::GateReading {
     rollout.gate_readings.iter().find(|reading| reading.gate() == gate).unwrap()
-}
-
-fn of_run(token: &str, action: &str) -> v1::DecideRequest {
-    v1::DecideRequest { token: token.to_owned(), ..decide("billing", action) }
 }
 
 /// Under this policy `refund` reads an attribute that callers of `decide("billing", "refund")` do not send.
@@ -268,107 +161,6 @@ async fn issuances_that_fail_roll_back_where_there_is_a_gate_for_them() {
     let event = watched.event("rollout_rolled_back").await;
     assert_eq!(event.text("reason"), "GATE_ISSUANCE_FAILURE");
     assert_eq!((figure(&event, "issuance_failures"), figure(&event, "limit_issuance_failure_bp")), (1, 50));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn without_enough_figures_nothing_advances_unless_forced_and_the_event_says_what_was_passed_over() {
-    let watched = Watched::start(
-        &document("charge, refund, probe"),
-        v1::RolloutGates::default(),
-        v1::StartRolloutRequest::default(),
-    )
-    .await;
-    let status = watched.advance(false).await.unwrap_err();
-    let message = status.message().to_owned();
-    for word in ["MISSING_SPONSOR is INCONCLUSIVE", "0 decisions", "100 decisions needed", "force it with a reason"] {
-        assert!(message.contains(word), "{word} is not in: {message}");
-    }
-    let info = refused::<()>(Err(status), Code::FailedPrecondition, "GATE_NOT_PASSED");
-    assert_eq!(info.metadata["gates"], "MISSING_SPONSOR,POLICY_ERROR,LATENCY_P95");
-    assert_eq!(info.metadata["verdicts"], "INCONCLUSIVE,INCONCLUSIVE,INCONCLUSIVE");
-    assert_eq!(watched.read().await.percent, 10);
-
-    // A small team looks for itself.
-    let forced = watched.advance(true).await.unwrap().rollout.unwrap();
-    assert_eq!(forced.percent, 30);
-    let log = watched.world.log().await;
-    let event = log.iter().find(|event| event.kind() == "rollout_advanced").unwrap();
-    assert_eq!(event.text("operator_id"), "rita");
-    let changes: Vec<_> = event.leaf["changes"].as_array().unwrap().iter().map(change).collect();
-    let inconclusive = |gate: &str| (format!("gate_{gate}"), "INCONCLUSIVE".to_owned());
-    let expected = [
-        ("forced".to_owned(), "true".to_owned()),
-        inconclusive("latency_p95"),
-        inconclusive("missing_sponsor"),
-        inconclusive("policy_error"),
-    ];
-    assert_eq!(changes, expected);
-
-    // With figures nobody has to force anything; what was seen before the step counts for nothing after it.
-    let run = watched.world.run_of("alice").await;
-    sleep(ANEW).await;
-    watched.ask(of_run(&run.token, "refund"), 120).await;
-    watched.gates_say(v1::GateVerdict::Pass).await;
-    assert_eq!(watched.advance(false).await.unwrap().rollout.unwrap().percent, 60);
-    refused(watched.advance(false).await, Code::FailedPrecondition, "GATE_NOT_PASSED");
-}
-
-fn change(change: &Value) -> (String, String) {
-    let text = |name: &str| change[name].as_str().unwrap_or_default().to_owned();
-    (text("field"), text("after"))
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn figures_from_before_a_rollout_started_count_for_none_of_its_gates() {
-    let world = World::start().await;
-    let second = world.second().await;
-    let elsewhere = second.connect(None).await.unwrap();
-    let forged = v1::DecideRequest { token: "forged".to_owned(), ..decide("billing", "refund") };
-    let request = v1::BatchDecideRequest { requests: vec![forged; 100], ..Default::default() };
-    elsewhere.decisions().batch_decide(request).await.unwrap();
-    // Not yet stored when the rollout starts.
-    let request = v1::StartRolloutRequest {
-        candidate: world.policy(&document("charge")).await,
-        reason: "try it".to_owned(),
-        ..Default::default()
-    };
-    let rollout = world.rita.rollouts().start_rollout(request).await.unwrap().into_inner().rollout.unwrap();
-    let watched = Watched { world, second, elsewhere, rollout };
-    watched.gates_say(v1::GateVerdict::Inconclusive).await;
-    sleep(Duration::from_secs(4)).await;
-    let read = watched.read().await;
-    assert_eq!((read.state(), read.gate_readings[0].sample_count), (v1::RolloutState::Running, 0), "{read:?}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_day_with_passing_gates_adds_one_increment_on_two_servers_and_none_past_the_next_step() {
-    const A_DAY_PASSES: &str = "UPDATE rollout SET advance_time = advance_time - interval '25 hours'";
-    let more = v1::StartRolloutRequest { increment_per_day: 2, ..Default::default() };
-    let watched = Watched::start(&document("charge, refund, probe"), v1::RolloutGates::default(), more).await;
-    watched.sql(A_DAY_PASSES).await;
-    sleep(Duration::from_secs(5)).await;
-    assert_eq!(watched.read().await.percent, 10, "inconclusive gates hold it");
-
-    let run = watched.world.run_of("alice").await;
-    watched.ask(of_run(&run.token, "refund"), 120).await;
-    eventually("the increment", async || watched.read().await.percent == 12).await;
-    let event = watched.event("rollout_advanced").await;
-    assert_eq!(event.text("reason"), "DAILY_INCREMENT");
-    assert_eq!(figure(&event, "decisions"), 120);
-    sleep(Duration::from_secs(5)).await;
-    assert_eq!(watched.read().await.percent, 12, "once a day");
-
-    // One point below the next step. It is reached and not passed: a person says how it goes on.
-    watched.sql("UPDATE rollout SET percent = 29, advance_time = advance_time - interval '25 hours'").await;
-    watched.ask(of_run(&run.token, "refund"), 120).await;
-    eventually("the next step", async || watched.read().await.percent == 30).await;
-    watched.sql(A_DAY_PASSES).await;
-    sleep(ANEW).await;
-    watched.ask(of_run(&run.token, "refund"), 120).await;
-    watched.gates_say(v1::GateVerdict::Pass).await;
-    sleep(Duration::from_secs(5)).await;
-    assert_eq!(watched.read().await.percent, 30);
-    assert_eq!(watched.advance(false).await.unwrap().rollout.unwrap().percent, 60);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,11 @@
 //! GetIndicators: what all servers together counted.
 
+use std::time::Duration;
+
 use countersign_client::v1;
+use countersign_core::{ids::RolloutId, rollout::Comparison};
+use countersign_store::indicator::{self, Counts, RolloutSlot, Slot};
+use sqlx::{Connection as _, types::Uuid};
 use tonic::{Code, Response};
 
 use crate::support::{World, decide, document, eventually, issue, refused, seconds};
@@ -118,4 +123,59 @@ async fn a_server_that_stops_in_good_order_stores_what_it_counted_last() {
     assert!(second.ended().await.unwrap().success());
     assert_eq!(read(&world).await.decisions, 3);
     world.rita.credentials().issue_credential(issue("alice")).await.unwrap();
+}
+
+/// A slot of a server that is not there.
+fn slot(number: i64, rollout: RolloutId) -> Slot {
+    let comparison = Comparison { compared: 7, new_denies: 7, ..Comparison::default() };
+    Slot {
+        server_id: Uuid::from_u128(0x0199_0000_0000_7000_8000_0000_0000_0001),
+        number,
+        span: Duration::from_secs(1),
+        age: Duration::ZERO,
+        counts: Counts { decisions: 7, ..Counts::default() },
+        latency: vec![(900, 7)],
+        rollouts: vec![RolloutSlot { rollout_id: rollout, candidate_errors: 1, held_back: 0, comparison }],
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slot_that_is_sent_again_counts_once_and_what_no_window_reaches_is_forgotten() {
+    let world = World::start().await;
+    let request = v1::StartRolloutRequest {
+        candidate: world.policy(&document("charge")).await,
+        reason: "try it".to_owned(),
+        ..Default::default()
+    };
+    let rollout = world.rita.rollouts().start_rollout(request).await.unwrap().into_inner().rollout.unwrap();
+    let rollout_id: RolloutId = rollout.rollout_id.parse().unwrap();
+    let store = async |number| {
+        let mut connection = world.database.connect().await.unwrap();
+        let mut tx = connection.begin().await.unwrap();
+        indicator::insert(&mut tx, &slot(number, rollout_id)).await.unwrap();
+        tx.commit().await.unwrap();
+    };
+    let compared = async || {
+        let request = v1::GetRolloutRequest { rollout_id: rollout.rollout_id.clone() };
+        let read = world.rita.rollouts().get_rollout(request).await.unwrap().into_inner().rollout.unwrap();
+        read.comparison.unwrap().compared
+    };
+    // The answer to the first was lost.
+    store(0).await;
+    store(0).await;
+    assert_eq!((read(&world).await.decisions, compared().await), (7, 7));
+    store(1).await;
+    assert_eq!((read(&world).await.decisions, compared().await), (14, 14));
+
+    let mut connection = world.database.connect().await.unwrap();
+    let older = "UPDATE indicator_slot SET begin_time = begin_time - interval '3 hours', end_time = end_time - interval '3 hours' \
+                 WHERE slot = 0";
+    sqlx::query(older).execute(&mut connection).await.unwrap();
+    indicator::purge(&mut connection).await.unwrap();
+    for table in ["indicator_slot", "rollout_slot"] {
+        let statement = sqlx::AssertSqlSafe(format!("SELECT slot FROM {table}"));
+        let left: Vec<i64> = sqlx::query_scalar(statement).fetch_all(&mut connection).await.unwrap();
+        assert_eq!(left, [1], "{table}");
+    }
+    assert_eq!((read(&world).await.decisions, compared().await), (7, 14), "what a rollout was compared by stays");
 }

@@ -10,7 +10,7 @@ use tokio::{task::JoinHandle, time::sleep};
 use tonic::{Code, Response, Status};
 use tonic_types::StatusExt as _;
 
-use crate::support::{Run, World, decide, info};
+use crate::support::{Run, World, decide, eventually, info};
 
 /// Holds the log head as another server's long transaction would: nothing can be recorded until it is let go.
 async fn hold_the_log(database: &Database) -> PgConnection {
@@ -52,6 +52,11 @@ async fn a_full_queue_sheds_with_a_time_to_come_back_and_never_allows() {
         assert!(status.get_details_retry_info().unwrap().retry_delay.unwrap() > Duration::ZERO);
     }
     assert!((world.counted("countersign_recorder_shed_total").await - 56.0).abs() < 0.5);
+    eventually("the indicators count them", async || {
+        let window = v1::GetIndicatorsRequest::default();
+        world.rita.status().get_indicators(window).await.unwrap().into_inner().shed_requests == 56
+    })
+    .await;
 
     held.close().await.unwrap();
     for answer in join_all(waiting).await {
