@@ -229,6 +229,8 @@ fn conditions_are_located_as_they_are_written() {
         "",
         &["7:5: rules[0].when:  ~ dept"],
     );
+    // An escape is one letter of the text and several of the document: the place is where the text starts.
+    refused(&with_condition("\"true &&\\n\\n\\n> 1\""), "", &["6:9: rules[0].when:  ~ unexpected token"]);
     refused(&with_condition("'principal.role == \"it''s\" && 1 ++ 1'"), "", &["6:9: rules[0].when:  ~ "]);
 }
 

@@ -12,8 +12,8 @@ use super::{
     world::World,
 };
 use crate::{
-    document::{RuleNode, Written, place},
-    violation::{At, Violation},
+    document::{Places, RuleNode, Written},
+    violation::{At, Violation, Violations},
 };
 
 /// What stands before and after a condition when it is checked by itself. The line breaks end a comment in the condition.
@@ -45,11 +45,22 @@ pub(crate) enum Origin {
 pub(crate) struct Findings<'s> {
     pub(crate) source: &'s str,
     pub(crate) cedar_source: &'s str,
+    pub(crate) cedar_places: Places<'s>,
     pub(crate) document: Vec<Violation>,
     pub(crate) cedar: Vec<Violation>,
 }
 
-impl Findings<'_> {
+impl<'s> Findings<'s> {
+    /// `document`: what is wrong already.
+    pub(crate) fn new(source: &'s str, cedar_source: &'s str, document: Vec<Violation>) -> Self {
+        Self { source, cedar_source, cedar_places: Places::new(cedar_source), document, cedar: Vec::new() }
+    }
+
+    /// Whether more was found than is written out, so that where the rest stands is not worth looking for.
+    pub(crate) fn is_full(&self) -> bool {
+        self.document.len() + self.cedar.len() > Violations::MAX
+    }
+
     /// Reports something about a draft; `offset` is a byte of its `check`.
     pub(crate) fn report(&mut self, draft: &Draft, offset: Option<usize>, message: impl Into<String>) {
         match &draft.origin {
@@ -59,7 +70,7 @@ impl Findings<'_> {
                 self.document.push(Violation::new(at, when_path(*nth), message));
             }
             Origin::Cedar { start, .. } => {
-                let at = place(self.cedar_source, start + offset.unwrap_or_default());
+                let at = self.cedar_places.of(start + offset.unwrap_or_default());
                 self.cedar.push(Violation::new(at, format_args!("cedar[{}]", draft.id), message));
             }
         }

@@ -15,7 +15,7 @@ use super::{
     world::World,
 };
 use crate::{
-    document::{MAX_DOCUMENT_BYTES, place},
+    document::MAX_DOCUMENT_BYTES,
     entities::EntityTypes,
     text::quoted,
     violation::{At, Violation},
@@ -25,7 +25,8 @@ use crate::{
 pub(crate) fn read(findings: &mut Findings<'_>, rules: &[Draft], types: Option<&EntityTypes>) -> Vec<Draft> {
     let source = findings.cedar_source;
     let report = |findings: &mut Findings<'_>, offset, message: String| {
-        findings.cedar.push(Violation::new(place(source, offset), "cedar", message));
+        let at = findings.cedar_places.of(offset);
+        findings.cedar.push(Violation::new(at, "cedar", message));
     };
     if source.len() > MAX_DOCUMENT_BYTES {
         let message = format!("must be at most {MAX_DOCUMENT_BYTES} bytes, is {}", source.len());
@@ -51,7 +52,7 @@ pub(crate) fn read(findings: &mut Findings<'_>, rules: &[Draft], types: Option<&
         match Policy::parse(None, &source[range.clone()]) {
             Ok(policy) => match draft(start, &source[range], policy, types) {
                 Ok(draft) => {
-                    if let Some(first) = ids.insert(draft.id.clone(), place(source, start)) {
+                    if let Some(first) = ids.insert(draft.id.clone(), findings.cedar_places.of(start)) {
                         report(findings, start, format!("duplicate id {:?}, first on line {}", draft.id, first.line));
                     }
                     drafts.push(draft);

@@ -1,6 +1,7 @@
 //! Strict validation of everything that has a condition, against a schema made for the document.
 
 use std::{
+    cell::OnceCell,
     collections::{BTreeSet, HashSet},
     fmt::Write as _,
     sync::Arc,
@@ -149,6 +150,7 @@ fn check_names(drafts: &[Draft], listed: &Listed<'_>, findings: &mut Findings<'_
         drafts.iter().flat_map(|draft| draft.scope.actions.iter().flatten()).map(AsRef::as_ref).collect();
     let mut named = BTreeSet::new();
     for draft in drafts {
+        let text = OnceCell::new();
         for uid in draft.check.iter().flat_map(Policy::entity_literals) {
             let id = uid.id().unescaped();
             let known = |listed: &Option<HashSet<&str>>| listed.as_ref().is_none_or(|listed| listed.contains(id));
@@ -164,7 +166,8 @@ fn check_names(drafts: &[Draft], listed: &Listed<'_>, findings: &mut Findings<'_
                 }
                 Kind::Instance | Kind::Role | Kind::Tool => continue,
             };
-            let offset = draft.check.as_ref().and_then(|check| check.to_string().find(&uid.to_string()));
+            let place = |check: &Policy| text.get_or_init(|| check.to_string()).find(&uid.to_string());
+            let offset = draft.check.as_ref().filter(|_| !findings.is_full()).and_then(place);
             findings.report(draft, offset, format!("{}::{} {wrong}", kind.as_str(), quoted(id)));
         }
     }
@@ -176,7 +179,8 @@ fn check_declared(drafts: &[Draft], types: &ContextTypes<'_>, paths: &[BTreeSet<
     for (draft, paths) in drafts.iter().zip(paths) {
         for path in paths {
             if let Some(message) = types.unreadable(path, draft.scope.tool.as_deref()) {
-                findings.report(draft, draft.mention(path), message);
+                let offset = if findings.is_full() { None } else { draft.mention(path) };
+                findings.report(draft, offset, message);
             }
         }
     }

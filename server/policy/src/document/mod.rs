@@ -9,7 +9,7 @@ mod rules;
 mod tables;
 pub(crate) mod tree;
 
-pub(crate) use place::{Written, place};
+pub(crate) use place::{Places, Written};
 pub use rollout::RolloutSpec;
 pub(crate) use rules::RuleNode;
 pub use tables::{DEFAULT_RISK, Risk, RoleSpec, ToolSpec};

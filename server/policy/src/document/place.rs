@@ -1,4 +1,4 @@
-//! Places inside a scalar: where in the document an error within a `when` stands.
+//! Places of bytes: where in the document an error within a `when` stands, and where in the Cedar beside it.
 
 use crate::violation::At;
 
@@ -25,25 +25,80 @@ impl Written {
         let bare = scalar.strip_prefix(['"', '\'']).unwrap_or(scalar);
         let quote = scalar.len() - bare.len();
         let indent = usize::try_from(self.at.column).ok()?.checked_sub(1)?;
-        let mut written = bare.lines();
-        let (mut lines, mut columns) = (0, 0);
-        for (nth, line) in before.split('\n').enumerate() {
-            let written = written.next().unwrap_or_default();
-            let written = if nth == 0 { written } else { written.get(indent..).unwrap_or_default() };
-            written.starts_with(line).then_some(())?;
-            (lines, columns) = (nth, line.chars().count() + if nth == 0 { quote } else { 0 });
+        let mut written = bare.split('\n').map(|line| line.strip_suffix('\r').unwrap_or(line));
+        let (whole, last) = before.rsplit_once('\n').map_or((None, before), |(whole, last)| (Some(whole), last));
+        let whole = whole.into_iter().flat_map(|whole| whole.split('\n'));
+        let (mut lines, mut before_line) = (0, quote);
+        let mut next = |nth: usize| {
+            let line = written.next()?;
+            Some(if nth == 0 { line } else { line.get(indent..).unwrap_or_default() })
+        };
+        for (nth, line) in whole.enumerate() {
+            // A line that goes on was not broken here: the text has an escape, or was folded.
+            (next(nth)? == line).then_some(())?;
+            (lines, before_line) = (nth + 1, 0);
         }
-        Some(At { line: self.at.line + narrow(lines), column: self.at.column + narrow(columns) })
+        next(lines)?.starts_with(last).then_some(())?;
+        Some(At {
+            line: self.at.line + narrow(lines),
+            column: self.at.column + narrow(last.chars().count() + before_line),
+        })
     }
 }
 
-/// The place of the byte `offset` in `source`.
-pub(crate) fn place(source: &str, offset: usize) -> At {
-    let before = source.get(..offset).unwrap_or(source);
-    let last = before.rsplit('\n').next().unwrap_or_default();
-    At { line: 1 + narrow(before.matches('\n').count()), column: 1 + narrow(last.chars().count()) }
+/// Bytes between two marks.
+const STRETCH: usize = 1024;
+
+/// Finds the places of a text's bytes, each in a look at a stretch of it, however long the text and its lines are.
+#[derive(Debug)]
+pub(crate) struct Places<'s> {
+    text: &'s str,
+    /// Places that are known, in order; the first is the text's start.
+    marks: Vec<(usize, At)>,
+}
+
+impl<'s> Places<'s> {
+    pub(crate) fn new(text: &'s str) -> Self {
+        let mut places = Self { text, marks: vec![(0, At::START)] };
+        for offset in (STRETCH..text.len()).step_by(STRETCH) {
+            let offset = text.floor_char_boundary(offset);
+            places.marks.push((offset, places.of(offset)));
+        }
+        places
+    }
+
+    /// The place of the byte `offset`; past the end, that of the end.
+    pub(crate) fn of(&self, offset: usize) -> At {
+        let offset = self.text.floor_char_boundary(offset);
+        let nth = self.marks.partition_point(|(mark, _)| *mark <= offset);
+        let (mark, mut at) = self.marks[nth - 1];
+        for letter in self.text[mark..offset].chars() {
+            at = if letter == '\n' { At { line: at.line + 1, column: 1 } } else { At { column: at.column + 1, ..at } };
+        }
+        at
+    }
 }
 
 fn narrow(n: usize) -> u32 {
     u32::try_from(n).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_byte_of_a_text_longer_than_a_stretch_has_its_place() {
+        let text = format!("{}\n\n{}\nend", "ä€".repeat(STRETCH), "x".repeat(3 * STRETCH));
+        let places = Places::new(&text);
+        let (mut line, mut column) = (1, 1);
+        for (offset, letter) in text.char_indices() {
+            assert_eq!(places.of(offset), At { line, column }, "{offset}");
+            (line, column) = if letter == '\n' { (line + 1, 1) } else { (line, column + 1) };
+        }
+        for past in [text.len(), text.len() + 1, usize::MAX] {
+            assert_eq!(places.of(past), At { line: 4, column: 4 });
+        }
+        assert_eq!(Places::new("").of(9), At::START);
+    }
 }
