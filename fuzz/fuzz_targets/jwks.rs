@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| countersign_fuzz::jwks(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| countersign_fuzz::tokens::jwks(data));

@@ -63,7 +63,8 @@ fn plain_answer(cedar: &str, call: &Call) -> (Effect, Reason, Vec<String>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(256) })]
+    // PROPTEST_CASES=100000 for a long search.
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn the_index_answers_as_cedar_does_over_the_whole_set(

@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 
 use countersign_core::decision::Effect;
 use countersign_policy::{CompiledPolicy, Context, Principal, PrincipalSpec, Request};
-use proptest::prelude::*;
 
 fn with_condition(when: &str) -> String {
     let when = serde_json::to_string(when).unwrap();
@@ -25,90 +24,6 @@ fn principal() -> Principal {
         tools: &[],
         labels: &BTreeMap::new(),
     })
-}
-
-/// Pieces that get further into the parsers than arbitrary text does.
-fn pieces() -> impl Strategy<Value = String> {
-    let piece = prop::sample::select(vec![
-        "rules:",
-        "roles:",
-        "tools:",
-        "rollout:",
-        "\n",
-        "  ",
-        "- ",
-        "id: a",
-        "role: a",
-        "tool: t",
-        "when: ",
-        "[",
-        "]",
-        "{",
-        "}",
-        "&a ",
-        "*a",
-        "<<: ",
-        "|\n",
-        ">\n",
-        "!!binary ",
-        "\"",
-        "'",
-        "percent: 1",
-        "effect: deny",
-        "allowed_actions: [x]",
-        "#",
-        "?",
-        "permit",
-        "forbid",
-        "(principal, action, resource)",
-        "(",
-        ")",
-        "when",
-        "context",
-        "context.a",
-        ".",
-        "==",
-        "&&",
-        "!",
-        "1",
-        "-",
-        "if ",
-        " then ",
-        " else ",
-        "has ",
-        "like ",
-        "@id(\"a\")",
-        ";",
-        "//",
-        "\\",
-        "Role::\"a\"",
-        "\u{0}",
-        "ä",
-        "\t",
-        ",",
-    ]);
-    prop::collection::vec(piece, 0..40).prop_map(|pieces| pieces.concat())
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(512) })]
-
-    #[test]
-    fn arbitrary_text_never_panics(document: String, cedar: String) {
-        let _ = CompiledPolicy::load(&document, &cedar);
-    }
-
-    #[test]
-    fn arbitrary_pieces_never_panic_and_errors_have_a_place(document in pieces(), cedar in pieces(), when in pieces()) {
-        for (document, cedar) in [(document, cedar.clone()), (with_condition(&when), cedar)] {
-            if let Err(violations) = CompiledPolicy::load(&document, &cedar) {
-                prop_assert!(!violations.as_slice().is_empty());
-                for violation in &violations {
-                    prop_assert!(violation.line > 0 && violation.column > 0 && !violation.message.is_empty(), "{violation}");
-                }
-            }
-        }
-    }
 }
 
 #[test]

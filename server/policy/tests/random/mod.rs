@@ -12,7 +12,7 @@ const TOOLS: [&str; 3] = ["x", "y", "z"];
 const ACTIONS: [&str; 3] = ["r", "w", "d"];
 
 /// Conditions that hold, do not hold, and fail, depending on the call.
-const CONDITIONS: [&str; 16] = [
+const CONDITIONS: [&str; 24] = [
     "context.n > 5",
     "context has n && context.n > 5",
     "!(context has n) || context.n == 0",
@@ -29,6 +29,14 @@ const CONDITIONS: [&str; 16] = [
     "action == Action::\"r\" && resource == Tool::\"x\"",
     "principal in Role::\"a\" && context.flag",
     "principal == Instance::\"i1\"",
+    "context has nested.inner && context.nested.inner == 1",
+    "context.nested.inner > 0 || context.flag",
+    "if context.flag then context.n > 1 else principal.depth == 0",
+    "context.list.isEmpty() || context.list.containsAny([\"u\", \"w\"])",
+    "context.n * 9223372036854775807 > 1",
+    "context.s == \"ab\" || context.flag",
+    "resource in [Tool::\"x\", Tool::\"z\"] && principal.tools.containsAll([\"x\", \"y\"])",
+    "principal.purpose like \"p*\" && context.purpose != \"q\"",
 ];
 
 /// Policy heads of every form, none of which covers a call by nobody.
@@ -82,25 +90,30 @@ fn rule() -> impl Strategy<Value = Value> {
     })
 }
 
-fn raw() -> impl Strategy<Value = String> {
+/// A head of any effect, or that of a forbid which covers everything.
+fn head() -> impl Strategy<Value = (&'static str, &'static str)> {
     let effect = prop::sample::select(vec!["permit", "forbid", "@require_approval permit"]);
-    let keyword = prop::sample::select(vec!["when", "unless"]);
-    (effect, prop::sample::select(HEADS.to_vec()), keyword, condition()).prop_map(
-        |(effect, head, keyword, condition)| {
-            let condition = condition.map(|text| format!("{keyword} {{ {text} }}")).unwrap_or_default();
-            format!("{effect} {head} {condition};")
-        },
-    )
+    prop_oneof![9 => (effect, prop::sample::select(HEADS.to_vec())), 1 => Just(("forbid", "(principal, action, resource)"))]
+}
+
+/// A policy without its id, with up to two conditions.
+fn raw() -> impl Strategy<Value = String> {
+    let keyword = || prop::sample::select(vec!["when", "unless"]);
+    let clause = move || {
+        (keyword(), condition())
+            .prop_map(|(keyword, text)| text.map(|text| format!(" {keyword} {{ {text} }}")).unwrap_or_default())
+    };
+    (head(), clause(), clause()).prop_map(|((effect, head), one, other)| format!("{effect} {head}{one}{other};"))
 }
 
 prop_compose! {
-    pub(crate) fn document()(rules in prop::collection::vec(rule(), 0..8), raw in prop::collection::vec(raw(), 0..4)) -> (String, String) {
+    pub(crate) fn document()(rules in prop::collection::vec(rule(), 0..16), raw in prop::collection::vec(raw(), 0..8)) -> (String, String) {
         // Names every action, so that conditions may.
         let mut all = vec![json!({"role": "other", "tool": "other", "allowed_actions": ACTIONS})];
         all.extend(rules);
         for (nth, rule) in all.iter_mut().enumerate() {
             // Ids that sort otherwise than the rules stand.
-            rule["id"] = format!("rule-{}", 20 - nth).into();
+            rule["id"] = format!("rule-{}", 40 - nth).into();
         }
         let raw: Vec<String> = raw.iter().enumerate().map(|(nth, text)| format!("@id(\"raw-{nth}\") {text}")).collect();
         (json!({ "rules": all }).to_string(), raw.join("\n"))
@@ -133,10 +146,11 @@ prop_compose! {
         n in prop::option::of(prop::sample::select(vec![json!(0), json!(2), json!(9), json!(900), json!("text")])),
         flag in prop::option::of(prop::sample::select(vec![json!(true), json!(false), json!(1)])),
         s in prop::option::of(prop::sample::select(vec![json!("ab"), json!("b"), json!([])])),
-        list in prop::option::of(prop::sample::select(vec![json!(["u", "v"]), json!(["v", "v"]), json!({})])),
+        list in prop::option::of(prop::sample::select(vec![json!(["u", "v"]), json!(["v", "v"]), json!([]), json!({})])),
+        nested in prop::option::of(prop::sample::select(vec![json!({}), json!({"inner": 1}), json!({"inner": "x"}), json!(5)])),
     ) -> Call {
         let mut context = json!({});
-        for (key, value) in [("n", n), ("flag", flag), ("s", s), ("list", list)] {
+        for (key, value) in [("n", n), ("flag", flag), ("s", s), ("list", list), ("nested", nested)] {
             if let Some(value) = value {
                 context[key] = value;
             }
