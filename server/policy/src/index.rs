@@ -17,9 +17,9 @@ impl Names {
         *self.0.entry(name.clone()).or_insert(next)
     }
 
-    /// The numbers under which rules for `name` are filed: its own, if any rule names it, and that of every rule for any.
-    fn lookups(&self, name: &str) -> impl Iterator<Item = u32> + Clone {
-        self.0.get(name).copied().into_iter().chain([ANY])
+    /// None: no rule names it.
+    fn find(&self, name: &str) -> Option<u32> {
+        self.0.get(name).copied()
     }
 }
 
@@ -31,11 +31,17 @@ pub(crate) struct Index {
     roles: Names,
     /// By tool, action, role.
     rules: HashMap<[u32; 3], Vec<usize>>,
+    /// Which of tool, action and role some rule names, each combination once: where to look for a call, eight places at most.
+    shapes: Vec<[bool; 3]>,
 }
 
 impl Index {
     /// Files the rule numbered `nth`.
     pub(crate) fn insert(&mut self, nth: usize, scope: &Scope) {
+        let shape = [scope.tool.is_some(), scope.actions.is_some(), scope.role.is_some()];
+        if !self.shapes.contains(&shape) {
+            self.shapes.push(shape);
+        }
         let tool = scope.tool.as_ref().map_or(ANY, |tool| self.tools.number(tool));
         let role = scope.role.as_ref().map_or(ANY, |role| self.roles.number(role));
         let mut file = |action| self.rules.entry([tool, action, role]).or_default().push(nth);
@@ -47,11 +53,11 @@ impl Index {
 
     /// The rules whose scope covers the call, each once, in no particular order.
     pub(crate) fn matching(&self, tool: &str, action: &str, role: &str) -> impl Iterator<Item = usize> {
-        let (actions, roles) = (self.actions.lookups(action), self.roles.lookups(role));
-        let keys = self.tools.lookups(tool).flat_map(move |tool| {
-            let roles = roles.clone();
-            actions.clone().flat_map(move |action| roles.clone().map(move |role| [tool, action, role]))
-        });
-        keys.filter_map(|key| self.rules.get(&key)).flatten().copied()
+        let call = [self.tools.find(tool), self.actions.find(action), self.roles.find(role)];
+        let key = move |shape: &[bool; 3]| -> Option<[u32; 3]> {
+            let part = |nth: usize| if shape[nth] { call[nth] } else { Some(ANY) };
+            Some([part(0)?, part(1)?, part(2)?])
+        };
+        self.shapes.iter().filter_map(key).filter_map(|key| self.rules.get(&key)).flatten().copied()
     }
 }
