@@ -8,7 +8,7 @@ use http::Method;
 use serde_json::json;
 
 use crate::{
-    authzen::{EVALUATION, EVALUATIONS, asks, by_id, by_token, gate, post, refused, said},
+    authzen::{EVALUATION, EVALUATIONS, SEARCH, asks, by_id, by_token, gate, post, refused, said},
     foreign,
     support::{World, issue, open_folder, room},
 };
@@ -113,6 +113,7 @@ async fn metadata_is_below_the_configured_url_and_its_endpoints_answer() {
             "policy_decision_point": base,
             "access_evaluation_endpoint": format!("{base}{EVALUATION}"),
             "access_evaluations_endpoint": format!("{base}{EVALUATIONS}"),
+            "search_action_endpoint": format!("{base}{SEARCH}"),
         });
         assert_eq!(plain.json(), expected);
         let http = server.http(Some(&key));
@@ -144,7 +145,9 @@ async fn without_the_database_there_is_no_decision_at_all() {
     }
     cluster.stop().await.unwrap();
     for subject in &subjects {
-        for (path, semantic) in [(EVALUATION, ""), (EVALUATIONS, "execute_all"), (EVALUATIONS, "deny_on_first_deny")] {
+        for (path, semantic) in
+            [(EVALUATION, ""), (EVALUATIONS, "execute_all"), (EVALUATIONS, "deny_on_first_deny"), (SEARCH, "")]
+        {
             let mut request = asks(subject, "billing", "refund");
             if path == EVALUATIONS {
                 request["evaluations"] = json!([{}, {}]);

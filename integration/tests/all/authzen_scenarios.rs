@@ -13,6 +13,7 @@ use crate::support::World;
 
 const EVALUATION: &str = "/access/v1/evaluation";
 const EVALUATIONS: &str = "/access/v1/evaluations";
+const SEARCH: &str = "/access/v1/search/action";
 const DOCUMENT: &str = include_str!("../../../server/policy/tests/documents/authzen.yaml");
 const CEDAR: &str = include_str!("../../../server/policy/tests/documents/authzen.cedar");
 
@@ -128,6 +129,53 @@ async fn the_certification_scenario_basic() {
     let headers = [("content-type", "application/json"), ("x-request-id", "bfe9eb29-ab87-4ca3-be83-a1d5d8305716")];
     let answer = gate.send(Method::POST, EVALUATION, &headers, body).await.unwrap();
     assert_eq!((answer.status.as_u16(), answer.headers["x-request-id"].to_str().unwrap()), (200, headers[1].1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_certification_scenario_action_search() {
+    let (_world, gate) = scenario().await;
+    let search = |subject: &Value, resource: &Value| json!({"subject": subject, "resource": resource});
+    let (alice, record_1) = (user("alice"), record("record-1"));
+    let read_and_write = json!({"results": [{"name": "read"}, {"name": "write"}]});
+    // 4.4.1, and the same answer each time; 8.6.1 with a context; what nobody knows, and an action, are passed over.
+    for _ in 0..3 {
+        assert_eq!(post(&gate, SEARCH, &search(&alice, &record_1)).await, read_and_write);
+    }
+    for (name, value) in [
+        ("context", json!({"time": "2025-06-27T18:03-07:00", "ip": "192.168.1.1"})),
+        ("foo", json!("bar")),
+        ("futureField", json!({"nested": true})),
+        ("action", json!({"name": "read"})),
+        ("action", json!(7)),
+    ] {
+        let mut request = search(&alice, &record_1);
+        request[name] = value;
+        assert_eq!(post(&gate, SEARCH, &request).await, read_and_write, "{name}");
+    }
+    // 4.6.1: who is not known can do nothing, which is no error.
+    assert_eq!(post(&gate, SEARCH, &search(&user("nonexistent-user"), &record_1)).await, json!({"results": []}));
+    // With properties: an administrator may write what is archived, and others may not.
+    let archived = with(record("record-2"), json!({"status": "archived"}));
+    let bob = with(user("bob"), json!({"role": "admin"}));
+    assert_eq!(post(&gate, SEARCH, &search(&bob, &archived)).await, read_and_write);
+    assert_eq!(post(&gate, SEARCH, &search(&alice, &archived)).await, json!({"results": [{"name": "read"}]}));
+    // Whatever is missing or of another type is a bad request.
+    for (place, value) in [
+        ("/subject", Value::Null),
+        ("/resource", Value::Null),
+        ("/subject/type", Value::Null),
+        ("/subject/id", Value::Null),
+        ("/resource/type", Value::Null),
+        ("/resource/id", Value::Null),
+        ("/subject", json!("alice")),
+    ] {
+        let mut request = search(&alice, &record_1);
+        *request.pointer_mut(place).unwrap() = value;
+        is_bad_request(&gate.post(SEARCH, request.to_string()).await.unwrap());
+    }
+    for body in ["", "{", "[]"] {
+        is_bad_request(&gate.post(SEARCH, body.to_owned()).await.unwrap());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

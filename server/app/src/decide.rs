@@ -21,11 +21,11 @@ use crate::{
 const METHOD: &str = "Decide";
 
 /// The runs that a batch names, each looked up once.
-type Named = HashMap<InstanceId, Option<Arc<Credential>>>;
+pub(crate) type Named = HashMap<InstanceId, Option<Arc<Credential>>>;
 
 /// A question on its way, and whether its ALLOW is to be signed for the tool.
-struct Asked {
-    question: Arc<Question>,
+pub(crate) struct Asked {
+    pub(crate) question: Arc<Question>,
     keyed: Option<Keyed>,
     want_receipt: bool,
 }
@@ -74,7 +74,8 @@ impl App {
         Ok(Job::Decision(question.clone(), prepared))
     }
 
-    async fn ask(&self, caller: &Caller, command: Decide, named: &mut Named) -> Result<Asked, Error> {
+    /// What is asked, by whom.
+    pub(crate) async fn ask(&self, caller: &Caller, command: Decide, named: &mut Named) -> Result<Asked, Error> {
         let subject = self.subject(caller, &command.subject, named).await?;
         let (now, entropy) = (self.inner.clock.now(), &*self.inner.entropy);
         let purpose: Cow<'_, str> = match (&command.purpose, &subject) {

@@ -259,6 +259,19 @@ impl CompiledPolicy {
         self.context.iter().flatten().any(|attribute| attribute.is_for(tool))
     }
 
+    /// The actions that it names and says something of where a run of `role` calls `tool`, in order.
+    #[must_use]
+    pub fn actions(&self, role: &str, tool: &str) -> Vec<&str> {
+        self.index.actions(tool, role)
+    }
+
+    /// The actions that it names and says something of where an entity of type `subject` acts on one of type `resource`, in
+    /// order.
+    #[must_use]
+    pub fn entity_actions(&self, subject: &str, resource: &str) -> Vec<&str> {
+        self.entity_index.actions(resource, subject)
+    }
+
     /// How the document wants to be introduced, if it says.
     #[must_use]
     pub const fn rollout(&self) -> Option<&RolloutSpec> {

@@ -51,6 +51,14 @@ impl Index {
         }
     }
 
+    /// The actions that a rule names and a rule covers, in order.
+    pub(crate) fn actions(&self, tool: &str, role: &str) -> Vec<&str> {
+        let covered = |action: &&str| self.matching(tool, action, role).next().is_some();
+        let mut actions: Vec<_> = self.actions.0.keys().map(AsRef::as_ref).filter(covered).collect();
+        actions.sort_unstable();
+        actions
+    }
+
     /// The rules whose scope covers the call, each once, in no particular order.
     pub(crate) fn matching(&self, tool: &str, action: &str, role: &str) -> impl Iterator<Item = usize> {
         let call = [self.tools.find(tool), self.actions.find(action), self.roles.find(role)];

@@ -10,6 +10,10 @@ use countersign_policy::Context;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+mod search;
+
+pub(crate) use search::{Search, search};
+
 use super::{decision::MAX_BATCH, read, violations::Violations};
 
 /// A JSON object.

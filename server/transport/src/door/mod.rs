@@ -7,7 +7,7 @@
 //! | `POST /countersign.v1.<Service>/<Method>`, `application/json` | [`json`]: Connect's unary form |
 //! | `POST /issue` | [`issue`] |
 //! | `POST /oauth/token`, `/oauth/introspect`, `/oauth/revoke` | [`oauth`] |
-//! | `POST /access/v1/evaluation`, `/access/v1/evaluations` | [`authzen`] |
+//! | `POST /access/v1/evaluation`, `/access/v1/evaluations`, `/access/v1/search/action` | [`authzen`] |
 //! | `/.well-known/oauth-authorization-server`, `/.well-known/jwks.json` | [`oauth`], [`jwks`]: no pipeline, for they are public |
 //! | `/.well-known/authzen-configuration` | [`authzen`]: likewise |
 //! | `/`, `/healthz`, `/readyz`, `/metrics` | [`plain`]: likewise |

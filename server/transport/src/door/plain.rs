@@ -58,7 +58,12 @@ async fn index() -> Json<Value> {
             "POST /oauth/introspect",
             "POST /oauth/revoke",
         ],
-        "authzen": ["GET /.well-known/authzen-configuration", "POST /access/v1/evaluation", "POST /access/v1/evaluations"],
+        "authzen": [
+            "GET /.well-known/authzen-configuration",
+            "POST /access/v1/evaluation",
+            "POST /access/v1/evaluations",
+            "POST /access/v1/search/action",
+        ],
     }))
 }
 

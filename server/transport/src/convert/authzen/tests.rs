@@ -274,6 +274,7 @@ proptest! {
     fn whatever_a_body_holds_reading_it_refuses_or_accepts(request in any_json()) {
         if let Value::Object(request) = request {
             let _ = evaluation(&request);
+            let _ = search(&request);
             if let Ok(Evaluations::Many(all, _)) = evaluations(&request) {
                 prop_assert!(all.len() <= MAX_BATCH);
             }

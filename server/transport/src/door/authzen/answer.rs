@@ -1,10 +1,10 @@
 //! Decisions as AuthZEN writes them: `{"decision","context"}`.
 
-use countersign_app::{DecisionAnswer, Error};
+use countersign_app::{ActionPage, DecisionAnswer, Error};
 use countersign_core::decision::Effect;
 use serde_json::{Map, Value, json};
 
-use crate::status::Refusal;
+use crate::{convert::authzen::Search, status::Refusal};
 
 /// Whether the call may happen. What a baseline that observes lets through may, and the context says how it came to be.
 pub(super) fn allows(answer: &DecisionAnswer) -> bool {
@@ -48,6 +48,17 @@ pub(super) fn decision(answer: &DecisionAnswer) -> Value {
     }
     say("log_index", json!(answer.log_index));
     json!({ "decision": allows(answer), "context": context })
+}
+
+/// What a search found. Where that is not all, or the request speaks of pages, it says how to go on.
+pub(super) fn found(page: &ActionPage, search: &Search) -> Value {
+    let actions = page.actions.iter().map(|action| json!({ "name": action.as_str() })).collect::<Vec<_>>();
+    let mut answer = json!({ "results": actions });
+    if search.paged || !page.done {
+        let next_token = if page.done { String::new() } else { search.token(page.reached.as_ref()) };
+        answer["page"] = json!({ "next_token": next_token, "count": actions.len() });
+    }
+    answer
 }
 
 /// The answer to an evaluation among others that cannot be read.

@@ -40,6 +40,7 @@ fn document(base: &Base) -> Value {
         "policy_decision_point": base.url,
         "access_evaluation_endpoint": at(Endpoint::Evaluation),
         "access_evaluations_endpoint": at(Endpoint::Evaluations),
+        "search_action_endpoint": at(Endpoint::SearchAction),
     })
 }
 
@@ -64,6 +65,7 @@ mod tests {
                 "policy_decision_point": "https://pdp.example.com/tenant1",
                 "access_evaluation_endpoint": "https://pdp.example.com/tenant1/access/v1/evaluation",
                 "access_evaluations_endpoint": "https://pdp.example.com/tenant1/access/v1/evaluations",
+                "search_action_endpoint": "https://pdp.example.com/tenant1/access/v1/search/action",
             })
         );
     }

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `POST /access/v1/evaluation` | Decide |
 //! | `POST /access/v1/evaluations` | BatchDecide |
+//! | `POST /access/v1/search/action` | none of its own: whoever may ask Decide may search |
 //! | `GET /.well-known/authzen-configuration` | none: it is public |
 //!
 //! A request becomes a call of its method: the same pipeline, the same row of the table, the same record.
@@ -41,22 +42,24 @@ use crate::{
 enum Endpoint {
     Evaluation,
     Evaluations,
+    SearchAction,
 }
 
 impl Endpoint {
-    const ALL: [Self; 2] = [Self::Evaluation, Self::Evaluations];
+    const ALL: [Self; 3] = [Self::Evaluation, Self::Evaluations, Self::SearchAction];
 
     const fn path(self) -> &'static str {
         match self {
             Self::Evaluation => "/access/v1/evaluation",
             Self::Evaluations => "/access/v1/evaluations",
+            Self::SearchAction => "/access/v1/search/action",
         }
     }
 
-    /// The method of the contract that this endpoint is.
+    /// The method of the contract that this endpoint is, or is allowed as.
     const fn method(self) -> &'static str {
         match self {
-            Self::Evaluation => "/countersign.v1.DecisionService/Decide",
+            Self::Evaluation | Self::SearchAction => "/countersign.v1.DecisionService/Decide",
             Self::Evaluations => "/countersign.v1.DecisionService/BatchDecide",
         }
     }
@@ -114,6 +117,7 @@ async fn answered(app: &App, mut request: Request) -> Result<Response, Box<Respo
     let answer = match endpoint {
         Endpoint::Evaluation => evaluation(app, &caller, &body).await,
         Endpoint::Evaluations => evaluations(app, &caller, &body).await,
+        Endpoint::SearchAction => search(app, &caller, &body).await,
     };
     Ok(route::done(Json(answer.map_err(refused)?).into_response()))
 }
@@ -140,6 +144,12 @@ async fn evaluations(app: &App, caller: &Caller, body: &Object) -> Result<Value,
         Evaluations::Many(all, semantic) => in_order(app, caller, all, semantic).await?,
     };
     Ok(json!({ "evaluations": answers }))
+}
+
+async fn search(app: &App, caller: &Caller, body: &Object) -> Result<Value, Error> {
+    let search = convert::search(body)?;
+    let page = app.search_actions(caller, search.command.clone()).await?;
+    Ok(answer::found(&page, &search))
 }
 
 /// All in one transaction. What cannot be read is denied in its place, and recorded nowhere: it asks nothing.

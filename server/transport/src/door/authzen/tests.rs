@@ -49,7 +49,7 @@ const GATE: (&str, &str) = ("authorization", "Bearer gate");
 
 #[tokio::test]
 async fn an_evaluation_becomes_a_call_of_its_method_at_the_root_and_below_the_base() {
-    for (endpoint, method) in [("evaluation", "Decide"), ("evaluations", "BatchDecide")] {
+    for (endpoint, method) in [("evaluation", "Decide"), ("evaluations", "BatchDecide"), ("search/action", "Decide")] {
         for base in ["", "/tenant1"] {
             let path = format!("{base}/access/v1/{endpoint}");
             let (parts, body) = send(request(&path, &[JSON, GATE], r#"{"subject": {"a": [1]}}"#)).await;
