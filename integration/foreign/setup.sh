@@ -9,17 +9,21 @@ set -euo pipefail
 cd "$(dirname "$0")"
 target=$(cd ../.. && pwd)/target/foreign
 
-# quietly COMMAND...: shows the output where COMMAND fails.
+# quietly COMMAND...: three tries, since a registry may be away for a moment; shows the output where COMMAND fails.
 quietly() {
-  local log
+  local log try
   log=$(mktemp)
-  if ! "$@" >"$log" 2>&1 </dev/null; then
-    cat "$log" >&2
-    rm -f "$log"
-    echo "integration/foreign/setup.sh: failed: $*" >&2
-    return 1
-  fi
+  for try in 1 2 3; do
+    if "$@" >"$log" 2>&1 </dev/null; then
+      rm -f "$log"
+      return 0
+    fi
+    if [[ $try -lt 3 ]]; then sleep 5; fi
+  done
+  cat "$log" >&2
   rm -f "$log"
+  echo "integration/foreign/setup.sh: failed: $*" >&2
+  return 1
 }
 
 # install INPUT INSTALLED INSTALLER: installs unless INSTALLED is there and came from the same INPUT.
