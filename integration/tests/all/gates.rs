@@ -31,7 +31,10 @@ async fn decisions_without_a_sponsor_roll_back_once_within_ten_seconds_and_the_e
     watched.gates_say(v1::GateVerdict::Pass).await;
 
     let begun = Instant::now();
-    watched.ask(v1::DecideRequest { token: "forged".to_owned(), ..decide("billing", "refund") }, 10).await;
+    // On one server: what two count reaches the figures one after the other.
+    let forged = v1::DecideRequest { token: "forged".to_owned(), ..decide("billing", "refund") };
+    let request = v1::BatchDecideRequest { requests: vec![forged; 10], ..Default::default() };
+    watched.elsewhere.decisions().batch_decide(request).await.unwrap();
     let undone = watched.becomes(v1::RolloutState::RolledBack, begun).await;
     assert!(undone.rollback_reason.starts_with("gate MISSING_SPONSOR is FAIL: 5.00 % seen"), "{undone:?}");
     assert_eq!((undone.percent, undone.end_time.is_some()), (0, true));

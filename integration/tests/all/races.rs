@@ -1,12 +1,9 @@
 //! Changes of what may be allowed, raced against callers on two servers. What counts is the log: after a change's index
 //! there stands no ALLOW that the change forbids, whoever was in the middle of what.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
 use countersign_client::{
@@ -14,25 +11,48 @@ use countersign_client::{
     v1::{self, revoke_credentials_request::Scope},
 };
 use futures::future::join_all;
-use tokio::time::sleep;
 
-use crate::support::{Event, Run, World, decide, document};
+use crate::support::{Event, Run, World, decide, document, eventually};
 
 /// Callers at a time, half of them on each server.
 const CALLERS: usize = 50;
 
+/// Callers at work.
+#[derive(Default)]
+struct AtWork {
+    answers: AtomicUsize,
+    stop: AtomicBool,
+}
+
+impl AtWork {
+    fn goes_on(&self) -> bool {
+        !self.stop.load(Ordering::Relaxed)
+    }
+
+    fn answered(&self) {
+        self.answers.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Waits until so many more were answered.
+    async fn until_answered(&self, times: usize) {
+        let so_far = self.answers.load(Ordering::Relaxed);
+        eventually("callers are answered", async || self.answers.load(Ordering::Relaxed) >= so_far + times).await;
+    }
+}
+
 /// Lets 50 callers of `run` decide on both servers until `change` has been made and a little longer. Returns the log.
 async fn raced(world: &World, run: &Run, second: &Connection, change: impl AsyncFnOnce()) -> Vec<Event> {
     let first = world.log_size().await;
-    let stop = Arc::new(AtomicBool::new(false));
+    let work = Arc::<AtWork>::default();
     let mut callers = Vec::new();
     for number in 0..CALLERS {
         let run = run.on(if number % 2 == 0 { &world.rita } else { second });
-        let stop = stop.clone();
+        let work = work.clone();
         callers.push(tokio::spawn(async move {
             let mut allowed = Vec::new();
-            while !stop.load(Ordering::Relaxed) {
+            while work.goes_on() {
                 let answer = run.decide("billing", "refund").await.unwrap();
+                work.answered();
                 if answer.effect() == v1::Effect::Allow {
                     allowed.push(answer.log_index);
                 }
@@ -40,10 +60,10 @@ async fn raced(world: &World, run: &Run, second: &Connection, change: impl Async
             allowed
         }));
     }
-    sleep(Duration::from_millis(150)).await;
+    work.until_answered(2 * CALLERS).await;
     change().await;
-    sleep(Duration::from_millis(250)).await;
-    stop.store(true, Ordering::Relaxed);
+    work.until_answered(3 * CALLERS).await;
+    work.stop.store(true, Ordering::Relaxed);
     let mut allowed: Vec<i64> = join_all(callers).await.into_iter().flat_map(Result::unwrap).collect();
     allowed.sort_unstable();
 
@@ -268,23 +288,24 @@ async fn two_servers_never_disagree_on_a_callers_side_while_a_rollout_grows_is_h
         ..Default::default()
     };
     let rollout = world.rita.rollouts().start_rollout(request).await.unwrap().into_inner().rollout.unwrap();
-    let stop = Arc::new(AtomicBool::new(false));
+    let work = Arc::<AtWork>::default();
     let mut callers = Vec::new();
     for _ in 0..12 {
         // Each on both servers at once: what is allowed is where they could disagree.
         let run = world.run_of("alice").await;
         for server in [&world.rita, &elsewhere] {
-            let (run, stop) = (run.on(server), stop.clone());
+            let (run, work) = (run.on(server), work.clone());
             callers.push(tokio::spawn(async move {
-                while !stop.load(Ordering::Relaxed) {
+                while work.goes_on() {
                     run.decide("billing", "refund").await.unwrap();
+                    work.answered();
                 }
             }));
         }
     }
     let (rollout_id, reason) = (rollout.rollout_id.clone(), "go".to_owned());
     for (nth, percent) in STEPS.into_iter().enumerate() {
-        sleep(Duration::from_millis(100)).await;
+        work.until_answered(50).await;
         let server = if nth % 2 == 0 { &world.rita } else { &elsewhere };
         let (rollout_id, reason) = (rollout_id.clone(), reason.clone());
         let request = v1::AdvanceRolloutRequest { rollout_id, percent, reason, force: true, ..Default::default() };
@@ -298,11 +319,11 @@ async fn two_servers_never_disagree_on_a_callers_side_while_a_rollout_grows_is_h
             world.rita.rollouts().resume_rollout(request).await.unwrap();
         }
     }
-    sleep(Duration::from_millis(100)).await;
+    work.until_answered(50).await;
     let request = v1::RollbackRolloutRequest { rollout_id, reason, ..Default::default() };
     elsewhere.rollouts().rollback_rollout(request).await.unwrap();
-    sleep(Duration::from_millis(200)).await;
-    stop.store(true, Ordering::Relaxed);
+    work.until_answered(50).await;
+    work.stop.store(true, Ordering::Relaxed);
     for caller in callers {
         caller.await.unwrap();
     }
