@@ -196,7 +196,7 @@ fn runs_and_entities_have_nothing_to_do_with_each_other() {
     assert_eq!(said(&ask(&policy, &user("alice"), "read", &record, &night)), forbidden);
     let of_entities: Vec<_> =
         policy.rules().iter().filter(|rule| rule.of_entities).map(|rule| rule.rule_id.as_str()).collect();
-    assert_eq!(of_entities.len(), 9, "{of_entities:?}");
+    assert_eq!(of_entities.len(), 10, "{of_entities:?}");
 }
 
 #[test]
