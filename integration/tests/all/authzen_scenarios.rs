@@ -9,11 +9,11 @@ use countersign_integration::{Answer, Http};
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::support::World;
+use crate::{
+    authzen::{EVALUATION, EVALUATIONS, SEARCH},
+    support::World,
+};
 
-const EVALUATION: &str = "/access/v1/evaluation";
-const EVALUATIONS: &str = "/access/v1/evaluations";
-const SEARCH: &str = "/access/v1/search/action";
 const DOCUMENT: &str = include_str!("../../../server/policy/tests/documents/authzen.yaml");
 const CEDAR: &str = include_str!("../../../server/policy/tests/documents/authzen.cedar");
 
@@ -70,6 +70,13 @@ fn is_bad_request(answer: &Answer) {
     assert!(!answer.text().is_empty());
 }
 
+/// With this value in this place the request is malformed.
+async fn is_bad_with(http: &Http, path: &str, request: &Value, place: &str, value: Value) {
+    let mut request = request.clone();
+    *request.pointer_mut(place).unwrap() = value;
+    is_bad_request(&http.post(path, request.to_string()).await.unwrap());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_certification_scenario_basic() {
     let (_world, gate) = scenario().await;
@@ -116,9 +123,7 @@ async fn the_certification_scenario_basic() {
         ("/subject", json!("alice")),
         ("/action/name", json!(123)),
     ] {
-        let mut request = read.clone();
-        *request.pointer_mut(place).unwrap() = value;
-        is_bad_request(&gate.post(EVALUATION, request.to_string()).await.unwrap());
+        is_bad_with(&gate, EVALUATION, &read, place, value).await;
     }
     for body in ["{\"subject\":", ""] {
         is_bad_request(&gate.post(EVALUATION, body).await.unwrap());
@@ -169,9 +174,7 @@ async fn the_certification_scenario_action_search() {
         ("/resource/id", Value::Null),
         ("/subject", json!("alice")),
     ] {
-        let mut request = search(&alice, &record_1);
-        *request.pointer_mut(place).unwrap() = value;
-        is_bad_request(&gate.post(SEARCH, request.to_string()).await.unwrap());
+        is_bad_with(&gate, SEARCH, &search(&alice, &record_1), place, value).await;
     }
     for body in ["", "{", "[]"] {
         is_bad_request(&gate.post(SEARCH, body.to_owned()).await.unwrap());

@@ -11,6 +11,7 @@ mod authorisation;
 mod authzen;
 mod authzen_door;
 mod authzen_scenarios;
+mod authzen_search;
 mod bad_input;
 mod caching;
 mod calls;

@@ -14,9 +14,6 @@ use crate::{
     snapshot::{Answerer, Snapshot},
 };
 
-/// Most actions that are looked at for one page: a few milliseconds.
-const MOST: usize = 500;
-
 /// A search for the actions that one caller would be allowed on one tool.
 #[derive(Debug, Clone)]
 pub struct SearchActions {
@@ -37,6 +34,11 @@ pub struct ActionPage {
     pub reached: Option<ActionName>,
     /// Whether there are no more to look at.
     pub done: bool,
+}
+
+impl SearchActions {
+    /// Most actions that are looked at for one page, which therefore finds no more: a few milliseconds.
+    pub const MOST: usize = 500;
 }
 
 impl App {
@@ -64,7 +66,7 @@ fn search(
     let named = named(&question, snapshot);
     let mut left = named.iter().filter(|name| after.is_none_or(|after| **name > after.as_str()));
     let mut page = ActionPage { actions: Vec::new(), reached: after.cloned(), done: false };
-    for _ in 0..MOST {
+    for _ in 0..SearchActions::MOST {
         if page.actions.len() >= limit {
             return Ok(page);
         }

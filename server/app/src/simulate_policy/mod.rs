@@ -156,13 +156,12 @@ impl App {
         }
         let place = self.inner.simulations.clone().try_acquire_owned().map_err(|_| Error::Overloaded)?;
         let policy = self.simulated(command.policy).await?;
-        let filter = Filter {
+        let filter = Arc::new(Filter {
             sponsor_id: command.sponsor_id.map(Into::into),
             agent_instance_id: command.agent_instance_id,
             tool_id: command.tool_id.map(Into::into),
             with_purpose: policy.compiled.reads_purpose(),
-        };
-        let filter = Arc::new(filter);
+        });
         let simulation = Simulation {
             app: self.clone(),
             replayer: Replayer::new(policy),

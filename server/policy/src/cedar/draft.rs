@@ -44,7 +44,6 @@ pub(crate) enum Origin {
 /// The texts, and what is wrong with them.
 pub(crate) struct Findings<'s> {
     pub(crate) source: &'s str,
-    pub(crate) cedar_source: &'s str,
     pub(crate) cedar_places: Places<'s>,
     pub(crate) document: Vec<Violation>,
     pub(crate) cedar: Vec<Violation>,
@@ -53,7 +52,7 @@ pub(crate) struct Findings<'s> {
 impl<'s> Findings<'s> {
     /// `document`: what is wrong already.
     pub(crate) fn new(source: &'s str, cedar_source: &'s str, document: Vec<Violation>) -> Self {
-        Self { source, cedar_source, cedar_places: Places::new(cedar_source), document, cedar: Vec::new() }
+        Self { source, cedar_places: Places::new(cedar_source), document, cedar: Vec::new() }
     }
 
     /// Whether more was found than is written out, so that where the rest stands is not worth looking for.

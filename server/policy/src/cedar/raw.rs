@@ -23,7 +23,7 @@ use crate::{
 
 /// Compiles Cedar text. What is wrong is reported; `rules` are the drafts so far, whose ids may not come again.
 pub(crate) fn read(findings: &mut Findings<'_>, rules: &[Draft], types: Option<&EntityTypes>) -> Vec<Draft> {
-    let source = findings.cedar_source;
+    let source = findings.cedar_places.text;
     let report = |findings: &mut Findings<'_>, offset, message: String| {
         let at = findings.cedar_places.of(offset);
         findings.cedar.push(Violation::new(at, "cedar", message));

@@ -25,24 +25,20 @@ impl Written {
         let bare = scalar.strip_prefix(['"', '\'']).unwrap_or(scalar);
         let quote = scalar.len() - bare.len();
         let indent = usize::try_from(self.at.column).ok()?.checked_sub(1)?;
-        let mut written = bare.split('\n').map(|line| line.strip_suffix('\r').unwrap_or(line));
-        let (whole, last) = before.rsplit_once('\n').map_or((None, before), |(whole, last)| (Some(whole), last));
-        let whole = whole.into_iter().flat_map(|whole| whole.split('\n'));
-        let (mut lines, mut before_line) = (0, quote);
-        let mut next = |nth: usize| {
-            let line = written.next()?;
-            Some(if nth == 0 { line } else { line.get(indent..).unwrap_or_default() })
-        };
-        for (nth, line) in whole.enumerate() {
+        let mut written = bare.split('\n').enumerate().map(|(nth, line)| {
+            let line = line.strip_suffix('\r').unwrap_or(line);
+            if nth == 0 { line } else { line.get(indent..).unwrap_or_default() }
+        });
+        let breaks = before.matches('\n').count();
+        let mut columns = 0;
+        for (nth, line) in before.split('\n').enumerate() {
+            let written = written.next()?;
             // A line that goes on was not broken here: the text has an escape, or was folded.
-            (next(nth)? == line).then_some(())?;
-            (lines, before_line) = (nth + 1, 0);
+            let same = if nth < breaks { written == line } else { written.starts_with(line) };
+            same.then_some(())?;
+            columns = line.chars().count() + if nth == 0 { quote } else { 0 };
         }
-        next(lines)?.starts_with(last).then_some(())?;
-        Some(At {
-            line: self.at.line + narrow(lines),
-            column: self.at.column + narrow(last.chars().count() + before_line),
-        })
+        Some(At { line: self.at.line + narrow(breaks), column: self.at.column + narrow(columns) })
     }
 }
 
@@ -52,7 +48,7 @@ const STRETCH: usize = 1024;
 /// Finds the places of a text's bytes, each in a look at a stretch of it, however long the text and its lines are.
 #[derive(Debug)]
 pub(crate) struct Places<'s> {
-    text: &'s str,
+    pub(crate) text: &'s str,
     /// Places that are known, in order; the first is the text's start.
     marks: Vec<(usize, At)>,
 }

@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 
 mod search;
 
-pub(crate) use search::{Search, search};
+pub(crate) use search::{Pages, Search, search};
 
 use super::{decision::MAX_BATCH, read, violations::Violations};
 

@@ -9,8 +9,6 @@ use serde_json::{Value, json};
 use super::{Object, Parts, call, member, mistyped, object, read, refuse, text};
 use crate::convert::violations::Violations;
 
-/// Most actions of a page.
-const MOST: usize = 500;
 /// Stands for every action: a search has none of its own, and one that a request names is passed over.
 const ANY: &str = "any";
 
@@ -18,13 +16,19 @@ const ANY: &str = "any";
 #[derive(Debug)]
 pub(crate) struct Search {
     pub(crate) command: SearchActions,
+    pub(crate) pages: Pages,
+}
+
+/// How a search is answered page by page.
+#[derive(Debug)]
+pub(crate) struct Pages {
     /// Whether the request speaks of pages.
-    pub(crate) paged: bool,
+    pub(crate) asked_for: bool,
     /// Tells searches for something else apart.
     of: String,
 }
 
-impl Search {
+impl Pages {
     /// What asks for the page after `reached`.
     pub(crate) fn token(&self, reached: Option<&ActionName>) -> String {
         format!("{}.{}", self.of, reached.map_or("", ActionName::as_str))
@@ -33,23 +37,24 @@ impl Search {
 
 /// An Action Search request. A token is only good for the search that it came from.
 pub(crate) fn search(body: &Object) -> Result<Search, Error> {
-    let of = of(body);
-    read(|v| {
+    let page = member(body, "page");
+    let pages = Pages { asked_for: page.is_some(), of: of(body) };
+    let command = read(|v| {
         let any = json!({ "name": ANY });
         let call = call(v, Parts { action: Some(&any), ..Parts::of(body) });
-        let page = match member(body, "page") {
-            None => Some((None, MOST)),
+        let page = match page {
+            None => Some((None, SearchActions::MOST)),
             page => object(v, "page", page).and_then(|page| {
                 v.within("page", |v| {
-                    let (after, limit) = (after(v, page, &of), limit(v, page));
+                    let (after, limit) = (after(v, page, &pages.of), limit(v, page));
                     Some((after?, limit?))
                 })
             }),
         };
         let (call, (after, limit)) = (call?, page?);
-        let paged = member(body, "page").is_some();
-        Some(Search { command: SearchActions { call, after, limit }, paged, of: of.clone() })
-    })
+        Some(SearchActions { call, after, limit })
+    })?;
+    Ok(Search { command, pages })
 }
 
 /// The search without its page, in 22 letters.
@@ -61,22 +66,24 @@ fn of(body: &Object) -> String {
 
 #[expect(clippy::option_option, reason = "wrong, absent, or there")]
 fn after(v: &mut Violations, page: &Object, of: &str) -> Option<Option<ActionName>> {
-    let Some(token) = text(v, "token", member(page, "token"))? else { return Some(None) };
+    // The standard marks the end with an empty token; some send it back.
+    let Some(token) = text(v, "token", member(page, "token"))?.filter(|token| !token.is_empty()) else {
+        return Some(None);
+    };
     let reached = token.strip_prefix(of).and_then(|rest| rest.strip_prefix('.'));
-    match reached {
-        // The standard marks the end with an empty token; some send it back.
-        _ if token.is_empty() => Some(None),
-        Some("") => Some(None),
-        Some(name) if name.parse::<ActionName>().is_ok() => Some(name.parse().ok()),
+    match reached.map(|name| (name, name.parse())) {
+        Some(("", _)) => Some(None),
+        Some((_, Ok(name))) => Some(Some(name)),
         _ => refuse(v, "token", "is not from this search: ask for its first page, without a token"),
     }
 }
 
 fn limit(v: &mut Violations, page: &Object) -> Option<usize> {
     match member(page, "limit") {
-        None => Some(MOST),
+        None => Some(SearchActions::MOST),
         Some(Value::Number(number)) if number.is_u64() => {
-            Some(number.as_u64().and_then(|limit| usize::try_from(limit).ok()).unwrap_or(MOST).min(MOST))
+            let limit = number.as_u64().and_then(|limit| usize::try_from(limit).ok());
+            Some(limit.map_or(SearchActions::MOST, |limit| limit.min(SearchActions::MOST)))
         }
         Some(_) => mistyped(v, "limit", "a whole number that is not negative"),
     }
@@ -100,13 +107,16 @@ mod tests {
     #[test]
     fn a_page_goes_on_where_the_one_before_ended_and_only_in_its_own_search() {
         let first = search(&body(&Value::Null)).unwrap();
-        assert_eq!((first.command.after.clone(), first.command.limit, first.paged), (None, MOST, false));
-        let token = first.token(Some(&"read".parse().unwrap()));
+        assert_eq!(
+            (first.command.after.clone(), first.command.limit, first.pages.asked_for),
+            (None, SearchActions::MOST, false)
+        );
+        let token = first.pages.token(Some(&"read".parse().unwrap()));
         let next = search(&body(&json!({"token": token, "limit": 2}))).unwrap();
         assert_eq!(next.command.after.as_ref().map(ActionName::as_str), Some("read"));
-        assert_eq!((next.command.limit, next.paged), (2, true));
-        let begin = search(&body(&json!({"token": first.token(None), "limit": 100_000}))).unwrap();
-        assert_eq!((begin.command.after, begin.command.limit), (None, MOST));
+        assert_eq!((next.command.limit, next.pages.asked_for), (2, true));
+        let begin = search(&body(&json!({"token": first.pages.token(None), "limit": 100_000}))).unwrap();
+        assert_eq!((begin.command.after, begin.command.limit), (None, SearchActions::MOST));
 
         let mut elsewhere = body(&json!({"token": token}));
         elsewhere["subject"]["id"] = "bob".into();

@@ -4,7 +4,7 @@ use countersign_app::{ActionPage, DecisionAnswer, Error};
 use countersign_core::decision::Effect;
 use serde_json::{Map, Value, json};
 
-use crate::{convert::authzen::Search, status::Refusal};
+use crate::{convert::authzen::Pages, status::Refusal};
 
 /// Whether the call may happen. What a baseline that observes lets through may, and the context says how it came to be.
 pub(super) fn allows(answer: &DecisionAnswer) -> bool {
@@ -51,11 +51,11 @@ pub(super) fn decision(answer: &DecisionAnswer) -> Value {
 }
 
 /// What a search found. Where that is not all, or the request speaks of pages, it says how to go on.
-pub(super) fn found(page: &ActionPage, search: &Search) -> Value {
+pub(super) fn found(page: &ActionPage, pages: &Pages) -> Value {
     let actions = page.actions.iter().map(|action| json!({ "name": action.as_str() })).collect::<Vec<_>>();
     let mut answer = json!({ "results": actions });
-    if search.paged || !page.done {
-        let next_token = if page.done { String::new() } else { search.token(page.reached.as_ref()) };
+    if pages.asked_for || !page.done {
+        let next_token = if page.done { String::new() } else { pages.token(page.reached.as_ref()) };
         answer["page"] = json!({ "next_token": next_token, "count": actions.len() });
     }
     answer

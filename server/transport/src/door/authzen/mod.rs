@@ -33,7 +33,7 @@ use tower::service_fn;
 use self::metadata::Metadata;
 use super::{base::Base, json::takes_json, refused::Refused, route, unique};
 use crate::{
-    convert::authzen::{self as convert, Evaluations, Object, Semantic},
+    convert::authzen::{self as convert, Evaluations, Object, Search, Semantic},
     stack::{Inner, Pipeline, X_REQUEST_ID, body_error, refuse, request_id},
 };
 
@@ -147,9 +147,8 @@ async fn evaluations(app: &App, caller: &Caller, body: &Object) -> Result<Value,
 }
 
 async fn search(app: &App, caller: &Caller, body: &Object) -> Result<Value, Error> {
-    let search = convert::search(body)?;
-    let page = app.search_actions(caller, search.command.clone()).await?;
-    Ok(answer::found(&page, &search))
+    let Search { command, pages } = convert::search(body)?;
+    Ok(answer::found(&app.search_actions(caller, command).await?, &pages))
 }
 
 /// All in one transaction. What cannot be read is denied in its place, and recorded nowhere: it asks nothing.
