@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Every test. Ends at the first failure; the last lines say how it went.
+# Every test. Ends at the first part that fails; the last lines say how it went, and what failed in full.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-never}
@@ -12,8 +12,12 @@ rm -rf "$COUNTERSIGN_TEST_RECORD"
 now='' started=$SECONDS
 summary() {
   local status=$?
+  if [[ $status -ne 0 ]]; then
+    # Again at the end, where only the end of a long log is kept: what cargo printed of each test that failed.
+    awk '/^failures:$/ { failed = 1 } /^test result: / { failed = 0 } failed' "$log" | tail -n 200
+    printf 'test: FAILED: %s\n' "$now"
+  fi
   rm -f "$log"
-  if [[ $status -ne 0 ]]; then printf 'test: FAILED: %s\n' "$now"; fi
 }
 trap summary EXIT
 # run WHAT COMMAND...: says what is run, runs it, and ends everything where it fails.

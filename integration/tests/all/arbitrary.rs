@@ -20,6 +20,10 @@ use crate::{
 
 /// Calls in all.
 const CASES: u32 = 1_500;
+/// In what time every call is answered, however busy the machine is.
+const IN_TIME: Duration = Duration::from_secs(10);
+/// How long a stream is listened to, which may have nothing to say.
+const A_MOMENT: Duration = Duration::from_millis(500);
 /// Deepest message that is filled.
 const DEPTH: usize = 4;
 
@@ -173,7 +177,8 @@ fn no_field_of_any_method_makes_the_server_fail() {
         let method = &methods[nth];
         let request = material.message(&method.input(), 0);
         let shown = format!("{} {request:?}", method.full_name());
-        let answer = runtime.block_on(async { timeout(Duration::from_secs(5), caller.call(method, request)).await });
+        let patience = if method.is_server_streaming() { A_MOMENT } else { IN_TIME };
+        let answer = runtime.block_on(async { timeout(patience, caller.call(method, request)).await });
         match answer {
             // A stream that has nothing to say.
             Err(_) => prop_assert!(method.is_server_streaming(), "no answer in time: {shown}"),
@@ -188,10 +193,10 @@ fn no_field_of_any_method_makes_the_server_fail() {
     assert!(done.get() > CASES / 20, "only {} of {CASES} calls were carried out", done.get());
     runtime.block_on(async {
         world.server.ready().await.unwrap();
-        assert_eq!(
-            world.run_of("alice").await.decide("search", "query").await.unwrap().rule_ids,
-            ["allow-support-search"]
-        );
+        // Somebody whom none of the calls can have meant: alice may have been suspended by one.
+        world.sponsor("stranger-to-all").await;
+        let decided = world.run_of("stranger-to-all").await.decide("search", "query").await.unwrap();
+        assert_ne!(decided.decision_id, "", "the server still answers");
     });
 }
 
