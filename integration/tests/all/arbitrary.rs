@@ -196,7 +196,7 @@ fn no_field_of_any_method_makes_the_server_fail() {
         // Somebody whom none of the calls can have meant: alice may have been suspended by one.
         world.sponsor("stranger-to-all").await;
         let decided = world.run_of("stranger-to-all").await.decide("search", "query").await.unwrap();
-        assert_ne!(decided.decision_id, "", "the server still answers");
+        assert_ne!(decided.policy_decision_id, "", "the server still answers");
     });
 }
 

@@ -199,7 +199,7 @@ fn ask(answerer: &Answerer, question: &Question, credential: &Credential) -> Opi
 }
 
 fn ask_policy(policy: &LoadedPolicy, question: &Question, credential: &Credential) -> Opinion {
-    let Evaluation { effect, reason, rule_ids, cacheable, .. } = policy.compiled.evaluate(&Request {
+    let Evaluation { effect, reason, rule_ids, cacheable } = policy.compiled.evaluate(&Request {
         principal: &credential.principal,
         tool: question.tool_id.as_str(),
         action: question.action.as_str(),

@@ -70,7 +70,7 @@ fn ask(answerer: &Answerer, question: &Question, call: &EntityCall) -> Opinion {
 }
 
 fn ask_policy(policy: &LoadedPolicy, question: &Question, call: &EntityCall) -> Opinion {
-    let Evaluation { effect, reason, rule_ids, cacheable, .. } = policy.compiled.evaluate_entities(&EntityRequest {
+    let Evaluation { effect, reason, rule_ids, cacheable } = policy.compiled.evaluate_entities(&EntityRequest {
         subject: &call.subject,
         action: question.action.as_str(),
         resource: &call.resource,

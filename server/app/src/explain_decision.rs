@@ -174,7 +174,7 @@ fn of_its_own(decision: DecisionRecord, explained: Explanation) -> DecisionExpla
 
 /// By another version: what it answers now, as far as the rules that can be evaluated make it.
 fn of_another(decision: DecisionRecord, version: PolicyVersion, explained: Explanation) -> DecisionExplanation {
-    let Explanation { evaluation, matched, near_misses, unevaluated, otherwise } = explained;
+    let Explanation { evaluation, message, matched, near_misses, unevaluated, otherwise } = explained;
     let left_out = match unevaluated.len() {
         0 => String::new(),
         1 => "; left out is a rule that reads what was not kept of the call".to_owned(),
@@ -186,7 +186,7 @@ fn of_another(decision: DecisionRecord, version: PolicyVersion, explained: Expla
         near_misses: near_misses.iter().map(ToString::to_string).collect(),
         effect: evaluation.effect,
         reason: evaluation.reason,
-        message: evaluation.message + &left_out,
+        message: message + &left_out,
         remedy: remedy(evaluation.reason, otherwise),
         policy_version: Some(version),
         unevaluated_rule_ids: texts(&unevaluated),

@@ -24,6 +24,20 @@ pub(crate) enum Verdict {
     Failed,
 }
 
+/// What an answer stands on.
+pub(crate) enum Ground {
+    /// The document registers tools, and not this one.
+    UnknownTool,
+    /// The document lists roles, and not this one.
+    UnknownRole,
+    /// The role may use other tools only.
+    ToolOutsideRole,
+    /// The context is not what the document declares: what is wrong, a clause each.
+    UnfitContext(Vec<String>),
+    /// The rules that cover the call.
+    Rules(Matches),
+}
+
 /// The rules whose scope covers a call, by how they answered it.
 #[derive(Default)]
 pub(crate) struct Matches {
@@ -86,28 +100,53 @@ impl CompiledPolicy {
     /// 7. none: DENY, `NO_MATCHING_RULE`.
     #[must_use]
     pub fn evaluate(&self, request: &Request<'_>) -> Evaluation {
-        self.outside_tables(request).or_else(|| self.outside_context(request)).unwrap_or_else(|| self.by_rules(request))
+        self.evaluation(request, &self.ground(request))
     }
 
-    /// The refusal of a call whose context is not what the document declares for its tool.
-    pub(crate) fn outside_context(&self, request: &Request<'_>) -> Option<Evaluation> {
+    /// As [`Self::evaluate`], and what and why in words for people, which never hold a value of the context.
+    #[must_use]
+    pub fn evaluate_in_words(&self, request: &Request<'_>) -> (Evaluation, String) {
+        let ground = self.ground(request);
+        let evaluation = self.evaluation(request, &ground);
+        let words = explain::words(self, request, &ground, &evaluation);
+        (evaluation, words)
+    }
+
+    fn ground(&self, request: &Request<'_>) -> Ground {
+        self.outside_tables(request)
+            .or_else(|| self.outside_context(request))
+            .unwrap_or_else(|| Ground::Rules(self.matches(request, self.covering(request))))
+    }
+
+    /// The answer that stands on this.
+    pub(crate) fn evaluation(&self, request: &Request<'_>, ground: &Ground) -> Evaluation {
+        match ground {
+            Ground::UnknownTool => Evaluation::deny(Reason::ToolUnknown),
+            Ground::UnknownRole | Ground::ToolOutsideRole => Evaluation::deny(Reason::NoMatchingRule),
+            Ground::UnfitContext(_) => Evaluation::deny(Reason::PolicyError),
+            Ground::Rules(matches) => self.by_matches(request, matches),
+        }
+    }
+
+    /// Whether the call's context is not what the document declares for its tool.
+    pub(crate) fn outside_context(&self, request: &Request<'_>) -> Option<Ground> {
         let wrong = unfit(self.context()?, request.tool, request.context);
-        (!wrong.is_empty()).then(|| Evaluation::deny(Reason::PolicyError, explain::unfit_context(&wrong)))
+        (!wrong.is_empty()).then_some(Ground::UnfitContext(wrong))
     }
 
-    /// The refusal of a call that the document's tables do not have.
-    pub(crate) fn outside_tables(&self, request: &Request<'_>) -> Option<Evaluation> {
+    /// Whether the document's tables do not have the call.
+    pub(crate) fn outside_tables(&self, request: &Request<'_>) -> Option<Ground> {
         let (tool, role) = (request.tool, request.principal.role());
         if self.lists_tools() && self.tool(tool).is_none() {
-            return Some(Evaluation::deny(Reason::ToolUnknown, explain::unknown_tool(request)));
+            return Some(Ground::UnknownTool);
         }
         if !self.lists_roles() {
             return None;
         }
         match self.role(role) {
-            None => Some(Evaluation::deny(Reason::NoMatchingRule, explain::unknown_role(request))),
+            None => Some(Ground::UnknownRole),
             Some(spec) if !spec.tools.is_empty() && !spec.tools.iter().any(|listed| listed.as_str() == tool) => {
-                Some(Evaluation::deny(Reason::NoMatchingRule, explain::tool_outside_role(request)))
+                Some(Ground::ToolOutsideRole)
             }
             Some(_) => None,
         }
@@ -125,15 +164,17 @@ impl CompiledPolicy {
 
     /// The answer of `rules`, which cover the call, alone.
     pub(crate) fn by_these(&self, request: &Request<'_>, rules: impl Iterator<Item = usize>) -> Evaluation {
-        let matches = self.matches(request, rules);
+        self.by_matches(request, &self.matches(request, rules))
+    }
+
+    fn by_matches(&self, request: &Request<'_>, matches: &Matches) -> Evaluation {
         let (effect, reason, rules) = matches.answer();
         let rule_ids = self.rule_ids(rules);
         let cacheable = effect == Effect::Allow
             && !matches.context_matters
             && !self.declares_for(request.tool)
             && self.tool(request.tool).is_none_or(|tool| tool.cacheable);
-        let message = explain::answer(self, request, reason, &rule_ids, &matches);
-        Evaluation { effect, reason, rule_ids, message, cacheable }
+        Evaluation { effect, reason, rule_ids, cacheable }
     }
 
     /// How each of `rules`, which cover the call, answers it.

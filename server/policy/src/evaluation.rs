@@ -30,14 +30,12 @@ pub struct Evaluation {
     pub reason: Reason,
     /// The rules that made the answer, sorted: those that deny, those that ask, those that allow, or those that failed.
     pub rule_ids: Vec<Arc<str>>,
-    /// What and why, for people. Never holds a value of the context.
-    pub message: String,
     /// Whether the same call by the same credential may be let through again without asking, whatever its context.
     pub cacheable: bool,
 }
 
 impl Evaluation {
-    pub(crate) const fn deny(reason: Reason, message: String) -> Self {
-        Self { effect: Effect::Deny, reason, rule_ids: Vec::new(), message, cacheable: false }
+    pub(crate) const fn deny(reason: Reason) -> Self {
+        Self { effect: Effect::Deny, reason, rule_ids: Vec::new(), cacheable: false }
     }
 }

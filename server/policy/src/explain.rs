@@ -6,64 +6,32 @@ use countersign_core::decision::Reason;
 
 use crate::{
     compiled::CompiledPolicy,
-    entities::EntityRequest,
-    evaluate::Matches,
-    evaluation::Request,
+    evaluate::{Ground, Matches},
+    evaluation::{Evaluation, Request},
     text::{listed, quoted},
 };
 
-pub(crate) fn unknown_tool(request: &Request<'_>) -> String {
-    format!("the policy does not know the tool {}", quoted(request.tool))
-}
-
-pub(crate) fn unknown_role(request: &Request<'_>) -> String {
-    format!("the policy does not list the role {}", quoted(request.principal.role()))
-}
-
-pub(crate) fn tool_outside_role(request: &Request<'_>) -> String {
-    format!("the role {} may not use the tool {}", quoted(request.principal.role()), quoted(request.tool))
-}
-
-pub(crate) fn unfit_context(wrong: &[String]) -> String {
-    format!("the call's context is not what the policy declares, so the call is denied: {}", listed(wrong))
-}
-
-pub(crate) fn unknown_type(request: &EntityRequest<'_>) -> String {
-    let (subject, resource) = (quoted(&request.subject.kind), quoted(&request.resource.kind));
-    format!("the policy does not declare both the types {subject} and {resource}")
-}
-
-pub(crate) fn unfit_entities(wrong: &[String]) -> String {
-    format!("subject or resource is not what the policy declares, so it is denied: {}", listed(wrong))
-}
-
-/// Why the policies about declared types answered as they did.
-pub(crate) fn about_entities(request: &EntityRequest<'_>, reason: Reason, rules: &[Arc<str>]) -> String {
-    let EntityRequest { subject, action, resource, .. } = request;
-    let act = format!("{} to {} on {}", quoted(&subject.kind), quoted(action), quoted(&resource.kind));
-    match reason {
-        Reason::AllowedByRule => format!("{} {act}", self::subject(rules, "allows", "allow")),
-        Reason::DeniedByRule => format!("{} {act}", self::subject(rules, "forbids", "forbid")),
-        Reason::PolicyError => format!("{} to evaluate, so it is denied", self::subject(rules, "fails", "fail")),
-        _ => format!("no rule allows {act}"),
-    }
-}
-
-/// Why the rules answered as they did.
-pub(crate) fn answer(
+/// Why the policy answered as it did.
+pub(crate) fn words(
     policy: &CompiledPolicy,
     request: &Request<'_>,
-    reason: Reason,
-    rules: &[Arc<str>],
-    matches: &Matches,
+    ground: &Ground,
+    evaluation: &Evaluation,
 ) -> String {
-    let call = format!(
-        "role {} to call {} on tool {}",
-        quoted(request.principal.role()),
-        quoted(request.action),
-        quoted(request.tool)
-    );
-    match reason {
+    let (role, tool) = (quoted(request.principal.role()), quoted(request.tool));
+    let matches = match ground {
+        Ground::UnknownTool => return format!("the policy does not know the tool {tool}"),
+        Ground::UnknownRole => return format!("the policy does not list the role {role}"),
+        Ground::ToolOutsideRole => return format!("the role {role} may not use the tool {tool}"),
+        Ground::UnfitContext(wrong) => {
+            let wrong = listed(wrong);
+            return format!("the call's context is not what the policy declares, so the call is denied: {wrong}");
+        }
+        Ground::Rules(matches) => matches,
+    };
+    let call = format!("role {role} to call {} on tool {tool}", quoted(request.action));
+    let rules = evaluation.rule_ids.as_slice();
+    match evaluation.reason {
         Reason::AllowedByRule => format!("{} {call}", subject(rules, "allows", "allow")),
         Reason::ApprovalRequired => {
             format!("{} {call} once a person has approved it", subject(rules, "allows", "allow"))

@@ -7,8 +7,9 @@ use countersign_core::decision::{Effect, Reason};
 use crate::{
     compiled::{CompiledPolicy, Rule},
     context::Context,
-    evaluate::Matches,
+    evaluate::{Ground, Matches},
     evaluation::{Evaluation, Request},
+    explain,
     principal::{Principal, PrincipalSpec},
     text::{listed, quoted},
 };
@@ -36,6 +37,8 @@ pub struct ExplainedCall<'a> {
 pub struct Explanation {
     /// The answer, as far as the rules that could be evaluated make it.
     pub evaluation: Evaluation,
+    /// What and why, for people. Never holds a value of the context.
+    pub message: String,
     /// The rules that cover the call and whose condition, if they have one, holds; sorted.
     pub matched: Vec<Arc<str>>,
     /// The rules that would have matched but for one thing, nearest first: its condition, its actions, its tool, its role.
@@ -116,22 +119,26 @@ impl CompiledPolicy {
         let principal = Principal::new(call.principal);
         let context = Context::default();
         let request = call.request(&principal, &context);
-        if let Some(evaluation) = self.outside_tables(&request) {
+        let (unsure, sure): (Vec<_>, Vec<_>) = self.covering(&request).partition(|nth| self.is_unsure(*nth, call));
+        let by_rules = || Ground::Rules(self.matches(&request, sure.into_iter()));
+        let ground = self.outside_tables(&request).unwrap_or_else(by_rules);
+        let evaluation = self.evaluation(&request, &ground);
+        let message = explain::words(self, &request, &ground, &evaluation);
+        let Ground::Rules(matches) = ground else {
             return Explanation {
                 evaluation,
+                message,
                 matched: Vec::new(),
                 near_misses: Vec::new(),
                 unevaluated: Vec::new(),
                 otherwise: None,
             };
-        }
-        let (unsure, sure): (Vec<_>, Vec<_>) = self.covering(&request).partition(|nth| self.is_unsure(*nth, call));
-        let matches = self.matches(&request, sure.iter().copied());
-        let evaluation = self.by_these(&request, sure.into_iter());
+        };
         let near_misses = self.near_misses(call, &matches);
         Explanation {
             otherwise: self.otherwise(&evaluation, &matches, &near_misses),
             evaluation,
+            message,
             matched: self.sorted_ids([&matches.allowing, &matches.asking, &matches.denying].into_iter().flatten()),
             unevaluated: self.sorted_ids(unsure.iter()),
             near_misses,

@@ -56,8 +56,8 @@ impl CompiledPolicy {
         let Replay { principal, tool, action, purpose } = *call;
         let context = Context::default();
         let request = Request { principal, tool, action, purpose: purpose.unwrap_or_default(), context: &context };
-        if let Some(refused) = self.outside_tables(&request) {
-            return Some(refused);
+        if let Some(ground) = self.outside_tables(&request) {
+            return Some(self.evaluation(&request, &ground));
         }
         let (unsure, sure): (Vec<_>, Vec<_>) =
             self.covering(&request).partition(|nth| self.compiled[*nth].reads_what_is_gone(purpose.is_some()));

@@ -59,7 +59,7 @@ fn the_published_scenarios_are_decided_as_published() {
         (8, &user("alice"), "delete", &record("record-1"), &json!({"soft": false}), false),
     ] {
         let answer = ask(&policy, subject, action, resource, context);
-        assert_eq!(answer.effect == Effect::Allow, allowed, "decision {nth}: {}", answer.message);
+        assert_eq!(answer.effect == Effect::Allow, allowed, "decision {nth}: {answer:?}");
     }
     let todo = |owner: &str| json!({"type": "todo", "id": "1", "properties": {"ownerID": owner}});
     let (rick, morty, beth) = ("rick@the-citadel.com", "morty@the-citadel.com", "beth@the-smiths.com");

@@ -9,8 +9,7 @@ use crate::{
     compiled::CompiledPolicy,
     evaluate::{Verdict, ask},
     evaluation::Evaluation,
-    explain,
-    schema::unfit,
+    schema::{ContextAttribute, unfit},
 };
 
 impl CompiledPolicy {
@@ -29,16 +28,12 @@ impl CompiledPolicy {
         let EntityRequest { subject, resource, .. } = request;
         let known = |types: &&EntityTypes| [subject, resource].iter().all(|one| types.attributes(&one.kind).is_some());
         let Some(types) = self.types.as_ref().filter(known) else {
-            return Evaluation::deny(Reason::TypeUnknown, explain::unknown_type(request));
+            return Evaluation::deny(Reason::TypeUnknown);
         };
-        let entities = match types.entities(subject, resource) {
-            Ok(entities) => entities,
-            Err(wrong) => return Evaluation::deny(Reason::PolicyError, explain::unfit_entities(&wrong)),
+        let fits = |declared: &[ContextAttribute]| unfit(declared, &resource.kind, request.context).is_empty();
+        let Some(entities) = types.entities(subject, resource).filter(|_| self.context().is_none_or(fits)) else {
+            return Evaluation::deny(Reason::PolicyError);
         };
-        let wrong = self.context().map(|declared| unfit(declared, &resource.kind, request.context)).unwrap_or_default();
-        if !wrong.is_empty() {
-            return Evaluation::deny(Reason::PolicyError, explain::unfit_context(&wrong));
-        }
         let asked = self.cedar_request(request);
         let covering = self.entity_index.matching(&resource.kind, request.action, &subject.kind);
         let matches = self
@@ -47,8 +42,7 @@ impl CompiledPolicy {
         let rule_ids = self.rule_ids(rules);
         // Nobody's approval can be asked for, so none is taken for one.
         let effect = if effect == Effect::Allow { effect } else { Effect::Deny };
-        let message = explain::about_entities(request, reason, &rule_ids);
-        Evaluation { effect, reason, rule_ids, message, cacheable: false }
+        Evaluation { effect, reason, rule_ids, cacheable: false }
     }
 
     fn cedar_request(&self, request: &EntityRequest<'_>) -> Option<cedar_policy::Request> {

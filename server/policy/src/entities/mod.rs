@@ -80,8 +80,8 @@ impl EntityTypes {
         self.types.iter().map(entity).collect::<Vec<_>>().concat()
     }
 
-    /// Both entities as Cedar takes them, or what is wrong with them, a clause each; never a value.
-    fn entities(&self, subject: &Entity, resource: &Entity) -> Result<Entities, Vec<String>> {
+    /// Both entities as Cedar takes them; none where one is not what is declared.
+    fn entities(&self, subject: &Entity, resource: &Entity) -> Option<Entities> {
         let mut wrong = Vec::new();
         let mut made = vec![self.entity("subject", subject, &mut wrong)];
         // Who acts on itself is one entity, and the subject's word goes for it.
@@ -89,8 +89,7 @@ impl EntityTypes {
             made.push(self.entity("resource", resource, &mut wrong));
         }
         let made: Option<Vec<_>> = made.into_iter().collect();
-        let made = made.and_then(|made| Entities::from_entities(made, None).ok());
-        made.filter(|_| wrong.is_empty()).ok_or(wrong)
+        made.filter(|_| wrong.is_empty()).and_then(|made| Entities::from_entities(made, None).ok())
     }
 
     fn entity(&self, place: &str, entity: &Entity, wrong: &mut Vec<String>) -> Option<CedarEntity> {

@@ -110,8 +110,8 @@ impl TestCase {
             context: &self.context,
         };
         reached.extend(policy.applying(&request));
-        let answer = policy.evaluate(&request);
-        TestResult { differences: self.expected.differences(&answer), message: answer.message }
+        let (answer, message) = policy.evaluate_in_words(&request);
+        TestResult { differences: self.expected.differences(&answer), message }
     }
 }
 
