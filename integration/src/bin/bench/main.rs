@@ -21,6 +21,7 @@ use std::{
 };
 
 use clap::{Parser, Subcommand};
+use mimalloc::MiMalloc;
 
 use crate::{
     echo::EchoArgs,
@@ -28,6 +29,10 @@ use crate::{
     report::Report,
     rows::{Bench, ROWS},
 };
+
+/// The server's, for evaluation in this process and for the echo that the server is held against.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// Whatever a measurement comes to; errors are words for whoever runs it.
 pub(crate) type Result<T, E = Box<dyn std::error::Error + Send + Sync>> = std::result::Result<T, E>;
