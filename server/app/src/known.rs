@@ -1,0 +1,174 @@
+//! What this server knows of what may be allowed: kept up with the log, and told to who follows.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use countersign_core::revocation::RevocationLog;
+use countersign_store::{Connection, Tx, head::Head};
+use time::OffsetDateTime;
+use tokio::sync::watch;
+
+use crate::{
+    App, Error, Inner, PolicyStanding, RolloutReport,
+    compiled_policies::{Missing, Need},
+    snapshot::Snapshot,
+};
+
+/// Something of the present, as this server comes to know it.
+#[derive(Debug, Clone)]
+pub struct Feed<T> {
+    /// What is known; changes whenever that does.
+    pub known: watch::Receiver<Arc<T>>,
+    /// Everything that was committed before this instant, by this server's clock, is in `known`. It advances several times a
+    /// second while the database answers, and stands still while it does not.
+    pub complete_until: watch::Receiver<OffsetDateTime>,
+}
+
+/// How often, at most, a token with an unknown key makes this server ask the database: anybody can make one up.
+const UNKNOWN_KEY_PAUSE: Duration = Duration::from_secs(1);
+
+impl App {
+    /// What may be allowed, as far as this server knows.
+    pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
+        self.inner.snapshot.load_full()
+    }
+
+    /// Locks the log head, for who records: with what may be allowed at it.
+    pub(crate) async fn lock_head(&self) -> Result<(Tx, Head, Arc<Snapshot>), Error> {
+        loop {
+            let mut tx = self.inner.store.begin().await?;
+            let head = Head::lock(&mut tx).await?;
+            let missing = match self.snapshot_at(&mut tx, &head).await? {
+                Ok(snapshot) => return Ok((tx, head, snapshot)),
+                Err(missing) => missing,
+            };
+            // Others go on meanwhile.
+            drop(tx);
+            self.inner.loader.policies.compile(&self.inner.store, missing, Need::Waited).await?;
+        }
+    }
+
+    /// What may be allowed at `head`, which `conn` holds locked.
+    pub(crate) async fn snapshot_at(
+        &self,
+        conn: &mut Connection,
+        head: &Head,
+    ) -> Result<Result<Arc<Snapshot>, Missing>, Error> {
+        let known = self.snapshot();
+        if known.epoch == head.authority_epoch {
+            return Ok(Ok(known));
+        }
+        metrics::counter!("countersign_snapshot_reloads_total", "where" => "recorder").increment(1);
+        let loaded = self.load_snapshot(conn, head, &known).await?;
+        Ok(loaded.map(|loaded| self.publish(loaded)))
+    }
+
+    async fn load_snapshot(
+        &self,
+        conn: &mut Connection,
+        head: &Head,
+        known: &Snapshot,
+    ) -> Result<Result<Snapshot, Missing>, Error> {
+        let Inner { loader, secrets, clock, .. } = &*self.inner;
+        loader.load(conn, head, Some(known), secrets, clock.now()).await
+    }
+
+    /// Loads a newer snapshot ahead of need, where there is one.
+    pub(crate) async fn refresh_snapshot(&self) {
+        if let Err(error) = self.try_refresh_snapshot().await {
+            // Harmless: the recorder loads it before it records anything.
+            tracing::warn!(%error, "the snapshot could not be refreshed");
+        }
+    }
+
+    pub(crate) async fn try_refresh_snapshot(&self) -> Result<(), Error> {
+        while let Some(missing) = self.look_for_snapshot().await? {
+            self.inner.loader.policies.compile(&self.inner.store, missing, Need::Asked).await?;
+        }
+        Ok(())
+    }
+
+    /// Loads a newer snapshot where there is one and its policies are compiled; or else says which are not.
+    pub(crate) async fn look_for_snapshot(&self) -> Result<Option<Missing>, Error> {
+        let (known, begun) = (self.snapshot(), self.inner.clock.now());
+        let mut tx = self.inner.store.begin_snapshot().await?;
+        let head = Head::read(&mut tx).await?;
+        let mended = known.unusable.is_some_and(|version| self.inner.loader.policies.ready(version).is_some());
+        if head.authority_epoch > known.epoch || mended {
+            match self.load_snapshot(&mut tx, &head, &known).await? {
+                Ok(loaded) => drop(self.publish(loaded)),
+                Err(missing) => return Ok(Some(missing)),
+            }
+        }
+        // What another task has just published it may not have told yet.
+        self.tell();
+        self.inner.complete_until.send_replace(begun);
+        Ok(None)
+    }
+
+    /// Refreshes the snapshot for a token whose key is not in it. Callers at the same time share one refresh, and after it
+    /// there is none for a second.
+    pub(crate) async fn refresh_for_unknown_key(&self) {
+        let mut last = self.inner.unknown_key.lock().await;
+        if last.is_none_or(|at| at.elapsed() >= UNKNOWN_KEY_PAUSE) {
+            self.refresh_snapshot().await;
+            *last = Some(Instant::now());
+        }
+    }
+
+    /// Makes `loaded` the known snapshot, unless a newer one is known; returns it either way.
+    pub(crate) fn publish(&self, loaded: Snapshot) -> Arc<Snapshot> {
+        let loaded = Arc::new(loaded);
+        let newer =
+            |known: &Snapshot| known.epoch < loaded.epoch || (known.epoch == loaded.epoch && known.unusable.is_some());
+        self.inner.snapshot.rcu(|known| if newer(known) { loaded.clone() } else { known.clone() });
+        self.tell();
+        loaded
+    }
+
+    /// Tells followers what the known snapshot holds. It is read under each channel's lock: of two that publish at once,
+    /// the later one tells the newest.
+    fn tell(&self) {
+        self.tell_rollouts();
+        self.inner.revocation_log.send_if_modified(|told| {
+            let log = self.snapshot().revocation_log.clone();
+            let changed = told.seq() != log.seq();
+            if changed {
+                *told = log;
+            }
+            changed
+        });
+        self.inner.policy_standing.send_if_modified(|told| {
+            let standing = self.snapshot().policy_standing.clone();
+            let changed = told.cache_generation != standing.cache_generation;
+            if changed {
+                *told = standing;
+            }
+            changed
+        });
+    }
+
+    /// The open rollouts, and every change of them.
+    #[must_use]
+    pub fn watch_rollouts(&self) -> watch::Receiver<Arc<Vec<RolloutReport>>> {
+        self.inner.open_rollouts.subscribe()
+    }
+
+    /// The revocation entries, and every new one.
+    #[must_use]
+    pub fn watch_revocations(&self) -> Feed<RevocationLog> {
+        self.feed(&self.inner.revocation_log)
+    }
+
+    /// The active version and the kill switches, and every change of what answers.
+    #[must_use]
+    pub fn watch_policy(&self) -> Feed<PolicyStanding> {
+        self.feed(&self.inner.policy_standing)
+    }
+
+    fn feed<T>(&self, known: &watch::Sender<Arc<T>>) -> Feed<T> {
+        Feed { known: known.subscribe(), complete_until: self.inner.complete_until.subscribe() }
+    }
+}
