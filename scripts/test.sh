@@ -13,8 +13,8 @@ now='' started=$SECONDS
 summary() {
   local status=$?
   if [[ $status -ne 0 ]]; then
-    # Again at the end, where only the end of a long log is kept: what cargo printed of each test that failed.
-    awk '/^failures:$/ { failed = 1 } /^test result: / { failed = 0 } failed' "$log" | tail -n 200
+    # Again at the end, where only the end of a long log is kept: what cargo printed of each test that failed, without stacks.
+    awk '/^failures:$/ { failed = 1 } /^test result: / { failed = 0 } failed && !/^ +([0-9]+:|at) /' "$log" | tail -n 200
     printf 'test: FAILED: %s\n' "$now"
   fi
   rm -f "$log"

@@ -3,7 +3,6 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex},
-    time::Duration,
 };
 
 use countersign_client::{Connection, v1};
@@ -11,10 +10,10 @@ use countersign_integration::Launch;
 use countersign_ledger::merkle::{Frontier, leaf_hash};
 use futures::future::join_all;
 use sqlx::Row as _;
-use tokio::{task::JoinHandle, time::sleep};
+use tokio::task::JoinHandle;
 use tonic::Code;
 
-use crate::support::{World, decide, log};
+use crate::support::{World, decide, eventually, log};
 
 const CALLERS: usize = 64;
 const KILLS: usize = 3;
@@ -49,14 +48,15 @@ async fn every_acknowledged_decision_is_in_the_log_once_after_kill_9_under_load(
     for _ in 0..KILLS {
         let connection = world.server.connect(Some(&run.token)).await.unwrap();
         let callers: Vec<_> = (0..CALLERS).map(|_| caller(connection.clone(), acknowledged.clone())).collect();
-        sleep(Duration::from_millis(700)).await;
+        let before = acknowledged.lock().unwrap().len();
+        let goes_on = async || acknowledged.lock().unwrap().len() > before + 8 * CALLERS;
+        eventually("callers are answered", goes_on).await;
         world.server.kill();
         join_all(callers).await.into_iter().for_each(Result::unwrap);
         world.server = Launch::dev().database(&world.database).start().await.unwrap();
     }
 
     let acknowledged = acknowledged.lock().unwrap().clone();
-    assert!(acknowledged.len() > CALLERS * KILLS, "hardly any load: {}", acknowledged.len());
     let log = log(&world.database).await;
     let mut frontier = Frontier::default();
     for (nth, event) in log.iter().enumerate() {

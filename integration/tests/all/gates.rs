@@ -10,7 +10,7 @@ use tonic::{Code, Response};
 
 use crate::{
     support::{World, decide, document, eventually, issue, refused, room, seconds},
-    watched::{ANEW, WITHIN, Watched, figure, of_run},
+    watched::{ANEW, WITHIN, Watched, figure, of_run, whatever_it_takes},
 };
 
 fn reading(rollout: &v1::Rollout, gate: v1::RolloutGate) -> &v1::GateReading {
@@ -24,8 +24,7 @@ fn reads_context() -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn decisions_without_a_sponsor_roll_back_once_within_ten_seconds_and_the_event_has_the_figures() {
-    let watched =
-        Watched::start(&document("charge"), v1::RolloutGates::default(), v1::StartRolloutRequest::default()).await;
+    let watched = Watched::start(&document("charge"), whatever_it_takes(), v1::StartRolloutRequest::default()).await;
     let run = watched.world.run_of("alice").await;
     watched.ask(of_run(&run.token, "charge"), 190).await;
     watched.gates_say(v1::GateVerdict::Pass).await;
@@ -66,7 +65,7 @@ async fn decisions_without_a_sponsor_roll_back_once_within_ten_seconds_and_the_e
 #[tokio::test(flavor = "multi_thread")]
 async fn policy_errors_of_a_candidate_that_answers_nobody_yet_roll_it_back_before_it_hurts() {
     let more = v1::StartRolloutRequest { percent: Some(0), ..Default::default() };
-    let watched = Watched::start(&reads_context(), v1::RolloutGates::default(), more).await;
+    let watched = Watched::start(&reads_context(), whatever_it_takes(), more).await;
     let run = watched.world.run_of("alice").await;
     let begun = Instant::now();
     let answers = watched.ask(of_run(&run.token, "refund"), 120).await;

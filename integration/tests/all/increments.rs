@@ -10,7 +10,7 @@ use tonic::Code;
 
 use crate::{
     support::{World, decide, document, eventually, refused},
-    watched::{ANEW, Watched, figure, of_run},
+    watched::{ANEW, Watched, figure, of_run, whatever_it_takes},
 };
 
 /// For a rollout's increment: its last one, or its start, is longer ago.
@@ -18,12 +18,9 @@ const A_DAY_PASSES: &str = "UPDATE rollout SET advance_time = advance_time - int
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_enough_figures_nothing_advances_unless_forced_and_the_event_says_what_was_passed_over() {
-    let watched = Watched::start(
-        &document("charge, refund, probe"),
-        v1::RolloutGates::default(),
-        v1::StartRolloutRequest::default(),
-    )
-    .await;
+    let watched =
+        Watched::start(&document("charge, refund, probe"), whatever_it_takes(), v1::StartRolloutRequest::default())
+            .await;
     let status = watched.advance(false).await.unwrap_err();
     let message = status.message().to_owned();
     for word in ["MISSING_SPONSOR is INCONCLUSIVE", "0 decisions", "100 decisions needed", "force it with a reason"] {
@@ -89,7 +86,7 @@ async fn figures_from_before_a_rollout_started_count_for_none_of_its_gates() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_day_with_passing_gates_adds_one_increment_on_two_servers_and_none_past_the_next_step() {
     let more = v1::StartRolloutRequest { increment_per_day: 2, ..Default::default() };
-    let watched = Watched::start(&document("charge, refund, probe"), v1::RolloutGates::default(), more).await;
+    let watched = Watched::start(&document("charge, refund, probe"), whatever_it_takes(), more).await;
     watched.sql(A_DAY_PASSES).await;
     sleep(Duration::from_secs(5)).await;
     assert_eq!(watched.read().await.percent, 10, "inconclusive gates hold it");
@@ -119,7 +116,7 @@ async fn a_day_with_passing_gates_adds_one_increment_on_two_servers_and_none_pas
 #[tokio::test(flavor = "multi_thread")]
 async fn where_the_figures_cannot_be_read_nothing_advances_and_nothing_is_undone() {
     let more = v1::StartRolloutRequest { increment_per_day: 2, ..Default::default() };
-    let watched = Watched::start(&document("charge, refund, probe"), v1::RolloutGates::default(), more).await;
+    let watched = Watched::start(&document("charge, refund, probe"), whatever_it_takes(), more).await;
     let run = watched.world.run_of("alice").await;
     watched.ask(of_run(&run.token, "refund"), 120).await;
     watched.gates_say(v1::GateVerdict::Pass).await;

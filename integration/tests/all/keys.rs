@@ -118,7 +118,7 @@ async fn ten_rotations_in_a_row_are_met_by_no_refusal_anywhere() {
     }
     stop.store(true, Ordering::Relaxed);
     let done: Vec<_> = join_all(callers).await.into_iter().map(Result::unwrap).collect();
-    assert!(done.iter().all(|(rounds, _)| *rounds > 10), "hardly anybody called: {done:?}");
+    assert!(done.iter().all(|(rounds, _)| *rounds >= 5), "hardly anybody called: {done:?}");
     let refusals: Vec<_> = done.into_iter().flat_map(|(_, refusals)| refusals).collect();
     assert!(refusals.is_empty(), "{} refusals: {:?}", refusals.len(), refusals.first());
 

@@ -15,8 +15,8 @@ use tokio::time::sleep;
 
 use crate::support::{Run, World, counted, document, eventually};
 
-/// Enough that compiling it takes a second; ten times as many where the compiler has optimised.
-const RULES: usize = if cfg!(debug_assertions) { 400 } else { 4_000 };
+/// Enough that compiling it takes half a second; ten times as many where the compiler has optimised.
+const RULES: usize = if cfg!(debug_assertions) { 200 } else { 2_000 };
 
 /// A document that allows a refund, with so many rules that do not concern it.
 fn large(name: &str) -> String {

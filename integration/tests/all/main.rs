@@ -16,6 +16,7 @@ mod authzen_search;
 mod bad_input;
 mod caching;
 mod calls;
+mod cancellation;
 mod chaos;
 mod chaos_watchers;
 mod configuration;

@@ -12,7 +12,10 @@ use countersign_client::{
 };
 use futures::future::join_all;
 
-use crate::support::{Event, Run, World, decide, document, eventually};
+use crate::{
+    support::{Event, Run, World, decide, document, eventually},
+    watched::whatever_it_takes,
+};
 
 /// Callers at a time, half of them on each server.
 const CALLERS: usize = 50;
@@ -238,6 +241,7 @@ async fn no_allow_stands_on_the_wrong_side_of_a_rollouts_step() {
         percent: Some(0),
         steps: vec![99, 100],
         reason: "tighten".to_owned(),
+        gates: Some(whatever_it_takes()),
         ..Default::default()
     };
     let rollout = world.rita.rollouts().start_rollout(request).await.unwrap().into_inner().rollout.unwrap();
@@ -285,6 +289,7 @@ async fn two_servers_never_disagree_on_a_callers_side_while_a_rollout_grows_is_h
         percent: Some(0),
         steps: [&STEPS[..], &[100]].concat(),
         reason: "tighten".to_owned(),
+        gates: Some(whatever_it_takes()),
         ..Default::default()
     };
     let rollout = world.rita.rollouts().start_rollout(request).await.unwrap().into_inner().rollout.unwrap();

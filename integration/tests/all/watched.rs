@@ -15,6 +15,11 @@ pub(crate) const WITHIN: Duration = Duration::from_secs(10);
 /// Until servers count anew: the second or so in which a rollout started, grew or was resumed counts for no gate.
 pub(crate) const ANEW: Duration = Duration::from_millis(2_500);
 
+/// The shipped gates, but for latency: how long a decision takes says more of the machine here.
+pub(crate) fn whatever_it_takes() -> v1::RolloutGates {
+    v1::RolloutGates { latency_p95: Some(seconds(10)), ..Default::default() }
+}
+
 /// Two servers, and a rollout on them.
 pub(crate) struct Watched {
     pub(crate) world: World,

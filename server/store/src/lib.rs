@@ -33,7 +33,7 @@ pub mod x509_authority;
 use std::time::Duration;
 
 use sqlx::{
-    PgConnection, PgPool, Postgres, Transaction,
+    PgConnection, PgPool, Postgres, SqlSafeStr as _, Transaction,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
@@ -118,12 +118,20 @@ impl Store {
 
     /// Begins a transaction.
     pub async fn begin(&self) -> Result<Tx, StoreError> {
-        Ok(self.pool.begin().await?)
+        self.begin_with("BEGIN").await
     }
 
     /// Begins a read-only transaction that sees one state of the database throughout.
     pub async fn begin_snapshot(&self) -> Result<Tx, StoreError> {
-        Ok(self.pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?)
+        self.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await
+    }
+
+    /// Begins to the end, whoever stops waiting: sqlx knows of a transaction once its BEGIN is answered, and would give a
+    /// connection on which it is not yet to the next user, whose statements nobody would then commit.
+    async fn begin_with(&self, statement: &'static str) -> Result<Tx, StoreError> {
+        let conn = self.pool.acquire().await?;
+        let begun = tokio::spawn(Tx::begin(conn, Some(statement.into_sql_str())));
+        Ok(begun.await.unwrap_or(Err(sqlx::Error::WorkerCrashed))?)
     }
 
     /// A connection for single statements.
