@@ -1,14 +1,14 @@
 //! A TCP proxy that gets in the way: between a server and its database, or between a client and its server.
 
-use std::{net::SocketAddr, path::PathBuf, str::FromStr as _, time::Duration};
+use std::{future::pending, net::SocketAddr, path::PathBuf, str::FromStr as _, time::Duration};
 
 use sqlx::postgres::PgConnectOptions;
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     net::{TcpListener, TcpStream, UnixStream},
-    sync::watch,
+    sync::{mpsc, watch},
     task::AbortHandle,
-    time::sleep,
+    time::{Instant, sleep_until},
 };
 
 use crate::{Database, Failure};
@@ -140,35 +140,49 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Way<R, W> {
         Self { from, to, answers: true }
     }
 
-    async fn carry(mut self, weather: &mut watch::Receiver<Weather>) {
-        let mut buffer = vec![0; 16 * 1024];
-        while let Ok(length) = self.from.read(&mut buffer).await
-            && length > 0
-            && self.is_through(weather).await
-            && self.to.write_all(&buffer[..length]).await.is_ok()
-        {}
+    /// Carries until either side ends. What is read while something waits to go on waits beside it and not behind it.
+    async fn carry(self, weather: &mut watch::Receiver<Weather>) {
+        let Self { mut from, mut to, answers } = self;
+        let (read, mut held) = mpsc::channel(32);
+        let reading = async move {
+            let mut buffer = vec![0; 16 * 1024];
+            while let Ok(length) = from.read(&mut buffer).await
+                && length > 0
+                && read.send((Instant::now(), buffer[..length].to_vec())).await.is_ok()
+            {}
+        };
+        let writing = async move {
+            while let Some((at, bytes)) = held.recv().await
+                && is_through(weather, at, answers).await
+                && to.write_all(&bytes).await.is_ok()
+            {}
+        };
+        tokio::select! {
+            () = writing => {}
+            () = async { reading.await; pending().await } => {}
+        }
     }
+}
 
-    /// Waits until what was read may go on; false: never.
-    async fn is_through(&self, weather: &mut watch::Receiver<Weather>) -> bool {
-        loop {
-            let now = *weather.borrow_and_update();
-            match now {
-                Weather::Cut => return false,
-                Weather::Unanswered => return !self.answers,
-                Weather::Slow(by) if !self.answers => {
-                    tokio::select! {
-                        () = sleep(by) => return true,
-                        changed = weather.changed() => if changed.is_err() { return false },
-                    }
+/// Waits until what was read `at` some moment may go on; false: never.
+async fn is_through(weather: &mut watch::Receiver<Weather>, at: Instant, answers: bool) -> bool {
+    loop {
+        let now = *weather.borrow_and_update();
+        match now {
+            Weather::Cut => return false,
+            Weather::Unanswered => return !answers,
+            Weather::Slow(by) if !answers => {
+                tokio::select! {
+                    () = sleep_until(at + by) => return true,
+                    changed = weather.changed() => if changed.is_err() { return false },
                 }
-                Weather::Stalled => {
-                    if weather.changed().await.is_err() {
-                        return false;
-                    }
-                }
-                Weather::Fair | Weather::Slow(_) => return true,
             }
+            Weather::Stalled => {
+                if weather.changed().await.is_err() {
+                    return false;
+                }
+            }
+            Weather::Fair | Weather::Slow(_) => return true,
         }
     }
 }
