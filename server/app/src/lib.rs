@@ -260,6 +260,7 @@ struct Parts {
 
 /// Most verified credentials that are remembered.
 const CREDENTIALS_KEPT: u64 = 20_000;
+
 impl App {
     fn new(parts: Parts) -> Self {
         let Parts { store, clock, entropy, config, secrets, loader, snapshot, recorder } = parts;
