@@ -64,7 +64,7 @@ async fn who_waits_hears_of_an_answer_on_another_server_at_once() {
 
     let start = Instant::now();
     assert_eq!(wait(&own, &id, 1).await.unwrap().state(), v1::ApprovalState::Pending, "the wait ran out");
-    assert!(start.elapsed() >= Duration::from_millis(900));
+    assert!((900..3_000).contains(&start.elapsed().as_millis()));
     // Longer than requests may take.
     let start = Instant::now();
     let waits: Vec<_> = [&own, &gate]
@@ -86,8 +86,7 @@ async fn who_waits_hears_of_an_answer_on_another_server_at_once() {
     for wait in waits {
         let (state, woken) = wait.await.unwrap();
         assert_eq!(state, v1::ApprovalState::Approved);
-        // They would have waited for most of a minute more.
-        assert!(woken.duration_since(answered) < Duration::from_secs(5));
+        assert!(woken.duration_since(answered) < Duration::from_secs(2));
         assert!(start.elapsed() > Duration::from_secs(12));
     }
     assert_eq!(said(&with(&run, refund(500), &id).await), ALLOWS);

@@ -157,7 +157,7 @@ async fn a_slow_database_makes_callers_wait_and_those_in_a_hurry_are_told_that_t
     hasty.fails().await;
     patient.goes_on(1).await;
     proxy.becomes(Weather::Fair);
-    hasty.goes_on(1).await;
+    hasty.goes_on(CALLERS).await;
     world.server.ready().await.unwrap();
     for load in [patient, hasty] {
         load.agrees_with(async || world.log().await).await;
