@@ -98,6 +98,7 @@ pub(crate) fn terms(sponsor: &Sponsor) -> Terms<'static> {
         max_ttl_seconds: sponsor.max_ttl_seconds,
         review_due_time: sponsor.review_due_at.map(timestamp),
         roles: sponsor.roles.iter().map(|role| role.as_str().to_owned().into()).collect(),
+        ..Terms::default()
     }
 }
 

@@ -14,13 +14,15 @@ use crate::{
 };
 
 /// The keys of an export that are not the leaf's.
-pub const NON_LEAF_KEYS: [&str; 10] = [
-    "context",
+pub const NON_LEAF_KEYS: [&str; 12] = [
     "context_salt",
+    "context_text",
     "identity",
     "identity_salt",
     "leaf_hash",
     "log_index",
+    "on_behalf_of",
+    "on_behalf_of_salt",
     "purpose",
     "purpose_salt",
     "reason_salt",
@@ -66,6 +68,8 @@ pub struct Disclosed {
     pub identity: Option<Opening>,
     /// The context attributes, as RFC 8785 JSON: opens `context_commitment`.
     pub context: Option<Opening>,
+    /// Whom the run acts for: opens `on_behalf_of_commitment`.
+    pub on_behalf_of: Option<Opening>,
 }
 
 /// An export, read back and checked.
@@ -90,7 +94,7 @@ struct TextKeys {
     slot: fn(&mut Disclosed) -> &mut Option<Opening>,
 }
 
-const TEXTS: [TextKeys; 4] = [
+const TEXTS: [TextKeys; 5] = [
     TextKeys {
         text: "purpose",
         salt: "purpose_salt",
@@ -111,10 +115,17 @@ const TEXTS: [TextKeys; 4] = [
         slot: |disclosed| &mut disclosed.identity,
     },
     TextKeys {
-        text: "context",
+        // `context` is the leaf's own list of recorded attributes.
+        text: "context_text",
         salt: "context_salt",
         commitment: |leaf| leaf.context_commitment,
         slot: |disclosed| &mut disclosed.context,
+    },
+    TextKeys {
+        text: "on_behalf_of",
+        salt: "on_behalf_of_salt",
+        commitment: |leaf| leaf.on_behalf_of_commitment,
+        slot: |disclosed| &mut disclosed.on_behalf_of,
     },
 ];
 

@@ -26,13 +26,14 @@ fn opening(salt: u8, text: &str) -> Opening {
     Opening { salt: [salt; 16], text: text.to_owned() }
 }
 
-/// A leaf of `kind` that commits to four texts, and the texts.
+/// A leaf of `kind` that commits to five texts, and the texts.
 fn committed(kind: Kind) -> (Leaf<'static>, Disclosed) {
     let disclosed = Disclosed {
         purpose: Some(opening(1, "refund an order that was charged twice \u{2014} \"urgent\"")),
         reason: Some(opening(2, "quarterly review")),
         identity: Some(opening(3, &identity_text("Alice", "alice@example.com"))),
         context: Some(opening(4, r#"{"amount_cents":1250}"#)),
+        on_behalf_of: Some(opening(5, "customer 4711, Zo\u{eb}")),
     };
     let mut leaf = full(kind);
     let commit = |opening: &Option<Opening>| opening.as_ref().map(|opening| Digest(opening.commitment()));
@@ -40,6 +41,7 @@ fn committed(kind: Kind) -> (Leaf<'static>, Disclosed) {
     leaf.reason_commitment = commit(&disclosed.reason);
     leaf.identity_commitment = commit(&disclosed.identity);
     leaf.context_commitment = commit(&disclosed.context);
+    leaf.on_behalf_of_commitment = commit(&disclosed.on_behalf_of);
     (leaf, disclosed)
 }
 
@@ -97,12 +99,19 @@ fn the_schema_and_the_leaf_require_the_same_of_every_kind() {
         for field in OPTIONAL {
             let mut leaf = full(*kind);
             clear(&mut leaf, field);
+            if matches!(*field, "trace_id" | "span_id") {
+                (leaf.trace_id, leaf.span_id) = (None, None);
+            }
             let mut export = exported(*kind);
             let texts: &[&str] = match *field {
                 "purpose_commitment" => &["purpose", "purpose_salt"],
                 "reason_commitment" => &["reason_text", "reason_salt"],
                 "identity_commitment" => &["identity", "identity_salt"],
-                "context_commitment" => &["context", "context_salt"],
+                "context_commitment" => &["context_text", "context_salt"],
+                "on_behalf_of_commitment" => &["on_behalf_of", "on_behalf_of_salt"],
+                // A trace and its span are stated together.
+                "trace_id" => &["span_id"],
+                "span_id" => &["trace_id"],
                 _ => &[],
             };
             for key in texts.iter().chain([field]) {
@@ -150,6 +159,18 @@ fn the_schema_and_the_leaf_admit_the_same_strings() {
         "1CODE".into(),
         "DENY".into(),
         "free text".into(),
+        "Orders/Lookup:v2".into(),
+        "a+b".into(),
+        "true".into(),
+        "word".into(),
+        "-5".into(),
+        "-0".into(),
+        "+5".into(),
+        "0".repeat(16),
+        "f".repeat(16),
+        "0".repeat(32),
+        "f".repeat(32),
+        "a".repeat(128),
         "a\"b".into(),
         "a\\b".into(),
         "~!#[]".into(),
@@ -208,13 +229,31 @@ fn a_mutated_export_fails_the_schema() {
         ("/grant/tools/0", json!("any tool at all")),
         ("/purpose_salt", json!("0")),
         ("/duration_us", json!(1250)),
+        ("/charges/0/amount", json!(15_000)),
+        ("/context/0/value", json!(-15_000)),
+        ("/context/1/value", json!(false)),
+        ("/context/1/type", json!("integer")),
+        ("/context", json!(r#"{"amount_cents":1250}"#)),
+        ("/grounds/0", json!("13")),
+        ("/trace_id", json!("0".repeat(32))),
+        ("/grant/model", json!("Claude Sonnet")),
         ("/schema", json!("countersign.custody.v2")),
     ] {
         let mut export = whole.clone();
         *export.pointer_mut(path).unwrap() = bad;
         assert!(!validator.is_valid(&export), "{path}");
     }
-    for key in ["log_index", "leaf_hash", "event_id", "schema", "received_time", "purpose_salt", "purpose_commitment"] {
+    for key in [
+        "log_index",
+        "leaf_hash",
+        "event_id",
+        "schema",
+        "received_time",
+        "purpose_salt",
+        "purpose_commitment",
+        "span_id",
+        "trace_id",
+    ] {
         let mut export = whole.clone();
         export.as_object_mut().unwrap().remove(key).unwrap();
         assert!(!validator.is_valid(&export), "without {key}");

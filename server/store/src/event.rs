@@ -156,6 +156,7 @@ impl TryFrom<Row> for StoredEvent {
                 reason: opening(row.reason, row.reason_salt)?,
                 identity: opening(row.identity, row.identity_salt)?,
                 context: None,
+                on_behalf_of: None,
             },
         })
     }

@@ -229,6 +229,7 @@ fn leaf_of<'a>(
             single_use: claims.single_use,
             tools: claims.tools.iter().map(|tool| tool.as_str().into()).collect(),
             ttl_seconds: claims.ttl_seconds,
+            ..leaf::Grant::default()
         }),
         operator_id: job.operator_id.as_ref().map(|id| id.as_str().into()),
         parent_agent_id: claims.parent_agent_id.map(|id| id.to_string().into()),

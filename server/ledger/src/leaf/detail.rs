@@ -37,6 +37,9 @@ pub struct Figure<'a> {
 pub struct Grant<'a> {
     /// The kind of agent.
     pub agent: Cow<'a, str>,
+    /// The version of the agent, as its issuer states it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent_version: Option<Cow<'a, str>>,
     /// Steps below the root; 0 for a root.
     pub depth: u32,
     /// When the credential expires.
@@ -44,6 +47,15 @@ pub struct Grant<'a> {
     /// The key it is signed with (`kid`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key_id: Option<Cow<'a, str>>,
+    /// Reserved: budgets of the grant, in rising order of `name`, each once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub limits: Vec<Figure<'a>>,
+    /// The model that the agent runs on, as its issuer states it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<Cow<'a, str>>,
+    /// The framework or platform that the agent runs in, as its issuer states it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub platform: Option<Cow<'a, str>>,
     /// What the instance acts as.
     pub role: Cow<'a, str>,
     /// Whether it is good for one decision only.
@@ -106,6 +118,9 @@ pub struct Subject<'a> {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Terms<'a> {
+    /// Reserved: budgets of the sponsor, in rising order of `name`, each once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub limits: Vec<Figure<'a>>,
     /// Deepest delegation below a root.
     pub max_depth: u32,
     /// Longest credential, seconds.

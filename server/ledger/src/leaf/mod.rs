@@ -4,12 +4,15 @@
 //! their keys, no string needs an escape (see `shape`), and no number is a float, so what serde_json writes *is*
 //! canonical. A property test holds it against an independent implementation.
 
+mod check;
 mod detail;
 mod error;
+mod facts;
 mod required;
 mod scalar;
 mod shape;
 mod timestamp;
+mod trace;
 mod visit;
 mod words;
 
@@ -19,12 +22,17 @@ use serde::{Deserialize, Serialize};
 
 pub use detail::{Change, Figure, Grant, Rollout, Shadow, Subject, Terms};
 pub use error::LeafError;
+pub use facts::{Attribute, Charge};
 pub use scalar::{Decimal, Digest};
 pub use timestamp::Timestamp;
-pub use words::{Effect, Enforcement, Kind, Outcome, Schema, Side, SponsorState, UnknownWord};
+pub use trace::{SpanId, TraceId};
+pub use words::{AttributeType, Effect, Enforcement, Kind, Outcome, Schema, Side, SponsorState, UnknownWord};
 
 /// Longest leaf, bytes.
 pub const MAX_LEAF_BYTES: usize = 16 * 1024;
+
+/// Most entries of `charges`, `context` and `grounds` each.
+pub const MAX_ENTRIES: usize = 16;
 
 /// One custody event. Absent fields and empty lists are omitted, never null; empty strings are refused.
 ///
@@ -44,6 +52,9 @@ pub struct Leaf<'a> {
     /// Leaf hash of the approval that an ALLOW stands on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approval_ref: Option<Digest>,
+    /// SHA-256 of the signature object that a person made themself for an answer (a WebAuthn assertion).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attestation_hash: Option<Digest>,
     /// What the decision was evaluated at; for a change of what may be allowed, the epoch it began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub authority_epoch: Option<Decimal>,
@@ -53,9 +64,15 @@ pub struct Leaf<'a> {
     /// What the event set or changed, in rising order of `field`, each once.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub changes: Vec<Change<'a>>,
+    /// What the call counts against budgets, in rising order of `meter`, then `key`, each pair once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub charges: Vec<Charge<'a>>,
     /// SHA-256 of the document that the event is about: an archive file, a rollout's definition.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content_hash: Option<Digest>,
+    /// What the decision looked at: the attributes that the policy document records, in rising order of `name`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub context: Vec<Attribute<'a>>,
     /// Commitment to the context attributes of the request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub context_commitment: Option<Digest>,
@@ -91,11 +108,17 @@ pub struct Leaf<'a> {
     /// What the credential grants.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grant: Option<Grant<'a>>,
+    /// Leaf hashes of earlier events that an ALLOW stands on, in rising order, each once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub grounds: Vec<Digest>,
     /// Commitment to who the sponsor is: name and e-mail address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity_commitment: Option<Digest>,
     /// What happened.
     pub kind: Kind,
+    /// Commitment to whom the run acts for: an end user, who is not the sponsor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_behalf_of_commitment: Option<Digest>,
     /// The operator who did it, or asked; absent where the server or the instance acted itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub operator_id: Option<Cow<'a, str>>,
@@ -125,6 +148,9 @@ pub struct Leaf<'a> {
     pub reason_commitment: Option<Digest>,
     /// When the server learnt of it.
     pub received_time: Timestamp,
+    /// Reserved: the decision whose kept answer was given again (`dec_...`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replays: Option<Cow<'a, str>>,
     /// SHA-256 of the call's canonical arguments, salted by the client where they could be guessed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_hash: Option<Digest>,
@@ -148,6 +174,9 @@ pub struct Leaf<'a> {
     /// What the other side of the rollout would have answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shadow: Option<Shadow<'a>>,
+    /// The span of the request in its trace (W3C Trace Context).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub span_id: Option<SpanId>,
     /// The human who answers for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sponsor_id: Option<Cow<'a, str>>,
@@ -171,6 +200,9 @@ pub struct Leaf<'a> {
     /// What is called.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tool_id: Option<Cow<'a, str>>,
+    /// The trace that the request belongs to (W3C Trace Context).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace_id: Option<TraceId>,
 }
 
 impl<'a> Leaf<'a> {
@@ -182,10 +214,13 @@ impl<'a> Leaf<'a> {
             agent_instance_id: None,
             approval_id: None,
             approval_ref: None,
+            attestation_hash: None,
             authority_epoch: None,
             cached_from: None,
             changes: Vec::new(),
+            charges: Vec::new(),
             content_hash: None,
+            context: Vec::new(),
             context_commitment: None,
             credential_id: None,
             custody_ref: None,
@@ -198,8 +233,10 @@ impl<'a> Leaf<'a> {
             event_id: event_id.into(),
             figures: Vec::new(),
             grant: None,
+            grounds: Vec::new(),
             identity_commitment: None,
             kind,
+            on_behalf_of_commitment: None,
             operator_id: None,
             outcome: None,
             parent_agent_id: None,
@@ -210,6 +247,7 @@ impl<'a> Leaf<'a> {
             reason: None,
             reason_commitment: None,
             received_time: at,
+            replays: None,
             request_hash: None,
             response_hash: None,
             revocation_seq: None,
@@ -218,6 +256,7 @@ impl<'a> Leaf<'a> {
             rule_ids: Vec::new(),
             schema: Schema::V1,
             shadow: None,
+            span_id: None,
             sponsor_id: None,
             sponsor_state: None,
             state_after: None,
@@ -226,6 +265,7 @@ impl<'a> Leaf<'a> {
             terms: None,
             timestamp: at,
             tool_id: None,
+            trace_id: None,
         }
     }
 

@@ -214,6 +214,18 @@ words!(
 );
 
 words!(
+    /// How the value of a recorded attribute is read.
+    AttributeType {
+        /// `true` or `false`.
+        Boolean = "boolean",
+        /// Decimal digits, with a minus sign where it is negative; 64 bits.
+        Integer = "integer",
+        /// One of the words that the policy document lists.
+        Word = "word",
+    }
+);
+
+words!(
     /// The format of the leaf. Fields are never added to a format, removed from it or given another meaning.
     Schema {
         /// The first format.

@@ -1,8 +1,8 @@
 //! A leaf with every field filled, and the means to take any field out again.
 
 use countersign_ledger::leaf::{
-    Change, Decimal, Digest, Effect, Enforcement, Figure, Grant, Kind, Leaf, Outcome, Rollout, Schema, Shadow, Side,
-    SponsorState, Subject, Terms, Timestamp,
+    Attribute, AttributeType, Change, Charge, Decimal, Digest, Effect, Enforcement, Figure, Grant, Kind, Leaf, Outcome,
+    Rollout, Schema, Shadow, Side, SpanId, SponsorState, Subject, Terms, Timestamp, TraceId,
 };
 
 pub(crate) const UUID: &str = "01890a5d-ac96-774b-bcce-b302099a8057";
@@ -15,6 +15,60 @@ fn time(seconds: i64) -> Timestamp {
     Timestamp::from_micros(1_767_323_045_000_001 + seconds * 1_000_000).expect("in range")
 }
 
+fn charges() -> Vec<Charge<'static>> {
+    vec![
+        Charge {
+            amount: Decimal(15_000),
+            key: "q83vEjRWeJA".into(),
+            limit: Some(Decimal(50_000)),
+            member: Some("c-17".into()),
+            meter: "refunds-per-sponsor-day#1f2e3d4c".into(),
+            used: Some(Decimal(40_000)),
+        },
+        Charge { amount: Decimal(1), key: "a".into(), limit: None, member: None, meter: "wires".into(), used: None },
+    ]
+}
+
+fn context() -> Vec<Attribute<'static>> {
+    vec![
+        Attribute {
+            name: "amount_cents".into(),
+            time: Some(time(-60)),
+            kind: AttributeType::Integer,
+            value: "-15000".into(),
+        },
+        Attribute::boolean("frozen", false),
+        Attribute::word("http.risk", "5"),
+    ]
+}
+
+fn grant() -> Grant<'static> {
+    Grant {
+        agent: "triage".into(),
+        agent_version: Some("1.4.2+build.7".into()),
+        depth: 1,
+        expire_time: time(300),
+        key_id: Some("NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs".into()),
+        limits: vec![Figure { name: "refund_cents".into(), value: Decimal(100) }],
+        model: Some("claude-sonnet-4-5@20250929".into()),
+        platform: Some("langgraph/0.9".into()),
+        role: "support".into(),
+        single_use: true,
+        tools: vec!["billing".into(), "Search/v2:Docs".into()],
+        ttl_seconds: 300,
+    }
+}
+
+fn terms() -> Terms<'static> {
+    Terms {
+        limits: vec![Figure { name: "refund_cents".into(), value: Decimal(500) }],
+        max_depth: 3,
+        max_ttl_seconds: 900,
+        review_due_time: Some(time(7_776_000)),
+        roles: vec!["support".into(), "user".into()],
+    }
+}
+
 /// Every field of every part, written out so that a new field does not compile until it is here.
 pub(crate) fn full(kind: Kind) -> Leaf<'static> {
     Leaf {
@@ -22,13 +76,16 @@ pub(crate) fn full(kind: Kind) -> Leaf<'static> {
         agent_instance_id: Some(text("inst_")),
         approval_id: Some(text("appr_")),
         approval_ref: Some(Digest([1; 32])),
+        attestation_hash: Some(Digest([12; 32])),
         authority_epoch: Some(Decimal(u64::MAX)),
         cached_from: Some(text("dec_")),
         changes: vec![
             Change { after: Some("pv_2".into()), before: Some("pv_1".into()), field: "candidate".into() },
             Change { after: Some("10,30,60,100".into()), before: None, field: "steps".into() },
         ],
+        charges: charges(),
         content_hash: Some(Digest([2; 32])),
+        context: context(),
         context_commitment: Some(Digest([3; 32])),
         credential_id: Some(text("cred_")),
         custody_ref: Some(Digest([4; 32])),
@@ -43,18 +100,11 @@ pub(crate) fn full(kind: Kind) -> Leaf<'static> {
             Figure { name: "decision".into(), value: Decimal(1043) },
             Figure { name: "missing_sponsor".into(), value: Decimal(0) },
         ],
-        grant: Some(Grant {
-            agent: "triage".into(),
-            depth: 1,
-            expire_time: time(300),
-            key_id: Some("NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs".into()),
-            role: "support".into(),
-            single_use: true,
-            tools: vec!["billing".into(), "search".into()],
-            ttl_seconds: 300,
-        }),
+        grant: Some(grant()),
+        grounds: vec![Digest([13; 32]), Digest([14; 32])],
         identity_commitment: Some(Digest([6; 32])),
         kind,
+        on_behalf_of_commitment: Some(Digest([15; 32])),
         operator_id: Some("olga".into()),
         outcome: Some(Outcome::Success),
         parent_agent_id: Some(text("inst_")),
@@ -65,6 +115,7 @@ pub(crate) fn full(kind: Kind) -> Leaf<'static> {
         reason: Some("ALLOWED_BY_RULE".into()),
         reason_commitment: Some(Digest([9; 32])),
         received_time: time(1),
+        replays: Some(text("dec_")),
         request_hash: Some(Digest([10; 32])),
         response_hash: Some(Digest([11; 32])),
         revocation_seq: Some(Decimal(7)),
@@ -84,19 +135,16 @@ pub(crate) fn full(kind: Kind) -> Leaf<'static> {
             reason: "NO_MATCHING_RULE".into(),
             rule_ids: vec!["no-refunds".into()],
         }),
+        span_id: SpanId::from_bytes([16; 8]),
         sponsor_id: Some("alice@example.com".into()),
         sponsor_state: Some(SponsorState::Live),
         state_after: Some("ACTIVE".into()),
         state_before: Some("PENDING".into()),
         subject: Some(Subject { id: Some("billing".into()), kind: "tool".into() }),
-        terms: Some(Terms {
-            max_depth: 3,
-            max_ttl_seconds: 900,
-            review_due_time: Some(time(7_776_000)),
-            roles: vec!["support".into(), "user".into()],
-        }),
+        terms: Some(terms()),
         timestamp: time(0),
         tool_id: Some("billing".into()),
+        trace_id: TraceId::from_bytes([17; 16]),
     }
 }
 
@@ -118,9 +166,10 @@ macro_rules! optional_fields {
 }
 
 optional_fields! {
-    action agent_instance_id approval_id approval_ref authority_epoch cached_from changes content_hash
-    context_commitment credential_id custody_ref decision_ref duration_us effect emitter_id emitter_seq enforcement
-    figures grant identity_commitment operator_id outcome parent_agent_id policy_decision_id policy_hash policy_version
-    purpose_commitment reason reason_commitment request_hash response_hash revocation_seq rollout root_instance_id
-    rule_ids shadow sponsor_id sponsor_state state_after state_before subject terms tool_id
+    action agent_instance_id approval_id approval_ref attestation_hash authority_epoch cached_from changes charges
+    content_hash context context_commitment credential_id custody_ref decision_ref duration_us effect emitter_id
+    emitter_seq enforcement figures grant grounds identity_commitment on_behalf_of_commitment operator_id outcome
+    parent_agent_id policy_decision_id policy_hash policy_version purpose_commitment reason reason_commitment replays
+    request_hash response_hash revocation_seq rollout root_instance_id rule_ids shadow span_id sponsor_id sponsor_state
+    state_after state_before subject terms tool_id trace_id
 }

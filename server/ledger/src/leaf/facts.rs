@@ -1,0 +1,72 @@
+//! What a decision looked at and what it counted. As in the leaf, the order of the fields is the order in which they
+//! are hashed.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+
+use super::{AttributeType, Decimal, Timestamp};
+
+/// An attribute that the decision looked at and that the policy document marks as recorded.
+///
+/// The value is always a string, and `type` says how to read it: the integer 5, the word `5` and a boolean are never
+/// mistaken for each other, and an index of events meets one type of value only.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Attribute<'a> {
+    /// Its name.
+    pub name: Cow<'a, str>,
+    /// When the value was taken, where the caller said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time: Option<Timestamp>,
+    /// What the value is.
+    #[serde(rename = "type")]
+    pub kind: AttributeType,
+    /// Its value: decimal digits, `true` or `false`, or a word.
+    pub value: Cow<'a, str>,
+}
+
+impl<'a> Attribute<'a> {
+    /// An integer.
+    #[must_use]
+    pub fn integer(name: impl Into<Cow<'a, str>>, value: i64) -> Self {
+        Self::new(name, AttributeType::Integer, value.to_string())
+    }
+
+    /// A boolean.
+    #[must_use]
+    pub fn boolean(name: impl Into<Cow<'a, str>>, value: bool) -> Self {
+        Self::new(name, AttributeType::Boolean, if value { "true" } else { "false" })
+    }
+
+    /// One of the words that the policy document lists for the attribute.
+    #[must_use]
+    pub fn word(name: impl Into<Cow<'a, str>>, value: impl Into<Cow<'a, str>>) -> Self {
+        Self::new(name, AttributeType::Word, value)
+    }
+
+    fn new(name: impl Into<Cow<'a, str>>, kind: AttributeType, value: impl Into<Cow<'a, str>>) -> Self {
+        Self { name: name.into(), time: None, kind, value: value.into() }
+    }
+}
+
+/// What the call counted, or would have counted, against one budget.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Charge<'a> {
+    /// How much.
+    pub amount: Decimal,
+    /// Against whose count, as an id that says nothing by itself.
+    pub key: Cow<'a, str>,
+    /// The limit, where the amount did not fit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<Decimal>,
+    /// What was counted as one of many, where different things are counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub member: Option<Cow<'a, str>>,
+    /// What is counted, and in which way.
+    pub meter: Cow<'a, str>,
+    /// What was counted before, where the amount did not fit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub used: Option<Decimal>,
+}
