@@ -48,6 +48,7 @@ mod policy_commands;
 mod races;
 mod recovery;
 mod reflection;
+mod replays;
 mod replicas;
 mod revocation;
 mod rewrap;

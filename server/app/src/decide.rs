@@ -138,14 +138,11 @@ impl App {
 
     /// Counts an answer, and signs it where it is an ALLOW that a tool is to see.
     ///
-    /// A repeated request gets its first answer again, and no more time than that had: what may be cached and what a
-    /// receipt shows count from the decision.
+    /// The receipt's claims follow from the decision and its credential alone: a repeated request gets those of the first
+    /// receipt, and once that is over, none.
     fn countersign(&self, asked: &Asked, mut answer: DecisionAnswer) -> Result<DecisionAnswer, Error> {
         metrics::counter!("countersign_decisions_total", "effect" => answer.effect.as_str(), "reason" => answer.reason.as_str())
             .increment(1);
-        let decide_time = answer.policy_decision_id.decide_time();
-        let age = u32::try_from((asked.question.now - decide_time).whole_seconds()).unwrap_or(0);
-        answer.cache_ttl_seconds = answer.cache_ttl_seconds.saturating_sub(age);
         if let Subject::Run(credential) = &asked.question.subject
             && asked.want_receipt
             && answer.effect == Effect::Allow
@@ -158,8 +155,11 @@ impl App {
                 action: asked.question.action.clone(),
                 request_hash: asked.question.request_hash,
                 policy_version: answer.policy_version,
-                now: decide_time,
+                now: answer.policy_decision_id.decide_time(),
             });
+            if answer.replayed && claims.exp <= asked.question.now.unix_timestamp() {
+                return Err(Error::AlreadyDecided(answer.policy_decision_id));
+            }
             let signed = sign_receipt(&claims, &self.snapshot().keys.active);
             answer.receipt = Some(signed.map_err(|error| Error::internal("a receipt cannot be signed", error))?);
         }

@@ -121,6 +121,21 @@ pub struct DecisionAnswer {
     pub receipt: Option<String>,
     /// What to wait for.
     pub approval_id: Option<ApprovalId>,
+    /// Whether this is the kept answer to a repeated request.
+    #[serde(skip)]
+    pub replayed: bool,
+    /// On what it stands; none where that was not kept.
+    #[serde(default)]
+    pub stands_on: Option<StandsOn>,
+}
+
+/// On what a decision stands that its own repetition may stand on again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct StandsOn {
+    /// The credential.
+    pub credential_id: Option<CredentialId>,
+    /// The approval whose yes it used up.
+    pub approval_id: Option<ApprovalId>,
 }
 
 /// A recorded answer, read back with its outcome.

@@ -4,7 +4,7 @@ use countersign_core::{
     Violation,
     approval::ApprovalRule,
     decision::Reason,
-    ids::RolloutId,
+    ids::{DecisionId, RolloutId},
     instance::InstanceRule,
     names::SponsorId,
     operator::OperatorRole,
@@ -58,6 +58,12 @@ pub enum Error {
     /// The request id stands for another request.
     #[error("this request_id was used for another request within the last day: use a fresh one")]
     RequestIdReused,
+    /// The request id has an ALLOW that is not given again.
+    #[error(
+        "this request_id was answered before, with decision {0}, and that ALLOW is not given again: it is older than 30 s, or \
+         it would not be given now. The first answer stands in the log; a fresh request_id asks anew"
+    )]
+    AlreadyDecided(DecisionId),
     /// The resource's state does not allow the change.
     #[error("{0}")]
     IllegalTransition(String),

@@ -125,7 +125,7 @@ impl App {
     }
 
     fn sign(&self, granted: Granted) -> Result<IssuedCredential, Error> {
-        let Granted { claims, log_index, key } = granted;
+        let Granted { claims, log_index, key, .. } = granted;
         let key = key.unwrap_or_else(|| self.snapshot().keys.active.clone());
         let token =
             sign_credential(&claims, &key).map_err(|error| Error::internal("a credential cannot be signed", error))?;

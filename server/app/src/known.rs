@@ -38,8 +38,10 @@ impl App {
     /// Locks the log head, for who records: with what may be allowed at it.
     pub(crate) async fn lock_head(&self) -> Result<(Tx, Head, Arc<Snapshot>), Error> {
         loop {
+            let begun = Instant::now();
             let mut tx = self.inner.store.begin().await?;
             let head = Head::lock(&mut tx).await?;
+            self.inner.head_marks.note(begun, head.size());
             let missing = match self.snapshot_at(&mut tx, &head).await? {
                 Ok(snapshot) => return Ok((tx, head, snapshot)),
                 Err(missing) => missing,
@@ -92,9 +94,10 @@ impl App {
 
     /// Loads a newer snapshot where there is one and its policies are compiled; or else says which are not.
     pub(crate) async fn look_for_snapshot(&self) -> Result<Option<Missing>, Error> {
-        let (known, begun) = (self.snapshot(), self.inner.clock.now());
+        let (known, begun, before) = (self.snapshot(), self.inner.clock.now(), Instant::now());
         let mut tx = self.inner.store.begin_snapshot().await?;
         let head = Head::read(&mut tx).await?;
+        self.inner.head_marks.note(before, head.size());
         let mended = known.unusable.is_some_and(|version| self.inner.loader.policies.ready(version).is_some());
         if head.authority_epoch > known.epoch || mended {
             match self.load_snapshot(&mut tx, &head, &known).await? {

@@ -33,6 +33,7 @@ mod evaluate_entities;
 mod expire_approvals;
 mod explain_decision;
 mod gates;
+mod head_marks;
 mod indicators;
 mod introspect_credential;
 mod issuances;
@@ -115,7 +116,7 @@ pub use create_operator::CreateOperator;
 pub use create_policy::{CreatePolicy, PolicyCreated};
 pub use custody::{EventRecord, RecordToolCall, ToolCallRecorded};
 pub use custody_chain::{ChainSubject, CustodyChain};
-pub use decision::{Decide, DecisionAnswer, DecisionRecord, DecisionSubject, EntityCall, RolloutPart, Side};
+pub use decision::{Decide, DecisionAnswer, DecisionRecord, DecisionSubject, EntityCall, RolloutPart, Side, StandsOn};
 pub use delegate_credential::DelegateCredential;
 pub use engage_kill_switch::{EngageKillSwitch, KillSwitchEngaged};
 pub use error::Error;
@@ -242,6 +243,8 @@ struct Inner {
     simulations: Arc<Semaphore>,
     /// Who waits for an answer to which approval.
     approval_waits: wait_approval::Waits,
+    /// How long ago the log was how long.
+    head_marks: head_marks::HeadMarks,
     /// When the snapshot was last refreshed because a token named a key that is not in it.
     unknown_key: tokio::sync::Mutex<Option<Instant>>,
 }
@@ -293,6 +296,7 @@ impl App {
             database_ready: watch::Sender::new(true),
             simulations: Arc::new(Semaphore::new(simulate_policy::AT_A_TIME)),
             approval_waits: wait_approval::Waits::default(),
+            head_marks: head_marks::HeadMarks::default(),
             unknown_key: tokio::sync::Mutex::new(None),
         };
         Self { inner: Arc::new(inner) }

@@ -27,7 +27,7 @@ use crate::{
 
 impl Question {
     /// The call that a person is asked about.
-    fn call(&self, run: &Credential) -> Call {
+    pub(super) fn call(&self, run: &Credential) -> Call {
         Call {
             agent_instance_id: run.agent_instance_id,
             sponsor_id: run.sponsor_id.clone(),

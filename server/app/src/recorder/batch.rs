@@ -171,8 +171,9 @@ impl<'a> Staged<'a> {
 
     /// Stages all jobs of a submission, or none.
     fn work(&mut self, work: &Work) -> Result<Vec<Done>, Error> {
-        if let Some(kept) = self.kept(work.keyed.as_ref()) {
-            return kept;
+        if let Some(kept) = self.kept::<Vec<Done>>(work.keyed.as_ref()) {
+            // The same request: as many jobs, in the same order.
+            return work.jobs.iter().zip(kept?).map(|((job, _), kept)| self.again(job, kept)).collect();
         }
         let mark = self.mark();
         let done: Result<Vec<Done>, Error> =
@@ -224,7 +225,7 @@ impl<'a> Staged<'a> {
 
     fn job(&mut self, job: &Job, keyed: Option<&Keyed>, arrived: Instant) -> Result<Done, Error> {
         if let Some(kept) = self.kept(keyed) {
-            return kept;
+            return self.again(job, kept?);
         }
         let done = match job {
             Job::Decision(question, prepared) => self.decision(question, prepared, arrived)?,

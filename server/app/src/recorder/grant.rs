@@ -67,6 +67,9 @@ pub(crate) struct Fresh {
 pub(crate) struct Granted {
     pub(crate) claims: Claims,
     pub(crate) log_index: i64,
+    /// The id of the key that signed it first.
+    #[serde(default)]
+    pub(crate) key_id: Option<String>,
     /// The key that the custody log names. Not kept: a repeated answer is signed with the key of the day.
     #[serde(skip)]
     pub(crate) key: Option<Arc<SigningKey>>,
@@ -100,12 +103,7 @@ impl Staged<'_> {
 
     /// Refuses a credential that may no longer act, as of the head.
     pub(super) fn ensure_live(&self, credential: &Verified, now: OffsetDateTime) -> Result<(), Error> {
-        let dead = if now >= credential.expire_time {
-            Some(Reason::CredentialExpired)
-        } else {
-            self.snapshot.revocations.kill(credential)
-        };
-        match dead {
+        match self.dead(credential, now) {
             None => Ok(()),
             Some(Reason::SponsorNotActive) => Err(match self.found.sponsors.get(&credential.sponsor_id) {
                 Some(sponsor) if sponsor.state != SponsorState::Active => not_active(sponsor),
@@ -113,6 +111,14 @@ impl Staged<'_> {
             }),
             Some(reason) => Err(refused(reason)),
         }
+    }
+
+    /// Why a credential may no longer act, as of the head.
+    pub(super) fn dead(&self, credential: &Verified, now: OffsetDateTime) -> Option<Reason> {
+        if now >= credential.expire_time {
+            return Some(Reason::CredentialExpired);
+        }
+        self.snapshot.revocations.kill(credential)
     }
 
     fn renewed(&self, job: &GrantJob) -> Result<Option<&Instance>, Error> {
@@ -173,7 +179,7 @@ impl Staged<'_> {
         let instance = instance_of(job, &claims, ancestors, event.leaf_hash, renewed);
         let log_index = self.append(Arc::new(event));
         self.note_instance(instance);
-        Ok(Granted { claims, log_index, key: Some(key) })
+        Ok(Granted { claims, log_index, key_id: Some(key.kid().to_owned()), key: Some(key) })
     }
 
     /// Notes an instance once, with its newest credential.

@@ -12,6 +12,7 @@ mod found;
 mod grant;
 mod outcome;
 mod prepared;
+mod replay;
 mod svid;
 
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Instant};

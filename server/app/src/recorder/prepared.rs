@@ -10,7 +10,7 @@ use countersign_ledger::{
 use countersign_store::event::NewEvent;
 
 use crate::{
-    DecisionAnswer, Error, custody_leaf,
+    DecisionAnswer, Error, StandsOn, custody_leaf,
     custody_leaf::MAX_RULES,
     decision::{Side, explain, explain_approval},
     evaluate::{NoPolicy, Opinion, Verdict, evaluate},
@@ -85,6 +85,14 @@ fn answer(question: &Question, verdict: &Verdict) -> DecisionAnswer {
         log_index: 0,
         receipt: None,
         approval_id: approval.filter(|_| *effect == Effect::RequireApproval).map(|approval| approval.approval_id),
+        replayed: false,
+        stands_on: Some(StandsOn {
+            credential_id: match &question.subject {
+                Subject::Run(run) => Some(run.credential_id),
+                Subject::Unattributed(_) | Subject::Entity(_) => None,
+            },
+            approval_id: approval.filter(|_| stands_on_it).map(|approval| approval.approval_id),
+        }),
     }
 }
 

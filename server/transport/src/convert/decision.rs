@@ -134,6 +134,7 @@ pub(crate) fn answer(answer: DecisionAnswer) -> v1::DecideResponse {
         log_index: answer.log_index,
         receipt: answer.receipt.unwrap_or_default(),
         approval_id: text(answer.approval_id),
+        replayed: answer.replayed,
     }
 }
 

@@ -162,6 +162,9 @@ impl From<Error> for Refusal {
                 .with("sponsor_id", sponsor_id)
                 .with("state", state.as_str()),
             Error::CredentialRefused { reason, .. } => refusal.with("decision_reason", reason.as_str()),
+            Error::AlreadyDecided(id) => {
+                refusal.about("decision", &id.to_string()).with("policy_decision_id", id.to_string())
+            }
             Error::StoreUnavailable => refusal.retry_after(RETRY_STORE),
             Error::Overloaded => refusal.retry_after(RETRY_OVERLOADED),
             Error::RateLimited { of, id, retry_after } => {

@@ -15,6 +15,7 @@ pub(super) const fn of(error: &Error) -> ErrorReason {
         Error::AlreadyExists { .. } => ErrorReason::AlreadyExists,
         Error::EtagMismatch { .. } => ErrorReason::EtagMismatch,
         Error::RequestIdReused => ErrorReason::RequestIdReused,
+        Error::AlreadyDecided(_) => ErrorReason::AlreadyDecided,
         Error::IllegalTransition(_) => ErrorReason::IllegalTransition,
         Error::FourEyes(_) => ErrorReason::FourEyes,
         Error::SponsorNotActive { .. } => ErrorReason::SponsorNotActive,
@@ -53,6 +54,9 @@ pub(super) const fn rule(reason: ErrorReason) -> (Code, &'static str) {
         R::AlreadyExists => (Code::AlreadyExists, "Retrying will not help."),
         R::EtagMismatch => (Code::Aborted, "Retrying with the same etag will not help."),
         R::RequestIdReused => (Code::InvalidArgument, "Nothing was changed."),
+        R::AlreadyDecided => {
+            (Code::FailedPrecondition, "This allows nothing; retrying with the same request_id will not help.")
+        }
         R::IllegalTransition => (Code::FailedPrecondition, "Nothing was changed; retrying will not help."),
         R::FourEyes => (Code::FailedPrecondition, "A second person must do this; retrying will not help."),
         R::SponsorNotActive => (Code::FailedPrecondition, "Retrying will not help until then."),

@@ -124,6 +124,8 @@ fn decision(effect: Effect, reason: Reason) -> DecisionAnswer {
         log_index: 7,
         receipt: None,
         approval_id: None,
+        replayed: false,
+        stands_on: None,
     }
 }
 
