@@ -175,6 +175,7 @@ fn app_config(config: &Config) -> Result<countersign_app::Config, ServeFailure> 
         operators: operators(config)?,
         webhooks: webhooks(config)?,
         approvals: config.approvals,
+        outcome_deadline: config.outcome_deadline,
     })
 }
 

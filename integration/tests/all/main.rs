@@ -43,6 +43,7 @@ mod oidc;
 mod operators;
 mod orphans;
 mod outage;
+mod outcomes;
 mod overload;
 mod policy_commands;
 mod races;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use aws_lc_rs::digest::{SHA256, digest};
 use countersign_core::{
     api_key,
-    credential::{Expect, Refusal, Verified, verify_credential},
+    credential::{Expect, KeySet, Refusal, Verified, verify_credential},
     decision::Reason,
     grant::HARD_MAX_TTL,
     names::OperatorId,
@@ -29,6 +29,25 @@ pub(crate) struct KnownOperator {
     epoch: i64,
 }
 
+/// What somebody authenticates for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// To be allowed something.
+    Acting,
+    /// To report how calls ended, which takes no authority and is evidence whoever is dead by now.
+    Reporting,
+}
+
+impl Purpose {
+    /// For how long after its end a credential still says who calls.
+    const fn remembers(self) -> Duration {
+        match self {
+            Self::Acting => Duration::seconds(HARD_MAX_TTL as i64),
+            Self::Reporting => Duration::DAY,
+        }
+    }
+}
+
 /// What a token is worth. A dead one of ours still says whose it was.
 #[derive(Debug, Clone)]
 pub(crate) enum Presented {
@@ -43,12 +62,12 @@ impl App {
     ///
     /// A credential whose time is over, or that was revoked, still authenticates, so that its refusal can go on record;
     /// [`App::ensure_live`] is for everything that is not recorded.
-    pub async fn authenticate(&self, bearer: Option<&str>, loopback: bool) -> Result<Caller, Error> {
+    pub async fn authenticate(&self, bearer: Option<&str>, loopback: bool, purpose: Purpose) -> Result<Caller, Error> {
         match bearer {
             Some(key) if api_key::is_key(key) => self.operator(key).await.map(Caller::Operator),
             Some(token) => match oidc::claimed(&self.inner.providers, token) {
                 Some(provider) => self.provided(provider, token).await.map(Caller::Operator),
-                None => self.instance(token).await.map(Caller::Instance),
+                None => self.instance(token, purpose).await.map(Caller::Instance),
             },
             None if self.inner.config.dev && loopback => Ok(Caller::Operator(anonymous()?)),
             None => Err(unauthenticated("send authorization: Bearer with an API key (csk_...) or a credential")),
@@ -57,13 +76,13 @@ impl App {
 
     /// As [`App::authenticate`], for a caller that was authenticated a moment ago: at once, without asking anybody.
     #[must_use]
-    pub fn recognise(&self, bearer: &str) -> Option<Caller> {
+    pub fn recognise(&self, bearer: &str, purpose: Purpose) -> Option<Caller> {
         let (hash, now) = (sha256(bearer.as_bytes()), self.inner.clock.now());
         if let Some(known) = self.known_operator(&hash, now) {
             return Some(Caller::Operator(known));
         }
         let known = self.inner.credentials.get(&hash)?;
-        (now < forgotten(&known)).then_some(Caller::Instance(known))
+        (now < known.expire_time + purpose.remembers()).then_some(Caller::Instance(known))
     }
 
     fn known_operator(&self, hash: &[u8; 32], now: OffsetDateTime) -> Option<OperatorCaller> {
@@ -79,10 +98,10 @@ impl App {
         })
     }
 
-    async fn instance(&self, token: &str) -> Result<Arc<Credential>, Error> {
-        match self.present(token).await {
+    async fn instance(&self, token: &str, purpose: Purpose) -> Result<Arc<Credential>, Error> {
+        match self.present_for(token, purpose).await {
             Presented::Holds(credential) => {
-                if self.inner.clock.now() >= forgotten(&credential) {
+                if self.inner.clock.now() >= credential.expire_time + purpose.remembers() {
                     return Err(unauthenticated("the credential expired long ago: ask the issuer for a fresh one"));
                 }
                 Ok(credential)
@@ -95,6 +114,10 @@ impl App {
 
     /// Verifies a token, once: what holds is remembered by its hash.
     pub(crate) async fn present(&self, token: &str) -> Presented {
+        self.present_for(token, Purpose::Acting).await
+    }
+
+    async fn present_for(&self, token: &str, purpose: Purpose) -> Presented {
         let hash = sha256(token.as_bytes());
         if let Some(known) = self.inner.credentials.get(&hash) {
             return Presented::Holds(known);
@@ -104,6 +127,11 @@ impl App {
             // A key is published before it signs, so this server knows it by now unless it is late, or clocks differ.
             self.refresh_for_unknown_key().await;
             verified = self.verify(token);
+        }
+        if verified == Err(Refusal::UnknownKey) && purpose == Purpose::Reporting {
+            // Keys turn once a day, and a report may come a day after.
+            let keys = self.inner.past_keys.get(self).await;
+            verified = self.verify_by(&keys, token);
         }
         match verified {
             Ok(verified) | Err(Refusal::Expired(verified)) => {
@@ -116,9 +144,13 @@ impl App {
     }
 
     fn verify(&self, token: &str) -> Result<Box<Verified>, Refusal> {
+        self.verify_by(&self.snapshot().keys.verifying, token)
+    }
+
+    fn verify_by(&self, keys: &KeySet, token: &str) -> Result<Box<Verified>, Refusal> {
         let config = &self.inner.config;
         let expect = Expect { issuer: &config.issuer, audience: &config.audience };
-        verify_credential(token, &self.snapshot().keys.verifying, &expect, self.inner.clock.now()).map(Box::new)
+        verify_credential(token, keys, &expect, self.inner.clock.now()).map(Box::new)
     }
 
     async fn operator(&self, key: &str) -> Result<OperatorCaller, Error> {
@@ -150,11 +182,6 @@ impl App {
         self.inner.operators.insert(sha256(token.as_bytes()), known);
         Ok(caller)
     }
-}
-
-/// Long after its time a token is no longer even a way to put refusals on record.
-fn forgotten(credential: &Verified) -> OffsetDateTime {
-    credential.expire_time + Duration::seconds(i64::from(HARD_MAX_TTL))
 }
 
 fn anonymous() -> Result<OperatorCaller, Error> {

@@ -199,6 +199,8 @@ pub struct DecisionRecord {
     pub outcome: Option<Outcome>,
     /// SHA-256 of the result.
     pub response_hash: Option<[u8; 32]>,
+    /// The operator who reported the outcome; none where the run did, or nobody.
+    pub outcome_operator_id: Option<OperatorId>,
     /// When the outcome was recorded.
     pub outcome_time: Option<OffsetDateTime>,
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use countersign_core::{decision::Reason, operator::OperatorRole};
+use countersign_store::single_use;
 
 use crate::{App, Caller, Credential, Error, authenticate::Presented};
 
@@ -65,9 +66,19 @@ impl App {
             // Of another chain: no more is said than of a token of somebody else's.
             return Ok(Introspection::Inactive(Reason::CredentialInvalid));
         }
-        Ok(match self.snapshot().dead(&credential, self.inner.clock.now()) {
-            Some(reason) => Introspection::Inactive(reason),
-            None => Introspection::Active(credential),
-        })
+        let dead = match self.snapshot().dead(&credential, self.inner.clock.now()) {
+            None if self.was_used(&credential).await? => Some(Reason::CredentialAlreadyUsed),
+            dead => dead,
+        };
+        Ok(dead.map_or(Introspection::Active(credential), Introspection::Inactive))
+    }
+
+    /// Whether a single-use credential was used. Where the database cannot say, nothing is said.
+    async fn was_used(&self, credential: &Credential) -> Result<bool, Error> {
+        if !credential.single_use {
+            return Ok(false);
+        }
+        let mut conn = self.inner.store.connection().await?;
+        Ok(!single_use::used(&mut conn, &[credential.credential_id.0]).await?.is_empty())
     }
 }

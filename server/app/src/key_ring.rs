@@ -43,7 +43,7 @@ impl KeyRing {
     }
 }
 
-fn public(record: &SigningKeyRecord) -> Result<VerifyingKey, Error> {
+pub(crate) fn public(record: &SigningKeyRecord) -> Result<VerifyingKey, Error> {
     let jwk =
         serde_json::from_str(&record.public_jwk).map_err(|error| Error::internal("a signing key is no JWK", error))?;
     let public = VerifyingKey::from_jwk(&jwk).map_err(|error| Error::internal("a signing key is none", error))?;

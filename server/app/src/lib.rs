@@ -14,6 +14,7 @@ mod bootstrap;
 mod caller;
 mod change;
 mod clocks;
+mod close_outcomes;
 mod comparison;
 mod compiled_policies;
 mod configured_operators;
@@ -45,6 +46,7 @@ mod mark_key_compromised;
 mod mint_jwt_svid;
 mod mint_x509_svid;
 mod oidc;
+mod past_keys;
 mod pause_rollout;
 mod policy_standing;
 mod question;
@@ -107,6 +109,7 @@ pub use activate_policy::{ActivatePolicy, PolicyActivated};
 pub use advance_rollout::AdvanceRollout;
 pub use answer_approval::AnswerApproval;
 pub use arrival::arrived_at;
+pub use authenticate::Purpose;
 pub use bootstrap::{DevKeys, FirstAdmin, HandOver, PolicyFile};
 pub use caller::{Caller, Ground, Idempotency, OperatorCaller};
 pub use configured_operators::{CertificateHolder, ConfiguredOperators};
@@ -198,6 +201,8 @@ pub struct Config {
     pub webhooks: Vec<Webhook>,
     /// How long people have to say yes, and how many questions may wait.
     pub approvals: Approvals,
+    /// How long an allowed call may be without an outcome.
+    pub outcome_deadline: std::time::Duration,
 }
 
 /// Bounds of approvals.
@@ -243,6 +248,7 @@ struct Inner {
     simulations: Arc<Semaphore>,
     /// Who waits for an answer to which approval.
     approval_waits: wait_approval::Waits,
+    past_keys: past_keys::PastKeys,
     /// How long ago the log was how long.
     head_marks: head_marks::HeadMarks,
     /// When the snapshot was last refreshed because a token named a key that is not in it.
@@ -296,6 +302,7 @@ impl App {
             database_ready: watch::Sender::new(true),
             simulations: Arc::new(Semaphore::new(simulate_policy::AT_A_TIME)),
             approval_waits: wait_approval::Waits::default(),
+            past_keys: past_keys::PastKeys::default(),
             head_marks: head_marks::HeadMarks::default(),
             unknown_key: tokio::sync::Mutex::new(None),
         };

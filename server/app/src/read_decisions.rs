@@ -102,6 +102,7 @@ pub(crate) async fn records(
     let mut outcomes = HashMap::new();
     for event in event::get_all(conn, &outcome_ids).await? {
         let event = EventRecord::try_from(event)?;
+        // In the order of the log: the last one is shown.
         outcomes.insert(decision_id(&event.leaf), event.leaf);
     }
     let missing: Vec<_> = decisions
@@ -180,6 +181,7 @@ fn record(event: &EventRecord, outcome: Option<&Leaf<'static>>, run: Option<&Ins
             leaf::Outcome::Unknown => Outcome::Unknown,
         }),
         response_hash: outcome.and_then(|leaf| leaf.response_hash).map(|hash| hash.0),
+        outcome_operator_id: outcome.and_then(|leaf| parsed(leaf.operator_id.as_deref())),
         outcome_time: outcome.and_then(|leaf| instant(leaf.received_time)),
     })
 }

@@ -3,11 +3,12 @@
 use countersign_core::{
     ids::InstanceId,
     instance::{Instance, InstanceState, InstanceTransition},
+    operator::OperatorRole,
     revocation::RevocationKind,
     sponsor::Sponsor,
 };
 use countersign_ledger::leaf::{Decimal, Digest, Kind, Leaf};
-use countersign_store::{instance, settlement::Affected, sponsor};
+use countersign_store::{event, instance, settlement::Affected, sponsor};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -16,6 +17,9 @@ use crate::{
     change::{Change, ChangeTx},
     settle::stopped,
 };
+
+/// Most decisions of a run that are looked through for one that a gate asked for.
+const MOST_DECISIONS: i64 = 20_000;
 
 /// Which instance, to what, and why.
 #[derive(Debug, Clone)]
@@ -152,7 +156,36 @@ impl App {
         command: TransitionInstance,
         idempotency: Option<Idempotency>,
     ) -> Result<InstanceTransitioned, Error> {
+        if command.transition == StopInstance::End && ground == Ground::Role {
+            self.ensure_concerned(caller, command.agent_instance_id).await?;
+        }
         let change = StopBy { caller, ground, command: &command };
         self.change(caller.operator_id.as_str(), idempotency.as_ref(), &change).await
+    }
+
+    /// Refuses an operator who may end runs only as a gate, and has nothing to do with this one: a gate ends runs whose calls it
+    /// asked for. Any gate key could end any run otherwise.
+    async fn ensure_concerned(&self, caller: &OperatorCaller, id: InstanceId) -> Result<(), Error> {
+        if caller.roles.has(OperatorRole::Issuer) {
+            return Ok(());
+        }
+        let mut conn = self.inner.store.connection().await?;
+        // What is not there is refused as that.
+        let Some(stored) = instance::get_all(&mut conn, &[id.0]).await?.pop() else { return Ok(()) };
+        let (run, operator) = (stored.instance, caller.operator_id.as_str());
+        if run.sponsor_id.as_str() == operator {
+            return Ok(());
+        }
+        // Servers' clocks differ by a little.
+        let since = run.create_time - time::Duration::MINUTE;
+        if event::asked(&mut conn, id, run.root_instance_id, since, operator, MOST_DECISIONS).await? {
+            return Ok(());
+        }
+        Err(Error::RoleRequired {
+            message: format!(
+                "a gate ends runs whose calls it asked for, and {operator} asked for none of {id}: an issuer or its sponsor can end it"
+            ),
+            roles: vec![OperatorRole::Issuer],
+        })
     }
 }

@@ -22,6 +22,8 @@ const KEEP_TIME: Duration = Duration::from_secs(1);
 const STORE_INDICATORS: Duration = Duration::from_secs(1);
 /// How often the gates of the open rollout are read. With the above, a breach is acted on within about three seconds.
 const WATCH_GATES: Duration = Duration::from_secs(2);
+/// How often it is looked for allowed calls whose outcome is overdue.
+const CLOSE_OUTCOMES: Duration = Duration::from_secs(2);
 /// How often tables are tended.
 const TEND: Duration = Duration::from_mins(1);
 /// How often it is looked whether the signing key is due for rotation.
@@ -56,6 +58,9 @@ impl Background {
             }),
             every.start(KEEP_TIME, "lapsed approvals could not be recorded", async move |app: App| {
                 app.expire_approvals().await
+            }),
+            every.start(CLOSE_OUTCOMES, "overdue outcomes could not be recorded", async move |app: App| {
+                app.close_outcomes().await
             }),
             every.start(POLL, "whoever waits for an approval waits on", async move |app: App| {
                 app.wake_approval_waits().await

@@ -77,6 +77,18 @@ words!(
 );
 
 words!(
+    /// Who says how a tool call ended.
+    Reporter {
+        /// The run itself.
+        Run = "RUN",
+        /// An operator, for the run.
+        Operator = "OPERATOR",
+        /// The server, at the deadline: nobody had said.
+        Server = "SERVER",
+    }
+);
+
+words!(
     /// Why a decision came out as it did. The order of the refusals is the order in which they are checked.
     Reason {
         /// A rule allows it.

@@ -47,6 +47,8 @@ pub(crate) use self::{
 /// What a public URL looks like, in words for messages.
 const PUBLIC_URL: &str = "an http(s) URL without query and fragment, such as https://countersign.example.com";
 
+/// The longest that an allowed call may be without an outcome, seconds: a week.
+const LONGEST_OUTCOME_DEADLINE: u32 = 7 * 24 * 60 * 60;
 /// Longest that a signing key may sign, hours: 90 days.
 const LONGEST_ROTATION_HOURS: u32 = 90 * 24;
 
@@ -85,6 +87,8 @@ pub struct Config {
     pub webhooks: Vec<WebhookEndpoint>,
     /// How long people have to say yes, and how many questions may wait for them.
     pub approvals: Approvals,
+    /// How long an allowed call may be without an outcome.
+    pub outcome_deadline: Duration,
     /// Threads that run requests.
     pub worker_threads: usize,
 }
@@ -118,6 +122,7 @@ impl Config {
         let log = Log::read(&mut settings);
         let limits = Limits::read(&mut settings);
         let approvals = approvals::read(&mut settings);
+        let outcome_deadline = settings.number("outcomes.deadline_seconds", 5..=LONGEST_OUTCOME_DEADLINE, 60 * 60);
         let webhooks = WebhookEndpoint::read_all(&mut settings);
         let threads = thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(1));
         let worker_threads = settings.number("worker_threads", 1..=1024, threads.min(1024)) as usize;
@@ -141,6 +146,7 @@ impl Config {
                 limits,
                 webhooks,
                 approvals,
+                outcome_deadline: Duration::from_secs(outcome_deadline.into()),
                 worker_threads,
             });
         settings.finish(config)

@@ -45,6 +45,7 @@ const KEYS: [&str; 54] = [
     "limits.live_instances_per_chain",
     "approvals.life_seconds",
     "approvals.pending_per_instance",
+    "outcomes.deadline_seconds",
     "worker_threads",
     "operators.oidc[].name",
     "operators.oidc[].issuer",

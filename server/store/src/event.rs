@@ -208,6 +208,31 @@ pub async fn grant(
     row.fetch_optional(conn).await?.map(StoredEvent::try_from).transpose()
 }
 
+/// Whether `operator` asked for a decision for this instance, as far as the first `most` decisions of it tell.
+pub async fn asked(
+    conn: &mut Connection,
+    instance: InstanceId,
+    root: InstanceId,
+    since: OffsetDateTime,
+    operator: &str,
+    most: i64,
+) -> Result<bool, StoreError> {
+    let asked = sqlx::query_scalar!(
+        r#"SELECT coalesce(bool_or(convert_from(leaf_bytes, 'UTF8')::json ->> 'operator_id' = $4), false) AS "asked!"
+           FROM (
+               SELECT leaf_bytes FROM custody_event
+               WHERE root_instance_id = $1 AND instance_id = $2 AND kind = 'decision' AND event_id >= uuid_v7_floor($3)
+               LIMIT $5
+           ) AS decision"#,
+        root.0,
+        instance.0,
+        since,
+        operator,
+        most
+    );
+    Ok(asked.fetch_one(conn).await?)
+}
+
 /// Which events to list; what is none is no restriction.
 #[derive(Debug, Clone, Default)]
 pub struct EventFilter {

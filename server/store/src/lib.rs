@@ -15,6 +15,7 @@ pub mod idempotency;
 pub mod indicator;
 pub mod instance;
 pub mod kill_switch;
+pub mod open_decision;
 pub mod operator;
 pub mod page;
 pub mod policy;

@@ -1,11 +1,17 @@
-//! Outcomes: each decision has one.
+//! Outcomes: each decision has at most one of each reporter.
 
-use countersign_core::ids::{DecisionId, EventId};
+use countersign_core::{
+    decision::Reporter,
+    ids::{DecisionId, EventId},
+};
 use sqlx::types::Uuid;
 
-use crate::{Connection, StoreError, convert::bytes};
+use crate::{
+    Connection, StoreError,
+    convert::{bytes, parse},
+};
 
-/// The one outcome of a decision.
+/// An outcome of a decision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ToolCall {
     /// The decision that it answers.
@@ -16,11 +22,16 @@ pub struct ToolCall {
     pub log_index: i64,
     /// What was reported, hashed: the same report again is answered, another is refused.
     pub fingerprint: [u8; 32],
+    /// Who reported it.
+    pub reporter: Reporter,
 }
 
-/// The outcomes of these decisions, where there are any.
+/// The outcomes of these decisions, where there are any, in the order of the log.
 pub async fn get_all(conn: &mut Connection, decisions: &[Uuid]) -> Result<Vec<ToolCall>, StoreError> {
-    let rows = sqlx::query!("SELECT * FROM tool_call WHERE decision_id = ANY ($1)", decisions);
+    let rows = sqlx::query!(
+        "SELECT decision_id, event_id, log_index, fingerprint, reporter FROM tool_call WHERE decision_id = ANY ($1) ORDER BY log_index",
+        decisions
+    );
     rows.fetch_all(conn)
         .await?
         .into_iter()
@@ -30,6 +41,7 @@ pub async fn get_all(conn: &mut Connection, decisions: &[Uuid]) -> Result<Vec<To
                 event_id: EventId(row.event_id),
                 log_index: row.log_index,
                 fingerprint: bytes("tool_call", "fingerprint", &row.fingerprint)?,
+                reporter: parse("tool_call", "reporter", &row.reporter)?,
             })
         })
         .collect()
@@ -41,12 +53,15 @@ pub async fn insert(conn: &mut Connection, calls: &[ToolCall]) -> Result<(), Sto
     let events: Vec<_> = calls.iter().map(|call| call.event_id.0).collect();
     let indices: Vec<_> = calls.iter().map(|call| call.log_index).collect();
     let fingerprints: Vec<&[u8]> = calls.iter().map(|call| call.fingerprint.as_slice()).collect();
+    let reporters: Vec<&str> = calls.iter().map(|call| call.reporter.as_str()).collect();
     sqlx::query!(
-        "INSERT INTO tool_call SELECT * FROM UNNEST($1::uuid[], $2::uuid[], $3::bigint[], $4::bytea[])",
+        "INSERT INTO tool_call (decision_id, event_id, log_index, fingerprint, reporter)
+         SELECT * FROM UNNEST($1::uuid[], $2::uuid[], $3::bigint[], $4::bytea[], $5::text[])",
         &decisions,
         &events,
         &indices,
-        &fingerprints as &[&[u8]]
+        &fingerprints as &[&[u8]],
+        &reporters as &[&str]
     )
     .execute(conn)
     .await?;

@@ -212,7 +212,9 @@ impl<'a> Staged<'a> {
         self.notices.truncate(mark.notices);
         self.events.truncate(mark.events);
         for outcome in self.outcomes.drain(mark.outcomes..) {
-            self.found.outcomes.remove(&outcome.decision_id);
+            if let Some(noted) = self.found.outcomes.get_mut(&outcome.decision_id) {
+                noted.retain(|noted| noted.event_id != outcome.event_id);
+            }
         }
         for (credential, _) in self.consumed.drain(mark.consumed..) {
             self.found.used.remove(&credential);
@@ -300,9 +302,9 @@ impl<'a> Staged<'a> {
         index
     }
 
-    /// Notes the outcome of a decision, for the rest of the batch too.
+    /// Notes an outcome of a decision, for the rest of the batch too.
     pub(super) fn note_outcome(&mut self, outcome: ToolCall) {
-        self.found.outcomes.insert(outcome.decision_id, outcome);
+        self.found.outcomes.entry(outcome.decision_id).or_default().push(outcome);
         self.outcomes.push(outcome);
     }
 

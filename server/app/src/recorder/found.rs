@@ -28,7 +28,8 @@ use crate::{Error, question::Subject};
 pub(super) struct Found {
     pub(super) answers: HashMap<Key, ([u8; 32], String)>,
     pub(super) decisions: HashMap<DecisionId, (Leaf<'static>, Hash)>,
-    pub(super) outcomes: HashMap<DecisionId, ToolCall>,
+    /// In the order of the log.
+    pub(super) outcomes: HashMap<DecisionId, Vec<ToolCall>>,
     pub(super) sponsors: HashMap<SponsorId, Sponsor>,
     pub(super) instances: HashMap<InstanceId, StoredInstance>,
     pub(super) used: HashSet<CredentialId>,
@@ -157,8 +158,9 @@ impl Found {
                 self.decisions.insert(id, (leaf, leaf_hash(&event.leaf_bytes)));
             }
         }
-        let outcomes = tool_call::get_all(conn, &ids).await?;
-        self.outcomes = outcomes.into_iter().map(|outcome| (outcome.decision_id, outcome)).collect();
+        for outcome in tool_call::get_all(conn, &ids).await? {
+            self.outcomes.entry(outcome.decision_id).or_default().push(outcome);
+        }
         Ok(())
     }
 }

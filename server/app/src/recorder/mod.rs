@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 pub use ceilings::Ceilings;
 pub(crate) use fit::limits;
 pub(crate) use grant::{Fresh, GrantJob, Granted, Holder, not_active};
-pub(crate) use outcome::OutcomeJob;
+pub(crate) use outcome::{OutcomeJob, answers, fingerprint};
 pub(crate) use prepared::Prepared;
 pub(crate) use svid::{Document, Minted, SvidJob};
 

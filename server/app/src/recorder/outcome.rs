@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use countersign_core::{
-    decision::Outcome,
+    decision::{Outcome, Reporter},
     ids::{EventId, InstanceId},
     names::OperatorId,
 };
@@ -37,13 +37,22 @@ impl OutcomeJob {
     /// What makes two reports the same.
     fn fingerprint(&self) -> [u8; 32] {
         let report = &self.report;
-        let mut text = report.outcome.as_str().as_bytes().to_vec();
-        text.push(0);
-        text.extend(report.response_hash.iter().flatten());
-        text.push(0);
-        text.extend(report.duration_micros.iter().flat_map(|micros| micros.to_be_bytes()));
-        sha256(&text)
+        fingerprint(report.outcome, report.response_hash, report.duration_micros)
     }
+
+    const fn reporter(&self) -> Reporter {
+        if self.instance.is_some() { Reporter::Run } else { Reporter::Operator }
+    }
+}
+
+/// What makes two reports the same.
+pub(crate) fn fingerprint(outcome: Outcome, response_hash: Option<[u8; 32]>, duration_micros: Option<u64>) -> [u8; 32] {
+    let mut text = outcome.as_str().as_bytes().to_vec();
+    text.push(0);
+    text.extend(response_hash.iter().flatten());
+    text.push(0);
+    text.extend(duration_micros.iter().flat_map(|micros| micros.to_be_bytes()));
+    sha256(&text)
 }
 
 impl Staged<'_> {
@@ -60,30 +69,86 @@ impl Staged<'_> {
                 "decision {id} is no ALLOW, so no call stands on it; report outcomes of allowed calls only"
             )));
         }
-        let fingerprint = job.fingerprint();
-        if let Some(first) = self.found.outcomes.get(&id) {
-            if first.fingerprint == fingerprint {
+        may_report(decision.operator_id.as_deref(), job.operator_id.as_ref())
+            .map_err(|why| Error::OutcomeRefused(format!("decision {id} {why}")))?;
+        let (fingerprint, reporter) = (job.fingerprint(), job.reporter());
+        let reported = self.found.outcomes.get(&id).map_or(&[][..], Vec::as_slice);
+        match follows(reported, reporter, &fingerprint) {
+            Follows::Said(first) => {
                 return Ok(ToolCallRecorded { event_id: first.event_id, log_index: first.log_index });
             }
-            return Err(Error::OutcomeRefused(format!(
-                "decision {id} has another outcome already, at log index {}; the first one stands",
-                first.log_index
-            )));
+            Follows::Contradicts(first) => {
+                return Err(Error::OutcomeRefused(format!(
+                    "decision {id} has another outcome already, at log index {}, which stands",
+                    first.log_index
+                )));
+            }
+            Follows::Adds => {}
         }
         let leaf = leaf_of(job, decision, *decision_hash);
         let log_index = self.append(Arc::new(custody_leaf::seal(&leaf, Disclosed::default())?));
-        self.note_outcome(ToolCall { decision_id: id, event_id: job.event_id, log_index, fingerprint });
+        self.note_outcome(ToolCall { decision_id: id, event_id: job.event_id, log_index, fingerprint, reporter });
         Ok(ToolCallRecorded { event_id: job.event_id, log_index })
     }
 }
 
-fn leaf_of(job: &OutcomeJob, decision: &Leaf<'static>, decision_hash: [u8; 32]) -> Leaf<'static> {
-    let report = &job.report;
+/// Whether whoever reports may say how a call ended that `asked_by` asked for; none: the run itself. Who asked for it made the
+/// call, or not; of a call that a run makes itself, what stands before the tool sees it too.
+fn may_report(asked_by: Option<&str>, operator: Option<&OperatorId>) -> Result<(), String> {
+    match (asked_by, operator) {
+        (None, None) => Ok(()),
+        // Here goes a gate's scope, once gates have one: whether it covers the tool.
+        (None, Some(_)) => Ok(()),
+        (Some(asked), Some(operator)) if asked == operator.as_str() => Ok(()),
+        (Some(asked), _) => Err(format!(
+            "was asked for by operator {asked}, who alone reports how that call ended: nobody else saw it happen"
+        )),
+    }
+}
+
+/// What a report is to those before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Follows<'a> {
+    /// The same was said before.
+    Said(&'a ToolCall),
+    /// Another one stands.
+    Contradicts(&'a ToolCall),
+    /// It is recorded beside them.
+    Adds,
+}
+
+/// What a report of `reporter` is to those before it. What the server said at the deadline is provisional; what a run says an
+/// operator may follow up, and nobody an operator.
+fn follows<'a>(before: &'a [ToolCall], reporter: Reporter, fingerprint: &[u8; 32]) -> Follows<'a> {
+    let mut reported = before.iter().filter(|call| call.reporter != Reporter::Server);
+    if let Some(same) = reported.clone().find(|call| call.fingerprint == *fingerprint) {
+        return Follows::Said(same);
+    }
+    let stands = |call: &&ToolCall| call.reporter == reporter || call.reporter == Reporter::Operator;
+    reported.find(stands).map_or(Follows::Adds, Follows::Contradicts)
+}
+
+/// What an outcome says of the decision that it answers.
+pub(crate) fn answers(decision: &Leaf<'static>, decision_hash: [u8; 32], leaf: Leaf<'static>) -> Leaf<'static> {
     Leaf {
         action: decision.action.clone(),
         agent_instance_id: decision.agent_instance_id.clone(),
         credential_id: decision.credential_id.clone(),
         decision_ref: Some(Digest(decision_hash)),
+        parent_agent_id: decision.parent_agent_id.clone(),
+        policy_decision_id: decision.policy_decision_id.clone(),
+        request_hash: decision.request_hash,
+        root_instance_id: decision.root_instance_id.clone(),
+        sponsor_id: decision.sponsor_id.clone(),
+        sponsor_state: decision.sponsor_state,
+        tool_id: decision.tool_id.clone(),
+        ..leaf
+    }
+}
+
+fn leaf_of(job: &OutcomeJob, decision: &Leaf<'static>, decision_hash: [u8; 32]) -> Leaf<'static> {
+    let report = &job.report;
+    let own = Leaf {
         duration_us: report.duration_micros.map(Decimal),
         emitter_id: report.emitter_id.clone().map(Into::into),
         emitter_seq: report.emitter_seq.map(Decimal),
@@ -94,19 +159,62 @@ fn leaf_of(job: &OutcomeJob, decision: &Leaf<'static>, decision_hash: [u8; 32]) 
             Outcome::NotExecuted => leaf::Outcome::NotExecuted,
             Outcome::Unknown => leaf::Outcome::Unknown,
         }),
-        parent_agent_id: decision.parent_agent_id.clone(),
-        policy_decision_id: decision.policy_decision_id.clone(),
         received_time: custody_leaf::timestamp(job.now),
-        request_hash: decision.request_hash,
         response_hash: report.response_hash.map(Digest),
-        root_instance_id: decision.root_instance_id.clone(),
-        sponsor_id: decision.sponsor_id.clone(),
-        sponsor_state: decision.sponsor_state,
-        tool_id: decision.tool_id.clone(),
         ..Leaf::new(
             Kind::ToolCall,
             job.event_id.to_string(),
             custody_leaf::timestamp(report.timestamp.unwrap_or(job.now)),
         )
+    };
+    answers(decision, decision_hash, own)
+}
+
+#[cfg(test)]
+mod tests {
+    use countersign_core::ids::DecisionId;
+
+    use super::*;
+    use crate::testing::NOW;
+
+    fn call(reporter: Reporter, outcome: Outcome) -> ToolCall {
+        let id = || countersign_core::clock::uuid_v7(NOW, &countersign_core::clock::SystemEntropy);
+        let fingerprint = fingerprint(outcome, None, None);
+        ToolCall { decision_id: DecisionId(id()), event_id: EventId(id()), log_index: 1, fingerprint, reporter }
+    }
+
+    #[test]
+    fn who_asked_reports_and_of_what_a_run_asked_the_run_and_gates() {
+        let gate: OperatorId = "gate".parse().unwrap();
+        assert_eq!(may_report(None, None), Ok(()));
+        assert_eq!(may_report(None, Some(&gate)), Ok(()));
+        assert_eq!(may_report(Some("gate"), Some(&gate)), Ok(()));
+        for wrong in [may_report(Some("other"), Some(&gate)), may_report(Some("gate"), None)] {
+            assert!(wrong.unwrap_err().contains("who alone reports"));
+        }
+    }
+
+    #[test]
+    fn a_gate_follows_a_run_and_anybody_the_server_and_nobody_a_gate() {
+        use Outcome::{Failure, Success, Unknown};
+        use Reporter::{Operator, Run, Server};
+        for (before, reporter, outcome, adds) in [
+            (vec![], Run, Success, true),
+            (vec![(Run, Success)], Run, Failure, false),
+            (vec![(Run, Success)], Operator, Failure, true),
+            (vec![(Run, Success), (Operator, Failure)], Operator, Unknown, false),
+            (vec![(Operator, Failure)], Run, Success, false),
+            (vec![(Server, Unknown)], Run, Success, true),
+            (vec![(Server, Unknown)], Run, Unknown, true),
+            (vec![(Server, Unknown), (Run, Success)], Run, Failure, false),
+            (vec![(Server, Unknown), (Run, Success)], Operator, Failure, true),
+        ] {
+            let calls: Vec<_> = before.iter().map(|(reporter, outcome)| call(*reporter, *outcome)).collect();
+            let follows = follows(&calls, reporter, &fingerprint(outcome, None, None));
+            assert_eq!(follows == Follows::Adds, adds, "{outcome} of {reporter} after {before:?}");
+        }
+        let said = [call(Run, Success), call(Operator, Failure)];
+        let again = follows(&said, Run, &said[0].fingerprint);
+        assert_eq!(again, Follows::Said(&said[0]), "what was said before is answered alike");
     }
 }

@@ -6,7 +6,7 @@ mod tests;
 
 use std::{collections::HashMap, sync::LazyLock, time::Duration};
 
-use countersign_app::{Error, Ground};
+use countersign_app::{Error, Ground, Purpose};
 use countersign_core::operator::{OperatorRole, Roles};
 
 pub(crate) use table::TABLE;
@@ -64,6 +64,8 @@ pub(crate) enum Instance {
     Live,
     /// Even when its credential has expired or is revoked: the verb refuses it, and records that it did.
     Recorded,
+    /// Even then, and up to a day after its credential's end: what it reports is evidence, and allows nothing.
+    Reporting,
 }
 
 /// Who asks.
@@ -100,6 +102,11 @@ impl Row {
         Self { method, access, sponsor: false, lasts: Lasts::Request }
     }
 
+    const fn or_reporting_instance(method: &'static str, roles: &[OperatorRole]) -> Self {
+        let access = Access::Granted { roles: Roles::of(roles), instance: Instance::Reporting };
+        Self { method, access, sponsor: false, lasts: Lasts::Request }
+    }
+
     const fn or_the_sponsor(self) -> Self {
         Self { sponsor: true, ..self }
     }
@@ -125,7 +132,7 @@ impl Row {
             (Access::Granted { roles, instance }, Who::Instance(ensure_live)) => match instance {
                 Instance::Never => Err(self.refusal(roles, "an instance may not call")),
                 Instance::Live => ensure_live(),
-                Instance::Recorded => Ok(()),
+                Instance::Recorded | Instance::Reporting => Ok(()),
             },
         }
     }
@@ -135,6 +142,14 @@ impl Row {
         match self.access {
             Access::Granted { roles, .. } if self.sponsor && !held.meets(roles) => Ground::OwnOnly(roles),
             _ => Ground::Role,
+        }
+    }
+
+    /// What callers of this method authenticate for.
+    pub(crate) const fn purpose(&self) -> Purpose {
+        match self.access {
+            Access::Granted { instance: Instance::Reporting, .. } => Purpose::Reporting,
+            _ => Purpose::Acting,
         }
     }
 

@@ -67,8 +67,8 @@ pub(crate) const TABLE: &[Row] = &[
     Row::roles("/countersign.v1.RolloutService/RollbackRollout", &[PolicyAdmin]),
     Row::or_instance("/countersign.v1.RolloutService/WatchRollouts", &[Gate, PolicyAdmin, Auditor, Admin]).streamed(),
 
-    Row::or_instance("/countersign.v1.CustodyService/RecordToolCall", &[Gate]),
-    Row::or_instance("/countersign.v1.CustodyService/BatchRecordToolCalls", &[Gate]),
+    Row::or_reporting_instance("/countersign.v1.CustodyService/RecordToolCall", &[Gate]),
+    Row::or_reporting_instance("/countersign.v1.CustodyService/BatchRecordToolCalls", &[Gate]),
     Row::roles("/countersign.v1.CustodyService/ListEvents", &[Auditor]),
     Row::roles("/countersign.v1.CustodyService/GetCustodyChain", &[Auditor, Gate, Admin]),
     Row::roles("/countersign.v1.CustodyService/ListOpenDecisions", &[Auditor]),

@@ -66,9 +66,8 @@ fn instances_may_call_what_credentials_say_and_nothing_else() {
         "MintX509Svid",
         "WaitApproval",
         "WatchRollouts",
-        "RecordToolCall",
-        "BatchRecordToolCalls",
     ];
+    assert_eq!(with(Instance::Reporting), ["RecordToolCall", "BatchRecordToolCalls"]);
     assert_eq!(with(Instance::Live), live);
 }
 

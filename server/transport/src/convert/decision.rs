@@ -174,6 +174,7 @@ pub(crate) fn decision(record: DecisionRecord) -> v1::Decision {
         outcome: wire(record.outcome),
         response_hash: record.response_hash.map(Vec::from).unwrap_or_default(),
         outcome_time: record.outcome_time.map(timestamp),
+        outcome_operator_id: text(record.outcome_operator_id),
     }
 }
 

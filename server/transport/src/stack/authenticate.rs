@@ -3,7 +3,7 @@
 use std::{net::IpAddr, sync::Arc};
 
 use axum::extract::Request;
-use countersign_app::{App, Caller, Error, Issuance};
+use countersign_app::{App, Caller, Error, Issuance, Purpose};
 use countersign_core::{certificate::ClientCertificate, clock::uuid_v7, credential::Verified};
 use futures::{FutureExt, future::BoxFuture};
 use http::{HeaderMap, Uri, header, uri::Authority as HostPort};
@@ -16,9 +16,14 @@ pub(crate) trait Authority: Send + Sync {
     /// An id that no other request has.
     fn fresh_id(&self) -> Uuid;
     /// As [`App::recognise`].
-    fn recognise(&self, bearer: &str) -> Option<Caller>;
+    fn recognise(&self, bearer: &str, purpose: Purpose) -> Option<Caller>;
     /// As [`App::authenticate`].
-    fn authenticate<'a>(&'a self, bearer: Option<&'a str>, local: bool) -> BoxFuture<'a, Result<Caller, Error>>;
+    fn authenticate<'a>(
+        &'a self,
+        bearer: Option<&'a str>,
+        local: bool,
+        purpose: Purpose,
+    ) -> BoxFuture<'a, Result<Caller, Error>>;
     /// As [`App::take_rate`].
     fn take_rate(&self, caller: &Caller) -> Result<(), Error>;
     /// As [`App::note_issuance`].
@@ -36,12 +41,17 @@ impl Authority for App {
         uuid_v7(self.clock().now(), self.entropy())
     }
 
-    fn recognise(&self, bearer: &str) -> Option<Caller> {
-        self.recognise(bearer)
+    fn recognise(&self, bearer: &str, purpose: Purpose) -> Option<Caller> {
+        self.recognise(bearer, purpose)
     }
 
-    fn authenticate<'a>(&'a self, bearer: Option<&'a str>, local: bool) -> BoxFuture<'a, Result<Caller, Error>> {
-        self.authenticate(bearer, local).boxed()
+    fn authenticate<'a>(
+        &'a self,
+        bearer: Option<&'a str>,
+        local: bool,
+        purpose: Purpose,
+    ) -> BoxFuture<'a, Result<Caller, Error>> {
+        self.authenticate(bearer, local, purpose).boxed()
     }
 
     fn take_rate(&self, caller: &Caller) -> Result<(), Error> {
@@ -88,9 +98,10 @@ pub(super) async fn caller(
     if let (None, Some(PeerCertificate(certificate))) = (bearer, certificate) {
         return authority.authenticate_certificate(certificate).map(Some);
     }
-    match bearer.and_then(|bearer| authority.recognise(bearer)) {
+    let purpose = row.purpose();
+    match bearer.and_then(|bearer| authority.recognise(bearer, purpose)) {
         Some(caller) => Ok(Some(caller)),
-        None => authority.authenticate(bearer, local).await.map(Some),
+        None => authority.authenticate(bearer, local, purpose).await.map(Some),
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use axum::{body::Body, extract::Request};
-use countersign_app::{Caller, Error, Issuance, OperatorCaller};
+use countersign_app::{Caller, Error, Issuance, OperatorCaller, Purpose};
 use countersign_core::{
     certificate::ClientCertificate,
     clock::{Clock, SystemClock, SystemEntropy, uuid_v7},
@@ -38,11 +38,16 @@ pub(crate) struct MadeUp(
 );
 
 impl Authority for MadeUp {
-    fn recognise(&self, _: &str) -> Option<Caller> {
+    fn recognise(&self, _: &str, _: Purpose) -> Option<Caller> {
         None
     }
 
-    fn authenticate<'a>(&'a self, bearer: Option<&'a str>, local: bool) -> BoxFuture<'a, Result<Caller, Error>> {
+    fn authenticate<'a>(
+        &'a self,
+        bearer: Option<&'a str>,
+        local: bool,
+        _: Purpose,
+    ) -> BoxFuture<'a, Result<Caller, Error>> {
         let by_id = |id: &str, roles: Roles, anonymous| {
             Ok(Caller::Operator(OperatorCaller { operator_id: id.parse().unwrap(), roles, anonymous }))
         };

@@ -1,0 +1,87 @@
+//! Decisions that allowed and have no outcome yet: which of them have waited long enough, by the database's clock and the order
+//! of the log alone.
+
+use std::time::Duration;
+
+use sqlx::types::Uuid;
+
+use crate::{Connection, StoreError, head::LOG_ID};
+
+/// A stretch of the log in which decisions are due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Due {
+    /// Below this place nothing is open.
+    pub from: i64,
+    /// What is below this place has waited long enough.
+    pub to: i64,
+}
+
+/// A decision that allowed, without an outcome.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenDecision {
+    /// Its event.
+    pub event_id: Uuid,
+    /// Its place in the log.
+    pub log_index: i64,
+    /// The event, exactly as hashed.
+    pub leaf_bytes: Vec<u8>,
+}
+
+/// Notes how long the log is now, where it has grown beyond what is closed and that was not noted within `spacing`.
+pub async fn mark(conn: &mut Connection, spacing: Duration) -> Result<(), StoreError> {
+    sqlx::query!(
+        "INSERT INTO outcome_mark (size, mark_time)
+         SELECT head.size, now() FROM log_head head JOIN outcome_closed closed USING (log_id)
+         WHERE head.log_id = $1 AND head.size > closed.size AND NOT EXISTS (
+             SELECT FROM outcome_mark WHERE mark_time > now() - make_interval(secs => $2) AND mark_time <= now()
+         )
+         ON CONFLICT (size) DO UPDATE SET mark_time = excluded.mark_time WHERE outcome_mark.mark_time > excluded.mark_time",
+        LOG_ID,
+        spacing.as_secs_f64()
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Where decisions have waited for `deadline`; none where none has.
+pub async fn due(conn: &mut Connection, deadline: Duration) -> Result<Option<Due>, StoreError> {
+    let row = sqlx::query!(
+        r#"SELECT size AS "from!",
+                  (SELECT max(size) FROM outcome_mark WHERE mark_time <= now() - make_interval(secs => $2)) AS "to"
+           FROM outcome_closed WHERE log_id = $1"#,
+        LOG_ID,
+        deadline.as_secs_f64()
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok(row.to.filter(|to| *to > row.from).map(|to| Due { from: row.from, to }))
+}
+
+/// What is open in a stretch, the first `most`.
+pub async fn open(conn: &mut Connection, stretch: Due, most: i64) -> Result<Vec<OpenDecision>, StoreError> {
+    let rows = sqlx::query_as!(
+        OpenDecision,
+        "SELECT event_id, log_index, leaf_bytes FROM custody_event
+         WHERE log_index >= $1 AND log_index < $2 AND kind = 'decision' AND effect = 'ALLOW'
+           AND NOT EXISTS (SELECT FROM tool_call WHERE tool_call.decision_id = custody_event.event_id)
+         ORDER BY log_index LIMIT $3",
+        stretch.from,
+        stretch.to,
+        most
+    );
+    Ok(rows.fetch_all(conn).await?)
+}
+
+/// Says that nothing is open below `size`.
+pub async fn close(conn: &mut Connection, size: i64) -> Result<(), StoreError> {
+    sqlx::query!(
+        "WITH closed AS (UPDATE outcome_closed SET size = $2 WHERE log_id = $1 AND size < $2 RETURNING size)
+         DELETE FROM outcome_mark USING closed WHERE outcome_mark.size <= closed.size",
+        LOG_ID,
+        size
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
