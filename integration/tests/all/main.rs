@@ -5,6 +5,7 @@
 
 mod abuse;
 mod approval_races;
+mod approval_shows;
 mod approval_waits;
 mod approvals;
 mod arbitrary;

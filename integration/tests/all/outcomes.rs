@@ -196,16 +196,26 @@ async fn the_dead_report_and_can_do_nothing_else() {
     let answer = http.send(http::Method::POST, "/oauth/introspect", &headers, form.into()).await.unwrap();
     assert_eq!((answer.status, answer.json()), (StatusCode::OK, json!({ "active": false })));
 
+    // The key that signed them has long ceased to sign, as far as everybody knows.
+    let root = admin(&world.server).await;
+    let rotate = v1::RotateSigningKeyRequest { reason: "a drill".to_owned(), ..Default::default() };
+    root.signing_keys().rotate_signing_key(rotate).await.unwrap();
+    let mut connection = world.database.connect().await.unwrap();
+    let long_ago = "UPDATE signing_key SET retire_time = now() - interval '2 hours' WHERE state = 'RETIRED'";
+    assert_eq!(sqlx::query(long_ago).execute(&mut connection).await.unwrap().rows_affected(), 1);
     let reason = "an end".to_owned();
     let request = v1::RevokeInstanceRequest { agent_instance_id: stopped.id.clone(), reason, ..Default::default() };
     world.oscar.instances().revoke_instance(request).await.unwrap();
-    // A key that no longer signs still tells whose report it is.
-    let root = admin(&world.server).await;
-    root.signing_keys().rotate_signing_key(v1::RotateSigningKeyRequest::default()).await.unwrap();
+    // This server has seen none of the tokens.
+    let second = world.second().await;
+    let elsewhere = second.connect(None).await.unwrap();
     sleep(Duration::from_secs(8)).await;
     for (run, call) in [&brief, &stopped, &single].into_iter().zip(&calls) {
-        report(&run.connection, call, Success).await.unwrap();
+        let run = run.on(&elsewhere);
+        let recorded = report(&run.connection, call, Success).await.unwrap();
         assert_eq!(shown(&world, call).await.0, Success);
+        assert!(recorded.log_index > call.log_index);
+        assert!(run.decide("billing", "refund").await.is_err(), "a key that is forgotten lets nobody in");
     }
     for run in [&brief, &stopped] {
         let answer =

@@ -92,6 +92,17 @@ impl App {
         idempotency: Option<Idempotency>,
     ) -> Result<Approval, Error> {
         let change = AnswerBy { caller, ground, command: &command };
-        self.change(caller.operator_id.as_str(), idempotency.as_ref(), &change).await
+        let answered = self.change(caller.operator_id.as_str(), idempotency.as_ref(), &change).await?;
+        if !answered.call.context.0.is_empty() {
+            return Ok(answered);
+        }
+        // A kept answer does not hold what is kept in one place only.
+        let stored = approval::get(&mut *self.inner.store.connection().await?, answered.approval_id).await?;
+        Ok(match stored {
+            Some(Approval { call, arguments, context_salt, .. }) => {
+                Approval { call, arguments, context_salt, ..answered }
+            }
+            None => answered,
+        })
     }
 }

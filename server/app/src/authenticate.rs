@@ -40,9 +40,9 @@ pub enum Purpose {
 
 impl Purpose {
     /// For how long after its end a credential still says who calls.
-    const fn remembers(self) -> Duration {
+    fn remembers(self) -> Duration {
         match self {
-            Self::Acting => Duration::seconds(HARD_MAX_TTL as i64),
+            Self::Acting => Duration::seconds(HARD_MAX_TTL.into()),
             Self::Reporting => Duration::DAY,
         }
     }

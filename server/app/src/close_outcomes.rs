@@ -93,33 +93,32 @@ impl App {
         let deadline = self.inner.config.outcome_deadline;
         open_decision::mark(&mut *self.inner.store.connection().await?, spacing(deadline)).await?;
         for _ in 0..ROUND {
-            if !self.nothing_is_open(deadline).await? {
-                let closed = self.change("server", None, &Close { deadline }).await?;
-                metrics::counter!("countersign_outcomes_unknown_total").increment(closed.unknown);
-                if !closed.more {
-                    return Ok(());
+            let more = match self.pass_over(deadline).await? {
+                Some(more) => more,
+                None => {
+                    let closed = self.change("server", None, &Close { deadline }).await?;
+                    metrics::counter!("countersign_outcomes_unknown_total").increment(closed.unknown);
+                    closed.more
                 }
-            } else if !self.is_due(deadline).await? {
-                return Ok(());
+            };
+            if !more {
+                break;
             }
         }
         Ok(())
     }
 
-    async fn is_due(&self, deadline: Duration) -> Result<bool, Error> {
-        Ok(open_decision::due(&mut *self.inner.store.connection().await?, deadline).await?.is_some())
-    }
-
-    /// Looks without the log head, and goes on over what needs nothing.
-    async fn nothing_is_open(&self, deadline: Duration) -> Result<bool, Error> {
+    /// Goes on over a stretch in which nothing is open, without the log head, and says whether there is more. None: something
+    /// is.
+    async fn pass_over(&self, deadline: Duration) -> Result<Option<bool>, Error> {
         let mut conn = self.inner.store.connection().await?;
-        let Some(due) = open_decision::due(&mut conn, deadline).await? else { return Ok(true) };
+        let Some(due) = open_decision::due(&mut conn, deadline).await? else { return Ok(Some(false)) };
         let stretch = first(due);
         if !open_decision::open(&mut conn, stretch, 1).await?.is_empty() {
-            return Ok(false);
+            return Ok(None);
         }
         open_decision::close(&mut conn, stretch.to).await?;
-        Ok(true)
+        Ok(Some(stretch.to < due.to))
     }
 }
 

@@ -97,6 +97,7 @@ impl App {
             request_hash: command.request_hash,
             context: command.context,
             approval_id: command.approval_id,
+            arguments: command.arguments,
             cached_from: command.cached_from,
         };
         let keyed = command.idempotency.map(|idempotency| idempotency.key(&caller.id(), METHOD));

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use countersign_core::{
+    approval::Private,
     decision::{Effect, Enforcement, Outcome, Reason},
     ids::{ApprovalId, CredentialId, DecisionId, EventId, InstanceId, PolicyVersion, RolloutId},
     names::{ActionName, AgentName, OperatorId, RoleName, SponsorId, ToolId},
@@ -64,6 +65,8 @@ pub struct Decide {
     pub context: Context,
     /// The approval that answers an earlier REQUIRE_APPROVAL.
     pub approval_id: Option<ApprovalId>,
+    /// The arguments, canonical JSON that hashes to `request_hash`, for a person who is asked.
+    pub arguments: Option<Private>,
     /// Whether to sign a receipt on ALLOW.
     pub want_receipt: bool,
     /// The ALLOW that a client served this call from.

@@ -3,6 +3,7 @@
 use std::{ops::Deref, sync::Arc};
 
 use countersign_core::{
+    approval::Private,
     credential::Verified,
     decision::Reason,
     ids::{ApprovalId, DecisionId},
@@ -87,5 +88,7 @@ pub(crate) struct Question {
     pub(crate) request_hash: Option<[u8; 32]>,
     pub(crate) context: Context,
     pub(crate) approval_id: Option<ApprovalId>,
+    /// The arguments, for a person to see who is asked about the call.
+    pub(crate) arguments: Option<Private>,
     pub(crate) cached_from: Option<DecisionId>,
 }

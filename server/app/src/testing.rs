@@ -66,6 +66,7 @@ pub(crate) fn question(subject: Subject, tool: &str, action: &str) -> Question {
         request_hash: None,
         context: Context::default(),
         approval_id: None,
+        arguments: None,
         cached_from: None,
     }
 }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use countersign_core::{
-    approval::{Approval, ApprovalState},
+    approval::{Approval, ApprovalState, Call, Private},
     ids::ApprovalId,
 };
 use countersign_store::approval;
@@ -59,7 +59,12 @@ impl App {
             });
             let approval = visible.ok_or_else(|| Error::not_found("approval", id))?;
             if approval.state != ApprovalState::Pending || Instant::now() >= end {
-                return Ok(approval);
+                // Who waits asked, or stands before the tool, and does not answer.
+                return Ok(Approval {
+                    arguments: None,
+                    call: Call { context: Private::default(), ..approval.call },
+                    ..approval
+                });
             }
             // Awake or out of time, the row says how it stands.
             drop(timeout_at(end, answered.changed()).await);

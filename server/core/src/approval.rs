@@ -3,7 +3,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::{fmt, str::FromStr};
+use std::{fmt, fmt::Write as _, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 use time::{Duration, OffsetDateTime};
@@ -78,6 +78,65 @@ pub struct Call {
     pub request_hash: Option<[u8; 32]>,
     /// Why; empty after erasure, and then no call is the same.
     pub purpose: String,
+    /// The context attributes, as canonical JSON; empty after erasure, and then no call is the same. Kept in one place only.
+    #[serde(skip)]
+    pub context: Private,
+}
+
+/// A text of a call that is shown to who answers for it, and to nobody else: it stays out of logs.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct Private(pub String);
+
+impl fmt::Debug for Private {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Private({} bytes)", self.0.len())
+    }
+}
+
+impl Private {
+    /// The text as it is shown to a person: what a screen hides, or shows in another order, is written as JSON's `\u` escapes.
+    /// It must be JSON, and the same value is read from what is shown.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        let mut shown = String::with_capacity(self.0.len());
+        let mut units = [0; 2];
+        for character in self.0.chars() {
+            if hides(character) {
+                for unit in character.encode_utf16(&mut units) {
+                    // Writing to a String does not fail.
+                    write!(shown, "\\u{unit:04x}").unwrap_or_default();
+                }
+            } else {
+                shown.push(character);
+            }
+        }
+        shown
+    }
+}
+
+/// Whether a character shows nothing by itself or moves what is around it: controls, separators, marks of direction, fillers,
+/// variation selectors and tags.
+const fn hides(character: char) -> bool {
+    matches!(
+        character,
+        '\u{7f}'..='\u{9f}'
+            | '\u{ad}'
+            | '\u{34f}'
+            | '\u{61c}'
+            | '\u{115f}'..='\u{1160}'
+            | '\u{17b4}'..='\u{17b5}'
+            | '\u{180b}'..='\u{180f}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{3164}'
+            | '\u{fe00}'..='\u{fe0f}'
+            | '\u{feff}'
+            | '\u{ffa0}'
+            | '\u{fff0}'..='\u{fffb}'
+            | '\u{1d173}'..='\u{1d17a}'
+            | '\u{e0000}'..='\u{e0fff}'
+    )
 }
 
 /// What a person said.
@@ -109,6 +168,12 @@ pub struct Approval {
     pub root_instance_id: InstanceId,
     /// What it is for.
     pub call: Call,
+    /// Salts the commitment to the context; none where there is none.
+    #[serde(skip)]
+    pub context_salt: Option<[u8; 16]>,
+    /// The arguments, where they were sent: canonical JSON that hashes to the call's `request_hash`. Kept in one place only.
+    #[serde(skip)]
+    pub arguments: Option<Private>,
     /// The operator who asked for the run; none where it asked itself.
     pub asked_by: Option<OperatorId>,
     /// When asked.

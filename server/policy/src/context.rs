@@ -1,5 +1,7 @@
 //! What the caller says about one call: attributes for conditions to read.
 
+mod canonical;
+
 use std::fmt;
 
 use cedar_policy::RestrictedExpression;

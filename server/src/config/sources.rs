@@ -10,7 +10,7 @@ use super::{
 /// The file that is read when none is named and it is there.
 const DEFAULT_FILE: &str = "countersign.yaml";
 
-const KEYS: [&str; 54] = [
+const KEYS: [&str; 55] = [
     "listen",
     "plaintext",
     "public_url",

@@ -1,7 +1,7 @@
 //! Approvals. Their texts are in the custody log: why the run asked, with the decision; what the person said, with the answer.
 
 use countersign_core::{
-    approval::{Answer, Approval, ApprovalState, Call},
+    approval::{Answer, Approval, ApprovalState, Call, Private},
     ids::{ApprovalId, DecisionId, EventId, InstanceId},
     names::OperatorId,
 };
@@ -35,6 +35,9 @@ struct Row {
     answer_event: Option<Uuid>,
     answer_leaf: Option<Vec<u8>>,
     revision: i64,
+    context: Option<String>,
+    context_salt: Option<Vec<u8>>,
+    arguments: Option<String>,
     purpose: Option<String>,
     reason: Option<String>,
 }
@@ -64,7 +67,10 @@ impl TryFrom<Row> for Approval {
                 action: parse(TABLE, "action", &row.action)?,
                 request_hash: row.request_hash.map(|hash| bytes(TABLE, "request_hash", &hash)).transpose()?,
                 purpose: row.purpose.unwrap_or_default(),
+                context: Private(row.context.unwrap_or_default()),
             },
+            context_salt: row.context_salt.map(|salt| bytes(TABLE, "context_salt", &salt)).transpose()?,
+            arguments: row.arguments.map(Private),
             asked_by: row.asked_by.map(|by| parse(TABLE, "asked_by", &by)).transpose()?,
             create_time: row.create_time,
             expire_time: row.expire_time,
@@ -101,11 +107,15 @@ struct NewRow<'a> {
     answer_event: Option<Uuid>,
     answer_leaf: Option<String>,
     revision: i64,
+    context: Option<&'a str>,
+    context_salt: Option<String>,
+    arguments: Option<&'a str>,
 }
 
 impl<'a> NewRow<'a> {
     fn of(approval: &'a Approval) -> Self {
         let bytea = |hash: [u8; 32]| format!("\\x{}", Digest(hash));
+        let salt = |salt: [u8; 16]| format!("\\x{:032x}", u128::from_be_bytes(salt));
         let (call, answer) = (&approval.call, approval.answer.as_ref());
         Self {
             approval_id: approval.approval_id.0,
@@ -125,6 +135,9 @@ impl<'a> NewRow<'a> {
             answer_event: answer.map(|answer| answer.event_id.0),
             answer_leaf: answer.map(|answer| bytea(answer.leaf)),
             revision: approval.revision,
+            context: Some(call.context.0.as_str()).filter(|context| !context.is_empty()),
+            context_salt: approval.context_salt.map(salt),
+            arguments: approval.arguments.as_ref().map(|arguments| arguments.0.as_str()),
         }
     }
 }

@@ -4,14 +4,15 @@
 use std::sync::Arc;
 
 use countersign_core::{
-    approval::{Approval, ApprovalState, Call, Standing},
-    clock::uuid_v7,
+    approval::{Approval, ApprovalState, Call, Private, Standing},
+    clock::{random, uuid_v7},
     decision::{Effect, Reason},
     ids::{ApprovalId, EventId},
 };
 use countersign_ledger::{
+    commitment::Opening,
     export::Disclosed,
-    leaf::{Kind, Leaf},
+    leaf::{Digest, Kind, Leaf},
 };
 
 use super::{Prepared, batch::Staged};
@@ -35,6 +36,7 @@ impl Question {
             action: self.action.clone(),
             request_hash: self.request_hash,
             purpose: self.purpose.as_deref().unwrap_or(&run.purpose).to_owned(),
+            context: Private(self.context.canonical()),
         }
     }
 }
@@ -77,6 +79,8 @@ impl Staged<'_> {
             state: ApprovalState::Pending,
             root_instance_id: run.root_instance_id(),
             call,
+            context_salt: (!question.context.is_empty()).then(|| random(&*self.app.inner.entropy)),
+            arguments: question.arguments.clone(),
             asked_by: question.operator_id.clone(),
             create_time: now,
             expire_time: now + config.life,
@@ -120,6 +124,10 @@ impl Staged<'_> {
         let event_id = EventId(uuid_v7(asked.create_time, &*self.app.inner.entropy));
         let base = Leaf {
             operator_id: asked.asked_by.as_ref().map(|by| by.as_str().to_owned().into()),
+            // Attributes have few values: whoever has the log must not be able to try them all.
+            context_commitment: asked
+                .context_salt
+                .map(|salt| Digest(Opening { salt, text: asked.call.context.0.clone() }.commitment())),
             state_after: Some(asked.state.as_str().into()),
             ..Leaf::new(Kind::ApprovalRequested, event_id.to_string(), custody_leaf::timestamp(asked.create_time))
         };

@@ -96,9 +96,8 @@ impl Staged<'_> {
 /// call, or not; of a call that a run makes itself, what stands before the tool sees it too.
 fn may_report(asked_by: Option<&str>, operator: Option<&OperatorId>) -> Result<(), String> {
     match (asked_by, operator) {
-        (None, None) => Ok(()),
-        // Here goes a gate's scope, once gates have one: whether it covers the tool.
-        (None, Some(_)) => Ok(()),
+        // Here goes an operator's scope, once gates have one: whether it covers the tool.
+        (None, _) => Ok(()),
         (Some(asked), Some(operator)) if asked == operator.as_str() => Ok(()),
         (Some(asked), _) => Err(format!(
             "was asked for by operator {asked}, who alone reports how that call ended: nobody else saw it happen"

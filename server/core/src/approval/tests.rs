@@ -19,7 +19,10 @@ fn approval(state: ApprovalState) -> Approval {
             action: "refund".parse().unwrap(),
             request_hash: Some([7; 32]),
             purpose: "triage ticket 4711".to_owned(),
+            context: Private(r#"{"amount":500}"#.to_owned()),
         },
+        context_salt: Some([1; 16]),
+        arguments: Some(Private(r#"{"cents":500}"#.to_owned())),
         asked_by: Some("gate-1".parse().unwrap()),
         create_time: NOW,
         expire_time: NOW + DEFAULT_LIFE,
@@ -49,7 +52,10 @@ fn what_an_approval_means_follows_from_its_state_and_the_clock() {
 #[test]
 fn a_yes_is_good_for_exactly_the_call_it_was_asked_for() {
     let given = approval(ApprovalState::Approved);
-    let others: [fn(&mut Call); 8] = [
+    let others: [fn(&mut Call); 11] = [
+        |call| call.context = Private(r#"{"amount":501}"#.to_owned()),
+        |call| call.context = Private("{}".to_owned()),
+        |call| call.context = Private::default(),
         |call| call.agent_instance_id = InstanceId(uuid_v7(NOW, &SystemEntropy)),
         |call| call.sponsor_id = "bob".parse().unwrap(),
         |call| call.tool_id = "search".parse().unwrap(),
@@ -129,4 +135,14 @@ proptest! {
         }
         prop_assert!(used <= 1);
     }
+}
+
+#[test]
+fn what_is_shown_reads_as_what_was_sent_and_hides_nothing() {
+    let sent = "{\"to\":\"a\u{202e}b\u{200b}\u{e0041}\u{feff} \u{e4}\u{1f600}\"}";
+    let shown = Private(sent.to_owned()).shown();
+    assert_eq!(shown, "{\"to\":\"a\\u202eb\\u200b\\udb40\\udc41\\ufeff \u{e4}\u{1f600}\"}");
+    let value = |json: &str| serde_json::from_str::<serde_json::Value>(json).unwrap();
+    assert_eq!(value(&shown), value(sent));
+    assert!(!format!("{:?}", approval(ApprovalState::Pending)).contains("500"), "out of logs");
 }

@@ -90,5 +90,7 @@ pub(crate) fn approval(approval: Approval) -> v1::Approval {
         purpose: call.purpose,
         etag,
         root_instance_id: approval.root_instance_id.to_string(),
+        context: call.context.shown(),
+        arguments: approval.arguments.map(|arguments| arguments.shown()).unwrap_or_default(),
     }
 }

@@ -48,6 +48,7 @@ fn call(v: &mut Violations, mut request: v1::DecideRequest) -> Option<Decide> {
     let context = v.context(request.context);
     let approval_id = v.optional("approval_id", &request.approval_id);
     let cached_from = v.optional("cached_from", &request.cached_from);
+    let arguments = v.arguments(request.arguments, request_hash.flatten());
     Some(Decide {
         subject: presented(request.token).map_or(DecisionSubject::Caller, DecisionSubject::Token),
         tool_id: tool_id?,
@@ -56,6 +57,7 @@ fn call(v: &mut Violations, mut request: v1::DecideRequest) -> Option<Decide> {
         request_hash: request_hash?,
         context: context?,
         approval_id: approval_id?,
+        arguments: arguments?,
         want_receipt: request.want_receipt,
         cached_from: cached_from?,
         idempotency: idempotency?,

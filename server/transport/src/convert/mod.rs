@@ -4,6 +4,7 @@
 //! whatever a message holds: a property test throws arbitrary values at every field of every request.
 
 pub(crate) mod approval;
+mod arguments;
 pub(crate) mod authzen;
 pub(crate) mod credential;
 pub(crate) mod custody;

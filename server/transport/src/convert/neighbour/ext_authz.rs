@@ -79,6 +79,7 @@ pub(crate) fn call(request: CheckRequest) -> Result<Call, Error> {
             request_hash: Some(request_hash(&http)),
             context: context?,
             approval_id: approval_id?,
+            arguments: None,
             want_receipt: want_receipt?,
             cached_from: None,
             idempotency: None,

@@ -70,6 +70,7 @@ pub(crate) fn call(request: &McpRequest) -> Result<Decide, Error> {
             request_hash: Some(request_hash?),
             context: context(params),
             approval_id: approval_id?,
+            arguments: None,
             want_receipt: false,
             cached_from: None,
             idempotency: None,

@@ -48,7 +48,7 @@ fn texts<const N: usize>(fields: [(&str, String); N]) -> Struct {
     Struct { fields: fields.into_iter().map(|(name, text)| (name.to_owned(), value(text))).collect() }
 }
 
-fn sha256(parts: &[&[u8]]) -> [u8; 32] {
+pub(super) fn sha256(parts: &[&[u8]]) -> [u8; 32] {
     let mut context = digest::Context::new(&digest::SHA256);
     for part in parts {
         context.update(part);
