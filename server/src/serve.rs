@@ -176,6 +176,7 @@ fn app_config(config: &Config) -> Result<countersign_app::Config, ServeFailure> 
         webhooks: webhooks(config)?,
         approvals: config.approvals,
         outcome_deadline: config.outcome_deadline,
+        one_caller: config.one_caller,
     })
 }
 

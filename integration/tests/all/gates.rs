@@ -2,13 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use countersign_client::v1;
+use countersign_client::{Connection, v1};
 use countersign_integration::{Cluster, Launch};
 use serde_json::Value;
 use tokio::time::sleep;
 use tonic::{Code, Response};
 
 use crate::{
+    operators::{add, admin},
     support::{World, decide, document, eventually, issue, refused, room, seconds},
     watched::{ANEW, WITHIN, Watched, figure, of_run, whatever_it_takes},
 };
@@ -30,10 +31,11 @@ async fn decisions_without_a_sponsor_roll_back_once_within_ten_seconds_and_the_e
     watched.gates_say(v1::GateVerdict::Pass).await;
 
     let begun = Instant::now();
-    // On one server: what two count reaches the figures one after the other.
-    let forged = v1::DecideRequest { token: "forged".to_owned(), ..decide("billing", "refund") };
-    let request = v1::BatchDecideRequest { requests: vec![forged; 10], ..Default::default() };
-    watched.elsewhere.decisions().batch_decide(request).await.unwrap();
+    // Two gates tell of it: one alone would not do.
+    for gate in gates(&watched).await {
+        let request = v1::BatchDecideRequest { requests: vec![decide("billing", "refund"); 5], ..Default::default() };
+        gate.decisions().batch_decide(request).await.unwrap();
+    }
     let undone = watched.becomes(v1::RolloutState::RolledBack, begun).await;
     assert!(undone.rollback_reason.starts_with("gate MISSING_SPONSOR is FAIL: 5.00 % seen"), "{undone:?}");
     assert_eq!((undone.percent, undone.end_time.is_some()), (0, true));
@@ -60,6 +62,46 @@ async fn decisions_without_a_sponsor_roll_back_once_within_ten_seconds_and_the_e
     assert!((watched.acted("MISSING_SPONSOR", "rollback").await - 1.0).abs() < 0.1);
     let logs = format!("{}{}", watched.world.server.log(), watched.second.log());
     assert!(logs.contains("ERROR") && logs.contains("rolled back: gate MISSING_SPONSOR"), "{logs}");
+}
+
+/// Two gates, each an operator of its own.
+async fn gates(watched: &Watched) -> [Connection; 2] {
+    let root = admin(&watched.world.server).await;
+    let (one, _) = add(&watched.world.server, &root, "gate-1", &["gate"]).await;
+    let (two, _) = add(&watched.world.server, &root, "gate-2", &["gate"]).await;
+    [one, two]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn forged_and_unauthenticated_calls_and_one_caller_alone_undo_no_rollout() {
+    let watched = Watched::start(&document("charge"), whatever_it_takes(), v1::StartRolloutRequest::default()).await;
+    let run = watched.world.run_of("alice").await;
+    watched.ask(of_run(&run.token, "charge"), 100).await;
+    let [gate, other] = gates(&watched).await;
+    let all = |call: v1::DecideRequest| v1::BatchDecideRequest { requests: vec![call; 100], ..Default::default() };
+    gate.decisions().batch_decide(all(decide("billing", "refund"))).await.unwrap();
+    let forged = v1::DecideRequest { token: "forged".to_owned(), ..decide("billing", "refund") };
+    other.decisions().batch_decide(all(forged)).await.unwrap();
+    let anonymous = watched.world.server.connect(None).await.unwrap();
+    anonymous.decisions().batch_decide(all(decide("billing", "refund"))).await.unwrap();
+    let window = v1::GetIndicatorsRequest { window: Some(seconds(60)) };
+    eventually("all are counted", async || {
+        let figures = watched.world.rita.status().get_indicators(window).await.unwrap().into_inner();
+        figures.decisions == 400 && figures.missing_sponsor_bp == 7_500 && figures.unauthenticated_decisions == 200
+    })
+    .await;
+    sleep(Duration::from_secs(5)).await;
+    let rollout = watched.read().await;
+    assert_eq!(rollout.state(), v1::RolloutState::Running);
+    assert_eq!(reading(&rollout, v1::RolloutGate::MissingSponsor).observed_bp, Some(0));
+    let kind = |kind: &str| format!("countersign_unattributed_decisions_total{{kind=\"{kind}\"}}");
+    assert!((watched.world.counted(&kind("unauthenticated")).await - 200.0).abs() < 0.1);
+    assert!((watched.world.counted(&kind("without_sponsor")).await - 100.0).abs() < 0.1);
+
+    // A second gate that sees one such call, too, is another matter.
+    let begun = Instant::now();
+    other.decisions().decide(decide("billing", "refund")).await.unwrap();
+    watched.becomes(v1::RolloutState::RolledBack, begun).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

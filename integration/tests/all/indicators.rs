@@ -135,6 +135,7 @@ fn slot(number: i64, rollout: RolloutId) -> Slot {
         age: Duration::ZERO,
         counts: Counts { decisions: 7, ..Counts::default() },
         latency: vec![(900, 7)],
+        without_sponsor: vec![("gate-1".to_owned(), 2)],
         rollouts: vec![RolloutSlot { rollout_id: rollout, candidate_errors: 1, held_back: 0, comparison }],
     }
 }

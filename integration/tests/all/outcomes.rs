@@ -174,10 +174,10 @@ async fn what_nobody_reports_is_unknown_once_on_two_servers_and_a_report_may_fol
 #[tokio::test(flavor = "multi_thread")]
 async fn the_dead_report_and_can_do_nothing_else() {
     let world = World::start().await;
-    let short = v1::IssueCredentialRequest { ttl: Some(seconds(6)), ..issue("alice") };
-    let brief = world.run_with(short, &["billing"]).await;
-    let stopped = world.run_of("alice").await;
-    let once = v1::IssueCredentialRequest { single_use: true, ..issue("alice") };
+    let short = v1::IssueCredentialRequest { ttl: Some(seconds(8)), ..issue("alice") };
+    let brief = world.run_with(short.clone(), &["billing"]).await;
+    let stopped = world.run_with(short.clone(), &["billing"]).await;
+    let once = v1::IssueCredentialRequest { single_use: true, ..short };
     let single = world.run_with(once, &["billing"]).await;
     let mut calls = Vec::new();
     for run in [&brief, &stopped, &single] {
@@ -201,7 +201,7 @@ async fn the_dead_report_and_can_do_nothing_else() {
     let rotate = v1::RotateSigningKeyRequest { reason: "a drill".to_owned(), ..Default::default() };
     root.signing_keys().rotate_signing_key(rotate).await.unwrap();
     let mut connection = world.database.connect().await.unwrap();
-    let long_ago = "UPDATE signing_key SET retire_time = now() - interval '2 hours' WHERE state = 'RETIRED'";
+    let long_ago = "UPDATE signing_key SET retire_time = now() - interval '2 hours' WHERE state = 'retired'";
     assert_eq!(sqlx::query(long_ago).execute(&mut connection).await.unwrap().rows_affected(), 1);
     let reason = "an end".to_owned();
     let request = v1::RevokeInstanceRequest { agent_instance_id: stopped.id.clone(), reason, ..Default::default() };
@@ -209,7 +209,7 @@ async fn the_dead_report_and_can_do_nothing_else() {
     // This server has seen none of the tokens.
     let second = world.second().await;
     let elsewhere = second.connect(None).await.unwrap();
-    sleep(Duration::from_secs(8)).await;
+    sleep(Duration::from_secs(12)).await;
     for (run, call) in [&brief, &stopped, &single].into_iter().zip(&calls) {
         let run = run.on(&elsewhere);
         let recorded = report(&run.connection, call, Success).await.unwrap();

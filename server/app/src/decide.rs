@@ -9,11 +9,11 @@ use countersign_core::{
     ids::{DecisionId, InstanceId},
     operator::OperatorRole,
 };
-use countersign_ledger::commitment::Opening;
+use countersign_ledger::{commitment::Opening, leaf::Digest};
 
 use crate::{
     App, Caller, Decide, DecisionAnswer, DecisionSubject, Error, Idempotency,
-    authenticate::Presented,
+    authenticate::{Presented, sha256},
     question::{Credential, Question, Subject},
     recorder::{Done, Job, Keyed, Prepared},
 };
@@ -77,6 +77,7 @@ impl App {
     /// What is asked, by whom.
     pub(crate) async fn ask(&self, caller: &Caller, command: Decide, named: &mut Named) -> Result<Asked, Error> {
         let subject = self.subject(caller, &command.subject, named).await?;
+        let without_sponsor = without_sponsor(caller, &command.subject, &subject);
         let (now, entropy) = (self.inner.clock.now(), &*self.inner.entropy);
         let purpose: Cow<'_, str> = match (&command.purpose, &subject) {
             (Some(purpose), _) => purpose.as_str().into(),
@@ -99,6 +100,7 @@ impl App {
             approval_id: command.approval_id,
             arguments: command.arguments,
             cached_from: command.cached_from,
+            without_sponsor,
         };
         let keyed = command.idempotency.map(|idempotency| idempotency.key(&caller.id(), METHOD));
         Ok(Asked { question: Arc::new(question), keyed, want_receipt: command.want_receipt })
@@ -123,7 +125,10 @@ impl App {
             (DecisionSubject::Instance(id), Caller::Instance(own)) if own.agent_instance_id == *id => {
                 Ok(Subject::Run(own.clone()))
             }
-            (DecisionSubject::Instance(_) | DecisionSubject::Entity(_), Caller::Instance(_)) => Err(others()),
+            (
+                DecisionSubject::Instance(_) | DecisionSubject::Entity(_) | DecisionSubject::Absent { .. },
+                Caller::Instance(_),
+            ) => Err(others()),
             (DecisionSubject::Instance(id), Caller::Operator(_)) => {
                 let run = match named.get(id) {
                     Some(run) => run.clone(),
@@ -133,7 +138,9 @@ impl App {
             }
             (DecisionSubject::Entity(call), Caller::Operator(_)) => Ok(Subject::Entity(Arc::new((**call).clone()))),
             (DecisionSubject::Caller, Caller::Instance(own)) => Ok(Subject::Run(own.clone())),
-            (DecisionSubject::Caller, Caller::Operator(_)) => Ok(Subject::Unattributed(Reason::CredentialMalformed)),
+            (DecisionSubject::Caller | DecisionSubject::Absent { .. }, Caller::Operator(_)) => {
+                Ok(Subject::Unattributed(Reason::CredentialMalformed))
+            }
         }
     }
 
@@ -144,6 +151,10 @@ impl App {
     fn countersign(&self, asked: &Asked, mut answer: DecisionAnswer) -> Result<DecisionAnswer, Error> {
         metrics::counter!("countersign_decisions_total", "effect" => answer.effect.as_str(), "reason" => answer.reason.as_str())
             .increment(1);
+        if matches!(asked.question.subject, Subject::Unattributed(_)) {
+            let kind = if asked.question.without_sponsor.is_some() { "without_sponsor" } else { "unauthenticated" };
+            metrics::counter!("countersign_unattributed_decisions_total", "kind" => kind).increment(1);
+        }
         if let Subject::Run(credential) = &asked.question.subject
             && asked.want_receipt
             && answer.effect == Effect::Allow
@@ -165,5 +176,20 @@ impl App {
             answer.receipt = Some(signed.map_err(|error| Error::internal("a receipt cannot be signed", error))?);
         }
         Ok(answer)
+    }
+}
+
+/// Who sent a call that really came without a sponsor, where that is known: an operator who names no run or one that is not there,
+/// or whom a gateway authenticated. A token that does not hold says nothing of anybody: whoever can reach a gate can make one up.
+fn without_sponsor(caller: &Caller, asked: &DecisionSubject, subject: &Subject) -> Option<Arc<str>> {
+    let (Subject::Unattributed(_), Caller::Operator(operator)) = (subject, caller) else { return None };
+    match asked {
+        _ if operator.anonymous => None,
+        DecisionSubject::Caller | DecisionSubject::Instance(_) => Some(operator.operator_id.as_str().into()),
+        DecisionSubject::Absent { principal } => {
+            let principal = sha256(principal.as_bytes());
+            Some(format!("{}/{}", operator.operator_id, Digest(principal)).into())
+        }
+        DecisionSubject::Token(_) | DecisionSubject::Entity(_) => None,
     }
 }

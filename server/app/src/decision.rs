@@ -23,6 +23,11 @@ pub enum DecisionSubject {
     Token(String),
     /// This run, as its newest credential stands in the log. For operators who authenticated it themselves.
     Instance(InstanceId),
+    /// Nobody: the call came without a credential, from whom a gateway authenticated by itself.
+    Absent {
+        /// Who that is, as the gateway says.
+        principal: String,
+    },
     /// Not a run: an entity of a type that the policy declares, on another. For operators who know it.
     Entity(Box<EntityCall>),
 }
@@ -43,6 +48,7 @@ impl fmt::Debug for DecisionSubject {
             Self::Caller => f.write_str("Caller"),
             Self::Token(_) => f.write_str("Token"),
             Self::Instance(id) => f.debug_tuple("Instance").field(id).finish(),
+            Self::Absent { .. } => f.write_str("Absent"),
             Self::Entity(call) => f.debug_tuple("Entity").field(call).finish(),
         }
     }

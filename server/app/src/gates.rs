@@ -12,7 +12,7 @@ use time::OffsetDateTime;
 use crate::{
     App, Error,
     change::{Change, ChangeTx},
-    indicators::Latency,
+    indicators::{Latency, OneCaller},
     pause_rollout::hold,
     rollback_rollout::undo,
     rollout_change::{By, Changed, Look, unchanged},
@@ -41,13 +41,17 @@ impl Change for Breach<'_> {
 }
 
 /// What all servers counted for the gates of `rollout`. `tx` is a transaction that sees one state throughout.
-async fn figures(tx: &mut Connection, rollout: &Rollout) -> Result<(Figures, OffsetDateTime), Error> {
+async fn figures(
+    tx: &mut Connection,
+    rollout: &Rollout,
+    one_caller: OneCaller,
+) -> Result<(Figures, OffsetDateTime), Error> {
     let (seconds, since) = (rollout.gates.window_seconds, rollout.gates_since);
     let window = indicator::window(tx, seconds, Some(since)).await?;
     let counts = window.counts;
     let figures = Figures {
         decisions: counts.decisions,
-        missing_sponsor: counts.missing_sponsor,
+        missing_sponsor: one_caller.of(&indicator::without_sponsor(tx, seconds, since).await?),
         latency_p95_us: Latency::of(&window.latency).quantile(0.95),
         issuances: counts.issuances,
         issuance_failures: counts.issuance_failures,
@@ -62,7 +66,7 @@ impl App {
         let mut tx = self.inner.store.begin_snapshot().await?;
         let found = rollout::get(&mut tx, rollout_id).await?;
         let rollout = found.ok_or_else(|| Error::not_found("rollout", rollout_id))?;
-        let (figures, _) = figures(&mut tx, &rollout).await?;
+        let (figures, _) = figures(&mut tx, &rollout, self.inner.config.one_caller).await?;
         Ok(Look { readings: rollout.gates.read(&figures), figures, rollout })
     }
 
@@ -73,7 +77,7 @@ impl App {
             show(0, &[]);
             return Ok(());
         };
-        let (figures, at) = figures(&mut tx, &rollout).await?;
+        let (figures, at) = figures(&mut tx, &rollout, self.inner.config.one_caller).await?;
         drop(tx);
         let look = Look { readings: rollout.gates.read(&figures), figures, rollout };
         gate_reading::keep(&mut *self.inner.store.connection().await?, look.rollout.rollout_id, &look.readings, at)

@@ -33,11 +33,38 @@ const LONGEST: u64 = 60_000_000;
 /// Significant digits of a time: what is shown is at most 1 % off.
 const DIGITS: u8 = 2;
 
+/// Most callers that are counted apart between two rows.
+const MAX_CALLERS: usize = 100;
+
+/// Whether one caller by itself can fail the gate MISSING_SPONSOR.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OneCaller {
+    /// It adds at most as much as all others together.
+    #[default]
+    Capped,
+    /// All that it sends counts.
+    Counted,
+}
+
+impl OneCaller {
+    /// What counts for the gate of calls that came without a sponsor, `told` being how many each caller sent.
+    pub(crate) fn of(self, told: &[u64]) -> u64 {
+        let (all, most) = (told.iter().sum::<u64>(), told.iter().max().copied().unwrap_or_default());
+        let others = all - most;
+        match self {
+            Self::Capped => others + most.min(others),
+            Self::Counted => all,
+        }
+    }
+}
+
 /// What a recorded decision adds to the indicators.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Tally {
     /// Whether nobody answers for it.
     pub(crate) missing_sponsor: bool,
+    /// Whoever is known to have sent it so; none: nobody knows who did.
+    pub(crate) without_sponsor: Option<Arc<str>>,
     /// Whether the answer is a policy error.
     pub(crate) policy_error: bool,
     /// Whether it was let through only because a baseline observes.
@@ -50,6 +77,7 @@ pub(crate) struct Tally {
 struct Gathered {
     counts: Counts,
     latency: Latency,
+    without_sponsor: HashMap<Arc<str>, u64>,
     rollouts: BTreeMap<RolloutId, OfRollout>,
 }
 
@@ -98,12 +126,25 @@ impl Gathered {
     fn add(&mut self, tally: &Tally, took: Duration) {
         self.counts.decisions += 1;
         self.counts.missing_sponsor += u64::from(tally.missing_sponsor);
+        if tally.missing_sponsor {
+            self.add_missing(tally.without_sponsor.as_ref());
+        }
         self.counts.policy_errors += u64::from(tally.policy_error);
         self.counts.observed += u64::from(tally.observed);
         self.latency.0.saturating_record(u64::try_from(took.as_micros()).unwrap_or(LONGEST));
         if let Some(compared) = &tally.compared {
             self.rollouts.entry(compared.rollout_id).or_default().add(compared);
         }
+    }
+
+    fn add_missing(&mut self, caller: Option<&Arc<str>>) {
+        let Some(caller) = caller else {
+            self.counts.unauthenticated += 1;
+            return;
+        };
+        let known = self.without_sponsor.len() < MAX_CALLERS || self.without_sponsor.contains_key(caller);
+        let caller = if known { caller.clone() } else { Arc::from("") };
+        *self.without_sponsor.entry(caller).or_default() += 1;
     }
 
     fn is_empty(&self) -> bool {
@@ -233,6 +274,7 @@ impl Storing {
                 age: Duration::ZERO,
                 counts: gathered.counts,
                 latency: gathered.latency.stored(),
+                without_sponsor: gathered.without_sponsor.iter().map(|(id, count)| (id.to_string(), *count)).collect(),
                 rollouts: gathered.rollouts.into_iter().map(|(id, of)| of.slot(id)).collect(),
             };
             self.next += 1;
@@ -253,6 +295,8 @@ pub struct IndicatorWindow {
     pub decisions: u64,
     /// Those without a sponsor, basis points.
     pub missing_sponsor_bp: u64,
+    /// Those of them of whose caller nobody knows anything.
+    pub unauthenticated: u64,
     /// Those that ended in a policy error, basis points.
     pub policy_error_bp: u64,
     /// Median, 95th and 99th percentile of their time, microseconds; none without decisions.
@@ -301,13 +345,22 @@ impl App {
         let open = indicator::open_decisions(&mut tx, window.start_time).await?;
         let latency = Latency::of(&window.latency);
         let [p50, p95, p99] = [0.5, 0.95, 0.99].map(|share| latency.quantile(share));
-        let Counts { decisions, missing_sponsor, policy_errors, observed, shed, issuances, issuance_failures } =
-            window.counts;
+        let Counts {
+            decisions,
+            missing_sponsor,
+            unauthenticated,
+            policy_errors,
+            observed,
+            shed,
+            issuances,
+            issuance_failures,
+        } = window.counts;
         Ok(IndicatorWindow {
             start_time: window.start_time,
             end_time: window.end_time,
             decisions,
             missing_sponsor_bp: basis_points(missing_sponsor, decisions),
+            unauthenticated,
             policy_error_bp: basis_points(policy_errors, decisions),
             latency_us: p50.zip(p95).zip(p99).map(|((p50, p95), p99)| [p50, p95, p99]),
             issuances,

@@ -124,7 +124,7 @@ pub use delegate_credential::DelegateCredential;
 pub use engage_kill_switch::{EngageKillSwitch, KillSwitchEngaged};
 pub use error::Error;
 pub use explain_decision::DecisionExplanation;
-pub use indicators::IndicatorWindow;
+pub use indicators::{IndicatorWindow, OneCaller};
 pub use introspect_credential::Introspection;
 pub use issuances::Issuance;
 pub use issue_credential::{IssueCredential, IssuedCredential};
@@ -203,6 +203,8 @@ pub struct Config {
     pub approvals: Approvals,
     /// How long an allowed call may be without an outcome.
     pub outcome_deadline: std::time::Duration,
+    /// Whether one caller by itself can fail the gate MISSING_SPONSOR.
+    pub one_caller: OneCaller,
 }
 
 /// Bounds of approvals.

@@ -91,4 +91,6 @@ pub(crate) struct Question {
     /// The arguments, for a person to see who is asked about the call.
     pub(crate) arguments: Option<Private>,
     pub(crate) cached_from: Option<DecisionId>,
+    /// Who is known to have sent this call without a sponsor; none: it has one, or nobody knows who sent it.
+    pub(crate) without_sponsor: Option<Arc<str>>,
 }

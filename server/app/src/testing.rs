@@ -68,6 +68,7 @@ pub(crate) fn question(subject: Subject, tool: &str, action: &str) -> Question {
         approval_id: None,
         arguments: None,
         cached_from: None,
+        without_sponsor: None,
     }
 }
 

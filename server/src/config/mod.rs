@@ -23,7 +23,7 @@ mod webhooks;
 
 use std::{fmt, path::PathBuf, thread, time::Duration};
 
-use countersign_app::Approvals;
+use countersign_app::{Approvals, OneCaller};
 use countersign_core::spiffe::TrustDomain;
 
 pub use self::{
@@ -89,6 +89,8 @@ pub struct Config {
     pub approvals: Approvals,
     /// How long an allowed call may be without an outcome.
     pub outcome_deadline: Duration,
+    /// Whether one caller by itself can fail the gate MISSING_SPONSOR.
+    pub one_caller: OneCaller,
     /// Threads that run requests.
     pub worker_threads: usize,
 }
@@ -123,6 +125,11 @@ impl Config {
         let limits = Limits::read(&mut settings);
         let approvals = approvals::read(&mut settings);
         let outcome_deadline = settings.number("outcomes.deadline_seconds", 5..=LONGEST_OUTCOME_DEADLINE, 60 * 60);
+        let one_caller = settings.parse("rollouts.one_caller", "capped or counted", |text| match text {
+            "capped" => Some(OneCaller::Capped),
+            "counted" => Some(OneCaller::Counted),
+            _ => None,
+        });
         let webhooks = WebhookEndpoint::read_all(&mut settings);
         let threads = thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(1));
         let worker_threads = settings.number("worker_threads", 1..=1024, threads.min(1024)) as usize;
@@ -147,6 +154,7 @@ impl Config {
                 webhooks,
                 approvals,
                 outcome_deadline: Duration::from_secs(outcome_deadline.into()),
+                one_caller: one_caller.unwrap_or_default(),
                 worker_threads,
             });
         settings.finish(config)

@@ -10,7 +10,7 @@ use super::{
 /// The file that is read when none is named and it is there.
 const DEFAULT_FILE: &str = "countersign.yaml";
 
-const KEYS: [&str; 55] = [
+const KEYS: [&str; 56] = [
     "listen",
     "plaintext",
     "public_url",
@@ -46,6 +46,7 @@ const KEYS: [&str; 55] = [
     "approvals.life_seconds",
     "approvals.pending_per_instance",
     "outcomes.deadline_seconds",
+    "rollouts.one_caller",
     "worker_threads",
     "operators.oidc[].name",
     "operators.oidc[].issuer",

@@ -22,6 +22,8 @@ pub struct Counts {
     pub decisions: u64,
     /// Those without a sponsor.
     pub missing_sponsor: u64,
+    /// Those of them of whose caller nobody knows anything.
+    pub unauthenticated: u64,
     /// Those that ended in a policy error.
     pub policy_errors: u64,
     /// Those let through only because a baseline observes.
@@ -49,6 +51,8 @@ pub struct Slot {
     pub counts: Counts,
     /// How long decisions took, microseconds, and how many took so long.
     pub latency: Vec<(u64, u64)>,
+    /// Who told of calls without a sponsor, and how often.
+    pub without_sponsor: Vec<(String, u64)>,
     /// What concerns one rollout only.
     pub rollouts: Vec<RolloutSlot>,
 }
@@ -78,8 +82,8 @@ pub async fn insert(tx: &mut Connection, slot: &Slot) -> Result<(), StoreError> 
         slot.latency.iter().map(|(micros, count)| (integer(*micros), integer(*count))).unzip();
     let stored = sqlx::query!(
         "INSERT INTO indicator_slot (server_id, slot, begin_time, end_time, decisions, missing_sponsor, policy_errors,
-             observed, shed, issuances, issuance_failures, latency_us, latency_count)
-         SELECT $1, $2, over - make_interval(secs => $3), over, $5, $6, $7, $8, $9, $10, $11, $12, $13
+             observed, shed, issuances, issuance_failures, latency_us, latency_count, unauthenticated)
+         SELECT $1, $2, over - make_interval(secs => $3), over, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14
          FROM (SELECT clock_timestamp() - make_interval(secs => $4) AS over) AS slot
          ON CONFLICT DO NOTHING",
         slot.server_id,
@@ -95,11 +99,26 @@ pub async fn insert(tx: &mut Connection, slot: &Slot) -> Result<(), StoreError> 
         integer(counts.issuance_failures),
         &latency,
         &latency_count,
+        integer(counts.unauthenticated),
     )
     .execute(&mut *tx)
     .await?;
     if stored.rows_affected() == 0 {
         return Ok(());
+    }
+    if !slot.without_sponsor.is_empty() {
+        let (callers, told): (Vec<String>, Vec<i64>) =
+            slot.without_sponsor.iter().map(|(caller, count)| (caller.clone(), integer(*count))).unzip();
+        sqlx::query!(
+            "INSERT INTO missing_sponsor_slot (server_id, slot, caller, count)
+             SELECT $1, $2, * FROM UNNEST($3::text[], $4::bigint[])",
+            slot.server_id,
+            slot.number,
+            &callers,
+            &told
+        )
+        .execute(&mut *tx)
+        .await?;
     }
     for rollout in &slot.rollouts {
         sqlx::query!(
@@ -139,6 +158,7 @@ pub async fn window(tx: &mut Connection, seconds: u32, since: Option<OffsetDateT
         r#"SELECT now() - make_interval(secs => $1) AS "start_time!", now() AS "end_time!",
                   coalesce(sum(decisions), 0)::bigint AS "decisions!",
                   coalesce(sum(missing_sponsor), 0)::bigint AS "missing_sponsor!",
+                  coalesce(sum(unauthenticated), 0)::bigint AS "unauthenticated!",
                   coalesce(sum(policy_errors), 0)::bigint AS "policy_errors!",
                   coalesce(sum(observed), 0)::bigint AS "observed!",
                   coalesce(sum(shed), 0)::bigint AS "shed!",
@@ -167,6 +187,7 @@ pub async fn window(tx: &mut Connection, seconds: u32, since: Option<OffsetDateT
         counts: Counts {
             decisions: number(TABLE, "decisions", row.decisions)?,
             missing_sponsor: number(TABLE, "missing_sponsor", row.missing_sponsor)?,
+            unauthenticated: number(TABLE, "unauthenticated", row.unauthenticated)?,
             policy_errors: number(TABLE, "policy_errors", row.policy_errors)?,
             observed: number(TABLE, "observed", row.observed)?,
             shed: number(TABLE, "shed", row.shed)?,
@@ -178,6 +199,19 @@ pub async fn window(tx: &mut Connection, seconds: u32, since: Option<OffsetDateT
             .map(|row| Ok((number(TABLE, "latency_us", row.micros)?, number(TABLE, "latency_count", row.count)?)))
             .collect::<Result<_, StoreError>>()?,
     })
+}
+
+/// How many calls without a sponsor each caller told of in the last `seconds`; of slots that began before `since`, nothing.
+pub async fn without_sponsor(tx: &mut Connection, seconds: u32, since: OffsetDateTime) -> Result<Vec<u64>, StoreError> {
+    let counts = sqlx::query_scalar!(
+        r#"SELECT sum(count)::bigint AS "count!"
+           FROM missing_sponsor_slot JOIN indicator_slot USING (server_id, slot)
+           WHERE end_time > now() - make_interval(secs => $1) AND begin_time >= $2
+           GROUP BY caller"#,
+        f64::from(seconds),
+        since
+    );
+    counts.fetch_all(tx).await?.into_iter().map(|count| number("missing_sponsor_slot", "count", count)).collect()
 }
 
 /// Adds to `figures` what was counted of one rollout in the last `seconds`. Evaluations count from `since` on; what was held

@@ -39,6 +39,7 @@ fn a_batch_is_counted_whole() {
     let counts = Counts {
         decisions: 5,
         missing_sponsor: 1,
+        unauthenticated: 1,
         policy_errors: 1,
         observed: 1,
         shed: 1,
@@ -109,4 +110,30 @@ fn without_decisions_there_is_no_percentile() {
     assert_eq!(Latency::default().quantile(0.95), None);
     let beyond = Latency::of(&[(u64::MAX, 3)]);
     assert!(beyond.quantile(0.5).unwrap() >= LONGEST);
+}
+
+#[test]
+fn one_caller_adds_no_more_than_all_others_together() {
+    for (told, capped, counted) in [
+        (&[][..], 0, 0),
+        (&[100], 0, 100),
+        (&[5, 5], 10, 10),
+        (&[100, 1], 2, 101),
+        (&[10, 4, 3], 14, 17),
+        (&[3, 2, 2], 7, 7),
+    ] {
+        assert_eq!((OneCaller::Capped.of(told), OneCaller::Counted.of(told)), (capped, counted), "{told:?}");
+    }
+}
+
+#[test]
+fn who_sent_a_call_without_a_sponsor_is_counted_apart_and_boundedly() {
+    let indicators = indicators();
+    let told = |by: &str| Tally { missing_sponsor: true, without_sponsor: Some(by.into()), ..Tally::default() };
+    let tallies: Vec<_> = (0..150).map(|n| (told(&format!("gate-{}", n % 130)), Instant::now())).collect();
+    indicators.decided(&tallies);
+    let slot = indicators.storing.try_lock().unwrap().slot(&indicators).unwrap();
+    assert_eq!((slot.counts.missing_sponsor, slot.counts.unauthenticated), (150, 0));
+    assert_eq!(slot.without_sponsor.len(), 101);
+    assert_eq!(slot.without_sponsor.iter().map(|(_, count)| count).sum::<u64>(), 150);
 }

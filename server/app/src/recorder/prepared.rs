@@ -53,6 +53,7 @@ impl Prepared {
             uses_credential: verdict.uses_credential,
             tally: Tally {
                 missing_sponsor: matches!(question.subject, Subject::Unattributed(_)),
+                without_sponsor: question.without_sponsor.clone(),
                 policy_error: verdict.opinion.reason == Reason::PolicyError,
                 observed: verdict.enforcement == Enforcement::Shadow,
                 compared: verdict.compared.clone(),

@@ -30,6 +30,7 @@ pub(crate) fn indicators(window: &IndicatorWindow) -> v1::GetIndicatorsResponse 
     v1::GetIndicatorsResponse {
         decisions: wide(window.decisions),
         missing_sponsor_bp: narrow(window.missing_sponsor_bp),
+        unauthenticated_decisions: i64::try_from(window.unauthenticated).unwrap_or(i64::MAX),
         policy_error_bp: narrow(window.policy_error_bp),
         latency_p95: p95,
         issuance_failure_bp: narrow(window.issuance_failure_bp),

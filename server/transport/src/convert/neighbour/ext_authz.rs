@@ -54,6 +54,7 @@ pub(crate) struct Call {
 /// Reads a call: who from its headers, what from the route's `context_extensions`, and where those say no action, its method.
 pub(crate) fn call(request: CheckRequest) -> Result<Call, Error> {
     let attributes = request.attributes.unwrap_or_default();
+    let principal = attributes.source.map(|source| source.principal).unwrap_or_default();
     let http = attributes.request.and_then(|Attributes { http, .. }| http).unwrap_or_default();
     let mut route = attributes.context_extensions;
     read(|v| {
@@ -72,7 +73,7 @@ pub(crate) fn call(request: CheckRequest) -> Result<Call, Error> {
         }
         let context = context(&http, route).map_err(|found| v.absorb(found)).ok();
         let decide = Decide {
-            subject: DecisionSubject::Token(bearer(&header(&http, AUTHORIZATION))),
+            subject: subject(&header(&http, AUTHORIZATION), principal),
             tool_id: tool_id?,
             action: action?,
             purpose: purpose?,
@@ -86,6 +87,14 @@ pub(crate) fn call(request: CheckRequest) -> Result<Call, Error> {
         };
         Some(Call { decide, forward_credential: forward_credential? })
     })
+}
+
+/// Who wants to call. Whoever brings no credential is nobody, and known only where Envoy authenticated them itself.
+fn subject(authorization: &str, principal: String) -> DecisionSubject {
+    if authorization.is_empty() && !principal.is_empty() {
+        return DecisionSubject::Absent { principal };
+    }
+    DecisionSubject::Token(bearer(authorization))
 }
 
 fn flag(v: &mut Violations, name: &str, text: &str) -> Option<bool> {
