@@ -6,7 +6,7 @@ use countersign_core::{
     rollout::{Baseline, Rollout, RolloutState},
 };
 use countersign_ledger::leaf::{Change as LeafChange, Figure, Kind, Leaf};
-use countersign_store::{indicator::database_time, policy, rollout};
+use countersign_store::{policy, rollout};
 use time::OffsetDateTime;
 
 use crate::{
@@ -47,7 +47,7 @@ impl Change for Advance<'_> {
     async fn apply(&self, tx: &mut ChangeTx) -> Result<Changed, Error> {
         let command = self.command;
         let rollout = checked(tx, command.rollout_id, command.etag.as_deref()).await?;
-        let now = database_time(tx.conn()).await?;
+        let now = tx.now();
         let to = command.percent.unwrap_or_else(|| rollout.next_step());
         rollout.check_advance(to, now, command.force)?;
         if rollout.revision != self.look.rollout.revision {
@@ -83,7 +83,7 @@ impl Change for Increment<'_> {
 
     async fn apply(&self, tx: &mut ChangeTx) -> Result<Option<Changed>, Error> {
         let Some(rollout) = unchanged(tx, self.look).await? else { return Ok(None) };
-        let now = database_time(tx.conn()).await?;
+        let now = tx.now();
         let Some(to) = rollout.due_increment(now) else { return Ok(None) };
         grow(tx, rollout, (to, now), &By::Server(INCREMENT), (Vec::new(), self.look.figures())).await.map(Some)
     }

@@ -41,6 +41,10 @@ impl Change for AnswerBy<'_> {
     const METHOD: &'static str = "AnswerApproval";
     type Answer = Approval;
 
+    fn stops(&self) -> bool {
+        !self.command.yes
+    }
+
     async fn apply(&self, tx: &mut ChangeTx) -> Result<Approval, Error> {
         let Self { caller, ground, command } = self;
         let found = approval::get(tx.conn(), command.approval_id).await?;

@@ -137,7 +137,7 @@ impl App {
             }
         }
         match verified {
-            Ok(verified) | Err(Refusal::Expired(verified)) => {
+            Ok(verified) | Err(Refusal::Expired(verified) | Refusal::Early(verified)) => {
                 let credential = Arc::new(Credential::presented(*verified));
                 self.inner.credentials.insert(hash, credential.clone());
                 Presented::Holds(credential)

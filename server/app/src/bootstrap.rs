@@ -3,7 +3,7 @@
 //! Each step looks whether it was done, so that a start that was cut off is finished by the next, and servers that start at
 //! once do each step once.
 
-use std::{fmt, io, sync::Arc};
+use std::{fmt, io, sync::Arc, time::Instant};
 
 use countersign_core::{
     api_key,
@@ -16,7 +16,7 @@ use countersign_core::{
 };
 use countersign_ledger::leaf::Kind;
 use countersign_policy::CompiledPolicy;
-use countersign_store::{Store, event, head::Head, operator, policy, rollout, signing_key};
+use countersign_store::{Store, database_time, event, head::Head, operator, policy, rollout, signing_key};
 use secrecy::ExposeSecret as _;
 use time::Duration;
 
@@ -31,10 +31,12 @@ use crate::{
     create_policy::{Create, compile},
     recorder::Recorder,
     register_sponsor::Register,
+    revocation_floor::move_floor,
     secrets::Secrets,
     signing_keys::{activate, make_next},
     snapshot::Loader,
     start_rollout::Start,
+    timekeeper::Timekeeper,
     transition_sponsor::TransitionBy,
 };
 
@@ -74,12 +76,19 @@ impl App {
         keys: KeyEncryptionKeys,
         first_admin: &FirstAdmin,
     ) -> Result<(Self, Background), Error> {
-        event::ensure_partitions(&mut *store.connection().await?, clock.now() - Duration::DAY, 4).await?;
+        let clock = Arc::new(Timekeeper::new(clock));
+        {
+            let mut conn = store.connection().await?;
+            let asked = Instant::now();
+            let now = database_time(&mut conn).await?;
+            clock.compare(&mut conn, asked, now, true).await?;
+            event::ensure_partitions(&mut conn, now - Duration::DAY, 4).await?;
+        }
         let secrets = prepare(&store, &*clock, &entropy, keys, first_admin).await?;
         let loader = Loader::new(config.trust_domain.clone());
         let snapshot = loop {
             let mut tx = store.begin_snapshot().await?;
-            let head = Head::read(&mut tx).await?;
+            let (head, _) = Head::read(&mut tx).await?;
             let missing = match loader.load(&mut tx, &head, None, &secrets, clock.now()).await? {
                 Ok(snapshot) => break snapshot,
                 Err(missing) => missing,
@@ -89,7 +98,11 @@ impl App {
         };
         let (recorder, queue) = Recorder::new(config.recorder_queue);
         let app = Self::new(Parts { store, clock, entropy, config, secrets, loader, snapshot, recorder });
-        app.keep_x509_authorities().await?;
+        match app.keep_x509_authorities().await {
+            // The worker does it once the clocks agree.
+            Ok(()) | Err(Error::ClockSkew { .. }) => {}
+            Err(error) => return Err(error),
+        }
         let background = Background::start(&app, queue);
         Ok((app, background))
     }
@@ -241,6 +254,8 @@ async fn prepare(
         let admin = OperatorCaller { operator_id, roles: Roles::all(), anonymous: false };
         first_operator(&mut tx, &admin, &secrets, &**first_admin).await?;
     }
+    // Whoever comes from before there was a floor, or was stopped for long, need not load every entry there ever was.
+    move_floor(&mut tx).await?;
     tx.finish().await?;
     Ok(secrets)
 }

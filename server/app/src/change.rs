@@ -9,6 +9,7 @@ use countersign_core::{
     clock::{Clock, Entropy, uuid_v7},
     ids::EventId,
     names::OperatorId,
+    operator::BOOTSTRAP,
     revocation::{Revocation, RevocationKind},
 };
 use countersign_ledger::{
@@ -29,6 +30,7 @@ use time::{Duration, OffsetDateTime};
 
 use crate::{
     App, Error, Idempotency, Topic, custody_leaf,
+    timekeeper::Compared,
     webhook::{Notice, Webhook},
 };
 
@@ -44,6 +46,11 @@ pub(crate) trait Change: Sync {
     /// What it answers; kept for its request id.
     type Answer: Serialize + DeserializeOwned + Send;
 
+    /// Whether it only stops something: then it is made whatever the clocks show.
+    fn stops(&self) -> bool {
+        false
+    }
+
     /// Makes the change. Whatever it returns as an error undoes all of it.
     fn apply(&self, tx: &mut ChangeTx) -> impl Future<Output = Result<Self::Answer, Error>> + Send;
 }
@@ -55,7 +62,7 @@ pub(crate) struct ChangeTx {
     head: Head,
     events: Vec<Arc<NewEvent>>,
     notices: Vec<Notice>,
-    now: OffsetDateTime,
+    compared: Compared,
     entropy: Arc<dyn Entropy>,
 }
 
@@ -63,15 +70,22 @@ impl ChangeTx {
     /// Begins a change: locks the log head.
     pub(crate) async fn begin(store: &Store, clock: &dyn Clock, entropy: &Arc<dyn Entropy>) -> Result<Self, Error> {
         let mut tx = store.begin().await?;
-        let before = Head::lock(&mut tx).await?;
+        let sent = clock.now();
+        let (before, database) = Head::lock(&mut tx).await?;
+        let compared = Compared::new(sent, database, clock.now());
         let (head, entropy) = (before.clone(), entropy.clone());
         let (events, notices) = (Vec::new(), Vec::new());
-        Ok(Self { tx, before, head, events, notices, now: clock.now(), entropy })
+        Ok(Self { tx, before, head, events, notices, compared, entropy })
     }
 
-    /// When the change happens.
+    /// When the change happens: by the database's clock, which all servers share; by this server's where the two differ.
     pub(crate) const fn now(&self) -> OffsetDateTime {
-        self.now
+        self.compared.now
+    }
+
+    /// Refuses where this server's clock and the database's differ.
+    pub(crate) fn ensure_time_is_known(&self) -> Result<(), Error> {
+        self.compared.agree().map(drop)
     }
 
     pub(crate) fn entropy(&self) -> &dyn Entropy {
@@ -98,6 +112,18 @@ impl ChangeTx {
         self.head.revocation_seq
     }
 
+    /// Up to where revocations are forgotten.
+    pub(crate) const fn revocation_floor(&self) -> i64 {
+        self.head.revocation_floor
+    }
+
+    /// Forgets revocations up to `floor`: what was issued before counts as expired. The event that states it is the caller's.
+    pub(crate) async fn raise_revocation_floor(&mut self, floor: i64) -> Result<(), Error> {
+        self.changes_authority();
+        self.head.revocation_floor = floor;
+        Ok(Head::move_floor(&mut self.tx, floor).await?)
+    }
+
     /// A leaf of this change, done by `operator`.
     pub(crate) fn leaf(&self, kind: Kind, operator: &OperatorId) -> Leaf<'static> {
         Leaf { operator_id: Some(operator.as_str().to_owned().into()), ..self.own_leaf(kind) }
@@ -105,11 +131,11 @@ impl ChangeTx {
 
     /// A leaf of this change, done by the server itself. Its epoch is stated where the change has begun one.
     pub(crate) fn own_leaf(&self, kind: Kind) -> Leaf<'static> {
-        let event_id = EventId(uuid_v7(self.now, self.entropy()));
+        let event_id = EventId(uuid_v7(self.now(), self.entropy()));
         let epoch = (self.head.authority_epoch != self.before.authority_epoch).then_some(self.head.authority_epoch);
         Leaf {
             authority_epoch: epoch.and_then(|epoch| u64::try_from(epoch).ok()).map(Decimal),
-            ..Leaf::new(kind, event_id.to_string(), custody_leaf::timestamp(self.now))
+            ..Leaf::new(kind, event_id.to_string(), custody_leaf::timestamp(self.now()))
         }
     }
 
@@ -137,7 +163,7 @@ impl ChangeTx {
     pub(crate) async fn revoke(&mut self, kind: RevocationKind, id: String) -> Result<i64, Error> {
         self.changes_authority();
         self.head.revocation_seq += 1;
-        let entry = Revocation { seq: self.head.revocation_seq, kind, id, create_time: self.now };
+        let entry = Revocation { seq: self.head.revocation_seq, kind, id, create_time: self.now() };
         revocation::insert(&mut self.tx, &entry).await?;
         Ok(entry.seq)
     }
@@ -145,7 +171,7 @@ impl ChangeTx {
     /// Tells the webhooks that want to hear of `topic`, once this change stands. `data`: ids and states, and no text that a
     /// person wrote.
     pub(crate) fn notify(&mut self, topic: Topic, data: &impl Serialize) -> Result<(), Error> {
-        self.notices.push(Notice::new(topic, self.now, data)?);
+        self.notices.push(Notice::new(topic, self.now(), data)?);
         Ok(())
     }
 
@@ -200,7 +226,15 @@ impl App {
         change: &C,
     ) -> Result<C::Answer, Error> {
         let inner = &self.inner;
+        // What a start makes, it makes by the database's clock: a server that does not start takes no stops.
+        let by_any_clock = change.stops() || caller == BOOTSTRAP;
+        if !by_any_clock {
+            self.trust_clock()?;
+        }
         let mut tx = ChangeTx::begin(&inner.store, &*inner.clock, &inner.entropy).await?;
+        if !by_any_clock {
+            tx.ensure_time_is_known()?;
+        }
         let keyed = idempotency.map(|idempotency| idempotency.key(caller, C::METHOD));
         if let Some((key, fingerprint)) = &keyed
             && let Some((_, first, answer)) = idempotency::get_all(tx.conn(), std::slice::from_ref(key)).await?.pop()

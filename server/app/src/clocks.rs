@@ -55,9 +55,9 @@ impl Change for RevokeOrphans<'_> {
 impl App {
     /// Does what is due.
     pub(crate) async fn keep_time(&self) -> Result<(), Error> {
-        let now = self.inner.clock.now();
         let (lapsed, due) = {
             let mut conn = self.inner.store.connection().await?;
+            let now = self.database_now(&mut conn).await?;
             (sponsor::review_lapsed(&mut conn, now, ROUND).await?, sponsor::orphans_due(&mut conn, now, ROUND).await?)
         };
         for sponsor_id in &lapsed {

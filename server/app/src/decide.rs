@@ -33,6 +33,7 @@ pub(crate) struct Asked {
 impl App {
     /// Answers one call. A refusal is an answer; an error is none, and then the call must not happen.
     pub async fn decide(&self, caller: &Caller, command: Decide) -> Result<DecisionAnswer, Error> {
+        self.trust_clock()?;
         let asked = self.ask(caller, command, &mut Named::new()).await?;
         let job = self.prepare(&asked.question)?;
         match self.inner.recorder.submit_one(job, asked.keyed.clone()).await? {
@@ -48,6 +49,7 @@ impl App {
         commands: Vec<Decide>,
         idempotency: Option<Idempotency>,
     ) -> Result<Vec<DecisionAnswer>, Error> {
+        self.trust_clock()?;
         let mut asked = Vec::with_capacity(commands.len());
         let mut jobs = Vec::with_capacity(commands.len());
         let mut named = Named::new();

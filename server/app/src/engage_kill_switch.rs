@@ -42,6 +42,10 @@ impl Change for Engage<'_> {
     const METHOD: &'static str = "EngageKillSwitch";
     type Answer = KillSwitchEngaged;
 
+    fn stops(&self) -> bool {
+        true
+    }
+
     async fn apply(&self, tx: &mut ChangeTx) -> Result<KillSwitchEngaged, Error> {
         let engaged = kill_switch::count(tx.conn()).await?;
         if usize::try_from(engaged).unwrap_or(0) >= MAX_ENGAGED {

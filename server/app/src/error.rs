@@ -99,6 +99,16 @@ pub enum Error {
         "the database did not answer, so no answer can be given. What was asked may stand all the same: retry with the same request_id, which cannot do it twice"
     )]
     StoreUnavailable,
+    /// This server's clock and the database's do not agree, or this server's has just jumped.
+    #[error(
+        "{doubt}. While nobody knows which time it is, nothing is decided, issued or changed here, but stops are taken. Who runs the servers can set the clocks right (NTP); another server may answer"
+    )]
+    ClockSkew {
+        /// What was seen, in words.
+        doubt: String,
+        /// How far this server's clock is ahead, or has jumped.
+        by: time::Duration,
+    },
     /// The recorder's queue is full.
     #[error("the server is at its limit and did not take this request: retry after a moment")]
     Overloaded,

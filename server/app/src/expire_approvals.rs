@@ -49,9 +49,12 @@ impl Change for Expire {
 impl App {
     /// Lets rows and events follow the clock.
     pub(crate) async fn expire_approvals(&self) -> Result<(), Error> {
-        let now = self.inner.clock.now();
-        if approval::lapsed(&mut *self.inner.store.connection().await?, now, 1).await?.is_empty() {
-            return Ok(());
+        {
+            let mut conn = self.inner.store.connection().await?;
+            let now = self.database_now(&mut conn).await?;
+            if approval::lapsed(&mut conn, now, 1).await?.is_empty() {
+                return Ok(());
+            }
         }
         for _ in 0..ROUND {
             if !self.change("server", None, &Expire).await? {

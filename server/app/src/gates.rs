@@ -16,6 +16,7 @@ use crate::{
     pause_rollout::hold,
     rollback_rollout::undo,
     rollout_change::{By, Changed, Look, unchanged},
+    timekeeper::Compared,
 };
 
 /// A gate that failed, and what it asks for.
@@ -77,8 +78,11 @@ impl App {
             show(0, &[]);
             return Ok(());
         };
+        let sent = self.inner.clock.now();
         let (figures, at) = figures(&mut tx, &rollout, self.inner.config.one_caller).await?;
         drop(tx);
+        // The window was counted by the database's clock.
+        Compared::new(sent, at, self.inner.clock.now()).agree()?;
         let look = Look { readings: rollout.gates.read(&figures), figures, rollout };
         gate_reading::keep(&mut *self.inner.store.connection().await?, look.rollout.rollout_id, &look.readings, at)
             .await?;

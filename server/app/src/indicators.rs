@@ -331,7 +331,8 @@ impl App {
         for _ in 0..=usize::from(storing.pending.is_some()) {
             let Some(slot) = storing.slot(indicators) else { break };
             let mut tx = self.inner.store.begin().await?;
-            indicator::insert(&mut tx, &slot).await?;
+            let now = self.database_now(&mut tx).await?;
+            indicator::insert(&mut tx, &slot, now).await?;
             commit(tx).await?;
             storing.pending = None;
         }

@@ -50,6 +50,7 @@ impl App {
 
     /// Says whether `token`, or else the caller's own credential, is good now. An instance may ask about its own chain.
     pub async fn introspect_credential(&self, caller: &Caller, token: Option<&str>) -> Result<Introspection, Error> {
+        self.trust_clock()?;
         let credential = match (token, caller) {
             (Some(token), _) => match self.present(token).await {
                 Presented::Holds(credential) => credential,
@@ -79,6 +80,6 @@ impl App {
             return Ok(false);
         }
         let mut conn = self.inner.store.connection().await?;
-        Ok(!single_use::used(&mut conn, &[credential.credential_id.0]).await?.is_empty())
+        Ok(!single_use::used(&mut conn, &[(credential.credential_id, credential.expire_time)]).await?.is_empty())
     }
 }

@@ -116,6 +116,7 @@ impl App {
             Holder::Root { sponsor_id, .. } => sponsor_id,
             Holder::Child { parent } => &parent.sponsor_id,
         };
+        self.trust_clock()?;
         self.inner.rates.grant(sponsor_id)?;
         let keyed = idempotency.map(|idempotency| idempotency.key(caller, method));
         match self.inner.recorder.submit_one(Job::Grant(Box::new(job)), keyed).await? {

@@ -21,7 +21,7 @@ use crate::{
 pub struct Feed<T> {
     /// What is known; changes whenever that does.
     pub known: watch::Receiver<Arc<T>>,
-    /// Everything that was committed before this instant, by this server's clock, is in `known`. It advances several times a
+    /// Everything that was committed before this instant, by [`App::even_now`], is in `known`. It advances several times a
     /// second while the database answers, and stands still while it does not.
     pub complete_until: watch::Receiver<OffsetDateTime>,
 }
@@ -40,7 +40,7 @@ impl App {
         loop {
             let begun = Instant::now();
             let mut tx = self.inner.store.begin().await?;
-            let head = Head::lock(&mut tx).await?;
+            let (head, _) = Head::lock(&mut tx).await?;
             self.inner.head_marks.note(begun, head.size());
             let missing = match self.snapshot_at(&mut tx, &head).await? {
                 Ok(snapshot) => return Ok((tx, head, snapshot)),
@@ -94,10 +94,14 @@ impl App {
 
     /// Loads a newer snapshot where there is one and its policies are compiled; or else says which are not.
     pub(crate) async fn look_for_snapshot(&self) -> Result<Option<Missing>, Error> {
-        let (known, begun, before) = (self.snapshot(), self.inner.clock.now(), Instant::now());
+        let (known, begun, before) = (self.snapshot(), self.inner.clock.even_now(), Instant::now());
         let mut tx = self.inner.store.begin_snapshot().await?;
-        let head = Head::read(&mut tx).await?;
+        let asked = Instant::now();
+        let (head, database) = Head::read(&mut tx).await?;
         self.inner.head_marks.note(before, head.size());
+        // Where the database was away, another one may answer now.
+        let anew = !*self.inner.database_ready.borrow();
+        self.inner.clock.compare(&mut tx, asked, database, anew).await?;
         let mended = known.unusable.is_some_and(|version| self.inner.loader.policies.ready(version).is_some());
         if head.authority_epoch > known.epoch || mended {
             match self.load_snapshot(&mut tx, &head, &known).await? {
@@ -137,7 +141,7 @@ impl App {
         self.tell_rollouts();
         self.inner.revocation_log.send_if_modified(|told| {
             let log = self.snapshot().revocation_log.clone();
-            let changed = told.seq() != log.seq();
+            let changed = (told.seq(), told.floor()) != (log.seq(), log.floor());
             if changed {
                 *told = log;
             }

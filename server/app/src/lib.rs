@@ -65,6 +65,7 @@ mod recorder;
 mod recover_admin;
 mod register_sponsor;
 mod release_kill_switch;
+mod revocation_floor;
 mod revoke;
 mod revoke_api_key;
 mod rewrap;
@@ -81,6 +82,7 @@ mod spiffe_bundle;
 mod start_rollout;
 #[cfg(test)]
 mod testing;
+mod timekeeper;
 mod transition_instance;
 mod transition_sponsor;
 mod update_sponsor;
@@ -169,6 +171,7 @@ pub use x509::CsrKey;
 use recorder::Recorder;
 use secrets::Secrets;
 use snapshot::{Loader, Snapshot};
+use timekeeper::Timekeeper;
 
 /// What an installation sets.
 #[derive(Debug, Clone)]
@@ -225,7 +228,7 @@ pub struct App {
 #[derive(Debug)]
 struct Inner {
     store: Store,
-    clock: Arc<dyn Clock>,
+    clock: Arc<Timekeeper>,
     entropy: Arc<dyn Entropy>,
     config: Config,
     secrets: Secrets,
@@ -247,6 +250,9 @@ struct Inner {
     /// Everything that was committed before this instant is in the snapshot.
     complete_until: watch::Sender<OffsetDateTime>,
     database_ready: watch::Sender<bool>,
+    /// Whether the database answers and the clock is believed: this server may serve.
+    fit: watch::Sender<bool>,
+    clock_level: watch::Sender<timekeeper::Level>,
     simulations: Arc<Semaphore>,
     /// Who waits for an answer to which approval.
     approval_waits: wait_approval::Waits,
@@ -260,7 +266,7 @@ struct Inner {
 /// What [`App::start`] puts together.
 struct Parts {
     store: Store,
-    clock: Arc<dyn Clock>,
+    clock: Arc<Timekeeper>,
     entropy: Arc<dyn Entropy>,
     config: Config,
     secrets: Secrets,
@@ -302,6 +308,8 @@ impl App {
             // Not said before the first look at the head.
             complete_until: watch::Sender::new(OffsetDateTime::UNIX_EPOCH),
             database_ready: watch::Sender::new(true),
+            fit: watch::Sender::new(true),
+            clock_level: watch::Sender::new(timekeeper::Level::Good),
             simulations: Arc::new(Semaphore::new(simulate_policy::AT_A_TIME)),
             approval_waits: wait_approval::Waits::default(),
             past_keys: past_keys::PastKeys::default(),
@@ -311,10 +319,10 @@ impl App {
         Self { inner: Arc::new(inner) }
     }
 
-    /// Whether the database answered last, and every change of that.
+    /// Whether the database answered last and the clock is believed, and every change of that.
     #[must_use]
-    pub fn database_ready(&self) -> watch::Receiver<bool> {
-        self.inner.database_ready.subscribe()
+    pub fn fit(&self) -> watch::Receiver<bool> {
+        self.inner.fit.subscribe()
     }
 
     /// The keys that credentials and receipts verify with, as an RFC 7517 set.
@@ -340,7 +348,7 @@ impl App {
         &self.inner.config.audience
     }
 
-    /// The clock that every rule here is checked against.
+    /// The clock that every rule here is checked against. It does not jump where the machine's does.
     #[must_use]
     pub fn clock(&self) -> &dyn Clock {
         &*self.inner.clock

@@ -41,6 +41,10 @@ impl Change for Mark<'_> {
     const METHOD: &'static str = "MarkKeyCompromised";
     type Answer = KeyCompromised;
 
+    fn stops(&self) -> bool {
+        true
+    }
+
     async fn apply(&self, tx: &mut ChangeTx) -> Result<KeyCompromised, Error> {
         let (command, operator) = (self.command, Some(&self.caller.operator_id));
         let stored = signing_key::get(tx.conn(), &command.kid).await?;

@@ -67,6 +67,7 @@ impl App {
         command: MintJwtSvid,
         idempotency: Option<&Idempotency>,
     ) -> Result<JwtSvid, Error> {
+        self.trust_clock()?;
         let domain = self.trust_domain()?;
         let holder = self.holder(caller, command.token.as_deref(), "token").await?;
         let (now, entropy) = (self.inner.clock.now(), &*self.inner.entropy);

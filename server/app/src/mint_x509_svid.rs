@@ -62,6 +62,7 @@ impl App {
         command: MintX509Svid,
         idempotency: Option<&Idempotency>,
     ) -> Result<X509Svid, Error> {
+        self.trust_clock()?;
         let domain = self.trust_domain()?;
         let holder = self.holder(caller, command.token.as_deref(), "token").await?;
         let (now, entropy) = (self.inner.clock.now(), &*self.inner.entropy);

@@ -2,7 +2,7 @@
 
 use countersign_core::{ids::RolloutId, rollout::Rollout};
 use countersign_ledger::leaf::{Figure, Kind, Leaf};
-use countersign_store::{indicator::database_time, rollout};
+use countersign_store::rollout;
 
 use crate::{
     App, Error, Idempotency, OperatorCaller, RolloutChanged, Topic,
@@ -30,6 +30,10 @@ impl Change for Pause<'_> {
     const METHOD: &'static str = "PauseRollout";
     type Answer = Changed;
 
+    fn stops(&self) -> bool {
+        true
+    }
+
     async fn apply(&self, tx: &mut ChangeTx) -> Result<Changed, Error> {
         let rollout = checked(tx, self.command.rollout_id, self.command.etag.as_deref()).await?;
         hold(tx, rollout, &By::Person(&self.caller.operator_id, &self.command.reason), Vec::new()).await
@@ -47,7 +51,7 @@ impl Change for Resume<'_> {
 
     async fn apply(&self, tx: &mut ChangeTx) -> Result<Changed, Error> {
         let mut rollout = checked(tx, self.command.rollout_id, self.command.etag.as_deref()).await?;
-        let (before, now) = (rollout.state, database_time(tx.conn()).await?);
+        let (before, now) = (rollout.state, tx.now());
         rollout.resume(now)?;
         // Who answers stays as it is; servers and followers are to know at once that it runs.
         tx.changes_authority();

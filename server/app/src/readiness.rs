@@ -49,6 +49,14 @@ fn policy_message(snapshot: &Snapshot) -> String {
 }
 
 impl App {
+    fn clock_check(&self) -> Check {
+        let message = match self.trust_clock() {
+            Ok(()) => "agrees with the database's".to_owned(),
+            Err(doubted) => doubted.to_string(),
+        };
+        Check { name: "clock", ok: self.trust_clock().is_ok(), message }
+    }
+
     /// Looks at what this server knows; asks nobody.
     #[must_use]
     pub fn readiness(&self) -> Readiness {
@@ -62,9 +70,10 @@ impl App {
                 "answers",
                 "does not answer: every decision is refused as unavailable until it does",
             ),
+            self.clock_check(),
             Check { name: "policy", ok: snapshot.answers(), message: policy_message(&snapshot) },
         ];
-        let mut warnings = Vec::new();
+        let mut warnings: Vec<_> = self.clock_warning().into_iter().collect();
         let engaged = snapshot.kill_switches.engaged();
         if engaged.iter().any(|switch| switch.target == Target::All) {
             warnings.push("a kill switch stops every call".to_owned());

@@ -45,6 +45,7 @@ pub async fn recover_admin(
 ) -> Result<OffsetDateTime, Error> {
     event::ensure_partitions(&mut *store.connection().await?, clock.now() - Duration::DAY, 2).await?;
     let mut tx = ChangeTx::begin(store, clock, entropy).await?;
+    tx.ensure_time_is_known()?;
     let secrets = of_this_installation(&mut tx, keys).await?;
     let found = operator::get(tx.conn(), &command.operator_id).await?;
     let roles = match &found {

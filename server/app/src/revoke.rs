@@ -81,6 +81,10 @@ impl Change for RevokeBy<'_> {
     const METHOD: &'static str = "Revoke";
     type Answer = Revoked;
 
+    fn stops(&self) -> bool {
+        true
+    }
+
     async fn apply(&self, tx: &mut ChangeTx) -> Result<Revoked, Error> {
         let scope = &self.revoke.scope;
         let seq = tx.revoke(scope.kind(), scope.id().unwrap_or_default()).await?;
@@ -156,7 +160,8 @@ impl App {
 
     async fn live_and_revocable(&self, caller: &Caller, token: &str) -> Option<Arc<Credential>> {
         let Presented::Holds(credential) = self.present(token).await else { return None };
-        let live = self.snapshot().dead(&credential, self.inner.clock.now()).is_none();
+        // By a clock in doubt nothing has expired: a stop is taken.
+        let live = self.trust_clock().is_err() || self.snapshot().dead(&credential, self.inner.clock.now()).is_none();
         let its_own = match caller {
             Caller::Operator(_) => true,
             Caller::Instance(own) => credential.chain.contains(&own.agent_instance_id),

@@ -33,6 +33,10 @@ impl Change for Revoke<'_> {
     const METHOD: &'static str = "RevokeApiKey";
     type Answer = ApiKey;
 
+    fn stops(&self) -> bool {
+        true
+    }
+
     async fn apply(&self, tx: &mut ChangeTx) -> Result<ApiKey, Error> {
         let RevokeApiKey { key_id, reason, etag } = self.command;
         let found = api_key::get(tx.conn(), *key_id).await?;

@@ -31,6 +31,7 @@ pub async fn rewrap(
 ) -> Result<Rewrapped, Error> {
     event::ensure_partitions(&mut *store.connection().await?, clock.now() - Duration::DAY, 2).await?;
     let mut tx = ChangeTx::begin(store, clock, entropy).await?;
+    tx.ensure_time_is_known()?;
     let mut done = Rewrapped { resealed: 0, current: 0 };
     let all = sealed::list(tx.conn()).await?;
     if all.is_empty() {

@@ -5,7 +5,7 @@ use countersign_core::{
     rollout::{Baseline, Rollout},
 };
 use countersign_ledger::leaf::{Decimal, Figure, Kind, Leaf};
-use countersign_store::{indicator::database_time, policy, rollout};
+use countersign_store::{policy, rollout};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -53,6 +53,10 @@ impl Change for Rollback<'_> {
     const METHOD: &'static str = "RollbackRollout";
     type Answer = Undone;
 
+    fn stops(&self) -> bool {
+        true
+    }
+
     async fn apply(&self, tx: &mut ChangeTx) -> Result<Undone, Error> {
         let command = self.command;
         let rollout = checked(tx, command.rollout_id, command.etag.as_deref()).await?;
@@ -71,7 +75,7 @@ pub(crate) async fn undo(
     look: &Look,
 ) -> Result<Changed, Error> {
     let (state, percent) = (rollout.state, rollout.percent);
-    let now = database_time(tx.conn()).await?;
+    let now = tx.now();
     rollout.roll_back(now, why)?;
     tx.changes_authority();
     rollout::update(tx.conn(), &rollout).await?;

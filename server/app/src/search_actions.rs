@@ -45,6 +45,7 @@ impl App {
     /// Finds the actions that policies name and would allow. Who may not ask Decide may not search; who nobody knows finds
     /// nothing. Records nothing.
     pub async fn search_actions(&self, caller: &Caller, command: SearchActions) -> Result<ActionPage, Error> {
+        self.trust_clock()?;
         let Asked { question, .. } = self.ask(caller, command.call, &mut Named::new()).await?;
         let question = Arc::into_inner(question).ok_or(Error::Internal)?;
         // As of now, and not at all without the database.

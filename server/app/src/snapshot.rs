@@ -60,7 +60,7 @@ pub(crate) struct Snapshot {
     /// What WatchPolicy tells.
     pub(crate) policy_standing: Arc<PolicyStanding>,
     pub(crate) revocations: Revocations,
-    /// The same entries in their order, for who follows them.
+    /// The same entries in their order, with their floor, for who follows them.
     pub(crate) revocation_log: Arc<RevocationLog>,
     pub(crate) keys: KeyRing,
     /// What signs X.509-SVIDs; none without a trust domain.
@@ -77,9 +77,10 @@ impl Snapshot {
         }
     }
 
-    /// Why a credential that holds may no longer act at `now`: its time is over, or it was revoked.
+    /// Why a credential that holds may not act at `now`: its time is over, or to come, or it was revoked.
     pub(crate) fn dead(&self, credential: &Verified, now: OffsetDateTime) -> Option<Reason> {
-        if now >= credential.expire_time + Duration::seconds(LEEWAY) {
+        let leeway = Duration::seconds(LEEWAY);
+        if now >= credential.expire_time + leeway || credential.issue_time > now + leeway {
             return Some(Reason::CredentialExpired);
         }
         self.revocations.kill(credential)
@@ -139,9 +140,10 @@ impl Loader {
         };
         let kill_switches = Arc::new(KillSwitches::new(kill_switch::all(conn).await?));
         let policy_standing = Arc::new(PolicyStanding::load(conn, kill_switches.clone()).await?);
-        let entries = revocation::since(conn, now - ENTRIES_KEPT).await?;
-        let revocations =
-            Revocations::new(&entries).map_err(|error| Error::internal("a revocation entry cannot be read", error))?;
+        let kept = revocation::kept(conn, head.revocation_floor).await?;
+        let revocation_log = RevocationLog::new(head.revocation_seq, head.revocation_floor, kept);
+        let revocations = Revocations::new(&revocation_log)
+            .map_err(|error| Error::internal("a revocation entry cannot be read", error))?;
         let keys = signing_key::known(conn, now - RETIRED_KEYS_KEPT).await?;
         let keys = KeyRing::new(keys, before.map(|snapshot| &snapshot.keys), secrets)?;
         let authorities = match &self.trust_domain {
@@ -159,7 +161,7 @@ impl Loader {
             kill_switches,
             policy_standing,
             revocations,
-            revocation_log: Arc::new(RevocationLog::new(head.revocation_seq, entries)),
+            revocation_log: Arc::new(revocation_log),
             keys,
             authorities,
         }))

@@ -7,7 +7,7 @@ use countersign_core::{
     rollout::{Baseline, DEFAULT_MIN_SOAK, DEFAULT_STEPS, Gates, Rollout, RolloutState, Scope, StickyKey},
 };
 use countersign_ledger::leaf::{Change as LeafChange, Digest, Kind, Leaf};
-use countersign_store::{indicator::database_time, policy, rollout};
+use countersign_store::{policy, rollout};
 
 use crate::{
     App, Error, Idempotency, OperatorCaller, RolloutChanged,
@@ -70,7 +70,7 @@ impl Change for Start<'_> {
             }
         }
         let steps = if command.steps.is_empty() { DEFAULT_STEPS.to_vec() } else { command.steps.clone() };
-        let now = database_time(tx.conn()).await?;
+        let now = tx.now();
         let percent = command.percent.or(steps.first().copied()).unwrap_or(0);
         let rollout = Rollout {
             rollout_id: RolloutId(uuid_v7(tx.now(), tx.entropy())),

@@ -63,6 +63,10 @@ impl Change for StopBy<'_> {
     const METHOD: &'static str = "TransitionInstance";
     type Answer = InstanceTransitioned;
 
+    fn stops(&self) -> bool {
+        true
+    }
+
     async fn apply(&self, tx: &mut ChangeTx) -> Result<InstanceTransitioned, Error> {
         let Self { caller, ground, command } = self;
         let found = read(tx, command.agent_instance_id).await;

@@ -54,6 +54,10 @@ impl Change for TransitionBy<'_> {
     const METHOD: &'static str = "TransitionSponsor";
     type Answer = SponsorTransitioned;
 
+    fn stops(&self) -> bool {
+        self.command.transition.stops()
+    }
+
     async fn apply(&self, tx: &mut ChangeTx) -> Result<SponsorTransitioned, Error> {
         let (command, operator) = (self.command, &self.caller.operator_id);
         let sponsor = read(tx, &command.sponsor_id, command.etag.as_deref()).await?;

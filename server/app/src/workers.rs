@@ -1,6 +1,6 @@
 //! What goes on beside requests. Every worker may run on every replica at once, and catches up by itself after a pause.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use countersign_store::{event, idempotency, indicator, single_use};
 use tokio::{sync::mpsc, task::JoinHandle, time::MissedTickBehavior};
@@ -46,7 +46,7 @@ impl Background {
         let every = Every { app, stop: &stop };
         let mut workers = vec![
             every.start(POLL, "the poll failed", async move |app: App| app.poll().await),
-            every.start(KEEP_TIME, "reviews and orphans could not be looked at", async move |app: App| {
+            every.by_time(KEEP_TIME, "reviews and orphans could not be looked at", async move |app: App| {
                 app.keep_time().await
             }),
             every.start(POLL, "policies could not be compiled ahead", async move |app: App| {
@@ -56,27 +56,30 @@ impl Background {
                     other => other,
                 }
             }),
-            every.start(KEEP_TIME, "lapsed approvals could not be recorded", async move |app: App| {
+            every.by_time(KEEP_TIME, "lapsed approvals could not be recorded", async move |app: App| {
                 app.expire_approvals().await
             }),
-            every.start(CLOSE_OUTCOMES, "overdue outcomes could not be recorded", async move |app: App| {
+            every.by_time(CLOSE_OUTCOMES, "overdue outcomes could not be recorded", async move |app: App| {
                 app.close_outcomes().await
             }),
             every.start(POLL, "whoever waits for an approval waits on", async move |app: App| {
                 app.wake_approval_waits().await
             }),
             tokio::spawn(app.clone().settle(stop.child_token())),
-            every.start(TEND, "tables could not be tended", async move |app: App| app.tend().await),
-            every.start(TEND, "the X.509 authorities could not be looked after", async move |app: App| {
+            every.by_time(TEND, "tables could not be tended", async move |app: App| app.tend().await),
+            every.by_time(TEND, "revocations whose time is over could not be forgotten", async move |app: App| {
+                app.move_revocation_floor().await
+            }),
+            every.by_time(TEND, "the X.509 authorities could not be looked after", async move |app: App| {
                 app.keep_x509_authorities().await
             }),
-            every.start(LOOK_AT_KEYS, "the signing key is due and could not be rotated", async move |app: App| {
+            every.by_time(LOOK_AT_KEYS, "the signing key is due and could not be rotated", async move |app: App| {
                 app.rotate_when_due().await
             }),
-            every.start(STORE_INDICATORS, "what was counted could not be stored", async move |app: App| {
+            every.by_time(STORE_INDICATORS, "what was counted could not be stored", async move |app: App| {
                 app.store_indicators().await
             }),
-            every.start(
+            every.by_time(
                 WATCH_GATES,
                 "the gates of the rollout could not be read, so nothing advances",
                 async move |app: App| app.watch_gates().await,
@@ -138,6 +141,25 @@ impl Every<'_> {
     }
 }
 
+impl Every<'_> {
+    /// As [`Self::start`], for what time alone does: nothing, while it is not known which time it is.
+    fn by_time<F>(
+        &self,
+        period: Duration,
+        failure: &'static str,
+        work: impl Fn(App) -> F + Send + Sync + 'static,
+    ) -> JoinHandle<()>
+    where
+        F: Future<Output = Result<(), Error>> + Send,
+    {
+        let work = Arc::new(work);
+        self.start(period, failure, move |app| {
+            let work = work.clone();
+            async move { if app.inner.clock.is_even() { work(app).await } else { Ok(()) } }
+        })
+    }
+}
+
 impl App {
     /// Loads a newer snapshot ahead of need, notes whether the database answers, and shows how issuance goes.
     async fn poll(&self) -> Result<(), Error> {
@@ -166,18 +188,21 @@ impl App {
             *known = ready;
             changed
         });
+        self.show_clock();
+        let fit = ready && self.trust_clock().is_ok();
+        self.inner.fit.send_if_modified(|known| std::mem::replace(known, fit) != fit);
         Ok(())
     }
 
     /// Makes partitions ahead and forgets what has served its time.
     pub(crate) async fn tend(&self) -> Result<(), Error> {
-        let now = self.inner.clock.now();
         let mut conn = self.inner.store.connection().await?;
+        let now = self.database_now(&mut conn).await?;
         event::ensure_partitions(&mut conn, now - time::Duration::DAY, PARTITION_DAYS).await?;
         idempotency::purge(&mut conn, now).await?;
         // Clocks of replicas may differ: a credential is forgotten well after it has expired.
         single_use::purge(&mut conn, now - time::Duration::HOUR).await?;
-        indicator::purge(&mut conn).await?;
+        indicator::purge(&mut conn, now).await?;
         drop(conn);
         self.tend_webhooks().await
     }

@@ -18,6 +18,7 @@ pub mod operator;
 pub mod revocation;
 pub mod rollout;
 pub mod signing_key;
+pub mod skew;
 pub mod spiffe;
 pub mod sponsor;
 pub mod text;

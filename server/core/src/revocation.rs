@@ -20,7 +20,8 @@ use crate::{
 
 pub use log::{RevocationLog, Update};
 
-/// How long an entry can matter: the longest credential, leeway, and clocks that differ. What it kills has expired then.
+/// How long an entry can matter: the longest credential, leeway, and clocks that differ. What it kills has expired then, so
+/// that the floor can be moved to it without a credential noticing.
 pub const ENTRIES_KEPT: Duration = Duration::seconds(HARD_MAX_TTL as i64 + 120);
 
 /// What an entry kills.
@@ -99,9 +100,11 @@ impl Revocation {
 #[error("revocation {0} names no subject of its kind")]
 pub struct UnreadableEntry(pub i64);
 
-/// The newest entry of each subject.
+/// The newest entry of each subject, and the floor.
 #[derive(Debug, Clone, Default)]
 pub struct Revocations {
+    /// Of what was entered up to here nothing needs to be known: a credential below it counts as expired.
+    floor: i64,
     sponsors: HashMap<String, Newest>,
     instances: HashMap<InstanceId, Newest>,
     credentials: HashMap<CredentialId, Newest>,
@@ -117,10 +120,10 @@ struct Newest {
 }
 
 impl Revocations {
-    /// From entries, oldest first. Where one cannot be read nothing may be allowed.
-    pub fn new(entries: &[Revocation]) -> Result<Self, UnreadableEntry> {
-        let mut this = Self::default();
-        entries.iter().try_for_each(|entry| this.enter(entry))?;
+    /// From the kept entries and their floor. Where one cannot be read nothing may be allowed.
+    pub fn new(log: &RevocationLog) -> Result<Self, UnreadableEntry> {
+        let mut this = Self { floor: log.floor(), ..Self::default() };
+        log.kept().try_for_each(|entry| this.enter(entry))?;
         Ok(this)
     }
 
@@ -140,15 +143,28 @@ impl Revocations {
         Ok(())
     }
 
-    /// Drops entries that were entered before `time`: for who follows the list longer than entries matter
-    /// ([`ENTRIES_KEPT`]). Not those of keys: whoever has one can sign something new with it at any time.
-    pub fn forget(&mut self, time: OffsetDateTime) {
-        let kept = |newest: &Newest| newest.create_time >= time;
+    /// Raises the floor, and drops the entries up to it: whatever they could kill counts as expired from now on. Not those
+    /// of keys: whoever has one can sign something new with it at any time, and write into `rev` what they like.
+    pub fn raise_floor(&mut self, floor: i64) {
+        if floor <= self.floor {
+            return;
+        }
+        self.floor = floor;
+        let kept = |newest: &Newest| newest.seq > floor;
         self.sponsors.retain(|_, newest| kept(newest));
         self.instances.retain(|_, newest| kept(newest));
         self.credentials.retain(|_, newest| kept(newest));
         self.tools.retain(|_, newest| kept(newest));
         self.all = self.all.filter(kept);
+    }
+
+    /// Raises the floor to the newest entry that was entered before `time`: for who follows a list that states no floor
+    /// longer than entries matter ([`ENTRIES_KEPT`]).
+    pub fn forget(&mut self, time: OffsetDateTime) {
+        let sponsors = self.sponsors.values().chain(self.instances.values());
+        let others = self.credentials.values().chain(self.tools.values()).chain(&self.all);
+        let old = sponsors.chain(others).filter(|newest| newest.create_time < time).map(|newest| newest.seq).max();
+        self.raise_floor(old.unwrap_or(0));
     }
 
     /// Whether an entry names this key.
@@ -160,6 +176,9 @@ impl Revocations {
     /// Why this credential is dead; none: no entry that matches it is newer than it.
     #[must_use]
     pub fn kill(&self, credential: &Verified) -> Option<Reason> {
+        if credential.rev < self.floor {
+            return Some(Reason::CredentialExpired);
+        }
         let newer = |newest: Option<&Newest>| newest.is_some_and(|newest| newest.seq > credential.rev);
         if newer(self.sponsors.get(credential.sponsor_id.as_str())) {
             return Some(Reason::SponsorNotActive);

@@ -5,6 +5,7 @@
 //! and its epoch.
 
 use countersign_ledger::merkle::Frontier;
+use time::OffsetDateTime;
 
 use crate::{Connection, StoreError, convert};
 
@@ -20,27 +21,48 @@ pub struct Head {
     pub authority_epoch: i64,
     /// The newest revocation entry.
     pub revocation_seq: i64,
+    /// Up to here revocation entries are forgotten, and credentials whose `rev` is below count as expired.
+    pub revocation_floor: i64,
 }
 
 impl Head {
-    /// Locks the head until `tx` ends.
-    pub async fn lock(tx: &mut Connection) -> Result<Self, StoreError> {
+    /// Locks the head until `tx` ends. Also says what the database's clock showed once it was locked.
+    pub async fn lock(tx: &mut Connection) -> Result<(Self, OffsetDateTime), StoreError> {
+        // The clock is read of the locked row, outside of what waits for the lock.
         let row = sqlx::query_as!(
             Row,
-            "SELECT size, frontier, authority_epoch, revocation_seq FROM log_head WHERE log_id = $1 FOR UPDATE",
+            r#"SELECT size AS "size!", frontier AS "frontier!", authority_epoch AS "authority_epoch!",
+                   revocation_seq AS "revocation_seq!", revocation_floor AS "revocation_floor!", clock_timestamp() AS "at!"
+               FROM (
+                   SELECT size, frontier, authority_epoch, revocation_seq, revocation_floor
+                   FROM log_head WHERE log_id = $1 FOR UPDATE
+               ) AS locked"#,
             LOG_ID
         );
-        row.fetch_one(tx).await?.try_into()
+        row.fetch_one(tx).await?.read()
     }
 
-    /// Reads the head without locking it.
-    pub async fn read(tx: &mut Connection) -> Result<Self, StoreError> {
+    /// Reads the head without locking it, and the database's clock.
+    pub async fn read(tx: &mut Connection) -> Result<(Self, OffsetDateTime), StoreError> {
         let row = sqlx::query_as!(
             Row,
-            "SELECT size, frontier, authority_epoch, revocation_seq FROM log_head WHERE log_id = $1",
+            r#"SELECT size, frontier, authority_epoch, revocation_seq, revocation_floor, clock_timestamp() AS "at!"
+               FROM log_head WHERE log_id = $1"#,
             LOG_ID
         );
-        row.fetch_one(tx).await?.try_into()
+        row.fetch_one(tx).await?.read()
+    }
+
+    /// Moves the floor of the revocations; it never goes back. The caller holds the head, and begins an epoch.
+    pub async fn move_floor(tx: &mut Connection, floor: i64) -> Result<(), StoreError> {
+        sqlx::query!(
+            "UPDATE log_head SET revocation_floor = greatest(revocation_floor, $2) WHERE log_id = $1",
+            LOG_ID,
+            floor
+        )
+        .execute(tx)
+        .await?;
+        Ok(())
     }
 
     /// How many events the log holds; also the next one's index.
@@ -55,14 +77,16 @@ struct Row {
     frontier: Vec<u8>,
     authority_epoch: i64,
     revocation_seq: i64,
+    revocation_floor: i64,
+    at: OffsetDateTime,
 }
 
-impl TryFrom<Row> for Head {
-    type Error = StoreError;
-    fn try_from(row: Row) -> Result<Self, StoreError> {
-        let size = convert::number("log_head", "size", row.size)?;
+impl Row {
+    fn read(self) -> Result<(Head, OffsetDateTime), StoreError> {
+        let size = convert::number("log_head", "size", self.size)?;
         let frontier =
-            Frontier::from_bytes(size, &row.frontier).map_err(|error| StoreError::corrupt("log_head", error))?;
-        Ok(Self { frontier, authority_epoch: row.authority_epoch, revocation_seq: row.revocation_seq })
+            Frontier::from_bytes(size, &self.frontier).map_err(|error| StoreError::corrupt("log_head", error))?;
+        let Self { authority_epoch, revocation_seq, revocation_floor, at, .. } = self;
+        Ok((Head { frontier, authority_epoch, revocation_seq, revocation_floor }, at))
     }
 }

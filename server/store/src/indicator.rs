@@ -75,8 +75,8 @@ fn integer(n: u64) -> i64 {
 }
 
 /// Stores a slot, and adds what it holds of rollouts to their comparisons. What was stored before is left as it is, so a slot
-/// may be sent again where it is open whether it stands. `tx` is a transaction.
-pub async fn insert(tx: &mut Connection, slot: &Slot) -> Result<(), StoreError> {
+/// may be sent again where it is open whether it stands. `tx` is a transaction, and `now` what the database's clock shows.
+pub async fn insert(tx: &mut Connection, slot: &Slot, now: OffsetDateTime) -> Result<(), StoreError> {
     let counts = &slot.counts;
     let (latency, latency_count): (Vec<_>, Vec<_>) =
         slot.latency.iter().map(|(micros, count)| (integer(*micros), integer(*count))).unzip();
@@ -84,7 +84,7 @@ pub async fn insert(tx: &mut Connection, slot: &Slot) -> Result<(), StoreError> 
         "INSERT INTO indicator_slot (server_id, slot, begin_time, end_time, decisions, missing_sponsor, policy_errors,
              observed, shed, issuances, issuance_failures, latency_us, latency_count, unauthenticated)
          SELECT $1, $2, over - make_interval(secs => $3), over, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14
-         FROM (SELECT clock_timestamp() - make_interval(secs => $4) AS over) AS slot
+         FROM (SELECT $15::timestamptz - make_interval(secs => $4) AS over) AS slot
          ON CONFLICT DO NOTHING",
         slot.server_id,
         slot.number,
@@ -100,6 +100,7 @@ pub async fn insert(tx: &mut Connection, slot: &Slot) -> Result<(), StoreError> 
         &latency,
         &latency_count,
         integer(counts.unauthenticated),
+        now,
     )
     .execute(&mut *tx)
     .await?;
@@ -258,13 +259,9 @@ pub async fn open_decisions(conn: &mut Connection, start: OffsetDateTime) -> Res
     number("custody_event", "count", count.fetch_one(conn).await?)
 }
 
-/// What the database's clock shows.
-pub async fn database_time(conn: &mut Connection) -> Result<OffsetDateTime, StoreError> {
-    Ok(sqlx::query_scalar!(r#"SELECT clock_timestamp() AS "now!""#).fetch_one(conn).await?)
-}
-
-/// Forgets slots that no window reaches any more: the longest is an hour.
-pub async fn purge(conn: &mut Connection) -> Result<(), StoreError> {
-    sqlx::query!("DELETE FROM indicator_slot WHERE end_time < now() - interval '2 hours'").execute(conn).await?;
+/// Forgets slots that no window reaches any more at `now`: the longest is an hour.
+pub async fn purge(conn: &mut Connection, now: OffsetDateTime) -> Result<(), StoreError> {
+    let before = now - time::Duration::hours(2);
+    sqlx::query!("DELETE FROM indicator_slot WHERE end_time < $1", before).execute(conn).await?;
     Ok(())
 }

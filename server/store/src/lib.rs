@@ -38,6 +38,8 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
+use time::OffsetDateTime;
+
 pub use error::StoreError;
 pub use page::{Page, PageRequest};
 
@@ -144,6 +146,11 @@ impl Store {
     pub async fn close(&self) {
         self.pool.close().await;
     }
+}
+
+/// What the database's clock shows.
+pub async fn database_time(conn: &mut Connection) -> Result<OffsetDateTime, StoreError> {
+    Ok(sqlx::query_scalar!(r#"SELECT clock_timestamp() AS "now!""#).fetch_one(conn).await?)
 }
 
 /// Commits. After an error it is open whether the transaction stands.

@@ -19,10 +19,12 @@ pub async fn insert(conn: &mut Connection, entry: &Revocation) -> Result<(), Sto
     Ok(())
 }
 
-/// The entries since `since`, oldest first.
-pub async fn since(conn: &mut Connection, since: OffsetDateTime) -> Result<Vec<Revocation>, StoreError> {
-    let rows =
-        sqlx::query!("SELECT seq, kind, id, create_time FROM revocation WHERE create_time >= $1 ORDER BY seq", since);
+/// The entries above `floor` and those of keys, oldest first.
+pub async fn kept(conn: &mut Connection, floor: i64) -> Result<Vec<Revocation>, StoreError> {
+    let rows = sqlx::query!(
+        "SELECT seq, kind, id, create_time FROM revocation WHERE seq > $1 OR kind = 'key' ORDER BY seq",
+        floor
+    );
     rows.fetch_all(conn)
         .await?
         .into_iter()
@@ -35,4 +37,18 @@ pub async fn since(conn: &mut Connection, since: OffsetDateTime) -> Result<Vec<R
             })
         })
         .collect()
+}
+
+/// The newest entry up to which all above `floor` were entered before `before`; `floor` itself where the oldest was not.
+pub async fn older(conn: &mut Connection, floor: i64, before: OffsetDateTime) -> Result<i64, StoreError> {
+    let seq = sqlx::query_scalar!(
+        r#"SELECT coalesce(
+               (SELECT min(seq) - 1 FROM revocation WHERE seq > $1 AND create_time >= $2),
+               (SELECT max(seq) FROM revocation WHERE seq > $1),
+               $1
+           ) AS "seq!""#,
+        floor,
+        before
+    );
+    Ok(seq.fetch_one(conn).await?)
 }

@@ -6,9 +6,20 @@ use time::OffsetDateTime;
 
 use crate::{Connection, StoreError};
 
-/// Which of these credentials were used before. The caller holds the head, so nobody uses one meanwhile.
-pub async fn used(conn: &mut Connection, ids: &[Uuid]) -> Result<Vec<CredentialId>, StoreError> {
-    let ids = sqlx::query_scalar!("SELECT credential_id FROM consumed_credential WHERE credential_id = ANY ($1)", ids);
+/// Which of these credentials, each with when it expires, were used before, or expire so early that it is forgotten whether
+/// they were. The caller holds the head, so nobody uses one meanwhile.
+pub async fn used(
+    conn: &mut Connection,
+    credentials: &[(CredentialId, OffsetDateTime)],
+) -> Result<Vec<CredentialId>, StoreError> {
+    let (ids, times): (Vec<Uuid>, Vec<OffsetDateTime>) = credentials.iter().map(|(id, at)| (id.0, *at)).unzip();
+    let ids = sqlx::query_scalar!(
+        r#"SELECT asked.id AS "id!" FROM UNNEST($1::uuid[], $2::timestamptz[]) AS asked (id, expire_time)
+           WHERE EXISTS (SELECT FROM consumed_credential WHERE credential_id = asked.id)
+              OR asked.expire_time < (SELECT single_use_until FROM forgotten)"#,
+        &ids,
+        &times
+    );
     Ok(ids.fetch_all(conn).await?.into_iter().map(CredentialId).collect())
 }
 
@@ -21,8 +32,16 @@ pub async fn consume(conn: &mut Connection, credentials: &[(CredentialId, Offset
     Ok(())
 }
 
-/// Forgets credentials that expired before `before`.
+/// Forgets credentials that expire before `before`: they count as used from now on.
 pub async fn purge(conn: &mut Connection, before: OffsetDateTime) -> Result<u64, StoreError> {
-    let done = sqlx::query!("DELETE FROM consumed_credential WHERE expire_time < $1", before).execute(conn).await?;
+    let done = sqlx::query!(
+        "WITH moved AS (
+             UPDATE forgotten SET single_use_until = greatest(single_use_until, $1) RETURNING single_use_until
+         )
+         DELETE FROM consumed_credential USING moved WHERE expire_time < moved.single_use_until",
+        before
+    )
+    .execute(conn)
+    .await?;
     Ok(done.rows_affected())
 }

@@ -1,4 +1,4 @@
-//! `grpc.health.v1`: a server without its database serves nobody.
+//! `grpc.health.v1`: a server without its database serves nobody, and one whose clock is in doubt decides nothing.
 
 use std::future::Future;
 

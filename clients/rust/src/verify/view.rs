@@ -134,7 +134,12 @@ impl View {
             }
         }
         self.seq = message.seq;
-        self.revocations.forget(time - ENTRIES_KEPT);
+        match message.floor {
+            Some(floor) if (0..=message.seq).contains(&floor) => self.revocations.raise_floor(floor),
+            Some(_) => return Err(Garbled),
+            // The server is older than the floor, and forgets by its clock.
+            None => self.revocations.forget(time - ENTRIES_KEPT),
+        }
         let placed = dial.place(time, received);
         self.complete_until = self.complete_until.max(Some(placed));
         self.trouble = None;

@@ -19,6 +19,7 @@ use countersign_store::{
     single_use, sponsor,
     tool_call::{self, ToolCall},
 };
+use time::OffsetDateTime;
 
 use super::{Holder, Job, Keyed, batch::Work};
 use crate::{Error, question::Subject};
@@ -45,7 +46,8 @@ struct Wanted {
     decisions: Vec<DecisionId>,
     sponsors: HashSet<SponsorId>,
     instances: Vec<InstanceId>,
-    credentials: Vec<CredentialId>,
+    /// Single-use ones, with when they expire.
+    credentials: Vec<(CredentialId, OffsetDateTime)>,
     approvals: Vec<ApprovalId>,
     /// Runs whose pending approvals are looked through.
     asking: Vec<InstanceId>,
@@ -71,7 +73,7 @@ impl Wanted {
                 self.decisions.extend(question.cached_from);
                 let Subject::Run(credential) = &question.subject else { return };
                 if credential.single_use {
-                    self.credentials.push(credential.credential_id);
+                    self.credentials.push((credential.credential_id, credential.expire_time));
                 }
                 // What was evaluated at another epoch may turn out to need an approval.
                 if !prepared.as_ref().is_ok_and(|prepared| prepared.epoch == epoch && !prepared.asks) {
@@ -137,8 +139,7 @@ impl Found {
             found.instances = instances.into_iter().map(|stored| (stored.instance.agent_instance_id, stored)).collect();
         }
         if !wanted.credentials.is_empty() {
-            let ids: Vec<_> = wanted.credentials.iter().map(|id| id.0).collect();
-            found.used = single_use::used(conn, &ids).await?.into_iter().collect();
+            found.used = single_use::used(conn, &wanted.credentials).await?.into_iter().collect();
         }
         if !wanted.approvals.is_empty() || !wanted.asking.is_empty() {
             let ids: Vec<_> = wanted.approvals.iter().map(|id| id.0).collect();

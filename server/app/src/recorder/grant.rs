@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use countersign_core::{
     Violation,
-    credential::{Claims, Grant, SigningKey, Verified},
+    credential::{Claims, Grant, LEEWAY, SigningKey, Verified},
     decision::Reason,
     ids::{CredentialId, EventId, InstanceId},
     instance::{Instance, InstanceState},
@@ -18,7 +18,7 @@ use countersign_ledger::{
 };
 use countersign_store::instance::Standing;
 use serde::{Deserialize, Serialize};
-use time::OffsetDateTime;
+use time::{Duration, OffsetDateTime};
 
 use super::{batch::Staged, fit::Fitting};
 use crate::{Credential, Error, custody_leaf, error::no_policy, introspect_credential::refused};
@@ -115,7 +115,7 @@ impl Staged<'_> {
 
     /// Why a credential may no longer act, as of the head.
     pub(super) fn dead(&self, credential: &Verified, now: OffsetDateTime) -> Option<Reason> {
-        if now >= credential.expire_time {
+        if now >= credential.expire_time || credential.issue_time > now + Duration::seconds(LEEWAY) {
             return Some(Reason::CredentialExpired);
         }
         self.snapshot.revocations.kill(credential)

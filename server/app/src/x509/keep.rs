@@ -26,6 +26,7 @@ impl App {
             return Ok(());
         }
         let mut tx = ChangeTx::begin(&inner.store, &*inner.clock, &inner.entropy).await?;
+        tx.ensure_time_is_known()?;
         tend(&mut tx, domain, &inner.secrets).await?;
         if tx.finish().await? {
             self.refresh_snapshot().await;

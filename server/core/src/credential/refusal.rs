@@ -29,6 +29,10 @@ pub enum Refusal<T = Verified> {
     /// right name.
     #[error("the token has expired")]
     Expired(Box<T>),
+    /// All of it holds, but its time is still to come by this clock: its issuer's is ahead, or this one is behind. As with
+    /// [`Self::Expired`], what it says is true.
+    #[error("the token's iat lies in the future: the issuer's clock and this one differ")]
+    Early(Box<T>),
 }
 
 /// Why a receipt is refused.
@@ -41,7 +45,7 @@ impl<T> Refusal<T> {
         match self {
             Self::Malformed(_) => Reason::CredentialMalformed,
             Self::WrongKind(_) => Reason::CredentialWrongKind,
-            Self::Invalid(_) | Self::UnknownKey => Reason::CredentialInvalid,
+            Self::Invalid(_) | Self::UnknownKey | Self::Early(_) => Reason::CredentialInvalid,
             Self::WrongAudience => Reason::CredentialWrongAudience,
             Self::KeyCompromised => Reason::CredentialRevoked,
             Self::Expired(_) => Reason::CredentialExpired,

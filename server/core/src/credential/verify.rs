@@ -132,7 +132,7 @@ fn check_parties<T>(iss: &str, aud: &str, expect: &Expect<'_>) -> Result<(), Ref
 fn check_time<T>(verified: T, iat: i64, exp: i64, now: OffsetDateTime) -> Result<T, Refusal<T>> {
     let leeway = Duration::seconds(LEEWAY);
     if instant(iat) > now + leeway {
-        return Err(Refusal::Invalid("its iat lies in the future"));
+        return Err(Refusal::Early(Box::new(verified)));
     }
     if now >= instant(exp) + leeway { Err(Refusal::Expired(Box::new(verified))) } else { Ok(verified) }
 }

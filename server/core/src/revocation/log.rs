@@ -1,33 +1,47 @@
 //! The kept entries in their order, and what of them somebody who follows the list is still to be told.
 
-use super::Revocation;
+use time::OffsetDateTime;
 
-/// The kept entries, oldest first and without gaps, and the number of the newest that there is.
+use super::{Revocation, RevocationKind};
+
+/// The kept entries, oldest first and without gaps, the floor below them, and the number of the newest that there is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RevocationLog {
     seq: i64,
+    floor: i64,
+    /// Those of keys up to the floor: they are kept for ever.
+    keys: Vec<Revocation>,
+    /// Every one above the floor.
     entries: Vec<Revocation>,
 }
 
 /// What a follower is to be told next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Update<'a> {
+    /// Entries of keys from below the floor, oldest first; only in a snapshot.
+    pub keys: &'a [Revocation],
     /// Entries that are new to the follower, oldest first.
     pub entries: &'a [Revocation],
-    /// With them the follower knows everything up to here.
+    /// With them the follower knows everything from the floor up to here.
     pub seq: i64,
+    /// What the follower may forget: entries up to here. A credential whose `rev` is below counts as expired.
+    pub floor: i64,
     /// Whether the entries replace what the follower knows, as there is no telling what it lacks.
     pub snapshot: bool,
 }
 
 impl RevocationLog {
-    /// The newest entry there is, and those that are kept. Of a gap only what comes after it is kept.
+    /// The newest entry there is, the floor, and what was kept of the entries, oldest first. The floor is raised where there
+    /// is a gap: what is not at hand must not matter.
     #[must_use]
-    pub fn new(seq: i64, mut entries: Vec<Revocation>) -> Self {
+    pub fn new(seq: i64, floor: i64, mut kept: Vec<Revocation>) -> Self {
         let expected = |nth: usize| i64::try_from(nth).map_or(i64::MIN, |nth| seq.saturating_sub(nth));
-        let whole = entries.iter().rev().enumerate().take_while(|(nth, entry)| entry.seq == expected(*nth)).count();
-        entries.drain(..entries.len() - whole);
-        Self { seq, entries }
+        let whole = kept.iter().rev().enumerate().take_while(|(nth, entry)| entry.seq == expected(*nth)).count();
+        let below = kept.len() - whole;
+        let floor = floor.max(kept.get(below).map_or(seq, |oldest| oldest.seq - 1));
+        let entries = kept.split_off(kept.partition_point(|entry| entry.seq <= floor));
+        kept.retain(|entry| entry.kind == RevocationKind::Key);
+        Self { seq, floor, keys: kept, entries }
     }
 
     /// The number of the newest entry.
@@ -36,26 +50,41 @@ impl RevocationLog {
         self.seq
     }
 
+    /// Up to here entries are forgotten, but those of keys.
+    #[must_use]
+    pub const fn floor(&self) -> i64 {
+        self.floor
+    }
+
+    /// What is kept, oldest first.
+    pub fn kept(&self) -> impl Iterator<Item = &Revocation> {
+        self.keys.iter().chain(&self.entries)
+    }
+
+    /// Whether an entry above the floor was entered before `time`.
+    #[must_use]
+    pub fn holds_older(&self, time: OffsetDateTime) -> bool {
+        self.entries.first().is_some_and(|oldest| oldest.create_time < time)
+    }
+
     /// What a follower is to be told who knows everything up to `known`; none: who knows nothing yet.
     ///
     /// A follower that was away longer than entries are kept, or that knows of more than there is (the list it followed
     /// was another one), gets everything that is kept instead of what is new.
     #[must_use]
     pub fn since(&self, known: Option<i64>) -> Update<'_> {
-        let dropped = self.entries.first().map_or(self.seq, |oldest| oldest.seq - 1);
-        let known = known.filter(|known| (dropped..=self.seq).contains(known));
+        let known = known.filter(|known| (self.floor..=self.seq).contains(known));
         let from = known.map_or(0, |known| self.entries.partition_point(|entry| entry.seq <= known));
-        Update { entries: &self.entries[from..], seq: self.seq, snapshot: known.is_none() }
+        let keys = if known.is_none() { self.keys.as_slice() } else { &[] };
+        Update { keys, entries: &self.entries[from..], seq: self.seq, floor: self.floor, snapshot: known.is_none() }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use time::OffsetDateTime;
 
     use super::*;
-    use crate::revocation::RevocationKind;
 
     fn entries(seqs: impl IntoIterator<Item = i64>) -> Vec<Revocation> {
         let entry = |seq| Revocation {
@@ -74,7 +103,7 @@ mod tests {
 
     #[test]
     fn a_follower_is_told_what_it_lacks_or_where_that_cannot_be_told_everything() {
-        let log = RevocationLog::new(7, entries(4..=7));
+        let log = RevocationLog::new(7, 3, entries(4..=7));
         for (known, new, snapshot, what) in [
             (None, vec![4, 5, 6, 7], true, "the first time"),
             (Some(-1), vec![4, 5, 6, 7], true, "a number that none has"),
@@ -90,7 +119,7 @@ mod tests {
 
     #[test]
     fn where_nothing_is_kept_whoever_was_away_starts_anew() {
-        let log = RevocationLog::new(7, Vec::new());
+        let log = RevocationLog::new(7, 0, Vec::new());
         assert_eq!(told(&log, Some(7)), (vec![], 7, false));
         assert_eq!(told(&log, Some(6)), (vec![], 7, true));
         let empty = RevocationLog::default();
@@ -100,8 +129,20 @@ mod tests {
 
     #[test]
     fn nothing_from_before_a_gap_is_kept() {
-        assert_eq!(told(&RevocationLog::new(7, entries([3, 5, 6, 7])), None), (vec![5, 6, 7], 7, true));
-        assert_eq!(told(&RevocationLog::new(8, entries([5, 6, 7])), Some(7)), (vec![], 8, true));
+        let gap = RevocationLog::new(7, 2, entries([3, 5, 6, 7]));
+        assert_eq!((told(&gap, None), gap.floor()), ((vec![5, 6, 7], 7, true), 4));
+        let lost = RevocationLog::new(8, 0, entries([5, 6, 7]));
+        assert_eq!((told(&lost, Some(7)), lost.floor()), ((vec![], 8, true), 8));
+    }
+
+    #[test]
+    fn those_of_keys_are_kept_below_the_floor_and_told_to_who_begins() {
+        let key = Revocation { kind: RevocationKind::Key, ..entries([2]).remove(0) };
+        let log = RevocationLog::new(6, 4, [vec![key.clone()], entries(4..=6)].concat());
+        assert_eq!(log.since(None).keys, [key]);
+        assert_eq!(told(&log, None), (vec![5, 6], 6, true));
+        assert!(log.since(Some(4)).keys.is_empty() && !log.since(Some(4)).snapshot);
+        assert_eq!(log.kept().map(|entry| entry.seq).collect::<Vec<_>>(), [2, 5, 6]);
     }
 
     proptest! {
@@ -111,7 +152,7 @@ mod tests {
             let (mut head, mut known, mut have, mut from) = (0, None, Vec::new(), 1);
             for (new, kept) in meetings {
                 head += new;
-                let log = RevocationLog::new(head, entries((head - kept + 1).max(1)..=head));
+                let log = RevocationLog::new(head, 0, entries((head - kept + 1).max(1)..=head));
                 let (told, seq, snapshot) = told(&log, known);
                 if snapshot {
                     have.clear();

@@ -58,8 +58,15 @@ fn subjects(run: &Verified) -> [(RevocationKind, String, Reason); 8] {
     ]
 }
 
+/// Of these entries alone.
+fn revocations(entries: &[Revocation]) -> Revocations {
+    let mut known = Revocations::default();
+    entries.iter().for_each(|entry| known.enter(entry).unwrap());
+    known
+}
+
 fn killed(entries: &[Revocation], run: &Verified) -> Option<Reason> {
-    Revocations::new(entries).unwrap().kill(run)
+    revocations(entries).kill(run)
 }
 
 #[test]
@@ -90,14 +97,17 @@ fn an_entry_about_another_subject_kills_nothing() {
 }
 
 #[test]
-fn an_entry_is_forgotten_once_what_it_kills_has_expired_unless_it_is_a_keys() {
+fn an_entry_is_forgotten_with_what_it_kills_unless_it_is_a_keys() {
     let run = run();
     for (kind, id, reason) in subjects(&run) {
-        let mut known = Revocations::new(&[entry(6, kind, &id)]).unwrap();
+        let mut known = revocations(&[entry(6, kind, &id)]);
         known.forget(NOW);
         assert_eq!(known.kill(&run), Some(reason), "{kind:?} {id}");
         known.forget(NOW + Duration::SECOND);
-        assert_eq!(known.kill(&run).is_some(), kind == RevocationKind::Key, "{kind:?} {id}");
+        let forgotten = (kind != RevocationKind::Key).then_some(Reason::CredentialExpired);
+        assert_eq!(known.kill(&run), forgotten.or(Some(reason)), "{kind:?} {id}");
+        let later = Verified { rev: 6, ..run.clone() };
+        assert_eq!(known.kill(&later).is_some(), kind == RevocationKind::Key, "{kind:?} {id}");
     }
     assert!(ENTRIES_KEPT > Duration::seconds(i64::from(HARD_MAX_TTL) + crate::credential::LEEWAY));
 }
@@ -105,7 +115,8 @@ fn an_entry_is_forgotten_once_what_it_kills_has_expired_unless_it_is_a_keys() {
 #[test]
 fn an_entry_that_cannot_be_read_leaves_no_list_at_all() {
     for (kind, id) in [(RevocationKind::Instance, "inst_?"), (RevocationKind::Credential, "")] {
-        assert_eq!(Revocations::new(&[entry(3, kind, id)]).unwrap_err(), UnreadableEntry(3));
+        let log = RevocationLog::new(3, 2, vec![entry(3, kind, id)]);
+        assert_eq!(Revocations::new(&log).unwrap_err(), UnreadableEntry(3));
     }
 }
 
@@ -145,5 +156,54 @@ proptest! {
         let kills = |entry: &Revocation| entry.seq > run.rev || entry.kind == RevocationKind::Key;
         let dead = entries.iter().any(|entry| kills(entry) && entry.concerns(&run));
         prop_assert_eq!(killed(&entries, &run).is_some(), dead);
+    }
+
+    /// Servers that revoke, forget and move the floor at whatever moment their clocks name, and followers of each.
+    #[test]
+    fn no_credential_that_the_whole_list_kills_is_alive_above_the_floor(
+        steps in prop::collection::vec((0_u8..4, 0_usize..8, -200_000_i64..200_000), 1..40),
+        issued in 0_usize..40,
+    ) {
+        let run = run();
+        let subjects = subjects(&run);
+        let (mut all, mut floor): (Vec<Revocation>, i64) = (Vec::new(), 0);
+        let (mut follower, mut rev) = (Revocations::default(), None);
+        for (nth, (what, subject, clock)) in steps.into_iter().enumerate() {
+            let seq = i64::try_from(all.len()).unwrap();
+            if nth == issued {
+                rev = Some(seq);
+            }
+            let now = NOW + Duration::seconds(clock);
+            match what {
+                0 | 1 => {
+                    let (kind, id, _) = &subjects[subject];
+                    let entry = Revocation { create_time: now, ..entry(seq + 1, *kind, id) };
+                    follower.enter(&entry).unwrap();
+                    all.push(entry);
+                }
+                // What a server does whose clock shows `now`.
+                2 => {
+                    let standing = all.iter().filter(|entry| entry.seq > floor);
+                    let young = standing.filter(|entry| entry.create_time >= now - ENTRIES_KEPT).map(|entry| entry.seq - 1);
+                    floor = floor.max(young.min().unwrap_or(seq));
+                }
+                _ => follower.forget(now - ENTRIES_KEPT),
+            }
+            let Some(rev) = rev else { continue };
+            let run = Verified { rev, ..run.clone() };
+            let head = i64::try_from(all.len()).unwrap();
+            let kept: Vec<_> =
+                all.iter().filter(|entry| entry.seq > floor || entry.kind == RevocationKind::Key).cloned().collect();
+            let server = Revocations::new(&RevocationLog::new(head, floor, kept)).unwrap();
+            let mut told = follower.clone();
+            told.raise_floor(floor);
+            let dead = killed(&all, &run);
+            for (who, known) in [("server", &server), ("follower", &follower), ("follower that was told", &told)] {
+                let alive = known.kill(&run).is_none();
+                prop_assert!(!(alive && dead.is_some()), "{} lets live what {:?} killed", who, dead);
+                // And nothing that was issued at the floor or above dies of it.
+                prop_assert!(alive || dead.is_some() || known.floor > rev, "{} kills what nothing killed", who);
+            }
+        }
     }
 }

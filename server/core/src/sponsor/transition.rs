@@ -52,6 +52,12 @@ impl Transition {
         matches!(self, Self::Suspend | Self::Revoke)
     }
 
+    /// Whether it only takes away: it is made whatever the clocks show.
+    #[must_use]
+    pub const fn stops(self) -> bool {
+        matches!(self, Self::Reject | Self::Suspend | Self::Depart | Self::Revoke)
+    }
+
     /// Whether the transition widens what may happen, or vouches for it, and so needs a second person.
     #[must_use]
     pub const fn needs_four_eyes(self) -> bool {

@@ -72,6 +72,7 @@ impl Leaf<'_> {
                 first_absent!(self: approval_id operator_id policy_decision_id)
             }
             K::Revocation => first_absent!(self: revocation_seq subject),
+            K::RevocationFloorMoved => first_absent!(self: authority_epoch revocation_seq),
             K::KeysRewrapped => first_absent!(self: figures subject),
             K::KeyCreated | K::KeyActivated | K::KeyRetired | K::KeyCompromised => {
                 first_absent!(self: state_after subject)

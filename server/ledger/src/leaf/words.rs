@@ -116,6 +116,8 @@ words!(
         ApprovalExpired = "approval_expired",
         /// An entry was added to the revocation list.
         Revocation = "revocation",
+        /// Older entries of the revocation list may be forgotten: what was issued before them counts as expired.
+        RevocationFloorMoved = "revocation_floor_moved",
         /// A signing key was made and published.
         KeyCreated = "key_created",
         /// A signing key began to sign.

@@ -70,7 +70,7 @@ words! {
         SponsorChanged SponsorDeparted SponsorRevoked InstanceEnded InstanceRevoked InstanceOrphaned InstanceAccepted
         CredentialIssued Delegated SvidIssued PolicyCreated PolicyActivated RolloutStarted RolloutAdvanced RolloutPaused
         RolloutResumed RolloutCompleted RolloutRolledBack Decision ToolCall ApprovalRequested ApprovalApproved
-        ApprovalRejected ApprovalExpired Revocation KeyCreated KeyActivated KeyRetired KeyCompromised KeysRewrapped OperatorCreated
+        ApprovalRejected ApprovalExpired Revocation KeyCreated KeyActivated KeyRetired KeyCompromised KeysRewrapped RevocationFloorMoved OperatorCreated
         OperatorKeyCreated OperatorKeyRevoked KillSwitchEngaged KillSwitchReleased Erasure Archive LegalHoldPlaced
         LegalHoldReleased Manifest CheckpointOverridden Unattributed
     }

@@ -73,7 +73,7 @@ impl CredentialService for Api {
     ) -> Result<Response<Self::WatchRevocationsStream>, Status> {
         answer(request, |caller, request| async move {
             let since = convert::watch(request)?;
-            let (feed, now) = (self.app.watch_revocations(), self.app.clock().now());
+            let (feed, now) = (self.app.watch_revocations(), self.app.even_now());
             let stream = watch::revocations(feed, since, watch::RevocationSight::of(caller), now);
             Ok(Box::pin(stream) as Self::WatchRevocationsStream)
         })

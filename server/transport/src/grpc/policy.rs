@@ -100,7 +100,7 @@ impl PolicyService for Api {
         request: Request<v1::WatchPolicyRequest>,
     ) -> Result<Response<Self::WatchPolicyStream>, Status> {
         answer(request, |_, _| async move {
-            let stream = watch::policy(self.app.watch_policy(), self.app.clock().now());
+            let stream = watch::policy(self.app.watch_policy(), self.app.even_now());
             Ok(Box::pin(stream) as Self::WatchPolicyStream)
         })
         .await

@@ -135,7 +135,7 @@ impl Server {
         let stop = CancellationToken::new();
         let stack = Stack::new(Arc::new(app.clone()), bounds(&options.limits), stop.clone());
 
-        let (health, follow_health) = health::service(app.database_ready(), stop.clone()).await;
+        let (health, follow_health) = health::service(app.fit(), stop.clone()).await;
         let services = reflected(grpc::routes(app.clone()).add_service(health))?;
         let https = options.tls.is_some() || options.tls_terminated_in_front;
         let oauth = oauth::router(app.clone(), &stack.wrap(oauth::service(app.clone())), https);

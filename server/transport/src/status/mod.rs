@@ -24,6 +24,8 @@ pub(crate) const DOMAIN: &str = "countersign";
 const MAX_MESSAGE: usize = 512;
 /// When to come back to a database that did not answer.
 const RETRY_STORE: Duration = Duration::from_secs(1);
+/// When to come back to a server whose clock is in doubt.
+const RETRY_CLOCK: Duration = Duration::from_secs(1);
 /// When to come back to a server at its limit.
 const RETRY_OVERLOADED: Duration = Duration::from_millis(100);
 
@@ -166,6 +168,9 @@ impl From<Error> for Refusal {
                 refusal.about("decision", &id.to_string()).with("policy_decision_id", id.to_string())
             }
             Error::StoreUnavailable => refusal.retry_after(RETRY_STORE),
+            Error::ClockSkew { by, .. } => {
+                refusal.with("skew_seconds", format!("{:.3}", by.as_seconds_f64())).retry_after(RETRY_CLOCK)
+            }
             Error::Overloaded => refusal.retry_after(RETRY_OVERLOADED),
             Error::RateLimited { of, id, retry_after } => {
                 refusal.about(of, &id).with("limit", of).retry_after(retry_after)

@@ -23,6 +23,7 @@ pub(super) const fn of(error: &Error) -> ErrorReason {
         Error::GrantTooWide(_) => ErrorReason::GrantTooWide,
         Error::NotReady(_) => ErrorReason::NotReady,
         Error::StoreUnavailable => ErrorReason::StoreUnavailable,
+        Error::ClockSkew { .. } => ErrorReason::ClockSkew,
         Error::Overloaded => ErrorReason::Overloaded,
         Error::RateLimited { .. } => ErrorReason::RateLimited,
         Error::LiveInstancesExceeded { .. } => ErrorReason::LiveInstancesExceeded,
@@ -64,6 +65,9 @@ pub(super) const fn rule(reason: ErrorReason) -> (Code, &'static str) {
         R::GrantTooWide => (Code::InvalidArgument, "Ask for what fits: nothing is narrowed unasked."),
         R::NotReady => (Code::Unavailable, "This allows nothing; retrying helps only once that is done."),
         R::StoreUnavailable => (Code::Unavailable, "This allows nothing; the same request_id cannot do it twice."),
+        R::ClockSkew => {
+            (Code::Unavailable, "This allows nothing; retrying helps once the clocks agree, or at another server.")
+        }
         R::Overloaded => (Code::ResourceExhausted, "This allows nothing."),
         R::NotImplemented => (Code::Unimplemented, "Retrying against this version will not help."),
         R::DeadlineExceeded => (

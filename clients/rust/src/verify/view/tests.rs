@@ -201,14 +201,40 @@ fn a_snapshot_replaces_what_was_known_and_an_entry_told_twice_is_one() {
 }
 
 #[test]
-fn entries_are_kept_no_longer_than_they_can_matter() {
+fn what_is_below_the_floor_has_expired_whatever_its_time_says() {
+    let mut watched = Watched::new();
+    let floor = |floor| v1::WatchRevocationsResponse { floor: Some(floor), ..message(5, vec![], 200) };
+    let bob = entry(5, v1::RevocationKind::Sponsor, "bob");
+    watched.hears(&message(5, vec![entry(3, v1::RevocationKind::Sponsor, "alice"), bob], 200), 300).unwrap();
+    for (told, rev, expected) in [
+        (2, 1, Some(Denied::Revoked(Reason::CredentialExpired))),
+        (2, 2, Some(Denied::Revoked(Reason::SponsorNotActive))),
+        (2, 3, None),
+        (4, 3, Some(Denied::Revoked(Reason::CredentialExpired))),
+        (4, 4, None),
+        (3, 3, Some(Denied::Revoked(Reason::CredentialExpired))),
+    ] {
+        watched.hears(&floor(told), 300).unwrap();
+        assert_eq!(watched.says(&watched.token(rev), 300).err(), expected, "rev {rev}, told {told}");
+    }
+    let begun = v1::WatchRevocationsResponse { floor: Some(4), ..snapshot(5, vec![]) };
+    watched.hears(&begun, 400).unwrap();
+    assert_eq!(watched.says(&watched.token(3), 400), Err(Denied::Revoked(Reason::CredentialExpired)));
+    assert!(watched.accepts(&watched.token(4), 400));
+    assert_eq!(watched.hears(&floor(6), 500), Err(Garbled), "above the newest entry");
+}
+
+#[test]
+fn of_a_server_that_states_no_floor_entries_are_kept_as_long_as_they_can_matter() {
     let mut watched = Watched::new();
     watched.hears(&message(3, vec![entry(3, v1::RevocationKind::Sponsor, "alice")], 200), 300).unwrap();
     let later = i64::try_from(ENTRIES_KEPT.whole_milliseconds()).unwrap();
-    for (after, killed) in [(later, true), (later + 1, false)] {
+    for (after, denied) in [(later, Reason::SponsorNotActive), (later + 1, Reason::CredentialExpired)] {
         watched.hears(&message(3, vec![], after), after.unsigned_abs()).unwrap();
-        assert_eq!(watched.says(&watched.token(0), after.unsigned_abs()).is_err(), killed, "{after}");
+        assert_eq!(watched.says(&watched.token(0), after.unsigned_abs()), Err(Denied::Revoked(denied)), "{after}");
     }
+    let after = later + 1;
+    assert!(watched.says(&watched.token(3), after.unsigned_abs()).is_ok(), "issued after it");
 }
 
 #[test]
@@ -237,6 +263,7 @@ fn what_cannot_be_read_leaves_nothing_to_accept_by() {
         message(1, vec![ahead], 200),
         message(1, vec![undated], 200),
         message(-1, vec![], 200),
+        v1::WatchRevocationsResponse { floor: Some(-1), ..message(0, vec![], 200) },
         timeless,
     ] {
         let mut watched = Watched::new();

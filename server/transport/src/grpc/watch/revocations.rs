@@ -49,7 +49,8 @@ pub(in crate::grpc) fn revocations(
     follow(feed, now, move |log: &RevocationLog, until| {
         let update = log.since(known);
         known = Some(update.seq);
-        let entries: Vec<_> = update.entries.iter().filter(|entry| sight.shows(entry)).map(revocation).collect();
+        let entries = update.keys.iter().chain(update.entries).filter(|entry| sight.shows(entry));
+        let entries: Vec<_> = entries.map(revocation).collect();
         let heartbeat = entries.is_empty() && !update.snapshot;
         let reply = WatchRevocationsResponse {
             heartbeat,
@@ -57,6 +58,7 @@ pub(in crate::grpc) fn revocations(
             seq: update.seq,
             snapshot: update.snapshot,
             server_time: Some(timestamp(until)),
+            floor: Some(update.floor),
         };
         Told { reply, heartbeat }
     })
@@ -103,7 +105,7 @@ mod tests {
     fn log(seqs: impl IntoIterator<Item = i64>) -> Arc<RevocationLog> {
         let entry = |seq| Revocation { seq, kind: RevocationKind::Tool, id: "billing".to_owned(), create_time: START };
         let entries: Vec<_> = seqs.into_iter().map(entry).collect();
-        Arc::new(RevocationLog::new(entries.last().map_or(0, |newest| newest.seq), entries))
+        Arc::new(RevocationLog::new(entries.last().map_or(0, |newest| newest.seq), 0, entries))
     }
 
     /// The entries' numbers, the newest number, and whether it is a snapshot or a heartbeat.

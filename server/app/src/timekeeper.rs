@@ -1,0 +1,222 @@
+//! The server's clock, and whether it may be believed: compared with the database's several times a second, and on every
+//! reading with a counter that nobody sets.
+
+use std::{sync::Arc, time::Instant};
+
+use arc_swap::ArcSwap;
+use countersign_core::{
+    clock::Clock,
+    skew::{BOUND, Clocks, Doubt, SAMPLES, Sample, WORRYING},
+};
+use countersign_store::{Connection, database_time};
+use time::{Duration, OffsetDateTime};
+
+use crate::{App, Error};
+
+/// A clock that does not jump: while the machine's does, it goes on as before.
+#[derive(Debug)]
+pub(crate) struct Timekeeper {
+    machine: Arc<dyn Clock>,
+    began: OffsetDateTime,
+    begun: Instant,
+    clocks: ArcSwap<Clocks>,
+}
+
+impl Clock for Timekeeper {
+    fn now(&self) -> OffsetDateTime {
+        Self::now(self)
+    }
+}
+
+impl Timekeeper {
+    pub(crate) fn new(machine: Arc<dyn Clock>) -> Self {
+        let began = machine.now();
+        Self { machine, began, begun: Instant::now(), clocks: ArcSwap::default() }
+    }
+
+    /// The time to believe.
+    pub(crate) fn now(&self) -> OffsetDateTime {
+        self.clocks.load().now(self.machine.now(), self.elapsed())
+    }
+
+    fn elapsed(&self) -> Duration {
+        span(self.begun.elapsed())
+    }
+
+    /// A time that goes evenly for as long as the server runs, whatever clocks do: to tell which of two moments was first, and
+    /// how far they are apart.
+    pub(crate) fn even_now(&self) -> OffsetDateTime {
+        self.began.checked_add(self.elapsed()).unwrap_or(self.began)
+    }
+
+    /// Why nothing may be decided by this clock; none: it may.
+    pub(crate) fn doubt(&self) -> Option<Doubt> {
+        self.clocks.load().doubt(self.machine.now(), self.elapsed())
+    }
+
+    /// How far this server's clock is ahead of the database's.
+    pub(crate) fn skew(&self) -> Duration {
+        self.clocks.load().skew()
+    }
+
+    /// Takes into account what the database's clock showed in answer to a question of `asked`, and asks again until that is
+    /// enough to judge by. `anew`: by what came before, nothing can be said.
+    pub(crate) async fn compare(
+        &self,
+        conn: &mut Connection,
+        asked: Instant,
+        database: OffsetDateTime,
+        anew: bool,
+    ) -> Result<(), Error> {
+        let mut clocks = Clocks::clone(&self.clocks.load());
+        if anew {
+            clocks.compare_anew();
+        }
+        clocks.take(self.sample(asked, database));
+        for _ in 0..SAMPLES {
+            if clocks.compared() {
+                break;
+            }
+            let asked = Instant::now();
+            clocks.take(self.sample(asked, database_time(conn).await?));
+        }
+        self.clocks.store(Arc::new(clocks));
+        Ok(())
+    }
+
+    fn sample(&self, asked: Instant, database: OffsetDateTime) -> Sample {
+        Sample { wall: self.machine.now(), elapsed: self.elapsed(), round_trip: span(asked.elapsed()), database }
+    }
+
+    /// Whether time alone may do now what lasts.
+    pub(crate) fn is_even(&self) -> bool {
+        self.doubt().is_none() && self.clocks.load().even(self.elapsed())
+    }
+}
+
+fn span(elapsed: std::time::Duration) -> Duration {
+    Duration::try_from(elapsed).unwrap_or(Duration::MAX)
+}
+
+/// The database's clock at a moment between two readings of this server's, and whether they agree.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Compared {
+    /// How far this server's clock is ahead, at least.
+    apart: Duration,
+    /// The database's where they agree, or else this server's.
+    pub(crate) now: OffsetDateTime,
+}
+
+impl Compared {
+    pub(crate) fn new(sent: OffsetDateTime, database: OffsetDateTime, received: OffsetDateTime) -> Self {
+        let apart = if database < sent { sent - database } else { (received - database).min(Duration::ZERO) };
+        Self { apart, now: if apart.abs() <= BOUND { database } else { received } }
+    }
+
+    /// Refuses where they do not: what follows would be by a clock of which nobody knows whether it is right.
+    pub(crate) fn agree(self) -> Result<OffsetDateTime, Error> {
+        if self.apart.abs() <= BOUND {
+            return Ok(self.now);
+        }
+        Err(skewed(Doubt::Apart { skew: self.apart, database_jumped: None }))
+    }
+}
+
+fn skewed(doubt: Doubt) -> Error {
+    let by = match doubt {
+        Doubt::NotCompared => Duration::ZERO,
+        Doubt::Jumped(by) | Doubt::Apart { skew: by, .. } => by,
+    };
+    Error::ClockSkew { doubt: doubt.to_string(), by }
+}
+
+impl App {
+    /// Refuses while this server's clock is in doubt: what it decides, grants or changes by time could be wrong.
+    pub(crate) fn trust_clock(&self) -> Result<(), Error> {
+        self.inner.clock.doubt().map_or(Ok(()), |doubt| Err(skewed(doubt)))
+    }
+
+    /// What the database's clock shows, where it is to be believed.
+    pub(crate) async fn database_now(&self, conn: &mut Connection) -> Result<OffsetDateTime, Error> {
+        self.trust_clock()?;
+        let clock = &self.inner.clock;
+        let sent = clock.now();
+        let database = database_time(conn).await?;
+        Compared::new(sent, database, clock.now()).agree()
+    }
+
+    /// What goes evenly while the server runs: followers compare it with what they were told before.
+    #[must_use]
+    pub fn even_now(&self) -> OffsetDateTime {
+        self.inner.clock.even_now()
+    }
+
+    /// Shows how far the clocks are apart, and says on a change what that means.
+    pub(crate) fn show_clock(&self) {
+        let (skew, doubt) = (self.inner.clock.skew(), self.inner.clock.doubt());
+        metrics::gauge!("countersign_clock_skew_seconds").set(skew.as_seconds_f64());
+        self.inner.clock_level.send_if_modified(|known| {
+            let level = match doubt {
+                Some(_) => Level::Doubted,
+                None if skew.abs() > WORRYING => Level::Worrying,
+                None => Level::Good,
+            };
+            let changed = *known != level;
+            match (level, doubt) {
+                _ if !changed => {}
+                (_, Some(doubt)) => tracing::error!(
+                    "{doubt}: nothing is decided, issued or changed by time here until the clocks agree; stops are taken"
+                ),
+                (Level::Worrying, _) => tracing::warn!("{}", worrying(skew)),
+                _ => tracing::info!("this server's clock agrees with the database's"),
+            }
+            *known = level;
+            changed
+        });
+    }
+
+    /// What there is to say of clocks that are still believed.
+    pub(crate) fn clock_warning(&self) -> Option<String> {
+        let skew = self.inner.clock.skew();
+        (self.inner.clock.doubt().is_none() && skew.abs() > WORRYING).then(|| worrying(skew))
+    }
+}
+
+fn worrying(skew: Duration) -> String {
+    let side = if skew.is_negative() { "behind" } else { "ahead of" };
+    format!(
+        "this server's clock is {:.1} s {side} the database's: beyond {} s nothing is decided here any more. Look at the time \
+         service (NTP) of both machines",
+        skew.unsigned_abs().as_secs_f64(),
+        BOUND.whole_seconds()
+    )
+}
+
+/// What was last said of the clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Level {
+    Good,
+    Worrying,
+    Doubted,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_clocks_agree_where_the_one_can_have_shown_the_other_s_time() {
+        let at = |seconds: i64| OffsetDateTime::UNIX_EPOCH + Duration::seconds(seconds);
+        for (sent, database, received, agree, now) in [
+            (100, 100, 100, true, 100),
+            (100, 104, 130, true, 104),
+            (100, 95, 130, true, 95),
+            (100, 94, 130, false, 130),
+            (100, 135, 130, true, 135),
+            (100, 136, 130, false, 130),
+        ] {
+            let compared = Compared::new(at(sent), at(database), at(received));
+            assert_eq!((compared.agree().is_ok(), compared.now), (agree, at(now)), "{database}");
+        }
+    }
+}
