@@ -14,6 +14,7 @@
 //! Nothing outlives the process that started it, however that ends: the kernel stops servers and Postgres with it.
 
 mod binary;
+mod faketime;
 mod http;
 mod postgres;
 mod proxy;
@@ -22,6 +23,7 @@ mod server;
 mod spawn;
 
 pub use binary::binary;
+pub use faketime::FakeClock;
 pub use http::{Answer, Http};
 pub use postgres::{Cluster, Database};
 pub use proxy::{Proxy, Weather};

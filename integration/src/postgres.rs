@@ -52,7 +52,12 @@ impl Cluster {
 
     /// Starts the cluster of a data folder, makes it anew where there is none, and prepares the template.
     pub async fn start(data_dir: impl Into<PathBuf>) -> Result<Self, Failure> {
-        let options = PostgresOptions { data_dir: data_dir.into(), launcher: binary()?.to_owned() };
+        Self::start_through(data_dir, binary()?.to_owned()).await
+    }
+
+    /// As [`Self::start`], through another launcher: [`crate::FakeClock::launcher`].
+    pub async fn start_through(data_dir: impl Into<PathBuf>, launcher: PathBuf) -> Result<Self, Failure> {
+        let options = PostgresOptions { data_dir: data_dir.into(), launcher };
         let postgres = run(&options).await?;
         let cluster = Self { url: postgres.url(), options, postgres: Some(postgres), databases: AtomicU32::new(0) };
         let mut admin = cluster.connect("postgres").await?;

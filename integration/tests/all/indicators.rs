@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use countersign_client::v1;
 use countersign_core::{ids::RolloutId, rollout::Comparison};
-use countersign_store::indicator::{self, Counts, RolloutSlot, Slot};
+use countersign_store::{
+    database_time,
+    indicator::{self, Counts, RolloutSlot, Slot},
+};
 use sqlx::{Connection as _, types::Uuid};
 use tonic::{Code, Response};
 
@@ -153,7 +156,8 @@ async fn a_slot_that_is_sent_again_counts_once_and_what_no_window_reaches_is_for
     let store = async |number| {
         let mut connection = world.database.connect().await.unwrap();
         let mut tx = connection.begin().await.unwrap();
-        indicator::insert(&mut tx, &slot(number, rollout_id)).await.unwrap();
+        let now = database_time(&mut tx).await.unwrap();
+        indicator::insert(&mut tx, &slot(number, rollout_id), now).await.unwrap();
         tx.commit().await.unwrap();
     };
     let compared = async || {
@@ -172,7 +176,8 @@ async fn a_slot_that_is_sent_again_counts_once_and_what_no_window_reaches_is_for
     let older = "UPDATE indicator_slot SET begin_time = begin_time - interval '3 hours', end_time = end_time - interval '3 hours' \
                  WHERE slot = 0";
     sqlx::query(older).execute(&mut connection).await.unwrap();
-    indicator::purge(&mut connection).await.unwrap();
+    let now = database_time(&mut connection).await.unwrap();
+    indicator::purge(&mut connection, now).await.unwrap();
     for table in ["indicator_slot", "rollout_slot"] {
         let statement = sqlx::AssertSqlSafe(format!("SELECT slot FROM {table}"));
         let left: Vec<i64> = sqlx::query_scalar(statement).fetch_all(&mut connection).await.unwrap();

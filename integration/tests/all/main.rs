@@ -20,6 +20,7 @@ mod calls;
 mod cancellation;
 mod chaos;
 mod chaos_watchers;
+mod clocks;
 mod configuration;
 mod crash;
 mod dev;
