@@ -93,13 +93,12 @@ impl App {
         let deadline = self.inner.config.outcome_deadline;
         open_decision::mark(&mut *self.inner.store.connection().await?, spacing(deadline)).await?;
         for _ in 0..ROUND {
-            let more = match self.pass_over(deadline).await? {
-                Some(more) => more,
-                None => {
-                    let closed = self.change("server", None, &Close { deadline }).await?;
-                    metrics::counter!("countersign_outcomes_unknown_total").increment(closed.unknown);
-                    closed.more
-                }
+            let more = if let Some(more) = self.pass_over(deadline).await? {
+                more
+            } else {
+                let closed = self.change("server", None, &Close { deadline }).await?;
+                metrics::counter!("countersign_outcomes_unknown_total").increment(closed.unknown);
+                closed.more
             };
             if !more {
                 break;

@@ -72,8 +72,8 @@ impl Staged<'_> {
         may_report(decision.operator_id.as_deref(), job.operator_id.as_ref())
             .map_err(|why| Error::OutcomeRefused(format!("decision {id} {why}")))?;
         let (fingerprint, reporter) = (job.fingerprint(), job.reporter());
-        let reported = self.found.outcomes.get(&id).map_or(&[][..], Vec::as_slice);
-        match follows(reported, reporter, &fingerprint) {
+        let before = self.found.outcomes.get(&id).map_or(&[][..], Vec::as_slice);
+        match follows(before, reporter, &fingerprint) {
             Follows::Said(first) => {
                 return Ok(ToolCallRecorded { event_id: first.event_id, log_index: first.log_index });
             }
@@ -119,12 +119,12 @@ enum Follows<'a> {
 /// What a report of `reporter` is to those before it. What the server said at the deadline is provisional; what a run says an
 /// operator may follow up, and nobody an operator.
 fn follows<'a>(before: &'a [ToolCall], reporter: Reporter, fingerprint: &[u8; 32]) -> Follows<'a> {
-    let mut reported = before.iter().filter(|call| call.reporter != Reporter::Server);
-    if let Some(same) = reported.clone().find(|call| call.fingerprint == *fingerprint) {
+    let mut standing = before.iter().filter(|call| call.reporter != Reporter::Server);
+    if let Some(same) = standing.clone().find(|call| call.fingerprint == *fingerprint) {
         return Follows::Said(same);
     }
     let stands = |call: &&ToolCall| call.reporter == reporter || call.reporter == Reporter::Operator;
-    reported.find(stands).map_or(Follows::Adds, Follows::Contradicts)
+    standing.find(stands).map_or(Follows::Adds, Follows::Contradicts)
 }
 
 /// What an outcome says of the decision that it answers.
