@@ -85,10 +85,10 @@ async fn a_run_is_answered_for_alike_by_its_credential_and_by_its_id_and_both_ar
     let decisions: Vec<_> = log.iter().filter(|event| event.kind() == "decision").collect();
     assert_eq!(decisions.len(), 6);
     assert!(decisions.iter().all(|event| event.leaf["custody_ref"] == decisions[0].leaf["custody_ref"]));
-    let allowed = post(&gate, EVALUATION, &asks(&by_id(&run.id), "billing", "charge")).await;
+    let allowed = post(&gate, EVALUATION, &asks(&by_id(&run.id), "billing", "refund")).await;
     let request = v1::ExplainDecisionRequest {
         policy_decision_id: allowed["context"]["policy_decision_id"].as_str().unwrap().to_owned(),
-        policy_version: world.policy(&document("refund")).await,
+        policy_version: world.policy(&document("charge")).await,
     };
     let explained = world.rita.decisions().explain_decision(request).await.unwrap().into_inner();
     assert_eq!(explained.effect(), v1::Effect::Deny, "another policy is asked about the same run: {explained:?}");
@@ -275,7 +275,7 @@ async fn evaluations_take_defaults_whole_and_one_that_cannot_be_read_denies_itse
         {"action": {"name": "refund"}},
         {"resource": {"type": "tool", "id": "search"}, "action": {"name": "query"}},
         {"resource": {"id": "search"}},
-        {"subject": by_id(&child.id), "context": {}},
+        {"subject": by_id(&child.id), "context": {"amount_cents": 2}},
         {"subject": by_token("garbage")},
         "charge",
     ]);

@@ -35,6 +35,8 @@ async fn a_search_finds_what_a_run_would_be_allowed_and_decides_and_records_noth
         let mut large = on(&subject, "billing");
         large["context"] = json!({"amount_cents": 50_001});
         assert!(!found(&gate, &large).await.contains(&"charge".to_owned()));
+        large["context"] = json!({"amount_cents": 50_000});
+        assert!(found(&gate, &large).await.contains(&"charge".to_owned()));
         assert_eq!(found(&gate, &on(&subject, "file-store")).await, [""; 0], "the credential does not name it");
     }
     assert_eq!(found(&gate, &on(&by_token("forged"), "billing")).await, [""; 0]);
@@ -49,6 +51,7 @@ async fn a_search_finds_what_a_run_would_be_allowed_and_decides_and_records_noth
 
     // Page by page.
     let mut request = on(&by_id(&run.id), "billing");
+    request["context"] = json!({"amount_cents": 1});
     let all = found(&gate, &request).await;
     let mut paged = Vec::new();
     request["page"] = json!({"limit": 1});

@@ -23,7 +23,7 @@ async fn a_killed_dev_server_comes_back_on_its_folder_with_everything_acknowledg
     let token = issued.json()["token"].as_str().unwrap().to_owned();
     let decided = async |server: &countersign_integration::Server| {
         let run = server.connect(Some(&token)).await.unwrap();
-        run.decisions().decide(decide("billing", "charge")).await.unwrap().into_inner()
+        run.decisions().decide(decide("billing", "refund")).await.unwrap().into_inner()
     };
     let first = decided(&server).await;
     assert_eq!(first.effect(), v1::Effect::Allow);
@@ -34,7 +34,7 @@ async fn a_killed_dev_server_comes_back_on_its_folder_with_everything_acknowledg
     assert!(helps.iter().all(|word| failure.contains(word)), "{failure}");
     // Elsewhere it runs, beside the first.
     let other = Launch::dev().data_dir(&folder.path().join("other")).start().await.unwrap();
-    let refused = other.connect(Some(&token)).await.unwrap().decisions().decide(decide("billing", "charge")).await;
+    let refused = other.connect(Some(&token)).await.unwrap().decisions().decide(decide("billing", "refund")).await;
     assert_eq!(refused.unwrap_err().code(), tonic::Code::Unauthenticated, "another installation's token");
 
     server.kill();

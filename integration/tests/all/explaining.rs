@@ -1,6 +1,7 @@
 //! ExplainDecision: which rules matched, which nearly did, and what another version would have answered.
 
 use countersign_client::v1;
+use prost_types::{Struct, Value};
 use tonic::{Code, Status};
 
 use crate::support::{World, decide, refused};
@@ -20,7 +21,9 @@ fn reason(explained: &v1::ExplainDecisionResponse) -> (v1::DecisionReason, Strin
 async fn a_decision_is_explained_by_the_policy_that_answered() {
     let world = World::start().await;
     let run = world.run_of("alice").await;
-    let charged = run.decide("billing", "charge").await.unwrap();
+    let context = Struct { fields: [("amount_cents".to_owned(), Value::from(1.0))].into() };
+    let small = v1::DecideRequest { context: Some(context), ..decide("billing", "charge") };
+    let charged = run.connection.decisions().decide(small).await.unwrap().into_inner();
     let denied = run.decide("billing", "delete").await.unwrap();
     let size = world.log_size().await;
 

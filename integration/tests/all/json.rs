@@ -41,7 +41,7 @@ async fn the_first_documents_command_works_as_printed() {
     assert_eq!((&body["sponsor_id"], &body["tools"]), (&json!("alice"), &json!(["billing"])));
     assert!(body["agent_instance_id"].as_str().unwrap().starts_with("inst_"));
     let run = world.server.http(body["token"].as_str());
-    let decision = ok(&run, "DecisionService/Decide", json!({"toolId": "billing", "action": "charge"})).await;
+    let decision = ok(&run, "DecisionService/Decide", json!({"toolId": "billing", "action": "refund"})).await;
     assert_eq!(decision["effect"], "EFFECT_ALLOW");
 }
 

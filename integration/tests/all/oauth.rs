@@ -56,7 +56,7 @@ fn basic(id: &str, secret: &str) -> String {
 async fn receipt(run: &Run) -> String {
     let request = v1::DecideRequest {
         tool_id: "billing".to_owned(),
-        action: "charge".to_owned(),
+        action: "refund".to_owned(),
         want_receipt: true,
         ..Default::default()
     };
