@@ -7,7 +7,7 @@ use std::{
 };
 
 use aws_lc_rs::digest;
-use cedar_policy::PolicySet;
+use cedar_policy::{Entities, PolicySet};
 use countersign_core::{
     decision::Effect,
     names::{RoleName, ToolId},
@@ -17,14 +17,17 @@ use crate::{
     cedar::{
         draft::{Draft, Findings},
         raw,
-        validate::{Listed, validate},
+        rewrite::rewritten,
+        types::spelled,
+        validate::{Validated, validate},
     },
-    context::Context,
+    context::{Context, Named},
     document::{Document, MAX_RULES, RoleSpec, RolloutSpec, ToolSpec},
     entities::EntityTypes,
     evaluation::Request,
     index::Index,
     principal::{Principal, PrincipalSpec},
+    recorded::{Recorded, recorded},
     schema::ContextAttribute,
     violation::{At, Violation, Violations},
 };
@@ -49,6 +52,10 @@ pub struct CompiledPolicy {
     pub(crate) index: Index,
     /// The policies about declared types, those of subject and resource standing for role and tool.
     pub(crate) entity_index: Index,
+    /// What is recorded of a call's context, rising by name.
+    pub(crate) recorded: Vec<Recorded>,
+    faults: Vec<Violation>,
+    warnings: Vec<Violation>,
 }
 
 /// A rule, for people and machines to look at.
@@ -76,7 +83,12 @@ pub(crate) struct Compiled {
     pub(crate) effect: Effect,
     /// The rule by itself as Cedar; none where its scope alone decides.
     pub(crate) policy: Option<PolicySet>,
-    /// What it reads from the context, such as `context.amount_cents`.
+    /// The entities of the document that its condition names; none: none of them. It can reach no others but those of the call,
+    /// for nothing leads from one entity of a document to another.
+    pub(crate) reaches: Option<Entities>,
+    /// What it names of the context: what it reads, and what it only asks the presence of.
+    pub(crate) names: Vec<Named>,
+    /// The same, as it is spelled: `context.amount_cents`.
     pub(crate) reads: Vec<String>,
 }
 
@@ -105,10 +117,16 @@ impl CompiledPolicy {
     /// error is refused whole, with every error and its line and column. At the end the policy is asked something that it
     /// must deny; one that does not is refused too.
     pub fn load(document: &str, cedar: &str) -> Result<Self, Violations> {
-        stacker::grow(LOAD_STACK, || Self::load_here(document, cedar))
+        stacker::grow(LOAD_STACK, || Self::load_here(document, cedar, true))
     }
 
-    fn load_here(document: &str, cedar: &str) -> Result<Self, Violations> {
+    /// As [`Self::load`], for what was stored under an older version of this code: it goes on answering, whatever later checks
+    /// would have refused. That is in [`Self::faults`].
+    pub fn load_stored(document: &str, cedar: &str) -> Result<Self, Violations> {
+        stacker::grow(LOAD_STACK, || Self::load_here(document, cedar, false))
+    }
+
+    fn load_here(document: &str, cedar: &str, strictly: bool) -> Result<Self, Violations> {
         let content_hash = content_hash(document, cedar);
         let Document { roles, tools, types, context, rules, rollout, violations } =
             Document::read(document, !cedar.trim().is_empty());
@@ -121,17 +139,20 @@ impl CompiledPolicy {
             let message = format!("must be at most {MAX_RULES} rules with those in Cedar, are {}", drafts.len());
             findings.document.push(Violation::new(At::START, "rules", message));
         }
-        let listed = Listed {
-            roles: roles.as_ref().map(|roles| roles.iter().map(|spec| spec.role.as_str()).collect()),
-            tools: tools.as_ref().map(|tools| tools.iter().map(|spec| spec.tool.as_str()).collect()),
-        };
-        let reads = validate(&drafts, &listed, context.as_deref(), types.as_ref(), &mut findings);
-        Violations::check(std::mem::take(&mut findings.document), std::mem::take(&mut findings.cedar))?;
+        let Validated { names, rewritten: forms } =
+            validate(&drafts, roles.as_deref(), tools.as_deref(), context.as_deref(), types.as_ref(), &mut findings);
+        Violations::check(findings.errors(strictly))?;
+        for nth in forms {
+            if let Some(policy) = &mut drafts[nth].policy {
+                *policy = rewritten(policy).unwrap_or_else(|| policy.clone());
+            }
+        }
 
         let mut policy = Self {
             content_hash,
             roles: roles.map(|rows| Table::new(rows, |spec| spec.role.clone())),
             tools: tools.map(|rows| Table::new(rows, |spec| spec.tool.clone())),
+            recorded: context.as_deref().map(recorded).unwrap_or_default(),
             context,
             types,
             rules: drafts.iter().map(rule).collect(),
@@ -141,18 +162,23 @@ impl CompiledPolicy {
             compiled: Vec::with_capacity(drafts.len()),
             index: Index::default(),
             entity_index: Index::default(),
+            faults: Vec::new(),
+            warnings: Vec::new(),
         };
-        for (nth, (draft, reads)) in drafts.iter().zip(reads).enumerate() {
+        for (nth, (draft, names)) in drafts.iter().zip(names).enumerate() {
             if draft.world.has_runs() {
                 policy.index.insert(nth, &draft.scope);
             }
             if let Some(scope) = draft.world.entity_scope(&draft.scope) {
                 policy.entity_index.insert(nth, &scope);
             }
-            policy.compiled.push(compile(draft, reads));
+            let compiled = compile(draft, names, policy.types.as_ref());
+            policy.compiled.push(compiled);
         }
         policy.probe(&drafts, &mut findings);
-        Violations::check(findings.document, findings.cedar)?;
+        Violations::check(findings.errors(strictly))?;
+        policy.faults = Violations::sorted(findings.faults);
+        policy.warnings = Violations::sorted(findings.warnings);
         Ok(policy)
     }
 
@@ -189,6 +215,18 @@ impl CompiledPolicy {
     #[must_use]
     pub const fn content_hash(&self) -> [u8; 32] {
         self.content_hash
+    }
+
+    /// What a new document must not have, and this one has: only where it was loaded as stored already.
+    #[must_use]
+    pub fn faults(&self) -> &[Violation] {
+        &self.faults
+    }
+
+    /// What may be meant, and probably is not.
+    #[must_use]
+    pub fn warnings(&self) -> &[Violation] {
+        &self.warnings
     }
 
     /// Every rule: those of the document in its order, then raw Cedar in its order.
@@ -306,11 +344,14 @@ fn rule(draft: &Draft) -> Rule {
     }
 }
 
-fn compile(draft: &Draft, reads: Vec<String>) -> Compiled {
+fn compile(draft: &Draft, names: Vec<Named>, types: Option<&EntityTypes>) -> Compiled {
+    let mut reads: Vec<String> = names.iter().map(|named| spelled(&named.path)).collect();
+    reads.dedup();
     let policy = draft.policy.as_ref().map(|policy| {
         PolicySet::from_policies([policy.clone()]).expect("one static policy is a policy set: templates were refused")
     });
-    Compiled { id: draft.id.clone(), effect: draft.effect, policy, reads }
+    let reaches = draft.policy.as_ref().and_then(|policy| types?.named_by(policy));
+    Compiled { id: draft.id.clone(), effect: draft.effect, policy, reaches, names, reads }
 }
 
 /// SHA-256 over a document and the Cedar beside it, each after its length in bytes as a big-endian u64.

@@ -1,6 +1,8 @@
 //! What the caller says about one call: attributes for conditions to read.
 
 mod canonical;
+mod derived;
+mod places;
 
 use std::fmt;
 
@@ -9,6 +11,8 @@ use countersign_core::Violation;
 use serde_json::{Map, Number, Value as Json};
 
 use crate::schema::{ContextAttribute, ContextType};
+
+pub(crate) use places::Named;
 
 /// Most values in a context, those inside lists and mappings included.
 pub(crate) const MAX_VALUES: usize = 64;
@@ -22,10 +26,15 @@ pub(crate) const MAX_KEY: usize = 64;
 /// The key under which a condition finds the call's purpose.
 pub(crate) const PURPOSE: &str = "purpose";
 
+/// Largest whole number: up to here every JSON reader and writer has the same one.
+const MAX_WHOLE: i64 = (1 << 53) - 1;
+
 /// A call's attributes, checked. The default has none.
 #[derive(Clone, Default)]
 pub struct Context {
     attributes: Vec<(String, Value)>,
+    /// Where something stands that no rule can read: names from the context down. Without a name: the whole context.
+    unreadable: Vec<Vec<String>>,
 }
 
 /// A value that was checked.
@@ -54,7 +63,19 @@ impl Context {
             }
         }
         checker.count_is_bounded();
-        if checker.violations.is_empty() { Ok(Self { attributes }) } else { Err(checker.violations) }
+        if !checker.violations.is_empty() {
+            return Err(checker.violations);
+        }
+        Ok(Self { attributes, unreadable: Vec::new() })
+    }
+
+    /// What stands at a path.
+    pub(crate) fn at(&self, path: &[String]) -> Option<&Value> {
+        let (name, rest) = path.split_first()?;
+        rest.iter().try_fold(self.get(name)?, |value, name| match value {
+            Value::Record(fields) => fields.iter().find(|(known, _)| known == name).map(|(_, value)| value),
+            _ => None,
+        })
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<&Value> {
@@ -119,7 +140,12 @@ impl Value {
 /// Names and values stay out of logs.
 impl fmt::Debug for Context {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Context").field("attributes", &self.attributes.len()).finish()
+        let mut shown = f.debug_struct("Context");
+        shown.field("attributes", &self.attributes.len());
+        if !self.is_readable() {
+            shown.field("unreadable", &self.unreadable.len());
+        }
+        shown.finish()
     }
 }
 
@@ -136,7 +162,7 @@ impl Checker {
 
     /// The field's name, if the key is one.
     fn key(&mut self, parent: &str, key: &str) -> Option<String> {
-        if (1..=MAX_KEY).contains(&key.len()) && !key.chars().any(char::is_control) {
+        if is_key(key) {
             return Some(format!("{parent}.{key}"));
         }
         self.report(parent, format!("keys must be 1 to {MAX_KEY} bytes without control characters"));
@@ -158,12 +184,16 @@ impl Checker {
             Json::Number(number) => match whole(&number) {
                 Some(value) => return Some(Value::Long(value)),
                 None => {
-                    self.report(field, "must be a whole number of 64 bits; send cents instead of fractions, or text");
+                    self.report(
+                        field,
+                        "must be a whole number within 2^53 - 1; send cents instead of fractions, or text",
+                    );
                 }
             },
             Json::String(text) if text.len() > MAX_TEXT => {
                 self.report(field, format!("must be at most {MAX_TEXT} bytes, is {}", text.len()));
             }
+            Json::String(text) if text.contains('\0') => self.report(field, "must not hold U+0000"),
             Json::String(text) => return Some(Value::Text(text)),
             Json::Array(items) => {
                 let items = items.into_iter().enumerate();
@@ -190,15 +220,18 @@ impl Checker {
     }
 }
 
+fn is_key(key: &str) -> bool {
+    (1..=MAX_KEY).contains(&key.len()) && !key.chars().any(char::is_control)
+}
+
 /// A number as the whole number it is. JSON has one kind of number, and many writers send 500 as `500.0`.
 fn whole(number: &Number) -> Option<i64> {
-    /// 2^53: up to here every whole number has its own double.
-    const EXACT: f64 = 9_007_199_254_740_992.0;
-    number.as_i64().or_else(|| {
-        let value = number.as_f64().filter(|value| number.is_f64() && value.fract() == 0.0 && value.abs() <= EXACT)?;
-        #[expect(clippy::cast_possible_truncation, reason = "whole and within 2^53, so it fits and is exact")]
+    let integer = number.as_i64().or_else(|| {
+        let value = number.as_f64().filter(|value| number.is_f64() && value.fract() == 0.0)?;
+        #[expect(clippy::cast_possible_truncation, reason = "whole, and past 64 bits it becomes what is refused below")]
         Some(value as i64)
-    })
+    });
+    integer.filter(|value| (-MAX_WHOLE..=MAX_WHOLE).contains(value))
 }
 
 #[cfg(test)]
@@ -216,7 +249,7 @@ mod tests {
     fn whole_numbers_text_flags_lists_and_mappings_are_accepted() {
         assert_eq!(fields(json!({})), [""; 0]);
         let good = json!({
-            "n": [i64::MIN, i64::MAX, 0], "double": 500.0, "edge": 9_007_199_254_740_992.0, "b": true, "t": "ä",
+            "n": [-MAX_WHOLE, MAX_WHOLE, 0], "double": 500.0, "edge": 9_007_199_254_740_991.0, "b": true, "t": "ä",
             "deep": {"a": {"b": {"c": 1}}}, "any key/at all": "x",
         });
         assert_eq!(fields(good), [""; 0]);
@@ -225,7 +258,8 @@ mod tests {
     #[test]
     fn everything_else_is_refused_by_field_and_all_at_once() {
         let bad = json!({
-            "fraction": 0.5, "huge": u64::MAX, "inexact": 1e300, "null": null, "long": "x".repeat(MAX_TEXT + 1), "": 1,
+            "fraction": 0.5, "huge": u64::MAX, "inexact": 1e300, "odd": MAX_WHOLE + 1, "low": -9_007_199_254_740_992.0,
+            "zero": "a\u{0}b", "null": null, "long": "x".repeat(MAX_TEXT + 1), "": 1,
             "list": [1, null], "deep": {"a": {"b": {"c": {"d": 1}}}}, "purpose": "x",
         });
         let mut named = fields(bad);
@@ -238,8 +272,11 @@ mod tests {
             "context.inexact",
             "context.list[1]",
             "context.long",
+            "context.low",
             "context.null",
+            "context.odd",
             "context.purpose",
+            "context.zero",
         ];
         assert_eq!(named, wanted);
         assert_eq!(fields(json!({ "x".repeat(MAX_KEY + 1): 1 })), ["context"]);

@@ -7,8 +7,8 @@ use countersign_core::decision::{Effect, Reason};
 
 use crate::{
     cedar::entity::Kind,
-    compiled::CompiledPolicy,
-    context::PURPOSE,
+    compiled::{Compiled, CompiledPolicy},
+    context::{Context, PURPOSE},
     evaluation::{Evaluation, Request},
     explain,
     schema::{ContextAttribute, unfit},
@@ -22,6 +22,8 @@ pub(crate) enum Verdict {
     Unmet,
     /// Its condition could not be evaluated.
     Failed,
+    /// Its condition names what the call has and no rule can read.
+    Unreadable,
 }
 
 /// What an answer stands on.
@@ -45,6 +47,8 @@ pub(crate) struct Matches {
     pub(crate) asking: Vec<usize>,
     pub(crate) denying: Vec<usize>,
     pub(crate) failed: Vec<usize>,
+    /// Those of the failed that name what no rule can read.
+    pub(crate) unreadable: Vec<usize>,
     /// Rules that would allow, but for their condition.
     pub(crate) unmet: Vec<usize>,
     /// Rules that would deny, but for their condition.
@@ -87,13 +91,18 @@ pub(crate) fn ask(request: &cedar_policy::Request, policy: &PolicySet, entities:
     }
 }
 
+/// Entities of the document and those of a call. What the call says of one that is both was made of what the document says.
+pub(crate) fn with(document: &Entities, call: &Entities) -> Option<Entities> {
+    document.clone().upsert_entities(call.iter().cloned(), None).ok()
+}
+
 impl CompiledPolicy {
     /// Answers a call. Default is deny. In this order:
     ///
     /// 1. a tool that the document does not register: DENY, `TOOL_UNKNOWN`;
     /// 2. a role that the document does not list, or a tool outside the role's: DENY, `NO_MATCHING_RULE`;
-    /// 3. a context that is not what the document declares, or a covering rule whose condition fails to evaluate: DENY,
-    ///    `POLICY_ERROR`, whatever the other rules say;
+    /// 3. a context that is not what the document declares, or a covering rule whose condition fails to evaluate or names
+    ///    what cannot be read: DENY, `POLICY_ERROR`, whatever the other rules say;
     /// 4. a deny rule: DENY, `DENIED_BY_RULE`;
     /// 5. an allow rule that requires approval: REQUIRE_APPROVAL, even beside rules that do not;
     /// 6. an allow rule: ALLOW;
@@ -180,7 +189,7 @@ impl CompiledPolicy {
     /// How each of `rules`, which cover the call, answers it.
     pub(crate) fn matches(&self, request: &Request<'_>, rules: impl Iterator<Item = usize>) -> Matches {
         let cedar = Cedar::new(request, self.context());
-        self.sorted(rules, |policy| cedar.ask(policy))
+        self.sorted(rules, request.context, |policy, reaches| cedar.ask(policy, reaches))
     }
 
     /// The ids of these rules, sorted.
@@ -191,14 +200,27 @@ impl CompiledPolicy {
     }
 
     /// Asks `rules`, which cover the call, and sorts them by what they say.
-    pub(crate) fn sorted(&self, rules: impl Iterator<Item = usize>, ask: impl Fn(&PolicySet) -> Verdict) -> Matches {
+    pub(crate) fn sorted(
+        &self,
+        rules: impl Iterator<Item = usize>,
+        context: &Context,
+        ask: impl Fn(&PolicySet, Option<&Entities>) -> Verdict,
+    ) -> Matches {
         let mut matches = Matches::default();
         for nth in rules {
             let rule = &self.compiled[nth];
-            let verdict = rule.policy.as_ref().map_or(Verdict::Applies, &ask);
+            let verdict = match &rule.policy {
+                None => Verdict::Applies,
+                Some(_) if rule.is_blind(context) => Verdict::Unreadable,
+                Some(policy) => ask(policy, rule.reaches.as_ref()),
+            };
             matches.context_matters |= !rule.reads.is_empty();
             match (verdict, rule.effect) {
                 (Verdict::Failed, _) => matches.failed.push(nth),
+                (Verdict::Unreadable, _) => {
+                    matches.failed.push(nth);
+                    matches.unreadable.push(nth);
+                }
                 (Verdict::Applies, Effect::Allow) => matches.allowing.push(nth),
                 (Verdict::Applies, Effect::RequireApproval) => matches.asking.push(nth),
                 (Verdict::Applies, Effect::Deny) => matches.denying.push(nth),
@@ -207,6 +229,13 @@ impl CompiledPolicy {
             }
         }
         matches
+    }
+}
+
+impl Compiled {
+    /// Whether what it answers may hang on what the context holds and no rule can read.
+    fn is_blind(&self, context: &Context) -> bool {
+        !context.is_readable() && self.names.iter().any(|named| context.concerns(named))
     }
 }
 
@@ -222,9 +251,14 @@ impl<'r> Cedar<'r> {
         Self { request, declared, made: OnceCell::new() }
     }
 
-    fn ask(&self, policy: &PolicySet) -> Verdict {
-        let request = self.made.get_or_init(|| self.make()).as_ref();
-        request.map_or(Verdict::Failed, |request| ask(request, policy, &self.request.principal.entities))
+    /// Asks one policy, which reaches these entities of the document beside the caller.
+    fn ask(&self, policy: &PolicySet, reaches: Option<&Entities>) -> Verdict {
+        let caller = &self.request.principal.entities;
+        let Some(request) = self.made.get_or_init(|| self.make()).as_ref() else { return Verdict::Failed };
+        match reaches {
+            None => ask(request, policy, caller),
+            Some(reaches) => with(reaches, caller).map_or(Verdict::Failed, |entities| ask(request, policy, &entities)),
+        }
     }
 
     fn make(&self) -> Option<cedar_policy::Request> {

@@ -52,6 +52,15 @@ fn failed(policy: &CompiledPolicy, rules: &[Arc<str>], matches: &Matches) -> Str
     reads.sort_unstable();
     reads.dedup();
     let subject = subject(rules, "fails", "fail");
+    if !matches.unreadable.is_empty() {
+        let names: Vec<_> = matches.unreadable.iter().map(|nth| policy.compiled[*nth].id.clone()).collect();
+        return format!(
+            "{subject} to evaluate, so the call is denied: {} reads {}, and the call holds there what no rule can read: a \
+             null, a fraction, too large a number, too long a text, or too many values",
+            named(&names),
+            listed(reads)
+        );
+    }
     if reads.is_empty() {
         return format!("{subject} to evaluate, so the call is denied");
     }

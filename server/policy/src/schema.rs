@@ -2,7 +2,11 @@
 
 use countersign_core::names::ToolId;
 
-use crate::context::{Context, Value};
+use crate::{
+    cedar::types::spelled,
+    context::{Context, Value},
+    text::listed,
+};
 
 /// The type of a single value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,7 +69,7 @@ impl ContextType {
         }
     }
 
-    fn holds(&self, value: &Value) -> bool {
+    pub(crate) fn holds(&self, value: &Value) -> bool {
         match (self, value) {
             (Self::One(scalar), value) => is(value, *scalar),
             (Self::Set(scalar), Value::Set(items)) => items.iter().all(|item| is(item, *scalar)),
@@ -93,9 +97,18 @@ pub struct ContextAttribute {
     pub required: bool,
     /// The tools whose calls have it; empty: every tool. Inside a mapping always empty.
     pub tools: Vec<ToolId>,
+    /// Of text: the words that it may be, in the document's order. Empty: any text.
+    pub values: Vec<String>,
+    /// Whether the custody log states its value with every decision.
+    pub record: bool,
 }
 
 impl ContextAttribute {
+    /// Whether it is one of the words that the document lists, where it lists any.
+    pub(crate) fn lists(&self, value: &Value) -> bool {
+        self.values.is_empty() || matches!(value, Value::Text(text) if self.values.contains(text))
+    }
+
     /// Whether calls on `tool` have it.
     pub(crate) fn is_for(&self, tool: &str) -> bool {
         self.tools.is_empty() || self.tools.iter().any(|listed| listed.as_str() == tool)
@@ -106,9 +119,25 @@ impl ContextAttribute {
 pub(crate) fn unfit(declared: &[ContextAttribute], tool: &str, context: &Context) -> Vec<String> {
     let mut wrong = Vec::new();
     for attribute in declared.iter().filter(|attribute| attribute.is_for(tool)) {
+        if !context.is_readable() {
+            hidden(attribute, &mut Vec::new(), context, &mut wrong);
+        }
         check(attribute, "context", context.get(&attribute.name), &mut wrong);
     }
     wrong
+}
+
+/// Says of what is declared which a call has and no rule can read. `path`: what holds it.
+fn hidden(attribute: &ContextAttribute, path: &mut Vec<String>, context: &Context, wrong: &mut Vec<String>) {
+    path.push(attribute.name.clone());
+    if context.hides(path) {
+        wrong.push(format!("{} holds what no rule can read", spelled(path)));
+    } else if let ContextType::Record(attributes) = &attribute.kind {
+        for attribute in attributes {
+            hidden(attribute, path, context, wrong);
+        }
+    }
+    path.pop();
 }
 
 pub(crate) fn check(attribute: &ContextAttribute, parent: &str, value: Option<&Value>, wrong: &mut Vec<String>) {
@@ -116,6 +145,12 @@ pub(crate) fn check(attribute: &ContextAttribute, parent: &str, value: Option<&V
     match (value, &attribute.kind) {
         (None, _) if attribute.required => wrong.push(format!("{path} is missing")),
         (Some(value), kind) if !kind.holds(value) => wrong.push(format!("{path} must be {}", kind.words())),
+        (Some(value), _) if !attribute.lists(value) => {
+            wrong.push(format!(
+                "{path} must be one of {}",
+                listed(attribute.values.iter().map(|word| format!("{word:?}")))
+            ));
+        }
         (Some(Value::Record(fields)), ContextType::Record(attributes)) => {
             for attribute in attributes {
                 let value = fields.iter().find(|(name, _)| *name == attribute.name).map(|(_, value)| value);

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::cedar::draft::Noted;
+
 /// A place in the document's text. Both count from 1; 0 when unknown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub(crate) struct At {
@@ -56,19 +58,23 @@ impl Violations {
     pub const MAX: usize = 1_000;
 
     /// Orders what was found; nothing at all is no error.
-    pub(crate) fn check(mut document: Vec<Violation>, mut cedar: Vec<Violation>) -> Result<(), Self> {
-        document.sort();
+    pub(crate) fn check(found: Noted) -> Result<(), Self> {
+        let all = Self::sorted(found);
+        if all.is_empty() { Ok(()) } else { Err(Self(all)) }
+    }
+
+    /// In order, and not too many.
+    pub(crate) fn sorted(noted: Noted) -> Vec<Violation> {
+        let Noted { document: mut all, mut cedar } = noted;
+        all.sort();
         cedar.sort();
-        document.append(&mut cedar);
-        document.dedup();
-        if document.is_empty() {
-            return Ok(());
+        all.append(&mut cedar);
+        all.dedup();
+        if let Some(more @ 1..) = all.len().checked_sub(Self::MAX) {
+            all.truncate(Self::MAX);
+            all.push(Violation::new(At::default(), "", format!("and {more} more")));
         }
-        if let Some(more @ 1..) = document.len().checked_sub(Self::MAX) {
-            document.truncate(Self::MAX);
-            document.push(Violation::new(At::default(), "", format!("and {more} more")));
-        }
-        Err(Self(document))
+        all
     }
 
     /// The violations, in order.

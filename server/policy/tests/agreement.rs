@@ -71,7 +71,7 @@ proptest! {
         (document, cedar) in document(),
         calls in prop::collection::vec(call(), 1..24),
     ) {
-        let policy = CompiledPolicy::load(&document, &cedar).unwrap_or_else(|error| panic!("{document}\n{cedar}\n{error}"));
+        let policy = CompiledPolicy::load_stored(&document, &cedar).unwrap_or_else(|error| panic!("{document}\n{cedar}\n{error}"));
         let text = policy.to_cedar();
         for call in &calls {
             let answer = answer(&policy, call);
@@ -84,7 +84,7 @@ proptest! {
     /// What may be cached holds for every other context and purpose of the same caller.
     #[test]
     fn a_cacheable_allowance_does_not_depend_on_the_context((document, cedar) in document(), first in call(), other in call()) {
-        let policy = CompiledPolicy::load(&document, &cedar).unwrap();
+        let policy = CompiledPolicy::load_stored(&document, &cedar).unwrap();
         if answer(&policy, &first).cacheable {
             let again = Call { context: other.context, purpose: other.purpose, ..first };
             prop_assert_eq!(answer(&policy, &again).effect, Effect::Allow);

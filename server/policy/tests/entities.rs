@@ -199,6 +199,78 @@ fn runs_and_entities_have_nothing_to_do_with_each_other() {
     assert_eq!(of_entities.len(), 10, "{of_entities:?}");
 }
 
+/// `settings::"global"` is frozen, and there are other entities.
+const FROZEN: &str = r"
+types: [{id: user, attributes: {level: {type: long, required: false}}}, {id: settings, attributes: {frozen: {type: bool, required: false}, limit: {type: long}, inner: {type: record, required: false, attributes: {a: {type: set, of: string}}}}}]
+entities:
+- {type: settings, id: global, attributes: {frozen: true, limit: 5, inner: {a: [x]}}}
+- {type: settings, id: open, attributes: {frozen: false, limit: 900}}
+- {type: user, id: root, attributes: {level: 9}}
+rules: [{id: ok, role: r, tool: t, allowed_actions: [a]}]";
+
+#[test]
+fn policies_read_every_entity_of_the_document() {
+    for (when, denied) in [
+        (r#"settings::"global" has frozen && settings::"global".frozen"#, true),
+        (r#"settings::"open" has frozen && settings::"open".frozen"#, false),
+        (r#"settings::"global".limit < settings::"open".limit"#, true),
+        (r#"settings::"global" has inner && settings::"global".inner.a.contains("x")"#, true),
+        (r#"settings::"open" has inner"#, false),
+        (r#"user::"root" has level && user::"root".level > 8"#, true),
+        (r#"if principal == user::"root" then true else user::"root" has level && user::"root".level > 9"#, false),
+    ] {
+        let cedar = format!(
+            "@id(\"yes\") permit (principal is user, action, resource is settings);\n\
+             @id(\"no\") forbid (principal, action, resource) when {{ {when} }};"
+        );
+        let policy = CompiledPolicy::load(FROZEN, &cedar).unwrap_or_else(|wrong| panic!("{when}\n{wrong}"));
+        let expected = if denied { (Effect::Deny, Reason::DeniedByRule) } else { ALLOWED };
+        // Of an entity that is neither subject nor resource, and of one that is.
+        for id in ["elsewhere", "global"] {
+            let resource = json!({"type": "settings", "id": id, "properties": {"limit": 1, "frozen": false}});
+            assert_eq!(said(&ask(&policy, &user("alice"), "a", &resource, &json!({}))), expected, "{when} on {id}");
+        }
+        // And of a run.
+        let principal = Principal::new(&PrincipalSpec {
+            agent_instance_id: "i",
+            root_instance_id: "i",
+            sponsor_id: "alice",
+            agent: "user",
+            role: "r",
+            depth: 0,
+            purpose: "x",
+            tools: &[],
+            labels: &BTreeMap::new(),
+        });
+        let context = Context::default();
+        let request = Request { principal: &principal, tool: "t", action: "a", purpose: "x", context: &context };
+        if !when.contains("principal ==") {
+            assert_eq!(said(&policy.evaluate(&request)), expected, "{when}");
+        }
+    }
+    // A rule of the document reads them too, and what the document does not say of one fails.
+    let with = |rule: &str| FROZEN.replace("rules: [", &format!("rules: [{{id: no, effect: deny, when: '{rule}'}}, "));
+    let policy =
+        CompiledPolicy::load(&with(r#"settings::"global".limit < 9"#), "").unwrap_or_else(|wrong| panic!("{wrong}"));
+    let principal = Principal::new(&PrincipalSpec {
+        agent_instance_id: "i",
+        root_instance_id: "i",
+        sponsor_id: "alice",
+        agent: "user",
+        role: "r",
+        depth: 0,
+        purpose: "x",
+        tools: &[],
+        labels: &BTreeMap::new(),
+    });
+    let context = Context::default();
+    let request = Request { principal: &principal, tool: "t", action: "a", purpose: "x", context: &context };
+    assert_eq!(said(&policy.evaluate(&request)), (Effect::Deny, Reason::DeniedByRule));
+    let policy = CompiledPolicy::load_stored(&with(r#"settings::"other".limit < 9"#), "")
+        .unwrap_or_else(|wrong| panic!("{wrong}"));
+    assert_eq!(said(&policy.evaluate(&request)), FAILED);
+}
+
 #[test]
 fn whatever_is_wrong_is_said_with_its_place() {
     let types = "types: [{id: user, attributes: {level: {type: long}}}, {id: door}]";

@@ -1,11 +1,16 @@
 //! The Cedar side: rules and raw policies as Cedar, checked before they are ever asked.
 
+mod absence;
 pub(crate) mod draft;
 pub(crate) mod entity;
+mod lint;
 mod nesting;
 pub(crate) mod raw;
+mod reads;
+pub(crate) mod rewrite;
 pub(crate) mod scope;
-mod types;
+mod typed;
+pub(crate) mod types;
 pub(crate) mod validate;
 pub(crate) mod world;
 

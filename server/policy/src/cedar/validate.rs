@@ -3,13 +3,11 @@
 use std::{
     cell::OnceCell,
     collections::{BTreeSet, HashSet},
-    fmt::Write as _,
     sync::Arc,
 };
 
 use cedar_policy::{
-    Policy, PolicyId, PolicySet, Schema, ValidationMode, Validator,
-    ffi::DetailedError,
+    Policy,
     pst::{Clause, Var},
 };
 use countersign_core::names::{SHAPE, is_name};
@@ -17,58 +15,112 @@ use countersign_core::names::{SHAPE, is_name};
 use super::{
     draft::{Draft, Findings},
     entity::Kind,
-    types::{By, ContextTypes, Path, reads, spelled},
+    lint::Linter,
+    reads::reads,
+    typed::{Schemas, Typed},
+    types::{By, ContextTypes, Path, spelled},
     world::World,
 };
-use crate::{context::MAX_DEPTH, entities::EntityTypes, schema::ContextAttribute, text::quoted};
-
-/// Most pairs of a condition and an action that conditions name: validation takes each of them a few microseconds.
-const MAX_CHECKS: usize = 500_000;
+use crate::{
+    context::{MAX_DEPTH, Named},
+    document::{RoleSpec, ToolSpec},
+    entities::EntityTypes,
+    schema::ContextAttribute,
+    text::quoted,
+};
 
 /// What the document lists; none: nothing is listed, anything goes.
-pub(crate) struct Listed<'d> {
-    pub(crate) roles: Option<HashSet<&'d str>>,
-    pub(crate) tools: Option<HashSet<&'d str>>,
+struct Listed<'d> {
+    roles: Option<HashSet<&'d str>>,
+    tools: Option<HashSet<&'d str>>,
 }
 
-/// Checks all drafts and says what each reads from the context, such as `context.amount_cents`, in their order. `declared`
-/// is what the document declares of the context.
+/// What checking drafts brings to light.
+pub(crate) struct Validated {
+    /// What each draft names of the context, in their order.
+    pub(crate) names: Vec<Vec<Named>>,
+    /// The drafts that are evaluated in another form, which is the one that was validated.
+    pub(crate) rewritten: BTreeSet<usize>,
+}
+
+/// Checks all drafts. `declared` is what the document declares of the context.
 pub(crate) fn validate(
     drafts: &[Draft],
-    listed: &Listed<'_>,
+    roles: Option<&[RoleSpec]>,
+    tools: Option<&[ToolSpec]>,
     declared: Option<&[ContextAttribute]>,
     entities: Option<&EntityTypes>,
     findings: &mut Findings<'_>,
-) -> Vec<Vec<String>> {
+) -> Validated {
+    let listed = Listed {
+        roles: roles.map(|roles| roles.iter().map(|spec| spec.role.as_str()).collect()),
+        tools: tools.map(|tools| tools.iter().map(|spec| spec.tool.as_str()).collect()),
+    };
     let clauses: Vec<Vec<Clause>> =
         drafts.iter().map(|draft| draft.check.as_ref().map_or_else(Vec::new, clauses)).collect();
     let (types, contradicting) = infer(drafts, &clauses, ContextTypes::declared(declared), entities, findings);
-    let named = check_names(drafts, listed, findings);
-    let paths: Vec<BTreeSet<Path>> =
-        drafts.iter().zip(&clauses).map(|(draft, clauses)| paths_of(draft, clauses, &types, entities)).collect();
+    let named = check_names(drafts, &listed, findings);
+    let read: Vec<BTreeSet<Named>> =
+        drafts.iter().zip(&clauses).map(|(draft, clauses)| names_in(draft, clauses, &types, entities)).collect();
+    let paths: Vec<BTreeSet<Path>> = read.iter().map(|all| all.iter().map(|one| one.path.clone()).collect()).collect();
     check_declared(drafts, &types, &paths, findings);
-    let sure = |nth: usize| !contradicting.contains(&nth) && !paths[nth].iter().any(|path| types.is_guess(path));
-    let sure: Vec<usize> = (0..drafts.len()).filter(|nth| sure(*nth)).collect();
-    let among_entities = sure.iter().copied().filter(|nth| drafts[*nth].world != World::Runs).collect::<Vec<_>>();
-    let among_runs = sure.into_iter().filter(|nth| drafts[*nth].world.has_runs());
-    let (for_one, for_all): (Vec<_>, Vec<_>) = among_runs.partition(|nth| drafts[*nth].scope.tool.is_some());
-    for (nths, for_one_tool) in [(for_one, true), (for_all, false)] {
-        check_types(drafts, &nths, &schema(&types, for_one_tool, &named), named.len(), findings);
+    let outcome = check_types(
+        drafts,
+        &types,
+        entities,
+        &named,
+        |nth| !contradicting.contains(&nth) && !paths[nth].iter().any(|path| types.is_guess(path)),
+        findings,
+    );
+    let unknown = Linter::new(&types, entities, roles).look(drafts, &clauses, findings);
+    // What else a mapping holds that no document declares, nobody knows.
+    let opaque = |nth: &usize| read[*nth].iter().any(|one| !one.presence && types.is_open(&one.path));
+    for nth in outcome.impossible().filter(|nth| !unknown.contains(nth) && !opaque(nth)) {
+        findings.weigh(&drafts[nth], None, "can never apply: its condition is false whatever is asked");
     }
-    if let Some(entities) = entities {
-        check_types(drafts, &among_entities, &entity_schema(entities, &types, &named), named.len(), findings);
-    }
-    paths.iter().map(|paths| paths.iter().map(|path| spelled(path)).collect()).collect()
+    let sure = |(draft, read): (&Draft, BTreeSet<Named>)| match &draft.check {
+        // Whatever it reads could not be told.
+        Some(check) if check.to_pst().is_err() => vec![Named::everything()],
+        _ => read.into_iter().collect(),
+    };
+    Validated { names: drafts.iter().zip(read).map(sure).collect(), rewritten: outcome.rewritten }
 }
 
-fn paths_of(
+/// Holds all drafts to Cedar's validator. Those that are not `sure` may not fit the schema, which has their types by guess.
+fn check_types(
+    drafts: &[Draft],
+    types: &ContextTypes<'_>,
+    entities: Option<&EntityTypes>,
+    named: &BTreeSet<Arc<str>>,
+    sure: impl Fn(usize) -> bool,
+    findings: &mut Findings<'_>,
+) -> Typed {
+    let mut outcome = Typed::default();
+    let mut check = |of: &dyn Fn(&Draft) -> bool, schemas: &Schemas| {
+        let nths = (0..drafts.len()).filter(|nth| drafts[*nth].check.is_some() && of(&drafts[*nth]));
+        let (sure, guessed): (Vec<_>, Vec<_>) = nths.partition(|nth| sure(*nth));
+        outcome.check(drafts, &sure, schemas, false, findings);
+        outcome.check(drafts, &guessed, schemas, true, findings);
+    };
+    for for_one_tool in [true, false] {
+        let of = |draft: &Draft| draft.world.has_runs() && draft.scope.tool.is_some() == for_one_tool;
+        check(&of, &Schemas::of_runs(types, entities, for_one_tool, named));
+    }
+    if let Some(entities) = entities {
+        check(&|draft| draft.world != World::Runs, &Schemas::of_entities(entities, types, named));
+    }
+    outcome
+}
+
+fn names_in(
     draft: &Draft,
     clauses: &[Clause],
     types: &ContextTypes<'_>,
     entities: Option<&EntityTypes>,
-) -> BTreeSet<Path> {
+) -> BTreeSet<Named> {
     let attributes = |var: &Var, name: &str| draft.world.attribute(entities, var, name);
-    reads(clauses, types, &attributes).into_iter().map(|read| read.path).collect()
+    let reads = reads(clauses, types, &attributes).into_iter();
+    reads.map(|read| Named { path: read.path, presence: read.presence }).collect()
 }
 
 fn clauses(policy: &Policy) -> Vec<Clause> {
@@ -184,87 +236,4 @@ fn check_declared(drafts: &[Draft], types: &ContextTypes<'_>, paths: &[BTreeSet<
             }
         }
     }
-}
-
-/// Cedar's strict validation of the drafts `nths` against `schema`, which knows this many actions.
-fn check_types(drafts: &[Draft], nths: &[usize], schema: &str, actions: usize, findings: &mut Findings<'_>) {
-    let mut set = PolicySet::new();
-    for (nth, check) in nths.iter().filter_map(|nth| Some((nth, drafts[*nth].check.as_ref()?))) {
-        if set.add(check.new_id(PolicyId::new(nth.to_string()))).is_err() {
-            findings.report(&drafts[*nth], None, "is not a policy by itself; templates are not supported");
-        }
-    }
-    let Some(first) = set.policies().next().and_then(draft_of) else { return };
-    if set.num_of_policies().saturating_mul(actions + 1) > MAX_CHECKS {
-        let message = format!(
-            "too much to validate: {} conditions that may meet {actions} actions named in conditions; name fewer, in `allowed_actions`",
-            set.num_of_policies(),
-        );
-        findings.report(&drafts[first], None, message);
-        return;
-    }
-    let schema = match Schema::from_cedarschema_str(schema) {
-        Ok((schema, _)) => schema,
-        Err(error) => {
-            findings.report(&drafts[first], None, format!("the conditions do not fit one schema: {error}"));
-            return;
-        }
-    };
-    for error in Validator::new(schema).validate(&set, ValidationMode::Strict).validation_errors() {
-        let Some(draft) = set.policy(error.policy_id()).and_then(draft_of).and_then(|nth| drafts.get(nth)) else {
-            continue;
-        };
-        let detail = DetailedError::from(error);
-        let message = plain(&detail, error.policy_id());
-        findings.report(draft, detail.source_locations.first().map(|label| label.loc.start), message);
-    }
-}
-
-/// What the validator says, without what only it knows: the number of the draft, and for which action it looked at it.
-fn plain(detail: &DetailedError, id: &PolicyId) -> String {
-    let prefix = format!("for policy `{id}`, ");
-    let mut message = detail.message.strip_prefix(&prefix).unwrap_or(&detail.message).to_owned();
-    let action = " in context for Action::\"";
-    if let Some(start) = message.find(action)
-        && let Some(length) = message[start + action.len()..].find('"')
-    {
-        message.replace_range(start..=start + action.len() + length, " in context");
-    }
-    if let Some(help) = &detail.help {
-        message.push_str("; ");
-        message.push_str(help);
-    }
-    message
-}
-
-fn draft_of(policy: &Policy) -> Option<usize> {
-    AsRef::<str>::as_ref(policy.id()).parse().ok()
-}
-
-/// The schema: what every principal has, and the context as it is declared or used. Only actions that conditions name need
-/// to be told apart; all others are one, whose name no action can have.
-fn schema(types: &ContextTypes<'_>, for_one_tool: bool, named: &BTreeSet<Arc<str>>) -> String {
-    let mut text = String::from(
-        "entity Role;\nentity Tool;\nentity Instance in [Role] = { agent_instance_id: String, root_instance_id: String, \
-         sponsor_id: String, agent: String, role: String, depth: Long, purpose: String, tools: Set<String> } tags String;\n",
-    );
-    apply(&mut text, named, "Instance", "Tool", &types.schema(for_one_tool));
-    text
-}
-
-/// The schema of declared types, any of which may act on any.
-fn entity_schema(entities: &EntityTypes, types: &ContextTypes<'_>, named: &BTreeSet<Arc<str>>) -> String {
-    let mut text = entities.schema();
-    let all = entities.types.keys().map(AsRef::as_ref).collect::<Vec<&str>>().join(", ");
-    apply(&mut text, named, &all, &all, &types.schema(false));
-    text
-}
-
-fn apply(text: &mut String, named: &BTreeSet<Arc<str>>, principals: &str, resources: &str, context: &str) {
-    text.push_str("action \"(any other)\"");
-    for action in named {
-        // Writing to a String cannot fail.
-        let _ = write!(text, ", {action:?}");
-    }
-    let _ = writeln!(text, " appliesTo {{ principal: [{principals}], resource: [{resources}], context: {context} }};");
 }

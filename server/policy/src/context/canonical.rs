@@ -8,23 +8,31 @@ use super::{Context, Value};
 
 impl Context {
     /// The attributes as RFC 8785 JSON. Two contexts have the same text where rules read the same in them: lists are sets, so
-    /// their items stand in one order and once each.
+    /// their items stand in one order and once each. Where something stands that no rule can read, stands `null`.
     #[must_use]
     pub fn canonical(&self) -> String {
+        let hidden: Vec<&[String]> = self.unreadable.iter().map(Vec::as_slice).collect();
+        if hidden.iter().any(|place| place.is_empty()) {
+            return "null".to_owned();
+        }
         let mut text = String::new();
-        record(self.attributes.iter().map(|(name, value)| (name.as_str(), value)), &mut text);
+        record(&self.attributes, &hidden, &mut text);
         text
     }
 
     /// Whether there is nothing in it.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.attributes.is_empty()
+        self.attributes.is_empty() && self.is_readable()
     }
 }
 
-fn record<'a>(fields: impl Iterator<Item = (&'a str, &'a Value)>, text: &mut String) {
-    let mut fields: Vec<_> = fields.collect();
+/// `hidden`: where something in it cannot be read.
+fn record(fields: &[(String, Value)], hidden: &[&[String]], text: &mut String) {
+    let mut fields: Vec<(&str, Option<&Value>)> =
+        fields.iter().map(|(name, value)| (name.as_str(), Some(value))).collect();
+    fields
+        .extend(hidden.iter().filter_map(|place| if let [name] = place { Some((name.as_str(), None)) } else { None }));
     fields.sort_by(|(one, _), (other, _)| by_utf16(one, other));
     text.push('{');
     for (nth, (name, value)) in fields.into_iter().enumerate() {
@@ -33,7 +41,15 @@ fn record<'a>(fields: impl Iterator<Item = (&'a str, &'a Value)>, text: &mut Str
         }
         string(name, text);
         text.push(':');
-        write(value, text);
+        match value {
+            None => text.push_str("null"),
+            Some(Value::Record(fields)) => {
+                let inside = |place: &&[String]| place.split_first().filter(|(first, _)| *first == name).is_some();
+                let inside: Vec<_> = hidden.iter().filter(|place| inside(place)).map(|place| &place[1..]).collect();
+                record(fields, &inside, text);
+            }
+            Some(value) => write(value, text),
+        }
     }
     text.push('}');
 }
@@ -56,7 +72,7 @@ fn write(value: &Value, text: &mut String) {
             text.push_str(&items.join(","));
             text.push(']');
         }
-        Value::Record(fields) => record(fields.iter().map(|(name, value)| (name.as_str(), value)), text),
+        Value::Record(fields) => record(fields, &[], text),
     }
 }
 
@@ -88,6 +104,17 @@ mod tests {
         let other = json!({"a": {"y": [[], ["q"]], "z": true}, "n": 500, "b": ["x", 1, 2]});
         let text = r#"{"a":{"y":[["q"],[]],"z":true},"b":["x",1,2],"n":500}"#;
         assert_eq!((canonical(one), canonical(other)), (text.to_owned(), text.to_owned()));
+    }
+
+    #[test]
+    fn what_no_rule_can_read_is_null_where_it_stands() {
+        let Json::Object(object) = json!({"a": {"note": "x".repeat(2000), "n": 1, "in": {"f": 0.5}}, "z": null}) else {
+            panic!("an object")
+        };
+        let context = Context::derived(object);
+        assert_eq!(context.canonical(), r#"{"a":{"in":{"f":null},"n":1,"note":null},"z":null}"#);
+        let Json::Object(object) = json!({"z": null}) else { panic!("an object") };
+        assert!(!Context::derived(object).is_empty());
     }
 
     #[test]

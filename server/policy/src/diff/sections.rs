@@ -102,6 +102,12 @@ fn context(policy: &CompiledPolicy) -> Vec<Item> {
                 field("type", Value::words(&attribute.kind.words())),
                 field("presence", Value::words(&presence(attribute))),
             ];
+            if !attribute.values.is_empty() {
+                fields.push(field("values", Value::names("any", &attribute.values)));
+            }
+            if attribute.record {
+                fields.push(field("custody log", Value::words(&"records it")));
+            }
             if std::ptr::eq(attribute, declared) {
                 fields.push(field("tools", Value::names("every", &attribute.tools)));
             }

@@ -1,17 +1,23 @@
 //! `context`: what callers say of a call, and of what type.
 
+use std::collections::BTreeSet;
+
 use super::{
     reader::{Fields, Path, Reader},
     tables::Tables,
     tree::Node,
 };
 use crate::{
-    context::{MAX_DEPTH, MAX_KEY, PURPOSE},
+    context::{MAX_DEPTH, MAX_KEY, MAX_TEXT, PURPOSE},
+    recorded::{MAX_RECORDED, TOKEN, is_token, recorded},
     schema::{ContextAttribute, ContextType, Scalar},
+    text::quoted,
 };
 
 /// Most attributes that a document declares, those inside mappings included.
 const MAX_ATTRIBUTES: usize = 256;
+/// Most words that an attribute may be one of.
+const MAX_WORDS: usize = 256;
 
 const SCALARS: [(&str, Scalar); 3] = [("long", Scalar::Long), ("string", Scalar::String), ("bool", Scalar::Bool)];
 
@@ -32,13 +38,33 @@ const TYPES: [(&str, Word); 5] = [
 ];
 
 pub(super) fn read(reader: &mut Reader, node: &Node, path: &Path<'_>, tables: &Tables) -> Vec<ContextAttribute> {
-    let mut section = Section { reader, tables, count: 0 };
+    let mut section = Section { reader, tables, count: 0, of_calls: true };
     let attributes = section.attributes(node, path, 1);
-    if section.count > MAX_ATTRIBUTES {
-        let count = section.count;
+    let count = section.count;
+    check_recorded(reader, node, path, &attributes);
+    if count > MAX_ATTRIBUTES {
         reader.report(node.at, path, format!("must be at most {MAX_ATTRIBUTES} attributes in all, are {count}"));
     }
     attributes
+}
+
+/// Holds what is recorded to what a custody event can state.
+fn check_recorded(reader: &mut Reader, node: &Node, path: &Path<'_>, attributes: &[ContextAttribute]) {
+    let recorded = recorded(attributes);
+    if let Some(one) = recorded.iter().find(|one| !is_token(&one.name)) {
+        let message = format!("what is recorded must have a name of {TOKEN}, and {} has not", quoted(&one.name));
+        reader.report(node.at, path, message);
+    }
+    if let Some(pair) = recorded.windows(2).find(|pair| pair[0].name == pair[1].name) {
+        reader.report(node.at, path, format!("two attributes would be recorded as {}", quoted(&pair[0].name)));
+    }
+    let tools: BTreeSet<Option<&str>> =
+        recorded.iter().flat_map(|one| one.tools.iter().map(|tool| Some(tool.as_str()))).chain([None]).collect();
+    let most = tools.into_iter().map(|tool| (recorded.iter().filter(|one| one.is_for(tool)).count(), tool)).max();
+    if let Some((count @ MAX_RECORDED.., tool)) = most.filter(|(count, _)| *count > MAX_RECORDED) {
+        let of = tool.map(|tool| format!(" of calls on {tool:?}")).unwrap_or_default();
+        reader.report(node.at, path, format!("at most {MAX_RECORDED} attributes{of} are recorded, these are {count}"));
+    }
 }
 
 /// A mapping of attributes of something else than the context.
@@ -49,13 +75,15 @@ pub(super) fn read_attributes(
     tables: &Tables,
 ) -> Vec<ContextAttribute> {
     // What is inside of something is read so, and this is inside of an entity.
-    Section { reader, tables, count: 0 }.attributes(node, path, 2)
+    Section { reader, tables, count: 0, of_calls: false }.attributes(node, path, 2)
 }
 
 struct Section<'r> {
     reader: &'r mut Reader,
     tables: &'r Tables,
     count: usize,
+    /// Whether these are attributes of calls, which the custody log may state.
+    of_calls: bool,
 }
 
 impl Section<'_> {
@@ -83,9 +111,10 @@ impl Section<'_> {
 
     fn attribute(&mut self, name: &str, node: &Node, path: &Path<'_>, depth: usize) -> Option<ContextAttribute> {
         // Only an attribute of the context itself is one of a call; what is inside goes with it.
-        let keys: &[&str] = match depth {
-            1 => &["type", "of", "attributes", "required", "tools"],
-            _ => &["type", "of", "attributes", "required"],
+        let keys: &[&str] = match (self.of_calls, depth) {
+            (true, 1) => &["type", "of", "attributes", "required", "tools", "values", "record"],
+            (true, _) => &["type", "of", "attributes", "required", "values", "record"],
+            (false, _) => &["type", "of", "attributes", "required"],
         };
         let fields = self.reader.fields(node, path, keys)?;
         let kind = self.kind(&fields, path, depth);
@@ -98,7 +127,71 @@ impl Section<'_> {
                 tools.extend(tool.value.parse().ok());
             }
         }
-        Some(ContextAttribute { name: name.to_owned(), kind: kind?, required: required.unwrap_or(true), tools })
+        let kind = kind?;
+        let values = self.values(&fields, path, &kind);
+        let record = self.record(&fields, path, &kind, &values);
+        Some(ContextAttribute {
+            name: name.to_owned(),
+            kind,
+            required: required.unwrap_or(true),
+            tools,
+            values,
+            record,
+        })
+    }
+
+    /// The words that a text may be.
+    fn values(&mut self, fields: &Fields<'_>, path: &Path<'_>, kind: &ContextType) -> Vec<String> {
+        let Some(node) = fields.get("values") else { return Vec::new() };
+        let path = Path::Key(path, "values");
+        if *kind != ContextType::One(Scalar::String) {
+            self.reader.report(node.at, &path, "is only for `type: string`");
+            return Vec::new();
+        }
+        let items = self.reader.list(node, &path);
+        if let Some(extra) = items.get(MAX_WORDS) {
+            self.reader.report(extra.at, &path, format!("must be at most {MAX_WORDS} words, are {}", items.len()));
+            return Vec::new();
+        }
+        let mut words: Vec<String> = Vec::with_capacity(items.len());
+        for (nth, item) in items.iter().enumerate() {
+            let here = Path::Item(&path, nth);
+            let Some(word) = self.reader.text(item, &here, MAX_TEXT) else { continue };
+            if words.iter().any(|known| known == word) {
+                self.reader.report(item.at, &here, format!("{} stands twice", quoted(word)));
+            } else {
+                words.push(word.to_owned());
+            }
+        }
+        words
+    }
+
+    /// Whether the custody log is to state it: only what is no free text, for the log is for ever.
+    fn record(&mut self, fields: &Fields<'_>, path: &Path<'_>, kind: &ContextType, values: &[String]) -> bool {
+        let Some(node) = fields.get("record") else { return false };
+        let here = Path::Key(path, "record");
+        if self.reader.flag(node, &here) != Some(true) {
+            return false;
+        }
+        let wrong = match kind {
+            ContextType::One(Scalar::Long | Scalar::Bool) => None,
+            ContextType::One(Scalar::String) if values.is_empty() => Some(
+                "text is recorded only where `values` lists the words that it may be: what is recorded is never erased"
+                    .to_owned(),
+            ),
+            ContextType::One(Scalar::String) => values
+                .iter()
+                .find(|word| !is_token(word))
+                .map(|word| format!("a word that is recorded must be {TOKEN}, and {} is not", quoted(word))),
+            ContextType::Set(_) | ContextType::Record(_) => {
+                Some("only whole numbers, true or false, and words of a list are recorded".to_owned())
+            }
+        };
+        match wrong {
+            Some(message) => self.reader.report(node.at, &here, message),
+            None => return true,
+        }
+        false
     }
 
     fn kind(&mut self, fields: &Fields<'_>, path: &Path<'_>, depth: usize) -> Option<ContextType> {

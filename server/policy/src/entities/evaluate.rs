@@ -7,7 +7,7 @@ use super::{EntityRequest, EntityTypes, uid};
 use crate::{
     cedar::entity::Kind,
     compiled::CompiledPolicy,
-    evaluate::{Verdict, ask},
+    evaluate::{Verdict, ask, with},
     evaluation::Evaluation,
     schema::{ContextAttribute, unfit},
 };
@@ -36,8 +36,13 @@ impl CompiledPolicy {
         };
         let asked = self.cedar_request(request);
         let covering = self.entity_index.matching(&resource.kind, request.action, &subject.kind);
-        let matches = self
-            .sorted(covering, |policy| asked.as_ref().map_or(Verdict::Failed, |asked| ask(asked, policy, &entities)));
+        let matches = self.sorted(covering, request.context, |policy, reaches| {
+            let Some(asked) = &asked else { return Verdict::Failed };
+            match reaches {
+                None => ask(asked, policy, &entities),
+                Some(reaches) => with(reaches, &entities).map_or(Verdict::Failed, |all| ask(asked, policy, &all)),
+            }
+        });
         let (effect, reason, rules) = matches.answer();
         let rule_ids = self.rule_ids(rules);
         // Nobody's approval can be asked for, so none is taken for one.

@@ -9,7 +9,7 @@ use std::{
     sync::Arc,
 };
 
-use cedar_policy::{Entities, Entity as CedarEntity, EntityId, EntityTypeName, EntityUid};
+use cedar_policy::{Entities, Entity as CedarEntity, EntityId, EntityTypeName, EntityUid, Policy};
 use serde_json::{Map, Value as Json};
 
 use crate::{
@@ -90,6 +90,24 @@ impl EntityTypes {
         }
         let made: Option<Vec<_>> = made.into_iter().collect();
         made.filter(|_| wrong.is_empty()).and_then(|made| Entities::from_entities(made, None).ok())
+    }
+
+    /// The entities of the document that a policy names; none: none of them.
+    pub(crate) fn named_by(&self, policy: &Policy) -> Option<Entities> {
+        let named = policy.entity_literals().into_iter().filter_map(|uid| {
+            let (kind, of_kind) = self.known.get_key_value(uid.type_name().to_string().as_str())?;
+            let declared = self.attributes(kind)?;
+            let value = |(name, value): &(String, Value)| {
+                let kind = declared.iter().find(|attribute| attribute.name == *name).map(|attribute| &attribute.kind);
+                (name.clone(), value.to_cedar(kind))
+            };
+            let attributes = of_kind.get(uid.id().unescaped())?.iter().map(value).collect();
+            CedarEntity::new(uid, attributes, HashSet::new()).ok()
+        });
+        // A policy may name one twice.
+        let named: HashMap<EntityUid, CedarEntity> = named.map(|entity| (entity.uid(), entity)).collect();
+        let named = Entities::from_entities(named.into_values(), None).ok()?;
+        (!named.is_empty()).then_some(named)
     }
 
     fn entity(&self, place: &str, entity: &Entity, wrong: &mut Vec<String>) -> Option<CedarEntity> {

@@ -10,6 +10,7 @@ use serde_json::{Map, Value as Json};
 
 use super::{Expected, PolicyTests, TestCase, TestPrincipal};
 use crate::{
+    cedar::draft::Noted,
     context::Context,
     document::{
         MAX_DOCUMENT_BYTES,
@@ -70,7 +71,7 @@ pub(super) fn read(text: &str) -> Result<PolicyTests, Violations> {
             }
         }
     };
-    Violations::check(reader.violations, Vec::new())?;
+    Violations::check(Noted { document: reader.violations, ..Noted::default() })?;
     Ok(PolicyTests { cases })
 }
 

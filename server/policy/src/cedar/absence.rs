@@ -1,0 +1,126 @@
+//! Deny rules that a missing attribute switches off.
+
+use std::collections::BTreeSet;
+
+use cedar_policy::pst::{BinaryOp, Clause, Expr, Literal, UnaryOp, Var};
+
+use super::types::Path;
+
+/// What a path starts from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Root {
+    Principal,
+    Action,
+    Resource,
+    Context,
+}
+
+impl Root {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Principal => "principal",
+            Self::Action => "action",
+            Self::Resource => "resource",
+            Self::Context => "context",
+        }
+    }
+}
+
+/// What a condition asks the presence of, from what: `principal.address.street`.
+pub(crate) type Asked = (Root, Path);
+
+/// Everything that conditions ask the presence of.
+pub(crate) fn asked(clauses: &[Clause]) -> BTreeSet<Asked> {
+    let mut asked = BTreeSet::new();
+    for clause in clauses {
+        let (Clause::When(expr) | Clause::Unless(expr)) = clause;
+        collect(expr, &mut asked);
+    }
+    asked
+}
+
+fn collect(expr: &Expr, asked: &mut BTreeSet<Asked>) {
+    asked.extend(presence(expr));
+    for inner in children(expr) {
+        collect(inner, asked);
+    }
+}
+
+/// The expressions that one is made of.
+pub(crate) fn children(expr: &Expr) -> Vec<&Expr> {
+    match expr {
+        Expr::UnaryOp { expr, .. }
+        | Expr::GetAttr { expr, .. }
+        | Expr::HasAttr { expr, .. }
+        | Expr::Like { expr, .. } => {
+            vec![expr]
+        }
+        Expr::BinaryOp { left, right, .. } => vec![left, right],
+        Expr::Is { expr, in_expr, .. } => std::iter::once(&**expr).chain(in_expr.as_deref()).collect(),
+        Expr::IfThenElse { cond, then_expr, else_expr } => vec![cond, then_expr, else_expr],
+        Expr::Set(items) => items.iter().map(AsRef::as_ref).collect(),
+        Expr::Record(fields) => fields.values().map(AsRef::as_ref).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// What `expr` asks the presence of, if it does.
+pub(crate) fn presence(expr: &Expr) -> Option<Asked> {
+    let Expr::HasAttr { expr, attrs } = expr else { return None };
+    let (root, mut path) = path(expr)?;
+    path.extend(attrs.iter().map(ToString::to_string));
+    Some((root, path))
+}
+
+/// `context.a.b` as its variable and names.
+fn path(expr: &Expr) -> Option<Asked> {
+    match expr {
+        Expr::Var(Var::Principal) => Some((Root::Principal, Path::new())),
+        Expr::Var(Var::Action) => Some((Root::Action, Path::new())),
+        Expr::Var(Var::Resource) => Some((Root::Resource, Path::new())),
+        Expr::Var(Var::Context) => Some((Root::Context, Path::new())),
+        Expr::GetAttr { expr, attr } => {
+            let (root, mut names) = path(expr)?;
+            names.push(attr.to_string());
+            Some((root, names))
+        }
+        _ => None,
+    }
+}
+
+/// Whether a policy of these conditions cannot apply where `absent` is not there.
+pub(crate) fn switched_off(clauses: &[Clause], absent: &Asked) -> bool {
+    clauses.iter().any(|clause| match clause {
+        Clause::When(expr) => known(expr, absent) == Some(false),
+        Clause::Unless(expr) => known(expr, absent) == Some(true),
+    })
+}
+
+/// What an expression is where `absent` is not there, if that alone says it. A failure to evaluate denies by itself, so that it
+/// need not be told from an answer here.
+fn known(expr: &Expr, absent: &Asked) -> Option<bool> {
+    match expr {
+        Expr::Literal(Literal::Bool(value)) => Some(*value),
+        Expr::HasAttr { .. } => {
+            let (root, path) = presence(expr)?;
+            (root == absent.0 && path.starts_with(&absent.1)).then_some(false)
+        }
+        Expr::UnaryOp { op: UnaryOp::Not, expr } => known(expr, absent).map(|value| !value),
+        Expr::BinaryOp { op: BinaryOp::And, left, right } => match (known(left, absent), known(right, absent)) {
+            (Some(false), _) | (_, Some(false)) => Some(false),
+            (Some(true), Some(true)) => Some(true),
+            _ => None,
+        },
+        Expr::BinaryOp { op: BinaryOp::Or, left, right } => match (known(left, absent), known(right, absent)) {
+            (Some(true), _) | (_, Some(true)) => Some(true),
+            (Some(false), Some(false)) => Some(false),
+            _ => None,
+        },
+        Expr::IfThenElse { cond, then_expr, else_expr } => match known(cond, absent) {
+            Some(true) => known(then_expr, absent),
+            Some(false) => known(else_expr, absent),
+            None => known(then_expr, absent).filter(|value| known(else_expr, absent) == Some(*value)),
+        },
+        _ => None,
+    }
+}

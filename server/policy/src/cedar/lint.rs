@@ -1,0 +1,339 @@
+//! What Cedar takes and nobody means: attributes that do not exist, entities that no policy can know, deny rules that never
+//! apply or that a missing attribute switches off.
+
+use std::{
+    cell::Cell,
+    collections::{BTreeSet, HashMap, HashSet},
+    fmt::Write as _,
+};
+
+use cedar_policy::pst::{BinaryOp, Clause, Expr, Literal, Var};
+use countersign_core::decision::Effect;
+
+use super::{
+    absence::{Asked, Root, asked, children, presence, switched_off},
+    draft::{Draft, Findings},
+    types::ContextTypes,
+    world::World,
+};
+use crate::{
+    document::RoleSpec,
+    entities::EntityTypes,
+    schema::{ContextAttribute, ContextType},
+    text::{did_you_mean, listed, quoted},
+};
+
+/// What every run has, by name.
+pub(crate) const OF_RUNS: [&str; 8] =
+    ["agent", "agent_instance_id", "depth", "purpose", "role", "root_instance_id", "sponsor_id", "tools"];
+/// Longest better form that is written out, in bytes.
+const MAX_FORM: usize = 300;
+/// Most names for which what was meant is looked for.
+const MAX_HINTS: usize = 100;
+
+/// What a document says that drafts are held to.
+pub(crate) struct Linter<'d> {
+    pub(crate) types: &'d ContextTypes<'d>,
+    pub(crate) entities: Option<&'d EntityTypes>,
+    pub(crate) roles: HashMap<&'d str, &'d RoleSpec>,
+    /// How often it still looks for what was meant: a hostile document costs no more than that.
+    hints: Cell<usize>,
+}
+
+impl<'d> Linter<'d> {
+    pub(crate) fn new(
+        types: &'d ContextTypes<'d>,
+        entities: Option<&'d EntityTypes>,
+        roles: Option<&'d [RoleSpec]>,
+    ) -> Self {
+        let roles = roles.into_iter().flatten().map(|spec| (spec.role.as_str(), spec)).collect();
+        Self { types, entities, roles, hints: Cell::new(MAX_HINTS) }
+    }
+
+    fn hint<'k>(&self, name: &str, known: impl IntoIterator<Item = &'k str>) -> String {
+        let left = self.hints.get();
+        self.hints.set(left.saturating_sub(1));
+        if left == 0 { String::new() } else { did_you_mean(name, known) }
+    }
+
+    /// Looks at all drafts. Returns those that name what does not exist: there is no need to say also that they never apply.
+    pub(crate) fn look(
+        &self,
+        drafts: &[Draft],
+        clauses: &[Vec<Clause>],
+        findings: &mut Findings<'_>,
+    ) -> HashSet<usize> {
+        let mut unknown = HashSet::new();
+        for (nth, (draft, clauses)) in drafts.iter().zip(clauses).enumerate() {
+            let mut wrong = Vec::new();
+            for clause in clauses {
+                let (Clause::When(expr) | Clause::Unless(expr)) = clause;
+                self.visit(draft, expr, &mut wrong);
+            }
+            if !wrong.is_empty() {
+                unknown.insert(nth);
+            }
+            wrong.dedup();
+            for (name, message) in wrong {
+                findings.weigh(draft, draft.question(&[name]), message);
+            }
+            if draft.effect == Effect::Deny {
+                self.absent(draft, clauses, findings);
+            }
+            self.outside_role(draft, findings);
+        }
+        self.unallowed(drafts, findings);
+        unknown
+    }
+
+    /// What an expression names that does not exist: the name, and what to say.
+    fn visit(&self, draft: &Draft, expr: &Expr, wrong: &mut Vec<(String, String)>) {
+        match expr {
+            Expr::HasAttr { expr: of, attrs } => {
+                wrong.extend(self.attribute(draft, of, attrs.iter().map(ToString::to_string).collect()));
+            }
+            Expr::GetAttr { expr: of, attr } => wrong.extend(self.elsewhere(of, attr)),
+            Expr::BinaryOp { op: BinaryOp::HasTag | BinaryOp::GetTag | BinaryOp::In, left, .. } => {
+                wrong.extend(self.elsewhere(left, ""));
+            }
+            _ => {}
+        }
+        for inner in children(expr) {
+            self.visit(draft, inner, wrong);
+        }
+    }
+
+    /// What is wrong with asking whether `of` has the attribute at `path`.
+    fn attribute(&self, draft: &Draft, of: &Expr, mut path: Vec<String>) -> Option<(String, String)> {
+        let mut root = of;
+        while let Expr::GetAttr { expr, attr } = root {
+            path.insert(0, attr.to_string());
+            root = expr;
+        }
+        match root {
+            Expr::Var(Var::Principal) => self.of_principal(draft, &path),
+            Expr::Var(Var::Resource) => {
+                let kinds = self.kinds(draft, Root::Resource);
+                self.missing("resource", &path, &kinds, &[], draft.world.has_runs())
+            }
+            Expr::Var(Var::Action) => Some((path.first()?.clone(), "an action has no attributes".to_owned())),
+            Expr::Literal(Literal::EntityUID(uid)) => {
+                let kind = self.entities?.attributes(&uid.ty.to_string())?;
+                self.elsewhere(root, path.first()?)
+                    .or_else(|| self.missing(&uid.to_string(), &path, &[kind], &[], false))
+            }
+            _ => None,
+        }
+    }
+
+    fn of_principal(&self, draft: &Draft, path: &[String]) -> Option<(String, String)> {
+        let runs = draft.world.has_runs();
+        let kinds = self.kinds(draft, Root::Principal);
+        let (name, mut message) = self.missing("principal", path, &kinds, if runs { &OF_RUNS } else { &[] }, runs)?;
+        if runs && path.len() == 1 {
+            // Writing to a String cannot fail.
+            let _ = write!(
+                message,
+                "; a label is read as principal.hasTag({name:?}) && principal.getTag({name:?}) == \"...\""
+            );
+        }
+        Some((name, message))
+    }
+
+    /// The declared types that the principal or the resource may be of.
+    fn kinds(&self, draft: &Draft, root: Root) -> Vec<&[ContextAttribute]> {
+        let Some(entities) = self.entities else { return Vec::new() };
+        let named = match (&draft.world, root) {
+            (World::Runs, _) => return Vec::new(),
+            (World::Entities { subject, .. }, Root::Principal) => subject.as_deref(),
+            (World::Entities { resource, .. }, _) => resource.as_deref(),
+            (World::Both, _) => None,
+        };
+        let all = entities.types.iter().filter(|(name, _)| named.is_none_or(|named| named == &***name));
+        all.map(|(_, declared)| declared.as_slice()).collect()
+    }
+
+    /// Why nothing is known of an entity that a policy names by its id, if that is so.
+    fn elsewhere(&self, of: &Expr, attribute: &str) -> Option<(String, String)> {
+        let Expr::Literal(Literal::EntityUID(uid)) = of else { return None };
+        let kind = uid.ty.to_string();
+        if kind == "Instance" {
+            let message =
+                format!("a policy knows only the run that calls: compare principal with {uid}, or read principal");
+            return Some((uid.eid.to_string(), message));
+        }
+        self.entities?.attributes(&kind)?;
+        let known = self.entities?.known.get(kind.as_str());
+        if attribute.is_empty() || known.is_some_and(|known| known.contains_key(uid.eid.as_str())) {
+            return None;
+        }
+        let ids = known.into_iter().flat_map(|known| known.keys()).map(String::as_str);
+        let message = format!(
+            "{kind}::{} is not among `entities`, so it has no attributes{}",
+            quoted(&uid.eid),
+            self.hint(&uid.eid, ids)
+        );
+        Some((uid.eid.to_string(), message))
+    }
+
+    /// Warns where leaving an attribute out is a way past a deny rule.
+    fn absent(&self, draft: &Draft, clauses: &[Clause], findings: &mut Findings<'_>) {
+        let absent: Vec<Asked> = asked(clauses)
+            .into_iter()
+            .filter(|asked| self.is_optional(draft, asked) && switched_off(clauses, asked))
+            .collect();
+        let Some((_, first)) = absent.first() else { return };
+        let names = absent.iter().map(|(root, path)| format!("{}.{}", root.as_str(), path.join(".")));
+        let form = safe_form(clauses, &absent).unwrap_or_else(|| {
+            let not = absent.iter().map(|asked| format!("!({})", has(asked))).collect::<Vec<_>>().join(" || ");
+            let unless = clauses.iter().any(|clause| matches!(clause, Clause::Unless(_)));
+            if unless { format!("when {{ {not} || ... }}") } else { format!("{not} || ...") }
+        });
+        let message = format!(
+            "this deny rule does not apply where {} is missing, so leaving it out is a way past; where that is not meant, \
+             deny it too: {form}",
+            listed(names)
+        );
+        findings.warn(draft, draft.question(first), message);
+    }
+
+    /// Whether an attribute may be missing where it is meant to be there.
+    fn is_optional(&self, draft: &Draft, (root, path): &Asked) -> bool {
+        match root {
+            Root::Context => self.types.is_optional(path),
+            Root::Action => false,
+            Root::Principal | Root::Resource => {
+                self.kinds(draft, *root).into_iter().any(|declared| reaches_optional(declared, path))
+            }
+        }
+    }
+
+    /// Warns of a rule for a role and a tool that the role may not use.
+    fn outside_role(&self, draft: &Draft, findings: &mut Findings<'_>) {
+        let (Some(role), Some(tool)) = (&draft.scope.role, &draft.scope.tool) else { return };
+        let Some(spec) = self.roles.get(&**role).filter(|spec| !spec.tools.is_empty()) else { return };
+        if draft.world.has_runs() && !spec.tools.iter().any(|listed| listed.as_str() == &**tool) {
+            let message = format!("never applies: `roles` does not let the role {role:?} use the tool {tool:?}");
+            findings.warn(draft, None, message);
+        }
+    }
+
+    /// Warns of deny rules whose actions nothing allows: they deny what is denied, or mean another action.
+    fn unallowed(&self, drafts: &[Draft], findings: &mut Findings<'_>) {
+        let allowing = || drafts.iter().filter(|draft| draft.effect != Effect::Deny);
+        if allowing().any(|draft| draft.scope.actions.is_none()) {
+            return;
+        }
+        let allowed: BTreeSet<&str> =
+            allowing().flat_map(|draft| draft.scope.actions.iter().flatten()).map(AsRef::as_ref).collect();
+        for draft in drafts.iter().filter(|draft| draft.effect == Effect::Deny) {
+            for action in draft.scope.actions.iter().flatten().filter(|action| !allowed.contains(&***action)) {
+                let hint = self.hint(action, allowed.iter().copied());
+                let message = format!("no rule allows the action {action:?}, so denying it changes nothing{hint}");
+                findings.warn(draft, None, message);
+            }
+        }
+    }
+
+    /// What is wrong with asking for `path`, which stands in none of these types and is none of these names: the name, and what to
+    /// say. `bare`: there may also be entities without an attribute.
+    fn missing(
+        &self,
+        of: &str,
+        path: &[String],
+        kinds: &[&[ContextAttribute]],
+        names: &[&str],
+        bare: bool,
+    ) -> Option<(String, String)> {
+        let first = path.first()?;
+        if names.contains(&first.as_str()) && path.len() == 1 {
+            return None;
+        }
+        let mut deepest = 0;
+        for declared in kinds {
+            let found = resolved(declared, path);
+            if found == path.len() {
+                return None;
+            }
+            deepest = deepest.max(found);
+        }
+        if kinds.is_empty() && !bare {
+            return None;
+        }
+        let name = path.get(deepest)?;
+        let known: BTreeSet<&str> = kinds
+            .iter()
+            .flat_map(|declared| inside(declared, &path[..deepest]))
+            .map(|attribute| attribute.name.as_str())
+            .chain(names.iter().copied().filter(|_| deepest == 0))
+            .collect();
+        let holder = path[..deepest].iter().fold(of.to_owned(), |text, name| text + "." + name);
+        let has = if known.is_empty() { "no attributes".to_owned() } else { listed(&known) };
+        let message = format!(
+            "{holder} has no attribute {}{}; it has {has}",
+            quoted(name),
+            self.hint(name, known.iter().copied())
+        );
+        Some((name.clone(), message))
+    }
+}
+
+/// How many names of `path` are declared.
+fn resolved(declared: &[ContextAttribute], path: &[String]) -> usize {
+    let Some((name, rest)) = path.split_first() else { return 0 };
+    match declared.iter().find(|attribute| attribute.name == *name).map(|attribute| &attribute.kind) {
+        None => 0,
+        Some(ContextType::Record(inside)) => 1 + resolved(inside, rest),
+        Some(_) => 1,
+    }
+}
+
+/// What is declared below `path`.
+fn inside<'d>(declared: &'d [ContextAttribute], path: &[String]) -> &'d [ContextAttribute] {
+    let Some((name, rest)) = path.split_first() else { return declared };
+    match declared.iter().find(|attribute| attribute.name == *name).map(|attribute| &attribute.kind) {
+        Some(ContextType::Record(below)) => inside(below, rest),
+        _ => &[],
+    }
+}
+
+fn reaches_optional(declared: &[ContextAttribute], path: &[String]) -> bool {
+    let Some((name, rest)) = path.split_first() else { return false };
+    let Some(attribute) = declared.iter().find(|attribute| attribute.name == *name) else { return false };
+    !attribute.required || matches!(&attribute.kind, ContextType::Record(below) if reaches_optional(below, rest))
+}
+
+fn has((root, path): &Asked) -> String {
+    let (last, holders) = path.split_last().map_or((String::new(), &[][..]), |(last, holders)| (last.clone(), holders));
+    let holder = holders.iter().fold(root.as_str().to_owned(), |text, name| text + "." + name);
+    format!("{holder} has {last}")
+}
+
+/// `a has b && rest` as `!(a has b) || rest`, where the condition is that simple.
+fn safe_form(clauses: &[Clause], absent: &[Asked]) -> Option<String> {
+    let [Clause::When(expr)] = clauses else { return None };
+    let mut all = Vec::new();
+    conjuncts(expr, &mut all);
+    let asks = |expr: &&&Expr| presence(expr).is_some_and(|asked| absent.contains(&asked));
+    let (leading, rest) = all.split_at(all.iter().take_while(asks).count());
+    if leading.is_empty() || rest.is_empty() {
+        return None;
+    }
+    let not = leading.iter().map(|expr| format!("!({expr})")).collect::<Vec<_>>().join(" || ");
+    let rest = match rest {
+        [one] => one.to_string(),
+        more => format!("({})", more.iter().map(ToString::to_string).collect::<Vec<_>>().join(" && ")),
+    };
+    let form = format!("{not} || {rest}");
+    (form.len() <= MAX_FORM).then_some(form)
+}
+
+fn conjuncts<'e>(expr: &'e Expr, all: &mut Vec<&'e Expr>) {
+    match expr {
+        Expr::BinaryOp { op: BinaryOp::And, left, right } => {
+            conjuncts(left, all);
+            conjuncts(right, all);
+        }
+        other => all.push(other),
+    }
+}
