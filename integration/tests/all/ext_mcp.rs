@@ -116,6 +116,64 @@ async fn a_call_of_a_tool_is_decided_and_its_result_recorded_for_that_decision()
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_value_that_no_rule_can_read_is_no_way_past_a_deny_rule_and_stops_nothing_else() {
+    let world = World::start().await;
+    let rules = "rules:\n- {id: ok, role: support, tool: billing, allowed_actions: [refund, note]}\n\
+                 - {id: no, effect: deny, tool: billing, allowed_actions: [refund], when: context has arguments && context.arguments has amount && context.arguments.amount > 500}\n";
+    let version = world.policy(rules).await;
+    let activate = v1::ActivatePolicyRequest { version, reason: "test".to_owned(), ..Default::default() };
+    world.rita.policies().activate_policy(activate).await.unwrap();
+    let run = world.run_of("alice").await;
+    let mut gateway = Gateway::of(&world, "rita").await;
+    let many: serde_json::Map<String, Value> = (0..65).map(|nth| (format!("a{nth}"), json!(nth))).collect();
+    for unreadable in [json!(null), json!(0.5), json!("x".repeat(1025)), json!([1, null]), Value::Object(many)] {
+        for (name, amount, reason) in [
+            ("refund", json!(900), "DENIED_BY_RULE"),
+            ("refund", unreadable.clone(), "POLICY_ERROR"),
+            ("refund", json!(100), ""),
+            ("note", unreadable.clone(), ""),
+        ] {
+            let call = json!({ "name": name, "arguments": { "amount": amount, "note": unreadable } });
+            let answer = gateway.check("tools/call", &call, &run.token).await.unwrap();
+            if reason.is_empty() {
+                assert!(passed(&answer), "{call}: {answer:?}");
+            } else {
+                assert_eq!(denied(answer).1["reason"], reason, "{call}");
+            }
+        }
+    }
+    let crowded: serde_json::Map<String, Value> =
+        (0..65).map(|nth| (format!("a{nth}"), json!(nth))).chain([("amount".to_owned(), json!(900))]).collect();
+    let call = json!({ "name": "refund", "arguments": crowded });
+    assert_eq!(denied(gateway.check("tools/call", &call, &run.token).await.unwrap()).1["reason"], "POLICY_ERROR");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_document_records_of_the_arguments_is_in_the_custody_event_and_nothing_else_is() {
+    let world = World::start().await;
+    let document = "context:\n  arguments:\n    type: record\n    attributes:\n      amount: {type: long, record: true}\n      \
+                    zone: {type: string, values: [eu, us], required: false, record: true}\n      note: {type: string}\n\
+                    rules: [{id: ok, role: support, tool: billing, allowed_actions: [refund]}]\n";
+    let version = world.policy(document).await;
+    let activate = v1::ActivatePolicyRequest { version, reason: "test".to_owned(), ..Default::default() };
+    world.rita.policies().activate_policy(activate).await.unwrap();
+    let run = world.run_of("alice").await;
+    let mut gateway = Gateway::of(&world, "rita").await;
+    for (zone, effect) in [("eu", "ALLOW"), ("asia", "DENY")] {
+        let call = json!({ "name": "refund", "arguments": { "amount": 900, "zone": zone, "note": "secret" } });
+        gateway.check("tools/call", &call, &run.token).await.unwrap();
+        let log = world.log().await;
+        let leaf = &log.last().unwrap().leaf;
+        let mut wanted = vec![json!({"name": "arguments.amount", "type": "integer", "value": "900"})];
+        if effect == "ALLOW" {
+            wanted.push(json!({"name": "arguments.zone", "type": "word", "value": "eu"}));
+        }
+        assert_eq!((&leaf["effect"], &leaf["context"]), (&json!(effect), &Value::Array(wanted)));
+        assert!(!leaf.to_string().contains("secret"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_denied_says_why_and_is_recorded_and_what_only_lists_is_let_through() {
     let world = World::start().await;
     let run = world.run_of("alice").await;

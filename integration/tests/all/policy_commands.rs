@@ -85,6 +85,55 @@ fn a_document_is_validated_without_a_server_and_every_violation_has_its_place() 
 }
 
 #[test]
+fn a_deny_rule_that_denies_nothing_is_refused_and_one_that_may_not_be_meant_is_warned_of() {
+    let deny = |when: &str| {
+        format!("{RULES}- id: no\n  effect: deny\n  tool: billing\n  allowed_actions: [refund]\n  when: {when}\n")
+    };
+    let folder = folder(&[
+        ("unknown.yaml", &deny("principal has detph && principal.depth > 1")),
+        ("never.yaml", &deny("principal.depth < 0 && false")),
+        ("past.yaml", &deny("context has amount && context.amount > 500")),
+        ("safe.yaml", &deny("\"!(context has amount) || context.amount > 500\"")),
+    ]);
+    let said = failed(&policy(&folder, &["validate", "unknown.yaml"]), 1);
+    assert!(
+        said.starts_with(
+            "unknown.yaml:7:23: rules[1].when: principal has no attribute \"detph\"; did you mean \"depth\"?"
+        ),
+        "{said}"
+    );
+    let said = failed(&policy(&folder, &["validate", "never.yaml"]), 1);
+    assert!(said.starts_with("never.yaml:7:9: rules[1].when: can never apply"), "{said}");
+    let said = done(&policy(&folder, &["validate", "past.yaml"]));
+    assert!(said.starts_with("past.yaml:7:21: rules[1].when: warning: "), "{said}");
+    assert!(
+        said.contains("!(context has amount) || context.amount > 500\n")
+            && said.ends_with("past.yaml is valid: 2 rules, 1 warning.\n"),
+        "{said}"
+    );
+    assert_eq!(done(&policy(&folder, &["validate", "safe.yaml"])), "safe.yaml is valid: 2 rules.\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_stores_no_such_document_and_says_what_is_doubtful() {
+    let world = World::start().await;
+    let deny = |when: &str| {
+        format!("{RULES}- {{id: no, effect: deny, tool: billing, allowed_actions: [refund], when: {when:?}}}\n")
+    };
+    let bad = deny("principal has detph");
+    let mut policies = world.rita.policies();
+    let create = v1::CreatePolicyRequest { document: bad.clone(), ..Default::default() };
+    let refused = policies.create_policy(create).await.unwrap_err();
+    assert!(refused.code() == tonic::Code::InvalidArgument && refused.message().contains("detph"), "{refused:?}");
+    let validate = |document: String| v1::ValidatePolicyRequest { document, ..Default::default() };
+    let said = policies.validate_policy(validate(bad)).await.unwrap().into_inner();
+    assert!(said.violations.len() == 1 && said.rules.is_empty() && said.warnings.is_empty(), "{said:?}");
+    let said = policies.validate_policy(validate(deny("context has n && context.n > 1"))).await.unwrap().into_inner();
+    assert_eq!((said.violations.len(), said.rules.len(), said.warnings.len()), (0, 2, 1), "{said:?}");
+    assert_eq!((said.warnings[0].line, said.warnings[0].path.as_str()), (3, "document.rules[1].when"));
+}
+
+#[test]
 fn a_policy_is_tested_without_a_server_and_what_fails_is_readable() {
     let case = |name: &str, action: &str| {
         format!(

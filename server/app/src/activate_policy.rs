@@ -89,7 +89,7 @@ impl App {
         idempotency: Option<Idempotency>,
     ) -> Result<PolicyActivated, Error> {
         // Compiled before the head is held, so that nobody waits for it.
-        self.policy(command.version).await?;
+        self.policy(command.version).await?.may_begin()?;
         let change = Activate { operator_id: &caller.operator_id, command: &command };
         let changed = self.change(caller.operator_id.as_str(), idempotency.as_ref(), &change).await?;
         Ok(PolicyActivated { policy: self.get_policy(Some(changed.version)).await?, log_index: changed.log_index })

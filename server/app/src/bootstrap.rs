@@ -9,13 +9,14 @@ use countersign_core::{
     api_key,
     clock::{Clock, Entropy},
     credential::KeyStanding,
+    ids::PolicyVersion,
     names::OperatorId,
     operator::{BOOTSTRAP, Operator, OperatorRole, Roles},
     rollout::{Baseline, StickyKey},
     sponsor::{SponsorState, Transition},
 };
 use countersign_ledger::leaf::Kind;
-use countersign_policy::CompiledPolicy;
+use countersign_policy::{CompiledPolicy, content_hash};
 use countersign_store::{Store, database_time, event, head::Head, operator, policy, rollout, signing_key};
 use secrecy::ExposeSecret as _;
 use time::Duration;
@@ -25,7 +26,7 @@ use crate::{
     StartRollout, TransitionSponsor,
     activate_policy::{Activate, ActivatePolicy},
     change::ChangeTx,
-    compiled_policies::Need,
+    compiled_policies::{LoadedPolicy, Need},
     create_api_key::FreshKey,
     create_operator::add_operator,
     create_policy::{Create, compile},
@@ -111,7 +112,17 @@ impl App {
     /// where it has one. Returns what was done, for the log.
     pub async fn load_policy_file(&self, file: &PolicyFile) -> Result<String, Error> {
         let by: OperatorId = bootstrap_id()?;
-        let compiled = compile(file.document.clone(), String::new()).await?;
+        // What is stored already was checked when it was.
+        let hash = content_hash(&file.document, "");
+        let known = policy::by_content(&mut *self.inner.store.connection().await?, &hash).await?;
+        let compiled = match known {
+            Some((version, _)) => self.policy(version).await?,
+            None => {
+                let compiled = compile(file.document.clone(), String::new()).await?;
+                Arc::new(LoadedPolicy { version: PolicyVersion(0), compiled })
+            }
+        };
+        let compiled = &compiled.compiled;
         let command = CreatePolicy {
             document: file.document.clone(),
             cedar: String::new(),
@@ -132,7 +143,7 @@ impl App {
                 format!("policy {version} ({}) is stored and not active: activate it or start a rollout", file.path)
             });
         }
-        match self.first_policy(&by, version, &compiled).await {
+        match self.first_policy(&by, version, compiled).await {
             // Another server that starts at the same moment did it.
             Err(Error::RolloutOpen(_)) => Ok(format!("policy {version} ({}) is stored", file.path)),
             Err(error) => Err(error),
@@ -148,7 +159,7 @@ impl App {
     async fn first_policy(
         &self,
         by: &OperatorId,
-        version: countersign_core::ids::PolicyVersion,
+        version: PolicyVersion,
         compiled: &CompiledPolicy,
     ) -> Result<String, Error> {
         let reason = "the first policy of this installation".to_owned();

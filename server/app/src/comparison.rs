@@ -64,7 +64,14 @@ mod tests {
 
     fn opinion(effect: Effect, rules: &[&str]) -> Opinion {
         let rule_ids = rules.iter().map(|rule| Arc::from(*rule)).collect();
-        Opinion { effect, reason: Reason::NoMatchingRule, rule_ids, policy: None, cacheable: false }
+        Opinion {
+            effect,
+            reason: Reason::NoMatchingRule,
+            rule_ids,
+            policy: None,
+            cacheable: false,
+            context: Vec::new(),
+        }
     }
 
     #[test]

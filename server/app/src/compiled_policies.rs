@@ -146,7 +146,7 @@ impl CompiledPolicies {
 fn compile(stored: &StoredPolicy) -> Result<Arc<LoadedPolicy>, Unusable> {
     let version = stored.version;
     intact(stored)?;
-    let compiled = CompiledPolicy::load(&stored.document, &stored.cedar).map_err(|violations| {
+    let compiled = CompiledPolicy::load_stored(&stored.document, &stored.cedar).map_err(|violations| {
         tracing::error!(%version, %violations, "a stored policy does not load: it answers nobody");
         Unusable(version)
     })?;
@@ -160,6 +160,14 @@ pub(crate) fn intact(stored: &StoredPolicy) -> Result<(), Unusable> {
     }
     tracing::error!(version = %stored.version, "a stored policy is not what was stored: it answers nobody");
     Err(Unusable(stored.version))
+}
+
+impl LoadedPolicy {
+    /// Whether it may begin to answer. What was stored before a check was there goes on answering, and no more.
+    pub(crate) fn may_begin(&self) -> Result<(), Error> {
+        let faults = self.compiled.faults();
+        if faults.is_empty() { Ok(()) } else { Err(Error::PolicyInvalid(faults.to_vec())) }
+    }
 }
 
 impl App {

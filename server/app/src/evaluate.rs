@@ -14,7 +14,8 @@ use countersign_core::{
         bucket::{bucket, is_enrolled},
     },
 };
-use countersign_policy::{Evaluation, Request};
+use countersign_ledger::leaf::Attribute;
+use countersign_policy::{Evaluation, RecordedAttribute, RecordedValue, Request};
 
 use crate::{
     comparison::Compared,
@@ -36,6 +37,8 @@ pub(crate) struct Opinion {
     pub(crate) rule_ids: Vec<Arc<str>>,
     pub(crate) policy: Option<(PolicyVersion, [u8; 32])>,
     pub(crate) cacheable: bool,
+    /// What the custody log states of the call's context.
+    pub(crate) context: Vec<Attribute<'static>>,
 }
 
 /// An answer, before it is recorded.
@@ -89,7 +92,7 @@ impl Verdict {
 
 impl Opinion {
     pub(crate) const fn without_policy(effect: Effect, reason: Reason) -> Self {
-        Self { effect, reason, rule_ids: Vec::new(), policy: None, cacheable: false }
+        Self { effect, reason, rule_ids: Vec::new(), policy: None, cacheable: false, context: Vec::new() }
     }
 }
 
@@ -199,14 +202,31 @@ fn ask(answerer: &Answerer, question: &Question, credential: &Credential) -> Opi
 }
 
 fn ask_policy(policy: &LoadedPolicy, question: &Question, credential: &Credential) -> Opinion {
-    let Evaluation { effect, reason, rule_ids, cacheable } = policy.compiled.evaluate(&Request {
+    let request = Request {
         principal: &credential.principal,
         tool: question.tool_id.as_str(),
         action: question.action.as_str(),
         purpose: question.purpose.as_deref().unwrap_or(&credential.purpose),
         context: &question.context,
-    });
-    Opinion { effect, reason, rule_ids, policy: Some((policy.version, policy.compiled.content_hash())), cacheable }
+    };
+    let Evaluation { effect, reason, rule_ids, cacheable } = policy.compiled.evaluate(&request);
+    Opinion {
+        effect,
+        reason,
+        rule_ids,
+        policy: Some((policy.version, policy.compiled.content_hash())),
+        cacheable,
+        context: policy.compiled.recorded_context(&request).into_iter().map(attribute).collect(),
+    }
+}
+
+fn attribute(recorded: RecordedAttribute<'_>) -> Attribute<'static> {
+    let name = recorded.name.to_owned();
+    match recorded.value {
+        RecordedValue::Bool(value) => Attribute::boolean(name, value),
+        RecordedValue::Long(value) => Attribute::integer(name, value),
+        RecordedValue::Word(word) => Attribute::word(name, word.to_owned()),
+    }
 }
 
 #[cfg(test)]

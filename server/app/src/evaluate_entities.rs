@@ -76,7 +76,14 @@ fn ask_policy(policy: &LoadedPolicy, question: &Question, call: &EntityCall) -> 
         resource: &call.resource,
         context: &question.context,
     });
-    Opinion { effect, reason, rule_ids, policy: Some((policy.version, policy.compiled.content_hash())), cacheable }
+    Opinion {
+        effect,
+        reason,
+        rule_ids,
+        policy: Some((policy.version, policy.compiled.content_hash())),
+        cacheable,
+        context: Vec::new(),
+    }
 }
 
 #[cfg(test)]

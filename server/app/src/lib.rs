@@ -144,7 +144,7 @@ pub use read_approvals::ApprovalFilter;
 pub use read_decisions::DecisionFilter;
 pub use read_instances::{InstanceFilter, InstanceFilterState};
 pub use read_operators::ApiKeyFilter;
-pub use read_policies::{PolicyFilter, PolicyRecord, PolicyState};
+pub use read_policies::{PolicyFilter, PolicyRecord, PolicyState, ValidPolicy};
 pub use read_rollouts::{RolloutFilter, RolloutReport};
 pub use read_sponsors::SponsorFilter;
 pub use readiness::{Check, Readiness};

@@ -1,7 +1,7 @@
 //! ValidatePolicy, GetPolicy and ListPolicies.
 
 use countersign_core::{ids::PolicyVersion, names::OperatorId, rollout::Baseline};
-use countersign_policy::{Rule, Violation};
+use countersign_policy::{CompiledPolicy, Rule, Violation};
 use countersign_store::policy::{self, StoredPolicy};
 pub use countersign_store::policy::{PolicyFilter, PolicyState};
 use serde::{Deserialize, Serialize};
@@ -34,6 +34,15 @@ pub struct PolicyRecord {
     pub rule_count: u32,
 }
 
+/// A document that may be stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ValidPolicy {
+    /// Its rules in short.
+    pub rules: Vec<Rule>,
+    /// What may be meant, and probably is not.
+    pub warnings: Vec<Violation>,
+}
+
 /// A version that a change is about, as it is kept for a repeated request: the version alone, read again then.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct Changed {
@@ -48,9 +57,13 @@ impl App {
         &self,
         document: String,
         cedar: String,
-    ) -> Result<Result<Vec<Rule>, Vec<Violation>>, Error> {
+    ) -> Result<Result<ValidPolicy, Vec<Violation>>, Error> {
         let compiled = try_compile(document, cedar).await?;
-        Ok(compiled.map(|policy| policy.rules().to_vec()).map_err(|violations| violations.into_iter().collect()))
+        let valid = |policy: CompiledPolicy| ValidPolicy {
+            rules: policy.rules().to_vec(),
+            warnings: policy.warnings().to_vec(),
+        };
+        Ok(compiled.map(valid).map_err(|violations| violations.into_iter().collect()))
     }
 
     /// One version with its document; none: the active one.

@@ -4,6 +4,7 @@ use countersign_core::kill_switch::Target;
 
 use crate::{
     App,
+    compiled_policies::LoadedPolicy,
     issuances::WORRYING,
     snapshot::{Answerer, Snapshot},
 };
@@ -46,6 +47,18 @@ fn policy_message(snapshot: &Snapshot) -> String {
         None if snapshot.answers() => "a valid policy answers".to_owned(),
         None => "no policy is active, so nothing can be allowed: create and activate one".to_owned(),
     }
+}
+
+/// That a version answers which no one could store or activate any more.
+fn faulty(policy: &LoadedPolicy) -> Option<String> {
+    let faults = policy.compiled.faults();
+    let first = faults.first()?;
+    Some(format!(
+        "policy {} was stored before checks that it does not pass, {} in all; it goes on answering, and cannot be activated \
+         again: ValidatePolicy says what to mend, first {first}",
+        policy.version,
+        faults.len()
+    ))
 }
 
 impl App {
@@ -93,6 +106,10 @@ impl App {
         } else if matches!(snapshot.standing, Some(Answerer::Observe)) {
             warnings.push("nothing is enforced: the last rollout was undone and its baseline observes".to_owned());
         }
+        let mut faulty: Vec<_> = snapshot.policies().filter_map(|policy| faulty(policy)).collect();
+        // A rollout's baseline is what stands.
+        faulty.dedup();
+        warnings.extend(faulty);
         let failures = self.issuance_failures();
         if failures.ratio() > WORRYING {
             warnings.push(format!(

@@ -88,13 +88,18 @@ impl Snapshot {
 
     /// A version that this snapshot holds compiled.
     fn compiled(&self, version: PolicyVersion) -> Option<Arc<LoadedPolicy>> {
+        self.policies().find(|policy| policy.version == version).cloned()
+    }
+
+    /// The versions that answer somebody; one may come twice.
+    pub(crate) fn policies(&self) -> impl Iterator<Item = &Arc<LoadedPolicy>> {
         let open = self.rollout.as_ref();
         let held = [self.standing.as_ref(), open.map(|open| &open.baseline)].into_iter().flatten();
         let held = held.filter_map(|answerer| match answerer {
             Answerer::Policy(policy) => Some(policy),
             Answerer::Observe | Answerer::Deny => None,
         });
-        held.chain(open.map(|open| &open.candidate)).find(|policy| policy.version == version).cloned()
+        held.chain(open.map(|open| &open.candidate))
     }
 
     /// Whether any call can be answered.

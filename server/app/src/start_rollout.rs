@@ -153,7 +153,8 @@ impl App {
     ) -> Result<RolloutChanged, Error> {
         // Compiled before the head is held, so that nobody waits for it.
         let baseline = command.baseline.and_then(Baseline::version);
-        for version in [command.candidate].into_iter().chain(baseline) {
+        self.policy(command.candidate).await?.may_begin()?;
+        if let Some(version) = baseline {
             self.policy(version).await?;
         }
         let change = Start { operator_id: &caller.operator_id, by_person: true, command: &command };

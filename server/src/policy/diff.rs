@@ -94,7 +94,7 @@ pub(super) async fn stored(
 /// Compiles a stored version. One that an older server took may not be valid any more: what is wrong is said with its name.
 fn compile(stored: Policy) -> Result<CompiledPolicy, PolicyError> {
     let name = printable(&stored.version);
-    PolicyTexts { document: stored.document, cedar: stored.cedar }.compile(Path::new(&name), None)
+    PolicyTexts { document: stored.document, cedar: stored.cedar }.compile_stored(Path::new(&name))
 }
 
 /// What `policy` changes against what answers now, a sentence each; in words for people under a line that says so.

@@ -7,7 +7,7 @@ use std::{
 };
 
 use clap::Args;
-use countersign_policy::{CompiledPolicy, MAX_DOCUMENT_BYTES, Violation};
+use countersign_policy::{CompiledPolicy, MAX_DOCUMENT_BYTES, Violation, Violations};
 
 use super::PolicyError;
 
@@ -40,6 +40,16 @@ impl PolicyFiles {
         self.document.display().to_string()
     }
 
+    /// What may be meant in it, and probably is not, a line each.
+    pub(super) fn warnings(&self, policy: &CompiledPolicy) -> String {
+        let line = |violation: &Violation| {
+            let file = file_of(violation, &self.document, self.cedar.as_deref());
+            let warning = Violation { message: format!("warning: {}", violation.message), ..violation.clone() };
+            placed(file, &warning) + "\n"
+        };
+        policy.warnings().iter().map(line).collect()
+    }
+
     /// Reads and compiles the policy. Everything that is wrong is said at once, each with its file and place.
     pub(super) fn load(&self) -> Result<(PolicyTexts, CompiledPolicy), PolicyError> {
         let document = read_text(&self.document)?;
@@ -53,14 +63,26 @@ impl PolicyFiles {
 impl PolicyTexts {
     /// Compiles the policy. What is wrong is placed in what messages are to call the document, and the Cedar beside it.
     pub(super) fn compile(&self, document: &Path, cedar: Option<&Path>) -> Result<CompiledPolicy, PolicyError> {
-        CompiledPolicy::load(&self.document, &self.cedar).map_err(|violations| {
-            let line = |violation: &Violation| {
-                let in_cedar = violation.path == "cedar" || violation.path.starts_with("cedar[");
-                placed(cedar.filter(|_| in_cedar).unwrap_or(document), violation)
-            };
+        Self::placed(CompiledPolicy::load(&self.document, &self.cedar), document, cedar)
+    }
+
+    /// Compiles a policy that a server stores: it may have what a new one may not.
+    pub(super) fn compile_stored(&self, name: &Path) -> Result<CompiledPolicy, PolicyError> {
+        Self::placed(CompiledPolicy::load_stored(&self.document, &self.cedar), name, None)
+    }
+
+    fn placed<T>(loaded: Result<T, Violations>, document: &Path, cedar: Option<&Path>) -> Result<T, PolicyError> {
+        loaded.map_err(|violations| {
+            let line = |violation: &Violation| placed(file_of(violation, document, cedar), violation);
             PolicyError::Invalid(violations.iter().map(line).collect::<Vec<_>>().join("\n"))
         })
     }
+}
+
+/// The file that a violation is of.
+pub(super) fn file_of<'f>(violation: &Violation, document: &'f Path, cedar: Option<&'f Path>) -> &'f Path {
+    let in_cedar = violation.path == "cedar" || violation.path.starts_with("cedar[");
+    cedar.filter(|_| in_cedar).unwrap_or(document)
 }
 
 /// A violation as `path:line:column: what is wrong`, which editors and CI systems understand.

@@ -90,7 +90,12 @@ pub(crate) fn run(command: PolicyCommand) -> Result<(), PolicyError> {
 
 fn validate(files: &PolicyFiles) -> Result<String, PolicyError> {
     let (_, policy) = files.load()?;
-    Ok(format!("{} is valid: {}.\n", files.name(), counted(policy.rules().len(), "rule")))
+    let rules = counted(policy.rules().len(), "rule");
+    let doubts = match policy.warnings().len() {
+        0 => String::new(),
+        warnings => format!(", {}", counted(warnings, "warning")),
+    };
+    Ok(format!("{}{} is valid: {rules}{doubts}.\n", files.warnings(&policy), files.name()))
 }
 
 /// `1 rule`, `2 rules`.

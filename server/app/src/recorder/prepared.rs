@@ -106,6 +106,7 @@ fn leaf<'a>(question: &'a Question, verdict: &'a Verdict, epoch: i64) -> Leaf<'a
         approval_ref: verdict.approval.as_ref().and_then(|approval| approval.leaf).map(Digest),
         authority_epoch: u64::try_from(epoch).ok().map(Decimal),
         cached_from: question.cached_from.map(|id| id.to_string().into()),
+        context: opinion.context.clone(),
         effect: Some(effect(opinion.effect)),
         enforcement: Some(match verdict.enforcement {
             Enforcement::Enforced => leaf::Enforcement::Enforced,

@@ -319,13 +319,12 @@ fn attributes(v: &mut Violations, context: Option<&Object>, parameters: Option<&
     Context::from_json(all).map_err(|found| v.absorb(found)).ok()
 }
 
-/// A copy without what is null. None: it holds more than `left` values.
+/// A copy without members that are null; a null in a list stays, and is refused with everything else that is no attribute.
+/// None: it holds more than `left` values.
 fn copied(value: &Value, left: &mut usize) -> Option<Value> {
     *left = left.checked_sub(1)?;
     Some(match value {
-        Value::Array(items) => Value::Array(
-            items.iter().filter(|item| !item.is_null()).map(|item| copied(item, left)).collect::<Option<_>>()?,
-        ),
+        Value::Array(items) => Value::Array(items.iter().map(|item| copied(item, left)).collect::<Option<_>>()?),
         Value::Object(members) => {
             let members = members.iter().filter(|(_, value)| !value.is_null());
             Value::Object(

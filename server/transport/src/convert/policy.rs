@@ -2,7 +2,7 @@
 
 use std::mem;
 
-use countersign_app::{ActivatePolicy, CreatePolicy, Error, PolicyFilter, PolicyRecord};
+use countersign_app::{ActivatePolicy, CreatePolicy, Error, PolicyFilter, PolicyRecord, ValidPolicy};
 use countersign_core::{ids::PolicyVersion, text::MAX_TEXT};
 use countersign_policy::{Rule, Violation};
 use countersign_proto::v1;
@@ -44,12 +44,16 @@ pub(crate) fn activate(mut request: v1::ActivatePolicyRequest) -> Result<(Activa
     })
 }
 
-pub(crate) fn validated(outcome: Result<Vec<Rule>, Vec<Violation>>) -> v1::ValidatePolicyResponse {
-    let (rules, violations) = match outcome {
-        Ok(rules) => (rules.into_iter().map(rule).collect(), Vec::new()),
-        Err(violations) => (Vec::new(), violations.into_iter().map(violation).collect()),
-    };
-    v1::ValidatePolicyResponse { violations, rules }
+pub(crate) fn validated(outcome: Result<ValidPolicy, Vec<Violation>>) -> v1::ValidatePolicyResponse {
+    let all = |violations: Vec<Violation>| violations.into_iter().map(violation).collect();
+    match outcome {
+        Ok(ValidPolicy { rules, warnings }) => v1::ValidatePolicyResponse {
+            violations: Vec::new(),
+            rules: rules.into_iter().map(rule).collect(),
+            warnings: all(warnings),
+        },
+        Err(violations) => v1::ValidatePolicyResponse { violations: all(violations), ..Default::default() },
+    }
 }
 
 pub(crate) fn policy(record: PolicyRecord) -> v1::Policy {

@@ -33,7 +33,8 @@ fn wrong(error: &Error) -> Vec<String> {
 fn every_part_of_an_evaluation_arrives() {
     let asked = evaluation(&changed(|request| {
         request["subject"]["properties"] = json!({"purpose": "triage: one invoice", "role": "admin", "gone": null});
-        request["action"]["properties"] = json!({"amount_cents": 500, "currency": null, "lines": [1, null, 2]});
+        request["action"]["properties"] =
+            json!({"amount_cents": 500, "currency": null, "lines": [1, 2], "deep": {"gone": null}});
         request["resource"]["properties"] = json!({
             "request_hash": "ab".repeat(32),
             "approval_id": "appr_01890a5d-ac96-774b-bcce-b302099a8057",
@@ -50,7 +51,7 @@ fn every_part_of_an_evaluation_arrives() {
     assert_eq!(asked.purpose.as_deref(), Some("triage: one invoice"));
     assert_eq!(asked.request_hash, Some([0xab; 32]));
     assert!(asked.approval_id.is_some() && asked.want_receipt && asked.cached_from.is_none());
-    assert_eq!(format!("{:?}", asked.context), "Context { attributes: 3 }");
+    assert_eq!(format!("{:?}", asked.context), "Context { attributes: 4 }");
 
     let by_token = evaluation(&changed(|request| request["subject"] = json!({"type": "credential", "id": "ey.x.y"})));
     let by_token = by_token.unwrap();
@@ -81,6 +82,10 @@ fn whatever_is_wrong_is_named() {
         ("/action/name", json!("Refund All"), "action.name"),
         ("/action/properties", json!([]), "action.properties"),
         ("/action/properties", json!({"amount": 1.5}), "context.amount"),
+        ("/action/properties", json!({"id": 9_007_199_254_740_993_i64}), "context.id"),
+        ("/action/properties", json!({"lines": [1, null, 2]}), "context.lines[1]"),
+        ("/action/properties", json!({"note": "a\u{0}b"}), "context.note"),
+        ("/action/properties", json!({"note": "x".repeat(1025)}), "context.note"),
         ("/action/properties", json!({"purpose": "x"}), "context.purpose"),
         ("/action/properties", json!({"many": vec![1; MAX_ATTRIBUTES]}), "context"),
         ("/resource", Value::Null, "resource"),

@@ -39,8 +39,6 @@ const RECEIPT_HEADER: &str = "x-countersign-receipt";
 /// What Envoy says where it was told to send bodies and sent less than one.
 const PARTIAL_HEADER: &str = "x-envoy-auth-partial-body";
 const AUTHORIZATION: &str = "authorization";
-/// Longest path that rules can read, bytes: the longest text in a context.
-const MAX_PATH: usize = 1 << 10;
 
 /// A call as Envoy tells of it.
 #[derive(Debug)]
@@ -71,14 +69,14 @@ pub(crate) fn call(request: CheckRequest) -> Result<Call, Error> {
         if header(&http, PARTIAL_HEADER) == "true" {
             v.refuse("body", "is larger than with_request_body.max_request_bytes: what would be decided on is not all");
         }
-        let context = context(&http, route).map_err(|found| v.absorb(found)).ok();
+        let context = context(&http, route);
         let decide = Decide {
             subject: subject(&header(&http, AUTHORIZATION), principal),
             tool_id: tool_id?,
             action: action?,
             purpose: purpose?,
             request_hash: Some(request_hash(&http)),
-            context: context?,
+            context,
             approval_id: approval_id?,
             arguments: None,
             want_receipt: want_receipt?,
@@ -126,19 +124,17 @@ fn header(http: &HttpRequest, name: &str) -> String {
 }
 
 /// What rules can read of the call: `context.http.method`, `.path` without its query, `.host`, and as `context.route.*` what
-/// the route says beside what is read above.
-fn context(http: &HttpRequest, route: BTreeMap<String, String>) -> Result<Context, Vec<countersign_core::Violation>> {
+/// the route says beside what is read above. What is too long is kept as unreadable where it stands, so that a rule which names
+/// it denies; nothing is cut.
+fn context(http: &HttpRequest, route: BTreeMap<String, String>) -> Context {
     let path = http.path.split('?').next().unwrap_or_default();
-    let mut call = json!({ "method": http.method, "host": http.host });
-    if path.len() <= MAX_PATH {
-        call["path"] = json!(path);
-    }
+    let call = json!({ "method": http.method, "host": http.host, "path": path });
     let mut context = serde_json::Map::from_iter([("http".to_owned(), call)]);
     if !route.is_empty() {
         let route = route.into_iter().map(|(name, text)| (name, Value::String(text)));
         context.insert("route".to_owned(), Value::Object(route.collect()));
     }
-    Context::from_json(context)
+    Context::derived(context)
 }
 
 /// What a receipt and an approval are bound to: SHA-256 of method, host and path with its query, each with a line feed, and the

@@ -49,7 +49,8 @@ pub(crate) fn call(request: &McpRequest) -> Result<Decide, Error> {
         let params = object(v, "mcp_request", request.mcp_request.as_deref().unwrap_or(b"{}"));
         let metadata = request.metadata_context.as_ref();
         let tool_id = if let [one] = &request.service_names[..] {
-            v.required("tool_id", &stated(metadata, "tool_id").unwrap_or_else(|| one.clone()))
+            let tool_id = stated(v, metadata, "tool_id").unwrap_or_else(|| one.clone());
+            v.required("tool_id", &tool_id)
         } else {
             v.refuse("service_names", "must be one: a call reaches one tool");
             None
@@ -57,8 +58,10 @@ pub(crate) fn call(request: &McpRequest) -> Result<Decide, Error> {
         let params = params?;
         let name = params.get("name").and_then(Value::as_str).unwrap_or_default();
         let by_method = if request.method == TOOLS_CALL { name.to_owned() } else { request.method.replace('/', ".") };
-        let action = v.required("action", &stated(metadata, "action").unwrap_or(by_method));
-        let purpose = v.optional_text("purpose", stated(metadata, "purpose").unwrap_or_default(), MAX_TEXT);
+        let action = stated(v, metadata, "action").unwrap_or(by_method);
+        let action = v.required("action", &action);
+        let purpose = stated(v, metadata, "purpose").unwrap_or_default();
+        let purpose = v.optional_text("purpose", purpose, MAX_TEXT);
         let approval = params.get("_meta").and_then(|meta| meta.get(APPROVAL_KEY)).and_then(Value::as_str);
         let approval_id = v.optional(APPROVAL_KEY, approval.unwrap_or_default());
         let request_hash = canonical(v, "mcp_request", &arguments(&request.method, &params));
@@ -82,7 +85,7 @@ pub(crate) fn call(request: &McpRequest) -> Result<Decide, Error> {
 pub(crate) fn outcome(response: &McpResponse) -> Result<RecordToolCall, Error> {
     read(|v| {
         let result = object(v, "mcp_response", &response.mcp_response);
-        let decision_id = stated(response.metadata_context.as_ref(), DECISION_KEY).unwrap_or_default();
+        let decision_id = stated(v, response.metadata_context.as_ref(), DECISION_KEY).unwrap_or_default();
         let policy_decision_id = v.required(&format!("metadata_context.{DECISION_KEY}"), &decision_id);
         let result = Value::Object(result?);
         let response_hash = canonical(v, "mcp_response", &result);
@@ -159,11 +162,16 @@ fn error(status: &Status) -> AuthorizationError {
     }
 }
 
-/// A text that the gateway's configuration states.
-fn stated(metadata: Option<&Struct>, key: &str) -> Option<String> {
-    match metadata?.fields.get(key)?.kind.as_ref()? {
-        Kind::StringValue(text) => Some(text.clone()),
-        _ => None,
+/// A text that the gateway's configuration states. What it states otherwise is no text to put something else for.
+fn stated(v: &mut Violations, metadata: Option<&Struct>, key: &str) -> Option<String> {
+    match metadata?.fields.get(key)?.kind.as_ref() {
+        Some(Kind::StringValue(text)) => Some(text.clone()),
+        // An expression that finds nothing.
+        None | Some(Kind::NullValue(_)) => None,
+        Some(_) => {
+            v.refuse(&format!("metadata_context.{key}"), "must be text");
+            None
+        }
     }
 }
 
@@ -194,11 +202,11 @@ fn canonical(v: &mut Violations, field: &str, value: &Value) -> Option<[u8; 32]>
     bytes.map(|bytes| sha256(&[&bytes])).map_err(|_| v.refuse(field, "has no canonical form (RFC 8785)")).ok()
 }
 
-/// What rules can read: the arguments, as `context.arguments.*`. Those that no context can hold (fractions, more than 64 values)
-/// are left out whole: a rule that reads them fails, which denies.
+/// What rules can read: the arguments, as `context.arguments.*`. What no context can hold is kept as unreadable where it stands,
+/// so that a rule which names it denies.
 fn context(mut params: Map<String, Value>) -> Context {
     let arguments = params.remove("arguments").map(|arguments| ("arguments".to_owned(), arguments));
-    Context::from_json(arguments.into_iter().collect()).unwrap_or_default()
+    Context::derived(arguments.into_iter().collect())
 }
 
 #[cfg(test)]

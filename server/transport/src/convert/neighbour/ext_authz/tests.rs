@@ -3,6 +3,7 @@ use countersign_core::{
     decision::{Enforcement, Reason},
     ids::DecisionId,
 };
+use countersign_policy::{CompiledPolicy, Principal, PrincipalSpec, Request};
 use countersign_proto::neighbours::envoy::{config::core::v3::HeaderMap, service::auth::v3::AttributeContext};
 use time::OffsetDateTime;
 
@@ -73,6 +74,47 @@ fn a_route_that_names_no_tool_and_a_body_that_is_cut_are_refused_with_all_that_i
         ]
     );
     assert!(call(CheckRequest::default()).is_err());
+}
+
+/// What a policy answers that allows every such call, but for a deny rule with this condition.
+fn effect(when: &str, path: &str, route: &[(&str, &str)]) -> Effect {
+    let document = format!(
+        "rules: [{{id: a, role: support, tool: billing, allowed_actions: [post]}}, {{id: no, effect: deny, when: {when:?}}}]"
+    );
+    let route = [&[("tool_id", "billing")], route].concat();
+    let asked = call(check(&route, HttpRequest { path: path.to_owned(), ..http(&[]) })).unwrap().decide;
+    let principal = Principal::new(&PrincipalSpec {
+        agent_instance_id: "inst_1",
+        root_instance_id: "inst_1",
+        sponsor_id: "alice",
+        agent: "assistant",
+        role: "support",
+        depth: 0,
+        purpose: "",
+        tools: &[],
+        labels: &BTreeMap::new(),
+    });
+    let policy = CompiledPolicy::load(&document, "").unwrap();
+    let (tool, action) = (asked.tool_id.as_str(), asked.action.as_str());
+    policy.evaluate(&Request { principal: &principal, tool, action, purpose: "", context: &asked.context }).effect
+}
+
+#[test]
+fn a_path_that_is_too_long_for_rules_is_denied_by_those_that_read_it() {
+    let long = format!("/admin/users/{}", "a".repeat(1100));
+    let admin = r#"context.http.path like "/admin/*""#;
+    assert_eq!(effect(admin, "/accounts?x=/admin/", &[]), Effect::Allow);
+    assert_eq!(effect(admin, "/admin/users", &[]), Effect::Deny);
+    assert_eq!(effect(admin, &long, &[]), Effect::Deny);
+    assert_eq!(effect(&format!("context.http has path && {admin}"), &long, &[]), Effect::Deny);
+    assert_eq!(effect(r#"context.http.method == "DELETE""#, &long, &[]), Effect::Allow, "it does not read the path");
+    // The route's own words likewise.
+    let text = "x".repeat(1025);
+    assert_eq!(
+        effect(r#"context has route.region && context.route.region == "us""#, "/", &[("region", &text)]),
+        Effect::Deny
+    );
+    assert_eq!(effect(r#"context.route.land == "us""#, "/", &[("region", &text), ("land", "eu")]), Effect::Allow);
 }
 
 #[test]

@@ -84,8 +84,35 @@ fn effect(arguments: &Value) -> Effect {
 fn rules_read_arguments_and_what_they_cannot_read_is_denied() {
     assert_eq!(effect(&json!({ "amount_cents": 500 })), Effect::Allow);
     assert_eq!(effect(&json!({ "amount_cents": 501 })), Effect::Deny);
-    assert_eq!(effect(&json!({ "amount_cents": 500, "share": 0.5 })), Effect::Deny);
     assert_eq!(effect(&json!({})), Effect::Deny);
+    for unreadable in [json!(null), json!(500.5), json!(1_u64 << 53), json!("5".repeat(1025))] {
+        assert_eq!(effect(&json!({ "amount_cents": unreadable })), Effect::Deny);
+        // What the rule does not read does not disturb it.
+        assert_eq!(effect(&json!({ "amount_cents": 500, "note": unreadable })), Effect::Allow);
+        assert_eq!(effect(&json!({ "amount_cents": 501, "note": unreadable })), Effect::Deny);
+    }
+    let many = (0..65).map(|nth| (format!("a{nth}"), json!(nth))).chain([("amount_cents".to_owned(), json!(500))]);
+    assert_eq!(effect(&Value::Object(many.collect())), Effect::Deny);
+    assert_eq!(effect(&json!({ "amount_cents": 500, "rows": vec![1; 65] })), Effect::Allow);
+    assert_eq!(effect(&Value::Null), Effect::Deny);
+}
+
+#[test]
+fn metadata_that_is_no_text_is_refused_and_what_found_nothing_says_nothing() {
+    let with = |kind| McpRequest {
+        metadata_context: Some(Struct {
+            fields: ["tool_id", "action", "purpose"]
+                .map(|name| (name.to_owned(), prost_types::Value { kind: Some(Clone::clone(&kind)) }))
+                .into(),
+        }),
+        ..request("tools/call", &["billing"], &json!({ "name": "refund" }))
+    };
+    let named = ["metadata_context.tool_id", "metadata_context.action", "metadata_context.purpose"];
+    for kind in [Kind::NumberValue(5.0), Kind::BoolValue(true), Kind::StructValue(Struct::default())] {
+        assert_eq!(wrong(&with(kind)), named);
+    }
+    let asked = call(&with(Kind::NullValue(0))).unwrap();
+    assert_eq!((asked.tool_id.as_str(), asked.action.as_str(), asked.purpose), ("billing", "refund", None));
 }
 
 #[test]
