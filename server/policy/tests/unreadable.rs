@@ -187,9 +187,9 @@ fn rules() -> impl Strategy<Value = String> {
         let mut document = "rules:\n- {id: ok, role: r, tool: t, allowed_actions: [a]}\n".to_owned();
         for (nth, (when, deny)) in rules.into_iter().enumerate() {
             let effect = if deny { "deny" } else { "allow" };
-            let _ = write!(
+            let _ = writeln!(
                 document,
-                "- {{id: r{nth}, effect: {effect}, role: r, tool: t, allowed_actions: [a], when: {when:?}}}\n"
+                "- {{id: r{nth}, effect: {effect}, role: r, tool: t, allowed_actions: [a], when: {when:?}}}"
             );
         }
         document

@@ -44,7 +44,7 @@ fn record(fields: &[(String, Value)], hidden: &[&[String]], text: &mut String) {
         match value {
             None => text.push_str("null"),
             Some(Value::Record(fields)) => {
-                let inside = |place: &&[String]| place.split_first().filter(|(first, _)| *first == name).is_some();
+                let inside = |place: &&[String]| place.split_first().is_some_and(|(first, _)| first == name);
                 let inside: Vec<_> = hidden.iter().filter(|place| inside(place)).map(|place| &place[1..]).collect();
                 record(fields, &inside, text);
             }
