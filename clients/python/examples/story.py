@@ -8,7 +8,6 @@ COUNTERSIGN_ADDR is the server's host:port (127.0.0.1:8080), COUNTERSIGN_API_KEY
 loopback needs none.
 """
 
-import hashlib
 import os
 import sys
 import time
@@ -17,7 +16,7 @@ import uuid
 import grpc
 import jwt
 
-from countersign import Enrolment, connect, error_reason
+from countersign import Enrolment, connect, error_reason, request_hash
 from countersign.v1 import (
     credential_pb2 as credential,
     credential_pb2_grpc,
@@ -33,8 +32,8 @@ from countersign.v1 import (
 )
 
 URL = "http://" + os.environ.get("COUNTERSIGN_ADDR", "127.0.0.1:8080")
-REQUEST_HASH = hashlib.sha256(b'{"amount_cents":1250,"ticket":4711}').digest()
-RESPONSE_HASH = hashlib.sha256(b'{"refunded":true}').digest()
+ARGUMENTS = {"ticket": 4711, "amount_cents": 1250}
+RESULT = {"refunded": True}
 DOCUMENT = """\
 # {unique}
 rules:
@@ -83,7 +82,9 @@ def start_agents(
 def refund(agent: grpc.Channel) -> decision.DecideResponse:
     """The child asks for a refund, shows the receipt to the tool, and says how the call ended."""
     answer = decision_pb2_grpc.DecisionServiceStub(agent).Decide(
-        decision.DecideRequest(tool_id="billing", action="refund", request_hash=REQUEST_HASH, want_receipt=True)
+        decision.DecideRequest(
+            tool_id="billing", action="refund", request_hash=request_hash(ARGUMENTS), want_receipt=True
+        )
     )
     expect_effect(answer, decision.EFFECT_ALLOW)
     if not answer.policy_decision_id.startswith("dec_"):
@@ -93,7 +94,7 @@ def refund(agent: grpc.Channel) -> decision.DecideResponse:
         custody.RecordToolCallRequest(
             policy_decision_id=answer.policy_decision_id,
             outcome=decision.TOOL_CALL_OUTCOME_SUCCESS,
-            response_hash=RESPONSE_HASH,
+            response_hash=request_hash(RESULT),
         )
     )
     return answer

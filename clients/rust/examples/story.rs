@@ -6,13 +6,13 @@
 
 use std::{env, error::Error, time::Duration};
 
-use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use countersign_client::{
-    Connection, Rollout,
+    Connection, Rollout, request_hash,
     v1::{self, get_custody_chain_request::Subject},
     verify::{Clock, SystemClock, verify_receipt},
 };
+use serde_json::json;
 use tonic::Code;
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
@@ -78,11 +78,11 @@ async fn delegate(root: &Connection) -> Outcome<v1::DelegateCredentialResponse> 
 
 /// The child asks for a refund, and the tool checks the receipt by itself.
 async fn allowed_refund(billing: &Connection, issuer: &str) -> Outcome<v1::DecideResponse> {
-    let arguments = digest(&SHA256, br#"{"amount_cents":1250,"order":"4711"}"#);
+    let arguments = request_hash(&json!({ "order": "4711", "amount_cents": 1250 }))?;
     let request = v1::DecideRequest {
         tool_id: "billing".into(),
         action: "refund".into(),
-        request_hash: arguments.as_ref().to_vec(),
+        request_hash: arguments.to_vec(),
         want_receipt: true,
         ..Default::default()
     };
@@ -95,7 +95,7 @@ async fn allowed_refund(billing: &Connection, issuer: &str) -> Outcome<v1::Decid
         receipt.policy_decision_id.to_string() == decision.policy_decision_id,
         "the receipt is for another decision",
     )?;
-    ensure(receipt.covers(&"refund".parse()?, arguments.as_ref().try_into()?), "the receipt is for another call")?;
+    ensure(receipt.covers(&"refund".parse()?, &arguments), "the receipt is for another call")?;
     println!("allowed by {}, receipt holds", decision.policy_decision_id);
     Ok(decision)
 }
@@ -104,7 +104,7 @@ async fn record_success(billing: &Connection, decision: &v1::DecideResponse) -> 
     let request = v1::RecordToolCallRequest {
         policy_decision_id: decision.policy_decision_id.clone(),
         outcome: v1::ToolCallOutcome::Success.into(),
-        response_hash: digest(&SHA256, b"refunded").as_ref().to_vec(),
+        response_hash: request_hash(&json!({ "refunded": true }))?.to_vec(),
         ..Default::default()
     };
     let recorded = billing.custody().record_tool_call(request).await?.into_inner();

@@ -8,11 +8,11 @@
  * COUNTERSIGN_ADDR is the server's host:port (127.0.0.1:8080), COUNTERSIGN_API_KEY an operator's key; a dev server on
  * loopback needs none.
  */
-import { createHash, randomUUID } from "node:crypto";
+import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 
 import { type Client, Code, ConnectError, createClient, type Transport } from "@connectrpc/connect";
-import { connect, Enrolment, errorReason } from "@countersign/client";
+import { connect, Enrolment, errorReason, requestHash } from "@countersign/client";
 import {
   CredentialService,
   type DelegateCredentialResponse,
@@ -26,8 +26,8 @@ import { RolloutService, RolloutState } from "@countersign/client/v1/rollout";
 import { createRemoteJWKSet, jwtVerify } from "jose";
 
 const URL_OF_SERVER = `http://${process.env["COUNTERSIGN_ADDR"] ?? "127.0.0.1:8080"}`;
-const REQUEST_HASH = sha256('{"amount_cents":1250,"ticket":4711}');
-const RESPONSE_HASH = sha256('{"refunded":true}');
+const ARGUMENTS = { ticket: 4711, amount_cents: 1250 };
+const RESULT = { refunded: true };
 const DOCUMENT = `rules:
   - id: allow-support-billing
     role: support
@@ -73,7 +73,7 @@ async function refund(agent: Transport): Promise<DecideResponse> {
   const answer = await createClient(DecisionService, agent).decide({
     toolId: "billing",
     action: "refund",
-    requestHash: REQUEST_HASH,
+    requestHash: requestHash(ARGUMENTS),
     wantReceipt: true,
   });
   expectEffect(answer, Effect.ALLOW);
@@ -82,7 +82,7 @@ async function refund(agent: Transport): Promise<DecideResponse> {
   await createClient(CustodyService, agent).recordToolCall({
     policyDecisionId: answer.policyDecisionId,
     outcome: ToolCallOutcome.SUCCESS,
-    responseHash: RESPONSE_HASH,
+    responseHash: requestHash(RESULT),
   });
   return answer;
 }
@@ -180,10 +180,6 @@ function expect(holds: boolean, otherwise: string): asserts holds {
   if (!holds) {
     throw new StoryError(otherwise);
   }
-}
-
-function sha256(text: string): Uint8Array {
-  return createHash("sha256").update(text).digest();
 }
 
 try {

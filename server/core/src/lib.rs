@@ -12,6 +12,7 @@ pub mod decision;
 pub mod grant;
 pub mod ids;
 pub mod instance;
+pub mod json;
 pub mod kill_switch;
 pub mod names;
 pub mod operator;

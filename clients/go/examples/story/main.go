@@ -11,7 +11,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
 	"fmt"
 	"os"
 	"strings"
@@ -27,8 +26,8 @@ import (
 
 var (
 	serverURL    = "http://" + cmp.Or(os.Getenv("COUNTERSIGN_ADDR"), "127.0.0.1:8080")
-	requestHash  = sha256.Sum256([]byte(`{"amount_cents":1250,"ticket":4711}`))
-	responseHash = sha256.Sum256([]byte(`{"refunded":true}`))
+	arguments    = map[string]any{"ticket": 4711, "amount_cents": 1250}
+	toolResponse = map[string]any{"refunded": true}
 )
 
 func main() {
@@ -106,8 +105,16 @@ func startAgents(ctx context.Context, operator *grpc.ClientConn) (
 
 // refund: the child asks for a refund, shows the receipt to the tool, and says how the call ended.
 func refund(ctx context.Context, agent *grpc.ClientConn) (policyDecisionID string, err error) {
+	requestHash, err := countersign.RequestHash(arguments)
+	if err != nil {
+		return "", err
+	}
+	responseHash, err := countersign.RequestHash(toolResponse)
+	if err != nil {
+		return "", err
+	}
 	answer, err := decide(ctx, agent, countersignv1.Effect_EFFECT_ALLOW, &countersignv1.DecideRequest{
-		ToolId: "billing", Action: "refund", RequestHash: requestHash[:], WantReceipt: true,
+		ToolId: "billing", Action: "refund", RequestHash: requestHash, WantReceipt: true,
 	})
 	if err != nil {
 		return "", err
@@ -122,7 +129,7 @@ func refund(ctx context.Context, agent *grpc.ClientConn) (policyDecisionID strin
 	_, err = countersignv1.NewCustodyServiceClient(agent).RecordToolCall(ctx, &countersignv1.RecordToolCallRequest{
 		PolicyDecisionId: policyDecisionID,
 		Outcome:          countersignv1.ToolCallOutcome_TOOL_CALL_OUTCOME_SUCCESS,
-		ResponseHash:     responseHash[:],
+		ResponseHash:     responseHash,
 	})
 	if err != nil {
 		return "", fmt.Errorf("RecordToolCall: %w", err)

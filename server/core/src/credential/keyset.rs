@@ -5,7 +5,8 @@ use std::{collections::HashMap, str::FromStr};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{KeyError, VerifyingKey, json};
+use super::{KeyError, VerifyingKey};
+use crate::json::{self, Rules};
 
 /// Most keys in a set that is read from outside.
 const MAX_KEYS: usize = 64;
@@ -64,7 +65,8 @@ impl KeySet {
         if text.len() > MAX_BYTES {
             return Err(KeyError::KeySet("it is longer than 64 KiB"));
         }
-        let set = json::parse(text.as_bytes()).ok_or(KeyError::KeySet("no JSON, or a key that occurs twice"))?;
+        let set = json::read(text.as_bytes(), Rules::DOCUMENT)
+            .map_err(|_| KeyError::KeySet("no JSON, or a key that occurs twice"))?;
         let keys = set.get("keys").and_then(Value::as_array).ok_or(KeyError::KeySet("keys must be an array"))?;
         if keys.len() > MAX_KEYS {
             return Err(KeyError::KeySet("it holds more than 64 keys"));

@@ -8,7 +8,6 @@
 mod claims;
 mod consistency;
 mod digest;
-mod json;
 mod jwt_svid;
 mod key;
 mod keyset;

@@ -7,9 +7,12 @@ use time::{Duration, OffsetDateTime};
 
 use super::{
     Claims, KeySet, KeyStanding, LEEWAY, MAX_TOKEN, ReceiptClaims, ReceiptRefusal, Refusal, TYP_CREDENTIAL,
-    TYP_RECEIPT, Verified, VerifiedReceipt, claims::instant, consistency, json, key::ALG,
+    TYP_RECEIPT, Verified, VerifiedReceipt, claims::instant, consistency, key::ALG,
 };
-use crate::names::ToolId;
+use crate::{
+    json::{self, Rules},
+    names::ToolId,
+};
 
 /// Whose credentials a verifier accepts.
 #[derive(Debug, Clone, Copy)]
@@ -117,7 +120,8 @@ fn bytes<T>(part: &str) -> Result<Vec<u8>, Refusal<T>> {
 }
 
 fn object<T>(part: &str) -> Result<Value, Refusal<T>> {
-    json::parse(&bytes(part)?)
+    json::read(&bytes(part)?, Rules::DOCUMENT)
+        .ok()
         .filter(Value::is_object)
         .ok_or(Refusal::Malformed("header or claims are no JSON object, or a key occurs twice in them"))
 }

@@ -11,6 +11,7 @@ import com.nimbusds.jose.proc.JWSVerificationKeySelector;
 import com.nimbusds.jose.proc.SecurityContext;
 import com.nimbusds.jwt.proc.DefaultJWTClaimsVerifier;
 import com.nimbusds.jwt.proc.DefaultJWTProcessor;
+import dev.countersign.client.CanonicalArguments;
 import dev.countersign.client.Connection;
 import dev.countersign.client.Errors;
 import dev.countersign.v1.CredentialServiceGrpc;
@@ -31,11 +32,9 @@ import io.grpc.ManagedChannel;
 import io.grpc.StatusRuntimeException;
 import java.io.IOException;
 import java.net.URI;
-import java.nio.charset.StandardCharsets;
-import java.security.MessageDigest;
-import java.security.NoSuchAlgorithmException;
 import java.text.ParseException;
 import java.util.List;
+import java.util.Map;
 import java.util.Set;
 
 /**
@@ -50,8 +49,8 @@ import java.util.Set;
  */
 public final class Story {
     private static final String URL = "http://" + env("COUNTERSIGN_ADDR", "127.0.0.1:8080");
-    private static final ByteString REQUEST_HASH = sha256("{\"amount_cents\":1250,\"ticket\":4711}");
-    private static final ByteString RESPONSE_HASH = sha256("{\"refunded\":true}");
+    private static final ByteString REQUEST_HASH = hash(Map.of("ticket", 4711, "amount_cents", 1250));
+    private static final ByteString RESPONSE_HASH = hash(Map.of("refunded", true));
 
     private Story() {}
 
@@ -169,13 +168,8 @@ public final class Story {
         return value == null || value.isEmpty() ? otherwise : value;
     }
 
-    private static ByteString sha256(String text) {
-        try {
-            byte[] bytes = text.getBytes(StandardCharsets.UTF_8);
-            return ByteString.copyFrom(MessageDigest.getInstance("SHA-256").digest(bytes));
-        } catch (NoSuchAlgorithmException error) {
-            throw new IllegalStateException("every Java platform must have SHA-256", error);
-        }
+    private static ByteString hash(Map<String, ?> arguments) {
+        return ByteString.copyFrom(CanonicalArguments.requestHash(arguments));
     }
 
     static void expect(boolean holds, String otherwise) {

@@ -1,0 +1,79 @@
+//! JSON with one reading.
+//!
+//! Parsers differ in which of two equal keys they keep and in what they make of `9007199254740993`. Text that two of them
+//! can read differently is refused here, so that no other program acts on something else than what was decided on.
+//! docs/verification.md has the rule.
+
+mod canonical;
+mod number;
+mod path;
+mod reader;
+
+pub use canonical::{Canonical, MAX_BYTES, canonical, canonical_object};
+pub use number::MAX_INTEGER;
+pub use path::Path;
+
+use std::fmt;
+
+use serde_json::Value;
+
+/// Deepest nesting: an object that holds only scalars has depth 1.
+pub const MAX_DEPTH: usize = 64;
+
+/// What the text may hold.
+#[derive(Debug, Clone, Copy)]
+pub struct Rules {
+    /// Deepest nesting.
+    pub depth: usize,
+    /// What becomes of numbers that a double does not hold.
+    pub numbers: Numbers,
+}
+
+/// What becomes of numbers that a double does not hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Numbers {
+    /// They are refused: those beyond 2^53-1, and those whose decimal value is not that of their canonical form.
+    Exact,
+    /// They are read as `serde_json` reads them: for documents of other parties, whose numbers nobody here uses.
+    AsRead,
+}
+
+impl Rules {
+    /// For requests and arguments.
+    pub const STRICT: Self = Self { depth: MAX_DEPTH, numbers: Numbers::Exact };
+    /// For tokens, key sets and configurations: one reading of every key.
+    pub const DOCUMENT: Self = Self { depth: 127, numbers: Numbers::AsRead };
+}
+
+/// Why a text is refused, or a value has no canonical form.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// Where: `arguments.items[2].amount`. Empty: the text as a whole.
+    pub path: String,
+    /// What is wrong and what would be accepted. Never repeats a value.
+    pub why: String,
+}
+
+impl Refused {
+    fn new(path: impl Into<String>, why: impl Into<String>) -> Self {
+        Self { path: path.into(), why: why.into() }
+    }
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.path.is_empty() { f.write_str(&self.why) } else { write!(f, "{}: {}", self.path, self.why) }
+    }
+}
+
+impl std::error::Error for Refused {}
+
+/// Reads one JSON text (RFC 8259, UTF-8): no key twice in an object, whichever way it is escaped; no lone surrogate; nothing
+/// after the value.
+pub fn read(text: &[u8], rules: Rules) -> Result<Value, Refused> {
+    let text = std::str::from_utf8(text).map_err(|_| Refused::new("", "the text is not UTF-8"))?;
+    reader::read(text, rules)
+}
+
+#[cfg(test)]
+mod tests;
