@@ -1,5 +1,6 @@
 //! A provider's keys: those of its JWK set that are public, for signatures, and of an algorithm that is accepted.
 
+use countersign_core::json::{self, Rules};
 use jsonwebtoken::{
     Algorithm, DecodingKey,
     jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyOperations, PublicKeyUse},
@@ -36,7 +37,7 @@ pub(super) enum NoKey {
 impl Keys {
     /// Reads a JWK set. Keys that are not for us are passed over; one at least must be.
     pub(super) fn parse(set: &[u8]) -> Result<Self, String> {
-        let set: Value = serde_json::from_slice(set).map_err(|error| format!("the JWK set is no JSON: {error}"))?;
+        let set = json::read(set, Rules::DOCUMENT).map_err(|error| format!("the JWK set cannot be used: {error}"))?;
         let keys = set.get("keys").and_then(Value::as_array).ok_or("the JWK set has no list of keys")?;
         let keys: Vec<Key> = keys.iter().filter_map(read).take(MAX_KEYS).collect();
         if keys.is_empty() {

@@ -5,6 +5,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
+use countersign_core::json::{self, Rules};
 use serde::Deserialize;
 use time::OffsetDateTime;
 use tokio::{
@@ -146,8 +147,9 @@ impl Provider {
         }
         let (documents, issuer) = (&self.issuer.documents, &self.issuer.issuer);
         let url = format!("{}/.well-known/openid-configuration", issuer.trim_end_matches('/'));
-        let found: Configuration = serde_json::from_slice(&documents.get(url).await?)
-            .map_err(|error| format!("the provider's configuration cannot be read: {error}"))?;
+        let unreadable = |error: &dyn fmt::Display| format!("the provider's configuration cannot be used: {error}");
+        let found = json::read(&documents.get(url).await?, Rules::DOCUMENT).map_err(|error| unreadable(&error))?;
+        let found = Configuration::deserialize(found).map_err(|error| unreadable(&error))?;
         if found.issuer != *issuer {
             return Err("the provider's configuration is another issuer's than the configured one".to_owned());
         }

@@ -1,6 +1,10 @@
 //! One token, and everything that must hold of it before its claims are believed.
 
-use countersign_core::credential::LEEWAY;
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use countersign_core::{
+    credential::LEEWAY,
+    json::{self, Rules},
+};
 use jsonwebtoken::{Header, Validation, decode, decode_header};
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
@@ -35,6 +39,7 @@ pub(super) fn verify(token: &str, keys: &Keys, issuer: &OidcIssuer, now: OffsetD
     if token.len() > MAX_TOKEN {
         return Err(Because("it is larger than 8 KiB"));
     }
+    check_keys(token)?;
     let header = decode_header(token)
         .map_err(|_| Because("it is no JWT that is signed with an asymmetric algorithm (RS, PS, ES or EdDSA)"))?;
     check_header(&header)?;
@@ -51,6 +56,16 @@ pub(super) fn verify(token: &str, keys: &Keys, issuer: &OidcIssuer, now: OffsetD
     let claims = decoded.map_err(|_| Because("its signature does not hold"))?.claims;
     let expire_time = check_claims(&claims, issuer, now)?;
     Ok(Verified { claims, expire_time })
+}
+
+/// Refuses a token that says a thing twice: the library would believe one of the two, and another verifier the other.
+fn check_keys(token: &str) -> Result<(), Refused> {
+    for part in token.split('.').take(2) {
+        let bytes = URL_SAFE_NO_PAD.decode(part).map_err(|_| Refused::Because("a part of it is no base64url"))?;
+        json::read(&bytes, Rules::DOCUMENT)
+            .map_err(|_| Refused::Because("its header or claims are no JSON, or have a key twice"))?;
+    }
+    Ok(())
 }
 
 fn check_header(header: &Header) -> Result<(), Refused> {

@@ -87,31 +87,30 @@ async fn translated(request: Request) -> Result<Request, Box<Response>> {
 
     parts.headers.remove(header::CONTENT_LENGTH);
     parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-    Ok(Request::from_parts(parts, Body::from(framed(&message))))
+    Ok(Request::from_parts(parts, Body::from(frame(&message.encode_to_vec()))))
 }
 
 /// Reads a message. Each name in either spelling, once; nothing that the contract does not know.
 fn read(json: &[u8], method: &MethodDescriptor) -> Result<DynamicMessage, Violation> {
     // A method without fields may be called without a body.
     let json = if json.iter().all(u8::is_ascii_whitespace) { b"{}" } else { json };
-    let text = std::str::from_utf8(json).map_err(|_| Violation::new("", "the body is not UTF-8"))?;
-    unique::check(text, Some(method.input()))?;
+    let value = unique::read(json)?;
+    unique::check_fields(&value, method.input())?;
 
     let options = prost_reflect::DeserializeOptions::new().deny_unknown_fields(true);
-    let mut json = serde_json::Deserializer::from_str(text);
     let mut track = serde_path_to_error::Track::new();
-    let tracked = serde_path_to_error::Deserializer::new(&mut json, &mut track);
+    let tracked = serde_path_to_error::Deserializer::new(value, &mut track);
     DynamicMessage::deserialize_with_options(method.input(), tracked, &options)
         .map_err(|error| unique::violation(&track.path(), &error))
 }
 
-fn framed(message: &DynamicMessage) -> Bytes {
-    let length = message.encoded_len();
-    let mut frame = BytesMut::with_capacity(FRAME + length);
+/// A message as gRPC frames it.
+pub(super) fn frame(message: &[u8]) -> Bytes {
+    let mut frame = BytesMut::with_capacity(FRAME + message.len());
     frame.put_u8(0);
-    // The JSON that it came from was bounded far below 4 GiB.
-    frame.put_u32(u32::try_from(length).unwrap_or(u32::MAX));
-    message.encode_raw(&mut frame);
+    // What it came from was bounded far below 4 GiB.
+    frame.put_u32(u32::try_from(message.len()).unwrap_or(u32::MAX));
+    frame.put_slice(message);
     frame.freeze()
 }
 

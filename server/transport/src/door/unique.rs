@@ -1,27 +1,36 @@
-//! JSON with one reading: a field that is given twice, in whichever spelling, or that nobody knows, is refused by name.
-//!
-//! Parsers differ in which of two they keep; what one reads as `refund` another must not read as `charge`.
+//! JSON with one reading: read by [`countersign_core::json`], and where the contract names the fields, each field is known
+//! and is given once, in whichever of its two spellings.
 
-use std::{collections::HashSet, fmt};
+use std::collections::HashSet;
 
-use countersign_core::Violation;
+use countersign_core::{
+    Violation,
+    json::{self, Path, Refused, Rules},
+};
 use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor};
-use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
-use serde_path_to_error::{Path, Track};
+use serde_json::{Map, Value};
+use serde_path_to_error::Path as Tracked;
 
-/// Refuses text that is no JSON, that has a field unknown to `message`, or that gives one (or a key anywhere in it) twice.
-/// None: the keys are no message's.
-pub(super) fn check(text: &str, message: Option<MessageDescriptor>) -> Result<(), Violation> {
-    let mut json = serde_json::Deserializer::from_str(text);
-    let mut track = Track::new();
-    let tracked = serde_path_to_error::Deserializer::new(&mut json, &mut track);
-    let shape = message.map_or(Shape::Free, Shape::Message);
-    Unique(shape).deserialize(tracked).map_err(|error| violation(&track.path(), &error))?;
-    json.end().map_err(|_| Violation::new("", "there is text after the JSON object"))
+/// Reads a body.
+pub(super) fn read(body: &[u8]) -> Result<Value, Violation> {
+    json::read(body, Rules::STRICT).map_err(|Refused { path, why }| Violation::new(path, why))
+}
+
+/// Reads a body that has to be an object.
+pub(super) fn object(body: &[u8]) -> Result<Map<String, Value>, Violation> {
+    match read(body)? {
+        Value::Object(object) => Ok(object),
+        _ => Err(Violation::new("", "the body must be a JSON object")),
+    }
+}
+
+/// Refuses a value that has a field unknown to `message`, or one field in both of its spellings.
+pub(super) fn check_fields(value: &Value, message: MessageDescriptor) -> Result<(), Violation> {
+    check(value, &Shape::Message(message)).map_err(|(path, why)| Violation::new(path.to_string(), why))
 }
 
 /// What is wrong, and at which field.
-pub(super) fn violation(path: &Path, error: &serde_json::Error) -> Violation {
+pub(super) fn violation(path: &Tracked, error: &serde_json::Error) -> Violation {
     let field = if path.iter().next().is_some() { path.to_string() } else { String::new() };
     Violation::new(field, format!("cannot be read: {error}"))
 }
@@ -60,75 +69,39 @@ impl Shape {
     }
 }
 
-struct Unique(Shape);
+/// What is wrong below a value, and the way to it.
+type Found = (Path, &'static str);
 
-impl<'de> DeserializeSeed<'de> for Unique {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
+fn check(value: &Value, shape: &Shape) -> Result<(), Found> {
+    match (value, shape) {
+        // The reader has seen that no key is there twice.
+        (_, Shape::Free) => Ok(()),
+        (Value::Object(object), shape) => check_object(object, shape),
+        (Value::Array(items), shape) => items.iter().enumerate().try_for_each(|(nth, item)| {
+            check(item, shape).map_err(|(mut path, why)| {
+                path.below_index(nth);
+                (path, why)
+            })
+        }),
+        _ => Ok(()),
     }
 }
 
-impl<'de> Visitor<'de> for Unique {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("JSON")
-    }
-
-    fn visit_unit<E>(self) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_str<E>(self, _: &str) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
-        while items.next_element_seed(Unique(self.0.clone()))?.is_some() {}
-        Ok(())
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<(), A::Error> {
-        let mut seen = HashSet::new();
-        while let Some(name) = entries.next_key::<String>()? {
-            // Refused as the value is read, so that the error's path ends with the name.
-            let Some((identity, below)) = self.0.enter(&name) else {
-                return entries.next_value_seed(Refuse("there is no such field"));
-            };
-            if !seen.insert(identity) {
-                return entries.next_value_seed(Refuse("it is given twice"));
+fn check_object(object: &Map<String, Value>, shape: &Shape) -> Result<(), Found> {
+    let mut seen = HashSet::new();
+    for (name, value) in object {
+        let found = match shape.enter(name) {
+            None => Err((Path::default(), "there is no such field")),
+            Some((identity, below)) if !seen.contains(&identity) => {
+                seen.insert(identity);
+                check(value, &below)
             }
-            entries.next_value_seed(Unique(below))?;
-        }
-        Ok(())
+            Some(_) => Err((Path::default(), "it is given twice, in two spellings")),
+        };
+        found.map_err(|(mut path, why)| {
+            path.below_key(name);
+            (path, why)
+        })?;
     }
-}
-
-/// Reads nothing.
-struct Refuse(&'static str);
-
-impl<'de> DeserializeSeed<'de> for Refuse {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, _: D) -> Result<(), D::Error> {
-        Err(D::Error::custom(self.0))
-    }
+    Ok(())
 }

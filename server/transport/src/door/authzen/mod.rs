@@ -24,7 +24,6 @@ use axum::{
     routing::{MethodRouter, post},
 };
 use countersign_app::{App, Caller, Decide, Error};
-use countersign_core::Violation;
 use http::StatusCode;
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
@@ -124,13 +123,7 @@ async fn answered(app: &App, mut request: Request) -> Result<Response, Box<Respo
 
 /// The body, which has one reading only.
 fn object(body: &[u8]) -> Result<Object, Error> {
-    let wrong = |why| Error::Invalid(vec![Violation::new("", why)]);
-    let text = std::str::from_utf8(body).map_err(|_| wrong("the body is not UTF-8"))?;
-    unique::check(text, None).map_err(|violation| Error::Invalid(vec![violation]))?;
-    match serde_json::from_str(text) {
-        Ok(Value::Object(object)) => Ok(object),
-        _ => Err(wrong("the body must be a JSON object")),
-    }
+    unique::object(body).map_err(|violation| Error::Invalid(vec![violation]))
 }
 
 async fn evaluation(app: &App, caller: &Caller, body: &Object) -> Result<Value, Error> {

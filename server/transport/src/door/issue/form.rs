@@ -21,12 +21,7 @@ const MAX_REQUEST_ID: usize = 64;
 
 /// Reads a body.
 pub(in crate::door) fn read(body: &[u8]) -> Result<(IssueCredential, Idem), Error> {
-    let invalid = |violation| Error::Invalid(vec![violation]);
-    let text = std::str::from_utf8(body).map_err(|_| invalid(Violation::new("", "the body is not UTF-8")))?;
-    unique::check(text, None).map_err(invalid)?;
-    let Ok(Value::Object(values)) = serde_json::from_str(text) else {
-        return Err(invalid(Violation::new("", "the body must be a JSON object")));
-    };
+    let values = unique::object(body).map_err(|violation| Error::Invalid(vec![violation]))?;
     let mut form = Form { values, wrong: Vec::new() };
     let read = form.issue();
     form.refuse_the_unknown();

@@ -3,9 +3,11 @@
 use axum::response::{IntoResponse, Response};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use countersign_app::{App, Caller};
-use countersign_core::credential::TYP_RECEIPT;
+use countersign_core::{
+    credential::TYP_RECEIPT,
+    json::{self, Rules},
+};
 use http::StatusCode;
-use serde_json::Value;
 
 use super::{
     form::Form,
@@ -29,7 +31,7 @@ fn other(token: &str) -> Option<&'static str> {
         return Some("is an API key: an admin ends it with RevokeApiKey");
     }
     let header = URL_SAFE_NO_PAD.decode(token.split('.').next()?).ok()?;
-    let header: Value = serde_json::from_slice(&header).ok()?;
+    let header = json::read(&header, Rules::DOCUMENT).ok()?;
     (header["typ"] == TYP_RECEIPT)
         .then_some("is a receipt, which ends by itself within 30 s; revoke its instance instead")
 }
