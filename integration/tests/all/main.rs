@@ -39,6 +39,7 @@ mod keys;
 mod kill_switch;
 mod large_policies;
 mod mtls;
+mod numbers;
 mod oauth;
 mod oauth_libraries;
 mod oidc;

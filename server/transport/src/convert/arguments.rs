@@ -1,14 +1,11 @@
 //! Arguments that come with a call, for a person to see who is asked about it.
 
-use countersign_core::approval::Private;
-use serde_json::Value;
+use countersign_core::{approval::Private, json};
 
-use super::{neighbour::sha256, violations::Violations};
+use super::violations::Violations;
 
 /// Longest arguments, bytes.
 const MAX_ARGUMENTS: usize = 8 << 10;
-/// Largest whole number that every JSON reader and writer has the same of.
-const MAX_WHOLE: u64 = (1 << 53) - 1;
 
 impl Violations {
     /// Arguments; empty: none. They must be what `request_hash` is the hash of, in the one form that there is.
@@ -35,41 +32,28 @@ fn wrong(arguments: &str, request_hash: Option<[u8; 32]>) -> Option<String> {
     let Some(request_hash) = request_hash else {
         return Some("must come with request_hash, the SHA-256 of exactly these bytes".to_owned());
     };
-    let value = serde_json::from_str::<Value>(arguments).ok().filter(every_number_is_one);
-    let canonical = value.and_then(|value| serde_json_canonicalizer::to_string(&value).ok());
-    if canonical.as_deref() != Some(arguments) {
-        return Some("must be canonical JSON (RFC 8785), with whole numbers up to 2^53 - 1".to_owned());
+    let canonical = match json::canonical(arguments.as_bytes()) {
+        Ok(canonical) => canonical,
+        Err(refused) if refused.path.is_empty() => return Some(format!("must be canonical JSON: {}", refused.why)),
+        Err(refused) => return Some(format!("must be canonical JSON (at {}: {})", refused.path, refused.why)),
+    };
+    if canonical.bytes != arguments.as_bytes() {
+        return Some("must be canonical JSON (RFC 8785)".to_owned());
     }
-    (sha256(&[arguments.as_bytes()]) != request_hash).then(|| {
+    (canonical.sha256 != request_hash).then(|| {
         "do not hash to request_hash, which must be the SHA-256 of exactly these bytes, without a salt".to_owned()
     })
-}
-
-/// Whether no number of it means another one to another reader.
-fn every_number_is_one(value: &Value) -> bool {
-    match value {
-        Value::Number(number) => match (number.as_u64(), number.as_i64(), number.as_f64()) {
-            (Some(whole), ..) => whole <= MAX_WHOLE,
-            (_, Some(whole), _) => whole.unsigned_abs() <= MAX_WHOLE,
-            (.., Some(fraction)) => {
-                fraction.is_finite() && (fraction.fract() != 0.0 || fraction.abs() <= 9_007_199_254_740_991.0)
-            }
-            _ => false,
-        },
-        Value::Array(items) => items.iter().all(every_number_is_one),
-        Value::Object(fields) => fields.values().all(every_number_is_one),
-        Value::Null | Value::Bool(_) | Value::String(_) => true,
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::convert::neighbour::sha256;
 
     #[test]
     fn only_canonical_arguments_that_are_hashed_are_taken() {
         let hash = |text: &str| Some(sha256(&[text.as_bytes()]));
-        for good in [r#"{"amount":500,"to":"\u0000b"}"#, "[]", "null", r#"{"x":0.5}"#, r#"{"n":9007199254740991}"#] {
+        for good in [r#"{"amount":500,"to":"\u0000b"}"#, "{}", r#"{"x":0.5}"#, r#"{"n":9007199254740991}"#] {
             assert_eq!(wrong(good, hash(good)), None, "{good}");
         }
         for bad in [
@@ -82,6 +66,8 @@ mod tests {
             r#"{"a":1e300}"#,
             r#"{"a":"\u0062"}"#,
             "{",
+            "[]",
+            "null",
             "",
             " {}",
         ] {

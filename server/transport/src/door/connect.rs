@@ -1,14 +1,15 @@
 //! Connect's form of an error: a JSON object, under the HTTP status that fits the code.
 
-use std::time::Duration;
-
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
 use tonic::{Code, Status};
 
 use super::details::Details;
-use crate::{stack::MOST_BYTES, status::http_status};
+use crate::{
+    stack::MOST_BYTES,
+    status::{http_status, whole_seconds},
+};
 
 /// `status` as Connect writes it; under `http` where the door knows a better word than the code's own.
 pub(super) fn error(status: &Status, http: Option<StatusCode>) -> Response {
@@ -41,11 +42,6 @@ pub(super) fn answer(
         headers.insert(header::RETRY_AFTER, HeaderValue::from(whole_seconds(delay)));
     }
     response
-}
-
-/// HTTP knows whole seconds only: never sooner than asked.
-fn whole_seconds(delay: Duration) -> u64 {
-    delay.as_secs() + u64::from(delay.subsec_nanos() > 0)
 }
 
 /// Connect's name of a code.

@@ -2,7 +2,7 @@
 //!
 //! | request | door |
 //! |---|---|
-//! | `application/grpc*` over HTTP/2 | gRPC, as it is |
+//! | `application/grpc*` over HTTP/2 | gRPC, as it is; Envoy's and agentgateway's methods by way of [`neighbour`] |
 //! | `application/grpc-web*` | gRPC-web, by tonic-web |
 //! | `POST /countersign.v1.<Service>/<Method>`, `application/json` | [`json`]: Connect's unary form |
 //! | `POST /issue` | [`issue`] |
@@ -20,6 +20,7 @@ mod details;
 pub(crate) mod issue;
 mod json;
 mod jwks;
+mod neighbour;
 pub(crate) mod oauth;
 pub(crate) mod plain;
 mod problem;
@@ -51,14 +52,14 @@ use tonic::{Status, service::Routes};
 use tonic_web::GrpcWebLayer;
 use tower::{Layer, Service, ServiceExt, util::BoxCloneSyncService};
 
-use self::refused::Refused;
+use self::{neighbour::Neighbours, refused::Refused};
 use crate::stack::{Inner, Pipeline, Stack};
 
 /// gRPC-web, translated.
 type Web = BoxCloneSyncService<Request, http::Response<tonic::body::Body>, Infallible>;
 
 struct Doors {
-    grpc: Pipeline,
+    grpc: Neighbours,
     web: Web,
     json: Pipeline,
 }
@@ -66,7 +67,7 @@ struct Doors {
 /// Everything the port answers. gRPC, which nearly every call is, goes straight to its pipeline.
 #[derive(Clone)]
 pub(crate) struct Port {
-    grpc: Pipeline,
+    grpc: Neighbours,
     others: Router,
 }
 
@@ -74,7 +75,7 @@ impl Port {
     /// The services through every protocol, `issuing` at `POST /issue`, and `plain`.
     pub(crate) fn new(stack: &Arc<Stack>, services: Routes, issuing: impl Inner, plain: Router) -> Self {
         let services = services.prepare();
-        let grpc = stack.wrap(services.clone().into_axum_router());
+        let grpc = Neighbours::before(stack.wrap(services.clone().into_axum_router()));
         let web = GrpcWebLayer::new()
             .layer(grpc.clone().map_request(|request: http::Request<tonic::body::Body>| request.map(Body::new)));
         let doors =

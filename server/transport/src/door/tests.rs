@@ -2,6 +2,7 @@
 
 mod issue;
 mod json;
+mod neighbour;
 
 use axum::{
     body::{Body, Bytes},
@@ -20,7 +21,7 @@ use tower::service_fn;
 use super::*;
 use crate::{
     stack::{
-        refuse,
+        Bounds, refuse,
         testing::{BOUNDS, stack},
     },
     status::Refusal,
@@ -70,12 +71,20 @@ async fn echo(request: Request) -> Response {
             answered(&v1::DecideResponse { policy_decision_id, log_index: 1 << 60, ..Default::default() })
         }
         "/countersign.v1.OperatorService/WhoAmI" => answered(&v1::WhoAmIResponse::default()),
+        "/envoy.service.auth.v3.Authorization/Check" if request.headers().contains_key("x-panic") => panic!("a fault"),
+        "/envoy.service.auth.v3.Authorization/Check" if request.headers().contains_key("x-slow") => {
+            std::future::pending().await
+        }
         _ => refuse(Refusal::invalid("sponsor_id", "is required"), "the-id"),
     }
 }
 
 fn port() -> Port {
-    let stack = stack(BOUNDS);
+    port_with(BOUNDS)
+}
+
+fn port_with(bounds: Bounds) -> Port {
+    let stack = stack(bounds);
     let services = Routes::from(Router::new().fallback(echo));
     let plain = Router::new().route("/healthz", get(|| async { "up" }));
     Port::new(&stack, services, service_fn(issue::echo), plain)

@@ -31,6 +31,7 @@ use tower::{Service, ServiceExt, util::BoxCloneSyncService};
 
 pub(crate) use authenticate::{Authority, Peer, PeerCertificate};
 pub(crate) use call::{RequestContext, X_REQUEST_ID, request_id};
+pub(crate) use deadline::answer_sooner;
 pub(crate) use limits::{MOST_BYTES, body_error};
 pub(crate) use observe::count_refusal;
 pub(crate) use outcome::{of_response as outcome, refuse};

@@ -1,4 +1,6 @@
-//! Codes in HTTP's words.
+//! Codes and delays in HTTP's words.
+
+use std::time::Duration;
 
 use http::StatusCode;
 use tonic::Code;
@@ -20,4 +22,9 @@ pub(crate) fn http_status(code: Code) -> StatusCode {
         Code::DeadlineExceeded => StatusCode::GATEWAY_TIMEOUT,
         Code::Unknown | Code::Internal | Code::DataLoss => StatusCode::INTERNAL_SERVER_ERROR,
     }
+}
+
+/// A delay as HTTP has it, in whole seconds: at least one, and never sooner than asked.
+pub(crate) fn whole_seconds(delay: Duration) -> u64 {
+    (delay.as_secs() + u64::from(delay.subsec_nanos() > 0)).max(1)
 }

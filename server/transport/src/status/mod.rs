@@ -16,7 +16,7 @@ use countersign_proto::v1::ErrorReason;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
-pub(crate) use self::http_status::http_status;
+pub(crate) use self::http_status::{http_status, whole_seconds};
 
 /// `google.rpc.ErrorInfo.domain` of every refusal.
 pub(crate) const DOMAIN: &str = "countersign";

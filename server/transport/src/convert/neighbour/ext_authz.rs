@@ -24,13 +24,12 @@ use http::StatusCode;
 use prost_types::Struct;
 use serde_json::{Value, json};
 use tonic::{Code, Status};
-use tonic_types::StatusExt as _;
 
 use super::{
     super::{read, violations::Violations},
-    DECISION_HEADER, bearer, said, sha256, texts, undecided,
+    DECISION_HEADER, bearer, retry_after, said, sha256, texts, undecided, why,
 };
-use crate::status::http_status;
+use crate::status::{http_status, whole_seconds};
 
 /// Brings the approval that a REQUIRE_APPROVAL asked for, and names it in that answer.
 const APPROVAL_HEADER: &str = "x-countersign-approval-id";
@@ -66,7 +65,8 @@ pub(crate) fn call(request: CheckRequest) -> Result<Call, Error> {
         let want_receipt = flag(v, "receipt", &receipt);
         let forward_credential = flag(v, "forward_credential", &forward);
         let approval_id = v.optional(APPROVAL_HEADER, &header(&http, APPROVAL_HEADER));
-        if header(&http, PARTIAL_HEADER) == "true" {
+        // A caller may have sent one too, which Envoy's own stands beside.
+        if header(&http, PARTIAL_HEADER).split(',').any(|partial| partial.trim() == "true") {
             v.refuse("body", "is larger than with_request_body.max_request_bytes: what would be decided on is not all");
         }
         let context = context(&http, route);
@@ -106,21 +106,23 @@ fn flag(v: &mut Violations, name: &str, text: &str) -> Option<bool> {
     }
 }
 
-/// A header, in whichever of its two forms Envoy sends them: joined by commas where there are several. Empty: none.
+/// A header, in whichever of its two forms Envoy sends them and however its name is spelt: joined by commas where there are
+/// several. Empty: none.
 fn header(http: &HttpRequest, name: &str) -> String {
-    let joined = http.headers.get(name).cloned();
-    let raw = || {
-        let all = http.header_map.iter().flat_map(|map| &map.headers).filter(|header| header.key == name);
-        let text = |header: &HeaderValue| {
-            if header.raw_value.is_empty() {
-                header.value.clone()
-            } else {
-                String::from_utf8_lossy(&header.raw_value).into_owned()
-            }
-        };
-        all.map(text).collect::<Vec<_>>().join(",")
+    let named = |key: &str| key.eq_ignore_ascii_case(name);
+    let joined: Vec<_> = http.headers.iter().filter(|(key, _)| named(key)).map(|(_, value)| value.clone()).collect();
+    if !joined.is_empty() {
+        return joined.join(",");
+    }
+    let all = http.header_map.iter().flat_map(|map| &map.headers).filter(|header| named(&header.key));
+    let text = |header: &HeaderValue| {
+        if header.raw_value.is_empty() {
+            header.value.clone()
+        } else {
+            String::from_utf8_lossy(&header.raw_value).into_owned()
+        }
     };
-    joined.unwrap_or_else(raw)
+    all.map(text).collect::<Vec<_>>().join(",")
 }
 
 /// What rules can read of the call: `context.http.method`, `.path` without its query, `.host`, and as `context.route.*` what
@@ -169,13 +171,12 @@ pub(crate) fn decided(answer: &DecisionAnswer, forward_credential: bool) -> Chec
 /// That there is no decision: the call ends there, whatever the filter's `failure_mode_allow` says of servers that are away.
 pub(crate) fn failed(status: &Status) -> CheckResponse {
     let http = match status.code() {
-        // The fault is the route's, not the caller's.
-        Code::InvalidArgument => StatusCode::FORBIDDEN,
+        // What is wrong is the route or Envoy's own key, not the caller's credential.
+        Code::InvalidArgument | Code::Unauthenticated => StatusCode::FORBIDDEN,
         code => http_status(code),
     };
-    let retry = status.get_details_retry_info().and_then(|info| info.retry_delay);
-    let headers = retry.map(|delay| set("retry-after", delay.as_secs().max(1).to_string()));
-    denied(status.code(), http, status.message(), headers.into_iter().collect(), &undecided(status), None)
+    let headers = retry_after(status).map(|delay| set("retry-after", whole_seconds(delay).to_string()));
+    denied(status.code(), http, &why(status), headers.into_iter().collect(), &undecided(status), None)
 }
 
 fn allowed(answer: &DecisionAnswer, forward_credential: bool, metadata: Struct) -> CheckResponse {

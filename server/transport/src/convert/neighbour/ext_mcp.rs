@@ -1,8 +1,13 @@
 //! agentgateway's `ExtMcp`. docs/neighbours-agentgateway.md has the mapping, for those who configure it.
 
+pub(crate) mod methods;
+
 use countersign_app::{Decide, DecisionAnswer, DecisionSubject, Error, RecordToolCall};
 use countersign_core::{
+    Violation,
     decision::{Effect, Outcome},
+    ids::ApprovalId,
+    json::{self, Canonical, Rules},
     text::MAX_TEXT,
 };
 use countersign_policy::Context;
@@ -16,7 +21,7 @@ use tonic::{Code, Status};
 
 use super::{
     super::{read, violations::Violations},
-    DECISION_HEADER, bearer, said, sha256, texts, undecided,
+    DECISION_HEADER, bearer, said, texts, undecided, why,
 };
 
 /// The key under which the gateway is told of a decision, and tells of it again when it has the result.
@@ -25,86 +30,152 @@ const DECISION_KEY: &str = "countersign_policy_decision_id";
 const APPROVAL_KEY: &str = "countersign/approval_id";
 const AUTHORIZATION: &str = "authorization";
 const TOOLS_CALL: &str = "tools/call";
-/// Methods that reach no tool: they say what there is. Every other one is asked about.
-const HARMLESS: &[&str] = &[
-    "initialize",
-    "ping",
-    "logging/setLevel",
-    "prompts/list",
-    "resources/list",
-    "resources/templates/list",
-    "tools/list",
-];
-const NOTIFICATIONS: &str = "notifications/";
+/// A call as a gateway tells of it.
+#[derive(Debug)]
+pub(crate) struct Call {
+    /// What is to be decided.
+    pub(crate) decide: Decide,
+    /// The parameters in the form that was hashed, where the gateway has another: what it is to send on.
+    pub(crate) canonical: Option<Vec<u8>>,
+}
 
-/// Whether a method reaches a tool, and so takes a decision.
-pub(crate) fn reaches_a_tool(method: &str) -> bool {
-    !HARMLESS.contains(&method) && !method.starts_with(NOTIFICATIONS)
+/// Why a call cannot be decided, whose method nobody knows.
+pub(crate) fn unknown(method: &str) -> Error {
+    let method = method.escape_debug().take(80).collect::<String>();
+    tracing::info!(method, "a gateway asked about a method that is no method of MCP");
+    Error::Invalid(vec![Violation::new("method", "is no method of MCP that this server knows, and is not passed on")])
 }
 
 /// Reads a call: who from its headers; what from the gateway's metadata, and where that says nothing, the backend's name as the
 /// tool and the MCP tool's as the action.
-pub(crate) fn call(request: &McpRequest) -> Result<Decide, Error> {
+pub(crate) fn call(request: &McpRequest) -> Result<Call, Error> {
     read(|v| {
-        let params = object(v, "mcp_request", request.mcp_request.as_deref().unwrap_or(b"{}"));
-        let metadata = request.metadata_context.as_ref();
+        // The arguments of a tool stand one level below the parameters.
+        let depth = json::MAX_DEPTH + usize::from(request.method == TOOLS_CALL);
+        let text = request.mcp_request.as_deref();
+        let params = object(v, "mcp_request", text.unwrap_or(b"{}"), depth);
+        let said = Stated::of(v, request.metadata_context.as_ref());
         let tool_id = if let [one] = &request.service_names[..] {
-            let tool_id = stated(v, metadata, "tool_id").unwrap_or_else(|| one.clone());
-            v.required("tool_id", &tool_id)
+            v.required("tool_id", said.tool_id.as_ref().unwrap_or(one))
         } else {
             v.refuse("service_names", "must be one: a call reaches one tool");
             None
         };
+        let purpose = v.optional_text("purpose", said.purpose.unwrap_or_default(), MAX_TEXT);
         let params = params?;
-        let name = params.get("name").and_then(Value::as_str).unwrap_or_default();
-        let by_method = if request.method == TOOLS_CALL { name.to_owned() } else { request.method.replace('/', ".") };
-        let action = stated(v, metadata, "action").unwrap_or(by_method);
-        let action = v.required("action", &action);
-        let purpose = stated(v, metadata, "purpose").unwrap_or_default();
-        let purpose = v.optional_text("purpose", purpose, MAX_TEXT);
-        let approval = params.get("_meta").and_then(|meta| meta.get(APPROVAL_KEY)).and_then(Value::as_str);
-        let approval_id = v.optional(APPROVAL_KEY, approval.unwrap_or_default());
-        let request_hash = canonical(v, "mcp_request", &arguments(&request.method, &params));
-        Some(Decide {
-            subject: DecisionSubject::Token(bearer(&header(request, AUTHORIZATION))),
-            tool_id: tool_id?,
-            action: action?,
-            purpose: purpose?,
-            request_hash: Some(request_hash?),
-            context: context(params),
-            approval_id: approval_id?,
-            arguments: None,
-            want_receipt: false,
-            cached_from: None,
-            idempotency: None,
+        let by_method =
+            if request.method == TOOLS_CALL { text_of(v, &params, "name") } else { request.method.replace('/', ".") };
+        let action = v.required("action", &said.action.unwrap_or(by_method));
+        let approval_id = approval(v, &params);
+        let hashed = hashed(v, &request.method, &params);
+        let canonical = text.and_then(|text| rewritten(text, &params));
+        Some(Call {
+            decide: Decide {
+                subject: DecisionSubject::Token(bearer(&header(request, AUTHORIZATION))),
+                tool_id: tool_id?,
+                action: action?,
+                purpose: purpose?,
+                request_hash: Some(hashed?),
+                context: context(params),
+                approval_id: approval_id?,
+                arguments: None,
+                want_receipt: false,
+                cached_from: None,
+                idempotency: None,
+            },
+            canonical,
         })
     })
+}
+
+/// What the gateway's configuration states beside the call.
+struct Stated {
+    tool_id: Option<String>,
+    action: Option<String>,
+    purpose: Option<String>,
+}
+
+impl Stated {
+    fn of(v: &mut Violations, metadata: Option<&Struct>) -> Self {
+        let mut text = |key: &str| stated(v, metadata, key);
+        Self { tool_id: text("tool_id"), action: text("action"), purpose: text("purpose") }
+    }
+}
+
+/// The approval that a call brings in its `_meta`.
+#[expect(clippy::option_option, reason = "wrong, absent, or there")]
+fn approval(v: &mut Violations, params: &Map<String, Value>) -> Option<Option<ApprovalId>> {
+    let Some(meta) = params.get("_meta") else { return Some(None) };
+    let Some(meta) = meta.as_object() else {
+        v.refuse("mcp_request._meta", "must be an object");
+        return None;
+    };
+    match meta.get(APPROVAL_KEY) {
+        None => Some(None),
+        Some(Value::String(id)) => v.optional(APPROVAL_KEY, id),
+        Some(_) => {
+            v.refuse(APPROVAL_KEY, "must be a string");
+            None
+        }
+    }
+}
+
+/// A text of the parameters; empty where it is absent.
+fn text_of(v: &mut Violations, params: &Map<String, Value>, key: &str) -> String {
+    match params.get(key) {
+        None => String::new(),
+        Some(Value::String(text)) => text.clone(),
+        Some(_) => {
+            v.refuse(&format!("mcp_request.{key}"), "must be a string");
+            String::new()
+        }
+    }
+}
+
+/// How a call ended, as a gateway tells of it.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    /// What is to be recorded.
+    pub(crate) record: RecordToolCall,
+    /// The result in the form that was hashed, where the gateway has another.
+    pub(crate) canonical: Option<Vec<u8>>,
 }
 
 /// Reads how a call ended, for the decision that the gateway names.
-pub(crate) fn outcome(response: &McpResponse) -> Result<RecordToolCall, Error> {
+pub(crate) fn outcome(response: &McpResponse) -> Result<Ended, Error> {
     read(|v| {
-        let result = object(v, "mcp_response", &response.mcp_response);
+        let result = object(v, "mcp_response", &response.mcp_response, json::MAX_DEPTH);
         let decision_id = stated(v, response.metadata_context.as_ref(), DECISION_KEY).unwrap_or_default();
         let policy_decision_id = v.required(&format!("metadata_context.{DECISION_KEY}"), &decision_id);
-        let result = Value::Object(result?);
-        let response_hash = canonical(v, "mcp_response", &result);
-        let failed = result.get("isError").and_then(Value::as_bool).unwrap_or_default();
-        Some(RecordToolCall {
-            policy_decision_id: policy_decision_id?,
-            outcome: if failed { Outcome::Failure } else { Outcome::Success },
-            response_hash: Some(response_hash?),
-            duration_micros: None,
-            emitter_id: None,
-            emitter_seq: None,
-            timestamp: None,
-            idempotency: None,
+        let result = result?;
+        let Canonical { bytes, sha256 } = canonical(v, "mcp_response", &result)?;
+        let outcome = match result.get("isError") {
+            None | Some(Value::Bool(false)) => Outcome::Success,
+            Some(Value::Bool(true)) => Outcome::Failure,
+            Some(_) => {
+                v.refuse("mcp_response.isError", "must be true or false");
+                return None;
+            }
+        };
+        Some(Ended {
+            record: RecordToolCall {
+                policy_decision_id: policy_decision_id?,
+                outcome,
+                response_hash: Some(sha256),
+                duration_micros: None,
+                emitter_id: None,
+                emitter_seq: None,
+                timestamp: None,
+                idempotency: None,
+            },
+            canonical: Some(bytes).filter(|bytes| *bytes != response.mcp_response),
         })
     })
 }
 
-/// A decision. ALLOW lets the call on, without the credential; everything else is the answer to it.
-pub(crate) fn decided(answer: &DecisionAnswer) -> McpRequestResult {
+/// A decision. ALLOW lets the call on in the form that was hashed, without the credential; everything else is the answer
+/// to it.
+pub(crate) fn decided(answer: &DecisionAnswer, canonical: Option<Vec<u8>>) -> McpRequestResult {
     if answer.effect != Effect::Allow {
         return refused(mcp_request_result::Result::Error(AuthorizationError {
             code: Refused::PermissionDenied.into(),
@@ -114,16 +185,26 @@ pub(crate) fn decided(answer: &DecisionAnswer) -> McpRequestResult {
     }
     let id = answer.policy_decision_id.to_string();
     let header = McpHeader { key: DECISION_HEADER.to_owned(), value: id.clone().into_bytes() };
+    let pass = mcp_request_result::Result::Pass(Pass {});
     McpRequestResult {
-        result: Some(mcp_request_result::Result::Pass(Pass {})),
-        header_mutation: Some(HeaderMutation { set: vec![header], remove: vec![AUTHORIZATION.to_owned()] }),
+        result: Some(canonical.map_or(pass, mcp_request_result::Result::Mutated)),
+        header_mutation: Some(without_credential(vec![header])),
         metadata: Some(texts([(DECISION_KEY, id)])),
     }
 }
 
-/// A call that reaches no tool.
+/// A call that is not decided. The tool does not see the credential here either.
 pub(crate) fn passed() -> McpRequestResult {
-    refused(mcp_request_result::Result::Pass(Pass {}))
+    McpRequestResult {
+        result: Some(mcp_request_result::Result::Pass(Pass {})),
+        header_mutation: Some(without_credential(Vec::new())),
+        metadata: None,
+    }
+}
+
+/// Names in `remove` are compared without regard to case.
+fn without_credential(set: Vec<McpHeader>) -> HeaderMutation {
+    HeaderMutation { set, remove: vec![AUTHORIZATION.to_owned()] }
 }
 
 /// That there is no decision: an answer, so that no `failureMode` lets the call on.
@@ -131,9 +212,10 @@ pub(crate) fn undecided_call(status: &Status) -> McpRequestResult {
     refused(mcp_request_result::Result::Error(error(status)))
 }
 
-/// The result goes on to the caller.
-pub(crate) const fn passed_result() -> McpResponseResult {
-    McpResponseResult { result: Some(mcp_response_result::Result::Pass(Pass {})) }
+/// The result goes on to the caller, in the form that was hashed where it was.
+pub(crate) fn passed_result(canonical: Option<Vec<u8>>) -> McpResponseResult {
+    let pass = mcp_response_result::Result::Pass(Pass {});
+    McpResponseResult { result: Some(canonical.map_or(pass, mcp_response_result::Result::Mutated)) }
 }
 
 /// The result is kept back: nobody would know of it.
@@ -157,7 +239,7 @@ fn error(status: &Status) -> AuthorizationError {
     };
     AuthorizationError {
         code: code.into(),
-        reason: status.message().to_owned(),
+        reason: why(status),
         mcp_error: Some(undecided(status).to_string().into_bytes()),
     }
 }
@@ -181,25 +263,46 @@ fn header(request: &McpRequest, name: &str) -> String {
     all.map(|header| String::from_utf8_lossy(&header.value)).collect::<Vec<_>>().join(",")
 }
 
-fn object(v: &mut Violations, field: &str, json: &[u8]) -> Option<Map<String, Value>> {
-    let read = serde_json::from_slice(json);
-    read.map_err(|_| v.refuse(field, "must be a JSON object")).ok()
-}
-
-/// What a call is made with: of a tool its arguments, of any other method all of its parameters but `_meta`.
-fn arguments(method: &str, params: &Map<String, Value>) -> Value {
-    if method == TOOLS_CALL {
-        return params.get("arguments").cloned().unwrap_or_else(|| Value::Object(Map::new()));
+/// A JSON object with one reading.
+fn object(v: &mut Violations, field: &str, text: &[u8], depth: usize) -> Option<Map<String, Value>> {
+    match json::read(text, Rules { depth, ..Rules::STRICT }) {
+        Ok(Value::Object(object)) => return Some(object),
+        Ok(_) => v.refuse(field, "must be a JSON object"),
+        Err(refused) => unhashable(v, field, refused),
     }
-    Value::Object(
-        params.iter().filter(|(key, _)| *key != "_meta").map(|(key, value)| (key.clone(), value.clone())).collect(),
-    )
+    None
 }
 
-/// SHA-256 of the RFC 8785 form.
-fn canonical(v: &mut Violations, field: &str, value: &Value) -> Option<[u8; 32]> {
-    let bytes = serde_json_canonicalizer::to_vec(value);
-    bytes.map(|bytes| sha256(&[&bytes])).map_err(|_| v.refuse(field, "has no canonical form (RFC 8785)")).ok()
+/// The hash of what a call is made with: of a tool its arguments, of any other method all of its parameters but `_meta`.
+fn hashed(v: &mut Violations, method: &str, params: &Map<String, Value>) -> Option<[u8; 32]> {
+    let (field, object) = if method == TOOLS_CALL {
+        let arguments = params.get("arguments").map_or_else(|| Some(Map::new()), |value| value.as_object().cloned());
+        let Some(arguments) = arguments else {
+            v.refuse("mcp_request.arguments", "must be a JSON object");
+            return None;
+        };
+        ("mcp_request.arguments", arguments)
+    } else {
+        let but_meta = params.iter().filter(|(key, _)| *key != "_meta");
+        ("mcp_request", but_meta.map(|(key, value)| (key.clone(), value.clone())).collect())
+    };
+    canonical(v, field, &object).map(|canonical| canonical.sha256)
+}
+
+/// The RFC 8785 form of an object, and its SHA-256.
+fn canonical(v: &mut Violations, field: &str, object: &Map<String, Value>) -> Option<Canonical> {
+    json::canonical_object(object).map_err(|refused| unhashable(v, field, refused)).ok()
+}
+
+fn unhashable(v: &mut Violations, field: &str, refused: json::Refused) {
+    let below = if refused.path.is_empty() { String::new() } else { format!(".{}", refused.path) };
+    v.refuse(&format!("{field}{below}"), refused.why);
+}
+
+/// The parameters in canonical form, where the gateway sent another: what it sends on is then what was hashed, and no second
+/// parser can read something else.
+fn rewritten(text: &[u8], params: &Map<String, Value>) -> Option<Vec<u8>> {
+    serde_json_canonicalizer::to_vec(params).ok().filter(|bytes| bytes != text)
 }
 
 /// What rules can read: the arguments, as `context.arguments.*`. What no context can hold is kept as unreadable where it stands,

@@ -3,12 +3,29 @@
 pub(crate) mod ext_authz;
 pub(crate) mod ext_mcp;
 
+use std::time::Duration;
+
 use aws_lc_rs::digest;
 use countersign_app::DecisionAnswer;
+use prost::Message as _;
 use prost_types::{Struct, Value as ProtoValue, value::Kind};
 use serde_json::{Value, json};
-use tonic::Status;
+use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
+
+/// A refusal as the answer of one method, encoded.
+pub(crate) type Refuses = fn(&Status) -> Vec<u8>;
+
+/// How a method of a neighbour refuses in an answer. A gateway may let a call on where it gets an error; an answer it
+/// obeys. None: the method is no neighbour's.
+pub(crate) fn refuses(path: &str) -> Option<Refuses> {
+    Some(match path {
+        "/envoy.service.auth.v3.Authorization/Check" => |status| ext_authz::failed(status).encode_to_vec(),
+        "/agentgateway.dev.ext_mcp.ExtMcp/CheckRequest" => |status| ext_mcp::undecided_call(status).encode_to_vec(),
+        "/agentgateway.dev.ext_mcp.ExtMcp/CheckResponse" => |status| ext_mcp::unrecorded_result(status).encode_to_vec(),
+        _ => return None,
+    })
+}
 
 /// Names the decision, on the way to a tool and back.
 const DECISION_HEADER: &str = "x-countersign-decision-id";
@@ -38,8 +55,24 @@ fn said(answer: &DecisionAnswer) -> Value {
 /// That there is no decision, likewise.
 fn undecided(status: &Status) -> Value {
     let reason = status.get_details_error_info().map(|info| info.reason);
-    let retryable = status.get_details_retry_info().is_some();
-    json!({ "reason": reason, "message": status.message(), "retryable": retryable })
+    json!({ "reason": reason, "message": why(status), "retryable": retry_after(status).is_some() })
+}
+
+/// Why there is no decision. Who made the call cannot lift what is wrong with the gateway that asks for it.
+fn why(status: &Status) -> String {
+    match status.code() {
+        Code::Unauthenticated | Code::PermissionDenied => {
+            format!("the gateway in front of the tool may not ask for decisions: {}", status.message())
+        }
+        _ => status.message().to_owned(),
+    }
+}
+
+/// When to try again, where that may help.
+fn retry_after(status: &Status) -> Option<Duration> {
+    let stated = status.get_details_retry_info().and_then(|info| info.retry_delay);
+    let late = status.code() == Code::DeadlineExceeded;
+    stated.or_else(|| late.then_some(Duration::from_secs(1)))
 }
 
 /// Texts by name, as `google.protobuf.Struct`.

@@ -41,6 +41,54 @@ fn token(call: &Call) -> &str {
 }
 
 #[test]
+fn headers_are_found_however_they_are_spelt_and_sent() {
+    let route = [("tool_id", "billing")];
+    let raw = |headers: &[(&str, &str)]| {
+        let value = |(key, value): &(&str, &str)| HeaderValue {
+            key: (*key).to_owned(),
+            raw_value: value.as_bytes().to_vec(),
+            ..HeaderValue::default()
+        };
+        let header_map = Some(HeaderMap { headers: headers.iter().map(value).collect() });
+        HttpRequest { header_map, headers: std::collections::BTreeMap::new(), ..http(&[]) }
+    };
+    for sent in [http(&[("Authorization", "Bearer a.b.c")]), raw(&[("AUTHORIZATION", "Bearer a.b.c")])] {
+        assert_eq!(token(&call(check(&route, sent)).unwrap()), "a.b.c");
+    }
+    let two = call(check(&route, raw(&[("authorization", "Bearer a"), ("authorization", "Bearer b")]))).unwrap();
+    assert_eq!(token(&two), "a,Bearer b", "two credentials are none");
+    let partial = [(PARTIAL_HEADER, "false"), (PARTIAL_HEADER, "true")];
+    assert_eq!(wrong(&route, raw(&partial)), ["body"], "whatever a caller sends beside Envoy's own");
+}
+
+#[test]
+fn the_gateways_own_faults_are_denials() {
+    for (refusal, http) in [
+        (Refusal::unauthenticated("no such key"), 403),
+        (Refusal::role_required("it takes a gate", []), 403),
+        (Refusal::invalid("body", "is no message"), 403),
+        (Refusal::overloaded(), 429),
+        (Refusal::deadline_exceeded(), 504),
+        (Refusal::internal(), 500),
+        (Refusal::from(Error::StoreUnavailable), 503),
+    ] {
+        let retryable = matches!(http, 429 | 503 | 504);
+        let answer = failed(&refusal.status("r"));
+        assert_ne!(answer.status.unwrap().code, 0);
+        let Some(HttpResponse::DeniedResponse(denied)) = answer.http_response else { panic!("not denied") };
+        assert_eq!(denied.status.unwrap().code, http);
+        let header = |name: &str| {
+            let found = denied.headers.iter().flat_map(|option| &option.header).find(|header| header.key == name);
+            found.map(|header| header.value.clone())
+        };
+        assert_eq!(header("retry-after").is_some(), retryable, "{http}");
+        let said: Value = serde_json::from_str(&denied.body).unwrap();
+        assert_eq!(said["retryable"], retryable);
+        assert!(!said["reason"].as_str().unwrap().is_empty() && !said["message"].as_str().unwrap().is_empty());
+    }
+}
+
+#[test]
 fn the_route_says_what_is_called_and_the_method_how_where_the_route_does_not() {
     let asked = call(check(&[("tool_id", "billing")], http(&[("authorization", "Bearer a.b.c")]))).unwrap();
     assert_eq!((asked.decide.tool_id.as_str(), asked.decide.action.as_str()), ("billing", "post"));

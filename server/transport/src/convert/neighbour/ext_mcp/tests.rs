@@ -1,7 +1,11 @@
 use countersign_policy::{CompiledPolicy, Principal, PrincipalSpec, Request};
 use serde_json::json;
 
-use super::*;
+use super::{
+    methods::{Handling, handling},
+    *,
+};
+use crate::convert::neighbour::sha256;
 
 fn request(method: &str, service_names: &[&str], params: &Value) -> McpRequest {
     McpRequest {
@@ -21,18 +25,19 @@ fn wrong(request: &McpRequest) -> Vec<String> {
 #[test]
 fn a_call_of_a_tool_is_asked_as_backend_and_tool_name_unless_the_gateway_says_otherwise() {
     let params = json!({ "name": "refund", "arguments": { "b": 1, "a": 2 } });
-    let asked = call(&request("tools/call", &["billing"], &params)).unwrap();
+    let asked = call(&request("tools/call", &["billing"], &params)).unwrap().decide;
     assert_eq!((asked.tool_id.as_str(), asked.action.as_str()), ("billing", "refund"));
     assert!(matches!(&asked.subject, DecisionSubject::Token(token) if token == "a.b.c"));
     assert_eq!(asked.request_hash, Some(sha256(&[br#"{"a":2,"b":1}"#])), "the canonical arguments");
 
     let metadata = texts([("tool_id", "crm".into()), ("action", "read".into()), ("purpose", "ticket 1".into())]);
     let said = McpRequest { metadata_context: Some(metadata), ..request("tools/call", &["x Y"], &params) };
-    let asked = call(&said).unwrap();
+    let asked = call(&said).unwrap().decide;
     assert_eq!((asked.tool_id.as_str(), asked.action.as_str()), ("crm", "read"));
     assert_eq!(asked.purpose.as_deref(), Some("ticket 1"));
 
-    let read = call(&request("resources/read", &["files"], &json!({ "uri": "file:///a", "_meta": {} }))).unwrap();
+    let read = call(&request("resources/read", &["files"], &json!({ "uri": "file:///a", "_meta": {} })));
+    let read = read.unwrap().decide;
     assert_eq!((read.tool_id.as_str(), read.action.as_str()), ("files", "resources.read"));
     assert_eq!(read.request_hash, Some(sha256(&[br#"{"uri":"file:///a"}"#])));
 }
@@ -47,23 +52,95 @@ fn names_that_are_none_of_ours_and_calls_that_reach_no_one_tool_are_refused() {
 }
 
 #[test]
-fn what_says_only_what_there_is_is_let_through_and_everything_else_is_asked_about() {
-    for method in ["initialize", "ping", "tools/list", "resources/templates/list", "notifications/initialized"] {
-        assert!(!reaches_a_tool(method), "{method}");
+fn methods_are_passed_decided_or_refused() {
+    for (handled, methods) in [
+        (
+            Handling::Passed,
+            "initialize server/discover ping logging/setLevel tools/list prompts/list resources/list \
+             resources/templates/list notifications/initialized notifications/cancelled notifications/progress \
+             notifications/roots/list_changed",
+        ),
+        (
+            Handling::Decided,
+            "tools/call resources/read resources/subscribe resources/unsubscribe prompts/get completion/complete \
+             subscriptions/listen tasks/get tasks/list tasks/result tasks/update tasks/cancel skills/run \
+             resources/directory/read",
+        ),
+        (
+            Handling::Refused,
+            "tools/new Tools/call tools/call/ /tools/call tools notifications notifications/new tasks tasks/ skills/ \
+             sampling/createMessage elicitation/create roots/list rpc.discover",
+        ),
+    ] {
+        for method in methods.split_whitespace() {
+            assert_eq!(handling(method), handled, "{method}");
+        }
     }
-    for method in
-        ["tools/call", "resources/read", "prompts/get", "completion/complete", "tools/new", "", "notifications"]
-    {
-        assert!(reaches_a_tool(method), "{method}");
+    for method in ["", " ", "tools/call ", "tools/call\0", "initialize\n"] {
+        assert_eq!(handling(method), Handling::Refused, "{method:?}");
     }
+}
+
+/// A request whose parameters are this text.
+fn raw(method: &str, params: &str) -> McpRequest {
+    McpRequest { mcp_request: Some(params.as_bytes().to_vec()), ..request(method, &["billing"], &json!({})) }
+}
+
+#[test]
+fn arguments_with_two_readings_are_refused_by_their_place() {
+    let meta = r#"{"name":"wire","_meta":{"countersign/approval_id":"a","countersign\/approval_id":"b"}}"#;
+    for (params, field) in [
+        (r#"{"name":"wire","arguments":{"to":"attacker","to":"b"}}"#, "mcp_request.arguments.to"),
+        (r#"{"name":"wire","arguments":{"to":"a","t\u006f":"b"}}"#, "mcp_request.arguments.to"),
+        (r#"{"name":"wire","arguments":{},"name":"read"}"#, "mcp_request.name"),
+        (r#"{"name":"wire","arguments":{"to":1234567890123456789}}"#, "mcp_request.arguments.to"),
+        (r#"{"name":"wire","arguments":{"to":1234567890123456800}}"#, "mcp_request.arguments.to"),
+        (r#"{"name":"wire","arguments":{"to":[0.1234567890123456789]}}"#, "mcp_request.arguments.to[0]"),
+        (r#"{"name":"wire","arguments":{"to":"\ud800"}}"#, "mcp_request.arguments.to"),
+        (r#"{"name":"wire","arguments":null}"#, "mcp_request.arguments"),
+        (r#"{"name":"wire","arguments":[]}"#, "mcp_request.arguments"),
+        (r#"{"name":["wire"],"arguments":{}}"#, "mcp_request.name"),
+        (r#"{"name":"wire","_meta":[]}"#, "mcp_request._meta"),
+        (r#"{"name":"wire","_meta":{"countersign/approval_id":7}}"#, APPROVAL_KEY),
+        (r#"{"name":"wire","_meta":{"progressToken":9007199254740993}}"#, "mcp_request._meta.progressToken"),
+        (meta, "mcp_request._meta.countersign/approval_id"),
+        (r#"[{"method":"tools/call"}]"#, "mcp_request"),
+    ] {
+        let found = wrong(&raw("tools/call", params));
+        assert_eq!(found.first().map(String::as_str), Some(field), "{params}: {found:?}");
+    }
+    let deep = |depth: usize| format!("{{\"v\":{}{}}}", "[".repeat(depth - 1), "]".repeat(depth - 1));
+    let arguments = |depth| format!("{{\"name\":\"wire\",\"arguments\":{}}}", deep(depth));
+    assert!(call(&raw("tools/call", &arguments(64))).is_ok() && call(&raw("tools/call", &arguments(65))).is_err());
+    assert!(call(&raw("resources/read", &deep(64))).is_ok() && call(&raw("resources/read", &deep(65))).is_err());
+}
+
+#[test]
+fn what_goes_on_is_what_was_hashed() {
+    let sent = r#"{ "name": "refund", "arguments": { "b": 1.0, "a": "\u0041" }, "_meta": {} }"#;
+    let asked = call(&raw("tools/call", sent)).unwrap();
+    assert_eq!(asked.decide.request_hash, Some(sha256(&[br#"{"a":"A","b":1}"#])));
+    let canonical = br#"{"_meta":{},"arguments":{"a":"A","b":1},"name":"refund"}"#;
+    assert_eq!(asked.canonical.as_deref(), Some(&canonical[..]));
+    let again = McpRequest { mcp_request: Some(canonical.to_vec()), ..raw("tools/call", "") };
+    let again = call(&again).unwrap();
+    assert_eq!((again.decide.request_hash, again.canonical), (asked.decide.request_hash, None), "nothing to rewrite");
+    assert_eq!(call(&McpRequest { mcp_request: None, ..raw("tasks/list", "") }).unwrap().canonical, None);
+}
+
+#[test]
+fn the_credential_goes_on_with_no_method() {
+    let removed = passed().header_mutation.unwrap().remove;
+    assert_eq!(removed, ["authorization"]);
 }
 
 /// What a rule that reads `context.arguments.amount_cents` answers.
 fn effect(arguments: &Value) -> Effect {
     let document = "rules: [{id: a, role: support, tool: billing, allowed_actions: [refund], \
                     when: context.arguments.amount_cents <= 500}]";
-    let asked =
-        call(&request("tools/call", &["billing"], &json!({ "name": "refund", "arguments": arguments }))).unwrap();
+    let asked = call(&request("tools/call", &["billing"], &json!({ "name": "refund", "arguments": arguments })))
+        .unwrap()
+        .decide;
     let principal = Principal::new(&PrincipalSpec {
         agent_instance_id: "inst_1",
         root_instance_id: "inst_1",
@@ -85,7 +162,7 @@ fn rules_read_arguments_and_what_they_cannot_read_is_denied() {
     assert_eq!(effect(&json!({ "amount_cents": 500 })), Effect::Allow);
     assert_eq!(effect(&json!({ "amount_cents": 501 })), Effect::Deny);
     assert_eq!(effect(&json!({})), Effect::Deny);
-    for unreadable in [json!(null), json!(500.5), json!(1_u64 << 53), json!("5".repeat(1025))] {
+    for unreadable in [json!(null), json!(500.5), json!("5".repeat(1025))] {
         assert_eq!(effect(&json!({ "amount_cents": unreadable })), Effect::Deny);
         // What the rule does not read does not disturb it.
         assert_eq!(effect(&json!({ "amount_cents": 500, "note": unreadable })), Effect::Allow);
@@ -94,7 +171,6 @@ fn rules_read_arguments_and_what_they_cannot_read_is_denied() {
     let many = (0..65).map(|nth| (format!("a{nth}"), json!(nth))).chain([("amount_cents".to_owned(), json!(500))]);
     assert_eq!(effect(&Value::Object(many.collect())), Effect::Deny);
     assert_eq!(effect(&json!({ "amount_cents": 500, "rows": vec![1; 65] })), Effect::Allow);
-    assert_eq!(effect(&Value::Null), Effect::Deny);
 }
 
 #[test]
@@ -111,7 +187,7 @@ fn metadata_that_is_no_text_is_refused_and_what_found_nothing_says_nothing() {
     for kind in [Kind::NumberValue(5.0), Kind::BoolValue(true), Kind::StructValue(Struct::default())] {
         assert_eq!(wrong(&with(kind)), named);
     }
-    let asked = call(&with(Kind::NullValue(0))).unwrap();
+    let asked = call(&with(Kind::NullValue(0))).unwrap().decide;
     assert_eq!((asked.tool_id.as_str(), asked.action.as_str(), asked.purpose), ("billing", "refund", None));
 }
 
@@ -126,9 +202,23 @@ fn a_result_is_recorded_for_the_decision_that_the_gateway_names() {
     };
     let named = || Some(texts([(DECISION_KEY, id.to_owned())]));
     let done = outcome(&response(named(), json!({ "content": [] }))).unwrap();
+    assert_eq!(done.canonical, None, "it came in its canonical form");
+    let done = done.record;
     assert_eq!((done.policy_decision_id.to_string().as_str(), done.outcome), (id, Outcome::Success));
     assert_eq!(done.response_hash, Some(sha256(&[br#"{"content":[]}"#])));
-    assert_eq!(outcome(&response(named(), json!({ "isError": true }))).unwrap().outcome, Outcome::Failure);
+    assert_eq!(outcome(&response(named(), json!({ "isError": true }))).unwrap().record.outcome, Outcome::Failure);
+    let text = |text: &str| McpResponse { mcp_response: text.into(), ..response(named(), json!({})) };
+    let spaced = outcome(&text(r#"{ "isError": false, "content": [] }"#)).unwrap();
+    assert_eq!(spaced.canonical.as_deref(), Some(&br#"{"content":[],"isError":false}"#[..]));
+    for (result, field) in [
+        (r#"{"isError":false,"isError":true}"#, "mcp_response.isError"),
+        (r#"{"isError":"false"}"#, "mcp_response.isError"),
+        (r#"{"structuredContent":{"id":1234567890123456789}}"#, "mcp_response.structuredContent.id"),
+        ("[]", "mcp_response"),
+    ] {
+        let Err(Error::Invalid(found)) = outcome(&text(result)) else { panic!("accepted: {result}") };
+        assert_eq!(found[0].field, field);
+    }
     let Err(Error::Invalid(found)) = outcome(&response(None, json!({}))) else { panic!("accepted") };
     assert_eq!(found[0].field, "metadata_context.countersign_policy_decision_id");
 }
