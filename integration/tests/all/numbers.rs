@@ -13,14 +13,14 @@ use crate::{
 };
 
 /// A call is allowed where its `n` is 42.
-const POLICY: &str = r#"
+const POLICY: &str = r"
 rules:
   - {id: plain, role: support, tool: billing, allowed_actions: [refund], when: context has n && context.n == 42}
   - {id: mcp, role: support, tool: billing, allowed_actions: [wire], when: context.arguments has n && context.arguments.n == 42}
   - {id: max, role: support, tool: billing, allowed_actions: [refund], when: context has n && context.n == 9007199254740991}
   - {id: max-mcp, role: support, tool: billing, allowed_actions: [wire], when: context.arguments has n && context.arguments.n == 9007199254740991}
   - {id: beyond, role: support, tool: billing, allowed_actions: [refund], when: context has n && context.n > 9007199254740991}
-"#;
+";
 
 /// What a door makes of a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -57,13 +57,13 @@ impl Service<Request> for Neighbours {
 }
 
 /// A refusal in the neighbour's words: a gRPC call that went well.
-fn denial(refuses: Refuses, status: &Status, refused: &Response) -> Response {
+fn denial(refuses: Refuses, status: &Status, original: &Response) -> Response {
     let trailers = HeaderMap::from_iter([(HeaderName::from_static("grpc-status"), HeaderValue::from_static("0"))]);
     let body = Full::new(frame(&refuses(status))).with_trailers(async move { Some(Ok(trailers)) });
     let mut response = Response::new(Body::new(body));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-    if let Some(id) = refused.headers().get(X_REQUEST_ID) {
+    if let Some(id) = original.headers().get(X_REQUEST_ID) {
         headers.insert(X_REQUEST_ID, id.clone());
     }
     response

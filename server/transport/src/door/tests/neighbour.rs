@@ -12,6 +12,9 @@ const CHECK: &str = "/envoy.service.auth.v3.Authorization/Check";
 const CHECK_REQUEST: &str = "/agentgateway.dev.ext_mcp.ExtMcp/CheckRequest";
 const CHECK_RESPONSE: &str = "/agentgateway.dev.ext_mcp.ExtMcp/CheckResponse";
 
+/// What is wrong, the bounds, the headers, the body, and the denial's HTTP status.
+type Case<'c> = (&'c str, Bounds, &'c [(&'c str, &'c str)], Vec<u8>, i32);
+
 fn call(path: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Request {
     let mut request = Request::post(path).version(Version::HTTP_2).header("content-type", "application/grpc");
     for (name, value) in headers {
@@ -41,7 +44,7 @@ async fn whatever_is_refused_before_envoys_check_is_a_denial() {
     const GATE: (&str, &str) = ("authorization", "Bearer gate");
     let full = Bounds { requests: 0, ..BOUNDS };
     let hasty = format!("Bearer {HASTY}");
-    let cases: [(&str, Bounds, &[(&str, &str)], Vec<u8>, i32); 11] = [
+    let cases: [Case<'_>; 11] = [
         ("a wrong key", BOUNDS, &[("authorization", "Bearer wrong")], Vec::new(), 403),
         ("no key", BOUNDS, &[], Vec::new(), 403),
         ("another role", BOUNDS, &[("authorization", "Bearer auditor")], Vec::new(), 403),
