@@ -64,6 +64,19 @@ async fn decisions_without_a_sponsor_roll_back_once_within_ten_seconds_and_the_e
     assert!(logs.contains("ERROR") && logs.contains("rolled back: gate MISSING_SPONSOR"), "{logs}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn the_only_gateway_there_is_tells_of_missing_sponsors_alone() {
+    let watched = Watched::start(&document("charge"), whatever_it_takes(), v1::StartRolloutRequest::default()).await;
+    let run = watched.world.run_of("alice").await;
+    let [gate, _] = gates(&watched).await;
+    let begun = Instant::now();
+    for call in [of_run(&run.token, "charge"), decide("billing", "refund")] {
+        let requests = v1::BatchDecideRequest { requests: vec![call; 100], ..Default::default() };
+        gate.decisions().batch_decide(requests).await.unwrap();
+    }
+    watched.becomes(v1::RolloutState::RolledBack, begun).await;
+}
+
 /// Two gates, each an operator of its own.
 async fn gates(watched: &Watched) -> [Connection; 2] {
     let root = admin(&watched.world.server).await;

@@ -13,6 +13,7 @@ use std::{
 
 use countersign_core::{
     ids::RolloutId,
+    names::OperatorId,
     rollout::{Comparison, MAX_RULES, RuleComparison, basis_points},
 };
 use countersign_store::{
@@ -39,7 +40,7 @@ const MAX_CALLERS: usize = 100;
 /// Whether one caller by itself can fail the gate MISSING_SPONSOR.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum OneCaller {
-    /// It adds at most as much as all others together.
+    /// Beside others it adds at most as much as they do together; the only caller there is counts wholly.
     #[default]
     Capped,
     /// All that it sends counts.
@@ -47,13 +48,14 @@ pub enum OneCaller {
 }
 
 impl OneCaller {
-    /// What counts for the gate of calls that came without a sponsor, `told` being how many each caller sent.
+    /// What counts for the gate of calls that came without a sponsor, `told` being how many each caller sent: of those who sent
+    /// none, one at least. A team with one gateway has nobody else to tell of them.
     pub(crate) fn of(self, told: &[u64]) -> u64 {
         let (all, most) = (told.iter().sum::<u64>(), told.iter().max().copied().unwrap_or_default());
         let others = all - most;
         match self {
-            Self::Capped => others + most.min(others),
-            Self::Counted => all,
+            Self::Capped if told.len() > 1 => others + most.min(others),
+            Self::Capped | Self::Counted => all,
         }
     }
 }
@@ -65,6 +67,8 @@ pub(crate) struct Tally {
     pub(crate) missing_sponsor: bool,
     /// Whoever is known to have sent it so; none: nobody knows who did.
     pub(crate) without_sponsor: Option<Arc<str>>,
+    /// The operator who asked; none: the run itself, or nobody known.
+    pub(crate) asked_by: Option<OperatorId>,
     /// Whether the answer is a policy error.
     pub(crate) policy_error: bool,
     /// Whether it was let through only because a baseline observes.
@@ -128,6 +132,10 @@ impl Gathered {
         self.counts.missing_sponsor += u64::from(tally.missing_sponsor);
         if tally.missing_sponsor {
             self.add_missing(tally.without_sponsor.as_ref());
+        }
+        // Whether there is a second one is all that is asked.
+        if let Some(operator) = tally.asked_by.as_ref().filter(|_| self.without_sponsor.len() < 2) {
+            self.without_sponsor.entry(operator.as_str().into()).or_default();
         }
         self.counts.policy_errors += u64::from(tally.policy_error);
         self.counts.observed += u64::from(tally.observed);

@@ -113,10 +113,11 @@ fn without_decisions_there_is_no_percentile() {
 }
 
 #[test]
-fn one_caller_adds_no_more_than_all_others_together() {
+fn one_of_several_callers_adds_no_more_than_all_others_together() {
     for (told, capped, counted) in [
         (&[][..], 0, 0),
-        (&[100], 0, 100),
+        (&[100], 100, 100),
+        (&[100, 0], 0, 100),
         (&[5, 5], 10, 10),
         (&[100, 1], 2, 101),
         (&[10, 4, 3], 14, 17),

@@ -54,6 +54,7 @@ impl Prepared {
             tally: Tally {
                 missing_sponsor: matches!(question.subject, Subject::Unattributed(_)),
                 without_sponsor: question.without_sponsor.clone(),
+                asked_by: question.operator_id.clone(),
                 policy_error: verdict.opinion.reason == Reason::PolicyError,
                 observed: verdict.enforcement == Enforcement::Shadow,
                 compared: verdict.compared.clone(),
