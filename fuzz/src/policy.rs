@@ -76,6 +76,7 @@ fn allows_no_more(policy: &CompiledPolicy, whole: &PolicySet, covered: &Rule) {
         sponsor_id: OTHER,
         agent: OTHER,
         role: &role,
+        inherited_roles: &[],
         depth: 1,
         purpose: OTHER,
         tools: &[],

@@ -87,6 +87,12 @@ impl Cluster {
         self.create("template0").await
     }
 
+    /// A database that is as another one is, to which nobody may be connected.
+    pub async fn copy(&self, of: &Database) -> Result<Database, Failure> {
+        let name = of.url.split('?').next().and_then(|url| url.rsplit('/').next()).unwrap_or_default();
+        self.create(name).await
+    }
+
     /// Stops Postgres, in good order.
     pub async fn stop(&mut self) -> Result<(), Failure> {
         let Some(postgres) = self.postgres.take() else { return Ok(()) };

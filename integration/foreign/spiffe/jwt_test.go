@@ -25,8 +25,8 @@ func mintJwt(t *testing.T, credential string, audience ...string) jwtSvid {
 }
 
 func TestJwtSvidHolds(t *testing.T) {
-	minted := mintJwt(t, env(t, "AGENT"), "billing", "reports")
-	for _, audience := range []string{"billing", "reports"} {
+	minted := mintJwt(t, env(t, "AGENT"), "invoices", "reports")
+	for _, audience := range []string{"invoices", "reports"} {
 		svid, err := jwtsvid.ParseAndValidate(minted.Svid, bundle(t), []string{audience})
 		check(t, err)
 		if svid.ID.String() != minted.SpiffeID || !svid.ID.MemberOf(trustDomain(t)) {
@@ -42,28 +42,28 @@ func TestJwtSvidHolds(t *testing.T) {
 }
 
 func TestJwtSvidOfSomebodyElseIsRefused(t *testing.T) {
-	minted, bundle := mintJwt(t, env(t, "AGENT"), "billing"), bundle(t)
+	minted, bundle := mintJwt(t, env(t, "AGENT"), "invoices"), bundle(t)
 	_, err := jwtsvid.ParseAndValidate(minted.Svid, bundle, []string{"search"})
 	refused(t, err, "for another audience")
 
 	other := jwtbundle.FromJWTAuthorities(spiffeid.RequireTrustDomainFromString("other.example"), bundle.JWTAuthorities())
-	_, err = jwtsvid.ParseAndValidate(minted.Svid, other, []string{"billing"})
+	_, err = jwtsvid.ParseAndValidate(minted.Svid, other, []string{"invoices"})
 	refused(t, err, "of another trust domain, even with the same keys")
 
 	none := jwtbundle.New(trustDomain(t))
-	_, err = jwtsvid.ParseAndValidate(minted.Svid, none, []string{"billing"})
+	_, err = jwtsvid.ParseAndValidate(minted.Svid, none, []string{"invoices"})
 	refused(t, err, "signed with a key that is not in the bundle")
 
 	// Two tokens' halves do not make a third one.
-	parts, others := strings.Split(minted.Svid, "."), strings.Split(mintJwt(t, env(t, "TOOL"), "billing").Svid, ".")
-	_, err = jwtsvid.ParseAndValidate(others[0]+"."+others[1]+"."+parts[2], bundle, []string{"billing"})
+	parts, others := strings.Split(minted.Svid, "."), strings.Split(mintJwt(t, env(t, "TOOL"), "invoices").Svid, ".")
+	_, err = jwtsvid.ParseAndValidate(others[0]+"."+others[1]+"."+parts[2], bundle, []string{"invoices"})
 	refused(t, err, "a signature over something else")
 }
 
 func TestJwtSvidEnds(t *testing.T) {
-	minted, bundle := mintJwt(t, env(t, "AGENT"), "billing"), bundle(t)
+	minted, bundle := mintJwt(t, env(t, "AGENT"), "invoices"), bundle(t)
 	validate := func() error {
-		_, err := jwtsvid.ParseAndValidate(minted.Svid, bundle, []string{"billing"})
+		_, err := jwtsvid.ParseAndValidate(minted.Svid, bundle, []string{"invoices"})
 		return err
 	}
 	// In the bubble time passes at once. It begins there in 2000.

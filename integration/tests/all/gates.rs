@@ -78,7 +78,7 @@ async fn the_only_gateway_there_is_tells_of_missing_sponsors_alone() {
 }
 
 /// Two gates, each an operator of its own.
-async fn gates(watched: &Watched) -> [Connection; 2] {
+pub(crate) async fn gates(watched: &Watched) -> [Connection; 2] {
     let root = admin(&watched.world.server).await;
     let (one, _) = add(&watched.world.server, &root, "gate-1", &["gate"]).await;
     let (two, _) = add(&watched.world.server, &root, "gate-2", &["gate"]).await;

@@ -141,7 +141,7 @@ async fn a_token_exchange_is_a_delegation_whoever_authenticates_for_it() {
         ("actor_token", run.token.as_str()),
         ("actor_token_type", JWT),
         ("agent", "refunds"),
-        ("role", "user"),
+        ("role", "support"),
         ("purpose", "triage ticket 4711: one invoice"),
         ("ttl", "45"),
         ("single_use", "true"),
@@ -154,7 +154,7 @@ async fn a_token_exchange_is_a_delegation_whoever_authenticates_for_it() {
     let is = (&said["agent"], &said["role"], &said["purpose"], &said["single_use"], &said["ttl_seconds"]);
     assert_eq!(
         is,
-        (&json!("refunds"), &json!("user"), &json!("triage ticket 4711: one invoice"), &json!(true), &json!(45))
+        (&json!("refunds"), &json!("support"), &json!("triage ticket 4711: one invoice"), &json!(true), &json!(45))
     );
     let again = post(server, Some(&run.token), "token", &[], &exchange(&run.token, &all)).await.json();
     assert_eq!(again["agent_instance_id"], answer["agent_instance_id"], "the same request_id, the same child");

@@ -24,7 +24,7 @@ async fn second(world: &World) -> Server {
 }
 
 fn jwt(token: &str) -> v1::MintJwtSvidRequest {
-    v1::MintJwtSvidRequest { token: token.to_owned(), audience: vec!["billing".to_owned()], ..Default::default() }
+    v1::MintJwtSvidRequest { token: token.to_owned(), audience: vec!["reports".to_owned()], ..Default::default() }
 }
 
 async fn mint_jwt(by: &Connection, request: v1::MintJwtSvidRequest) -> Result<v1::MintJwtSvidResponse, Status> {
@@ -133,6 +133,22 @@ async fn what_does_not_fit_is_refused_with_every_field() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_svid_is_for_nobody_who_takes_credentials_or_receipts() {
+    let world = world().await;
+    let run = world.run_of("alice").await;
+    for own in ["countersign", "Countersign/", "agent-token-svc", "billing", "BILLING", "search/", "billin%67"] {
+        for (by, token) in [(&run.connection, ""), (&world.rita, run.token.as_str())] {
+            let audience = vec!["reports".to_owned(), own.to_owned()];
+            let status = mint_jwt(by, v1::MintJwtSvidRequest { audience, ..jwt(token) }).await.unwrap_err();
+            assert_eq!(fields(&status), ["audience[1]"], "{own}");
+            refused(Err::<(), _>(status), Code::InvalidArgument, "INVALID_REQUEST");
+        }
+    }
+    let request = v1::MintJwtSvidRequest { audience: vec!["https://billing.example/api".to_owned()], ..jwt("") };
+    mint_jwt(&run.connection, request).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_repeated_request_is_the_same_svid() {
     let world = world().await;
     let run = world.run_of("alice").await;
@@ -140,7 +156,7 @@ async fn a_repeated_request_is_the_same_svid() {
     let first = mint_jwt(&run.connection, request.clone()).await.unwrap();
     let again = mint_jwt(&run.connection, request.clone()).await.unwrap();
     assert_eq!((first.svid_id, first.log_index), (again.svid_id, again.log_index));
-    let other = v1::MintJwtSvidRequest { audience: vec!["search".to_owned()], ..request };
+    let other = v1::MintJwtSvidRequest { audience: vec!["invoices".to_owned()], ..request };
     refused(mint_jwt(&run.connection, other).await, Code::InvalidArgument, "REQUEST_ID_REUSED");
 }
 
@@ -148,8 +164,7 @@ async fn a_repeated_request_is_the_same_svid() {
 async fn an_svid_is_no_credential() {
     let world = world().await;
     let run = world.run_of("alice").await;
-    let request = v1::MintJwtSvidRequest { audience: vec!["countersign".to_owned()], ..jwt("") };
-    let svid = mint_jwt(&run.connection, request).await.unwrap().svid;
+    let svid = mint_jwt(&run.connection, jwt("")).await.unwrap().svid;
     let by_svid = world.rita.with_token(&svid).unwrap();
     let refusal = mint_jwt(&by_svid, jwt("")).await;
     assert!(refusal.as_ref().unwrap_err().message().contains("CREDENTIAL_WRONG_KIND"), "{refusal:?}");

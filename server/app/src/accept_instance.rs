@@ -15,8 +15,7 @@ use time::Duration;
 use crate::{
     App, Error, Idempotency, OperatorCaller,
     change::{Change, ChangeTx},
-    error::no_policy,
-    recorder::{limits, not_active},
+    recorder::{limits, not_active, of_role},
     transition_instance::{leaf as leaf_of, read},
 };
 
@@ -59,7 +58,7 @@ impl Change for AcceptBy<'_> {
         if !sponsor.is_active(now) {
             return Err(not_active(&sponsor));
         }
-        let policy = snapshot.granting_policy().ok_or_else(no_policy)?;
+        let policy = snapshot.granting_policy()?;
         self.fits(&found.instance, &sponsor, policy)?;
 
         let before = found.settle(tx)?;
@@ -96,10 +95,12 @@ impl Change for AcceptBy<'_> {
 
 impl AcceptBy<'_> {
     /// Whether the sponsor could have started this run today.
-    fn fits(&self, instance: &Instance, sponsor: &Sponsor, policy: &CompiledPolicy) -> Result<(), Error> {
-        let wanted = Wanted { role: &instance.role, tools: &instance.tools, ttl: None };
-        let limits = limits(&self.app.inner.config, policy, &instance.role);
-        grant::check(wanted, sponsor, limits, None).map(drop).map_err(Error::GrantTooWide)
+    fn fits(&self, instance: &Instance, sponsor: &Sponsor, policy: Option<&CompiledPolicy>) -> Result<(), Error> {
+        let wanted = Wanted { tools: &instance.tools, ttl: None, remaining: None };
+        // A root's: nobody's role binds it beside its own.
+        let roles = [of_role(policy, &instance.role)];
+        let (_, violations) = grant::check(wanted, sponsor, limits(&self.app.inner.config, &roles));
+        if violations.is_empty() { Ok(()) } else { Err(Error::GrantTooWide(violations)) }
     }
 }
 

@@ -99,7 +99,7 @@ impl App {
     }
 
     async fn instance(&self, token: &str, purpose: Purpose) -> Result<Arc<Credential>, Error> {
-        match self.present_for(token, purpose).await {
+        match self.present_for(token, purpose).await? {
             Presented::Holds(credential) => {
                 if self.inner.clock.now() >= credential.expire_time + purpose.remembers() {
                     return Err(unauthenticated("the credential expired long ago: ask the issuer for a fresh one"));
@@ -113,14 +113,16 @@ impl App {
     }
 
     /// Verifies a token, once: what holds is remembered by its hash.
-    pub(crate) async fn present(&self, token: &str) -> Presented {
+    ///
+    /// It must have been granted too, as it says. An error: nobody knows whether it was, so nothing is believed.
+    pub(crate) async fn present(&self, token: &str) -> Result<Presented, Error> {
         self.present_for(token, Purpose::Acting).await
     }
 
-    async fn present_for(&self, token: &str, purpose: Purpose) -> Presented {
+    async fn present_for(&self, token: &str, purpose: Purpose) -> Result<Presented, Error> {
         let hash = sha256(token.as_bytes());
         if let Some(known) = self.inner.credentials.get(&hash) {
-            return Presented::Holds(known);
+            return Ok(Presented::Holds(known));
         }
         let mut verified = self.verify(token);
         if verified == Err(Refusal::UnknownKey) {
@@ -132,17 +134,26 @@ impl App {
             // Keys turn once a day, and a report may come a day after. Nothing that such a key signed still lives, and what is
             // remembered is good for more than reports: so it is not.
             let keys = self.inner.past_keys.get(self).await;
-            if let Err(Refusal::Expired(verified)) = self.verify_by(&keys, token) {
-                return Presented::Holds(Arc::new(Credential::presented(*verified)));
+            if let Err(Refusal::Expired(verified)) = self.verify_by(&keys, token)
+                && self.is_granted(&verified).await?
+            {
+                return Ok(Presented::Holds(Arc::new(Credential::presented(*verified))));
             }
         }
         match verified {
             Ok(verified) | Err(Refusal::Expired(verified) | Refusal::Early(verified)) => {
+                if verified.rev > self.snapshot().revocation_log.seq() {
+                    // Another server may just have granted it, after a revocation that this one has not seen.
+                    self.try_refresh_snapshot().await?;
+                }
+                if !self.is_granted(&verified).await? {
+                    return Ok(Presented::Refused(Reason::CredentialInvalid));
+                }
                 let credential = Arc::new(Credential::presented(*verified));
                 self.inner.credentials.insert(hash, credential.clone());
-                Presented::Holds(credential)
+                Ok(Presented::Holds(credential))
             }
-            Err(refusal) => Presented::Refused(refusal.reason()),
+            Err(refusal) => Ok(Presented::Refused(refusal.reason())),
         }
     }
 

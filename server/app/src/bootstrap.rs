@@ -30,6 +30,7 @@ use crate::{
     create_api_key::FreshKey,
     create_operator::add_operator,
     create_policy::{Create, compile},
+    known_grants::KnownGrants,
     recorder::Recorder,
     register_sponsor::Register,
     revocation_floor::move_floor,
@@ -98,13 +99,14 @@ impl App {
             loader.policies.compile(&store, missing, Need::Ahead).await?;
         };
         let (recorder, queue) = Recorder::new(config.recorder_queue);
-        let app = Self::new(Parts { store, clock, entropy, config, secrets, loader, snapshot, recorder });
+        let (grants, lookups) = KnownGrants::new();
+        let app = Self::new(Parts { store, clock, entropy, config, secrets, loader, snapshot, recorder, grants });
         match app.keep_x509_authorities().await {
             // The worker does it once the clocks agree.
             Ok(()) | Err(Error::ClockSkew { .. }) => {}
             Err(error) => return Err(error),
         }
-        let background = Background::start(&app, queue);
+        let background = Background::start(&app, queue, lookups);
         Ok((app, background))
     }
 

@@ -1,6 +1,10 @@
 //! Decide and BatchDecide: whether a call may happen, recorded before it is answered.
 
-use std::{borrow::Cow, collections::HashMap, sync::Arc};
+use std::{
+    borrow::Cow,
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use countersign_core::{
     clock::{random, uuid_v7},
@@ -10,6 +14,7 @@ use countersign_core::{
     operator::OperatorRole,
 };
 use countersign_ledger::{commitment::Opening, leaf::Digest};
+use futures::future::join_all;
 
 use crate::{
     App, Caller, Decide, DecisionAnswer, DecisionSubject, Error, Idempotency,
@@ -53,6 +58,10 @@ impl App {
         let mut asked = Vec::with_capacity(commands.len());
         let mut jobs = Vec::with_capacity(commands.len());
         let mut named = Named::new();
+        // Together, so that what this server has not seen is looked up in one statement.
+        let tokens: HashSet<_> = commands.iter().filter_map(|command| command.subject.token()).collect();
+        let presented = join_all(tokens.into_iter().map(|token| self.present(token))).await;
+        presented.into_iter().collect::<Result<Vec<_>, _>>()?;
         for command in commands {
             let one = self.ask(caller, command, &mut named).await?;
             jobs.push((self.prepare(&one.question)?, one.keyed.clone()));
@@ -116,7 +125,7 @@ impl App {
             roles: vec![OperatorRole::Gate],
         };
         match (subject, caller) {
-            (DecisionSubject::Token(token), _) => match (self.present(token).await, caller) {
+            (DecisionSubject::Token(token), _) => match (self.present(token).await?, caller) {
                 (Presented::Holds(credential), Caller::Instance(own)) => {
                     let own_chain = credential.root_instance_id() == own.root_instance_id();
                     own_chain.then_some(Subject::Run(credential)).ok_or_else(others)

@@ -32,6 +32,16 @@ pub enum DecisionSubject {
     Entity(Box<EntityCall>),
 }
 
+impl DecisionSubject {
+    /// The token that was brought along.
+    pub(crate) fn token(&self) -> Option<&str> {
+        match self {
+            Self::Token(token) => Some(token),
+            Self::Caller | Self::Instance(_) | Self::Entity(_) | Self::Absent { .. } => None,
+        }
+    }
+}
+
 /// What somebody who is no run wants to act on. Recorded as nobody's: no sponsor answers for it.
 #[derive(Debug, Clone)]
 pub struct EntityCall {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use countersign_core::{
     credential::Verified,
     decision::{Effect, Enforcement, Reason},
+    grant::narrows,
     ids::{ApprovalId, PolicyVersion},
     rollout::{
         StickyKey,
@@ -15,7 +16,7 @@ use countersign_core::{
     },
 };
 use countersign_ledger::leaf::Attribute;
-use countersign_policy::{Evaluation, RecordedAttribute, RecordedValue, Request};
+use countersign_policy::{Evaluation, Principal, RecordedAttribute, RecordedValue, Request};
 
 use crate::{
     comparison::Compared,
@@ -94,6 +95,25 @@ impl Opinion {
     pub(crate) const fn without_policy(effect: Effect, reason: Reason) -> Self {
         Self { effect, reason, rule_ids: Vec::new(), policy: None, cacheable: false, context: Vec::new() }
     }
+
+    /// What two answers make together, of which both bind: the more restrictive one, this one where they are alike.
+    fn and(self, other: Self) -> Self {
+        let cacheable = self.cacheable && other.cacheable;
+        let stands = if other.restricts() > self.restricts() { other } else { self };
+        Self { cacheable, ..stands }
+    }
+
+    /// How restrictive it is, as a number to compare. A failure is before all else, and what only observes is the least.
+    const fn restricts(&self) -> u8 {
+        match (self.effect, self.reason) {
+            (Effect::Deny, Reason::PolicyError) => 5,
+            (Effect::Deny, Reason::DeniedByRule) => 4,
+            (Effect::Deny, _) => 3,
+            (Effect::RequireApproval, _) => 2,
+            (Effect::Allow, Reason::Observed) => 0,
+            (Effect::Allow, _) => 1,
+        }
+    }
 }
 
 /// No policy answers: neither ALLOW nor DENY would be true.
@@ -133,44 +153,46 @@ pub(crate) fn evaluate(question: &Question, snapshot: &Snapshot) -> Result<Verdi
     Ok(verdict)
 }
 
-/// Whether a stated purpose is the run's own, or one that goes on from it.
-pub(crate) fn narrows(purpose: &str, of: &str) -> bool {
-    purpose.strip_prefix(of).is_some_and(|rest| rest.is_empty() || !rest.starts_with(char::is_alphanumeric))
-}
-
 fn by_policy(question: &Question, credential: &Credential, snapshot: &Snapshot) -> Result<Verdict, NoPolicy> {
     let Some(open) = &snapshot.rollout else {
         let answerer = snapshot.standing.as_ref().ok_or(NoPolicy)?;
-        return Ok(verdict(ask(answerer, question, credential), answerer, None, None));
+        return Ok(verdict(ask(answerer, question, credential, &credential.principal), None, None));
     };
     let verified: &Verified = credential;
-    let scope = &open.rollout.scope;
-    if !scope.holds(question.tool_id.as_str(), verified.role.as_str(), verified.sponsor_id.as_str(), &verified.labels) {
-        return Ok(verdict(ask(&open.baseline, question, credential), &open.baseline, None, None));
-    }
+    let baseline = ask(&open.baseline, question, credential, &credential.principal);
+    let Some(candidate) = ask_candidate(open, question, credential) else {
+        return Ok(verdict(baseline, None, None));
+    };
     let bucket = bucket_of(open, verified);
-    let candidate = ask_policy(&open.candidate, question, credential);
-    let baseline = ask(&open.baseline, question, credential);
     let enrolled = is_enrolled(bucket, open.rollout.percent);
     let rollout_id = open.rollout.rollout_id;
     let part = |side| Some((RolloutPart { rollout_id, bucket, side }, open.rollout.percent));
     let compared = Some(Compared::new(rollout_id, &candidate, &baseline, enrolled));
     let verdict = if enrolled {
-        let candidate_answers = Answerer::Policy(open.candidate.clone());
-        verdict(candidate, &candidate_answers, part(Side::Candidate), Some(baseline))
+        verdict(candidate, part(Side::Candidate), Some(baseline))
     } else {
-        verdict(baseline, &open.baseline, part(Side::Baseline), Some(candidate))
+        verdict(baseline, part(Side::Baseline), Some(candidate))
     };
     Ok(Verdict { compared, ..verdict })
 }
 
-fn verdict(
-    opinion: Opinion,
-    answerer: &Answerer,
-    rollout: Option<(RolloutPart, u32)>,
-    shadow: Option<Opinion>,
-) -> Verdict {
-    let enforcement = if matches!(answerer, Answerer::Observe) { Enforcement::Shadow } else { Enforcement::Enforced };
+/// What the rollout's candidate answers; none where the call is outside its scope. A scope may hold some of the roles that
+/// bind a run: then the candidate answers for those and the baseline for the others, and the more restrictive answer stands.
+/// Otherwise who delegates to another role would choose their policy.
+fn ask_candidate(open: &OpenRollout, question: &Question, credential: &Credential) -> Option<Opinion> {
+    let (scope, principal) = (&open.rollout.scope, &credential.principal);
+    let holds =
+        |role: &str| scope.holds(question.tool_id.as_str(), role, credential.sponsor_id.as_str(), &credential.labels);
+    if credential.roles().all(|role| holds(role.as_str())) {
+        return Some(ask_policy(&open.candidate, question, credential, principal));
+    }
+    let inside = ask_policy(&open.candidate, question, credential, &principal.as_roles(holds)?);
+    let outside = principal.as_roles(|role| !holds(role))?;
+    Some(inside.and(ask(&open.baseline, question, credential, &outside)))
+}
+
+fn verdict(opinion: Opinion, rollout: Option<(RolloutPart, u32)>, shadow: Option<Opinion>) -> Verdict {
+    let enforcement = if opinion.reason == Reason::Observed { Enforcement::Shadow } else { Enforcement::Enforced };
     Verdict {
         opinion,
         rollout,
@@ -193,17 +215,17 @@ fn bucket_of(open: &OpenRollout, verified: &Verified) -> u16 {
     bucket(&rollout.salt, &rollout.rollout_id.to_string(), key)
 }
 
-fn ask(answerer: &Answerer, question: &Question, credential: &Credential) -> Opinion {
+fn ask(answerer: &Answerer, question: &Question, credential: &Credential, principal: &Principal) -> Opinion {
     match answerer {
-        Answerer::Policy(policy) => ask_policy(policy, question, credential),
+        Answerer::Policy(policy) => ask_policy(policy, question, credential, principal),
         Answerer::Observe => Opinion::without_policy(Effect::Allow, Reason::Observed),
         Answerer::Deny => Opinion::without_policy(Effect::Deny, Reason::BaselineDeny),
     }
 }
 
-fn ask_policy(policy: &LoadedPolicy, question: &Question, credential: &Credential) -> Opinion {
+fn ask_policy(policy: &LoadedPolicy, question: &Question, credential: &Credential, principal: &Principal) -> Opinion {
     let request = Request {
-        principal: &credential.principal,
+        principal,
         tool: question.tool_id.as_str(),
         action: question.action.as_str(),
         purpose: question.purpose.as_deref().unwrap_or(&credential.purpose),

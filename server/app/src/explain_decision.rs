@@ -115,6 +115,7 @@ impl Recorded {
                 sponsor_id: &self.sponsor_id,
                 agent: &self.agent,
                 role: &self.role,
+                inherited_roles: &self.run.inherited_roles,
                 depth: self.depth,
                 purpose: &self.run.purpose,
                 tools: &self.tools,

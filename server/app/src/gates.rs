@@ -4,7 +4,7 @@
 
 use countersign_core::{
     ids::RolloutId,
-    rollout::{Figures, Gate, OnBreach, Reading, Rollout, RolloutState, Verdict},
+    rollout::{Baseline, Figures, Gate, OnBreach, Reading, Rollout, RolloutState, Verdict},
 };
 use countersign_store::{Connection, gate_reading, indicator, rollout};
 use time::OffsetDateTime;
@@ -33,11 +33,21 @@ impl Change for Breach<'_> {
     async fn apply(&self, tx: &mut ChangeTx) -> Result<Option<Changed>, Error> {
         let Some(rollout) = unchanged(tx, self.look).await? else { return Ok(None) };
         let by = By::Server(self.failed.gate.breach());
-        let changed = match rollout.gates.on_breach {
+        let changed = match answer_to_breach(&rollout) {
             OnBreach::Rollback => undo(tx, rollout, &by, format!("gate {}", self.failed), self.look).await?,
             OnBreach::Pause => hold(tx, rollout, &by, self.look.figures()).await?,
         };
         Ok(Some(changed))
+    }
+}
+
+/// What a breach asks for. A server by itself never ends all enforcement: where the baseline only observes, a rollback would
+/// let through what the candidate holds back, and that is a person's to do. So such a rollout is held where it is.
+fn answer_to_breach(rollout: &Rollout) -> OnBreach {
+    let holds_somebody_back = rollout.percent > 0;
+    match rollout.gates.on_breach {
+        OnBreach::Rollback if rollout.baseline == Baseline::Observe && holds_somebody_back => OnBreach::Pause,
+        on_breach => on_breach,
     }
 }
 
@@ -96,7 +106,7 @@ impl App {
     }
 
     async fn on_breach(&self, look: &Look, failed: Reading) -> Result<(), Error> {
-        let on_breach = look.rollout.gates.on_breach;
+        let on_breach = answer_to_breach(&look.rollout);
         if on_breach == OnBreach::Pause && look.rollout.state == RolloutState::Paused {
             return Ok(());
         }
@@ -113,7 +123,14 @@ impl App {
                 let new_allows = look.figures.held_back;
                 tracing::error!(%rollout_id, log_index, new_allows, "rolled back: gate {failed}. The baseline answers for everyone");
             }
-            OnBreach::Pause => tracing::error!(%rollout_id, log_index, "paused: gate {failed}"),
+            OnBreach::Pause if on_breach == look.rollout.gates.on_breach => {
+                tracing::error!(%rollout_id, log_index, "paused: gate {failed}");
+            }
+            OnBreach::Pause => tracing::error!(
+                %rollout_id, log_index, percent = look.rollout.percent,
+                "paused and not rolled back: gate {failed}. The baseline observes, so that undone nobody would be held back: \
+                 a policy-admin decides (RollbackRollout, or ResumeRollout)"
+            ),
         }
         Ok(())
     }

@@ -30,7 +30,7 @@ impl App {
         field: &'static str,
     ) -> Result<Arc<Credential>, Error> {
         let holder = match (token, caller) {
-            (Some(token), _) => match self.present(token).await {
+            (Some(token), _) => match self.present(token).await? {
                 Presented::Holds(credential) => credential,
                 Presented::Refused(reason) => return Err(refused(reason)),
             },
@@ -52,7 +52,7 @@ impl App {
     pub async fn introspect_credential(&self, caller: &Caller, token: Option<&str>) -> Result<Introspection, Error> {
         self.trust_clock()?;
         let credential = match (token, caller) {
-            (Some(token), _) => match self.present(token).await {
+            (Some(token), _) => match self.present(token).await? {
                 Presented::Holds(credential) => credential,
                 Presented::Refused(reason) => return Ok(Introspection::Inactive(reason)),
             },

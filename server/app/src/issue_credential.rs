@@ -130,6 +130,7 @@ impl App {
         let key = key.unwrap_or_else(|| self.snapshot().keys.active.clone());
         let token =
             sign_credential(&claims, &key).map_err(|error| Error::internal("a credential cannot be signed", error))?;
+        self.inner.grants.note(claims.clone());
         Ok(IssuedCredential {
             token,
             credential_id: claims.jti,

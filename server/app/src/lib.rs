@@ -41,6 +41,7 @@ mod issuances;
 mod issue_credential;
 mod key_ring;
 mod known;
+mod known_grants;
 mod list_events;
 mod mark_key_compromised;
 mod mint_jwt_svid;
@@ -235,6 +236,7 @@ struct Inner {
     loader: Loader,
     snapshot: ArcSwap<Snapshot>,
     recorder: Recorder,
+    grants: known_grants::KnownGrants,
     rates: rates::Rates,
     issuances: issuances::Issuances,
     indicators: indicators::Indicators,
@@ -273,6 +275,7 @@ struct Parts {
     loader: Loader,
     snapshot: Snapshot,
     recorder: Recorder,
+    grants: known_grants::KnownGrants,
 }
 
 /// Most verified credentials that are remembered.
@@ -280,7 +283,7 @@ const CREDENTIALS_KEPT: u64 = 20_000;
 
 impl App {
     fn new(parts: Parts) -> Self {
-        let Parts { store, clock, entropy, config, secrets, loader, snapshot, recorder } = parts;
+        let Parts { store, clock, entropy, config, secrets, loader, snapshot, recorder, grants } = parts;
         let open = snapshot.rollout.iter().map(|open| RolloutReport::new(open.rollout.clone())).collect();
         let revocation_log = watch::Sender::new(snapshot.revocation_log.clone());
         let server_id = uuid_v7(clock.now(), &*entropy);
@@ -299,6 +302,7 @@ impl App {
             loader,
             snapshot: ArcSwap::from_pointee(snapshot),
             recorder,
+            grants,
             credentials: Cache::new(CREDENTIALS_KEPT),
             operators: Cache::builder().max_capacity(1_000).time_to_live(std::time::Duration::from_secs(5)).build(),
             providers,

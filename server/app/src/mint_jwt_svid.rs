@@ -1,17 +1,18 @@
 //! MintJwtSvid: proves an instance's SPIFFE ID to the services it names.
 
 use countersign_core::{
+    Violation,
     clock::uuid_v7,
     credential::sign_jwt_svid,
     ids::EventId,
-    names::OperatorId,
-    spiffe::{SpiffeId, SvidAudience, TrustDomain},
+    names::{OperatorId, ToolId},
+    spiffe::{OwnNames, SpiffeId, SvidAudience, TrustDomain},
 };
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::{
-    App, Caller, Error, Idempotency,
+    App, Caller, Credential, Error, Idempotency,
     recorder::{Document, Done, Job, Minted, SvidJob},
 };
 
@@ -70,6 +71,7 @@ impl App {
         self.trust_clock()?;
         let domain = self.trust_domain()?;
         let holder = self.holder(caller, command.token.as_deref(), "token").await?;
+        self.for_others(&command.audience, &holder)?;
         let (now, entropy) = (self.inner.clock.now(), &*self.inner.entropy);
         let job = SvidJob {
             spiffe_id: domain.instance(holder.agent_instance_id),
@@ -92,6 +94,32 @@ impl App {
         let svid =
             sign_jwt_svid(&claims, &key).map_err(|error| Error::internal("a JWT-SVID cannot be signed", error))?;
         Ok(JwtSvid { svid, expire_time: claims.expire_time(), spiffe_id: claims.sub, svid_id: claims.jti, log_index })
+    }
+
+    /// Refuses audiences that are this installation or one of its tools: there a credential or a receipt is asked for, and a
+    /// verifier that does not look at `typ` would take the document for one.
+    fn for_others(&self, audience: &[SvidAudience], holder: &Credential) -> Result<(), Error> {
+        let (config, snapshot) = (&self.inner.config, self.snapshot());
+        let (mut own, mut tools) = (OwnNames::default(), OwnNames::default());
+        own.add(&config.issuer);
+        own.add(&config.audience);
+        let known = config.supported_tools.iter().chain(&holder.tools).map(ToolId::as_str);
+        known
+            .chain(snapshot.policies().flat_map(|policy| policy.compiled.tool_names()))
+            .for_each(|tool| tools.add(tool));
+        let wrong = audience.iter().enumerate().filter_map(|(nth, one)| {
+            let why = if own.has(one) {
+                "is this installation itself, which takes credentials: name the service that the SVID will be shown to"
+            } else if tools.has(one) {
+                "is the id of a tool, which takes receipts: name the service that the SVID will be shown to, by its URL or its \
+                 SPIFFE ID"
+            } else {
+                return None;
+            };
+            Some(Violation::new(format!("audience[{nth}]"), why))
+        });
+        let wrong: Vec<_> = wrong.collect();
+        if wrong.is_empty() { Ok(()) } else { Err(Error::Invalid(wrong)) }
     }
 
     /// The installation's trust domain, without which there are no SPIFFE IDs.

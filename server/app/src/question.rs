@@ -44,6 +44,7 @@ impl Credential {
             sponsor_id: verified.sponsor_id.as_str(),
             agent: verified.agent.as_str(),
             role: verified.role.as_str(),
+            inherited_roles: &verified.inherited_roles,
             depth: verified.depth(),
             purpose: &verified.purpose,
             tools: &verified.tools,

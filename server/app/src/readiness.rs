@@ -1,12 +1,12 @@
 //! GetReadiness: whether the installation is fit for use.
 
-use countersign_core::kill_switch::Target;
+use countersign_core::{kill_switch::Target, rollout::RolloutState};
 
 use crate::{
     App,
     compiled_policies::LoadedPolicy,
     issuances::WORRYING,
-    snapshot::{Answerer, Snapshot},
+    snapshot::{Answerer, Granting, OpenRollout, Snapshot},
 };
 
 /// One thing that must hold.
@@ -61,6 +61,38 @@ fn faulty(policy: &LoadedPolicy) -> Option<String> {
     ))
 }
 
+/// What there is to say of what bounds new credentials.
+fn granting_message(granting: &Granting) -> String {
+    match granting {
+        Granting::Policy(policy) => format!("roles and tools of policy {} bound new credentials", policy.version),
+        Granting::ServiceLimits => {
+            "no policy was ever active: the token service's limits alone bound new credentials".to_owned()
+        }
+        Granting::Nothing => {
+            "no policy says what may be granted, so no credential is issued or delegated: activate one".to_owned()
+        }
+    }
+}
+
+/// What there is to say of a rollout that leaves callers unheld.
+fn observing(open: &OpenRollout) -> Option<String> {
+    let rollout = &open.rollout;
+    if !matches!(open.baseline, Answerer::Observe) {
+        return None;
+    }
+    let held = if rollout.state == RolloutState::Paused {
+        "; it is paused and stays there until a person resumes or undoes it, and undone it holds nobody back"
+    } else {
+        ""
+    };
+    Some(format!(
+        "rollout {} is at {} % and its baseline observes: the other {} % of callers are recorded, not held back{held}",
+        rollout.rollout_id,
+        rollout.percent,
+        100 - rollout.percent
+    ))
+}
+
 impl App {
     fn clock_check(&self) -> Check {
         let message = match self.trust_clock() {
@@ -76,7 +108,7 @@ impl App {
         let snapshot = self.snapshot();
         let check =
             |name, ok, good: &str, bad: &str| Check { name, ok, message: (if ok { good } else { bad }).to_owned() };
-        let checks = vec![
+        let mut checks = vec![
             check(
                 "database",
                 *self.inner.database_ready.borrow(),
@@ -86,6 +118,14 @@ impl App {
             self.clock_check(),
             Check { name: "policy", ok: snapshot.answers(), message: policy_message(&snapshot) },
         ];
+        // Without any policy nothing is granted either, and one check says so.
+        if snapshot.answers() {
+            checks.push(Check {
+                name: "issuing",
+                ok: !matches!(snapshot.granting, Granting::Nothing),
+                message: granting_message(&snapshot.granting),
+            });
+        }
         let mut warnings: Vec<_> = self.clock_warning().into_iter().collect();
         let engaged = snapshot.kill_switches.engaged();
         if engaged.iter().any(|switch| switch.target == Target::All) {
@@ -94,17 +134,13 @@ impl App {
             warnings.push(format!("{} kill switch(es) stop calls: ListKillSwitches says which", engaged.len()));
         }
         if let Some(open) = &snapshot.rollout {
-            let rollout = &open.rollout;
-            if matches!(open.baseline, Answerer::Observe) {
-                warnings.push(format!(
-                    "rollout {} is at {} % and its baseline observes: the other {} % of callers are recorded, not held back",
-                    rollout.rollout_id,
-                    rollout.percent,
-                    100 - rollout.percent
-                ));
-            }
+            warnings.extend(observing(open));
         } else if matches!(snapshot.standing, Some(Answerer::Observe)) {
-            warnings.push("nothing is enforced: the last rollout was undone and its baseline observes".to_owned());
+            warnings.push(
+                "nothing is enforced: the last rollout was undone and its baseline observes. Every call is recorded and let \
+                 through until a policy-admin activates a policy or starts another rollout"
+                    .to_owned(),
+            );
         }
         let mut faulty: Vec<_> = snapshot.policies().filter_map(|policy| faulty(policy)).collect();
         // A rollout's baseline is what stands.

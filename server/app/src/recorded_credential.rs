@@ -10,10 +10,13 @@ use countersign_core::{
     ids::InstanceId,
     instance::Instance,
 };
-use countersign_ledger::merkle::leaf_hash;
-use countersign_store::{event, event::StoredEvent, instance};
+use countersign_ledger::{leaf::Leaf, merkle::leaf_hash};
+use countersign_store::{
+    event::{self, StoredGrant},
+    instance,
+};
 
-use crate::{App, Credential, Error, EventRecord, read_decisions::instant};
+use crate::{App, Credential, Error, read_decisions::instant};
 
 impl App {
     /// The newest credential of an instance, dead or alive; none where there is no such instance.
@@ -21,34 +24,39 @@ impl App {
         let mut conn = self.inner.store.connection().await?;
         let Some(stored) = instance::get_all(&mut conn, &[id.0]).await?.pop() else { return Ok(None) };
         let Some(grant) = event::newest_grant(&mut conn, id).await? else { return Ok(None) };
+        let Instance { agent_instance_id, chain, inherited_roles, purpose, labels, .. } = stored.instance;
+        let leaf_bytes = grant.leaf_bytes;
+        let grant = StoredGrant { leaf_bytes, agent_instance_id, chain, inherited_roles, purpose, labels };
         let (claims, kid) = self
-            .claims(stored.instance, grant)?
+            .claims(grant)?
             .ok_or_else(|| Error::internal("the event of a grant does not say what was granted", id))?;
         Ok(Some(Arc::new(Credential::recorded(Verified::new(claims, kid)))))
     }
 
-    /// The claims of the token that was signed for this grant, and the key that signed it.
-    fn claims(&self, instance: Instance, grant: StoredEvent) -> Result<Option<(Claims, String)>, Error> {
-        let custody_ref = leaf_hash(&grant.leaf_bytes);
-        let leaf = EventRecord::try_from(grant)?.leaf;
+    /// The claims of the token that was signed for this grant, and the key that signed it first; none: the event is no grant.
+    pub(crate) fn claims(&self, stored: StoredGrant) -> Result<Option<(Claims, String)>, Error> {
+        let custody_ref = leaf_hash(&stored.leaf_bytes);
+        let leaf =
+            Leaf::parse(&stored.leaf_bytes).map_err(|error| Error::internal("a stored leaf cannot be read", error))?;
         Ok((|| {
             let granted = leaf.grant?;
             let claims = Claims::new(Grant {
                 issuer: &self.inner.config.issuer,
                 audience: &self.inner.config.audience,
                 credential_id: leaf.credential_id?.parse().ok()?,
-                ancestors: &instance.chain,
-                agent_instance_id: instance.agent_instance_id,
+                ancestors: &stored.chain,
+                agent_instance_id: stored.agent_instance_id,
                 // Not the instance's: it may have another by now, for whom nothing was granted yet.
                 sponsor_id: leaf.sponsor_id?.parse().ok()?,
                 agent: granted.agent.parse().ok()?,
                 role: granted.role.parse().ok()?,
+                inherited_roles: stored.inherited_roles,
                 tools: granted.tools.iter().map(|tool| tool.parse().ok()).collect::<Option<_>>()?,
-                purpose: instance.purpose,
+                purpose: stored.purpose,
                 single_use: granted.single_use,
                 rev: i64::try_from(leaf.revocation_seq?.0).ok()?,
                 custody_ref,
-                labels: instance.labels,
+                labels: stored.labels,
                 ttl_seconds: granted.ttl_seconds,
                 now: instant(leaf.timestamp)?,
             });

@@ -152,20 +152,20 @@ impl App {
             }
             Caller::Instance(own) => self.ensure_live(own)?,
         }
-        let Some(credential) = self.live_and_revocable(caller, token).await else { return Ok(None) };
+        let Some(credential) = self.live_and_revocable(caller, token).await? else { return Ok(None) };
         let revoke = Revoke { scope: RevocationScope::Credential(credential.credential_id), reason: String::new() };
         let change = RevokeBy { caller, revoke: &revoke, presented: Some(&*credential) };
         self.change(&caller.id(), idempotency.as_ref(), &change).await.map(Some)
     }
 
-    async fn live_and_revocable(&self, caller: &Caller, token: &str) -> Option<Arc<Credential>> {
-        let Presented::Holds(credential) = self.present(token).await else { return None };
+    async fn live_and_revocable(&self, caller: &Caller, token: &str) -> Result<Option<Arc<Credential>>, Error> {
+        let Presented::Holds(credential) = self.present(token).await? else { return Ok(None) };
         // By a clock in doubt nothing has expired: a stop is taken.
         let live = self.trust_clock().is_err() || self.snapshot().dead(&credential, self.inner.clock.now()).is_none();
         let its_own = match caller {
             Caller::Operator(_) => true,
             Caller::Instance(own) => credential.chain.contains(&own.agent_instance_id),
         };
-        (live && its_own).then_some(credential)
+        Ok((live && its_own).then_some(credential))
     }
 }

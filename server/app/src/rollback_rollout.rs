@@ -47,6 +47,8 @@ struct Undone {
     changed: Changed,
     #[serde(default)]
     new_allows: u64,
+    #[serde(default)]
+    observes: bool,
 }
 
 impl Change for Rollback<'_> {
@@ -61,8 +63,9 @@ impl Change for Rollback<'_> {
         let command = self.command;
         let rollout = checked(tx, command.rollout_id, command.etag.as_deref()).await?;
         let by = By::Person(&self.caller.operator_id, &command.reason);
+        let observes = rollout.baseline == Baseline::Observe;
         let changed = undo(tx, rollout, &by, command.reason.clone(), self.look).await?;
-        Ok(Undone { changed, new_allows: self.look.figures.held_back })
+        Ok(Undone { changed, new_allows: self.look.figures.held_back, observes })
     }
 }
 
@@ -122,6 +125,13 @@ impl App {
         if undone.new_allows > 0 {
             let new_allows = undone.new_allows;
             tracing::warn!(rollout_id = %command.rollout_id, new_allows, "the rollback allows calls again that the candidate had refused");
+        }
+        if undone.observes {
+            tracing::warn!(
+                rollout_id = %command.rollout_id,
+                "nothing is enforced from now on: the rollout is undone and its baseline observes. Every call is recorded and \
+                 let through until a policy is activated"
+            );
         }
         Ok(RolledBack { changed: self.rollout_changed(undone.changed).await?, new_allows: undone.new_allows })
     }

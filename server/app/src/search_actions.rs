@@ -88,7 +88,9 @@ fn search(
 /// The actions that a policy which may answer says something of.
 fn named<'s>(question: &Question, snapshot: &'s Snapshot) -> BTreeSet<&'s str> {
     let of = |policy: &'s CompiledPolicy| match &question.subject {
-        Subject::Run(credential) => policy.actions(credential.role.as_str(), question.tool_id.as_str()),
+        Subject::Run(credential) => {
+            credential.roles().flat_map(|role| policy.actions(role.as_str(), question.tool_id.as_str())).collect()
+        }
         Subject::Entity(call) => policy.entity_actions(&call.subject.kind, &call.resource.kind),
         Subject::Unattributed(_) => Vec::new(),
     };

@@ -2,7 +2,10 @@
 //!
 //! A decision is evaluated against a snapshot and recorded only while the log head is still at the snapshot's epoch.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use countersign_core::{
     credential::{LEEWAY, Verified},
@@ -22,6 +25,7 @@ use time::{Duration, OffsetDateTime};
 use crate::{
     Error,
     compiled_policies::{CompiledPolicies, LoadedPolicy, Missing},
+    error::no_policy,
     key_ring::KeyRing,
     policy_standing::PolicyStanding,
     secrets::Secrets,
@@ -47,6 +51,17 @@ pub(crate) struct OpenRollout {
     pub(crate) baseline: Answerer,
 }
 
+/// Whose roles and tools bound new credentials.
+#[derive(Debug, Clone)]
+pub(crate) enum Granting {
+    /// Those of this policy.
+    Policy(Arc<LoadedPolicy>),
+    /// Nobody's: no policy was ever active, and a baseline answers. The token service's limits alone.
+    ServiceLimits,
+    /// Nothing is granted: no policy was activated yet, or the one that counts cannot be read.
+    Nothing,
+}
+
 /// What may be allowed, as of one authority epoch.
 #[derive(Debug)]
 pub(crate) struct Snapshot {
@@ -54,6 +69,7 @@ pub(crate) struct Snapshot {
     /// What answers where no rollout does; none before the first activation.
     pub(crate) standing: Option<Answerer>,
     pub(crate) rollout: Option<OpenRollout>,
+    pub(crate) granting: Granting,
     /// A version that would have to answer and whose row is not what was stored: then nothing does.
     pub(crate) unusable: Option<PolicyVersion>,
     pub(crate) kill_switches: Arc<KillSwitches>,
@@ -68,12 +84,12 @@ pub(crate) struct Snapshot {
 }
 
 impl Snapshot {
-    /// Whose roles and tools bound new credentials: the standing policy, or where only a baseline stands, the candidate.
-    pub(crate) fn granting_policy(&self) -> Option<&CompiledPolicy> {
-        match (&self.standing, &self.rollout) {
-            (Some(Answerer::Policy(policy)), _) => Some(&policy.compiled),
-            (_, Some(open)) => Some(&open.candidate.compiled),
-            _ => None,
+    /// The policy whose roles and tools bound new credentials; none: the token service's limits alone.
+    pub(crate) fn granting_policy(&self) -> Result<Option<&CompiledPolicy>, Error> {
+        match &self.granting {
+            Granting::Policy(policy) => Ok(Some(&policy.compiled)),
+            Granting::ServiceLimits => Ok(None),
+            Granting::Nothing => Err(no_policy()),
         }
     }
 
@@ -83,6 +99,10 @@ impl Snapshot {
         if now >= credential.expire_time + leeway || credential.issue_time > now + leeway {
             return Some(Reason::CredentialExpired);
         }
+        // Nobody can have seen a revocation that there is not.
+        if credential.rev > self.revocation_log.seq() {
+            return Some(Reason::CredentialInvalid);
+        }
         self.revocations.kill(credential)
     }
 
@@ -91,7 +111,7 @@ impl Snapshot {
         self.policies().find(|policy| policy.version == version).cloned()
     }
 
-    /// The versions that answer somebody; one may come twice.
+    /// The versions that answer somebody or bound what is granted; one may come more than once.
     pub(crate) fn policies(&self) -> impl Iterator<Item = &Arc<LoadedPolicy>> {
         let open = self.rollout.as_ref();
         let held = [self.standing.as_ref(), open.map(|open| &open.baseline)].into_iter().flatten();
@@ -99,7 +119,11 @@ impl Snapshot {
             Answerer::Policy(policy) => Some(policy),
             Answerer::Observe | Answerer::Deny => None,
         });
-        held.chain(open.map(|open| &open.candidate))
+        let granting = match &self.granting {
+            Granting::Policy(policy) => Some(policy),
+            Granting::ServiceLimits | Granting::Nothing => None,
+        };
+        held.chain(open.map(|open| &open.candidate)).chain(granting)
     }
 
     /// Whether any call can be answered.
@@ -109,10 +133,10 @@ impl Snapshot {
 }
 
 /// Who answers, ready.
-#[derive(Default)]
 struct Answers {
     standing: Option<Answerer>,
     rollout: Option<OpenRollout>,
+    granting: Granting,
     unusable: Option<PolicyVersion>,
 }
 
@@ -139,7 +163,8 @@ impl Loader {
         now: OffsetDateTime,
     ) -> Result<Result<Snapshot, Missing>, Error> {
         let (standing, open) = (policy::standing(conn).await?, rollout::open(conn).await?);
-        let Answers { standing, rollout, unusable } = match self.answers(standing, open, before) {
+        let last = policy::last_active(conn).await?;
+        let Answers { standing, rollout, granting, unusable } = match self.answers(standing, last, open, before) {
             Ok(answers) => answers,
             Err(missing) => return Ok(Err(missing)),
         };
@@ -162,6 +187,7 @@ impl Loader {
             epoch: head.authority_epoch,
             standing,
             rollout,
+            granting,
             unusable,
             kill_switches,
             policy_standing,
@@ -177,25 +203,28 @@ impl Loader {
     fn answers(
         &self,
         standing: Option<Baseline>,
+        last: Option<PolicyVersion>,
         open: Option<Rollout>,
         before: Option<&Snapshot>,
     ) -> Result<Answers, Missing> {
         let of_rollout = open.iter().flat_map(|open| [open.baseline, Baseline::Version(open.candidate)]);
+        let answering: HashSet<_> = standing.into_iter().chain(of_rollout).filter_map(Baseline::version).collect();
         let (mut ready, mut missing, mut unusable) = (HashMap::new(), Vec::new(), None);
-        for answer in standing.into_iter().chain(of_rollout) {
-            let Some(version) = answer.version() else { continue };
+        for version in answering.iter().copied().chain(last.filter(|last| !answering.contains(last))) {
             let compiled = before.and_then(|before| before.compiled(version));
             match compiled.or_else(|| self.policies.ready(version)) {
                 Some(policy) => drop(ready.insert(version, policy)),
-                None if self.policies.is_unusable(version) => unusable = Some(version),
-                None => missing.push(version),
+                None if !self.policies.is_unusable(version) => missing.push(version),
+                None if answering.contains(&version) => unusable = Some(version),
+                // It answers nobody, and only what it would bound is refused.
+                None => {}
             }
         }
         if !missing.is_empty() {
             return Err(Missing(missing));
         }
         if unusable.is_some() {
-            return Ok(Answers { unusable, ..Answers::default() });
+            return Ok(Answers { standing: None, rollout: None, granting: Granting::Nothing, unusable });
         }
         let policy = |version: PolicyVersion| ready.get(&version).cloned();
         let answerer = |answer| match answer {
@@ -207,6 +236,14 @@ impl Loader {
             let (candidate, baseline) = (policy(rollout.candidate)?, answerer(rollout.baseline)?);
             Some(OpenRollout { rollout, candidate, baseline })
         };
-        Ok(Answers { standing: standing.and_then(answerer), rollout: open.and_then(opened), unusable: None })
+        let rollout = open.and_then(opened);
+        let granting = match (last, &rollout) {
+            (Some(last), _) => policy(last).map_or(Granting::Nothing, Granting::Policy),
+            // Nothing was active before it, so that it bounds what is granted while it is open, and no longer.
+            (None, Some(open)) => Granting::Policy(open.candidate.clone()),
+            (None, None) if standing.is_some() => Granting::ServiceLimits,
+            (None, None) => Granting::Nothing,
+        };
+        Ok(Answers { standing: standing.and_then(answerer), rollout, granting, unusable: None })
     }
 }

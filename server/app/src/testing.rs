@@ -6,7 +6,7 @@ use countersign_core::{
     clock::{SystemEntropy, uuid_v7},
     credential::{Claims, Expect, Grant, KeySet, KeyStanding, SigningKey, sign_credential, verify_credential},
     ids::{CredentialId, DecisionId, InstanceId, PolicyVersion},
-    revocation::Revocations,
+    revocation::{RevocationLog, Revocations},
     signing_key::SigningKeyRecord,
 };
 use countersign_policy::{CompiledPolicy, Context};
@@ -16,7 +16,7 @@ use crate::{
     compiled_policies::LoadedPolicy,
     key_ring::KeyRing,
     question::{Credential, Question, Subject},
-    snapshot::{Answerer, Snapshot},
+    snapshot::{Answerer, Granting, Snapshot},
     x509::Authorities,
 };
 
@@ -36,6 +36,7 @@ pub(crate) fn credential(ancestors: &[InstanceId], tools: &[&str], single_use: b
         sponsor_id: "alice".parse().unwrap(),
         agent: "support-assistant".parse().unwrap(),
         role: "support".parse().unwrap(),
+        inherited_roles: Vec::new(),
         tools: tools.iter().map(|tool| tool.parse().unwrap()).collect(),
         purpose: "triage".to_owned(),
         single_use,
@@ -94,12 +95,18 @@ pub(crate) fn snapshot(standing: Option<Answerer>) -> Snapshot {
         next_record: record.clone(),
         active_record: record,
     };
+    let granting = match &standing {
+        Some(Answerer::Policy(policy)) => Granting::Policy(policy.clone()),
+        Some(_) => Granting::ServiceLimits,
+        None => Granting::Nothing,
+    };
     Snapshot {
         epoch: 1,
         standing,
+        granting,
         rollout: None,
         revocations: Revocations::default(),
-        revocation_log: Arc::default(),
+        revocation_log: Arc::new(RevocationLog::new(100, 0, Vec::new())),
         keys,
         authorities: Authorities::default(),
         kill_switches: Arc::default(),

@@ -7,7 +7,7 @@ use tokio::{sync::mpsc, task::JoinHandle, time::MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    App, Error,
+    App, Error, known_grants,
     recorder::{self, Submission},
 };
 
@@ -40,7 +40,11 @@ pub struct Background {
 }
 
 impl Background {
-    pub(crate) fn start(app: &App, queue: mpsc::Receiver<Submission>) -> Self {
+    pub(crate) fn start(
+        app: &App,
+        queue: mpsc::Receiver<Submission>,
+        lookups: mpsc::Receiver<known_grants::Question>,
+    ) -> Self {
         let stop = CancellationToken::new();
         let recorder = tokio::spawn(record(app.clone(), queue, stop.child_token()));
         let every = Every { app, stop: &stop };
@@ -66,6 +70,7 @@ impl Background {
                 app.wake_approval_waits().await
             }),
             tokio::spawn(app.clone().settle(stop.child_token())),
+            tokio::spawn(known_grants::run(app.clone(), lookups, stop.child_token())),
             every.by_time(TEND, "tables could not be tended", async move |app: App| app.tend().await),
             every.by_time(TEND, "revocations whose time is over could not be forgotten", async move |app: App| {
                 app.move_revocation_floor().await

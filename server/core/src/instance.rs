@@ -135,6 +135,9 @@ pub struct Instance {
     pub agent: AgentName,
     /// What it acts as.
     pub role: RoleName,
+    /// The roles that bind it beside its own, those of its ancestors, the root's first.
+    #[serde(default)]
+    pub inherited_roles: Vec<RoleName>,
     /// What it may call at most.
     pub tools: Vec<ToolId>,
     /// Why it runs. Empty after erasure.
@@ -228,6 +231,7 @@ mod tests {
             sponsor_id: "alice".parse().unwrap(),
             agent: "support-assistant".parse().unwrap(),
             role: "support".parse().unwrap(),
+            inherited_roles: Vec::new(),
             tools: Vec::new(),
             purpose: "triage".to_owned(),
             depth: 0,

@@ -58,7 +58,7 @@ impl FromStr for KillSwitchScope {
 pub enum Target {
     /// Calls of this tool.
     Tool(ToolId),
-    /// Calls of runs that act as this role.
+    /// Calls of runs that act as this role, and of what they started as another.
     Role(RoleName),
     /// Calls of this kind of agent, and not of what it started under another name.
     Agent(AgentName),
@@ -187,7 +187,7 @@ impl KillSwitches {
     #[must_use]
     pub fn stops(&self, tool: &ToolId, run: &Verified) -> bool {
         self.stops_everybodys(tool)
-            || self.roles.contains(&run.role)
+            || run.roles().any(|role| self.roles.contains(role))
             || self.agents.contains(&run.agent)
             || self.sponsors.contains(&run.sponsor_id)
     }

@@ -3,7 +3,7 @@
 //! After SPIFFE-ID (sections 2.1 to 2.4). An instance's id is `spiffe://<trust domain>/instance/<agent_instance_id>` and
 //! nothing more: names of sponsors and agents may hold `@`, which no path may.
 
-use std::{fmt, str::FromStr, sync::Arc};
+use std::{collections::HashSet, fmt, str::FromStr, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use time::{Duration, OffsetDateTime};
@@ -113,6 +113,62 @@ impl SvidAudience {
     }
 }
 
+/// Names that a document for somebody else must not be for: this installation's, its tools'.
+#[derive(Debug, Default)]
+pub struct OwnNames(HashSet<String>);
+
+impl OwnNames {
+    /// Adds a name.
+    pub fn add(&mut self, name: &str) {
+        self.0.insert(plain(name));
+    }
+
+    /// Whether the audience is one of the names, however it is spelt, or an address below one that is a URL.
+    #[must_use]
+    pub fn has(&self, audience: &SvidAudience) -> bool {
+        let audience = plain(audience.as_str());
+        let below = |own: &String| {
+            own.contains("://") && audience.strip_prefix(own).is_some_and(|rest| rest.starts_with(['/', '?', '#']))
+        };
+        self.0.contains(&audience) || self.0.iter().any(below)
+    }
+}
+
+/// A name in one spelling of those that libraries take for the same: lower case, percent escapes read, nothing at the end that
+/// means nothing, no port that goes without saying.
+fn plain(name: &str) -> String {
+    let mut plain = unescaped(name).to_lowercase();
+    plain.truncate(plain.trim_end_matches(['/', '.', '?', '#']).len());
+    for (scheme, port) in [("https://", ":443"), ("http://", ":80")] {
+        let Some(rest) = plain.strip_prefix(scheme) else { continue };
+        let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+        let host = authority.strip_suffix(port).unwrap_or(authority).trim_end_matches('.');
+        return format!("{scheme}{host}{path}");
+    }
+    plain
+}
+
+/// Percent escapes read, those of escapes too; what is none stays as it is.
+fn unescaped(text: &str) -> String {
+    let mut text = text.to_owned();
+    // Each round makes it shorter.
+    loop {
+        let mut bytes = Vec::with_capacity(text.len());
+        let mut rest = text.as_bytes();
+        while let [first, after @ ..] = rest {
+            let escaped = if *first == b'%' { after.get(..2) } else { None };
+            let byte = escaped.and_then(|digits| u8::from_str_radix(str::from_utf8(digits).ok()?, 16).ok());
+            bytes.push(byte.unwrap_or(*first));
+            rest = if byte.is_some() { &after[2..] } else { after };
+        }
+        let read = String::from_utf8_lossy(&bytes).into_owned();
+        if read.len() >= text.len() {
+            return read;
+        }
+        text = read;
+    }
+}
+
 impl FromStr for SvidAudience {
     type Err = InvalidAudience;
     fn from_str(text: &str) -> Result<Self, InvalidAudience> {
@@ -208,6 +264,49 @@ mod tests {
         }
         for bad in ["", "a b", "a\"b", "a\\b", "bücher", &"x".repeat(256)] {
             assert_eq!(bad.parse::<SvidAudience>(), Err(InvalidAudience), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_own_name_is_found_however_it_is_spelt() {
+        let mut own = OwnNames::default();
+        for name in ["countersign", "https://id.example", "billing", "File.Store", "view:public"] {
+            own.add(name);
+        }
+        for spelt in [
+            "countersign",
+            "Countersign",
+            "COUNTERSIGN/",
+            "countersign//",
+            "countersign.",
+            "%63ountersign",
+            "%2563ountersign",
+            "billing",
+            "BILLING/",
+            "billin%67",
+            "file.store",
+            "View:Public",
+            "https://id.example",
+            "HTTPS://ID.Example/",
+            "https://id.example:443",
+            "https://id.example.:443/",
+            "https://id.example/oauth/token",
+            "https://id.example?x",
+        ] {
+            assert!(own.has(&spelt.parse().unwrap()), "{spelt}");
+        }
+        for other in [
+            "reports",
+            "billing-api",
+            "countersign-reports",
+            "https://billing.example",
+            "https://id.example.org",
+            "https://id.example:8443",
+            "spiffe://example.org/billing",
+            "100%",
+            "%zz",
+        ] {
+            assert!(!own.has(&other.parse().unwrap()), "{other}");
         }
     }
 

@@ -192,6 +192,7 @@ impl CompiledPolicy {
             sponsor_id: NOBODY,
             agent: NOBODY,
             role: NOBODY,
+            inherited_roles: &[],
             depth: 0,
             purpose: NOBODY,
             tools: &[],
@@ -283,6 +284,13 @@ impl CompiledPolicy {
     #[must_use]
     pub fn tool(&self, tool: &str) -> Option<&ToolSpec> {
         self.tools.as_ref()?.get(tool)
+    }
+
+    /// Every tool that it names, by whichever of its parts; some more than once.
+    pub fn tool_names(&self) -> impl Iterator<Item = &str> {
+        let registered = self.tools().into_iter().flatten().map(|spec| spec.tool.as_str());
+        let of_roles = self.roles().into_iter().flatten().flat_map(|spec| &spec.tools).map(ToolId::as_str);
+        registered.chain(of_roles).chain(self.rules.iter().filter_map(|rule| rule.tool.as_deref()))
     }
 
     /// What the document declares of a call's context, in its order; none when it declares nothing and any attribute may be

@@ -107,18 +107,31 @@ impl CompiledPolicy {
     /// 5. an allow rule that requires approval: REQUIRE_APPROVAL, even beside rules that do not;
     /// 6. an allow rule: ALLOW;
     /// 7. none: DENY, `NO_MATCHING_RULE`.
+    ///
+    /// A caller that several roles bind is answered as each of them, and the most restrictive answer stands.
     #[must_use]
     pub fn evaluate(&self, request: &Request<'_>) -> Evaluation {
-        self.evaluation(request, &self.ground(request))
+        let mut answers = by_role(request).map(|request| self.evaluation(&request, &self.ground(&request)));
+        let own = answers.next().unwrap_or(Evaluation::deny(Reason::NoMatchingRule));
+        answers.fold(own, Evaluation::and)
     }
 
     /// As [`Self::evaluate`], and what and why in words for people, which never hold a value of the context.
     #[must_use]
     pub fn evaluate_in_words(&self, request: &Request<'_>) -> (Evaluation, String) {
-        let ground = self.ground(request);
-        let evaluation = self.evaluation(request, &ground);
-        let words = explain::words(self, request, &ground, &evaluation);
-        (evaluation, words)
+        let answers: Vec<_> = by_role(request)
+            .map(|request| {
+                let ground = self.ground(&request);
+                let evaluation = self.evaluation(&request, &ground);
+                let words = explain::words(self, &request, &ground, &evaluation);
+                (evaluation, words)
+            })
+            .collect();
+        let own = Evaluation::deny(Reason::NoMatchingRule);
+        let together = answers.iter().map(|(evaluation, _)| evaluation.clone()).reduce(Evaluation::and).unwrap_or(own);
+        let same = |one: &Evaluation| (one.effect, one.reason) == (together.effect, together.reason);
+        let words: Vec<_> = answers.iter().filter(|(one, _)| same(one)).map(|(_, words)| words.as_str()).collect();
+        (together, words.join("; "))
     }
 
     fn ground(&self, request: &Request<'_>) -> Ground {
@@ -161,7 +174,7 @@ impl CompiledPolicy {
         }
     }
 
-    /// The answer of the rules alone.
+    /// The answer of the rules alone, for the caller's own role.
     pub(crate) fn by_rules(&self, request: &Request<'_>) -> Evaluation {
         self.by_these(request, self.covering(request))
     }
@@ -237,6 +250,12 @@ impl Compiled {
     fn is_blind(&self, context: &Context) -> bool {
         !context.is_readable() && self.names.iter().any(|named| context.concerns(named))
     }
+}
+
+/// The call as each role that binds its caller, the caller's own first.
+pub(crate) fn by_role<'r>(request: &Request<'r>) -> impl Iterator<Item = Request<'r>> {
+    let request = *request;
+    request.principal.by_role().map(move |principal| Request { principal, ..request })
 }
 
 /// A call as Cedar takes it, made when the first rule with a condition needs it.

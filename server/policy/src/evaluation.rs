@@ -38,4 +38,29 @@ impl Evaluation {
     pub(crate) const fn deny(reason: Reason) -> Self {
         Self { effect: Effect::Deny, reason, rule_ids: Vec::new(), cacheable: false }
     }
+
+    /// What two answers make together, of which both bind: the more restrictive one, a failure before all else, this one
+    /// where they are alike. Where they say the same, by the rules of both.
+    #[must_use]
+    pub fn and(mut self, other: Self) -> Self {
+        if (self.effect, self.reason) == (other.effect, other.reason) {
+            self.rule_ids.extend(other.rule_ids);
+            self.rule_ids.sort();
+            self.rule_ids.dedup();
+            self.cacheable &= other.cacheable;
+            return self;
+        }
+        if other.restricts() > self.restricts() { other } else { self }
+    }
+
+    /// How restrictive it is, as a number to compare.
+    pub(crate) fn restricts(&self) -> u8 {
+        match (self.effect, self.reason) {
+            (Effect::Deny, Reason::PolicyError) => 4,
+            (Effect::Deny, Reason::DeniedByRule) => 3,
+            (Effect::Deny, _) => 2,
+            (Effect::RequireApproval, _) => 1,
+            (Effect::Allow, _) => 0,
+        }
+    }
 }

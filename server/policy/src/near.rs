@@ -114,8 +114,20 @@ impl fmt::Display for NearMiss {
 impl CompiledPolicy {
     /// Explains a recorded call. Of its context nothing was kept: the rules that cover it and read the context are named and
     /// left out, and so is what the document declares of the context.
+    ///
+    /// Where several roles bind the caller, it is explained as the one whose answer is the most restrictive.
     #[must_use]
     pub fn explain(&self, call: &ExplainedCall<'_>) -> Explanation {
+        let alone = PrincipalSpec { inherited_roles: &[], ..*call.principal };
+        let inherited =
+            call.principal.inherited_roles.iter().map(|role| PrincipalSpec { role: role.as_str(), ..alone });
+        let own = self.explain_as(&ExplainedCall { principal: &alone, ..*call });
+        inherited
+            .fold(own, |own, principal| own.and(self.explain_as(&ExplainedCall { principal: &principal, ..*call })))
+    }
+
+    /// [`Self::explain`], for the caller's own role.
+    fn explain_as(&self, call: &ExplainedCall<'_>) -> Explanation {
         let principal = Principal::new(call.principal);
         let context = Context::default();
         let request = call.request(&principal, &context);
@@ -227,6 +239,27 @@ impl CompiledPolicy {
             }
             _ => None,
         }
+    }
+}
+
+impl Explanation {
+    /// The explanation of what two answers make together, of which both bind. What could not be evaluated is so of either.
+    fn and(self, other: Self) -> Self {
+        let evaluation = self.evaluation.clone().and(other.evaluation.clone());
+        let alike =
+            (self.evaluation.effect, self.evaluation.reason) == (other.evaluation.effect, other.evaluation.reason);
+        let (mut first, mut second) =
+            if other.evaluation.restricts() > self.evaluation.restricts() { (other, self) } else { (self, other) };
+        first.unevaluated.append(&mut second.unevaluated);
+        first.matched.append(&mut second.matched);
+        for ids in [&mut first.unevaluated, &mut first.matched] {
+            ids.sort();
+            ids.dedup();
+        }
+        if alike && first.message != second.message {
+            first.message = format!("{}; {}", first.message, second.message);
+        }
+        Self { evaluation, ..first }
     }
 }
 

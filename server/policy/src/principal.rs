@@ -7,7 +7,7 @@ use std::{
 };
 
 use cedar_policy::{Entities, Entity, EntityUid, RestrictedExpression};
-use countersign_core::names::ToolId;
+use countersign_core::names::{RoleName, ToolId};
 
 use crate::cedar::entity::Kind;
 
@@ -25,6 +25,8 @@ pub struct PrincipalSpec<'a> {
     pub agent: &'a str,
     /// What it acts as.
     pub role: &'a str,
+    /// The roles that bind it beside its own, those of its ancestors: it is allowed only what every one of them is.
+    pub inherited_roles: &'a [RoleName],
     /// How far below the root it is; 0 for a root.
     pub depth: u32,
     /// What it was started for.
@@ -41,15 +43,24 @@ pub struct Principal {
     pub(crate) uid: EntityUid,
     pub(crate) entities: Arc<Entities>,
     role: Arc<str>,
+    /// The same caller as each of the other roles that bind it.
+    inherited: Arc<[Self]>,
 }
 
 impl Principal {
-    /// Builds the caller.
+    /// Builds the caller, once for each role that binds it.
     ///
     /// # Panics
     /// Never: text, numbers and sets of text evaluate to themselves, and one entity has no duplicates and no cycles.
     #[must_use]
     pub fn new(spec: &PrincipalSpec<'_>) -> Self {
+        let alone = |role| Self::alone(&PrincipalSpec { role, ..*spec });
+        let inherited = spec.inherited_roles.iter().map(|role| alone(role.as_str())).collect();
+        Self { inherited, ..alone(spec.role) }
+    }
+
+    /// The caller as its own role alone.
+    fn alone(spec: &PrincipalSpec<'_>) -> Self {
         let text = |value: &str| RestrictedExpression::new_string(value.to_owned());
         let uid = Kind::Instance.uid(spec.agent_instance_id);
         let attributes = HashMap::from([
@@ -68,7 +79,23 @@ impl Principal {
             .ok()
             .and_then(|instance| Entities::from_entities([instance], None).ok())
             .expect("see Panics");
-        Self { uid, entities: Arc::new(entities), role: spec.role.into() }
+        Self { uid, entities: Arc::new(entities), role: spec.role.into(), inherited: Arc::new([]) }
+    }
+
+    /// The same caller, bound only by those of its roles that `holds` is true of; none: by none of them.
+    #[must_use]
+    pub fn as_roles(&self, holds: impl Fn(&str) -> bool) -> Option<Self> {
+        let (mut held, mut first) = (Vec::new(), None);
+        for one in self.by_role().filter(|one| holds(&one.role)) {
+            let alone = Self { inherited: Arc::new([]), ..one.clone() };
+            if first.is_none() { first = Some(alone) } else { held.push(alone) }
+        }
+        first.map(|first| Self { inherited: held.into(), ..first })
+    }
+
+    /// The caller as each role that binds it, its own first.
+    pub(crate) fn by_role(&self) -> impl Iterator<Item = &Self> {
+        [self].into_iter().chain(self.inherited.iter())
     }
 
     /// What it acts as.
@@ -83,6 +110,7 @@ impl fmt::Debug for Principal {
         f.debug_struct("Principal")
             .field("uid", &self.uid.to_string())
             .field("role", &self.role)
+            .field("inherited", &self.inherited.len())
             .finish_non_exhaustive()
     }
 }

@@ -31,6 +31,14 @@ pub struct Stakes {
     pub purpose: bool,
 }
 
+impl Stakes {
+    /// What depends on either.
+    #[must_use]
+    pub const fn or(self, other: Self) -> Self {
+        Self { principal: self.principal || other.principal, purpose: self.purpose || other.purpose }
+    }
+}
+
 impl CompiledPolicy {
     /// What the answer to such a call depends on: calls that agree in that, too, have the same one.
     #[must_use]
@@ -51,8 +59,19 @@ impl CompiledPolicy {
 
     /// Answers a recorded call as [`Self::evaluate`] would have. None: that depends on what was not kept. A denial that
     /// stands whatever that was names the rules which are sure.
+    ///
+    /// Where several roles bind the caller, a denial by any of them stands whatever the others say.
     #[must_use]
     pub fn replay(&self, call: &Replay<'_>) -> Option<Evaluation> {
+        let answers: Vec<_> =
+            call.principal.by_role().map(|principal| self.replay_as(&Replay { principal, ..*call })).collect();
+        let known = || answers.iter().flatten().cloned().reduce(Evaluation::and);
+        let all_known = answers.iter().all(Option::is_some);
+        known().filter(|answer| all_known || answer.effect == Effect::Deny)
+    }
+
+    /// [`Self::replay`], for the caller's own role.
+    fn replay_as(&self, call: &Replay<'_>) -> Option<Evaluation> {
         let Replay { principal, tool, action, purpose } = *call;
         let context = Context::default();
         let request = Request { principal, tool, action, purpose: purpose.unwrap_or_default(), context: &context };
@@ -113,6 +132,7 @@ rules:
             sponsor_id: "alice",
             agent: "assistant",
             role: "support",
+            inherited_roles: &[],
             depth,
             purpose: "ticket 1",
             tools: &[],

@@ -53,6 +53,7 @@ fn ask_in_words(policy: &CompiledPolicy, tool: &str, context: &Value) -> (Evalua
         sponsor_id: "alice",
         agent: "bot",
         role: "r",
+        inherited_roles: &[],
         depth: 0,
         purpose: "p",
         tools: &[],

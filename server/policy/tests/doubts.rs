@@ -192,6 +192,7 @@ fn ask(policy: &CompiledPolicy, context: &Value) -> Reason {
         sponsor_id: "alice",
         agent: "bot",
         role: "r",
+        inherited_roles: &[],
         depth: 0,
         purpose: "p",
         tools: &[],

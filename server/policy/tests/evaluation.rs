@@ -17,6 +17,7 @@ fn principal(role: &str, depth: u32) -> Principal {
         sponsor_id: "alice",
         agent: "support-assistant",
         role,
+        inherited_roles: &[],
         depth,
         purpose: "ticket 42",
         tools: &[],

@@ -27,6 +27,7 @@ fn explain(document: &str, (role, depth, tier): (&str, u32, &str), (tool, action
         sponsor_id: "alice",
         agent: "bot",
         role,
+        inherited_roles: &[],
         depth,
         purpose: "ticket 1",
         tools: &[],

@@ -19,6 +19,7 @@ fn principal() -> Principal {
         sponsor_id: "s",
         agent: "g",
         role: "a",
+        inherited_roles: &[],
         depth: 0,
         purpose: "p",
         tools: &[],

@@ -32,6 +32,7 @@ fn recorded(policy: &CompiledPolicy, tool: &str, context: &Value) -> (Vec<String
         sponsor_id: "alice",
         agent: "bot",
         role: "r",
+        inherited_roles: &[],
         depth: 0,
         purpose: "p",
         tools: &[],

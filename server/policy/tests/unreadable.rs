@@ -16,6 +16,7 @@ fn ask(policy: &CompiledPolicy, context: &Context) -> (Evaluation, String) {
         sponsor_id: "alice",
         agent: "bot",
         role: "r",
+        inherited_roles: &[],
         depth: 0,
         purpose: "p",
         tools: &[],

@@ -1,8 +1,11 @@
 //! Custody events: appending them under the head, and reading them back.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
-use countersign_core::ids::{DecisionId, EventId, InstanceId};
+use countersign_core::{
+    ids::{DecisionId, EventId, InstanceId},
+    names::RoleName,
+};
 use countersign_ledger::{commitment::Opening, export::Disclosed, merkle::Hash};
 use sqlx::types::Uuid;
 use time::OffsetDateTime;
@@ -231,6 +234,74 @@ pub async fn asked(
         most
     );
     Ok(asked.fetch_one(conn).await?)
+}
+
+/// What a credential says of the event that granted it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GrantKey {
+    /// Who holds it.
+    pub agent_instance_id: InstanceId,
+    /// The event's leaf hash.
+    pub custody_ref: Hash,
+    /// The second in which it was granted: that names the partition to look into.
+    pub grant_time: OffsetDateTime,
+}
+
+/// The event of a grant, and what is fixed of the instance that holds it.
+#[derive(Debug, Clone)]
+pub struct StoredGrant {
+    /// The event, exactly as hashed.
+    pub leaf_bytes: Vec<u8>,
+    /// The holder.
+    pub agent_instance_id: InstanceId,
+    /// Its ancestors, root first.
+    pub chain: Vec<InstanceId>,
+    /// The roles that bind it beside its own.
+    pub inherited_roles: Vec<RoleName>,
+    /// What it was started for. Empty after erasure.
+    pub purpose: String,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// The grants that the log holds of these, each with its place among `keys`.
+pub async fn grants(conn: &mut Connection, keys: &[GrantKey]) -> Result<Vec<(usize, StoredGrant)>, StoreError> {
+    let instances: Vec<_> = keys.iter().map(|key| key.agent_instance_id.0).collect();
+    let hashes: Vec<_> = keys.iter().map(|key| key.custody_ref.to_vec()).collect();
+    let times: Vec<_> = keys.iter().map(|key| key.grant_time).collect();
+    let rows = sqlx::query!(
+        r#"SELECT wanted.place AS "place!", event.leaf_bytes AS "leaf_bytes!", instance.instance_id, instance.chain,
+                  instance.inherited_roles, instance.purpose, instance.labels
+         FROM unnest($1::uuid[], $2::bytea[], $3::timestamptz[]) WITH ORDINALITY AS wanted (id, hash, time, place)
+         JOIN instance ON instance.instance_id = wanted.id,
+         LATERAL (
+             SELECT leaf_bytes FROM custody_event
+             WHERE instance_id = wanted.id AND kind IN ('credential_issued', 'delegated')
+               AND event_id >= uuid_v7_floor(wanted.time) AND event_id < uuid_v7_floor(wanted.time + interval '1 second')
+               AND sha256('\x00'::bytea || leaf_bytes) = wanted.hash
+             LIMIT 1
+         ) AS event"#,
+        &instances,
+        &hashes,
+        &times
+    );
+    let mut grants = Vec::new();
+    for row in rows.fetch_all(conn).await? {
+        let grant = StoredGrant {
+            leaf_bytes: row.leaf_bytes,
+            agent_instance_id: InstanceId(row.instance_id),
+            chain: row.chain.into_iter().map(InstanceId).collect(),
+            inherited_roles: convert::parse_all(
+                "instance",
+                "inherited_roles",
+                &row.inherited_roles.unwrap_or_default(),
+            )?,
+            purpose: row.purpose,
+            labels: convert::labels("instance", row.labels)?,
+        };
+        grants.push((usize::try_from(row.place - 1).unwrap_or(usize::MAX), grant));
+    }
+    Ok(grants)
 }
 
 /// Which events to list; what is none is no restriction.

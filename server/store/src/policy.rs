@@ -211,6 +211,12 @@ pub async fn standing(conn: &mut Connection) -> Result<Option<Baseline>, StoreEr
     }
 }
 
+/// The version that answered last where no rollout did, if what answers now is none; none before the first activation.
+pub async fn last_active(conn: &mut Connection) -> Result<Option<PolicyVersion>, StoreError> {
+    let last = sqlx::query_scalar!("SELECT coalesce(version, last_version) FROM active_policy");
+    Ok(last.fetch_optional(conn).await?.flatten().map(PolicyVersion))
+}
+
 /// The active version, without its texts; none where no version is.
 pub async fn active(conn: &mut Connection) -> Result<Option<StoredPolicy>, StoreError> {
     let row = sqlx::query_as!(
@@ -257,8 +263,10 @@ pub async fn set_standing(
     };
     sqlx::query!(
         "WITH used AS (UPDATE policy SET activate_time = $3 WHERE version = $1)
-         INSERT INTO active_policy (version, baseline, activate_time, activated_by) VALUES ($1, $2, $3, $4)
+         INSERT INTO active_policy (version, baseline, last_version, activate_time, activated_by)
+         VALUES ($1, $2, $1, $3, $4)
          ON CONFLICT (only_row) DO UPDATE SET version = excluded.version, baseline = excluded.baseline,
+             last_version = coalesce(excluded.version, active_policy.version, active_policy.last_version),
              activate_time = excluded.activate_time, activated_by = excluded.activated_by",
         version,
         baseline,

@@ -135,6 +135,8 @@ pub struct RunFacts {
     pub agent: AgentName,
     /// What it acts as.
     pub role: RoleName,
+    /// The roles that bind it beside its own.
+    pub inherited_roles: Vec<RoleName>,
     /// What its credential lets it call.
     pub tools: Vec<ToolId>,
     /// What it was started for.
@@ -145,11 +147,19 @@ pub struct RunFacts {
     pub labels: BTreeMap<String, String>,
 }
 
+impl RunFacts {
+    /// Every role that binds the run, its own first.
+    pub fn roles(&self) -> impl Iterator<Item = &RoleName> {
+        [&self.role].into_iter().chain(&self.inherited_roles)
+    }
+}
+
 struct FactsRow {
     instance_id: Uuid,
     root_instance_id: Uuid,
     agent: String,
     role: String,
+    inherited_roles: Option<Vec<String>>,
     tools: Vec<String>,
     purpose: String,
     depth: i32,
@@ -164,6 +174,7 @@ impl TryFrom<FactsRow> for RunFacts {
             root_instance_id: InstanceId(row.root_instance_id),
             agent: parse(TABLE, "agent", &row.agent)?,
             role: parse(TABLE, "role", &row.role)?,
+            inherited_roles: parse_all(TABLE, "inherited_roles", &row.inherited_roles.unwrap_or_default())?,
             tools: parse_all(TABLE, "tools", &row.tools)?,
             purpose: row.purpose,
             depth: number(TABLE, "depth", row.depth)?,
@@ -176,7 +187,7 @@ impl TryFrom<FactsRow> for RunFacts {
 pub async fn facts(conn: &mut Connection, ids: &[Uuid]) -> Result<Vec<RunFacts>, StoreError> {
     let rows = sqlx::query_as!(
         FactsRow,
-        "SELECT instance_id, root_instance_id, agent, role, tools, purpose, depth, labels
+        "SELECT instance_id, root_instance_id, agent, role, inherited_roles, tools, purpose, depth, labels
          FROM instance WHERE instance_id = ANY ($1)",
         ids
     );

@@ -145,6 +145,39 @@ impl Call for Decider {
     }
 }
 
+/// A caller of Decide with a credential for each call, good for that one.
+#[derive(Debug)]
+pub(crate) struct SingleUse {
+    client: DecisionServiceClient<Channel>,
+    bearers: Vec<Bearer>,
+}
+
+impl SingleUse {
+    /// So many of them, each with `credentials` to use.
+    pub(crate) async fn start(url: &str, count: usize, credentials: usize) -> Result<Vec<Self>> {
+        try_join_all((0..count).map(|_| async {
+            let channel = connect(url).await?;
+            let mut issuer = CredentialServiceClient::new(channel.clone());
+            let mut bearers = Vec::with_capacity(credentials);
+            for _ in 0..credentials {
+                let request = IssueCredentialRequest { single_use: true, ..issue() };
+                let token = issuer.issue_credential(request).await?.into_inner().token;
+                bearers.push(format!("Bearer {token}").parse()?);
+            }
+            Ok(Self { client: DecisionServiceClient::new(channel), bearers })
+        }))
+        .await
+    }
+}
+
+impl Call for SingleUse {
+    async fn call(&mut self) -> Result<Option<u32>> {
+        let Some(bearer) = self.bearers.pop() else { return Ok(None) };
+        allowed(self.client.decide(with_bearer(question(), &bearer)).await?.into_inner())?;
+        Ok(Some(1))
+    }
+}
+
 /// A caller of IssueCredential: an operator, which `--dev` does not ask for a key.
 #[derive(Debug)]
 pub(crate) struct Issuer {

@@ -1,10 +1,13 @@
 //! Whether a grant fits: its terms, and the room that its sponsor and its chain have.
 
+use std::collections::BTreeMap;
+
 use countersign_core::{
     Violation,
     credential::Verified,
     decision::Effect,
-    grant::{self, BACKDATE, Limits, Parent, RoleLimits, Wanted},
+    grant::{self, BACKDATE, Limits, RoleLimits, Step, Terms, Wanted},
+    ids::InstanceId,
     instance::Instance,
     names::{RoleName, ToolId},
     sponsor::Sponsor,
@@ -18,9 +21,12 @@ use crate::{Config, Error};
 
 /// A grant that fits, before it has a leaf.
 pub(super) struct Fitting {
+    pub(super) ancestors: Vec<InstanceId>,
     pub(super) role: RoleName,
+    pub(super) inherited_roles: Vec<RoleName>,
     pub(super) tools: Vec<ToolId>,
     pub(super) purpose: String,
+    pub(super) labels: BTreeMap<String, String>,
     pub(super) ttl: u32,
 }
 
@@ -29,7 +35,7 @@ impl Staged<'_> {
         &self,
         job: &GrantJob,
         sponsor: &Sponsor,
-        policy: &CompiledPolicy,
+        policy: Option<&CompiledPolicy>,
         parent: Option<&Verified>,
         renewed: Option<&Instance>,
     ) -> Result<Fitting, Error> {
@@ -42,24 +48,76 @@ impl Staged<'_> {
             (None, Some(parent)) => parent.role.clone(),
             (None, None) => the_one_role(sponsor, tools, policy)?,
         };
-        let limits = limits(&self.app.inner.config, policy, &role);
-        let bound = parent.map(|parent| Parent {
-            tools: &parent.tools,
-            depth: parent.depth(),
-            remaining: remaining(parent.expire_time, job.fresh.now),
-        });
-        let fits = grant::check(Wanted { role: &role, tools, ttl: job.ttl }, sponsor, limits, bound);
-        let mut violations = fits.as_ref().err().cloned().unwrap_or_default();
+        let inherited_roles = parent.map(|parent| inherited(parent, &role)).unwrap_or_default();
+        let roles: Vec<_> = [&role].into_iter().chain(&inherited_roles).map(|role| of_role(policy, role)).collect();
+        let remaining = parent.map(|parent| remaining(parent.expire_time, job.fresh.now));
+        let wanted = Wanted { tools, ttl: job.ttl, remaining };
+        let (ttl, mut violations) = grant::check(wanted, sponsor, limits(&self.app.inner.config, &roles));
         let purpose = job.purpose.clone().or_else(|| parent.map(|parent| parent.purpose.clone())).unwrap_or_default();
-        violations.extend(parent.and_then(|parent| widened(parent, &purpose)));
-        violations.extend(parent.filter(|parent| parent.single_use).map(|_| {
-            Violation::new("parent_token", "a single-use credential is good for one Decide and cannot delegate")
-        }));
-        violations.extend(renewed.into_iter().flat_map(|instance| unlike(instance, job, &role, tools, &purpose)));
-        match fits {
-            Ok(ttl) if violations.is_empty() => Ok(Fitting { role, tools: tools.clone(), purpose, ttl }),
-            _ => Err(Error::GrantTooWide(violations)),
+        let labels = match (parent, renewed) {
+            (Some(parent), _) if job.labels.is_empty() => &parent.labels,
+            (None, Some(renewed)) => &renewed.labels,
+            _ => &job.labels,
+        };
+        let fitting = Fitting {
+            ancestors: parent.map(|parent| parent.chain.clone()).unwrap_or_default(),
+            labels: labels.clone(),
+            tools: tools.clone(),
+            role,
+            inherited_roles,
+            purpose,
+            ttl,
+        };
+        if let Some(parent) = parent {
+            violations.extend(self.wider(job, sponsor, policy, parent, &fitting));
         }
+        violations.extend(renewed.into_iter().flat_map(|instance| unlike(instance, job, &fitting)));
+        if violations.is_empty() { Ok(fitting) } else { Err(Error::GrantTooWide(violations)) }
+    }
+
+    /// Everything in which a child would be wider than its parent.
+    fn wider(
+        &self,
+        job: &GrantJob,
+        sponsor: &Sponsor,
+        policy: Option<&CompiledPolicy>,
+        parent: &Verified,
+        child: &Fitting,
+    ) -> Vec<Violation> {
+        // A credential for somebody else would not have been taken for the parent's.
+        let audience = &self.app.inner.config.audience;
+        let of_parent = Terms {
+            sponsor_id: &parent.sponsor_id,
+            role: &parent.role,
+            inherited_roles: &parent.inherited_roles,
+            tools: &parent.tools,
+            ttl: remaining(parent.expire_time, job.fresh.now).into(),
+            depth: parent.depth(),
+            purpose: &parent.purpose,
+            labels: &parent.labels,
+            audience,
+            single_use: parent.single_use,
+        };
+        let of_child = Terms {
+            sponsor_id: &sponsor.sponsor_id,
+            role: &child.role,
+            inherited_roles: &child.inherited_roles,
+            tools: &child.tools,
+            ttl: child.ttl.into(),
+            depth: u32::try_from(child.ancestors.len()).unwrap_or(u32::MAX),
+            purpose: &child.purpose,
+            labels: &child.labels,
+            audience,
+            single_use: job.single_use,
+        };
+        let spec = policy.and_then(|policy| policy.role(parent.role.as_str()));
+        let step = Step {
+            parent: of_parent,
+            child: of_child,
+            may_delegate_to: spec.map_or(&[], |spec| &spec.may_delegate_to),
+            max_depth: sponsor.max_depth,
+        };
+        grant::check_child(&step).err().unwrap_or_default()
     }
 
     /// Refuses a new instance where its sponsor or its chain has as many live ones as it may, this batch's among them.
@@ -90,16 +148,31 @@ fn full(holding: &Holding, live: i64, ceiling: i64, next_expiry: Option<OffsetDa
     Error::LiveInstancesExceeded { of, id, live, ceiling, retry_after }
 }
 
-/// What bounds a grant for this role.
-pub(crate) fn limits<'a>(config: &'a Config, policy: &'a CompiledPolicy, role: &RoleName) -> Limits<'a> {
-    let spec = policy.role(role.as_str());
+/// What bounds a grant for these roles.
+pub(crate) const fn limits<'a>(config: &'a Config, roles: &'a [RoleLimits<'a>]) -> Limits<'a> {
     Limits {
         default_ttl: config.default_ttl,
         max_ttl: config.max_ttl,
-        supported_tools: &config.supported_tools,
-        role: spec.map(|spec| RoleLimits { tools: &spec.tools, max_ttl: spec.max_ttl_seconds }),
-        role_unknown: policy.lists_roles() && spec.is_none(),
+        supported_tools: config.supported_tools.as_slice(),
+        roles,
     }
+}
+
+/// What the policy that bounds grants says of a role; where there is none, nothing.
+pub(crate) fn of_role<'a>(policy: Option<&'a CompiledPolicy>, role: &'a RoleName) -> RoleLimits<'a> {
+    let spec = policy.and_then(|policy| policy.role(role.as_str()));
+    RoleLimits {
+        role,
+        unknown: spec.is_none() && policy.is_some_and(CompiledPolicy::lists_roles),
+        tools: spec.map_or(&[], |spec| &spec.tools),
+        max_ttl: spec.and_then(|spec| spec.max_ttl_seconds),
+    }
+}
+
+/// The roles that bind a child that acts as `role`, beside that: all that bind its parent.
+fn inherited(parent: &Verified, role: &RoleName) -> Vec<RoleName> {
+    let all = parent.inherited_roles.iter().chain([&parent.role]);
+    all.filter(|inherited| *inherited != role).cloned().collect()
 }
 
 /// Seconds a credential that is issued now may live so as to end with its parent's.
@@ -108,13 +181,9 @@ fn remaining(expire_time: OffsetDateTime, now: OffsetDateTime) -> u32 {
     u32::try_from(left).unwrap_or(0)
 }
 
-fn widened(parent: &Verified, purpose: &str) -> Option<Violation> {
-    let fits = crate::evaluate::narrows(purpose, &parent.purpose);
-    (!fits).then(|| Violation::new("purpose", "must be the parent's purpose, or begin with it and narrow it"))
-}
-
 /// How a renewal differs from the instance that it renews.
-fn unlike(instance: &Instance, job: &GrantJob, role: &RoleName, tools: &[ToolId], purpose: &str) -> Vec<Violation> {
+fn unlike(instance: &Instance, job: &GrantJob, fitting: &Fitting) -> Vec<Violation> {
+    let Fitting { role, tools, purpose, .. } = fitting;
     let mut violations = Vec::new();
     if instance.agent != job.agent {
         violations.push(Violation::new("agent", format!("the instance was started as {}", instance.agent)));
@@ -122,7 +191,7 @@ fn unlike(instance: &Instance, job: &GrantJob, role: &RoleName, tools: &[ToolId]
     if instance.role != *role {
         violations.push(Violation::new("role", format!("the instance was started as {}", instance.role)));
     }
-    if instance.purpose != purpose {
+    if instance.purpose != *purpose {
         violations.push(Violation::new("purpose", "must be the purpose that the instance was started for"));
     }
     for (i, tool) in tools.iter().enumerate().filter(|(_, tool)| !instance.tools.contains(tool)) {
@@ -131,18 +200,21 @@ fn unlike(instance: &Instance, job: &GrantJob, role: &RoleName, tools: &[ToolId]
     violations
 }
 
-/// The sponsor's one role that may use all the tools: by the policy's role table, and by some rule that can allow it.
-fn the_one_role(sponsor: &Sponsor, tools: &[ToolId], policy: &CompiledPolicy) -> Result<RoleName, Error> {
-    let in_table = |role: &RoleName, tool: &ToolId| match policy.role(role.as_str()) {
-        Some(spec) => spec.tools.is_empty() || spec.tools.contains(tool),
-        None => !policy.lists_roles(),
+/// The sponsor's one role that may use all the tools: by the policy's role table, and by some rule that can allow it. Where
+/// no policy bounds grants, every role may.
+fn the_one_role(sponsor: &Sponsor, tools: &[ToolId], policy: Option<&CompiledPolicy>) -> Result<RoleName, Error> {
+    let in_table = |role: &RoleName, tool: &ToolId| {
+        let RoleLimits { unknown, tools, .. } = of_role(policy, role);
+        !unknown && (tools.is_empty() || tools.contains(tool))
     };
     let by_rule = |role: &RoleName, tool: &ToolId| {
-        policy.rules().iter().any(|rule| {
-            rule.effect != Effect::Deny
-                && !rule.of_entities
-                && rule.role.as_deref().is_none_or(|name| name == role.as_str())
-                && rule.tool.as_deref().is_none_or(|name| name == tool.as_str())
+        policy.is_none_or(|policy| {
+            policy.rules().iter().any(|rule| {
+                rule.effect != Effect::Deny
+                    && !rule.of_entities
+                    && rule.role.as_deref().is_none_or(|name| name == role.as_str())
+                    && rule.tool.as_deref().is_none_or(|name| name == tool.as_str())
+            })
         })
     };
     let may = |role: &&RoleName| tools.iter().all(|tool| in_table(role, tool) && by_rule(role, tool));

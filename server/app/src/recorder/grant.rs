@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use time::{Duration, OffsetDateTime};
 
 use super::{batch::Staged, fit::Fitting};
-use crate::{Credential, Error, custody_leaf, error::no_policy, introspect_credential::refused};
+use crate::{Credential, Error, custody_leaf, introspect_credential::refused};
 
 /// For whom a credential is asked.
 #[derive(Debug)]
@@ -77,7 +77,7 @@ pub(crate) struct Granted {
 
 impl Staged<'_> {
     pub(super) fn grant(&mut self, job: &GrantJob) -> Result<Granted, Error> {
-        let policy = self.snapshot.granting_policy().ok_or_else(no_policy)?;
+        let policy = self.snapshot.granting_policy()?;
         let parent = self.live_parent(job)?;
         let sponsor_id = match &job.holder {
             Holder::Root { sponsor_id, .. } => sponsor_id,
@@ -118,7 +118,7 @@ impl Staged<'_> {
         if now >= credential.expire_time || credential.issue_time > now + Duration::seconds(LEEWAY) {
             return Some(Reason::CredentialExpired);
         }
-        self.snapshot.revocations.kill(credential)
+        self.snapshot.dead(credential, now)
     }
 
     fn renewed(&self, job: &GrantJob) -> Result<Option<&Instance>, Error> {
@@ -144,12 +144,7 @@ impl Staged<'_> {
         renewed: Option<Instance>,
     ) -> Result<Granted, Error> {
         let config = &self.app.inner.config;
-        let (ancestors, labels) = match &job.holder {
-            Holder::Child { parent } => (parent.chain.clone(), parent.labels.clone()),
-            Holder::Root { .. } => {
-                (Vec::new(), renewed.as_ref().map_or(&job.labels, |instance| &instance.labels).clone())
-            }
-        };
+        let ancestors = fitting.ancestors;
         let key = self.snapshot.keys.active.clone();
         let mut claims = Claims::new(Grant {
             issuer: &config.issuer,
@@ -162,12 +157,13 @@ impl Staged<'_> {
             sponsor_id: sponsor_id.clone(),
             agent: job.agent.clone(),
             role: fitting.role,
+            inherited_roles: fitting.inherited_roles,
             tools: fitting.tools,
             purpose: fitting.purpose,
             single_use: job.single_use,
             rev: self.head.revocation_seq,
             custody_ref: [0; 32],
-            labels,
+            labels: fitting.labels,
             ttl_seconds: fitting.ttl,
             now: job.fresh.now,
         });
@@ -266,6 +262,7 @@ fn instance_of(
         sponsor_id: claims.sponsor_id.clone(),
         agent: claims.agent.clone(),
         role: claims.role.clone(),
+        inherited_roles: claims.inherited_roles.clone(),
         tools: claims.tools.clone(),
         purpose: claims.purpose.clone(),
         depth: claims.depth,

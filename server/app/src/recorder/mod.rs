@@ -24,7 +24,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 pub use ceilings::Ceilings;
-pub(crate) use fit::limits;
+pub(crate) use fit::{limits, of_role};
 pub(crate) use grant::{Fresh, GrantJob, Granted, Holder, not_active};
 pub(crate) use outcome::{OutcomeJob, answers, fingerprint};
 pub(crate) use prepared::Prepared;

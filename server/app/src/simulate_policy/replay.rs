@@ -8,6 +8,7 @@ use std::{
 use countersign_core::{
     decision::{Effect, Reason},
     ids::InstanceId,
+    names::RoleName,
 };
 use countersign_ledger::leaf::Digest;
 use countersign_policy::{Principal, PrincipalSpec, Replay, Stakes};
@@ -63,6 +64,7 @@ struct Answer {
 struct Run {
     facts: RunFacts,
     number: u32,
+    /// All that bind it, as one text.
     role: u32,
 }
 
@@ -115,7 +117,8 @@ impl Replayer {
         let Memory { names, runs, .. } = &mut self.memory;
         for facts in facts {
             let id = facts.agent_instance_id;
-            let (number, role) = (names.number(&id.to_string()), names.number(facts.role.as_str()));
+            let roles: Vec<_> = facts.roles().map(RoleName::as_str).collect();
+            let (number, role) = (names.number(&id.to_string()), names.number(&roles.join(" ")));
             runs.insert(id.0, Some(Run { facts, number, role }));
         }
     }
@@ -177,7 +180,11 @@ impl Replayer {
         let run = runs.get(&run.0)?.as_ref()?;
         let (tool, action, sponsor) = (recorded.tool_id?, recorded.action?, recorded.sponsor_id?);
         let scope = [run.role, names.number(tool), names.number(action)];
-        let stakes = *stakes.entry(scope).or_insert_with(|| compiled.stakes(run.facts.role.as_str(), tool, action));
+        let of_roles = || {
+            let each = run.facts.roles().map(|role| compiled.stakes(role.as_str(), tool, action));
+            each.fold(Stakes::default(), Stakes::or)
+        };
+        let stakes = *stakes.entry(scope).or_insert_with(of_roles);
         let mut question = Question { role: scope[0], tool: scope[1], action: scope[2], ..Question::default() };
         if stakes.principal {
             (question.run, question.sponsor) = (run.number, names.number(sponsor));
@@ -203,6 +210,7 @@ fn principal(run: &RunFacts, sponsor_id: &str) -> Principal {
         sponsor_id,
         agent: run.agent.as_str(),
         role: run.role.as_str(),
+        inherited_roles: &run.inherited_roles,
         depth: run.depth,
         purpose: &run.purpose,
         tools: &run.tools,

@@ -25,6 +25,7 @@ fn run() -> RunFacts {
         root_instance_id: id,
         agent: "assistant".parse().unwrap(),
         role: "support".parse().unwrap(),
+        inherited_roles: Vec::new(),
         tools: vec!["billing".parse().unwrap()],
         purpose: "ticket 1".to_owned(),
         depth: 0,

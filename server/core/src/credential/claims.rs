@@ -93,6 +93,10 @@ pub struct Claims {
     pub agent: AgentName,
     /// What the run acts as.
     pub role: RoleName,
+    /// The roles that bind the run beside its own, those of its ancestors, the root's first: it is allowed only what every
+    /// one of them is. Absent where there is none.
+    #[serde(default, deserialize_with = "some_roles", skip_serializing_if = "Vec::is_empty")]
+    pub inherited_roles: Vec<RoleName>,
     /// What it may call.
     pub tools: Vec<ToolId>,
     /// Why it runs.
@@ -129,6 +133,8 @@ pub struct Grant<'a> {
     pub agent: AgentName,
     /// What it acts as.
     pub role: RoleName,
+    /// The roles that bind it beside its own.
+    pub inherited_roles: Vec<RoleName>,
     /// What it may call.
     pub tools: Vec<ToolId>,
     /// Why it runs.
@@ -167,6 +173,7 @@ impl Claims {
             ttl_seconds: grant.ttl_seconds,
             agent: grant.agent,
             role: grant.role,
+            inherited_roles: grant.inherited_roles,
             tools: grant.tools,
             purpose: grant.purpose,
             depth: u32::try_from(grant.ancestors.len()).unwrap_or(u32::MAX),
@@ -284,4 +291,10 @@ pub(super) fn instant(seconds: i64) -> OffsetDateTime {
 /// Reads an optional claim whose key must be there: with `deserialize_with`, serde no longer takes absence for `None`.
 fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<InstanceId>, D::Error> {
     Option::deserialize(deserializer)
+}
+
+/// Reads roles of which there must be one at least: what has none is left out, never empty.
+fn some_roles<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<RoleName>, D::Error> {
+    let roles = Vec::deserialize(deserializer)?;
+    if roles.is_empty() { Err(serde::de::Error::invalid_length(0, &"at least one role")) } else { Ok(roles) }
 }

@@ -28,6 +28,7 @@ pub(super) fn credential(claims: &Claims) -> Result<(), &'static str> {
     if claims.tools.iter().collect::<HashSet<_>>().len() != claims.tools.len() {
         return Err("a tool is named twice");
     }
+    check_roles(claims, depth)?;
     if text::check("purpose", &claims.purpose, text::MAX_TEXT).is_err() {
         return Err("purpose must be 1 to 512 bytes without control characters");
     }
@@ -36,6 +37,18 @@ pub(super) fn credential(claims: &Claims) -> Result<(), &'static str> {
     }
     if claims.rev < 0 {
         return Err("rev must not be negative");
+    }
+    Ok(())
+}
+
+/// Checks the roles that bind a run beside its own: each came from an ancestor.
+fn check_roles(claims: &Claims, depth: usize) -> Result<(), &'static str> {
+    let inherited: HashSet<_> = claims.inherited_roles.iter().collect();
+    if inherited.contains(&claims.role) || inherited.len() != claims.inherited_roles.len() {
+        return Err("a role is named twice");
+    }
+    if inherited.len() > depth {
+        return Err("more roles are inherited than there are parents in act");
     }
     Ok(())
 }

@@ -2,8 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use aws_lc_rs::digest::{SHA256, digest};
+use serde_json::json;
 use time::OffsetDateTime;
 
+use super::Digest;
 use super::claims::{Claims, ReceiptClaims, instant};
 use crate::{
     ids::{CredentialId, DecisionId, InstanceId, PolicyVersion},
@@ -30,6 +33,8 @@ pub struct Verified {
     pub agent: AgentName,
     /// What the run acts as.
     pub role: RoleName,
+    /// The roles that bind it beside its own, those of its ancestors, the root's first.
+    pub inherited_roles: Vec<RoleName>,
     /// What it may call.
     pub tools: Vec<ToolId>,
     /// Why it runs.
@@ -63,6 +68,7 @@ impl Verified {
             chain: claims.act.chain(),
             agent: claims.agent,
             role: claims.role,
+            inherited_roles: claims.inherited_roles,
             tools: claims.tools,
             purpose: claims.purpose,
             single_use: claims.single_use,
@@ -73,6 +79,38 @@ impl Verified {
             expire_time: instant(claims.exp),
             ttl_seconds: claims.ttl_seconds,
         }
+    }
+
+    /// SHA-256 of everything that it says, whichever key signed it.
+    #[must_use]
+    pub fn digest(&self) -> [u8; 32] {
+        let Self {
+            credential_id,
+            kid: _,
+            sponsor_id,
+            agent_instance_id: _,
+            chain,
+            agent,
+            role,
+            inherited_roles,
+            tools,
+            purpose,
+            single_use,
+            rev,
+            custody_ref,
+            labels,
+            issue_time,
+            expire_time,
+            ttl_seconds: _,
+        } = self;
+        let times = (issue_time.unix_timestamp(), expire_time.unix_timestamp());
+        let said = json!([
+            (credential_id, sponsor_id, chain, agent, role, inherited_roles, tools, purpose),
+            (single_use, rev, Digest(*custody_ref), labels, times),
+        ]);
+        let mut hash = [0; 32];
+        hash.copy_from_slice(digest(&SHA256, said.to_string().as_bytes()).as_ref());
+        hash
     }
 
     /// The root of the chain; the holder itself for a root.
@@ -97,6 +135,11 @@ impl Verified {
     #[must_use]
     pub fn depth(&self) -> u32 {
         u32::try_from(self.ancestors().len()).unwrap_or(u32::MAX)
+    }
+
+    /// Every role that binds the run, its own first.
+    pub fn roles(&self) -> impl Iterator<Item = &RoleName> {
+        [&self.role].into_iter().chain(&self.inherited_roles)
     }
 
     /// Whether the credential names `tool`.

@@ -25,6 +25,7 @@ fn run() -> Verified {
         sponsor_id: "alice".parse().unwrap(),
         agent: "support-assistant".parse().unwrap(),
         role: "support".parse().unwrap(),
+        inherited_roles: Vec::new(),
         tools: vec!["billing".parse().unwrap(), "search".parse().unwrap()],
         purpose: "triage".to_owned(),
         single_use: false,

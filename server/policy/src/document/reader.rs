@@ -16,12 +16,15 @@ pub(crate) enum Path<'p> {
     Root,
     Key(&'p Path<'p>, &'p str),
     Item(&'p Path<'p>, usize),
+    /// Written out before, for what is asked when its parents are gone.
+    Written(&'p str),
 }
 
 impl fmt::Display for Path<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Root => Ok(()),
+            Self::Written(path) => f.write_str(path),
             Self::Key(Path::Root, key) => f.write_str(key),
             Self::Key(parent, key) => write!(f, "{parent}.{key}"),
             Self::Item(parent, nth) => write!(f, "{parent}[{nth}]"),

@@ -25,6 +25,8 @@ pub struct RoleSpec {
     pub tools: Vec<ToolId>,
     /// Longest credential, seconds; none: the installation's limit.
     pub max_ttl_seconds: Option<u32>,
+    /// The other roles that a run of this one may start children as; empty: none. Such a child is bound by both.
+    pub may_delegate_to: Vec<RoleName>,
 }
 
 /// What is known of a tool.
@@ -72,11 +74,15 @@ impl Tables {
             tables.tools = Some(tools);
         }
         if let Some(node) = fields.get("roles") {
-            let roles = read_table(reader, node, &Path::Key(&Path::Root, "roles"), |reader, node, path| {
-                read_role(reader, node, path, &tables)
-            });
-            tables.role_names = roles.iter().map(|spec| spec.role.clone()).collect();
+            let path = Path::Key(&Path::Root, "roles");
+            let roles = read_table(reader, node, &path, |reader, node, path| read_role(reader, node, path, &tables));
+            tables.role_names = roles.iter().map(|(spec, _)| spec.role.clone()).collect();
+            // A role may name one that stands below it, so this is asked when all are known.
+            let (roles, delegated): (Vec<_>, Vec<_>) = roles.into_iter().unzip();
             tables.roles = Some(roles);
+            for (place, role) in delegated.iter().flatten() {
+                tables.check_role(reader, role, &Path::Written(place));
+            }
         }
         tables
     }
@@ -147,8 +153,16 @@ fn read_tool(reader: &mut Reader, node: &Node, path: &Path<'_>) -> Option<(Spot<
     Some((id, ToolSpec { tool, risk, cacheable: cacheable.unwrap_or(risk < Risk::High) }))
 }
 
-fn read_role(reader: &mut Reader, node: &Node, path: &Path<'_>, tables: &Tables) -> Option<(Spot<Arc<str>>, RoleSpec)> {
-    let fields = reader.fields(node, path, &["id", "tools", "max_ttl_seconds"])?;
+/// A role that another names, and the path of the place where it does.
+type Named = (String, Spot<Arc<str>>);
+
+fn read_role(
+    reader: &mut Reader,
+    node: &Node,
+    path: &Path<'_>,
+    tables: &Tables,
+) -> Option<(Spot<Arc<str>>, (RoleSpec, Vec<Named>))> {
+    let fields = reader.fields(node, path, &["id", "tools", "max_ttl_seconds", "may_delegate_to"])?;
     let id = reader.required_name(&fields, path, "id");
     let mut tools = Vec::new();
     if let Some(node) = fields.get("tools") {
@@ -161,6 +175,13 @@ fn read_role(reader: &mut Reader, node: &Node, path: &Path<'_>, tables: &Tables)
     let max_ttl_seconds = fields
         .get("max_ttl_seconds")
         .and_then(|node| reader.whole(node, &Path::Key(path, "max_ttl_seconds"), MIN_TTL, HARD_MAX_TTL));
+    let mut named = Vec::new();
+    if let Some(node) = fields.get("may_delegate_to") {
+        let path = Path::Key(path, "may_delegate_to");
+        let roles = reader.names(node, &path);
+        named.extend(roles.into_iter().enumerate().map(|(nth, role)| (Path::Item(&path, nth).to_string(), role)));
+    }
+    let may_delegate_to = named.iter().filter_map(|(_, role)| role.value.parse().ok()).collect();
     let role = id.value.parse().ok()?;
-    Some((id, RoleSpec { role, tools, max_ttl_seconds }))
+    Some((id, (RoleSpec { role, tools, max_ttl_seconds, may_delegate_to }, named)))
 }

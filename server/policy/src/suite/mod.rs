@@ -9,12 +9,13 @@ use std::{
 
 use countersign_core::{
     decision::{Effect, Reason},
-    names::ToolId,
+    names::{RoleName, ToolId},
 };
 
 use crate::{
     compiled::CompiledPolicy,
     context::Context,
+    evaluate::{Matches, by_role},
     evaluation::{Evaluation, Request},
     principal::{Principal, PrincipalSpec},
     text::listed,
@@ -49,6 +50,7 @@ struct TestPrincipal {
     sponsor_id: Arc<str>,
     agent: Arc<str>,
     role: Arc<str>,
+    inherited_roles: Vec<RoleName>,
     depth: u32,
     purpose: String,
     tools: Vec<ToolId>,
@@ -123,6 +125,7 @@ impl TestPrincipal {
             sponsor_id: &self.sponsor_id,
             agent: &self.agent,
             role: &self.role,
+            inherited_roles: &self.inherited_roles,
             depth: self.depth,
             purpose: &self.purpose,
             tools: &self.tools,
@@ -157,8 +160,10 @@ impl CompiledPolicy {
         if self.outside_tables(request).or_else(|| self.outside_context(request)).is_some() {
             return Vec::new();
         }
-        let matches = self.matches(request, self.covering(request));
-        let applying = [&matches.allowing, &matches.asking, &matches.denying].into_iter().flatten();
-        applying.map(|nth| self.compiled[*nth].id.clone()).collect()
+        let applying = |request: Request<'_>| {
+            let Matches { allowing, asking, denying, .. } = self.matches(&request, self.covering(&request));
+            [allowing, asking, denying].into_iter().flatten()
+        };
+        by_role(request).flat_map(applying).map(|nth| self.compiled[nth].id.clone()).collect()
     }
 }

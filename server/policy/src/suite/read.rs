@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use countersign_core::{
     decision::{Effect, Reason},
-    names::ToolId,
+    names::{RoleName, ToolId},
 };
 use serde_json::{Map, Value as Json};
 
@@ -47,6 +47,7 @@ struct Principal {
     sponsor_id: Option<Arc<str>>,
     agent: Option<Arc<str>>,
     role: Option<Arc<str>>,
+    inherited_roles: Vec<RoleName>,
     depth: Option<u32>,
     purpose: Option<String>,
     tools: Option<Vec<ToolId>>,
@@ -161,8 +162,9 @@ fn read_given(reader: &mut Reader, fields: &Fields<'_>, path: &Path<'_>, given: 
 
 impl Principal {
     fn read(&mut self, reader: &mut Reader, node: &Node, path: &Path<'_>) {
-        const KEYS: [&str; 9] = [
+        const KEYS: [&str; 10] = [
             "role",
+            "inherited_roles",
             "agent",
             "sponsor_id",
             "agent_instance_id",
@@ -194,6 +196,10 @@ impl Principal {
             let names = names_or_none(reader, node, &Path::Key(path, "tools"));
             self.tools = Some(names.iter().filter_map(|name| name.value.parse().ok()).collect());
         }
+        if let Some(node) = fields.get("inherited_roles") {
+            let names = names_or_none(reader, node, &Path::Key(path, "inherited_roles"));
+            self.inherited_roles = names.iter().filter_map(|name| name.value.parse().ok()).collect();
+        }
         if let Some(node) = fields.get("labels") {
             let path = Path::Key(path, "labels");
             for (name, key, value) in reader.entries(node, &path).unwrap_or_default() {
@@ -215,6 +221,7 @@ impl Principal {
             sponsor_id: or(self.sponsor_id, "sponsor"),
             agent: or(self.agent, "agent"),
             role,
+            inherited_roles: self.inherited_roles,
             depth: self.depth.unwrap_or(0),
             purpose: self.purpose.unwrap_or_else(|| "test".to_owned()),
             // A credential without the tool would not have got as far as the policy.

@@ -169,6 +169,7 @@ pub(crate) fn answer(policy: &CompiledPolicy, call: &Call) -> Evaluation {
         sponsor_id: call.sponsor,
         agent: "assistant",
         role: call.role,
+        inherited_roles: &[],
         depth: call.depth,
         purpose: "p",
         tools: &tools,

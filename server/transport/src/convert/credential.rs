@@ -163,6 +163,7 @@ fn active(verified: &Verified) -> v1::IntrospectCredentialResponse {
         root_instance_id: verified.root_instance_id().to_string(),
         agent: verified.agent.to_string(),
         role: verified.role.to_string(),
+        inherited_roles: texts(&verified.inherited_roles),
         tools: texts(&verified.tools),
         purpose: verified.purpose.clone(),
         depth: narrow(verified.depth()),

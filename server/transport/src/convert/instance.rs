@@ -115,6 +115,7 @@ pub(crate) fn instance((instance, state): (Instance, InstanceFilterState)) -> v1
         sponsor_id: instance.sponsor_id.to_string(),
         agent: instance.agent.to_string(),
         role: instance.role.to_string(),
+        inherited_roles: texts(instance.inherited_roles),
         tools: texts(instance.tools),
         purpose: instance.purpose,
         depth: narrow(instance.depth),

@@ -65,6 +65,7 @@ impl Watched {
             sponsor_id: "alice".parse().unwrap(),
             agent: "support-assistant".parse().unwrap(),
             role: "support".parse().unwrap(),
+            inherited_roles: Vec::new(),
             tools: vec!["billing".parse().unwrap()],
             purpose: "triage".to_owned(),
             single_use,

@@ -84,6 +84,7 @@ fn ours(policy: &CompiledPolicy, length: Length) -> Result<Run> {
         sponsor_id: "alice",
         agent: "support-assistant",
         role: "support",
+        inherited_roles: &[],
         depth: 0,
         purpose: "measured",
         tools: &["billing".parse()?],

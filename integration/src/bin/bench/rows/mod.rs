@@ -75,7 +75,7 @@ const fn row(
 use Target::{AtLeast, AtMost};
 
 /// All of them, in the order of the table.
-pub(crate) const ROWS: [Row; 21] = [
+pub(crate) const ROWS: [Row; 22] = [
     row("echo-64", "Decide RPS, 64 callers", "tonic echo, 64 callers", (AtLeast(0.60), ""), Kind::Single(0)),
     row("echo-1", "Decide RPS, one caller", "tonic echo, one caller", (AtLeast(0.30), ""), Kind::Single(0)),
     row(
@@ -116,6 +116,13 @@ pub(crate) const ROWS: [Row; 21] = [
         "UNNEST insert of 100 such rows a commit, one connection",
         (AtLeast(0.7), ""),
         Kind::Single(4),
+    ),
+    row(
+        "once-64",
+        "Decide RPS on single-use credentials, 64 callers",
+        "pgbench: one row, one commit; 64 clients",
+        (AtLeast(0.7), ""),
+        Kind::Single(5),
     ),
     row("rules", "Decide RPS at 10,000 rules, 64 callers", "at 10 rules", (AtLeast(0.95), ""), Kind::Rules),
     row(

@@ -5,7 +5,7 @@ use countersign_integration::Server;
 use super::{Bench, Finding, Kind, Row, Side, by_round, failed};
 use crate::{
     Result,
-    client::{BATCH, Instance, Issuer, Reporter},
+    client::{BATCH, Instance, Issuer, Reporter, SingleUse},
     echo::EchoServer,
     figures::Run,
     load::{self, Length},
@@ -20,6 +20,9 @@ const DECISIONS: usize = 1_000;
 /// The same where it reports a hundred at a time.
 const DECISIONS_BATCHED: usize = 2_500;
 
+/// Single-use credentials that each of 64 callers has in one run.
+const CREDENTIALS: usize = 500;
+
 /// What can be run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum What {
@@ -29,13 +32,15 @@ enum What {
     /// Decide at half the rate that this round's first side reached.
     OpenAtHalf,
     Issue(usize),
+    /// Decide, each call on a credential of its own.
+    DecideOnce(usize),
     /// Callers, and outcomes a call.
     Report(usize, usize),
     /// Rows a statement.
     Unnest(usize),
 }
 
-use What::{Commit, Decide, Echo, Issue, OpenAtHalf, Report, Unnest};
+use What::{Commit, Decide, DecideOnce, Echo, Issue, OpenAtHalf, Report, Unnest};
 
 /// What a row runs, and what it makes of it.
 struct Recipe {
@@ -63,6 +68,7 @@ fn recipe(key: &str) -> Option<Recipe> {
         "tail-64" => (&[Decide(64)], |runs| runs[0].p99_us() / runs[0].p50_us()),
         "open" => (&[Decide(64), OpenAtHalf], |runs| runs[1].p99_us() / 1e3),
         "issue-64" => (&[Issue(64), Commit(Script::Row, 64)], rate_ratio),
+        "once-64" => (&[DecideOnce(64), Commit(Script::Row, 64)], rate_ratio),
         "outcome-64" => (&[Report(64, 1), Unnest(64)], rate_ratio),
         "outcome-batch" => (&[Report(64, BATCH), Unnest(BATCH)], rate_ratio),
         _ => return None,
@@ -111,6 +117,10 @@ impl Stage {
                 load::open(instances.iter().map(Instance::decider).collect(), ceiling / 2.0, length).await
             }
             Issue(callers) => load::closed(Issuer::start(url, callers).await?, length, &[self.server.pid()]).await,
+            DecideOnce(callers) => {
+                let callers = SingleUse::start(url, callers, CREDENTIALS).await?;
+                load::closed(callers, length, &[self.server.pid()]).await
+            }
             Report(callers, batch) => {
                 let decisions = if batch == 1 { DECISIONS } else { DECISIONS_BATCHED };
                 let reporters = Reporter::start(url, callers, decisions, batch).await?;
@@ -135,6 +145,7 @@ fn name(what: What) -> String {
         Commit(Script::RowUnderHead, clients) => format!("pgbench, a row a commit under the head, {clients} clients"),
         OpenAtHalf => "Decide, open loop at half of that".to_owned(),
         Issue(callers) => format!("IssueCredential, {callers} callers"),
+        DecideOnce(callers) => format!("Decide on single-use credentials, {callers} callers"),
         Report(callers, 1) => format!("RecordToolCall, {callers} callers"),
         Report(callers, batch) => format!("BatchRecordToolCalls of {batch}, {callers} callers, events"),
         Unnest(batch) => format!("UNNEST of {batch} rows, one connection"),
@@ -151,7 +162,7 @@ pub(super) async fn measure(bench: &Bench<'_>, rows: &[&'static Row]) -> Vec<(&'
         Err(error) => return rows.iter().map(|row| (*row, failed(&error))).collect(),
     };
     let mut found = Vec::new();
-    for group in 0..=4 {
+    for group in 0..=5 {
         let group: Vec<&'static Row> = rows.iter().copied().filter(|row| row.kind == Kind::Single(group)).collect();
         found.extend(measure_group(bench, &stage, &group).await);
     }

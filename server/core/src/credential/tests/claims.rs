@@ -1,6 +1,7 @@
 //! Claims: what is written, and what contradicts itself.
 
 use super::*;
+use crate::names::RoleName;
 
 #[test]
 fn a_credential_says_what_the_server_granted() {
@@ -177,6 +178,31 @@ fn tools_must_be_1_to_32_names_each_once() {
     {
         assert_refused(&credential_with(|claims| claims["tools"] = tools), Reason::CredentialInvalid);
     }
+}
+
+#[test]
+fn the_roles_that_bind_a_chain_are_named_once_each_beside_its_own_and_left_out_where_there_are_none() {
+    assert!(json!(claims()).get("inherited_roles").is_none());
+    let with = |roles: Value| credential_with(|claims| claims["inherited_roles"] = roles);
+    let verified = verify(&with(json!(["finance", "audit"]))).unwrap();
+    assert_eq!(verified.roles().map(RoleName::as_str).collect::<Vec<_>>(), ["support", "finance", "audit"]);
+    let wrong = [
+        json!([]),
+        json!(null),
+        json!("finance"),
+        json!(["Finance"]),
+        json!([""]),
+        json!(["support"]),
+        json!(["finance", "support"]),
+        json!(["finance", "finance"]),
+        json!(["finance", "audit", "admin"]),
+    ];
+    for wrong in wrong {
+        assert_refused(&with(wrong), Reason::CredentialInvalid);
+    }
+    let mut root = json!(grant(&[]));
+    root["inherited_roles"] = json!(["finance"]);
+    assert_refused(&forge(&header(TYP_CREDENTIAL).to_string(), &root.to_string()), Reason::CredentialInvalid);
 }
 
 #[test]

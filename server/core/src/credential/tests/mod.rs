@@ -54,6 +54,7 @@ fn grant(ancestors: &[InstanceId]) -> Claims {
         sponsor_id: "alice".parse().unwrap(),
         agent: "billing-agent".parse().unwrap(),
         role: "support".parse().unwrap(),
+        inherited_roles: Vec::new(),
         tools: vec!["billing".parse().unwrap(), "search".parse().unwrap()],
         purpose: "triage ticket 4711".into(),
         single_use: false,

@@ -92,6 +92,13 @@ fn good_and_late() -> Vec<Case> {
     vec![
         case("a grandchild's credential", "credential", 0, credential(), "VALID"),
         case("a root's credential", "credential", 0, sign_credential(&grant(&[]), &KEY).unwrap(), "VALID"),
+        case(
+            "roles that are inherited",
+            "credential",
+            0,
+            credential_with(|claims| claims["inherited_roles"] = json!(["finance", "audit"])),
+            "VALID",
+        ),
         case("an unknown claim", "credential", 0, credential_with(|claims| claims["later"] = json!({})), "VALID"),
         case(
             "aud as an array of one",
@@ -245,6 +252,12 @@ fn bad_claims() -> Vec<Case> {
         ("a tool in upper case", "tools", json!(["Billing"])),
         ("an empty purpose", "purpose", json!("")),
         ("rev is negative", "rev", json!(-1)),
+        ("inherited_roles is empty", "inherited_roles", json!([])),
+        ("inherited_roles is null", "inherited_roles", json!(null)),
+        ("inherited_roles is a string", "inherited_roles", json!("finance")),
+        ("inherited_roles names the role", "inherited_roles", json!(["support"])),
+        ("an inherited role twice", "inherited_roles", json!(["finance", "finance"])),
+        ("more inherited roles than parents", "inherited_roles", json!(["finance", "audit", "admin"])),
     ];
     cases.extend(wrong.map(|(name, claim, value)| (name.to_owned(), credential_with(|c| c[claim] = value))));
     let long = credential_with(|c| (c["exp"], c["ttl_seconds"]) = (json!(claims().iat + 901), json!(901)));

@@ -22,7 +22,7 @@ pub(super) async fn introspect(app: &App, caller: &Caller, form: &Form) -> Resul
 
 /// The credential's claims under their own names, and what RFC 7662 adds.
 fn active(app: &App, credential: &Verified) -> Value {
-    json!({
+    let mut claims = json!({
         "active": true,
         "token_type": "Bearer",
         "scope": scope(&credential.tools),
@@ -44,5 +44,9 @@ fn active(app: &App, credential: &Verified) -> Value {
         "depth": credential.depth(),
         "single_use": credential.single_use,
         "ttl_seconds": credential.ttl_seconds,
-    })
+    });
+    if !credential.inherited_roles.is_empty() {
+        claims["inherited_roles"] = json!(credential.inherited_roles);
+    }
+    claims
 }

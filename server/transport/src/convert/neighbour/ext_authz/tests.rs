@@ -137,6 +137,7 @@ fn effect(when: &str, path: &str, route: &[(&str, &str)]) -> Effect {
         sponsor_id: "alice",
         agent: "assistant",
         role: "support",
+        inherited_roles: &[],
         depth: 0,
         purpose: "",
         tools: &[],

@@ -147,6 +147,7 @@ fn effect(arguments: &Value) -> Effect {
         sponsor_id: "alice",
         agent: "assistant",
         role: "support",
+        inherited_roles: &[],
         depth: 0,
         purpose: "",
         tools: &[],
