@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 use crate::{
     credential::Verified,
     ids::KillSwitchId,
-    names::{AgentName, InvalidName, OperatorId, RoleName, SponsorId, ToolId},
+    names::{AgentName, InvalidCallName, InvalidName, OperatorId, RoleName, SponsorId, ToolId},
 };
 
 /// Most switches that may be engaged at a time: every server keeps them all in memory.
@@ -74,6 +74,9 @@ pub enum InvalidTarget {
     /// A scope of one thing, and no name of one.
     #[error(transparent)]
     Name(#[from] InvalidName),
+    /// A tool, and no name of one.
+    #[error(transparent)]
+    Tool(#[from] InvalidCallName),
     /// Everything has no id.
     #[error("must be empty where everything is stopped")]
     NotEmpty,

@@ -1,4 +1,4 @@
-//! Ids that people choose: sponsors, operators, agents, roles, tools, actions.
+//! Ids that people choose (sponsors, operators, agents, roles), and the names of tools and actions, which others choose.
 
 use std::{borrow::Borrow, fmt, str::FromStr, sync::Arc};
 
@@ -14,13 +14,32 @@ pub fn is_name(text: &str) -> bool {
         && text.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'@' | b'-'))
 }
 
+/// What the name of a tool or an action looks like, in words for error messages.
+pub const CALL_SHAPE: &str = "1 to 128 characters of A-Z a-z 0-9 . _ @ : / -";
+
+/// Whether `text` is 1 to 128 of `[A-Za-z0-9._@:/-]`. Others name tools and actions (MCP servers, HTTP APIs, policies that
+/// were written elsewhere), so their case is kept, and counts: `Refund` and `refund` are two.
+#[must_use]
+pub fn is_call_name(text: &str) -> bool {
+    (1..=128).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'@' | b':' | b'/' | b'-'))
+}
+
 /// The text is not a name; says what one looks like.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("must be {SHAPE}")]
 pub struct InvalidName;
 
+/// The text is no name of a tool or an action; says what one looks like.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("must be {CALL_SHAPE}")]
+pub struct InvalidCallName;
+
 macro_rules! name {
     ($(#[$doc:meta])* $name:ident) => {
+        name!($(#[$doc])* $name, is_name, InvalidName);
+    };
+    ($(#[$doc:meta])* $name:ident, $fits:ident, $wrong:ident) => {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
@@ -35,15 +54,15 @@ macro_rules! name {
         }
 
         impl FromStr for $name {
-            type Err = InvalidName;
-            fn from_str(text: &str) -> Result<Self, InvalidName> {
-                if is_name(text) { Ok(Self(text.into())) } else { Err(InvalidName) }
+            type Err = $wrong;
+            fn from_str(text: &str) -> Result<Self, $wrong> {
+                if $fits(text) { Ok(Self(text.into())) } else { Err($wrong) }
             }
         }
 
         impl TryFrom<String> for $name {
-            type Error = InvalidName;
-            fn try_from(text: String) -> Result<Self, InvalidName> {
+            type Error = $wrong;
+            fn try_from(text: String) -> Result<Self, $wrong> {
                 text.parse()
             }
         }
@@ -91,12 +110,16 @@ name!(
     RoleName
 );
 name!(
-    /// What is called, such as `billing`.
-    ToolId
+    /// What is called, such as `billing` or `Orders/Lookup:v2`.
+    ToolId,
+    is_call_name,
+    InvalidCallName
 );
 name!(
-    /// How a tool is called, such as `refund`.
-    ActionName
+    /// How a tool is called, such as `refund` or `view:public`.
+    ActionName,
+    is_call_name,
+    InvalidCallName
 );
 
 #[cfg(test)]
@@ -111,5 +134,21 @@ mod tests {
         for bad in ["", "Alice", "a b", "ä", "a/b", "a\n", "a\0", &"a".repeat(65)] {
             assert_eq!(bad.parse::<SponsorId>(), Err(InvalidName), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn tools_and_actions_keep_the_names_that_others_gave_them() {
+        let longest = "x".repeat(128);
+        for good in ["a", "billing", "Orders/Lookup:v2", "view:public", "User", "get_Weather-2.0", "a@b", "/", &longest]
+        {
+            assert_eq!(good.parse::<ToolId>().unwrap().as_str(), good);
+            assert_eq!(good.parse::<ActionName>().unwrap().as_str(), good);
+        }
+        for bad in ["", "a b", "ä", "a\n", "a\0", "a\\b", "a\"b", "a*", "a+b", "a?b", "a#b", "a%2Fb", &"a".repeat(129)]
+        {
+            assert_eq!(bad.parse::<ToolId>(), Err(InvalidCallName), "{bad:?}");
+            assert_eq!(bad.parse::<ActionName>(), Err(InvalidCallName), "{bad:?}");
+        }
+        assert_ne!("Refund".parse::<ActionName>(), "refund".parse::<ActionName>());
     }
 }

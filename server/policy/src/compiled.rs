@@ -18,6 +18,7 @@ use crate::{
         draft::{Draft, Findings},
         raw,
         rewrite::rewritten,
+        spelling,
         types::spelled,
         validate::{Validated, validate},
     },
@@ -139,6 +140,7 @@ impl CompiledPolicy {
             let message = format!("must be at most {MAX_RULES} rules with those in Cedar, are {}", drafts.len());
             findings.document.push(Violation::new(At::START, "rules", message));
         }
+        spelling::check(&drafts, &mut findings);
         let Validated { names, rewritten: forms } =
             validate(&drafts, roles.as_deref(), tools.as_deref(), context.as_deref(), types.as_ref(), &mut findings);
         Violations::check(findings.errors(strictly))?;

@@ -162,7 +162,7 @@ roles:
 tools:
   - id: billing
     risk: extreme
-  - id: Search
+  - id: Se arch
 rules:
   - id: one
     role: supprot
@@ -194,7 +194,7 @@ extra: 1
             "4:22: roles[0].max_ttl_seconds:  ~ must be 1 to 900, is 901",
             "5:9: roles[1].id:  ~ duplicate id \"support\", first on line 2",
             "8:11: tools[0].risk:  ~ must be low or medium or high, is \"extreme\"",
-            "9:9: tools[1].id:  ~ must be 1 to 64 characters",
+            "9:9: tools[1].id:  ~ must be 1 to 128 characters",
             "12:11: rules[0].role:  ~ role \"supprot\" is not listed",
             "13:11: rules[0].tool:  ~ tool \"maill\" is not registered",
             "14:22: rules[0].allowed_actions:  ~ must not be empty",
@@ -211,6 +211,78 @@ extra: 1
             "29:13: rollout.baseline:  ~ pv_3, or observe, or deny",
             "30:15: rollout.steps[1]:  ~ steps must rise",
             "31:1: extra:  ~ unknown key \"extra\"; known here: roles, tools, context, types, entities, rules, rollout",
+        ],
+    );
+}
+
+#[test]
+fn names_that_differ_by_case_only_are_refused() {
+    let document = "\
+tools:
+  - id: Orders/Lookup:v2
+  - id: billing
+  - id: orders/lookup:V2
+roles:
+  - id: support
+    tools: [Billing]
+types:
+  - id: User
+  - id: user
+rules:
+  - id: one
+    role: support
+    tool: BILLING
+    allowed_actions: [view:public, getWeather]
+  - id: two
+    effect: deny
+    allowed_actions: [getweather]
+    when: action == Action::\"View:public\"
+";
+    let by_case = "by case only: names are compared exactly, so spell them alike";
+    refused(
+        document,
+        "@id(\"three\") forbid(principal is Instance, action == Action::\"GETWEATHER\", resource);",
+        &[
+            &format!(
+                "4:9: tools[2].id:  ~ tool \"orders/lookup:V2\" differs from \"Orders/Lookup:v2\" on line 2 {by_case}"
+            ),
+            &format!("7:13: roles[0].tools[0]:  ~ tool \"Billing\" differs from \"billing\" on line 3 {by_case}"),
+            &format!("10:9: types[1].id:  ~ type \"user\" differs from \"User\" on line 9 {by_case}"),
+            &format!("14:11: rules[0].tool:  ~ tool \"BILLING\" differs from \"billing\" on line 3 {by_case}"),
+            &format!(
+                "18:23: rules[1].allowed_actions[0]:  ~ action \"getweather\" differs from \"getWeather\" on line 15 {by_case}"
+            ),
+            &format!(
+                "19:11: rules[1].when:  ~ action \"View:public\" differs from \"view:public\" in rule \"one\" {by_case}"
+            ),
+            &format!(
+                "cedar 1:15: cedar[three]:  ~ action \"GETWEATHER\" differs from \"getWeather\" in rule \"one\" {by_case}"
+            ),
+        ],
+    );
+}
+
+#[test]
+fn names_of_others_stand_wherever_tools_and_actions_do() {
+    let document = "\
+tools: [{id: Orders/Lookup:v2}]
+roles: [{id: support, tools: [Orders/Lookup:v2]}]
+context:
+  amount: {type: long, tools: [Orders/Lookup:v2]}
+types: [{id: User}, {id: Album}]
+rules:
+  - {id: one, role: support, tool: Orders/Lookup:v2, allowed_actions: [view:public, tools/call.Get-One_2@eu]}
+rollout: {percent: 10, scope: {tools: [Orders/Lookup:v2]}}
+";
+    let cedar = "@id(\"two\") forbid(principal in Role::\"support\", action == Action::\"view:public\", \
+                 resource == Tool::\"Orders/Lookup:v2\") when { context.amount > 5 };";
+    assert_eq!(errors(document, cedar), Vec::<String>::new());
+    refused(
+        "rules: [{id: one, role: support, tool: a b, allowed_actions: [x+y]}]",
+        "",
+        &[
+            "1:40: rules[0].tool:  ~ must be 1 to 128 characters of A-Z a-z 0-9 . _ @ : / -, is \"a b\"",
+            "1:63: rules[0].allowed_actions[0]:  ~ must be 1 to 128 characters of A-Z a-z 0-9 . _ @ : / -, is \"x+y\"",
         ],
     );
 }

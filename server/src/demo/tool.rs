@@ -17,7 +17,7 @@ pub(super) fn hash(text: &str) -> Vec<u8> {
 /// Checks the receipt that an agent brings along with its call, with the published keys alone.
 pub(super) fn accepts(receipt: &str, keys: &KeySet, issuer: &str, call: Call) -> Result<(), Unexpected> {
     let refused = |why: String| Unexpected::Answer(format!("the billing tool refuses the receipt: {why}"));
-    let name = |error: countersign_core::names::InvalidName| refused(error.to_string());
+    let name = |error: countersign_core::names::InvalidCallName| refused(error.to_string());
     let (tool, action) = (call.tool.parse().map_err(name)?, call.action.parse().map_err(name)?);
     let holds = verify_receipt(receipt, keys, issuer, &tool, SystemClock.now());
     let holds = holds.map_err(|refusal| refused(refusal.to_string()))?;

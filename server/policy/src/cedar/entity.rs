@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use cedar_policy::{EntityId, EntityTypeName, EntityUid};
 
 /// The kinds of entity that policies speak of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Kind {
     Instance,
     Role,

@@ -9,6 +9,7 @@ pub(crate) mod raw;
 mod reads;
 pub(crate) mod rewrite;
 pub(crate) mod scope;
+pub(crate) mod spelling;
 mod typed;
 pub(crate) mod types;
 pub(crate) mod validate;

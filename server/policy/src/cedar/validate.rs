@@ -10,7 +10,7 @@ use cedar_policy::{
     Policy,
     pst::{Clause, Var},
 };
-use countersign_core::names::{SHAPE, is_name};
+use countersign_core::names::{CALL_SHAPE, SHAPE, is_call_name, is_name};
 
 use super::{
     draft::{Draft, Findings},
@@ -208,7 +208,8 @@ fn check_names(drafts: &[Draft], listed: &Listed<'_>, findings: &mut Findings<'_
             let known = |listed: &Option<HashSet<&str>>| listed.as_ref().is_none_or(|listed| listed.contains(id));
             let Some(kind) = Kind::of(&uid) else { continue };
             let wrong = match kind {
-                Kind::Role | Kind::Tool | Kind::Action if !is_name(id) => format!("must be named by {SHAPE}"),
+                Kind::Role if !is_name(id) => format!("must be named by {SHAPE}"),
+                Kind::Tool | Kind::Action if !is_call_name(id) => format!("must be named by {CALL_SHAPE}"),
                 Kind::Role if !known(&listed.roles) => "is not listed under `roles`".to_owned(),
                 Kind::Tool if !known(&listed.tools) => "is not registered under `tools`".to_owned(),
                 Kind::Action if !actions.contains(id) => "is in no rule's actions".to_owned(),

@@ -122,7 +122,7 @@ impl Section<'_> {
         let mut tools = Vec::new();
         if let Some(node) = fields.get("tools") {
             let path = Path::Key(path, "tools");
-            for (nth, tool) in self.reader.names(node, &path).iter().enumerate() {
+            for (nth, tool) in self.reader.calls(node, &path).iter().enumerate() {
                 self.tables.check_tool(self.reader, tool, &Path::Item(&path, nth));
                 tools.extend(tool.value.parse().ok());
             }

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use super::{
     context,
     reader::{Fields, Path, Reader},
+    spelling::Named,
     tables::{Ids, Tables},
     tree::{Node, Value as Yaml},
 };
@@ -47,10 +48,12 @@ fn read_types(reader: &mut Reader, node: &Node, tables: &Tables) -> BTreeMap<Arc
     for (nth, item) in items.iter().enumerate() {
         let here = Path::Item(&path, nth);
         let Some(fields) = reader.fields(item, &here, &["id", "attributes"]) else { continue };
-        let id = reader.required_name(&fields, &here, "id");
+        let id = reader.required_call(&fields, &here, "id");
         ids.check(reader, &id, &here);
+        reader.spelling(Named::Type, &id, &Path::Key(&here, "id"));
         if !id.value.is_empty() && !is_identifier(&id.value) {
-            let message = "must be an identifier of Cedar: letters a to z, digits and _, no digit first, and no word of its language";
+            let message =
+                "must be an identifier of Cedar: letters, digits and _, no digit first, and no word of its language";
             reader.report(id.at, &Path::Key(&here, "id"), message);
         } else if is_ours(&id.value) || *id.value == *CREDENTIAL {
             let message = format!("{:?} is what runs and their tools are called; take another name", id.value);
@@ -71,7 +74,7 @@ fn is_identifier(name: &str) -> bool {
 
 fn read_entity(reader: &mut Reader, node: &Node, path: &Path<'_>, read: &mut EntityTypes) {
     let Some(fields) = reader.fields(node, path, &["type", "id", "attributes"]) else { return };
-    let kind = reader.required_name(&fields, path, "type");
+    let kind = reader.required_call(&fields, path, "type");
     let id = reader.required(&fields, path, "id");
     let id = id.and_then(|node| Some((node.at, reader.text(node, &Path::Key(path, "id"), MAX_TEXT)?)));
     let Some((kind, declared)) = read.types.get_key_value(&*kind.value) else {

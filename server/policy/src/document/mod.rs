@@ -6,12 +6,14 @@ mod place;
 pub(crate) mod reader;
 mod rollout;
 mod rules;
+mod spelling;
 mod tables;
 pub(crate) mod tree;
 
 pub(crate) use place::{Places, Written};
 pub use rollout::RolloutSpec;
 pub(crate) use rules::RuleNode;
+pub(crate) use spelling::{Named, differs};
 pub use tables::{DEFAULT_RISK, Risk, RoleSpec, ToolSpec};
 
 use crate::{

@@ -2,13 +2,24 @@
 
 use std::{collections::HashMap, fmt, sync::Arc};
 
-use countersign_core::names::{SHAPE, is_name};
+use countersign_core::names::{CALL_SHAPE, SHAPE, is_call_name, is_name};
 
-use super::tree::{Node, Value};
+use super::{
+    spelling::Spellings,
+    tree::{Node, Value},
+};
 use crate::{
     text::quoted,
     violation::{At, Violation},
 };
+
+/// What a name may look like, and that in words.
+type NameShape = (fn(&str) -> bool, &'static str);
+
+/// An id that people choose.
+const CHOSEN: NameShape = (is_name, SHAPE);
+/// The name of a tool or an action.
+const CALL: NameShape = (is_call_name, CALL_SHAPE);
 
 /// Where in the document a node stands, such as `rules[2].tool`. Made on the stack: most paths are never written out.
 #[derive(Clone, Copy)]
@@ -57,6 +68,7 @@ impl<'t> Fields<'t> {
 #[derive(Debug, Default)]
 pub(crate) struct Reader {
     pub(crate) violations: Vec<Violation>,
+    pub(super) spellings: Spellings,
 }
 
 impl Reader {
@@ -137,12 +149,21 @@ impl Reader {
         found
     }
 
-    /// An id of the one shape ids have.
+    /// An id that people choose: of a role, a rule, a sponsor.
     pub(crate) fn name(&mut self, node: &Node, path: &Path<'_>) -> Spot<Arc<str>> {
+        self.shaped(node, path, CHOSEN)
+    }
+
+    /// The name of a tool or an action.
+    pub(crate) fn call(&mut self, node: &Node, path: &Path<'_>) -> Spot<Arc<str>> {
+        self.shaped(node, path, CALL)
+    }
+
+    fn shaped(&mut self, node: &Node, path: &Path<'_>, (fits, shape): NameShape) -> Spot<Arc<str>> {
         let value = match &node.value {
-            Value::Text(text) if is_name(text) => text.as_str(),
+            Value::Text(text) if fits(text) => text.as_str(),
             Value::Text(text) => {
-                self.report(node.at, path, format!("must be {SHAPE}, is {}", quoted(text)));
+                self.report(node.at, path, format!("must be {shape}, is {}", quoted(text)));
                 ""
             }
             _ => {
@@ -161,14 +182,31 @@ impl Reader {
         }
     }
 
-    /// A list of ids, at least one, none twice.
+    /// The name of a tool, an action or a type under a key that must be there.
+    pub(crate) fn required_call(&mut self, fields: &Fields<'_>, path: &Path<'_>, key: &str) -> Spot<Arc<str>> {
+        match self.required(fields, path, key) {
+            Some(node) => self.call(node, &Path::Key(path, key)),
+            None => Spot { at: fields.at, value: "".into() },
+        }
+    }
+
+    /// A list of ids that people choose, at least one, none twice.
     pub(crate) fn names(&mut self, node: &Node, path: &Path<'_>) -> Vec<Spot<Arc<str>>> {
+        self.all_shaped(node, path, CHOSEN)
+    }
+
+    /// A list of names of tools or actions, at least one, none twice.
+    pub(crate) fn calls(&mut self, node: &Node, path: &Path<'_>) -> Vec<Spot<Arc<str>>> {
+        self.all_shaped(node, path, CALL)
+    }
+
+    fn all_shaped(&mut self, node: &Node, path: &Path<'_>, shape: NameShape) -> Vec<Spot<Arc<str>>> {
         let items = self.list(node, path);
         let mut seen: HashMap<Arc<str>, usize> = HashMap::with_capacity(items.len());
         let mut names = Vec::with_capacity(items.len());
         for (nth, item) in items.iter().enumerate() {
             let here = Path::Item(path, nth);
-            let name = self.name(item, &here);
+            let name = self.shaped(item, &here, shape);
             if name.value.is_empty() {
                 continue;
             }

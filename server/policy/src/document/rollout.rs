@@ -130,7 +130,7 @@ fn read_scope(reader: &mut Reader, node: &Node, path: &Path<'_>, tables: &Tables
     let mut names = |key, check: &dyn Fn(&mut Reader, &_, &Path<'_>)| {
         let Some(node) = fields.get(key) else { return Vec::new() };
         let path = Path::Key(path, key);
-        let names = reader.names(node, &path);
+        let names = if key == "tools" { reader.calls(node, &path) } else { reader.names(node, &path) };
         for (nth, name) in names.iter().enumerate() {
             check(reader, name, &Path::Item(&path, nth));
         }

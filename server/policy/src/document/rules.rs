@@ -8,6 +8,7 @@ use super::{
     MAX_CONDITION_BYTES, MAX_RULES,
     place::Written,
     reader::{Fields, Path, Reader, Spot},
+    spelling::Named,
     tables::{Ids, Tables},
     tree::Node,
 };
@@ -70,11 +71,17 @@ fn read_rule(reader: &mut Reader, node: &Node, path: &Path<'_>, tables: &Tables)
         role.value
     });
     let tool = tool.map(|(node, path)| {
-        let tool = reader.name(node, &path);
+        let tool = reader.call(node, &path);
         tables.check_tool(reader, &tool, &path);
         tool.value
     });
-    let actions = listed.map(|(node, path)| reader.names(node, &path).into_iter().map(|action| action.value).collect());
+    let actions = listed.map(|(node, path)| {
+        let actions = reader.calls(node, &path);
+        for (nth, action) in actions.iter().enumerate() {
+            reader.spelling(Named::Action, action, &Path::Item(&path, nth));
+        }
+        actions.into_iter().map(|action| action.value).collect()
+    });
     let when = fields.get("when").and_then(|node| {
         let text = reader.text(node, &Path::Key(path, "when"), MAX_CONDITION_BYTES)?;
         Some(Written { at: node.at, offset: node.offset, text: text.to_owned() })

@@ -12,6 +12,7 @@ use countersign_core::{
 
 use super::{
     reader::{Fields, Path, Reader, Spot},
+    spelling::Named,
     tree::Node,
 };
 use crate::violation::At;
@@ -94,8 +95,11 @@ impl Tables {
         }
     }
 
-    /// Reports a tool that the document does not register, if it registers any.
+    /// Reports a tool that the document does not register, if it registers any, or that it spells in two ways.
     pub(super) fn check_tool(&self, reader: &mut Reader, tool: &Spot<Arc<str>>, path: &Path<'_>) {
+        if !reader.spelling(Named::Tool, tool, path) {
+            return;
+        }
         if self.tools.is_some() && !tool.value.is_empty() && !self.tool_names.contains(&*tool.value) {
             reader.report(tool.at, path, format!("tool {:?} is not registered under `tools`", tool.value));
         }
@@ -145,7 +149,8 @@ impl Ids {
 
 fn read_tool(reader: &mut Reader, node: &Node, path: &Path<'_>) -> Option<(Spot<Arc<str>>, ToolSpec)> {
     let fields = reader.fields(node, path, &["id", "risk", "cacheable"])?;
-    let id = reader.required_name(&fields, path, "id");
+    let id = reader.required_call(&fields, path, "id");
+    reader.spelling(Named::Tool, &id, &Path::Key(path, "id"));
     let risk = fields.get("risk").and_then(|node| reader.word(node, &Path::Key(path, "risk"), &RISKS));
     let cacheable = fields.get("cacheable").and_then(|node| reader.flag(node, &Path::Key(path, "cacheable")));
     let risk = risk.unwrap_or(DEFAULT_RISK);
@@ -167,7 +172,7 @@ fn read_role(
     let mut tools = Vec::new();
     if let Some(node) = fields.get("tools") {
         let path = Path::Key(path, "tools");
-        for (nth, tool) in reader.names(node, &path).iter().enumerate() {
+        for (nth, tool) in reader.calls(node, &path).iter().enumerate() {
             tables.check_tool(reader, tool, &Path::Item(&path, nth));
             tools.extend(tool.value.parse::<ToolId>().ok());
         }

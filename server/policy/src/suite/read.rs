@@ -144,7 +144,7 @@ fn read_given(reader: &mut Reader, fields: &Fields<'_>, path: &Path<'_>, given: 
     }
     for (key, value) in [("tool", &mut given.tool), ("action", &mut given.action)] {
         if let Some(node) = fields.get(key) {
-            *value = Some(reader.name(node, &Path::Key(path, key)).value);
+            *value = Some(reader.call(node, &Path::Key(path, key)).value);
         }
     }
     if let Some(node) = fields.get("purpose") {
@@ -193,7 +193,8 @@ impl Principal {
             self.purpose = reader.text(node, &Path::Key(path, "purpose"), MAX_WORDS).map(str::to_owned);
         }
         if let Some(node) = fields.get("tools") {
-            let names = names_or_none(reader, node, &Path::Key(path, "tools"));
+            let path = Path::Key(path, "tools");
+            let names = if is_empty(node) { Vec::new() } else { reader.calls(node, &path) };
             self.tools = Some(names.iter().filter_map(|name| name.value.parse().ok()).collect());
         }
         if let Some(node) = fields.get("inherited_roles") {
@@ -251,10 +252,11 @@ fn read_expected(reader: &mut Reader, node: &Node, path: &Path<'_>) -> Option<Ex
 
 /// A list of ids, none twice. Unlike in a document it may be empty.
 fn names_or_none(reader: &mut Reader, node: &Node, path: &Path<'_>) -> Vec<Spot<Arc<str>>> {
-    match &node.value {
-        Value::List(items) if items.is_empty() => Vec::new(),
-        _ => reader.names(node, path),
-    }
+    if is_empty(node) { Vec::new() } else { reader.names(node, path) }
+}
+
+fn is_empty(node: &Node) -> bool {
+    matches!(&node.value, Value::List(items) if items.is_empty())
 }
 
 /// What a policy can answer; every other reason is given before or after it.

@@ -1,0 +1,54 @@
+//! Tools and actions that Cedar text names in another case than the rest of the document.
+
+use std::{collections::HashMap, sync::Arc};
+
+use cedar_policy::Policy;
+
+use super::{
+    draft::{Draft, Findings, Origin},
+    entity::Kind,
+};
+use crate::document::{Named, differs};
+
+/// Reports them. What stands under `rules` as a tool or an action was compared where it was read.
+pub(crate) fn check(drafts: &[Draft], findings: &mut Findings<'_>) {
+    let mut first: HashMap<(Kind, String), (Arc<str>, &str)> = HashMap::new();
+    for draft in drafts {
+        let scope = &draft.scope;
+        let scoped = scope.tool.iter().map(|tool| (Kind::Tool, tool.clone()));
+        let scoped = scoped.chain(scope.actions.iter().flatten().map(|action| (Kind::Action, action.clone())));
+        for (kind, name) in scoped {
+            let other = other(&mut first, kind, &name, &draft.id);
+            if let (Some(message), Origin::Cedar { .. }) = (other, &draft.origin) {
+                let offset = mention(draft, &name, findings);
+                findings.report(draft, offset, message);
+            }
+        }
+        for uid in draft.check.iter().flat_map(Policy::entity_literals) {
+            let name: Arc<str> = uid.id().unescaped().into();
+            let Some(kind @ (Kind::Tool | Kind::Action)) = Kind::of(&uid) else { continue };
+            let in_scope = scope.tool.as_ref() == Some(&name) || scope.actions.iter().flatten().any(|one| *one == name);
+            if let (Some(message), false) = (other(&mut first, kind, &name, &draft.id), in_scope) {
+                let offset = mention(draft, &name, findings);
+                findings.report(draft, offset, message);
+            }
+        }
+    }
+}
+
+fn other<'d>(
+    first: &mut HashMap<(Kind, String), (Arc<str>, &'d str)>,
+    kind: Kind,
+    name: &Arc<str>,
+    rule: &'d Arc<str>,
+) -> Option<String> {
+    let (spelled, by) = first.entry((kind, name.to_ascii_lowercase())).or_insert_with(|| (name.clone(), rule));
+    let named = if kind == Kind::Tool { Named::Tool } else { Named::Action };
+    (spelled != name).then(|| differs(named, name, spelled, &format!("in rule {by:?}")))
+}
+
+/// Where in its `check` a draft first writes this name in quotes.
+fn mention(draft: &Draft, name: &str, findings: &Findings<'_>) -> Option<usize> {
+    let text = draft.check.as_ref().filter(|_| !findings.is_full())?.to_string();
+    text.find(&format!("{name:?}"))
+}

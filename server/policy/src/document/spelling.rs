@@ -1,0 +1,55 @@
+//! Tools, actions and types whose names differ by case only: each would be a thing of its own, which nobody means.
+
+use std::{collections::HashMap, sync::Arc};
+
+use super::reader::{Path, Reader, Spot};
+use crate::violation::At;
+
+/// What a name is the name of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Named {
+    Tool,
+    Action,
+    Type,
+}
+
+impl Named {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Tool => "tool",
+            Self::Action => "action",
+            Self::Type => "type",
+        }
+    }
+}
+
+/// How names were first written, by their lower case.
+#[derive(Debug, Default)]
+pub(crate) struct Spellings(HashMap<(Named, String), (Arc<str>, At)>);
+
+impl Spellings {
+    /// How the same letters were first written, and where, if that was in another case.
+    pub(crate) fn other(&mut self, kind: Named, name: &Arc<str>, at: At) -> Option<(Arc<str>, At)> {
+        let first = self.0.entry((kind, name.to_ascii_lowercase())).or_insert_with(|| (name.clone(), at));
+        (first.0 != *name).then(|| first.clone())
+    }
+}
+
+/// Why two spellings are refused.
+pub(crate) fn differs(kind: Named, name: &str, other: &str, place: &str) -> String {
+    let kind = kind.as_str();
+    format!(
+        "{kind} {name:?} differs from {other:?} {place} by case only: names are compared exactly, so spell them alike"
+    )
+}
+
+impl Reader {
+    /// Reports a name that the document spells in another case elsewhere, and says whether it is fine.
+    pub(crate) fn spelling(&mut self, kind: Named, name: &Spot<Arc<str>>, path: &Path<'_>) -> bool {
+        let other = if name.value.is_empty() { None } else { self.spellings.other(kind, &name.value, name.at) };
+        if let Some((other, at)) = &other {
+            self.report(name.at, path, differs(kind, &name.value, other, &format!("on line {}", at.line)));
+        }
+        other.is_none()
+    }
+}
