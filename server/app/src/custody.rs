@@ -9,7 +9,7 @@ use countersign_store::event::StoredEvent;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-use crate::{Error, Idempotency};
+use crate::{Error, Idempotency, Trace};
 
 /// How an allowed call ended.
 #[derive(Debug, Clone)]
@@ -28,6 +28,8 @@ pub struct RecordToolCall {
     pub emitter_seq: Option<u64>,
     /// When it ended, by the reporter's clock.
     pub timestamp: Option<OffsetDateTime>,
+    /// The trace of the report.
+    pub trace: Option<Trace>,
     /// Makes the report count once.
     pub idempotency: Option<Idempotency>,
 }

@@ -112,6 +112,7 @@ impl App {
             arguments: command.arguments,
             cached_from: command.cached_from,
             without_sponsor,
+            trace: command.trace,
         };
         let keyed = command.idempotency.map(|idempotency| idempotency.key(&caller.id(), METHOD));
         Ok(Asked { question: Arc::new(question), keyed, want_receipt: command.want_receipt })

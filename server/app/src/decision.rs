@@ -8,11 +8,12 @@ use countersign_core::{
     ids::{ApprovalId, CredentialId, DecisionId, EventId, InstanceId, PolicyVersion, RolloutId},
     names::{ActionName, AgentName, OperatorId, RoleName, SponsorId, ToolId},
 };
+use countersign_ledger::leaf::Attribute;
 use countersign_policy::{Context, Entity};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-use crate::Idempotency;
+use crate::{Idempotency, Trace};
 
 /// Who wants to call.
 #[derive(Clone)]
@@ -87,6 +88,8 @@ pub struct Decide {
     pub want_receipt: bool,
     /// The ALLOW that a client served this call from.
     pub cached_from: Option<DecisionId>,
+    /// The trace of the request.
+    pub trace: Option<Trace>,
     /// Makes the question count once.
     pub idempotency: Option<Idempotency>,
 }
@@ -222,6 +225,10 @@ pub struct DecisionRecord {
     pub outcome_operator_id: Option<OperatorId>,
     /// When the outcome was recorded.
     pub outcome_time: Option<OffsetDateTime>,
+    /// The trace of the question.
+    pub trace: Option<Trace>,
+    /// What it looked at: the attributes that the policy document records.
+    pub context: Vec<Attribute<'static>>,
 }
 
 /// Why an answer came out as it did, in words for people. A function of what the leaf says, so that a record read back

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use countersign_core::names::{AgentName, RoleName, ToolId};
 
 use crate::{
-    App, Caller, Error, Idempotency, IssuedCredential,
+    AgentFacts, App, Caller, Error, Idempotency, IssuedCredential, Trace,
     recorder::{GrantJob, Holder},
 };
 
@@ -26,6 +26,10 @@ pub struct DelegateCredential {
     pub ttl_seconds: Option<i64>,
     /// Good for one Decide only.
     pub single_use: bool,
+    /// What the child is.
+    pub facts: AgentFacts,
+    /// The trace of the request.
+    pub trace: Option<Trace>,
 }
 
 impl App {
@@ -47,6 +51,10 @@ impl App {
             ttl: command.ttl_seconds,
             single_use: command.single_use,
             labels: BTreeMap::new(),
+            // The parent's.
+            on_behalf_of: None,
+            facts: command.facts,
+            trace: command.trace,
             fresh: self.fresh(),
         };
         self.grant(job, "DelegateCredential", &caller.id(), idempotency.as_ref()).await

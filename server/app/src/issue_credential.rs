@@ -11,7 +11,7 @@ use countersign_core::{
 use time::OffsetDateTime;
 
 use crate::{
-    App, Error, Idempotency, OperatorCaller,
+    AgentFacts, App, Error, Idempotency, OperatorCaller, Trace,
     recorder::{Done, Fresh, GrantJob, Granted, Holder, Job},
 };
 
@@ -36,6 +36,12 @@ pub struct IssueCredential {
     pub agent_instance_id: Option<InstanceId>,
     /// Free labels.
     pub labels: BTreeMap<String, String>,
+    /// The end user for whom it acts; none: nobody, or of a renewal, the one it was started for.
+    pub on_behalf_of: Option<String>,
+    /// What the instance is.
+    pub facts: AgentFacts,
+    /// The trace of the request.
+    pub trace: Option<Trace>,
 }
 
 /// A signed credential.
@@ -87,6 +93,9 @@ impl App {
             ttl: command.ttl_seconds,
             single_use: command.single_use,
             labels: command.labels,
+            on_behalf_of: command.on_behalf_of,
+            facts: command.facts,
+            trace: command.trace,
             fresh: self.fresh(),
         };
         self.grant(job, "IssueCredential", caller.operator_id.as_str(), idempotency.as_ref()).await
@@ -100,6 +109,7 @@ impl App {
             credential_id: CredentialId(uuid_v7(now, entropy)),
             event_id: EventId(uuid_v7(now, entropy)),
             purpose_salt: random(entropy),
+            on_behalf_of_salt: random(entropy),
             now,
         }
     }

@@ -13,7 +13,7 @@ use countersign_ledger::commitment::Opening;
 use countersign_policy::{Context, Principal, PrincipalSpec};
 use time::OffsetDateTime;
 
-use crate::EntityCall;
+use crate::{EntityCall, Trace};
 
 /// A credential that holds, with what evaluation needs of it. Made once for each token.
 ///
@@ -94,4 +94,5 @@ pub(crate) struct Question {
     pub(crate) cached_from: Option<DecisionId>,
     /// Who is known to have sent this call without a sponsor; none: it has one, or nobody knows who sent it.
     pub(crate) without_sponsor: Option<Arc<str>>,
+    pub(crate) trace: Option<Trace>,
 }

@@ -13,7 +13,7 @@ use countersign_store::{Connection, event, instance, tool_call};
 use time::OffsetDateTime;
 
 use crate::{
-    App, DecisionRecord, Error, EventRecord, Page, PageRequest, RolloutPart, Side,
+    App, DecisionRecord, Error, EventRecord, Page, PageRequest, RolloutPart, Side, Trace,
     decision::{explain, explain_approval},
 };
 
@@ -183,6 +183,8 @@ fn record(event: &EventRecord, outcome: Option<&Leaf<'static>>, run: Option<&Ins
         response_hash: outcome.and_then(|leaf| leaf.response_hash).map(|hash| hash.0),
         outcome_operator_id: outcome.and_then(|leaf| parsed(leaf.operator_id.as_deref())),
         outcome_time: outcome.and_then(|leaf| instant(leaf.received_time)),
+        trace: leaf.trace_id.zip(leaf.span_id).map(|(trace_id, span_id)| Trace { trace_id, span_id }),
+        context: leaf.context.clone(),
     })
 }
 

@@ -24,9 +24,9 @@ impl App {
         let mut conn = self.inner.store.connection().await?;
         let Some(stored) = instance::get_all(&mut conn, &[id.0]).await?.pop() else { return Ok(None) };
         let Some(grant) = event::newest_grant(&mut conn, id).await? else { return Ok(None) };
-        let Instance { agent_instance_id, chain, inherited_roles, purpose, labels, .. } = stored.instance;
+        let Instance { agent_instance_id, chain, inherited_roles, purpose, labels, on_behalf_of, .. } = stored.instance;
         let leaf_bytes = grant.leaf_bytes;
-        let grant = StoredGrant { leaf_bytes, agent_instance_id, chain, inherited_roles, purpose, labels };
+        let grant = StoredGrant { leaf_bytes, agent_instance_id, chain, inherited_roles, purpose, labels, on_behalf_of };
         let (claims, kid) = self
             .claims(grant)?
             .ok_or_else(|| Error::internal("the event of a grant does not say what was granted", id))?;
@@ -57,6 +57,7 @@ impl App {
                 rev: i64::try_from(leaf.revocation_seq?.0).ok()?,
                 custody_ref,
                 labels: stored.labels,
+                on_behalf_of: stored.on_behalf_of,
                 ttl_seconds: granted.ttl_seconds,
                 now: instant(leaf.timestamp)?,
             });

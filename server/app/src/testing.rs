@@ -43,6 +43,7 @@ pub(crate) fn credential(ancestors: &[InstanceId], tools: &[&str], single_use: b
         rev: 5,
         custody_ref: [7; 32],
         labels: BTreeMap::new(),
+        on_behalf_of: None,
         ttl_seconds: 300,
         now: NOW,
     });
@@ -70,6 +71,7 @@ pub(crate) fn question(subject: Subject, tool: &str, action: &str) -> Question {
         arguments: None,
         cached_from: None,
         without_sponsor: None,
+        trace: None,
     }
 }
 

@@ -163,6 +163,9 @@ pub struct Instance {
     pub custody_ref: [u8; 32],
     /// Counts the changes of its row.
     pub revision: i64,
+    /// The end user for whom its chain acts, who is not the sponsor.
+    #[serde(default)]
+    pub on_behalf_of: Option<String>,
 }
 
 impl Instance {
@@ -243,6 +246,7 @@ mod tests {
             rev: 0,
             custody_ref: [0; 32],
             revision: 3,
+            on_behalf_of: None,
         }
     }
 

@@ -8,6 +8,8 @@ use crate::violation::Violation;
 pub const MAX_TEXT: usize = 512;
 /// Longest display name or e-mail address, in bytes of UTF-8.
 pub const MAX_DISPLAY: usize = 254;
+/// Longest name of an end user for whom a run acts, in bytes of UTF-8.
+pub const MAX_ON_BEHALF_OF: usize = 256;
 /// Most labels on one resource.
 pub const MAX_LABELS: usize = 16;
 

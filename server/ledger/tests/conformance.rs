@@ -83,6 +83,14 @@ fn leaves_are_those_of_the_vectors_byte_for_byte() {
 }
 
 #[test]
+fn every_kind_of_event_has_a_vector() {
+    let vectors = vectors().leaves;
+    for kind in Kind::ALL {
+        assert!(vectors.iter().any(|vector| vector.fields["kind"] == kind.as_str()), "{kind}");
+    }
+}
+
+#[test]
 fn roots_are_those_of_the_vectors() {
     let trees = vectors().trees;
     assert_eq!(trees.roots.len(), trees.leaf_hashes.len() + 1);

@@ -79,6 +79,8 @@ pub async fn append(
     let (purposes, purpose_salts) = opened(|disclosed| &disclosed.purpose);
     let (reasons, reason_salts) = opened(|disclosed| &disclosed.reason);
     let (identities, identity_salts) = opened(|disclosed| &disclosed.identity);
+    let (on_behalf_of, on_behalf_of_salts) = opened(|disclosed| &disclosed.on_behalf_of);
+    let (contexts, context_salts) = opened(|disclosed| &disclosed.context);
     let moved = sqlx::query_scalar!(
         r#"
         WITH head AS (
@@ -88,11 +90,13 @@ pub async fn append(
         ), appended AS (
             INSERT INTO custody_event (
                 log_id, log_index, event_id, kind, sponsor_id, instance_id, root_instance_id, tool_id, effect, decision_id,
-                leaf_bytes, purpose, purpose_salt, reason, reason_salt, identity, identity_salt
+                leaf_bytes, purpose, purpose_salt, reason, reason_salt, identity, identity_salt, on_behalf_of,
+                on_behalf_of_salt, context, context_salt
             )
             SELECT $1, event.* FROM UNNEST(
                 $8::bigint[], $9::uuid[], $10::text[], $11::text[], $12::uuid[], $13::uuid[], $14::text[], $15::text[],
-                $16::uuid[], $17::bytea[], $18::text[], $19::bytea[], $20::text[], $21::bytea[], $22::text[], $23::bytea[]
+                $16::uuid[], $17::bytea[], $18::text[], $19::bytea[], $20::text[], $21::bytea[], $22::text[], $23::bytea[],
+                $24::text[], $25::bytea[], $26::text[], $27::bytea[]
             ) AS event WHERE EXISTS (SELECT FROM head)
         )
         SELECT count(*) AS "count!" FROM head
@@ -120,6 +124,10 @@ pub async fn append(
         &reason_salts as &[Option<&[u8]>],
         &identities as &[Option<&str>],
         &identity_salts as &[Option<&[u8]>],
+        &on_behalf_of as &[Option<&str>],
+        &on_behalf_of_salts as &[Option<&[u8]>],
+        &contexts as &[Option<&str>],
+        &context_salts as &[Option<&[u8]>],
     )
     .fetch_one(conn)
     .await?;
@@ -141,6 +149,10 @@ struct Row {
     reason_salt: Option<Vec<u8>>,
     identity: Option<String>,
     identity_salt: Option<Vec<u8>>,
+    on_behalf_of: Option<String>,
+    on_behalf_of_salt: Option<Vec<u8>>,
+    context: Option<String>,
+    context_salt: Option<Vec<u8>>,
 }
 
 fn opening(text: Option<String>, salt: Option<Vec<u8>>) -> Result<Option<Opening>, StoreError> {
@@ -158,8 +170,8 @@ impl TryFrom<Row> for StoredEvent {
                 purpose: opening(row.purpose, row.purpose_salt)?,
                 reason: opening(row.reason, row.reason_salt)?,
                 identity: opening(row.identity, row.identity_salt)?,
-                context: None,
-                on_behalf_of: None,
+                context: opening(row.context, row.context_salt)?,
+                on_behalf_of: opening(row.on_behalf_of, row.on_behalf_of_salt)?,
             },
         })
     }
@@ -173,7 +185,8 @@ fn stored(rows: Vec<Row>) -> Result<Vec<StoredEvent>, StoreError> {
 pub async fn get_all(conn: &mut Connection, ids: &[Uuid]) -> Result<Vec<StoredEvent>, StoreError> {
     let rows = sqlx::query_as!(
         Row,
-        "SELECT log_index, leaf_bytes, purpose, purpose_salt, reason, reason_salt, identity, identity_salt
+        "SELECT log_index, leaf_bytes, purpose, purpose_salt, reason, reason_salt, identity, identity_salt,
+                on_behalf_of, on_behalf_of_salt, context, context_salt
          FROM custody_event WHERE event_id = ANY ($1) ORDER BY log_index",
         ids
     );
@@ -184,7 +197,8 @@ pub async fn get_all(conn: &mut Connection, ids: &[Uuid]) -> Result<Vec<StoredEv
 pub async fn newest_grant(conn: &mut Connection, instance: InstanceId) -> Result<Option<StoredEvent>, StoreError> {
     let row = sqlx::query_as!(
         Row,
-        "SELECT log_index, leaf_bytes, purpose, purpose_salt, reason, reason_salt, identity, identity_salt
+        "SELECT log_index, leaf_bytes, purpose, purpose_salt, reason, reason_salt, identity, identity_salt,
+                on_behalf_of, on_behalf_of_salt, context, context_salt
          FROM custody_event WHERE instance_id = $1 AND kind IN ('credential_issued', 'delegated')
          ORDER BY log_index DESC LIMIT 1",
         instance.0
@@ -201,7 +215,8 @@ pub async fn grant(
 ) -> Result<Option<StoredEvent>, StoreError> {
     let row = sqlx::query_as!(
         Row,
-        "SELECT log_index, leaf_bytes, purpose, purpose_salt, reason, reason_salt, identity, identity_salt
+        "SELECT log_index, leaf_bytes, purpose, purpose_salt, reason, reason_salt, identity, identity_salt,
+                on_behalf_of, on_behalf_of_salt, context, context_salt
          FROM custody_event WHERE instance_id = $1 AND kind IN ('credential_issued', 'delegated')
            AND sha256('\\x00'::bytea || leaf_bytes) = $2
          ORDER BY log_index DESC LIMIT 1",
@@ -262,6 +277,8 @@ pub struct StoredGrant {
     pub purpose: String,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
+    /// The end user for whom it acts.
+    pub on_behalf_of: Option<String>,
 }
 
 /// The grants that the log holds of these, each with its place among `keys`.
@@ -271,7 +288,7 @@ pub async fn grants(conn: &mut Connection, keys: &[GrantKey]) -> Result<Vec<(usi
     let times: Vec<_> = keys.iter().map(|key| key.grant_time).collect();
     let rows = sqlx::query!(
         r#"SELECT wanted.place AS "place!", event.leaf_bytes AS "leaf_bytes!", instance.instance_id, instance.chain,
-                  instance.inherited_roles, instance.purpose, instance.labels
+                  instance.inherited_roles, instance.purpose, instance.labels, instance.on_behalf_of
          FROM unnest($1::uuid[], $2::bytea[], $3::timestamptz[]) WITH ORDINALITY AS wanted (id, hash, time, place)
          JOIN instance ON instance.instance_id = wanted.id,
          LATERAL (
@@ -298,6 +315,7 @@ pub async fn grants(conn: &mut Connection, keys: &[GrantKey]) -> Result<Vec<(usi
             )?,
             purpose: row.purpose,
             labels: convert::labels("instance", row.labels)?,
+            on_behalf_of: row.on_behalf_of,
         };
         grants.push((usize::try_from(row.place - 1).unwrap_or(usize::MAX), grant));
     }
@@ -338,7 +356,8 @@ pub async fn list(
     let after = page.after::<i64>()?.map_or(0, |last| last.saturating_add(1));
     let rows = sqlx::query_as!(
         Row,
-        "SELECT log_index, leaf_bytes, purpose, purpose_salt, reason, reason_salt, identity, identity_salt
+        "SELECT log_index, leaf_bytes, purpose, purpose_salt, reason, reason_salt, identity, identity_salt,
+                on_behalf_of, on_behalf_of_salt, context, context_salt
          FROM custody_event
          WHERE log_index >= $1
            AND ($2::text IS NULL OR kind = $2)
@@ -403,7 +422,8 @@ pub async fn list_decisions(
     let before = page.after::<i64>()?.unwrap_or(i64::MAX);
     let rows = sqlx::query_as!(
         Row,
-        "SELECT log_index, leaf_bytes, purpose, purpose_salt, reason, reason_salt, identity, identity_salt
+        "SELECT log_index, leaf_bytes, purpose, purpose_salt, reason, reason_salt, identity, identity_salt,
+                on_behalf_of, on_behalf_of_salt, context, context_salt
          FROM custody_event
          WHERE kind IN ('decision', 'unattributed') AND log_index < $1
            AND ($2::text IS NULL OR sponsor_id = $2)
@@ -447,12 +467,14 @@ pub async fn chain(
     let rows = sqlx::query_as!(
         Row,
         r#"SELECT log_index AS "log_index!", leaf_bytes AS "leaf_bytes!", purpose, purpose_salt, reason, reason_salt,
-                  identity, identity_salt
+                  identity, identity_salt, on_behalf_of, on_behalf_of_salt, context, context_salt
          FROM (
-            SELECT log_index, leaf_bytes, purpose, purpose_salt, reason, reason_salt, identity, identity_salt
+            SELECT log_index, leaf_bytes, purpose, purpose_salt, reason, reason_salt, identity, identity_salt,
+                   on_behalf_of, on_behalf_of_salt, context, context_salt
             FROM custody_event WHERE root_instance_id = $1
             UNION ALL
-            SELECT log_index, leaf_bytes, purpose, purpose_salt, reason, reason_salt, identity, identity_salt
+            SELECT log_index, leaf_bytes, purpose, purpose_salt, reason, reason_salt, identity, identity_salt,
+                   on_behalf_of, on_behalf_of_salt, context, context_salt
             FROM custody_event WHERE instance_id IS NULL AND sponsor_id = ANY ($2 || ARRAY(
                 SELECT sponsor_id FROM custody_event
                 WHERE root_instance_id = $1 AND kind IN ('credential_issued', 'instance_accepted')

@@ -46,6 +46,7 @@ struct Row {
     rev: i64,
     custody_ref: Vec<u8>,
     revision: i64,
+    on_behalf_of: Option<String>,
     standing: String,
     since: Option<OffsetDateTime>,
 }
@@ -73,6 +74,7 @@ impl TryFrom<Row> for StoredInstance {
             rev: row.rev,
             custody_ref: bytes(TABLE, "custody_ref", &row.custody_ref)?,
             revision: row.revision,
+            on_behalf_of: row.on_behalf_of,
         };
         Ok(Self { instance, row_state: parse(TABLE, "state", &row.state)? })
     }
@@ -101,6 +103,7 @@ struct NewRow<'a> {
     rev: i64,
     custody_ref: String,
     revision: i64,
+    on_behalf_of: Option<&'a str>,
 }
 
 impl<'a> NewRow<'a> {
@@ -124,6 +127,7 @@ impl<'a> NewRow<'a> {
             rev: instance.rev,
             custody_ref: format!("\\x{}", Digest(instance.custody_ref)),
             revision: instance.revision,
+            on_behalf_of: instance.on_behalf_of.as_deref(),
         }
     }
 }

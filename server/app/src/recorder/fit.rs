@@ -27,6 +27,7 @@ pub(super) struct Fitting {
     pub(super) tools: Vec<ToolId>,
     pub(super) purpose: String,
     pub(super) labels: BTreeMap<String, String>,
+    pub(super) on_behalf_of: Option<String>,
     pub(super) ttl: u32,
 }
 
@@ -59,9 +60,16 @@ impl Staged<'_> {
             (None, Some(renewed)) => &renewed.labels,
             _ => &job.labels,
         };
+        // A child acts for whom its parent does, and a renewal for whom the run was started.
+        let on_behalf_of = match (parent, renewed) {
+            (Some(parent), _) => &parent.on_behalf_of,
+            (None, Some(renewed)) => &renewed.on_behalf_of,
+            (None, None) => &job.on_behalf_of,
+        };
         let fitting = Fitting {
             ancestors: parent.map(|parent| parent.chain.clone()).unwrap_or_default(),
             labels: labels.clone(),
+            on_behalf_of: on_behalf_of.clone(),
             tools: tools.clone(),
             role,
             inherited_roles,
@@ -193,6 +201,10 @@ fn unlike(instance: &Instance, job: &GrantJob, fitting: &Fitting) -> Vec<Violati
     }
     if instance.purpose != *purpose {
         violations.push(Violation::new("purpose", "must be the purpose that the instance was started for"));
+    }
+    if job.on_behalf_of.is_some() && job.on_behalf_of != instance.on_behalf_of {
+        let message = "must be whom the instance was started for, or be left out";
+        violations.push(Violation::new("on_behalf_of", message));
     }
     for (i, tool) in tools.iter().enumerate().filter(|(_, tool)| !instance.tools.contains(tool)) {
         violations.push(Violation::new(format!("tools[{i}]"), format!("{tool} is not among the instance's tools")));

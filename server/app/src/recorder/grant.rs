@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use time::{Duration, OffsetDateTime};
 
 use super::{batch::Staged, fit::Fitting};
-use crate::{Credential, Error, custody_leaf, introspect_credential::refused};
+use crate::{AgentFacts, Credential, Error, Trace, custody_leaf, introspect_credential::refused};
 
 /// For whom a credential is asked.
 #[derive(Debug)]
@@ -48,6 +48,10 @@ pub(crate) struct GrantJob {
     pub(crate) ttl: Option<i64>,
     pub(crate) single_use: bool,
     pub(crate) labels: std::collections::BTreeMap<String, String>,
+    /// Of a root: the end user for whom it acts. None: nobody; of a renewal, the one it was started for.
+    pub(crate) on_behalf_of: Option<String>,
+    pub(crate) facts: AgentFacts,
+    pub(crate) trace: Option<Trace>,
     pub(crate) fresh: Fresh,
 }
 
@@ -59,6 +63,7 @@ pub(crate) struct Fresh {
     pub(crate) credential_id: CredentialId,
     pub(crate) event_id: EventId,
     pub(crate) purpose_salt: [u8; 16],
+    pub(crate) on_behalf_of_salt: [u8; 16],
     pub(crate) now: OffsetDateTime,
 }
 
@@ -164,13 +169,14 @@ impl Staged<'_> {
             rev: self.head.revocation_seq,
             custody_ref: [0; 32],
             labels: fitting.labels,
+            on_behalf_of: fitting.on_behalf_of,
             ttl_seconds: fitting.ttl,
             now: job.fresh.now,
         });
         too_long(&claims)?;
-        let opening = Opening { salt: job.fresh.purpose_salt, text: claims.purpose.clone() };
-        let leaf = leaf_of(job, &claims, custody_ref, &opening, key.kid());
-        let event = custody_leaf::seal(&leaf, Disclosed { purpose: Some(opening), ..Disclosed::default() })?;
+        let disclosed = disclosed(job, &claims);
+        let leaf = leaf_of(job, &claims, custody_ref, &disclosed, key.kid());
+        let event = custody_leaf::seal(&leaf, disclosed)?;
         claims.custody_ref = event.leaf_hash.into();
         let instance = instance_of(job, &claims, ancestors, event.leaf_hash, renewed);
         let log_index = self.append(Arc::new(event));
@@ -195,9 +201,19 @@ fn too_long(claims: &Claims) -> Result<(), Error> {
         return Ok(());
     }
     let description = format!(
-        "labels, tools, purpose and chain make a credential of {length} bytes, and {MAX_CLAIMS} are the most: shorten them"
+        "labels, tools, purpose, on_behalf_of and chain make a credential of {length} bytes, and {MAX_CLAIMS} are the most: shorten them"
     );
-    Err(Error::GrantTooWide(vec![Violation::new("labels", description)]))
+    Err(Error::GrantTooWide(vec![Violation::new(largest(claims), description)]))
+}
+
+/// The field of a request that takes most of the room.
+fn largest(claims: &Claims) -> &'static str {
+    let labels: usize = claims.labels.iter().map(|(key, value)| key.len() + value.len() + 6).sum();
+    let tools: usize = claims.tools.iter().map(|tool| tool.as_str().len() + 3).sum();
+    let on_behalf_of = claims.on_behalf_of.as_ref().map_or(0, String::len);
+    let fields =
+        [("labels", labels), ("tools", tools), ("purpose", claims.purpose.len()), ("on_behalf_of", on_behalf_of)];
+    fields.into_iter().max_by_key(|(_, bytes)| *bytes).map_or("labels", |(field, _)| field)
 }
 
 /// Why a sponsor who is not active cannot answer for a run.
@@ -210,13 +226,25 @@ pub(crate) fn not_active(sponsor: &Sponsor) -> Error {
     Error::SponsorNotActive { sponsor_id: sponsor.sponsor_id.clone(), state }
 }
 
+/// The texts of a grant, each with its salt.
+fn disclosed(job: &GrantJob, claims: &Claims) -> Disclosed {
+    let opening = |salt, text: &String| Opening { salt, text: text.clone() };
+    Disclosed {
+        purpose: Some(opening(job.fresh.purpose_salt, &claims.purpose)),
+        on_behalf_of: claims.on_behalf_of.as_ref().map(|text| opening(job.fresh.on_behalf_of_salt, text)),
+        ..Disclosed::default()
+    }
+}
+
 fn leaf_of<'a>(
     job: &'a GrantJob,
     claims: &'a Claims,
     custody_ref: Option<[u8; 32]>,
-    purpose: &Opening,
+    disclosed: &Disclosed,
     key_id: &'a str,
 ) -> Leaf<'a> {
+    let commitment = |opening: &Option<Opening>| opening.as_ref().map(|opening| Digest(opening.commitment()));
+    let fact = |fact: &'a Option<String>| fact.as_deref().map(Into::into);
     let kind = if claims.parent_agent_id.is_some() { Kind::Delegated } else { Kind::CredentialIssued };
     Leaf {
         agent_instance_id: Some(claims.agent_instance_id.to_string().into()),
@@ -224,22 +252,28 @@ fn leaf_of<'a>(
         custody_ref: custody_ref.map(Digest),
         grant: Some(leaf::Grant {
             agent: claims.agent.as_str().into(),
+            agent_version: fact(&job.facts.agent_version),
             depth: claims.depth,
             expire_time: custody_leaf::timestamp(claims.expire_time()),
             key_id: Some(key_id.into()),
+            model: fact(&job.facts.model),
+            platform: fact(&job.facts.platform),
             role: claims.role.as_str().into(),
             single_use: claims.single_use,
             tools: claims.tools.iter().map(|tool| tool.as_str().into()).collect(),
             ttl_seconds: claims.ttl_seconds,
             ..leaf::Grant::default()
         }),
+        on_behalf_of_commitment: commitment(&disclosed.on_behalf_of),
         operator_id: job.operator_id.as_ref().map(|id| id.as_str().into()),
         parent_agent_id: claims.parent_agent_id.map(|id| id.to_string().into()),
-        purpose_commitment: Some(Digest(purpose.commitment())),
+        purpose_commitment: commitment(&disclosed.purpose),
         revocation_seq: u64::try_from(claims.rev).ok().map(Decimal),
         root_instance_id: Some(claims.sub.to_string().into()),
+        span_id: job.trace.map(|trace| trace.span_id),
         sponsor_id: Some(claims.sponsor_id.as_str().into()),
         sponsor_state: Some(leaf::SponsorState::Live),
+        trace_id: job.trace.map(|trace| trace.trace_id),
         ..Leaf::new(kind, job.fresh.event_id.to_string(), custody_leaf::timestamp(job.fresh.now))
     }
 }
@@ -274,5 +308,6 @@ fn instance_of(
         rev: claims.rev,
         custody_ref,
         revision: 1,
+        on_behalf_of: claims.on_behalf_of.clone(),
     }
 }

@@ -160,6 +160,8 @@ fn leaf_of(job: &OutcomeJob, decision: &Leaf<'static>, decision_hash: [u8; 32]) 
         }),
         received_time: custody_leaf::timestamp(job.now),
         response_hash: report.response_hash.map(Digest),
+        span_id: report.trace.map(|trace| trace.span_id),
+        trace_id: report.trace.map(|trace| trace.trace_id),
         ..Leaf::new(
             Kind::ToolCall,
             job.event_id.to_string(),

@@ -137,7 +137,9 @@ fn leaf<'a>(question: &'a Question, verdict: &'a Verdict, epoch: i64) -> Leaf<'a
             reason: shadow.reason.as_str().into(),
             rule_ids: rules(shadow),
         }),
+        span_id: question.trace.map(|trace| trace.span_id),
         tool_id: Some(question.tool_id.as_str().into()),
+        trace_id: question.trace.map(|trace| trace.trace_id),
         ..Leaf::new(Kind::Decision, event_id, custody_leaf::timestamp(question.now))
     };
     match &question.subject {
@@ -184,5 +186,47 @@ const fn effect(effect: Effect) -> leaf::Effect {
         Effect::Allow => leaf::Effect::Allow,
         Effect::Deny => leaf::Effect::Deny,
         Effect::RequireApproval => leaf::Effect::RequireApproval,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        Trace,
+        snapshot::Answerer,
+        testing::{credential, policy, question, snapshot},
+    };
+
+    const RULES: &str = "rules: [{id: refunds, role: support, tool: billing, allowed_actions: [refund]}]";
+
+    fn leaf_of(question: &Question) -> String {
+        let snapshot = snapshot(Some(Answerer::Policy(policy(1, RULES))));
+        let prepared = Prepared::new(question, &snapshot).unwrap().unwrap();
+        String::from_utf8(prepared.event.leaf_bytes.clone()).unwrap()
+    }
+
+    #[test]
+    fn a_call_that_states_nothing_new_has_the_leaf_that_it_always_had() {
+        let run = credential(&[], &["billing"], false);
+        let asked = question(Subject::Run(run.clone()), "billing", "refund");
+        let (id, credential_id, decision) = (run.agent_instance_id, run.credential_id, asked.decision_id);
+        let (reference, hash) = ("07".repeat(32), Digest(policy(1, RULES).compiled.content_hash()));
+        let event = decision.event_id();
+        let expected = format!(
+            "{{\"action\":\"refund\",\"agent_instance_id\":\"{id}\",\"authority_epoch\":\"1\",\"credential_id\":\"{credential_id}\",\
+             \"custody_ref\":\"{reference}\",\"effect\":\"ALLOW\",\"enforcement\":\"enforced\",\"event_id\":\"{event}\",\"kind\":\
+             \"decision\",\"policy_decision_id\":\"{decision}\",\"policy_hash\":\"{hash}\",\"policy_version\":\"pv_1\",\"reason\":\
+             \"ALLOWED_BY_RULE\",\"received_time\":\"2024-10-04T00:00:00.000000Z\",\"root_instance_id\":\"{id}\",\"rule_ids\":\
+             [\"refunds\"],\"schema\":\"countersign.custody.v1\",\"sponsor_id\":\"alice\",\"sponsor_state\":\"live\",\"timestamp\":\
+             \"2024-10-04T00:00:00.000000Z\",\"tool_id\":\"billing\"}}"
+        );
+        assert_eq!(leaf_of(&asked), expected);
+
+        let trace: Trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".parse().unwrap();
+        let traced = leaf_of(&Question { trace: Some(trace), ..asked });
+        assert!(traced.contains("\"span_id\":\"b7ad6b7169203331\"") && traced.contains("\"trace_id\":\"0af7651916cd"));
+        let without = traced.replace("\"span_id\":\"b7ad6b7169203331\",", "");
+        assert_eq!(without.replace(",\"trace_id\":\"0af7651916cd43dd8448eb211c80319c\"", ""), expected);
     }
 }

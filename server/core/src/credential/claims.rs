@@ -112,6 +112,9 @@ pub struct Claims {
     /// The instance's labels.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
+    /// The end user for whom the chain acts, who is not the sponsor; absent where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_behalf_of: Option<String>,
 }
 
 /// What a credential is made from; every value comes from the server's own records.
@@ -147,6 +150,8 @@ pub struct Grant<'a> {
     pub custody_ref: [u8; 32],
     /// The instance's labels.
     pub labels: BTreeMap<String, String>,
+    /// The end user for whom the chain acts.
+    pub on_behalf_of: Option<String>,
     /// `exp - iat` in seconds, as [`crate::grant::check`] returned it.
     pub ttl_seconds: u32,
     /// Now.
@@ -181,6 +186,7 @@ impl Claims {
             rev: grant.rev,
             custody_ref: Digest(grant.custody_ref),
             labels: grant.labels,
+            on_behalf_of: grant.on_behalf_of,
         }
     }
 

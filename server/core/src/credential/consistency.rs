@@ -32,6 +32,10 @@ pub(super) fn credential(claims: &Claims) -> Result<(), &'static str> {
     if text::check("purpose", &claims.purpose, text::MAX_TEXT).is_err() {
         return Err("purpose must be 1 to 512 bytes without control characters");
     }
+    let on_behalf_of = claims.on_behalf_of.as_deref();
+    if on_behalf_of.is_some_and(|text| text::check("on_behalf_of", text, text::MAX_ON_BEHALF_OF).is_err()) {
+        return Err("on_behalf_of must be 1 to 256 bytes without control characters");
+    }
     if !text::check_labels(&claims.labels).is_empty() {
         return Err("labels must be at most 16 names with values up to 128 bytes");
     }

@@ -47,6 +47,8 @@ pub struct Verified {
     pub custody_ref: [u8; 32],
     /// The instance's labels.
     pub labels: BTreeMap<String, String>,
+    /// The end user for whom the chain acts, who is not the sponsor.
+    pub on_behalf_of: Option<String>,
     /// `iat`.
     pub issue_time: OffsetDateTime,
     /// `exp`. Verification allows [`super::LEEWAY`] beyond it.
@@ -75,6 +77,7 @@ impl Verified {
             rev: claims.rev,
             custody_ref: claims.custody_ref.0,
             labels: claims.labels,
+            on_behalf_of: claims.on_behalf_of,
             issue_time: instant(claims.iat),
             expire_time: instant(claims.exp),
             ttl_seconds: claims.ttl_seconds,
@@ -99,6 +102,7 @@ impl Verified {
             rev,
             custody_ref,
             labels,
+            on_behalf_of,
             issue_time,
             expire_time,
             ttl_seconds: _,
@@ -106,7 +110,7 @@ impl Verified {
         let times = (issue_time.unix_timestamp(), expire_time.unix_timestamp());
         let said = json!([
             (credential_id, sponsor_id, chain, agent, role, inherited_roles, tools, purpose),
-            (single_use, rev, Digest(*custody_ref), labels, times),
+            (single_use, rev, Digest(*custody_ref), labels, on_behalf_of, times),
         ]);
         let mut hash = [0; 32];
         hash.copy_from_slice(digest(&SHA256, said.to_string().as_bytes()).as_ref());

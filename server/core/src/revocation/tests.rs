@@ -32,6 +32,7 @@ fn run() -> Verified {
         rev: 5,
         custody_ref: [7; 32],
         labels: BTreeMap::new(),
+        on_behalf_of: None,
         ttl_seconds: 300,
         now: NOW,
     });

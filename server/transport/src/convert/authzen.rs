@@ -68,6 +68,17 @@ pub(crate) enum Evaluations {
     Many(Vec<Result<Decide, Error>>, Semantic),
 }
 
+impl Evaluations {
+    /// Each call that can be asked.
+    pub(crate) fn calls(&mut self) -> impl Iterator<Item = &mut Decide> {
+        let (one, many) = match self {
+            Self::One(one) => (Some(&mut **one), None),
+            Self::Many(all, _) => (None, Some(all)),
+        };
+        one.into_iter().chain(many.into_iter().flatten().filter_map(|call| call.as_mut().ok()))
+    }
+}
+
 /// The entities of one evaluation, unread.
 #[derive(Debug, Clone, Copy)]
 struct Parts<'a> {
@@ -198,6 +209,7 @@ fn call(v: &mut Violations, parts: Parts<'_>) -> Option<Decide> {
         arguments: None,
         want_receipt: want_receipt?,
         cached_from: None,
+        trace: None,
         idempotency: None,
     })
 }
@@ -226,8 +238,7 @@ fn entities(
         v.required("type", subject.kind)
     });
     let tool_id = v.within("resource", |v| v.required("type", resource.kind));
-    // HTTP's methods are common action names, and names here are in lower case.
-    let name = v.within("action", |v| v.required("name", &action.name.to_ascii_lowercase()));
+    let name = v.within("action", |v| v.required("name", action.name));
     kind?;
     Some(Decide {
         request_hash: Some(identity(subject, action, resource)),
@@ -243,6 +254,7 @@ fn entities(
         arguments: None,
         want_receipt: false,
         cached_from: None,
+        trace: None,
         idempotency: None,
     })
 }

@@ -6,7 +6,11 @@ use countersign_app::{
     DelegateCredential, Error, Introspection, IssueCredential, IssuedCredential, RevocationScope, Revoke,
 };
 use countersign_core::{
-    credential::Verified, decision::Reason, grant::MAX_TOOLS, revocation::Revocation, text::MAX_TEXT,
+    credential::Verified,
+    decision::Reason,
+    grant::MAX_TOOLS,
+    revocation::Revocation,
+    text::{MAX_ON_BEHALF_OF, MAX_TEXT},
 };
 use countersign_proto::v1;
 
@@ -19,6 +23,8 @@ use super::{
 
 pub(crate) fn issue(mut request: v1::IssueCredentialRequest) -> Result<(IssueCredential, Idem), Error> {
     let request_id = mem::take(&mut request.request_id);
+    // A request that is sent again is another span.
+    let traceparent = mem::take(&mut request.traceparent);
     read(|v| {
         let idem = v.idempotency("IssueCredential", request_id, &request);
         let sponsor_id = v.required("sponsor_id", &request.sponsor_id);
@@ -29,6 +35,9 @@ pub(crate) fn issue(mut request: v1::IssueCredentialRequest) -> Result<(IssueCre
         let ttl_seconds = v.any_seconds("ttl", request.ttl);
         let agent_instance_id = v.optional("agent_instance_id", &request.agent_instance_id);
         let labels = v.labels(request.labels);
+        let on_behalf_of = v.optional_text("on_behalf_of", request.on_behalf_of, MAX_ON_BEHALF_OF);
+        let facts = v.facts(request.agent_version, request.model, request.platform);
+        let trace = v.optional("traceparent", &traceparent);
         let issue = IssueCredential {
             sponsor_id: sponsor_id?,
             agent: agent?,
@@ -39,6 +48,9 @@ pub(crate) fn issue(mut request: v1::IssueCredentialRequest) -> Result<(IssueCre
             single_use: request.single_use,
             agent_instance_id: agent_instance_id?,
             labels: labels?,
+            on_behalf_of: on_behalf_of?,
+            facts: facts?,
+            trace: trace?,
         };
         Some((issue, idem?))
     })
@@ -46,6 +58,7 @@ pub(crate) fn issue(mut request: v1::IssueCredentialRequest) -> Result<(IssueCre
 
 pub(crate) fn delegate(mut request: v1::DelegateCredentialRequest) -> Result<(DelegateCredential, Idem), Error> {
     let request_id = mem::take(&mut request.request_id);
+    let traceparent = mem::take(&mut request.traceparent);
     read(|v| {
         let idem = v.idempotency("DelegateCredential", request_id, &request);
         let agent = v.required("agent", &request.agent);
@@ -53,6 +66,8 @@ pub(crate) fn delegate(mut request: v1::DelegateCredentialRequest) -> Result<(De
         let tools = v.list("tools", &request.tools, 0..=MAX_TOOLS);
         let purpose = v.optional_text("purpose", request.purpose, MAX_TEXT);
         let ttl_seconds = v.any_seconds("ttl", request.ttl);
+        let facts = v.facts(request.agent_version, request.model, request.platform);
+        let trace = v.optional("traceparent", &traceparent);
         let delegate = DelegateCredential {
             parent_token: presented(request.parent_token),
             agent: agent?,
@@ -61,6 +76,8 @@ pub(crate) fn delegate(mut request: v1::DelegateCredentialRequest) -> Result<(De
             purpose: purpose?,
             ttl_seconds: ttl_seconds?,
             single_use: request.single_use,
+            facts: facts?,
+            trace: trace?,
         };
         Some((delegate, idem?))
     })
@@ -173,5 +190,6 @@ fn active(verified: &Verified) -> v1::IntrospectCredentialResponse {
         issue_time: Some(timestamp(verified.issue_time)),
         expire_time: Some(timestamp(verified.expire_time)),
         chain: texts(&verified.chain),
+        on_behalf_of: verified.on_behalf_of.clone().unwrap_or_default(),
     }
 }

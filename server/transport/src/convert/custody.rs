@@ -22,8 +22,12 @@ pub(crate) fn record(request: v1::RecordToolCallRequest) -> Result<RecordToolCal
 
 pub(crate) fn record_batch(mut request: v1::BatchRecordToolCallsRequest) -> Result<(Vec<RecordToolCall>, Idem), Error> {
     let request_id = mem::take(&mut request.request_id);
+    let traces: Vec<_> = request.requests.iter_mut().map(|report| mem::take(&mut report.traceparent)).collect();
     read(|v| {
         let idem = v.idempotency("BatchRecordToolCalls", request_id, &request);
+        for (report, traceparent) in request.requests.iter_mut().zip(traces) {
+            report.traceparent = traceparent;
+        }
         let outcomes = v.each("requests", request.requests, 1..=MAX_BATCH, outcome);
         Some((outcomes?, idem?))
     })
@@ -31,6 +35,8 @@ pub(crate) fn record_batch(mut request: v1::BatchRecordToolCallsRequest) -> Resu
 
 fn outcome(v: &mut Violations, mut request: v1::RecordToolCallRequest) -> Option<RecordToolCall> {
     let request_id = mem::take(&mut request.request_id);
+    // A report that is sent again is another span.
+    let traceparent = mem::take(&mut request.traceparent);
     let idempotency = v.idempotency("RecordToolCall", request_id, &request);
     let policy_decision_id = v.required("policy_decision_id", &request.policy_decision_id);
     let outcome = v.word("outcome", request.outcome);
@@ -39,6 +45,7 @@ fn outcome(v: &mut Violations, mut request: v1::RecordToolCallRequest) -> Option
     let emitter_id = emitter(v, request.emitter_id);
     let emitter_seq: Option<u64> = v.number("emitter_seq", request.emitter_seq, 0..=i64::MAX);
     let timestamp = v.instant("timestamp", request.timestamp);
+    let trace = v.optional("traceparent", &traceparent);
     Some(RecordToolCall {
         policy_decision_id: policy_decision_id?,
         outcome: outcome?,
@@ -47,6 +54,7 @@ fn outcome(v: &mut Violations, mut request: v1::RecordToolCallRequest) -> Option
         emitter_id: emitter_id?,
         emitter_seq: Some(emitter_seq?).filter(|seq| *seq > 0),
         timestamp: timestamp?,
+        trace: trace?,
         idempotency: idempotency?,
     })
 }

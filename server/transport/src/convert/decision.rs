@@ -10,6 +10,7 @@ use countersign_core::{
     ids::{DecisionId, PolicyVersion},
     text::MAX_TEXT,
 };
+use countersign_ledger::leaf;
 use countersign_proto::v1;
 
 use super::{
@@ -17,7 +18,7 @@ use super::{
     idempotency::Idem,
     page::Paging,
     read, text,
-    time::{seconds, timestamp},
+    time::{leaf_timestamp, seconds, timestamp},
     violations::Violations,
     words::{Word, wire},
 };
@@ -31,8 +32,12 @@ pub(crate) fn decide(request: v1::DecideRequest) -> Result<Decide, Error> {
 
 pub(crate) fn decide_batch(mut request: v1::BatchDecideRequest) -> Result<(Vec<Decide>, Idem), Error> {
     let request_id = mem::take(&mut request.request_id);
+    let traces: Vec<_> = request.requests.iter_mut().map(|call| mem::take(&mut call.traceparent)).collect();
     read(|v| {
         let idem = v.idempotency("BatchDecide", request_id, &request);
+        for (call, traceparent) in request.requests.iter_mut().zip(traces) {
+            call.traceparent = traceparent;
+        }
         let calls = v.each("requests", request.requests, 1..=MAX_BATCH, call);
         Some((calls?, idem?))
     })
@@ -40,6 +45,8 @@ pub(crate) fn decide_batch(mut request: v1::BatchDecideRequest) -> Result<(Vec<D
 
 fn call(v: &mut Violations, mut request: v1::DecideRequest) -> Option<Decide> {
     let request_id = mem::take(&mut request.request_id);
+    // A request that is sent again is another span.
+    let traceparent = mem::take(&mut request.traceparent);
     let idempotency = v.idempotency("Decide", request_id, &request);
     let tool_id = v.required("tool_id", &request.tool_id);
     let action = v.required("action", &request.action);
@@ -49,6 +56,7 @@ fn call(v: &mut Violations, mut request: v1::DecideRequest) -> Option<Decide> {
     let approval_id = v.optional("approval_id", &request.approval_id);
     let cached_from = v.optional("cached_from", &request.cached_from);
     let arguments = v.arguments(request.arguments, request_hash.flatten());
+    let trace = v.optional("traceparent", &traceparent);
     Some(Decide {
         subject: presented(request.token).map_or(DecisionSubject::Caller, DecisionSubject::Token),
         tool_id: tool_id?,
@@ -60,6 +68,7 @@ fn call(v: &mut Violations, mut request: v1::DecideRequest) -> Option<Decide> {
         arguments: arguments?,
         want_receipt: request.want_receipt,
         cached_from: cached_from?,
+        trace: trace?,
         idempotency: idempotency?,
     })
 }
@@ -177,7 +186,21 @@ pub(crate) fn decision(record: DecisionRecord) -> v1::Decision {
         response_hash: record.response_hash.map(Vec::from).unwrap_or_default(),
         outcome_time: record.outcome_time.map(timestamp),
         outcome_operator_id: text(record.outcome_operator_id),
+        trace_id: text(record.trace.map(|trace| trace.trace_id)),
+        span_id: text(record.trace.map(|trace| trace.span_id)),
+        recorded_context: record.context.iter().map(recorded_attribute).collect(),
     }
+}
+
+/// An attribute as its decision's leaf states it.
+pub(super) fn recorded_attribute(attribute: &leaf::Attribute<'_>) -> v1::RecordedAttribute {
+    use v1::recorded_attribute::Value;
+    let value = match attribute.kind {
+        leaf::AttributeType::Integer => attribute.value.parse().map(Value::Integer).ok(),
+        leaf::AttributeType::Boolean => attribute.value.parse().map(Value::Boolean).ok(),
+        leaf::AttributeType::Word => Some(Value::Word(attribute.value.to_string())),
+    };
+    v1::RecordedAttribute { name: attribute.name.to_string(), value, time: attribute.time.map(leaf_timestamp) }
 }
 
 fn reason(reason: Reason, message: String) -> v1::Reason {

@@ -11,6 +11,7 @@ use countersign_ledger::{
 use countersign_proto::v1;
 
 use super::{
+    decision::recorded_attribute,
     time::leaf_timestamp,
     words::{Word, wire},
 };
@@ -19,6 +20,9 @@ pub(crate) fn event(record: EventRecord) -> v1::CustodyEvent {
     let leaf = record.leaf;
     let (purpose, purpose_salt) = opening(record.disclosed.purpose);
     let (reason, reason_salt) = opening(record.disclosed.reason);
+    let (on_behalf_of, on_behalf_of_salt) = opening(record.disclosed.on_behalf_of);
+    let (agent_version, model, platform) =
+        leaf.grant.map(|grant| (grant.agent_version, grant.model, grant.platform)).unwrap_or_default();
     let rollout = leaf.rollout.as_ref();
     v1::CustodyEvent {
         event_id: leaf.event_id.into_owned(),
@@ -58,6 +62,15 @@ pub(crate) fn event(record: EventRecord) -> v1::CustodyEvent {
         emitter_seq: leaf.emitter_seq.map_or(0, |Decimal(seq)| i64::try_from(seq).unwrap_or(i64::MAX)),
         purpose_commitment: hash(leaf.purpose_commitment),
         reason_commitment: hash(leaf.reason_commitment),
+        trace_id: super::text(leaf.trace_id),
+        span_id: super::text(leaf.span_id),
+        recorded_context: leaf.context.iter().map(recorded_attribute).collect(),
+        on_behalf_of,
+        on_behalf_of_salt,
+        on_behalf_of_commitment: hash(leaf.on_behalf_of_commitment),
+        agent_version: text(agent_version),
+        model: text(model),
+        platform: text(platform),
     }
 }
 

@@ -18,6 +18,7 @@ pub(crate) mod neighbour;
 pub(crate) mod operator;
 pub(crate) mod page;
 pub(crate) mod policy;
+pub(crate) mod provenance;
 pub(crate) mod rollout;
 pub(crate) mod rollout_report;
 pub(crate) mod simulation;

@@ -2,7 +2,8 @@
 //!
 //! `{"tool":"billing","sponsor_id":"alice","ttl":300}` is IssueCredential with defaults, behind the same pipeline and the
 //! same row of the table (role `issuer`). Optional: `role` (none: the sponsor's one role that may use the tool),
-//! `agent` ([`DEFAULT_AGENT`]), `purpose` ([`DEFAULT_PURPOSE`]), `single_use`, `request_id` (idempotency key).
+//! `agent` ([`DEFAULT_AGENT`]), `purpose` ([`DEFAULT_PURPOSE`]), `single_use`, `on_behalf_of`, `agent_version`, `model`,
+//! `platform`, `traceparent`, `request_id` (idempotency key).
 
 pub(super) mod form;
 
@@ -22,6 +23,7 @@ use tower::service_fn;
 
 use super::{json::takes_json, problem, route};
 use crate::{
+    convert::provenance::trace,
     stack::{Inner, Pipeline, body_error, refuse, request_id},
     status::Refusal,
 };
@@ -55,8 +57,10 @@ async fn issued(app: &App, request: Request) -> Result<Response, Box<Response>> 
     let Some(Caller::Operator(operator)) = request.extensions().get::<Caller>().cloned() else {
         return Err(refused(Refusal::role_required("only an operator may issue", [OperatorRole::Issuer])));
     };
+    let header = trace(request.headers());
     let body = request.into_body().collect().await.map_err(|error| Box::new(body_error(error, &id)))?.to_bytes();
-    let (issue, idem) = form::read(&body).map_err(|error| refused(error.into()))?;
+    let (mut issue, idem) = form::read(&body).map_err(|error| refused(error.into()))?;
+    issue.trace = issue.trace.or(header);
     let issued = app.issue_credential(&operator, issue, idem).await.map_err(|error| refused(error.into()))?;
     answer(&issued).map_err(|error| refused(error.into()))
 }

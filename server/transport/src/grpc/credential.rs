@@ -2,7 +2,7 @@ use countersign_app::Revoked;
 use countersign_proto::v1::{self, credential_service_server::CredentialService};
 use tonic::{Request, Response, Status, codegen::BoxStream};
 
-use super::{Api, answer, operator, watch};
+use super::{Api, answer, operator, traced, watch};
 use crate::convert::credential as convert;
 
 #[tonic::async_trait]
@@ -13,8 +13,9 @@ impl CredentialService for Api {
         &self,
         request: Request<v1::IssueCredentialRequest>,
     ) -> Result<Response<v1::IssueCredentialResponse>, Status> {
-        answer(request, |caller, request| async move {
-            let (issue, idem) = convert::issue(request)?;
+        traced(request, |caller, header, request| async move {
+            let (mut issue, idem) = convert::issue(request)?;
+            issue.trace = issue.trace.or(header);
             self.app.issue_credential(operator(&caller)?, issue, idem).await.map(convert::issued)
         })
         .await
@@ -24,8 +25,9 @@ impl CredentialService for Api {
         &self,
         request: Request<v1::DelegateCredentialRequest>,
     ) -> Result<Response<v1::DelegateCredentialResponse>, Status> {
-        answer(request, |caller, request| async move {
-            let (delegate, idem) = convert::delegate(request)?;
+        traced(request, |caller, header, request| async move {
+            let (mut delegate, idem) = convert::delegate(request)?;
+            delegate.trace = delegate.trace.or(header);
             self.app.delegate_credential(&caller, delegate, idem).await.map(convert::delegated)
         })
         .await

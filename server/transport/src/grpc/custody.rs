@@ -1,7 +1,7 @@
 use countersign_proto::v1::{self, custody_service_server::CustodyService};
 use tonic::{Request, Response, Status, codegen::BoxStream};
 
-use super::{Api, answer, unimplemented::unimplemented_methods};
+use super::{Api, answer, traced, unimplemented::unimplemented_methods};
 use crate::convert::{custody as convert, event};
 
 #[tonic::async_trait]
@@ -12,8 +12,10 @@ impl CustodyService for Api {
         &self,
         request: Request<v1::RecordToolCallRequest>,
     ) -> Result<Response<v1::RecordToolCallResponse>, Status> {
-        answer(request, |caller, request| async move {
-            let recorded = self.app.record_tool_call(&caller, convert::record(request)?).await?;
+        traced(request, |caller, header, request| async move {
+            let mut report = convert::record(request)?;
+            report.trace = report.trace.or(header);
+            let recorded = self.app.record_tool_call(&caller, report).await?;
             Ok(convert::recorded(&recorded))
         })
         .await
@@ -23,8 +25,9 @@ impl CustodyService for Api {
         &self,
         request: Request<v1::BatchRecordToolCallsRequest>,
     ) -> Result<Response<v1::BatchRecordToolCallsResponse>, Status> {
-        answer(request, |caller, request| async move {
-            let (outcomes, idem) = convert::record_batch(request)?;
+        traced(request, |caller, header, request| async move {
+            let (mut outcomes, idem) = convert::record_batch(request)?;
+            outcomes.iter_mut().for_each(|report| report.trace = report.trace.or(header));
             let recorded = self.app.record_tool_calls(&caller, outcomes, idem).await?;
             Ok(v1::BatchRecordToolCallsResponse { responses: recorded.iter().map(convert::recorded).collect() })
         })

@@ -1,14 +1,16 @@
 use countersign_proto::v1::{self, decision_service_server::DecisionService};
 use tonic::{Request, Response, Status};
 
-use super::{Api, answer};
+use super::{Api, answer, traced};
 use crate::convert::decision as convert;
 
 #[tonic::async_trait]
 impl DecisionService for Api {
     async fn decide(&self, request: Request<v1::DecideRequest>) -> Result<Response<v1::DecideResponse>, Status> {
-        answer(request, |caller, request| async move {
-            self.app.decide(&caller, convert::decide(request)?).await.map(convert::answer)
+        traced(request, |caller, header, request| async move {
+            let mut call = convert::decide(request)?;
+            call.trace = call.trace.or(header);
+            self.app.decide(&caller, call).await.map(convert::answer)
         })
         .await
     }
@@ -17,8 +19,9 @@ impl DecisionService for Api {
         &self,
         request: Request<v1::BatchDecideRequest>,
     ) -> Result<Response<v1::BatchDecideResponse>, Status> {
-        answer(request, |caller, request| async move {
-            let (calls, idem) = convert::decide_batch(request)?;
+        traced(request, |caller, header, request| async move {
+            let (mut calls, idem) = convert::decide_batch(request)?;
+            calls.iter_mut().for_each(|call| call.trace = call.trace.or(header));
             let answers = self.app.decide_batch(&caller, calls, idem).await?;
             Ok(v1::BatchDecideResponse { responses: answers.into_iter().map(convert::answer).collect() })
         })

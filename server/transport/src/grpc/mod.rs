@@ -19,7 +19,7 @@ mod watch;
 
 use std::sync::Arc;
 
-use countersign_app::{App, Caller, Error, Ground, OperatorCaller};
+use countersign_app::{App, Caller, Error, Ground, OperatorCaller, Trace};
 use countersign_core::operator::Roles;
 use countersign_proto::{
     neighbours::{
@@ -37,7 +37,7 @@ use countersign_proto::{
 };
 use tonic::{Request, Response, Status, service::Routes};
 
-use crate::{authz, stack::RequestContext, status::Refusal};
+use crate::{authz, convert::provenance::trace, stack::RequestContext, status::Refusal};
 
 /// Every service over the same application.
 struct Api {
@@ -78,6 +78,18 @@ where
         None => Err(Error::Unauthenticated { message: "the request carries no caller".to_owned() }),
     };
     answer.map(Response::new).map_err(|error| Refusal::from(error).status(&request_id))
+}
+
+/// The same for a request that belongs to a trace: by its header, unless the message says so itself.
+async fn traced<M, A, V>(
+    request: Request<M>,
+    verb: impl FnOnce(Caller, Option<Trace>, M) -> V,
+) -> Result<Response<A>, Status>
+where
+    V: Future<Output = Result<A, Error>>,
+{
+    let header = trace(request.metadata().as_ref());
+    answer(request, |caller, message| verb(caller, header, message)).await
 }
 
 fn request_id(extensions: &tonic::Extensions) -> String {

@@ -72,6 +72,7 @@ impl Watched {
             rev,
             custody_ref: [7; 32],
             labels: BTreeMap::new(),
+            on_behalf_of: None,
             ttl_seconds: 300,
             now: WALL,
         });

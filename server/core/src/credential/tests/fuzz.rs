@@ -71,7 +71,7 @@ proptest! {
     fn what_is_signed_is_read_back(
         depth in 0_u128..=8,
         ttl_seconds in 10_u32..=900,
-        tools in prop::collection::btree_set("[a-z0-9._@-]{1,64}", 1..=8),
+        tools in prop::collection::btree_set("[A-Za-z0-9._@:/-]{1,128}", 1..=8),
         purpose in "[^\\p{C}\\s][^\\p{C}]{0,100}",
         single_use: bool,
         rev in 0..=i64::MAX,

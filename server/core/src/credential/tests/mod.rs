@@ -61,6 +61,7 @@ fn grant(ancestors: &[InstanceId]) -> Claims {
         rev: 12,
         custody_ref: [7; 32],
         labels: [("tier".to_owned(), "free".to_owned())].into(),
+        on_behalf_of: None,
         ttl_seconds: 300,
         now: NOW,
     })

@@ -144,7 +144,7 @@ fn a_subject_of_another_type_is_an_entity_and_so_is_its_resource() {
     assert_eq!(decide.request_hash.unwrap(), digest(&SHA256, text.as_bytes()).as_ref());
     assert!(!format!("{decide:?}").contains("Sales"));
     let http = asked(&|request| request["action"]["name"] = json!("GET")).unwrap();
-    assert_eq!(http.action.as_str(), "get", "names are in lower case");
+    assert_eq!(http.action.as_str(), "GET", "case is kept");
     assert_ne!(http.request_hash, asked(&|request| request["action"]["name"] = json!("get")).unwrap().request_hash);
 
     let many = json!(vec![1; MAX_ATTRIBUTES]);
@@ -155,6 +155,7 @@ fn a_subject_of_another_type_is_an_entity_and_so_is_its_resource() {
         ("/subject/id", json!("x".repeat(129)), "subject.id"),
         ("/resource/type", json!("Record!"), "resource.type"),
         ("/action/name", json!("GET /x"), "action.name"),
+        ("/action/name", json!("x".repeat(129)), "action.name"),
         ("/resource/properties/status", many.clone(), "resource.properties"),
         ("/subject/properties/department", many, "subject.properties"),
     ] {

@@ -26,7 +26,7 @@ use serde_json::{Value, json};
 use tonic::{Code, Status};
 
 use super::{
-    super::{read, violations::Violations},
+    super::{provenance::TRACEPARENT, read, violations::Violations},
     DECISION_HEADER, bearer, retry_after, said, sha256, texts, undecided, why,
 };
 use crate::status::{http_status, whole_seconds};
@@ -81,6 +81,7 @@ pub(crate) fn call(request: CheckRequest) -> Result<Call, Error> {
             arguments: None,
             want_receipt: want_receipt?,
             cached_from: None,
+            trace: header(&http, TRACEPARENT).parse().ok(),
             idempotency: None,
         };
         Some(Call { decide, forward_credential: forward_credential? })

@@ -2,7 +2,7 @@
 
 pub(crate) mod methods;
 
-use countersign_app::{Decide, DecisionAnswer, DecisionSubject, Error, RecordToolCall};
+use countersign_app::{Decide, DecisionAnswer, DecisionSubject, Error, RecordToolCall, Trace};
 use countersign_core::{
     Violation,
     decision::{Effect, Outcome},
@@ -20,7 +20,7 @@ use serde_json::{Map, Value};
 use tonic::{Code, Status};
 
 use super::{
-    super::{read, violations::Violations},
+    super::{provenance::TRACEPARENT, read, violations::Violations},
     DECISION_HEADER, bearer, said, texts, undecided, why,
 };
 
@@ -67,6 +67,7 @@ pub(crate) fn call(request: &McpRequest) -> Result<Call, Error> {
             if request.method == TOOLS_CALL { text_of(v, &params, "name") } else { request.method.replace('/', ".") };
         let action = v.required("action", &said.action.unwrap_or(by_method));
         let approval_id = approval(v, &params);
+        let trace = trace(request, params.get("_meta"));
         let hashed = hashed(v, &request.method, &params);
         let canonical = text.and_then(|text| rewritten(text, &params));
         Some(Call {
@@ -81,6 +82,7 @@ pub(crate) fn call(request: &McpRequest) -> Result<Call, Error> {
                 arguments: None,
                 want_receipt: false,
                 cached_from: None,
+                trace,
                 idempotency: None,
             },
             canonical,
@@ -166,6 +168,7 @@ pub(crate) fn outcome(response: &McpResponse) -> Result<Ended, Error> {
                 emitter_id: None,
                 emitter_seq: None,
                 timestamp: None,
+                trace: None,
                 idempotency: None,
             },
             canonical: Some(bytes).filter(|bytes| *bytes != response.mcp_response),
@@ -255,6 +258,12 @@ fn stated(v: &mut Violations, metadata: Option<&Struct>, key: &str) -> Option<St
             None
         }
     }
+}
+
+/// The trace of a call: MCP's, which travels with the message, or else HTTP's. One that is malformed is none.
+fn trace(request: &McpRequest, meta: Option<&Value>) -> Option<Trace> {
+    let of_message = meta.and_then(|meta| meta.get(TRACEPARENT)?.as_str()?.parse().ok());
+    of_message.or_else(|| header(request, TRACEPARENT).parse().ok())
 }
 
 /// A header's values, joined by commas. Empty: none.

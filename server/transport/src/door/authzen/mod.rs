@@ -23,7 +23,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{MethodRouter, post},
 };
-use countersign_app::{App, Caller, Decide, Error};
+use countersign_app::{App, Caller, Decide, Error, Trace};
 use http::StatusCode;
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
@@ -32,7 +32,10 @@ use tower::service_fn;
 use self::metadata::Metadata;
 use super::{base::Base, json::takes_json, refused::Refused, route, unique};
 use crate::{
-    convert::authzen::{self as convert, Evaluations, Object, Search, Semantic},
+    convert::{
+        authzen::{self as convert, Evaluations, Object, Search, Semantic},
+        provenance::trace,
+    },
     stack::{Inner, Pipeline, X_REQUEST_ID, body_error, refuse, request_id},
 };
 
@@ -111,11 +114,12 @@ async fn answered(app: &App, mut request: Request) -> Result<Response, Box<Respo
     let (Some(endpoint), Some(caller)) = (extensions.remove::<Endpoint>(), extensions.remove::<Caller>()) else {
         return Err(refused(Error::Internal));
     };
+    let trace = trace(request.headers());
     let body = request.into_body().collect().await.map_err(|error| Box::new(body_error(error, &id)))?.to_bytes();
     let body = object(&body).map_err(refused)?;
     let answer = match endpoint {
-        Endpoint::Evaluation => evaluation(app, &caller, &body).await,
-        Endpoint::Evaluations => evaluations(app, &caller, &body).await,
+        Endpoint::Evaluation => evaluation(app, &caller, &body, trace).await,
+        Endpoint::Evaluations => evaluations(app, &caller, &body, trace).await,
         Endpoint::SearchAction => search(app, &caller, &body).await,
     };
     Ok(route::done(Json(answer.map_err(refused)?).into_response()))
@@ -126,12 +130,15 @@ fn object(body: &[u8]) -> Result<Object, Error> {
     unique::object(body).map_err(|violation| Error::Invalid(vec![violation]))
 }
 
-async fn evaluation(app: &App, caller: &Caller, body: &Object) -> Result<Value, Error> {
-    Ok(answer::decision(&app.decide(caller, convert::evaluation(body)?).await?))
+async fn evaluation(app: &App, caller: &Caller, body: &Object, trace: Option<Trace>) -> Result<Value, Error> {
+    let call = Decide { trace, ..convert::evaluation(body)? };
+    Ok(answer::decision(&app.decide(caller, call).await?))
 }
 
-async fn evaluations(app: &App, caller: &Caller, body: &Object) -> Result<Value, Error> {
-    let answers = match convert::evaluations(body)? {
+async fn evaluations(app: &App, caller: &Caller, body: &Object, trace: Option<Trace>) -> Result<Value, Error> {
+    let mut asked = convert::evaluations(body)?;
+    asked.calls().for_each(|call| call.trace = trace);
+    let answers = match asked {
         Evaluations::One(one) => return Ok(answer::decision(&app.decide(caller, *one).await?)),
         Evaluations::Many(all, Semantic::ExecuteAll) => together(app, caller, all).await?,
         Evaluations::Many(all, semantic) => in_order(app, caller, all, semantic).await?,

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, str::FromStr};
 
 use aws_lc_rs::digest::{SHA256, digest};
-use countersign_app::{Error, Idempotency, IssueCredential};
+use countersign_app::{AgentFacts, Error, Idempotency, IssueCredential, Trace};
 use countersign_core::{
     Violation,
     names::{AgentName, RoleName, SponsorId, ToolId},
@@ -12,10 +12,27 @@ use countersign_core::{
 use serde_json::{Map, Value};
 
 use super::{DEFAULT_AGENT, DEFAULT_PURPOSE};
-use crate::{convert::idempotency::Idem, door::unique};
+use crate::{
+    convert::{idempotency::Idem, provenance::facts},
+    door::unique,
+};
 
 /// Every field.
-const FIELDS: [&str; 8] = ["tool", "sponsor_id", "ttl", "role", "purpose", "agent", "single_use", "request_id"];
+const FIELDS: [&str; 13] = [
+    "tool",
+    "sponsor_id",
+    "ttl",
+    "role",
+    "purpose",
+    "agent",
+    "single_use",
+    "on_behalf_of",
+    "agent_version",
+    "model",
+    "platform",
+    "traceparent",
+    "request_id",
+];
 /// Longest `request_id`, bytes.
 const MAX_REQUEST_ID: usize = 64;
 
@@ -39,6 +56,8 @@ struct Form {
 
 impl Form {
     fn issue(&mut self) -> Option<(IssueCredential, Idem)> {
+        // Before idempotency is read: a request that is sent again is another span.
+        let trace = self.name::<Trace>("traceparent");
         let idem = self.idempotency();
         let tool = self.required::<ToolId>("tool");
         let sponsor_id = self.required::<SponsorId>("sponsor_id");
@@ -47,6 +66,8 @@ impl Form {
         let agent = self.name::<AgentName>("agent");
         let purpose = self.purpose();
         let single_use = self.value("single_use", "true or false", Value::as_bool);
+        let on_behalf_of = self.free_text("on_behalf_of", text::MAX_ON_BEHALF_OF);
+        let facts = self.facts();
         let issue = IssueCredential {
             sponsor_id: sponsor_id?,
             agent: agent?.or_else(|| DEFAULT_AGENT.parse().ok())?,
@@ -57,6 +78,9 @@ impl Form {
             single_use: single_use?.unwrap_or_default(),
             agent_instance_id: None,
             labels: BTreeMap::new(),
+            on_behalf_of: on_behalf_of?,
+            facts: facts?,
+            trace: trace?,
         };
         Some((issue, idem?))
     }
@@ -75,14 +99,26 @@ impl Form {
     }
 
     fn purpose(&mut self) -> Option<String> {
-        let purpose = self.text("purpose")?.unwrap_or_else(|| DEFAULT_PURPOSE.to_owned());
-        match text::check("purpose", &purpose, text::MAX_TEXT) {
-            Ok(()) => Some(purpose),
+        Some(self.free_text("purpose", text::MAX_TEXT)?.unwrap_or_else(|| DEFAULT_PURPOSE.to_owned()))
+    }
+
+    #[expect(clippy::option_option, reason = "wrong, absent, or there")]
+    fn free_text(&mut self, field: &'static str, longest: usize) -> Option<Option<String>> {
+        let text = self.text(field)?;
+        match text.as_deref().map_or(Ok(()), |text| text::check(field, text, longest)) {
+            Ok(()) => Some(text),
             Err(violation) => {
                 self.wrong.push(violation);
                 None
             }
         }
+    }
+
+    fn facts(&mut self) -> Option<AgentFacts> {
+        let [agent_version, model, platform] = ["agent_version", "model", "platform"].map(|field| self.text(field));
+        let or_empty = Option::<String>::unwrap_or_default;
+        let read = facts(or_empty(agent_version?), or_empty(model?), or_empty(platform?));
+        read.map_err(|wrong| self.wrong.extend(wrong)).ok()
     }
 
     fn required<T: FromStr<Err: ToString>>(&mut self, field: &'static str) -> Option<T> {

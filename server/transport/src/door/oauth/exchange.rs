@@ -4,7 +4,7 @@ use axum::{
     Json,
     response::{IntoResponse, Response},
 };
-use countersign_app::{App, Caller, Credential, Error, Introspection, IssuedCredential};
+use countersign_app::{App, Caller, Credential, Error, Introspection, IssuedCredential, Trace};
 use countersign_core::{Violation, names::ToolId};
 use countersign_proto::v1::DelegateCredentialRequest;
 use serde_json::json;
@@ -22,11 +22,12 @@ const TOKEN_TYPES: [&str; 2] =
     ["urn:ietf:params:oauth:token-type:access_token", "urn:ietf:params:oauth:token-type:jwt"];
 
 /// Starts a child of the instance whose credential is the subject token.
-pub(super) async fn exchange(app: &App, caller: &Caller, form: &Form) -> Result<Response, Wrong> {
+pub(super) async fn exchange(app: &App, caller: &Caller, form: &Form, trace: Option<Trace>) -> Result<Response, Wrong> {
     let issued_type = protocol(app, form)?;
     let parent = holder(app, caller, "subject_token", form.required("subject_token")?).await?;
     actor(app, caller, form, &parent).await?;
-    let (command, idempotency) = convert::delegate(request(form, &parent)?).map_err(in_oauths_names)?;
+    let (mut command, idempotency) = convert::delegate(request(form, &parent)?).map_err(in_oauths_names)?;
+    command.trace = command.trace.or(trace);
     let issued = app.delegate_credential(caller, command, idempotency).await.map_err(in_oauths_names)?;
     Ok(answer(&issued, issued_type))
 }
@@ -89,6 +90,9 @@ async fn actor(app: &App, caller: &Caller, form: &Form, parent: &Credential) -> 
 
 /// The same delegation in the contract's words, whose rules then hold.
 fn request(form: &Form, parent: &Credential) -> Result<DelegateCredentialRequest, Wrong> {
+    if form.get("on_behalf_of").is_some_and(|text| parent.on_behalf_of.as_deref() != Some(text)) {
+        return Err(Wrong::invalid("on_behalf_of", "is the subject_token's: leave it out"));
+    }
     let text = |name| form.get(name).unwrap_or_default().to_owned();
     let seconds = |ttl: &str| match ttl.parse() {
         Ok(seconds) => Ok(prost_types::Duration { seconds, nanos: 0 }),
@@ -108,6 +112,10 @@ fn request(form: &Form, parent: &Credential) -> Result<DelegateCredentialRequest
         ttl: form.get("ttl").map(seconds).transpose()?,
         single_use,
         request_id: text("request_id"),
+        agent_version: text("agent_version"),
+        model: text("model"),
+        platform: text("platform"),
+        traceparent: text("traceparent"),
     })
 }
 

@@ -48,5 +48,8 @@ fn active(app: &App, credential: &Verified) -> Value {
     if !credential.inherited_roles.is_empty() {
         claims["inherited_roles"] = json!(credential.inherited_roles);
     }
+    if let Some(on_behalf_of) = &credential.on_behalf_of {
+        claims["on_behalf_of"] = json!(on_behalf_of);
+    }
     claims
 }

@@ -28,7 +28,7 @@ use axum::{
     response::Response,
     routing::{MethodRouter, get, post},
 };
-use countersign_app::{App, Caller};
+use countersign_app::{App, Caller, Trace};
 use http::{HeaderValue, StatusCode, header};
 use tower::service_fn;
 
@@ -40,6 +40,7 @@ use self::{
 };
 use super::{jwks::jwks, route};
 use crate::{
+    convert::provenance::trace,
     stack::{Inner, Pipeline, request_id},
     status::Refusal,
 };
@@ -129,10 +130,10 @@ pub(crate) fn service(app: App) -> impl Inner {
     service_fn(move |mut request: Request| {
         let app = app.clone();
         async move {
-            let id = request_id(&request);
+            let (id, trace) = (request_id(&request), trace(request.headers()));
             let extensions = request.extensions_mut();
             let answer = match (extensions.remove::<Arc<Asked>>(), extensions.remove::<Caller>()) {
-                (Some(asked), Some(caller)) => answer(&app, &caller, &asked).await,
+                (Some(asked), Some(caller)) => answer(&app, &caller, &asked, trace).await,
                 _ => Err(Refusal::internal().into()),
             };
             Ok::<_, Infallible>(answer.unwrap_or_else(|wrong| wrong.status(&id).into_http()))
@@ -140,12 +141,12 @@ pub(crate) fn service(app: App) -> impl Inner {
     })
 }
 
-async fn answer(app: &App, caller: &Caller, asked: &Asked) -> Result<Response, Wrong> {
+async fn answer(app: &App, caller: &Caller, asked: &Asked, trace: Option<Trace>) -> Result<Response, Wrong> {
     asked.client.check(caller)?;
     let answer = match asked.endpoint {
         Endpoint::Introspect => introspect::introspect(app, caller, &asked.form).await?,
         Endpoint::Revoke => revoke::revoke(app, caller, &asked.form).await?,
-        Endpoint::Token => exchange::exchange(app, caller, &asked.form).await?,
+        Endpoint::Token => exchange::exchange(app, caller, &asked.form, trace).await?,
     };
     Ok(route::done(answer))
 }

@@ -3,14 +3,15 @@ use countersign_proto::neighbours::envoy::service::auth::v3::{
 };
 use tonic::{Request, Response, Status};
 
-use super::super::{Api, answer};
+use super::super::{Api, traced};
 use crate::convert::neighbour::ext_authz as convert;
 
 #[tonic::async_trait]
 impl Authorization for Api {
     async fn check(&self, request: Request<CheckRequest>) -> Result<Response<CheckResponse>, Status> {
-        answer(request, |caller, request| async move {
-            let call = convert::call(request)?;
+        traced(request, |caller, header, request| async move {
+            let mut call = convert::call(request)?;
+            call.decide.trace = call.decide.trace.or(header);
             let answer = self.app.decide(&caller, call.decide).await?;
             Ok(convert::decided(&answer, call.forward_credential))
         })

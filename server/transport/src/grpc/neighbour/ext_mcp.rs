@@ -3,7 +3,7 @@ use countersign_proto::neighbours::agentgateway::dev::ext_mcp::{
 };
 use tonic::{Request, Response, Status};
 
-use super::super::{Api, answer};
+use super::super::{Api, traced};
 use crate::convert::neighbour::ext_mcp::{
     self as convert,
     methods::{Handling, handling},
@@ -12,12 +12,13 @@ use crate::convert::neighbour::ext_mcp::{
 #[tonic::async_trait]
 impl ExtMcp for Api {
     async fn check_request(&self, request: Request<McpRequest>) -> Result<Response<McpRequestResult>, Status> {
-        answer(request, |caller, request| async move {
+        traced(request, |caller, header, request| async move {
             match handling(&request.method) {
                 Handling::Passed => Ok(convert::passed()),
                 Handling::Refused => Err(convert::unknown(&request.method)),
                 Handling::Decided => {
-                    let call = convert::call(&request)?;
+                    let mut call = convert::call(&request)?;
+                    call.decide.trace = call.decide.trace.or(header);
                     let answer = self.app.decide(&caller, call.decide).await?;
                     Ok(convert::decided(&answer, call.canonical))
                 }
@@ -27,12 +28,13 @@ impl ExtMcp for Api {
     }
 
     async fn check_response(&self, request: Request<McpResponse>) -> Result<Response<McpResponseResult>, Status> {
-        answer(request, |caller, response| async move {
+        traced(request, |caller, header, response| async move {
             match handling(&response.method) {
                 Handling::Passed => Ok(convert::passed_result(None)),
                 Handling::Refused => Err(convert::unknown(&response.method)),
                 Handling::Decided => {
-                    let ended = convert::outcome(&response)?;
+                    let mut ended = convert::outcome(&response)?;
+                    ended.record.trace = header;
                     self.app.record_tool_call(&caller, ended.record).await?;
                     Ok(convert::passed_result(ended.canonical))
                 }

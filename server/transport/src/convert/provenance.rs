@@ -1,0 +1,72 @@
+//! Where a request comes from: its trace, and what an agent is.
+
+use countersign_app::{AgentFacts, Error, Trace};
+use countersign_core::Violation;
+use http::HeaderMap;
+
+use super::{read, violations::Violations};
+
+/// W3C Trace Context's header.
+pub(crate) const TRACEPARENT: &str = "traceparent";
+/// Longest version, model or platform, bytes.
+const MAX_FACT: usize = 128;
+
+/// The trace of a request by its headers. Several such headers, or one that is malformed, are none, as W3C says.
+pub(crate) fn trace(headers: &HeaderMap) -> Option<Trace> {
+    let mut all = headers.get_all(TRACEPARENT).into_iter();
+    let one = all.next().filter(|_| all.next().is_none());
+    one.and_then(|value| value.to_str().ok()?.parse().ok())
+}
+
+/// What an agent is, as its issuer states it in a form; or everything that is wrong with that.
+pub(crate) fn facts(agent_version: String, model: String, platform: String) -> Result<AgentFacts, Vec<Violation>> {
+    match read(|v| v.facts(agent_version, model, platform)) {
+        Ok(facts) => Ok(facts),
+        Err(Error::Invalid(wrong)) => Err(wrong),
+        Err(other) => Err(vec![Violation::new("", other.to_string())]),
+    }
+}
+
+impl Violations {
+    /// What an agent is, as its issuer states it.
+    pub(super) fn facts(&mut self, agent_version: String, model: String, platform: String) -> Option<AgentFacts> {
+        let mut fact = |field, text| self.fact(field, text);
+        let (agent_version, model, platform) =
+            (fact("agent_version", agent_version), fact("model", model), fact("platform", platform));
+        Some(AgentFacts { agent_version: agent_version?, model: model?, platform: platform? })
+    }
+
+    /// A text that the custody log states as it is; empty: none.
+    #[expect(clippy::option_option, reason = "wrong, absent, or there")]
+    fn fact(&mut self, field: &str, text: String) -> Option<Option<String>> {
+        let visible = |byte: u8| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\';
+        if text.len() <= MAX_FACT && text.bytes().all(visible) {
+            return Some(Some(text).filter(|text| !text.is_empty()));
+        }
+        self.refuse(field, format!("must be at most {MAX_FACT} visible ASCII characters other than \" and \\"));
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn a_malformed_or_doubled_header_is_no_trace() {
+        let good = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        let headers = |values: &[&str]| {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(TRACEPARENT, HeaderValue::from_bytes(value.as_bytes()).unwrap());
+            }
+            headers
+        };
+        assert_eq!(trace(&headers(&[good])), good.parse().ok());
+        for bad in [&[][..], &[""], &["garbage"], &[good, good], &["00-\u{e4}"], &[&good.to_uppercase()]] {
+            assert_eq!(trace(&headers(bad)), None, "{bad:?}");
+        }
+    }
+}
