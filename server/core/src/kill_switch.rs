@@ -211,6 +211,8 @@ mod tests {
             let target = named.or(bare).unwrap();
             assert_eq!(Target::new(target.scope(), target.id().unwrap_or_default()), Ok(target.clone()));
         }
-        assert!(Target::new(KillSwitchScope::Tool, "Billing").is_err());
+        assert!(Target::new(KillSwitchScope::Tool, "Orders/Lookup:v2").is_ok());
+        assert!(Target::new(KillSwitchScope::Tool, "Orders Lookup").is_err());
+        assert!(Target::new(KillSwitchScope::Role, "Support").is_err());
     }
 }

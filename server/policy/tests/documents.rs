@@ -252,11 +252,13 @@ rules:
             &format!(
                 "18:23: rules[1].allowed_actions[0]:  ~ action \"getweather\" differs from \"getWeather\" on line 15 {by_case}"
             ),
+            "19:21: rules[1].when:  ~ is in no rule's actions",
+            "19:21: rules[1].when:  ~ unrecognized action",
             &format!(
-                "19:11: rules[1].when:  ~ action \"View:public\" differs from \"view:public\" in rule \"one\" {by_case}"
+                "19:29: rules[1].when:  ~ action \"View:public\" differs from \"view:public\" in rule \"one\" {by_case}"
             ),
             &format!(
-                "cedar 1:15: cedar[three]:  ~ action \"GETWEATHER\" differs from \"getWeather\" in rule \"one\" {by_case}"
+                "1:62: cedar[three]:  ~ action \"GETWEATHER\" differs from \"getWeather\" in rule \"one\" {by_case}"
             ),
         ],
     );

@@ -110,7 +110,7 @@ fn the_route_says_what_is_called_and_the_method_how_where_the_route_does_not() {
 #[test]
 fn a_route_that_names_no_tool_and_a_body_that_is_cut_are_refused_with_all_that_is_wrong() {
     assert_eq!(wrong(&[], http(&[])), ["context_extensions.tool_id"]);
-    let all = [("tool_id", "Billing"), ("action", "a b"), ("receipt", "yes")];
+    let all = [("tool_id", "Billing desk"), ("action", "a b"), ("receipt", "yes")];
     assert_eq!(
         wrong(&all, http(&[("x-envoy-auth-partial-body", "true"), ("x-countersign-approval-id", "mine")])),
         [
