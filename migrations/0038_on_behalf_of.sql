@@ -1,19 +1,15 @@
--- Whom a run acts for, and the context of a call that a person is shown, beside the leaves that commit to them; erasable like
--- the other texts.
-ALTER TABLE custody_event
-    ADD COLUMN on_behalf_of text, ADD COLUMN on_behalf_of_salt bytea,
-    ADD COLUMN context text, ADD COLUMN context_salt bytea;
+-- Whom a run acts for, beside the leaf of the grant that commits to it; erasable like the other texts.
+ALTER TABLE custody_event ADD COLUMN on_behalf_of text, ADD COLUMN on_behalf_of_salt bytea;
 
 CREATE OR REPLACE FUNCTION custody_event_is_append_only() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     erasable CONSTANT text[] := ARRAY[
-        'purpose', 'purpose_salt', 'reason', 'reason_salt', 'identity', 'identity_salt',
-        'on_behalf_of', 'on_behalf_of_salt', 'context', 'context_salt'
+        'purpose', 'purpose_salt', 'reason', 'reason_salt', 'identity', 'identity_salt', 'on_behalf_of', 'on_behalf_of_salt'
     ];
 BEGIN
     IF TG_OP = 'UPDATE' AND to_jsonb(NEW) - erasable = to_jsonb(OLD) - erasable AND num_nonnulls(
         NEW.purpose, NEW.purpose_salt, NEW.reason, NEW.reason_salt, NEW.identity, NEW.identity_salt,
-        NEW.on_behalf_of, NEW.on_behalf_of_salt, NEW.context, NEW.context_salt
+        NEW.on_behalf_of, NEW.on_behalf_of_salt
     ) = 0 THEN
         RETURN NEW;
     END IF;

@@ -323,10 +323,10 @@ async fn the_name_of_an_end_user_can_be_erased_and_nothing_else_changed() {
     let forged = sqlx::query("UPDATE custody_event SET on_behalf_of = 'another' WHERE on_behalf_of IS NOT NULL");
     assert!(forged.execute(&mut database).await.is_err(), "a text may only be emptied");
     let erased = "UPDATE custody_event SET purpose = NULL, purpose_salt = NULL, reason = NULL, reason_salt = NULL,
-        identity = NULL, identity_salt = NULL, on_behalf_of = NULL, on_behalf_of_salt = NULL, context = NULL,
-        context_salt = NULL WHERE kind = 'credential_issued'";
+        identity = NULL, identity_salt = NULL, on_behalf_of = NULL, on_behalf_of_salt = NULL
+        WHERE kind = 'credential_issued'";
     sqlx::query(erased).execute(&mut database).await.unwrap();
-    let left = "SELECT count(*) FROM custody_event WHERE num_nonnulls(on_behalf_of, on_behalf_of_salt, context, context_salt) > 0";
+    let left = "SELECT count(*) FROM custody_event WHERE num_nonnulls(on_behalf_of, on_behalf_of_salt) > 0";
     assert_eq!(sqlx::query(left).fetch_one(&mut database).await.unwrap().get::<i64, _>(0), 0);
     let request = v1::ListEventsRequest { kind: v1::EventKind::CredentialIssued.into(), ..Default::default() };
     let event = &world.rita.custody().list_events(request).await.unwrap().into_inner().events[0];

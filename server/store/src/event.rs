@@ -80,7 +80,6 @@ pub async fn append(
     let (reasons, reason_salts) = opened(|disclosed| &disclosed.reason);
     let (identities, identity_salts) = opened(|disclosed| &disclosed.identity);
     let (on_behalf_of, on_behalf_of_salts) = opened(|disclosed| &disclosed.on_behalf_of);
-    let (contexts, context_salts) = opened(|disclosed| &disclosed.context);
     let moved = sqlx::query_scalar!(
         r#"
         WITH head AS (
@@ -91,12 +90,12 @@ pub async fn append(
             INSERT INTO custody_event (
                 log_id, log_index, event_id, kind, sponsor_id, instance_id, root_instance_id, tool_id, effect, decision_id,
                 leaf_bytes, purpose, purpose_salt, reason, reason_salt, identity, identity_salt, on_behalf_of,
-                on_behalf_of_salt, context, context_salt
+                on_behalf_of_salt
             )
             SELECT $1, event.* FROM UNNEST(
                 $8::bigint[], $9::uuid[], $10::text[], $11::text[], $12::uuid[], $13::uuid[], $14::text[], $15::text[],
                 $16::uuid[], $17::bytea[], $18::text[], $19::bytea[], $20::text[], $21::bytea[], $22::text[], $23::bytea[],
-                $24::text[], $25::bytea[], $26::text[], $27::bytea[]
+                $24::text[], $25::bytea[]
             ) AS event WHERE EXISTS (SELECT FROM head)
         )
         SELECT count(*) AS "count!" FROM head
@@ -126,8 +125,6 @@ pub async fn append(
         &identity_salts as &[Option<&[u8]>],
         &on_behalf_of as &[Option<&str>],
         &on_behalf_of_salts as &[Option<&[u8]>],
-        &contexts as &[Option<&str>],
-        &context_salts as &[Option<&[u8]>],
     )
     .fetch_one(conn)
     .await?;
@@ -151,8 +148,6 @@ struct Row {
     identity_salt: Option<Vec<u8>>,
     on_behalf_of: Option<String>,
     on_behalf_of_salt: Option<Vec<u8>>,
-    context: Option<String>,
-    context_salt: Option<Vec<u8>>,
 }
 
 fn opening(text: Option<String>, salt: Option<Vec<u8>>) -> Result<Option<Opening>, StoreError> {
@@ -170,7 +165,8 @@ impl TryFrom<Row> for StoredEvent {
                 purpose: opening(row.purpose, row.purpose_salt)?,
                 reason: opening(row.reason, row.reason_salt)?,
                 identity: opening(row.identity, row.identity_salt)?,
-                context: opening(row.context, row.context_salt)?,
+                // Kept with the approval that shows it.
+                context: None,
                 on_behalf_of: opening(row.on_behalf_of, row.on_behalf_of_salt)?,
             },
         })
@@ -186,7 +182,7 @@ pub async fn get_all(conn: &mut Connection, ids: &[Uuid]) -> Result<Vec<StoredEv
     let rows = sqlx::query_as!(
         Row,
         "SELECT log_index, leaf_bytes, purpose, purpose_salt, reason, reason_salt, identity, identity_salt,
-                on_behalf_of, on_behalf_of_salt, context, context_salt
+                on_behalf_of, on_behalf_of_salt
          FROM custody_event WHERE event_id = ANY ($1) ORDER BY log_index",
         ids
     );
@@ -198,7 +194,7 @@ pub async fn newest_grant(conn: &mut Connection, instance: InstanceId) -> Result
     let row = sqlx::query_as!(
         Row,
         "SELECT log_index, leaf_bytes, purpose, purpose_salt, reason, reason_salt, identity, identity_salt,
-                on_behalf_of, on_behalf_of_salt, context, context_salt
+                on_behalf_of, on_behalf_of_salt
          FROM custody_event WHERE instance_id = $1 AND kind IN ('credential_issued', 'delegated')
          ORDER BY log_index DESC LIMIT 1",
         instance.0
@@ -216,7 +212,7 @@ pub async fn grant(
     let row = sqlx::query_as!(
         Row,
         "SELECT log_index, leaf_bytes, purpose, purpose_salt, reason, reason_salt, identity, identity_salt,
-                on_behalf_of, on_behalf_of_salt, context, context_salt
+                on_behalf_of, on_behalf_of_salt
          FROM custody_event WHERE instance_id = $1 AND kind IN ('credential_issued', 'delegated')
            AND sha256('\\x00'::bytea || leaf_bytes) = $2
          ORDER BY log_index DESC LIMIT 1",
@@ -357,7 +353,7 @@ pub async fn list(
     let rows = sqlx::query_as!(
         Row,
         "SELECT log_index, leaf_bytes, purpose, purpose_salt, reason, reason_salt, identity, identity_salt,
-                on_behalf_of, on_behalf_of_salt, context, context_salt
+                on_behalf_of, on_behalf_of_salt
          FROM custody_event
          WHERE log_index >= $1
            AND ($2::text IS NULL OR kind = $2)
@@ -423,7 +419,7 @@ pub async fn list_decisions(
     let rows = sqlx::query_as!(
         Row,
         "SELECT log_index, leaf_bytes, purpose, purpose_salt, reason, reason_salt, identity, identity_salt,
-                on_behalf_of, on_behalf_of_salt, context, context_salt
+                on_behalf_of, on_behalf_of_salt
          FROM custody_event
          WHERE kind IN ('decision', 'unattributed') AND log_index < $1
            AND ($2::text IS NULL OR sponsor_id = $2)
@@ -467,14 +463,14 @@ pub async fn chain(
     let rows = sqlx::query_as!(
         Row,
         r#"SELECT log_index AS "log_index!", leaf_bytes AS "leaf_bytes!", purpose, purpose_salt, reason, reason_salt,
-                  identity, identity_salt, on_behalf_of, on_behalf_of_salt, context, context_salt
+                  identity, identity_salt, on_behalf_of, on_behalf_of_salt
          FROM (
             SELECT log_index, leaf_bytes, purpose, purpose_salt, reason, reason_salt, identity, identity_salt,
-                   on_behalf_of, on_behalf_of_salt, context, context_salt
+                   on_behalf_of, on_behalf_of_salt
             FROM custody_event WHERE root_instance_id = $1
             UNION ALL
             SELECT log_index, leaf_bytes, purpose, purpose_salt, reason, reason_salt, identity, identity_salt,
-                   on_behalf_of, on_behalf_of_salt, context, context_salt
+                   on_behalf_of, on_behalf_of_salt
             FROM custody_event WHERE instance_id IS NULL AND sponsor_id = ANY ($2 || ARRAY(
                 SELECT sponsor_id FROM custody_event
                 WHERE root_instance_id = $1 AND kind IN ('credential_issued', 'instance_accepted')
