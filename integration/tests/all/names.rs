@@ -31,8 +31,17 @@ fn document() -> String {
     )
 }
 
+/// A world whose token service knows these tools.
+async fn with_tools(tools: &[String]) -> World {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("token-service-config.yml");
+    let listed: String = tools.iter().map(|tool| format!("- {tool}\n")).collect();
+    std::fs::write(&config, format!("issuer: agent-token-svc\nsupported_tools:\n{listed}")).unwrap();
+    World::start_with(|launch| launch.arg("--token-service-config").arg(config.to_str().unwrap())).await
+}
+
 async fn world() -> World {
-    let world = World::start().await;
+    let world = with_tools(&[TOOL.to_owned(), "x".repeat(128)]).await;
     activate_with(
         &world,
         &document(),
@@ -197,8 +206,8 @@ async fn every_door_takes_the_same_names() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn many_long_names_fit_or_are_refused_with_what_is_too_long() {
-    let world = World::start().await;
     let names: Vec<String> = (0..32).map(|n| format!("{n:02}/{}", "X".repeat(125))).collect();
+    let world = with_tools(&names).await;
     activate(&world, "rules:\n- {id: all, role: support, tool: billing, allowed_actions: [refund]}\n").await;
     let request = v1::IssueCredentialRequest { tools: names.clone(), ..issue("alice") };
     let issued = world.rita.credentials().issue_credential(request.clone()).await.unwrap().into_inner();

@@ -86,7 +86,7 @@ async fn an_end_user_is_inherited_down_the_chain_and_stands_in_the_log_as_a_comm
     let other = v1::IssueCredentialRequest { on_behalf_of: "customer 1".to_owned(), ..renewal };
     let other = world.rita.credentials().issue_credential(other).await;
     assert_eq!(fields(other.as_ref().unwrap_err()), ["on_behalf_of"]);
-    refused(other, Code::FailedPrecondition, "GRANT_TOO_WIDE");
+    refused(other, Code::InvalidArgument, "GRANT_TOO_WIDE");
     let without = world.run_of("alice").await;
     assert!(claims(&without.token).get("on_behalf_of").is_none());
 

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use countersign_core::{
     grant::{DEFAULT_TTL, HARD_MAX_TTL, MIN_TTL},
-    names::{SHAPE, ToolId},
+    names::{CALL_SHAPE, ToolId},
 };
 
 use super::{
@@ -106,7 +106,7 @@ fn supported_tools(settings: &mut Settings) -> Vec<ToolId> {
             }
             Ok(tool) => tools.push(tool),
             Err(_) => {
-                let message = format!("each must be {SHAPE}, one is {}", settings::quoted(&text));
+                let message = format!("each must be {CALL_SHAPE}, one is {}", settings::quoted(&text));
                 problems.push(Problem::new(origin, "supported_tools", message));
             }
         }
@@ -158,7 +158,7 @@ mod tests {
                 "require_sponser",
                 "t.yml:4: require_sponser: unknown key; did you mean require_sponsor?",
             ),
-            ("[billing, search", "[Billing, search", "t.yml:5: supported_tools: each must be 1 to 64"),
+            ("[billing, search", "[Bill ing, search", "t.yml:5: supported_tools: each must be 1 to 128"),
             ("[billing, search", "[search, search", "t.yml:5: supported_tools: search stands twice"),
             ("[billing, search, file-store]", "billing", "t.yml:5: supported_tools: must be a list"),
             ("[billing, search, file-store]", "[]", "supported_tools: is missing or empty"),

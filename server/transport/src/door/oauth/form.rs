@@ -19,7 +19,7 @@ const READ: Duration = Duration::from_secs(10);
 /// RFC 8693, section 2.1, lets these occur more than once.
 const REPEATED: [&str; 2] = ["resource", "audience"];
 /// The parameters that are read; what else comes is ignored, as RFC 6749, section 3.2, says.
-const KNOWN: [&str; 20] = [
+const KNOWN: [&str; 25] = [
     "grant_type",
     "token",
     "token_type_hint",
@@ -36,6 +36,11 @@ const KNOWN: [&str; 20] = [
     "purpose",
     "ttl",
     "single_use",
+    "on_behalf_of",
+    "agent_version",
+    "model",
+    "platform",
+    "traceparent",
     "request_id",
     "client_id",
     "client_secret",
