@@ -56,7 +56,7 @@ async fn malformed_requests_are_bad_requests_that_say_what_is_wrong() {
         (String::new(), "cannot be read"),
         ("{".to_owned(), "cannot be read"),
         ("[]".to_owned(), "must be a JSON object"),
-        (good.to_string().replacen("refund", "re\\u0000fund", 1), "action.name must be 1 to 64"),
+        (good.to_string().replacen("refund", "re\\u0000fund", 1), "action.name must be 1 to 128"),
         (good.to_string().replacen("\"tool\"", "1", 1), "resource.type must be a string"),
         (good.to_string().replacen("\"refund\"", "123", 1), "action.name must be a string"),
         (format!("{{\"subject\":{}{}}}", "[".repeat(10_000), "]".repeat(10_000)), "cannot be read"),

@@ -140,7 +140,7 @@ async fn a_switch_names_what_it_stops_and_there_are_a_thousand_at_most() {
     for (scope, id, field) in [
         (Scope::Unspecified, "billing", "scope"),
         (Scope::Tool, "", "id"),
-        (Scope::Tool, "Billing", "id"),
+        (Scope::Tool, "Bill ing", "id"),
         (Scope::All, "billing", "id"),
     ] {
         let request = v1::EngageKillSwitchRequest {

@@ -186,7 +186,7 @@ async fn every_error_of_a_token_exchange_is_the_one_that_the_standard_names() {
         (&[("audience", "somebody-else")], "invalid_target", "audience must be countersign"),
         (&[("resource", "https://billing.example.com")], "invalid_target", "resource must be countersign"),
         (&[("scope", "file-store")], "invalid_scope", "scope"),
-        (&[("scope", "billing Not-A-Tool")], "invalid_scope", "scope must be 1 to 64"),
+        (&[("scope", "billing Not*A*Tool")], "invalid_scope", "scope must be 1 to 128"),
         (&[("ttl", "901")], "invalid_request", "ttl must be at most 900 s"),
         (&[("ttl", "soon")], "invalid_request", "ttl must be a whole number"),
         (&[("ttl", "0")], "invalid_request", "ttl must be at least"),
