@@ -280,7 +280,8 @@ fn whatever_is_wrong_is_said_with_its_place() {
     let cedar = |text: &str| format!("@id(\"a\") {text}");
     let cases: &[(&str, String, &str)] = &[
         ("types: []", String::new(), "1:8: types: must not be empty"),
-        ("types: [{id: User}]", String::new(), "types[0].id: must be 1 to 64"),
+        ("types: [{id: Us er}]", String::new(), "types[0].id: must be 1 to 128"),
+        ("types: [{id: Credential}]", String::new(), "is what runs and their tools are called"),
         ("types: [{id: a-b}]", String::new(), "types[0].id: must be an identifier of Cedar"),
         ("types: [{id: 1a}]", String::new(), "types[0].id: must be an identifier of Cedar"),
         ("types: [{id: instance}]", String::new(), "types[0].id: \"instance\" is what runs and their tools are called"),

@@ -55,7 +55,7 @@ fn read_types(reader: &mut Reader, node: &Node, tables: &Tables) -> BTreeMap<Arc
             let message =
                 "must be an identifier of Cedar: letters, digits and _, no digit first, and no word of its language";
             reader.report(id.at, &Path::Key(&here, "id"), message);
-        } else if is_ours(&id.value) || *id.value == *CREDENTIAL {
+        } else if is_ours(&id.value) || id.value.eq_ignore_ascii_case(CREDENTIAL) {
             let message = format!("{:?} is what runs and their tools are called; take another name", id.value);
             reader.report(id.at, &Path::Key(&here, "id"), message);
         }
