@@ -45,7 +45,7 @@ fn a_call_of_a_tool_is_asked_as_backend_and_tool_name_unless_the_gateway_says_ot
 #[test]
 fn names_that_are_none_of_ours_and_calls_that_reach_no_one_tool_are_refused() {
     assert_eq!(wrong(&request("tools/call", &["Bill desk"], &json!({ "name": "Re fund" }))), ["tool_id", "action"]);
-    let theirs = call(&request("tools/call", &["Orders/v2"], &json!({ "name": "getWeather" }))).unwrap();
+    let theirs = call(&request("tools/call", &["Orders/v2"], &json!({ "name": "getWeather" }))).unwrap().decide;
     assert_eq!((theirs.tool_id.as_str(), theirs.action.as_str()), ("Orders/v2", "getWeather"));
     assert_eq!(wrong(&request("tools/call", &["a", "b"], &json!({}))), ["service_names", "action"]);
     assert_eq!(wrong(&request("tools/call", &["a"], &json!([1]))), ["mcp_request"]);
