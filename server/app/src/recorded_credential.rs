@@ -26,7 +26,8 @@ impl App {
         let Some(grant) = event::newest_grant(&mut conn, id).await? else { return Ok(None) };
         let Instance { agent_instance_id, chain, inherited_roles, purpose, labels, on_behalf_of, .. } = stored.instance;
         let leaf_bytes = grant.leaf_bytes;
-        let grant = StoredGrant { leaf_bytes, agent_instance_id, chain, inherited_roles, purpose, labels, on_behalf_of };
+        let grant =
+            StoredGrant { leaf_bytes, agent_instance_id, chain, inherited_roles, purpose, labels, on_behalf_of };
         let (claims, kid) = self
             .claims(grant)?
             .ok_or_else(|| Error::internal("the event of a grant does not say what was granted", id))?;

@@ -8,7 +8,7 @@ use super::{
     draft::{Draft, Findings, Origin},
     entity::Kind,
 };
-use crate::document::{Named, differs};
+use crate::document::{NameOf, differs};
 
 /// Reports them. What stands under `rules` as a tool or an action was compared where it was read.
 pub(crate) fn check(drafts: &[Draft], findings: &mut Findings<'_>) {
@@ -43,7 +43,7 @@ fn other<'d>(
     rule: &'d Arc<str>,
 ) -> Option<String> {
     let (spelled, by) = first.entry((kind, name.to_ascii_lowercase())).or_insert_with(|| (name.clone(), rule));
-    let named = if kind == Kind::Tool { Named::Tool } else { Named::Action };
+    let named = if kind == Kind::Tool { NameOf::Tool } else { NameOf::Action };
     (spelled != name).then(|| differs(named, name, spelled, &format!("in rule {by:?}")))
 }
 

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use super::{
     context,
     reader::{Fields, Path, Reader},
-    spelling::Named,
+    spelling::NameOf,
     tables::{Ids, Tables},
     tree::{Node, Value as Yaml},
 };
@@ -50,7 +50,7 @@ fn read_types(reader: &mut Reader, node: &Node, tables: &Tables) -> BTreeMap<Arc
         let Some(fields) = reader.fields(item, &here, &["id", "attributes"]) else { continue };
         let id = reader.required_call(&fields, &here, "id");
         ids.check(reader, &id, &here);
-        reader.spelling(Named::Type, &id, &Path::Key(&here, "id"));
+        reader.spelling(NameOf::Type, &id, &Path::Key(&here, "id"));
         if !id.value.is_empty() && !is_identifier(&id.value) {
             let message =
                 "must be an identifier of Cedar: letters, digits and _, no digit first, and no word of its language";

@@ -13,7 +13,7 @@ pub(crate) mod tree;
 pub(crate) use place::{Places, Written};
 pub use rollout::RolloutSpec;
 pub(crate) use rules::RuleNode;
-pub(crate) use spelling::{Named, differs};
+pub(crate) use spelling::{NameOf, differs};
 pub use tables::{DEFAULT_RISK, Risk, RoleSpec, ToolSpec};
 
 use crate::{

@@ -8,7 +8,7 @@ use super::{
     MAX_CONDITION_BYTES, MAX_RULES,
     place::Written,
     reader::{Fields, Path, Reader, Spot},
-    spelling::Named,
+    spelling::NameOf,
     tables::{Ids, Tables},
     tree::Node,
 };
@@ -78,7 +78,7 @@ fn read_rule(reader: &mut Reader, node: &Node, path: &Path<'_>, tables: &Tables)
     let actions = listed.map(|(node, path)| {
         let actions = reader.calls(node, &path);
         for (nth, action) in actions.iter().enumerate() {
-            reader.spelling(Named::Action, action, &Path::Item(&path, nth));
+            reader.spelling(NameOf::Action, action, &Path::Item(&path, nth));
         }
         actions.into_iter().map(|action| action.value).collect()
     });

@@ -7,13 +7,13 @@ use crate::violation::At;
 
 /// What a name is the name of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Named {
+pub(crate) enum NameOf {
     Tool,
     Action,
     Type,
 }
 
-impl Named {
+impl NameOf {
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Tool => "tool",
@@ -25,18 +25,18 @@ impl Named {
 
 /// How names were first written, by their lower case.
 #[derive(Debug, Default)]
-pub(crate) struct Spellings(HashMap<(Named, String), (Arc<str>, At)>);
+pub(crate) struct Spellings(HashMap<(NameOf, String), (Arc<str>, At)>);
 
 impl Spellings {
     /// How the same letters were first written, and where, if that was in another case.
-    pub(crate) fn other(&mut self, kind: Named, name: &Arc<str>, at: At) -> Option<(Arc<str>, At)> {
+    pub(crate) fn other(&mut self, kind: NameOf, name: &Arc<str>, at: At) -> Option<(Arc<str>, At)> {
         let first = self.0.entry((kind, name.to_ascii_lowercase())).or_insert_with(|| (name.clone(), at));
         (first.0 != *name).then(|| first.clone())
     }
 }
 
 /// Why two spellings are refused.
-pub(crate) fn differs(kind: Named, name: &str, other: &str, place: &str) -> String {
+pub(crate) fn differs(kind: NameOf, name: &str, other: &str, place: &str) -> String {
     let kind = kind.as_str();
     format!(
         "{kind} {name:?} differs from {other:?} {place} by case only: names are compared exactly, so spell them alike"
@@ -45,7 +45,7 @@ pub(crate) fn differs(kind: Named, name: &str, other: &str, place: &str) -> Stri
 
 impl Reader {
     /// Reports a name that the document spells in another case elsewhere, and says whether it is fine.
-    pub(crate) fn spelling(&mut self, kind: Named, name: &Spot<Arc<str>>, path: &Path<'_>) -> bool {
+    pub(crate) fn spelling(&mut self, kind: NameOf, name: &Spot<Arc<str>>, path: &Path<'_>) -> bool {
         let other = if name.value.is_empty() { None } else { self.spellings.other(kind, &name.value, name.at) };
         if let Some((other, at)) = &other {
             self.report(name.at, path, differs(kind, &name.value, other, &format!("on line {}", at.line)));

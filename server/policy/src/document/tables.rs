@@ -12,7 +12,7 @@ use countersign_core::{
 
 use super::{
     reader::{Fields, Path, Reader, Spot},
-    spelling::Named,
+    spelling::NameOf,
     tree::Node,
 };
 use crate::violation::At;
@@ -97,7 +97,7 @@ impl Tables {
 
     /// Reports a tool that the document does not register, if it registers any, or that it spells in two ways.
     pub(super) fn check_tool(&self, reader: &mut Reader, tool: &Spot<Arc<str>>, path: &Path<'_>) {
-        if !reader.spelling(Named::Tool, tool, path) {
+        if !reader.spelling(NameOf::Tool, tool, path) {
             return;
         }
         if self.tools.is_some() && !tool.value.is_empty() && !self.tool_names.contains(&*tool.value) {
@@ -150,7 +150,7 @@ impl Ids {
 fn read_tool(reader: &mut Reader, node: &Node, path: &Path<'_>) -> Option<(Spot<Arc<str>>, ToolSpec)> {
     let fields = reader.fields(node, path, &["id", "risk", "cacheable"])?;
     let id = reader.required_call(&fields, path, "id");
-    reader.spelling(Named::Tool, &id, &Path::Key(path, "id"));
+    reader.spelling(NameOf::Tool, &id, &Path::Key(path, "id"));
     let risk = fields.get("risk").and_then(|node| reader.word(node, &Path::Key(path, "risk"), &RISKS));
     let cacheable = fields.get("cacheable").and_then(|node| reader.flag(node, &Path::Key(path, "cacheable")));
     let risk = risk.unwrap_or(DEFAULT_RISK);
