@@ -35,8 +35,8 @@ fn document() -> String {
 async fn with_tools(tools: &[String]) -> World {
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("token-service-config.yml");
-    let listed: String = tools.iter().map(|tool| format!("- {tool}\n")).collect();
-    std::fs::write(&config, format!("issuer: agent-token-svc\nsupported_tools:\n{listed}")).unwrap();
+    let listed = tools.join("\n- ");
+    std::fs::write(&config, format!("issuer: agent-token-svc\nsupported_tools:\n- {listed}\n")).unwrap();
     World::start_with(|launch| launch.arg("--token-service-config").arg(config.to_str().unwrap())).await
 }
 
@@ -202,8 +202,9 @@ async fn every_door_takes_the_same_names() {
     call.metadata_mut().insert("authorization", format!("Bearer {rita}").parse().unwrap());
     let passed = ExtMcpClient::new(channel).check_request(call).await.unwrap().into_inner();
     // As it came, or with its arguments in canonical form.
-    use mcp_request_result::Result::{Mutated, Pass};
-    assert!(matches!(passed.result, Some(Pass(_) | Mutated(_))), "{passed:?}");
+    let on =
+        matches!(passed.result, Some(mcp_request_result::Result::Pass(_) | mcp_request_result::Result::Mutated(_)));
+    assert!(on, "{passed:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

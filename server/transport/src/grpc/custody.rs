@@ -27,7 +27,9 @@ impl CustodyService for Api {
     ) -> Result<Response<v1::BatchRecordToolCallsResponse>, Status> {
         traced(request, |caller, header, request| async move {
             let (mut outcomes, idem) = convert::record_batch(request)?;
-            outcomes.iter_mut().for_each(|report| report.trace = report.trace.or(header));
+            for report in &mut outcomes {
+                report.trace = report.trace.or(header);
+            }
             let recorded = self.app.record_tool_calls(&caller, outcomes, idem).await?;
             Ok(v1::BatchRecordToolCallsResponse { responses: recorded.iter().map(convert::recorded).collect() })
         })

@@ -21,7 +21,9 @@ impl DecisionService for Api {
     ) -> Result<Response<v1::BatchDecideResponse>, Status> {
         traced(request, |caller, header, request| async move {
             let (mut calls, idem) = convert::decide_batch(request)?;
-            calls.iter_mut().for_each(|call| call.trace = call.trace.or(header));
+            for call in &mut calls {
+                call.trace = call.trace.or(header);
+            }
             let answers = self.app.decide_batch(&caller, calls, idem).await?;
             Ok(v1::BatchDecideResponse { responses: answers.into_iter().map(convert::answer).collect() })
         })
