@@ -1,6 +1,8 @@
 //! A child is never wider than its parent, at every door: its role above all, which rules, lifetimes, kill switches and rollouts
 //! go by.
 
+use std::fmt::Write as _;
+
 use bytes::Bytes;
 use countersign_client::v1;
 use http::Method;
@@ -341,12 +343,12 @@ fn random_policy(dice: &mut Dice) -> (String, Vec<Role>) {
     for role in ROLES {
         let tools = if dice.below(3) == 0 { Vec::new() } else { dice.any_of(&TOOLS) };
         let (ttl, delegates) = ([60, 120, 300][dice.below(3)], dice.some_of(&ROLES));
-        document += &format!("  - {{id: {role}, max_ttl_seconds: {ttl}");
+        write!(document, "  - {{id: {role}, max_ttl_seconds: {ttl}").unwrap();
         if !tools.is_empty() {
-            document += &format!(", tools: [{}]", tools.join(", "));
+            write!(document, ", tools: [{}]", tools.join(", ")).unwrap();
         }
         if !delegates.is_empty() {
-            document += &format!(", may_delegate_to: [{}]", delegates.join(", "));
+            write!(document, ", may_delegate_to: [{}]", delegates.join(", ")).unwrap();
         }
         document += "}\n";
         roles.push(Role { tools, ttl, delegates });
@@ -358,7 +360,7 @@ fn random_policy(dice: &mut Dice) -> (String, Vec<Role>) {
         let every = effect.ends_with("deny") && dice.below(2) == 0;
         let role = if every { String::new() } else { format!("role: {}, ", dice.one_of(&ROLES)) };
         let (tool, actions) = (dice.one_of(&TOOLS), dice.any_of(&ACTIONS).join(", "));
-        document += &format!("  - {{id: r{nth}, {role}tool: {tool}, allowed_actions: [{actions}]{effect}}}\n");
+        writeln!(document, "  - {{id: r{nth}, {role}tool: {tool}, allowed_actions: [{actions}]{effect}}}").unwrap();
     }
     (document, roles)
 }

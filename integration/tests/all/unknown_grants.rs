@@ -39,9 +39,9 @@ impl Twins {
     }
 }
 
-/// A credential by whom `issuer` speaks to.
-async fn issued(issuer: &Connection, request: v1::IssueCredentialRequest) -> (String, String) {
-    let issued = issuer.credentials().issue_credential(request).await.unwrap().into_inner();
+/// A credential by whom `by` speaks to.
+async fn issued(by: &Connection, request: v1::IssueCredentialRequest) -> (String, String) {
+    let issued = by.credentials().issue_credential(request).await.unwrap().into_inner();
     (issued.token, issued.agent_instance_id)
 }
 
@@ -92,8 +92,8 @@ async fn a_credential_that_was_never_granted_is_good_for_nothing_at_any_door() {
     let by_rita = v1::MintJwtSvidRequest { token: forged.clone(), ..svid };
     refused(twins.rita.svids().mint_jwt_svid(by_rita).await, Code::FailedPrecondition, "CREDENTIAL_REFUSED");
     let request = v1::IntrospectCredentialRequest { token: forged.clone() };
-    let said = twins.rita.credentials().introspect_credential(request).await.unwrap().into_inner();
-    assert_eq!((said.active, said.reason.as_str()), (false, "CREDENTIAL_INVALID"));
+    let answer = twins.rita.credentials().introspect_credential(request).await.unwrap().into_inner();
+    assert_eq!((answer.active, answer.reason.as_str()), (false, "CREDENTIAL_INVALID"));
     let form = [("content-type", "application/x-www-form-urlencoded")];
     let (http, body) = (twins.ours.http(None), format!("token={forged}"));
     let introspect = http.send(http::Method::POST, "/oauth/introspect", &form, body.into());

@@ -117,12 +117,11 @@ impl App {
         // What is stored already was checked when it was.
         let hash = content_hash(&file.document, "");
         let known = policy::by_content(&mut *self.inner.store.connection().await?, &hash).await?;
-        let compiled = match known {
-            Some((version, _)) => self.policy(version).await?,
-            None => {
-                let compiled = compile(file.document.clone(), String::new()).await?;
-                Arc::new(LoadedPolicy { version: PolicyVersion(0), compiled })
-            }
+        let compiled = if let Some((version, _)) = known {
+            self.policy(version).await?
+        } else {
+            let compiled = compile(file.document.clone(), String::new()).await?;
+            Arc::new(LoadedPolicy { version: PolicyVersion(0), compiled })
         };
         let compiled = &compiled.compiled;
         let command = CreatePolicy {

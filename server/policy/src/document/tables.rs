@@ -110,12 +110,15 @@ impl Tables {
     }
 }
 
+/// A mapping of a table, and its id.
+type Row<T> = (Spot<Arc<str>>, T);
+
 /// A list of mappings that each have an `id`, none twice. What has no usable id is reported and left out.
 fn read_table<T>(
     reader: &mut Reader,
     node: &Node,
     path: &Path<'_>,
-    mut read: impl FnMut(&mut Reader, &Node, &Path<'_>) -> Option<(Spot<Arc<str>>, T)>,
+    mut read: impl FnMut(&mut Reader, &Node, &Path<'_>) -> Option<Row<T>>,
 ) -> Vec<T> {
     let mut ids = Ids::default();
     let mut table = Vec::new();
@@ -147,7 +150,7 @@ impl Ids {
     }
 }
 
-fn read_tool(reader: &mut Reader, node: &Node, path: &Path<'_>) -> Option<(Spot<Arc<str>>, ToolSpec)> {
+fn read_tool(reader: &mut Reader, node: &Node, path: &Path<'_>) -> Option<Row<ToolSpec>> {
     let fields = reader.fields(node, path, &["id", "risk", "cacheable"])?;
     let id = reader.required_call(&fields, path, "id");
     reader.spelling(NameOf::Tool, &id, &Path::Key(path, "id"));
@@ -166,7 +169,7 @@ fn read_role(
     node: &Node,
     path: &Path<'_>,
     tables: &Tables,
-) -> Option<(Spot<Arc<str>>, (RoleSpec, Vec<Named>))> {
+) -> Option<Row<(RoleSpec, Vec<Named>)>> {
     let fields = reader.fields(node, path, &["id", "tools", "max_ttl_seconds", "may_delegate_to"])?;
     let id = reader.required_name(&fields, path, "id");
     let mut tools = Vec::new();

@@ -93,10 +93,9 @@ impl Case {
     }
 }
 
-fn names<N: std::str::FromStr>(of: &'static [&'static str]) -> impl Strategy<Value = Vec<N>>
+fn names<N>(of: &'static [&'static str]) -> impl Strategy<Value = Vec<N>>
 where
-    N::Err: std::fmt::Debug,
-    N: std::fmt::Debug,
+    N: std::str::FromStr<Err: std::fmt::Debug> + std::fmt::Debug,
 {
     subsequence(of, 0..=of.len()).prop_map(|names| names.iter().map(|name| name.parse().unwrap()).collect())
 }
