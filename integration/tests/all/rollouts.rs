@@ -3,9 +3,10 @@
 use std::collections::HashSet;
 
 use countersign_client::{Rollout, v1};
+use prost_types::Struct;
 use tonic::{Code, Response};
 
-use crate::support::{Event, Run, World, document, eventually, refused};
+use crate::support::{Event, Run, World, decide, document, eventually, refused};
 
 const RUNS: usize = 40;
 
@@ -229,8 +230,11 @@ async fn both_sides_are_compared_by_rule_on_every_call_and_a_rollback_says_what_
         let run = world.run_of("alice").await;
         inside += i64::from(local.is_enrolled(&run.id));
         let run = run.on(if nth % 2 == 0 { &world.rita } else { &elsewhere });
+        // Both sides allow a charge that states a small amount.
+        let amount = Struct { fields: [("amount_cents".to_owned(), 1.0.into())].into() };
         for action in ["charge", "probe", "refund", "close"] {
-            run.decide("billing", action).await.unwrap();
+            let call = v1::DecideRequest { context: Some(amount.clone()), ..decide("billing", action) };
+            run.connection.decisions().decide(call).await.unwrap();
         }
     }
     let read = async || {

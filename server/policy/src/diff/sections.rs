@@ -77,11 +77,11 @@ fn field(name: &str, value: Value) -> (String, Value) {
 fn role(spec: &RoleSpec) -> Item {
     let RoleSpec { role, tools, max_ttl_seconds, may_delegate_to } = spec;
     let longest = max_ttl_seconds.map_or_else(|| "the installation's".to_owned(), |seconds| format!("{seconds} s"));
-    let fields = vec![
-        field("tools", Value::names("any", tools)),
-        field("longest credential", Value::Words(longest)),
-        field("may delegate to", Value::names("no other role", may_delegate_to)),
-    ];
+    let mut fields =
+        vec![field("tools", Value::names("any", tools)), field("longest credential", Value::Words(longest))];
+    if !may_delegate_to.is_empty() {
+        fields.push(field("may delegate to", Value::names("none", may_delegate_to)));
+    }
     Item { name: format!("role {:?}", role.as_str()), fields }
 }
 
