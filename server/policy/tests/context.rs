@@ -2,10 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
-use std::collections::BTreeMap;
+mod common;
 
 use countersign_core::decision::Reason;
-use countersign_policy::{CompiledPolicy, Context, ContextType, Evaluation, Principal, PrincipalSpec, Request, Scalar};
+use countersign_policy::{CompiledPolicy, Context, ContextType, Evaluation, Request, Scalar};
 use serde_json::{Value, json};
 
 const DECLARED: &str = "\
@@ -47,18 +47,7 @@ fn ask(policy: &CompiledPolicy, tool: &str, context: &Value) -> Evaluation {
 }
 
 fn ask_in_words(policy: &CompiledPolicy, tool: &str, context: &Value) -> (Evaluation, String) {
-    let principal = Principal::new(&PrincipalSpec {
-        agent_instance_id: "i",
-        root_instance_id: "i",
-        sponsor_id: "alice",
-        agent: "bot",
-        role: "r",
-        inherited_roles: &[],
-        depth: 0,
-        purpose: "p",
-        tools: &[],
-        labels: &BTreeMap::new(),
-    });
+    let principal = common::root();
     let Value::Object(object) = context.clone() else { panic!("an object") };
     let context = Context::from_json(object).unwrap();
     policy.evaluate_in_words(&Request { principal: &principal, tool, action: "a", purpose: "p", context: &context })

@@ -2,10 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
-use std::collections::BTreeMap;
+mod common;
 
 use countersign_core::decision::Reason;
-use countersign_policy::{CompiledPolicy, Context, Principal, PrincipalSpec, Request};
+use countersign_policy::{CompiledPolicy, Context, Request};
 use serde_json::{Value, json};
 
 const OK: &str = "- {id: ok, role: r, tool: t, allowed_actions: [a, charge]}\n";
@@ -186,18 +186,7 @@ fn a_deny_rule_that_a_missing_attribute_switches_off_is_warned_of_with_the_form_
 }
 
 fn ask(policy: &CompiledPolicy, context: &Value) -> Reason {
-    let principal = Principal::new(&PrincipalSpec {
-        agent_instance_id: "i",
-        root_instance_id: "i",
-        sponsor_id: "alice",
-        agent: "bot",
-        role: "r",
-        inherited_roles: &[],
-        depth: 0,
-        purpose: "p",
-        tools: &[],
-        labels: &BTreeMap::new(),
-    });
+    let principal = common::root();
     let context = Context::from_json(context.as_object().cloned().unwrap()).unwrap();
     policy.evaluate(&Request { principal: &principal, tool: "t", action: "a", purpose: "p", context: &context }).reason
 }

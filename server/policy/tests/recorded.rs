@@ -2,10 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
-use std::collections::BTreeMap;
+mod common;
 
 use countersign_core::decision::Reason;
-use countersign_policy::{CompiledPolicy, Context, Principal, PrincipalSpec, RecordedValue, Request, diff};
+use countersign_policy::{CompiledPolicy, Context, RecordedValue, Request, diff};
 use serde_json::{Value, json};
 
 const RULES: &str =
@@ -26,18 +26,7 @@ context:
 
 /// What is recorded of a call on `tool`, and why it was answered as it was.
 fn recorded(policy: &CompiledPolicy, tool: &str, context: &Value) -> (Vec<String>, Reason) {
-    let principal = Principal::new(&PrincipalSpec {
-        agent_instance_id: "i",
-        root_instance_id: "i",
-        sponsor_id: "alice",
-        agent: "bot",
-        role: "r",
-        inherited_roles: &[],
-        depth: 0,
-        purpose: "p",
-        tools: &[],
-        labels: &BTreeMap::new(),
-    });
+    let principal = common::root();
     let context = Context::derived(context.as_object().cloned().unwrap());
     let request = Request { principal: &principal, tool, action: "a", purpose: "p", context: &context };
     let said = policy.recorded_context(&request).into_iter().map(|one| match one.value {

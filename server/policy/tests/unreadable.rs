@@ -2,26 +2,17 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
-use std::{collections::BTreeMap, fmt::Write as _};
+mod common;
+
+use std::fmt::Write as _;
 
 use countersign_core::decision::{Effect, Reason};
-use countersign_policy::{CompiledPolicy, Context, Evaluation, Principal, PrincipalSpec, Request};
+use countersign_policy::{CompiledPolicy, Context, Evaluation, Request};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 fn ask(policy: &CompiledPolicy, context: &Context) -> (Evaluation, String) {
-    let principal = Principal::new(&PrincipalSpec {
-        agent_instance_id: "i",
-        root_instance_id: "i",
-        sponsor_id: "alice",
-        agent: "bot",
-        role: "r",
-        inherited_roles: &[],
-        depth: 0,
-        purpose: "p",
-        tools: &[],
-        labels: &BTreeMap::new(),
-    });
+    let principal = common::root();
     policy.evaluate_in_words(&Request { principal: &principal, tool: "t", action: "a", purpose: "p", context })
 }
 
