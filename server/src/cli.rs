@@ -179,12 +179,26 @@ impl From<PolicyError> for Failure {
     }
 }
 
+/// Says what is doubtful in the policy file, and fails where a server that does not store it yet would not start with it.
+fn check_policy(config: &Config) -> Result<(), Failure> {
+    let Some(policy) = &config.policy else { return Ok(()) };
+    for warning in &policy.warnings {
+        println!("warning: {warning}");
+    }
+    if policy.faults.is_empty() {
+        return Ok(());
+    }
+    let known = "A server starts with this policy file only where its database stores this very document already.";
+    Err(Failure { code: 1, message: format!("{}\n{known}", Problems(policy.faults.clone())) })
+}
+
 fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Serve(args) => serve::run(&args.start()?).map_err(|error| Failure::of(&error)),
         Command::Migrate(args) => migrate::run(&args.start()?).map_err(|error| Failure::of(&error)),
         Command::Config(ConfigCommand::Check(args)) => {
             let config = args.load().map_err(|problems| Failure { code: 1, message: problems.to_string() })?;
+            check_policy(&config)?;
             println!("The configuration is fine: {config}.");
             Ok(())
         }

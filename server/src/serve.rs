@@ -17,7 +17,7 @@ use tokio::{runtime, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    config::{CertificateHolder, Config, KeyEncryption, Listener, WebhookEndpoint},
+    config::{CertificateHolder, Config, KeyEncryption, Listener, Problems, WebhookEndpoint},
     data_dir,
     database::{Database, DatabaseError},
     dev,
@@ -37,6 +37,8 @@ pub(crate) enum ServeFailure {
     Listen(#[from] ServeError),
     #[error("cannot start: {0}")]
     App(#[from] countersign_app::Error),
+    #[error("cannot start with this policy file, which the database does not store already:\n{0}")]
+    Policy(Problems),
     #[error("cannot use the data folder {path}")]
     DataDir { path: String, source: io::Error },
     #[error("cannot use the key-encryption key")]
@@ -130,7 +132,11 @@ async fn start(
     let (app, background) = App::start(store.clone(), clock, entropy, app_config(config)?, keys, &first_admin).await?;
     if let Some(policy) = &config.policy {
         let file = PolicyFile { document: policy.text.clone(), path: policy.path.display().to_string() };
-        tracing::info!("{}", app.load_policy_file(&file).await?);
+        let loaded = app.load_policy_file(&file).await.map_err(|error| match error {
+            countersign_app::Error::PolicyInvalid(_) => ServeFailure::Policy(Problems(policy.faults.clone())),
+            error => error.into(),
+        });
+        tracing::info!("{}", loaded?);
         if config.dev {
             let folder = data_dir.to_owned();
             let hand_over =

@@ -72,6 +72,30 @@ fn config_check_says_everything_that_is_wrong_and_starts_nothing() {
 }
 
 #[test]
+fn config_check_says_what_is_doubtful_in_the_policy_file() {
+    let folder = folder();
+    let check = |when: &str| {
+        let rules = format!(
+            "rules:\n- {{id: one, role: support, tool: billing, allowed_actions: [refund]}}\n\
+             - {{id: no, effect: deny, tool: billing, allowed_actions: [refund], when: {when}}}\n"
+        );
+        fs::write(folder.path().join("policy.yaml"), rules).unwrap();
+        run(&folder, &["config", "check", "--dev", "--policy", "policy.yaml"])
+    };
+    let output = check("principal has detph");
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0));
+    let said = stderr(&output);
+    assert!(said.starts_with("policy.yaml:3: rules[1].when: ") && said.contains("did you mean \"depth\""), "{said}");
+    assert!(said.ends_with("only where its database stores this very document already.\n"), "{said}");
+    let output = check("context has amount && context.amount > 500");
+    assert!(output.status.success(), "{}", stderr(&output));
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said.starts_with("warning: policy.yaml:3: rules[1].when: "), "{said}");
+    let output = check("\"!(context has amount) || context.amount > 500\"");
+    assert!(output.status.success() && output.stdout.starts_with(b"The configuration is fine"));
+}
+
+#[test]
 fn a_wrong_configuration_keeps_everything_else_from_happening() {
     let output = run(&folder(), &["migrate", "--dev", "--listen", "0.0.0.0:8080"]);
     assert_eq!(output.status.code(), Some(2));

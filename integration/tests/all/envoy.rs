@@ -11,10 +11,10 @@ use std::{
 };
 
 use countersign_client::v1;
-use countersign_integration::{Answer, Cluster, Http, Launch};
+use countersign_integration::{Answer, Cluster, Http, Launch, Server};
 use countersign_proto::neighbours::envoy::service::auth::v3::{
     AttributeContext, CheckRequest, CheckResponse,
-    attribute_context::{HttpRequest, Request as Attributes},
+    attribute_context::{HttpRequest, Peer, Request as Attributes},
     authorization_client::AuthorizationClient,
     check_response::HttpResponse,
 };
@@ -307,19 +307,47 @@ async fn a_real_envoy_that_lets_failures_pass_gets_none_from_a_server_that_is_th
     assert_eq!(tool.calls(), reached, "the tool was reached without a decision");
 }
 
+/// What is asked as Envoy asks it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asked<'a> {
+    pub(crate) action: &'a str,
+    /// Empty: the call brings none.
+    pub(crate) token: &'a str,
+    /// Whom Envoy authenticated by a client certificate; empty: nobody.
+    pub(crate) principal: &'a str,
+}
+
+impl<'a> Asked<'a> {
+    pub(crate) const fn by(token: &'a str) -> Self {
+        Self { action: "refund", token, principal: "" }
+    }
+}
+
+/// Why a call is denied, as the caller reads it; none where it is let on.
+pub(crate) fn denied(answer: CheckResponse) -> Option<serde_json::Value> {
+    let Some(HttpResponse::DeniedResponse(denied)) = answer.http_response else {
+        assert_eq!(answer.status.unwrap().code, 0);
+        return None;
+    };
+    assert_ne!(answer.status.unwrap().code, 0);
+    Some(serde_json::from_str(&denied.body).unwrap())
+}
+
 /// Asks as Envoy does, without one.
-async fn check(world: &World, key: &str, token: &str) -> Result<CheckResponse, Status> {
-    let channel = Endpoint::from_shared(world.server.url()).unwrap().connect().await.unwrap();
+pub(crate) async fn check(server: &Server, key: &str, asked: &Asked<'_>) -> Result<CheckResponse, Status> {
+    let channel = Endpoint::from_shared(server.url()).unwrap().connect().await.unwrap();
+    let bearer = ("authorization".to_owned(), format!("Bearer {}", asked.token));
     let http = HttpRequest {
         method: "POST".to_owned(),
         path: "/refunds".to_owned(),
         host: "billing".to_owned(),
-        headers: [("authorization".to_owned(), format!("Bearer {token}"))].into(),
+        headers: (!asked.token.is_empty()).then_some(bearer).into_iter().collect(),
         ..HttpRequest::default()
     };
     let attributes = AttributeContext {
         request: Some(Attributes { http: Some(http), ..Attributes::default() }),
-        context_extensions: [("tool_id", "billing"), ("action", "refund")]
+        source: Some(Peer { principal: asked.principal.to_owned(), ..Peer::default() }),
+        context_extensions: [("tool_id", "billing"), ("action", asked.action)]
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .into(),
         ..AttributeContext::default()
@@ -340,7 +368,8 @@ async fn only_a_gate_may_ask_and_what_is_answered_is_an_ordinary_decision() {
         ("csk_0_wrong", "UNAUTHENTICATED"),
         (&run.token, "ROLE_REQUIRED"),
     ] {
-        let answer = check(&world, key, &run.token).await.expect("an answer, whatever Envoy does with errors");
+        let answer = check(&world.server, key, &Asked::by(&run.token)).await;
+        let answer = answer.expect("an answer, whatever Envoy does with errors");
         assert_ne!(answer.status.unwrap().code, 0, "{key}");
         let Some(HttpResponse::DeniedResponse(denied)) = answer.http_response else { panic!("not denied: {key}") };
         let said: serde_json::Value = serde_json::from_str(&denied.body).unwrap();
@@ -348,7 +377,7 @@ async fn only_a_gate_may_ask_and_what_is_answered_is_an_ordinary_decision() {
         assert!(said["message"].as_str().unwrap().contains("the gateway in front of the tool"), "{said}");
     }
 
-    let allowed = check(&world, &gate, &run.token).await.unwrap();
+    let allowed = check(&world.server, &gate, &Asked::by(&run.token)).await.unwrap();
     assert_eq!(allowed.status.unwrap().code, 0);
     assert!(matches!(allowed.http_response, Some(HttpResponse::OkResponse(_))));
     let metadata = allowed.dynamic_metadata.unwrap();

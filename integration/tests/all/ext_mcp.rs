@@ -227,13 +227,11 @@ async fn what_is_denied_says_why_and_is_recorded_and_what_only_lists_is_let_thro
         assert!(passed(&answer), "{method}");
         assert_eq!(answer.header_mutation.unwrap().remove, ["authorization"], "{method} shows the tool the credential");
     }
-    for method in ["tools/new", "Tools/Call", "notifications/new", "sampling/createMessage", ""] {
-        let (error, said) = denied(gateway.check(method, &json!({ "name": "refund" }), &run.token).await.unwrap());
+    for (method, name) in [("tools/call", "Refund It"), ("tools/call", ""), ("", "refund"), ("tools call", "refund")] {
+        let (error, said) = denied(gateway.check(method, &json!({ "name": name }), &run.token).await.unwrap());
         assert_eq!((error.code(), said["reason"].as_str()), (Refused::Invalid, Some("INVALID_REQUEST")), "{method}");
-        assert!(error.reason.contains("method"), "{error:?}");
+        assert!(error.reason.contains("action"), "{error:?}");
     }
-    let (error, said) = denied(gateway.check("tools/call", &json!({ "name": "Refund It" }), &run.token).await.unwrap());
-    assert_eq!((error.code(), said["reason"].as_str()), (Refused::Invalid, Some("INVALID_REQUEST")));
     assert_eq!(world.log_size().await, size);
 
     let mut auditor = Gateway::of(&world, "oscar").await;
@@ -248,6 +246,87 @@ async fn what_is_denied_says_why_and_is_recorded_and_what_only_lists_is_let_thro
     }
     kept_back(stranger.tell(None, &json!({})).await.unwrap());
     assert_eq!(world.log_size().await, size);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_method_that_nobody_knows_is_denied_on_record_whatever_the_policy_allows() {
+    let world = World::start().await;
+    let names = ["tools.new", "Tools.Call", "notifications.new", "sampling.createMessage"];
+    let document = format!("rules: [{{id: ok, role: support, tool: billing, allowed_actions: {names:?}}}]");
+    let activate = v1::ActivatePolicyRequest {
+        version: world.policy(&document).await,
+        reason: "test".to_owned(),
+        ..Default::default()
+    };
+    world.rita.policies().activate_policy(activate).await.unwrap();
+    let run = world.run_of("alice").await;
+    let mut gateway = Gateway::of(&world, "rita").await;
+    for name in names {
+        let size = world.log().await.len();
+        let method = name.replace('.', "/");
+        let (error, said) = denied(gateway.check(&method, &json!({}), &run.token).await.unwrap());
+        assert_eq!((error.code(), &said["reason"]), (Refused::PermissionDenied, &json!("METHOD_UNKNOWN")), "{method}");
+        let log = world.log().await;
+        assert_eq!(log.len(), size + 1);
+        let leaf = &log[size].leaf;
+        assert_eq!(
+            (&leaf["action"], &leaf["effect"], &leaf["reason"]),
+            (&json!(name), &json!("DENY"), &json!("METHOD_UNKNOWN"))
+        );
+        assert_eq!((&leaf["agent_instance_id"], &leaf["operator_id"]), (&json!(run.id), &json!("rita")));
+        let (_, said) = denied(gateway.check(&method, &json!({}), "forged").await.unwrap());
+        assert_eq!(said["reason"], "CREDENTIAL_MALFORMED", "who calls comes first");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_sees_what_a_tool_is_called_with_and_each_leg_of_a_call_takes_its_own_yes() {
+    let world = World::start().await;
+    let document =
+        "rules: [{id: ask, role: support, tool: billing, allowed_actions: [refund], require_approval: true}]";
+    let activate = v1::ActivatePolicyRequest {
+        version: world.policy(document).await,
+        reason: "test".to_owned(),
+        ..Default::default()
+    };
+    world.rita.policies().activate_policy(activate).await.unwrap();
+    let run = world.run_of("alice").await;
+    let mut gateway = Gateway::of(&world, "rita").await;
+    let call = |extra: Value| {
+        let mut params = json!({ "name": "refund", "arguments": { "cents": 500, "to": "a\u{202e}b" } });
+        params.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+        params
+    };
+    let approve = async |id: &str| {
+        let request =
+            v1::ApproveRequest { approval_id: id.to_owned(), reason: "known".to_owned(), ..Default::default() };
+        world.oscar.approvals().approve(request).await.unwrap().into_inner().approval.unwrap()
+    };
+    let yes = |id: &Value, extra: Value| {
+        let mut params = call(extra);
+        params["_meta"] = json!({ "countersign/approval_id": id });
+        params
+    };
+
+    let said = denied(gateway.check("tools/call", &call(json!({})), &run.token).await.unwrap()).1;
+    assert_eq!(said["reason"], "APPROVAL_REQUIRED");
+    let id = said["approval_id"].clone();
+    let shown = approve(id.as_str().unwrap()).await;
+    assert_eq!(shown.arguments, r#"{"cents":500,"to":"a\u202eb"}"#);
+    let other = json!({ "inputResponses": { "sure": { "action": "accept" } } });
+    let said = denied(gateway.check("tools/call", &yes(&id, other.clone()), &run.token).await.unwrap()).1;
+    assert_eq!(said["reason"], "APPROVAL_MISMATCH", "the next leg is another call");
+    assert!(allowed(gateway.check("tools/call", &yes(&id, json!({})), &run.token).await.unwrap()).is_ok());
+
+    let said = denied(gateway.check("tools/call", &call(other.clone()), &run.token).await.unwrap()).1;
+    let shown = approve(said["approval_id"].as_str().unwrap()).await;
+    assert_eq!(
+        shown.arguments,
+        r#"{"arguments":{"cents":500,"to":"a\u202eb"},"inputResponses":{"sure":{"action":"accept"}},"name":"refund"}"#
+    );
+    let declined = json!({ "inputResponses": { "sure": { "action": "decline" } } });
+    let said = denied(gateway.check("tools/call", &yes(&said["approval_id"], declined), &run.token).await.unwrap()).1;
+    assert_eq!(said["reason"], "APPROVAL_MISMATCH");
 }
 
 /// The error in place of a result.

@@ -9,6 +9,7 @@ use tokio::time::sleep;
 use tonic::{Code, Response};
 
 use crate::{
+    envoy,
     operators::{add, admin},
     support::{World, decide, document, eventually, issue, refused, room, seconds},
     watched::{ANEW, WITHIN, Watched, figure, of_run, whatever_it_takes},
@@ -114,6 +115,36 @@ async fn forged_and_unauthenticated_calls_and_one_caller_alone_undo_no_rollout()
     // A second gate that sees one such call, too, is another matter.
     let begun = Instant::now();
     other.decisions().decide(decide("billing", "refund")).await.unwrap();
+    watched.becomes(v1::RolloutState::RolledBack, begun).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_without_a_credential_through_envoy_count_for_whom_envoy_authenticated() {
+    let watched = Watched::start(&document("charge"), whatever_it_takes(), v1::StartRolloutRequest::default()).await;
+    let server = &watched.world.server;
+    let run = watched.world.run_of("alice").await;
+    watched.ask(of_run(&run.token, "charge"), 100).await;
+    let key = server.operator_key("rita").unwrap();
+    let ask = async |asked: envoy::Asked<'_>| {
+        let said = envoy::denied(envoy::check(server, &key, &asked).await.unwrap()).expect("nobody answers for it");
+        assert_eq!(said["reason"], "CREDENTIAL_MALFORMED");
+    };
+    // Strangers, forged credentials, and one caller alone, through one gateway.
+    for _ in 0..10 {
+        ask(envoy::Asked::by("")).await;
+        ask(envoy::Asked { principal: "spiffe://corp/one", ..envoy::Asked::by("forged") }).await;
+        ask(envoy::Asked { principal: "spiffe://corp/one", ..envoy::Asked::by("") }).await;
+    }
+    let kind = |kind: &str| format!("countersign_unattributed_decisions_total{{kind=\"{kind}\"}}");
+    assert!((watched.world.counted(&kind("unauthenticated")).await - 20.0).abs() < 0.1);
+    assert!((watched.world.counted(&kind("without_sponsor")).await - 10.0).abs() < 0.1);
+    sleep(Duration::from_secs(5)).await;
+    assert_eq!(watched.read().await.state(), v1::RolloutState::Running);
+    // Another caller whom Envoy knows sees it, too.
+    let begun = Instant::now();
+    for _ in 0..3 {
+        ask(envoy::Asked { principal: "spiffe://corp/two", ..envoy::Asked::by("") }).await;
+    }
     watched.becomes(v1::RolloutState::RolledBack, begun).await;
 }
 

@@ -26,6 +26,7 @@ mod configuration;
 mod crash;
 mod delegation;
 mod dev;
+mod doubtful;
 mod dynamic;
 mod envoy;
 mod explaining;

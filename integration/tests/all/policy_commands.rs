@@ -255,6 +255,15 @@ async fn applying_a_document_activates_it_or_starts_the_rollout_that_it_asks_for
     let said = done(&apply(&["rolling.yaml"]));
     assert!(said.ends_with("pv_3 is the candidate of the open rollout already: nothing to do.\n"), "{said}");
 
+    // What is doubtful is said with it.
+    let deny =
+        "- {id: no, effect: deny, tool: billing, allowed_actions: [refund], when: context has n && context.n > 1}\n";
+    fs::write(folder.path().join("doubtful.yaml"), format!("{RULES}{deny}")).unwrap();
+    let said = done(&apply(&["doubtful.yaml", "--create-only"]));
+    assert!(said.starts_with("doubtful.yaml:3:") && said.contains("warning: "), "{said}");
+    let json: Value = serde_json::from_str(&done(&apply(&["doubtful.yaml", "--create-only", "--json"]))).unwrap();
+    assert!(json["warnings"][0].as_str().unwrap().starts_with("3:"), "{json}");
+
     // One rollout at a time: what another document asks for is refused, and what it is stays stored.
     let said = failed(&apply(&["plain.yaml", "--activate"]), 0);
     assert_eq!(said, "", "pv_2 is active");

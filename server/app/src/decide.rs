@@ -25,8 +25,12 @@ use crate::{
 
 const METHOD: &str = "Decide";
 
-/// The runs that a batch names, each looked up once.
-pub(crate) type Named = HashMap<InstanceId, Option<Arc<Credential>>>;
+/// Whom a batch names, each looked up once.
+#[derive(Default)]
+pub(crate) struct Named {
+    runs: HashMap<InstanceId, Option<Arc<Credential>>>,
+    tokens: HashMap<String, Presented>,
+}
 
 /// A question on its way, and whether its ALLOW is to be signed for the tool.
 pub(crate) struct Asked {
@@ -39,7 +43,7 @@ impl App {
     /// Answers one call. A refusal is an answer; an error is none, and then the call must not happen.
     pub async fn decide(&self, caller: &Caller, command: Decide) -> Result<DecisionAnswer, Error> {
         self.trust_clock()?;
-        let asked = self.ask(caller, command, &mut Named::new()).await?;
+        let asked = self.ask(caller, command, &mut Named::default()).await?;
         let job = self.prepare(&asked.question)?;
         match self.inner.recorder.submit_one(job, asked.keyed.clone()).await? {
             Done::Decision(answer) => self.countersign(&asked, *answer),
@@ -57,11 +61,11 @@ impl App {
         self.trust_clock()?;
         let mut asked = Vec::with_capacity(commands.len());
         let mut jobs = Vec::with_capacity(commands.len());
-        let mut named = Named::new();
         // Together, so that what this server has not seen is looked up in one statement.
         let tokens: HashSet<_> = commands.iter().filter_map(|command| command.subject.token()).collect();
-        let presented = join_all(tokens.into_iter().map(|token| self.present(token))).await;
-        presented.into_iter().collect::<Result<Vec<_>, _>>()?;
+        let presented = tokens.into_iter().map(async |token| Ok((token.to_owned(), self.present(token).await?)));
+        let tokens = join_all(presented).await.into_iter().collect::<Result<_, Error>>()?;
+        let mut named = Named { tokens, ..Named::default() };
         for command in commands {
             let one = self.ask(caller, command, &mut named).await?;
             jobs.push((self.prepare(&one.question)?, one.keyed.clone()));
@@ -110,6 +114,7 @@ impl App {
             context: command.context,
             approval_id: command.approval_id,
             arguments: command.arguments,
+            refused: command.refused,
             cached_from: command.cached_from,
             without_sponsor,
             trace: command.trace,
@@ -126,14 +131,20 @@ impl App {
             roles: vec![OperatorRole::Gate],
         };
         match (subject, caller) {
-            (DecisionSubject::Token(token), _) => match (self.present(token).await?, caller) {
-                (Presented::Holds(credential), Caller::Instance(own)) => {
-                    let own_chain = credential.root_instance_id() == own.root_instance_id();
-                    own_chain.then_some(Subject::Run(credential)).ok_or_else(others)
+            (DecisionSubject::Token(token), _) => {
+                let presented = match named.tokens.get(token) {
+                    Some(presented) => presented.clone(),
+                    None => self.present(token).await?,
+                };
+                match (presented, caller) {
+                    (Presented::Holds(credential), Caller::Instance(own)) => {
+                        let own_chain = credential.root_instance_id() == own.root_instance_id();
+                        own_chain.then_some(Subject::Run(credential)).ok_or_else(others)
+                    }
+                    (Presented::Holds(credential), Caller::Operator(_)) => Ok(Subject::Run(credential)),
+                    (Presented::Refused(reason), _) => Ok(Subject::Unattributed(reason)),
                 }
-                (Presented::Holds(credential), Caller::Operator(_)) => Ok(Subject::Run(credential)),
-                (Presented::Refused(reason), _) => Ok(Subject::Unattributed(reason)),
-            },
+            }
             (DecisionSubject::Instance(id), Caller::Instance(own)) if own.agent_instance_id == *id => {
                 Ok(Subject::Run(own.clone()))
             }
@@ -142,9 +153,9 @@ impl App {
                 Caller::Instance(_),
             ) => Err(others()),
             (DecisionSubject::Instance(id), Caller::Operator(_)) => {
-                let run = match named.get(id) {
+                let run = match named.runs.get(id) {
                     Some(run) => run.clone(),
-                    None => named.entry(*id).insert_entry(self.recorded_credential(*id).await?).get().clone(),
+                    None => named.runs.entry(*id).insert_entry(self.recorded_credential(*id).await?).get().clone(),
                 };
                 Ok(run.map_or(Subject::Unattributed(Reason::InstanceNotLive), Subject::Run))
             }

@@ -84,6 +84,8 @@ pub struct Decide {
     pub approval_id: Option<ApprovalId>,
     /// The arguments, canonical JSON that hashes to `request_hash`, for a person who is asked.
     pub arguments: Option<Private>,
+    /// Why the door refuses the call whatever a policy says. The refusal is recorded like any other.
+    pub refused: Option<Reason>,
     /// Whether to sign a receipt on ALLOW.
     pub want_receipt: bool,
     /// The ALLOW that a client served this call from.
@@ -256,6 +258,9 @@ pub(crate) fn explain<R: AsRef<str>>(reason: Reason, tool: &str, action: &str, r
         Reason::InstanceNotLive => "this run, or one that it descends from, was stopped".to_owned(),
         Reason::ToolNotGranted => format!("the credential does not name the tool {tool}"),
         Reason::PurposeWidened => "the stated purpose is not the one that the run was started for".to_owned(),
+        Reason::MethodUnknown => {
+            format!("{call} is denied: the gateway names a method that its protocol does not have")
+        }
         Reason::KillSwitch => format!("a kill switch stops {call}"),
         Reason::TypeUnknown => format!("no policy that answers declares the types of this subject and of {tool}"),
         Reason::ToolUnknown => format!("the policy does not know the tool {tool}"),

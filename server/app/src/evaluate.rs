@@ -124,7 +124,10 @@ pub(crate) struct NoPolicy;
 pub(crate) fn evaluate(question: &Question, snapshot: &Snapshot) -> Result<Verdict, NoPolicy> {
     let credential = match &question.subject {
         Subject::Unattributed(reason) => return Ok(Verdict::refused(*reason, false)),
-        Subject::Entity(call) => return evaluate_entities::evaluate(question, call, snapshot),
+        Subject::Entity(call) => {
+            let by_policy = || evaluate_entities::evaluate(question, call, snapshot);
+            return question.refused.map_or_else(by_policy, |reason| Ok(Verdict::refused(reason, false)));
+        }
         Subject::Run(credential) => credential,
     };
     let verified: &Verified = credential;
@@ -136,6 +139,9 @@ pub(crate) fn evaluate(question: &Question, snapshot: &Snapshot) -> Result<Verdi
     }
     if question.purpose.as_ref().is_some_and(|purpose| !narrows(purpose, &verified.purpose)) {
         return Ok(Verdict::refused(Reason::PurposeWidened, true));
+    }
+    if let Some(reason) = question.refused {
+        return Ok(Verdict::refused(reason, true));
     }
     // Before policy and rollout are asked: it stops what they would allow, and what a baseline only observes.
     if snapshot.kill_switches.stops(&question.tool_id, verified) {
@@ -252,214 +258,4 @@ fn attribute(recorded: RecordedAttribute<'_>) -> Attribute<'static> {
 }
 
 #[cfg(test)]
-mod tests {
-    use countersign_core::{
-        clock::{SystemEntropy, uuid_v7},
-        ids::{InstanceId, KillSwitchId, RolloutId},
-        kill_switch::{KillSwitch, KillSwitchScope, KillSwitches, Target},
-        rollout::{Baseline, Gates, Rollout, RolloutState, Scope},
-    };
-    use time::Duration;
-
-    use super::*;
-    use crate::testing::{NOW, credential, policy, question, snapshot};
-
-    const BRIEF: &str = "rules:
-  - {id: allow, role: support, tool: billing, allowed_actions: [charge, refund]}
-  - {id: ask, role: support, tool: billing, allowed_actions: [close], require_approval: true}";
-    const NOTHING: &str = "rules: [{id: never, role: admin, tool: billing, allowed_actions: [refund]}]";
-
-    fn standing() -> Snapshot {
-        snapshot(Some(Answerer::Policy(policy(1, BRIEF))))
-    }
-
-    fn rolling(percent: u32, baseline: Answerer) -> Snapshot {
-        let rollout = Rollout {
-            rollout_id: RolloutId(uuid_v7(NOW, &SystemEntropy)),
-            baseline: Baseline::Observe,
-            candidate: PolicyVersion(2),
-            percent,
-            sticky_key: StickyKey::RootInstance,
-            state: RolloutState::Running,
-            steps: vec![100],
-            increment_per_day: None,
-            gates: Gates::default(),
-            min_soak_seconds: 0,
-            scope: Scope::default(),
-            salt: [3; 32],
-            create_time: NOW,
-            advance_time: NOW,
-            gates_since: NOW,
-            person_percent: percent,
-            rollback_reason: None,
-            revision: 1,
-            created_by: None,
-            end_time: None,
-        };
-        let open = OpenRollout { rollout, candidate: policy(2, NOTHING), baseline };
-        Snapshot { rollout: Some(open), ..standing() }
-    }
-
-    fn run() -> Subject {
-        Subject::Run(credential(&[], &["billing", "search"], false))
-    }
-
-    fn answer(question: &Question, snapshot: &Snapshot) -> (Effect, Reason) {
-        let verdict = evaluate(question, snapshot).unwrap();
-        (verdict.opinion.effect, verdict.opinion.reason)
-    }
-
-    #[test]
-    fn a_purpose_may_only_be_narrowed() {
-        for (purpose, of, fits) in [
-            ("triage ticket 47", "triage ticket 47", true),
-            ("triage ticket 47: refund", "triage ticket 47", true),
-            ("triage ticket 4711", "triage ticket 47", false),
-            ("triage", "triage ticket 47", false),
-            ("something else", "triage ticket 47", false),
-        ] {
-            assert_eq!(narrows(purpose, of), fits, "{purpose}");
-        }
-    }
-
-    #[test]
-    fn the_first_failure_answers() {
-        let refused = |reason| (Effect::Deny, reason);
-        let mut asked = question(Subject::Unattributed(Reason::CredentialInvalid), "search", "refund");
-        assert_eq!(answer(&asked, &standing()), refused(Reason::CredentialInvalid));
-        asked.subject = Subject::Run(credential(&[], &["billing"], false));
-        asked.purpose = Some("holiday".to_owned());
-        let late = Question { now: NOW + Duration::seconds(400), ..asked };
-        assert_eq!(answer(&late, &standing()), refused(Reason::CredentialExpired));
-        let asked = Question { now: NOW, ..late };
-        assert_eq!(answer(&asked, &standing()), refused(Reason::ToolNotGranted));
-        let asked = Question { tool_id: "billing".parse().unwrap(), ..asked };
-        assert_eq!(answer(&asked, &standing()), refused(Reason::PurposeWidened));
-        let asked = Question { purpose: Some("triage: ticket 1".to_owned()), ..asked };
-        assert_eq!(answer(&asked, &standing()), (Effect::Allow, Reason::AllowedByRule));
-        let asked = Question { action: "erase".parse().unwrap(), ..asked };
-        assert_eq!(answer(&asked, &standing()), refused(Reason::NoMatchingRule));
-    }
-
-    #[test]
-    fn what_needs_a_yes_needs_it_whatever_is_brought_along_and_is_not_cached() {
-        let asked = question(run(), "billing", "close");
-        let brought = Some(ApprovalId(uuid_v7(NOW, &SystemEntropy)));
-        for asked in [Question { approval_id: brought, ..question(run(), "billing", "close") }, asked] {
-            let verdict = evaluate(&asked, &standing()).unwrap();
-            let said = (verdict.opinion.effect, verdict.opinion.reason, verdict.cache_ttl_seconds);
-            assert_eq!(said, (Effect::RequireApproval, Reason::ApprovalRequired, 0));
-        }
-    }
-
-    #[test]
-    fn without_a_policy_there_is_no_answer_but_a_dead_credential_is_refused() {
-        let nothing = snapshot(None);
-        assert_eq!(evaluate(&question(run(), "billing", "refund"), &nothing).unwrap_err(), NoPolicy);
-        let forged = question(Subject::Unattributed(Reason::CredentialInvalid), "billing", "refund");
-        assert_eq!(answer(&forged, &nothing), (Effect::Deny, Reason::CredentialInvalid));
-    }
-
-    #[test]
-    fn a_kill_switch_stops_what_it_names_whatever_policy_and_rollout_say_and_where_there_is_none() {
-        let stopped = (Effect::Deny, Reason::KillSwitch);
-        let brief = || Answerer::Policy(policy(1, BRIEF));
-        for (scope, id, other) in [
-            (KillSwitchScope::Tool, "billing", "search"),
-            (KillSwitchScope::Role, "support", "admin"),
-            (KillSwitchScope::Agent, "support-assistant", "helper"),
-            (KillSwitchScope::Sponsor, "alice", "bob"),
-            (KillSwitchScope::All, "", ""),
-        ] {
-            let engaged = |id| {
-                let target = Target::new(scope, id).unwrap();
-                let switch = KillSwitch {
-                    kill_switch_id: KillSwitchId(uuid_v7(NOW, &SystemEntropy)),
-                    target,
-                    reason: "drill".to_owned(),
-                    engaged_by: "rita".parse().unwrap(),
-                    engage_time: NOW,
-                };
-                Arc::new(KillSwitches::new(vec![switch]))
-            };
-            let asked = question(run(), "billing", "refund");
-            let grounds = [
-                standing(),
-                snapshot(None),
-                rolling(100, brief()),
-                rolling(0, brief()),
-                rolling(0, Answerer::Observe),
-                rolling(0, Answerer::Deny),
-            ];
-            for ground in grounds {
-                let stops = Snapshot { kill_switches: engaged(id), ..ground };
-                assert_eq!(answer(&asked, &stops), stopped, "{scope:?}");
-                let verdict = evaluate(&asked, &stops).unwrap();
-                assert_eq!((verdict.enforcement, verdict.cache_ttl_seconds), (Enforcement::Enforced, 0));
-                assert!(verdict.rollout.is_none() && verdict.shadow.is_none(), "no rollout has a say");
-            }
-            if scope != KillSwitchScope::All {
-                let beside = Snapshot { kill_switches: engaged(other), ..standing() };
-                assert_eq!(answer(&asked, &beside), (Effect::Allow, Reason::AllowedByRule), "{scope:?}");
-            }
-            // What is wrong with the credential comes first.
-            let elsewhere = Snapshot { kill_switches: engaged(id), ..standing() };
-            let dead = Question { now: NOW + Duration::seconds(400), ..question(run(), "billing", "refund") };
-            assert_eq!(answer(&dead, &elsewhere), (Effect::Deny, Reason::CredentialExpired));
-        }
-    }
-
-    #[test]
-    fn inside_the_candidate_answers_and_outside_the_baseline_and_each_is_compared_with_the_other() {
-        let asked = question(run(), "billing", "refund");
-        let brief = || Answerer::Policy(policy(1, BRIEF));
-        for (percent, baseline, effect, reason, shadow) in [
-            (100, brief(), Effect::Deny, Reason::NoMatchingRule, Effect::Allow),
-            (0, brief(), Effect::Allow, Reason::AllowedByRule, Effect::Deny),
-            (0, Answerer::Observe, Effect::Allow, Reason::Observed, Effect::Deny),
-            (0, Answerer::Deny, Effect::Deny, Reason::BaselineDeny, Effect::Deny),
-        ] {
-            let observes = matches!(baseline, Answerer::Observe);
-            let verdict = evaluate(&asked, &rolling(percent, baseline)).unwrap();
-            assert_eq!((verdict.opinion.effect, verdict.opinion.reason), (effect, reason));
-            assert_eq!(verdict.shadow.unwrap().effect, shadow);
-            assert_eq!(verdict.enforcement == Enforcement::Shadow, observes);
-            assert!(verdict.rollout.is_some());
-        }
-    }
-
-    #[test]
-    fn outside_the_scope_the_baseline_answers_and_no_bucket_is_told() {
-        let mut rolling = rolling(100, Answerer::Policy(policy(1, BRIEF)));
-        rolling.rollout.as_mut().unwrap().rollout.scope.tools = vec!["search".to_owned()];
-        let verdict = evaluate(&question(run(), "billing", "refund"), &rolling).unwrap();
-        assert_eq!(verdict.opinion.reason, Reason::AllowedByRule);
-        assert!(verdict.rollout.is_none() && verdict.shadow.is_none());
-    }
-
-    #[test]
-    fn only_an_enforced_allow_on_a_reusable_credential_may_be_cached_and_no_longer_than_that_lives() {
-        let ttl = |question: &Question, snapshot: &Snapshot| evaluate(question, snapshot).unwrap().cache_ttl_seconds;
-        let asked = question(run(), "billing", "refund");
-        assert_eq!(ttl(&asked, &standing()), CACHE_TTL);
-        assert_eq!(ttl(&asked, &rolling(0, Answerer::Observe)), 0);
-        assert_eq!(ttl(&question(run(), "billing", "erase"), &standing()), 0);
-        let late = Question { now: NOW + Duration::seconds(290), ..asked };
-        assert_eq!(ttl(&late, &standing()), 8, "iat is set back by 2 s");
-        let once = question(Subject::Run(credential(&[], &["billing"], true)), "billing", "refund");
-        assert_eq!(ttl(&once, &standing()), 0);
-    }
-
-    #[test]
-    fn a_whole_chain_is_on_one_side() {
-        let root = credential(&[], &["billing"], false);
-        let child =
-            credential(&[root.agent_instance_id, InstanceId(uuid_v7(NOW, &SystemEntropy))], &["billing"], false);
-        let rolling = rolling(50, Answerer::Deny);
-        let bucket = |run: &Arc<Credential>| {
-            let asked = question(Subject::Run(run.clone()), "billing", "refund");
-            evaluate(&asked, &rolling).unwrap().rollout.unwrap().0.bucket
-        };
-        assert_eq!(bucket(&root), bucket(&child));
-    }
-}
+mod tests;

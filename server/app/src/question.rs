@@ -91,6 +91,8 @@ pub(crate) struct Question {
     pub(crate) approval_id: Option<ApprovalId>,
     /// The arguments, for a person to see who is asked about the call.
     pub(crate) arguments: Option<Private>,
+    /// Why the door refuses the call whatever a policy says.
+    pub(crate) refused: Option<Reason>,
     pub(crate) cached_from: Option<DecisionId>,
     /// Who is known to have sent this call without a sponsor; none: it has one, or nobody knows who sent it.
     pub(crate) without_sponsor: Option<Arc<str>>,

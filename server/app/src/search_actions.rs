@@ -46,7 +46,7 @@ impl App {
     /// nothing. Records nothing.
     pub async fn search_actions(&self, caller: &Caller, command: SearchActions) -> Result<ActionPage, Error> {
         self.trust_clock()?;
-        let Asked { question, .. } = self.ask(caller, command.call, &mut Named::new()).await?;
+        let Asked { question, .. } = self.ask(caller, command.call, &mut Named::default()).await?;
         let question = Arc::into_inner(question).ok_or(Error::Internal)?;
         // As of now, and not at all without the database.
         self.look_for_snapshot().await?;

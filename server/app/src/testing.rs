@@ -69,6 +69,7 @@ pub(crate) fn question(subject: Subject, tool: &str, action: &str) -> Question {
         context: Context::default(),
         approval_id: None,
         arguments: None,
+        refused: None,
         cached_from: None,
         without_sponsor: None,
         trace: None,

@@ -117,6 +117,8 @@ words!(
         ToolNotGranted = "TOOL_NOT_GRANTED",
         /// The purpose is not the one the instance was started for.
         PurposeWidened = "PURPOSE_WIDENED",
+        /// The gateway in front of the tool names a method that its protocol does not have.
+        MethodUnknown = "METHOD_UNKNOWN",
         /// No policy that answers declares the type of the subject or the resource.
         TypeUnknown = "TYPE_UNKNOWN",
         /// Someone pulled the kill switch.
@@ -169,6 +171,7 @@ impl Reason {
             | Self::InstanceNotLive
             | Self::ToolNotGranted
             | Self::PurposeWidened
+            | Self::MethodUnknown
             | Self::KillSwitch => Stage::Standing,
             Self::AllowedByRule
             | Self::Observed
@@ -213,6 +216,9 @@ impl Reason {
             Self::InstanceNotLive => "Start a new run: a stopped instance, or the child of one, does not come back.",
             Self::ToolNotGranted => "Ask the issuer for a credential that names this tool.",
             Self::PurposeWidened => "State the purpose this run was started for, or start a run for the new purpose.",
+            Self::MethodUnknown => {
+                "Call a method of the protocol; no policy can allow another one, and no one can lift this refusal."
+            }
             Self::KillSwitch => "A policy-admin can release the kill switch.",
             Self::TypeUnknown | Self::ToolUnknown | Self::NoMatchingRule | Self::DeniedByRule => {
                 "A policy-admin can change the policy; retrying will not."

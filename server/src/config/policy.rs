@@ -20,6 +20,10 @@ pub struct PolicyDocument {
     pub text: String,
     /// The roles it speaks of.
     pub roles: Vec<RoleName>,
+    /// What a server refuses that does not store this document already. `serve` asks the database; a check cannot.
+    pub faults: Vec<Problem>,
+    /// What may be meant, and probably is not.
+    pub warnings: Vec<Problem>,
 }
 
 impl PolicyDocument {
@@ -36,15 +40,19 @@ impl PolicyDocument {
             None if dev => (dev::POLICY_NAME.into(), dev::POLICY.to_owned()),
             None => return None,
         };
+        let problem = |violation: &Violation| {
+            let origin = Origin::File(path.clone(), violation.line.into());
+            Problem::new(origin, &violation.path, violation.message.clone())
+        };
+        let problems = |violations: &[Violation]| violations.iter().map(problem).collect::<Vec<_>>();
         // What is stored already goes on answering; whether this may be stored, loading it says.
         match CompiledPolicy::load_stored(&text, "") {
-            Ok(policy) => Some(Self { roles: roles(&policy), path, text }),
+            Ok(policy) => {
+                let (faults, warnings) = (problems(policy.faults()), problems(policy.warnings()));
+                Some(Self { roles: roles(&policy), path, text, faults, warnings })
+            }
             Err(violations) => {
-                let problem = |violation: Violation| {
-                    let origin = Origin::File(path.clone(), violation.line.into());
-                    Problem::new(origin, &violation.path, violation.message)
-                };
-                settings.report_all(violations.into_iter().map(problem).collect());
+                settings.report_all(violations.iter().map(problem).collect());
                 None
             }
         }

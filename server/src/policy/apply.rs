@@ -78,6 +78,7 @@ pub(super) fn run(args: &ApplyArgs) -> Result<String, PolicyError> {
         let before = active.as_ref().map(|active| active.version.clone());
         let changes = AgainstActive::new(active, &policy);
         if !args.remote.json {
+            print(&args.files.warnings(&policy))?;
             print(&changes.words())?;
         }
         let stored = connection.policies().create_policy(create).await;
@@ -85,7 +86,7 @@ pub(super) fn run(args: &ApplyArgs) -> Result<String, PolicyError> {
         let outcome = args.introduce(&connection, &stored, &policy, &request_id).await?;
         Ok::<_, RemoteError>(Applied { before, changes, stored, outcome })
     })?;
-    if args.remote.json { Ok(applied.json()?) } else { Ok(applied.words(&policy)) }
+    if args.remote.json { Ok(applied.json(&policy)?) } else { Ok(applied.words(&policy)) }
 }
 
 impl ApplyArgs {
@@ -193,9 +194,13 @@ impl Applied {
         format!("{version} {how}: {rules}.\n{became}\n")
     }
 
-    /// One object: the stored version as CreatePolicy answers, what it changes where that can be told, and the rollout that was started, if one was.
-    fn json(&self) -> Result<String, RemoteError> {
+    /// One object: the stored version as CreatePolicy answers, what is doubtful in it, what it changes where that can be told,
+    /// and the rollout that was started, if one was.
+    fn json(&self, policy: &CompiledPolicy) -> Result<String, RemoteError> {
         let mut all = value("CreatePolicyResponse", &self.stored)?;
+        if !policy.warnings().is_empty() {
+            all["warnings"] = policy.warnings().iter().map(ToString::to_string).collect();
+        }
         if let Some(sentences) = &self.changes.sentences {
             all["changes"] = json!(sentences);
         }

@@ -139,7 +139,7 @@ fn what_was_refused_before_any_policy_stays_refused() {
     let before: Vec<_> = Reason::ALL.iter().filter(|reason| !asked(reason)).map(|reason| reason.as_str()).collect();
     let expected = "CREDENTIAL_MALFORMED CREDENTIAL_INVALID CREDENTIAL_WRONG_KIND CREDENTIAL_WRONG_AUDIENCE CREDENTIAL_EXPIRED \
                     CREDENTIAL_REVOKED CREDENTIAL_ALREADY_USED SPONSOR_NOT_ACTIVE INSTANCE_NOT_LIVE TOOL_NOT_GRANTED \
-                    PURPOSE_WIDENED KILL_SWITCH";
+                    PURPOSE_WIDENED METHOD_UNKNOWN KILL_SWITCH";
     assert_eq!(before.join(" "), expected);
     assert_eq!(one("billing", "refund", Reason::KillSwitch), NOT_ASKED);
     let unattributed = RecordedDecision {

@@ -5,7 +5,7 @@ use countersign_core::{approval::Private, json};
 use super::violations::Violations;
 
 /// Longest arguments, bytes.
-const MAX_ARGUMENTS: usize = 8 << 10;
+pub(super) const MAX_ARGUMENTS: usize = 8 << 10;
 
 impl Violations {
     /// Arguments; empty: none. They must be what `request_hash` is the hash of, in the one form that there is.

@@ -66,6 +66,7 @@ fn call(v: &mut Violations, mut request: v1::DecideRequest) -> Option<Decide> {
         context: context?,
         approval_id: approval_id?,
         arguments: arguments?,
+        refused: None,
         want_receipt: request.want_receipt,
         cached_from: cached_from?,
         trace: trace?,

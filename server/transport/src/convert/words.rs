@@ -54,7 +54,7 @@ words! {
     Reason = DecisionReason {
         AllowedByRule Observed CredentialMalformed CredentialInvalid CredentialWrongKind CredentialWrongAudience
         CredentialExpired CredentialRevoked CredentialAlreadyUsed SponsorNotActive InstanceNotLive ToolNotGranted
-        PurposeWidened TypeUnknown KillSwitch ToolUnknown DeniedByRule NoMatchingRule BaselineDeny PolicyError ApprovalRequired
+        PurposeWidened MethodUnknown TypeUnknown KillSwitch ToolUnknown DeniedByRule NoMatchingRule BaselineDeny PolicyError ApprovalRequired
         ApprovalRejected ApprovalExpired ApprovalMismatch
     }
     RevocationKind = RevocationKind { Sponsor Instance Credential Key Tool All }

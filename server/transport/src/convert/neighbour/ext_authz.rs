@@ -79,6 +79,7 @@ pub(crate) fn call(request: CheckRequest) -> Result<Call, Error> {
             context,
             approval_id: approval_id?,
             arguments: None,
+            refused: None,
             want_receipt: want_receipt?,
             cached_from: None,
             trace: header(&http, TRACEPARENT).parse().ok(),

@@ -5,7 +5,8 @@ pub(crate) mod methods;
 use countersign_app::{Decide, DecisionAnswer, DecisionSubject, Error, RecordToolCall, Trace};
 use countersign_core::{
     Violation,
-    decision::{Effect, Outcome},
+    approval::Private,
+    decision::{Effect, Outcome, Reason},
     ids::ApprovalId,
     json::{self, Canonical, Rules},
     text::MAX_TEXT,
@@ -20,7 +21,7 @@ use serde_json::{Map, Value};
 use tonic::{Code, Status};
 
 use super::{
-    super::{provenance::TRACEPARENT, read, violations::Violations},
+    super::{arguments::MAX_ARGUMENTS, provenance::TRACEPARENT, read, violations::Violations},
     DECISION_HEADER, bearer, said, texts, undecided, why,
 };
 
@@ -39,16 +40,14 @@ pub(crate) struct Call {
     pub(crate) canonical: Option<Vec<u8>>,
 }
 
-/// Why a call cannot be decided, whose method nobody knows.
-pub(crate) fn unknown(method: &str) -> Error {
-    let method = method.escape_debug().take(80).collect::<String>();
-    tracing::info!(method, "a gateway asked about a method that is no method of MCP");
+/// Why a result is kept back, whose method nobody knows.
+pub(crate) fn unknown() -> Error {
     Error::Invalid(vec![Violation::new("method", "is no method of MCP that this server knows, and is not passed on")])
 }
 
 /// Reads a call: who from its headers; what from the gateway's metadata, and where that says nothing, the backend's name as the
-/// tool and the MCP tool's as the action.
-pub(crate) fn call(request: &McpRequest) -> Result<Call, Error> {
+/// tool and the MCP tool's as the action. What is `refused` is denied whatever a policy says.
+pub(crate) fn call(request: &McpRequest, refused: Option<Reason>) -> Result<Call, Error> {
     read(|v| {
         // The arguments of a tool stand one level below the parameters.
         let depth = json::MAX_DEPTH + usize::from(request.method == TOOLS_CALL);
@@ -70,16 +69,18 @@ pub(crate) fn call(request: &McpRequest) -> Result<Call, Error> {
         let trace = trace(request, params.get("_meta"));
         let hashed = hashed(v, &request.method, &params);
         let canonical = text.and_then(|text| rewritten(text, &params));
+        let hashed = hashed?;
         Some(Call {
             decide: Decide {
                 subject: DecisionSubject::Token(bearer(&header(request, AUTHORIZATION))),
                 tool_id: tool_id?,
                 action: action?,
                 purpose: purpose?,
-                request_hash: Some(hashed?),
+                request_hash: Some(hashed.sha256),
                 context: context(params),
                 approval_id: approval_id?,
-                arguments: None,
+                arguments: shown(hashed.bytes),
+                refused,
                 want_receipt: false,
                 cached_from: None,
                 trace,
@@ -282,20 +283,32 @@ fn object(v: &mut Violations, field: &str, text: &[u8], depth: usize) -> Option<
     None
 }
 
-/// The hash of what a call is made with: of a tool its arguments, of any other method all of its parameters but `_meta`.
-fn hashed(v: &mut Violations, method: &str, params: &Map<String, Value>) -> Option<[u8; 32]> {
-    let (field, object) = if method == TOOLS_CALL {
-        let arguments = params.get("arguments").map_or_else(|| Some(Map::new()), |value| value.as_object().cloned());
-        let Some(arguments) = arguments else {
+/// What a call is made with, as it is hashed: of a tool its arguments; of any other method, and of a tool that is given more
+/// than arguments (`inputResponses`), all of its parameters but `_meta`. So a yes to one leg of a call is no yes to the next.
+fn hashed(v: &mut Violations, method: &str, params: &Map<String, Value>) -> Option<Canonical> {
+    let arguments = match params.get("arguments") {
+        _ if method != TOOLS_CALL => None,
+        None => Some(Map::new()),
+        Some(Value::Object(arguments)) => Some(arguments.clone()),
+        Some(_) => {
             v.refuse("mcp_request.arguments", "must be a JSON object");
             return None;
-        };
-        ("mcp_request.arguments", arguments)
-    } else {
-        let but_meta = params.iter().filter(|(key, _)| *key != "_meta");
-        ("mcp_request", but_meta.map(|(key, value)| (key.clone(), value.clone())).collect())
+        }
     };
-    canonical(v, field, &object).map(|canonical| canonical.sha256)
+    let more = || params.keys().any(|key| !["_meta", "arguments", "name"].contains(&key.as_str()));
+    let (field, object) = match arguments {
+        Some(arguments) if !more() => ("mcp_request.arguments", arguments),
+        _ => {
+            let but_meta = params.iter().filter(|(key, _)| *key != "_meta");
+            ("mcp_request", but_meta.map(|(key, value)| (key.clone(), value.clone())).collect())
+        }
+    };
+    canonical(v, field, &object)
+}
+
+/// What was hashed, for a person who is asked to see; none where it is longer than what is shown.
+fn shown(canonical: Vec<u8>) -> Option<Private> {
+    String::from_utf8(canonical).ok().filter(|text| text.len() <= MAX_ARGUMENTS).map(Private)
 }
 
 /// The RFC 8785 form of an object, and its SHA-256.
@@ -314,11 +327,11 @@ fn rewritten(text: &[u8], params: &Map<String, Value>) -> Option<Vec<u8>> {
     serde_json_canonicalizer::to_vec(params).ok().filter(|bytes| bytes != text)
 }
 
-/// What rules can read: the arguments, as `context.arguments.*`. What no context can hold is kept as unreadable where it stands,
-/// so that a rule which names it denies.
+/// What rules can read: `context.arguments.*`, and `context.inputResponses.*` of a call that goes on after a tool asked back. What
+/// no context can hold is kept as unreadable where it stands, so that a rule which names it denies.
 fn context(mut params: Map<String, Value>) -> Context {
-    let arguments = params.remove("arguments").map(|arguments| ("arguments".to_owned(), arguments));
-    Context::derived(arguments.into_iter().collect())
+    let readable = ["arguments", "inputResponses"];
+    Context::derived(readable.into_iter().filter_map(|key| params.remove_entry(key)).collect())
 }
 
 #[cfg(test)]

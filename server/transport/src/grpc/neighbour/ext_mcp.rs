@@ -1,3 +1,4 @@
+use countersign_core::decision::Reason;
 use countersign_proto::neighbours::agentgateway::dev::ext_mcp::{
     McpRequest, McpRequestResult, McpResponse, McpResponseResult, ext_mcp_server::ExtMcp,
 };
@@ -13,16 +14,15 @@ use crate::convert::neighbour::ext_mcp::{
 impl ExtMcp for Api {
     async fn check_request(&self, request: Request<McpRequest>) -> Result<Response<McpRequestResult>, Status> {
         traced(request, |caller, header, request| async move {
-            match handling(&request.method) {
-                Handling::Passed => Ok(convert::passed()),
-                Handling::Refused => Err(convert::unknown(&request.method)),
-                Handling::Decided => {
-                    let mut call = convert::call(&request)?;
-                    call.decide.trace = call.decide.trace.or(header);
-                    let answer = self.app.decide(&caller, call.decide).await?;
-                    Ok(convert::decided(&answer, call.canonical))
-                }
-            }
+            let refused = match handling(&request.method) {
+                Handling::Passed => return Ok(convert::passed()),
+                Handling::Decided => None,
+                Handling::Refused => Some(Reason::MethodUnknown),
+            };
+            let mut call = convert::call(&request, refused)?;
+            call.decide.trace = call.decide.trace.or(header);
+            let answer = self.app.decide(&caller, call.decide).await?;
+            Ok(convert::decided(&answer, call.canonical))
         })
         .await
     }
@@ -31,7 +31,7 @@ impl ExtMcp for Api {
         traced(request, |caller, header, response| async move {
             match handling(&response.method) {
                 Handling::Passed => Ok(convert::passed_result(None)),
-                Handling::Refused => Err(convert::unknown(&response.method)),
+                Handling::Refused => Err(convert::unknown()),
                 Handling::Decided => {
                     let mut ended = convert::outcome(&response)?;
                     ended.record.trace = header;

@@ -7,7 +7,7 @@ pub(crate) enum Handling {
     Passed,
     /// It is decided.
     Decided,
-    /// It is refused: nobody knows what a tool would make of it.
+    /// It is denied: nobody knows what a tool would make of it.
     Refused,
 }
 

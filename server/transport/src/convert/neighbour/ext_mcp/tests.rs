@@ -17,6 +17,10 @@ fn request(method: &str, service_names: &[&str], params: &Value) -> McpRequest {
     }
 }
 
+fn call(request: &McpRequest) -> Result<Call, Error> {
+    super::call(request, None)
+}
+
 fn wrong(request: &McpRequest) -> Vec<String> {
     let Err(Error::Invalid(found)) = call(request) else { panic!("accepted") };
     found.into_iter().map(|violation| violation.field.into()).collect()
@@ -115,6 +119,30 @@ fn arguments_with_two_readings_are_refused_by_their_place() {
     let arguments = |depth| format!("{{\"name\":\"wire\",\"arguments\":{}}}", deep(depth));
     assert!(call(&raw("tools/call", &arguments(64))).is_ok() && call(&raw("tools/call", &arguments(65))).is_err());
     assert!(call(&raw("resources/read", &deep(64))).is_ok() && call(&raw("resources/read", &deep(65))).is_err());
+}
+
+#[test]
+fn what_a_tool_is_given_beside_its_arguments_is_hashed_too() {
+    let asked = |params: Value| call(&request("tools/call", &["billing"], &params)).unwrap().decide;
+    let leg = |extra: Value| {
+        let mut params = json!({ "name": "refund", "arguments": { "cents": 5 }, "_meta": { "progressToken": 1 } });
+        params.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+        asked(params)
+    };
+    let first = leg(json!({}));
+    assert_eq!(first.request_hash, Some(sha256(&[br#"{"cents":5}"#])));
+    assert_eq!(first.arguments.unwrap().0, r#"{"cents":5}"#);
+    let next = leg(json!({ "inputResponses": { "sure": { "action": "accept" } }, "requestState": "s" }));
+    let hashed =
+        r#"{"arguments":{"cents":5},"inputResponses":{"sure":{"action":"accept"}},"name":"refund","requestState":"s"}"#;
+    assert_eq!(next.request_hash, Some(sha256(&[hashed.as_bytes()])));
+    assert_eq!(next.arguments.unwrap().0, hashed);
+    let other = leg(json!({ "inputResponses": { "sure": { "action": "decline" } }, "requestState": "s" }));
+    assert_ne!(other.request_hash, next.request_hash);
+    assert_ne!(leg(json!({ "requestState": "t" })).request_hash, first.request_hash);
+    assert_eq!(asked(json!({ "name": "refund" })).arguments.unwrap().0, "{}");
+    let long = json!({ "name": "refund", "arguments": { "text": "x".repeat(MAX_ARGUMENTS) } });
+    assert!(asked(long).arguments.is_none(), "its hash binds, and nobody is shown a part");
 }
 
 #[test]
