@@ -20,6 +20,7 @@ struct Vectors {
     trees: Trees,
     commitments: Vec<Opened>,
     exports: Vec<Exported>,
+    refused_exports: Vec<RefusedExport>,
     refused: Vec<Refused>,
 }
 
@@ -54,6 +55,12 @@ struct Opened {
 struct Exported {
     name: String,
     leaf_hash: Digest,
+    export: Value,
+}
+
+#[derive(Deserialize)]
+struct RefusedExport {
+    why: String,
     export: Value,
 }
 
@@ -127,6 +134,15 @@ fn what_the_vectors_refuse_is_refused() {
     assert!(refused.len() > 15);
     for vector in refused {
         assert!(Leaf::parse(vector.leaf_bytes.as_bytes()).is_err(), "{}", vector.why);
+    }
+}
+
+#[test]
+fn exports_that_the_vectors_refuse_are_refused() {
+    let refused = vectors().refused_exports;
+    assert!(!refused.is_empty());
+    for vector in refused {
+        assert!(leaf_from_export(&vector.export).is_err(), "{}", vector.why);
     }
 }
 
