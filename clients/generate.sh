@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Generates the stubs of the clients from proto/, into folders that git ignores.
+# Generates the stubs of the clients from proto/, into folders that git ignores, and copies the schema of the custody log
+# to where each client packages it. (Maven does both for Java.)
 #
 #   clients/generate.sh [python | typescript | go | java]...
 #
@@ -25,6 +26,10 @@ once() {
   printf '%s\n' "$wanted" >"$stamp"
 }
 
+schema=../docs/audit-log-schema.json
+# copy_schema TO: leaves a copy that is the same alone, so that nothing is built again for it.
+copy_schema() { cmp --silent "$schema" "$1" || cp "$schema" "$1"; }
+
 python_tools() {
   python3 -m venv --clear python/.venv
   python/.venv/bin/pip install --quiet --disable-pip-version-check --editable 'python[dev]'
@@ -39,6 +44,7 @@ python_stubs() {
 generate_python() {
   once python/.venv/stamp python/pyproject.toml -- python_tools
   once python/src/countersign/v1/stamp_pb2 ../proto/countersign python/pyproject.toml -- python_stubs
+  copy_schema python/src/countersign/custody/audit-log-schema.json
 }
 
 node_tools() { npm --prefix typescript ci --no-audit --no-fund --loglevel=error; }
