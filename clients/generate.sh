@@ -67,6 +67,7 @@ generate_go() {
   # buf is the TypeScript client's.
   once typescript/node_modules/stamp typescript/package-lock.json -- node_tools
   once go/countersign/stamp ../proto/countersign go/buf.gen.yaml go/go.mod typescript/package-lock.json -- go_stubs
+  copy_schema go/custody/audit-log-schema.json
 }
 
 generate_java() { mvn --quiet --batch-mode --file java/pom.xml generate-sources; }
