@@ -5,12 +5,14 @@
 //! - [`verify`]: the verifier that the server itself uses, for tools and gateways that check tokens by themselves.
 //! - [`Rollout`]: percentage and bucketing of a rollout.
 //! - [`request_hash`]: the hash of a call's arguments, the same in every language.
+//! - [`custody`]: the reader of the custody log's leaves and of exported events.
 //!
 //! A caller without an ALLOW must not call the tool: an error, a timeout and a refusal are all a no.
 
 mod arguments;
 mod bearer;
 mod connection;
+pub mod custody;
 mod rollout;
 pub mod verify;
 
