@@ -49,7 +49,8 @@ impl Change for Close {
     type Answer = Closed;
 
     async fn apply(&self, tx: &mut ChangeTx) -> Result<Closed, Error> {
-        let Some(due) = open_decision::due(tx.conn(), self.deadline).await? else {
+        let now = tx.now();
+        let Some(due) = open_decision::due(tx.conn(), self.deadline, now).await? else {
             return Ok(Closed { unknown: 0, more: false });
         };
         let stretch = first(due);
@@ -91,7 +92,11 @@ impl App {
     /// Ends what has waited for its outcome long enough.
     pub(crate) async fn close_outcomes(&self) -> Result<(), Error> {
         let deadline = self.inner.config.outcome_deadline;
-        open_decision::mark(&mut *self.inner.store.connection().await?, spacing(deadline)).await?;
+        {
+            let mut conn = self.inner.store.connection().await?;
+            let now = self.database_now(&mut conn).await?;
+            open_decision::mark(&mut conn, spacing(deadline), now).await?;
+        }
         for _ in 0..ROUND {
             let more = if let Some(more) = self.pass_over(deadline).await? {
                 more
@@ -111,7 +116,8 @@ impl App {
     /// is.
     async fn pass_over(&self, deadline: Duration) -> Result<Option<bool>, Error> {
         let mut conn = self.inner.store.connection().await?;
-        let Some(due) = open_decision::due(&mut conn, deadline).await? else { return Ok(Some(false)) };
+        let now = self.database_now(&mut conn).await?;
+        let Some(due) = open_decision::due(&mut conn, deadline, now).await? else { return Ok(Some(false)) };
         let stretch = first(due);
         if !open_decision::open(&mut conn, stretch, 1).await?.is_empty() {
             return Ok(None);

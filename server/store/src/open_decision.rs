@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use sqlx::types::Uuid;
+use time::OffsetDateTime;
 
 use crate::{Connection, StoreError, head::LOG_ID};
 
@@ -27,31 +28,34 @@ pub struct OpenDecision {
     pub leaf_bytes: Vec<u8>,
 }
 
-/// Notes how long the log is now, where it has grown beyond what is closed and that was not noted within `spacing`.
-pub async fn mark(conn: &mut Connection, spacing: Duration) -> Result<(), StoreError> {
+/// Notes how long the log is, where it has grown beyond what is closed and that was not noted within `spacing`. `now`: what the
+/// database's clock shows.
+pub async fn mark(conn: &mut Connection, spacing: Duration, now: OffsetDateTime) -> Result<(), StoreError> {
     sqlx::query!(
         "INSERT INTO outcome_mark (size, mark_time)
-         SELECT head.size, now() FROM log_head head JOIN outcome_closed closed USING (log_id)
+         SELECT head.size, $3::timestamptz FROM log_head head JOIN outcome_closed closed USING (log_id)
          WHERE head.log_id = $1 AND head.size > closed.size AND NOT EXISTS (
-             SELECT FROM outcome_mark WHERE mark_time > now() - make_interval(secs => $2) AND mark_time <= now()
+             SELECT FROM outcome_mark WHERE mark_time > $3 - make_interval(secs => $2) AND mark_time <= $3
          )
          ON CONFLICT (size) DO UPDATE SET mark_time = excluded.mark_time WHERE outcome_mark.mark_time > excluded.mark_time",
         LOG_ID,
-        spacing.as_secs_f64()
+        spacing.as_secs_f64(),
+        now
     )
     .execute(conn)
     .await?;
     Ok(())
 }
 
-/// Where decisions have waited for `deadline`; none where none has.
-pub async fn due(conn: &mut Connection, deadline: Duration) -> Result<Option<Due>, StoreError> {
+/// Where decisions have waited for `deadline` at `now`; none where none has.
+pub async fn due(conn: &mut Connection, deadline: Duration, now: OffsetDateTime) -> Result<Option<Due>, StoreError> {
     let row = sqlx::query!(
         r#"SELECT size AS "from!",
-                  (SELECT max(size) FROM outcome_mark WHERE mark_time <= now() - make_interval(secs => $2)) AS "to"
+                  (SELECT max(size) FROM outcome_mark WHERE mark_time <= $3::timestamptz - make_interval(secs => $2)) AS "to"
            FROM outcome_closed WHERE log_id = $1"#,
         LOG_ID,
-        deadline.as_secs_f64()
+        deadline.as_secs_f64(),
+        now
     )
     .fetch_one(conn)
     .await?;

@@ -58,17 +58,19 @@ pub async fn insert(conn: &mut Connection, notices: &[NewNotice]) -> Result<(), 
 }
 
 /// Begins a try of what is due for `endpoint` at `now`, oldest first, at most `most`. Nobody else takes it before `lost_at`.
+/// Nothing waits beyond `never`: what seems to was written by a clock that was wrong, and is due.
 pub async fn take_due(
     conn: &mut Connection,
     endpoint: &str,
     now: OffsetDateTime,
     lost_at: OffsetDateTime,
+    never: OffsetDateTime,
     most: i64,
 ) -> Result<Vec<Due>, StoreError> {
     let rows = sqlx::query!(
         "UPDATE webhook_outbox AS taken SET attempts = attempts + 1, next_time = $3
          FROM (
-            SELECT message_id FROM webhook_outbox WHERE endpoint = $1 AND next_time <= $2
+            SELECT message_id FROM webhook_outbox WHERE endpoint = $1 AND (next_time <= $2 OR next_time > $5)
             ORDER BY next_time LIMIT $4 FOR UPDATE SKIP LOCKED
          ) AS due
          WHERE taken.message_id = due.message_id AND taken.endpoint = $1
@@ -76,7 +78,8 @@ pub async fn take_due(
         endpoint,
         now,
         lost_at,
-        most
+        most,
+        never
     );
     rows.fetch_all(conn)
         .await?

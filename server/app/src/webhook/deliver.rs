@@ -45,7 +45,8 @@ impl App {
             let due = {
                 let mut conn = self.inner.store.connection().await?;
                 let most = i64::try_from(AT_ONCE).unwrap_or(1);
-                webhook::take_due(&mut conn, &webhook.name, now, now + LOST_AFTER, most).await?
+                let never = now + LONGEST_PAUSE + LONGEST_PAUSE;
+                webhook::take_due(&mut conn, &webhook.name, now, now + LOST_AFTER, never, most).await?
             };
             let tries = due.iter().map(async |due| (due, self.try_once(webhook, due).await));
             let mut tries: FuturesUnordered<_> = tries.collect();
@@ -71,7 +72,8 @@ impl App {
         };
         let now = self.inner.clock.now();
         let next_time = Some(now + pause(due.attempts, &*self.inner.entropy))
-            .filter(|next_time| *next_time <= due.create_time + GIVE_UP_AFTER);
+            // Old it can only be called by who knows the time.
+            .filter(|next_time| *next_time <= due.create_time + GIVE_UP_AFTER || self.trust_clock().is_err());
         let (name, id, tries, topic) = (&webhook.name, due.message_id, due.attempts, &due.topic);
         if let Some(at) = next_time {
             count(webhook, "failed");
