@@ -55,7 +55,7 @@ impl Change for AnswerBy<'_> {
             return Err(Error::EtagMismatch { what: "approval" });
         }
         let (operator, now) = (&caller.operator_id, tx.now());
-        found.check(command.yes, operator, now)?;
+        found.check(command.yes, operator, tx.earliest())?;
         let (state, kind) = if command.yes {
             (ApprovalState::Approved, Kind::ApprovalApproved)
         } else {

@@ -91,7 +91,7 @@ impl App {
         let snapshot = loop {
             let mut tx = store.begin_snapshot().await?;
             let (head, _) = Head::read(&mut tx).await?;
-            let missing = match loader.load(&mut tx, &head, None, &secrets, clock.now()).await? {
+            let missing = match loader.load(&mut tx, &head, None, &secrets, clock.earliest()).await? {
                 Ok(snapshot) => break snapshot,
                 Err(missing) => missing,
             };
@@ -244,7 +244,7 @@ pub(crate) fn bootstrap_id() -> Result<OperatorId, Error> {
 /// Secrets, signing keys and the first admin, once for each database.
 async fn prepare(
     store: &Store,
-    clock: &dyn Clock,
+    clock: &Timekeeper,
     entropy: &Arc<dyn Entropy>,
     keys: KeyEncryptionKeys,
     first_admin: &FirstAdmin,
@@ -252,6 +252,8 @@ async fn prepare(
     let mut tx = ChangeTx::begin(store, clock, entropy).await?;
     let secrets = Secrets::load(&mut tx, keys).await?;
     if signing_key::standing(tx.conn(), KeyStanding::Active).await?.is_none() {
+        // Nothing can be stopped yet, and keys that are dated wrongly would not turn for as long as the clock was ahead.
+        clock.trust()?;
         let mut first = match signing_key::standing(tx.conn(), KeyStanding::Next).await? {
             Some(next) => next.record,
             None => make_next(&mut tx, &secrets, None).await?,
@@ -266,8 +268,11 @@ async fn prepare(
         let admin = OperatorCaller { operator_id, roles: Roles::all(), anonymous: false };
         first_operator(&mut tx, &admin, &secrets, &**first_admin).await?;
     }
-    // Whoever comes from before there was a floor, or was stopped for long, need not load every entry there ever was.
-    move_floor(&mut tx).await?;
+    // Whoever comes from before there was a floor, or was stopped for long, need not load every entry there ever was. Where
+    // the clocks are apart that waits: nobody would lose authority by it, but every run would have to renew.
+    if clock.doubt().is_none() {
+        move_floor(&mut tx).await?;
+    }
     tx.finish().await?;
     Ok(secrets)
 }

@@ -63,6 +63,7 @@ pub(crate) struct ChangeTx {
     events: Vec<Arc<NewEvent>>,
     notices: Vec<Notice>,
     compared: Compared,
+    earliest: OffsetDateTime,
     entropy: Arc<dyn Entropy>,
 }
 
@@ -75,12 +76,17 @@ impl ChangeTx {
         let compared = Compared::new(sent, database, clock.now());
         let (head, entropy) = (before.clone(), entropy.clone());
         let (events, notices) = (Vec::new(), Vec::new());
-        Ok(Self { tx, before, head, events, notices, compared, entropy })
+        Ok(Self { tx, before, head, events, notices, compared, earliest: compared.now, entropy })
     }
 
     /// When the change happens: by the database's clock, which all servers share; by this server's where the two differ.
     pub(crate) const fn now(&self) -> OffsetDateTime {
         self.compared.now
+    }
+
+    /// The earliest that it may be. By a clock in doubt nothing has expired, so that no stop is refused for it.
+    pub(crate) const fn earliest(&self) -> OffsetDateTime {
+        self.earliest
     }
 
     /// Refuses where this server's clock and the database's differ.
@@ -234,6 +240,9 @@ impl App {
         let mut tx = ChangeTx::begin(&inner.store, &*inner.clock, &inner.entropy).await?;
         if !by_any_clock {
             tx.ensure_time_is_known()?;
+        }
+        if self.trust_clock().is_err() {
+            tx.earliest = tx.earliest.min(inner.clock.earliest());
         }
         let keyed = idempotency.map(|idempotency| idempotency.key(caller, C::METHOD));
         if let Some((key, fingerprint)) = &keyed

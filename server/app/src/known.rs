@@ -74,7 +74,7 @@ impl App {
         known: &Snapshot,
     ) -> Result<Result<Snapshot, Missing>, Error> {
         let Inner { loader, secrets, clock, .. } = &*self.inner;
-        loader.load(conn, head, Some(known), secrets, clock.now()).await
+        loader.load(conn, head, Some(known), secrets, clock.earliest()).await
     }
 
     /// Loads a newer snapshot ahead of need, where there is one.

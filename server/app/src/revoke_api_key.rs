@@ -44,13 +44,13 @@ impl Change for Revoke<'_> {
         if etag.as_ref().is_some_and(|etag| *etag != key.etag()) {
             return Err(Error::EtagMismatch { what: "API key" });
         }
-        let now = tx.now();
-        if !key.is_alive(now) {
+        let (now, earliest) = (tx.now(), tx.earliest());
+        if !key.is_alive(earliest) {
             let how = if key.revoke_time.is_some() { "was revoked" } else { "has expired" };
             return Err(Error::IllegalTransition(format!("API key {key_id} {how} already and admits nobody")));
         }
-        let needed = !self.others_admit && key.admits_an_admin(now);
-        if needed && !api_key::another_admits_an_admin(tx.conn(), *key_id, now).await? {
+        let needed = !self.others_admit && key.admits_an_admin(earliest);
+        if needed && !api_key::another_admits_an_admin(tx.conn(), *key_id, earliest).await? {
             return Err(Error::IllegalTransition(format!(
                 "API key {key_id} is the last one that admits an admin, and without it nobody could make another: make \
                  another admin's key first. Where this one is in wrong hands, whoever runs the server can make one \

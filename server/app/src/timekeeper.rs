@@ -39,6 +39,23 @@ impl Timekeeper {
         self.clocks.load().now(self.machine.now(), self.elapsed())
     }
 
+    /// Whether this holds at what may be the time. Where this server started while the clocks were apart, nobody knows which of
+    /// the two is right: what is over by one of them alone may still stop something.
+    pub(crate) fn may_hold(&self, holds: impl Fn(OffsetDateTime) -> bool) -> bool {
+        self.possible().into_iter().any(holds)
+    }
+
+    /// The earlier of the times of which one is right: by a clock that may be wrong nothing is forgotten.
+    pub(crate) fn earliest(&self) -> OffsetDateTime {
+        let [believed, perhaps] = self.possible();
+        believed.min(perhaps)
+    }
+
+    /// The times of which one is right.
+    pub(crate) fn possible(&self) -> [OffsetDateTime; 2] {
+        self.clocks.load().possible(self.machine.now(), self.elapsed())
+    }
+
     fn elapsed(&self) -> Duration {
         span(self.begun.elapsed())
     }
@@ -52,6 +69,11 @@ impl Timekeeper {
     /// Why nothing may be decided by this clock; none: it may.
     pub(crate) fn doubt(&self) -> Option<Doubt> {
         self.clocks.load().doubt(self.machine.now(), self.elapsed())
+    }
+
+    /// Refuses while this server's clock is in doubt.
+    pub(crate) fn trust(&self) -> Result<(), Error> {
+        self.doubt().map_or(Ok(()), |doubt| Err(skewed(doubt)))
     }
 
     /// How far this server's clock is ahead of the database's.
@@ -133,7 +155,7 @@ fn skewed(doubt: Doubt) -> Error {
 impl App {
     /// Refuses while this server's clock is in doubt: what it decides, grants or changes by time could be wrong.
     pub(crate) fn trust_clock(&self) -> Result<(), Error> {
-        self.inner.clock.doubt().map_or(Ok(()), |doubt| Err(skewed(doubt)))
+        self.inner.clock.trust()
     }
 
     /// What the database's clock shows, where it is to be believed.

@@ -79,7 +79,7 @@ impl Change for StopBy<'_> {
             StopInstance::End => (InstanceTransition::End, Kind::InstanceEnded),
         };
         let now = tx.now();
-        let after = found.instance.check(transition, now)?;
+        let after = found.instance.check(transition, tx.earliest())?;
         let stopped_instance_count = instance::count_live_below(tx.conn(), &found.instance, now).await?;
         let before = found.settle(tx)?;
         let seq = tx.revoke(RevocationKind::Instance, before.agent_instance_id.to_string()).await?;

@@ -190,6 +190,13 @@ impl Clocks {
         if (wall - even).abs() <= JUMP { wall } else { even }
     }
 
+    /// The times of which one is right: the one to believe, and where the two never agreed, this server's beside it.
+    #[must_use]
+    pub fn possible(&self, wall: OffsetDateTime, elapsed: Duration) -> [OffsetDateTime; 2] {
+        let now = self.now(wall, elapsed);
+        [now, if self.ever { now } else { wall }]
+    }
+
     /// Whether both have gone evenly for long enough that time alone may do what lasts.
     #[must_use]
     pub fn even(&self, elapsed: Duration) -> bool {
@@ -319,6 +326,21 @@ mod tests {
         assert_eq!(world.now(), START + world.elapsed);
         world.database = Duration::ZERO;
         assert_eq!((world.judges(), world.clocks.even(world.elapsed)), (None, false));
+    }
+
+    #[test]
+    fn until_the_two_agree_for_the_first_time_either_may_be_right() {
+        let mut world = World { database: Duration::days(91), ..World::default() };
+        world.judges();
+        let possible = |world: &World| world.clocks.possible(world.wall(), world.elapsed);
+        assert_eq!(possible(&world), [world.now(), world.wall()]);
+        assert!(world.now() - world.wall() > Duration::days(90), "it is the database's that is believed");
+        world.database = Duration::ZERO;
+        world.judges();
+        assert_eq!(possible(&world), [world.wall(); 2]);
+        world.database = Duration::days(91);
+        world.judges();
+        assert_eq!(possible(&world), [world.wall(); 2], "it knew the time before");
     }
 
     #[test]

@@ -22,6 +22,8 @@ impl App {
     pub(crate) async fn keep_x509_authorities(&self) -> Result<(), Error> {
         let inner = &self.inner;
         let Some(domain) = &inner.config.trust_domain else { return Ok(()) };
+        // At a start too: what is believed there while the clocks are apart is the database's, which agrees with itself.
+        self.trust_clock()?;
         if !self.snapshot().authorities.due(inner.clock.now()) {
             return Ok(());
         }
