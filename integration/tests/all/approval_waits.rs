@@ -46,7 +46,7 @@ async fn what_nobody_answers_or_uses_in_time_lapses_once() {
 }
 
 /// A connection whose calls may take longer than those of [`Connection::connect`].
-async fn patient(server: &Server, token: &str) -> Connection {
+pub(crate) async fn patient(server: &Server, token: &str) -> Connection {
     let channel = Endpoint::from_shared(server.url()).unwrap().connect().await.unwrap();
     Connection::over(channel, Bearer::new(token).unwrap())
 }

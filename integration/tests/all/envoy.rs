@@ -357,6 +357,14 @@ pub(crate) async fn check(server: &Server, key: &str, asked: &Asked<'_>) -> Resu
     AuthorizationClient::new(channel).check(request).await.map(Response::into_inner)
 }
 
+/// The refusal that [`check`] is answered: the status that Envoy is to give, and what it says.
+pub(crate) async fn refusal(server: &Server, key: &str, token: &str) -> (i32, serde_json::Value) {
+    let answer = check(server, key, &Asked::by(token)).await.expect("an answer, whatever Envoy does with errors");
+    assert_ne!(answer.status.unwrap().code, 0, "{key}");
+    let Some(HttpResponse::DeniedResponse(denied)) = answer.http_response else { panic!("not denied: {key}") };
+    (denied.status.unwrap().code, serde_json::from_str(&denied.body).unwrap())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn only_a_gate_may_ask_and_what_is_answered_is_an_ordinary_decision() {
     let world = World::start().await;
@@ -368,12 +376,8 @@ async fn only_a_gate_may_ask_and_what_is_answered_is_an_ordinary_decision() {
         ("csk_0_wrong", "UNAUTHENTICATED"),
         (&run.token, "ROLE_REQUIRED"),
     ] {
-        let answer = check(&world.server, key, &Asked::by(&run.token)).await;
-        let answer = answer.expect("an answer, whatever Envoy does with errors");
-        assert_ne!(answer.status.unwrap().code, 0, "{key}");
-        let Some(HttpResponse::DeniedResponse(denied)) = answer.http_response else { panic!("not denied: {key}") };
-        let said: serde_json::Value = serde_json::from_str(&denied.body).unwrap();
-        assert_eq!((denied.status.unwrap().code, said["reason"].as_str()), (403, Some(reason)), "{said}");
+        let (status, said) = refusal(&world.server, key, &run.token).await;
+        assert_eq!((status, said["reason"].as_str()), (403, Some(reason)), "{said}");
         assert!(said["message"].as_str().unwrap().contains("the gateway in front of the tool"), "{said}");
     }
 

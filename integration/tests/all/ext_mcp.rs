@@ -1,6 +1,7 @@
 //! An MCP gateway that asks before a call and tells of its result: agentgateway's published service, from outside.
 
 use countersign_client::v1;
+use countersign_integration::Server;
 use countersign_proto::neighbours::agentgateway::dev::ext_mcp::{
     AuthorizationError, McpHeader, McpRequest, McpRequestResult, McpResponse, McpResponseResult,
     authorization_error::Code as Refused, ext_mcp_client::ExtMcpClient, mcp_request_result, mcp_response_result,
@@ -23,11 +24,11 @@ pub(crate) struct Gateway {
 
 impl Gateway {
     pub(crate) async fn of(world: &World, operator: &str) -> Self {
-        Self::with_key(world, &world.server.operator_key(operator).unwrap()).await
+        Self::at(&world.server, &world.server.operator_key(operator).unwrap()).await
     }
 
-    async fn with_key(world: &World, key: &str) -> Self {
-        let channel = Endpoint::from_shared(world.server.url()).unwrap().connect().await.unwrap();
+    pub(crate) async fn at(server: &Server, key: &str) -> Self {
+        let channel = Endpoint::from_shared(server.url()).unwrap().connect().await.unwrap();
         Self { client: ExtMcpClient::new(channel), key: key.to_owned() }
     }
 
@@ -239,7 +240,7 @@ async fn what_is_denied_says_why_and_is_recorded_and_what_only_lists_is_let_thro
     assert_eq!((error.code(), said["reason"].as_str()), (Refused::PermissionDenied, Some("ROLE_REQUIRED")));
     assert!(error.reason.contains("the gateway in front of the tool may not ask"), "{error:?}");
     kept_back(auditor.tell(None, &json!({})).await.unwrap());
-    let mut stranger = Gateway::with_key(&world, "csk_wrong").await;
+    let mut stranger = Gateway::at(&world.server, "csk_wrong").await;
     for method in ["initialize", "tools/call", "tools/new"] {
         let (error, said) = denied(stranger.check(method, &json!({ "name": "refund" }), &run.token).await.unwrap());
         assert_eq!((error.code(), said["reason"].as_str()), (Refused::PermissionDenied, Some("UNAUTHENTICATED")));

@@ -18,20 +18,26 @@ const JWT: &str = "urn:ietf:params:oauth:token-type:jwt";
 type Pairs<'a> = &'a [(&'a str, &'a str)];
 
 /// Posts a form; `bearer` none: no authentication but what the form or `headers` hold.
-async fn post(server: &Server, bearer: Option<&str>, endpoint: &str, headers: Pairs<'_>, form: Pairs<'_>) -> Answer {
+pub(crate) async fn post(
+    server: &Server,
+    bearer: Option<&str>,
+    endpoint: &str,
+    headers: Pairs<'_>,
+    form: Pairs<'_>,
+) -> Answer {
     let body: Vec<_> = form.iter().map(|(name, value)| format!("{name}={}", value.replace(' ', "+"))).collect();
     let headers = [&[FORM], headers].concat();
     let path = format!("/oauth/{endpoint}");
     server.http(bearer).send(Method::POST, &path, &headers, Bytes::from(body.join("&"))).await.unwrap()
 }
 
-async fn introspect(server: &Server, key: &str, token: &str) -> Value {
+pub(crate) async fn introspect(server: &Server, key: &str, token: &str) -> Value {
     let answer = post(server, Some(key), "introspect", &[], &[("token", token)]).await;
     assert_eq!((answer.status.as_u16(), named(&answer, "cache-control")), (200, "no-store"));
     answer.json()
 }
 
-fn exchange<'a>(subject: &'a str, more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+pub(crate) fn exchange<'a>(subject: &'a str, more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
     let needed = [("grant_type", EXCHANGE), ("subject_token", subject), ("subject_token_type", ACCESS_TOKEN)];
     let named = |name: &str| more.iter().any(|(given, _)| *given == name);
     needed.into_iter().filter(|(name, _)| !named(name)).chain(more.iter().copied()).collect()
@@ -42,7 +48,7 @@ fn named<'a>(answer: &'a Answer, header: &str) -> &'a str {
 }
 
 #[track_caller]
-fn refused(answer: &Answer, status: u16, error: &str) -> String {
+pub(crate) fn refused(answer: &Answer, status: u16, error: &str) -> String {
     let body = answer.json();
     assert_eq!((answer.status.as_u16(), &body["error"]), (status, &json!(error)), "{body}");
     assert_eq!((named(answer, "cache-control"), named(answer, "pragma")), ("no-store", "no-cache"));

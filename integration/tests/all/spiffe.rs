@@ -37,7 +37,7 @@ fn csr() -> Vec<u8> {
     rcgen::CertificateParams::new(Vec::new()).unwrap().serialize_request(&key).unwrap().der().to_vec()
 }
 
-fn x509(token: &str) -> v1::MintX509SvidRequest {
+pub(crate) fn x509(token: &str) -> v1::MintX509SvidRequest {
     v1::MintX509SvidRequest { token: token.to_owned(), csr: csr(), ..Default::default() }
 }
 

@@ -73,7 +73,7 @@ impl Drop for Receiver {
 }
 
 /// A folder with the configuration of these webhooks: name, URL, events.
-fn configured(webhooks: &[(&str, &str, &str)]) -> TempDir {
+pub(crate) fn configured(webhooks: &[(&str, &str, &str)]) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     for (name, secret) in [("secret", SECRET), ("previous", PREVIOUS)] {
         let path = folder.path().join(name);
@@ -90,7 +90,7 @@ fn configured(webhooks: &[(&str, &str, &str)]) -> TempDir {
     folder
 }
 
-fn with(launch: Launch, folder: &TempDir) -> Launch {
+pub(crate) fn with(launch: Launch, folder: &TempDir) -> Launch {
     launch.arg("--config").arg(folder.path().join("countersign.yaml").to_str().unwrap())
 }
 
