@@ -86,7 +86,7 @@ impl App {
             clock.compare(&mut conn, asked, now, true).await?;
             event::ensure_partitions(&mut conn, now - Duration::DAY, 4).await?;
         }
-        let secrets = prepare(&store, &*clock, &entropy, keys, first_admin).await?;
+        let secrets = prepare(&store, &clock, &entropy, keys, first_admin).await?;
         let loader = Loader::new(config.trust_domain.clone());
         let snapshot = loop {
             let mut tx = store.begin_snapshot().await?;

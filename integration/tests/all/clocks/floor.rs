@@ -144,13 +144,13 @@ async fn expired(clocks: &Clocks, server: &Server, run: &Run, approval: &str) {
         assert!(answer.status.is_client_error(), "{}", answer.text());
         assert!(answer.json()["access_token"].is_null());
     }
-    let svid =
+    let minting =
         v1::MintJwtSvidRequest { token: token.to_owned(), audience: vec!["ledger".into()], ..Default::default() };
-    let answer = rita.svids().mint_jwt_svid(svid.clone()).await.map(Response::into_inner);
+    let answer = rita.svids().mint_jwt_svid(minting.clone()).await.map(Response::into_inner);
     let info = refused(answer, Code::FailedPrecondition, "CREDENTIAL_REFUSED");
     assert_eq!(info.metadata["decision_reason"], "CREDENTIAL_EXPIRED");
-    let svid = v1::MintJwtSvidRequest { token: String::new(), ..svid };
-    let answer = run.connection.svids().mint_jwt_svid(svid).await.map(Response::into_inner);
+    let minting = v1::MintJwtSvidRequest { token: String::new(), ..minting };
+    let answer = run.connection.svids().mint_jwt_svid(minting).await.map(Response::into_inner);
     refused(answer, Code::Unauthenticated, "UNAUTHENTICATED");
     let answer = rita.svids().mint_x509_svid(spiffe::x509(token)).await.map(Response::into_inner);
     refused(answer, Code::FailedPrecondition, "CREDENTIAL_REFUSED");
