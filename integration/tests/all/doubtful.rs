@@ -72,13 +72,10 @@ async fn a_version_from_before_a_check_goes_on_answering_and_begins_nowhere() {
     let good = world.policy(GOOD).await;
     let rollout = roll_out(&rita, &good, &faulty).await.unwrap();
     assert_eq!(warns(&warnings(&rita).await), 1, "it is what the others get");
-    let complete = v1::AdvanceRolloutRequest {
-        rollout_id: rollout.rollout_id,
-        percent: 100,
-        reason: "test".to_owned(),
-        ..Default::default()
-    };
-    rita.rollouts().advance_rollout(complete).await.unwrap();
+    let undo =
+        v1::RollbackRolloutRequest { rollout_id: rollout.rollout_id, reason: "test".to_owned(), ..Default::default() };
+    rita.rollouts().rollback_rollout(undo).await.unwrap();
+    activate(&rita, &good).await.unwrap();
     let info = refused(activate(&rita, &faulty).await, Code::InvalidArgument, "POLICY_INVALID");
     assert!(info.domain.contains("countersign"), "{info:?}");
     refused(roll_out(&rita, &faulty, &good).await, Code::InvalidArgument, "POLICY_INVALID");
