@@ -31,6 +31,7 @@ pub struct Launch {
     args: Vec<String>,
     variables: Vec<(String, String)>,
     data_dir: Option<PathBuf>,
+    database: Option<String>,
     /// Whether it counts as started only when it is ready.
     waits: bool,
 }
@@ -39,7 +40,13 @@ impl Launch {
     /// `serve`: needs a database, and a key for every caller. The first one is [`Server::admin_key`].
     #[must_use]
     pub fn plain() -> Self {
-        let launch = Self { args: vec!["serve".to_owned()], variables: Vec::new(), data_dir: None, waits: false };
+        let launch = Self {
+            args: vec!["serve".to_owned()],
+            variables: Vec::new(),
+            data_dir: None,
+            database: None,
+            waits: false,
+        };
         launch.variable("COUNTERSIGN_LISTEN", "127.0.0.1:0")
     }
 
@@ -61,10 +68,10 @@ impl Launch {
 
     /// Runs on this database, with the key-encryption key of all that do.
     #[must_use]
-    pub fn database(self, database: &Database) -> Self {
+    pub fn database(mut self, database: &Database) -> Self {
+        self.database = Some(database.url.clone());
         // Few connections: many servers share the Postgres of a run.
-        self.variable("DATABASE_URL", &database.url)
-            .variable("COUNTERSIGN_KEY_ENCRYPTION_KEY", KEY_ENCRYPTION_KEY)
+        self.variable("COUNTERSIGN_KEY_ENCRYPTION_KEY", KEY_ENCRYPTION_KEY)
             .variable("COUNTERSIGN_DATABASE_MAX_CONNECTIONS", "5")
     }
 
@@ -110,6 +117,15 @@ impl Launch {
             command.env("PG_BIN_DIR", folder);
         }
         command.arg("--data-dir").arg(&data_dir);
+        if let Some(url) = &self.database {
+            // In dev a database is named by flag only.
+            let dev = self.args.iter().any(|arg| arg == "--dev");
+            if dev {
+                command.arg("--database-url").arg(url)
+            } else {
+                command.env("DATABASE_URL", url)
+            };
+        }
         if record::folder().is_some() {
             // The more it says, the more there is to look at.
             command.env("COUNTERSIGN_LOG_LEVEL", "info,countersign=trace");

@@ -5,9 +5,9 @@ use std::{env, error::Error, process::ExitCode};
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
-    config::{Config, Problems, Sources},
+    config::{Config, Problems, Sources, without_password},
     demo::{self, DemoArgs},
-    logging, migrate,
+    environment, logging, migrate,
     policy::{self, PolicyCommand, PolicyError},
     postgres::child::{self, ChildArgs},
     recover::{self, RecoverArgs},
@@ -84,7 +84,8 @@ enum KeyCommand {
 /// Where the configuration comes from. Flags go over COUNTERSIGN_* variables, and these over the file.
 #[derive(Debug, Args)]
 struct ConfigArgs {
-    /// Try it out: anybody on this machine may call, and without a database URL a private Postgres is started.
+    /// Try it out: anybody on this machine may call, and without --database-url a private Postgres is started. DATABASE_URL and
+    /// the folder's countersign.yaml are ignored.
     #[arg(long)]
     dev: bool,
     /// The configuration file [default: countersign.yaml, if it is there].
@@ -109,9 +110,15 @@ struct ConfigArgs {
 
 impl ConfigArgs {
     /// Loads the configuration and starts the log it asks for.
-    fn start(self) -> Result<Config, Problems> {
+    fn start(self) -> Result<Config, Failure> {
         let config = self.load()?;
+        if config.database.url.is_none() {
+            environment::without_postgres().map_err(|error| Failure::of(&error))?;
+        }
         logging::start(&config.log);
+        for notice in &config.notices {
+            tracing::warn!("{notice}");
+        }
         Ok(config)
     }
 
@@ -134,13 +141,28 @@ impl ConfigArgs {
 /// Runs the program. The exit code is 0 for done, 1 for failed, 2 for a wrong command line or configuration.
 #[must_use]
 pub fn main() -> ExitCode {
-    match run(Cli::parse().command) {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return refused(&error),
+    };
+    match run(cli.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure { code, message }) => {
             eprintln!("{message}");
             code.into()
         }
     }
+}
+
+/// Shows help, or what is wrong with the command line: without a URL's password, should one stand where none belongs.
+fn refused(error: &clap::Error) -> ExitCode {
+    let said = error.to_string();
+    let shown: String = said.split_inclusive(' ').map(without_password).collect();
+    if shown == said {
+        error.exit();
+    }
+    eprint!("{shown}");
+    2.into()
 }
 
 /// Why the program ends, in words, and its exit code.
@@ -200,6 +222,9 @@ fn run(command: Command) -> Result<(), Failure> {
             let config = args.load().map_err(|problems| Failure { code: 1, message: problems.to_string() })?;
             check_policy(&config)?;
             println!("The configuration is fine: {config}.");
+            for notice in &config.notices {
+                println!("{notice}");
+            }
             Ok(())
         }
         Command::Operator(OperatorCommand::Recover { config, recover }) => {

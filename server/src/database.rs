@@ -6,12 +6,16 @@ use std::{
     time::{Duration, Instant},
 };
 
+use countersign_store::{
+    Connection, StoreError, Unfit,
+    installation::{self, Found, MadeBy},
+};
 use secrecy::ExposeSecret as _;
-use sqlx::{ConnectOptions as _, Connection as _, postgres::PgConnectOptions};
+use sqlx::{Connection as _, postgres::PgConnectOptions};
 use tokio::time::{sleep, timeout};
 
 use crate::{
-    config::Config,
+    config::{self, Config},
     postgres::{PostgresError, PostgresOptions, PrivatePostgres},
 };
 
@@ -24,6 +28,7 @@ pub(crate) struct Database {
     /// How the store reaches it.
     pub(crate) options: countersign_store::Options,
     private: Option<PrivatePostgres>,
+    dev: bool,
 }
 
 /// Why there is no database.
@@ -36,6 +41,21 @@ pub(crate) enum DatabaseError {
     Url,
     #[error("cannot reach the database at {address}")]
     Unreachable { address: String, source: sqlx::Error },
+    #[error("cannot use the {place}: {why}")]
+    Unfit { place: String, why: Unfit },
+    #[error("cannot look into the database")]
+    Look(#[from] StoreError),
+    #[error(
+        "--dev leaves the {place} alone, because it holds tables that are not Countersign's ({}). Name an empty database with \
+         --database-url, or leave the flag away and a private Postgres is started",
+        tables.join(", ")
+    )]
+    ForeignTables { place: String, tables: Vec<String> },
+    #[error(
+        "--dev leaves the {0} alone, because its installation was not made by --dev, which lets anybody in. Name an empty database \
+         with --database-url, or leave the flag away and a private Postgres is started"
+    )]
+    NotMadeByDev(String),
 }
 
 impl Database {
@@ -49,35 +69,81 @@ impl Database {
             (postgres.url(), Some(postgres))
         };
         let connect = PgConnectOptions::from_str(&url).map_err(|_| DatabaseError::Url)?;
-        let max_connections = config.database.max_connections;
-        Ok(Self {
-            options: countersign_store::Options { max_connections, ..countersign_store::Options::new(connect) },
-            private,
-        })
+        let options = countersign_store::Options {
+            max_connections: config.database.max_connections,
+            storage_replaces_fsync: config.database.storage_replaces_fsync,
+            ..countersign_store::Options::new(connect)
+        };
+        Ok(Self { options, private, dev: config.dev })
     }
 
-    /// Returns when the database answers, or says why it does not; a pool would only say that it waited. Waits a while for
-    /// one that is just starting.
+    /// Returns when the database answers and is one that this start may use, or says why it is not; a pool would only say that
+    /// it waited. Waits a while for one that is just starting. Writes nothing.
     pub(crate) async fn reach(&self) -> Result<(), DatabaseError> {
-        let connect = &self.options.connect;
-        let address = || format!("{}:{}", connect.get_host(), connect.get_port());
-        let unreachable = |source| DatabaseError::Unreachable { address: address(), source };
+        let mut connection = self.answered().await?;
+        tracing::info!("{}", self.place());
+        self.admit(&mut connection).await?;
+        connection.close().await.map_err(|source| self.unreachable(source))
+    }
+
+    /// Marks a new installation with who made it. Returns who made the one that is there.
+    pub(crate) async fn claim(&self, connection: &mut Connection) -> Result<MadeBy, DatabaseError> {
+        let by = if self.dev { MadeBy::Dev } else { MadeBy::Serve };
+        let made_by = installation::claim(connection, by).await?;
+        // Another start was first.
+        if self.dev && made_by != MadeBy::Dev {
+            return Err(DatabaseError::NotMadeByDev(self.place()));
+        }
+        Ok(made_by)
+    }
+
+    async fn answered(&self) -> Result<Connection, DatabaseError> {
         let start = Instant::now();
-        for attempt in 0.. {
-            let answer = timeout(PATIENCE, connect.connect()).await;
+        let mut told = false;
+        loop {
+            let answer = timeout(PATIENCE, countersign_store::connect(&self.options)).await;
             let error = match answer.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into())) {
-                Ok(connection) => return connection.close().await.map_err(unreachable),
+                Ok(connection) => return Ok(connection),
                 Err(error) => error,
             };
             if !may_come_up(&error) || start.elapsed() > PATIENCE {
-                return Err(unreachable(error));
+                return Err(self.unreachable(error));
             }
-            if attempt == 0 {
-                tracing::info!("waiting for the database at {}: {error}", address());
+            if !told {
+                tracing::info!("waiting for the {}: {error}", self.place());
+                told = true;
             }
             sleep(Duration::from_millis(200)).await;
         }
-        Ok(())
+    }
+
+    /// Refuses a database that `--dev` must leave alone. The private Postgres is always dev's.
+    async fn admit(&self, connection: &mut Connection) -> Result<(), DatabaseError> {
+        if !self.dev || self.private.is_some() {
+            return Ok(());
+        }
+        match installation::find(connection).await? {
+            Found::NoInstallation
+            | Found::Installation { made_by: Some(MadeBy::Dev), .. }
+            | Found::Installation { made_by: None, used: false } => {}
+            Found::Installation { .. } => return Err(DatabaseError::NotMadeByDev(self.place())),
+        }
+        let tables = installation::foreign_tables(connection).await?;
+        if tables.is_empty() { Ok(()) } else { Err(DatabaseError::ForeignTables { place: self.place(), tables }) }
+    }
+
+    fn place(&self) -> String {
+        config::database_place(&self.options.connect)
+    }
+
+    fn unreachable(&self, source: sqlx::Error) -> DatabaseError {
+        if let sqlx::Error::Configuration(error) = &source
+            && let Some(why) = error.downcast_ref::<Unfit>()
+        {
+            return DatabaseError::Unfit { place: self.place(), why: why.clone() };
+        }
+        let connect = &self.options.connect;
+        DatabaseError::Unreachable { address: format!("{}:{}", connect.get_host(), connect.get_port()), source }
     }
 
     /// Waits for the private Postgres to end by itself, and says how it did. For ever where there is none: a database of its

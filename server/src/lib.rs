@@ -7,6 +7,7 @@ mod data_dir;
 mod database;
 mod demo;
 pub mod dev;
+mod environment;
 mod https;
 mod identity_provider;
 mod key_file;

@@ -1,7 +1,7 @@
 //! Files that hold a secret: only their owner may read them, they appear whole or not at all, and they replace nothing.
 
 use std::{
-    fs::{self, File},
+    fs::{self, File, Metadata},
     io::{self, Read as _, Write as _},
     os::unix::fs::MetadataExt as _,
     path::Path,
@@ -42,8 +42,8 @@ pub fn read(path: &Path) -> io::Result<SecretString> {
     }
     let file = File::open(path)?;
     let found = file.metadata()?;
-    if found.mode() & 0o077 != 0 {
-        return refused(format!("may be read by others (mode {:04o}): `chmod 600` it", found.mode() & 0o777));
+    if let Some(why) = refusal(&found) {
+        return refused(why);
     }
     if found.uid() != 0 && found.uid() != rustix::process::geteuid().as_raw() {
         return refused(format!("belongs to user {}, not to the one this runs as", found.uid()));
@@ -56,9 +56,30 @@ pub fn read(path: &Path) -> io::Result<SecretString> {
     Ok(content.trim().into())
 }
 
+/// Why a file must not hold a secret, if others than its owner may read it. Its group may, where this process is in it: so
+/// Kubernetes hands out secrets to a process that is not root (`fsGroup`).
+#[must_use]
+pub fn refusal(found: &Metadata) -> Option<String> {
+    let others = if is_our_group(found.gid()) { 0o037 } else { 0o077 };
+    (found.mode() & others != 0)
+        .then(|| format!("may be read by others (mode {:04o}): `chmod 600` it", found.mode() & 0o777))
+}
+
+/// The same of the file at `path`, with its path; none where there is no file.
+#[must_use]
+pub fn refusal_of(path: &Path) -> Option<String> {
+    let why = refusal(&fs::metadata(path).ok()?)?;
+    Some(format!("{} {why}", path.display()))
+}
+
+fn is_our_group(gid: u32) -> bool {
+    let supplementary = rustix::process::getgroups().unwrap_or_default();
+    rustix::process::getegid().as_raw() == gid || supplementary.iter().any(|group| group.as_raw() == gid)
+}
+
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::{PermissionsExt as _, symlink};
+    use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
 
     use secrecy::ExposeSecret as _;
 
@@ -93,10 +114,26 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("key");
         create(&path, "geheim").unwrap();
-        for mode in [0o640, 0o604, 0o660, 0o601] {
+        for mode in [0o604, 0o660, 0o601, 0o650, 0o444, 0o644] {
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
             let message = read(&path).unwrap_err().to_string();
             assert!(message.contains("chmod 600") && !message.contains("geheim"), "{message}");
+        }
+    }
+
+    #[test]
+    fn its_group_may_read_a_secret_where_it_is_ours() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        create(&path, "geheim").unwrap();
+        for mode in [0o440, 0o640] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            assert_eq!(read(&path).unwrap().expose_secret(), "geheim", "{mode:o}");
+            if rustix::process::geteuid().is_root() {
+                chown(&path, None, Some(4711)).unwrap();
+                assert!(read(&path).unwrap_err().to_string().contains("chmod 600"), "{mode:o}");
+                chown(&path, None, Some(rustix::process::getegid().as_raw())).unwrap();
+            }
         }
     }
 

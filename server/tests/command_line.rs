@@ -57,7 +57,8 @@ fn the_help_keeps_quiet_about_what_is_not_for_people() {
 fn config_check_says_everything_that_is_wrong_and_starts_nothing() {
     let folder = folder();
     fs::write(folder.path().join("countersign.yaml"), "lisen: x\nlisten: y\n").unwrap();
-    let output = run(&folder, &["config", "check", "--dev"]);
+    let check = ["config", "check", "--dev", "--config", "countersign.yaml"];
+    let output = run(&folder, &check);
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(
         stderr(&output),
@@ -65,7 +66,7 @@ fn config_check_says_everything_that_is_wrong_and_starts_nothing() {
          countersign.yaml:2: listen: must be an address and a port, such as 127.0.0.1:8080 or [::1]:8080, is \"y\"\n"
     );
     fs::write(folder.path().join("countersign.yaml"), "listen: 127.0.0.1:9\n").unwrap();
-    let output = run(&folder, &["config", "check", "--dev"]);
+    let output = run(&folder, &check);
     assert!(output.status.success());
     assert!(String::from_utf8(output.stdout).unwrap().contains("http://127.0.0.1:9"));
     assert!(!folder.path().join(".countersign").exists());
@@ -93,6 +94,50 @@ fn config_check_says_what_is_doubtful_in_the_policy_file() {
     assert!(said.starts_with("warning: policy.yaml:3: rules[1].when: "), "{said}");
     let output = check("\"!(context has amount) || context.amount > 500\"");
     assert!(output.status.success() && output.stdout.starts_with(b"The configuration is fine"));
+}
+
+#[test]
+fn the_private_postgres_is_deaf_to_what_postgres_clients_read() {
+    let folder = folder();
+    let variables: Vec<(String, &str)> = [
+        ("PATH", std::env::var("PATH").unwrap().leak() as &str),
+        ("PGHOST", "192.0.2.1"),
+        ("PGHOSTADDR", "192.0.2.1"),
+        ("PGPORT", "1"),
+        ("PGUSER", "nobody"),
+        ("PGPASSWORD", "hunter2"),
+        ("PGDATABASE", "nowhere"),
+        ("PGOPTIONS", "-c default_transaction_read_only=on nonsense"),
+        ("PGSSLMODE", "verify-full"),
+        ("PGSSLROOTCERT", "/none"),
+        ("PGSERVICE", "production"),
+        ("DATABASE_URL", "postgres://u:hunter2@192.0.2.1/x"),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+    .into();
+    let variables: Vec<_> = variables.iter().map(|(name, value)| (name.as_str(), *value)).collect();
+    fs::write(folder.path().join("countersign.yaml"), "database_url: postgres://u:hunter2@192.0.2.1/x\n").unwrap();
+    let output = run_with(&folder, &["migrate", "--dev"], &variables);
+    let said = stderr(&output);
+    assert!(output.status.success(), "{said}");
+    for word in
+        ["DATABASE_URL: ignored", "ignores countersign.yaml", "database postgres on socket", "as user countersign"]
+    {
+        assert!(said.contains(word), "{word} is not in {said}");
+    }
+    assert!(!said.contains("hunter2"), "{said}");
+}
+
+#[test]
+fn a_url_that_stands_where_none_belongs_is_not_repeated() {
+    let url = "postgres://u:hunter2@db/x";
+    for args in
+        [&["serve", url][..], &["migrate", "--listen", "x", url], &["serve", "--dev", &format!("--listn={url}")]]
+    {
+        let output = run(&folder(), args);
+        let said = format!("{}{}", stderr(&output), String::from_utf8(output.stdout.clone()).unwrap());
+        assert!(output.status.code() == Some(2) && !said.contains("hunter2"), "{said}");
+    }
 }
 
 #[test]

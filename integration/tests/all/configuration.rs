@@ -118,7 +118,7 @@ async fn tls_is_served_by_configuration_and_plaintext_stays_at_home() {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let (certificate, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
     fs::write(&certificate, made.cert.pem()).unwrap();
-    fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    countersign::secret_file::create(&key, &made.signing_key.serialize_pem()).unwrap();
     let config = folder.path().join("countersign.yaml");
     fs::write(&config, "tls:\n  certificate: cert.pem\n  private_key: key.pem\n").unwrap();
     let launch = launch.arg("--config").arg(config.to_str().unwrap()).database(&database);

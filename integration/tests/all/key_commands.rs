@@ -168,7 +168,7 @@ async fn a_private_ca_is_trusted_where_it_is_named() {
     let (launch, folder) = plain();
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     fs::write(folder.path().join("cert.pem"), made.cert.pem()).unwrap();
-    fs::write(folder.path().join("key.pem"), made.signing_key.serialize_pem()).unwrap();
+    countersign::secret_file::create(&folder.path().join("key.pem"), &made.signing_key.serialize_pem()).unwrap();
     let config = folder.path().join("countersign.yaml");
     fs::write(&config, "tls:\n  certificate: cert.pem\n  private_key: key.pem\n").unwrap();
     let launch: Launch = launch.arg("--config").arg(config.to_str().unwrap()).database(&database);

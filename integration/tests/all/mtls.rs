@@ -73,7 +73,7 @@ impl World {
         let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
         let write = |name: &str, text: String| fs::write(folder.path().join(name), text).unwrap();
         write("cert.pem", made.cert.pem());
-        write("key.pem", made.signing_key.serialize_pem());
+        countersign::secret_file::create(&folder.path().join("key.pem"), &made.signing_key.serialize_pem()).unwrap();
         write("clients.pem", authority.pem());
         let config = "tls:\n  certificate: cert.pem\n  private_key: key.pem\n  client_ca: clients.pem\n\
                       operators:\n  mtls:\n    \

@@ -199,6 +199,7 @@ impl From<StoreError> for Error {
                 Self::StoreUnavailable
             }
             StoreError::Cursor => Self::invalid("page_token", "is none that this list gave out"),
+            StoreError::Text(_) => Self::invalid("", "a text holds U+0000, which cannot be stored"),
             StoreError::Conflict(_) => {
                 Self::Conflict("a concurrent change won: read again, then decide again".to_owned())
             }

@@ -195,6 +195,8 @@ pub struct Config {
     pub operators: ConfiguredOperators,
     /// Whether a caller on loopback without a credential is taken for the operator `dev` with every role.
     pub dev: bool,
+    /// Whether the installation was made by `--dev`, and so has operators whose keys lie in a folder of somebody's trying out.
+    pub made_by_dev: bool,
     /// How long a signing key signs.
     pub key_rotation: std::time::Duration,
     /// Most submissions that wait for the recorder.
@@ -254,6 +256,8 @@ struct Inner {
     /// Everything that was committed before this instant is in the snapshot.
     complete_until: watch::Sender<OffsetDateTime>,
     database_ready: watch::Sender<bool>,
+    /// Why the database takes no writes; none: it does.
+    no_writes: watch::Sender<Option<&'static str>>,
     /// Whether the database answers and the clock is believed: this server may serve.
     fit: watch::Sender<bool>,
     clock_level: watch::Sender<timekeeper::Level>,
@@ -314,6 +318,7 @@ impl App {
             // Not said before the first look at the head.
             complete_until: watch::Sender::new(OffsetDateTime::UNIX_EPOCH),
             database_ready: watch::Sender::new(true),
+            no_writes: watch::Sender::new(None),
             fit: watch::Sender::new(true),
             clock_level: watch::Sender::new(timekeeper::Level::Good),
             simulations: Arc::new(Semaphore::new(simulate_policy::AT_A_TIME)),

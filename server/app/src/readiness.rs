@@ -94,6 +94,16 @@ fn observing(open: &OpenRollout) -> Option<String> {
 }
 
 impl App {
+    fn database_check(&self) -> Check {
+        let wrong =
+            if *self.inner.database_ready.borrow() { *self.inner.no_writes.borrow() } else { Some("does not answer") };
+        let message = wrong.map_or_else(
+            || "answers and takes writes".to_owned(),
+            |wrong| format!("{wrong}: every decision is refused as unavailable until that is over"),
+        );
+        Check { name: "database", ok: wrong.is_none(), message }
+    }
+
     fn clock_check(&self) -> Check {
         let message = match self.trust_clock() {
             Ok(()) => "agrees with the database's".to_owned(),
@@ -106,15 +116,8 @@ impl App {
     #[must_use]
     pub fn readiness(&self) -> Readiness {
         let snapshot = self.snapshot();
-        let check =
-            |name, ok, good: &str, bad: &str| Check { name, ok, message: (if ok { good } else { bad }).to_owned() };
         let mut checks = vec![
-            check(
-                "database",
-                *self.inner.database_ready.borrow(),
-                "answers",
-                "does not answer: every decision is refused as unavailable until it does",
-            ),
+            self.database_check(),
             self.clock_check(),
             Check { name: "policy", ok: snapshot.answers(), message: policy_message(&snapshot) },
         ];
@@ -158,6 +161,12 @@ impl App {
         }
         if self.inner.config.dev {
             warnings.push("dev mode: a caller on loopback without a credential may do everything".to_owned());
+        } else if self.inner.config.made_by_dev {
+            warnings.push(
+                "this installation was made by --dev, when anybody could call: its operators, sponsors and their keys are those of \
+                 a trial. Use a fresh database for what matters"
+                    .to_owned(),
+            );
         }
         Readiness { checks, warnings }
     }

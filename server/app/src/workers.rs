@@ -16,6 +16,10 @@ use crate::{
 pub(crate) const POLL: Duration = Duration::from_millis(250);
 /// Longest the database may take to answer the poll before it counts as down.
 const POLL_TIMEOUT: Duration = Duration::from_secs(2);
+/// How often a server writes to know that it can: how long a database may refuse writes before the server is not ready.
+const PROBE_WRITES: Duration = Duration::from_secs(2);
+/// Longest that this may take.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often the clocks of sponsors are looked at: the longest that credentials outlive a lapsed review.
 const KEEP_TIME: Duration = Duration::from_secs(1);
 /// How often what was counted is stored: the most that a server that is killed loses of its indicators.
@@ -50,6 +54,7 @@ impl Background {
         let every = Every { app, stop: &stop };
         let mut workers = vec![
             every.start(POLL, "the poll failed", async move |app: App| app.poll().await),
+            every.start(PROBE_WRITES, "the write probe failed", async move |app: App| app.probe_writes().await),
             every.by_time(KEEP_TIME, "reviews and orphans could not be looked at", async move |app: App| {
                 app.keep_time().await
             }),
@@ -194,8 +199,36 @@ impl App {
             changed
         });
         self.show_clock();
-        let fit = ready && self.trust_clock().is_ok();
+        self.show_fitness();
+        Ok(())
+    }
+
+    fn show_fitness(&self) {
+        let writes = self.inner.no_writes.borrow().is_none();
+        let fit = *self.inner.database_ready.borrow() && writes && self.trust_clock().is_ok();
         self.inner.fit.send_if_modified(|known| std::mem::replace(known, fit) != fit);
+    }
+
+    /// Writes, and notes whether the database took it. That it does not answer at all is the poll's to say.
+    async fn probe_writes(&self) -> Result<(), Error> {
+        let refused = match tokio::time::timeout(PROBE_TIMEOUT, self.inner.store.probe_writes()).await {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => Some(error.why_no_writes()),
+            Err(_) => Some("does not write"),
+        };
+        self.inner.no_writes.send_if_modified(|known| {
+            let changed = *known != refused;
+            match refused {
+                _ if !changed => {}
+                Some(why) => {
+                    tracing::error!("the database {why}: nothing can be decided or changed until that is over")
+                }
+                None => tracing::info!("the database takes writes again"),
+            }
+            *known = refused;
+            changed
+        });
+        self.show_fitness();
         Ok(())
     }
 

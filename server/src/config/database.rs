@@ -1,11 +1,18 @@
 //! The database's address.
 
-use std::str::FromStr as _;
+use std::fs;
 
 use secrecy::{ExposeSecret as _, SecretString};
-use sqlx::postgres::PgConnectOptions;
 
-use super::settings::Settings;
+use super::{
+    database_url::{self, WITHOUT_TLS},
+    problem::Origin,
+    settings::Settings,
+};
+use crate::secret_file;
+
+/// What has to be said to use a database that does without fsync.
+const REPLACES_FSYNC: &str = "replaces-fsync-and-full-page-writes";
 
 /// The database.
 #[derive(Debug)]
@@ -14,27 +21,50 @@ pub struct Database {
     pub url: Option<SecretString>,
     /// Most connections of this server.
     pub max_connections: u32,
+    /// Whether the storage keeps what it acknowledged without fsync and full page writes.
+    pub storage_replaces_fsync: bool,
 }
 
 impl Database {
     pub(super) fn read(settings: &mut Settings, dev: bool) -> Self {
-        let url = settings.secret("database_url");
-        match &url {
-            None if !dev => settings.report(
+        let without_tls = settings.word("database_plaintext", &[(WITHOUT_TLS, ())]).is_some();
+        let storage_replaces_fsync = settings.word("database_storage", &[(REPLACES_FSYNC, ())]).is_some();
+        let url = settings.secret("database_url").and_then(|url| checked(settings, &url, without_tls));
+        if settings.text("database_url").is_none() && !dev {
+            settings.report(
                 "database_url",
                 "is missing: set it, or DATABASE_URL, to postgres://user@host/database; to just try Countersign, use serve --dev",
-            ),
-            Some(url) if !is_postgres_url(url.expose_secret()) => {
-                settings.report("database_url", "must be of the form postgres://user:password@host:5432/database");
-            }
-            _ => {}
+            );
         }
         // The private Postgres takes 50, of which a few are kept for people.
-        Self { url, max_connections: settings.number("database_max_connections", 2..=1000, 16) }
+        let max_connections = settings.number("database_max_connections", 2..=1000, 16);
+        Self { url, max_connections, storage_replaces_fsync }
     }
 }
 
-fn is_postgres_url(url: &str) -> bool {
-    ["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme))
-        && PgConnectOptions::from_str(url).is_ok()
+/// The URL as it is used. What is wrong with it is reported.
+fn checked(settings: &mut Settings, url: &SecretString, without_tls: bool) -> Option<SecretString> {
+    let checked = match database_url::check(url.expose_secret(), without_tls) {
+        Ok(checked) => checked,
+        Err(message) => {
+            settings.report("database_url", message);
+            return None;
+        }
+    };
+    if checked.passed_over > 0 {
+        settings.notice(format!(
+            "database_url has {} parameter(s) that are not known and do nothing, such as connect_timeout",
+            checked.passed_over
+        ));
+    }
+    if let Some(refusal) = checked.key_file.as_deref().and_then(secret_file::refusal_of) {
+        settings.report("database_url", format!("sslkey: {refusal}"));
+    }
+    if let Origin::File(file, _) = settings.origin("database_url")
+        && checked.has_password
+        && let Some(refusal) = fs::metadata(&file).ok().as_ref().and_then(secret_file::refusal)
+    {
+        settings.report("database_url", format!("holds a password, and the file {refusal}"));
+    }
+    Some(checked.url.into())
 }

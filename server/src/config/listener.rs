@@ -62,7 +62,7 @@ impl Listener {
             settings.report("tls.client_ca", "needs tls.certificate: without TLS there are no client certificates");
         }
         let proxied = settings.word("plaintext", &[(BEHIND_PROXY, ())]).is_some();
-        match (settings.readable("tls.certificate"), settings.readable("tls.private_key")) {
+        match (settings.readable("tls.certificate"), settings.private("tls.private_key")) {
             (Some(certificate), Some(private_key)) => {
                 if proxied {
                     settings.report("plaintext", "contradicts tls: leave one of the two away");

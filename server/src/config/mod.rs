@@ -5,6 +5,7 @@
 
 mod approvals;
 mod database;
+mod database_url;
 mod document;
 mod keys;
 mod limits;
@@ -13,6 +14,7 @@ mod log;
 mod operators;
 mod policy;
 mod problem;
+mod service_link;
 mod settings;
 mod sources;
 mod spiffe;
@@ -40,6 +42,7 @@ pub use self::{
     webhooks::WebhookEndpoint,
 };
 pub(crate) use self::{
+    database_url::{place as database_place, without_password},
     keys::{decode as decode_key, encode as encode_key},
     operators::is_confidential,
 };
@@ -93,6 +96,8 @@ pub struct Config {
     pub one_caller: OneCaller,
     /// Threads that run requests.
     pub worker_threads: usize,
+    /// What whoever starts the server should know of where its configuration comes from.
+    pub notices: Vec<String>,
 }
 
 impl Config {
@@ -135,6 +140,8 @@ impl Config {
         let worker_threads = settings.number("worker_threads", 1..=1024, threads.min(1024)) as usize;
         let data_dir = settings.path("data_dir").unwrap_or_else(|| ".countersign".into());
 
+        let notices = settings.take_notices();
+
         let config =
             listener.zip(token_service).zip(key_encryption).map(|((listener, token_service), key_encryption)| Self {
                 dev,
@@ -156,6 +163,7 @@ impl Config {
                 outcome_deadline: Duration::from_secs(outcome_deadline.into()),
                 one_caller: one_caller.unwrap_or_default(),
                 worker_threads,
+                notices,
             });
         settings.finish(config)
     }

@@ -1,6 +1,11 @@
 //! What is wrong with a configuration, each with its place.
 
-use std::{fmt, path::PathBuf};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
+
+use super::database_url::without_password;
 
 /// Where a value comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,9 +22,11 @@ pub enum Origin {
 
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A URL may stand where a path belongs.
+        let shown = |path: &Path| without_password(&path.display().to_string());
         match self {
-            Self::File(path, 0) => write!(f, "{}: ", path.display()),
-            Self::File(path, line) => write!(f, "{}:{line}: ", path.display()),
+            Self::File(path, 0) => write!(f, "{}: ", shown(path)),
+            Self::File(path, line) => write!(f, "{}:{line}: ", shown(path)),
             Self::Variable(name) => write!(f, "environment variable {name}: "),
             Self::Flag(name) => write!(f, "{name}: "),
             Self::Nowhere => Ok(()),
@@ -40,7 +47,8 @@ pub struct Problem {
 
 impl Problem {
     pub(super) fn new(origin: Origin, key: &str, message: impl Into<String>) -> Self {
-        Self { origin, key: key.to_owned(), message: message.into() }
+        // A key may be a URL that stands in the wrong place.
+        Self { origin, key: without_password(key), message: message.into() }
     }
 }
 

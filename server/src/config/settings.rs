@@ -12,9 +12,12 @@ use std::{
 use secrecy::SecretString;
 
 use super::{
+    database_url::without_password,
     document::{self, Entry},
     problem::{Origin, Problem, Problems},
+    service_link,
 };
+use crate::secret_file;
 
 /// What the environment variables of the server start with.
 const PREFIX: &str = "COUNTERSIGN_";
@@ -26,6 +29,7 @@ const LONGEST_FILE: u64 = 1024 * 1024;
 pub(super) struct Settings {
     entries: Vec<Entry>,
     problems: Vec<Problem>,
+    notices: Vec<String>,
 }
 
 impl Settings {
@@ -52,8 +56,8 @@ impl Settings {
     }
 
     /// Lays `COUNTERSIGN_*` over what there is. An empty variable counts as not set. An unknown one is a problem only where
-    /// it looks like a misspelt one: others may own names of this kind (Kubernetes makes `COUNTERSIGN_SERVICE_HOST` for a
-    /// service of our name).
+    /// it looks like a misspelt one: others may own names of this kind. What Kubernetes sets for a service of our name is
+    /// passed over, whatever it looks like.
     pub(super) fn add_environment<'e>(
         &mut self,
         variables: impl IntoIterator<Item = (&'e str, &'e str)>,
@@ -61,6 +65,9 @@ impl Settings {
     ) {
         for (name, value) in variables.into_iter().filter(|(name, value)| name.starts_with(PREFIX) && !value.is_empty())
         {
+            if service_link::is_one(name, value) {
+                continue;
+            }
             let origin = Origin::Variable(name.to_owned());
             if let Some(key) = known.iter().find(|key| variable(key) == name) {
                 self.set(key, value, origin);
@@ -79,6 +86,24 @@ impl Settings {
     pub(super) fn append(&mut self, mut over: Self) {
         self.entries.append(&mut over.entries);
         self.problems.append(&mut over.problems);
+        self.notices.append(&mut over.notices);
+    }
+
+    /// Drops what was set for `key`. Returns where that was.
+    pub(super) fn forget(&mut self, key: &str) -> Option<Origin> {
+        let origin = self.entry(key).map(|(_, origin)| origin);
+        self.entries.retain(|entry| entry.key != key);
+        origin
+    }
+
+    /// Notes what whoever starts the server should know, and what keeps nothing from starting.
+    pub(super) fn notice(&mut self, text: impl Into<String>) {
+        self.notices.push(text.into());
+    }
+
+    /// Everything that was noted.
+    pub(super) fn take_notices(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.notices)
     }
 
     /// Notes something wrong with `key`, at the place where it was set.
@@ -157,7 +182,17 @@ impl Settings {
     pub(super) fn readable(&mut self, key: &str) -> Option<PathBuf> {
         let path = self.path(key)?;
         if let Err(error) = File::open(&path) {
-            self.report(key, format!("cannot open {}: {error}", path.display()));
+            let shown = without_password(&path.display().to_string());
+            self.report(key, format!("cannot open {shown}: {error}"));
+        }
+        Some(path)
+    }
+
+    /// The path of a file that can be opened and holds a secret.
+    pub(super) fn private(&mut self, key: &str) -> Option<PathBuf> {
+        let path = self.readable(key)?;
+        if let Some(refusal) = secret_file::refusal_of(&path) {
+            self.report(key, refusal);
         }
         Some(path)
     }
@@ -249,6 +284,7 @@ fn nearest<K: AsRef<str>>(word: &str, known: impl IntoIterator<Item = K>) -> Opt
 /// `text` as a quotation, cut so that it cannot flood a message.
 pub(super) fn quoted(text: &str) -> String {
     const SHOWN: usize = 64;
+    let text = without_password(text);
     let cut: String = text.chars().take(SHOWN).collect();
     if cut.len() < text.len() { format!("{cut:?}...") } else { format!("{cut:?}") }
 }

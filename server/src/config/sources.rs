@@ -10,7 +10,7 @@ use super::{
 /// The file that is read when none is named and it is there.
 const DEFAULT_FILE: &str = "countersign.yaml";
 
-const KEYS: [&str; 56] = [
+const KEYS: [&str; 58] = [
     "listen",
     "plaintext",
     "public_url",
@@ -20,6 +20,8 @@ const KEYS: [&str; 56] = [
     "data_dir",
     "database_url",
     "database_max_connections",
+    "database_plaintext",
+    "database_storage",
     "audience",
     "token_service",
     "spiffe.trust_domain",
@@ -73,6 +75,12 @@ const SECRET_KEYS: [&str; 2] = ["key_encryption_key", "previous_key_encryption_k
 /// Names the file, so it cannot stand in it.
 const FILE_KEY: &str = "config";
 
+/// The database, as many programs name it.
+const DATABASE_URL: &str = "DATABASE_URL";
+/// Variables that `--dev` ignores.
+const IN_DEV_BY_FLAG: [&str; 3] = [DATABASE_URL, "COUNTERSIGN_DATABASE_URL", "COUNTERSIGN_CONFIG"];
+const BY_FLAG: &str = "because --dev takes a database by --database-url and a file by --config only";
+
 /// Where a configuration comes from.
 #[derive(Debug, Default)]
 pub struct Sources {
@@ -87,15 +95,7 @@ pub struct Sources {
 impl Sources {
     /// File, environment, flags, in this order.
     pub(super) fn layers(&self) -> Result<Settings, Problems> {
-        let variables = || self.variables.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        // Lists of mappings have no place in a variable.
-        let one_value = KEYS.iter().filter(|key| !key.contains("[]"));
-        let in_environment: Vec<&str> = one_value.chain(&SECRET_KEYS).copied().chain([FILE_KEY]).collect();
-        let mut over_file = Settings::default();
-        if let Some((name, url)) = variables().find(|(name, url)| *name == "DATABASE_URL" && !url.is_empty()) {
-            over_file.set("database_url", url, Origin::Variable(name.to_owned()));
-        }
-        over_file.add_environment(variables(), &in_environment);
+        let mut over_file = self.environment();
         for (key, flag, value) in &self.flags {
             over_file.set(key, value, Origin::Flag((*flag).to_owned()));
         }
@@ -103,10 +103,40 @@ impl Sources {
         let mut settings = Settings::default();
         match over_file.path(FILE_KEY) {
             Some(file) => settings.add_file(&file, &KEYS)?,
-            None if Path::new(DEFAULT_FILE).exists() => settings.add_file(Path::new(DEFAULT_FILE), &KEYS)?,
-            None => {}
+            None if !Path::new(DEFAULT_FILE).exists() => {}
+            None if self.dev => settings.notice(format!(
+                "--dev ignores {DEFAULT_FILE} of this folder, which may be another server's: name it with --config to use it"
+            )),
+            None => settings.add_file(Path::new(DEFAULT_FILE), &KEYS)?,
+        }
+        if self.dev
+            && let Some(origin) = settings.forget("database_url")
+        {
+            settings.notice(format!("{origin}database_url: ignored, {BY_FLAG}"));
         }
         settings.append(over_file);
         Ok(settings)
+    }
+
+    /// What the environment sets. In dev, nothing that leads to a database or to another server's file: a shell often has that
+    /// for another purpose.
+    fn environment(&self) -> Settings {
+        let ignored = |name: &str| self.dev && IN_DEV_BY_FLAG.contains(&name);
+        let set = || {
+            self.variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).filter(|(_, v)| !v.is_empty())
+        };
+        let variables = || set().filter(|(name, _)| !ignored(name));
+        // Lists of mappings have no place in a variable.
+        let one_value = KEYS.iter().filter(|key| !key.contains("[]"));
+        let known: Vec<&str> = one_value.chain(&SECRET_KEYS).copied().chain([FILE_KEY]).collect();
+        let mut settings = Settings::default();
+        for (name, _) in set().filter(|(name, _)| ignored(name)) {
+            settings.notice(format!("environment variable {name}: ignored, {BY_FLAG}"));
+        }
+        if let Some((name, url)) = variables().find(|(name, _)| *name == DATABASE_URL) {
+            settings.set("database_url", url, Origin::Variable(name.to_owned()));
+        }
+        settings.add_environment(variables(), &known);
+        settings
     }
 }

@@ -17,6 +17,7 @@ impl Folder {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("countersign.yaml"), yaml).unwrap();
         fs::write(folder.path().join("token.yml"), dev::TOKEN_SERVICE).unwrap();
+        crate::secret_file::create(&folder.path().join("key.pem"), "").unwrap();
         Self(folder)
     }
 
@@ -163,6 +164,9 @@ fn a_misspelt_variable_is_named_and_a_foreign_one_is_none_of_ours() {
     let folder = Folder::new(&whole(""));
     let error = folder.load(&[kek, ("COUNTERSIGN_LISTN", "127.0.0.1:1")], &[]).unwrap_err();
     assert_eq!(error, "environment variable COUNTERSIGN_LISTN: is not known; did you mean COUNTERSIGN_LISTEN?");
+    for (name, value) in [("DATABASE_PORT", "tcp://10.0.0.1:5432"), ("LISTEN_PORT", "tcp://10.0.0.1:80")] {
+        assert!(folder.load(&[kek, (&format!("COUNTERSIGN_{name}"), value)], &[]).is_ok(), "{name}");
+    }
     let kubernetes =
         ["PORT", "SERVICE_HOST", "SERVICE_PORT", "SERVICE_PORT_GRPC", "PORT_8080_TCP", "PORT_8080_TCP_ADDR"];
     for name in kubernetes.map(|name| format!("COUNTERSIGN_{name}")) {
@@ -205,17 +209,89 @@ fn credentials_do_not_travel_in_the_clear_unless_somebody_says_so() {
         Folder::new(&said).load(&kek, &[]).unwrap().listener,
         Listener::Plaintext { behind_proxy: true, .. }
     ));
-    let tls = whole("listen: 0.0.0.0:8080\ntls: {certificate: token.yml, private_key: token.yml}");
+    let tls = whole("listen: 0.0.0.0:8080\ntls: {certificate: token.yml, private_key: key.pem}");
     assert!(matches!(Folder::new(&tls).load(&kek, &[]).unwrap().listener, Listener::Tls { .. }));
 }
 
 #[test]
 fn half_a_tls_configuration_is_refused() {
     assert!(error("tls: {certificate: token.yml}").contains("tls.private_key: is missing"));
-    assert!(error("tls: {private_key: token.yml}").contains("tls.certificate: is missing"));
+    assert!(error("tls: {private_key: key.pem}").contains("tls.certificate: is missing"));
     assert!(error("tls: {certificate: token.yml, private_key: no.pem}").contains(":3: tls.private_key: cannot open"));
-    let both = "plaintext: behind-proxy-that-terminates-tls\ntls: {certificate: token.yml, private_key: token.yml}";
+    let both = "plaintext: behind-proxy-that-terminates-tls\ntls: {certificate: token.yml, private_key: key.pem}";
     assert!(error(both).contains(":3: plaintext: contradicts tls"));
+}
+
+#[test]
+fn dev_takes_a_database_by_flag_only_and_says_what_it_ignores() {
+    let folder = Folder::new("database_url: postgres://file@localhost/x\naudience: file\n");
+    let file = folder.0.path().join("countersign.yaml").display().to_string();
+    let variables: Vec<_> = [
+        ("DATABASE_URL", "postgres://general@localhost/x"),
+        ("COUNTERSIGN_DATABASE_URL", "postgres://own@localhost/x"),
+        ("COUNTERSIGN_CONFIG", "/none.yaml"),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .into();
+    let load = |flags: &[(&'static str, &'static str, &str)]| {
+        let flags = flags.iter().map(|&(key, flag, value)| (key, flag, value.to_owned())).collect();
+        Config::load(&Sources { dev: true, variables: variables.clone(), flags }).unwrap()
+    };
+    let config = load(&[]);
+    assert!(config.database.url.is_none());
+    for name in ["DATABASE_URL", "COUNTERSIGN_DATABASE_URL", "COUNTERSIGN_CONFIG"] {
+        let said = format!("environment variable {name}: ignored");
+        assert!(config.notices.iter().any(|notice| notice.starts_with(&said)), "{:?}", config.notices);
+    }
+    let config = load(&[("config", "--config", &file)]);
+    assert!(config.database.url.is_none() && config.audience == "file");
+    assert!(config.notices.iter().any(|notice| notice.contains("countersign.yaml:1: database_url: ignored")));
+    let config = load(&[("database_url", "--database-url", "postgres://flag@localhost/x")]);
+    assert_eq!(config.database.url.unwrap().expose_secret(), "postgres://flag@localhost/x");
+}
+
+#[test]
+fn a_file_with_a_password_and_a_tls_key_must_be_private() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let kek = [("COUNTERSIGN_KEY_ENCRYPTION_KEY", KEK)];
+    let yaml = "database_url: postgres://u:hunter2@localhost/x\ntoken_service: token.yml\ntls: {certificate: token.yml, private_key: key.pem}\n";
+    let folder = Folder::new(yaml);
+    let mode = |name: &str, mode| {
+        fs::set_permissions(folder.0.path().join(name), fs::Permissions::from_mode(mode)).unwrap();
+    };
+    for (name, says) in
+        [("countersign.yaml", ":1: database_url: holds a password"), ("key.pem", ":3: tls.private_key: ")]
+    {
+        for (bits, refused) in [(0o644, true), (0o604, true), (0o600, false), (0o400, false), (0o440, false)] {
+            mode("countersign.yaml", 0o600);
+            mode("key.pem", 0o600);
+            mode(name, bits);
+            let error = folder.load(&kek, &[]).err().unwrap_or_default();
+            assert_eq!(error.contains(says) && error.contains("chmod 600"), refused, "{name} {bits:o}: {error}");
+            assert!(!error.contains("hunter2"), "{error}");
+        }
+    }
+    // What holds no secret may be read by anybody.
+    mode("key.pem", 0o600);
+    mode("countersign.yaml", 0o644);
+    fs::write(folder.0.path().join("countersign.yaml"), yaml.replace(":hunter2", "")).unwrap();
+    assert!(folder.load(&kek, &[]).is_ok());
+}
+
+#[test]
+fn a_url_in_the_wrong_place_is_not_repeated() {
+    let url = "postgres://u:hunter2@db/x";
+    let kek = ("COUNTERSIGN_KEY_ENCRYPTION_KEY", KEK);
+    for name in ["COUNTERSIGN_LISTEN", "COUNTERSIGN_PUBLIC_URL", "COUNTERSIGN_LOG_LEVEL", "COUNTERSIGN_AUDIENCE"] {
+        let error = Folder::new(&whole("")).load(&[kek, (name, url)], &[]).err().unwrap_or_default();
+        assert!(!error.contains("hunter2"), "{error}");
+    }
+    for more in
+        [format!("{url}: x"), format!("listen: {url}"), format!("database-url: {url}"), format!("policy: {url}")]
+    {
+        let error = error(&more);
+        assert!(!error.contains("hunter2"), "{error}");
+    }
 }
 
 #[test]
@@ -264,7 +340,7 @@ fn the_example_that_is_shipped_is_fine_and_shows_the_defaults() {
     write("policy-config.yaml", include_str!("../../../deploy/config/policy-config.yaml"));
     fs::create_dir(folder.0.path().join("tls")).unwrap();
     write("tls/tls.crt", "");
-    write("tls/tls.key", "");
+    crate::secret_file::create(&folder.0.path().join("tls/tls.key"), "").unwrap();
     crate::secret_file::create(&folder.0.path().join("key-encryption.key"), KEK).unwrap();
     let url = ("DATABASE_URL", "postgres://u@db/x");
     let as_shipped = folder.load(&[url], &[]).unwrap();
@@ -280,7 +356,7 @@ fn the_example_that_is_shipped_is_fine_and_shows_the_defaults() {
 const OPERATORS: &str = "\
 tls:
   certificate: token.yml
-  private_key: token.yml
+  private_key: key.pem
   client_ca: token.yml
 operators:
   oidc:

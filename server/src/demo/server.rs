@@ -121,5 +121,6 @@ fn command(folder: &Path, log: &NamedTempFile) -> io::Result<Command> {
 }
 
 fn configures(variable: &OsStr) -> bool {
-    variable == "DATABASE_URL" || variable.as_encoded_bytes().starts_with(b"COUNTERSIGN_")
+    let name = variable.as_encoded_bytes();
+    variable == "DATABASE_URL" || name.starts_with(b"COUNTERSIGN_")
 }

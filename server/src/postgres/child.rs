@@ -31,7 +31,7 @@ use super::account::Account;
 pub const COMMAND: &str = "postgres-child";
 
 /// The running program, even if its file was replaced meanwhile.
-pub(super) const THIS_PROGRAM: &str = "/proc/self/exe";
+pub(crate) const THIS_PROGRAM: &str = "/proc/self/exe";
 
 /// What `postgres-child` is told.
 #[derive(Debug, clap::Args)]

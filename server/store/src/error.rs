@@ -2,6 +2,13 @@ use std::fmt::Display;
 
 use sqlx::postgres::PgDatabaseError;
 
+use crate::session;
+
+/// read_only_sql_transaction: what was a primary is a standby now, or somebody made the database read-only.
+const READ_ONLY: &str = "25006";
+/// disk_full, and where the server cannot write a file (io_error).
+const NO_SPACE: [&str; 2] = ["53100", "58030"];
+
 /// What can go wrong between here and the database. Texts are for the log, never for callers.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -25,6 +32,9 @@ pub enum StoreError {
         /// The column, and what is wrong with it.
         what: String,
     },
+    /// A text holds what the database cannot store as text: U+0000.
+    #[error("a text holds a character that cannot be stored: {0}")]
+    Text(#[source] sqlx::Error),
     /// The key that a page was to begin after is none of its list's.
     #[error("the page's cursor is none of this list's")]
     Cursor,
@@ -37,6 +47,17 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Why the database does not write, in words for anybody; none: for another reason than itself.
+    #[must_use]
+    pub fn why_no_writes(&self) -> &'static str {
+        let Self::Unavailable(error) = self else { return "refuses to write" };
+        match code(error).as_deref() {
+            Some(READ_ONLY) => "is read-only: a standby, or somebody set it so",
+            Some(code) if NO_SPACE.contains(&code) => "is out of disk space",
+            _ => "does not write",
+        }
+    }
+
     pub(crate) fn corrupt(table: &'static str, what: impl Display) -> Self {
         Self::Corrupt { table, what: what.to_string() }
     }
@@ -51,16 +72,22 @@ impl From<sqlx::Error> for StoreError {
                 | sqlx::Error::PoolTimedOut
                 | sqlx::Error::PoolClosed
                 | sqlx::Error::WorkerCrashed
-                | sqlx::Error::Protocol(_) => Self::Unavailable(error),
+                | sqlx::Error::Protocol(_)
+                | sqlx::Error::Configuration(_) => Self::Unavailable(error),
                 _ => Self::Database(error),
             };
         };
+        if code == READ_ONLY {
+            session::met_read_only();
+        }
         match code.as_str() {
             // serialization_failure, deadlock_detected
             "40001" | "40P01" => Self::Conflict(error),
+            // character_not_in_repertoire, untranslatable_character
+            "22021" | "22P05" => Self::Text(error),
             "23505" => Self::Exists { constraint: constraint(&error) },
             // Shutting down or starting, out of connections or memory, cancelled by a timeout, read-only standby.
-            code if ["57", "53", "08", "25006", "55P03"].iter().any(|class| code.starts_with(class)) => {
+            code if ["57", "53", "58", "08", READ_ONLY, "55P03"].iter().any(|class| code.starts_with(class)) => {
                 Self::Unavailable(error)
             }
             _ => Self::Database(error),
@@ -74,6 +101,12 @@ fn database(error: &sqlx::Error) -> Option<&PgDatabaseError> {
 
 fn code(error: &sqlx::Error) -> Option<String> {
     database(error).map(|error| error.code().to_owned())
+}
+
+/// Whether a table has other columns than those that were asked for, or of other types.
+pub(crate) fn is_other_shape(error: &sqlx::Error) -> bool {
+    // undefined_column, undefined_function (an operator between types), datatype_mismatch, wrong_object_type
+    code(error).is_some_and(|code| ["42703", "42883", "42804", "42809"].contains(&code.as_str()))
 }
 
 fn constraint(error: &sqlx::Error) -> String {

@@ -13,6 +13,7 @@ pub mod gate_reading;
 pub mod head;
 pub mod idempotency;
 pub mod indicator;
+pub mod installation;
 pub mod instance;
 pub mod kill_switch;
 pub mod open_decision;
@@ -23,25 +24,28 @@ pub mod recorded;
 pub mod revocation;
 pub mod rollout;
 pub mod sealed;
+mod session;
 pub mod settlement;
 pub mod signing_key;
 pub mod single_use;
 pub mod sponsor;
 pub mod tool_call;
 pub mod webhook;
+mod write_probe;
 pub mod x509_authority;
 
-use std::time::Duration;
+use std::{future::ready, time::Duration};
 
+use session::Rules;
 use sqlx::{
-    PgConnection, PgPool, Postgres, SqlSafeStr as _, Transaction,
+    ConnectOptions as _, PgConnection, PgPool, Postgres, SqlSafeStr as _, Transaction,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
-
 use time::OffsetDateTime;
 
 pub use error::StoreError;
 pub use page::{Page, PageRequest};
+pub use session::Unfit;
 
 /// The schema, embedded.
 pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!("../../migrations");
@@ -65,6 +69,8 @@ pub struct Options {
     pub acquire_timeout: Duration,
     /// Longest statement, by the server's clock.
     pub statement_timeout: Duration,
+    /// Whether the configuration says that the storage keeps what it acknowledged without fsync and full page writes.
+    pub storage_replaces_fsync: bool,
 }
 
 impl Options {
@@ -76,8 +82,16 @@ impl Options {
             max_connections: 16,
             acquire_timeout: Duration::from_secs(2),
             statement_timeout: Duration::from_secs(10),
+            storage_replaces_fsync: false,
         }
     }
+}
+
+/// Connects once, as every connection of a [`Store`] does, and says what is wrong; a pool would only say that it waited.
+pub async fn connect(options: &Options) -> Result<Connection, sqlx::Error> {
+    let mut conn = session::connect_options(options).connect().await?;
+    session::verify(&mut conn, Rules::of(options)).await?;
+    Ok(conn)
 }
 
 /// The database. Cheap to clone.
@@ -90,21 +104,16 @@ impl Store {
     /// A store on this database. Connects when first used, so that a database that is down now can come up later.
     #[must_use]
     pub fn new(options: &Options) -> Self {
-        let statement_timeout = options.statement_timeout.as_millis().to_string();
-        let connect = options.connect.clone().application_name("countersign").options([
-            ("statement_timeout", statement_timeout.as_str()),
-            ("idle_in_transaction_session_timeout", "30000"),
-            // Statements here are short and many: compiling one takes longer than running it.
-            ("jit", "off"),
-            // The server's log is for what people have to know.
-            ("client_min_messages", "warning"),
-        ]);
+        let rules = Rules::of(options);
         let pool = PgPoolOptions::new()
             .max_connections(options.max_connections)
             .acquire_timeout(options.acquire_timeout)
             // A dead connection shows itself on use; asking first would cost a round trip on every use.
             .test_before_acquire(false)
-            .connect_lazy_with(connect);
+            .after_connect(move |conn, _| Box::pin(session::verify(conn, rules)))
+            .before_acquire(|_, meta| Box::pin(ready(Ok(session::is_fresh(meta.age)))))
+            .after_release(|_, meta| Box::pin(ready(Ok(session::is_fresh(meta.age)))))
+            .connect_lazy_with(session::connect_options(options));
         Self { pool }
     }
 

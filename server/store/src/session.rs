@@ -1,0 +1,220 @@
+//! What a session must be set to, and that it is: read back on every new connection, in one round trip, and not believed.
+
+use std::{
+    error::Error as StdError,
+    fmt,
+    sync::atomic::{AtomicU64, Ordering},
+    time::{Duration, Instant},
+};
+
+use sqlx::{
+    Row as _,
+    postgres::{PgConnectOptions, PgConnection, PgRow},
+};
+
+use crate::Options;
+
+/// Longest that a transaction may be idle, milliseconds.
+const IDLE_IN_TRANSACTION: &str = "30000";
+
+/// The address, and the settings that sessions begin with.
+pub(crate) fn connect_options(options: &Options) -> PgConnectOptions {
+    let statement_timeout = options.statement_timeout.as_millis().to_string();
+    options.connect.clone().application_name("countersign").options([
+        ("statement_timeout", statement_timeout.as_str()),
+        ("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION),
+        // How long a statement waits for a lock is part of how long it may take.
+        ("lock_timeout", "0"),
+        ("default_transaction_isolation", "read committed"),
+        ("standard_conforming_strings", "on"),
+        // Statements here are short and many: compiling one takes longer than running it.
+        ("jit", "off"),
+        // The server's log is for what people have to know.
+        ("client_min_messages", "warning"),
+    ])
+}
+
+/// Sets what may only become stronger, and reads back all that counts. `remote_apply` waits for more than `on` and stays; what
+/// is weaker loses answers that were given.
+const LOOK: &str = "SELECT
+    set_config('synchronous_commit', CASE current_setting('synchronous_commit')
+        WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, false),
+    current_setting('fsync'),
+    current_setting('full_page_writes'),
+    current_setting('server_encoding'),
+    current_setting('default_transaction_isolation'),
+    current_setting('standard_conforming_strings'),
+    CASE WHEN pg_is_in_recovery() THEN 'standby' ELSE current_setting('default_transaction_read_only') END,
+    (extract(epoch FROM current_setting('statement_timeout')::interval) * 1000)::bigint::text,
+    (extract(epoch FROM current_setting('idle_in_transaction_session_timeout')::interval) * 1000)::bigint::text,
+    (extract(epoch FROM current_setting('lock_timeout')::interval) * 1000)::bigint::text";
+
+/// A setting of the database that this server cannot work with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unfit {
+    setting: &'static str,
+    found: String,
+    wanted: &'static str,
+    why: &'static str,
+}
+
+impl fmt::Display for Unfit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { setting, found, wanted, why } = self;
+        write!(f, "the database's {setting} is {found} and must be {wanted}: {why}")
+    }
+}
+
+impl StdError for Unfit {}
+
+/// What a session must be.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rules {
+    /// Whether the configuration says that the storage keeps what it acknowledged without fsync.
+    storage_replaces_fsync: bool,
+    /// Longest statement that a session may be set to, milliseconds.
+    longest_statement: i64,
+}
+
+impl Rules {
+    pub(crate) fn of(options: &Options) -> Self {
+        Self {
+            storage_replaces_fsync: options.storage_replaces_fsync,
+            longest_statement: i64::try_from(options.statement_timeout.as_millis()).unwrap_or(i64::MAX),
+        }
+    }
+
+    fn judge(self, found: &[String; 10]) -> Result<(), Unfit> {
+        let [commit, fsync, pages, encoding, isolation, strings, read_only, statement, idle, lock] = found;
+        let unfit = |setting, found: &str, wanted, why| Err(Unfit { setting, found: found.to_owned(), wanted, why });
+        let within = |text: &str, longest: i64| text.parse().is_ok_and(|value: i64| (1..=longest).contains(&value));
+        let lost = "answers that were given would be lost in a crash. Where the storage itself keeps what it acknowledged, say so \
+                    with database_storage: replaces-fsync-and-full-page-writes";
+        let role = "the session does not have what was asked for when it connected. A pooler may have dropped it: set it with \
+                    ALTER ROLE ... IN DATABASE ... SET";
+        if encoding != "UTF8" {
+            let why = "purposes, reasons and names are UTF-8, and a database's encoding cannot be changed: create one with \
+                       ENCODING 'UTF8' TEMPLATE template0";
+            return unfit("server_encoding", encoding, "UTF8", why);
+        }
+        if read_only != "off" {
+            let why = "nothing could be decided, as every decision is recorded. A standby must be promoted, or the address must \
+                       be the primary's";
+            return unfit("default_transaction_read_only", read_only, "off", why);
+        }
+        if !matches!(commit.as_str(), "on" | "remote_apply") {
+            return unfit(
+                "synchronous_commit",
+                commit,
+                "on or remote_apply",
+                "answers that were given would be lost in a crash",
+            );
+        }
+        if !self.storage_replaces_fsync && fsync != "on" {
+            return unfit("fsync", fsync, "on", lost);
+        }
+        if !self.storage_replaces_fsync && pages != "on" {
+            return unfit("full_page_writes", pages, "on", lost);
+        }
+        if isolation != "read committed" {
+            return unfit("default_transaction_isolation", isolation, "read committed", role);
+        }
+        if strings != "on" {
+            return unfit("standard_conforming_strings", strings, "on", role);
+        }
+        if !within(statement, self.longest_statement) {
+            return unfit("statement_timeout", statement, "the server's", role);
+        }
+        if !within(idle, 30_000) {
+            return unfit("idle_in_transaction_session_timeout", idle, "at most 30000 ms", role);
+        }
+        if lock != "0" && !lock.parse().is_ok_and(|value: i64| value >= 1_000) {
+            return unfit("lock_timeout", lock, "0 or at least 1000 ms", role);
+        }
+        Ok(())
+    }
+}
+
+/// Looks at a session that has just begun. A simple query, which takes one round trip and leaves no prepared statement.
+pub(crate) async fn verify(conn: &mut PgConnection, rules: Rules) -> Result<(), sqlx::Error> {
+    let row: PgRow = sqlx::raw_sql(LOOK).fetch_one(conn).await?;
+    let mut found: [String; 10] = Default::default();
+    for (nth, text) in found.iter_mut().enumerate() {
+        *text = row.try_get(nth)?;
+    }
+    rules.judge(&found).map_err(|unfit| sqlx::Error::Configuration(Box::new(unfit)))
+}
+
+/// When a statement was last refused because the session is read-only, milliseconds since [`began`]; 0: never. One process has
+/// one database, and an error is met far from its pool.
+static READ_ONLY_AT: AtomicU64 = AtomicU64::new(0);
+
+fn since_start() -> u64 {
+    static BEGAN: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
+    let elapsed = BEGAN.get_or_init(Instant::now).elapsed();
+    u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX).saturating_add(1)
+}
+
+/// Notes that a session refused to write: it, and all that are as old, are of a server that is no primary any more.
+pub(crate) fn met_read_only() {
+    READ_ONLY_AT.store(since_start(), Ordering::Relaxed);
+}
+
+/// Whether a connection of this age may be used: it began after a session was last found read-only.
+pub(crate) fn is_fresh(age: Duration) -> bool {
+    let met = READ_ONLY_AT.load(Ordering::Relaxed);
+    met == 0 || u128::from(since_start().saturating_sub(met)) >= age.as_millis()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Fit settings, in the order of [`LOOK`].
+    const FIT: [&str; 10] = ["on", "on", "on", "UTF8", "read committed", "on", "off", "10000", "30000", "0"];
+
+    fn judged(nth: usize, value: &str, storage_replaces_fsync: bool) -> Result<(), Unfit> {
+        let mut found = FIT.map(str::to_owned);
+        value.clone_into(&mut found[nth]);
+        Rules { storage_replaces_fsync, longest_statement: 10_000 }.judge(&found)
+    }
+
+    #[test]
+    fn weaker_settings_are_refused_by_name_and_stronger_ones_kept() {
+        for (nth, value, refused) in [
+            (0, "on", None),
+            (0, "remote_apply", None),
+            (0, "off", Some("synchronous_commit")),
+            (0, "local", Some("synchronous_commit")),
+            (1, "off", Some("fsync")),
+            (2, "off", Some("full_page_writes")),
+            (3, "LATIN1", Some("server_encoding")),
+            (3, "SQL_ASCII", Some("server_encoding")),
+            (4, "serializable", Some("default_transaction_isolation")),
+            (5, "off", Some("standard_conforming_strings")),
+            (6, "on", Some("default_transaction_read_only")),
+            (6, "standby", Some("default_transaction_read_only")),
+            (7, "5000", None),
+            (7, "0", Some("statement_timeout")),
+            (7, "60000", Some("statement_timeout")),
+            (8, "0", Some("idle_in_transaction_session_timeout")),
+            (9, "5000", None),
+            (9, "1", Some("lock_timeout")),
+        ] {
+            let judged = judged(nth, value, false);
+            assert_eq!(judged.as_ref().err().map(|unfit| unfit.setting), refused, "{value}");
+            if let Err(unfit) = judged {
+                assert!(unfit.to_string().contains(value), "{unfit}");
+            }
+        }
+    }
+
+    #[test]
+    fn storage_that_replaces_fsync_is_declared() {
+        for (nth, refused) in [(1, "fsync"), (2, "full_page_writes")] {
+            assert_eq!(judged(nth, "off", true), Ok(()));
+            assert_eq!(judged(nth, "off", false).unwrap_err().setting, refused);
+        }
+        assert!(judged(0, "off", true).is_err(), "synchronous_commit is another thing");
+    }
+}
