@@ -10,6 +10,10 @@ pub mod countersign {
 
 pub use countersign::v1;
 
+mod texts;
+pub use texts::Texts;
+use texts::under;
+
 /// The encoded `google.protobuf.FileDescriptorSet` of the contract with its imports and comments, for reflection.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/countersign.bin"));
 

@@ -12,6 +12,7 @@ use crate::{
     ids::{ApprovalId, DecisionId, EventId, InstanceId},
     names::{ActionName, OperatorId, SponsorId, ToolId},
     operator::own_name,
+    text::hides,
 };
 
 /// How long a person has, and the yes is good, by default.
@@ -112,31 +113,6 @@ impl Private {
         }
         shown
     }
-}
-
-/// Whether a character shows nothing by itself or moves what is around it: controls, separators, marks of direction, fillers,
-/// variation selectors and tags.
-const fn hides(character: char) -> bool {
-    matches!(
-        character,
-        '\u{7f}'..='\u{9f}'
-            | '\u{ad}'
-            | '\u{34f}'
-            | '\u{61c}'
-            | '\u{115f}'..='\u{1160}'
-            | '\u{17b4}'..='\u{17b5}'
-            | '\u{180b}'..='\u{180f}'
-            | '\u{200b}'..='\u{200f}'
-            | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}'
-            | '\u{3164}'
-            | '\u{fe00}'..='\u{fe0f}'
-            | '\u{feff}'
-            | '\u{ffa0}'
-            | '\u{fff0}'..='\u{fffb}'
-            | '\u{1d173}'..='\u{1d17a}'
-            | '\u{e0000}'..='\u{e0fff}'
-    )
 }
 
 /// What a person said.

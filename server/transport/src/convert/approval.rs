@@ -3,7 +3,11 @@
 use std::{mem, time::Duration};
 
 use countersign_app::{AnswerApproval, ApprovalFilter, Error};
-use countersign_core::{approval::Approval, ids::ApprovalId, text::MAX_TEXT};
+use countersign_core::{
+    approval::Approval,
+    ids::ApprovalId,
+    text::{MAX_TEXT, shown},
+};
 use countersign_proto::v1;
 
 use super::{idempotency::Idem, page::Paging, read, text, time::timestamp, words::Word};
@@ -86,8 +90,8 @@ pub(crate) fn approval(approval: Approval) -> v1::Approval {
         expire_time: Some(timestamp(approval.expire_time)),
         answered_by: text(answer.as_ref().map(|answer| &answer.by)),
         answer_time: answer.as_ref().map(|answer| timestamp(answer.time)),
-        reason: answer.map(|answer| answer.reason).unwrap_or_default(),
-        purpose: call.purpose,
+        reason: answer.map(|answer| shown(&answer.reason).into_owned()).unwrap_or_default(),
+        purpose: shown(&call.purpose).into_owned(),
         etag,
         root_instance_id: approval.root_instance_id.to_string(),
         context: call.context.shown(),

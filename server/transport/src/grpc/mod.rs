@@ -20,8 +20,9 @@ mod watch;
 use std::sync::Arc;
 
 use countersign_app::{App, Caller, Error, Ground, OperatorCaller, Trace};
-use countersign_core::operator::Roles;
+use countersign_core::{Violation, operator::Roles};
 use countersign_proto::{
+    Texts,
     neighbours::{
         agentgateway::dev::ext_mcp::ext_mcp_server::ExtMcpServer,
         envoy::service::auth::v3::authorization_server::AuthorizationServer,
@@ -69,13 +70,15 @@ pub(crate) fn routes(app: App) -> Routes {
 /// Answers one request: `verb` gets the caller and the message, and its error becomes a status with details.
 async fn answer<M, A, V>(request: Request<M>, verb: impl FnOnce(Caller, M) -> V) -> Result<Response<A>, Status>
 where
+    M: Texts,
     V: Future<Output = Result<A, Error>>,
 {
     let (_, mut extensions, message) = request.into_parts();
     let request_id = request_id(&extensions);
-    let answer = match extensions.remove() {
-        Some(caller) => verb(caller, message).await,
-        None => Err(Error::Unauthenticated { message: "the request carries no caller".to_owned() }),
+    let answer = match (extensions.remove(), message.nul()) {
+        (Some(_), Some(field)) => Err(Error::Invalid(vec![Violation::new(field, "must not hold U+0000")])),
+        (Some(caller), None) => verb(caller, message).await,
+        (None, _) => Err(Error::Unauthenticated { message: "the request carries no caller".to_owned() }),
     };
     answer.map(Response::new).map_err(|error| Refusal::from(error).status(&request_id))
 }
@@ -86,6 +89,7 @@ async fn traced<M, A, V>(
     verb: impl FnOnce(Caller, Option<Trace>, M) -> V,
 ) -> Result<Response<A>, Status>
 where
+    M: Texts,
     V: Future<Output = Result<A, Error>>,
 {
     let header = trace(request.metadata().as_ref());
