@@ -37,7 +37,9 @@ async fn the_first_documents_command_works_as_printed() {
     let answer = http.post("/issue", BRIEF).await.unwrap();
     let body = answer.json();
     assert_eq!(answer.status, StatusCode::OK, "{body}");
-    assert_eq!((body["expires_in"].as_u64(), body["ttl_seconds"].as_u64()), (Some(300), Some(300)));
+    // What is left of it.
+    let left = body["expires_in"].as_u64().unwrap();
+    assert!((280..300).contains(&left) && body["ttl_seconds"] == 300, "{body}");
     assert_eq!((&body["sponsor_id"], &body["tools"]), (&json!("alice"), &json!(["billing"])));
     assert!(body["agent_instance_id"].as_str().unwrap().starts_with("inst_"));
     let run = world.server.http(body["token"].as_str());
@@ -61,7 +63,7 @@ async fn issue_names_the_choices_where_there_is_more_than_one_role() {
         let body =
             json!({"tool": "search", "sponsor_id": "alice", "role": role, "agent": "helper", "purpose": "look up"});
         let answer = http.post("/issue", body.to_string()).await.unwrap().json();
-        assert_eq!((answer["role"].as_str(), answer["expires_in"].as_u64()), (Some(role), Some(most)), "{answer}");
+        assert_eq!((answer["role"].as_str(), answer["ttl_seconds"].as_u64()), (Some(role), Some(most)), "{answer}");
     }
     let body = json!({"tool": "search", "sponsor_id": "alice", "role": "user", "ttl": 61});
     let answer = http.post("/issue", body.to_string()).await.unwrap();

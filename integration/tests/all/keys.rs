@@ -300,6 +300,13 @@ async fn by_the_clock_one_replica_rotates_once_however_long_nobody_did() {
         .execute(&mut connection)
         .await
         .unwrap();
+    // A key is published for ten minutes before it signs by the clock.
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(the(&admin, v1::SigningKeyState::Next).await.kid, next.kid);
+    sqlx::query("UPDATE signing_key SET create_time = create_time - interval '10 minutes' WHERE state = 'next'")
+        .execute(&mut connection)
+        .await
+        .unwrap();
     let start = || Launch::dev().database(&world.database).start();
     let (one, two) = tokio::join!(start(), start());
     let (one, two) = (one.unwrap(), two.unwrap());

@@ -26,6 +26,8 @@ pub struct DelegateCredential {
     pub ttl_seconds: Option<i64>,
     /// Good for one Decide only.
     pub single_use: bool,
+    /// The one tool that the credential is for; none: the installation.
+    pub resource: Option<ToolId>,
     /// What the child is.
     pub facts: AgentFacts,
     /// The trace of the request.
@@ -50,6 +52,7 @@ impl App {
             purpose: command.purpose,
             ttl: command.ttl_seconds,
             single_use: command.single_use,
+            resource: command.resource,
             labels: BTreeMap::new(),
             // The parent's.
             on_behalf_of: None,

@@ -7,6 +7,11 @@ use countersign_store::single_use;
 
 use crate::{App, Caller, Credential, Error, authenticate::Presented};
 
+/// After how long without a look at the log a verifier believes nothing any more (docs/revocation.md).
+const SILENCE: time::Duration = time::Duration::seconds(5);
+/// How long a caller waits for the next look.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(1);
+
 /// Whether a token is good.
 #[derive(Debug, Clone)]
 pub enum Introspection {
@@ -71,7 +76,20 @@ impl App {
             None if self.was_used(&credential).await? => Some(Reason::CredentialAlreadyUsed),
             dead => dead,
         };
+        if dead.is_none() {
+            self.is_told().await?;
+        }
         Ok(dead.map_or(Introspection::Active(credential), Introspection::Inactive))
+    }
+
+    /// Refuses where this server may not know of a revocation that every verifier knows of: that a credential is active would then
+    /// be said longer than anybody else goes on believing it.
+    async fn is_told(&self) -> Result<(), Error> {
+        let since = self.inner.clock.even_now() - SILENCE;
+        let mut told = self.inner.complete_until.subscribe();
+        let told = tokio::time::timeout(PATIENCE, told.wait_for(|until| *until >= since)).await;
+        // At the start, and after a hiccup, the next look at the log is a moment away.
+        if matches!(told, Ok(Ok(_))) { Ok(()) } else { Err(Error::StoreUnavailable) }
     }
 
     /// Whether a single-use credential was used. Where the database cannot say, nothing is said.

@@ -69,6 +69,14 @@ pub struct IssuedCredential {
     pub log_index: i64,
 }
 
+impl IssuedCredential {
+    /// How long it is still good, whole seconds: a kept answer has less than the first one had.
+    #[must_use]
+    pub fn seconds_left(&self, now: OffsetDateTime) -> i64 {
+        (self.expire_time - now).whole_seconds().max(0)
+    }
+}
+
 impl std::fmt::Debug for IssuedCredential {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("IssuedCredential").field("credential_id", &self.credential_id).finish_non_exhaustive()
@@ -92,6 +100,7 @@ impl App {
             purpose: Some(command.purpose),
             ttl: command.ttl_seconds,
             single_use: command.single_use,
+            resource: None,
             labels: command.labels,
             on_behalf_of: command.on_behalf_of,
             facts: command.facts,

@@ -8,6 +8,10 @@ use crate::credential::KeyStanding;
 /// How long a key is published, at least, before it may sign on demand: four times as long as a replica may take to load it.
 pub const PUBLISHED_BEFORE_USE: Duration = Duration::seconds(1);
 
+/// How long a key is published, at least, before it signs by the clock: longer than common libraries keep the keys they fetched,
+/// and than the answer at `/.well-known/jwks.json` may be kept. On demand a person may need it sooner.
+pub const PUBLISHED_BEFORE_ROTATION: Duration = Duration::minutes(10);
+
 /// A signing key without its private half.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SigningKeyRecord {
@@ -42,6 +46,12 @@ impl SigningKeyRecord {
     #[must_use]
     pub fn left_before_use(&self, now: OffsetDateTime) -> Duration {
         (self.create_time + PUBLISHED_BEFORE_USE - now).clamp(Duration::ZERO, PUBLISHED_BEFORE_USE)
+    }
+
+    /// Whether it was published for long enough to sign by the clock.
+    #[must_use]
+    pub fn is_spread(&self, now: OffsetDateTime) -> bool {
+        now - self.create_time >= PUBLISHED_BEFORE_ROTATION
     }
 
     /// How long it has been signing; zero where it has not, or the clock went back since it began.
@@ -95,6 +105,13 @@ mod tests {
         for (passed, left) in [(0, 1_000), (400, 600), (1_000, 0), (86_400_000, 0), (-86_400_000, 1_000)] {
             let now = MADE + Duration::milliseconds(passed);
             assert_eq!(made().left_before_use(now), Duration::milliseconds(left), "{passed} ms after it was made");
+        }
+    }
+
+    #[test]
+    fn by_the_clock_a_key_signs_ten_minutes_after_it_was_published() {
+        for (seconds, spread) in [(-1, false), (0, false), (599, false), (600, true), (86_400, true)] {
+            assert_eq!(made().is_spread(MADE + Duration::seconds(seconds)), spread, "{seconds} s");
         }
     }
 

@@ -47,6 +47,8 @@ pub(crate) struct GrantJob {
     pub(crate) purpose: Option<String>,
     pub(crate) ttl: Option<i64>,
     pub(crate) single_use: bool,
+    /// The one tool that it is for; none: the installation.
+    pub(crate) resource: Option<ToolId>,
     pub(crate) labels: std::collections::BTreeMap<String, String>,
     /// Of a root: the end user for whom it acts. None: nobody; of a renewal, the one it was started for.
     pub(crate) on_behalf_of: Option<String>,
@@ -94,10 +96,20 @@ impl Staged<'_> {
         }
         let renewed = self.renewed(job)?;
         let fitting = self.fit(job, sponsor, policy, parent, renewed)?;
+        if let Some(tool) = self.narrowed(job).filter(|tool| !fitting.tools.contains(tool)) {
+            let audience = &self.app.inner.config.audience;
+            let wrong = format!("must be {audience} or one of the tools that the credential is granted for, is {tool}");
+            return Err(Error::GrantTooWide(vec![Violation::new("resource", wrong)]));
+        }
         self.room(job)?;
         let custody_ref = parent.map_or(sponsor.grant_leaf, |parent| Some(parent.custody_ref));
         let before = renewed.cloned();
         self.record(job, &sponsor_id.clone(), custody_ref, fitting, before)
+    }
+
+    /// The one tool that the credential is to be for; none: the installation, by name or not.
+    fn narrowed<'j>(&self, job: &'j GrantJob) -> Option<&'j ToolId> {
+        job.resource.as_ref().filter(|tool| tool.as_str() != self.app.inner.config.audience)
     }
 
     /// The parent of a child that is asked for, if it may still act.
@@ -153,7 +165,7 @@ impl Staged<'_> {
         let key = self.snapshot.keys.active.clone();
         let mut claims = Claims::new(Grant {
             issuer: &config.issuer,
-            audience: &config.audience,
+            audience: self.narrowed(job).map_or(&*config.audience, ToolId::as_str),
             credential_id: job.fresh.credential_id,
             ancestors: &ancestors,
             agent_instance_id: renewed

@@ -17,6 +17,10 @@ const MAX_CSR: usize = 8 * 1024;
 /// Shortest and longest RSA key, bits. Longer ones only cost whoever verifies.
 const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=4096;
 
+/// Smallest exponent of an RSA key (NIST SP 800-56B). With a small one, signatures have been forged against verifiers that do
+/// not look at every byte of the padding.
+const LEAST_EXPONENT: u64 = 65_537;
+
 /// The public key of a request whose own signature holds: whoever made it has the private key.
 #[derive(Debug, Clone)]
 pub struct CsrKey(SubjectPublicKeyInfo);
@@ -52,14 +56,16 @@ impl CsrKey {
     }
 }
 
-const KEYS: &str = "must name a key on P-256 or P-384, an Ed25519 key, or an RSA key of 2048 to 4096 bits";
+const KEYS: &str = "must name a key on P-256 or P-384, an Ed25519 key, or an RSA key of 2048 to 4096 bits whose exponent is 65537 or more";
 
 /// Refuses keys that are too weak to stand for anybody, and kinds that TLS libraries do not take.
 fn strong(spki: &Spki<'_>) -> Result<(), &'static str> {
     let curve = || spki.algorithm.parameters.as_ref().and_then(|any| any.as_oid().ok());
     let fits = match spki.parsed() {
         Ok(PublicKey::EC(_)) => curve().is_some_and(|curve| curve == OID_EC_P256 || curve == OID_NIST_EC_P384),
-        Ok(PublicKey::RSA(key)) => RSA_BITS.contains(&key.key_size()),
+        Ok(PublicKey::RSA(key)) => {
+            RSA_BITS.contains(&key.key_size()) && key.try_exponent().is_ok_and(|e| e >= LEAST_EXPONENT && e % 2 == 1)
+        }
         _ => spki.algorithm.algorithm == OID_SIG_ED25519,
     };
     if fits { Ok(()) } else { Err(KEYS) }
@@ -85,8 +91,9 @@ mod tests {
 
     use super::*;
 
-    /// Made with openssl, whose requests rcgen cannot make: RSA of 1024 bits; RSA of 2048 signed with SHA-1; secp256k1.
-    const WEAK: [&str; 3] = [
+    /// Made with openssl, whose requests rcgen cannot make: RSA of 1024 bits; RSA of 2048 signed with SHA-1; secp256k1; RSA of
+    /// 2048 bits with the exponent 3.
+    const WEAK: [&str; 4] = [
         "MIIBTjCBuAIBADAPMQ0wCwYDVQQDDAR3ZWFrMIGfMA0GCSqGSIb3DQEBAQUAA4GNADCBiQKBgQDfmE7kg6KHkajl1eU23GL9LXPnzlkrSY4LEp\
          iZRV7uxaw7GLzfDzEx6vmPv1Y45ExyLAhdWq23SrSjza3ecegx6C12JB7jvGRWmrqACPERsZirxgE7U7nERCqOAFdZSd5M3JEGumQp1At-V7Qb\
          pmCyOOG1i4YDnpgOertEs8PC8QIDAQABoAAwDQYJKoZIhvcNAQELBQADgYEAJXhZ2GFHNGrJ48_4UwtLhG-WztBbQAmF2k1Mhojt7UhYDVC_LK\
@@ -103,6 +110,14 @@ mod tests {
         "MIHFMGwCAQAwDTELMAkGA1UEAwwCazEwVjAQBgcqhkjOPQIBBgUrgQQACgNCAAQm5S2qhhEJmzccNFjQEzcRQ_ho5qSytIR4M-La_q-8MwVrai\
          CPJUJL0U-wpesfj_AmryWKLnnLXQXa_7TvS_t6oAAwCgYIKoZIzj0EAwIDSQAwRgIhAPQ3vxGnqeYVZzqIJYwAu7GMIEGqTQ4-oHTa6pDc1klj\
          AiEAhfw2pXiNKF2kYnM-J4QepkHXKxIzR2WjT1UOFf_N1iM=",
+        "MIICUzCCATsCAQAwEDEOMAwGA1UEAwwFdGhyZWUwggEgMA0GCSqGSIb3DQEBAQUAA4IBDQAwggEIAoIBAQCtsm2EpUdA4LPtUdtKqpQzGwJ90Q\
+         SS4K_xpwDG_PE30eUkLpljh4AB3lkU4FvT1YejSnwDde5AXqCKHsdHWTi6Bt19r5TgLSwoZNP4_DMETeFKLKZSEQoD1pGjzktosqUJMf1WDm8g\
+         hF2TsDUxTEQWuLHTo_RAcFlAoL6vi7HzaTYH6PMHzhb5WdAyQ_wfjpulCECz6v9qHAX5XQo_AfvsINrJ61n6ADmkVdfI5NiUEUj6q9oxLUNEgC\
+         w_oA_4o4JfR4JHW0GIATnUZLZo8aLXElIwbYDgU3zA29aP8D3PRPlviYPr2P0Dk9w1q7bIFi-UWESKnK9XZpJaVo_e9f_VAgEDoAAwDQYJKoZI\
+         hvcNAQELBQADggEBAE8xXCQRi9KCW9mDUYyesAPm0QJs6mLzCS2TjF0cJcJMHTppOFnRNAcHM1X9Ey_e1bPzHprF79Mws2G9vY6C0BoSSKgSP4\
+         YcAjKKIpLXajAaSxdgRG6jORakVGFeUHQTqTZgjkEEROg4X52DrZaEgMPwQkUduEYu5mPUZQ4Ci0oXPCACYeexKG3ACC6yapYQyP-yubAXg_Cn\
+         ZZjInLf9e6pCUK10Dfc6zSXKKnkFcpi745688xuuVdjGetlmONM-oqs95i2e65YCdRQNesTDJK0MDHtsD2YxNEFQoZg9vurJOnL_vYGMK8OEjz\
+         aK4t0n8_c0FFsZtMxXAsRdvm9fJMY=",
     ];
 
     fn csr(algorithm: &'static SignatureAlgorithm) -> (KeyPair, Vec<u8>) {

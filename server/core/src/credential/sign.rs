@@ -7,6 +7,7 @@ use super::{
     Claims, JwtSvidClaims, KeyError, MAX_TOKEN, ReceiptClaims, SigningKey, TYP_CREDENTIAL, TYP_JWT_SVID, TYP_RECEIPT,
     consistency, key::ALG,
 };
+use crate::names::ToolId;
 
 /// Why a token was not signed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -33,7 +34,21 @@ struct Header<'a> {
 /// Signs a credential.
 pub fn sign_credential(claims: &Claims, key: &SigningKey) -> Result<String, SignError> {
     consistency::credential(claims).map_err(SignError::Inconsistent)?;
-    sign(TYP_CREDENTIAL, claims, key)
+    let scope = claims.tools.iter().map(ToolId::as_str).collect::<Vec<_>>().join(" ");
+    match sign(TYP_CREDENTIAL, &Scoped { claims, scope }, key) {
+        // It says the tools a second time, which a credential of many long ones has no room for.
+        Err(SignError::TooLong) => sign(TYP_CREDENTIAL, claims, key),
+        other => other,
+    }
+}
+
+/// A credential's claims, and its tools as OAuth writes them (RFC 9068), for the scope checks of resource servers that know nothing
+/// of this product. It is written and never read: `tools` is what counts.
+#[derive(Serialize)]
+struct Scoped<'a> {
+    #[serde(flatten)]
+    claims: &'a Claims,
+    scope: String,
 }
 
 /// Signs a receipt.

@@ -68,6 +68,7 @@ pub(crate) fn delegate(mut request: v1::DelegateCredentialRequest) -> Result<(De
         let ttl_seconds = v.any_seconds("ttl", request.ttl);
         let facts = v.facts(request.agent_version, request.model, request.platform);
         let trace = v.optional("traceparent", &traceparent);
+        let resource = v.optional("resource", &request.resource);
         let delegate = DelegateCredential {
             parent_token: presented(request.parent_token),
             agent: agent?,
@@ -76,6 +77,7 @@ pub(crate) fn delegate(mut request: v1::DelegateCredentialRequest) -> Result<(De
             purpose: purpose?,
             ttl_seconds: ttl_seconds?,
             single_use: request.single_use,
+            resource: resource?,
             facts: facts?,
             trace: trace?,
         };

@@ -62,16 +62,16 @@ async fn issued(app: &App, request: Request) -> Result<Response, Box<Response>> 
     let (mut issue, idem) = form::read(&body).map_err(|error| refused(error.into()))?;
     issue.trace = issue.trace.or(header);
     let issued = app.issue_credential(&operator, issue, idem).await.map_err(|error| refused(error.into()))?;
-    answer(&issued).map_err(|error| refused(error.into()))
+    answer(app, &issued).map_err(|error| refused(error.into()))
 }
 
 /// The token as OAuth names things, and what the product says of it.
-fn answer(issued: &IssuedCredential) -> Result<Response, Error> {
+fn answer(app: &App, issued: &IssuedCredential) -> Result<Response, Error> {
     let expire_time = issued.expire_time.format(&Rfc3339).map_err(|_| Error::Internal)?;
     let body = json!({
         "token": issued.token,
         "token_type": "Bearer",
-        "expires_in": issued.ttl_seconds,
+        "expires_in": issued.seconds_left(app.clock().now()),
         "expire_time": expire_time,
         "agent_instance_id": issued.agent_instance_id.to_string(),
         "credential_id": issued.credential_id.to_string(),

@@ -17,6 +17,7 @@ pub(crate) mod authzen;
 pub(crate) mod base;
 mod connect;
 mod details;
+mod http1;
 pub(crate) mod issue;
 mod json;
 mod jwks;
@@ -34,6 +35,7 @@ mod unique;
 
 use std::{
     convert::Infallible,
+    future::ready,
     sync::Arc,
     task::{Context, Poll},
 };
@@ -46,7 +48,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::post,
 };
-use futures::{FutureExt, future::BoxFuture};
+use futures::{FutureExt, TryFutureExt, future::BoxFuture};
 use http::{HeaderValue, Method, StatusCode, Version, header};
 use tonic::{Status, service::Routes};
 use tonic_web::GrpcWebLayer;
@@ -105,7 +107,17 @@ impl Service<Request> for Port {
         if grpc && request.method() == Method::POST && request.version() == Version::HTTP_2 {
             self.grpc.call(request)
         } else {
-            self.others.clone().oneshot(request).boxed()
+            if let Some(refusal) = http1::refusal(&request) {
+                return ready(Ok(refusal)).boxed();
+            }
+            let presented = request.headers().contains_key(header::AUTHORIZATION);
+            let answer = self.others.clone().oneshot(request);
+            answer
+                .map_ok(move |mut response| {
+                    http1::challenge(&mut response, presented);
+                    response
+                })
+                .boxed()
         }
     }
 }

@@ -16,7 +16,7 @@ use http::{StatusCode, header};
 use http_body_util::BodyExt;
 use prost::Message;
 use serde_json::Value;
-use tower::service_fn;
+use tower::{service_fn, util::MapRequest};
 
 use super::*;
 use crate::{
@@ -79,15 +79,25 @@ async fn echo(request: Request) -> Response {
     }
 }
 
-fn port() -> Port {
+/// A port that is called as every client of HTTP/1.1 does.
+type Called = MapRequest<Port, fn(Request) -> Request>;
+
+fn called(port: Port) -> Called {
+    port.map_request(|mut request| {
+        request.headers_mut().entry(header::HOST).or_insert(HeaderValue::from_static("localhost"));
+        request
+    })
+}
+
+fn port() -> Called {
     port_with(BOUNDS)
 }
 
-fn port_with(bounds: Bounds) -> Port {
+fn port_with(bounds: Bounds) -> Called {
     let stack = stack(bounds);
     let services = Routes::from(Router::new().fallback(echo));
     let plain = Router::new().route("/healthz", get(|| async { "up" }));
-    Port::new(&stack, services, service_fn(issue::echo), plain)
+    called(Port::new(&stack, services, service_fn(issue::echo), plain))
 }
 
 /// What came back: status, the headers, and the JSON of the body.

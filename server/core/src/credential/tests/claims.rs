@@ -21,6 +21,27 @@ fn a_credential_says_what_the_server_granted() {
 }
 
 #[test]
+fn its_tools_are_said_as_a_scope_too_where_there_is_room() {
+    let said = |token: &str| -> serde_json::Value {
+        serde_json::from_slice(&decode(token.split('.').nth(1).unwrap())).unwrap()
+    };
+    let claims = claims();
+    let token = sign_credential(&claims, &KEY).unwrap();
+    assert_eq!(said(&token)["scope"], "billing search");
+    assert_eq!(said(&token)["tools"], json!(claims.tools));
+    // As older servers write it.
+    let without = credential_with(|_| {});
+    assert!(said(&without).get("scope").is_none());
+    assert_eq!(verify(&without).unwrap().digest(), verify(&token).unwrap().digest());
+
+    let mut many = claims;
+    many.tools = (0..32).map(|nth| format!("{nth}-{}", "x".repeat(120)).parse().unwrap()).collect();
+    let token = sign_credential(&many, &KEY).unwrap();
+    assert!(said(&token).get("scope").is_none(), "the token would be too long");
+    assert_eq!(verify(&token).unwrap().tools, many.tools);
+}
+
+#[test]
 fn a_root_says_that_it_has_no_parent() {
     let mut root = grant(&[]);
     root.labels.clear();

@@ -29,7 +29,7 @@ pub(super) async fn exchange(app: &App, caller: &Caller, form: &Form, trace: Opt
     let (mut command, idempotency) = convert::delegate(request(form, &parent)?).map_err(in_oauths_names)?;
     command.trace = command.trace.or(trace);
     let issued = app.delegate_credential(caller, command, idempotency).await.map_err(in_oauths_names)?;
-    Ok(answer(&issued, issued_type))
+    Ok(answer(app, &issued, issued_type))
 }
 
 /// What the standard asks of every exchange; returns the type of the token to issue.
@@ -39,14 +39,12 @@ fn protocol(app: &App, form: &Form) -> Result<&'static str, Wrong> {
         return Err(Wrong::invalid("grant_type", why).named(UNSUPPORTED_GRANT_TYPE));
     }
     token_type(form, "subject_token_type")?.ok_or_else(|| Wrong::invalid("subject_token_type", "is required"))?;
-    for name in ["resource", "audience"] {
-        if form.all(name).iter().any(|target| target != app.audience()) {
-            let why = format!(
-                "must be {}, or left out: credentials are for this installation, and scope says for which tools",
-                app.audience()
-            );
-            return Err(Wrong::invalid(name, why).named(INVALID_TARGET));
-        }
+    if form.all("audience").iter().any(|target| target != app.audience()) {
+        let why = format!(
+            "must be {}, or left out: credentials are for this installation, and resource narrows one to a tool",
+            app.audience()
+        );
+        return Err(Wrong::invalid("audience", why).named(INVALID_TARGET));
     }
     Ok(token_type(form, "requested_token_type")?.unwrap_or(TOKEN_TYPES[0]))
 }
@@ -88,6 +86,17 @@ async fn actor(app: &App, caller: &Caller, form: &Form, parent: &Credential) -> 
     }
 }
 
+/// The tool that the credential is to be for alone (RFC 8707); none: this installation.
+fn resource(form: &Form) -> Result<String, Wrong> {
+    let mut targets = form.all("resource").iter();
+    let Some(first) = targets.next() else { return Ok(String::new()) };
+    if targets.any(|other| other != first) {
+        let why = "must be one: a credential is for one tool or for the installation";
+        return Err(Wrong::invalid("resource", why).named(INVALID_TARGET));
+    }
+    Ok(first.to_owned())
+}
+
 /// The same delegation in the contract's words, whose rules then hold.
 fn request(form: &Form, parent: &Credential) -> Result<DelegateCredentialRequest, Wrong> {
     if form.get("on_behalf_of").is_some_and(|text| parent.on_behalf_of.as_deref() != Some(text)) {
@@ -116,6 +125,7 @@ fn request(form: &Form, parent: &Credential) -> Result<DelegateCredentialRequest
         model: text("model"),
         platform: text("platform"),
         traceparent: text("traceparent"),
+        resource: resource(form)?,
     })
 }
 
@@ -132,10 +142,11 @@ fn tools(scope: Option<&str>) -> Vec<String> {
 
 /// A refusal that names the parameters of this endpoint, and says invalid_scope where the scope is at fault.
 fn in_oauths_names(error: Error) -> Wrong {
-    let mut of_scope = false;
+    let (mut of_scope, mut of_target) = (false, false);
     let mut rename = |violation: Violation| {
         let tools = violation.field.starts_with("tools");
         of_scope |= tools;
+        of_target |= violation.field == "resource";
         match &*violation.field {
             _ if tools => Violation { field: "scope".into(), ..violation },
             "parent_token" => Violation { field: "subject_token".into(), ..violation },
@@ -148,16 +159,20 @@ fn in_oauths_names(error: Error) -> Wrong {
         other => other,
     };
     let wrong = Wrong::from(error);
-    if of_scope { wrong.named(INVALID_SCOPE) } else { wrong }
+    match (of_target, of_scope) {
+        (true, _) => wrong.named(INVALID_TARGET),
+        (_, true) => wrong.named(INVALID_SCOPE),
+        _ => wrong,
+    }
 }
 
 /// RFC 8693, section 2.2.1, and which instance it is.
-fn answer(issued: &IssuedCredential, issued_type: &str) -> Response {
+fn answer(app: &App, issued: &IssuedCredential, issued_type: &str) -> Response {
     let body = json!({
         "access_token": issued.token,
         "issued_token_type": issued_type,
         "token_type": "Bearer",
-        "expires_in": issued.ttl_seconds,
+        "expires_in": issued.seconds_left(app.clock().now()),
         "scope": scope(&issued.tools),
         "agent_instance_id": issued.agent_instance_id,
         "parent_agent_id": issued.parent_agent_id,

@@ -1,0 +1,33 @@
+-- The function acts as its owner: whoever may call it makes tables. So nobody may who was not told, and nobody makes many.
+CREATE OR REPLACE FUNCTION ensure_custody_partitions(from_day date, days integer) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public
+AS $$
+DECLARE
+    day date;
+    name text;
+BEGIN
+    IF days > 32 THEN
+        RAISE EXCEPTION 'at most 32 days of partitions are made at a time, not %', days
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    PERFORM pg_advisory_xact_lock(hashtext('countersign.custody_partitions'));
+    FOR day IN SELECT from_day + n FROM generate_series(0, days - 1) AS n LOOP
+        name := 'custody_event_' || to_char(day, 'YYYYMMDD');
+        -- A partition cannot be split off the default one once that holds rows of its day; they stay readable there.
+        IF to_regclass('public.' || name) IS NULL AND NOT EXISTS (
+            SELECT FROM public.custody_event_default
+            WHERE event_id >= public.uuid_v7_floor(day::timestamp AT TIME ZONE 'UTC')
+              AND event_id < public.uuid_v7_floor((day + 1)::timestamp AT TIME ZONE 'UTC')
+        ) THEN
+            EXECUTE format(
+                'CREATE TABLE public.%I PARTITION OF public.custody_event FOR VALUES FROM (%L) TO (%L)',
+                name,
+                public.uuid_v7_floor(day::timestamp AT TIME ZONE 'UTC'),
+                public.uuid_v7_floor((day + 1)::timestamp AT TIME ZONE 'UTC')
+            );
+        END IF;
+    END LOOP;
+END
+$$;
+
+REVOKE EXECUTE ON FUNCTION ensure_custody_partitions(date, integer) FROM PUBLIC;
