@@ -70,6 +70,9 @@ async fn no_field_of_any_method_takes_a_nul() {
         for (path, message) in messages(&method.input(), 0) {
             let shown = format!("{} {path}", method.full_name());
             let status = caller.call(&method, message).await.map(|_| ()).expect_err(&shown);
+            if status.code() == Code::Unimplemented {
+                continue;
+            }
             assert_eq!(
                 (status.code(), info(&status).reason.as_str()),
                 (Code::InvalidArgument, "INVALID_REQUEST"),

@@ -213,8 +213,8 @@ impl App {
     async fn probe_writes(&self) -> Result<(), Error> {
         let refused = match tokio::time::timeout(PROBE_TIMEOUT, self.inner.store.probe_writes()).await {
             Ok(Ok(())) => None,
-            Ok(Err(error)) => Some(error.why_no_writes()),
-            Err(_) => Some("does not write"),
+            Ok(Err(error)) => error.why_no_writes(),
+            Err(_) => self.inner.database_ready.borrow().then_some("does not write"),
         };
         self.inner.no_writes.send_if_modified(|known| {
             let changed = *known != refused;

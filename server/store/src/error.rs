@@ -47,15 +47,17 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// Why the database does not write, in words for anybody; none: for another reason than itself.
+    /// Why a database that answers does not write, in words for anybody; none: it did not answer.
     #[must_use]
-    pub fn why_no_writes(&self) -> &'static str {
-        let Self::Unavailable(error) = self else { return "refuses to write" };
-        match code(error).as_deref() {
-            Some(READ_ONLY) => "is read-only: a standby, or somebody set it so",
-            Some(code) if NO_SPACE.contains(&code) => "is out of disk space",
+    pub fn why_no_writes(&self) -> Option<&'static str> {
+        let Self::Unavailable(error) = self else { return Some("refuses to write") };
+        Some(match code(error)?.as_str() {
+            READ_ONLY => "is read-only: a standby, or somebody set it so",
+            code if NO_SPACE.contains(&code) => "is out of disk space",
+            // It is stopping or starting, or the connection broke.
+            code if code.starts_with("57") || code.starts_with("08") => return None,
             _ => "does not write",
-        }
+        })
     }
 
     pub(crate) fn corrupt(table: &'static str, what: impl Display) -> Self {
