@@ -244,8 +244,8 @@ async fn a_resource_narrows_a_credential_to_one_tool() {
 
     // Our own doors take it for nothing.
     assert_eq!(introspect(server, &rita, token).await, json!({"active": false}));
-    let refusal = refused(&post(server, None, "token", &[], &exchange(token, &[])).await, 400, "invalid_request");
-    assert!(refusal.contains("subject_token"), "{refusal}");
+    let why = refused(&post(server, None, "token", &[], &exchange(token, &[])).await, 400, "invalid_request");
+    assert!(why.contains("CREDENTIAL_WRONG_AUDIENCE"), "{why}");
     let status =
         world.rita.with_token(token).unwrap().decisions().decide(crate::support::decide("billing", "refund")).await;
     assert_eq!(status.unwrap_err().code(), tonic::Code::Unauthenticated);
