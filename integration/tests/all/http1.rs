@@ -13,7 +13,7 @@ use crate::support::World;
 /// The status and the whole answer to a request with these lines of its head.
 async fn sent(world: &World, line: &str, head: &[&str]) -> (u16, String) {
     let mut stream = TcpStream::connect(world.server.address()).await.unwrap();
-    let head: String = head.iter().map(|line| format!("{line}\r\n")).collect();
+    let head: String = head.iter().flat_map(|line| [*line, "\r\n"]).collect();
     let body = if line.starts_with("POST") { "{}" } else { "" };
     stream.write_all(format!("{line}\r\n{head}Connection: close\r\n\r\n{body}").as_bytes()).await.unwrap();
     let mut answer = Vec::new();

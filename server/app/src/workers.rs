@@ -221,7 +221,7 @@ impl App {
             match refused {
                 _ if !changed => {}
                 Some(why) => {
-                    tracing::error!("the database {why}: nothing can be decided or changed until that is over")
+                    tracing::error!("the database {why}: nothing can be decided or changed until that is over");
                 }
                 None => tracing::info!("the database takes writes again"),
             }
