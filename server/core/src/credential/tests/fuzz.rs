@@ -72,7 +72,7 @@ proptest! {
         depth in 0_u128..=8,
         ttl_seconds in 10_u32..=900,
         tools in prop::collection::btree_set("[A-Za-z0-9._@:/-]{1,128}", 1..=8),
-        purpose in "[^\\p{C}\\s][^\\p{C}]{0,100}",
+        purpose in "[!-~][^\\p{C}\\p{Zl}\\p{Zp}]{0,100}",
         single_use: bool,
         rev in 0..=i64::MAX,
     ) {
