@@ -46,9 +46,10 @@ pub async fn find(conn: &mut Connection) -> Result<Found, StoreError> {
     if !is_ours(conn).await? {
         return Ok(Found::NoInstallation);
     }
-    let used = sqlx::query_scalar("SELECT EXISTS (SELECT FROM operator)").fetch_one(&mut *conn).await?;
-    let marks = sqlx::query_scalar("SELECT to_regclass('installation') IS NOT NULL").fetch_one(&mut *conn).await?;
-    let made_by = if marks { made_by(conn).await? } else { None };
+    // Another start may be making the tables at this moment.
+    let operators = has_table(conn, "operator").await?;
+    let used = operators && sqlx::query_scalar("SELECT EXISTS (SELECT FROM operator)").fetch_one(&mut *conn).await?;
+    let made_by = if has_table(conn, "installation").await? { made_by(conn).await? } else { None };
     Ok(Found::Installation { made_by, used })
 }
 
@@ -78,6 +79,10 @@ pub async fn claim(conn: &mut Connection, by: MadeBy) -> Result<MadeBy, StoreErr
         .execute(&mut *conn)
         .await?;
     made_by(conn).await?.ok_or_else(|| StoreError::corrupt("installation", "no row"))
+}
+
+async fn has_table(conn: &mut Connection, name: &str) -> Result<bool, StoreError> {
+    Ok(sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL").bind(name).fetch_one(conn).await?)
 }
 
 async fn made_by(conn: &mut Connection) -> Result<Option<MadeBy>, StoreError> {
