@@ -21,6 +21,8 @@ use crate::{
 
 /// How long a database may take to answer at first: one that is started beside the server is not there at once.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long another start may take to make the tables of an installation.
+const MAKING: Duration = Duration::from_secs(2);
 
 /// A database that was started or found.
 #[derive(Debug)]
@@ -122,6 +124,21 @@ impl Database {
         if !self.dev || self.private.is_some() {
             return Ok(());
         }
+        let start = Instant::now();
+        loop {
+            match self.look(connection).await {
+                // Another start may be making the tables at this moment, and then they are known as ours in the next.
+                Err(DatabaseError::NotMadeByDev(_) | DatabaseError::ForeignTables { .. })
+                    if start.elapsed() < MAKING =>
+                {
+                    sleep(Duration::from_millis(200)).await;
+                }
+                looked => return looked,
+            }
+        }
+    }
+
+    async fn look(&self, connection: &mut Connection) -> Result<(), DatabaseError> {
         match installation::find(connection).await? {
             Found::NoInstallation
             | Found::Installation { made_by: Some(MadeBy::Dev), .. }
