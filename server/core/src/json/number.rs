@@ -17,10 +17,12 @@ pub(super) fn survives(token: &str, value: f64) -> Result<(), &'static str> {
     }
     let integer = token.strip_prefix('-').unwrap_or(token);
     // Within the bound every integer is its own double.
-    if integer.bytes().all(|byte| byte.is_ascii_digit()) || decimal(token) == decimal(&format!("{value:e}")) {
+    if integer.bytes().all(|byte| byte.is_ascii_digit()) {
         return Ok(());
     }
-    Err(ROUNDED)
+    // As it is written when it is hashed: where two shortest forms are equally near, Rust's own `Display` takes the other.
+    let written = serde_json_canonicalizer::to_string(&value).map_err(|_| ROUNDED)?;
+    if decimal(token) == decimal(&written) { Ok(()) } else { Err(ROUNDED) }
 }
 
 /// A decimal number as its digits without zeros at either end, and the power of ten of the last one. Zero has no digits.

@@ -98,12 +98,19 @@ fn time_grows_with_length_only() {
     assert!(read("[".repeat(1 << 20).as_bytes(), Rules::STRICT).is_err());
 }
 
+/// A double whose last bits are a fraction of few binary digits.
+fn halfway((high, low, down): (u32, u32, i32)) -> f64 {
+    (f64::from(high).mul_add(f64::from(1 << 22), f64::from(low)) / 4.0) / 2_f64.powi(down)
+}
+
 fn json() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
         any::<bool>().prop_map(Value::from),
         (-9_007_199_254_740_991_i64..=9_007_199_254_740_991).prop_map(Value::from),
         any::<f64>().prop_filter("bounded", |value| value.abs() <= 9e15).prop_map(Value::from),
+        // Many of these lie halfway between two shortest forms.
+        (1_u32 << 31..=u32::MAX, 0_u32..1 << 22, 0_i32..12).prop_map(halfway).prop_map(Value::from),
         "[a-c\\PC\"\\\\0-9]{0,6}".prop_map(Value::from),
     ];
     leaf.prop_recursive(4, 32, 6, |inner| {
@@ -139,7 +146,8 @@ proptest! {
         let text = format!("{{\"v\":{token}}}");
         let value: f64 = token.parse().unwrap();
         let digits = |text: &str| text.split('e').next().unwrap().replace(['.', '-'], "").trim_matches('0').to_owned();
-        let alike = digits(&format!("{value:e}")) == digits(&token);
+        // Not Rust's own `Display`, which rounds the last digit up where others round it to even.
+        let alike = digits(&serde_json::to_string(&value).unwrap()) == digits(&token);
         let expected = alike && value <= 9_007_199_254_740_991.0;
         prop_assert_eq!(canonical(text.as_bytes()).is_ok(), expected, "{}", token);
     }
