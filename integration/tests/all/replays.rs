@@ -143,6 +143,8 @@ async fn nothing_comes_back(end: Stop) {
         request_id: id.to_owned(),
     };
     let inner = v1::BatchDecideRequest { requests: vec![keyed("i")], ..Default::default() };
+    // So that both servers know the run, and refuse the repetition, not who asks, where its key is compromised.
+    ask(&elsewhere.connection, &decide("billing", "refund")).await.unwrap();
     let first = ask(&run.connection, &keyed("r")).await.unwrap();
     let gates = ask(&world.rita, &by_gate).await.unwrap();
     let of_batch = run.connection.decisions().batch_decide(batch("b")).await.unwrap().into_inner().responses;
