@@ -73,6 +73,8 @@ impl Database {
         let connect = PgConnectOptions::from_str(&url).map_err(|_| DatabaseError::Url)?;
         let options = countersign_store::Options {
             max_connections: config.database.max_connections,
+            read_connections: config.database.read_connections,
+            read_timeout: config.limits.read_timeout,
             storage_replaces_fsync: config.database.storage_replaces_fsync,
             ..countersign_store::Options::new(connect)
         };

@@ -179,6 +179,8 @@ fn app_config(config: &Config, made_by: MadeBy) -> Result<countersign_app::Confi
         made_by_dev: made_by == MadeBy::Dev,
         key_rotation: config.key_rotation,
         recorder_queue: config.limits.recorder_queue,
+        refusals: config.limits.refusals,
+        reads_at_a_time: config.limits.reads_at_a_time,
         rates: config.limits.rates,
         ceilings: config.limits.ceilings,
         operators: operators(config)?,
@@ -235,6 +237,7 @@ fn options(config: &Config, metrics: MetricsPage) -> Options {
     };
     Options {
         listen: config.listener.address(),
+        health: config.serving.health,
         tls,
         tls_terminated_in_front,
         public_url: config.public_url.clone(),
@@ -244,7 +247,11 @@ fn options(config: &Config, metrics: MetricsPage) -> Options {
             max_concurrent_streams: config.limits.max_concurrent_streams,
             request_timeout: config.limits.request_timeout,
             max_connections: config.limits.max_connections,
+            max_connections_per_peer: config.limits.max_connections_per_peer,
+            keep_alive: config.limits.keep_alive,
         },
+        trusted_proxies: config.serving.trusted_proxies.clone(),
+        shutdown_delay: config.serving.shutdown_delay,
         metrics: Some(metrics),
     }
 }

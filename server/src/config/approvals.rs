@@ -9,10 +9,17 @@ use super::settings::Settings;
 /// The longest that people may have, seconds: a day.
 const LONGEST: u32 = 24 * 60 * 60;
 
-/// The bounds, by default 15 minutes and 16 questions of an instance.
+/// The bounds, by default 15 minutes, and 16 questions of an instance, 64 of a chain, 256 of a sponsor.
 pub(super) fn read(settings: &mut Settings) -> Approvals {
     let default = u32::try_from(DEFAULT_LIFE.whole_seconds()).unwrap_or(LONGEST);
     let life = settings.number("approvals.life_seconds", 5..=LONGEST, default);
     let pending = settings.number("approvals.pending_per_instance", 1..=1_000, 16);
-    Approvals { life: Duration::seconds(life.into()), pending_per_instance: pending as usize }
+    let of_chain = settings.number("approvals.pending_per_chain", 1..=100_000, 64);
+    let of_sponsor = settings.number("approvals.pending_per_sponsor", 1..=100_000, 256);
+    Approvals {
+        life: Duration::seconds(life.into()),
+        pending_per_instance: pending as usize,
+        pending_per_chain: of_chain as usize,
+        pending_per_sponsor: of_sponsor as usize,
+    }
 }

@@ -19,10 +19,12 @@ const REPLACES_FSYNC: &str = "replaces-fsync-and-full-page-writes";
 pub struct Database {
     /// Its address; none, and only in dev: a private Postgres.
     pub url: Option<SecretString>,
-    /// Most connections of this server.
+    /// Most connections of this server for changes and workers.
     pub max_connections: u32,
     /// Whether the storage keeps what it acknowledged without fsync and full page writes.
     pub storage_replaces_fsync: bool,
+    /// Most connections of this server for reads.
+    pub read_connections: u32,
 }
 
 impl Database {
@@ -38,7 +40,8 @@ impl Database {
         }
         // The private Postgres takes 50, of which a few are kept for people.
         let max_connections = settings.number("database_max_connections", 2..=1000, 16);
-        Self { url, max_connections, storage_replaces_fsync }
+        let read_connections = settings.number("database_read_connections", 1..=1000, 4);
+        Self { url, max_connections, storage_replaces_fsync, read_connections }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{num::NonZeroU32, time::Duration};
 
-use countersign_app::{Ceilings, Rate, RateLimits};
+use countersign_app::{Ceilings, Rate, RateLimits, RefusalLimits};
 
 use super::settings::Settings;
 
@@ -11,6 +11,10 @@ use super::settings::Settings;
 pub struct Limits {
     /// Most open connections.
     pub max_connections: usize,
+    /// Most open connections of one address.
+    pub max_connections_per_peer: usize,
+    /// How long an HTTP/1.1 connection may be idle between two requests.
+    pub keep_alive: Duration,
     /// Most requests that are worked on at a time; more are turned away.
     pub max_concurrent_requests: usize,
     /// Most streams (the Watch methods) at a time; they do not count as requests.
@@ -23,6 +27,12 @@ pub struct Limits {
     pub recorder_queue: usize,
     /// How fast each caller may call, and credentials of each sponsor are granted.
     pub rates: RateLimits,
+    /// How many refusals a minute are answered.
+    pub refusals: RefusalLimits,
+    /// How many reads of one caller are under way at a time.
+    pub reads_at_a_time: usize,
+    /// Longest statement of a read.
+    pub read_timeout: Duration,
     /// How many instances may be live.
     pub ceilings: Ceilings,
 }
@@ -31,11 +41,15 @@ impl Limits {
     pub(super) fn read(settings: &mut Settings) -> Self {
         let mut number = |key, range, default| settings.number(key, range, default) as usize;
         let max_connections = number("limits.max_connections", 1..=100_000, 4096);
+        let max_connections_per_peer = number("limits.max_connections_per_peer", 1..=100_000, 1024);
         let max_concurrent_requests = number("limits.max_concurrent_requests", 1..=100_000, 1024);
         let max_concurrent_streams = number("limits.max_concurrent_streams", 1..=100_000, 1024);
         let max_message_bytes = number("limits.max_message_bytes", 4096..=4 * 1024 * 1024, 1024 * 1024);
         let recorder_queue = number("limits.recorder_queue", 1..=1_000_000, 8192);
         let request_timeout = settings.number("limits.request_timeout_ms", 10..=300_000, 10_000);
+        let reads_at_a_time = settings.number("limits.reads_at_a_time", 1..=1_000, 4) as usize;
+        let read_timeout = settings.number("limits.read_timeout_ms", 10..=300_000, 3_000);
+        let keep_alive = settings.number("limits.keep_alive_seconds", 1..=3600, 75);
         let mut rate = |per_second, default, burst, default_burst| {
             let per_second = settings.number(per_second, 0..=1_000_000, default);
             let burst = settings.number(burst, 1..=1_000_000, default_burst);
@@ -49,6 +63,11 @@ impl Limits {
             chain: rate("limits.chain_calls_per_second", 20_000, "limits.chain_calls_burst", 40_000),
             sponsor: rate("limits.sponsor_grants_per_second", 5_000, "limits.sponsor_grants_burst", 50_000),
         };
+        let mut refusals = |key, default| NonZeroU32::new(settings.number(key, 0..=10_000_000, default));
+        let refusals = RefusalLimits {
+            chain: refusals("limits.chain_refusals_per_minute", 60),
+            caller: refusals("limits.caller_refusals_per_minute", 1_200),
+        };
         let mut ceiling =
             |key, default| NonZeroU32::new(settings.number(key, 0..=10_000_000, default)).map(NonZeroU32::get);
         let ceilings = Ceilings {
@@ -57,12 +76,17 @@ impl Limits {
         };
         Self {
             max_connections,
+            max_connections_per_peer,
+            keep_alive: Duration::from_secs(keep_alive.into()),
             max_concurrent_requests,
             max_concurrent_streams,
             max_message_bytes,
             request_timeout: Duration::from_millis(request_timeout.into()),
             recorder_queue,
             rates,
+            refusals,
+            reads_at_a_time,
+            read_timeout: Duration::from_millis(read_timeout.into()),
             ceilings,
         }
     }

@@ -15,6 +15,7 @@ mod operators;
 mod policy;
 mod problem;
 mod service_link;
+mod serving;
 mod settings;
 mod sources;
 mod spiffe;
@@ -37,6 +38,7 @@ pub use self::{
     operators::{CertificateHolder, OidcProvider, Operators},
     policy::PolicyDocument,
     problem::{Origin, Problem, Problems},
+    serving::Serving,
     sources::Sources,
     token_service::TokenService,
     webhooks::WebhookEndpoint,
@@ -62,6 +64,8 @@ pub struct Config {
     pub dev: bool,
     /// Where and how to listen.
     pub listener: Listener,
+    /// What stands around the port.
+    pub serving: Serving,
     /// The URL that this server is reached at from outside, where the issuer is none.
     pub public_url: Option<String>,
     /// The folder for what the server keeps on disk.
@@ -112,6 +116,7 @@ impl Config {
         let public_url = settings.parse("public_url", PUBLIC_URL, |text| {
             countersign_transport::is_public_url(text).then(|| text.to_owned())
         });
+        let serving = Serving::read(&mut settings);
         let database = Database::read(&mut settings, dev);
         let token_service = TokenService::named(&mut settings, dev);
         let policy = PolicyDocument::read(&mut settings, dev);
@@ -146,6 +151,7 @@ impl Config {
             listener.zip(token_service).zip(key_encryption).map(|((listener, token_service), key_encryption)| Self {
                 dev,
                 listener,
+                serving,
                 public_url,
                 data_dir,
                 database,

@@ -8,10 +8,13 @@ mod convert;
 mod door;
 mod grpc;
 mod health;
+mod reading;
 mod reflection;
 mod server;
 mod stack;
 mod status;
 mod tls;
 
-pub use server::{Limits, MetricsPage, Options, ServeError, Server, TlsError, TlsFiles, is_public_url};
+pub use server::{
+    Limits, MetricsPage, Network, NoNetwork, Options, ServeError, Server, TlsError, TlsFiles, is_public_url,
+};

@@ -27,6 +27,8 @@ pub struct Rules {
     pub depth: usize,
     /// What becomes of numbers that a double does not hold.
     pub numbers: Numbers,
+    /// Most values, objects and arrays among them. Reading one costs far more than a byte of a text does.
+    pub values: usize,
 }
 
 /// What becomes of numbers that a double does not hold.
@@ -40,9 +42,9 @@ pub enum Numbers {
 
 impl Rules {
     /// For requests and arguments.
-    pub const STRICT: Self = Self { depth: MAX_DEPTH, numbers: Numbers::Exact };
+    pub const STRICT: Self = Self { depth: MAX_DEPTH, numbers: Numbers::Exact, values: usize::MAX };
     /// For tokens, key sets and configurations: one reading of every key.
-    pub const DOCUMENT: Self = Self { depth: 127, numbers: Numbers::AsRead };
+    pub const DOCUMENT: Self = Self { depth: 127, numbers: Numbers::AsRead, values: usize::MAX };
 }
 
 /// Why a text is refused, or a value has no canonical form.

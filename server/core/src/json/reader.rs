@@ -12,7 +12,7 @@ use super::{
 };
 
 pub(super) fn read(text: &str, rules: Rules) -> Result<Value, Refused> {
-    let mut watch = Watch { tokens: Tokens::of(text), rules, depth: 0, broke_off: Path::default() };
+    let mut watch = Watch { tokens: Tokens::of(text), rules, depth: 0, values: 0, broke_off: Path::default() };
     let mut json = serde_json::Deserializer::from_str(text);
     match Node(&mut watch).deserialize(&mut json) {
         Ok(value) => json.end().map(|()| value).map_err(|_| Refused::new("", "there is text after the JSON object")),
@@ -26,6 +26,8 @@ struct Watch<'t> {
     rules: Rules,
     /// How many objects and arrays are open.
     depth: usize,
+    /// How many values there were.
+    values: usize,
     /// Where the value stands that could not be read.
     broke_off: Path,
 }
@@ -57,6 +59,10 @@ impl<'de> DeserializeSeed<'de> for Node<'_, '_> {
     type Value = Value;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        self.0.values += 1;
+        if self.0.values > self.0.rules.values {
+            return Err(D::Error::custom(format!("there are more than {} values", self.0.rules.values)));
+        }
         deserializer.deserialize_any(self)
     }
 }

@@ -23,6 +23,10 @@ pub(crate) struct Row {
     pub(crate) sponsor: bool,
     /// How long its calls last.
     pub(crate) lasts: Lasts,
+    /// Whether it stops something, for which there are places, connections and a rate that nothing else takes.
+    pub(crate) stops: bool,
+    /// Whether it only reads what is stored: so many of those at a time of one caller.
+    pub(crate) reads: bool,
 }
 
 /// How long calls of a method last, and so which of them share the room there is.
@@ -79,36 +83,48 @@ pub(crate) enum Who<'a> {
 }
 
 impl Row {
+    const fn of(method: &'static str, access: Access) -> Self {
+        Self { method, access, sponsor: false, lasts: Lasts::Request, stops: false, reads: false }
+    }
+
     const fn open(method: &'static str) -> Self {
-        Self { method, access: Access::Open, sponsor: false, lasts: Lasts::Request }
+        Self::of(method, Access::Open)
     }
 
     const fn authenticated(method: &'static str) -> Self {
-        Self { method, access: Access::Authenticated, sponsor: false, lasts: Lasts::Request }
+        Self::of(method, Access::Authenticated)
     }
 
     const fn roles(method: &'static str, roles: &[OperatorRole]) -> Self {
         let access = Access::Granted { roles: Roles::of(roles), instance: Instance::Never };
-        Self { method, access, sponsor: false, lasts: Lasts::Request }
+        Self::of(method, access)
     }
 
     const fn or_instance(method: &'static str, roles: &[OperatorRole]) -> Self {
         let access = Access::Granted { roles: Roles::of(roles), instance: Instance::Live };
-        Self { method, access, sponsor: false, lasts: Lasts::Request }
+        Self::of(method, access)
     }
 
     const fn or_any_instance(method: &'static str, roles: &[OperatorRole]) -> Self {
         let access = Access::Granted { roles: Roles::of(roles), instance: Instance::Recorded };
-        Self { method, access, sponsor: false, lasts: Lasts::Request }
+        Self::of(method, access)
     }
 
     const fn or_reporting_instance(method: &'static str, roles: &[OperatorRole]) -> Self {
         let access = Access::Granted { roles: Roles::of(roles), instance: Instance::Reporting };
-        Self { method, access, sponsor: false, lasts: Lasts::Request }
+        Self::of(method, access)
     }
 
     const fn or_the_sponsor(self) -> Self {
         Self { sponsor: true, ..self }
+    }
+
+    const fn stopping(self) -> Self {
+        Self { stops: true, ..self }
+    }
+
+    const fn reading(self) -> Self {
+        Self { reads: true, ..self }
     }
 
     const fn waiting(self) -> Self {

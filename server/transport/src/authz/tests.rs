@@ -162,3 +162,16 @@ async fn a_method_without_a_row_is_refused_whoever_calls() {
         }
     }
 }
+
+#[test]
+fn what_stops_something_is_marked_by_its_name_and_so_is_what_only_reads() {
+    let stops = ["Revoke", "Suspend", "Depart", "Reject", "End", "Engage", "Pause", "Rollback", "Mark"];
+    for row in TABLE {
+        let name = row.method.rsplit('/').next().unwrap();
+        assert_eq!(row.stops, stops.iter().any(|stop| name.starts_with(stop)), "{name}");
+        assert!(!row.reads || ["Get", "List", "Explain"].iter().any(|read| name.starts_with(read)), "{name}");
+        assert!(!row.reads || row.lasts == Lasts::Request, "{name}");
+        let listed = name.starts_with("List") && row.access != Access::Open;
+        assert!(!listed || row.reads, "{name}");
+    }
+}

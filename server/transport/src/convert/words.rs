@@ -72,7 +72,7 @@ words! {
         RolloutResumed RolloutCompleted RolloutRolledBack Decision ToolCall ApprovalRequested ApprovalApproved
         ApprovalRejected ApprovalExpired Revocation KeyCreated KeyActivated KeyRetired KeyCompromised KeysRewrapped RevocationFloorMoved OperatorCreated
         OperatorKeyCreated OperatorKeyRevoked KillSwitchEngaged KillSwitchReleased Erasure Archive LegalHoldPlaced
-        LegalHoldReleased Manifest CheckpointOverridden Unattributed
+        LegalHoldReleased Manifest CheckpointOverridden Unattributed RefusalsUnanswered
     }
     leaf::Outcome = ToolCallOutcome { Success Failure NotExecuted Unknown }
     leaf::Side = RolloutSide { Baseline Candidate }

@@ -51,8 +51,9 @@ use axum::{
 use futures::{FutureExt, TryFutureExt, future::BoxFuture};
 use http::{HeaderValue, Method, StatusCode, Version, header};
 use tonic::{Status, service::Routes};
+use tonic_health::pb::health_server::{Health, HealthServer};
 use tonic_web::GrpcWebLayer;
-use tower::{Layer, Service, ServiceExt, util::BoxCloneSyncService};
+use tower::{Layer, Service, ServiceExt, service_fn, util::BoxCloneSyncService};
 
 use self::{neighbour::Neighbours, refused::Refused};
 use crate::stack::{Inner, Pipeline, Stack};
@@ -82,13 +83,33 @@ impl Port {
             .layer(grpc.clone().map_request(|request: http::Request<tonic::body::Body>| request.map(Body::new)));
         let doors =
             Doors { web: BoxCloneSyncService::new(web), json: stack.wrap(transcode::Transcode::new(services)), grpc };
+        Self::of(doors, plain.route("/issue", post(issue::issue).with_state(stack.wrap(issuing))))
+    }
+
+    /// Health alone: over gRPC, and `plain`.
+    pub(crate) fn of_health(stack: &Arc<Stack>, health: HealthServer<impl Health>, plain: Router) -> Self {
+        let services = Routes::new(health).prepare();
+        let grpc = Neighbours::before(stack.wrap(services.clone().into_axum_router()));
+        let web = BoxCloneSyncService::new(service_fn(|_: Request| async {
+            Ok(Refused::not_allowed().answer(problem::error).map(tonic::body::Body::new))
+        }));
+        Self::of(Doors { web, json: stack.wrap(transcode::Transcode::new(services)), grpc }, plain)
+    }
+
+    fn of(doors: Doors, plain: Router) -> Self {
         let grpc = doors.grpc.clone();
         let others = plain
-            .route("/issue", post(issue::issue).with_state(stack.wrap(issuing)))
             .method_not_allowed_fallback(|| async { Refused::not_allowed().answer(problem::error) })
             .fallback_service(call.with_state(Arc::new(doors)));
         Self { grpc, others }
     }
+}
+
+/// What a connection gets that asks for more than it takes.
+pub(crate) fn too_many_answers() -> Response {
+    let message = "this connection has not taken the answers to its earlier requests: read them first";
+    let refused = Refused::new(StatusCode::TOO_MANY_REQUESTS, Status::resource_exhausted(message));
+    refused.answer(problem::error)
 }
 
 impl Service<Request> for Port {

@@ -4,22 +4,31 @@ use std::{fmt, sync::Arc};
 
 use axum::{
     Json, Router,
+    body::Body,
     extract::State,
     response::{IntoResponse, Response},
     routing::get,
 };
 use countersign_app::App;
 use http::{StatusCode, header};
+use http_body_util::BodyExt;
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
+
+/// Pages of metrics that are on their way at a time.
+const PAGES: usize = 8;
 
 /// Renders `/metrics`, in Prometheus' text form.
 #[derive(Clone)]
-pub struct MetricsPage(Arc<dyn Fn() -> String + Send + Sync>);
+pub struct MetricsPage {
+    render: Arc<dyn Fn() -> String + Send + Sync>,
+    room: Arc<Semaphore>,
+}
 
 impl MetricsPage {
     /// A page that `render` writes anew for every request.
     pub fn new(render: impl Fn() -> String + Send + Sync + 'static) -> Self {
-        Self(Arc::new(render))
+        Self { render: Arc::new(render), room: Arc::new(Semaphore::new(PAGES)) }
     }
 }
 
@@ -31,17 +40,19 @@ impl fmt::Debug for MetricsPage {
 
 /// The routes. They take no credential and say nothing that is secret.
 pub(crate) fn router(app: App, metrics: Option<MetricsPage>) -> Router {
-    let of_app = Router::new()
-        .route("/.well-known/spiffe-bundle", get(super::spiffe::bundle))
-        .route("/readyz", get(readyz))
-        .with_state(app);
-    let router =
-        Router::new().route("/", get(index)).route("/healthz", get(|| async { Json(json!({ "alive": true })) }));
-    let router = match metrics {
+    let of_app = Router::new().route("/.well-known/spiffe-bundle", get(super::spiffe::bundle)).with_state(app.clone());
+    Router::new().route("/", get(index)).merge(of_app).merge(health(app, metrics))
+}
+
+/// Whether the server is up and fit, and its metrics.
+pub(crate) fn health(app: App, metrics: Option<MetricsPage>) -> Router {
+    let router = Router::new()
+        .route("/readyz", get(readyz).with_state(app))
+        .route("/healthz", get(|| async { Json(json!({ "alive": true })) }));
+    match metrics {
         Some(page) => router.route("/metrics", get(render).with_state(page)),
         None => router,
-    };
-    router.merge(of_app)
+    }
 }
 
 /// What is at this address, for whoever opens it in a browser.
@@ -77,6 +88,17 @@ async fn readyz(State(app): State<App>) -> Response {
     (status, [(header::CACHE_CONTROL, "no-store")], Json(body)).into_response()
 }
 
-async fn render(State(page): State<MetricsPage>) -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], (page.0)())
+/// The page, which is large beside its request: few are on their way at a time.
+async fn render(State(page): State<MetricsPage>) -> Response {
+    let Ok(place) = page.room.clone().try_acquire_owned() else {
+        let retry = [(header::RETRY_AFTER, "1")];
+        return (StatusCode::SERVICE_UNAVAILABLE, retry, "others read the metrics: try again\n").into_response();
+    };
+    let page = ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], (page.render)()).into_response();
+    page.map(|body| {
+        Body::new(body.map_frame(move |frame| {
+            let _held = &place;
+            frame
+        }))
+    })
 }

@@ -25,7 +25,10 @@ use tonic::{Code, Status, service::Routes};
 use tower::{Service, ServiceExt};
 
 use super::unique;
-use crate::stack::{body_error, refuse, request_id};
+use crate::{
+    reading::reading,
+    stack::{body_error, refuse, request_id},
+};
 
 /// The flag and the length before a gRPC message.
 const FRAME: usize = 5;
@@ -80,21 +83,22 @@ async fn translated(request: Request) -> Result<Request, Box<Response>> {
     let id = request_id(&request);
     let (mut parts, body) = request.into_parts();
     let json = body.collect().await.map_err(|error| Box::new(body_error(error, &id)))?.to_bytes();
-    let message = method(parts.uri.path())
-        .ok_or_else(|| Violation::new("", "there is no such method"))
-        .and_then(|method| read(&json, method))
-        .map_err(|violation| Box::new(refuse(Error::Invalid(vec![violation]).into(), &id)))?;
+    let refused = |violation| Box::new(refuse(Error::Invalid(vec![violation]).into(), &id));
+    let method = method(parts.uri.path()).ok_or_else(|| refused(Violation::new("", "there is no such method")))?;
+    let message = reading(json.len(), move || read(&json, method).map(|message| message.encode_to_vec())).await;
+    let message = message.map_err(refused)?;
 
     parts.headers.remove(header::CONTENT_LENGTH);
     parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-    Ok(Request::from_parts(parts, Body::from(frame(&message.encode_to_vec()))))
+    Ok(Request::from_parts(parts, Body::from(frame(&message))))
 }
 
 /// Reads a message. Each name in either spelling, once; nothing that the contract does not know.
 fn read(json: &[u8], method: &MethodDescriptor) -> Result<DynamicMessage, Violation> {
     // A method without fields may be called without a body.
     let json = if json.iter().all(u8::is_ascii_whitespace) { b"{}" } else { json };
-    let value = unique::read(json)?;
+    let many = usize::from(method.name().starts_with("Batch"));
+    let value = unique::read(json, unique::VALUES[many])?;
     unique::check_fields(&value, method.input())?;
 
     let options = prost_reflect::DeserializeOptions::new().deny_unknown_fields(true);

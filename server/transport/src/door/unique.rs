@@ -11,14 +11,17 @@ use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor};
 use serde_json::{Map, Value};
 use serde_path_to_error::Path as Tracked;
 
-/// Reads a body.
-pub(super) fn read(body: &[u8]) -> Result<Value, Violation> {
-    json::read(body, Rules::STRICT).map_err(|Refused { path, why }| Violation::new(path, why))
+/// Most values in the body of one question, and in that of many.
+pub(super) const VALUES: [usize; 2] = [2_000, 20_000];
+
+/// Reads a body of at most so many values.
+pub(super) fn read(body: &[u8], values: usize) -> Result<Value, Violation> {
+    json::read(body, Rules { values, ..Rules::STRICT }).map_err(|Refused { path, why }| Violation::new(path, why))
 }
 
-/// Reads a body that has to be an object.
-pub(super) fn object(body: &[u8]) -> Result<Map<String, Value>, Violation> {
-    match read(body)? {
+/// Reads a body of at most so many values that has to be an object.
+pub(super) fn object(body: &[u8], values: usize) -> Result<Map<String, Value>, Violation> {
+    match read(body, values)? {
         Value::Object(object) => Ok(object),
         _ => Err(Violation::new("", "the body must be a JSON object")),
     }

@@ -1,8 +1,9 @@
 //! Connections: as many as there may be, each watched, all finished before the server stops.
 
-use std::{future::Future, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{convert::Infallible, future::Future, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
-use axum::body::Body;
+use axum::{body::Body, response::Response};
+use http::{Method, Version};
 use hyper::body::Incoming;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -11,15 +12,19 @@ use hyper_util::{
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
     time::{sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::Service;
 
-use super::guarded::Guarded;
+use super::{
+    connections::{Activity, Connections, Most},
+    deliveries::{Deliveries, PUBLIC},
+    guarded::Guarded,
+    unread::{self, Shared},
+};
 use crate::{
-    door::Port,
+    door::{Port, too_many_answers},
     stack::{Peer, PeerCertificate},
     tls::{Tls, certificate},
 };
@@ -28,8 +33,6 @@ use crate::{
 const DRAIN: Duration = Duration::from_secs(30);
 /// How long a TLS handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
-/// How long the head of an HTTP/1 request may take, and how long one may be idle between two.
-const HEAD: Duration = Duration::from_secs(10);
 /// A quiet HTTP/2 connection is asked for a sign of life this often, and has this long to give one.
 const PING: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(20));
 /// Streams at a time on one connection.
@@ -44,13 +47,15 @@ pub(super) struct Acceptor {
     pub(super) listener: TcpListener,
     pub(super) tls: Option<Tls>,
     pub(super) port: Port,
-    pub(super) max_connections: usize,
-    /// Cancelled when `shutdown` comes.
+    pub(super) most: Most,
+    /// How long an HTTP/1.1 connection may be idle between two requests.
+    pub(super) keep_alive: Duration,
+    /// Cancelled when the port closes.
     pub(super) stop: CancellationToken,
 }
 
 impl Acceptor {
-    /// Serves until `shutdown`; then the port is closed, and what was accepted is finished within [`DRAIN`].
+    /// Serves until `shutdown` is over; then the port is closed, and what was accepted is finished within [`DRAIN`].
     pub(super) async fn serve(self, shutdown: impl Future<Output = ()>) {
         let connections = TaskTracker::new();
         let abort = CancellationToken::new();
@@ -69,8 +74,8 @@ impl Acceptor {
     }
 
     async fn accept(&self, connections: &TaskTracker, abort: &CancellationToken) {
-        let room = Arc::new(Semaphore::new(self.max_connections.min(Semaphore::MAX_PERMITS)));
-        let http = http();
+        let open = Connections::new(self.most.clone());
+        let http = http(self.keep_alive);
         loop {
             let (stream, peer) = match self.listener.accept().await {
                 Ok(accepted) => accepted,
@@ -80,7 +85,7 @@ impl Acceptor {
                     continue;
                 }
             };
-            let Ok(permit) = room.clone().try_acquire_owned() else {
+            let Some(member) = open.enter(peer.ip()) else {
                 metrics::counter!("countersign_connections_refused_total").increment(1);
                 continue;
             };
@@ -93,10 +98,10 @@ impl Acceptor {
             };
             let abort = abort.clone();
             connections.spawn(async move {
-                let _permit = permit;
                 tokio::select! {
                     () = abort.cancelled() => {}
-                    () = connection.serve(stream) => {}
+                    () = member.activity.replaced() => {}
+                    () = connection.serve(stream, &member.activity) => {}
                 }
             });
         }
@@ -104,9 +109,11 @@ impl Acceptor {
 }
 
 /// HTTP/1.1 and HTTP/2, told apart by the first bytes, neither with room for a slow or greedy peer.
-fn http() -> Builder<TokioExecutor> {
+///
+/// HTTP/1.1's timeout for a head begins with the wait for it; how long one may take that has begun is [`Guarded`]'s.
+fn http(keep_alive: Duration) -> Builder<TokioExecutor> {
     let mut http = Builder::new(TokioExecutor::new());
-    http.http1().timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(MAX_HEAD as usize);
+    http.http1().timer(TokioTimer::new()).header_read_timeout(keep_alive).max_buf_size(MAX_HEAD as usize);
     http.http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(MAX_STREAMS)
@@ -125,14 +132,16 @@ struct Connection {
 }
 
 impl Connection {
-    async fn serve(self, stream: TcpStream) {
+    async fn serve(self, stream: TcpStream, activity: &Arc<Activity>) {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "TCP_NODELAY cannot be set");
         }
-        let Some(tls) = &self.tls else { return self.http(stream, None).await };
+        let Some(tls) = &self.tls else { return self.http(stream, None, activity).await };
         match timeout(HANDSHAKE, tls.acceptor().accept(stream)).await {
             Ok(Ok(stream)) => match certificate::of_peer(stream.get_ref().1) {
-                Ok(certificate) => self.http(stream, certificate.map(Arc::new).map(PeerCertificate)).await,
+                Ok(certificate) => {
+                    self.http(stream, certificate.map(Arc::new).map(PeerCertificate), activity).await;
+                }
                 Err(error) => tracing::debug!(peer = %self.peer, %error, "a client certificate cannot be read"),
             },
             Ok(Err(error)) => tracing::debug!(peer = %self.peer, %error, "the TLS handshake failed"),
@@ -144,26 +153,61 @@ impl Connection {
         &self,
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
         certificate: Option<PeerCertificate>,
+        activity: &Arc<Activity>,
     ) {
-        let peer = Peer(self.peer.ip());
-        let service = hyper::service::service_fn(|request: http::Request<Incoming>| {
-            let mut request = request.map(Body::new);
+        let (peer, deliveries) = (Peer(self.peer.ip()), Arc::new(Deliveries::default()));
+        let service = hyper::service::service_fn(|mut request: http::Request<Incoming>| {
             request.extensions_mut().insert(peer);
+            request.extensions_mut().insert(activity.clone());
             if let Some(certificate) = &certificate {
                 request.extensions_mut().insert(certificate.clone());
             }
-            self.port.clone().call(request)
+            answer(self.port.clone(), deliveries.clone(), request)
         });
-        let mut connection = pin!(self.http.serve_connection(TokioIo::new(Guarded::new(stream)), service));
-        let ended = tokio::select! {
-            ended = connection.as_mut() => ended,
-            () = self.stop.cancelled() => {
-                connection.as_mut().graceful_shutdown();
-                connection.await
+        let stream = TokioIo::new(Guarded::new(stream, deliveries.clone()));
+        let mut connection = pin!(self.http.serve_connection(stream, service));
+        let served = async {
+            tokio::select! {
+                ended = connection.as_mut() => ended,
+                () = self.stop.cancelled() => {
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
+                }
             }
         };
-        if let Err(error) = ended {
-            tracing::debug!(peer = %self.peer, %error, "a connection broke");
+        tokio::select! {
+            ended = served => if let Err(error) = ended {
+                tracing::debug!(peer = %self.peer, %error, "a connection broke");
+            },
+            () = deliveries.stalled() => {
+                metrics::counter!("countersign_connections_stalled_total").increment(1);
+                tracing::info!(peer = %self.peer, "a connection is closed: its peer does not take the answers to its requests");
+            }
         }
     }
+}
+
+/// The answer to one request, watched until its receiver has it.
+async fn answer(
+    mut port: Port,
+    deliveries: Arc<Deliveries>,
+    request: http::Request<Incoming>,
+) -> Result<Response, Infallible> {
+    let public = [Method::GET, Method::HEAD].contains(request.method());
+    let waiting = deliveries.count();
+    let under_way = deliveries.request();
+    if public && waiting >= PUBLIC {
+        return Ok(too_many_answers().map(|body| under_way.answered(body)));
+    }
+    if request.version() == Version::HTTP_2 {
+        return Ok(port.call(request.map(Body::new)).await?.map(|body| under_way.answered(body)));
+    }
+    let asked = unread::waits_to_be_asked(request.headers());
+    let (parts, body) = request.into_parts();
+    let shared = Shared::new(body);
+    let mut response = port.call(http::Request::from_parts(parts, unread::body(shared.clone()))).await?;
+    if !shared.read_away(asked).await {
+        unread::closes(response.headers_mut());
+    }
+    Ok(response.map(|body| under_way.answered(body)))
 }

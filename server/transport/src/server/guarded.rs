@@ -1,8 +1,9 @@
-//! A connection that is closed when nothing moves on it.
+//! A connection that is closed when nothing moves on it, or when the head of an HTTP/1.1 request does not end.
 
 use std::{
     io::{self, ErrorKind},
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -12,12 +13,19 @@ use tokio::{
     time::{Instant, Sleep, sleep},
 };
 
+use super::deliveries::Deliveries;
+
 /// How long a peer has to say which protocol it speaks.
 const GREETING: Duration = Duration::from_secs(10);
 /// As many bytes as that takes: HTTP/2's preface. No HTTP/1.1 request is shorter.
 const GREETING_BYTES: usize = 24;
 /// How long nothing may move in either direction. Live HTTP/2 peers answer a ping well within it.
 const IDLE: Duration = Duration::from_mins(2);
+
+/// How long the head of an HTTP/1.1 request may take from its first byte on.
+const HEAD: Duration = Duration::from_secs(10);
+/// How HTTP/2 greets. Nothing else begins so.
+const HTTP_2: &[u8] = b"PRI";
 
 /// A stream with an end to waiting: for the greeting as a whole, then for the next byte either way.
 pub(super) struct Guarded<S> {
@@ -28,15 +36,44 @@ pub(super) struct Guarded<S> {
     since: Instant,
     /// Fires at some time after `since`; where that has moved on, it is wound up again. So a byte costs no timer.
     alarm: Pin<Box<Sleep>>,
+    /// The first bytes, as far as they say whether this is HTTP/2.
+    first: Vec<u8>,
+    /// Since when the head of a request has been coming, and how many requests came before it. Of HTTP/1.1.
+    head: Option<(Instant, u64)>,
+    deliveries: Arc<Deliveries>,
 }
 
 impl<S> Guarded<S> {
-    pub(super) fn new(stream: S) -> Self {
-        Self { stream, greeting: GREETING_BYTES, since: Instant::now(), alarm: Box::pin(sleep(GREETING)) }
+    pub(super) fn new(stream: S, deliveries: Arc<Deliveries>) -> Self {
+        Self {
+            stream,
+            greeting: GREETING_BYTES,
+            since: Instant::now(),
+            alarm: Box::pin(sleep(GREETING)),
+            first: Vec::new(),
+            head: None,
+            deliveries,
+        }
     }
 
-    fn allowed(&self) -> Duration {
-        if self.greeting > 0 { GREETING } else { IDLE }
+    /// When waiting ends.
+    fn end(&self) -> Instant {
+        let idle = self.since + if self.greeting > 0 { GREETING } else { IDLE };
+        self.head.map_or(idle, |(since, _)| idle.min(since + HEAD))
+    }
+
+    /// Whether what came is of a head that is still to end: no request is under way, and none came since.
+    fn look_at_head(&mut self, came: bool) {
+        let quiet = self.deliveries.quiet();
+        if self.head.is_some_and(|(_, requests)| quiet != Some(requests)) {
+            self.head = None;
+        }
+        if let (true, None, Some(requests)) = (came, self.head, quiet) {
+            let now = Instant::now();
+            self.head = Some((now, requests));
+            let end = self.end();
+            self.alarm.as_mut().reset(end);
+        }
     }
 
     fn moved(&mut self, bytes: usize) {
@@ -45,15 +82,21 @@ impl<S> Guarded<S> {
         }
     }
 
-    fn read(&mut self, bytes: usize) {
-        self.greeting = self.greeting.saturating_sub(bytes);
-        self.moved(bytes);
+    fn read(&mut self, bytes: &[u8]) {
+        self.greeting = self.greeting.saturating_sub(bytes.len());
+        self.moved(bytes.len());
+        let missing = HTTP_2.len().saturating_sub(self.first.len());
+        self.first.extend_from_slice(&bytes[..missing.min(bytes.len())]);
+        if self.first != HTTP_2 {
+            self.look_at_head(!bytes.is_empty());
+        }
     }
 
     /// Called where the stream has nothing to do: an error once that has lasted too long.
     fn wait(&mut self, context: &mut Context<'_>) -> Poll<io::Error> {
         while self.alarm.as_mut().poll(context).is_ready() {
-            let end = self.since + self.allowed();
+            self.look_at_head(false);
+            let end = self.end();
             if end <= Instant::now() {
                 return Poll::Ready(io::Error::new(ErrorKind::TimedOut, "nothing moved for too long"));
             }
@@ -71,7 +114,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = into.filled().len();
         let poll = Pin::new(&mut self.stream).poll_read(context, into);
-        self.read(into.filled().len() - before);
+        self.read(&into.filled()[before..]);
         self.guard(poll, context)
     }
 }

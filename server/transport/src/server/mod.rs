@@ -1,15 +1,22 @@
 //! The port: bound first, so that its address is known, then served until told to stop.
 
 mod accept;
+mod connections;
+mod deliveries;
 mod guarded;
+mod network;
 #[cfg(test)]
 mod tests;
+mod unread;
 
 use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use countersign_app::App;
-use tokio::{net::TcpListener, task::JoinSet};
+use tokio::{net::TcpListener, task::JoinSet, time::sleep};
 use tokio_util::sync::CancellationToken;
+
+use self::connections::Most;
+pub(crate) use self::connections::{Activity, Working};
 
 use crate::{
     door::{self, authzen, base::Base, issue, oauth, plain},
@@ -19,6 +26,7 @@ use crate::{
     tls::Tls,
 };
 
+pub use self::network::{Network, NoNetwork};
 pub use crate::{
     door::plain::MetricsPage,
     tls::{TlsError, TlsFiles},
@@ -32,6 +40,8 @@ const MAX_MESSAGE_BYTES: usize = 4 * 1024 * 1024;
 pub struct Options {
     /// The address. Port 0: any free one; [`Server::local_addr`] says which.
     pub listen: SocketAddr,
+    /// A second address, for health and metrics alone, in the clear. None: the port alone answers for them.
+    pub health: Option<SocketAddr>,
     /// The certificate. None: plaintext, which only a loopback address may have.
     pub tls: Option<TlsFiles>,
     /// The operator's word that something in front terminates TLS, so that plaintext may leave loopback.
@@ -40,6 +50,10 @@ pub struct Options {
     pub public_url: Option<String>,
     /// How much at once.
     pub limits: Limits,
+    /// Addresses of proxies in front, whose connections count for nobody.
+    pub trusted_proxies: Vec<Network>,
+    /// How long the port stays open, not ready, once the server is to stop.
+    pub shutdown_delay: Duration,
     /// `/metrics`, where there is something to show.
     pub metrics: Option<MetricsPage>,
 }
@@ -57,6 +71,10 @@ pub struct Limits {
     pub request_timeout: Duration,
     /// Connections at a time.
     pub max_connections: usize,
+    /// Connections of one address at a time.
+    pub max_connections_per_peer: usize,
+    /// How long an HTTP/1.1 connection may be idle between two requests.
+    pub keep_alive: Duration,
 }
 
 impl Default for Limits {
@@ -67,6 +85,8 @@ impl Default for Limits {
             max_concurrent_streams: 1024,
             request_timeout: Duration::from_secs(10),
             max_connections: 4096,
+            max_connections_per_peer: 1024,
+            keep_alive: Duration::from_secs(75),
         }
     }
 }
@@ -108,6 +128,7 @@ pub enum ServeError {
 pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
+    health: Option<TcpListener>,
     tls: Option<Tls>,
     options: Options,
 }
@@ -117,10 +138,14 @@ impl Server {
     pub async fn bind(options: Options) -> Result<Self, ServeError> {
         check(&options)?;
         let tls = options.tls.clone().map(Tls::load).transpose()?;
+        let listener = listen(options.listen).await?;
+        let health = match options.health {
+            Some(address) => Some(listen(address).await?),
+            None => None,
+        };
         let failed = |source| ServeError::Bind { address: options.listen, source };
-        let listener = TcpListener::bind(options.listen).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        Ok(Self { listener, address, tls, options })
+        Ok(Self { listener, address, health, tls, options })
     }
 
     /// Where it listens.
@@ -129,20 +154,21 @@ impl Server {
         self.address
     }
 
-    /// Serves `app` until `shutdown`, then takes nothing new and finishes what it accepted, for at most 30 s.
+    /// Serves `app` until `shutdown`. Then it is not ready, and goes on for the delay that is configured; then it takes nothing
+    /// new and finishes what it accepted, for at most 30 s.
     pub async fn run(self, app: App, shutdown: impl Future<Output = ()>) -> Result<(), ServeError> {
-        let Self { listener, address, tls, options } = self;
-        let stop = CancellationToken::new();
+        let Self { listener, address, health: health_listener, tls, options } = self;
+        let (stop, leaving) = (CancellationToken::new(), CancellationToken::new());
         let stack = Stack::new(Arc::new(app.clone()), bounds(&options.limits), stop.clone());
 
-        let (health, follow_health) = health::service(app.fit(), stop.clone()).await;
-        let services = reflected(grpc::routes(app.clone()).add_service(health))?;
+        let (health, follow_health) = health::service(app.fit(), leaving.clone()).await;
+        let services = reflected(grpc::routes(app.clone()).add_service(health.clone()))?;
         let https = options.tls.is_some() || options.tls_terminated_in_front;
         let oauth = oauth::router(app.clone(), &stack.wrap(oauth::service(app.clone())), https);
         let base = base(&options, app.issuer(), address);
         let authzen = authzen::router(&stack.wrap(authzen::service(app.clone())), base);
-        let plain = plain::router(app.clone(), options.metrics).merge(oauth).merge(authzen);
-        let issuing = issue::service(app);
+        let plain = plain::router(app.clone(), options.metrics.clone()).merge(oauth).merge(authzen);
+        let issuing = issue::service(app.clone());
         let port = door::Port::new(&stack, services, issuing, plain);
 
         // Aborted when this function returns.
@@ -151,10 +177,35 @@ impl Server {
         if let Some(tls) = tls.clone() {
             followers.spawn(tls.follow());
         }
-        accept::Acceptor { listener, tls, port, max_connections: options.limits.max_connections, stop }
-            .serve(shutdown)
-            .await;
+        let accepting = |listener, tls, port, stop| {
+            let (most, keep_alive) = (most(&options), options.limits.keep_alive);
+            accept::Acceptor { listener, tls, port, most, keep_alive, stop }
+        };
+        if let Some(listener) = health_listener {
+            // To the end of this function, so that who asks hears that the server is not ready as long as it stands.
+            let port = door::Port::of_health(&stack, health, plain::health(app.clone(), options.metrics.clone()));
+            followers.spawn(accepting(listener, None, port, CancellationToken::new()).serve(std::future::pending()));
+        }
+        let shutdown = async {
+            shutdown.await;
+            app.stop_serving();
+            leaving.cancel();
+            sleep(options.shutdown_delay).await;
+        };
+        accepting(listener, tls, port, stop).serve(shutdown).await;
         Ok(())
+    }
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {
+    TcpListener::bind(address).await.map_err(|source| ServeError::Bind { address, source })
+}
+
+fn most(options: &Options) -> Most {
+    Most {
+        all: options.limits.max_connections,
+        of_peer: options.limits.max_connections_per_peer,
+        trusted: options.trusted_proxies.clone(),
     }
 }
 
@@ -189,6 +240,7 @@ fn check(options: &Options) -> Result<(), ServeError> {
         ("max_concurrent_requests", limits.max_concurrent_requests),
         ("max_concurrent_streams", limits.max_concurrent_streams),
         ("max_connections", limits.max_connections),
+        ("max_connections_per_peer", limits.max_connections_per_peer),
     ];
     if let Some((name, _)) = counts.into_iter().find(|(_, count)| *count == 0) {
         return Err(ServeError::Limit { name, why: "must be above 0" });

@@ -24,10 +24,13 @@ use crate::{
 fn options() -> Options {
     Options {
         listen: ([127, 0, 0, 1], 0).into(),
+        health: None,
         tls: None,
         tls_terminated_in_front: false,
         public_url: None,
         limits: Limits::default(),
+        trusted_proxies: Vec::new(),
+        shutdown_delay: Duration::ZERO,
         metrics: None,
     }
 }
@@ -60,7 +63,8 @@ async fn port_with(max_connections: usize, tls: Option<Tls>) -> Port {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (sender, shutdown) = oneshot::channel::<()>();
-    let acceptor = accept::Acceptor { listener, tls, port, max_connections, stop };
+    let most = Most { all: max_connections, of_peer: max_connections, trusted: Vec::new() };
+    let acceptor = accept::Acceptor { listener, tls, port, most, keep_alive: Duration::from_secs(75), stop };
     let served = tokio::spawn(acceptor.serve(async {
         let _ = shutdown.await;
     }));
@@ -199,6 +203,76 @@ async fn a_connection_above_the_number_at_a_time_is_closed_at_once() {
     assert!(exchange(port.address, request).await.starts_with("HTTP/1.1 200"));
 }
 
+/// What comes back on one connection for requests that are sent one after another, a second between them.
+async fn in_turn(address: SocketAddr, requests: &[&[u8]]) -> Vec<String> {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let mut answers = Vec::new();
+    for request in requests {
+        if stream.write_all(request).await.is_err() {
+            break;
+        }
+        let mut answer = vec![0; 4096];
+        let read = timeout(Duration::from_secs(30), stream.read(&mut answer)).await.unwrap().unwrap_or(0);
+        answers.push(String::from_utf8_lossy(&answer[..read]).into_owned());
+        sleep(Duration::from_secs(1)).await;
+    }
+    answers
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_body_does_not_take_the_next_request_of_its_connection_with_it() {
+    let port = port(16).await;
+    let posting = |kind: &str, body: &str, more: &str| {
+        let path = "/countersign.v1.OperatorService/WhoAmI";
+        let length = body.len();
+        format!(
+            "POST {path} HTTP/1.1\r\nHost: x.example\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n{more}\r\n{body}"
+        )
+    };
+    let good: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let short = "x".repeat(3000);
+    for (refused, status) in [
+        (posting("text/plain", &short, ""), "415"),
+        (posting("application/json", &short, ""), "401"),
+        (posting("application/json", &"x".repeat(30_000), ""), "413"),
+    ] {
+        let answers = in_turn(port.address, &[refused.as_bytes(), good, good]).await;
+        assert_eq!(answers.len(), 3, "{status}: {answers:?}");
+        assert!(!answers[0].to_ascii_lowercase().contains("connection: close"), "{answers:?}");
+        assert!(answers[1].starts_with("HTTP/1.1 200") && answers[2].starts_with("HTTP/1.1 200"), "{answers:?}");
+    }
+    // Of a body that does not come the connection cannot wait: the answer says that it ends.
+    let head = "POST /issue HTTP/1.1\r\nHost: x.example\r\nContent-Type: text/plain\r\nContent-Length: 9000\r\n";
+    for more in ["\r\n", "Expect: 100-continue\r\n\r\n"] {
+        let answers = in_turn(port.address, &[format!("{head}{more}").as_bytes()]).await;
+        assert!(answers[0].to_ascii_lowercase().contains("connection: close"), "{answers:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_connection_is_kept_for_the_next_request() {
+    let port = port(16).await;
+    let mut stream = TcpStream::connect(port.address).await.unwrap();
+    let mut answer = vec![0; 4096];
+    for _ in 0..3 {
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+        let read = stream.read(&mut answer).await.unwrap();
+        assert!(answer[..read].starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer[..read]));
+        sleep(Duration::from_secs(70)).await;
+    }
+    sleep(Duration::from_secs(10)).await;
+    assert_eq!(stream.read(&mut answer).await.unwrap_or(0), 0, "and not for ever");
+    // The head of a next one may not take as long.
+    let mut stream = TcpStream::connect(port.address).await.unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+    assert_ne!(stream.read(&mut answer).await.unwrap(), 0);
+    sleep(Duration::from_secs(30)).await;
+    stream.write_all(b"GET / HT").await.unwrap();
+    let begun = Instant::now();
+    assert_eq!(stream.read(&mut answer).await.unwrap_or(0), 0);
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+}
+
 /// Time runs by itself while every task waits, so a wait of minutes is over at once.
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_stalls_is_cut_off_wherever_it_stalls() {
@@ -245,6 +319,7 @@ async fn a_limit_that_cannot_be_is_named() {
         (Limits { max_concurrent_requests: 0, ..limits }, "max_concurrent_requests"),
         (Limits { max_concurrent_streams: 0, ..limits }, "max_concurrent_streams"),
         (Limits { max_connections: 0, ..limits }, "max_connections"),
+        (Limits { max_connections_per_peer: 0, ..limits }, "max_connections_per_peer"),
         (Limits { request_timeout: Duration::ZERO, ..limits }, "request_timeout"),
     ] {
         let error = Server::bind(Options { limits, ..options() }).await.err().expect("refused");

@@ -1,12 +1,13 @@
 //! Who calls, and whether they may.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use axum::extract::Request;
-use countersign_app::{App, Caller, Error, Issuance, Purpose};
+use countersign_app::{App, Caller, Error, Issuance, Purpose, ReadTurn};
 use countersign_core::{certificate::ClientCertificate, clock::uuid_v7, credential::Verified};
 use futures::{FutureExt, future::BoxFuture};
 use http::{HeaderMap, Uri, header, uri::Authority as HostPort};
+use tokio::time::sleep;
 use uuid::Uuid;
 
 use crate::authz::{Access, Row, Who};
@@ -25,7 +26,9 @@ pub(crate) trait Authority: Send + Sync {
         purpose: Purpose,
     ) -> BoxFuture<'a, Result<Caller, Error>>;
     /// As [`App::take_rate`].
-    fn take_rate(&self, caller: &Caller) -> Result<(), Error>;
+    fn take_rate(&self, caller: &Caller, stops: bool) -> Result<(), Error>;
+    /// As [`App::enter_read`].
+    fn enter_read<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, Result<Option<ReadTurn>, Error>>;
     /// As [`App::note_issuance`].
     fn note_issuance(&self, issuance: Issuance);
     /// As [`App::note_shed`].
@@ -54,8 +57,12 @@ impl Authority for App {
         self.authenticate(bearer, local, purpose).boxed()
     }
 
-    fn take_rate(&self, caller: &Caller) -> Result<(), Error> {
-        self.take_rate(caller)
+    fn take_rate(&self, caller: &Caller, stops: bool) -> Result<(), Error> {
+        self.take_rate(caller, stops)
+    }
+
+    fn enter_read<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, Result<Option<ReadTurn>, Error>> {
+        async { self.enter_read(caller).await.map(Some) }.boxed()
     }
 
     fn note_issuance(&self, issuance: Issuance) {
@@ -83,6 +90,9 @@ pub(crate) struct Peer(pub(crate) IpAddr);
 #[derive(Debug, Clone)]
 pub(crate) struct PeerCertificate(pub(crate) Arc<ClientCertificate>);
 
+/// When it is asked again who calls.
+const ASK_AGAIN: Duration = Duration::from_millis(50);
+
 /// Finds out who calls. None: the method is open, and nobody is asked.
 pub(super) async fn caller(
     authority: &dyn Authority,
@@ -99,15 +109,33 @@ pub(super) async fn caller(
         return authority.authenticate_certificate(certificate).map(Some);
     }
     let purpose = row.purpose();
-    match bearer.and_then(|bearer| authority.recognise(bearer, purpose)) {
-        Some(caller) => Ok(Some(caller)),
-        None => authority.authenticate(bearer, local, purpose).await.map(Some),
+    if let Some(caller) = bearer.and_then(|bearer| authority.recognise(bearer, purpose)) {
+        return Ok(Some(caller));
+    }
+    loop {
+        match authority.authenticate(bearer, local, purpose).await {
+            // A stop is not lost to a moment in which nobody could say who sends it: until its deadline it is asked again.
+            Err(Error::StoreUnavailable) if row.stops => sleep(ASK_AGAIN).await,
+            found => return found.map(Some),
+        }
     }
 }
 
 /// Counts the call against its caller's rate. Whoever is not known has none: a failed authentication counts for nobody.
-pub(super) fn within_rate(authority: &dyn Authority, caller: Option<&Caller>) -> Result<(), Error> {
-    caller.map_or(Ok(()), |caller| authority.take_rate(caller))
+pub(super) fn within_rate(authority: &dyn Authority, row: &Row, caller: Option<&Caller>) -> Result<(), Error> {
+    caller.map_or(Ok(()), |caller| authority.take_rate(caller, row.stops))
+}
+
+/// The caller's turn, where the method only reads.
+pub(super) async fn read_turn(
+    authority: &dyn Authority,
+    row: &Row,
+    caller: Option<&Caller>,
+) -> Result<Option<ReadTurn>, Error> {
+    match caller {
+        Some(caller) if row.reads => authority.enter_read(caller).await,
+        _ => Ok(None),
+    }
 }
 
 /// Asks the method's row whether `caller` may call it.

@@ -1,25 +1,27 @@
-//! How large a request may be, and how many are served at a time. What is too much is refused, never queued.
+//! How large a request may be, and that it comes at all.
 
-use std::sync::Arc;
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+};
 
-use axum::{body::Body, extract::Request, response::Response};
+use axum::{
+    body::{Body, Bytes},
+    extract::Request,
+    response::Response,
+};
 use http::header::CONTENT_LENGTH;
+use http_body::{Frame, SizeHint};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::{Status, metadata::MetadataValue};
 
-use super::{Bounds, call::Call, outcome};
-use crate::{
-    authz::{Access, Lasts, Row},
-    status::Refusal,
-};
+use super::{call::Call, outcome};
+use crate::status::Refusal;
 
 /// The five bytes that gRPC writes before a message.
 const FRAME: usize = 5;
 /// In the metadata of a refusal: the request was larger than this many bytes, the most that the server takes.
 pub(crate) const MOST_BYTES: &str = "max-message-bytes";
-/// Streams at a time of callers who were not asked who they are (health, reflection): strangers take no room from others.
-const OPEN_STREAMS: usize = 64;
 
 /// Refuses a request above the limit: at once where it says its length, else as soon as it passes.
 pub(super) fn sized(call: &Call, request: Request, limit: usize) -> Result<Request, Status> {
@@ -44,54 +46,61 @@ pub(super) fn sized(call: &Call, request: Request, limit: usize) -> Result<Reque
 
 /// Why a body could not be read: our own refusal, or the caller's connection.
 pub(crate) fn body_error(error: axum::Error, request_id: &str) -> Response {
-    match Status::try_from_error(error.into()) {
-        Ok(status) => outcome::answer(status),
-        Err(_) => outcome::refuse(Refusal::invalid("", "the body broke off before its end"), request_id),
-    }
+    outcome::answer(broken(error, request_id))
 }
 
-/// How many calls there may be at a time, each kind by itself: however many watch, decisions are still taken.
-pub(super) struct Rooms {
-    requests: Arc<Semaphore>,
-    waits: Arc<Semaphore>,
-    streams: Arc<Semaphore>,
-    open_streams: Arc<Semaphore>,
+fn broken(error: axum::Error, request_id: &str) -> Status {
+    Status::try_from_error(error.into())
+        .unwrap_or_else(|_| Refusal::invalid("", "the body broke off before its end").status(request_id))
 }
 
-impl Rooms {
-    pub(super) fn new(bounds: &Bounds) -> Self {
-        let room = |places: usize| Arc::new(Semaphore::new(places.min(Semaphore::MAX_PERMITS)));
-        Self {
-            requests: room(bounds.requests),
-            waits: room(bounds.streams),
-            streams: room(bounds.streams),
-            open_streams: room(bounds.streams.min(OPEN_STREAMS)),
+/// The request, once its body has begun.
+pub(super) async fn begun(call: &Call, request: Request) -> Result<Request, Status> {
+    let (parts, mut body) = request.into_parts();
+    let body = if http_body::Body::is_end_stream(&body) {
+        body
+    } else {
+        match body.frame().await {
+            None => Body::empty(),
+            Some(Ok(first)) => Body::new(Begun { first: Some(first), rest: body }),
+            Some(Err(error)) => return Err(broken(error, &call.request_id)),
+        }
+    };
+    Ok(Request::from_parts(parts, body))
+}
+
+/// A body whose first frame was read already.
+struct Begun {
+    first: Option<Frame<Bytes>>,
+    rest: Body,
+}
+
+impl http_body::Body for Begun {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        match self.first.take() {
+            Some(first) => Poll::Ready(Some(Ok(first))),
+            None => Pin::new(&mut self.rest).poll_frame(context),
         }
     }
 
-    /// A place for one call; none where all are taken.
-    pub(super) fn enter(&self, row: &Row) -> Option<Place> {
-        let room = match (row.lasts, row.access) {
-            (Lasts::Request, _) => &self.requests,
-            (Lasts::Wait, _) => &self.waits,
-            (Lasts::Stream, Access::Open) => &self.open_streams,
-            (Lasts::Stream, _) => &self.streams,
-        };
-        room.clone().try_acquire_owned().ok().map(Place)
+    fn is_end_stream(&self) -> bool {
+        self.first.is_none() && self.rest.is_end_stream()
     }
-}
 
-/// Taken until it is dropped.
-pub(super) struct Place(OwnedSemaphorePermit);
-
-impl Place {
-    /// Keeps the place until the answer's body ends.
-    pub(super) fn hold(self, response: Response) -> Response {
-        response.map(|body| {
-            Body::new(body.map_frame(move |frame| {
-                let _held = &self.0;
-                frame
-            }))
-        })
+    fn size_hint(&self) -> SizeHint {
+        let rest = self.rest.size_hint();
+        let first = self.first.as_ref().and_then(Frame::data_ref).map_or(0, |data| data.len() as u64);
+        let mut hint = SizeHint::new();
+        if let Some(upper) = rest.upper() {
+            hint.set_upper(upper + first);
+        }
+        hint.set_lower(rest.lower() + first);
+        hint
     }
 }

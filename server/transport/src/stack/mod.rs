@@ -9,6 +9,8 @@ mod deadline;
 mod limits;
 mod observe;
 mod outcome;
+mod rooms;
+mod strangers;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
@@ -35,12 +37,20 @@ pub(crate) use deadline::answer_sooner;
 pub(crate) use limits::{MOST_BYTES, body_error};
 pub(crate) use observe::count_refusal;
 pub(crate) use outcome::{of_response as outcome, refuse};
+pub(crate) use rooms::Room;
 
-use self::{call::Call, limits::Rooms, withdrawal::Shown};
-use crate::{
-    authz::{LONGEST_WAIT, Lasts},
-    status::Refusal,
+use self::{
+    call::Call,
+    rooms::{Place, Rooms},
+    withdrawal::Shown,
 };
+use crate::{
+    authz::{Access, LONGEST_WAIT, Lasts, Row},
+    server::Activity,
+};
+
+/// Longest call of a method that takes no credential.
+const PUBLIC_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A service behind every step: gRPC in, gRPC out.
 pub(crate) type Pipeline = BoxCloneSyncService<Request, Response, Infallible>;
@@ -104,38 +114,62 @@ impl Stack {
     async fn admit(&self, call: &Call, request: Request, inner: impl Inner) -> Result<Response, Status> {
         let row = call.known(&request)?;
         let request = limits::sized(call, request, self.bounds.message_bytes)?;
-        let place = self.rooms.enter(row).ok_or_else(|| call.refuse(Refusal::overloaded()))?;
-        let ceiling = self.bounds.timeout + if row.lasts == Lasts::Wait { LONGEST_WAIT } else { Duration::ZERO };
-        let deadline = deadline::of(call, request.headers(), ceiling)?;
+        let deadline = deadline::of(call, request.headers(), self.longest(row))?;
         let shown = (row.lasts != Lasts::Request).then(|| Shown::of(call, &self.authority, row, &request));
         let cut = shown.map(|shown| deadline::cut(self.stop.clone(), shown.withdrawn()).boxed());
-        let answer = self.authorise(call, request, inner);
+        let answer = self.authorise(call, row, request, inner);
         match (row.lasts, cut) {
-            (Lasts::Wait, Some(cut)) => deadline::within(call, &deadline, deadline::unless(cut, answer)).await,
+            (Lasts::Wait, Some(cut)) => Ok(deadline::within(call, &deadline, deadline::unless(cut, answer)).await?.0),
             (Lasts::Stream, Some(cut)) => {
-                let response = deadline::within(call, &deadline, answer).await?;
+                let (response, place) = deadline::within(call, &deadline, answer).await?;
                 Ok(place.hold(deadline::ending(call, &deadline, cut, response)))
             }
-            _ => deadline::within(call, &deadline, answer).await,
+            _ => Ok(deadline::within(call, &deadline, answer).await?.0),
         }
     }
 
-    /// Default deny: a request reaches its verb only where the method's row says that this caller may call it.
-    async fn authorise(&self, call: &Call, mut request: Request, inner: impl Inner) -> Result<Response, Status> {
-        let row = call.known(&request)?;
+    /// Default deny: a request reaches its verb only where the method's row says that this caller may call it, and once
+    /// there is a place for it.
+    async fn authorise(
+        &self,
+        call: &Call,
+        row: &Row,
+        request: Request,
+        inner: impl Inner,
+    ) -> Result<(Response, Place), Status> {
         let (authority, local) = (&*self.authority, authenticate::is_local(&request));
         let certificate = request.extensions().get();
+        let peer = request.extensions().get::<Peer>().map(|peer| peer.0.to_canonical());
+        let activity = request.extensions().get::<Arc<Activity>>().cloned();
         let caller = authenticate::caller(authority, row, request.headers(), local, certificate).await;
-        let caller = caller.map_err(|error| call.refuse(error))?;
-        authenticate::within_rate(authority, caller.as_ref()).map_err(|error| call.refuse(error))?;
+        let caller = caller.map_err(|error| {
+            strangers::note(&error, request.extensions().get());
+            call.refuse(error)
+        })?;
+        authenticate::within_rate(authority, row, caller.as_ref()).map_err(|error| call.refuse(error))?;
         authenticate::permit(authority, row, caller.as_ref()).map_err(|error| call.refuse(error))?;
+        let arrived = self.rooms.arrive(row, caller.as_ref(), peer).map_err(|refusal| call.refuse(*refusal))?;
+        let mut request = limits::begun(call, request).await?;
+        let place = arrived.enter(activity.as_ref()).map_err(|refusal| call.refuse(*refusal))?;
+        let turn = authenticate::read_turn(authority, row, caller.as_ref()).await;
+        let _until_read = turn.map_err(|error| call.refuse(error))?;
         if let Some(caller) = caller {
             tracing::Span::current().record("caller", caller.id());
             request.extensions_mut().insert(caller);
         }
         match inner.oneshot(request).await {
-            Ok(response) => outcome::blame_the_wire(call, response),
+            Ok(response) => Ok((outcome::blame_the_wire(call, response)?, place)),
             Err(never) => match never {},
+        }
+    }
+
+    /// How long a call of a method may take until its answer stands. Of strangers nothing takes long, so that their bodies may
+    /// not either.
+    fn longest(&self, row: &Row) -> Duration {
+        match (row.access, row.lasts) {
+            (Access::Open, _) => PUBLIC_TIMEOUT.min(self.bounds.timeout),
+            (_, Lasts::Wait) => self.bounds.timeout + LONGEST_WAIT,
+            (_, Lasts::Request | Lasts::Stream) => self.bounds.timeout,
         }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use axum::{body::Body, extract::Request};
-use countersign_app::{Caller, Error, Issuance, OperatorCaller, Purpose};
+use countersign_app::{Caller, Error, Issuance, OperatorCaller, Purpose, ReadTurn};
 use countersign_core::{
     certificate::ClientCertificate,
     clock::{Clock, SystemClock, SystemEntropy, uuid_v7},
@@ -66,7 +66,11 @@ impl Authority for MadeUp {
         async { caller }.boxed()
     }
 
-    fn take_rate(&self, caller: &Caller) -> Result<(), Error> {
+    fn enter_read<'a>(&'a self, _: &'a Caller) -> BoxFuture<'a, Result<Option<ReadTurn>, Error>> {
+        async { Ok(None) }.boxed()
+    }
+
+    fn take_rate(&self, caller: &Caller, _: bool) -> Result<(), Error> {
         let hasty = caller.operator().filter(|operator| operator.operator_id.as_str() == HASTY);
         hasty.map_or(Ok(()), |_| {
             let retry_after = Duration::from_millis(1_250);

@@ -19,6 +19,8 @@ use super::{
 };
 
 const UNARY: &str = "/countersign.v1.OperatorService/WhoAmI";
+const DECIDE: &str = "/countersign.v1.DecisionService/Decide";
+const STOP: &str = "/countersign.v1.PolicyService/EngageKillSwitch";
 const STREAM: &str = "/countersign.v1.RolloutService/WatchRollouts";
 const WAIT: &str = "/countersign.v1.ApprovalService/WaitApproval";
 
@@ -128,6 +130,73 @@ async fn a_call_above_the_number_at_a_time_is_shed_at_once_with_a_delay() {
     release.send(true).unwrap();
     assert_eq!(outcome(&first.await.unwrap().unwrap()).unwrap().code(), Code::Ok);
     assert_eq!(call(&pipeline, request(UNARY, Some("admin"))).await.0.code(), Code::Ok);
+}
+
+/// A body that never begins.
+fn never() -> Body {
+    Body::from_stream(stream::pending::<Result<Bytes, Infallible>>())
+}
+
+#[tokio::test]
+async fn heads_without_a_body_take_no_place() {
+    let calls = over(&stack(Bounds { requests: 1, ..BOUNDS }), |_| async { ok() });
+    for method in ["/grpc.health.v1.Health/Check", UNARY, STOP] {
+        for _ in 0..3 {
+            let request = request(method, Some("admin,gate,policy-admin")).map(|_| never());
+            tokio::spawn(calls.clone().oneshot(request));
+        }
+    }
+    sleep(Duration::from_millis(20)).await;
+    for method in ["/grpc.health.v1.Health/Check", STOP] {
+        assert_eq!(call(&calls, request(method, Some("policy-admin"))).await.0.code(), Code::Ok, "{method}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_body_of_a_stranger_has_a_second_to_begin() {
+    let calls = over(&stack(BOUNDS), |_| async { ok() });
+    let begun = Instant::now();
+    let request = request("/grpc.health.v1.Health/Check", None).map(|_| never());
+    assert_eq!(call(&calls, request).await.0.code(), Code::DeadlineExceeded);
+    assert!(begun.elapsed() < Duration::from_secs(2));
+}
+
+#[tokio::test]
+async fn what_stops_something_has_places_that_nothing_else_takes() {
+    let stack = stack(Bounds { requests: 1, streams: 1, ..BOUNDS });
+    let (held, calls) = (over(&stack, |_| std::future::pending()), over(&stack, |_| async { ok() }));
+    for method in [UNARY, DECIDE, "/grpc.health.v1.Health/Check", STREAM] {
+        for _ in 0..20 {
+            tokio::spawn(held.clone().oneshot(request(method, Some("admin,gate"))));
+        }
+    }
+    sleep(Duration::from_millis(20)).await;
+    let (status, _) = call(&calls, request(DECIDE, Some("gate"))).await;
+    assert_eq!(status.code(), Code::ResourceExhausted);
+    assert_eq!(call(&calls, request(STOP, Some("policy-admin"))).await.0.code(), Code::Ok);
+    // Of those, too, one caller has a share.
+    for _ in 0..20 {
+        tokio::spawn(held.clone().oneshot(request(STOP, Some("policy-admin"))));
+    }
+    sleep(Duration::from_millis(20)).await;
+    let (status, _) = call(&calls, request(STOP, Some("policy-admin"))).await;
+    assert_eq!(reason(&status), "RATE_LIMITED");
+    assert_eq!(status.get_details_error_info().unwrap().metadata["limit"], "calls_at_a_time");
+}
+
+#[tokio::test]
+async fn who_stops_something_is_looked_for_until_the_deadline_and_nobody_else_is() {
+    let authority = Arc::new(MadeUp::default());
+    *authority.1.lock().unwrap() = Some(|| Error::StoreUnavailable);
+    let stack = Stack::new(authority.clone(), BOUNDS, CancellationToken::new());
+    let calls = over(&stack, |_| async { ok() });
+    assert_eq!(call(&calls, request(UNARY, Some("admin"))).await.0.code(), Code::Unavailable);
+    let away = async {
+        sleep(Duration::from_millis(120)).await;
+        *authority.1.lock().unwrap() = None;
+    };
+    let ((stopped, _), ()) = tokio::join!(call(&calls, request(STOP, Some("policy-admin"))), away);
+    assert_eq!(stopped.code(), Code::Ok);
 }
 
 #[tokio::test]

@@ -63,6 +63,15 @@ impl Refusal {
         Error::Overloaded.into()
     }
 
+    /// A caller, who is an `of`, has as many calls of a kind at a time as one caller may have.
+    pub(crate) fn crowded(of: &'static str, id: &str, share: usize) -> Self {
+        let message = format!("{of} {id} has {share} calls of this kind at a time, as many as one caller may have");
+        Self::new(ErrorReason::RateLimited, message)
+            .about(of, id)
+            .with("limit", "calls_at_a_time")
+            .retry_after(RETRY_OVERLOADED)
+    }
+
     /// The request did not finish in time.
     pub(crate) fn deadline_exceeded() -> Self {
         Self::new(ErrorReason::DeadlineExceeded, "the request did not finish before its deadline")
@@ -198,6 +207,7 @@ impl From<Error> for Refusal {
             | Error::FourEyes(_)
             | Error::NotReady(_)
             | Error::OutcomeRefused(_)
+            | Error::QueryTooSlow
             | Error::Conflict(_)
             | Error::Internal => refusal,
         }

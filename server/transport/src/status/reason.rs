@@ -23,6 +23,7 @@ pub(super) const fn of(error: &Error) -> ErrorReason {
         Error::GrantTooWide(_) => ErrorReason::GrantTooWide,
         Error::NotReady(_) => ErrorReason::NotReady,
         Error::StoreUnavailable => ErrorReason::StoreUnavailable,
+        Error::QueryTooSlow => ErrorReason::QueryTooSlow,
         Error::ClockSkew { .. } => ErrorReason::ClockSkew,
         Error::Overloaded => ErrorReason::Overloaded,
         Error::RateLimited { .. } => ErrorReason::RateLimited,
@@ -65,6 +66,7 @@ pub(super) const fn rule(reason: ErrorReason) -> (Code, &'static str) {
         R::GrantTooWide => (Code::InvalidArgument, "Ask for what fits: nothing is narrowed unasked."),
         R::NotReady => (Code::Unavailable, "This allows nothing; retrying helps only once that is done."),
         R::StoreUnavailable => (Code::Unavailable, "This allows nothing; the same request_id cannot do it twice."),
+        R::QueryTooSlow => (Code::FailedPrecondition, "Nothing was changed; the same read again will not help."),
         R::ClockSkew => {
             (Code::Unavailable, "This allows nothing; retrying helps once the clocks agree, or at another server.")
         }

@@ -47,6 +47,7 @@ fn every_error() -> Vec<Error> {
         Error::GrantTooWide(field()),
         Error::NotReady("no policy is active".into()),
         Error::StoreUnavailable,
+        Error::QueryTooSlow,
         Error::Overloaded,
         Error::RateLimited { of: "operator", id: "rita".into(), retry_after: Duration::from_millis(40) },
         Error::LiveInstancesExceeded {

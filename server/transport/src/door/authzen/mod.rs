@@ -36,6 +36,7 @@ use crate::{
         authzen::{self as convert, Evaluations, Object, Search, Semantic},
         provenance::trace,
     },
+    reading::reading,
     stack::{Inner, Pipeline, X_REQUEST_ID, body_error, refuse, request_id},
 };
 
@@ -116,7 +117,8 @@ async fn answered(app: &App, mut request: Request) -> Result<Response, Box<Respo
     };
     let trace = trace(request.headers());
     let body = request.into_body().collect().await.map_err(|error| Box::new(body_error(error, &id)))?.to_bytes();
-    let body = object(&body).map_err(refused)?;
+    let values = unique::VALUES[usize::from(matches!(endpoint, Endpoint::Evaluations))];
+    let body = reading(body.len(), move || object(&body, values)).await.map_err(refused)?;
     let answer = match endpoint {
         Endpoint::Evaluation => evaluation(app, &caller, &body, trace).await,
         Endpoint::Evaluations => evaluations(app, &caller, &body, trace).await,
@@ -126,8 +128,8 @@ async fn answered(app: &App, mut request: Request) -> Result<Response, Box<Respo
 }
 
 /// The body, which has one reading only.
-fn object(body: &[u8]) -> Result<Object, Error> {
-    unique::object(body).map_err(|violation| Error::Invalid(vec![violation]))
+fn object(body: &[u8], values: usize) -> Result<Object, Error> {
+    unique::object(body, values).map_err(|violation| Error::Invalid(vec![violation]))
 }
 
 async fn evaluation(app: &App, caller: &Caller, body: &Object, trace: Option<Trace>) -> Result<Value, Error> {

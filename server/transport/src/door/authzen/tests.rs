@@ -18,7 +18,7 @@ async fn echo(mut request: Request) -> Result<Response, Infallible> {
         Ok(body) => body.to_bytes(),
         Err(error) => return Ok(body_error(error, &id)),
     };
-    Ok(match object(&body) {
+    Ok(match object(&body, usize::MAX) {
         Ok(body) => route::done(
             Json(json!({ "method": method, "endpoint": format!("{:?}", endpoint.unwrap()), "body": body }))
                 .into_response(),

@@ -38,7 +38,7 @@ const MAX_REQUEST_ID: usize = 64;
 
 /// Reads a body.
 pub(in crate::door) fn read(body: &[u8]) -> Result<(IssueCredential, Idem), Error> {
-    let values = unique::object(body).map_err(|violation| Error::Invalid(vec![violation]))?;
+    let values = unique::object(body, unique::VALUES[0]).map_err(|violation| Error::Invalid(vec![violation]))?;
     let mut form = Form { values, wrong: Vec::new() };
     let read = form.issue();
     form.refuse_the_unknown();

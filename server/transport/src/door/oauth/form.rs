@@ -1,6 +1,10 @@
 //! The bodies of OAuth's requests: a form, bounded, every parameter at most once.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
 use axum::{body::Body, extract::Request};
 use bytes::Bytes;
@@ -9,13 +13,16 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use tokio::time::timeout;
 
 use super::wrong::Wrong;
+use crate::stack::{Peer, Room};
 
 /// The media type of every request.
 pub(super) const FORM: &str = "application/x-www-form-urlencoded";
 /// Largest body, bytes: several of the longest tokens.
 const MAX_BYTES: usize = 64 * 1024;
 /// How long a body may take. It is read before the caller is known, so nothing else bounds it.
-const READ: Duration = Duration::from_secs(10);
+const READ: Duration = Duration::from_secs(2);
+/// Bodies that are read at a time: in all, and of one address.
+static READING: LazyLock<Arc<Room>> = LazyLock::new(|| Arc::new(Room::new(256, 64)));
 /// RFC 8693, section 2.1, lets these occur more than once.
 const REPEATED: [&str; 2] = ["resource", "audience"];
 /// The parameters that are read; what else comes is ignored, as RFC 6749, section 3.2, says.
@@ -54,6 +61,11 @@ impl Form {
     /// Takes the form out of a request. Its length stays in the headers, for the pipeline's limit.
     pub(super) async fn take(request: &mut Request) -> Result<Self, Wrong> {
         takes_form(request.headers())?;
+        let peer = request.extensions().get::<Peer>().map(|peer| peer.0.to_canonical());
+        let Some(_place) = READING.stranger(peer) else {
+            let why = "the server reads as many requests as it can: try again";
+            return Err(Wrong::invalid("", why).http(StatusCode::SERVICE_UNAVAILABLE).with_header("retry-after", "1"));
+        };
         let body = std::mem::take(request.body_mut());
         Self::parse(&collect(body).await?)
     }

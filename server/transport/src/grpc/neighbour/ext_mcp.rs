@@ -9,6 +9,7 @@ use crate::convert::neighbour::ext_mcp::{
     self as convert,
     methods::{Handling, handling},
 };
+use crate::reading::reading;
 
 #[tonic::async_trait]
 impl ExtMcp for Api {
@@ -19,7 +20,8 @@ impl ExtMcp for Api {
                 Handling::Decided => None,
                 Handling::Refused => Some(Reason::MethodUnknown),
             };
-            let mut call = convert::call(&request, refused)?;
+            let bytes = request.mcp_request.as_ref().map_or(0, Vec::len);
+            let mut call = reading(bytes, move || convert::call(&request, refused)).await?;
             call.decide.trace = call.decide.trace.or(header);
             let answer = self.app.decide(&caller, call.decide).await?;
             Ok(convert::decided(&answer, call.canonical))
@@ -33,7 +35,8 @@ impl ExtMcp for Api {
                 Handling::Passed => Ok(convert::passed_result(None)),
                 Handling::Refused => Err(convert::unknown()),
                 Handling::Decided => {
-                    let mut ended = convert::outcome(&response)?;
+                    let bytes = response.mcp_response.len();
+                    let mut ended = reading(bytes, move || convert::outcome(&response)).await?;
                     ended.record.trace = header;
                     self.app.record_tool_call(&caller, ended.record).await?;
                     Ok(convert::passed_result(ended.canonical))
