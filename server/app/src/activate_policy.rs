@@ -92,6 +92,9 @@ impl App {
         self.policy(command.version).await?.may_begin()?;
         let change = Activate { operator_id: &caller.operator_id, command: &command };
         let changed = self.change(caller.operator_id.as_str(), idempotency.as_ref(), &change).await?;
-        Ok(PolicyActivated { policy: self.get_policy(Some(changed.version)).await?, log_index: changed.log_index })
+        Ok(PolicyActivated {
+            policy: self.policy_record(&self.inner.store, Some(changed.version)).await?,
+            log_index: changed.log_index,
+        })
     }
 }

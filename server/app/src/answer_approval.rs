@@ -101,7 +101,8 @@ impl App {
             return Ok(answered);
         }
         // A kept answer does not hold what is kept in one place only.
-        let stored = approval::get(&mut *self.inner.store.connection().await?, answered.approval_id).await?;
+        let stored =
+            approval::get(&mut *self.inner.store.for_authority().connection().await?, answered.approval_id).await?;
         Ok(match stored {
             Some(Approval { call, arguments, context_salt, .. }) => {
                 Approval { call, arguments, context_salt, ..answered }

@@ -21,6 +21,17 @@ pub(crate) fn leaf(approval: &Approval, leaf: Leaf<'static>) -> Leaf<'static> {
     }
 }
 
+/// Several requests as webhooks are told of them: how many of the sponsor wait, this one the newest.
+pub(crate) fn summary(newest: &Approval, waiting: usize, log_index: i64) -> Value {
+    json!({
+        "sponsor_id": newest.call.sponsor_id,
+        "state": newest.state,
+        "waiting": waiting,
+        "newest_approval_id": newest.approval_id,
+        "log_index": log_index,
+    })
+}
+
 /// An approval as webhooks are told of it: what an approver needs to find it, and no text that a person wrote. `log_index`:
 /// where the custody log holds the event.
 pub(crate) fn notice(approval: &Approval, log_index: i64) -> Value {

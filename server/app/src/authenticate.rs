@@ -11,7 +11,6 @@ use countersign_core::{
     names::OperatorId,
     operator::{ANONYMOUS, Roles},
 };
-use countersign_store::api_key as stored_key;
 use time::{Duration, OffsetDateTime};
 
 use crate::{
@@ -181,13 +180,13 @@ impl App {
         let wrong = || unauthenticated("the API key is unknown, expired or revoked: an admin can make another");
         let (key_id, secret) = api_key::parse(key).ok_or_else(wrong)?;
         let epoch = self.snapshot().epoch;
-        let found = stored_key::get(&mut *self.inner.store.connection().await?, key_id).await?;
+        let found = self.stored_key(key_id, secret).await.map_err(Error::of_no_read)?;
         let stored = found.ok_or_else(wrong)?;
         let alive = self.inner.clock.may_hold(|now| stored.key.is_alive(now));
         if !self.inner.secrets.api_matches(secret, &stored.secret_hash) || !alive {
             return Err(wrong());
         }
-        let (operator_id, roles) = (stored.key.operator_id, stored.key.roles);
+        let (operator_id, roles) = (stored.key.operator_id.clone(), stored.key.roles);
         let caller = OperatorCaller { operator_id, roles, anonymous: false };
         let known = KnownOperator { caller: caller.clone(), expire_time: stored.key.expire_time, epoch };
         self.inner.operators.insert(hash, known);

@@ -3,7 +3,7 @@
 //! A change is one transaction that holds the log head from its first statement to its commit. What it appends, whether it
 //! changes what may be allowed, and the answer it keeps for its request id stand or fall together.
 
-use std::{future::Future, sync::Arc};
+use std::{future::Future, sync::Arc, time::Instant};
 
 use countersign_core::{
     clock::{Clock, Entropy, uuid_v7},
@@ -30,6 +30,7 @@ use time::{Duration, OffsetDateTime};
 
 use crate::{
     App, Error, Idempotency, Topic, custody_leaf,
+    stops::Stopper,
     timekeeper::Compared,
     webhook::{Notice, Webhook},
 };
@@ -38,6 +39,8 @@ use crate::{
 pub(crate) const ANSWERS_KEPT: Duration = Duration::DAY;
 /// How often a change that met a concurrent one is tried.
 const TRIES: u32 = 5;
+/// For how long a stop is tried again whose caller set no deadline.
+const LONGEST_STOP: std::time::Duration = std::time::Duration::from_mins(5);
 
 /// A change of what the database holds.
 pub(crate) trait Change: Sync {
@@ -46,9 +49,14 @@ pub(crate) trait Change: Sync {
     /// What it answers; kept for its request id.
     type Answer: Serialize + DeserializeOwned + Send;
 
-    /// Whether it only stops something: then it is made whatever the clocks show.
+    /// Whether it only stops something: then it is made whatever the clocks show, and ahead of everything else.
     fn stops(&self) -> bool {
         false
+    }
+
+    /// Whose turn it takes where it stops something.
+    fn stopper<'a>(&self, caller: &'a str) -> Stopper<'a> {
+        Stopper::Operator(caller)
     }
 
     /// Makes the change. Whatever it returns as an error undoes all of it.
@@ -191,17 +199,41 @@ impl ChangeTx {
     }
 
     /// Writes what was appended and commits. Says whether what may be allowed changed.
-    pub(crate) async fn finish(mut self) -> Result<bool, Error> {
+    pub(crate) async fn finish(self) -> Result<bool, Error> {
+        self.write().await?.commit().await
+    }
+
+    /// Writes what was appended.
+    async fn write(mut self) -> Result<Written, Error> {
         if self.head != self.before {
             let appended = event::append(&mut self.tx, &self.before, &self.head, &self.events).await?;
             if !appended {
                 return Err(Error::internal("the log head moved under its lock", self.before.size()));
             }
         }
-        let changed = self.head.authority_epoch != self.before.authority_epoch;
-        commit(self.tx).await?;
-        Ok(changed)
+        Ok(Written { authority: self.head.authority_epoch != self.before.authority_epoch, tx: self.tx })
     }
+}
+
+/// A change that only has to be committed.
+struct Written {
+    tx: Tx,
+    /// Whether it changes what may be allowed.
+    authority: bool,
+}
+
+impl Written {
+    async fn commit(self) -> Result<bool, Error> {
+        commit(self.tx).await?;
+        Ok(self.authority)
+    }
+}
+
+/// One try of a change.
+struct Try<'a> {
+    store: &'a Store,
+    /// Whether it is open what became of it: its commit was under way.
+    open: bool,
 }
 
 impl App {
@@ -212,17 +244,56 @@ impl App {
         idempotency: Option<&Idempotency>,
         change: &C,
     ) -> Result<C::Answer, Error> {
+        if change.stops() {
+            return self.stop(caller, idempotency, change).await;
+        }
         let mut tries = 1;
         loop {
-            match self.change_once(caller, idempotency, change).await {
+            // Few are in the database's queue for the head at a time, where nothing overtakes them.
+            let _turn = self.inner.stops.turn().await;
+            let mut this = Try { store: &self.inner.store, open: false };
+            match self.change_once(caller, idempotency, change, &mut this).await {
                 Err(Error::Conflict(_)) if tries < TRIES => {
                     metrics::counter!("countersign_change_retries_total", "method" => C::METHOD).increment(1);
                     tokio::time::sleep(std::time::Duration::from_millis(5 << tries)).await;
                     tries += 1;
                 }
-                other => return other,
+                other => return other.map_err(Error::of_no_read),
             }
         }
+    }
+
+    /// Makes a change that stops something: ahead of others, over connections of its own, and again until its caller's
+    /// deadline, at which it is dropped; but never again where the first time may have been done and nobody could tell.
+    async fn stop<C: Change>(
+        &self,
+        caller: &str,
+        idempotency: Option<&Idempotency>,
+        change: &C,
+    ) -> Result<C::Answer, Error> {
+        let waiting = self.inner.stops.enter(change.stopper(caller)).await;
+        let store = self.inner.store.for_stops();
+        self.notify_of_stop("begin", &waiting.notice).await;
+        let (begun, mut tries) = (Instant::now(), 0);
+        let answer = loop {
+            let mut this = Try { store: &store, open: false };
+            let answer = self.change_once(caller, idempotency, change, &mut this).await.map_err(Error::of_no_read);
+            let nothing_stands = match answer {
+                Err(Error::Conflict(_)) => true,
+                Err(Error::StoreUnavailable) => !this.open || idempotency.is_some(),
+                _ => false,
+            };
+            if !nothing_stands || begun.elapsed() >= LONGEST_STOP {
+                break answer;
+            }
+            metrics::counter!("countersign_change_retries_total", "method" => C::METHOD).increment(1);
+            tries = (tries + 1).min(5);
+            tokio::time::sleep(std::time::Duration::from_millis(5 << tries)).await;
+        };
+        let (app, name) = (self.clone(), waiting.notice.clone());
+        drop(waiting);
+        tokio::spawn(async move { app.notify_of_stop("end", &name).await });
+        answer
     }
 
     async fn change_once<C: Change>(
@@ -230,6 +301,7 @@ impl App {
         caller: &str,
         idempotency: Option<&Idempotency>,
         change: &C,
+        this: &mut Try<'_>,
     ) -> Result<C::Answer, Error> {
         let inner = &self.inner;
         // What a start makes, it makes by the database's clock: a server that does not start takes no stops.
@@ -237,7 +309,7 @@ impl App {
         if !by_any_clock {
             self.trust_clock()?;
         }
-        let mut tx = ChangeTx::begin(&inner.store, &*inner.clock, &inner.entropy).await?;
+        let mut tx = ChangeTx::begin(this.store, &*inner.clock, &inner.entropy).await?;
         if !by_any_clock {
             tx.ensure_time_is_known()?;
         }
@@ -259,7 +331,9 @@ impl App {
             idempotency::insert(tx.conn(), &[answered], expire_time).await?;
         }
         tx.post(&inner.config.webhooks).await?;
-        if tx.finish().await? {
+        let ready = tx.write().await?;
+        this.open = true;
+        if ready.commit().await? {
             self.refresh_snapshot().await;
         }
         Ok(answer)

@@ -1,9 +1,8 @@
 //! CreateApiKey: makes a key for an operator, whose secret is shown once.
 
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use countersign_core::{
     api_key::{self, ApiKey, ApiKeyId},
-    clock::{random, uuid_v7},
+    clock::uuid_v7,
     names::OperatorId,
     operator::Roles,
 };
@@ -15,7 +14,6 @@ use countersign_store::{
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
-use zeroize::Zeroizing;
 
 use crate::{
     App, Error, Idempotency, OperatorCaller,
@@ -92,7 +90,7 @@ impl FreshKey {
         expire_time: OffsetDateTime,
     ) -> Self {
         let key_id = ApiKeyId(uuid_v7(tx.now(), tx.entropy()));
-        let secret = Zeroizing::new(URL_SAFE_NO_PAD.encode(Zeroizing::new(random::<32>(tx.entropy()))));
+        let secret = secrets.fresh_secret(key_id, tx.entropy());
         let key = ApiKey {
             key_id,
             operator_id: operator_id.clone(),

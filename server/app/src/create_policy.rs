@@ -4,6 +4,7 @@ use countersign_core::names::OperatorId;
 use countersign_ledger::leaf::{Digest, Kind, Leaf};
 use countersign_policy::{CompiledPolicy, Violations};
 use countersign_store::policy;
+use tokio::{sync::Semaphore, time::timeout};
 
 use crate::{
     App, Error, Idempotency, OperatorCaller, PolicyRecord,
@@ -77,9 +78,19 @@ pub(crate) async fn compile(document: String, cedar: String) -> Result<CompiledP
     try_compile(document, cedar).await?.map_err(|violations| Error::PolicyInvalid(violations.into_iter().collect()))
 }
 
+/// Documents that are compiled at a time for who asks: each takes a processor and a lot of memory.
+static TURNS: Semaphore = Semaphore::const_new(2);
+/// How long a document waits for its turn. Whose call is over before that waits no more, and is not compiled.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
+
 /// Compiles on a thread of its own: a large document takes seconds, and requests must not wait for it.
 pub(crate) async fn try_compile(document: String, cedar: String) -> Result<Result<CompiledPolicy, Violations>, Error> {
-    let compiled = tokio::task::spawn_blocking(move || CompiledPolicy::load(&document, &cedar));
+    let Ok(Ok(turn)) = timeout(PATIENCE, TURNS.acquire()).await else { return Err(Error::Overloaded) };
+    let compiled = tokio::task::spawn_blocking(move || {
+        // Until it is done, also where whoever asked has gone.
+        let _turn = turn;
+        CompiledPolicy::load(&document, &cedar)
+    });
     compiled.await.map_err(|error| Error::internal("a policy could not be compiled", error))
 }
 
@@ -101,7 +112,7 @@ impl App {
         let Changed { version, created, log_index } =
             self.change(caller.operator_id.as_str(), idempotency.as_ref(), &change).await?;
         self.inner.loader.policies.keep(version, compiled);
-        let policy = self.get_policy(Some(version)).await?;
+        let policy = self.policy_record(&self.inner.store, Some(version)).await?;
         Ok(PolicyCreated { policy, created, log_index })
     }
 }

@@ -45,6 +45,7 @@ impl App {
         self.trust_clock()?;
         let asked = self.ask(caller, command, &mut Named::default()).await?;
         let job = self.prepare(&asked.question)?;
+        self.ensure_answerable(caller, &[(&*asked.question, foreseen(&job))])?;
         match self.inner.recorder.submit_one(job, asked.keyed.clone()).await? {
             Done::Decision(answer) => self.countersign(&asked, *answer),
             _ => Err(Error::internal("a decision was answered with something else", METHOD)),
@@ -59,6 +60,7 @@ impl App {
         idempotency: Option<Idempotency>,
     ) -> Result<Vec<DecisionAnswer>, Error> {
         self.trust_clock()?;
+        self.inner.rates.more(caller, commands.len().saturating_sub(1))?;
         let mut asked = Vec::with_capacity(commands.len());
         let mut jobs = Vec::with_capacity(commands.len());
         // Together, so that what this server has not seen is looked up in one statement.
@@ -71,6 +73,9 @@ impl App {
             jobs.push((self.prepare(&one.question)?, one.keyed.clone()));
             asked.push(one);
         }
+        let answers: Vec<_> =
+            asked.iter().zip(&jobs).map(|(asked, (job, _))| (&*asked.question, foreseen(job))).collect();
+        self.ensure_answerable(caller, &answers)?;
         let keyed = idempotency.map(|idempotency| idempotency.key(&caller.id(), "BatchDecide"));
         let done = self.inner.recorder.submit(jobs, keyed).await?;
         asked
@@ -179,6 +184,11 @@ impl App {
             metrics::counter!("countersign_unattributed_decisions_total", "kind" => kind).increment(1);
         }
         if let Subject::Run(credential) = &asked.question.subject
+            && answer.reason == Reason::CredentialAlreadyUsed
+        {
+            self.note_spent(credential.credential_id);
+        }
+        if let Subject::Run(credential) = &asked.question.subject
             && asked.want_receipt
             && answer.effect == Effect::Allow
         {
@@ -199,6 +209,14 @@ impl App {
             answer.receipt = Some(signed.map_err(|error| Error::internal("a receipt cannot be signed", error))?);
         }
         Ok(answer)
+    }
+}
+
+/// The answer that a call will get, unless what may be allowed changes meanwhile.
+fn foreseen(job: &Job) -> Option<&DecisionAnswer> {
+    match job {
+        Job::Decision(_, Ok(prepared)) => Some(&prepared.answer),
+        _ => None,
     }
 }
 

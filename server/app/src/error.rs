@@ -99,6 +99,11 @@ pub enum Error {
         "the database did not answer, so no answer can be given. What was asked may stand all the same: retry with the same request_id, which cannot do it twice"
     )]
     StoreUnavailable,
+    /// The database ended a read that took too long.
+    #[error(
+        "the read took longer than this server allows and was ended: ask for less, by a narrower filter, a shorter time or one run"
+    )]
+    QueryTooSlow,
     /// This server's clock and the database's do not agree, or this server's has just jumped.
     #[error(
         "{doubt}. While nobody knows which time it is, nothing is decided, issued or changed here, but stops are taken. Who runs the servers can set the clocks right (NTP); another server may answer"
@@ -113,9 +118,9 @@ pub enum Error {
     #[error("the server is at its limit and did not take this request: retry after a moment")]
     Overloaded,
     /// Faster than this server allows.
-    #[error("{of} {id} is over the rate that this server allows: wait {} ms", .retry_after.as_millis() + 1)]
+    #[error("{}", over(of, id, *.retry_after))]
     RateLimited {
-        /// Whose rate it is: operator, chain or sponsor.
+        /// Whose rate it is: operator, chain or sponsor; or what there is too much of: reads, refusals.
         of: &'static str,
         /// Their id; a chain's is its root instance.
         id: String,
@@ -174,8 +179,31 @@ impl Error {
         Self::Invalid(vec![Violation::new(field, description)])
     }
 
+    /// This of something that is no read: whoever asked for it has nothing to narrow.
+    pub(crate) fn of_no_read(self) -> Self {
+        match self {
+            Self::QueryTooSlow => Self::StoreUnavailable,
+            other => other,
+        }
+    }
+
     pub(crate) fn not_found(what: &'static str, id: impl std::fmt::Display) -> Self {
         Self::NotFound { what, id: id.to_string() }
+    }
+}
+
+/// What is too much, and for how long.
+fn over(of: &str, id: &str, retry_after: Duration) -> String {
+    let wait = retry_after.as_millis() + 1;
+    match of {
+        "reads" => {
+            format!("{id} has as many reads under way as this server allows one caller at a time: wait {wait} ms")
+        }
+        "refusals" => format!(
+            "the calls of {id} were refused too often: its credential is dead, used up or unknown. This one was neither answered \
+             nor recorded; get a fresh credential, or wait {wait} ms"
+        ),
+        _ => format!("{of} {id} is over the rate that this server allows: wait {wait} ms"),
     }
 }
 
@@ -197,6 +225,10 @@ impl From<StoreError> for Error {
             StoreError::Unavailable(error) => {
                 tracing::warn!(%error, "the database is unavailable");
                 Self::StoreUnavailable
+            }
+            StoreError::TooSlow(error) => {
+                tracing::warn!(%error, "a statement took too long");
+                Self::QueryTooSlow
             }
             StoreError::Cursor => Self::invalid("page_token", "is none that this list gave out"),
             StoreError::Text(_) => Self::invalid("", "a text holds U+0000, which cannot be stored"),

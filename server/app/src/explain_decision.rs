@@ -60,7 +60,7 @@ impl App {
         id: &DecisionId,
         version: Option<PolicyVersion>,
     ) -> Result<DecisionExplanation, Error> {
-        let mut conn = self.inner.store.connection().await?;
+        let mut conn = self.inner.store.for_reads().connection().await?;
         let (decision, event) = decision(&mut conn, id).await?;
         let call = recorded(&mut conn, &event).await?.filter(|_| decision.reason.stage() == Stage::Policy);
         drop(conn);

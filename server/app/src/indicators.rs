@@ -349,7 +349,7 @@ impl App {
 
     /// What all servers counted in the last `seconds`.
     pub async fn indicators(&self, seconds: u32) -> Result<IndicatorWindow, Error> {
-        let mut tx = self.inner.store.begin_snapshot().await?;
+        let mut tx = self.inner.store.for_reads().begin_snapshot().await?;
         let window = indicator::window(&mut tx, seconds, None).await?;
         let open = indicator::open_decisions(&mut tx, window.start_time).await?;
         let latency = Latency::of(&window.latency);

@@ -97,7 +97,7 @@ impl App {
         if !credential.single_use {
             return Ok(false);
         }
-        let mut conn = self.inner.store.connection().await?;
+        let mut conn = self.inner.store.for_authority().connection().await?;
         Ok(!single_use::used(&mut conn, &[(credential.credential_id, credential.expire_time)]).await?.is_empty())
     }
 }

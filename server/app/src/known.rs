@@ -39,7 +39,7 @@ impl App {
     pub(crate) async fn lock_head(&self) -> Result<(Tx, Head, Arc<Snapshot>), Error> {
         loop {
             let begun = Instant::now();
-            let mut tx = self.inner.store.begin().await?;
+            let mut tx = self.inner.store.for_recorder().begin().await?;
             let (head, _) = Head::lock(&mut tx).await?;
             self.inner.head_marks.note(begun, head.size());
             let missing = match self.snapshot_at(&mut tx, &head).await? {
@@ -95,7 +95,7 @@ impl App {
     /// Loads a newer snapshot where there is one and its policies are compiled; or else says which are not.
     pub(crate) async fn look_for_snapshot(&self) -> Result<Option<Missing>, Error> {
         let (known, begun, before) = (self.snapshot(), self.inner.clock.even_now(), Instant::now());
-        let mut tx = self.inner.store.begin_snapshot().await?;
+        let mut tx = self.inner.store.for_authority().begin_snapshot().await?;
         let asked = Instant::now();
         let (head, database) = Head::read(&mut tx).await?;
         self.inner.head_marks.note(before, head.size());

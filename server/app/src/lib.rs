@@ -42,6 +42,7 @@ mod issue_credential;
 mod key_ring;
 mod known;
 mod known_grants;
+mod known_keys;
 mod list_events;
 mod mark_key_compromised;
 mod mint_jwt_svid;
@@ -61,10 +62,12 @@ mod read_policies;
 mod read_rollouts;
 mod read_sponsors;
 mod readiness;
+mod reads;
 mod record_tool_call;
 mod recorded_credential;
 mod recorder;
 mod recover_admin;
+mod refusals;
 mod register_sponsor;
 mod release_kill_switch;
 mod revocation_floor;
@@ -82,6 +85,7 @@ mod simulate_policy;
 mod snapshot;
 mod spiffe_bundle;
 mod start_rollout;
+mod stops;
 #[cfg(test)]
 mod testing;
 mod timekeeper;
@@ -93,7 +97,13 @@ mod webhook;
 mod workers;
 mod x509;
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Instant,
+};
 
 use arc_swap::ArcSwap;
 use countersign_core::{
@@ -151,8 +161,10 @@ pub use read_policies::{PolicyFilter, PolicyRecord, PolicyState, ValidPolicy};
 pub use read_rollouts::{RolloutFilter, RolloutReport};
 pub use read_sponsors::SponsorFilter;
 pub use readiness::{Check, Readiness};
+pub use reads::ReadTurn;
 pub use recorder::Ceilings;
 pub use recover_admin::{RecoverAdmin, recover_admin};
+pub use refusals::RefusalLimits;
 pub use register_sponsor::RegisterSponsor;
 pub use release_kill_switch::ReleaseKillSwitch;
 pub use revoke::{RevocationScope, Revoke, Revoked};
@@ -203,6 +215,10 @@ pub struct Config {
     pub recorder_queue: usize,
     /// How fast callers may call and sponsors' credentials are granted.
     pub rates: RateLimits,
+    /// How many refusals a minute are answered.
+    pub refusals: RefusalLimits,
+    /// How many reads of one caller are under way at a time.
+    pub reads_at_a_time: usize,
     /// How many instances may be live.
     pub ceilings: Ceilings,
     /// Who is told at once what people should hear of.
@@ -222,6 +238,10 @@ pub struct Approvals {
     pub life: time::Duration,
     /// Most that may wait for an answer at a time, of one instance.
     pub pending_per_instance: usize,
+    /// The same of one root instance and all below it.
+    pub pending_per_chain: usize,
+    /// The same of everything that one sponsor answers for.
+    pub pending_per_sponsor: usize,
 }
 
 /// The use cases. Cheap to clone.
@@ -243,6 +263,10 @@ struct Inner {
     grants: known_grants::KnownGrants,
     rates: rates::Rates,
     issuances: issuances::Issuances,
+    stops: stops::Stops,
+    reads: reads::Reads,
+    keys: known_keys::KnownKeys,
+    refusals: refusals::Refusals,
     indicators: indicators::Indicators,
     /// Verified credentials by the SHA-256 of their token: a signature is checked once. Time and revocation are looked at
     /// again on every call.
@@ -260,6 +284,8 @@ struct Inner {
     no_writes: watch::Sender<Option<&'static str>>,
     /// Whether the database answers and the clock is believed: this server may serve.
     fit: watch::Sender<bool>,
+    /// Whether the server is to stop soon.
+    leaving: AtomicBool,
     clock_level: watch::Sender<timekeeper::Level>,
     simulations: Arc<Semaphore>,
     /// Who waits for an answer to which approval.
@@ -302,6 +328,10 @@ impl App {
             entropy,
             rates: rates::Rates::new(config.rates, &MonotonicClock),
             issuances: issuances::Issuances::default(),
+            stops: stops::Stops::new(server_id.to_string()),
+            reads: reads::Reads::new(config.reads_at_a_time),
+            keys: known_keys::KnownKeys::default(),
+            refusals: refusals::Refusals::new(config.refusals),
             indicators: indicators::Indicators::new(server_id),
             config,
             secrets,
@@ -320,6 +350,7 @@ impl App {
             database_ready: watch::Sender::new(true),
             no_writes: watch::Sender::new(None),
             fit: watch::Sender::new(true),
+            leaving: AtomicBool::new(false),
             clock_level: watch::Sender::new(timekeeper::Level::Good),
             simulations: Arc::new(Semaphore::new(simulate_policy::AT_A_TIME)),
             approval_waits: wait_approval::Waits::default(),
@@ -336,6 +367,11 @@ impl App {
         self.inner.fit.subscribe()
     }
 
+    /// Says that the server is to stop soon: it is not ready, and serves as before.
+    pub fn stop_serving(&self) {
+        self.inner.leaving.store(true, Ordering::Relaxed);
+    }
+
     /// The keys that credentials and receipts verify with, as an RFC 7517 set.
     #[must_use]
     pub fn jwks(&self) -> serde_json::Value {
@@ -343,8 +379,10 @@ impl App {
     }
 
     /// Counts a call of `caller`, who was authenticated: refuses where that is faster than this server allows it.
-    pub fn take_rate(&self, caller: &Caller) -> Result<(), Error> {
-        self.inner.rates.call(caller)
+    ///
+    /// What stops something has a rate of its own, which no other call uses up.
+    pub fn take_rate(&self, caller: &Caller, stops: bool) -> Result<(), Error> {
+        if stops { self.inner.rates.stop(caller) } else { self.inner.rates.call(caller) }
     }
 
     /// The `iss` of everything that is signed.

@@ -42,7 +42,7 @@ impl PastKeys {
 
 async fn read(app: &App) -> Result<KeySet, Error> {
     let since = app.inner.clock.now() - REACH;
-    let stored = signing_key::known(&mut *app.inner.store.connection().await?, since).await?;
+    let stored = signing_key::known(&mut *app.inner.store.for_authority().connection().await?, since).await?;
     let mut keys = KeySet::default();
     for key in stored {
         keys.insert(public(&key.record)?, key.record.state);

@@ -29,6 +29,12 @@ const MAX_KEYS: u64 = 100_000;
 /// A key that was not used for so long, or until its burst is whole again where that takes longer, is forgotten.
 const IDLE: Duration = Duration::from_mins(1);
 
+/// Stops of one operator, or of one chain: more than anybody sends who means them, and a bound all the same.
+const STOPS: Option<Rate> = match (NonZeroU32::new(1_000), NonZeroU32::new(10_000)) {
+    (Some(per_second), Some(burst)) => Some(Rate { per_second, burst }),
+    _ => None,
+};
+
 /// A burst at once, then so many a second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate {
@@ -55,6 +61,8 @@ pub(crate) struct Rates<C: Clock = MonotonicClock> {
     operators: Option<Limiter<OperatorId, C>>,
     chains: Option<Limiter<InstanceId, C>>,
     sponsors: Option<Limiter<SponsorId, C>>,
+    operators_stops: Option<Limiter<OperatorId, C>>,
+    chains_stops: Option<Limiter<InstanceId, C>>,
 }
 
 impl<C: Clock + Clone> Rates<C> {
@@ -63,20 +71,25 @@ impl<C: Clock + Clone> Rates<C> {
             operators: limits.operator.map(|rate| Limiter::new("operator", rate, clock)),
             chains: limits.chain.map(|rate| Limiter::new("chain", rate, clock)),
             sponsors: limits.sponsor.map(|rate| Limiter::new("sponsor", rate, clock)),
+            operators_stops: STOPS.map(|rate| Limiter::new("operator", rate, clock)),
+            chains_stops: STOPS.map(|rate| Limiter::new("chain", rate, clock)),
         }
     }
 
     /// Counts a call of an authenticated caller. The anonymous caller of dev mode is not limited.
     pub(crate) fn call(&self, caller: &Caller) -> Result<(), Error> {
-        match caller {
-            Caller::Operator(operator) if operator.anonymous => Ok(()),
-            Caller::Operator(operator) => {
-                self.operators.as_ref().map_or(Ok(()), |limit| limit.take(&operator.operator_id))
-            }
-            Caller::Instance(instance) => {
-                self.chains.as_ref().map_or(Ok(()), |limit| limit.take(&instance.root_instance_id()))
-            }
-        }
+        take(caller, self.operators.as_ref(), self.chains.as_ref())
+    }
+
+    /// Counts so many more of what is counted in a call: one that asks for many decisions costs as much as many calls.
+    pub(crate) fn more(&self, caller: &Caller, more: usize) -> Result<(), Error> {
+        let Some(more) = u32::try_from(more).ok().and_then(NonZeroU32::new) else { return Ok(()) };
+        take_many(caller, self.operators.as_ref(), self.chains.as_ref(), more)
+    }
+
+    /// Counts a call that stops something. It uses up nothing of the rate of other calls, and they nothing of its own.
+    pub(crate) fn stop(&self, caller: &Caller) -> Result<(), Error> {
+        take(caller, self.operators_stops.as_ref(), self.chains_stops.as_ref())
     }
 
     /// Counts a credential that is asked for in this sponsor's name: by whom does not matter, and neither whether it fits.
@@ -85,16 +98,38 @@ impl<C: Clock + Clone> Rates<C> {
     }
 }
 
+fn take<C: Clock + Clone>(
+    caller: &Caller,
+    operators: Option<&Limiter<OperatorId, C>>,
+    chains: Option<&Limiter<InstanceId, C>>,
+) -> Result<(), Error> {
+    take_many(caller, operators, chains, NonZeroU32::MIN)
+}
+
+fn take_many<C: Clock + Clone>(
+    caller: &Caller,
+    operators: Option<&Limiter<OperatorId, C>>,
+    chains: Option<&Limiter<InstanceId, C>>,
+    many: NonZeroU32,
+) -> Result<(), Error> {
+    match caller {
+        Caller::Operator(operator) if operator.anonymous => Ok(()),
+        Caller::Operator(operator) => operators.map_or(Ok(()), |limit| limit.take_many(&operator.operator_id, many)),
+        Caller::Instance(run) => chains.map_or(Ok(()), |limit| limit.take_many(&run.root_instance_id(), many)),
+    }
+}
+
 /// Whose rate it may be.
-trait Key: Hash + Eq + Clone + Display + Send + Sync + 'static {}
+pub(crate) trait Key: Hash + Eq + Clone + Display + Send + Sync + 'static {}
 
 impl<K: Hash + Eq + Clone + Display + Send + Sync + 'static> Key for K {}
 
 /// One limit over many keys.
 #[derive(Debug)]
-struct Limiter<K: Key, C: Clock> {
+pub(crate) struct Limiter<K: Key, C: Clock> {
     /// Whose rate it is, for refusals and metrics.
     of: &'static str,
+    burst: NonZeroU32,
     cells: RateLimiter<K, Cells<K>, C, NoOpMiddleware<C::Instant>>,
     /// Lets one line a second into the log.
     log: RateLimiter<NotKeyed, InMemoryState, C, NoOpMiddleware<C::Instant>>,
@@ -102,17 +137,31 @@ struct Limiter<K: Key, C: Clock> {
 
 impl<K: Key, C: Clock + Clone> Limiter<K, C> {
     fn new(of: &'static str, rate: Rate, clock: &C) -> Self {
-        let quota = Quota::per_second(rate.per_second).allow_burst(rate.burst);
+        Self::of_quota(of, Quota::per_second(rate.per_second).allow_burst(rate.burst), clock)
+    }
+
+    /// A limit of so many a minute, all of them at once where there were none.
+    pub(crate) fn a_minute(of: &'static str, most: NonZeroU32, clock: &C) -> Self {
+        Self::of_quota(of, Quota::per_minute(most), clock)
+    }
+
+    fn of_quota(of: &'static str, quota: Quota, clock: &C) -> Self {
         let idle = IDLE.max(quota.burst_size_replenished_in());
         Self {
             of,
+            burst: quota.burst_size(),
             cells: RateLimiter::new(quota, Cells::new(idle, MAX_KEYS), clock.clone()),
             log: RateLimiter::direct_with_clock(Quota::per_second(NonZeroU32::MIN), clock.clone()),
         }
     }
 
-    fn take(&self, key: &K) -> Result<(), Error> {
-        let Err(not_until) = self.cells.check_key(key) else { return Ok(()) };
+    pub(crate) fn take(&self, key: &K) -> Result<(), Error> {
+        self.take_many(key, NonZeroU32::MIN)
+    }
+
+    /// Takes so many at once, or none. More than the burst counts as the burst: it would never pass.
+    pub(crate) fn take_many(&self, key: &K, many: NonZeroU32) -> Result<(), Error> {
+        let Ok(Err(not_until)) = self.cells.check_key_n(key, many.min(self.burst)) else { return Ok(()) };
         let retry_after = not_until.wait_time_from(self.cells.clock().now());
         // Not by id: callers come and go, and every label value stays.
         metrics::counter!("countersign_rate_limited_total", "limit" => self.of).increment(1);
@@ -193,6 +242,35 @@ mod tests {
         for _ in 0..3 {
             rates.call(&rita).unwrap();
         }
+        wait(rates.call(&rita));
+    }
+
+    #[test]
+    fn a_stop_passes_whoever_is_over_the_rate_of_other_calls() {
+        let (rates, _) = rates(RateLimits { operator: Some(rate(1, 1)), chain: Some(rate(1, 1)), sponsor: None });
+        for caller in [operator("rita"), Caller::Instance(credential(&[], &["billing"], false))] {
+            rates.call(&caller).unwrap();
+            wait(rates.call(&caller));
+            for _ in 0..10_000 {
+                rates.stop(&caller).unwrap();
+            }
+            wait(rates.stop(&caller));
+        }
+    }
+
+    #[test]
+    fn what_asks_for_many_decisions_costs_as_much_as_many_calls() {
+        let (rates, clock) = rates(RateLimits { operator: Some(rate(10, 100)), ..RateLimits::default() });
+        let rita = operator("rita");
+        rates.more(&rita, 0).unwrap();
+        rates.more(&rita, 60).unwrap();
+        assert!(wait(rates.more(&rita, 60)) <= Duration::from_secs(2));
+        for _ in 0..40 {
+            rates.call(&rita).unwrap();
+        }
+        wait(rates.call(&rita));
+        clock.advance(Duration::from_secs(10));
+        rates.more(&rita, 1_000).unwrap();
         wait(rates.call(&rita));
     }
 

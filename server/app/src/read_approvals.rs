@@ -63,13 +63,13 @@ impl App {
             end_time: filter.end_time,
         };
         let now = self.inner.clock.now();
-        let mut conn = self.inner.store.connection().await?;
+        let mut conn = self.inner.store.for_reads().connection().await?;
         Ok(approval::list(&mut conn, &filter, now, &page).await?.map(|approval| at(approval, now)))
     }
 
     /// One approval, as it stands.
     pub(crate) async fn read_approval(&self, id: ApprovalId) -> Result<Option<Approval>, Error> {
-        let found = approval::get(&mut *self.inner.store.connection().await?, id).await?;
+        let found = approval::get(&mut *self.inner.store.for_reads().connection().await?, id).await?;
         let now = self.inner.clock.now();
         Ok(found.map(|approval| at(approval, now)))
     }

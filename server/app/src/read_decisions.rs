@@ -47,7 +47,7 @@ pub struct DecisionFilter {
 impl App {
     /// One recorded answer.
     pub async fn get_decision(&self, id: &DecisionId) -> Result<DecisionRecord, Error> {
-        Ok(decision(&mut *self.inner.store.connection().await?, id).await?.0)
+        Ok(decision(&mut *self.inner.store.for_reads().connection().await?, id).await?.0)
     }
 
     /// One page of recorded answers, newest first.
@@ -69,7 +69,8 @@ impl App {
             start_time: filter.start_time,
             end_time: filter.end_time,
         };
-        let mut conn = self.inner.store.connection().await?;
+        let _turn = if filter.may_scan() { Some(self.inner.reads.scan().await?) } else { None };
+        let mut conn = self.inner.store.for_reads().connection().await?;
         let Page { items, next } = event::list_decisions(&mut conn, &filter, &page).await?;
         let events = items.into_iter().map(EventRecord::try_from).collect::<Result<_, _>>()?;
         Ok(Page { items: records(&mut conn, events, HashMap::new()).await?, next })

@@ -79,7 +79,7 @@ pub(crate) fn standing(stored: StoredInstance, now: OffsetDateTime) -> (Instance
 impl App {
     /// One instance, and where it stands now.
     pub async fn get_instance(&self, id: &InstanceId) -> Result<(Instance, InstanceFilterState), Error> {
-        let mut found = instance::get_all(&mut *self.inner.store.connection().await?, &[id.0]).await?;
+        let mut found = instance::get_all(&mut *self.inner.store.for_reads().connection().await?, &[id.0]).await?;
         let found = found.pop().ok_or_else(|| Error::not_found("instance", id))?;
         Ok(standing(found, self.inner.clock.now()))
     }
@@ -101,7 +101,7 @@ impl App {
             start_time: filter.start_time,
             end_time: filter.end_time,
         };
-        let found = instance::list(&mut *self.inner.store.connection().await?, &filter, now, &page).await?;
+        let found = instance::list(&mut *self.inner.store.for_reads().connection().await?, &filter, now, &page).await?;
         Ok(found.map(|stored| standing(stored, now)))
     }
 }

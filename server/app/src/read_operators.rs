@@ -21,12 +21,12 @@ pub struct ApiKeyFilter {
 impl App {
     /// One page of operators, in the order of their ids; with `role`, those who have it.
     pub async fn list_operators(&self, role: Option<OperatorRole>, page: PageRequest) -> Result<Page<Operator>, Error> {
-        Ok(operator::list(&mut *self.inner.store.connection().await?, role, &page).await?)
+        Ok(operator::list(&mut *self.inner.store.for_reads().connection().await?, role, &page).await?)
     }
 
     /// One page of keys, oldest first.
     pub async fn list_api_keys(&self, filter: ApiKeyFilter, page: PageRequest) -> Result<Page<ApiKey>, Error> {
-        let (now, mut conn) = (self.inner.clock.now(), self.inner.store.connection().await?);
+        let (now, mut conn) = (self.inner.clock.now(), self.inner.store.for_reads().connection().await?);
         Ok(api_key::list(&mut conn, filter.operator_id.as_ref(), filter.dead, now, &page).await?)
     }
 }

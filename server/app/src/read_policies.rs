@@ -2,8 +2,11 @@
 
 use countersign_core::{ids::PolicyVersion, names::OperatorId, rollout::Baseline};
 use countersign_policy::{CompiledPolicy, Rule, Violation};
-use countersign_store::policy::{self, StoredPolicy};
 pub use countersign_store::policy::{PolicyFilter, PolicyState};
+use countersign_store::{
+    Store,
+    policy::{self, StoredPolicy},
+};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
@@ -68,7 +71,15 @@ impl App {
 
     /// One version with its document; none: the active one.
     pub async fn get_policy(&self, version: Option<PolicyVersion>) -> Result<PolicyRecord, Error> {
-        let mut conn = self.inner.store.connection().await?;
+        self.policy_record(&self.inner.store.for_reads(), version).await
+    }
+
+    pub(crate) async fn policy_record(
+        &self,
+        store: &Store,
+        version: Option<PolicyVersion>,
+    ) -> Result<PolicyRecord, Error> {
+        let mut conn = store.connection().await?;
         let version = match version {
             Some(version) => version,
             None => match policy::standing(&mut conn).await? {
@@ -84,7 +95,7 @@ impl App {
 
     /// One page of versions, newest first, without their documents.
     pub async fn list_policies(&self, filter: PolicyFilter, page: PageRequest) -> Result<Page<PolicyRecord>, Error> {
-        let found = policy::list(&mut *self.inner.store.connection().await?, &filter, &page).await?;
+        let found = policy::list(&mut *self.inner.store.for_reads().connection().await?, &filter, &page).await?;
         Ok(found.map(|stored| record(stored, false)))
     }
 }

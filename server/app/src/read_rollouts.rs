@@ -47,18 +47,27 @@ async fn reports(conn: &mut Connection, rollouts: Vec<Rollout>) -> Result<Vec<Ro
     Ok(rollouts.into_iter().map(report).collect())
 }
 
+/// One rollout with its gate readings.
+async fn report(conn: &mut Connection, id: &RolloutId) -> Result<RolloutReport, Error> {
+    let found = rollout::get(conn, *id).await?.ok_or_else(|| Error::not_found("rollout", id))?;
+    let mut reports = reports(conn, vec![found]).await?;
+    reports.pop().ok_or_else(|| Error::not_found("rollout", id))
+}
+
 impl App {
     /// One rollout.
     pub async fn get_rollout(&self, id: &RolloutId) -> Result<RolloutReport, Error> {
-        let mut conn = self.inner.store.connection().await?;
-        let found = rollout::get(&mut conn, *id).await?.ok_or_else(|| Error::not_found("rollout", id))?;
-        let mut reports = reports(&mut conn, vec![found]).await?;
-        reports.pop().ok_or_else(|| Error::not_found("rollout", id))
+        report(&mut *self.inner.store.for_reads().connection().await?, id).await
+    }
+
+    /// One rollout that was just changed: reads do not keep a stop from being answered.
+    pub(crate) async fn changed_rollout(&self, id: &RolloutId) -> Result<RolloutReport, Error> {
+        report(&mut *self.inner.store.for_authority().connection().await?, id).await
     }
 
     /// One page of rollouts, newest first.
     pub async fn list_rollouts(&self, filter: RolloutFilter, page: PageRequest) -> Result<Page<RolloutReport>, Error> {
-        let mut conn = self.inner.store.connection().await?;
+        let mut conn = self.inner.store.for_reads().connection().await?;
         let found = rollout::list(&mut conn, &filter, &page).await?;
         Ok(Page { items: reports(&mut conn, found.items).await?, next: found.next })
     }
@@ -85,7 +94,7 @@ impl App {
 
     /// Tells followers of an open rollout what its gates say; how the counts grow they learn with the next change.
     pub(crate) async fn tell_readings(&self, id: RolloutId) -> Result<(), Error> {
-        let report = self.get_rollout(&id).await?;
+        let report = report(&mut *self.inner.store.connection().await?, &id).await?;
         self.inner.open_rollouts.send_if_modified(|told| {
             let Some(known) = told.iter().find(|known| known.rollout.rollout_id == id) else { return false };
             let changed = !known.verdicts().eq(report.verdicts());

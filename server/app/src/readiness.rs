@@ -1,5 +1,7 @@
 //! GetReadiness: whether the installation is fit for use.
 
+use std::sync::atomic::Ordering;
+
 use countersign_core::{kill_switch::Target, rollout::RolloutState};
 
 use crate::{
@@ -128,6 +130,10 @@ impl App {
                 ok: !matches!(snapshot.granting, Granting::Nothing),
                 message: granting_message(&snapshot.granting),
             });
+        }
+        if self.inner.leaving.load(Ordering::Relaxed) {
+            let message = "the server is stopping: others answer";
+            checks.push(Check { name: "serving", ok: false, message: message.to_owned() });
         }
         let mut warnings: Vec<_> = self.clock_warning().into_iter().collect();
         let engaged = snapshot.kill_switches.engaged();

@@ -27,6 +27,7 @@ impl App {
         reports: Vec<RecordToolCall>,
         idempotency: Option<Idempotency>,
     ) -> Result<Vec<ToolCallRecorded>, Error> {
+        self.inner.rates.more(caller, reports.len().saturating_sub(1))?;
         let jobs = reports.into_iter().map(|report| self.outcome_job(caller, report)).collect::<Result<_, _>>()?;
         let keyed = idempotency.map(|idempotency| idempotency.key(&caller.id(), "BatchRecordToolCalls"));
         let done = self.inner.recorder.submit(jobs, keyed).await?;

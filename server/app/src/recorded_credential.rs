@@ -21,7 +21,7 @@ use crate::{App, Credential, Error, read_decisions::instant};
 impl App {
     /// The newest credential of an instance, dead or alive; none where there is no such instance.
     pub(crate) async fn recorded_credential(&self, id: InstanceId) -> Result<Option<Arc<Credential>>, Error> {
-        let mut conn = self.inner.store.connection().await?;
+        let mut conn = self.inner.store.for_authority().connection().await?;
         let Some(stored) = instance::get_all(&mut conn, &[id.0]).await?.pop() else { return Ok(None) };
         let Some(grant) = event::newest_grant(&mut conn, id).await? else { return Ok(None) };
         let Instance { agent_instance_id, chain, inherited_roles, purpose, labels, on_behalf_of, .. } = stored.instance;

@@ -58,6 +58,6 @@ impl App {
         scope: Option<KillSwitchScope>,
         page: PageRequest,
     ) -> Result<Page<KillSwitch>, Error> {
-        Ok(kill_switch::list(&mut *self.inner.store.connection().await?, scope, &page).await?)
+        Ok(kill_switch::list(&mut *self.inner.store.for_reads().connection().await?, scope, &page).await?)
     }
 }

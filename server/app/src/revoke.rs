@@ -15,6 +15,7 @@ use crate::{
     App, Caller, Credential, Error, Idempotency,
     authenticate::Presented,
     change::{Change, ChangeTx},
+    stops::Stopper,
 };
 
 /// Who may revoke a single credential, besides the instances of its chain.
@@ -83,6 +84,13 @@ impl Change for RevokeBy<'_> {
 
     fn stops(&self) -> bool {
         true
+    }
+
+    fn stopper<'a>(&self, caller: &'a str) -> Stopper<'a> {
+        match self.caller {
+            Caller::Operator(_) => Stopper::Operator(caller),
+            Caller::Instance(_) => Stopper::Run,
+        }
     }
 
     async fn apply(&self, tx: &mut ChangeTx) -> Result<Revoked, Error> {

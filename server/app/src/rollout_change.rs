@@ -181,6 +181,6 @@ pub(crate) async fn unchanged(tx: &mut ChangeTx, look: &Look) -> Result<Option<R
 
 impl App {
     pub(crate) async fn rollout_changed(&self, changed: Changed) -> Result<RolloutChanged, Error> {
-        Ok(RolloutChanged { rollout: self.get_rollout(&changed.rollout_id).await?, log_index: changed.log_index })
+        Ok(RolloutChanged { rollout: self.changed_rollout(&changed.rollout_id).await?, log_index: changed.log_index })
     }
 }

@@ -8,9 +8,12 @@ use std::fmt;
 
 use aws_lc_rs::{
     aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey},
+    constant_time::verify_slices_are_equal,
     hkdf, hmac,
 };
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use countersign_core::{
+    api_key::ApiKeyId,
     clock::{Entropy, random},
     credential::KeyStanding,
 };
@@ -19,6 +22,9 @@ use zeroize::Zeroizing;
 
 use crate::{Error, change::ChangeTx};
 
+/// Random bytes of an API secret, and after them those of the code over id and secret.
+const RANDOM_PART: usize = 24;
+const CODE_PART: usize = 8;
 /// The name of the API hash's key among the installation's secrets.
 const API_HASH: &str = "api-hash";
 
@@ -150,6 +156,33 @@ impl Secrets {
         hash
     }
 
+    /// A fresh secret for this key: 24 random bytes and the code over them, in base64url.
+    pub(crate) fn fresh_secret(&self, id: ApiKeyId, entropy: &dyn Entropy) -> Zeroizing<String> {
+        let mut bytes = Zeroizing::new([0; 32]);
+        let (random_part, code) = bytes.split_at_mut(RANDOM_PART);
+        random_part.copy_from_slice(&*Zeroizing::new(random::<RANDOM_PART>(entropy)));
+        let whole = self.code(id, random_part);
+        code.copy_from_slice(&whole.as_ref()[..code.len()]);
+        Zeroizing::new(URL_SAFE_NO_PAD.encode(*bytes))
+    }
+
+    /// Whether [`Self::fresh_secret`] made this one for this key.
+    pub(crate) fn made(&self, id: ApiKeyId, secret: &str) -> bool {
+        let Ok(bytes) = URL_SAFE_NO_PAD.decode(secret).map(Zeroizing::new) else { return false };
+        let Some((random_part, code)) = bytes.split_at_checked(RANDOM_PART) else { return false };
+        let whole = self.code(id, random_part);
+        code.len() == CODE_PART && verify_slices_are_equal(code, &whole.as_ref()[..CODE_PART]).is_ok()
+    }
+
+    fn code(&self, id: ApiKeyId, random_part: &[u8]) -> hmac::Tag {
+        let mut context = hmac::Context::with_key(&self.api);
+        // No secret that is hashed under this key begins so.
+        context.update(b"\0api key code\0");
+        context.update(id.0.as_bytes());
+        context.update(random_part);
+        context.sign()
+    }
+
     /// Whether `secret` has this hash, in constant time.
     pub(crate) fn api_matches(&self, secret: &str, hash: &[u8; 32]) -> bool {
         hmac::verify(&self.api, secret.as_bytes(), hash).is_ok()
@@ -197,6 +230,24 @@ mod tests {
             keys(8, None).open("kid-1", &nonce, &sealed).is_ok()
                 && keys(7, None).open("kid-1", &nonce, &sealed).is_err()
         );
+    }
+
+    #[test]
+    fn a_secret_of_ours_is_known_by_its_code_and_no_other_is() {
+        let secrets = |byte| Secrets { keys: keys(7, None), api: hmac::Key::new(hmac::HMAC_SHA256, &[byte; 32]) };
+        let id = |byte| ApiKeyId(uuid::Uuid::from_bytes([byte; 16]));
+        let secret = secrets(1).fresh_secret(id(1), &SystemEntropy);
+        assert_eq!(secret.len(), 43);
+        assert!(secrets(1).made(id(1), &secret));
+        assert!(!secrets(2).made(id(1), &secret) && !secrets(1).made(id(2), &secret));
+        for at in 0..43 {
+            let mut other: Vec<char> = secret.chars().collect();
+            other[at] = if other[at] == 'A' { 'E' } else { 'A' };
+            assert!(!secrets(1).made(id(1), &other.into_iter().collect::<String>()), "{at}");
+        }
+        for wrong in ["", "x", "!", &"A".repeat(43), &"A".repeat(86)] {
+            assert!(!secrets(1).made(id(1), wrong));
+        }
     }
 
     #[test]

@@ -83,6 +83,6 @@ impl App {
         state: Option<KeyStanding>,
         page: PageRequest,
     ) -> Result<Page<SigningKeyRecord>, Error> {
-        Ok(signing_key::list(&mut *self.inner.store.connection().await?, state, &page).await?)
+        Ok(signing_key::list(&mut *self.inner.store.for_reads().connection().await?, state, &page).await?)
     }
 }

@@ -28,6 +28,8 @@ const STORE_INDICATORS: Duration = Duration::from_secs(1);
 const WATCH_GATES: Duration = Duration::from_secs(2);
 /// How often it is looked for allowed calls whose outcome is overdue.
 const CLOSE_OUTCOMES: Duration = Duration::from_secs(2);
+/// How often it is put on record how many refusals were not answered.
+const STATE_UNANSWERED: Duration = Duration::from_mins(1);
 /// How often tables are tended.
 const TEND: Duration = Duration::from_mins(1);
 /// How often it is looked whether the signing key is due for rotation.
@@ -75,6 +77,7 @@ impl Background {
                 app.wake_approval_waits().await
             }),
             tokio::spawn(app.clone().settle(stop.child_token())),
+            tokio::spawn(app.clone().hear_of_stops(stop.child_token())),
             tokio::spawn(known_grants::run(app.clone(), lookups, stop.child_token())),
             every.by_time(TEND, "tables could not be tended", async move |app: App| app.tend().await),
             every.by_time(TEND, "revocations whose time is over could not be forgotten", async move |app: App| {
@@ -88,6 +91,9 @@ impl Background {
             }),
             every.by_time(STORE_INDICATORS, "what was counted could not be stored", async move |app: App| {
                 app.store_indicators().await
+            }),
+            every.start(STATE_UNANSWERED, "unanswered refusals could not be recorded", async move |app: App| {
+                app.state_unanswered().await
             }),
             every.by_time(
                 WATCH_GATES,
@@ -116,6 +122,9 @@ impl Background {
 /// Runs the recorder, and stores what it counted last.
 async fn record(app: App, queue: mpsc::Receiver<Submission>, stop: CancellationToken) {
     recorder::run(app.clone(), queue, stop).await;
+    if let Err(error) = app.state_unanswered().await {
+        tracing::warn!(%error, "unanswered refusals of the last minute could not be recorded");
+    }
     if let Err(error) = app.store_indicators().await {
         tracing::warn!(%error, "what was counted last could not be stored: the indicators lack it");
     }

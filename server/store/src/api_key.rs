@@ -69,6 +69,12 @@ pub async fn insert(conn: &mut Connection, stored: &StoredKey) -> Result<(), Sto
     Ok(())
 }
 
+/// The ids of the keys that there are, at most `most`.
+pub async fn ids(conn: &mut Connection, most: i64) -> Result<Vec<ApiKeyId>, StoreError> {
+    let ids = sqlx::query_scalar!("SELECT key_id FROM api_key ORDER BY key_id LIMIT $1", most);
+    Ok(ids.fetch_all(conn).await?.into_iter().map(ApiKeyId).collect())
+}
+
 /// One key, whatever has become of it.
 pub async fn get(conn: &mut Connection, key_id: ApiKeyId) -> Result<Option<StoredKey>, StoreError> {
     let row = sqlx::query_as!(

@@ -1,9 +1,11 @@
 //! Approvals. Their texts are in the custody log: why the run asked, with the decision; what the person said, with the answer.
 
+use std::collections::HashMap;
+
 use countersign_core::{
     approval::{Answer, Approval, ApprovalState, Call, Private},
     ids::{ApprovalId, DecisionId, EventId, InstanceId},
-    names::OperatorId,
+    names::{OperatorId, SponsorId},
 };
 use countersign_ledger::leaf::Digest;
 use serde::Serialize;
@@ -171,6 +173,45 @@ pub async fn find(conn: &mut Connection, ids: &[Uuid], pending_of: &[Uuid]) -> R
         pending_of
     );
     approvals(rows.fetch_all(conn).await?)
+}
+
+/// How many wait for an answer at `now`, of each of these chains and each of these sponsors; those of which none does are missing.
+pub async fn waiting(
+    conn: &mut Connection,
+    roots: &[Uuid],
+    sponsors: &[String],
+    now: OffsetDateTime,
+) -> Result<Waiting, StoreError> {
+    let of_chains = sqlx::query!(
+        r#"SELECT root_instance_id, count(*) AS "count!" FROM approval
+           WHERE state = 'PENDING' AND root_instance_id = ANY ($1) AND expire_time > $2 GROUP BY root_instance_id"#,
+        roots,
+        now
+    );
+    let chains = of_chains.fetch_all(&mut *conn).await?;
+    let of_sponsors = sqlx::query!(
+        r#"SELECT sponsor_id, count(*) AS "count!" FROM approval
+           WHERE state = 'PENDING' AND sponsor_id = ANY ($1) AND expire_time > $2 GROUP BY sponsor_id"#,
+        sponsors,
+        now
+    );
+    let sponsors = of_sponsors.fetch_all(conn).await?;
+    Ok(Waiting {
+        chains: chains.into_iter().map(|row| (InstanceId(row.root_instance_id), row.count)).collect(),
+        sponsors: sponsors
+            .into_iter()
+            .map(|row| Ok((parse(TABLE, "sponsor_id", &row.sponsor_id)?, row.count)))
+            .collect::<Result<_, StoreError>>()?,
+    })
+}
+
+/// How many approvals wait for an answer.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Waiting {
+    /// Of each chain.
+    pub chains: HashMap<InstanceId, i64>,
+    /// Of each sponsor.
+    pub sponsors: HashMap<SponsorId, i64>,
 }
 
 /// One approval.

@@ -15,6 +15,9 @@ pub enum StoreError {
     /// The database did not answer, refused the connection, or broke it: nothing is known of the last statement.
     #[error("the database is unavailable: {0}")]
     Unavailable(#[source] sqlx::Error),
+    /// The database ended a statement that took too long.
+    #[error("a statement took too long: {0}")]
+    TooSlow(#[source] sqlx::Error),
     /// A concurrent transaction won; the same one may be tried again.
     #[error("a concurrent transaction won: {0}")]
     Conflict(#[source] sqlx::Error),
@@ -83,10 +86,12 @@ impl From<sqlx::Error> for StoreError {
             session::met_read_only();
         }
         match code.as_str() {
-            // serialization_failure, deadlock_detected
-            "40001" | "40P01" => Self::Conflict(error),
+            // serialization_failure, deadlock_detected; and the session of a transaction that fell silent, of which nothing stands
+            "40001" | "40P01" | "25P03" => Self::Conflict(error),
             // character_not_in_repertoire, untranslatable_character
             "22021" | "22P05" => Self::Text(error),
+            // query_canceled
+            "57014" => Self::TooSlow(error),
             "23505" => Self::Exists { constraint: constraint(&error) },
             // Shutting down or starting, out of connections or memory, cancelled by a timeout, read-only standby.
             code if ["57", "53", "58", "08", READ_ONLY, "55P03"].iter().any(|class| code.starts_with(class)) => {

@@ -343,6 +343,20 @@ pub struct EventFilter {
     pub end_time: Option<OffsetDateTime>,
 }
 
+impl EventFilter {
+    /// Whether no index finds what it asks for, so that much of the log may have to be looked through.
+    #[must_use]
+    pub const fn may_scan(&self) -> bool {
+        let restricted = self.kind.is_some()
+            || self.sponsor_id.is_some()
+            || self.agent_instance_id.is_some()
+            || self.tool_id.is_some()
+            || self.effect.is_some()
+            || self.policy_decision_id.is_some();
+        restricted && self.root_instance_id.is_none()
+    }
+}
+
 /// One page of events, in the order of the log.
 pub async fn list(
     conn: &mut Connection,
@@ -407,6 +421,22 @@ pub struct DecisionFilter {
     pub start_time: Option<OffsetDateTime>,
     /// Before this instant.
     pub end_time: Option<OffsetDateTime>,
+}
+
+impl DecisionFilter {
+    /// Whether no index finds what it asks for, so that much of the log may have to be looked through.
+    #[must_use]
+    pub const fn may_scan(&self) -> bool {
+        let restricted = self.sponsor_id.is_some()
+            || self.agent_instance_id.is_some()
+            || self.tool_id.is_some()
+            || self.effect.is_some()
+            || self.action.is_some()
+            || self.reason.is_some()
+            || self.policy_version.is_some()
+            || self.rollout_id.is_some();
+        restricted && self.root_instance_id.is_none()
+    }
 }
 
 /// One page of decisions, newest first.

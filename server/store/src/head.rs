@@ -28,11 +28,16 @@ pub struct Head {
 impl Head {
     /// Locks the head until `tx` ends. Also says what the database's clock showed once it was locked.
     pub async fn lock(tx: &mut Connection) -> Result<(Self, OffsetDateTime), StoreError> {
-        // The clock is read of the locked row, outside of what waits for the lock.
+        // The clock is read of the locked row, outside of what waits for the lock. So are the limits set for the rest of the
+        // transaction: however long the wait for the head may be, who has it neither waits for another lock nor falls silent
+        // for long while everybody else waits for them.
         let row = sqlx::query_as!(
             Row,
             r#"SELECT size AS "size!", frontier AS "frontier!", authority_epoch AS "authority_epoch!",
-                   revocation_seq AS "revocation_seq!", revocation_floor AS "revocation_floor!", clock_timestamp() AS "at!"
+                   revocation_seq AS "revocation_seq!", revocation_floor AS "revocation_floor!",
+                   CASE WHEN set_config('lock_timeout', '300', true)
+                             || set_config('idle_in_transaction_session_timeout', '2000', true) IS NOT NULL
+                        THEN clock_timestamp() END AS "at!"
                FROM (
                    SELECT size, frontier, authority_epoch, revocation_seq, revocation_floor
                    FROM log_head WHERE log_id = $1 FOR UPDATE

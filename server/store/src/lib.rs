@@ -20,6 +20,7 @@ pub mod open_decision;
 pub mod operator;
 pub mod page;
 pub mod policy;
+mod pools;
 pub mod recorded;
 pub mod revocation;
 pub mod rollout;
@@ -29,17 +30,18 @@ pub mod settlement;
 pub mod signing_key;
 pub mod single_use;
 pub mod sponsor;
+pub mod stop_notice;
 pub mod tool_call;
 pub mod webhook;
 mod write_probe;
 pub mod x509_authority;
 
-use std::{future::ready, time::Duration};
+use std::{io::ErrorKind, sync::Arc, time::Duration};
 
+use pools::Pools;
 use session::Rules;
 use sqlx::{
-    ConnectOptions as _, PgConnection, PgPool, Postgres, SqlSafeStr as _, Transaction,
-    postgres::{PgConnectOptions, PgPoolOptions},
+    ConnectOptions as _, PgConnection, PgPool, Postgres, SqlSafeStr as _, Transaction, postgres::PgConnectOptions,
 };
 use time::OffsetDateTime;
 
@@ -63,12 +65,17 @@ pub type PooledConnection = sqlx::pool::PoolConnection<Postgres>;
 pub struct Options {
     /// Where, and as whom.
     pub connect: PgConnectOptions,
-    /// Most connections at once.
+    /// Most connections at once for changes and workers. Reads, stops, the recorder and the question who may do what have
+    /// connections of their own beside them.
     pub max_connections: u32,
+    /// Most connections at once for reads.
+    pub read_connections: u32,
     /// Longest wait for a free or a new connection.
     pub acquire_timeout: Duration,
     /// Longest statement, by the server's clock.
     pub statement_timeout: Duration,
+    /// Longest statement of a read.
+    pub read_timeout: Duration,
     /// Whether the configuration says that the storage keeps what it acknowledged without fsync and full page writes.
     pub storage_replaces_fsync: bool,
 }
@@ -80,8 +87,10 @@ impl Options {
         Self {
             connect,
             max_connections: 16,
+            read_connections: 4,
             acquire_timeout: Duration::from_secs(2),
             statement_timeout: Duration::from_secs(10),
+            read_timeout: Duration::from_secs(3),
             storage_replaces_fsync: false,
         }
     }
@@ -97,6 +106,8 @@ pub async fn connect(options: &Options) -> Result<Connection, sqlx::Error> {
 /// The database. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Store {
+    pools: Arc<Pools>,
+    /// The one of them that this handle takes its connections from.
     pool: PgPool,
 }
 
@@ -104,17 +115,32 @@ impl Store {
     /// A store on this database. Connects when first used, so that a database that is down now can come up later.
     #[must_use]
     pub fn new(options: &Options) -> Self {
-        let rules = Rules::of(options);
-        let pool = PgPoolOptions::new()
-            .max_connections(options.max_connections)
-            .acquire_timeout(options.acquire_timeout)
-            // A dead connection shows itself on use; asking first would cost a round trip on every use.
-            .test_before_acquire(false)
-            .after_connect(move |conn, _| Box::pin(session::verify(conn, rules)))
-            .before_acquire(|_, meta| Box::pin(ready(Ok(session::is_fresh(meta.age)))))
-            .after_release(|_, meta| Box::pin(ready(Ok(session::is_fresh(meta.age)))))
-            .connect_lazy_with(session::connect_options(options));
-        Self { pool }
+        let pools = Pools::new(options);
+        Self { pool: pools.ordinary.clone(), pools: Arc::new(pools) }
+    }
+
+    /// The same database over the connections that only stops take.
+    #[must_use]
+    pub fn for_stops(&self) -> Self {
+        Self { pool: self.pools.stops.clone(), ..self.clone() }
+    }
+
+    /// The same database over the connections of the recorder.
+    #[must_use]
+    pub fn for_recorder(&self) -> Self {
+        Self { pool: self.pools.recorder.clone(), ..self.clone() }
+    }
+
+    /// The same database over the connections that say who may do what: keys, grants, and the snapshot.
+    #[must_use]
+    pub fn for_authority(&self) -> Self {
+        Self { pool: self.pools.authority.clone(), ..self.clone() }
+    }
+
+    /// The same database over the connections of reads, whose statements end sooner.
+    #[must_use]
+    pub fn for_reads(&self) -> Self {
+        Self { pool: self.pools.reads.clone(), ..self.clone() }
     }
 
     /// Brings the schema up to date, under a lock: servers that start at once wait for each other.
@@ -153,7 +179,7 @@ impl Store {
 
     /// Closes every connection.
     pub async fn close(&self) {
-        self.pool.close().await;
+        self.pools.close().await;
     }
 }
 
@@ -162,7 +188,11 @@ pub async fn database_time(conn: &mut Connection) -> Result<OffsetDateTime, Stor
     Ok(sqlx::query_scalar!(r#"SELECT clock_timestamp() AS "now!""#).fetch_one(conn).await?)
 }
 
-/// Commits. After an error it is open whether the transaction stands.
+/// Commits. After an error it is open whether the transaction stands, unless it is a conflict: then nothing of it does.
 pub async fn commit(tx: Tx) -> Result<(), StoreError> {
-    Ok(tx.commit().await?)
+    tx.commit().await.map_err(|error| match error {
+        // The database had ended the session before, so that the word to commit never left.
+        sqlx::Error::Io(ref why) if why.kind() == ErrorKind::BrokenPipe => StoreError::Conflict(error),
+        error => error.into(),
+    })
 }

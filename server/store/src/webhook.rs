@@ -1,6 +1,8 @@
 //! Notices that wait to be delivered to webhooks. Servers share the work: each takes rows that no other has taken, and a
 //! row that was taken and not finished comes up again.
 
+use std::collections::BTreeMap;
+
 use sqlx::types::Uuid;
 use time::OffsetDateTime;
 
@@ -19,6 +21,8 @@ pub struct NewNotice {
     pub body: String,
     /// When that happened.
     pub create_time: OffsetDateTime,
+    /// When it is to be tried first.
+    pub next_time: OffsetDateTime,
 }
 
 /// A notice that is to be tried now.
@@ -36,21 +40,28 @@ pub struct Due {
     pub attempts: u32,
 }
 
-/// Writes notices, to be tried at once.
+/// Writes notices. One with the message id of another that was not tried yet takes its place.
 pub async fn insert(conn: &mut Connection, notices: &[NewNotice]) -> Result<(), StoreError> {
-    let column = |get: fn(&NewNotice) -> &str| notices.iter().map(get).collect::<Vec<_>>();
+    // A statement may write a row once: of several that take each other's place, the last.
+    let notices: BTreeMap<_, _> =
+        notices.iter().map(|notice| ((notice.message_id, notice.endpoint.as_str()), notice)).collect();
+    let notices: Vec<_> = notices.into_values().collect();
+    let column = |get: fn(&NewNotice) -> &str| notices.iter().copied().map(get).collect::<Vec<_>>();
     let ids: Vec<Uuid> = notices.iter().map(|notice| notice.message_id).collect();
-    let times: Vec<OffsetDateTime> = notices.iter().map(|notice| notice.create_time).collect();
+    let times = |get: fn(&NewNotice) -> OffsetDateTime| notices.iter().copied().map(get).collect::<Vec<_>>();
     sqlx::query!(
         "INSERT INTO webhook_outbox (message_id, endpoint, topic, body, create_time, next_time)
-         SELECT notice.*, notice.create_time
-         FROM UNNEST($1::uuid[], $2::text[], $3::text[], $4::text[], $5::timestamptz[])
-              AS notice (message_id, endpoint, topic, body, create_time)",
+         SELECT message_id, endpoint, topic, body, create_time, next_time
+         FROM UNNEST($1::uuid[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::timestamptz[])
+              AS notice (message_id, endpoint, topic, body, create_time, next_time)
+         ON CONFLICT (message_id, endpoint) DO UPDATE SET body = excluded.body
+             WHERE webhook_outbox.attempts = 0",
         &ids,
         &column(|notice| &notice.endpoint) as &[&str],
         &column(|notice| notice.topic) as &[&str],
         &column(|notice| &notice.body) as &[&str],
-        &times
+        &times(|notice| notice.create_time),
+        &times(|notice| notice.next_time)
     )
     .execute(conn)
     .await?;

@@ -7,24 +7,39 @@ use countersign_core::{
     approval::{Approval, ApprovalState, Call, Private, Standing},
     clock::{random, uuid_v7},
     decision::{Effect, Reason},
-    ids::{ApprovalId, EventId},
+    ids::{ApprovalId, EventId, InstanceId},
+    names::SponsorId,
 };
 use countersign_ledger::{
     commitment::Opening,
     export::Disclosed,
     leaf::{Digest, Kind, Leaf},
 };
+use countersign_store::approval::Waiting;
 
 use super::{Prepared, batch::Staged};
 use crate::{
     Error, Topic,
-    approval_event::{leaf, notice},
+    approval_event::{leaf, notice, summary},
     custody_leaf,
     error::no_policy,
     evaluate::{ByApproval, Verdict, evaluate},
     question::{Credential, Question, Subject},
     webhook::Notice,
 };
+
+/// So many that wait for one sponsor's people are told of in a message each.
+const TOLD_ONE_BY_ONE: usize = 16;
+
+/// Counts an approval that waits now, or waits no more.
+fn count_waiting(waiting: &mut Waiting, approval: &Approval, more: i64) {
+    *waiting.chains.entry(approval.root_instance_id).or_default() += more;
+    *waiting.sponsors.entry(approval.call.sponsor_id.clone()).or_default() += more;
+}
+
+fn count(waiting: Option<&i64>) -> usize {
+    waiting.and_then(|count| usize::try_from(*count).ok()).unwrap_or_default()
+}
 
 impl Question {
     /// The call that a person is asked about.
@@ -70,14 +85,19 @@ impl Staged<'_> {
         }
         let of_run = |known: &&Approval| known.call.agent_instance_id == call.agent_instance_id;
         let waiting = known().filter(of_run).filter(|known| known.state_at(now) == ApprovalState::Pending).count();
-        if waiting >= config.pending_per_instance {
+        let root = run.root_instance_id();
+        let (of_chain, of_sponsor) = (self.waiting(&root), self.waiting_of(&call.sponsor_id));
+        if waiting >= config.pending_per_instance
+            || of_chain >= config.pending_per_chain
+            || of_sponsor >= config.pending_per_sponsor
+        {
             return None;
         }
         let asked = Approval {
             approval_id: ApprovalId(uuid_v7(now, &*self.app.inner.entropy)),
             policy_decision_id: question.decision_id,
             state: ApprovalState::Pending,
-            root_instance_id: run.root_instance_id(),
+            root_instance_id: root,
             call,
             context_salt: (!question.context.is_empty()).then(|| random(&*self.app.inner.entropy)),
             arguments: question.arguments.clone(),
@@ -90,6 +110,16 @@ impl Staged<'_> {
         verdict.approval = Some(ByApproval::named(asked.approval_id));
         self.put(asked.clone());
         Some(asked)
+    }
+
+    /// How many of a chain wait for an answer, those of this batch among them.
+    fn waiting(&self, root: &InstanceId) -> usize {
+        count(self.found.waiting.chains.get(root))
+    }
+
+    /// How many of a sponsor wait for an answer, those of this batch among them.
+    fn waiting_of(&self, sponsor: &SponsorId) -> usize {
+        count(self.found.waiting.sponsors.get(sponsor))
     }
 
     /// What the approval that was brought along means for this call. A yes is used up.
@@ -133,13 +163,27 @@ impl Staged<'_> {
         };
         let event = custody_leaf::seal(&leaf(asked, base), Disclosed::default())?;
         let log_index = self.append(Arc::new(event));
-        self.notices.push(Notice::new(Topic::ApprovalRequested, asked.create_time, &notice(asked, log_index))?);
+        // So that one who asks and asks is no flood of messages: beyond a few that wait they are told of together.
+        let waiting = self.waiting_of(&asked.call.sponsor_id);
+        self.notices.push(if waiting > TOLD_ONE_BY_ONE {
+            Notice::summary(
+                Topic::ApprovalRequested,
+                asked.create_time,
+                asked.call.sponsor_id.as_str(),
+                &summary(asked, waiting, log_index),
+            )?
+        } else {
+            Notice::new(Topic::ApprovalRequested, asked.create_time, &notice(asked, log_index))?
+        });
         Ok(())
     }
 
     /// Writes an approval, for the rest of the batch too.
     fn put(&mut self, approval: Approval) {
         let id = approval.approval_id;
+        if approval.state == ApprovalState::Pending {
+            count_waiting(&mut self.found.waiting, &approval, 1);
+        }
         let before = self.found.approvals.insert(id, approval);
         self.approvals.push((id, before));
     }
@@ -149,7 +193,11 @@ impl Staged<'_> {
         for (id, before) in self.approvals.drain(kept..).rev() {
             match before {
                 Some(before) => drop(self.found.approvals.insert(id, before)),
-                None => drop(self.found.approvals.remove(&id)),
+                None => {
+                    if let Some(asked) = self.found.approvals.remove(&id) {
+                        count_waiting(&mut self.found.waiting, &asked, -1);
+                    }
+                }
             }
         }
     }

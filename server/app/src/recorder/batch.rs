@@ -1,6 +1,10 @@
 //! One batch: one transaction.
 
-use std::{collections::HashSet, sync::Arc, time::Instant};
+use std::{
+    collections::HashSet,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use countersign_core::{
     approval::Approval,
@@ -38,6 +42,9 @@ use crate::{
 /// After the head had moved under an optimistic batch, so many batches take the lock before the next try.
 const LOCKED_AFTER_MISS: u32 = 8;
 
+/// After so long no more is added to a batch: what it holds is still to be written while it holds the log head.
+const LONGEST_STAGING: Duration = Duration::from_millis(20);
+
 /// A submission without its reply.
 pub(super) struct Work {
     pub(super) jobs: Vec<(Job, Option<Keyed>)>,
@@ -64,18 +71,19 @@ impl Writer {
         Self { app, head: None, locked_batches: 0, counts: Counts::default(), connection: None }
     }
 
-    /// Makes `works` durable and answers each; an error is everybody's, and then nothing is recorded.
+    /// Makes the first of `works` durable, as many as there is time for, and answers each of those; an error is everybody's, and
+    /// then nothing is recorded.
     pub(super) async fn write(&mut self, works: &[Work]) -> Result<Answers, Error> {
         if let Some(answers) = self.write_optimistically(works).await? {
             return Ok(answers);
         }
         self.head = None;
         let (mut tx, before, snapshot) = self.app.lock_head().await?;
-        let mut found = Found::read(&mut tx, works, snapshot.epoch).await?;
         let (ceilings, now) = (self.app.inner.config.ceilings, self.app.inner.clock.now());
+        let mut found = Found::read(&mut tx, works, snapshot.epoch, now).await?;
         found.live = self.counts.read(&mut tx, works, ceilings, &before, now).await?;
         let mut staged = Staged::new(&self.app, &snapshot, before.clone(), found);
-        let answers = works.iter().map(|work| staged.work(work)).collect();
+        let answers = staged.all(works);
         staged.flush(&mut tx, &before).await?;
         let (head, tallies) = (staged.head, staged.tallies);
         commit(tx).await?;
@@ -99,14 +107,14 @@ impl Writer {
             return Ok(None);
         }
         let mut staged = Staged::new(&self.app, &snapshot, before.clone(), Found::default());
-        let answers: Answers = works.iter().map(|work| staged.work(work)).collect();
+        let answers = staged.all(works);
         if staged.events.is_empty() {
             self.head = Some(before);
             return Ok(Some(answers));
         }
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
-            None => self.app.inner.store.connection().await?,
+            None => self.app.inner.store.for_recorder().connection().await?,
         };
         if !event::append(&mut connection, &before, &staged.head, &staged.events).await? {
             self.connection = Some(connection);
@@ -167,6 +175,19 @@ impl<'a> Staged<'a> {
             answered: Vec::new(),
             tallies: Vec::new(),
         }
+    }
+
+    /// Stages the first of these, at least one, and as many as there is time for.
+    fn all(&mut self, works: &[Work]) -> Answers {
+        let begun = Instant::now();
+        let mut answers = Vec::with_capacity(works.len());
+        for work in works {
+            if !answers.is_empty() && begun.elapsed() > LONGEST_STAGING {
+                break;
+            }
+            answers.push(self.work(work));
+        }
+        answers
     }
 
     /// Stages all jobs of a submission, or none.

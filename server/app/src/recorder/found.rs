@@ -35,6 +35,8 @@ pub(super) struct Found {
     pub(super) instances: HashMap<InstanceId, StoredInstance>,
     pub(super) used: HashSet<CredentialId>,
     pub(super) approvals: HashMap<ApprovalId, Approval>,
+    /// How many approvals wait, of the chains and sponsors of runs that ask.
+    pub(super) waiting: approval::Waiting,
     /// How many instances are live of what the batch's grants add to, where there is a ceiling.
     pub(super) live: HashMap<Holding, Live>,
 }
@@ -51,6 +53,9 @@ struct Wanted {
     approvals: Vec<ApprovalId>,
     /// Runs whose pending approvals are looked through.
     asking: Vec<InstanceId>,
+    /// Their chains, and who answers for them.
+    asking_roots: HashSet<InstanceId>,
+    asking_sponsors: HashSet<SponsorId>,
 }
 
 impl Wanted {
@@ -77,9 +82,12 @@ impl Wanted {
                 }
                 // What was evaluated at another epoch may turn out to need an approval.
                 if !prepared.as_ref().is_ok_and(|prepared| prepared.epoch == epoch && !prepared.asks) {
-                    match question.approval_id {
-                        Some(id) => self.approvals.push(id),
-                        None => self.asking.push(credential.agent_instance_id),
+                    if let Some(id) = question.approval_id {
+                        self.approvals.push(id);
+                    } else {
+                        self.asking.push(credential.agent_instance_id);
+                        self.asking_roots.insert(credential.root_instance_id());
+                        self.asking_sponsors.insert(credential.sponsor_id.clone());
                     }
                 }
             }
@@ -115,7 +123,12 @@ pub(super) fn needs_nothing(works: &[Work], epoch: i64) -> bool {
 
 impl Found {
     /// Reads what `works` name; a statement for each kind of thing, and none for what is not named.
-    pub(super) async fn read(conn: &mut Connection, works: &[Work], epoch: i64) -> Result<Self, Error> {
+    pub(super) async fn read(
+        conn: &mut Connection,
+        works: &[Work],
+        epoch: i64,
+        now: OffsetDateTime,
+    ) -> Result<Self, Error> {
         let wanted = Wanted::of(works, epoch);
         let mut found = Self::default();
         if !wanted.keys.is_empty() {
@@ -146,6 +159,11 @@ impl Found {
             let asking: Vec<_> = wanted.asking.iter().map(|id| id.0).collect();
             let approvals = approval::find(conn, &ids, &asking).await?;
             found.approvals = approvals.into_iter().map(|approval| (approval.approval_id, approval)).collect();
+        }
+        if !wanted.asking.is_empty() {
+            let roots: Vec<_> = wanted.asking_roots.iter().map(|id| id.0).collect();
+            let sponsors: Vec<_> = wanted.asking_sponsors.iter().map(ToString::to_string).collect();
+            found.waiting = approval::waiting(conn, &roots, &sponsors, now).await?;
         }
         Ok(found)
     }

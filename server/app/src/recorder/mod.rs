@@ -15,7 +15,7 @@ mod prepared;
 mod replay;
 mod svid;
 
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Instant};
+use std::{panic::AssertUnwindSafe, sync::Arc};
 
 use countersign_store::idempotency;
 use futures::FutureExt;
@@ -32,10 +32,13 @@ pub(crate) use svid::{Document, Minted, SvidJob};
 
 use crate::{
     App, DecisionAnswer, Error, arrival::arrived, custody::ToolCallRecorded, evaluate::NoPolicy, question::Question,
+    stops::Pauses,
 };
 
 /// Most submissions in one transaction.
 const MAX_BATCH: usize = 512;
+/// Most jobs in one transaction; a single submission may hold more by itself.
+const MAX_JOBS: usize = 1024;
 
 /// So many submissions are worth a commit at once.
 const GATHERED_ENOUGH: usize = 32;
@@ -66,9 +69,7 @@ pub(crate) enum Done {
 
 /// Jobs that are recorded together or not at all, in order.
 pub(crate) struct Submission {
-    jobs: Vec<(Job, Option<Keyed>)>,
-    keyed: Option<Keyed>,
-    arrived: Instant,
+    work: batch::Work,
     reply: oneshot::Sender<Result<Vec<Done>, Error>>,
 }
 
@@ -92,7 +93,7 @@ impl Recorder {
         keyed: Option<Keyed>,
     ) -> Result<Vec<Done>, Error> {
         let (reply, answer) = oneshot::channel();
-        match self.queue.try_send(Submission { jobs, keyed, arrived: arrived(), reply }) {
+        match self.queue.try_send(Submission { work: batch::Work { jobs, keyed, arrived: arrived() }, reply }) {
             Ok(()) => answer.await.unwrap_or(Err(Error::StoreUnavailable)),
             Err(mpsc::error::TrySendError::Full(_)) => {
                 metrics::counter!("countersign_recorder_shed_total").increment(1);
@@ -112,45 +113,65 @@ impl Recorder {
 /// Runs until `stop`; then takes nothing new, and returns when all that was handed in is recorded.
 pub(crate) async fn run(app: App, mut queue: mpsc::Receiver<Submission>, stop: CancellationToken) {
     let mut gathered = Vec::with_capacity(MAX_BATCH);
-    let mut writer = batch::Writer::new(app);
+    let mut pauses = Pauses::default();
+    let mut writer = batch::Writer::new(app.clone());
     loop {
-        let received = tokio::select! {
-            biased;
-            () = stop.cancelled(), if !queue.is_closed() => {
-                queue.close();
-                continue;
-            }
-            received = queue.recv_many(&mut gathered, MAX_BATCH) => received,
-        };
-        if received == 0 {
-            return;
-        }
-        // Callers that were just answered come back within a turn or two of the executor: worth a fifth more throughput, as
-        // long as few have gathered. Beyond that, waiting would only make callers, server and database take turns.
-        for _ in 0..2 {
-            if gathered.len() >= GATHERED_ENOUGH {
-                break;
-            }
-            tokio::task::yield_now().await;
-            while gathered.len() < MAX_BATCH
-                && let Ok(submission) = queue.try_recv()
-            {
-                gathered.push(submission);
+        // What the last batch left is written before anything is waited for.
+        while gathered.is_empty() {
+            let received = tokio::select! {
+                biased;
+                () = stop.cancelled(), if !queue.is_closed() => {
+                    queue.close();
+                    continue;
+                }
+                received = queue.recv_many(&mut gathered, MAX_BATCH) => received,
+            };
+            if received == 0 {
+                return;
             }
         }
-        let (work, replies): (Vec<_>, Vec<_>) = gathered
-            .drain(..)
-            .map(|s| (batch::Work { jobs: s.jobs, keyed: s.keyed, arrived: s.arrived }, s.reply))
-            .unzip();
-        metrics::histogram!("countersign_recorder_batch_size")
-            .record(f64::from(u32::try_from(work.len()).unwrap_or(u32::MAX)));
+        pauses.give_way(&app.inner.stops).await;
+        gather(&mut queue, &mut gathered).await;
+        let (mut works, mut replies): (Vec<_>, Vec<_>) =
+            gathered.drain(..).map(|submission| (submission.work, submission.reply)).unzip();
+        let most = most(&works);
         // A panic while writing must not stop the recorder: its transaction is gone, and nobody was answered.
-        let written = AssertUnwindSafe(writer.write(&work)).catch_unwind().await;
-        answer(
-            replies,
-            written.unwrap_or_else(|_| Err(Error::internal("the recorder panicked", "its batch is dropped"))),
-        );
+        let written = AssertUnwindSafe(writer.write(&works[..most])).catch_unwind().await;
+        let written = written.unwrap_or_else(|_| Err(Error::internal("the recorder panicked", "its batch is dropped")));
+        let done = written.as_ref().map_or(most, Vec::len);
+        metrics::histogram!("countersign_recorder_batch_size")
+            .record(f64::from(u32::try_from(done).unwrap_or(u32::MAX)));
+        // What the batch had no time for begins the next one, in its order.
+        let left = works.split_off(done).into_iter().zip(replies.split_off(done));
+        gathered.extend(left.map(|(work, reply)| Submission { work, reply }));
+        answer(replies, written);
     }
+}
+
+/// Callers that were just answered come back within a turn or two of the executor: worth a fifth more throughput, as long as
+/// few have gathered. Beyond that, waiting would only make callers, server and database take turns.
+async fn gather(queue: &mut mpsc::Receiver<Submission>, gathered: &mut Vec<Submission>) {
+    for _ in 0..2 {
+        if gathered.len() >= GATHERED_ENOUGH {
+            break;
+        }
+        tokio::task::yield_now().await;
+        while gathered.len() < MAX_BATCH
+            && let Ok(submission) = queue.try_recv()
+        {
+            gathered.push(submission);
+        }
+    }
+}
+
+/// How many of these one batch takes: at least one.
+fn most(works: &[batch::Work]) -> usize {
+    let mut jobs = 0;
+    let fit = works.iter().take_while(|work| {
+        jobs += work.jobs.len();
+        jobs <= MAX_JOBS
+    });
+    fit.count().max(1)
 }
 
 fn answer(
@@ -162,7 +183,7 @@ fn answer(
         Ok(answers) => replies.into_iter().zip(answers).for_each(|(reply, answer)| drop(reply.send(answer))),
         Err(error) => {
             let shared = || match error {
-                Error::StoreUnavailable => Error::StoreUnavailable,
+                Error::StoreUnavailable | Error::QueryTooSlow => Error::StoreUnavailable,
                 Error::NotReady(ref why) => Error::NotReady(why.clone()),
                 Error::Conflict(ref why) => Error::Conflict(why.clone()),
                 _ => Error::Internal,

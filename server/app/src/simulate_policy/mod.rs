@@ -177,7 +177,7 @@ impl App {
     fn read_recorded(&self, mut stretch: Stretch, filter: Arc<Filter>) -> Reading {
         let app = self.clone();
         AbortOnDropHandle::new(tokio::spawn(async move {
-            let mut conn = app.inner.store.connection().await?;
+            let mut conn = app.inner.store.for_reads().connection().await?;
             let (decisions, more) = read_on(&mut conn, &mut stretch, &filter, BATCH).await?;
             Ok(Batch { decisions, stretch, more })
         }))
@@ -201,7 +201,7 @@ impl Simulation {
         self.reading = more.then(|| self.app.read_recorded(stretch, self.filter.clone()));
         let unknown = self.replayer.unknown_runs(&decisions);
         if !unknown.is_empty() {
-            let mut conn = self.app.inner.store.connection().await?;
+            let mut conn = self.app.inner.store.for_reads().connection().await?;
             self.replayer.learn(facts(&mut conn, &unknown).await?);
         }
         let mut replayer = self.replayer;

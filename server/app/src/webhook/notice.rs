@@ -11,9 +11,10 @@ use countersign_store::webhook::NewNotice;
 use serde::Serialize;
 use serde_json::json;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use uuid::Uuid;
 
 use super::{Topic, Webhook};
-use crate::Error;
+use crate::{Error, authenticate::sha256};
 
 /// Something to tell of; not written yet.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,19 +22,38 @@ pub(crate) struct Notice {
     topic: Topic,
     at: OffsetDateTime,
     data: serde_json::Value,
+    /// Of a summary: its message's id, which it shares with the others of its time, and when it goes out.
+    together: Option<(Uuid, OffsetDateTime)>,
 }
+
+/// Summaries of one thing are told of once in so many seconds.
+const TOGETHER: i64 = 5;
 
 impl Notice {
     /// That what `topic` says happened at `at`, with what `data` says of it.
     pub(crate) fn new(topic: Topic, at: OffsetDateTime, data: &impl Serialize) -> Result<Self, Error> {
         let data = serde_json::to_value(data).map_err(|error| Error::internal("a notice is no JSON", error))?;
-        Ok(Self { topic, at, data })
+        Ok(Self { topic, at, data, together: None })
+    }
+
+    /// One of several of `about` that are told of in one message, every few seconds: the newest says it for all. Over all servers,
+    /// since they make the same id of the same time.
+    pub(crate) fn summary(topic: Topic, at: OffsetDateTime, about: &str, data: &impl Serialize) -> Result<Self, Error> {
+        let time = at.unix_timestamp().div_euclid(TOGETHER) + 1;
+        let hash = sha256(format!("{} {time} {about}", topic.as_str()).as_bytes());
+        let mut id = [0; 16];
+        id.copy_from_slice(&hash[..16]);
+        let goes = OffsetDateTime::from_unix_timestamp(time * TOGETHER).unwrap_or(at);
+        Ok(Self {
+            together: Some((uuid::Builder::from_custom_bytes(id).into_uuid(), goes)),
+            ..Self::new(topic, at, data)?
+        })
     }
 
     /// A row for each of `webhooks` that wants to hear of it.
     pub(crate) fn rows(&self, webhooks: &[Webhook], entropy: &dyn Entropy) -> Vec<NewNotice> {
         let wanted = webhooks.iter().filter(|webhook| webhook.topics.contains(&self.topic));
-        let message_id = uuid_v7(self.at, entropy);
+        let (message_id, next_time) = self.together.unwrap_or_else(|| (uuid_v7(self.at, entropy), self.at));
         wanted
             .map(|webhook| NewNotice {
                 message_id,
@@ -41,6 +61,7 @@ impl Notice {
                 topic: self.topic.as_str(),
                 body: self.body(),
                 create_time: self.at,
+                next_time,
             })
             .collect()
     }
@@ -138,6 +159,20 @@ mod tests {
         let expected =
             json!({ "type": "rollout.rolled_back", "timestamp": "2024-10-04T00:00:00Z", "data": { "log_index": 7 } });
         assert_eq!(body, expected);
+    }
+
+    #[test]
+    fn summaries_of_one_thing_and_a_few_seconds_are_one_message_that_goes_out_after_them() {
+        let row = |seconds, about| {
+            let at = NOW + time::Duration::seconds(seconds);
+            let notice = Notice::summary(Topic::ApprovalRequested, at, about, &json!({})).unwrap();
+            let (id, goes) = notice.together.unwrap();
+            assert!(goes > at && goes <= at + time::Duration::seconds(5));
+            id
+        };
+        assert_eq!(row(0, "alice"), row(4, "alice"));
+        assert_ne!(row(0, "alice"), row(5, "alice"));
+        assert_ne!(row(0, "alice"), row(0, "bob"));
     }
 
     #[test]

@@ -86,7 +86,7 @@ impl Leaf<'_> {
             | K::LegalHoldPlaced
             | K::LegalHoldReleased => first_absent!(self: subject),
             K::Archive => first_absent!(self: content_hash figures),
-            K::Manifest | K::CheckpointOverridden => first_absent!(self: figures),
+            K::Manifest | K::CheckpointOverridden | K::RefusalsUnanswered => first_absent!(self: figures),
             K::Unattributed => first_absent!(self: reason),
         }
     }

@@ -152,6 +152,8 @@ words!(
         CheckpointOverridden = "checkpoint_overridden",
         /// A call that could not be attributed to a live credential.
         Unattributed = "unattributed",
+        /// Calls on dead credentials that were refused too often to be answered one by one, in number.
+        RefusalsUnanswered = "refusals_unanswered",
     }
 );
 
