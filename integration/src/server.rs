@@ -73,6 +73,7 @@ impl Launch {
         // Few connections: many servers share the Postgres of a run.
         self.variable("COUNTERSIGN_KEY_ENCRYPTION_KEY", KEY_ENCRYPTION_KEY)
             .variable("COUNTERSIGN_DATABASE_MAX_CONNECTIONS", "5")
+            .variable("COUNTERSIGN_DATABASE_READ_CONNECTIONS", "2")
     }
 
     /// Keeps its data in this folder; by default in one that is removed with the server.

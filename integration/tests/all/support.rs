@@ -9,7 +9,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tonic::{Code, Response, Status};
 use tonic_types::{ErrorInfo, StatusExt as _};
 
-/// Worlds at a time: each holds up to a dozen of the Postgres' 50 connections.
+/// Worlds at a time: each holds up to thirty of the Postgres' 100 connections.
 static ROOM: Semaphore = Semaphore::const_new(3);
 
 /// A dev server on a database of its own, and the people who use it.
