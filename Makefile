@@ -8,7 +8,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test check fmt bench generate sqlx clean
+.PHONY: help setup run demo test check fmt bench soak generate sqlx clean
 
 # Where scripts/setup.sh puts tools that the machine does not have.
 export PATH := $(CURDIR)/target/tools/bin:$(PATH)
@@ -45,6 +45,10 @@ fmt: ## Format the Rust code
 bench: ## Measure, and print ratios against baselines of the same run
 	@scripts/setup.sh run
 	@cargo run --release --locked --package countersign-integration --bin bench
+
+soak: ## Attack a server in every known way at once, and print what its users notice (SOAK="--seconds 300")
+	@scripts/setup.sh run
+	@cargo run --release --locked --package countersign-integration --bin soak -- $(SOAK)
 
 generate: ## Generate the stubs of the clients in other languages
 	@scripts/setup.sh test

@@ -1,0 +1,125 @@
+//! `make soak`: whether anybody can keep a stop from working.
+//!
+//! Every attack at once on one server, on this machine, for so many seconds: by strangers, by a run that was revoked, by a run that
+//! lives, by a gate and by an auditor. Meanwhile somebody stops things, a well-behaved gate asks at a fixed rate, and health is
+//! looked at. It prints what each attack sent and what the others noticed, and fails where that is more than docs/reliability.md says.
+
+mod attack;
+mod people;
+mod table;
+
+use std::{
+    process::ExitCode,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use clap::Parser;
+use countersign_integration::{Cluster, Failure, Launch};
+use tokio::{task::JoinSet, time::sleep};
+use tokio_util::sync::CancellationToken;
+
+use self::{
+    attack::{ATTACKS, Target},
+    people::{People, Rate, Seen},
+    table::{Claim, print},
+};
+
+/// How often the gate asks, a second.
+const GATE: u32 = 40;
+
+/// Attacks a server in every known way at once, and says what its users notice.
+#[derive(Debug, Parser)]
+#[command(name = "soak", max_term_width = 100)]
+pub(crate) struct Options {
+    /// How long, seconds.
+    #[arg(long, default_value_t = 30)]
+    seconds: u64,
+    /// How many attackers of each kind, in percent of those of a full run.
+    #[arg(long, default_value_t = 100)]
+    scale: usize,
+    /// Only these attacks, comma between.
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<String>,
+    /// How many times as long everything may take: above 1 for builds that are not release builds.
+    #[arg(long, default_value_t = 1)]
+    patience: u32,
+}
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    let runtime = tokio::runtime::Runtime::new().and_then(|runtime| Ok(runtime.block_on(soak(&options))));
+    match runtime.map_err(Failure::from).and_then(|done| done) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(failure) => {
+            eprintln!("soak: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn soak(options: &Options) -> Result<bool, Failure> {
+    let database = Cluster::shared().await?.database().await?;
+    let launch = Launch::dev().database(&database).variable("COUNTERSIGN_DATABASE_MAX_CONNECTIONS", "16");
+    let server = Arc::new(launch.start().await?);
+    let people = People::meet(&server).await?;
+    let seen = Arc::new(Seen::default());
+
+    eprintln!("before the attack");
+    let calm = Rate::measured(&people, GATE, Duration::from_secs(3)).await;
+    let before = memory(server.pid())?;
+
+    // Two a second are stopped at most.
+    let doomed = people.doomed(2 * options.seconds + 1).await?;
+    let target = Arc::new(Target::of(&server, &people).await?);
+    let (stop, mut attackers) = (CancellationToken::new(), JoinSet::new());
+    let wanted = |name: &str| options.only.is_empty() || options.only.iter().any(|only| only == name);
+    let attacks: Vec<_> = ATTACKS.iter().filter(|attack| wanted(attack.name)).collect();
+    for attack in &attacks {
+        for nth in 0..(attack.attackers * options.scale).div_ceil(100) {
+            let (run, target, stop) = (attack.run, target.clone(), stop.clone());
+            attackers.spawn(async move {
+                tokio::select! {
+                    () = stop.cancelled() => {}
+                    () = run(target, nth) => {}
+                }
+            });
+        }
+    }
+    eprintln!("{} attackers for {} s", attackers.len(), options.seconds);
+    sleep(Duration::from_secs(2)).await;
+    seen.clear();
+    let mut most = before;
+    let watching = people.watch(&server, doomed, Duration::from_secs(options.seconds), &seen);
+    let asking = Rate::measured(&people, GATE, Duration::from_secs(options.seconds));
+    let weighing = async {
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_secs(options.seconds) {
+            most = most.max(memory(server.pid()).unwrap_or(most));
+            sleep(Duration::from_millis(200)).await;
+        }
+    };
+    let ((), attacked, ()) = tokio::join!(watching, asking, weighing);
+    stop.cancel();
+    attackers.shutdown().await;
+
+    let patience = Duration::from_secs(options.patience.into());
+    let claims = [
+        Claim::within("EngageKillSwitch, slowest", seen.slowest("engage"), patience),
+        Claim::within("RevokeInstance, slowest", seen.slowest("revoke"), patience),
+        Claim::within("GET /healthz, slowest", seen.slowest("healthz"), patience / 10),
+        Claim::none("stops that failed", seen.failed()),
+        Claim::at_least("the gate's answers of what it asked, %", attacked.percent(), calm.percent() * 80 / 100),
+        Claim::at_most("memory above idle, MiB", most.saturating_sub(before) >> 20, 512),
+    ];
+    Ok(print(&attacks, &target, &claims))
+}
+
+/// The resident memory of a process, bytes.
+fn memory(pid: u32) -> Result<u64, Failure> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("the process is gone")?;
+    let kib: u64 = line.trim().trim_end_matches("kB").trim().parse()?;
+    Ok(kib << 10)
+}
