@@ -116,6 +116,11 @@ pub(crate) fn is_other_shape(error: &sqlx::Error) -> bool {
     code(error).is_some_and(|code| ["42703", "42883", "42804", "42809"].contains(&code.as_str()))
 }
 
+/// Whether the role may not do this.
+pub(crate) fn is_denied(error: &sqlx::Error) -> bool {
+    code(error).as_deref() == Some("42501")
+}
+
 fn constraint(error: &sqlx::Error) -> String {
     database(error).and_then(PgDatabaseError::constraint).unwrap_or_default().to_owned()
 }

@@ -16,6 +16,7 @@ pub mod indicator;
 pub mod installation;
 pub mod instance;
 pub mod kill_switch;
+pub mod lesser_role;
 pub mod open_decision;
 pub mod operator;
 pub mod page;
@@ -24,6 +25,7 @@ mod pools;
 pub mod recorded;
 pub mod revocation;
 pub mod rollout;
+pub mod schema;
 pub mod sealed;
 mod session;
 pub mod settlement;
@@ -141,17 +143,6 @@ impl Store {
     #[must_use]
     pub fn for_reads(&self) -> Self {
         Self { pool: self.pools.reads.clone(), ..self.clone() }
-    }
-
-    /// Brings the schema up to date, under a lock: servers that start at once wait for each other.
-    pub async fn migrate(&self) -> Result<(), StoreError> {
-        let mut conn = self.pool.acquire().await?;
-        // An index over a large table takes longer than any request may, and so does the wait for another server's.
-        sqlx::query("SET statement_timeout = 0").execute(&mut *conn).await?;
-        let migrated = MIGRATOR.run(&mut *conn).await;
-        // Closed, not returned: the next user shall have its timeout.
-        conn.close().await?;
-        Ok(migrated?)
     }
 
     /// Begins a transaction.

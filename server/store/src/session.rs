@@ -19,19 +19,23 @@ const IDLE_IN_TRANSACTION: &str = "30000";
 
 /// The address, and the settings that sessions begin with.
 pub(crate) fn connect_options(options: &Options) -> PgConnectOptions {
-    let statement_timeout = options.statement_timeout.as_millis().to_string();
-    options.connect.clone().application_name("countersign").options([
-        ("statement_timeout", statement_timeout.as_str()),
-        ("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION),
+    options.connect.clone().application_name("countersign").options(settings(options))
+}
+
+/// What sessions begin with, beside `synchronous_commit`.
+pub(crate) fn settings(options: &Options) -> [(&'static str, String); 7] {
+    [
+        ("statement_timeout", options.statement_timeout.as_millis().to_string()),
+        ("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION.to_owned()),
         // How long a statement waits for a lock is part of how long it may take.
-        ("lock_timeout", "0"),
-        ("default_transaction_isolation", "read committed"),
-        ("standard_conforming_strings", "on"),
+        ("lock_timeout", "0".to_owned()),
+        ("default_transaction_isolation", "read committed".to_owned()),
+        ("standard_conforming_strings", "on".to_owned()),
         // Statements here are short and many: compiling one takes longer than running it.
-        ("jit", "off"),
+        ("jit", "off".to_owned()),
         // The server's log is for what people have to know.
-        ("client_min_messages", "warning"),
-    ])
+        ("client_min_messages", "warning".to_owned()),
+    ]
 }
 
 /// Sets what may only become stronger, and reads back all that counts. `remote_apply` waits for more than `on` and stays; what

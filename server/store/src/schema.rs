@@ -1,0 +1,235 @@
+//! Whether the schema is the one that this program needs, and making it so.
+//!
+//! A role that serves and owns nothing cannot even ask whether there is something to do in the way that migrations are run,
+//! which begins by creating what is there already. So it is looked first, and nothing is changed where nothing is missing.
+
+use sqlx::Executor as _;
+
+use crate::{
+    Connection, MIGRATOR, Store, StoreError, error,
+    lesser_role::{self, Power},
+};
+
+/// Why a server cannot serve on this schema.
+#[derive(Debug, thiserror::Error)]
+pub enum SchemaError {
+    /// Migrations are missing.
+    #[error(
+        "the schema is not up to date ({missing} migration(s) are missing), and {why}: run `countersign migrate --grant-to {role}` \
+         as the role that owns the tables, then start the server again"
+    )]
+    Behind {
+        /// How many.
+        missing: usize,
+        /// Why they are not run now.
+        why: &'static str,
+        /// The role of the session.
+        role: String,
+    },
+    /// Migrations are there that this program does not know, or others under the same number.
+    #[error(
+        "the schema was made by another version of Countersign, or not by Countersign, and {why}: start the version that ran \
+         `countersign migrate` last"
+    )]
+    Foreign {
+        /// Why it is not looked at any further.
+        why: &'static str,
+    },
+    /// Rights are missing.
+    #[error(
+        "role {role:?} may not do what serving needs ({}): run `countersign migrate --grant-to {role}` as the role that owns the \
+         tables, then start the server again",
+        lacking.join(", ")
+    )]
+    Lacking {
+        /// The role of the session.
+        role: String,
+        /// Some of what it needs.
+        lacking: Vec<String>,
+    },
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<sqlx::Error> for SchemaError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+/// Why migrations that are missing are not run.
+const MAY_NOT: &str = "this role may not change it";
+
+/// Which of our migrations a database has.
+#[derive(Debug, PartialEq, Eq)]
+enum Standing {
+    Current,
+    Behind {
+        missing: usize,
+    },
+    Foreign,
+    /// Nobody told this role.
+    Hidden,
+}
+
+/// A row of the record of migrations.
+struct Applied {
+    version: i64,
+    checksum: Vec<u8>,
+    success: bool,
+}
+
+/// Runs the migrations that are missing, under a lock: servers that start at once wait for each other. The session is good for
+/// nothing else afterwards.
+pub async fn migrate(conn: &mut Connection) -> Result<(), SchemaError> {
+    let standing = look(conn).await?;
+    if standing == Standing::Current {
+        return Ok(());
+    }
+    if !may_migrate(conn).await? {
+        return judge(standing, &role(conn).await?, MAY_NOT);
+    }
+    // An index over a large table takes longer than any request may, and so does the wait for another server's.
+    conn.execute("SET statement_timeout = 0").await?;
+    Ok(MIGRATOR.run(&mut *conn).await.map_err(StoreError::from)?)
+}
+
+async fn role(conn: &mut Connection) -> Result<String, sqlx::Error> {
+    sqlx::query_scalar("SELECT current_user::text").fetch_one(conn).await
+}
+
+impl Store {
+    /// Runs the migrations that are missing.
+    async fn migrate(&self) -> Result<(), SchemaError> {
+        let mut conn = self.pool.acquire().await?;
+        let migrated = migrate(&mut conn).await;
+        // Closed, not returned: the next user shall have its timeout.
+        conn.close().await?;
+        migrated
+    }
+
+    /// Brings the schema up to date where anything is missing and this role may, and says what the role could do that serving
+    /// does not need.
+    pub async fn prepare(&self) -> Result<Option<Power>, SchemaError> {
+        let mut conn = self.connection().await?;
+        let role = role(&mut conn).await?;
+        let standing = look(&mut conn).await?;
+        if standing != Standing::Current && may_migrate(&mut conn).await? {
+            drop(conn);
+            self.migrate().await?;
+            conn = self.connection().await?;
+        } else {
+            judge(standing, &role, MAY_NOT)?;
+        }
+        let lacking = lesser_role::lacking(&mut conn).await?;
+        if !lacking.is_empty() {
+            return Err(SchemaError::Lacking { role, lacking });
+        }
+        Ok(lesser_role::power(&mut conn, &role).await?)
+    }
+}
+
+fn judge(standing: Standing, role: &str, why: &'static str) -> Result<(), SchemaError> {
+    match standing {
+        Standing::Current => Ok(()),
+        Standing::Behind { missing } => Err(SchemaError::Behind { missing, why, role: role.to_owned() }),
+        Standing::Foreign => Err(SchemaError::Foreign { why }),
+        Standing::Hidden => {
+            let lacking = vec!["SELECT on _sqlx_migrations".to_owned()];
+            Err(SchemaError::Lacking { role: role.to_owned(), lacking })
+        }
+    }
+}
+
+async fn look(conn: &mut Connection) -> Result<Standing, StoreError> {
+    let there: bool =
+        sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations') IS NOT NULL").fetch_one(&mut *conn).await?;
+    if !there {
+        return Ok(Standing::Behind { missing: MIGRATOR.iter().count() });
+    }
+    let allowed: bool =
+        sqlx::query_scalar("SELECT has_table_privilege('_sqlx_migrations', 'SELECT')").fetch_one(&mut *conn).await?;
+    if !allowed {
+        return Ok(Standing::Hidden);
+    }
+    let applied = sqlx::query_as("SELECT version, checksum, success FROM _sqlx_migrations").fetch_all(conn).await;
+    match applied {
+        Ok(applied) => {
+            let read = |(version, checksum, success)| Applied { version, checksum, success };
+            Ok(compare(&applied.into_iter().map(read).collect::<Vec<_>>()))
+        }
+        // A table of that name with other columns, or columns of other types.
+        Err(error) if error::is_other_shape(&error) => Ok(Standing::Foreign),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn compare(applied: &[Applied]) -> Standing {
+    let ours = |Applied { version, checksum, success }: &Applied| {
+        *success && MIGRATOR.iter().any(|one| one.version == *version && *one.checksum == **checksum)
+    };
+    if !applied.iter().all(ours) {
+        return Standing::Foreign;
+    }
+    match MIGRATOR.iter().count() - applied.len() {
+        0 => Standing::Current,
+        missing => Standing::Behind { missing },
+    }
+}
+
+/// Whether this role makes the tables of a new installation, or owns those that are there.
+async fn may_migrate(conn: &mut Connection) -> Result<bool, StoreError> {
+    Ok(sqlx::query_scalar(
+        "SELECT coalesce(has_schema_privilege(current_schema(), 'CREATE'), false)
+             AND coalesce((SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = to_regclass('_sqlx_migrations')), true)",
+    )
+    .fetch_one(conn)
+    .await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all() -> Vec<Applied> {
+        let applied = |one: &sqlx::migrate::Migration| Applied {
+            version: one.version,
+            checksum: one.checksum.to_vec(),
+            success: true,
+        };
+        MIGRATOR.iter().map(applied).collect()
+    }
+
+    #[test]
+    fn a_schema_is_current_behind_or_not_ours() {
+        assert_eq!(compare(&all()), Standing::Current);
+        assert_eq!(compare(&all()[1..]), Standing::Behind { missing: 1 });
+        assert_eq!(compare(&[]), Standing::Behind { missing: all().len() });
+        for change in [
+            |row: &mut Applied| row.version = 99_999,
+            |row: &mut Applied| row.checksum[0] ^= 1,
+            |row: &mut Applied| row.success = false,
+        ] {
+            let mut rows = all();
+            change(&mut rows[0]);
+            assert_eq!(compare(&rows), Standing::Foreign);
+        }
+    }
+
+    #[test]
+    fn refusals_name_the_command() {
+        let said = judge(Standing::Behind { missing: 2 }, "app", MAY_NOT).unwrap_err().to_string();
+        assert!(
+            said.contains("2 migration(s) are missing") && said.contains("countersign migrate --grant-to app"),
+            "{said}"
+        );
+        let said = judge(Standing::Hidden, "app", "").unwrap_err().to_string();
+        assert!(
+            said.contains("SELECT on _sqlx_migrations") && said.contains("countersign migrate --grant-to app"),
+            "{said}"
+        );
+        judge(Standing::Foreign, "app", MAY_NOT).unwrap_err();
+        judge(Standing::Current, "app", "").unwrap();
+    }
+}
