@@ -7,7 +7,8 @@ use clap::{Args, Parser, Subcommand};
 use crate::{
     config::{Config, Problems, Sources, without_password},
     demo::{self, DemoArgs},
-    environment, logging, migrate,
+    environment, logging,
+    migrate::{self, MigrateArgs},
     policy::{self, PolicyCommand, PolicyError},
     postgres::child::{self, ChildArgs},
     recover::{self, RecoverArgs},
@@ -30,8 +31,13 @@ struct Cli {
 enum Command {
     /// Serve.
     Serve(ConfigArgs),
-    /// Bring the database's schema up to date, and nothing else. `serve` does so too.
-    Migrate(ConfigArgs),
+    /// Bring the database's schema up to date, and nothing else. `serve` does so too, where its role owns the tables.
+    Migrate {
+        #[command(flatten)]
+        config: ConfigArgs,
+        #[command(flatten)]
+        migrate: MigrateArgs,
+    },
     /// Look at a configuration without starting anything.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -217,7 +223,9 @@ fn check_policy(config: &Config) -> Result<(), Failure> {
 fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Serve(args) => serve::run(&args.start()?).map_err(|error| Failure::of(&error)),
-        Command::Migrate(args) => migrate::run(&args.start()?).map_err(|error| Failure::of(&error)),
+        Command::Migrate { config, migrate } => {
+            migrate::run(&config.start()?, &migrate).map_err(|error| Failure::of(&error))
+        }
         Command::Config(ConfigCommand::Check(args)) => {
             let config = args.load().map_err(|problems| Failure { code: 1, message: problems.to_string() })?;
             check_policy(&config)?;

@@ -7,8 +7,10 @@ use std::{
 };
 
 use countersign_store::{
-    Connection, StoreError, Unfit,
+    Connection, Options, Store, StoreError, Unfit,
     installation::{self, Found, MadeBy},
+    lesser_role::{self, GrantError, Power, Settings},
+    schema::{self, SchemaError},
 };
 use secrecy::ExposeSecret as _;
 use sqlx::{Connection as _, postgres::PgConnectOptions};
@@ -16,7 +18,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::{
     config::{self, Config},
-    postgres::{PostgresError, PostgresOptions, PrivatePostgres},
+    postgres::{PostgresError, PostgresOptions, PrivatePostgres, SERVING_ROLE},
 };
 
 /// How long a database may take to answer at first: one that is started beside the server is not there at once.
@@ -27,8 +29,10 @@ const MAKING: Duration = Duration::from_secs(2);
 /// A database that was started or found.
 #[derive(Debug)]
 pub(crate) struct Database {
-    /// How the store reaches it.
-    pub(crate) options: countersign_store::Options,
+    /// How a server reaches it.
+    pub(crate) options: Options,
+    /// How the owner of the private Postgres reaches it.
+    owner: Option<Options>,
     private: Option<PrivatePostgres>,
     dev: bool,
 }
@@ -47,6 +51,10 @@ pub(crate) enum DatabaseError {
     Unfit { place: String, why: Unfit },
     #[error("cannot look into the database")]
     Look(#[from] StoreError),
+    #[error(transparent)]
+    Schema(#[from] SchemaError),
+    #[error(transparent)]
+    Grant(#[from] GrantError),
     #[error(
         "--dev leaves the {place} alone, because it holds tables that are not Countersign's ({}). Name an empty database with \
          --database-url, or leave the flag away and a private Postgres is started",
@@ -63,31 +71,59 @@ pub(crate) enum DatabaseError {
 impl Database {
     /// Starts the private Postgres, unless a database is named. Blocks. Nothing is connected to yet.
     pub(crate) fn open(config: &Config) -> Result<Self, DatabaseError> {
-        let (url, private) = if let Some(url) = &config.database.url {
-            (url.expose_secret().to_owned(), None)
-        } else {
-            let postgres = PrivatePostgres::start(&PostgresOptions::new(&config.data_dir))?;
-            tracing::info!("private Postgres runs; its data is in {}", postgres.data_dir().display());
-            (postgres.url(), Some(postgres))
-        };
-        let connect = PgConnectOptions::from_str(&url).map_err(|_| DatabaseError::Url)?;
-        let options = countersign_store::Options {
-            max_connections: config.database.max_connections,
-            read_connections: config.database.read_connections,
-            read_timeout: config.limits.read_timeout,
-            storage_replaces_fsync: config.database.storage_replaces_fsync,
-            ..countersign_store::Options::new(connect)
-        };
-        Ok(Self { options, private, dev: config.dev })
+        if let Some(url) = &config.database.url {
+            let options = options(config, url.expose_secret())?;
+            return Ok(Self { options, owner: None, private: None, dev: config.dev });
+        }
+        let postgres = PrivatePostgres::start(&PostgresOptions::new(&config.data_dir))?;
+        tracing::info!("private Postgres runs; its data is in {}", postgres.data_dir().display());
+        Ok(Self {
+            options: options(config, &postgres.serving_url())?,
+            owner: Some(options(config, &postgres.url())?),
+            private: Some(postgres),
+            dev: config.dev,
+        })
+    }
+
+    /// How commands reach it that look after the database itself, not only after what it holds.
+    pub(crate) fn administering(&self) -> &Options {
+        self.owner.as_ref().unwrap_or(&self.options)
     }
 
     /// Returns when the database answers and is one that this start may use, or says why it is not; a pool would only say that
     /// it waited. Waits a while for one that is just starting. Writes nothing.
     pub(crate) async fn reach(&self) -> Result<(), DatabaseError> {
-        let mut connection = self.answered().await?;
+        if let Some(owner) = &self.owner {
+            let mut connection = self.answered(owner).await?;
+            lesser_role::ensure(&mut connection, SERVING_ROLE).await?;
+            connection.close().await.map_err(|source| self.unreachable(source))?;
+        }
+        let mut connection = self.answered(&self.options).await?;
         tracing::info!("{}", self.place());
         self.admit(&mut connection).await?;
         connection.close().await.map_err(|source| self.unreachable(source))
+    }
+
+    /// Brings the schema up to date where anything is missing, and says what this server's role could do that serving does not
+    /// need.
+    pub(crate) async fn prepare(&self, store: &Store) -> Result<Option<Power>, DatabaseError> {
+        if self.owner.is_some() {
+            self.migrate(Some(SERVING_ROLE)).await?;
+        }
+        Ok(store.prepare().await?)
+    }
+
+    /// Runs the migrations that are missing, as the owner, and makes a role ready to serve.
+    pub(crate) async fn migrate(&self, grant_to: Option<&str>) -> Result<Option<Settings>, DatabaseError> {
+        let options = self.administering();
+        let mut connection = self.answered(options).await?;
+        schema::migrate(&mut connection).await?;
+        let settings = match grant_to {
+            Some(role) => Some(lesser_role::grant(&mut connection, role, options).await?),
+            None => None,
+        };
+        connection.close().await.map_err(|source| self.unreachable(source))?;
+        Ok(settings)
     }
 
     /// Marks a new installation with who made it. Returns who made the one that is there.
@@ -101,11 +137,11 @@ impl Database {
         Ok(made_by)
     }
 
-    async fn answered(&self) -> Result<Connection, DatabaseError> {
+    async fn answered(&self, options: &Options) -> Result<Connection, DatabaseError> {
         let start = Instant::now();
         let mut told = false;
         loop {
-            let answer = timeout(PATIENCE, countersign_store::connect(&self.options)).await;
+            let answer = timeout(PATIENCE, countersign_store::connect(options)).await;
             let error = match answer.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into())) {
                 Ok(connection) => return Ok(connection),
                 Err(error) => error,
@@ -181,6 +217,18 @@ impl Database {
     pub(crate) fn close(self) -> Result<(), DatabaseError> {
         Ok(self.private.map_or(Ok(()), PrivatePostgres::stop)?)
     }
+}
+
+/// How the store reaches the database of this URL.
+fn options(config: &Config, url: &str) -> Result<Options, DatabaseError> {
+    let connect = PgConnectOptions::from_str(url).map_err(|_| DatabaseError::Url)?;
+    Ok(Options {
+        max_connections: config.database.max_connections,
+        read_connections: config.database.read_connections,
+        read_timeout: config.limits.read_timeout,
+        storage_replaces_fsync: config.database.storage_replaces_fsync,
+        ..Options::new(connect)
+    })
 }
 
 /// Whether this is what a database says that is not there yet.

@@ -78,7 +78,7 @@ async fn recover(
     path: &Path,
 ) -> Result<(), RecoverError> {
     database.reach().await?;
-    let store = Store::new(&database.options);
+    let store = Store::new(database.administering());
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
     let keys = serve::key_encryption_keys(config, data_dir, &*entropy)?;
     let mut written = None;

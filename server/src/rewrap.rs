@@ -36,7 +36,7 @@ pub(crate) fn run(config: &Config) -> Result<(), RewrapError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(RewrapError::Runtime)?;
     let done = runtime.block_on(async {
         database.reach().await?;
-        let store = Store::new(&database.options);
+        let store = Store::new(database.administering());
         let done = countersign_app::rewrap(&store, &SystemClock, &entropy, &keys).await;
         store.close().await;
         Ok::<_, RewrapError>(done?)

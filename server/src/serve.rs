@@ -10,7 +10,7 @@ use countersign_app::{
     App, ConfiguredOperators, DevKeys, FirstAdmin, KeyEncryptionKeys, OidcIssuer, PolicyFile, Webhook,
 };
 use countersign_core::clock::{Clock, Entropy, SystemClock, SystemEntropy};
-use countersign_store::{Store, StoreError, installation::MadeBy};
+use countersign_store::{Store, StoreError, installation::MadeBy, lesser_role::Power};
 use countersign_transport::{MetricsPage, Options, ServeError, Server, TlsFiles};
 use secrecy::{ExposeSecret as _, SecretBox};
 use tokio::{runtime, task::JoinSet};
@@ -124,14 +124,14 @@ async fn start(
     store: &Store,
 ) -> Result<(App, countersign_app::Background), ServeFailure> {
     database.reach().await?;
-    store.migrate().await?;
+    let power = database.prepare(store).await?;
     let made_by = database.claim(&mut *store.connection().await?).await?;
     let (clock, entropy): (Arc<dyn Clock>, Arc<dyn Entropy>) = (Arc::new(SystemClock), Arc::new(SystemEntropy));
     let keys = key_encryption_keys(config, data_dir, &*entropy)?;
     let admin_file = data_dir.join("first-admin.key");
     let first_admin: FirstAdmin = Box::new(move |key| key_file::hand_over(&admin_file, key));
     let (app, background) =
-        App::start(store.clone(), clock, entropy, app_config(config, made_by)?, keys, &first_admin).await?;
+        App::start(store.clone(), clock, entropy, app_config(config, made_by, power)?, keys, &first_admin).await?;
     if let Some(policy) = &config.policy {
         let file = PolicyFile { document: policy.text.clone(), path: policy.path.display().to_string() };
         let loaded = app.load_policy_file(&file).await.map_err(|error| match error {
@@ -167,7 +167,7 @@ pub(crate) fn key_encryption_keys(
     })
 }
 
-fn app_config(config: &Config, made_by: MadeBy) -> Result<countersign_app::Config, ServeFailure> {
+fn app_config(config: &Config, made_by: MadeBy, power: Option<Power>) -> Result<countersign_app::Config, ServeFailure> {
     Ok(countersign_app::Config {
         issuer: config.token_service.issuer.clone(),
         audience: config.audience.clone(),
@@ -177,6 +177,7 @@ fn app_config(config: &Config, made_by: MadeBy) -> Result<countersign_app::Confi
         trust_domain: config.trust_domain.clone(),
         dev: config.dev,
         made_by_dev: made_by == MadeBy::Dev,
+        database_power: power,
         key_rotation: config.key_rotation,
         recorder_queue: config.limits.recorder_queue,
         refusals: config.limits.refusals,

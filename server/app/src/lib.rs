@@ -112,7 +112,7 @@ use countersign_core::{
     revocation::RevocationLog,
     spiffe::TrustDomain,
 };
-use countersign_store::Store;
+use countersign_store::{Store, lesser_role::Power};
 use governor::clock::MonotonicClock;
 use moka::sync::Cache;
 use time::OffsetDateTime;
@@ -209,6 +209,8 @@ pub struct Config {
     pub dev: bool,
     /// Whether the installation was made by `--dev`, and so has operators whose keys lie in a folder of somebody's trying out.
     pub made_by_dev: bool,
+    /// What this server's database role could do that serving does not need.
+    pub database_power: Option<Power>,
     /// How long a signing key signs.
     pub key_rotation: std::time::Duration,
     /// Most submissions that wait for the recorder.

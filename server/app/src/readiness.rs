@@ -165,6 +165,12 @@ impl App {
                 WORRYING * 100.0
             ));
         }
+        if let Some(power) = self.inner.config.database_power {
+            warnings.push(format!(
+                "this server's database role {power}: whoever takes over this server can change what is on record. Make a lesser \
+                 role with `countersign migrate --grant-to ROLE`, and serve as it"
+            ));
+        }
         if self.inner.config.dev {
             warnings.push("dev mode: a caller on loopback without a credential may do everything".to_owned());
         } else if self.inner.config.made_by_dev {

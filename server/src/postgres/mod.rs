@@ -30,6 +30,8 @@ use self::{account::Account, binaries::Search, child::Launcher, folder::Folder, 
 
 /// The database superuser, and the owner of everything in the private Postgres.
 const USER: &str = "countersign";
+/// Whom a server connects as: a role that owns nothing, so that a server cannot change what is on record.
+pub const SERVING_ROLE: &str = "countersign_server";
 /// The database that every Postgres has from the start.
 const DATABASE: &str = "postgres";
 /// Part of the socket's name only: nothing listens on a TCP port.
@@ -119,11 +121,21 @@ impl PrivatePostgres {
         &self.folder.data_dir
     }
 
-    /// Its address, as sqlx and psql understand it. It holds no secret: what guards the socket is its folder's mode.
+    /// Its owner's address, as sqlx and psql understand it. It holds no secret: what guards the socket is its folder's mode.
     #[must_use]
     pub fn url(&self) -> String {
+        self.url_of(USER)
+    }
+
+    /// The address of [`SERVING_ROLE`], which the owner creates.
+    #[must_use]
+    pub fn serving_url(&self) -> String {
+        self.url_of(SERVING_ROLE)
+    }
+
+    fn url_of(&self, user: &str) -> String {
         let host = percent_encoded(&self.socket_dir);
-        format!("postgresql:///{DATABASE}?host={host}&port={PORT}&user={USER}")
+        format!("postgresql:///{DATABASE}?host={host}&port={PORT}&user={user}")
     }
 
     /// Waits for Postgres to end and says how it ended. Whoever holds a future of this kind learns of a crash.
