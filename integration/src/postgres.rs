@@ -6,7 +6,8 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
-use countersign::postgres::{PostgresError, PostgresOptions, PrivatePostgres};
+use countersign::postgres::{PostgresError, PostgresOptions, PrivatePostgres, SERVING_ROLE};
+use countersign_store::{Options, lesser_role, schema};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 use tokio::{sync::OnceCell, task::spawn_blocking};
 
@@ -26,6 +27,7 @@ pub struct Cluster {
     /// None while it is stopped.
     postgres: Option<PrivatePostgres>,
     url: String,
+    serving_url: String,
     databases: AtomicU32,
 }
 
@@ -59,7 +61,13 @@ impl Cluster {
     pub async fn start_through(data_dir: impl Into<PathBuf>, launcher: PathBuf) -> Result<Self, Failure> {
         let options = PostgresOptions { data_dir: data_dir.into(), launcher };
         let postgres = run(&options).await?;
-        let cluster = Self { url: postgres.url(), options, postgres: Some(postgres), databases: AtomicU32::new(0) };
+        let cluster = Self {
+            url: postgres.url(),
+            serving_url: postgres.serving_url(),
+            options,
+            postgres: Some(postgres),
+            databases: AtomicU32::new(0),
+        };
         let mut admin = cluster.connect("postgres").await?;
         let old: Vec<String> =
             sqlx::query_scalar("SELECT datname FROM pg_database WHERE datname LIKE $1 OR datname = $2")
@@ -72,19 +80,22 @@ impl Cluster {
         }
         admin.execute(AssertSqlSafe(format!("CREATE DATABASE {TEMPLATE}"))).await?;
         let mut template = cluster.connect(TEMPLATE).await?;
-        countersign_store::MIGRATOR.run(&mut template).await?;
+        schema::migrate(&mut template).await?;
+        lesser_role::ensure(&mut template, SERVING_ROLE).await?;
+        let options = Options::new(cluster.url.parse()?);
+        lesser_role::grant(&mut template, SERVING_ROLE, &options).await?;
         template.close().await?;
         Ok(cluster)
     }
 
-    /// A database that has the schema and nothing else.
+    /// A database that has the schema and nothing else. Servers come to it as a role that owns nothing.
     pub async fn database(&self) -> Result<Database, Failure> {
         self.create(TEMPLATE).await
     }
 
-    /// A database that has nothing at all.
+    /// A database that has nothing at all. Servers come to it as its owner, who can make the tables.
     pub async fn empty_database(&self) -> Result<Database, Failure> {
-        self.create("template0").await
+        Ok(Database::of(self.create("template0").await?.url))
     }
 
     /// A database that is as another one is, to which nobody may be connected.
@@ -109,7 +120,7 @@ impl Cluster {
         let name = format!("{PREFIX}{}", self.databases.fetch_add(1, Ordering::Relaxed));
         let mut admin = self.connect("postgres").await?;
         admin.execute(AssertSqlSafe(format!("CREATE DATABASE {name} TEMPLATE {template}"))).await?;
-        Ok(Database { url: self.url(&name) })
+        Ok(Database { url: self.url(&name), serving_url: named(&self.serving_url, &name) })
     }
 
     async fn connect(&self, database: &str) -> Result<PgConnection, Failure> {
@@ -117,8 +128,13 @@ impl Cluster {
     }
 
     fn url(&self, database: &str) -> String {
-        self.url.replacen("/postgres?", &format!("/{database}?"), 1)
+        named(&self.url, database)
     }
+}
+
+/// The address of another database of the cluster.
+fn named(url: &str, database: &str) -> String {
+    url.replacen("/postgres?", &format!("/{database}?"), 1)
 }
 
 async fn run(options: &PostgresOptions) -> Result<PrivatePostgres, Failure> {
@@ -129,11 +145,19 @@ async fn run(options: &PostgresOptions) -> Result<PrivatePostgres, Failure> {
 /// One database.
 #[derive(Debug, Clone)]
 pub struct Database {
-    /// Its address, for `DATABASE_URL`.
+    /// Its address as its owner, for whatever reaches past the server.
     pub url: String,
+    /// Its address as servers come, for `DATABASE_URL`.
+    pub serving_url: String,
 }
 
 impl Database {
+    /// The database of this address, to which servers come as its owner.
+    #[must_use]
+    pub fn of(url: String) -> Self {
+        Self { serving_url: url.clone(), url }
+    }
+
     /// A connection past the server, to look at what it wrote or to get in its way.
     pub async fn connect(&self) -> Result<PgConnection, Failure> {
         Ok(PgConnection::connect(&self.url).await?)

@@ -51,13 +51,13 @@ impl Proxy {
 
     /// In front of a database, and the database as it is reached through it.
     pub async fn to_database(database: &Database) -> Result<(Self, Database), Failure> {
-        let options = PgConnectOptions::from_str(&database.url)?;
+        let options = PgConnectOptions::from_str(&database.serving_url)?;
         let name = options.get_database().ok_or("a database without a name")?;
         let socket = options.get_socket().ok_or("the Postgres of the tests listens on a socket")?;
         let proxy = Self::start(End::Unix(socket.join(format!(".s.PGSQL.{}", options.get_port())))).await?;
         let user = options.get_username();
         let url = format!("postgresql://{}/{name}?user={user}&sslmode=disable", proxy.address);
-        Ok((proxy, Database { url }))
+        Ok((proxy, Database { url: database.url.clone(), serving_url: url }))
     }
 
     async fn start(end: End) -> Result<Self, Failure> {

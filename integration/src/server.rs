@@ -69,7 +69,7 @@ impl Launch {
     /// Runs on this database, with the key-encryption key of all that do.
     #[must_use]
     pub fn database(mut self, database: &Database) -> Self {
-        self.database = Some(database.url.clone());
+        self.database = Some(database.serving_url.clone());
         // Few connections: many servers share the Postgres of a run.
         self.variable("COUNTERSIGN_KEY_ENCRYPTION_KEY", KEY_ENCRYPTION_KEY)
             .variable("COUNTERSIGN_DATABASE_MAX_CONNECTIONS", "5")

@@ -16,7 +16,9 @@ async fn a_transaction_that_nobody_waits_for_any_more_is_no_trap_for_the_next_st
     // One connection, so that the next user gets the one of whoever left.
     let store = Store::new(&Options { max_connections: 1, ..Options::new(through.url.parse().unwrap()) });
     let mut looking = database.connect().await.unwrap();
-    sqlx::query("CREATE TABLE kept (n integer)").execute(&mut looking).await.unwrap();
+    for statement in ["CREATE TABLE kept (n integer)", "GRANT INSERT ON kept TO PUBLIC"] {
+        sqlx::query(statement).execute(&mut looking).await.unwrap();
+    }
     drop(store.connection().await.unwrap());
 
     for n in 0..4 {

@@ -45,6 +45,7 @@ mod keys;
 mod kill_switch;
 mod lanes;
 mod large_policies;
+mod lesser_role;
 mod mtls;
 mod names;
 mod numbers;

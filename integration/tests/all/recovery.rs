@@ -22,7 +22,7 @@ fn recover(folder: &Path, database: &Database, key_encryption_key: &str, args: &
         .args(["--reason", "both admins have left"])
         .args(args)
         .env_clear()
-        .env("DATABASE_URL", &database.url)
+        .env("DATABASE_URL", &database.serving_url)
         .env("COUNTERSIGN_KEY_ENCRYPTION_KEY", key_encryption_key)
         .current_dir(folder)
         .output()

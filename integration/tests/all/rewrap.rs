@@ -20,7 +20,7 @@ fn rewrap(folder: &Path, database: &Database, primary: &str, previous: &str) -> 
     Command::new(binary().unwrap())
         .args(["key", "rewrap", "--token-service-config", "token-service-config.yml", "--data-dir", "data"])
         .env_clear()
-        .env("DATABASE_URL", &database.url)
+        .env("DATABASE_URL", &database.serving_url)
         .env("COUNTERSIGN_KEY_ENCRYPTION_KEY", primary)
         .env("COUNTERSIGN_PREVIOUS_KEY_ENCRYPTION_KEY", previous)
         .current_dir(folder)

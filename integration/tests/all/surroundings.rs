@@ -120,7 +120,7 @@ async fn a_session_is_as_durable_as_it_must_be_or_none() {
         &format!("CREATE DATABASE {name}_latin ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0"),
     )
     .await;
-    let latin = Database { url: database.url.replace(&name, &format!("{name}_latin")) };
+    let latin = Database::of(database.url.replace(&name, &format!("{name}_latin")));
     let said = refusal(Launch::dev().database(&latin)).await;
     assert!(said.contains("server_encoding is LATIN1 and must be UTF8"), "{said}");
     assert_eq!(shows(&latin, TABLES).await, "");

@@ -109,7 +109,7 @@ impl Postgres {
         let mut admin = PgConnection::connect(&self.url("postgres")).await?;
         admin.execute(AssertSqlSafe(format!("CREATE DATABASE {name}"))).await?;
         admin.close().await?;
-        Ok(Database { url: self.url(name) })
+        Ok(Database::of(self.url(name)))
     }
 
     /// The settings that matter, as the running Postgres states them.
