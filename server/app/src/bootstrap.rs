@@ -80,11 +80,12 @@ impl App {
     ) -> Result<(Self, Background), Error> {
         let clock = Arc::new(Timekeeper::new(clock));
         {
-            let mut conn = store.connection().await?;
+            let mut conn = store.writing().await?;
             let asked = Instant::now();
             let now = database_time(&mut conn).await?;
             clock.compare(&mut conn, asked, now, true).await?;
             event::ensure_partitions(&mut conn, now - Duration::DAY, 4).await?;
+            conn.done().await?;
         }
         let secrets = prepare(&store, &clock, &entropy, keys, first_admin).await?;
         let loader = Loader::new(config.trust_domain.clone());

@@ -93,9 +93,10 @@ impl App {
     pub(crate) async fn close_outcomes(&self) -> Result<(), Error> {
         let deadline = self.inner.config.outcome_deadline;
         {
-            let mut conn = self.inner.store.connection().await?;
+            let mut conn = self.inner.store.writing().await?;
             let now = self.database_now(&mut conn).await?;
             open_decision::mark(&mut conn, spacing(deadline), now).await?;
+            conn.done().await?;
         }
         for _ in 0..ROUND {
             let more = if let Some(more) = self.pass_over(deadline).await? {
@@ -115,7 +116,7 @@ impl App {
     /// Goes on over a stretch in which nothing is open, without the log head, and says whether there is more. None: something
     /// is.
     async fn pass_over(&self, deadline: Duration) -> Result<Option<bool>, Error> {
-        let mut conn = self.inner.store.connection().await?;
+        let mut conn = self.inner.store.writing().await?;
         let now = self.database_now(&mut conn).await?;
         let Some(due) = open_decision::due(&mut conn, deadline, now).await? else { return Ok(Some(false)) };
         let stretch = first(due);
@@ -123,6 +124,7 @@ impl App {
             return Ok(None);
         }
         open_decision::close(&mut conn, stretch.to).await?;
+        conn.done().await?;
         Ok(Some(stretch.to < due.to))
     }
 }

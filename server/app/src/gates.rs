@@ -94,8 +94,9 @@ impl App {
         // The window was counted by the database's clock.
         Compared::new(sent, at, self.inner.clock.now()).agree()?;
         let look = Look { readings: rollout.gates.read(&figures), figures, rollout };
-        gate_reading::keep(&mut *self.inner.store.connection().await?, look.rollout.rollout_id, &look.readings, at)
-            .await?;
+        let mut conn = self.inner.store.writing().await?;
+        gate_reading::keep(&mut conn, look.rollout.rollout_id, &look.readings, at).await?;
+        conn.done().await?;
         show(look.rollout.percent, &look.readings);
         self.tell_readings(look.rollout.rollout_id).await?;
         let failed = look.readings.iter().find(|reading| reading.verdict == Verdict::Fail);

@@ -43,7 +43,9 @@ pub async fn recover_admin(
     command: &RecoverAdmin,
     hand_over: impl FnOnce(&SecretString) -> io::Result<()>,
 ) -> Result<OffsetDateTime, Error> {
-    event::ensure_partitions(&mut *store.connection().await?, clock.now() - Duration::DAY, 2).await?;
+    let mut conn = store.writing().await?;
+    event::ensure_partitions(&mut conn, clock.now() - Duration::DAY, 2).await?;
+    conn.done().await?;
     let mut tx = ChangeTx::begin(store, clock, entropy).await?;
     tx.ensure_time_is_known()?;
     let secrets = of_this_installation(&mut tx, keys).await?;

@@ -29,7 +29,9 @@ pub async fn rewrap(
     entropy: &Arc<dyn Entropy>,
     keys: &KeyEncryptionKeys,
 ) -> Result<Rewrapped, Error> {
-    event::ensure_partitions(&mut *store.connection().await?, clock.now() - Duration::DAY, 2).await?;
+    let mut conn = store.writing().await?;
+    event::ensure_partitions(&mut conn, clock.now() - Duration::DAY, 2).await?;
+    conn.done().await?;
     let mut tx = ChangeTx::begin(store, clock, entropy).await?;
     tx.ensure_time_is_known()?;
     let mut done = Rewrapped { resealed: 0, current: 0 };

@@ -185,8 +185,9 @@ impl App {
     /// Tells other servers that a stop waits (`begin`) or waits no more (`end`).
     pub(crate) async fn notify_of_stop(&self, what: &str, name: &str) {
         let told = async {
-            let mut conn = self.inner.store.for_stops().connection().await?;
-            stop_notice::send(&mut conn, &format!("{what} {name}")).await
+            let mut conn = self.inner.store.for_stops().writing().await?;
+            stop_notice::send(&mut conn, &format!("{what} {name}")).await?;
+            conn.done().await
         };
         if !matches!(timeout(LONGEST_PAUSE, told).await, Ok(Ok(()))) {
             tracing::debug!("other servers could not be told of a stop: it takes its turn with them");
@@ -195,6 +196,13 @@ impl App {
 
     /// Hears of other servers' stops until `stop`.
     pub(crate) async fn hear_of_stops(self, stop: CancellationToken) {
+        if self.inner.store.has_no_session() {
+            tracing::warn!(
+                "database_pooler: this server does not hear that another server's stop waits, so such a stop takes its turn with \
+                 this server's writes"
+            );
+            return;
+        }
         let listen = async {
             loop {
                 if let Ok(mut listener) = stop_notice::Listener::start(&self.inner.store).await {

@@ -243,14 +243,17 @@ impl App {
 
     /// Makes partitions ahead and forgets what has served its time.
     pub(crate) async fn tend(&self) -> Result<(), Error> {
-        let mut conn = self.inner.store.connection().await?;
+        let mut conn = self.inner.store.writing().await?;
         let now = self.database_now(&mut conn).await?;
         event::ensure_partitions(&mut conn, now - time::Duration::DAY, PARTITION_DAYS).await?;
+        // By itself: it holds a lock on the log's table.
+        conn.done().await?;
+        let mut conn = self.inner.store.writing().await?;
         idempotency::purge(&mut conn, now).await?;
         // Clocks of replicas may differ: a credential is forgotten well after it has expired.
         single_use::purge(&mut conn, now - time::Duration::HOUR).await?;
         indicator::purge(&mut conn, now).await?;
-        drop(conn);
+        conn.done().await?;
         self.tend_webhooks().await
     }
 }

@@ -116,6 +116,17 @@ pub(crate) fn is_other_shape(error: &sqlx::Error) -> bool {
     code(error).is_some_and(|code| ["42703", "42883", "42804", "42809"].contains(&code.as_str()))
 }
 
+/// Whether a prepared statement of this name is left.
+pub(crate) fn is_there_already(error: &sqlx::Error) -> bool {
+    code(error).as_deref() == Some("42P05")
+}
+
+/// Whether a pooler refused what a client asks of a session on connecting.
+#[must_use]
+pub fn is_refused_by_pooler(error: &sqlx::Error) -> bool {
+    error.as_database_error().is_some_and(|error| error.message().contains("unsupported startup parameter"))
+}
+
 /// Whether the role may not do this.
 pub(crate) fn is_denied(error: &sqlx::Error) -> bool {
     code(error).as_deref() == Some("42501")

@@ -2,7 +2,7 @@
 //!
 //! These statements are not checked at compile time: they are sent to databases that may not have our tables.
 
-use sqlx::{Row as _, postgres::PgRow};
+use sqlx::{Connection as _, Row as _, postgres::PgRow};
 
 use crate::{Connection, MIGRATOR, StoreError, error};
 
@@ -103,11 +103,14 @@ async fn is_ours(conn: &mut Connection) -> Result<bool, StoreError> {
     if !there {
         return Ok(false);
     }
+    // By itself, so that its failure is not that of what follows.
+    let mut attempt = conn.begin().await?;
     let ours = sqlx::query_scalar("SELECT EXISTS (SELECT FROM _sqlx_migrations WHERE version = $1 AND checksum = $2)")
         .bind(first.version)
         .bind(first.checksum.as_ref())
-        .fetch_one(conn)
+        .fetch_one(&mut *attempt)
         .await;
+    attempt.rollback().await?;
     match ours {
         // A table of that name with other columns, or columns of other types.
         Err(error) if error::is_other_shape(&error) => Ok(false),

@@ -32,6 +32,7 @@ pub mod settlement;
 pub mod signing_key;
 pub mod single_use;
 pub mod sponsor;
+mod statements;
 pub mod stop_notice;
 pub mod tool_call;
 pub mod webhook;
@@ -42,14 +43,13 @@ use std::{io::ErrorKind, sync::Arc, time::Duration};
 
 use pools::Pools;
 use session::Rules;
-use sqlx::{
-    ConnectOptions as _, PgConnection, PgPool, Postgres, SqlSafeStr as _, Transaction, postgres::PgConnectOptions,
-};
+use sqlx::{ConnectOptions as _, PgConnection, PgPool, Postgres, Transaction, postgres::PgConnectOptions};
 use time::OffsetDateTime;
 
-pub use error::StoreError;
+pub use error::{StoreError, is_refused_by_pooler};
 pub use page::{Page, PageRequest};
 pub use session::Unfit;
+pub use statements::Statements;
 
 /// The schema, embedded.
 pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!("../../migrations");
@@ -59,8 +59,8 @@ pub type Connection = PgConnection;
 /// An open transaction; dropped without [`Tx::commit`] it is rolled back.
 pub type Tx = Transaction<'static, Postgres>;
 
-/// A connection that is kept for single statements.
-pub type PooledConnection = sqlx::pool::PoolConnection<Postgres>;
+/// A connection of a pool.
+type PooledConnection = sqlx::pool::PoolConnection<Postgres>;
 
 /// How the database is reached.
 #[derive(Debug, Clone)]
@@ -80,6 +80,9 @@ pub struct Options {
     pub read_timeout: Duration,
     /// Whether the configuration says that the storage keeps what it acknowledged without fsync and full page writes.
     pub storage_replaces_fsync: bool,
+    /// Whether a pooler in transaction mode is in front: one that gives a session of the database to a client for a transaction,
+    /// and then to the next.
+    pub transaction_pooler: bool,
 }
 
 impl Options {
@@ -94,6 +97,7 @@ impl Options {
             statement_timeout: Duration::from_secs(10),
             read_timeout: Duration::from_secs(3),
             storage_replaces_fsync: false,
+            transaction_pooler: false,
         }
     }
 }
@@ -111,6 +115,8 @@ pub struct Store {
     pools: Arc<Pools>,
     /// The one of them that this handle takes its connections from.
     pool: PgPool,
+    /// Longest statement of this handle, where it is not that of every session.
+    longest: Option<Duration>,
 }
 
 impl Store {
@@ -118,31 +124,31 @@ impl Store {
     #[must_use]
     pub fn new(options: &Options) -> Self {
         let pools = Pools::new(options);
-        Self { pool: pools.ordinary.clone(), pools: Arc::new(pools) }
+        Self { pool: pools.ordinary.clone(), longest: None, pools: Arc::new(pools) }
     }
 
     /// The same database over the connections that only stops take.
     #[must_use]
     pub fn for_stops(&self) -> Self {
-        Self { pool: self.pools.stops.clone(), ..self.clone() }
+        Self { pool: self.pools.stops.clone(), longest: None, ..self.clone() }
     }
 
     /// The same database over the connections of the recorder.
     #[must_use]
     pub fn for_recorder(&self) -> Self {
-        Self { pool: self.pools.recorder.clone(), ..self.clone() }
+        Self { pool: self.pools.recorder.clone(), longest: None, ..self.clone() }
     }
 
     /// The same database over the connections that say who may do what: keys, grants, and the snapshot.
     #[must_use]
     pub fn for_authority(&self) -> Self {
-        Self { pool: self.pools.authority.clone(), ..self.clone() }
+        Self { pool: self.pools.authority.clone(), longest: None, ..self.clone() }
     }
 
     /// The same database over the connections of reads, whose statements end sooner.
     #[must_use]
     pub fn for_reads(&self) -> Self {
-        Self { pool: self.pools.reads.clone(), ..self.clone() }
+        Self { pool: self.pools.reads.clone(), longest: Some(self.pools.read_timeout), ..self.clone() }
     }
 
     /// Begins a transaction.
@@ -159,13 +165,8 @@ impl Store {
     /// connection on which it is not yet to the next user, whose statements nobody would then commit.
     async fn begin_with(&self, statement: &'static str) -> Result<Tx, StoreError> {
         let conn = self.pool.acquire().await?;
-        let begun = tokio::spawn(Tx::begin(conn, Some(statement.into_sql_str())));
+        let begun = tokio::spawn(Tx::begin(conn, Some(self.beginning(statement))));
         Ok(begun.await.unwrap_or(Err(sqlx::Error::WorkerCrashed))?)
-    }
-
-    /// A connection for single statements.
-    pub async fn connection(&self) -> Result<PooledConnection, StoreError> {
-        Ok(self.pool.acquire().await?)
     }
 
     /// Closes every connection.

@@ -1,6 +1,6 @@
 //! Connections in pools, one for each kind of work: none of them takes what another one needs.
 
-use std::future::ready;
+use std::{future::ready, time::Duration};
 
 use sqlx::{PgPool, postgres::PgPoolOptions};
 
@@ -27,11 +27,16 @@ pub(crate) struct Pools {
     pub(crate) reads: PgPool,
     /// Of the one connection that listens for other servers' stops.
     pub(crate) listener: PgPool,
+    pub(crate) transaction_pooler: bool,
+    pub(crate) read_timeout: Duration,
 }
 
 impl Pools {
     pub(crate) fn new(options: &Options) -> Self {
-        let reading = Options { statement_timeout: options.read_timeout, ..options.clone() };
+        let mut reading = options.clone();
+        if !options.transaction_pooler {
+            reading.statement_timeout = options.read_timeout;
+        }
         let pool = |most: u32, least: u32, options: &Options| {
             let rules = Rules::of(options);
             PgPoolOptions::new()
@@ -53,11 +58,13 @@ impl Pools {
             authority: pool(AUTHORITY, 1, options),
             reads: pool(options.read_connections, 0, &reading),
             listener: pool(1, 0, options),
+            transaction_pooler: options.transaction_pooler,
+            read_timeout: options.read_timeout,
         }
     }
 
     pub(crate) async fn close(&self) {
-        let Self { ordinary, stops, recorder, authority, reads, listener } = self;
+        let Self { ordinary, stops, recorder, authority, reads, listener, .. } = self;
         for pool in [listener, reads, authority, recorder, stops, ordinary] {
             pool.close().await;
         }

@@ -60,6 +60,7 @@ impl From<sqlx::Error> for SchemaError {
 
 /// Why migrations that are missing are not run.
 const MAY_NOT: &str = "this role may not change it";
+const NO_SESSION: &str = "no migration runs through a pooler";
 
 /// Which of our migrations a database has.
 #[derive(Debug, PartialEq, Eq)]
@@ -115,12 +116,13 @@ impl Store {
         let mut conn = self.connection().await?;
         let role = role(&mut conn).await?;
         let standing = look(&mut conn).await?;
-        if standing != Standing::Current && may_migrate(&mut conn).await? {
+        if standing != Standing::Current && !self.has_no_session() && may_migrate(&mut conn).await? {
             drop(conn);
             self.migrate().await?;
             conn = self.connection().await?;
         } else {
-            judge(standing, &role, MAY_NOT)?;
+            let why = if self.has_no_session() { NO_SESSION } else { MAY_NOT };
+            judge(standing, &role, why)?;
         }
         let lacking = lesser_role::lacking(&mut conn).await?;
         if !lacking.is_empty() {

@@ -12,14 +12,19 @@ use sqlx::{
     postgres::{PgConnectOptions, PgConnection, PgRow},
 };
 
-use crate::Options;
+use crate::{Options, error::is_there_already};
 
 /// Longest that a transaction may be idle, milliseconds.
 const IDLE_IN_TRANSACTION: &str = "30000";
 
 /// The address, and the settings that sessions begin with.
 pub(crate) fn connect_options(options: &Options) -> PgConnectOptions {
-    options.connect.clone().application_name("countersign").options(settings(options))
+    let connect = options.connect.clone().application_name("countersign");
+    if options.transaction_pooler {
+        // It would refuse to pass these on: its sessions are others'. And nothing stays prepared from one transaction to the next.
+        return connect.extra_float_digits(None).statement_cache_capacity(0);
+    }
+    connect.options(settings(options))
 }
 
 /// What sessions begin with, beside `synchronous_commit`.
@@ -53,6 +58,24 @@ const LOOK: &str = "SELECT
     (extract(epoch FROM current_setting('idle_in_transaction_session_timeout')::interval) * 1000)::bigint::text,
     (extract(epoch FROM current_setting('lock_timeout')::interval) * 1000)::bigint::text";
 
+/// The same behind a pooler, where what is set stays with a session that is another client's next.
+const LOOK_POOLED: &str = "SELECT
+    current_setting('synchronous_commit'),
+    current_setting('fsync'),
+    current_setting('full_page_writes'),
+    current_setting('server_encoding'),
+    current_setting('default_transaction_isolation'),
+    current_setting('standard_conforming_strings'),
+    CASE WHEN pg_is_in_recovery() THEN 'standby' ELSE current_setting('default_transaction_read_only') END,
+    (extract(epoch FROM current_setting('statement_timeout')::interval) * 1000)::bigint::text,
+    (extract(epoch FROM current_setting('idle_in_transaction_session_timeout')::interval) * 1000)::bigint::text,
+    (extract(epoch FROM current_setting('lock_timeout')::interval) * 1000)::bigint::text";
+
+/// Leaves something behind, as every statement of the driver does.
+const LEAVE: &str = "PREPARE countersign_left_this AS SELECT 1";
+/// Whether what was left behind is gone.
+const LEFT: &str = "SELECT count(*)::text FROM pg_prepared_statements";
+
 /// A setting of the database that this server cannot work with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unfit {
@@ -78,6 +101,8 @@ pub(crate) struct Rules {
     storage_replaces_fsync: bool,
     /// Longest statement that a session may be set to, milliseconds.
     longest_statement: i64,
+    /// Whether a pooler in transaction mode is in front.
+    transaction_pooler: bool,
 }
 
 impl Rules {
@@ -85,6 +110,7 @@ impl Rules {
         Self {
             storage_replaces_fsync: options.storage_replaces_fsync,
             longest_statement: i64::try_from(options.statement_timeout.as_millis()).unwrap_or(i64::MAX),
+            transaction_pooler: options.transaction_pooler,
         }
     }
 
@@ -94,8 +120,8 @@ impl Rules {
         let within = |text: &str, longest: i64| text.parse().is_ok_and(|value: i64| (1..=longest).contains(&value));
         let lost = "answers that were given would be lost in a crash. Where the storage itself keeps what it acknowledged, say so \
                     with database_storage: replaces-fsync-and-full-page-writes";
-        let role = "the session does not have what was asked for when it connected. A pooler may have dropped it: set it with \
-                    ALTER ROLE ... IN DATABASE ... SET";
+        let role = "the session does not have what servers need. Behind a pooler it is set for the role: \
+                    `countersign migrate --grant-to ROLE` does that";
         if encoding != "UTF8" {
             let why = "purposes, reasons and names are UTF-8, and a database's encoding cannot be changed: create one with \
                        ENCODING 'UTF8' TEMPLATE template0";
@@ -141,12 +167,35 @@ impl Rules {
 
 /// Looks at a session that has just begun. A simple query, which takes one round trip and leaves no prepared statement.
 pub(crate) async fn verify(conn: &mut PgConnection, rules: Rules) -> Result<(), sqlx::Error> {
-    let row: PgRow = sqlx::raw_sql(LOOK).fetch_one(conn).await?;
+    if rules.transaction_pooler {
+        is_swept(conn).await?;
+    }
+    let look = if rules.transaction_pooler { LOOK_POOLED } else { LOOK };
+    let row: PgRow = sqlx::raw_sql(look).fetch_one(conn).await?;
     let mut found: [String; 10] = Default::default();
     for (nth, text) in found.iter_mut().enumerate() {
         *text = row.try_get(nth)?;
     }
     rules.judge(&found).map_err(|unfit| sqlx::Error::Configuration(Box::new(unfit)))
+}
+
+/// Says so where the pooler gives sessions on with what was prepared on them: names meet again.
+async fn is_swept(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
+    let left = match sqlx::raw_sql(LEAVE).execute(&mut *conn).await {
+        Ok(_) => sqlx::raw_sql(LEFT).fetch_one(conn).await?.try_get(0)?,
+        Err(error) if is_there_already(&error) => "1".to_owned(),
+        Err(error) => return Err(error),
+    };
+    if left == "0" {
+        return Ok(());
+    }
+    Err(sqlx::Error::Configuration(Box::new(Unfit {
+        setting: "pg_prepared_statements",
+        found: left,
+        wanted: "empty after each transaction",
+        why: "the pooler must clear a session before the next client has it. For PgBouncer set server_reset_query_always = 1, and \
+              max_prepared_statements = 0 where it has that",
+    })))
 }
 
 /// When a statement was last refused because the session is read-only, milliseconds since [`began`]; 0: never. One process has
@@ -180,7 +229,7 @@ mod tests {
     fn judged(nth: usize, value: &str, storage_replaces_fsync: bool) -> Result<(), Unfit> {
         let mut found = FIT.map(str::to_owned);
         value.clone_into(&mut found[nth]);
-        Rules { storage_replaces_fsync, longest_statement: 10_000 }.judge(&found)
+        Rules { storage_replaces_fsync, longest_statement: 10_000, transaction_pooler: false }.judge(&found)
     }
 
     #[test]

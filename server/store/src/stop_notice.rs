@@ -1,5 +1,7 @@
 //! Notices between servers that a stop waits for the log head. They only make others wait a moment: whether a stop holds is
 //! the head's to say, and a notice that is lost costs the stop time alone.
+//!
+//! To hear takes a session, which there is none of behind a pooler in transaction mode. To send does not.
 
 use sqlx::postgres::PgListener;
 

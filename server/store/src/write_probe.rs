@@ -15,8 +15,8 @@ impl Store {
             .execute(&mut *tx)
             .await?;
         tx.rollback().await?;
-        let mut conn = self.connection().await?;
+        let mut conn = self.writing().await?;
         sqlx::query("UPDATE write_probe SET probe_time = clock_timestamp()").execute(&mut *conn).await?;
-        Ok(())
+        conn.done().await
     }
 }

@@ -13,7 +13,7 @@ use countersign_core::{
     instance::Instance,
 };
 use countersign_store::{
-    PooledConnection, approval, commit,
+    Statements, approval, commit,
     event::{self, NewEvent},
     head::Head,
     idempotency::{self, Answered},
@@ -63,7 +63,7 @@ pub(super) struct Writer {
     locked_batches: u32,
     counts: Counts,
     /// Kept for optimistic batches; dropped after an error.
-    connection: Option<PooledConnection>,
+    connection: Option<Statements>,
 }
 
 impl Writer {
@@ -95,6 +95,10 @@ impl Writer {
     /// Appends in a single statement that takes effect only where the head is still as this writer left it, so that a lone
     /// server pays no round trip for the lock. None: not this time.
     async fn write_optimistically(&mut self, works: &[Work]) -> Result<Option<Answers>, Error> {
+        // Behind a pooler it would be a transaction too, and no quicker.
+        if self.app.inner.store.has_no_session() {
+            return Ok(None);
+        }
         if self.locked_batches > 0 {
             self.locked_batches -= 1;
             return Ok(None);
@@ -114,7 +118,7 @@ impl Writer {
         }
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
-            None => self.app.inner.store.for_recorder().connection().await?,
+            None => self.app.inner.store.for_recorder().writing().await?,
         };
         if !event::append(&mut connection, &before, &staged.head, &staged.events).await? {
             self.connection = Some(connection);

@@ -43,10 +43,12 @@ impl App {
         loop {
             let now = self.inner.clock.now();
             let due = {
-                let mut conn = self.inner.store.connection().await?;
+                let mut conn = self.inner.store.writing().await?;
                 let most = i64::try_from(AT_ONCE).unwrap_or(1);
                 let never = now + LONGEST_PAUSE + LONGEST_PAUSE;
-                webhook::take_due(&mut conn, &webhook.name, now, now + LOST_AFTER, never, most).await?
+                let due = webhook::take_due(&mut conn, &webhook.name, now, now + LOST_AFTER, never, most).await?;
+                conn.done().await?;
+                due
             };
             let tries = due.iter().map(async |due| (due, self.try_once(webhook, due).await));
             let mut tries: FuturesUnordered<_> = tries.collect();
@@ -65,10 +67,11 @@ impl App {
     }
 
     async fn note_try(&self, webhook: &Webhook, due: &Due, outcome: Result<(), String>) -> Result<(), Error> {
-        let mut conn = self.inner.store.connection().await?;
+        let mut conn = self.inner.store.writing().await?;
         let Err(why) = outcome else {
             count(webhook, "delivered");
-            return Ok(webhook::delivered(&mut conn, &webhook.name, due.message_id).await?);
+            webhook::delivered(&mut conn, &webhook.name, due.message_id).await?;
+            return Ok(conn.done().await?);
         };
         let now = self.inner.clock.now();
         let next_time = Some(now + pause(due.attempts, &*self.inner.entropy))
@@ -82,18 +85,20 @@ impl App {
             count(webhook, "given_up");
             tracing::error!(webhook = name, %id, topic, tries, why, "not delivered within a day, and given up");
         }
-        Ok(webhook::postpone(&mut conn, &webhook.name, due, next_time).await?)
+        webhook::postpone(&mut conn, &webhook.name, due, next_time).await?;
+        Ok(conn.done().await?)
     }
 
     /// Shows how much waits, and forgets what nobody delivers any more.
     pub(crate) async fn tend_webhooks(&self) -> Result<(), Error> {
         let webhooks = &self.inner.config.webhooks;
-        let mut conn = self.inner.store.connection().await?;
+        let mut conn = self.inner.store.writing().await?;
         for webhook in webhooks {
             let waiting = u32::try_from(webhook::waiting(&mut conn, &webhook.name).await?).unwrap_or(u32::MAX);
             metrics::gauge!("countersign_webhook_waiting", "webhook" => webhook.name.clone()).set(waiting);
         }
         let forgotten = webhook::purge(&mut conn, self.inner.clock.now() - GIVE_UP_AFTER - KEPT).await?;
+        conn.done().await?;
         if forgotten > 0 {
             tracing::warn!(forgotten, "notices that could not be delivered are forgotten");
         }
