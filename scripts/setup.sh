@@ -67,6 +67,8 @@ setup_test() {
   for program in curl git jq; do have "$program" || debian "$program"; done
   # Sets the clocks of servers and databases under test.
   have faketime || debian faketime
+  # Stands between servers and their database. Debian has it outside of other people's PATH.
+  have pgbouncer || [[ -x /usr/sbin/pgbouncer ]] || debian pgbouncer
   python3 -c 'import ensurepip, venv' 2>/dev/null || debian python3 python3-venv
   have node && have npm || debian nodejs npm
   has_java || debian default-jdk-headless maven

@@ -9,6 +9,7 @@ use std::{
 use countersign_store::{
     Connection, Options, Store, StoreError, Unfit,
     installation::{self, Found, MadeBy},
+    is_refused_by_pooler,
     lesser_role::{self, GrantError, Power, Settings},
     schema::{self, SchemaError},
 };
@@ -47,6 +48,16 @@ pub(crate) enum DatabaseError {
     Url,
     #[error("cannot reach the database at {address}")]
     Unreachable { address: String, source: sqlx::Error },
+    #[error(
+        "cannot use the {0}: a pooler answers there, which passes nothing on to the sessions of the database. If it is in transaction \
+         mode, say so with database_pooler: transaction"
+    )]
+    Pooler(String),
+    #[error(
+        "migrations take a session of their own, which database_pooler: transaction says there is none of: name the database's own \
+         address, with --database-url and COUNTERSIGN_DATABASE_POOLER=none"
+    )]
+    NoSession,
     #[error("cannot use the {place}: {why}")]
     Unfit { place: String, why: Unfit },
     #[error("cannot look into the database")]
@@ -100,7 +111,9 @@ impl Database {
         }
         let mut connection = self.answered(&self.options).await?;
         tracing::info!("{}", self.place());
-        self.admit(&mut connection).await?;
+        let mut tx = connection.begin().await.map_err(|source| self.unreachable(source))?;
+        self.admit(&mut tx).await?;
+        tx.rollback().await.map_err(|source| self.unreachable(source))?;
         connection.close().await.map_err(|source| self.unreachable(source))
     }
 
@@ -116,6 +129,9 @@ impl Database {
     /// Runs the migrations that are missing, as the owner, and makes a role ready to serve.
     pub(crate) async fn migrate(&self, grant_to: Option<&str>) -> Result<Option<Settings>, DatabaseError> {
         let options = self.administering();
+        if options.transaction_pooler {
+            return Err(DatabaseError::NoSession);
+        }
         let mut connection = self.answered(options).await?;
         schema::migrate(&mut connection).await?;
         let settings = match grant_to {
@@ -197,6 +213,9 @@ impl Database {
         {
             return DatabaseError::Unfit { place: self.place(), why: why.clone() };
         }
+        if is_refused_by_pooler(&source) {
+            return DatabaseError::Pooler(self.place());
+        }
         let connect = &self.options.connect;
         DatabaseError::Unreachable { address: format!("{}:{}", connect.get_host(), connect.get_port()), source }
     }
@@ -227,6 +246,7 @@ fn options(config: &Config, url: &str) -> Result<Options, DatabaseError> {
         read_connections: config.database.read_connections,
         read_timeout: config.limits.read_timeout,
         storage_replaces_fsync: config.database.storage_replaces_fsync,
+        transaction_pooler: config.database.transaction_pooler,
         ..Options::new(connect)
     })
 }

@@ -125,7 +125,9 @@ async fn start(
 ) -> Result<(App, countersign_app::Background), ServeFailure> {
     database.reach().await?;
     let power = database.prepare(store).await?;
-    let made_by = database.claim(&mut *store.connection().await?).await?;
+    let mut claiming = store.writing().await?;
+    let made_by = database.claim(&mut claiming).await?;
+    claiming.done().await?;
     let (clock, entropy): (Arc<dyn Clock>, Arc<dyn Entropy>) = (Arc::new(SystemClock), Arc::new(SystemEntropy));
     let keys = key_encryption_keys(config, data_dir, &*entropy)?;
     let admin_file = data_dir.join("first-admin.key");

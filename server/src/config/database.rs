@@ -25,12 +25,15 @@ pub struct Database {
     pub storage_replaces_fsync: bool,
     /// Most connections of this server for reads.
     pub read_connections: u32,
+    /// Whether a pooler in transaction mode is in front.
+    pub transaction_pooler: bool,
 }
 
 impl Database {
     pub(super) fn read(settings: &mut Settings, dev: bool) -> Self {
         let without_tls = settings.word("database_plaintext", &[(WITHOUT_TLS, ())]).is_some();
         let storage_replaces_fsync = settings.word("database_storage", &[(REPLACES_FSYNC, ())]).is_some();
+        let pooler = settings.word("database_pooler", &[("transaction", true), ("none", false)]);
         let url = settings.secret("database_url").and_then(|url| checked(settings, &url, without_tls));
         if settings.text("database_url").is_none() && !dev {
             settings.report(
@@ -38,10 +41,14 @@ impl Database {
                 "is missing: set it, or DATABASE_URL, to postgres://user@host/database; to just try Countersign, use serve --dev",
             );
         }
+        if pooler == Some(true) && url.is_none() && dev {
+            settings.notice("database_pooler does nothing: no pooler is in front of the private Postgres");
+        }
         // The private Postgres takes 50, of which a few are kept for people.
         let max_connections = settings.number("database_max_connections", 2..=1000, 16);
         let read_connections = settings.number("database_read_connections", 1..=1000, 4);
-        Self { url, max_connections, storage_replaces_fsync, read_connections }
+        let transaction_pooler = pooler.unwrap_or_default() && url.is_some();
+        Self { url, max_connections, storage_replaces_fsync, read_connections, transaction_pooler }
     }
 }
 

@@ -10,7 +10,7 @@ use super::{
 /// The file that is read when none is named and it is there.
 const DEFAULT_FILE: &str = "countersign.yaml";
 
-const KEYS: [&str; 70] = [
+const KEYS: [&str; 71] = [
     "listen",
     "plaintext",
     "public_url",
@@ -26,6 +26,7 @@ const KEYS: [&str; 70] = [
     "database_read_connections",
     "database_plaintext",
     "database_storage",
+    "database_pooler",
     "audience",
     "token_service",
     "spiffe.trust_domain",

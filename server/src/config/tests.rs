@@ -141,6 +141,7 @@ fn what_is_wrong_in_the_file_is_named_with_its_line() {
         ("limits: {request_timeout_ms: ten}", "limits.request_timeout_ms: must be a whole number"),
         ("log: {level: inof}", ":3: log.level: must be levels such as info"),
         ("log: {level: sqlx=loud}", ":3: log.level: must be levels such as info"),
+        ("database_pooler: session", ":3: database_pooler: must be transaction or none, is \"session\""),
         ("log: {format: xml}", ":3: log.format: must be text or json, is \"xml\""),
         ("public_url: example.com", ":3: public_url: must be an http(s) URL without query and fragment"),
         ("plaintext: true", ":3: plaintext: must be behind-proxy-that-terminates-tls"),
