@@ -58,6 +58,7 @@ mod outage;
 mod outcomes;
 mod overload;
 mod policy_commands;
+mod pooler;
 mod provenance;
 mod races;
 mod recovery;
