@@ -14,7 +14,7 @@ async fn a_transaction_that_nobody_waits_for_any_more_is_no_trap_for_the_next_st
     let database = Cluster::shared().await.unwrap().database().await.unwrap();
     let (proxy, through) = Proxy::to_database(&database).await.unwrap();
     // One connection, so that the next user gets the one of whoever left.
-    let store = Store::new(&Options { max_connections: 1, ..Options::new(through.url.parse().unwrap()) });
+    let store = Store::new(&Options { max_connections: 1, ..Options::new(through.serving_url.parse().unwrap()) });
     let mut looking = database.connect().await.unwrap();
     for statement in ["CREATE TABLE kept (n integer)", "GRANT INSERT ON kept TO PUBLIC"] {
         sqlx::query(statement).execute(&mut looking).await.unwrap();
