@@ -32,7 +32,7 @@ run 'Rust: unit and integration tests' cargo test --locked --workspace --no-fail
 # With the features of the server under test, so that nothing is compiled twice.
 run 'soak: every attack at once, small' bash -ec '
   cargo build --quiet --locked -p countersign -p countersign-integration --bin countersign --bin soak
-  exec "${CARGO_TARGET_DIR:-target}/debug/soak" --seconds 10 --scale 20 --patience 3'
+  exec "${CARGO_TARGET_DIR:-target}/debug/soak" --seconds 10 --scale 3 --patience 8'
 run 'clients in Python, TypeScript, Go, Java: stubs, unit tests, stories' scripts/with-server.sh clients/test.sh
 run 'client in Rust: its story' scripts/with-server.sh bash -c \
   'COUNTERSIGN_ADDR=http://$COUNTERSIGN_ADDR exec cargo run --quiet --locked --package countersign-client --example story'

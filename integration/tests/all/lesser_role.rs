@@ -50,27 +50,27 @@ async fn roles() -> Roles {
     Roles { database, owner, server }
 }
 
+fn migrate(folder: &Path, url: &str, args: &[&str]) -> Output {
+    Command::new(binary().unwrap())
+        .args(["migrate", "--token-service-config", "token-service-config.yml", "--data-dir", "data"])
+        .args(args)
+        .env_clear()
+        .env("DATABASE_URL", url)
+        .env("COUNTERSIGN_KEY_ENCRYPTION_KEY", KEY_ENCRYPTION_KEY)
+        .current_dir(folder)
+        .output()
+        .unwrap()
+}
+
 impl Roles {
     fn owners_url(&self) -> String {
         as_role(&self.database.url, &self.owner)
     }
 
-    fn migrate(&self, folder: &Path, url: &str, args: &[&str]) -> Output {
-        Command::new(binary().unwrap())
-            .args(["migrate", "--token-service-config", "token-service-config.yml", "--data-dir", "data"])
-            .args(args)
-            .env_clear()
-            .env("DATABASE_URL", url)
-            .env("COUNTERSIGN_KEY_ENCRYPTION_KEY", KEY_ENCRYPTION_KEY)
-            .current_dir(folder)
-            .output()
-            .unwrap()
-    }
-
     /// Migrates as the owner and makes the other role ready.
     fn grant(&self) -> String {
         let (_, folder) = plain();
-        let output = self.migrate(folder.path(), &self.owners_url(), &["--grant-to", &self.server]);
+        let output = migrate(folder.path(), &self.owners_url(), &["--grant-to", &self.server]);
         let said = text(&output);
         assert!(output.status.success(), "{said}");
         said
@@ -196,8 +196,10 @@ async fn nothing_can_be_changed(roles: &Roles) {
     }
     for statement in statements {
         let refused = does(&roles.database.serving_url, &statement).await;
-        let code =
-            refused.as_ref().err().and_then(|error| error.as_database_error()?.code().map(|code| code.into_owned()));
+        let code = refused
+            .as_ref()
+            .err()
+            .and_then(|error| error.as_database_error()?.code().map(std::borrow::Cow::into_owned));
         assert_eq!(code.as_deref(), Some("42501"), "{statement}: {refused:?}");
         let said = refused.unwrap_err().to_string();
         assert!(!said.contains("append-only"), "only the trigger refused: {statement}");
@@ -215,7 +217,7 @@ async fn a_role_that_could_change_events_is_refused() {
     let (_, folder) = plain();
     let (name, owner) = (&roles.server, roles.owners_url());
     let grant = |url: &str, role: &str| {
-        let output = roles.migrate(folder.path(), url, &["--grant-to", role]);
+        let output = migrate(folder.path(), url, &["--grant-to", role]);
         assert_eq!(output.status.code(), Some(1), "{}", text(&output));
         text(&output)
     };
@@ -259,7 +261,7 @@ async fn a_role_that_could_change_events_is_refused() {
         format!("SELECT has_table_privilege('{name}', 'custody_event', 'UPDATE, DELETE, TRUNCATE, TRIGGER')::text");
     assert_eq!(shows(&roles.database.url, &may).await, "false");
     // The lesser role itself grants nothing.
-    let said = text(&roles.migrate(folder.path(), &roles.database.serving_url, &["--grant-to", name]));
+    let said = text(&migrate(folder.path(), &roles.database.serving_url, &["--grant-to", name]));
     assert!(said.contains("does not own the tables"), "{said}");
 }
 
@@ -269,7 +271,7 @@ async fn a_lesser_role_without_migrations_or_rights_is_told_so() {
     let roles = roles().await;
     let (_, folder) = plain();
     // Migrated, and nobody told the role.
-    assert!(roles.migrate(folder.path(), &roles.owners_url(), &[]).status.success());
+    assert!(migrate(folder.path(), &roles.owners_url(), &[]).status.success());
     let command = format!("countersign migrate --grant-to {}", roles.server);
     let said = refusal(&roles.database).await;
     assert!(said.contains("SELECT on _sqlx_migrations") && said.contains(&command), "{said}");

@@ -17,8 +17,8 @@ use tonic_types::StatusExt as _;
 
 use crate::support::{Run, World, decide, info, register};
 
-/// The longest that a stop may take here: the bound is a second, and this machine has other work.
-const SOON: Duration = Duration::from_secs(2);
+/// The longest that a stop may take here: far below its deadline. `make soak` holds it to a second, where nothing else runs.
+const SOON: Duration = Duration::from_secs(4);
 
 /// Ends its task when dropped.
 struct Load(AbortHandle);

@@ -2,7 +2,7 @@
 //!
 //! These statements are not checked at compile time: they are about the catalogue, and name a role.
 
-use std::fmt;
+use std::{fmt, iter};
 
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _};
 
@@ -169,14 +169,11 @@ async fn grant_tables(tx: &mut Connection, role: &str) -> Result<(), sqlx::Error
     .await?;
     let tables = TABLES.iter().map(|(table, _)| *table).chain(partitions.iter().map(String::as_str));
     let tables = tables.collect::<Vec<_>>().join(", ");
-    let mut statements = format!("REVOKE ALL ON TABLE {tables} FROM {role};");
-    for (table, privileges) in TABLES {
-        statements += &format!("GRANT {privileges} ON TABLE {table} TO {role};");
-    }
-    for function in FUNCTIONS {
-        statements += &format!("GRANT EXECUTE ON FUNCTION {function} TO {role};");
-    }
-    tx.execute(AssertSqlSafe(statements)).await?;
+    let rights = TABLES.iter().map(|(table, privileges)| format!("GRANT {privileges} ON TABLE {table} TO {role}"));
+    let calls = FUNCTIONS.iter().map(|function| format!("GRANT EXECUTE ON FUNCTION {function} TO {role}"));
+    let statements: Vec<_> =
+        iter::once(format!("REVOKE ALL ON TABLE {tables} FROM {role}")).chain(rights).chain(calls).collect();
+    tx.execute(AssertSqlSafe(statements.join(";"))).await?;
     Ok(())
 }
 

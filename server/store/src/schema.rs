@@ -63,7 +63,7 @@ const MAY_NOT: &str = "this role may not change it";
 const NO_SESSION: &str = "no migration runs through a pooler";
 
 /// Which of our migrations a database has.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Standing {
     Current,
     Behind {

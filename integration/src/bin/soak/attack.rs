@@ -154,7 +154,7 @@ async fn without_bodies(target: Arc<Target>, name: &'static str, path: &'static 
                     if answered.is_err() {
                         return;
                     }
-                    sleep(Duration::from_millis(20)).await;
+                    sleep(Duration::from_millis(500)).await;
                 }
             }
         });

@@ -1,6 +1,6 @@
 //! What came of it, as a table for docs/reliability.md.
 
-use std::{fmt::Display, time::Duration};
+use std::time::Duration;
 
 use crate::attack::{Attack, Target};
 
@@ -22,11 +22,11 @@ impl Claim {
         Self { what, is: is.to_string(), bound: "0".to_owned(), holds: is == 0 }
     }
 
-    pub(crate) fn at_least<N: PartialOrd + Display>(what: &'static str, is: N, bound: N) -> Self {
+    pub(crate) fn at_least(what: &'static str, is: u64, bound: u64) -> Self {
         Self { what, is: is.to_string(), bound: format!(">= {bound}"), holds: is >= bound }
     }
 
-    pub(crate) fn at_most<N: PartialOrd + Display>(what: &'static str, is: N, bound: N) -> Self {
+    pub(crate) fn at_most(what: &'static str, is: u64, bound: u64) -> Self {
         Self { what, is: is.to_string(), bound: format!("<= {bound}"), holds: is <= bound }
     }
 }
