@@ -61,7 +61,8 @@ fn main() -> ExitCode {
 }
 
 async fn soak(options: &Options) -> Result<bool, Failure> {
-    let database = Cluster::shared().await?.database().await?;
+    // Without tables, so that an older server (COUNTERSIGN_BIN) can be attacked too.
+    let database = Cluster::shared().await?.empty_database().await?;
     let launch = Launch::dev().database(&database).variable("COUNTERSIGN_DATABASE_MAX_CONNECTIONS", "16");
     let server = Arc::new(launch.start().await?);
     let people = People::meet(&server).await?;

@@ -107,13 +107,13 @@ impl Rooms {
         Self {
             public: Hall::new(PUBLIC[0], PUBLIC[1]),
             agents: Hall::new(requests, part(requests, 8)),
-            services: Hall::new(requests, requests),
+            services: Hall::new(requests, part(requests, 2)),
             reads: Hall::new(reads, part(reads, 2)),
             stopping: Hall::new(STOPPING[0], STOPPING[1]),
             agents_waits: Hall::new(part(streams, 2), CHAIN_STREAMS.min(streams)),
-            waits: Hall::new(streams, streams),
+            waits: Hall::new(streams, part(streams, 2)),
             agents_streams: Hall::new(part(streams, 2), CHAIN_STREAMS.min(streams)),
-            streams: Hall::new(streams, streams),
+            streams: Hall::new(streams, part(streams, 2)),
             open_streams: Hall::new(streams.min(PUBLIC[0]), PUBLIC[1]),
         }
     }
@@ -247,6 +247,21 @@ mod tests {
 
     fn operator(id: &str) -> Whose {
         Whose::Operator(id.parse().unwrap())
+    }
+
+    #[test]
+    fn nobody_takes_every_place_of_a_room() {
+        let most = Bounds { message_bytes: 1, requests: 1024, streams: 1024, timeout: std::time::Duration::MAX };
+        let rooms = Rooms::new(&most);
+        let Rooms { public, agents, services, reads, stopping, .. } = &rooms;
+        let Rooms { agents_waits, waits, agents_streams, streams, open_streams, .. } = &rooms;
+        for hall in
+            [public, agents, services, reads, stopping, agents_waits, waits, agents_streams, streams, open_streams]
+        {
+            for room in [&hall.entrance, &hall.places] {
+                assert!(room.share <= room.places / 2, "{} of {}", room.share, room.places);
+            }
+        }
     }
 
     #[test]
