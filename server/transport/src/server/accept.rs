@@ -92,6 +92,7 @@ impl Acceptor {
             let connection = Connection {
                 peer,
                 http: http.clone(),
+                keep_alive: self.keep_alive,
                 tls: self.tls.clone(),
                 port: self.port.clone(),
                 stop: self.stop.clone(),
@@ -126,6 +127,7 @@ fn http(keep_alive: Duration) -> Builder<TokioExecutor> {
 struct Connection {
     peer: SocketAddr,
     http: Builder<TokioExecutor>,
+    keep_alive: Duration,
     tls: Option<Tls>,
     port: Port,
     stop: CancellationToken,
@@ -164,7 +166,7 @@ impl Connection {
             }
             answer(self.port.clone(), deliveries.clone(), request)
         });
-        let stream = TokioIo::new(Guarded::new(stream, deliveries.clone()));
+        let stream = TokioIo::new(Guarded::new(stream, deliveries.clone(), self.keep_alive));
         let mut connection = pin!(self.http.serve_connection(stream, service));
         let served = async {
             tokio::select! {

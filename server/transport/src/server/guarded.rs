@@ -19,7 +19,7 @@ use super::deliveries::Deliveries;
 const GREETING: Duration = Duration::from_secs(10);
 /// As many bytes as that takes: HTTP/2's preface. No HTTP/1.1 request is shorter.
 const GREETING_BYTES: usize = 24;
-/// How long nothing may move in either direction. Live HTTP/2 peers answer a ping well within it.
+/// How long nothing may move in either direction, at least. Live HTTP/2 peers answer a ping well within it.
 const IDLE: Duration = Duration::from_mins(2);
 
 /// How long the head of an HTTP/1.1 request may take from its first byte on.
@@ -30,6 +30,8 @@ const HTTP_2: &[u8] = b"PRI";
 /// A stream with an end to waiting: for the greeting as a whole, then for the next byte either way.
 pub(super) struct Guarded<S> {
     stream: S,
+    /// How long nothing may move once there was a greeting.
+    idle: Duration,
     /// Bytes of the greeting that are still to come.
     greeting: usize,
     /// When it was opened; after the greeting, when a byte last moved.
@@ -44,9 +46,11 @@ pub(super) struct Guarded<S> {
 }
 
 impl<S> Guarded<S> {
-    pub(super) fn new(stream: S, deliveries: Arc<Deliveries>) -> Self {
+    /// `keep_alive`: how long a connection may be idle between two requests.
+    pub(super) fn new(stream: S, deliveries: Arc<Deliveries>, keep_alive: Duration) -> Self {
         Self {
             stream,
+            idle: IDLE.max(keep_alive),
             greeting: GREETING_BYTES,
             since: Instant::now(),
             alarm: Box::pin(sleep(GREETING)),
@@ -58,7 +62,7 @@ impl<S> Guarded<S> {
 
     /// When waiting ends.
     fn end(&self) -> Instant {
-        let idle = self.since + if self.greeting > 0 { GREETING } else { IDLE };
+        let idle = self.since + if self.greeting > 0 { GREETING } else { self.idle };
         self.head.map_or(idle, |(since, _)| idle.min(since + HEAD))
     }
 
@@ -152,5 +156,32 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let poll = Pin::new(&mut self.stream).poll_shutdown(context);
         self.guard(poll, context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt, duplex},
+        time::timeout,
+    };
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn between_requests_a_connection_may_be_as_quiet_as_is_configured() {
+        let (mut client, server) = duplex(64);
+        let deliveries = Arc::<Deliveries>::default();
+        let mut guarded = Guarded::new(server, deliveries.clone(), Duration::from_mins(10));
+        client.write_all(&[b'a'; GREETING_BYTES]).await.unwrap();
+        guarded.read_exact(&mut [0; GREETING_BYTES]).await.unwrap();
+        drop(deliveries.request());
+        let mut next = [0];
+        assert!(
+            timeout(Duration::from_mins(9), AsyncReadExt::read(&mut guarded, &mut next)).await.is_err(),
+            "it is kept"
+        );
+        let ended = timeout(Duration::from_mins(2), AsyncReadExt::read(&mut guarded, &mut next)).await.unwrap();
+        assert_eq!(ended.unwrap_err().kind(), ErrorKind::TimedOut);
     }
 }
