@@ -85,7 +85,7 @@ fn it_is_durable_and_reached_by_its_socket_only() {
         ("show server_encoding", "UTF8"),
         ("show lc_collate", "C"),
         ("show listen_addresses", ""),
-        ("show max_connections", "50"),
+        ("show max_connections", "100"),
     ] {
         assert_eq!(ask(&postgres.url(), statement).as_deref(), Some(expected), "{statement}");
     }

@@ -44,7 +44,7 @@ impl Database {
         if pooler == Some(true) && url.is_none() && dev {
             settings.notice("database_pooler does nothing: no pooler is in front of the private Postgres");
         }
-        // The private Postgres takes 50, of which a few are kept for people.
+        // The private Postgres takes 100, of which a few are kept for people.
         let max_connections = settings.number("database_max_connections", 2..=1000, 16);
         let read_connections = settings.number("database_read_connections", 1..=1000, 4);
         let transaction_pooler = pooler.unwrap_or_default() && url.is_some();
