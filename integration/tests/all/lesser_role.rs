@@ -158,9 +158,12 @@ async fn a_role_that_owns_nothing_serves() {
 
 /// What whoever has the server's role, and not the server alone, cannot do.
 async fn nothing_can_be_changed(roles: &Roles) {
-    let before =
-        shows(&roles.database.url, "SELECT md5(string_agg(e::text, '|' ORDER BY log_index)) FROM custody_event e")
-            .await;
+    // The servers go on adding to it.
+    let size = shows(&roles.database.url, "SELECT count(*)::text FROM custody_event").await;
+    let events = format!(
+        "SELECT md5(string_agg(e::text, '|' ORDER BY log_index)) FROM custody_event e WHERE log_index < {size}"
+    );
+    let before = shows(&roles.database.url, &events).await;
     let partition = "SELECT max(inhrelid::regclass::text) FROM pg_inherits WHERE inhparent = 'custody_event'::regclass \
                      AND inhrelid <> 'custody_event_default'::regclass";
     let partition = shows(&roles.database.url, partition).await;
@@ -204,10 +207,7 @@ async fn nothing_can_be_changed(roles: &Roles) {
         let said = refused.unwrap_err().to_string();
         assert!(!said.contains("append-only"), "only the trigger refused: {statement}");
     }
-    let after =
-        shows(&roles.database.url, "SELECT md5(string_agg(e::text, '|' ORDER BY log_index)) FROM custody_event e")
-            .await;
-    assert_eq!(before, after);
+    assert_eq!(shows(&roles.database.url, &events).await, before);
 }
 
 #[tokio::test(flavor = "multi_thread")]
