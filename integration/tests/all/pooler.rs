@@ -38,6 +38,16 @@ struct Pooler {
 
 impl Pooler {
     async fn start(database: &Database, more: &str) -> Self {
+        for _ in 0..5 {
+            if let Some(pooler) = Self::try_start(database, more).await {
+                return pooler;
+            }
+        }
+        panic!("no pooler starts");
+    }
+
+    /// None: somebody else took the port that was free a moment ago.
+    async fn try_start(database: &Database, more: &str) -> Option<Self> {
         let options = PgConnectOptions::from_str(&database.serving_url).unwrap();
         let (name, socket) = (options.get_database().unwrap(), options.get_socket().unwrap());
         let port = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
@@ -52,16 +62,19 @@ impl Pooler {
         );
         fs::write(&file, text).unwrap();
         fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
-        let child = Self::spawn(&file, socket, &folder.path().join("log"));
-        for _ in 0..100 {
+        let mut child = Self::spawn(&file, socket, &folder.path().join("log"));
+        for _ in 0..200 {
             if TcpStream::connect(("127.0.0.1", port)).is_ok() {
                 break;
             }
             sleep(Duration::from_millis(50)).await;
         }
+        if child.try_wait().unwrap().is_some() {
+            return None;
+        }
         let url = format!("postgresql://127.0.0.1:{port}/{name}?user={SERVING_ROLE}&sslmode=disable");
         let database = Database { url: database.url.clone(), serving_url: url };
-        Self { child, database, folder }
+        Some(Self { child, database, folder })
     }
 
     /// By the way of the private Postgres: it does not outlive the tests, and runs as the user whose socket it is to open.
