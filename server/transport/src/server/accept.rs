@@ -36,7 +36,7 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 /// A quiet HTTP/2 connection is asked for a sign of life this often, and has this long to give one.
 const PING: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(20));
 /// Streams at a time on one connection.
-const MAX_STREAMS: u32 = 512;
+const MAX_STREAMS: u32 = 256;
 /// Largest head of a request, bytes: a credential of 8 KiB fits well.
 const MAX_HEAD: u32 = 32 * 1024;
 /// Before accepting again when the process has no more file descriptors.
@@ -101,7 +101,7 @@ impl Acceptor {
             connections.spawn(async move {
                 tokio::select! {
                     () = abort.cancelled() => {}
-                    () = member.activity.replaced() => {}
+                    () = member.activity.cut_off() => {}
                     () = connection.serve(stream, &member.activity) => {}
                 }
             });
@@ -169,9 +169,15 @@ impl Connection {
         let stream = TokioIo::new(Guarded::new(stream, deliveries.clone(), self.keep_alive));
         let mut connection = pin!(self.http.serve_connection(stream, service));
         let served = async {
+            let leaving = async {
+                tokio::select! {
+                    () = self.stop.cancelled() => {}
+                    () = activity.replaced() => {}
+                }
+            };
             tokio::select! {
                 ended = connection.as_mut() => ended,
-                () = self.stop.cancelled() => {
+                () = leaving => {
                     connection.as_mut().graceful_shutdown();
                     connection.await
                 }

@@ -1,28 +1,52 @@
 //! Which connections there are: as many as there may be, and of one address no more than a share. Where there is no room, one
-//! that has done nothing for the longest makes some, so that who only holds connections open keeps nobody out.
+//! that does nothing makes some: of those whose caller is nobody that is known the oldest, and only where there is none such
+//! one of an agent, at last one of an operator. So who only opens connections keeps nobody out, and closes nobody's.
 
 use std::{
     collections::HashMap,
     net::IpAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
-use tokio::time::Instant;
+use countersign_app::Caller;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::network::Network;
 
-/// How long a connection must have done nothing before it makes room for another.
+/// How long a connection of a known caller must have done nothing before it makes room for another.
 const SPARED: Duration = Duration::from_secs(1);
+/// How long such a connection has to say goodbye.
+const GOODBYE: Duration = Duration::from_secs(1);
+
+/// Whose a connection is, by the best known caller whose call got a place on it. The first makes room first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Standing {
+    Stranger,
+    Agent,
+    Operator,
+}
+
+impl Standing {
+    pub(crate) const fn of(caller: Option<&Caller>) -> Self {
+        match caller {
+            None => Self::Stranger,
+            Some(Caller::Instance(_)) => Self::Agent,
+            Some(Caller::Operator(_)) => Self::Operator,
+        }
+    }
+}
 
 /// What a connection does, as far as it matters whether it could be closed; in every request's extensions.
 #[derive(Debug)]
 pub(crate) struct Activity {
     opened: Instant,
+    /// A [`Standing`].
+    standing: AtomicU8,
     /// Calls that have a place.
     working: AtomicUsize,
     /// When it last began or ended one: milliseconds after `opened`.
@@ -35,14 +59,16 @@ impl Activity {
     pub(super) fn new() -> Arc<Self> {
         Arc::new(Self {
             opened: Instant::now(),
+            standing: AtomicU8::new(Standing::Stranger as u8),
             working: AtomicUsize::new(0),
             last: AtomicU64::new(0),
             replaced: CancellationToken::new(),
         })
     }
 
-    /// Says that a call has its place, until what is returned is dropped.
-    pub(crate) fn work(self: &Arc<Self>) -> Working {
+    /// Says that a call of somebody has its place, until what is returned is dropped.
+    pub(crate) fn work(self: &Arc<Self>, standing: Standing) -> Working {
+        self.standing.fetch_max(standing as u8, Ordering::Relaxed);
         self.working.fetch_add(1, Ordering::Relaxed);
         Working(self.clone())
     }
@@ -52,15 +78,31 @@ impl Activity {
         self.last.store(now, Ordering::Relaxed);
     }
 
-    /// Since when it has done nothing; none while it does something.
-    fn idle_since(&self) -> Option<Instant> {
-        let idle = self.working.load(Ordering::Relaxed) == 0;
-        idle.then(|| self.opened + Duration::from_millis(self.last.load(Ordering::Relaxed)))
+    fn is_a_strangers(&self) -> bool {
+        self.standing.load(Ordering::Relaxed) == Standing::Stranger as u8
+    }
+
+    /// Since when it has done nothing, after whose it is; none while it does something, or where it is spared still.
+    fn idle(&self) -> Option<(u8, Instant)> {
+        if self.working.load(Ordering::Relaxed) > 0 {
+            return None;
+        }
+        let since = self.opened + Duration::from_millis(self.last.load(Ordering::Relaxed));
+        let spared = !self.is_a_strangers() && since.elapsed() < SPARED;
+        (!spared).then_some((self.standing.load(Ordering::Relaxed), since))
     }
 
     /// Returns when the connection is to end, since another one takes its place.
     pub(super) async fn replaced(&self) {
         self.replaced.cancelled().await;
+    }
+
+    /// Returns when the connection is to be cut off: once it is replaced, and a known caller has had the time to be told.
+    pub(super) async fn cut_off(&self) {
+        self.replaced().await;
+        if !self.is_a_strangers() {
+            sleep(GOODBYE).await;
+        }
     }
 }
 
@@ -110,11 +152,11 @@ impl Open {
         Some(activity)
     }
 
-    /// The connection that has done nothing for the longest, of `peer` where one is given.
+    /// The connection that makes room, of `peer` where one is given.
     fn idlest(&self, peer: Option<IpAddr>) -> Option<u64> {
         let candidates = self.all.iter().filter(|(_, (of, _))| peer.is_none_or(|peer| peer == *of));
-        let idle = candidates.filter_map(|(id, (_, activity))| activity.idle_since().map(|since| (since, *id)));
-        idle.min().filter(|(since, _)| since.elapsed() >= SPARED).map(|(_, id)| id)
+        let idle = candidates.filter_map(|(id, (_, activity))| activity.idle().map(|idle| (idle, *id)));
+        idle.min().map(|(_, id)| id)
     }
 }
 
@@ -188,22 +230,24 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn where_there_is_no_room_the_one_that_has_done_nothing_for_the_longest_makes_some() {
+    async fn where_there_is_no_room_the_oldest_that_does_nothing_makes_some() {
         let connections = connections(3, 3);
         let first = connections.enter(address(1)).unwrap();
-        advance(Duration::from_millis(100)).await;
+        let working = first.activity.work(Standing::Stranger);
+        advance(Duration::from_millis(1)).await;
         let second = connections.enter(address(2)).unwrap();
+        advance(Duration::from_millis(1)).await;
         let third = connections.enter(address(3)).unwrap();
-        let working = first.activity.work();
-        assert!(connections.enter(address(4)).is_none(), "all are young or at work");
-        advance(SPARED).await;
         let fourth = connections.enter(address(4)).unwrap();
-        assert_eq!([&first, &second, &third].map(ended).iter().filter(|ended| **ended).count(), 1);
-        assert!(!ended(&first), "it works");
+        assert!([&first, &second, &third].map(ended) == [false, true, false], "the first works");
+        let at_work = [&third, &fourth].map(|member| member.activity.work(Standing::Stranger));
+        assert!(connections.enter(address(5)).is_none(), "all are at work");
+        advance(Duration::from_millis(1)).await;
+        drop(at_work);
+        advance(Duration::from_millis(1)).await;
         drop(working);
-        advance(Duration::from_millis(10)).await;
         let fifth = connections.enter(address(5)).unwrap();
-        assert!(ended(&second) && ended(&third) && !ended(&first), "it has worked last");
+        assert!(!ended(&first) && ended(&third) != ended(&fourth), "the first has worked last");
         for member in [first, second, third, fourth, fifth] {
             drop(member);
         }
@@ -211,10 +255,50 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_stranger_makes_room_before_an_agent_and_an_agent_before_an_operator() {
+        let connections = connections(3, 3);
+        let operator = connections.enter(address(1)).unwrap();
+        drop(operator.activity.work(Standing::Operator));
+        let agent = connections.enter(address(1)).unwrap();
+        drop(agent.activity.work(Standing::Agent));
+        drop(agent.activity.work(Standing::Stranger));
+        advance(SPARED * 10).await;
+        for _ in 0..100 {
+            let stranger = connections.enter(address(1)).unwrap();
+            let another = connections.enter(address(1)).unwrap();
+            assert!(ended(&stranger) && !ended(&another));
+        }
+        let stranger = connections.enter(address(1)).unwrap();
+        let working = stranger.activity.work(Standing::Stranger);
+        let newcomer = connections.enter(address(1)).unwrap();
+        assert!(ended(&agent) && !ended(&operator));
+        let also = newcomer.activity.work(Standing::Agent);
+        assert!(!ended(&operator) && connections.enter(address(1)).is_some() && ended(&operator));
+        drop((working, also));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_known_caller_is_told_before_the_connection_is_cut_off() {
+        let connections = connections(1, 1);
+        let agent = connections.enter(address(1)).unwrap();
+        drop(agent.activity.work(Standing::Agent));
+        assert!(connections.enter(address(1)).is_none(), "it is spared");
+        advance(SPARED).await;
+        let stranger = connections.enter(address(1)).unwrap();
+        agent.activity.replaced().await;
+        let now = Instant::now();
+        agent.activity.cut_off().await;
+        assert_eq!(now.elapsed(), GOODBYE);
+        let _next = connections.enter(address(1)).unwrap();
+        stranger.activity.cut_off().await;
+        assert_eq!(now.elapsed(), GOODBYE);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn an_address_has_its_share_and_a_proxy_that_is_trusted_as_many_as_there_are() {
         let connections = connections(10, 2);
         let held: Vec<_> = (0..2).map(|_| connections.enter(address(1)).unwrap()).collect();
-        let working: Vec<_> = held.iter().map(|member| member.activity.work()).collect();
+        let working: Vec<_> = held.iter().map(|member| member.activity.work(Standing::Agent)).collect();
         advance(SPARED * 2).await;
         assert!(connections.enter(address(1)).is_none());
         let other = connections.enter(address(2)).unwrap();

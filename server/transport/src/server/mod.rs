@@ -16,7 +16,7 @@ use tokio::{net::TcpListener, task::JoinSet, time::sleep};
 use tokio_util::sync::CancellationToken;
 
 use self::connections::Most;
-pub(crate) use self::connections::{Activity, Working};
+pub(crate) use self::connections::{Activity, Standing, Working};
 
 use crate::{
     door::{self, authzen, base::Base, issue, oauth, plain},

@@ -150,7 +150,7 @@ impl Stack {
         authenticate::permit(authority, row, caller.as_ref()).map_err(|error| call.refuse(error))?;
         let arrived = self.rooms.arrive(row, caller.as_ref(), peer).map_err(|refusal| call.refuse(*refusal))?;
         let mut request = limits::begun(call, request).await?;
-        let place = arrived.enter(activity.as_ref()).map_err(|refusal| call.refuse(*refusal))?;
+        let place = arrived.enter(activity.as_ref(), caller.as_ref()).map_err(|refusal| call.refuse(*refusal))?;
         let turn = authenticate::read_turn(authority, row, caller.as_ref()).await;
         let _until_read = turn.map_err(|error| call.refuse(error))?;
         if let Some(caller) = caller {

@@ -19,7 +19,7 @@ use countersign_core::{ids::InstanceId, names::OperatorId};
 use super::Bounds;
 use crate::{
     authz::{Access, Lasts, Row},
-    server::{Activity, Working},
+    server::{Activity, Standing, Working},
     status::Refusal,
 };
 
@@ -155,10 +155,14 @@ pub(super) struct Arrived {
 }
 
 impl Arrived {
-    /// A place for the call, for which its connection counts as at work. The one in the entrance is free again.
-    pub(super) fn enter(self, connection: Option<&Arc<Activity>>) -> Result<Place, Box<Refusal>> {
+    /// A place for `caller`'s call, for which its connection counts as at work. The one in the entrance is free again.
+    pub(super) fn enter(
+        self,
+        connection: Option<&Arc<Activity>>,
+        caller: Option<&Caller>,
+    ) -> Result<Place, Box<Refusal>> {
         let mut place = self.places.enter(self.standing.whose.clone())?;
-        place.working = connection.map(Activity::work);
+        place.working = connection.map(|connection| connection.work(Standing::of(caller)));
         Ok(place)
     }
 }
