@@ -8,6 +8,7 @@ use tokio::{sync::Semaphore, time::timeout};
 
 use crate::{
     App, Error, Idempotency, OperatorCaller, PolicyRecord,
+    aside::aside,
     change::{Change, ChangeTx},
     read_policies::Changed,
 };
@@ -83,15 +84,15 @@ static TURNS: Semaphore = Semaphore::const_new(2);
 /// How long a document waits for its turn. Whose call is over before that waits no more, and is not compiled.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
 
-/// Compiles on a thread of its own: a large document takes seconds, and requests must not wait for it.
+/// Compiles aside: a large document takes seconds, and requests must not wait for it.
 pub(crate) async fn try_compile(document: String, cedar: String) -> Result<Result<CompiledPolicy, Violations>, Error> {
     let Ok(Ok(turn)) = timeout(PATIENCE, TURNS.acquire()).await else { return Err(Error::Overloaded) };
-    let compiled = tokio::task::spawn_blocking(move || {
+    aside("a policy could not be compiled", move || {
         // Until it is done, also where whoever asked has gone.
         let _turn = turn;
         CompiledPolicy::load(&document, &cedar)
-    });
-    compiled.await.map_err(|error| Error::internal("a policy could not be compiled", error))
+    })
+    .await
 }
 
 impl App {

@@ -9,6 +9,7 @@ mod advance_rollout;
 mod answer_approval;
 mod approval_event;
 mod arrival;
+mod aside;
 mod authenticate;
 mod bootstrap;
 mod caller;

@@ -2,7 +2,7 @@
 //!
 //! The log is read batch by batch, each in a statement of its own, and no faster than the caller takes the pieces: nothing is
 //! held that grows with the range, no snapshot and no lock outlives a batch, and a caller who goes away ends it. Evaluation
-//! runs on a thread for blocking work, so that decisions never wait for it, and meanwhile the next batch is read.
+//! runs aside, so that decisions never wait for it, and meanwhile the next batch is read.
 
 mod recorded;
 mod replay;
@@ -23,7 +23,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::task::AbortOnDropHandle;
 
 use self::replay::Replayer;
-use crate::{App, Error, compiled_policies::LoadedPolicy, create_policy::compile};
+use crate::{App, Error, aside::aside, compiled_policies::LoadedPolicy, create_policy::compile};
 
 /// How far back a simulation begins where nobody says.
 const DEFAULT_RANGE: Duration = Duration::HOUR.saturating_mul(24);
@@ -205,11 +205,11 @@ impl Simulation {
             self.replayer.learn(facts(&mut conn, &unknown).await?);
         }
         let mut replayer = self.replayer;
-        let weighed = tokio::task::spawn_blocking(move || {
+        let (replayer, differences) = aside(BROKEN_OFF, move || {
             let differences = replayer.weigh(&decisions);
             (replayer, differences)
-        });
-        let (replayer, differences) = weighed.await.map_err(broken_off)?;
+        })
+        .await?;
         self.replayer = replayer;
         let reached = if more { stretch.reached().unwrap_or(self.end_time) } else { self.end_time };
         let piece = SimulationPiece { counts: self.replayer.counts(), differences: differences?, reached, done: !more };
@@ -217,6 +217,8 @@ impl Simulation {
     }
 }
 
+const BROKEN_OFF: &str = "a simulation broke off";
+
 fn broken_off(error: tokio::task::JoinError) -> Error {
-    Error::internal("a simulation broke off", error)
+    Error::internal(BROKEN_OFF, error)
 }
