@@ -118,7 +118,7 @@ impl ConfigArgs {
     /// Loads the configuration and starts the log it asks for.
     fn start(self) -> Result<Config, Failure> {
         let config = self.load()?;
-        if config.database.url.is_none() {
+        if config.database.urls.is_empty() {
             environment::without_postgres().map_err(|error| Failure::of(&error))?;
         }
         logging::start(&config.log);

@@ -7,13 +7,14 @@ use std::{
 };
 
 use countersign_store::{
-    Connection, Options, Store, StoreError, Unfit,
+    Connection, Options, Store, StoreError, Unfit, hosts,
     installation::{self, Found, MadeBy},
     is_refused_by_pooler,
     lesser_role::{self, GrantError, Power, Settings},
+    own_schema::{self, MoveError},
     schema::{self, SchemaError},
 };
-use secrecy::ExposeSecret as _;
+use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::{Connection as _, postgres::PgConnectOptions};
 use tokio::time::{sleep, timeout};
 
@@ -66,6 +67,8 @@ pub(crate) enum DatabaseError {
     Schema(#[from] SchemaError),
     #[error(transparent)]
     Grant(#[from] GrantError),
+    #[error(transparent)]
+    Move(#[from] MoveError),
     #[error(
         "--dev leaves the {place} alone, because it holds tables that are not Countersign's ({}). Name an empty database with \
          --database-url, or leave the flag away and a private Postgres is started",
@@ -82,15 +85,16 @@ pub(crate) enum DatabaseError {
 impl Database {
     /// Starts the private Postgres, unless a database is named. Blocks. Nothing is connected to yet.
     pub(crate) fn open(config: &Config) -> Result<Self, DatabaseError> {
-        if let Some(url) = &config.database.url {
-            let options = options(config, url.expose_secret())?;
+        if !config.database.urls.is_empty() {
+            let urls: Vec<_> = config.database.urls.iter().map(SecretString::expose_secret).collect();
+            let options = options(config, &urls)?;
             return Ok(Self { options, owner: None, private: None, dev: config.dev });
         }
         let postgres = PrivatePostgres::start(&PostgresOptions::new(&config.data_dir))?;
         tracing::info!("private Postgres runs; its data is in {}", postgres.data_dir().display());
         Ok(Self {
-            options: options(config, &postgres.serving_url())?,
-            owner: Some(options(config, &postgres.url())?),
+            options: options(config, &[&postgres.serving_url()])?,
+            owner: Some(options(config, &[&postgres.url()])?),
             private: Some(postgres),
             dev: config.dev,
         })
@@ -102,19 +106,29 @@ impl Database {
     }
 
     /// Returns when the database answers and is one that this start may use, or says why it is not; a pool would only say that
-    /// it waited. Waits a while for one that is just starting. Writes nothing.
-    pub(crate) async fn reach(&self) -> Result<(), DatabaseError> {
+    /// it waited. Waits a while for one that is just starting. Learns which schema the tables are in, or are to be in. Writes
+    /// nothing.
+    pub(crate) async fn reach(&mut self) -> Result<(), DatabaseError> {
         if let Some(owner) = &self.owner {
-            let mut connection = self.answered(owner).await?;
+            let (_, mut connection) = self.answered(owner).await?;
             lesser_role::ensure(&mut connection, SERVING_ROLE).await?;
             connection.close().await.map_err(|source| self.unreachable(source))?;
         }
-        let mut connection = self.answered(&self.options).await?;
-        tracing::info!("{}", self.place());
+        let (host, mut connection) = self.answered(&self.options).await?;
+        self.options.connect = host;
         let mut tx = connection.begin().await.map_err(|source| self.unreachable(source))?;
+        let own_schema = own_schema::is_home(&mut tx).await?;
+        if own_schema {
+            own_schema::enter(&mut tx).await?;
+        }
+        tracing::info!("{}", self.place());
         self.admit(&mut tx).await?;
         tx.rollback().await.map_err(|source| self.unreachable(source))?;
-        connection.close().await.map_err(|source| self.unreachable(source))
+        connection.close().await.map_err(|source| self.unreachable(source))?;
+        for options in [Some(&mut self.options), self.owner.as_mut()].into_iter().flatten() {
+            options.own_schema = own_schema;
+        }
+        Ok(())
     }
 
     /// Brings the schema up to date where anything is missing, and says what this server's role could do that serving does not
@@ -132,14 +146,29 @@ impl Database {
         if options.transaction_pooler {
             return Err(DatabaseError::NoSession);
         }
-        let mut connection = self.answered(options).await?;
-        schema::migrate(&mut connection).await?;
+        let (_, mut connection) = self.answered(options).await?;
+        schema::migrate(&mut connection, options.own_schema).await?;
         let settings = match grant_to {
             Some(role) => Some(lesser_role::grant(&mut connection, role, options).await?),
             None => None,
         };
         connection.close().await.map_err(|source| self.unreachable(source))?;
         Ok(settings)
+    }
+
+    /// Moves an installation of an older version into the schema of our own. Says whether it was not there yet.
+    pub(crate) async fn move_schema(&mut self) -> Result<bool, DatabaseError> {
+        if self.administering().own_schema {
+            return Ok(false);
+        }
+        self.migrate(None).await?;
+        let (_, mut connection) = self.answered(self.administering()).await?;
+        own_schema::move_there(&mut connection).await?;
+        connection.close().await.map_err(|source| self.unreachable(source))?;
+        for options in [Some(&mut self.options), self.owner.as_mut()].into_iter().flatten() {
+            options.own_schema = true;
+        }
+        Ok(true)
     }
 
     /// Marks a new installation with who made it. Returns who made the one that is there.
@@ -153,13 +182,15 @@ impl Database {
         Ok(made_by)
     }
 
-    async fn answered(&self, options: &Options) -> Result<Connection, DatabaseError> {
+    /// The first of its hosts that answers and fits, and a connection there.
+    async fn answered(&self, options: &Options) -> Result<(PgConnectOptions, Connection), DatabaseError> {
         let start = Instant::now();
         let mut told = false;
+        let patience = PATIENCE * u32::try_from(options.hosts.len()).unwrap_or(1);
         loop {
-            let answer = timeout(PATIENCE, countersign_store::connect(options)).await;
+            let answer = timeout(patience, hosts::first_that_fits(options)).await;
             let error = match answer.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into())) {
-                Ok(connection) => return Ok(connection),
+                Ok(answered) => return Ok(answered),
                 Err(error) => error,
             };
             if !may_come_up(&error) || start.elapsed() > PATIENCE {
@@ -238,15 +269,20 @@ impl Database {
     }
 }
 
-/// How the store reaches the database of this URL.
-fn options(config: &Config, url: &str) -> Result<Options, DatabaseError> {
-    let connect = PgConnectOptions::from_str(url).map_err(|_| DatabaseError::Url)?;
+/// How the store reaches the database of these URLs, one for each host.
+fn options(config: &Config, urls: &[&str]) -> Result<Options, DatabaseError> {
+    let hosts = urls.iter().map(|url| PgConnectOptions::from_str(url).map_err(|_| DatabaseError::Url));
+    let hosts = hosts.collect::<Result<Vec<_>, _>>()?;
+    let connect = hosts.first().cloned().ok_or(DatabaseError::Url)?;
     Ok(Options {
+        hosts,
         max_connections: config.database.max_connections,
         read_connections: config.database.read_connections,
         read_timeout: config.limits.read_timeout,
         storage_replaces_fsync: config.database.storage_replaces_fsync,
         transaction_pooler: config.database.transaction_pooler,
+        // Until it is known.
+        own_schema: false,
         ..Options::new(connect)
     })
 }

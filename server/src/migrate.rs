@@ -17,6 +17,10 @@ pub(crate) struct MigrateArgs {
     /// role must exist. Servers then connect as it.
     #[arg(long, value_name = "ROLE")]
     grant_to: Option<String>,
+    /// Move the tables of an installation of an older version, which are in the schema `public`, into one of their own,
+    /// `countersign`. No server may be connected meanwhile.
+    #[arg(long)]
+    move_schema: bool,
 }
 
 /// Why the schema is not up to date.
@@ -28,17 +32,25 @@ pub(crate) enum MigrateError {
     Runtime(#[from] io::Error),
 }
 
-/// Migrates the configured database. Servers may run meanwhile.
+/// Migrates the configured database. Servers may run meanwhile, unless its tables are moved.
 pub(crate) fn run(config: &Config, args: &MigrateArgs) -> Result<(), MigrateError> {
-    let database = Database::open(config)?;
+    let mut database = Database::open(config)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let migrated = runtime.block_on(async {
         database.reach().await?;
-        database.migrate(args.grant_to.as_deref()).await
+        let moved = if args.move_schema { Some(database.move_schema().await?) } else { None };
+        Ok::<_, DatabaseError>((moved, database.migrate(args.grant_to.as_deref()).await?))
     });
     database.close()?;
-    let settings = migrated?;
+    let (moved, settings) = migrated?;
     println!("The schema is up to date.");
+    match moved {
+        Some(true) => {
+            println!("The tables are now in the schema `countersign`. Start servers of this version or newer only.")
+        }
+        Some(false) => println!("The tables are in the schema `countersign` already."),
+        None => {}
+    }
     if let Some(role) = &args.grant_to {
         println!("Role {role} may serve, and may neither change nor delete custody events.");
     }

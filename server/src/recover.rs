@@ -61,9 +61,9 @@ pub(crate) fn run(config: &Config, args: RecoverArgs) -> Result<(), RecoverError
         .map_err(|source| ServeFailure::DataDir { path: config.data_dir.display().to_string(), source })?;
     let path = args.key_file.unwrap_or_else(|| data_dir.join("recovered-admin.key"));
     let command = RecoverAdmin { operator_id: args.operator, reason: args.reason };
-    let database = Database::open(config)?;
+    let mut database = Database::open(config)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(RecoverError::Runtime)?;
-    let made = runtime.block_on(recover(config, &data_dir, &database, &command, &path));
+    let made = runtime.block_on(recover(config, &data_dir, &mut database, &command, &path));
     database.close()?;
     made?;
     println!("{}", path.display());
@@ -73,7 +73,7 @@ pub(crate) fn run(config: &Config, args: RecoverArgs) -> Result<(), RecoverError
 async fn recover(
     config: &Config,
     data_dir: &Path,
-    database: &Database,
+    database: &mut Database,
     command: &RecoverAdmin,
     path: &Path,
 ) -> Result<(), RecoverError> {

@@ -32,7 +32,7 @@ pub(crate) fn run(config: &Config) -> Result<(), RewrapError> {
         .map_err(|source| ServeFailure::DataDir { path: config.data_dir.display().to_string(), source })?;
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
     let keys = serve::key_encryption_keys(config, &data_dir, &*entropy)?;
-    let database = Database::open(config)?;
+    let mut database = Database::open(config)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(RewrapError::Runtime)?;
     let done = runtime.block_on(async {
         database.reach().await?;

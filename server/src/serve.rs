@@ -79,8 +79,8 @@ pub(crate) fn run(config: &Config) -> Result<(), ServeFailure> {
 
     let data_dir = data_dir::ensure(&config.data_dir)
         .map_err(|source| ServeFailure::DataDir { path: config.data_dir.display().to_string(), source })?;
-    let database = Database::open(config)?;
-    let outcome = runtime.block_on(serve(config, &data_dir, &database, server, stop));
+    let mut database = Database::open(config)?;
+    let outcome = runtime.block_on(serve(config, &data_dir, &mut database, server, stop));
     let closed = database.close();
     outcome.and(Ok(closed?))
 }
@@ -88,15 +88,14 @@ pub(crate) fn run(config: &Config) -> Result<(), ServeFailure> {
 async fn serve(
     config: &Config,
     data_dir: &Path,
-    database: &Database,
+    database: &mut Database,
     server: Server,
     stop: CancellationToken,
 ) -> Result<(), ServeFailure> {
-    let store = Store::new(&database.options);
-    let Some(started) = stop.run_until_cancelled(Box::pin(start(config, data_dir, database, &store))).await else {
+    let Some(started) = stop.run_until_cancelled(Box::pin(start(config, data_dir, database))).await else {
         return Ok(());
     };
-    let (app, background) = started?;
+    let (store, app, background) = started?;
     announce(config, data_dir, &app, &server);
 
     let ended = database.exited();
@@ -120,11 +119,11 @@ async fn serve(
 async fn start(
     config: &Config,
     data_dir: &Path,
-    database: &Database,
-    store: &Store,
-) -> Result<(App, countersign_app::Background), ServeFailure> {
+    database: &mut Database,
+) -> Result<(Store, App, countersign_app::Background), ServeFailure> {
     database.reach().await?;
-    let power = database.prepare(store).await?;
+    let store = Store::new(&database.options);
+    let power = database.prepare(&store).await?;
     let mut claiming = store.writing().await?;
     let made_by = database.claim(&mut claiming).await?;
     claiming.done().await?;
@@ -148,7 +147,7 @@ async fn start(
             app.seed_dev(&DevKeys { hand_over: Box::new(hand_over) }, &policy.roles).await?;
         }
     }
-    Ok((app, background))
+    Ok((store, app, background))
 }
 
 /// The configured key-encryption keys.

@@ -220,11 +220,21 @@ impl App {
 
     /// Writes, and notes whether the database took it. That it does not answer at all is the poll's to say.
     async fn probe_writes(&self) -> Result<(), Error> {
-        let refused = match tokio::time::timeout(PROBE_TIMEOUT, self.inner.store.probe_writes()).await {
+        let probed = tokio::time::timeout(PROBE_TIMEOUT, self.inner.store.probe_writes()).await;
+        let failed = !matches!(probed, Ok(Ok(())));
+        let refused = match probed {
             Ok(Ok(())) => None,
             Ok(Err(error)) => error.why_no_writes(),
             Err(_) => self.inner.database_ready.borrow().then_some("does not write"),
         };
+        // Whether it answers or not: the address may name others.
+        if failed {
+            match self.inner.store.follow_primary().await {
+                Ok(None) => {}
+                Ok(Some(host)) => tracing::warn!("the database is on another host now: {host}"),
+                Err(error) => tracing::debug!(%error, "no host of the address is a database that takes writes"),
+            }
+        }
         self.inner.no_writes.send_if_modified(|known| {
             let changed = *known != refused;
             match refused {

@@ -17,8 +17,9 @@ const REPLACES_FSYNC: &str = "replaces-fsync-and-full-page-writes";
 /// The database.
 #[derive(Debug)]
 pub struct Database {
-    /// Its address; none, and only in dev: a private Postgres.
-    pub url: Option<SecretString>,
+    /// Its address, one for each host that is named, in the order in which they are tried; none, and only in dev: a private
+    /// Postgres.
+    pub urls: Vec<SecretString>,
     /// Most connections of this server for changes and workers.
     pub max_connections: u32,
     /// Whether the storage keeps what it acknowledged without fsync and full page writes.
@@ -34,31 +35,31 @@ impl Database {
         let without_tls = settings.word("database_plaintext", &[(WITHOUT_TLS, ())]).is_some();
         let storage_replaces_fsync = settings.word("database_storage", &[(REPLACES_FSYNC, ())]).is_some();
         let pooler = settings.word("database_pooler", &[("transaction", true), ("none", false)]);
-        let url = settings.secret("database_url").and_then(|url| checked(settings, &url, without_tls));
+        let urls = settings.secret("database_url").map_or_else(Vec::new, |url| checked(settings, &url, without_tls));
         if settings.text("database_url").is_none() && !dev {
             settings.report(
                 "database_url",
                 "is missing: set it, or DATABASE_URL, to postgres://user@host/database; to just try Countersign, use serve --dev",
             );
         }
-        if pooler == Some(true) && url.is_none() && dev {
+        if pooler == Some(true) && urls.is_empty() && dev {
             settings.notice("database_pooler does nothing: no pooler is in front of the private Postgres");
         }
         // The private Postgres takes 100, of which a few are kept for people.
         let max_connections = settings.number("database_max_connections", 2..=1000, 16);
         let read_connections = settings.number("database_read_connections", 1..=1000, 4);
-        let transaction_pooler = pooler.unwrap_or_default() && url.is_some();
-        Self { url, max_connections, storage_replaces_fsync, read_connections, transaction_pooler }
+        let transaction_pooler = pooler.unwrap_or_default() && !urls.is_empty();
+        Self { urls, max_connections, storage_replaces_fsync, read_connections, transaction_pooler }
     }
 }
 
-/// The URL as it is used. What is wrong with it is reported.
-fn checked(settings: &mut Settings, url: &SecretString, without_tls: bool) -> Option<SecretString> {
+/// The URLs as they are used. What is wrong with them is reported.
+fn checked(settings: &mut Settings, url: &SecretString, without_tls: bool) -> Vec<SecretString> {
     let checked = match database_url::check(url.expose_secret(), without_tls) {
         Ok(checked) => checked,
         Err(message) => {
             settings.report("database_url", message);
-            return None;
+            return Vec::new();
         }
     };
     if checked.passed_over > 0 {
@@ -76,5 +77,5 @@ fn checked(settings: &mut Settings, url: &SecretString, without_tls: bool) -> Op
     {
         settings.report("database_url", format!("holds a password, and the file {refusal}"));
     }
-    Some(checked.url.into())
+    checked.urls.into_iter().map(SecretString::from).collect()
 }

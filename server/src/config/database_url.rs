@@ -29,16 +29,18 @@ const PARAMETERS: [&str; 18] = [
 const FORM: &str = "must be of the form postgres://user:password@host:5432/database";
 const ENCODED: &str = "must be of the form postgres://user:password@host:5432/database, where / ? # and @ in the user and the \
                        password are percent-encoded (%2F %3F %23 %40)";
-const SEVERAL: &str = "names several hosts, and this version takes one: use an address that follows the primary, such as that of a \
-                       proxy or a DNS name that is changed at a failover";
+const SEVERAL: &str = "names several hosts in a way that is not understood: write them before the path, with commas between, at most \
+                       eight (postgres://user:password@one:5432,other:5432/database)";
+/// Hosts of one URL.
+const MOST_HOSTS: usize = 8;
 /// What has to be said to reach a database without TLS, or with TLS that verifies less.
 pub(super) const WITHOUT_TLS: &str = "network-that-nobody-else-can-read";
 
 /// A URL that was looked at.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Checked {
-    /// It, without the parameters that are not understood.
-    pub(super) url: String,
+    /// It, without the parameters that are not understood; where it names several hosts, one for each.
+    pub(super) urls: Vec<String>,
     /// How many of those there were.
     pub(super) passed_over: usize,
     pub(super) has_password: bool,
@@ -53,7 +55,7 @@ pub(super) fn check(url: &str, without_tls: bool) -> Result<Checked, String> {
     if after.contains(['@', '#']) {
         return Err(ENCODED.to_owned());
     }
-    let (user, host) = authority.rsplit_once('@').unwrap_or(("", authority));
+    let (user, hosts) = authority.rsplit_once('@').unwrap_or(("", authority));
     let (path, query) = after.split_once('?').unwrap_or((after, ""));
     let all: Vec<(&str, &str)> = query
         .split('&')
@@ -63,42 +65,41 @@ pub(super) fn check(url: &str, without_tls: bool) -> Result<Checked, String> {
     let known = |name: &str| PARAMETERS.contains(&name) || name.starts_with("options[");
     let kept: Vec<_> = all.iter().copied().filter(|(name, _)| known(name)).collect();
     let value = |names: &[&str]| kept.iter().rev().find(|(name, _)| names.contains(name)).map(|&(_, value)| value);
-    let several = |host: &str| host.contains(',') || host.to_ascii_lowercase().contains("%2c");
-    if several(host) || value(&["host", "hostaddr"]).is_some_and(several) {
+    let encoded = |host: &str| host.to_ascii_lowercase().contains("%2c");
+    let elsewhere = value(&["host", "hostaddr", "port"]).is_some_and(|value| value.contains(',') || encoded(value));
+    let hosts: Vec<_> = hosts.split(',').collect();
+    let unclear = hosts.len() > 1 && (hosts.contains(&"") || value(&["host", "hostaddr", "port"]).is_some());
+    if elsewhere || unclear || hosts.len() > MOST_HOSTS || hosts.iter().any(|host| encoded(host)) {
         return Err(SEVERAL.to_owned());
     }
 
     let scheme = &url[..url.len() - rest.len()];
+    let before = if authority.contains('@') { format!("{scheme}{user}@") } else { scheme.to_owned() };
     let query: Vec<_> = kept.iter().map(|(name, value)| format!("{name}={value}")).collect();
-    let mut query = query.join("&");
-    let read = |query: &str| {
-        let mark = if query.is_empty() { "" } else { "?" };
-        let url = format!("{scheme}{authority}{path}{mark}{query}");
-        PgConnectOptions::from_str(&url).map(|options| (url, options)).map_err(|_| FORM.to_owned())
-    };
-    let (mut url, options) = read(&query)?;
-    if !without_tls && !is_local(&options) {
-        match value(&["sslmode", "ssl-mode"]) {
-            None => {
-                query = if query.is_empty() {
-                    "sslmode=verify-full".to_owned()
-                } else {
-                    format!("{query}&sslmode=verify-full")
-                };
-                (url, _) = read(&query)?;
-            }
-            Some(_) if matches!(options.get_ssl_mode(), PgSslMode::VerifyFull) => {}
-            Some(_) => {
-                return Err(format!(
-                    "names a host that is reached over a network, so its sslmode must be verify-full, with sslrootcert=FILE where \
-                     its certificate authority is not a public one. Where the network itself is closed to others, say \
-                     database_plaintext: {WITHOUT_TLS}"
-                ));
-            }
+    let query = query.join("&");
+    let of_host = |host: &&str| {
+        let read = |query: &str| {
+            let mark = if query.is_empty() { "" } else { "?" };
+            let url = format!("{before}{host}{path}{mark}{query}");
+            PgConnectOptions::from_str(&url).map(|options| (url, options)).map_err(|_| FORM.to_owned())
+        };
+        let (url, options) = read(&query)?;
+        if without_tls || is_local(&options) {
+            return Ok(url);
         }
-    }
+        match value(&["sslmode", "ssl-mode"]) {
+            None if query.is_empty() => read("sslmode=verify-full").map(|(url, _)| url),
+            None => read(&format!("{query}&sslmode=verify-full")).map(|(url, _)| url),
+            Some(_) if matches!(options.get_ssl_mode(), PgSslMode::VerifyFull) => Ok(url),
+            Some(_) => Err(format!(
+                "names a host that is reached over a network, so its sslmode must be verify-full, with sslrootcert=FILE where \
+                 its certificate authority is not a public one. Where the network itself is closed to others, say \
+                 database_plaintext: {WITHOUT_TLS}"
+            )),
+        }
+    };
     Ok(Checked {
-        url,
+        urls: hosts.iter().map(of_host).collect::<Result<_, _>>()?,
         passed_over: all.len() - kept.len(),
         has_password: user.contains(':') || value(&["password"]).is_some(),
         key_file: value(&["sslkey", "ssl-key"]).map(PathBuf::from),
@@ -168,7 +169,7 @@ mod tests {
             ("postgres://u@%2Frun%2Fpostgresql/x", Some("postgres://u@%2Frun%2Fpostgresql/x")),
         ] {
             let checked = check(url, false);
-            assert_eq!(checked.as_ref().ok().map(|checked| checked.url.as_str()), becomes, "{url}");
+            assert_eq!(checked.as_ref().ok().map(|checked| checked.urls[0].as_str()), becomes, "{url}");
             if let Err(message) = checked {
                 assert!(message.contains("verify-full") && message.contains("database_plaintext"), "{message}");
             }
@@ -177,11 +178,34 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_understood_is_passed_over_and_several_hosts_are_refused() {
+    fn what_is_not_understood_is_passed_over() {
         let checked = check("postgres://u@localhost/x?connect_timeout=10&sslmod=off&user=v", false).unwrap();
-        assert_eq!((checked.url.as_str(), checked.passed_over), ("postgres://u@localhost/x?user=v", 2));
-        for url in ["postgres://u@a,b/x", "postgres://u@a:1,b:2/x", "postgres://u@a%2Cb/x", "postgres://u@a/x?host=a,b"]
-        {
+        assert_eq!((checked.urls[0].as_str(), checked.passed_over), ("postgres://u@localhost/x?user=v", 2));
+    }
+
+    #[test]
+    fn several_hosts_are_an_address_each() {
+        let urls = |url: &str, without_tls| check(url, without_tls).map(|checked| checked.urls);
+        assert_eq!(
+            urls("postgres://u:p@a:1,b,[::1]:2/x?application_name=c", false).unwrap(),
+            [
+                "postgres://u:p@a:1/x?application_name=c&sslmode=verify-full",
+                "postgres://u:p@b/x?application_name=c&sslmode=verify-full",
+                "postgres://u:p@[::1]:2/x?application_name=c",
+            ]
+        );
+        assert_eq!(urls("postgres://a,b/x", true).unwrap(), ["postgres://a/x", "postgres://b/x"]);
+        assert!(urls("postgres://u@localhost,db/x?sslmode=disable", false).unwrap_err().contains("verify-full"));
+        let nine = format!("postgres://u@{}/x", ["a"; 9].join(","));
+        for url in [
+            "postgres://u@a%2Cb/x",
+            "postgres://u@a/x?host=a,b",
+            "postgres://u@a/x?port=1,2",
+            "postgres://u@a,b/x?port=1",
+            "postgres://u@a,,b/x",
+            "postgres://u@a,/x",
+            &nine,
+        ] {
             assert_eq!(check(url, true).unwrap_err(), SEVERAL, "{url}");
         }
     }
@@ -222,8 +246,10 @@ mod tests {
                 match check(&url, without_tls) {
                     Err(message) => prop_assert!(!message.contains(SECRET), "{message}"),
                     Ok(checked) => {
-                        let options = PgConnectOptions::from_str(&checked.url).unwrap();
-                        prop_assert!(!place(&options).contains(SECRET), "{url}: {}", place(&options));
+                        for one in checked.urls {
+                            let options = PgConnectOptions::from_str(&one).unwrap();
+                            prop_assert!(!place(&options).contains(SECRET), "{url}: {}", place(&options));
+                        }
                     }
                 }
             }

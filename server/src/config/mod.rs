@@ -178,7 +178,7 @@ impl Config {
 /// What a server says of itself when it starts, without secrets.
 impl fmt::Display for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let database = if self.database.url.is_some() { "as configured" } else { "private" };
+        let database = if self.database.urls.is_empty() { "private" } else { "as configured" };
         let scheme = if matches!(self.listener, Listener::Tls { .. }) { "https" } else { "http" };
         write!(f, "{scheme}://{}, database {database}, data in {}", self.listener.address(), self.data_dir.display())
     }

@@ -53,7 +53,7 @@ fn dev_needs_no_configuration_at_all() {
         Listener::Plaintext { address: "127.0.0.1:8080".parse().unwrap(), behind_proxy: false }
     );
     assert_eq!(config.data_dir, Path::new(".countersign"));
-    assert!(config.database.url.is_none());
+    assert!(config.database.urls.is_empty());
     assert!(matches!(config.key_encryption, KeyEncryption::InDataFolder));
     assert_eq!(config.token_service.issuer, "agent-token-svc");
     assert_eq!(config.trust_domain.unwrap().as_str(), "dev.countersign.internal");
@@ -86,7 +86,7 @@ fn flags_beat_variables_and_variables_beat_the_file() {
     let own = ("COUNTERSIGN_DATABASE_URL", "postgres://own@db/x");
     for (variables, user) in [(vec![kek], "file"), (vec![kek, general], "general"), (vec![kek, own, general], "own")] {
         let config = folder.load(&variables, &[]).unwrap();
-        assert!(config.database.url.unwrap().expose_secret().contains(user), "{user}");
+        assert!(config.database.urls[0].expose_secret().contains(user), "{user}");
     }
 }
 
@@ -239,16 +239,16 @@ fn dev_takes_a_database_by_flag_only_and_says_what_it_ignores() {
         Config::load(&Sources { dev: true, variables: variables.clone(), flags }).unwrap()
     };
     let config = load(&[]);
-    assert!(config.database.url.is_none());
+    assert!(config.database.urls.is_empty());
     for name in ["DATABASE_URL", "COUNTERSIGN_DATABASE_URL", "COUNTERSIGN_CONFIG"] {
         let said = format!("environment variable {name}: ignored");
         assert!(config.notices.iter().any(|notice| notice.starts_with(&said)), "{:?}", config.notices);
     }
     let config = load(&[("config", "--config", &file)]);
-    assert!(config.database.url.is_none() && config.audience == "file");
+    assert!(config.database.urls.is_empty() && config.audience == "file");
     assert!(config.notices.iter().any(|notice| notice.contains("countersign.yaml:1: database_url: ignored")));
     let config = load(&[("database_url", "--database-url", "postgres://flag@localhost/x")]);
-    assert_eq!(config.database.url.unwrap().expose_secret(), "postgres://flag@localhost/x");
+    assert_eq!(config.database.urls[0].expose_secret(), "postgres://flag@localhost/x");
 }
 
 #[test]

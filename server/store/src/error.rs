@@ -83,7 +83,7 @@ impl From<sqlx::Error> for StoreError {
             };
         };
         if code == READ_ONLY {
-            session::met_read_only();
+            session::begin_anew();
         }
         match code.as_str() {
             // serialization_failure, deadlock_detected; and the session of a transaction that fell silent, of which nothing stands
@@ -125,6 +125,11 @@ pub(crate) fn is_there_already(error: &sqlx::Error) -> bool {
 #[must_use]
 pub fn is_refused_by_pooler(error: &sqlx::Error) -> bool {
     error.as_database_error().is_some_and(|error| error.message().contains("unsupported startup parameter"))
+}
+
+/// Whether a lock was not to be had in the time that there was.
+pub(crate) fn is_lock_timeout(error: &sqlx::Error) -> bool {
+    code(error).as_deref() == Some("55P03")
 }
 
 /// Whether the role may not do this.

@@ -63,6 +63,8 @@ pub async fn foreign_tables(conn: &mut Connection) -> Result<Vec<String>, StoreE
            AND n.nspname !~ '^pg_(toast|temp)'
            AND NOT EXISTS (SELECT FROM pg_depend d
                            WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
+           AND NOT (c.relname = '_sqlx_migrations' AND EXISTS (SELECT FROM pg_attribute a
+                    WHERE a.attrelid = c.oid AND a.attname = 'moved_to_schema'))
            AND NOT ($1 AND c.relnamespace = (SELECT relnamespace FROM pg_class WHERE oid = to_regclass('_sqlx_migrations'))
                     AND (c.relname::text = ANY ($2)
                          OR EXISTS (SELECT FROM pg_inherits i
@@ -96,7 +98,7 @@ async fn made_by(conn: &mut Connection) -> Result<Option<MadeBy>, StoreError> {
 }
 
 /// Whether the record of migrations is ours: other programs keep one under the same name.
-async fn is_ours(conn: &mut Connection) -> Result<bool, StoreError> {
+pub(crate) async fn is_ours(conn: &mut Connection) -> Result<bool, StoreError> {
     let Some(first) = MIGRATOR.iter().next() else { return Ok(false) };
     let there: bool =
         sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations') IS NOT NULL").fetch_one(&mut *conn).await?;
@@ -119,7 +121,7 @@ async fn is_ours(conn: &mut Connection) -> Result<bool, StoreError> {
 }
 
 /// The tables that migrations make, by their text.
-fn our_tables() -> Vec<String> {
+pub(crate) fn our_tables() -> Vec<String> {
     let made = |line: &str| {
         let name = line.strip_prefix("CREATE TABLE ")?.trim_start_matches("IF NOT EXISTS ");
         name.split(|at: char| !(at.is_ascii_alphanumeric() || at == '_')).next().map(str::to_owned)

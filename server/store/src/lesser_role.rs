@@ -6,7 +6,7 @@ use std::{fmt, iter};
 
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _};
 
-use crate::{Connection, Options, StoreError, error, session};
+use crate::{Connection, Options, StoreError, error, own_schema::OWN, session};
 
 /// What serving does with each table. A test reads it off this crate's statements.
 const TABLES: [(&str, &str); 33] = [
@@ -208,6 +208,8 @@ async fn set_settings(tx: &mut Connection, role: &str, options: &Options) -> Res
     .fetch_one(&mut *tx)
     .await?;
     let settings = session::settings(options).into_iter().chain([("synchronous_commit", commit)]);
+    // Tables that are not in a schema of our own are where the role's path leads, as before.
+    let settings = settings.chain(options.own_schema.then(|| ("search_path", OWN.to_owned())));
     let role = identifier(role);
     let statements: Vec<_> = settings
         .map(|(name, value)| format!("ALTER ROLE {role} IN DATABASE {database} SET {name} = '{value}'"))
@@ -308,7 +310,8 @@ mod tests {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
         for file in fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()) {
             let text = fs::read_to_string(&file).unwrap();
-            if file.ends_with("lesser_role.rs") {
+            // Those whose statements are the owner's.
+            if ["lesser_role.rs", "own_schema.rs"].iter().any(|of_owners| file.ends_with(of_owners)) {
                 continue;
             }
             let words: Vec<_> = text.split(|at: char| at.is_whitespace() || "\"(;,".contains(at)).collect();

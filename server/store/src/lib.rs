@@ -11,6 +11,7 @@ mod error;
 pub mod event;
 pub mod gate_reading;
 pub mod head;
+pub mod hosts;
 pub mod idempotency;
 pub mod indicator;
 pub mod installation;
@@ -19,6 +20,7 @@ pub mod kill_switch;
 pub mod lesser_role;
 pub mod open_decision;
 pub mod operator;
+pub mod own_schema;
 pub mod page;
 pub mod policy;
 mod pools;
@@ -67,6 +69,8 @@ type PooledConnection = sqlx::pool::PoolConnection<Postgres>;
 pub struct Options {
     /// Where, and as whom.
     pub connect: PgConnectOptions,
+    /// The hosts that may be that, in the order in which they are tried; each as whole as `connect`.
+    pub hosts: Vec<PgConnectOptions>,
     /// Most connections at once for changes and workers. Reads, stops, the recorder and the question who may do what have
     /// connections of their own beside them.
     pub max_connections: u32,
@@ -83,6 +87,9 @@ pub struct Options {
     /// Whether a pooler in transaction mode is in front: one that gives a session of the database to a client for a transaction,
     /// and then to the next.
     pub transaction_pooler: bool,
+    /// Whether the tables are, or are to be, in the schema of our own: what [`own_schema::is_home`] says. False: they are where the
+    /// role's or the address's `search_path` leads.
+    pub own_schema: bool,
 }
 
 impl Options {
@@ -90,6 +97,7 @@ impl Options {
     #[must_use]
     pub fn new(connect: PgConnectOptions) -> Self {
         Self {
+            hosts: vec![connect.clone()],
             connect,
             max_connections: 16,
             read_connections: 4,
@@ -98,6 +106,7 @@ impl Options {
             read_timeout: Duration::from_secs(3),
             storage_replaces_fsync: false,
             transaction_pooler: false,
+            own_schema: true,
         }
     }
 }
@@ -148,7 +157,7 @@ impl Store {
     /// The same database over the connections of reads, whose statements end sooner.
     #[must_use]
     pub fn for_reads(&self) -> Self {
-        Self { pool: self.pools.reads.clone(), longest: Some(self.pools.read_timeout), ..self.clone() }
+        Self { pool: self.pools.reads.clone(), longest: Some(self.pools.options.read_timeout), ..self.clone() }
     }
 
     /// Begins a transaction.

@@ -1,8 +1,11 @@
 //! Connections in pools, one for each kind of work: none of them takes what another one needs.
 
-use std::{future::ready, time::Duration};
+use std::{fmt, future::ready};
 
-use sqlx::{PgPool, postgres::PgPoolOptions};
+use sqlx::{
+    PgPool,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
 
 use crate::{
     Options,
@@ -17,7 +20,6 @@ const RECORDER: u32 = 2;
 const AUTHORITY: u32 = 3;
 
 /// The pools of one database.
-#[derive(Debug)]
 pub(crate) struct Pools {
     /// Of everything that has none of its own.
     pub(crate) ordinary: PgPool,
@@ -27,16 +29,19 @@ pub(crate) struct Pools {
     pub(crate) reads: PgPool,
     /// Of the one connection that listens for other servers' stops.
     pub(crate) listener: PgPool,
-    pub(crate) transaction_pooler: bool,
-    pub(crate) read_timeout: Duration,
+    pub(crate) options: Options,
+}
+
+impl fmt::Debug for Pools {
+    /// Without the options, which hold a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pools").finish_non_exhaustive()
+    }
 }
 
 impl Pools {
     pub(crate) fn new(options: &Options) -> Self {
-        let mut reading = options.clone();
-        if !options.transaction_pooler {
-            reading.statement_timeout = options.read_timeout;
-        }
+        let reading = for_reads(options);
         let pool = |most: u32, least: u32, options: &Options| {
             let rules = Rules::of(options);
             PgPoolOptions::new()
@@ -58,9 +63,18 @@ impl Pools {
             authority: pool(AUTHORITY, 1, options),
             reads: pool(options.read_connections, 0, &reading),
             listener: pool(1, 0, options),
-            transaction_pooler: options.transaction_pooler,
-            read_timeout: options.read_timeout,
+            options: options.clone(),
         }
+    }
+
+    /// Makes new connections there.
+    pub(crate) fn go_to(&self, host: &PgConnectOptions) {
+        let there = Options { connect: host.clone(), ..self.options.clone() };
+        let Self { ordinary, stops, recorder, authority, reads, listener, .. } = self;
+        for pool in [ordinary, stops, recorder, authority, listener] {
+            pool.set_connect_options(session::connect_options(&there));
+        }
+        reads.set_connect_options(session::connect_options(&for_reads(&there)));
     }
 
     pub(crate) async fn close(&self) {
@@ -69,4 +83,10 @@ impl Pools {
             pool.close().await;
         }
     }
+}
+
+/// The same, for sessions whose statements end sooner. Behind a pooler each transaction says so itself.
+fn for_reads(options: &Options) -> Options {
+    let statement_timeout = if options.transaction_pooler { options.statement_timeout } else { options.read_timeout };
+    Options { statement_timeout, ..options.clone() }
 }

@@ -3,11 +3,15 @@
 //! A role that serves and owns nothing cannot even ask whether there is something to do in the way that migrations are run,
 //! which begins by creating what is there already. So it is looked first, and nothing is changed where nothing is missing.
 
-use sqlx::Executor as _;
+use std::time::Duration;
+
+use sqlx::{Connection as _, Executor as _, migrate::MigrateError};
+use tokio::time::{Instant, sleep};
 
 use crate::{
     Connection, MIGRATOR, Store, StoreError, error,
     lesser_role::{self, Power},
+    own_schema::{self, OWN, is_made},
 };
 
 /// Why a server cannot serve on this schema.
@@ -58,8 +62,17 @@ impl From<sqlx::Error> for SchemaError {
     }
 }
 
+/// Who waits for a lock on a table makes everybody after it wait too, stops among them: so a migration waits no longer than
+/// this, lets go of all it has, and tries again.
+const GIVING_WAY: &str = "SET LOCAL lock_timeout = '200ms'";
+/// How long it tries, and how soon again.
+const PATIENCE: Duration = Duration::from_mins(5);
+const ANOTHER_TRY: Duration = Duration::from_millis(500);
+
 /// Why migrations that are missing are not run.
 const MAY_NOT: &str = "this role may not change it";
+const MAY_NOT_MAKE: &str =
+    "this role may not create the schema `countersign`, which holds them, in this database (GRANT CREATE ON DATABASE)";
 const NO_SESSION: &str = "no migration runs through a pooler";
 
 /// Which of our migrations a database has.
@@ -81,19 +94,54 @@ struct Applied {
     success: bool,
 }
 
-/// Runs the migrations that are missing, under a lock: servers that start at once wait for each other. The session is good for
-/// nothing else afterwards.
-pub async fn migrate(conn: &mut Connection) -> Result<(), SchemaError> {
+/// Runs the migrations that are missing, all or none, under a lock: servers that start at once wait for each other. Makes the
+/// schema of our own where the tables are to be in it. The session is good for nothing else afterwards.
+pub async fn migrate(conn: &mut Connection, own_schema: bool) -> Result<(), SchemaError> {
     let standing = look(conn).await?;
     if standing == Standing::Current {
         return Ok(());
     }
-    if !may_migrate(conn).await? {
-        return judge(standing, &role(conn).await?, MAY_NOT);
+    if let Err(why) = may_migrate(conn, own_schema).await? {
+        return judge(standing, &role(conn).await?, why);
     }
     // An index over a large table takes longer than any request may, and so does the wait for another server's.
-    conn.execute("SET statement_timeout = 0").await?;
-    Ok(MIGRATOR.run(&mut *conn).await.map_err(StoreError::from)?)
+    conn.execute("SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0").await?;
+    let start = Instant::now();
+    loop {
+        match try_to_migrate(conn, own_schema).await {
+            Err(SchemaError::Store(StoreError::Migrate(error)))
+                if is_in_the_way(&error) && start.elapsed() < PATIENCE =>
+            {
+                sleep(ANOTHER_TRY).await;
+            }
+            done => return done,
+        }
+    }
+}
+
+async fn try_to_migrate(conn: &mut Connection, own_schema: bool) -> Result<(), SchemaError> {
+    let mut tx = conn.begin().await?;
+    lock(&mut tx).await?;
+    if own_schema {
+        own_schema::make(&mut tx).await?;
+    }
+    tx.execute(GIVING_WAY).await?;
+    MIGRATOR.run(&mut *tx).await.map_err(StoreError::from)?;
+    Ok(tx.commit().await?)
+}
+
+/// Whether somebody's work kept a migration from its lock.
+fn is_in_the_way(error: &MigrateError) -> bool {
+    match error {
+        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => error::is_lock_timeout(error),
+        _ => false,
+    }
+}
+
+/// Waits for others who change the schema, and keeps them out until the transaction ends.
+pub(crate) async fn lock(tx: &mut Connection) -> Result<(), sqlx::Error> {
+    tx.execute("SELECT pg_advisory_xact_lock(hashtext('countersign.schema'))").await?;
+    Ok(())
 }
 
 async fn role(conn: &mut Connection) -> Result<String, sqlx::Error> {
@@ -104,7 +152,7 @@ impl Store {
     /// Runs the migrations that are missing.
     async fn migrate(&self) -> Result<(), SchemaError> {
         let mut conn = self.pool.acquire().await?;
-        let migrated = migrate(&mut conn).await;
+        let migrated = migrate(&mut conn, self.pools.options.own_schema).await;
         // Closed, not returned: the next user shall have its timeout.
         conn.close().await?;
         migrated
@@ -116,13 +164,19 @@ impl Store {
         let mut conn = self.connection().await?;
         let role = role(&mut conn).await?;
         let standing = look(&mut conn).await?;
-        if standing != Standing::Current && !self.has_no_session() && may_migrate(&mut conn).await? {
-            drop(conn);
-            self.migrate().await?;
-            conn = self.connection().await?;
+        let may = if self.has_no_session() {
+            Err(NO_SESSION)
         } else {
-            let why = if self.has_no_session() { NO_SESSION } else { MAY_NOT };
-            judge(standing, &role, why)?;
+            may_migrate(&mut conn, self.pools.options.own_schema).await?
+        };
+        match may {
+            Ok(()) if standing != Standing::Current => {
+                drop(conn);
+                self.migrate().await?;
+                conn = self.connection().await?;
+            }
+            Ok(()) => {}
+            Err(why) => judge(standing, &role, why)?,
         }
         let lacking = lesser_role::lacking(&mut conn).await?;
         if !lacking.is_empty() {
@@ -148,7 +202,15 @@ async fn look(conn: &mut Connection) -> Result<Standing, StoreError> {
     let there: bool =
         sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations') IS NOT NULL").fetch_one(&mut *conn).await?;
     if !there {
-        return Ok(Standing::Behind { missing: MIGRATOR.iter().count() });
+        // Names in a schema that this role may not use are not found.
+        let hidden: bool = sqlx::query_scalar(
+            "SELECT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+                            WHERE n.nspname = $1 AND c.relname = '_sqlx_migrations' AND NOT has_schema_privilege(n.oid, 'USAGE'))",
+        )
+        .bind(OWN)
+        .fetch_one(conn)
+        .await?;
+        return Ok(if hidden { Standing::Hidden } else { Standing::Behind { missing: MIGRATOR.iter().count() } });
     }
     let allowed: bool =
         sqlx::query_scalar("SELECT has_table_privilege('_sqlx_migrations', 'SELECT')").fetch_one(&mut *conn).await?;
@@ -180,14 +242,22 @@ fn compare(applied: &[Applied]) -> Standing {
     }
 }
 
-/// Whether this role makes the tables of a new installation, or owns those that are there.
-async fn may_migrate(conn: &mut Connection) -> Result<bool, StoreError> {
-    Ok(sqlx::query_scalar(
-        "SELECT coalesce(has_schema_privilege(current_schema(), 'CREATE'), false)
-             AND coalesce((SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = to_regclass('_sqlx_migrations')), true)",
+/// Whether this role makes the tables of a new installation, or owns those that are there; and if not, why.
+async fn may_migrate(conn: &mut Connection, own_schema: bool) -> Result<Result<(), &'static str>, StoreError> {
+    let (makes, owns): (bool, bool) = sqlx::query_as(
+        "SELECT CASE WHEN current_schema() IS NULL AND $1 THEN has_database_privilege(current_database(), 'CREATE')
+                     ELSE coalesce(has_schema_privilege(current_schema(), 'CREATE'), false) END,
+                coalesce((SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = to_regclass('_sqlx_migrations')), true)",
     )
-    .fetch_one(conn)
-    .await?)
+    .bind(own_schema)
+    .fetch_one(&mut *conn)
+    .await?;
+    let there = !own_schema || is_made(conn).await?;
+    Ok(match (makes && owns, there) {
+        (true, _) => Ok(()),
+        (false, true) => Err(MAY_NOT),
+        (false, false) => Err(MAY_NOT_MAKE),
+    })
 }
 
 #[cfg(test)]

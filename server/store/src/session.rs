@@ -8,11 +8,11 @@ use std::{
 };
 
 use sqlx::{
-    Row as _,
+    AssertSqlSafe, Row as _,
     postgres::{PgConnectOptions, PgConnection, PgRow},
 };
 
-use crate::{Options, error::is_there_already};
+use crate::{Options, error::is_there_already, own_schema::OWN};
 
 /// Longest that a transaction may be idle, milliseconds.
 const IDLE_IN_TRANSACTION: &str = "30000";
@@ -24,7 +24,9 @@ pub(crate) fn connect_options(options: &Options) -> PgConnectOptions {
         // It would refuse to pass these on: its sessions are others'. And nothing stays prepared from one transaction to the next.
         return connect.extra_float_digits(None).statement_cache_capacity(0);
     }
-    connect.options(settings(options))
+    let connect = connect.options(settings(options));
+    // Where it is not ours, the role's or the address's path leads to the tables.
+    if options.own_schema { connect.options([("search_path", OWN)]) } else { connect }
 }
 
 /// What sessions begin with, beside `synchronous_commit`.
@@ -43,24 +45,15 @@ pub(crate) fn settings(options: &Options) -> [(&'static str, String); 7] {
     ]
 }
 
-/// Sets what may only become stronger, and reads back all that counts. `remote_apply` waits for more than `on` and stays; what
-/// is weaker loses answers that were given.
-const LOOK: &str = "SELECT
-    set_config('synchronous_commit', CASE current_setting('synchronous_commit')
-        WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, false),
-    current_setting('fsync'),
-    current_setting('full_page_writes'),
-    current_setting('server_encoding'),
-    current_setting('default_transaction_isolation'),
-    current_setting('standard_conforming_strings'),
-    CASE WHEN pg_is_in_recovery() THEN 'standby' ELSE current_setting('default_transaction_read_only') END,
-    (extract(epoch FROM current_setting('statement_timeout')::interval) * 1000)::bigint::text,
-    (extract(epoch FROM current_setting('idle_in_transaction_session_timeout')::interval) * 1000)::bigint::text,
-    (extract(epoch FROM current_setting('lock_timeout')::interval) * 1000)::bigint::text";
-
+/// Sets what may only become stronger. `remote_apply` waits for more than `on` and stays; what is weaker loses answers that
+/// were given.
+const STRENGTHENED: &str = "set_config('synchronous_commit', CASE current_setting('synchronous_commit')
+        WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, false)";
 /// The same behind a pooler, where what is set stays with a session that is another client's next.
-const LOOK_POOLED: &str = "SELECT
-    current_setting('synchronous_commit'),
+const AS_IT_IS: &str = "current_setting('synchronous_commit')";
+
+/// What else counts, in the order of [`Rules::judge`].
+const OTHERS: &str = "
     current_setting('fsync'),
     current_setting('full_page_writes'),
     current_setting('server_encoding'),
@@ -69,7 +62,8 @@ const LOOK_POOLED: &str = "SELECT
     CASE WHEN pg_is_in_recovery() THEN 'standby' ELSE current_setting('default_transaction_read_only') END,
     (extract(epoch FROM current_setting('statement_timeout')::interval) * 1000)::bigint::text,
     (extract(epoch FROM current_setting('idle_in_transaction_session_timeout')::interval) * 1000)::bigint::text,
-    (extract(epoch FROM current_setting('lock_timeout')::interval) * 1000)::bigint::text";
+    (extract(epoch FROM current_setting('lock_timeout')::interval) * 1000)::bigint::text,
+    current_setting('search_path')";
 
 /// Leaves something behind, as every statement of the driver does.
 const LEAVE: &str = "PREPARE countersign_left_this AS SELECT 1";
@@ -103,6 +97,8 @@ pub(crate) struct Rules {
     longest_statement: i64,
     /// Whether a pooler in transaction mode is in front.
     transaction_pooler: bool,
+    /// Whether the tables are in the schema of our own.
+    own_schema: bool,
 }
 
 impl Rules {
@@ -111,11 +107,12 @@ impl Rules {
             storage_replaces_fsync: options.storage_replaces_fsync,
             longest_statement: i64::try_from(options.statement_timeout.as_millis()).unwrap_or(i64::MAX),
             transaction_pooler: options.transaction_pooler,
+            own_schema: options.own_schema,
         }
     }
 
-    fn judge(self, found: &[String; 10]) -> Result<(), Unfit> {
-        let [commit, fsync, pages, encoding, isolation, strings, read_only, statement, idle, lock] = found;
+    fn judge(self, found: &[String; 11]) -> Result<(), Unfit> {
+        let [commit, fsync, pages, encoding, isolation, strings, read_only, statement, idle, lock, path] = found;
         let unfit = |setting, found: &str, wanted, why| Err(Unfit { setting, found: found.to_owned(), wanted, why });
         let within = |text: &str, longest: i64| text.parse().is_ok_and(|value: i64| (1..=longest).contains(&value));
         let lost = "answers that were given would be lost in a crash. Where the storage itself keeps what it acknowledged, say so \
@@ -161,6 +158,9 @@ impl Rules {
         if lock != "0" && !lock.parse().is_ok_and(|value: i64| value >= 1_000) {
             return unfit("lock_timeout", lock, "0 or at least 1000 ms", role);
         }
+        if self.own_schema && path != OWN {
+            return unfit("search_path", path, OWN, role);
+        }
         Ok(())
     }
 }
@@ -170,9 +170,10 @@ pub(crate) async fn verify(conn: &mut PgConnection, rules: Rules) -> Result<(), 
     if rules.transaction_pooler {
         is_swept(conn).await?;
     }
-    let look = if rules.transaction_pooler { LOOK_POOLED } else { LOOK };
+    let commit = if rules.transaction_pooler { AS_IT_IS } else { STRENGTHENED };
+    let look = AssertSqlSafe(format!("SELECT {commit}, {OTHERS}"));
     let row: PgRow = sqlx::raw_sql(look).fetch_one(conn).await?;
-    let mut found: [String; 10] = Default::default();
+    let mut found: [String; 11] = Default::default();
     for (nth, text) in found.iter_mut().enumerate() {
         *text = row.try_get(nth)?;
     }
@@ -198,9 +199,9 @@ async fn is_swept(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
     })))
 }
 
-/// When a statement was last refused because the session is read-only, milliseconds since [`began`]; 0: never. One process has
+/// When it was last found that open sessions are of no use, milliseconds since the first use of this; 0: never. One process has
 /// one database, and an error is met far from its pool.
-static READ_ONLY_AT: AtomicU64 = AtomicU64::new(0);
+static ANEW_AT: AtomicU64 = AtomicU64::new(0);
 
 fn since_start() -> u64 {
     static BEGAN: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
@@ -208,14 +209,15 @@ fn since_start() -> u64 {
     u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX).saturating_add(1)
 }
 
-/// Notes that a session refused to write: it, and all that are as old, are of a server that is no primary any more.
-pub(crate) fn met_read_only() {
-    READ_ONLY_AT.store(since_start(), Ordering::Relaxed);
+/// Notes that the sessions that are open are of a server that is no primary any more: one of them refused to write, or another
+/// server is the primary now.
+pub(crate) fn begin_anew() {
+    ANEW_AT.store(since_start(), Ordering::Relaxed);
 }
 
-/// Whether a connection of this age may be used: it began after a session was last found read-only.
+/// Whether a connection of this age may be used: it began after the last of the primary that was.
 pub(crate) fn is_fresh(age: Duration) -> bool {
-    let met = READ_ONLY_AT.load(Ordering::Relaxed);
+    let met = ANEW_AT.load(Ordering::Relaxed);
     met == 0 || u128::from(since_start().saturating_sub(met)) >= age.as_millis()
 }
 
@@ -223,13 +225,15 @@ pub(crate) fn is_fresh(age: Duration) -> bool {
 mod tests {
     use super::*;
 
-    /// Fit settings, in the order of [`LOOK`].
-    const FIT: [&str; 10] = ["on", "on", "on", "UTF8", "read committed", "on", "off", "10000", "30000", "0"];
+    /// Fit settings, in the order of [`Rules::judge`].
+    const FIT: [&str; 11] = ["on", "on", "on", "UTF8", "read committed", "on", "off", "10000", "30000", "0", OWN];
 
     fn judged(nth: usize, value: &str, storage_replaces_fsync: bool) -> Result<(), Unfit> {
         let mut found = FIT.map(str::to_owned);
         value.clone_into(&mut found[nth]);
-        Rules { storage_replaces_fsync, longest_statement: 10_000, transaction_pooler: false }.judge(&found)
+        let rules =
+            Rules { storage_replaces_fsync, longest_statement: 10_000, transaction_pooler: false, own_schema: true };
+        rules.judge(&found)
     }
 
     #[test]
@@ -253,6 +257,7 @@ mod tests {
             (8, "0", Some("idle_in_transaction_session_timeout")),
             (9, "5000", None),
             (9, "1", Some("lock_timeout")),
+            (10, "public", Some("search_path")),
         ] {
             let judged = judged(nth, value, false);
             assert_eq!(judged.as_ref().err().map(|unfit| unfit.setting), refused, "{value}");

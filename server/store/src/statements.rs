@@ -55,7 +55,7 @@ impl Store {
     /// Whether a pooler in transaction mode is in front of the database: there is no session to keep anything in.
     #[must_use]
     pub fn has_no_session(&self) -> bool {
-        self.pools.transaction_pooler
+        self.pools.options.transaction_pooler
     }
 
     /// A connection for single statements that read.

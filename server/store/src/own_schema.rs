@@ -1,0 +1,222 @@
+//! The schema that holds our tables, and the move of an older installation into it.
+//!
+//! Installations before had their tables where the session's `search_path` led, which is `public` unless somebody changed it,
+//! among those of others. These statements are not checked at compile time: they are about the catalogue.
+
+use std::{fmt, time::Duration};
+
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _};
+use tokio::time::{Instant, sleep};
+
+use crate::{Connection, MIGRATOR, StoreError, installation, schema};
+
+/// Its name.
+pub const OWN: &str = "countersign";
+
+/// How long sessions of servers that were just stopped may take to end.
+const ENDING: Duration = Duration::from_secs(2);
+/// How long the move waits for who looks at a table.
+const LOCKS: &str = "SET LOCAL lock_timeout = '5s'";
+
+/// Whether the tables are in the schema of our own, or are to be made there. Not where somebody set a path of their own, for the
+/// role or in the address, and not where an older installation is that was not moved.
+pub async fn is_home(conn: &mut Connection) -> Result<bool, StoreError> {
+    let (usual, made, hidden): (bool, bool, Option<bool>) = sqlx::query_as(
+        r#"SELECT current_setting('search_path') IN ('"$user", public', $1),
+                  EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+                          WHERE n.nspname = $1 AND c.relname = '_sqlx_migrations'),
+                  NOT has_table_privilege(to_regclass('_sqlx_migrations'), 'SELECT')"#,
+    )
+    .bind(OWN)
+    .fetch_one(&mut *conn)
+    .await?;
+    if !usual || made {
+        return Ok(usual);
+    }
+    let older = match hidden {
+        None => false,
+        // Others keep a record of that name too.
+        Some(true) => sqlx::query_scalar("SELECT to_regclass('custody_event') IS NOT NULL").fetch_one(conn).await?,
+        Some(false) => installation::is_ours(conn).await?,
+    };
+    Ok(!older)
+}
+
+/// Looks at the tables there, until the transaction ends.
+pub async fn enter(tx: &mut Connection) -> Result<(), StoreError> {
+    tx.execute(AssertSqlSafe(format!("SET LOCAL search_path = {OWN}"))).await?;
+    Ok(())
+}
+
+/// Whether the schema is there, whatever is in it.
+pub(crate) async fn is_made(conn: &mut Connection) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1)").bind(OWN).fetch_one(conn).await
+}
+
+/// Makes it, where it is not there. In the transaction of the migrations.
+pub(crate) async fn make(tx: &mut Connection) -> Result<(), sqlx::Error> {
+    if !is_made(tx).await? {
+        tx.execute(AssertSqlSafe(format!("CREATE SCHEMA {OWN}"))).await?;
+    }
+    Ok(())
+}
+
+/// A session that a server has open.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct Session {
+    role: String,
+    address: String,
+}
+
+impl fmt::Display for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "role {} from {}", self.role, self.address)
+    }
+}
+
+/// Why an installation was not moved.
+#[derive(Debug, thiserror::Error)]
+pub enum MoveError {
+    /// They would go on looking for the tables where they were.
+    #[error(
+        "servers are connected ({}): stop them all, then run this again",
+        .0.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+    )]
+    Connected(Vec<Session>),
+    /// There is no installation in the usual path.
+    #[error(
+        "there is no installation to move: a search_path is set for this role or in the address, and the tables stay where it leads"
+    )]
+    PathIsSet,
+    /// It is not this role's.
+    #[error("role {0:?} does not own the tables, so it cannot move them: connect as the role that ran the migrations")]
+    NotOwner(String),
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<sqlx::Error> for MoveError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+/// Moves the installation that the session's path leads to, all or nothing. The schema is up to date, and no server is connected.
+pub async fn move_there(conn: &mut Connection) -> Result<(), MoveError> {
+    let mut tx = conn.begin().await?;
+    schema::lock(&mut tx).await?;
+    tx.execute(LOCKS).await?;
+    let usual: bool =
+        sqlx::query_scalar(r#"SELECT current_setting('search_path') = '"$user", public'"#).fetch_one(&mut *tx).await?;
+    if !usual {
+        return Err(MoveError::PathIsSet);
+    }
+    let (role, owns, left, may): (String, bool, String, bool) = sqlx::query_as(
+        "SELECT current_user::text, pg_has_role(relowner, 'USAGE'), relnamespace::regnamespace::text,
+                has_schema_privilege(relnamespace, 'CREATE')
+         FROM pg_class WHERE oid = to_regclass('custody_event')",
+    )
+    .fetch_one(&mut *tx)
+    .await?;
+    if !owns {
+        return Err(MoveError::NotOwner(role));
+    }
+    nobody_else(&mut tx).await?;
+    make(&mut tx).await?;
+    let statements: Vec<String> = sqlx::query_scalar(STATEMENTS)
+        .bind(OWN)
+        .bind(installation::our_tables())
+        .bind(our_functions())
+        .fetch_all(&mut *tx)
+        .await?;
+    tx.execute(AssertSqlSafe(statements.join(";"))).await?;
+    // A server of an older version finds this where it looks, and refuses to start: it would make a second installation.
+    if may {
+        tx.execute(AssertSqlSafe(format!(
+            "CREATE TABLE {left}._sqlx_migrations (moved_to_schema text NOT NULL);
+             INSERT INTO {left}._sqlx_migrations VALUES ('{OWN}');
+             GRANT SELECT ON {left}._sqlx_migrations TO PUBLIC"
+        )))
+        .await?;
+    }
+    tx.commit().await?;
+    Ok(())
+}
+
+/// What moves everything: tables (indexes, triggers and rights go along) and functions, of which one names its schema. Who
+/// may use the tables may use their schema.
+const STATEMENTS: &str = "
+    WITH home AS (SELECT oid, relnamespace FROM pg_class WHERE oid = to_regclass('custody_event'))
+    SELECT statement FROM (
+        SELECT 1 AS nth, format('ALTER TABLE %s SET SCHEMA %I', c.oid::regclass, $1::text) AS statement FROM pg_class c, home
+        WHERE c.relnamespace = home.relnamespace
+          AND (c.relname::text = ANY ($2) OR c.oid IN (SELECT inhrelid FROM pg_inherits WHERE inhparent = home.oid))
+        UNION ALL
+        SELECT 2, format('ALTER FUNCTION %s SET SCHEMA %I', p.oid::regprocedure, $1::text) FROM pg_proc p, home
+        WHERE p.pronamespace = home.relnamespace AND p.proname::text = ANY ($3)
+        UNION ALL
+        SELECT 3, format('ALTER FUNCTION %1$I.ensure_custody_partitions(date, integer) SET search_path = %1$I, pg_temp', $1::text)
+        UNION ALL
+        SELECT 4, format('GRANT USAGE ON SCHEMA %I TO %I', $1::text, r.rolname)
+        FROM pg_class c, home, aclexplode(c.relacl) AS granted JOIN pg_roles r ON r.oid = granted.grantee
+        WHERE c.oid = home.oid AND r.oid <> c.relowner
+    ) AS all_of_them
+    GROUP BY nth, statement ORDER BY nth, statement";
+
+async fn nobody_else(tx: &mut Connection) -> Result<(), MoveError> {
+    let end = Instant::now() + ENDING;
+    loop {
+        let sessions: Vec<Session> = sqlx::query_as(
+            "SELECT coalesce(usename::text, '?') AS role, coalesce(host(client_addr), 'this machine') AS address
+             FROM pg_stat_activity
+             WHERE datname = current_database() AND pid <> pg_backend_pid() AND application_name = 'countersign'
+             GROUP BY 1, 2 ORDER BY 1, 2 LIMIT 10",
+        )
+        .fetch_all(&mut *tx)
+        .await?;
+        if sessions.is_empty() {
+            return Ok(());
+        }
+        if Instant::now() > end {
+            return Err(MoveError::Connected(sessions));
+        }
+        sleep(Duration::from_millis(100)).await;
+        // What was seen of other sessions is kept until the transaction ends, unless it is said that it is not.
+        tx.execute("SELECT pg_stat_clear_snapshot()").await?;
+    }
+}
+
+/// The functions that migrations make, by their text.
+fn our_functions() -> Vec<String> {
+    let made = |line: &str| {
+        let name = line.strip_prefix("CREATE ")?.trim_start_matches("OR REPLACE ").strip_prefix("FUNCTION ")?;
+        name.split('(').next().map(str::to_owned)
+    };
+    let mut names: Vec<_> =
+        MIGRATOR.iter().flat_map(|one| one.sql.as_str().lines().filter_map(made).collect::<Vec<_>>()).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn functions_are_known_by_the_migrations_that_make_them() {
+        let functions = our_functions();
+        assert_eq!(
+            functions,
+            [
+                "custody_event_is_append_only",
+                "custody_event_is_not_truncated",
+                "ensure_custody_partitions",
+                "instance_is_revoked",
+                "instance_standing",
+                "uuid_v7_floor",
+            ]
+        );
+    }
+}
