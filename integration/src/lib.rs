@@ -25,7 +25,7 @@ mod spawn;
 pub use binary::binary;
 pub use faketime::FakeClock;
 pub use http::{Answer, Http};
-pub use postgres::{Cluster, Database};
+pub use postgres::{Cluster, Database, connect};
 pub use proxy::{Proxy, Weather};
 pub use server::{KEY_ENCRYPTION_KEY, Launch, Server};
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use countersign::postgres::{PostgresError, PostgresOptions, PrivatePostgres, SERVING_ROLE};
-use countersign_store::{Options, lesser_role, schema};
+use countersign_store::{Options, lesser_role, own_schema::OWN, schema};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 use tokio::{sync::OnceCell, task::spawn_blocking};
 
@@ -80,7 +80,7 @@ impl Cluster {
         }
         admin.execute(AssertSqlSafe(format!("CREATE DATABASE {TEMPLATE}"))).await?;
         let mut template = cluster.connect(TEMPLATE).await?;
-        schema::migrate(&mut template).await?;
+        schema::migrate(&mut template, true).await?;
         lesser_role::ensure(&mut template, SERVING_ROLE).await?;
         let options = Options::new(cluster.url.parse()?);
         lesser_role::grant(&mut template, SERVING_ROLE, &options).await?;
@@ -124,12 +124,19 @@ impl Cluster {
     }
 
     async fn connect(&self, database: &str) -> Result<PgConnection, Failure> {
-        Ok(PgConnection::connect(&self.url(database)).await?)
+        Ok(connect(&self.url(database)).await?)
     }
 
     fn url(&self, database: &str) -> String {
         named(&self.url, database)
     }
+}
+
+/// A connection past the server, on which the names of its tables lead to them.
+pub async fn connect(url: &str) -> Result<PgConnection, sqlx::Error> {
+    let mut connection = PgConnection::connect(url).await?;
+    connection.execute(AssertSqlSafe(format!("SET search_path = {OWN}, public"))).await?;
+    Ok(connection)
 }
 
 /// The address of another database of the cluster.
@@ -160,6 +167,6 @@ impl Database {
 
     /// A connection past the server, to look at what it wrote or to get in its way.
     pub async fn connect(&self) -> Result<PgConnection, Failure> {
-        Ok(PgConnection::connect(&self.url).await?)
+        Ok(connect(&self.url).await?)
     }
 }

@@ -17,10 +17,10 @@ use std::{
 };
 
 use serde_json::Value;
-use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+use sqlx::{AssertSqlSafe, Connection as _};
 use tokio::runtime;
 
-use crate::Failure;
+use crate::{Failure, connect};
 
 /// Anything shorter is found by chance.
 const SHORTEST: usize = 16;
@@ -105,9 +105,9 @@ pub fn database(url: &str) {
 }
 
 async fn tables(url: &str) -> Result<String, Failure> {
-    let mut connection = PgConnection::connect(url).await?;
+    let mut connection = connect(url).await?;
     let tables: Vec<String> = sqlx::query_scalar(
-        "SELECT relname::text FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition",
+        "SELECT relname::text FROM pg_class WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition",
     )
     .fetch_all(&mut connection)
     .await?;

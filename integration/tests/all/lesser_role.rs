@@ -6,8 +6,8 @@ use std::{
 };
 
 use countersign_client::v1;
-use countersign_integration::{Cluster, Database, KEY_ENCRYPTION_KEY, Launch, Server, binary};
-use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
+use countersign_integration::{Cluster, Database, KEY_ENCRYPTION_KEY, Launch, Server, binary, connect};
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _};
 
 use crate::{
     configuration::plain,
@@ -26,13 +26,13 @@ fn as_role(url: &str, role: &str) -> String {
 }
 
 async fn does(url: &str, statements: &str) -> Result<(), sqlx::Error> {
-    let mut connection = PgConnection::connect(url).await.unwrap();
+    let mut connection = connect(url).await.unwrap();
     connection.execute(AssertSqlSafe(statements.to_owned())).await?;
     connection.close().await
 }
 
 async fn shows(url: &str, statement: &str) -> String {
-    let mut connection = PgConnection::connect(url).await.unwrap();
+    let mut connection = connect(url).await.unwrap();
     sqlx::query_scalar(AssertSqlSafe(statement.to_owned())).fetch_one(&mut connection).await.unwrap()
 }
 
@@ -50,7 +50,7 @@ async fn roles() -> Roles {
     Roles { database, owner, server }
 }
 
-fn migrate(folder: &Path, url: &str, args: &[&str]) -> Output {
+pub(crate) fn migrate(folder: &Path, url: &str, args: &[&str]) -> Output {
     Command::new(binary().unwrap())
         .args(["migrate", "--token-service-config", "token-service-config.yml", "--data-dir", "data"])
         .args(args)
@@ -77,7 +77,7 @@ impl Roles {
     }
 }
 
-fn text(output: &Output) -> String {
+pub(crate) fn text(output: &Output) -> String {
     String::from_utf8([output.stdout.as_slice(), &output.stderr].concat()).unwrap()
 }
 
@@ -175,6 +175,8 @@ async fn nothing_can_be_changed(roles: &Roles) {
         "SET session_replication_role = replica".to_owned(),
         format!("SET ROLE {owner}"),
         "DROP SCHEMA public CASCADE".to_owned(),
+        "DROP SCHEMA countersign CASCADE".to_owned(),
+        "CREATE TABLE countersign.mine (id int)".to_owned(),
         "CREATE TABLE public.mine (id int)".to_owned(),
         "DELETE FROM revocation".to_owned(),
         "UPDATE operator SET display_name = ''".to_owned(),

@@ -49,7 +49,7 @@ async fn dev_leaves_databases_of_others_alone() {
     let database = cluster.empty_database().await.unwrap();
     drop(Launch::dev().database(&database).start().await.unwrap());
     drop(Launch::dev().database(&database).start().await.unwrap());
-    does(&database, "CREATE TABLE mine (id int)").await;
+    does(&database, "CREATE TABLE public.mine (id int)").await;
     assert!(refusal(Launch::dev().database(&database)).await.contains("public.mine"));
 }
 

@@ -2,7 +2,7 @@
 
 use std::{fs, path::PathBuf, process::Stdio, time::Duration};
 
-use sqlx::{Connection as _, Executor as _, PgConnection};
+use sqlx::{Connection as _, Executor as _};
 use tempfile::TempDir;
 use tokio::process::Command;
 
@@ -47,7 +47,7 @@ impl Pgbench {
         row: &Sample,
         threads: usize,
     ) -> Result<Self> {
-        let mut conn = PgConnection::connect(url).await?;
+        let mut conn = countersign_integration::connect(url).await?;
         conn.execute(
             "CREATE TABLE bench_event (LIKE custody_event INCLUDING ALL) PARTITION BY RANGE (event_id);
              CREATE TABLE bench_event_default PARTITION OF bench_event DEFAULT;
@@ -87,6 +87,7 @@ impl Pgbench {
         if clients == 1 {
             command.arg("-l").arg(format!("--log-prefix={}", logs.path().join("times").display()));
         }
+        command.env("PGOPTIONS", format!("-c search_path={},public", countersign_store::own_schema::OWN));
         command.arg(self.database).stdin(Stdio::null()).kill_on_drop(true);
         let output = command.output().await?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();

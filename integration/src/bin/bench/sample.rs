@@ -6,7 +6,7 @@ use std::{
 };
 
 use countersign_core::clock::{Clock as _, SystemClock, SystemEntropy, uuid_v7};
-use sqlx::{AssertSqlSafe, Connection as _, PgConnection, types::Uuid};
+use sqlx::{AssertSqlSafe, Connection as _, types::Uuid};
 
 use crate::{
     Result,
@@ -40,7 +40,7 @@ pub(crate) struct Sample {
 impl Sample {
     /// Reads the newest row of a kind.
     pub(crate) async fn read(url: &str, kind: &str) -> Result<Self> {
-        let mut conn = PgConnection::connect(url).await?;
+        let mut conn = countersign_integration::connect(url).await?;
         let statement = "SELECT * FROM custody_event WHERE kind = $1 ORDER BY log_index DESC LIMIT 1";
         let row = sqlx::query_as(statement).bind(kind).fetch_optional(&mut conn).await?;
         row.ok_or_else(|| format!("the server has written no event of kind {kind}").into())
@@ -86,7 +86,7 @@ fn hex(bytes: &[u8]) -> String {
 /// Writes rows like `row` into `bench_event` by one connection, `batch` of them in a statement with a commit of its own: what
 /// Postgres takes from one writer that does nothing else. The rate is in rows.
 pub(crate) async fn unnest(url: &str, row: &Sample, batch: usize, length: Length) -> Result<Run> {
-    let mut conn = PgConnection::connect(url).await?;
+    let mut conn = countersign_integration::connect(url).await?;
     let statement = format!(
         "INSERT INTO bench_event {COLUMNS} SELECT 0, event.* FROM UNNEST(
             $1::bigint[], $2::uuid[], $3::text[], $4::text[], $5::uuid[], $6::uuid[], $7::text[], $8::text[], $9::uuid[],

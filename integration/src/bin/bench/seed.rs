@@ -1,6 +1,6 @@
 //! A log that has grown already: events written past the server, which is stopped meanwhile.
 
-use sqlx::{Connection as _, Executor as _, PgConnection, types::Uuid};
+use sqlx::{Connection as _, Executor as _, types::Uuid};
 
 use crate::{
     Result,
@@ -13,7 +13,7 @@ const CHUNK: i64 = 100_000;
 /// Appends `count` events like `row`, spread over the day so far, to `runs` in turn, or ten each to runs that there are not, and
 /// moves the head past them. Its frontier is of the right shape and no tree: nothing is proven on this database.
 pub(crate) async fn grow(url: &str, row: &Sample, count: u32, runs: &[Uuid]) -> Result<()> {
-    let mut conn = PgConnection::connect(url).await?;
+    let mut conn = countersign_integration::connect(url).await?;
     let size: i64 = sqlx::query_scalar("SELECT size FROM log_head WHERE log_id = 0").fetch_one(&mut conn).await?;
     let end = size + i64::from(count);
     let statement = format!(

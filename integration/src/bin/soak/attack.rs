@@ -11,19 +11,20 @@ use std::{
 
 use bytes::Bytes;
 use countersign_client::{Connection, v1};
-use countersign_integration::{Failure, Http, Server};
+use countersign_integration::{Database, Failure, Http, Server};
 use futures::stream;
 use http::Request;
 use http_body_util::{BodyExt as _, Empty, StreamBody, combinators::BoxBody};
 use hyper::{body::Frame, client::conn::http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use sqlx::Executor as _;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
     time::{sleep, timeout},
 };
 
-use crate::people::{People, issue, refund};
+use crate::people::{issue, refund};
 
 type Running = Pin<Box<dyn Future<Output = ()> + Send>>;
 
@@ -60,6 +61,7 @@ attacks! {
     batches 6 "BatchDecide of 100 by a run that lives"
     made_up_keys 8 "API keys that are made up"
     policies 6 "ValidatePolicy of 0.9 MB by an auditor"
+    migrations 1 "a column added to the log and taken back, over and over, giving way as migrations do"
     approvals 4 "children that ask people, 16 questions each"
 }
 
@@ -74,27 +76,30 @@ pub(crate) struct Target {
     /// A run that lives.
     live: Connection,
     document: String,
+    database: Database,
     counts: Mutex<HashMap<&'static str, (u64, u64)>>,
 }
 
 impl Target {
-    pub(crate) async fn of(server: &Server, people: &People) -> Result<Self, Failure> {
-        let dead = people.rita.credentials().issue_credential(issue()).await?.into_inner();
+    pub(crate) async fn of(server: &Server, database: Database) -> Result<Self, Failure> {
+        let (rita, oscar) = (server.operator("rita").await?, server.operator("oscar").await?);
+        let dead = rita.credentials().issue_credential(issue()).await?.into_inner();
         let (agent_instance_id, reason) = (dead.agent_instance_id, "soak".to_owned());
         let revoke = v1::RevokeInstanceRequest { agent_instance_id, reason, ..Default::default() };
-        people.oscar.instances().revoke_instance(revoke).await?;
-        let live = people.rita.credentials().issue_credential(issue()).await?.into_inner();
+        oscar.instances().revoke_instance(revoke).await?;
+        let live = rita.credentials().issue_credential(issue()).await?.into_inner();
         let rules = (0..6_000).map(|nth| {
             format!("- {{id: r{nth}, role: support, tool: billing, allowed_actions: [a{nth}, b{nth}, c{nth}], when: context has a{nth} && context.a{nth} == {nth}}}\n")
         });
         Ok(Self {
             address: server.url().trim_start_matches("http://").parse()?,
-            rita: server.operator("rita").await?,
-            oscar: server.operator("oscar").await?,
+            rita,
+            oscar,
             dead: server.connect(Some(&dead.token)).await?,
             dead_token: dead.token,
             live: server.connect(Some(&live.token)).await?,
             document: format!("rules:\n{}", rules.collect::<String>()),
+            database,
             counts: Mutex::default(),
         })
     }
@@ -290,6 +295,19 @@ async fn policies(target: Arc<Target>, _: usize) {
         let answer = timeout(Duration::from_secs(2), target.oscar.policies().validate_policy(request)).await;
         target.count("policies", 1, !matches!(answer, Ok(Ok(_))));
         sleep(Duration::from_millis(10)).await;
+    }
+}
+
+async fn migrations(target: Arc<Target>, _: usize) {
+    let Ok(mut connection) = target.database.connect().await else { return };
+    loop {
+        let altered = connection
+            .execute("BEGIN; SET LOCAL lock_timeout = '200ms'; ALTER TABLE custody_event ADD COLUMN soaked integer; ROLLBACK")
+            .await;
+        target.count("migrations", 1, altered.is_err());
+        // What failed is still in its transaction.
+        let _ = connection.execute("ROLLBACK").await;
+        sleep(Duration::from_millis(500)).await;
     }
 }
 

@@ -16,7 +16,7 @@ use std::{
 
 use clap::Parser;
 use countersign_integration::{Cluster, Failure, Launch};
-use tokio::{task::JoinSet, time::sleep};
+use tokio::{runtime::Runtime, task::JoinSet, time::sleep};
 use tokio_util::sync::CancellationToken;
 
 use self::{
@@ -25,6 +25,8 @@ use self::{
     table::{Claim, print},
 };
 
+/// How much the attackers' threads stand back.
+const ATTACKERS_NICE: i32 = 10;
 /// How often the gate asks, a second.
 const GATE: u32 = 40;
 
@@ -49,7 +51,7 @@ pub(crate) struct Options {
 
 fn main() -> ExitCode {
     let options = Options::parse();
-    let runtime = tokio::runtime::Runtime::new().map(|runtime| runtime.block_on(soak(&options)));
+    let runtime = Runtime::new().map(|runtime| runtime.block_on(soak(&options)));
     match runtime.map_err(Failure::from).and_then(|done| done) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
@@ -66,7 +68,7 @@ async fn soak(options: &Options) -> Result<bool, Failure> {
     let launch = Launch::dev().database(&database).variable("COUNTERSIGN_DATABASE_MAX_CONNECTIONS", "16");
     let server = Arc::new(launch.start().await?);
     let people = People::meet(&server).await?;
-    let seen = Arc::new(Seen::default());
+    let seen = Seen::default();
 
     eprintln!("before the attack");
     let calm = Rate::measured(&people, GATE, Duration::from_secs(3)).await;
@@ -74,24 +76,31 @@ async fn soak(options: &Options) -> Result<bool, Failure> {
 
     // Two a second are stopped at most.
     let doomed = people.doomed(2 * options.seconds + 1).await?;
-    let target = Arc::new(Target::of(&server, &people).await?);
     let (stop, mut attackers) = (CancellationToken::new(), JoinSet::new());
+    let elsewhere = elsewhere()?;
+    let target = {
+        let (server, database) = (server.clone(), database.clone());
+        elsewhere
+            .spawn(async move { Target::of(&server, database).await.map_err(|failure| failure.to_string()) })
+            .await??
+    };
+    let target = Arc::new(target);
     let wanted = |name: &str| options.only.is_empty() || options.only.iter().any(|only| only == name);
     let attacks: Vec<_> = ATTACKS.iter().filter(|attack| wanted(attack.name)).collect();
     for attack in &attacks {
         for nth in 0..(attack.attackers * options.scale).div_ceil(100) {
             let (run, target, stop) = (attack.run, target.clone(), stop.clone());
-            attackers.spawn(async move {
+            let attacker = async move {
                 tokio::select! {
                     () = stop.cancelled() => {}
                     () = run(target, nth) => {}
                 }
-            });
+            };
+            attackers.spawn_on(attacker, elsewhere.handle());
         }
     }
     eprintln!("{} attackers for {} s", attackers.len(), options.seconds);
     sleep(Duration::from_secs(2)).await;
-    seen.clear();
     let mut most = before;
     let watching = people.watch(&server, doomed, Duration::from_secs(options.seconds), &seen);
     let asking = Rate::measured(&people, GATE, Duration::from_secs(options.seconds));
@@ -105,13 +114,18 @@ async fn soak(options: &Options) -> Result<bool, Failure> {
     let ((), attacked, ()) = tokio::join!(watching, asking, weighing);
     stop.cancel();
     attackers.shutdown().await;
+    elsewhere.shutdown_background();
 
+    let failures = seen.failures();
+    for (what, why) in &failures {
+        eprintln!("{what} failed: {why}");
+    }
     let patience = Duration::from_secs(options.patience.into());
     let claims = [
         Claim::within("EngageKillSwitch, slowest", seen.slowest("engage"), patience),
         Claim::within("RevokeInstance, slowest", seen.slowest("revoke"), patience),
         Claim::within("GET /healthz, slowest", seen.slowest("healthz"), patience / 10 * options.patience.max(1)),
-        Claim::none("stops that failed", seen.failed()),
+        Claim::none("stops and looks at health that failed", failures.len() as u64),
         Claim::at_least(
             "the gate's answers of what it asked, %",
             attacked.percent(),
@@ -120,6 +134,16 @@ async fn soak(options: &Options) -> Result<bool, Failure> {
         Claim::at_most("memory above idle, MiB", most.saturating_sub(before) >> 20, 512),
     ];
     Ok(print(&attacks, &target, &claims))
+}
+
+/// Where the attackers run: real ones have processors of their own, these get what others leave of this machine's.
+fn elsewhere() -> std::io::Result<Runtime> {
+    let mut threads = tokio::runtime::Builder::new_multi_thread();
+    threads.enable_all().thread_name("attacker").on_thread_start(|| {
+        // On Linux this is the thread's, not the process's.
+        let _ = rustix::process::nice(ATTACKERS_NICE);
+    });
+    threads.build()
 }
 
 /// The resident memory of a process, bytes.

@@ -13,28 +13,34 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 /// Longest anybody waits for an answer.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// What was noticed: how long calls took, and how many failed.
+/// What was noticed: how long calls took, and why some failed.
 #[derive(Debug, Default)]
-pub(crate) struct Seen(Mutex<(HashMap<&'static str, Duration>, u64)>);
+pub(crate) struct Seen(Mutex<Noticed>);
+
+#[derive(Debug, Default)]
+struct Noticed {
+    slowest: HashMap<&'static str, Duration>,
+    failures: Vec<(&'static str, String)>,
+}
 
 impl Seen {
-    pub(crate) fn clear(&self) {
-        *self.0.lock().expect("nobody panics with it") = Default::default();
-    }
-
-    fn took(&self, what: &'static str, how_long: Duration, well: bool) {
+    /// Notes a call that began then.
+    fn took<T>(&self, what: &'static str, asked: Instant, answer: Result<T, String>) {
         let mut seen = self.0.lock().expect("nobody panics with it");
-        let slowest = seen.0.entry(what).or_default();
-        *slowest = how_long.max(*slowest);
-        seen.1 += u64::from(!well);
+        let slowest = seen.slowest.entry(what).or_default();
+        *slowest = asked.elapsed().max(*slowest);
+        if let Err(why) = answer {
+            seen.failures.push((what, why));
+        }
     }
 
     pub(crate) fn slowest(&self, what: &'static str) -> Option<Duration> {
-        self.0.lock().expect("nobody panics with it").0.get(what).copied()
+        self.0.lock().expect("nobody panics with it").slowest.get(what).copied()
     }
 
-    pub(crate) fn failed(&self) -> u64 {
-        self.0.lock().expect("nobody panics with it").1
+    /// What failed, each with the reason.
+    pub(crate) fn failures(&self) -> Vec<(&'static str, String)> {
+        self.0.lock().expect("nobody panics with it").failures.clone()
     }
 }
 
@@ -101,25 +107,34 @@ impl People {
                 ..Default::default()
             };
             let asked = Instant::now();
-            let engaged = timed_out(self.rita.policies().engage_kill_switch(request)).await;
-            seen.took("engage", asked.elapsed(), engaged.is_some());
+            let engaged = in_time(self.rita.policies().engage_kill_switch(request)).await;
+            seen.took("engage", asked, engaged);
             if let Some(agent_instance_id) = doomed.pop() {
                 let reason = "soak".to_owned();
                 let request = v1::RevokeInstanceRequest { agent_instance_id, reason, ..Default::default() };
                 let asked = Instant::now();
-                let revoked = timed_out(self.oscar.instances().revoke_instance(request)).await;
-                seen.took("revoke", asked.elapsed(), revoked.is_some());
+                let revoked = in_time(self.oscar.instances().revoke_instance(request)).await;
+                seen.took("revoke", asked, revoked);
             }
             let asked = Instant::now();
-            let alive = timeout(PATIENCE, server.http(None).get("/healthz")).await;
-            seen.took("healthz", asked.elapsed(), matches!(alive, Ok(Ok(answer)) if answer.status.is_success()));
+            let http = server.http(None);
+            let alive = async { http.get("/healthz").await.map_err(|error| error.to_string()) };
+            let alive = match timeout(PATIENCE, alive).await {
+                Ok(Ok(answer)) if !answer.status.is_success() => Err(answer.status.to_string()),
+                Ok(answer) => answer.map(drop),
+                Err(late) => Err(late.to_string()),
+            };
+            seen.took("healthz", asked, alive);
             sleep(Duration::from_millis(400)).await;
         }
     }
 }
 
-async fn timed_out<T>(call: impl Future<Output = Result<T, tonic::Status>>) -> Option<T> {
-    timeout(PATIENCE, call).await.ok().and_then(Result::ok)
+async fn in_time<T>(call: impl Future<Output = Result<T, tonic::Status>>) -> Result<T, String> {
+    match timeout(PATIENCE, call).await {
+        Ok(answer) => answer.map_err(|status| format!("{:?}: {}", status.code(), status.message())),
+        Err(late) => Err(late.to_string()),
+    }
 }
 
 /// What a gate that asks at a fixed rate got.
@@ -139,7 +154,7 @@ impl Rate {
             due.tick().await;
             asked += 1;
             let run = people.run.clone();
-            calls.spawn(async move { timed_out(run.decisions().decide(refund())).await.is_some() });
+            calls.spawn(async move { in_time(run.decisions().decide(refund())).await.is_ok() });
         }
         let answered = calls.join_all().await.into_iter().filter(|answered| *answered).count() as u64;
         Self { asked, answered }

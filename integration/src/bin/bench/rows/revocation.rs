@@ -90,7 +90,7 @@ impl Stage {
 
     async fn run(&self, size: i32, samples: u32) -> Result<Run> {
         let mut times = histogram();
-        let mut database = PgConnection::connect(&self.database).await?;
+        let mut database = countersign_integration::connect(&self.database).await?;
         for _ in 0..samples {
             let time = self.sample(&mut database, size).await?;
             times.record(u64::try_from(time.as_nanos())?.max(1))?;

@@ -5,7 +5,7 @@ use std::time::Instant;
 use countersign_client::{Connection, v1::SimulatePolicyRequest};
 use countersign_integration::Server;
 use futures::TryStreamExt as _;
-use sqlx::{Connection as _, PgConnection, types::Uuid};
+use sqlx::{Connection as _, types::Uuid};
 
 use super::{Bench, Side, by_round, pairs::document};
 use crate::{
@@ -45,7 +45,7 @@ async fn server(bench: &Bench<'_>, decisions: u32) -> Result<Server> {
     let row = Sample::read(&database.url, "decision").await?;
     server.ask_to_stop()?;
     server.ended().await?;
-    let mut conn = PgConnection::connect(&database.url).await?;
+    let mut conn = countersign_integration::connect(&database.url).await?;
     let runs: Vec<Uuid> = sqlx::query_scalar("SELECT instance_id FROM instance").fetch_all(&mut conn).await?;
     conn.close().await?;
     eprintln!("  writing {decisions} decisions");
