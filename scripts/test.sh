@@ -28,11 +28,11 @@ run() {
   "$@" </dev/null 2>&1 | tee -a "$log"
 }
 
-run 'Rust: unit and integration tests' cargo test --locked --workspace --no-fail-fast
-# With the features of the server under test, so that nothing is compiled twice.
-run 'soak: every attack at once, small' bash -ec '
-  cargo build --quiet --locked -p countersign -p countersign-integration --bin countersign --bin soak
-  exec "${CARGO_TARGET_DIR:-target}/debug/soak" --seconds 10 --scale 3 --patience 8'
+# The programs are built with the tests, in one go, so that nothing is compiled twice.
+run 'Rust: build' cargo test --locked --workspace --no-run
+built=$(realpath "${CARGO_TARGET_DIR:-target}")/debug
+run 'Rust: unit and integration tests' env COUNTERSIGN_BIN="$built/countersign" cargo test --locked --workspace --no-fail-fast
+run 'soak: every attack at once, small' env COUNTERSIGN_BIN="$built/countersign" "$built/soak" --seconds 10 --scale 3 --patience 8
 run 'clients in Python, TypeScript, Go, Java: stubs, unit tests, stories' scripts/with-server.sh clients/test.sh
 run 'client in Rust: its story' scripts/with-server.sh bash -c \
   'COUNTERSIGN_ADDR=http://$COUNTERSIGN_ADDR exec cargo run --quiet --locked --package countersign-client --example story'

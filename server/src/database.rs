@@ -11,7 +11,7 @@ use countersign_store::{
     installation::{self, Found, MadeBy},
     is_refused_by_pooler,
     lesser_role::{self, GrantError, Power, Settings},
-    own_schema::{self, MoveError},
+    own_schema::{self, Home, MoveError},
     schema::{self, SchemaError},
 };
 use secrecy::{ExposeSecret as _, SecretString};
@@ -70,6 +70,11 @@ pub(crate) enum DatabaseError {
     #[error(transparent)]
     Move(#[from] MoveError),
     #[error(
+        "cannot use the {0}: it holds one installation in the schema `countersign` and another in `public`, such as an older version makes \
+         that is started there. Rename or drop the one that is not meant, or name the other with ?options=-csearch_path%3Dpublic"
+    )]
+    TwoInstallations(String),
+    #[error(
         "--dev leaves the {place} alone, because it holds tables that are not Countersign's ({}). Name an empty database with \
          --database-url, or leave the flag away and a private Postgres is started",
         tables.join(", ")
@@ -117,11 +122,15 @@ impl Database {
         let (host, mut connection) = self.answered(&self.options).await?;
         self.options.connect = host;
         let mut tx = connection.begin().await.map_err(|source| self.unreachable(source))?;
-        let own_schema = own_schema::is_home(&mut tx).await?;
+        tracing::info!("{}", self.place());
+        let home = own_schema::home(&mut tx).await?;
+        if home == Home::Both {
+            return Err(DatabaseError::TwoInstallations(self.place()));
+        }
+        let own_schema = home == Home::Own;
         if own_schema {
             own_schema::enter(&mut tx).await?;
         }
-        tracing::info!("{}", self.place());
         self.admit(&mut tx).await?;
         tx.rollback().await.map_err(|source| self.unreachable(source))?;
         connection.close().await.map_err(|source| self.unreachable(source))?;
@@ -247,8 +256,8 @@ impl Database {
         if is_refused_by_pooler(&source) {
             return DatabaseError::Pooler(self.place());
         }
-        let connect = &self.options.connect;
-        DatabaseError::Unreachable { address: format!("{}:{}", connect.get_host(), connect.get_port()), source }
+        let hosts = self.options.hosts.iter().map(|host| format!("{}:{}", host.get_host(), host.get_port()));
+        DatabaseError::Unreachable { address: hosts.collect::<Vec<_>>().join(", "), source }
     }
 
     /// Waits for the private Postgres to end by itself, and says how it did. For ever where there is none: a database of its

@@ -46,7 +46,7 @@ pub(crate) fn run(config: &Config, args: &MigrateArgs) -> Result<(), MigrateErro
     println!("The schema is up to date.");
     match moved {
         Some(true) => {
-            println!("The tables are now in the schema `countersign`. Start servers of this version or newer only.")
+            println!("The tables are now in the schema `countersign`. Start servers of this version or newer only.");
         }
         Some(false) => println!("The tables are in the schema `countersign` already."),
         None => {}

@@ -145,6 +145,16 @@ async fn an_older_installation_moves_whole_and_only_while_no_server_is_connected
     assert!(refused.contains("moved_to_schema") || refused.contains("version"), "{refused}");
     connection.close().await.unwrap();
 
+    // Nor does it choose where an older one was made all the same.
+    does(&database, "ALTER TABLE public._sqlx_migrations RENAME TO aside").await;
+    let mut connection = PgConnection::connect(&database.url).await.unwrap();
+    connection.execute("SET search_path = public").await.unwrap();
+    schema::migrate(&mut connection, false).await.unwrap();
+    connection.close().await.unwrap();
+    let said = Launch::dev().database(&Database::of(database.url.clone())).start().await.unwrap_err().to_string();
+    assert!(said.contains("one installation in the schema `countersign` and another in `public`"), "{said}");
+    does(&database, "DROP SCHEMA public CASCADE; CREATE SCHEMA public").await;
+
     // The role that serves needs nothing new, and makes partitions there.
     let server = Launch::dev().database(&database).start().await.unwrap();
     everything(&server).await;

@@ -1,11 +1,18 @@
 //! Reads at a time of one caller. Reads have connections of their own; this keeps one caller from taking all of them.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use moka::sync::Cache;
 use tokio::{
+    runtime::Handle,
     sync::{OwnedSemaphorePermit, Semaphore},
-    time::timeout,
+    time::{Instant, sleep, timeout},
 };
 
 use crate::{App, Caller, Error};
@@ -16,6 +23,9 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const RETRY: Duration = Duration::from_millis(500);
 /// Reads at a time, of everybody, that may have to look through much of the log.
 const SCANS: usize = 2;
+/// How many times as long as such a read took its turn rests where others wait for it, and at most how long: the database may
+/// share its processors with everything else, and scans without end then take a fifth of one.
+const REST: (u32, Duration) = (9, Duration::from_secs(3));
 
 /// The reads that are under way.
 #[derive(Debug)]
@@ -23,6 +33,8 @@ pub(crate) struct Reads {
     at_a_time: usize,
     callers: Cache<String, Arc<Semaphore>>,
     scans: Arc<Semaphore>,
+    /// How many wait for a turn to scan.
+    waiting: Arc<AtomicUsize>,
 }
 
 /// A read that is under way, until it is dropped.
@@ -31,12 +43,53 @@ pub struct ReadTurn {
     _turn: OwnedSemaphorePermit,
 }
 
+/// The same of a read that may have to look through much of the log.
+#[derive(Debug)]
+pub(crate) struct ScanTurn {
+    turn: Option<OwnedSemaphorePermit>,
+    begun: Instant,
+    waiting: Arc<AtomicUsize>,
+}
+
+impl Drop for ScanTurn {
+    /// Where others wait for it, the turn rests before it is theirs.
+    fn drop(&mut self) {
+        if self.waiting.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        let rest = (self.begun.elapsed() * REST.0).min(REST.1);
+        if let (Some(turn), Ok(runtime)) = (self.turn.take(), Handle::try_current()) {
+            runtime.spawn(async move {
+                sleep(rest).await;
+                drop(turn);
+            });
+        }
+    }
+}
+
+/// One who waits, until it is dropped.
+struct Waits<'a>(&'a AtomicUsize);
+
+impl<'a> Waits<'a> {
+    fn one_more(waiting: &'a AtomicUsize) -> Self {
+        waiting.fetch_add(1, Ordering::Relaxed);
+        Self(waiting)
+    }
+}
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 impl Reads {
     pub(crate) fn new(at_a_time: usize) -> Self {
         Self {
             at_a_time,
             callers: Cache::builder().max_capacity(10_000).time_to_idle(Duration::from_mins(1)).build(),
             scans: Arc::new(Semaphore::new(SCANS)),
+            waiting: Arc::default(),
         }
     }
 
@@ -50,9 +103,12 @@ impl Reads {
     }
 
     /// A turn for a read that may have to look through much of the log.
-    pub(crate) async fn scan(&self) -> Result<ReadTurn, Error> {
-        match timeout(2 * PATIENCE, self.scans.clone().acquire_owned()).await {
-            Ok(Ok(turn)) => Ok(ReadTurn { _turn: turn }),
+    pub(crate) async fn scan(&self) -> Result<ScanTurn, Error> {
+        let waits = Waits::one_more(&self.waiting);
+        let turn = timeout(2 * PATIENCE, self.scans.clone().acquire_owned()).await;
+        drop(waits);
+        match turn {
+            Ok(Ok(turn)) => Ok(ScanTurn { turn: Some(turn), begun: Instant::now(), waiting: self.waiting.clone() }),
             _ => Err(Error::Overloaded),
         }
     }
@@ -80,5 +136,28 @@ mod tests {
         reads.enter("oscar").await.unwrap();
         drop(one);
         reads.enter("rita").await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_turn_of_a_scan_rests_where_others_wait_for_it() {
+        let reads = Arc::new(Reads::new(2));
+        let asked = Instant::now();
+        // One after the other, by somebody who is alone.
+        for _ in 0..10 {
+            drop(reads.scan().await.unwrap());
+        }
+        assert_eq!(asked.elapsed(), Duration::ZERO);
+        let (first, second) = (reads.scan().await.unwrap(), reads.scan().await.unwrap());
+        sleep(Duration::from_millis(100)).await;
+        let waits = tokio::spawn({
+            let reads = reads.clone();
+            async move { reads.scan().await.map(|_| Instant::now()) }
+        });
+        tokio::task::yield_now().await;
+        drop(first);
+        let rested = waits.await.unwrap().unwrap() - asked;
+        assert!((999..=1_002).contains(&rested.as_millis()), "{rested:?}");
+        drop(second);
+        assert!(reads.scan().await.is_ok());
     }
 }

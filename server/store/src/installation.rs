@@ -2,7 +2,7 @@
 //!
 //! These statements are not checked at compile time: they are sent to databases that may not have our tables.
 
-use sqlx::{Connection as _, Row as _, postgres::PgRow};
+use sqlx::{AssertSqlSafe, Connection as _, Row as _, postgres::PgRow};
 
 use crate::{Connection, MIGRATOR, StoreError, error};
 
@@ -43,7 +43,7 @@ pub enum Found {
 
 /// What the database holds of ours.
 pub async fn find(conn: &mut Connection) -> Result<Found, StoreError> {
-    if !is_ours(conn).await? {
+    if !is_ours(conn, "").await? {
         return Ok(Found::NoInstallation);
     }
     // Another start may be making the tables at this moment.
@@ -55,7 +55,7 @@ pub async fn find(conn: &mut Connection) -> Result<Found, StoreError> {
 
 /// The names of tables and views that are not ours, a few of them. Those of extensions do not count.
 pub async fn foreign_tables(conn: &mut Connection) -> Result<Vec<String>, StoreError> {
-    let ours = is_ours(conn).await?;
+    let ours = is_ours(conn, "").await?;
     let names = sqlx::query_scalar(
         "SELECT n.nspname || '.' || c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
          WHERE c.relkind IN ('r', 'p', 'f', 'm', 'v')
@@ -97,17 +97,21 @@ async fn made_by(conn: &mut Connection) -> Result<Option<MadeBy>, StoreError> {
     row.map(read).transpose()
 }
 
-/// Whether the record of migrations is ours: other programs keep one under the same name.
-pub(crate) async fn is_ours(conn: &mut Connection) -> Result<bool, StoreError> {
+/// Whether the record of migrations in a schema (its name with a dot), or in the path, is ours: other programs keep one under the
+/// same name.
+pub(crate) async fn is_ours(conn: &mut Connection, schema: &'static str) -> Result<bool, StoreError> {
     let Some(first) = MIGRATOR.iter().next() else { return Ok(false) };
-    let there: bool =
-        sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations') IS NOT NULL").fetch_one(&mut *conn).await?;
+    let there: bool = sqlx::query_scalar("SELECT to_regclass($1 || '_sqlx_migrations') IS NOT NULL")
+        .bind(schema)
+        .fetch_one(&mut *conn)
+        .await?;
     if !there {
         return Ok(false);
     }
     // By itself, so that its failure is not that of what follows.
     let mut attempt = conn.begin().await?;
-    let ours = sqlx::query_scalar("SELECT EXISTS (SELECT FROM _sqlx_migrations WHERE version = $1 AND checksum = $2)")
+    let look = format!("SELECT EXISTS (SELECT FROM {schema}_sqlx_migrations WHERE version = $1 AND checksum = $2)");
+    let ours = sqlx::query_scalar(AssertSqlSafe(look))
         .bind(first.version)
         .bind(first.checksum.as_ref())
         .fetch_one(&mut *attempt)

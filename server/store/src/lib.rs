@@ -87,7 +87,7 @@ pub struct Options {
     /// Whether a pooler in transaction mode is in front: one that gives a session of the database to a client for a transaction,
     /// and then to the next.
     pub transaction_pooler: bool,
-    /// Whether the tables are, or are to be, in the schema of our own: what [`own_schema::is_home`] says. False: they are where the
+    /// Whether the tables are, or are to be, in the schema of our own: what [`own_schema::home`] says. False: they are where the
     /// role's or the address's `search_path` leads.
     pub own_schema: bool,
 }

@@ -18,28 +18,53 @@ const ENDING: Duration = Duration::from_secs(2);
 /// How long the move waits for who looks at a table.
 const LOCKS: &str = "SET LOCAL lock_timeout = '5s'";
 
-/// Whether the tables are in the schema of our own, or are to be made there. Not where somebody set a path of their own, for the
-/// role or in the address, and not where an older installation is that was not moved.
-pub async fn is_home(conn: &mut Connection) -> Result<bool, StoreError> {
-    let (usual, made, hidden): (bool, bool, Option<bool>) = sqlx::query_as(
-        r#"SELECT current_setting('search_path') IN ('"$user", public', $1),
+/// Where the tables are, or are to be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Home {
+    /// In the schema of our own.
+    Own,
+    /// Where the path leads: somebody set one of their own, for the role or in the address, or an older installation is there.
+    Path,
+    /// There is one in the schema of our own and one in `public`, as far as this role may look: nobody can say which is meant.
+    Both,
+}
+
+/// Finds out where the tables are, or are to be made.
+pub async fn home(conn: &mut Connection) -> Result<Home, StoreError> {
+    let (usual, made, looks): (bool, bool, bool) = sqlx::query_as(
+        r#"SELECT replace(current_setting('search_path'), ' ', '') IN ('"$user",public', $1),
                   EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
                           WHERE n.nspname = $1 AND c.relname = '_sqlx_migrations'),
-                  NOT has_table_privilege(to_regclass('_sqlx_migrations'), 'SELECT')"#,
+                  EXISTS (SELECT FROM pg_namespace WHERE nspname = 'public' AND has_schema_privilege(oid, 'USAGE'))"#,
     )
     .bind(OWN)
     .fetch_one(&mut *conn)
     .await?;
-    if !usual || made {
-        return Ok(usual);
+    if !usual {
+        return Ok(Home::Path);
     }
-    let older = match hidden {
-        None => false,
+    let older = if made { looks && is_there(conn, "public.").await? } else { is_there(conn, "").await? };
+    Ok(match (made, older) {
+        (true, true) => Home::Both,
+        (false, true) => Home::Path,
+        (_, false) => Home::Own,
+    })
+}
+
+/// Whether an installation is in this schema, or in the path.
+async fn is_there(conn: &mut Connection, schema: &'static str) -> Result<bool, StoreError> {
+    let (hidden, log): (Option<bool>, bool) = sqlx::query_as(
+        "SELECT NOT has_table_privilege(to_regclass($1 || '_sqlx_migrations'), 'SELECT'), to_regclass($1 || 'custody_event') IS NOT NULL",
+    )
+    .bind(schema)
+    .fetch_one(&mut *conn)
+    .await?;
+    match hidden {
+        None => Ok(false),
         // Others keep a record of that name too.
-        Some(true) => sqlx::query_scalar("SELECT to_regclass('custody_event') IS NOT NULL").fetch_one(conn).await?,
-        Some(false) => installation::is_ours(conn).await?,
-    };
-    Ok(!older)
+        Some(true) => Ok(log),
+        Some(false) => installation::is_ours(conn, schema).await,
+    }
 }
 
 /// Looks at the tables there, until the transaction ends.
@@ -107,9 +132,8 @@ pub async fn move_there(conn: &mut Connection) -> Result<(), MoveError> {
     let mut tx = conn.begin().await?;
     schema::lock(&mut tx).await?;
     tx.execute(LOCKS).await?;
-    let usual: bool =
-        sqlx::query_scalar(r#"SELECT current_setting('search_path') = '"$user", public'"#).fetch_one(&mut *tx).await?;
-    if !usual {
+    let usual = r#"SELECT replace(current_setting('search_path'), ' ', '') = '"$user",public'"#;
+    if !sqlx::query_scalar::<_, bool>(usual).fetch_one(&mut *tx).await? {
         return Err(MoveError::PathIsSet);
     }
     let (role, owns, left, may): (String, bool, String, bool) = sqlx::query_as(

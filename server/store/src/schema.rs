@@ -64,7 +64,7 @@ impl From<sqlx::Error> for SchemaError {
 
 /// Who waits for a lock on a table makes everybody after it wait too, stops among them: so a migration waits no longer than
 /// this, lets go of all it has, and tries again.
-const GIVING_WAY: &str = "SET LOCAL lock_timeout = '200ms'";
+pub const GIVING_WAY: &str = "SET LOCAL lock_timeout = '100ms'";
 /// How long it tries, and how soon again.
 const PATIENCE: Duration = Duration::from_mins(5);
 const ANOTHER_TRY: Duration = Duration::from_millis(500);

@@ -12,12 +12,13 @@ use std::{
 use bytes::Bytes;
 use countersign_client::{Connection, v1};
 use countersign_integration::{Database, Failure, Http, Server};
+use countersign_store::schema::GIVING_WAY;
 use futures::stream;
 use http::Request;
 use http_body_util::{BodyExt as _, Empty, StreamBody, combinators::BoxBody};
 use hyper::{body::Frame, client::conn::http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use sqlx::Executor as _;
+use sqlx::{AssertSqlSafe, Executor as _};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -300,10 +301,9 @@ async fn policies(target: Arc<Target>, _: usize) {
 
 async fn migrations(target: Arc<Target>, _: usize) {
     let Ok(mut connection) = target.database.connect().await else { return };
+    let altering = format!("BEGIN; {GIVING_WAY}; ALTER TABLE custody_event ADD COLUMN soaked integer; ROLLBACK");
     loop {
-        let altered = connection
-            .execute("BEGIN; SET LOCAL lock_timeout = '200ms'; ALTER TABLE custody_event ADD COLUMN soaked integer; ROLLBACK")
-            .await;
+        let altered = connection.execute(AssertSqlSafe(altering.clone())).await;
         target.count("migrations", 1, altered.is_err());
         // What failed is still in its transaction.
         let _ = connection.execute("ROLLBACK").await;
