@@ -9,6 +9,9 @@ use tokio::sync::oneshot;
 
 use crate::Error;
 
+/// Stack of such a thread, in bytes: as of those that answer, so that policies are evaluated on it and need none of their own.
+const STACK: usize = 8 << 20;
+
 /// Runs `work` on a thread of its own, to its end also where whoever asked has gone. `what` is what could not be done, for
 /// the log.
 pub(crate) async fn aside<T: Send + 'static>(
@@ -23,6 +26,7 @@ pub(crate) async fn aside<T: Send + 'static>(
     };
     thread::Builder::new()
         .name("aside".to_owned())
+        .stack_size(STACK)
         .spawn(stand_back_and_work)
         .map_err(|error| Error::internal(what, error))?;
     match answered.await {
