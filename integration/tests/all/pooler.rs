@@ -170,9 +170,11 @@ async fn two_servers_play_the_demo_through_a_pooler() {
     assert!((1..=i64::from(SESSIONS)).contains(&sessions), "{sessions}");
 
     // Nothing is missing of what two servers wrote, and nobody met another's statements.
+    let size = shows(&database, "SELECT size FROM log_head").await;
     let events = log(&database).await;
     assert!(events.iter().zip(0..).all(|(event, nth)| event.index == nth));
-    assert_eq!(i64::try_from(events.len()).unwrap(), shows(&database, "SELECT size FROM log_head").await);
+    // The servers go on adding to it.
+    assert!(i64::try_from(events.len()).unwrap() >= size);
     for server in [&first, &second] {
         let said = server.log();
         for word in ["prepared statement", "ERROR", "read-only", "current transaction is aborted"] {

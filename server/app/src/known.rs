@@ -8,7 +8,7 @@ use std::{
 use countersign_core::revocation::RevocationLog;
 use countersign_store::{Connection, Tx, head::Head};
 use time::OffsetDateTime;
-use tokio::sync::watch;
+use tokio::{sync::watch, time::sleep};
 
 use crate::{
     App, Error, Inner, PolicyStanding, RolloutReport,
@@ -28,6 +28,10 @@ pub struct Feed<T> {
 
 /// How often, at most, a token with an unknown key makes this server ask the database: anybody can make one up.
 const UNKNOWN_KEY_PAUSE: Duration = Duration::from_secs(1);
+
+/// How long the newest snapshot is tried for over connections that turn out to be broken, and how soon again.
+const REFRESHING: Duration = Duration::from_millis(500);
+const REFRESH_AGAIN: Duration = Duration::from_millis(10);
 
 impl App {
     /// What may be allowed, as far as this server knows.
@@ -77,11 +81,20 @@ impl App {
         loader.load(conn, head, Some(known), secrets, clock.earliest()).await
     }
 
-    /// Loads a newer snapshot ahead of need, where there is one.
+    /// Loads a newer snapshot ahead of need, where there is one. Tries again where a connection was broken, as those are that
+    /// the database left behind: whoever has just revoked a key is told so, and then it opens nothing here.
     pub(crate) async fn refresh_snapshot(&self) {
-        if let Err(error) = self.try_refresh_snapshot().await {
-            // Harmless: the recorder loads it before it records anything.
-            tracing::warn!(%error, "the snapshot could not be refreshed");
+        let begun = Instant::now();
+        loop {
+            match self.try_refresh_snapshot().await {
+                Ok(()) => return,
+                Err(Error::StoreUnavailable) if begun.elapsed() < REFRESHING => sleep(REFRESH_AGAIN).await,
+                Err(error) => {
+                    // The recorder loads it before it records anything, and the next look does in any case.
+                    tracing::warn!(%error, "the snapshot could not be refreshed");
+                    return;
+                }
+            }
         }
     }
 

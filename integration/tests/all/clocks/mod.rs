@@ -3,6 +3,7 @@
 
 mod doors;
 mod floor;
+mod gates;
 mod replays;
 mod start;
 mod stops;
