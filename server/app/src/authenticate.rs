@@ -8,7 +8,6 @@ use countersign_core::{
     credential::{Expect, KeySet, Refusal, Verified, verify_credential},
     decision::Reason,
     grant::HARD_MAX_TTL,
-    names::OperatorId,
     operator::{ANONYMOUS, Roles},
 };
 use time::{Duration, OffsetDateTime};
@@ -62,20 +61,24 @@ impl App {
     /// A credential whose time is over, or that was revoked, still authenticates, so that its refusal can go on record;
     /// [`App::ensure_live`] is for everything that is not recorded.
     pub async fn authenticate(&self, bearer: Option<&str>, loopback: bool, purpose: Purpose) -> Result<Caller, Error> {
+        // What happens once a credential, or rarely, is in boxes: a future is moved on every call, with all that it may hold.
         match bearer {
-            Some(key) if api_key::is_key(key) => self.operator(key).await.map(Caller::Operator),
+            Some(key) if api_key::is_key(key) => Box::pin(self.operator(key)).await.map(Caller::Operator),
             Some(token) => match oidc::claimed(&self.inner.providers, token) {
-                Some(provider) => self.provided(provider, token).await.map(Caller::Operator),
+                Some(provider) => Box::pin(self.provided(provider, token)).await.map(Caller::Operator),
                 None => self.instance(token, purpose).await.map(Caller::Instance),
             },
-            None if self.inner.config.dev && loopback => Ok(Caller::Operator(anonymous()?)),
-            None => Err(unauthenticated("send authorization: Bearer with an API key (csk_...) or a credential")),
+            None => match self.anonymous(loopback) {
+                Some(anonymous) => Ok(Caller::Operator(anonymous)),
+                None => Err(unauthenticated("send authorization: Bearer with an API key (csk_...) or a credential")),
+            },
         }
     }
 
     /// As [`App::authenticate`], for a caller that was authenticated a moment ago: at once, without asking anybody.
     #[must_use]
-    pub fn recognise(&self, bearer: &str, purpose: Purpose) -> Option<Caller> {
+    pub fn recognise(&self, bearer: Option<&str>, loopback: bool, purpose: Purpose) -> Option<Caller> {
+        let Some(bearer) = bearer else { return self.anonymous(loopback).map(Caller::Operator) };
         let hash = sha256(bearer.as_bytes());
         if let Some(known) = self.known_operator(&hash) {
             return Some(Caller::Operator(known));
@@ -83,6 +86,12 @@ impl App {
         let known = self.inner.credentials.get(&hash)?;
         let end = known.expire_time + purpose.remembers();
         self.inner.clock.may_hold(|now| now < end).then_some(Caller::Instance(known))
+    }
+
+    /// Whoever calls from this machine and shows nothing, in dev mode.
+    fn anonymous(&self, loopback: bool) -> Option<OperatorCaller> {
+        let operator_id = (self.inner.config.dev && loopback).then(|| ANONYMOUS.parse().ok())??;
+        Some(OperatorCaller { operator_id, roles: Roles::all(), anonymous: true })
     }
 
     fn known_operator(&self, hash: &[u8; 32]) -> Option<OperatorCaller> {
@@ -131,13 +140,13 @@ impl App {
         let mut verified = self.verify(token);
         if verified == Err(Refusal::UnknownKey) {
             // A key is published before it signs, so this server knows it by now unless it is late, or clocks differ.
-            self.refresh_for_unknown_key().await;
+            Box::pin(self.refresh_for_unknown_key()).await;
             verified = self.verify(token);
         }
         if verified == Err(Refusal::UnknownKey) && purpose == Purpose::Reporting {
             // Keys turn once a day, and a report may come a day after. Nothing that such a key signed still lives, and what is
             // remembered is good for more than reports: so it is not.
-            let keys = self.inner.past_keys.get(self).await;
+            let keys = Box::pin(self.inner.past_keys.get(self)).await;
             if let Err(Refusal::Expired(verified)) = self.verify_by(&keys, token)
                 && self.is_granted(&verified).await?
             {
@@ -148,7 +157,7 @@ impl App {
             Ok(verified) | Err(Refusal::Expired(verified) | Refusal::Early(verified)) => {
                 if verified.rev > self.snapshot().revocation_log.seq() {
                     // Another server may just have granted it, after a revocation that this one has not seen.
-                    self.try_refresh_snapshot().await?;
+                    Box::pin(self.try_refresh_snapshot()).await?;
                 }
                 if !self.is_granted(&verified).await? {
                     return Ok(Presented::Refused(Reason::CredentialInvalid));
@@ -204,12 +213,6 @@ impl App {
         self.inner.operators.insert(sha256(token.as_bytes()), known);
         Ok(caller)
     }
-}
-
-fn anonymous() -> Result<OperatorCaller, Error> {
-    let operator_id: OperatorId =
-        ANONYMOUS.parse().map_err(|error| Error::internal("a built-in name is none", error))?;
-    Ok(OperatorCaller { operator_id, roles: Roles::all(), anonymous: true })
 }
 
 fn unauthenticated(message: &str) -> Error {

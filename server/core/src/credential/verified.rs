@@ -3,10 +3,8 @@
 use std::collections::BTreeMap;
 
 use aws_lc_rs::digest::{SHA256, digest};
-use serde_json::json;
 use time::OffsetDateTime;
 
-use super::Digest;
 use super::claims::{Claims, ReceiptClaims, instant};
 use crate::{
     ids::{CredentialId, DecisionId, InstanceId, PolicyVersion},
@@ -55,6 +53,30 @@ pub struct Verified {
     pub expire_time: OffsetDateTime,
     /// `exp - iat`, seconds.
     pub ttl_seconds: u32,
+}
+
+/// Values one after the other, each with its length before it, so that no two lists of values are the same bytes.
+struct Said(Vec<u8>);
+
+impl Said {
+    fn one(&mut self, value: impl AsRef<[u8]>) {
+        let value = value.as_ref();
+        self.0.extend_from_slice(&(value.len() as u64).to_be_bytes());
+        self.0.extend_from_slice(value);
+    }
+
+    fn many(&mut self, values: impl IntoIterator<Item = impl AsRef<[u8]>>) {
+        let start = self.0.len();
+        self.0.extend_from_slice(&[0; 8]);
+        let mut count = 0_u64;
+        for value in values {
+            self.one(value);
+            count += 1;
+        }
+        if let Some(place) = self.0.get_mut(start..start + 8) {
+            place.copy_from_slice(&count.to_be_bytes());
+        }
+    }
 }
 
 impl Verified {
@@ -107,13 +129,24 @@ impl Verified {
             expire_time,
             ttl_seconds: _,
         } = self;
-        let times = (issue_time.unix_timestamp(), expire_time.unix_timestamp());
-        let said = json!([
-            (credential_id, sponsor_id, chain, agent, role, inherited_roles, tools, purpose),
-            (single_use, rev, Digest(*custody_ref), labels, on_behalf_of, times),
-        ]);
+        let mut said = Said(Vec::with_capacity(512));
+        said.one(credential_id.0.as_bytes());
+        said.one(sponsor_id.as_str());
+        said.many(chain.iter().map(|id| id.0.as_bytes()));
+        said.one(agent.as_str());
+        said.one(role.as_str());
+        said.many(inherited_roles.iter().map(RoleName::as_str));
+        said.many(tools.iter().map(ToolId::as_str));
+        said.one(purpose);
+        said.one([u8::from(*single_use)]);
+        said.one(rev.to_be_bytes());
+        said.one(custody_ref);
+        said.many(labels.iter().flat_map(|(key, value)| [key, value]));
+        said.many(on_behalf_of);
+        said.one(issue_time.unix_timestamp().to_be_bytes());
+        said.one(expire_time.unix_timestamp().to_be_bytes());
         let mut hash = [0; 32];
-        hash.copy_from_slice(digest(&SHA256, said.to_string().as_bytes()).as_ref());
+        hash.copy_from_slice(digest(&SHA256, &said.0).as_ref());
         hash
     }
 

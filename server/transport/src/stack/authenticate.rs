@@ -17,7 +17,7 @@ pub(crate) trait Authority: Send + Sync {
     /// An id that no other request has.
     fn fresh_id(&self) -> Uuid;
     /// As [`App::recognise`].
-    fn recognise(&self, bearer: &str, purpose: Purpose) -> Option<Caller>;
+    fn recognise(&self, bearer: Option<&str>, local: bool, purpose: Purpose) -> Option<Caller>;
     /// As [`App::authenticate`].
     fn authenticate<'a>(
         &'a self,
@@ -44,8 +44,8 @@ impl Authority for App {
         uuid_v7(self.clock().now(), self.entropy())
     }
 
-    fn recognise(&self, bearer: &str, purpose: Purpose) -> Option<Caller> {
-        self.recognise(bearer, purpose)
+    fn recognise(&self, bearer: Option<&str>, local: bool, purpose: Purpose) -> Option<Caller> {
+        self.recognise(bearer, local, purpose)
     }
 
     fn authenticate<'a>(
@@ -109,7 +109,7 @@ pub(super) async fn caller(
         return authority.authenticate_certificate(certificate).map(Some);
     }
     let purpose = row.purpose();
-    if let Some(caller) = bearer.and_then(|bearer| authority.recognise(bearer, purpose)) {
+    if let Some(caller) = authority.recognise(bearer, local, purpose) {
         return Ok(Some(caller));
     }
     loop {

@@ -102,7 +102,8 @@ impl Stack {
     /// An id for the call, and its method's row; then a span, a counter and a duration, whatever becomes of it.
     async fn pass(&self, mut request: Request, inner: impl Inner) -> Response {
         let call = Call::of(&mut request, &*self.authority);
-        let answer = outcome::or_internal(&call, self.admit(&call, request, inner));
+        // In a box: what the layers above hand on is a pointer, not all that a call may hold.
+        let answer = outcome::or_internal(&call, self.admit(&call, request, inner).boxed());
         let mut response = observe::observed(&call, &*self.authority, answer).await;
         if let Ok(id) = HeaderValue::from_str(&call.request_id) {
             response.headers_mut().insert(X_REQUEST_ID, id);

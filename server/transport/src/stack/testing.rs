@@ -38,7 +38,7 @@ pub(crate) struct MadeUp(
 );
 
 impl Authority for MadeUp {
-    fn recognise(&self, _: &str, _: Purpose) -> Option<Caller> {
+    fn recognise(&self, _: Option<&str>, _: bool, _: Purpose) -> Option<Caller> {
         None
     }
 
