@@ -190,6 +190,7 @@ fn app_config(config: &Config, made_by: MadeBy, power: Option<Power>) -> Result<
         approvals: config.approvals,
         outcome_deadline: config.outcome_deadline,
         one_caller: config.one_caller,
+        four_eyes: config.four_eyes,
     })
 }
 

@@ -45,7 +45,7 @@ async fn sponsored(server: &Server, database: &countersign_integration::Database
     let answer = admin.sponsors().approve_sponsor(approve("bob")).await.map(Response::into_inner);
     refused(answer, Code::FailedPrecondition, "FOUR_EYES");
     let mut connection = database.connect().await.unwrap();
-    sqlx::query("UPDATE sponsor SET registered_by = 'somebody-else'").execute(&mut connection).await.unwrap();
+    sqlx::query("UPDATE sponsor SET registered_by = 'bootstrap'").execute(&mut connection).await.unwrap();
     admin.sponsors().approve_sponsor(approve("bob")).await.unwrap();
     admin
 }

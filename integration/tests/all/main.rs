@@ -59,6 +59,7 @@ mod outage;
 mod outcomes;
 mod overload;
 mod own_schema;
+mod persons;
 mod policy_commands;
 mod pooler;
 mod provenance;

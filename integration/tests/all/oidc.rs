@@ -147,13 +147,25 @@ async fn tokens_of_a_real_provider_name_operators_who_have_four_eyes_without_a_r
         connections.push((server.connect(Some(&token)).await.unwrap(), said.operator_id));
     }
     let [(ada, ada_id), (bob, bob_id), ..] = connections.as_slice() else { panic!("there are four") };
+    // Whose logins they are, the first admin says, and then a second person.
+    let admin = server.connect(Some(&server.admin_key().unwrap())).await.unwrap();
+    for (login, person) in [(ada_id, "ada"), (bob_id, "bob")] {
+        let (operator_id, person_id, reason) = (login.clone(), person.to_owned(), "from the staff list".to_owned());
+        let bind = v1::BindPersonRequest { operator_id, person_id, reason, ..Default::default() };
+        admin.operators().bind_person(bind).await.unwrap();
+    }
     ada.sponsors().register_sponsor(register("carol")).await.unwrap();
     let answer = ada.sponsors().approve_sponsor(approve("carol")).await.map(Response::into_inner);
     refused(answer, Code::PermissionDenied, "ROLE_REQUIRED");
+    let answer = bob.sponsors().approve_sponsor(approve("carol")).await.map(Response::into_inner);
+    refused(answer, Code::FailedPrecondition, "FOUR_EYES");
+    let (operator_id, person_id, reason) = (bob_id.clone(), "bob".to_owned(), "works next to me".to_owned());
+    let confirm = v1::ConfirmPersonRequest { operator_id, person_id, reason, ..Default::default() };
+    ada.operators().confirm_person(confirm).await.unwrap();
     bob.sponsors().approve_sponsor(approve("carol")).await.unwrap();
     let events = log(&database).await;
-    let by: Vec<_> = events.iter().rev().take(2).map(|event| event.text("operator_id")).collect();
-    assert_eq!(by, [bob_id, ada_id]);
+    let by = |kind| events.iter().rev().find(|event| event.kind() == kind).unwrap().text("operator_id");
+    assert_eq!([by("sponsor_approved"), by("sponsor_registered")], [bob_id, ada_id]);
 
     // Known, and may do nothing: a refusal that says who can change that, and no outage.
     let guest = who(&server, &provider.token("guest", AUDIENCE).await).await;

@@ -37,8 +37,15 @@ impl Verb {
     }
 
     async fn ask(self, by: &Connection, id: &str, etag: &str) -> Result<v1::Sponsor, Status> {
-        let (sponsor_id, reason, etag) = (id.to_owned(), "because".to_owned(), etag.to_owned());
+        let (sponsor_id, reason) = (id.to_owned(), "because".to_owned());
         let mut sponsors = by.sponsors();
+        let etag = if self == Self::Approve && etag.is_empty() {
+            // What is approved was seen.
+            let request = v1::GetSponsorRequest { sponsor_id: sponsor_id.clone() };
+            sponsors.get_sponsor(request).await?.into_inner().sponsor.unwrap().etag
+        } else {
+            etag.to_owned()
+        };
         macro_rules! transition {
             ($method:ident, $request:ident) => {{
                 let request = v1::$request { sponsor_id, reason, etag, ..Default::default() };

@@ -286,13 +286,16 @@ pub(crate) fn register(id: &str) -> v1::RegisterSponsorRequest {
         sponsor_id: id.to_owned(),
         display_name: "Somebody Known".to_owned(),
         email: format!("{id}@example.com"),
+        person_id: id.to_owned(),
         roles: vec!["support".to_owned(), "user".to_owned()],
         ..Default::default()
     }
 }
 
+/// Of a sponsor as registered.
 pub(crate) fn approve(id: &str) -> v1::ApproveSponsorRequest {
-    v1::ApproveSponsorRequest { sponsor_id: id.to_owned(), reason: "known in person".to_owned(), ..Default::default() }
+    let (sponsor_id, reason, etag) = (id.to_owned(), "known in person".to_owned(), "1".to_owned());
+    v1::ApproveSponsorRequest { sponsor_id, reason, etag, ..Default::default() }
 }
 
 pub(crate) fn issue(sponsor: &str) -> v1::IssueCredentialRequest {

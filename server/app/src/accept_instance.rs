@@ -15,8 +15,9 @@ use time::Duration;
 use crate::{
     App, Error, Idempotency, OperatorCaller,
     change::{Change, ChangeTx},
+    persons::Alone,
     recorder::{limits, not_active, of_role},
-    transition_instance::{leaf as leaf_of, read},
+    transition_instance::{Found, leaf as leaf_of, read},
 };
 
 /// How long an accepted instance waits for its first credential under the new sponsor: as long as any would have lived.
@@ -52,9 +53,10 @@ impl Change for AcceptBy<'_> {
         let found = read(tx, command.agent_instance_id).await?;
         found.ensure(command.etag.as_deref())?;
         let after = found.instance.check(InstanceTransition::Accept, now)?;
-        found.instance.check_acceptance(operator, &command.sponsor_id, found.sponsor.departure.as_ref())?;
+        found.instance.check_root()?;
         let sponsor = sponsor::get(tx.conn(), &command.sponsor_id).await?;
         let sponsor = sponsor.ok_or_else(|| Error::not_found("sponsor", &command.sponsor_id))?;
+        let alone = self.check_person(tx, &found, &sponsor).await?;
         if !sponsor.is_active(now) {
             return Err(not_active(&sponsor));
         }
@@ -63,12 +65,14 @@ impl Change for AcceptBy<'_> {
 
         let before = found.settle(tx)?;
         tx.changes_authority();
+        let mut changes = alone.changes();
+        changes.push(leaf::Change {
+            after: Some(sponsor.sponsor_id.as_str().to_owned().into()),
+            before: Some(before.sponsor_id.as_str().to_owned().into()),
+            field: "sponsor_id".into(),
+        });
         let leaf = Leaf {
-            changes: vec![leaf::Change {
-                after: Some(sponsor.sponsor_id.as_str().to_owned().into()),
-                before: Some(before.sponsor_id.as_str().to_owned().into()),
-                field: "sponsor_id".into(),
-            }],
+            changes,
             // It stands on the approval of who answers for it now.
             custody_ref: sponsor.grant_leaf.map(Digest),
             sponsor_id: Some(sponsor.sponsor_id.as_str().to_owned().into()),
@@ -94,6 +98,17 @@ impl Change for AcceptBy<'_> {
 }
 
 impl AcceptBy<'_> {
+    /// Refuses whoever has a part in the transfer already.
+    async fn check_person(&self, tx: &mut ChangeTx, found: &Found, to: &Sponsor) -> Result<Alone, Error> {
+        let actor = tx.login(&self.caller.operator_id).await?;
+        let recorded_by = match &found.sponsor.departure {
+            Some(departure) => Some(tx.login(&departure.recorded_by).await?),
+            None => None,
+        };
+        let rule = found.instance.check_acceptance(&actor, [&found.sponsor, to], recorded_by.as_ref());
+        Ok(self.app.inner.config.four_eyes.hold(rule)?)
+    }
+
     /// Whether the sponsor could have started this run today.
     fn fits(&self, instance: &Instance, sponsor: &Sponsor, policy: Option<&CompiledPolicy>) -> Result<(), Error> {
         let wanted = Wanted { tools: &instance.tools, ttl: None, remaining: None };

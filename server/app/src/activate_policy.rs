@@ -5,7 +5,7 @@ use countersign_ledger::leaf::{Change as LeafChange, Digest, Kind, Leaf};
 use countersign_store::{policy, rollout};
 
 use crate::{
-    App, Error, Idempotency, OperatorCaller, PolicyRecord,
+    App, Error, FourEyes, Idempotency, OperatorCaller, PolicyRecord,
     change::{Change, ChangeTx},
     compiled_policies::intact,
     read_policies::Changed,
@@ -32,6 +32,7 @@ pub struct PolicyActivated {
 /// An activation by this operator.
 pub(crate) struct Activate<'a> {
     pub(crate) operator_id: &'a OperatorId,
+    pub(crate) four_eyes: FourEyes,
     pub(crate) command: &'a ActivatePolicy,
 }
 
@@ -45,6 +46,7 @@ impl Change for Activate<'_> {
         let stored = found.ok_or_else(|| Error::not_found("policy", version))?;
         // This server may have it compiled from better days; the next that starts has only the row.
         intact(&stored)?;
+        self.four_eyes.of_policy(tx, self.operator_id, &stored.created_by).await?;
         if let Some(open) = rollout::open(tx.conn()).await? {
             return Err(Error::RolloutOpen(open.rollout_id));
         }
@@ -90,7 +92,8 @@ impl App {
     ) -> Result<PolicyActivated, Error> {
         // Compiled before the head is held, so that nobody waits for it.
         self.policy(command.version).await?.may_begin()?;
-        let change = Activate { operator_id: &caller.operator_id, command: &command };
+        let change =
+            Activate { operator_id: &caller.operator_id, four_eyes: self.inner.config.four_eyes, command: &command };
         let changed = self.change(caller.operator_id.as_str(), idempotency.as_ref(), &change).await?;
         Ok(PolicyActivated {
             policy: self.policy_record(&self.inner.store, Some(changed.version)).await?,

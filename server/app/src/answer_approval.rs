@@ -8,13 +8,14 @@ use countersign_ledger::{
     leaf::{Digest, Kind, Leaf},
     merkle::leaf_hash,
 };
-use countersign_store::{approval, event};
+use countersign_store::{approval, event, instance};
 
 use crate::{
-    App, Error, Idempotency, OperatorCaller, Topic,
+    App, Error, FourEyes, Idempotency, OperatorCaller, Topic,
     approval_event::{leaf, notice},
-    caller::Ground,
+    caller::{Ground, Own},
     change::{Change, ChangeTx},
+    persons::Alone,
 };
 
 /// Which approval, what the answer is, and why.
@@ -33,7 +34,26 @@ pub struct AnswerApproval {
 struct AnswerBy<'a> {
     caller: &'a OperatorCaller,
     ground: Ground,
+    four_eyes: FourEyes,
     command: &'a AnswerApproval,
+}
+
+impl AnswerBy<'_> {
+    /// Refuses a yes of whoever asked for the call, or for a credential of the run or of one above it: they hold its token.
+    async fn check_person(&self, tx: &mut ChangeTx, approval: &Approval) -> Result<Alone, Error> {
+        if !self.command.yes {
+            return Ok(Alone::default());
+        }
+        let run = approval.call.agent_instance_id;
+        let chain: Vec<_> = match instance::get_all(tx.conn(), &[run.0]).await?.pop() {
+            Some(stored) => stored.instance.chain.iter().map(|id| id.0).chain([run.0]).collect(),
+            None => vec![run.0, approval.root_instance_id.0],
+        };
+        let mut asked = event::issuers(tx.conn(), &chain).await?;
+        asked.extend(approval.asked_by.clone());
+        let (actor, asked) = (tx.login(&self.caller.operator_id).await?, tx.logins(&asked).await?);
+        Ok(self.four_eyes.hold(approval.check_yes(&actor, &asked))?)
+    }
 }
 
 impl Change for AnswerBy<'_> {
@@ -46,16 +66,18 @@ impl Change for AnswerBy<'_> {
     }
 
     async fn apply(&self, tx: &mut ChangeTx) -> Result<Approval, Error> {
-        let Self { caller, ground, command } = self;
+        let Self { caller, ground, four_eyes: _, command } = self;
         let found = approval::get(tx.conn(), command.approval_id).await?;
         // Who may only answer for their own does not learn what else there is.
-        ground.covers(caller, found.as_ref().map(|found| &found.call.sponsor_id))?;
+        let own = if command.yes { Own::Answer } else { Own::Stop };
+        ground.covers(tx.conn(), caller, found.as_ref().map(|found| &found.call.sponsor_id), own).await?;
         let found = found.ok_or_else(|| Error::not_found("approval", command.approval_id))?;
         if command.etag.as_ref().is_some_and(|etag| *etag != found.etag()) {
             return Err(Error::EtagMismatch { what: "approval" });
         }
         let (operator, now) = (&caller.operator_id, tx.now());
-        found.check(command.yes, operator, tx.earliest())?;
+        found.check(tx.earliest())?;
+        let alone = self.check_person(tx, &found).await?;
         let (state, kind) = if command.yes {
             (ApprovalState::Approved, Kind::ApprovalApproved)
         } else {
@@ -64,6 +86,7 @@ impl Change for AnswerBy<'_> {
         let base = tx.leaf(kind, operator);
         let event_id: EventId = base.event_id.parse().map_err(|error| Error::internal("an event id is none", error))?;
         let base = Leaf {
+            changes: alone.changes(),
             decision_ref: Some(Digest(decision_hash(tx, &found).await?)),
             state_after: Some(state.as_str().into()),
             state_before: Some(found.state.as_str().into()),
@@ -95,7 +118,7 @@ impl App {
         command: AnswerApproval,
         idempotency: Option<Idempotency>,
     ) -> Result<Approval, Error> {
-        let change = AnswerBy { caller, ground, command: &command };
+        let change = AnswerBy { caller, ground, four_eyes: self.inner.config.four_eyes, command: &command };
         let answered = self.change(caller.operator_id.as_str(), idempotency.as_ref(), &change).await?;
         if !answered.call.context.0.is_empty() {
             return Ok(answered);

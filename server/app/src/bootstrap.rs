@@ -31,6 +31,7 @@ use crate::{
     create_operator::add_operator,
     create_policy::{Create, compile},
     known_grants::KnownGrants,
+    persons::{FourEyes, of_the_machine},
     recorder::Recorder,
     register_sponsor::Register,
     revocation_floor::move_floor,
@@ -167,7 +168,12 @@ impl App {
         let reason = "the first policy of this installation".to_owned();
         let Some(spec) = compiled.rollout().filter(|spec| spec.percent < 100) else {
             let command = ActivatePolicy { version, reason };
-            self.change(BOOTSTRAP, None, &Activate { operator_id: by, command: &command }).await?;
+            self.change(
+                BOOTSTRAP,
+                None,
+                &Activate { operator_id: by, four_eyes: FourEyes::default(), command: &command },
+            )
+            .await?;
             return Ok("is active for everyone".to_owned());
         };
         let command = StartRollout {
@@ -182,7 +188,12 @@ impl App {
             scope: spec.scope.clone(),
             reason,
         };
-        self.change(BOOTSTRAP, None, &Start { operator_id: by, by_person: false, command: &command }).await?;
+        self.change(
+            BOOTSTRAP,
+            None,
+            &Start { operator_id: by, by_person: false, four_eyes: FourEyes::default(), command: &command },
+        )
+        .await?;
         let rest = spec.baseline.unwrap_or(Baseline::Observe);
         Ok(format!("answers for {} % of callers; baseline for the rest: {rest}", spec.percent))
     }
@@ -198,6 +209,7 @@ impl App {
             sponsor_id: name("alice")?,
             display_name: "Alice Example".to_owned(),
             email: "alice@example.com".to_owned(),
+            person_id: Some("alice".parse().map_err(|error| Error::internal("a built-in name is none", error))?),
             roles: roles.to_vec(),
             max_ttl_seconds: None,
             max_depth: None,
@@ -215,7 +227,7 @@ impl App {
                 etag: None,
                 review_due_at: None,
             };
-            match self.change(BOOTSTRAP, None, &TransitionBy { caller: &oscar, command: &command }).await {
+            match self.change(BOOTSTRAP, None, &TransitionBy::of(&oscar, FourEyes::default(), &command)).await {
                 // Another server that starts at the same moment did it.
                 Ok(_) | Err(Error::IllegalTransition(_)) => {}
                 Err(error) => return Err(error),
@@ -292,6 +304,10 @@ async fn first_operator(
     let operator = Operator { operator_id, display_name, roles, create_time: tx.now() };
     let created = tx.own_leaf(Kind::OperatorCreated);
     add_operator(tx, &operator, &bootstrap_id()?, created).await?;
+    let binding = of_the_machine(&operator.operator_id, tx)?;
+    let bound = tx.own_leaf(Kind::OperatorChanged);
+    tx.write_binding(&binding, None, bound, "").await?;
     let key_created = tx.own_leaf(Kind::OperatorKeyCreated);
-    key.store(tx, key_created, "").await
+    key.store(tx, key_created, "").await?;
+    Ok(())
 }

@@ -6,6 +6,7 @@ use countersign_core::{
     names::{OperatorId, SponsorId},
     operator::{OperatorRole, Roles},
 };
+use countersign_store::{Connection, person};
 
 use crate::{Credential, Error};
 
@@ -59,22 +60,45 @@ pub enum Ground {
     OwnOnly(Roles),
 }
 
+/// What a sponsor does with what is theirs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Own {
+    /// Stops it: whoever is said to be the sponsor may.
+    Stop,
+    /// Reads it, or answers for it: that takes that second persons said so, of the login and of the sponsor.
+    Answer,
+}
+
 impl Ground {
     /// Refuses what the ground does not cover. `sponsor`: who answers for it; none: nobody who is known.
-    pub(crate) fn covers(self, caller: &OperatorCaller, sponsor: Option<&SponsorId>) -> Result<(), Error> {
+    pub(crate) async fn covers(
+        self,
+        conn: &mut Connection,
+        caller: &OperatorCaller,
+        sponsor: Option<&SponsorId>,
+        own: Own,
+    ) -> Result<(), Error> {
         let Self::OwnOnly(roles) = self else { return Ok(()) };
-        if sponsor.is_some_and(|sponsor| sponsor.as_str() == caller.operator_id.as_str()) {
+        if let Some(sponsor) = sponsor
+            && person::is_sponsor(conn, &caller.operator_id, sponsor, own == Own::Answer).await?
+        {
             return Ok(());
         }
-        let names: Vec<_> = roles.iter().map(OperatorRole::as_str).collect();
-        Err(Error::RoleRequired {
-            message: format!(
-                "none of the caller's roles allows this, and the caller is not the sponsor: it takes the sponsor, or one \
-                 of: {}",
-                names.join(", ")
-            ),
-            roles: roles.iter().collect(),
-        })
+        Err(not_the_sponsor(roles))
+    }
+}
+
+/// That neither a role allows it, nor that the caller is the sponsor.
+pub(crate) fn not_the_sponsor(roles: Roles) -> Error {
+    let names: Vec<_> = roles.iter().map(OperatorRole::as_str).collect();
+    Error::RoleRequired {
+        message: format!(
+            "none of the caller's roles allows this, and it is not known that the caller is the sponsor: it takes the sponsor, or one \
+             of: {}. A login is the sponsor's where both are bound to one person and a second person has confirmed it: BindPerson, \
+             UpdateSponsor",
+            names.join(", ")
+        ),
+        roles: roles.iter().collect(),
     }
 }
 

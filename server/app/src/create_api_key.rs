@@ -68,7 +68,12 @@ impl Change for Create<'_> {
         let end = api_key::expiry(*expire_time, tx.now()).map_err(|why| Error::invalid("expire_time", why))?;
         let fresh = FreshKey::make(tx, self.secrets, operator_id, roles, end);
         let leaf = tx.leaf(Kind::OperatorKeyCreated, &self.caller.operator_id);
-        fresh.store(tx, leaf, "").await?;
+        let log_index = fresh.store(tx, leaf, "").await?;
+        let (maker, login) = (tx.login(&self.caller.operator_id).await?, tx.login(operator_id).await?);
+        // Whoever made it knows it. That somebody can come in as somebody else is told, where there is somebody else.
+        if maker.person.map(|(person, _)| person) != login.person.as_ref().map(|(person, _)| person.clone()) {
+            tx.tell_of_login("key_created", &login, &self.caller.operator_id, log_index)?;
+        }
         Ok(ApiKeyCreated { key: fresh.stored.key, secret: Some(fresh.text) })
     }
 }
@@ -104,7 +109,7 @@ impl FreshKey {
     }
 
     /// Stores it; `leaf` becomes the event of it, and `reason` says why in words.
-    pub(crate) async fn store(&self, tx: &mut ChangeTx, leaf: Leaf<'static>, reason: &str) -> Result<(), Error> {
+    pub(crate) async fn store(&self, tx: &mut ChangeTx, leaf: Leaf<'static>, reason: &str) -> Result<i64, Error> {
         stored_key::insert(tx.conn(), &self.stored).await?;
         let key = &self.stored.key;
         let set = |field: &'static str, value: Option<String>| LeafChange {
@@ -112,13 +117,17 @@ impl FreshKey {
             after: value.map(Into::into),
             ..LeafChange::default()
         };
-        let changes = vec![
-            set("expire_time", key.expire_time.map(|end| timestamp(end).to_string())),
-            set("operator_id", Some(key.operator_id.to_string())),
-            set("roles", Some(key.roles.to_string())),
+        // A sponsor without a role has a key without one.
+        let roles = Some(key.roles.to_string()).filter(|roles| !roles.is_empty());
+        let changes = [
+            ("expire_time", key.expire_time.map(|end| timestamp(end).to_string())),
+            ("operator_id", Some(key.operator_id.to_string())),
+            ("roles", roles),
         ];
-        tx.append(Leaf { changes, subject: Some(subject(key.key_id)), ..leaf }, reason)?;
-        Ok(())
+        let changes = changes.into_iter().filter(|(_, value)| value.is_some());
+        let changes = changes.map(|(field, value)| set(field, value)).collect();
+        let (log_index, _) = tx.append(Leaf { changes, subject: Some(subject(key.key_id)), ..leaf }, reason)?;
+        Ok(log_index)
     }
 }
 

@@ -1,15 +1,18 @@
 //! CreateOperator: adds a person or a service.
 
 use countersign_core::{
-    names::OperatorId,
+    names::{OperatorId, PersonId},
     operator::{Operator, OperatorRole, Roles, reserved},
+    person::Binding,
 };
-use countersign_ledger::leaf::{Change as LeafChange, Kind, Leaf, Subject};
-use countersign_store::{StoreError, operator};
+use countersign_ledger::leaf::{Change as LeafChange, Kind, Leaf};
+use countersign_store::{StoreError, operator, person};
+use serde::{Deserialize, Serialize};
 
 use crate::{
-    App, Error, Idempotency, OperatorCaller,
+    App, Error, FourEyes, Idempotency, OperatorCaller,
     change::{Change, ChangeTx},
+    persons::{Bound, bind_new, changed, subject},
 };
 
 /// Who, and what they may do.
@@ -19,31 +22,67 @@ pub struct CreateOperator {
     pub operator_id: OperatorId,
     /// Name for people.
     pub display_name: String,
-    /// What they may do; at least one.
+    /// What they may do.
     pub roles: Roles,
+    /// Whose login it is; none: a person of its own, of the same id.
+    pub person_id: Option<PersonId>,
+}
+
+/// An operator, and whose login it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OperatorCreated {
+    /// The operator.
+    #[serde(flatten)]
+    pub operator: Operator,
+    /// Whose login it is; none in what a version kept that knew no persons.
+    #[serde(default)]
+    pub binding: Option<Binding>,
 }
 
 /// An operator who is added by this caller.
 struct Create<'a> {
     caller: &'a OperatorCaller,
+    four_eyes: FourEyes,
     command: &'a CreateOperator,
 }
 
 impl Change for Create<'_> {
     const METHOD: &'static str = "CreateOperator";
-    type Answer = Operator;
+    type Answer = OperatorCreated;
 
-    async fn apply(&self, tx: &mut ChangeTx) -> Result<Operator, Error> {
-        let CreateOperator { operator_id, display_name, roles } = self.command.clone();
+    async fn apply(&self, tx: &mut ChangeTx) -> Result<OperatorCreated, Error> {
+        let CreateOperator { operator_id, display_name, roles, person_id } = self.command.clone();
         if let Some(why) = reserved(&operator_id) {
             return Err(Error::invalid("operator_id", why));
         }
         ensure_held(self.caller, roles)?;
         let operator = Operator { operator_id, display_name, roles, create_time: tx.now() };
-        let leaf = tx.leaf(Kind::OperatorCreated, &self.caller.operator_id);
-        add_operator(tx, &operator, &self.caller.operator_id, leaf).await?;
-        Ok(operator)
+        let by = &self.caller.operator_id;
+        let leaf = tx.leaf(Kind::OperatorCreated, by);
+        add_operator(tx, &operator, by, leaf).await?;
+        let person_id = match person_id {
+            Some(person_id) => person_id,
+            None => own_person(&operator.operator_id)?,
+        };
+        let before = person::get_all(tx.conn(), std::slice::from_ref(&operator.operator_id)).await?.pop();
+        let binding = match before {
+            // A certificate's holder of the same id was bound before: it is the same login.
+            Some(before) if before.person_id == person_id => before,
+            before => {
+                let Bound { binding, alone } =
+                    bind_new(tx, self.caller, self.four_eyes, &operator.operator_id, &person_id).await?;
+                let leaf = changed(tx, by, alone);
+                tx.write_binding(&binding, before.as_ref(), leaf, "").await?;
+                binding
+            }
+        };
+        Ok(OperatorCreated { operator, binding: Some(binding) })
     }
+}
+
+/// The person that an operator is of whom nobody said whose login it is.
+fn own_person(operator_id: &OperatorId) -> Result<PersonId, Error> {
+    operator_id.as_str().parse().map_err(|error| Error::internal("an id is no person's", error))
 }
 
 /// Stores an operator, added by `by`; `leaf` becomes the event of it.
@@ -61,8 +100,9 @@ pub(crate) async fn add_operator(
         other => other?,
     }
     let granted = LeafChange { field: "roles".into(), after: Some(roles.to_string().into()), ..LeafChange::default() };
-    let subject = Subject { id: Some(operator_id.as_str().to_owned().into()), kind: "operator".into() };
-    tx.append(Leaf { changes: vec![granted], subject: Some(subject), ..leaf }, "")?;
+    // None at all is no change.
+    let changes = if roles.is_empty() { Vec::new() } else { vec![granted] };
+    tx.append(Leaf { changes, subject: Some(subject(operator_id)), ..leaf }, "")?;
     Ok(())
 }
 
@@ -86,8 +126,8 @@ impl App {
         caller: &OperatorCaller,
         command: CreateOperator,
         idempotency: Option<Idempotency>,
-    ) -> Result<Operator, Error> {
-        let change = Create { caller, command: &command };
+    ) -> Result<OperatorCreated, Error> {
+        let change = Create { caller, four_eyes: self.inner.config.four_eyes, command: &command };
         self.change(caller.operator_id.as_str(), idempotency.as_ref(), &change).await
     }
 }

@@ -8,6 +8,7 @@ use countersign_core::{
     instance::InstanceRule,
     names::SponsorId,
     operator::OperatorRole,
+    person::PersonRule,
     rollout::{Reading, RolloutRule},
     sponsor::{SponsorRule, SponsorState},
 };
@@ -246,9 +247,15 @@ impl From<SponsorRule> for Error {
             SponsorRule::IllegalTransition { .. } | SponsorRule::ReviewLapsed => {
                 Self::IllegalTransition(rule.to_string())
             }
-            SponsorRule::SameOperator { .. } | SponsorRule::OwnApproval { .. } => Self::FourEyes(rule.to_string()),
+            SponsorRule::Person(_) | SponsorRule::OwnApproval { .. } => Self::FourEyes(rule.to_string()),
             SponsorRule::ReviewDate => Self::invalid("review_due_at", rule.to_string()),
         }
+    }
+}
+
+impl From<PersonRule> for Error {
+    fn from(rule: PersonRule) -> Self {
+        Self::FourEyes(rule.to_string())
     }
 }
 
@@ -256,7 +263,7 @@ impl From<ApprovalRule> for Error {
     fn from(rule: ApprovalRule) -> Self {
         match rule {
             ApprovalRule::NotPending(_) => Self::IllegalTransition(rule.to_string()),
-            ApprovalRule::SameOperator(_) => Self::FourEyes(rule.to_string()),
+            ApprovalRule::Person(_) => Self::FourEyes(rule.to_string()),
         }
     }
 }
@@ -267,7 +274,7 @@ impl From<InstanceRule> for Error {
             InstanceRule::IllegalTransition { .. } | InstanceRule::NotARoot { .. } => {
                 Self::IllegalTransition(rule.to_string())
             }
-            InstanceRule::SameOperator { .. } => Self::FourEyes(rule.to_string()),
+            InstanceRule::SamePerson { .. } | InstanceRule::Person(_) => Self::FourEyes(rule.to_string()),
         }
     }
 }

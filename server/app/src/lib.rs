@@ -51,6 +51,7 @@ mod mint_x509_svid;
 mod oidc;
 mod past_keys;
 mod pause_rollout;
+mod persons;
 mod policy_standing;
 mod provenance;
 mod question;
@@ -130,7 +131,7 @@ pub use caller::{Caller, Ground, Idempotency, OperatorCaller};
 pub use configured_operators::{CertificateHolder, ConfiguredOperators};
 pub use countersign_store::{Page, PageRequest};
 pub use create_api_key::{ApiKeyCreated, CreateApiKey};
-pub use create_operator::CreateOperator;
+pub use create_operator::{CreateOperator, OperatorCreated};
 pub use create_policy::{CreatePolicy, PolicyCreated};
 pub use custody::{EventRecord, RecordToolCall, ToolCallRecorded};
 pub use custody_chain::{ChainSubject, CustodyChain};
@@ -150,6 +151,7 @@ pub use mint_jwt_svid::{JwtSvid, MintJwtSvid};
 pub use mint_x509_svid::{MintX509Svid, X509Svid};
 pub use oidc::{Documents as OidcDocuments, MAX_DOCUMENT, OidcIssuer};
 pub use pause_rollout::HoldRollout;
+pub use persons::{AlsoTwo, BindPerson, BindingFilter, ConfirmPerson, FourEyes};
 pub use policy_standing::PolicyStanding;
 pub use provenance::{AgentFacts, InvalidTraceparent, Trace};
 pub use question::Credential;
@@ -232,6 +234,8 @@ pub struct Config {
     pub outcome_deadline: std::time::Duration,
     /// Whether one caller by itself can fail the gate MISSING_SPONSOR.
     pub one_caller: OneCaller,
+    /// Whether what takes two persons takes two.
+    pub four_eyes: FourEyes,
 }
 
 /// Bounds of approvals.

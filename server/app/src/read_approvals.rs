@@ -4,11 +4,15 @@ use countersign_core::{
     approval::{Approval, ApprovalState},
     ids::{ApprovalId, InstanceId},
     names::{SponsorId, ToolId},
+    person::Binding,
 };
-use countersign_store::approval;
+use countersign_store::{approval, person};
 use time::OffsetDateTime;
 
-use crate::{App, Error, OperatorCaller, Page, PageRequest, caller::Ground};
+use crate::{
+    App, Error, OperatorCaller, Page, PageRequest,
+    caller::{Ground, Own, not_the_sponsor},
+};
 
 /// Which approvals to list; what is none is no restriction.
 #[derive(Debug, Clone, Default)]
@@ -36,7 +40,9 @@ impl App {
         id: ApprovalId,
     ) -> Result<Approval, Error> {
         let found = self.read_approval(id).await?;
-        ground.covers(caller, found.as_ref().map(|found| &found.call.sponsor_id))?;
+        let sponsor = found.as_ref().map(|found| &found.call.sponsor_id);
+        let mut conn = self.inner.store.for_reads().connection().await?;
+        ground.covers(&mut conn, caller, sponsor, Own::Answer).await?;
         found.ok_or_else(|| Error::not_found("approval", id))
     }
 
@@ -48,22 +54,29 @@ impl App {
         filter: ApprovalFilter,
         page: PageRequest,
     ) -> Result<Page<Approval>, Error> {
-        let sponsor_id = match (&filter.sponsor_id, ground) {
+        let mut conn = self.inner.store.for_reads().connection().await?;
+        let of_person = match (&filter.sponsor_id, ground) {
             // Who asks for no sponsor's in particular is shown what they may see.
-            (None, Ground::OwnOnly(_)) => caller.operator_id.as_str().parse().ok(),
-            _ => filter.sponsor_id,
+            (None, Ground::OwnOnly(roles)) => {
+                let bound = person::get_all(&mut conn, std::slice::from_ref(&caller.operator_id)).await?.pop();
+                let bound = bound.filter(Binding::is_confirmed).ok_or_else(|| not_the_sponsor(roles))?;
+                Some(bound.person_id.into())
+            }
+            (sponsor_id, _) => {
+                ground.covers(&mut conn, caller, sponsor_id.as_ref(), Own::Answer).await?;
+                None
+            }
         };
-        ground.covers(caller, sponsor_id.as_ref())?;
         let filter = approval::ApprovalFilter {
             state: filter.state,
-            sponsor_id: sponsor_id.map(Into::into),
+            sponsor_id: filter.sponsor_id.map(Into::into),
+            of_person,
             agent_instance_id: filter.agent_instance_id,
             tool_id: filter.tool_id.map(Into::into),
             start_time: filter.start_time,
             end_time: filter.end_time,
         };
         let now = self.inner.clock.now();
-        let mut conn = self.inner.store.for_reads().connection().await?;
         Ok(approval::list(&mut conn, &filter, now, &page).await?.map(|approval| at(approval, now)))
     }
 

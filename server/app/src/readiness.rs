@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use countersign_core::{kill_switch::Target, rollout::RolloutState};
 
 use crate::{
-    App,
+    App, FourEyes,
     compiled_policies::LoadedPolicy,
     issuances::WORRYING,
     snapshot::{Answerer, Granting, OpenRollout, Snapshot},
@@ -131,6 +131,11 @@ impl App {
                 message: granting_message(&snapshot.granting),
             });
         }
+        if self.inner.config.four_eyes != FourEyes::None {
+            let message = "what takes two persons goes by whose each login is (ListPersonBindings), and is worth as much as those \
+                           bindings are honest";
+            checks.push(Check { name: "persons", ok: true, message: message.to_owned() });
+        }
         if self.inner.leaving.load(Ordering::Relaxed) {
             let message = "the server is stopping: others answer";
             checks.push(Check { name: "serving", ok: false, message: message.to_owned() });
@@ -170,6 +175,13 @@ impl App {
                 "this server's database role {power}: whoever takes over this server can change what is on record. Make a lesser \
                  role with `countersign migrate --grant-to ROLE`, and serve as it"
             ));
+        }
+        if self.inner.config.four_eyes == FourEyes::None {
+            warnings.push(
+                "four_eyes is none: one person alone approves sponsors and calls, and says who is who; each event of it says so. \
+                 Set four_eyes to persons as soon as there are two"
+                    .to_owned(),
+            );
         }
         if self.inner.config.dev {
             warnings.push("dev mode: a caller on loopback without a credential may do everything".to_owned());

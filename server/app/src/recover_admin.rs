@@ -8,15 +8,16 @@ use countersign_core::{
     credential::KeyStanding,
     names::OperatorId,
     operator::{BOOTSTRAP, Operator, OperatorRole, Roles},
+    person::Binding,
 };
 use countersign_ledger::leaf::{Kind, Leaf};
-use countersign_store::{Store, event, operator, signing_key};
+use countersign_store::{Store, event, operator, person, signing_key};
 use secrecy::SecretString;
 use time::{Duration, OffsetDateTime};
 
 use crate::{
     Error, KeyEncryptionKeys, change::ChangeTx, create_api_key::FreshKey, create_operator::add_operator,
-    secrets::Secrets,
+    persons::of_the_machine, secrets::Secrets,
 };
 
 /// How long the key is good: long enough to make a proper one.
@@ -69,6 +70,15 @@ pub async fn recover_admin(
         let operator = Operator { operator_id, display_name, roles, create_time: tx.now() };
         let leaf = Leaf { reason: Some(REASON.into()), ..tx.own_leaf(Kind::OperatorCreated) };
         add_operator(&mut tx, &operator, &bootstrap, leaf).await?;
+    }
+    // Whoever holds the machine says whose login it is: with nobody left to confirm it, it would be good for nothing.
+    let before = person::get_all(tx.conn(), std::slice::from_ref(&command.operator_id)).await?.pop();
+    if !before.as_ref().is_some_and(Binding::is_confirmed) {
+        let person_id = before.as_ref().map(|before| before.person_id.clone());
+        let own = of_the_machine(&command.operator_id, &tx)?;
+        let binding = Binding { person_id: person_id.unwrap_or_else(|| own.person_id.clone()), ..own };
+        let leaf = Leaf { reason: Some(REASON.into()), ..tx.own_leaf(Kind::OperatorChanged) };
+        tx.write_binding(&binding, before.as_ref(), leaf, &command.reason).await?;
     }
     let leaf = Leaf { reason: Some(REASON.into()), ..tx.own_leaf(Kind::OperatorKeyCreated) };
     key.store(&mut tx, leaf, &command.reason).await?;

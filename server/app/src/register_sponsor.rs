@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use countersign_core::{
     grant::HARD_MAX_TTL,
-    names::{RoleName, SponsorId},
+    names::{PersonId, RoleName, SponsorId},
     sponsor::{DEFAULT_MAX_DEPTH, Sponsor, SponsorState},
 };
 use countersign_ledger::{
     commitment::identity_text,
     export::Disclosed,
-    leaf::{Kind, Leaf, Terms},
+    leaf::{self, Kind, Leaf, Terms},
 };
 use countersign_store::{StoreError, sponsor};
 
@@ -29,6 +29,8 @@ pub struct RegisterSponsor {
     pub display_name: String,
     /// The person's e-mail address.
     pub email: String,
+    /// The person, as logins are bound to persons; none: no login is theirs.
+    pub person_id: Option<PersonId>,
     /// Roles that instances may act as.
     pub roles: Vec<RoleName>,
     /// Longest credential, seconds; none: the hard maximum.
@@ -55,6 +57,8 @@ impl Change for Register<'_> {
             sponsor_id: command.sponsor_id.clone(),
             display_name: command.display_name.clone(),
             email: command.email.clone(),
+            person_id: command.person_id.clone(),
+            person_confirmed: false,
             roles: command.roles.clone(),
             max_ttl_seconds: command.max_ttl_seconds.unwrap_or(HARD_MAX_TTL),
             max_depth: command.max_depth.unwrap_or(DEFAULT_MAX_DEPTH),
@@ -67,11 +71,18 @@ impl Change for Register<'_> {
             labels: command.labels.clone(),
             registered_by: self.caller.operator_id.clone(),
             changed_by: None,
+            terms_by: Vec::new(),
             suspend_cause: None,
             departure: None,
             grant_leaf: None,
         };
+        let named = command.person_id.as_ref().map(|person| leaf::Change {
+            field: "person_id".into(),
+            after: Some(person.to_string().into()),
+            ..leaf::Change::default()
+        });
         let mut leaf = Leaf {
+            changes: named.into_iter().collect(),
             sponsor_id: Some(sponsor.sponsor_id.as_str().to_owned().into()),
             state_after: Some(sponsor.state.as_str().into()),
             terms: Some(terms(&sponsor)),

@@ -8,7 +8,7 @@ use countersign_ledger::leaf::Kind;
 use countersign_store::kill_switch;
 
 use crate::{
-    App, Error, Idempotency, OperatorCaller, Page, PageRequest,
+    App, Error, FourEyes, Idempotency, OperatorCaller, Page, PageRequest,
     change::{Change, ChangeTx},
     engage_kill_switch::append,
 };
@@ -24,6 +24,7 @@ pub struct ReleaseKillSwitch {
 
 struct Release<'a> {
     caller: &'a OperatorCaller,
+    four_eyes: FourEyes,
     command: &'a ReleaseKillSwitch,
 }
 
@@ -35,6 +36,7 @@ impl Change for Release<'_> {
         let ReleaseKillSwitch { kill_switch_id, reason } = self.command;
         let found = kill_switch::delete(tx.conn(), *kill_switch_id).await?;
         let switch = found.ok_or_else(|| Error::not_found("engaged kill switch", kill_switch_id))?;
+        self.four_eyes.of_release(tx, &self.caller.operator_id, &switch.engaged_by).await?;
         tx.changes_authority();
         append(tx, Kind::KillSwitchReleased, self.caller, &switch, reason)
     }
@@ -48,7 +50,7 @@ impl App {
         command: ReleaseKillSwitch,
         idempotency: Option<Idempotency>,
     ) -> Result<i64, Error> {
-        let change = Release { caller, command: &command };
+        let change = Release { caller, four_eyes: self.inner.config.four_eyes, command: &command };
         self.change(caller.operator_id.as_str(), idempotency.as_ref(), &change).await
     }
 

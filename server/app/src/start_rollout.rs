@@ -7,10 +7,13 @@ use countersign_core::{
     rollout::{Baseline, DEFAULT_MIN_SOAK, DEFAULT_STEPS, Gates, Rollout, RolloutState, Scope, StickyKey},
 };
 use countersign_ledger::leaf::{Change as LeafChange, Digest, Kind, Leaf};
-use countersign_store::{policy, rollout};
+use countersign_store::{
+    policy::{self, StoredPolicy},
+    rollout,
+};
 
 use crate::{
-    App, Error, Idempotency, OperatorCaller, RolloutChanged,
+    App, Error, FourEyes, Idempotency, OperatorCaller, RolloutChanged,
     authenticate::sha256,
     change::{Change, ChangeTx},
     rollout_change::{Changed, part},
@@ -45,6 +48,7 @@ pub struct StartRollout {
 pub(crate) struct Start<'a> {
     pub(crate) operator_id: &'a OperatorId,
     pub(crate) by_person: bool,
+    pub(crate) four_eyes: FourEyes,
     pub(crate) command: &'a StartRollout,
 }
 
@@ -55,6 +59,7 @@ impl Change for Start<'_> {
     async fn apply(&self, tx: &mut ChangeTx) -> Result<Changed, Error> {
         let command = self.command;
         let candidate = known(tx, command.candidate, "candidate").await?;
+        self.four_eyes.of_policy(tx, self.operator_id, &candidate.created_by).await?;
         if let Some(open) = rollout::open(tx.conn()).await? {
             return Err(Error::RolloutOpen(open.rollout_id));
         }
@@ -99,7 +104,7 @@ impl Change for Start<'_> {
         let leaf = Leaf {
             changes: definition(&rollout),
             content_hash: Some(definition_hash(&rollout)?),
-            policy_hash: Some(Digest(candidate)),
+            policy_hash: Some(Digest(candidate.content_hash)),
             policy_version: Some(rollout.candidate.to_string().into()),
             rollout: Some(part(&rollout, None)),
             state_after: Some(rollout.state.as_str().into()),
@@ -111,9 +116,9 @@ impl Change for Start<'_> {
 }
 
 /// The content hash of a stored version.
-async fn known(tx: &mut ChangeTx, version: PolicyVersion, what: &'static str) -> Result<[u8; 32], Error> {
+async fn known(tx: &mut ChangeTx, version: PolicyVersion, what: &'static str) -> Result<StoredPolicy, Error> {
     let stored = policy::get(tx.conn(), version).await?;
-    stored.map(|stored| stored.content_hash).ok_or_else(|| Error::NotFound {
+    stored.ok_or_else(|| Error::NotFound {
         what: if what == "baseline" { "policy for the baseline" } else { "policy for the candidate" },
         id: version.to_string(),
     })
@@ -157,7 +162,12 @@ impl App {
         if let Some(version) = baseline {
             self.policy(version).await?;
         }
-        let change = Start { operator_id: &caller.operator_id, by_person: true, command: &command };
+        let change = Start {
+            operator_id: &caller.operator_id,
+            by_person: true,
+            four_eyes: self.inner.config.four_eyes,
+            command: &command,
+        };
         let changed = self.change(caller.operator_id.as_str(), idempotency.as_ref(), &change).await?;
         self.rollout_changed(changed).await
     }

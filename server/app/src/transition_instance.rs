@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     App, Error, Idempotency, OperatorCaller,
-    caller::Ground,
+    caller::{Ground, Own},
     change::{Change, ChangeTx},
     settle::stopped,
 };
@@ -71,7 +71,8 @@ impl Change for StopBy<'_> {
         let Self { caller, ground, command } = self;
         let found = read(tx, command.agent_instance_id).await;
         // Who may only stop their own does not learn what else there is.
-        ground.covers(caller, found.as_ref().ok().map(|found| &found.instance.sponsor_id))?;
+        let sponsor = found.as_ref().ok().map(|found| found.instance.sponsor_id.clone());
+        ground.covers(tx.conn(), caller, sponsor.as_ref(), Own::Stop).await?;
         let found = found?;
         found.ensure(command.etag.as_deref())?;
         let (transition, kind) = match command.transition {

@@ -4,7 +4,10 @@
 use countersign_core::{
     names::{OperatorId, SponsorId},
     revocation::RevocationKind,
-    sponsor::{DEFAULT_REVIEW, Departure, ORPHANS_KEPT, Sponsor, SponsorState, SuspendCause, Transition, next_review},
+    sponsor::{
+        DEFAULT_REVIEW, Departure, ORPHANS_KEPT, Sponsor, SponsorRule, SponsorState, SuspendCause, Transition,
+        next_review,
+    },
 };
 use countersign_ledger::leaf::{Decimal, Digest, Kind, Leaf, SponsorState as Standing};
 use countersign_store::{instance, sponsor};
@@ -12,9 +15,10 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use crate::{
-    App, Error, Idempotency, OperatorCaller,
-    caller::Ground,
+    App, Error, FourEyes, Idempotency, OperatorCaller,
+    caller::{Ground, Own},
     change::{Change, ChangeTx},
+    persons::Alone,
     register_sponsor::terms,
 };
 
@@ -45,8 +49,29 @@ pub struct SponsorTransitioned {
 
 /// A transition by this caller.
 pub(crate) struct TransitionBy<'a> {
-    pub(crate) caller: &'a OperatorCaller,
-    pub(crate) command: &'a TransitionSponsor,
+    caller: &'a OperatorCaller,
+    ground: Ground,
+    four_eyes: FourEyes,
+    command: &'a TransitionSponsor,
+}
+
+impl<'a> TransitionBy<'a> {
+    /// By somebody whose role allows it.
+    pub(crate) const fn of(caller: &'a OperatorCaller, four_eyes: FourEyes, command: &'a TransitionSponsor) -> Self {
+        Self { caller, ground: Ground::Role, four_eyes, command }
+    }
+
+    /// Refuses what takes a second person where the caller is none.
+    async fn check_person(&self, tx: &mut ChangeTx, sponsor: &Sponsor) -> Result<Alone, Error> {
+        let transition = self.command.transition;
+        if !transition.needs_four_eyes() {
+            return Ok(self.four_eyes.hold(Ok::<_, SponsorRule>(()))?);
+        }
+        let actor = tx.login(&self.caller.operator_id).await?;
+        let writers: Vec<_> = sponsor.writers().cloned().collect();
+        let writers = tx.logins(&writers).await?;
+        Ok(self.four_eyes.hold(sponsor.check_person(transition, &actor, &writers))?)
+    }
 }
 
 impl Change for TransitionBy<'_> {
@@ -60,9 +85,12 @@ impl Change for TransitionBy<'_> {
 
     async fn apply(&self, tx: &mut ChangeTx) -> Result<SponsorTransitioned, Error> {
         let (command, operator) = (self.command, &self.caller.operator_id);
+        let own = Some(&command.sponsor_id).filter(|_| command.transition.is_own());
+        self.ground.covers(tx.conn(), self.caller, own, Own::Stop).await?;
         let sponsor = read(tx, &command.sponsor_id, command.etag.as_deref()).await?;
         let now = tx.now();
-        let after = sponsor.check(command.transition, operator, now)?;
+        let after = sponsor.check(command.transition, now)?;
+        let alone = self.check_person(tx, &sponsor).await?;
         let review_due_at = match command.transition {
             Transition::Approve => Some(now + DEFAULT_REVIEW),
             Transition::Recertify => Some(next_review(now, command.review_due_at)?),
@@ -74,7 +102,7 @@ impl Change for TransitionBy<'_> {
             }
             _ => 0,
         };
-        let made = Made { transition: command.transition, after, review_due_at, by: Some(operator), code: None };
+        let made = Made { transition: command.transition, after, review_due_at, by: Some(operator), code: None, alone };
         let sponsor = make(tx, sponsor, made, &command.reason).await?;
         Ok(SponsorTransitioned { sponsor, stopped_instance_count })
     }
@@ -99,6 +127,8 @@ struct Made<'a> {
     by: Option<&'a OperatorId>,
     /// Why, where no person said it.
     code: Option<&'static str>,
+    /// Whether one person does what takes two.
+    alone: Alone,
 }
 
 /// Makes a transition: the entry that stops what lives, the event, the row.
@@ -135,8 +165,13 @@ async fn make(tx: &mut ChangeTx, before: Sponsor, made: Made<'_>, reason: &str) 
         }
         _ => {}
     }
+    // Whoever vouches for the terms says, too, who the sponsor is.
+    if matches!(transition, Transition::Approve | Transition::Recertify) {
+        sponsor.person_confirmed = sponsor.person_id.is_some();
+    }
     let kind = kind(transition);
     let leaf = Leaf {
+        changes: made.alone.changes(),
         custody_ref: sponsor.grant_leaf.map(Digest),
         reason: made.code.map(Into::into),
         revocation_seq: revocation.and_then(|seq| u64::try_from(seq).ok()).map(Decimal),
@@ -188,6 +223,7 @@ impl Change for Lapse<'_> {
             review_due_at: sponsor.review_due_at,
             by: None,
             code: Some(SuspendCause::ReviewLapsed.as_str()),
+            alone: Alone::default(),
         };
         make(tx, sponsor, made, "").await?;
         Ok(true)
@@ -203,8 +239,7 @@ impl App {
         command: TransitionSponsor,
         idempotency: Option<Idempotency>,
     ) -> Result<SponsorTransitioned, Error> {
-        ground.covers(caller, Some(&command.sponsor_id).filter(|_| command.transition.is_own()))?;
-        let change = TransitionBy { caller, command: &command };
+        let change = TransitionBy { caller, ground, four_eyes: self.inner.config.four_eyes, command: &command };
         self.change(caller.operator_id.as_str(), idempotency.as_ref(), &change).await
     }
 }

@@ -11,7 +11,7 @@ use time::{Duration, OffsetDateTime};
 use crate::{
     ids::{ApprovalId, DecisionId, EventId, InstanceId},
     names::{ActionName, OperatorId, SponsorId, ToolId},
-    operator::own_name,
+    person::{Login, PersonRule, second_person},
     text::hides,
 };
 
@@ -185,11 +185,9 @@ pub enum ApprovalRule {
     /// It waits for no answer.
     #[error("the approval is {0} and waits for no answer: a call that needs one asks for a new approval")]
     NotPending(ApprovalState),
-    /// Who asked for the call would approve it.
-    #[error(
-        "{0} asked for this call and cannot approve it: the sponsor, or another operator with the role approver, must"
-    )]
-    SameOperator(OperatorId),
+    /// Who asked for the call, or may have, would approve it.
+    #[error("who asked for a call, or started the run that did, does not approve it. {0}")]
+    Person(#[from] PersonRule),
 }
 
 impl Approval {
@@ -208,19 +206,18 @@ impl Approval {
         }
     }
 
-    /// Whether `operator` may answer at `now`. A no only stops what would happen, so whoever may answer may give it; a yes is
-    /// a second person's.
-    pub fn check(&self, yes: bool, operator: &OperatorId, now: OffsetDateTime) -> Result<(), ApprovalRule> {
+    /// Whether it waits for an answer at `now`.
+    pub fn check(&self, now: OffsetDateTime) -> Result<(), ApprovalRule> {
         match self.state_at(now) {
-            ApprovalState::Pending => {}
-            other => return Err(ApprovalRule::NotPending(other)),
+            ApprovalState::Pending => Ok(()),
+            other => Err(ApprovalRule::NotPending(other)),
         }
-        match &self.asked_by {
-            Some(asked) if yes && own_name(asked) == own_name(operator) => {
-                Err(ApprovalRule::SameOperator(operator.clone()))
-            }
-            _ => Ok(()),
-        }
+    }
+
+    /// Whether `actor` may say yes: a second person beside all who asked. A no only stops what would happen, so whoever may
+    /// answer may give it.
+    pub fn check_yes(&self, actor: &Login, asked: &[Login]) -> Result<(), ApprovalRule> {
+        Ok(second_person(actor, asked)?)
     }
 
     /// What it means for `call` at `now`.

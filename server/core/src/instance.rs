@@ -8,9 +8,9 @@ use time::{Duration, OffsetDateTime};
 use crate::{
     credential::LEEWAY,
     ids::InstanceId,
-    names::{AgentName, OperatorId, RoleName, SponsorId, ToolId},
-    operator::own_name,
-    sponsor::Departure,
+    names::{AgentName, RoleName, SponsorId, ToolId},
+    person::{Login, PersonRule, second_person},
+    sponsor::Sponsor,
 };
 
 /// Where an instance stands. Expiry is not a state: it follows from the clock.
@@ -110,12 +110,15 @@ pub enum InstanceRule {
         /// The root of its chain.
         root: InstanceId,
     },
-    /// The operator has a part in the transfer already.
-    #[error("{who} cannot accept the instance: another operator with the role approver must")]
-    SameOperator {
+    /// The person has a part in the transfer already.
+    #[error("{who} cannot accept the instance: another person with the role approver must")]
+    SamePerson {
         /// What part.
         who: &'static str,
     },
+    /// Who recorded the departure, or may have, would accept what it orphaned.
+    #[error("{0}")]
+    Person(#[from] PersonRule),
 }
 
 /// One run of an agent.
@@ -185,28 +188,30 @@ impl Instance {
         Ok(after)
     }
 
-    /// Checks who may give this orphan of `departure` to the sponsor `to`: an operator who is neither of the two
-    /// sponsors, nor recorded the departure.
-    pub fn check_acceptance(
-        &self,
-        operator: &OperatorId,
-        to: &SponsorId,
-        departure: Option<&Departure>,
-    ) -> Result<(), InstanceRule> {
+    /// Refuses to accept what is no root.
+    pub fn check_root(&self) -> Result<(), InstanceRule> {
         if self.parent_agent_id.is_some() {
             return Err(InstanceRule::NotARoot { root: self.root_instance_id });
         }
-        let same = |who| Err(InstanceRule::SameOperator { who });
-        if own_name(operator) == to.as_str() {
+        Ok(())
+    }
+
+    /// Checks who may give this orphan of the sponsor `from` to the sponsor `to`: a person who is neither of the two, nor recorded the
+    /// departure.
+    pub fn check_acceptance(
+        &self,
+        actor: &Login,
+        [from, to]: [&Sponsor; 2],
+        recorded_by: Option<&Login>,
+    ) -> Result<(), InstanceRule> {
+        let same = |who| Err(InstanceRule::SamePerson { who });
+        if to.is_person(actor)? {
             return same("the sponsor who would take over");
         }
-        if own_name(operator) == self.sponsor_id.as_str() {
+        if from.is_person(actor)? {
             return same("the sponsor who departed");
         }
-        if departure.is_some_and(|departure| departure.recorded_by == *operator) {
-            return same("the operator who recorded the departure");
-        }
-        Ok(())
+        Ok(second_person(actor, recorded_by.map(std::slice::from_ref).unwrap_or_default())?)
     }
 
     /// Whether the instance may act at `now`, revocation entries aside.
@@ -221,6 +226,10 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
+    use crate::sponsor::{
+        SponsorState,
+        tests::{login, sponsor},
+    };
 
     const NOW: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;
 
@@ -275,20 +284,20 @@ mod tests {
 
     #[test]
     fn an_orphan_is_accepted_by_somebody_who_has_no_part_in_it() {
-        let departure =
-            Departure { time: NOW, recorded_by: "rita".parse().unwrap(), revocation_seq: 1, orphans_due_at: None };
-        let check = |who: &str| {
-            let orphan = instance(InstanceState::Orphaned, None);
-            orphan.check_acceptance(&who.parse().unwrap(), &"bob".parse().unwrap(), Some(&departure))
-        };
-        for who in ["alice", "bob", "rita"] {
-            assert!(matches!(check(who), Err(InstanceRule::SameOperator { .. })), "{who}");
+        let orphan = instance(InstanceState::Orphaned, None);
+        let (from, to) = (sponsor(SponsorState::Departed), sponsor(SponsorState::Active));
+        let to = Sponsor { sponsor_id: "bob".parse().unwrap(), person_id: Some("robert".parse().unwrap()), ..to };
+        let rita = login("rita", "rita");
+        let check = |who, person| orphan.check_acceptance(&login(who, person), [&from, &to], Some(&rita));
+        for (who, person) in [("alice", "alice"), ("bob", "bob"), ("r", "robert")] {
+            assert!(matches!(check(who, person), Err(InstanceRule::SamePerson { .. })), "{who}");
         }
-        assert_eq!(check("oscar"), Ok(()));
+        assert!(matches!(check("oscar", "rita"), Err(InstanceRule::Person(_))));
+        assert_eq!(check("oscar", "oscar"), Ok(()));
+        assert_eq!(orphan.check_root(), Ok(()));
         let root = InstanceId(Uuid::from_bytes([2; 16]));
         let child = instance(InstanceState::Orphaned, Some(root));
-        let refused = child.check_acceptance(&"oscar".parse().unwrap(), &"bob".parse().unwrap(), Some(&departure));
-        assert_eq!(refused, Err(InstanceRule::NotARoot { root }));
+        assert_eq!(child.check_root(), Err(InstanceRule::NotARoot { root }));
     }
 
     #[test]

@@ -16,6 +16,7 @@ pub mod json;
 pub mod kill_switch;
 pub mod names;
 pub mod operator;
+pub mod person;
 pub mod revocation;
 pub mod rollout;
 pub mod signing_key;

@@ -102,6 +102,10 @@ name!(
     OperatorId
 );
 name!(
+    /// A person: who stands behind one or several operators.
+    PersonId
+);
+name!(
     /// A kind of agent, such as `support-assistant`.
     AgentName
 );

@@ -218,6 +218,16 @@ pub fn reserved(operator_id: &OperatorId) -> Option<&'static str> {
     }
 }
 
+/// Why nobody may say whose login this is, if it is so: it is nobody's.
+#[must_use]
+pub fn reserved_person(operator_id: &OperatorId) -> Option<&'static str> {
+    match operator_id.as_str() {
+        BOOTSTRAP => Some("is the server itself, which is no person's"),
+        ANONYMOUS => Some("is whoever calls a dev server without credentials, and so no person's"),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

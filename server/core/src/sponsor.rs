@@ -2,7 +2,7 @@
 
 mod change;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod transition;
 
 use std::{collections::BTreeMap, fmt, str::FromStr};
@@ -11,8 +11,9 @@ use serde::{Deserialize, Serialize};
 use time::{Duration, OffsetDateTime};
 
 use crate::{
-    names::{OperatorId, RoleName, SponsorId},
+    names::{OperatorId, PersonId, RoleName, SponsorId},
     operator::own_name,
+    person::{Login, PersonRule, second_person},
 };
 
 pub use change::{Changed, Difference, SponsorChange};
@@ -134,6 +135,12 @@ pub struct Sponsor {
     pub display_name: String,
     /// The person's e-mail address. Empty after erasure.
     pub email: String,
+    /// The person, as logins are bound to persons; none: no login is theirs. Whoever approves the sponsor says that it is so.
+    #[serde(default)]
+    pub person_id: Option<PersonId>,
+    /// Whether a second person has said so; what they registered, or a migration took over, nobody has.
+    #[serde(default)]
+    pub person_confirmed: bool,
     /// Roles that instances of this sponsor may act as.
     pub roles: Vec<RoleName>,
     /// Longest credential, seconds.
@@ -163,6 +170,9 @@ pub struct Sponsor {
     /// Who changed the terms last; none: they are as registered.
     #[serde(default)]
     pub changed_by: Option<OperatorId>,
+    /// Everybody who changed the terms since they were last approved before; none: they are as registered.
+    #[serde(default)]
+    pub terms_by: Vec<OperatorId>,
     /// Why the sponsor is SUSPENDED; none in any other state.
     #[serde(default)]
     pub suspend_cause: Option<SuspendCause>,
@@ -180,28 +190,44 @@ impl Sponsor {
         self.revision.to_string()
     }
 
-    /// Checks `transition` by `operator` at `now` and returns the state after it.
-    pub fn check(
-        &self,
-        transition: Transition,
-        operator: &OperatorId,
-        now: OffsetDateTime,
-    ) -> Result<SponsorState, SponsorRule> {
+    /// Checks `transition` at `now` and returns the state after it.
+    pub fn check(&self, transition: Transition, now: OffsetDateTime) -> Result<SponsorState, SponsorRule> {
         let lapsed = self.suspend_cause == Some(SuspendCause::ReviewLapsed);
         let after = transition.apply(self.state, lapsed)?;
-        let name = own_name(operator);
-        let is_sponsor = name == self.sponsor_id.as_str() || name.eq_ignore_ascii_case(&self.email);
-        if transition.needs_four_eyes() && is_sponsor {
-            return Err(SponsorRule::OwnApproval { transition });
-        }
-        let wrote_terms = *operator == self.registered_by || Some(operator) == self.changed_by.as_ref();
-        if transition.vouches_for_terms() && wrote_terms {
-            return Err(SponsorRule::SameOperator { transition });
-        }
         if transition == Transition::Reinstate && self.review_due_at.is_some_and(|due| due <= now) {
             return Err(SponsorRule::ReviewLapsed);
         }
         Ok(after)
+    }
+
+    /// Everybody who wrote the terms that stand: who registered them, and who changed them since.
+    pub fn writers(&self) -> impl Iterator<Item = &OperatorId> {
+        // Before there was a list, there was the last one.
+        [&self.registered_by].into_iter().chain(&self.changed_by).chain(&self.terms_by)
+    }
+
+    /// Whether the login is the sponsor's own. A sponsor whose person nobody named is known by their name and e-mail address: that
+    /// gives no right, and can only ever refuse.
+    pub fn is_person(&self, login: &Login) -> Result<bool, PersonRule> {
+        let person = login.person()?;
+        let names = [own_name(&login.operator_id), person.as_str()];
+        let is_named = |name: &&str| *name == self.sponsor_id.as_str() || name.eq_ignore_ascii_case(&self.email);
+        Ok(self.person_id.as_ref() == Some(person) || names.iter().any(is_named))
+    }
+
+    /// Refuses a transition that takes a second person where `actor` is none, or is the sponsor. `writers` are the logins of
+    /// [`Sponsor::writers`].
+    pub fn check_person(&self, transition: Transition, actor: &Login, writers: &[Login]) -> Result<(), SponsorRule> {
+        if !transition.needs_four_eyes() {
+            return Ok(());
+        }
+        if self.is_person(actor)? {
+            return Err(SponsorRule::OwnApproval { transition });
+        }
+        if transition.vouches_for_terms() {
+            second_person(actor, writers)?;
+        }
+        Ok(())
     }
 
     /// Whether the review has lapsed by `now`, and the sponsor is still to be suspended for it.

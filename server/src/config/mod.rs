@@ -7,6 +7,7 @@ mod approvals;
 mod database;
 mod database_url;
 mod document;
+mod four_eyes;
 mod keys;
 mod limits;
 mod listener;
@@ -26,7 +27,7 @@ mod webhooks;
 
 use std::{fmt, path::PathBuf, thread, time::Duration};
 
-use countersign_app::{Approvals, OneCaller};
+use countersign_app::{Approvals, FourEyes, OneCaller};
 use countersign_core::spiffe::TrustDomain;
 
 pub use self::{
@@ -98,6 +99,8 @@ pub struct Config {
     pub outcome_deadline: Duration,
     /// Whether one caller by itself can fail the gate MISSING_SPONSOR.
     pub one_caller: OneCaller,
+    /// Whether what takes two persons takes two.
+    pub four_eyes: FourEyes,
     /// Threads that run requests.
     pub worker_threads: usize,
     /// What whoever starts the server should know of where its configuration comes from.
@@ -140,6 +143,7 @@ impl Config {
             "counted" => Some(OneCaller::Counted),
             _ => None,
         });
+        let four_eyes = four_eyes::read(&mut settings);
         let webhooks = WebhookEndpoint::read_all(&mut settings);
         let threads = thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(1));
         let worker_threads = settings.number("worker_threads", 1..=1024, threads.min(1024)) as usize;
@@ -168,6 +172,7 @@ impl Config {
                 approvals,
                 outcome_deadline: Duration::from_secs(outcome_deadline.into()),
                 one_caller: one_caller.unwrap_or_default(),
+                four_eyes,
                 worker_threads,
                 notices,
             });

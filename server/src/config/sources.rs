@@ -10,7 +10,7 @@ use super::{
 /// The file that is read when none is named and it is there.
 const DEFAULT_FILE: &str = "countersign.yaml";
 
-const KEYS: [&str; 71] = [
+const KEYS: [&str; 73] = [
     "listen",
     "plaintext",
     "public_url",
@@ -62,6 +62,8 @@ const KEYS: [&str; 71] = [
     "approvals.pending_per_sponsor",
     "outcomes.deadline_seconds",
     "rollouts.one_caller",
+    "four_eyes",
+    "four_eyes[]",
     "worker_threads",
     "operators.oidc[].name",
     "operators.oidc[].issuer",

@@ -2,6 +2,7 @@
 
 use std::{fs, path::Path};
 
+use countersign_app::AlsoTwo;
 use secrecy::ExposeSecret as _;
 
 use super::*;
@@ -352,6 +353,24 @@ fn the_example_that_is_shipped_is_fine_and_shows_the_defaults() {
     let spelt_out = folder.load(&[url], &[]).unwrap();
     assert_eq!(as_shipped.limits, spelt_out.limits);
     assert!(shown.contains("\n  recorder_queue"), "{shown}");
+}
+
+#[test]
+fn four_eyes_are_none_or_a_list_of_what_takes_two() {
+    let read = |text: &str| Folder::new(&whole(text)).load(&[("COUNTERSIGN_KEY_ENCRYPTION_KEY", KEK)], &[]);
+    let both = AlsoTwo { policies: true, kill_switch_release: true };
+    for (text, expected) in [
+        ("", FourEyes::default()),
+        ("four_eyes: none\n", FourEyes::None),
+        ("four_eyes: [policies, kill_switch_release]\n", FourEyes::Persons(both)),
+        ("four_eyes: [policies]\n", FourEyes::Persons(AlsoTwo { kill_switch_release: false, ..both })),
+    ] {
+        assert_eq!(read(text).unwrap().four_eyes, expected, "{text}");
+    }
+    for wrong in ["four_eyes: [none]\n", "four_eyes: some\n", "four_eyes: [policies, sponsors]\n"] {
+        let problems = read(wrong).unwrap_err();
+        assert!(problems.contains("four_eyes"), "{wrong}: {problems}");
+    }
 }
 
 const OPERATORS: &str = "\

@@ -13,12 +13,13 @@ impl Story {
     /// A newcomer is registered, and approved by a second person.
     pub(super) async fn four_eyes(&mut self) -> Result<String, Unexpected> {
         self.screen.step("four eyes");
-        let newcomer = self.register().await?;
+        let (newcomer, etag) = self.register().await?;
         self.screen
             .say(&format!("rita registers {newcomer}, who is to answer for agents, and tries to approve her too:"))?;
         let approval = |reason: &str| ApproveSponsorRequest {
             sponsor_id: newcomer.clone(),
             reason: reason.to_owned(),
+            etag: etag.clone(),
             ..ApproveSponsorRequest::default()
         };
         let own = self.rita.sponsors().approve_sponsor(approval("I know her")).await;
@@ -34,8 +35,8 @@ impl Story {
         Ok(newcomer)
     }
 
-    /// Registers dana or, where she is known already, dana-2 and so on.
-    async fn register(&self) -> Result<String, Unexpected> {
+    /// Registers dana or, where she is known already, dana-2 and so on; and says of which state she is then.
+    async fn register(&self) -> Result<(String, String), Unexpected> {
         for number in 1..100 {
             let sponsor_id = if number == 1 { "dana".to_owned() } else { format!("dana-{number}") };
             let request = RegisterSponsorRequest {
@@ -47,7 +48,10 @@ impl Story {
             };
             match self.rita.sponsors().register_sponsor(request).await {
                 Err(status) if status.code() == Code::AlreadyExists => {}
-                registered => return registered.map(|_| sponsor_id).map_err(Unexpected::from),
+                registered => {
+                    let etag = registered?.into_inner().sponsor.unwrap_or_default().etag;
+                    return Ok((sponsor_id, etag));
+                }
             }
         }
         Err(Unexpected::Answer("dana and all up to dana-99 are registered already".to_owned()))

@@ -247,6 +247,8 @@ pub struct ApprovalFilter {
     pub state: Option<ApprovalState>,
     /// This sponsor's.
     pub sponsor_id: Option<String>,
+    /// Of the sponsors who are this person, beyond doubt.
+    pub of_person: Option<String>,
     /// Of this instance.
     pub agent_instance_id: Option<InstanceId>,
     /// On this tool.
@@ -280,6 +282,7 @@ pub async fn list(
            AND ($6::text IS NULL OR tool_id = $6)
            AND ($7::timestamptz IS NULL OR create_time >= $7)
            AND ($8::timestamptz IS NULL OR create_time < $8)
+           AND ($10::text IS NULL OR sponsor_id IN (SELECT sponsor_id FROM sponsor WHERE person_id = $10 AND person_confirmed))
          ORDER BY approval_id DESC LIMIT $9"#,
         before,
         filter.state.map(ApprovalState::as_str),
@@ -289,7 +292,8 @@ pub async fn list(
         filter.tool_id,
         filter.start_time,
         filter.end_time,
-        page.limit()
+        page.limit(),
+        filter.of_person
     );
     Ok(Page::cut(approvals(rows.fetch_all(conn).await?)?, page, |approval: &Approval| approval.approval_id))
 }

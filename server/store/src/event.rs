@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use countersign_core::{
     ids::{DecisionId, EventId, InstanceId},
-    names::RoleName,
+    names::{OperatorId, RoleName},
 };
 use countersign_ledger::{commitment::Opening, export::Disclosed, merkle::Hash};
 use sqlx::types::Uuid;
@@ -200,6 +200,17 @@ pub async fn newest_grant(conn: &mut Connection, instance: InstanceId) -> Result
         instance.0
     );
     row.fetch_optional(conn).await?.map(StoredEvent::try_from).transpose()
+}
+
+/// The operators who asked for credentials of these instances, each once.
+pub async fn issuers(conn: &mut Connection, instances: &[Uuid]) -> Result<Vec<OperatorId>, StoreError> {
+    let ids = sqlx::query_scalar!(
+        r#"SELECT DISTINCT convert_from(leaf_bytes, 'UTF8')::jsonb ->> 'operator_id' AS "operator_id" FROM custody_event
+         WHERE instance_id = ANY ($1) AND kind IN ('credential_issued', 'delegated')"#,
+        instances
+    );
+    let ids = ids.fetch_all(conn).await?;
+    ids.iter().flatten().map(|id| convert::parse("custody_event", "operator_id", id)).collect()
 }
 
 /// The event of a grant to an instance, by its leaf hash, to which decisions point (`custody_ref`); none where the log no

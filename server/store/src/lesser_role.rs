@@ -9,7 +9,7 @@ use sqlx::{AssertSqlSafe, Connection as _, Executor as _};
 use crate::{Connection, Options, StoreError, error, own_schema::OWN, session};
 
 /// What serving does with each table. A test reads it off this crate's statements.
-const TABLES: [(&str, &str); 33] = [
+const TABLES: [(&str, &str); 35] = [
     ("_sqlx_migrations", "SELECT"),
     ("active_policy", "SELECT, INSERT, UPDATE"),
     ("api_key", "SELECT, INSERT, UPDATE"),
@@ -28,6 +28,7 @@ const TABLES: [(&str, &str); 33] = [
     ("operator", "SELECT, INSERT"),
     ("outcome_closed", "SELECT, UPDATE"),
     ("outcome_mark", "SELECT, INSERT, UPDATE, DELETE"),
+    ("person_binding", "SELECT, INSERT, UPDATE"),
     ("policy", "SELECT, INSERT, UPDATE"),
     ("revocation", "SELECT, INSERT"),
     ("rollout", "SELECT, INSERT, UPDATE"),
@@ -39,6 +40,7 @@ const TABLES: [(&str, &str); 33] = [
     ("signing_key", "SELECT, INSERT, UPDATE"),
     ("sponsor", "SELECT, INSERT, UPDATE"),
     ("tool_call", "SELECT, INSERT"),
+    ("two_persons", "SELECT, INSERT"),
     ("webhook_outbox", "SELECT, INSERT, UPDATE, DELETE"),
     ("write_probe", "SELECT, UPDATE"),
     ("write_probe_filler", "SELECT, INSERT"),

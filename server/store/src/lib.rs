@@ -22,6 +22,7 @@ pub mod open_decision;
 pub mod operator;
 pub mod own_schema;
 pub mod page;
+pub mod person;
 pub mod policy;
 mod pools;
 pub mod recorded;

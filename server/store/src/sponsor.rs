@@ -1,7 +1,7 @@
 //! Sponsors.
 
 use countersign_core::{
-    names::{OperatorId, SponsorId},
+    names::{OperatorId, PersonId, SponsorId},
     sponsor::{Departure, Sponsor, SponsorState, SuspendCause},
 };
 use time::OffsetDateTime;
@@ -35,6 +35,9 @@ struct Row {
     departed_by: Option<String>,
     depart_seq: Option<i64>,
     orphans_due_at: Option<OffsetDateTime>,
+    person_id: Option<String>,
+    person_confirmed: bool,
+    terms_by: Vec<String>,
 }
 
 impl TryFrom<Row> for Sponsor {
@@ -53,6 +56,9 @@ impl TryFrom<Row> for Sponsor {
             sponsor_id: parse(TABLE, "sponsor_id", &row.sponsor_id)?,
             display_name: row.display_name,
             email: row.email,
+            person_id: row.person_id.map(|person| parse(TABLE, "person_id", &person)).transpose()?,
+            person_confirmed: row.person_confirmed,
+            terms_by: parse_all(TABLE, "terms_by", &row.terms_by)?,
             roles: parse_all(TABLE, "roles", &row.roles)?,
             max_ttl_seconds: number(TABLE, "max_ttl_seconds", row.max_ttl_seconds)?,
             max_depth: number(TABLE, "max_depth", row.max_depth)?,
@@ -76,8 +82,8 @@ impl TryFrom<Row> for Sponsor {
 pub async fn insert(conn: &mut Connection, sponsor: &Sponsor) -> Result<(), StoreError> {
     sqlx::query!(
         "INSERT INTO sponsor (sponsor_id, display_name, email, roles, max_ttl_seconds, max_depth, state, review_due_at,
-             create_time, approve_time, revoke_time, revision, labels, registered_by, grant_leaf)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
+             create_time, approve_time, revoke_time, revision, labels, registered_by, grant_leaf, person_id)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
         sponsor.sponsor_id.as_str(),
         sponsor.display_name,
         sponsor.email,
@@ -93,6 +99,7 @@ pub async fn insert(conn: &mut Connection, sponsor: &Sponsor) -> Result<(), Stor
         serde_json::json!(sponsor.labels),
         sponsor.registered_by.as_str(),
         sponsor.grant_leaf.as_ref().map(<[u8; 32]>::as_slice),
+        sponsor.person_id.as_ref().map(PersonId::as_str),
     )
     .execute(conn)
     .await?;
@@ -106,7 +113,7 @@ pub async fn update(conn: &mut Connection, sponsor: &Sponsor) -> Result<(), Stor
         "UPDATE sponsor SET display_name = $2, email = $3, roles = $4, max_ttl_seconds = $5, max_depth = $6, state = $7,
              review_due_at = $8, approve_time = $9, revoke_time = $10, revision = $11, labels = $12, grant_leaf = $13,
              suspend_cause = $14, changed_by = $15, depart_time = $16, departed_by = $17, depart_seq = $18,
-             orphans_due_at = $19
+             orphans_due_at = $19, person_id = $20, person_confirmed = $21, terms_by = $22
          WHERE sponsor_id = $1",
         sponsor.sponsor_id.as_str(),
         sponsor.display_name,
@@ -127,6 +134,9 @@ pub async fn update(conn: &mut Connection, sponsor: &Sponsor) -> Result<(), Stor
         departure.map(|departure| departure.recorded_by.as_str()),
         departure.map(|departure| departure.revocation_seq),
         departure.and_then(|departure| departure.orphans_due_at),
+        sponsor.person_id.as_ref().map(PersonId::as_str),
+        sponsor.person_confirmed,
+        &texts(&sponsor.terms_by),
     )
     .execute(conn)
     .await?;

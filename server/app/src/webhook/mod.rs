@@ -35,11 +35,13 @@ pub enum Topic {
     KillSwitchEngaged,
     /// A kill switch was released.
     KillSwitchReleased,
+    /// Whose login an operator id is was said or confirmed, or somebody made a key for somebody else's.
+    OperatorChanged,
 }
 
 impl Topic {
     /// Every topic.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::ApprovalRequested,
         Self::ApprovalAnswered,
         Self::ApprovalExpired,
@@ -49,6 +51,7 @@ impl Topic {
         Self::RolloutRolledBack,
         Self::KillSwitchEngaged,
         Self::KillSwitchReleased,
+        Self::OperatorChanged,
     ];
 
     /// Its name in the configuration, and `type` of the message.
@@ -64,6 +67,7 @@ impl Topic {
             Self::RolloutRolledBack => "rollout.rolled_back",
             Self::KillSwitchEngaged => "kill_switch.engaged",
             Self::KillSwitchReleased => "kill_switch.released",
+            Self::OperatorChanged => "operator.changed",
         }
     }
 }

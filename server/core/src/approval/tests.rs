@@ -1,7 +1,10 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::clock::{SystemEntropy, uuid_v7};
+use crate::{
+    clock::{SystemEntropy, uuid_v7},
+    sponsor::tests::login,
+};
 
 const NOW: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;
 
@@ -77,25 +80,21 @@ fn a_yes_is_good_for_exactly_the_call_it_was_asked_for() {
 
 #[test]
 fn only_what_waits_is_answered_and_a_yes_is_a_second_persons() {
-    let by = |name: &str| name.parse::<OperatorId>().unwrap();
     let pending = approval(ApprovalState::Pending);
-    for (yes, who, at, expected) in [
-        (true, "oscar", NOW, Ok(())),
-        (true, "alice", NOW, Ok(())),
-        (true, "gate-1", NOW, Err(ApprovalRule::SameOperator(by("gate-1")))),
-        (true, "oidc.corp.gate-1", NOW, Err(ApprovalRule::SameOperator(by("oidc.corp.gate-1")))),
-        (false, "gate-1", NOW, Ok(())),
-        (true, "oscar", pending.expire_time, Err(ApprovalRule::NotPending(ApprovalState::Expired))),
-        (false, "oscar", pending.expire_time, Err(ApprovalRule::NotPending(ApprovalState::Expired))),
-    ] {
-        assert_eq!(pending.check(yes, &by(who), at), expected, "{who} {yes}");
-    }
+    assert_eq!(pending.check(NOW), Ok(()));
+    assert_eq!(pending.check(pending.expire_time), Err(ApprovalRule::NotPending(ApprovalState::Expired)));
     for state in ApprovalState::ALL.into_iter().filter(|state| *state != ApprovalState::Pending) {
-        assert_eq!(approval(state).check(true, &by("oscar"), NOW), Err(ApprovalRule::NotPending(state)));
-        assert_eq!(approval(state).check(false, &by("oscar"), NOW), Err(ApprovalRule::NotPending(state)));
+        assert_eq!(approval(state).check(NOW), Err(ApprovalRule::NotPending(state)));
     }
-    let itself = Approval { asked_by: None, ..pending };
-    assert_eq!(itself.check(true, &by("gate-1"), NOW), Ok(()));
+    let asked = [login("gate-1", "gate-1"), login("oidc.corp@3f2a", "rita")];
+    assert_eq!(pending.check_yes(&login("oscar", "oscar"), &asked), Ok(()));
+    for who in ["gate-1", "rita"] {
+        assert!(
+            matches!(pending.check_yes(&login("another-login", who), &asked), Err(ApprovalRule::Person(_))),
+            "{who}"
+        );
+    }
+    assert!(pending.check_yes(&Login { operator_id: "oscar".parse().unwrap(), person: None }, &[]).is_err());
 }
 
 #[test]
@@ -117,7 +116,7 @@ proptest! {
             match step {
                 0 | 1 => {
                     let yes = step == 0;
-                    if approval.check(yes, &"oscar".parse().unwrap(), now).is_ok() {
+                    if approval.check(now).is_ok() {
                         prop_assert!(now < approval.expire_time && !given);
                         approval.state = if yes { ApprovalState::Approved } else { ApprovalState::Rejected };
                         given = yes;

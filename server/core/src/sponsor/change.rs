@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Sponsor, SponsorRule, SponsorState};
-use crate::names::{OperatorId, RoleName};
+use crate::names::{OperatorId, PersonId, RoleName};
 
 /// What a change sets; none: it stays as it is.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -12,6 +12,8 @@ pub struct SponsorChange {
     pub display_name: Option<String>,
     /// The person's e-mail address.
     pub email: Option<String>,
+    /// The person, as logins are bound to persons.
+    pub person_id: Option<PersonId>,
     /// Roles that instances may act as, all of them.
     pub roles: Option<Vec<RoleName>>,
     /// Longest credential, seconds.
@@ -38,7 +40,7 @@ pub struct Difference {
 pub struct Changed {
     /// The sponsor; PENDING again where the approval no longer covers them.
     pub sponsor: Sponsor,
-    /// What differs of roles, longest TTL and depth, in rising order of `field`.
+    /// What differs of person, roles, longest TTL and depth, in rising order of `field`.
     pub terms: Vec<Difference>,
     /// Whether the name or the e-mail address differs.
     pub identity: bool,
@@ -63,6 +65,10 @@ impl Sponsor {
         let mut sponsor = self.clone();
         sponsor.display_name = change.display_name.unwrap_or(sponsor.display_name);
         sponsor.email = change.email.unwrap_or(sponsor.email);
+        if change.person_id.is_some() && change.person_id != self.person_id {
+            sponsor.person_id = change.person_id;
+            sponsor.person_confirmed = false;
+        }
         sponsor.max_ttl_seconds = change.max_ttl_seconds.unwrap_or(sponsor.max_ttl_seconds);
         sponsor.max_depth = change.max_depth.unwrap_or(sponsor.max_depth);
         sponsor.labels = change.labels.unwrap_or(sponsor.labels);
@@ -83,6 +89,12 @@ impl Sponsor {
             sponsor.approve_time = None;
             sponsor.review_due_at = None;
             sponsor.changed_by = Some(operator.clone());
+            if self.state != SponsorState::Pending {
+                sponsor.terms_by.clear();
+            }
+            if !sponsor.terms_by.contains(operator) {
+                sponsor.terms_by.push(operator.clone());
+            }
         }
         Ok(Some(changed))
     }
@@ -111,9 +123,16 @@ fn differences(before: &Sponsor, after: &Sponsor) -> Vec<Difference> {
         before: Some(role.to_string()),
         after: None,
     });
+    let person = |sponsor: &Sponsor| sponsor.person_id.as_ref().map(ToString::to_string);
+    let person = (before.person_id != after.person_id).then(|| Difference {
+        field: "person_id".to_owned(),
+        before: person(before),
+        after: person(after),
+    });
     number("max_depth", before.max_depth, after.max_depth)
         .into_iter()
         .chain(number("max_ttl_seconds", before.max_ttl_seconds, after.max_ttl_seconds))
+        .chain(person)
         .chain(added)
         .chain(removed)
         .collect()

@@ -7,11 +7,13 @@ use super::{
 
 const NOW: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;
 
-fn sponsor(state: SponsorState) -> Sponsor {
+pub(crate) fn sponsor(state: SponsorState) -> Sponsor {
     Sponsor {
         sponsor_id: "alice".parse().unwrap(),
         display_name: "Alice".into(),
         email: "alice@example.com".into(),
+        person_id: None,
+        person_confirmed: false,
         roles: vec!["support".parse().unwrap(), "user".parse().unwrap()],
         max_ttl_seconds: 900,
         max_depth: 3,
@@ -24,6 +26,7 @@ fn sponsor(state: SponsorState) -> Sponsor {
         labels: BTreeMap::new(),
         registered_by: "rita".parse().unwrap(),
         changed_by: Some("carl".parse().unwrap()),
+        terms_by: vec!["carl".parse().unwrap()],
         suspend_cause: (state == Suspended).then_some(SuspendCause::Operator),
         departure: None,
         grant_leaf: None,
@@ -59,31 +62,65 @@ fn only_the_drawn_transitions_are_legal() {
     }
 }
 
+/// A login, bound beyond doubt to the person of that name.
+pub(crate) fn login(operator: &str, person: &str) -> Login {
+    Login { operator_id: by(operator), person: Some((person.parse().unwrap(), true)) }
+}
+
+fn check_person(sponsor: &Sponsor, transition: Transition, actor: &Login) -> Result<(), SponsorRule> {
+    let writers: Vec<_> = sponsor.writers().map(|writer| login(writer.as_str(), writer.as_str())).collect();
+    sponsor.check_person(transition, actor, &writers)
+}
+
 #[test]
-fn whoever_vouches_is_neither_the_sponsor_nor_who_wrote_the_terms() {
+fn whoever_vouches_is_a_person_who_is_neither_the_sponsor_nor_wrote_the_terms() {
     for (transition, from) in [(Transition::Approve, Pending), (Transition::Recertify, Active)] {
-        let check = |who: &str| sponsor(from).check(transition, &by(who), NOW);
-        assert_eq!(check("rita"), Err(SponsorRule::SameOperator { transition }));
-        assert_eq!(check("carl"), Err(SponsorRule::SameOperator { transition }));
+        let check = |who: &str, person: &str| check_person(&sponsor(from), transition, &login(who, person));
+        // Whatever the login is called.
+        for (who, person) in [("rita", "rita"), ("carl", "carl"), ("oidc.corp@3f2a", "rita"), ("bob", "carl")] {
+            assert!(matches!(check(who, person), Err(SponsorRule::Person(PersonRule::SamePerson { .. }))), "{who}");
+        }
         // Under every name that she is known by.
         for own in ["alice", "oidc.corp.alice", "alice@example.com", "oidc.corp.alice@example.com"] {
-            assert_eq!(check(own), Err(SponsorRule::OwnApproval { transition }), "{own}");
+            assert_eq!(check(own, "a-person"), Err(SponsorRule::OwnApproval { transition }), "{own}");
         }
-        assert_eq!(check("bob"), Ok(Active));
+        assert_eq!(check("bob", "bob"), Ok(()));
+        let hers = Sponsor { person_id: Some("ann".parse().unwrap()), ..sponsor(from) };
+        let refused = Err(SponsorRule::OwnApproval { transition });
+        assert_eq!(check_person(&hers, transition, &login("bob", "ann")), refused);
+        let nobodys = Login { operator_id: by("bob"), person: None };
+        assert!(check_person(&sponsor(from), transition, &nobodys).is_err());
     }
 }
 
 #[test]
+fn everybody_who_changed_the_terms_since_the_last_approval_wrote_them() {
+    let writers = |sponsor: &Sponsor| sponsor.terms_by.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let ttl = |seconds| SponsorChange { max_ttl_seconds: Some(seconds), ..SponsorChange::default() };
+    let first = sponsor(Active).changed(ttl(60), &by("dora")).unwrap().unwrap().sponsor;
+    let second = first.changed(ttl(61), &by("emil")).unwrap().unwrap().sponsor;
+    let third = second.changed(ttl(62), &by("dora")).unwrap().unwrap().sponsor;
+    assert_eq!(
+        (writers(&first), writers(&third)),
+        (vec!["dora".to_owned()], vec!["dora".to_owned(), "emil".to_owned()])
+    );
+    for who in ["rita", "dora", "emil"] {
+        assert!(check_person(&third, Transition::Approve, &login(who, who)).is_err(), "{who}");
+    }
+    assert_eq!(check_person(&third, Transition::Approve, &login("carl", "carl")), Ok(()));
+}
+
+#[test]
 fn a_sponsor_may_stop_and_never_re_enable_themself() {
-    let alice = by("alice");
+    let alice = login("alice", "alice");
     for transition in Transition::ALL {
         assert!(!(transition.is_own() && transition.needs_four_eyes()), "{transition:?}");
         assert!(!transition.is_own() || transition.stops_instances(), "{transition:?}");
     }
-    assert_eq!(sponsor(Active).check(Transition::Suspend, &alice, NOW), Ok(Suspended));
+    assert_eq!(check_person(&sponsor(Active), Transition::Suspend, &alice), Ok(()));
     for transition in [Transition::Reinstate, Transition::Recertify] {
         let refused = Err(SponsorRule::OwnApproval { transition });
-        assert_eq!(sponsor(Suspended).check(transition, &alice, NOW), refused);
+        assert_eq!(check_person(&sponsor(Suspended), transition, &alice), refused);
     }
 }
 
@@ -95,15 +132,15 @@ fn a_lapsed_review_counts_before_any_worker_noticed() {
     );
     assert!(!sponsor(Active).is_active(due) && sponsor(Active).review_lapsed(due));
     assert!(!sponsor(Suspended).review_lapsed(due));
-    let late = sponsor(Suspended).check(Transition::Reinstate, &by("bob"), due);
+    let late = sponsor(Suspended).check(Transition::Reinstate, due);
     assert_eq!(late, Err(SponsorRule::ReviewLapsed));
 }
 
 #[test]
 fn recertifying_undoes_a_lapsed_review_and_nothing_that_a_person_ordered() {
     let lapsed = Sponsor { suspend_cause: Some(SuspendCause::ReviewLapsed), ..sponsor(Suspended) };
-    assert_eq!(lapsed.check(Transition::Recertify, &by("bob"), NOW), Ok(Active));
-    assert_eq!(sponsor(Suspended).check(Transition::Recertify, &by("bob"), NOW), Ok(Suspended));
+    assert_eq!(lapsed.check(Transition::Recertify, NOW), Ok(Active));
+    assert_eq!(sponsor(Suspended).check(Transition::Recertify, NOW), Ok(Suspended));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What may happen to a sponsor, from which state, and the rules that may be broken.
 
 use super::SponsorState;
+use crate::person::PersonRule;
 
 /// What may happen to a sponsor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -70,7 +71,7 @@ impl Transition {
     }
 
     /// The state after this transition. `lapsed`: the sponsor is suspended because the review lapsed.
-    pub const fn apply(self, from: SponsorState, lapsed: bool) -> Result<SponsorState, SponsorRule> {
+    pub fn apply(self, from: SponsorState, lapsed: bool) -> Result<SponsorState, SponsorRule> {
         use SponsorState::{Active, Departed, Pending, Rejected, Revoked, Suspended};
         match (self, from) {
             (Self::Approve, Pending) | (Self::Reinstate, Suspended) | (Self::Recertify, Active) => Ok(Active),
@@ -86,7 +87,7 @@ impl Transition {
 }
 
 /// A rule of the sponsor's life that a request breaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SponsorRule {
     /// The state does not allow it.
     #[error("a sponsor that is {from} cannot be asked to {verb}")]
@@ -96,18 +97,11 @@ pub enum SponsorRule {
         /// The state it was asked in.
         from: SponsorState,
     },
-    /// The operator who wrote the terms wants to vouch for them.
-    #[error(
-        "the operator who registered a sponsor, or changed their terms last, cannot {} them: another operator with the \
-         role approver must",
-        transition.verb()
-    )]
-    SameOperator {
-        /// What was asked.
-        transition: Transition,
-    },
+    /// Who wrote the terms, or may have, wants to vouch for them.
+    #[error("{0}")]
+    Person(#[from] PersonRule),
     /// The sponsor wants to vouch for themself.
-    #[error("a sponsor cannot {} themself: another operator with the role approver must", transition.verb())]
+    #[error("a sponsor cannot {} themself: another person with the role approver must", transition.verb())]
     OwnApproval {
         /// What was asked.
         transition: Transition,

@@ -134,6 +134,8 @@ words!(
         OperatorKeyCreated = "operator_key_created",
         /// An operator's API key was revoked.
         OperatorKeyRevoked = "operator_key_revoked",
+        /// An operator was changed, or whose login it is: what, the changes say.
+        OperatorChanged = "operator_changed",
         /// Calls were stopped across the board.
         KillSwitchEngaged = "kill_switch_engaged",
         /// A stop was lifted.

@@ -86,6 +86,9 @@ pub(crate) const TABLE: &[Row] = &[
     Row::roles("/countersign.v1.OperatorService/CreateApiKey", &[Admin]),
     Row::roles("/countersign.v1.OperatorService/ListApiKeys", &[Admin, Auditor]).reading(),
     Row::roles("/countersign.v1.OperatorService/RevokeApiKey", &[Admin]).stopping(),
+    Row::roles("/countersign.v1.OperatorService/BindPerson", &[Admin]),
+    Row::authenticated("/countersign.v1.OperatorService/ConfirmPerson"),
+    Row::roles("/countersign.v1.OperatorService/ListPersonBindings", &[Admin, Approver, Auditor]).reading(),
     Row::authenticated("/countersign.v1.OperatorService/WhoAmI"),
 
     Row::authenticated("/countersign.v1.StatusService/GetReadiness"),

@@ -47,7 +47,7 @@ fn what_is_open_or_for_everyone_can_be_counted_on_one_hand() {
         TABLE.iter().filter(|row| row.access == access).map(|row| row.method.rsplit('/').next().unwrap()).collect()
     };
     assert_eq!(with(Access::Open), ["Check", "Watch", "ServerReflectionInfo", "ServerReflectionInfo"]);
-    assert_eq!(with(Access::Authenticated), ["WhoAmI", "GetReadiness"]);
+    assert_eq!(with(Access::Authenticated), ["ConfirmPerson", "WhoAmI", "GetReadiness"]);
 }
 
 #[test]

@@ -2,10 +2,14 @@
 
 use std::mem;
 
-use countersign_app::{ApiKeyCreated, ApiKeyFilter, Caller, CreateApiKey, CreateOperator, Error, RevokeApiKey};
+use countersign_app::{
+    ApiKeyCreated, ApiKeyFilter, BindPerson, BindingFilter, Caller, ConfirmPerson, CreateApiKey, CreateOperator, Error,
+    RevokeApiKey,
+};
 use countersign_core::{
     api_key::ApiKey,
     operator::{Operator, OperatorRole, Roles},
+    person::Binding,
     text::{MAX_DISPLAY, MAX_TEXT},
 };
 use countersign_proto::v1;
@@ -19,9 +23,14 @@ pub(crate) fn create(mut request: v1::CreateOperatorRequest) -> Result<(CreateOp
         let idem = v.idempotency("CreateOperator", request_id, &request);
         let operator_id = v.required("operator_id", &request.operator_id);
         let display_name = v.text("display_name", request.display_name, MAX_DISPLAY);
-        let roles = v.list::<OperatorRole>("roles", &request.roles, 1..=OperatorRole::ALL.len());
-        let create =
-            CreateOperator { operator_id: operator_id?, display_name: display_name?, roles: Roles::from(roles?) };
+        let roles = v.list::<OperatorRole>("roles", &request.roles, 0..=OperatorRole::ALL.len());
+        let person_id = v.optional("person_id", &request.person_id);
+        let create = CreateOperator {
+            operator_id: operator_id?,
+            display_name: display_name?,
+            roles: Roles::from(roles?),
+            person_id: person_id?,
+        };
         Some((create, idem?))
     })
 }
@@ -67,6 +76,53 @@ pub(crate) fn revoke_key(mut request: v1::RevokeApiKeyRequest) -> Result<(Revoke
     })
 }
 
+pub(crate) fn bind(mut request: v1::BindPersonRequest) -> Result<(BindPerson, Idem), Error> {
+    let request_id = mem::take(&mut request.request_id);
+    read(|v| {
+        let idem = v.idempotency("BindPerson", request_id, &request);
+        let operator_id = v.required("operator_id", &request.operator_id);
+        let person_id = v.required("person_id", &request.person_id);
+        let reason = v.text("reason", request.reason, MAX_TEXT);
+        let etag = v.etag(request.etag);
+        let bind = BindPerson { operator_id: operator_id?, person_id: person_id?, reason: reason?, etag: etag? };
+        Some((bind, idem?))
+    })
+}
+
+pub(crate) fn confirm(mut request: v1::ConfirmPersonRequest) -> Result<(ConfirmPerson, Idem), Error> {
+    let request_id = mem::take(&mut request.request_id);
+    read(|v| {
+        let idem = v.idempotency("ConfirmPerson", request_id, &request);
+        let operator_id = v.required("operator_id", &request.operator_id);
+        let person_id = v.required("person_id", &request.person_id);
+        let reason = v.text("reason", request.reason, MAX_TEXT);
+        let etag = v.etag(request.etag);
+        let confirm = ConfirmPerson { operator_id: operator_id?, person_id: person_id?, reason: reason?, etag: etag? };
+        Some((confirm, idem?))
+    })
+}
+
+pub(crate) fn list_bindings(mut request: v1::ListPersonBindingsRequest) -> Result<(BindingFilter, Paging), Error> {
+    let (size, token) = (mem::take(&mut request.page_size), mem::take(&mut request.page_token));
+    read(|v| {
+        let paging = v.paging("ListPersonBindings", size, &token, &request);
+        let person_id = v.optional("person_id", &request.person_id);
+        Some((BindingFilter { person_id: person_id?, unconfirmed: request.unconfirmed }, paging?))
+    })
+}
+
+pub(crate) fn binding(binding: Binding) -> v1::PersonBinding {
+    v1::PersonBinding {
+        etag: binding.etag(),
+        operator_id: binding.operator_id.to_string(),
+        person_id: binding.person_id.to_string(),
+        bound_by: binding.bound_by.map_or_else(String::new, String::from),
+        bind_time: Some(timestamp(binding.bind_time)),
+        confirmed_by: binding.confirmed_by.map_or_else(String::new, String::from),
+        confirm_time: binding.confirm_time.map(timestamp),
+    }
+}
+
 pub(crate) fn operator(operator: Operator) -> v1::Operator {
     v1::Operator {
         etag: operator.etag(),
@@ -94,12 +150,15 @@ pub(crate) fn created(created: ApiKeyCreated) -> v1::CreateApiKeyResponse {
     v1::CreateApiKeyResponse { api_key: Some(key(&created.key)), secret }
 }
 
-pub(crate) fn who(caller: &Caller) -> v1::WhoAmIResponse {
+/// Who the caller is; `binding`: whose login it is.
+pub(crate) fn who(caller: &Caller, binding: Option<Binding>) -> v1::WhoAmIResponse {
     match caller {
         Caller::Operator(operator) => v1::WhoAmIResponse {
             operator_id: operator.operator_id.to_string(),
             roles: texts(operator.roles.iter()),
             anonymous: operator.anonymous,
+            person_confirmed: binding.as_ref().is_some_and(Binding::is_confirmed),
+            person_id: binding.map_or_else(String::new, |binding| binding.person_id.to_string()),
             ..Default::default()
         },
         Caller::Instance(instance) => v1::WhoAmIResponse {

@@ -35,10 +35,12 @@ pub(crate) fn register(mut request: v1::RegisterSponsorRequest) -> Result<(Regis
         let max_ttl_seconds = v.seconds("max_ttl", request.max_ttl, 1..=HARD_MAX_TTL.into());
         let max_depth = request.max_depth.map(|depth| v.number("max_depth", depth, 0..=MAX_DEPTH_CEILING.into()));
         let labels = v.labels(request.labels);
+        let person_id = v.optional("person_id", &request.person_id);
         let register = RegisterSponsor {
             sponsor_id: sponsor_id?,
             display_name: display_name?,
             email: request.email,
+            person_id: person_id?,
             roles: roles?,
             max_ttl_seconds: max_ttl_seconds?,
             max_depth: max_depth.flatten(),
@@ -71,8 +73,24 @@ macro_rules! transitions {
     )+};
 }
 
+pub(crate) fn approve(mut request: v1::ApproveSponsorRequest) -> Result<(TransitionSponsor, Idem), Error> {
+    let request_id = mem::take(&mut request.request_id);
+    read(|v| {
+        let idem = v.idempotency("ApproveSponsor", request_id, &request);
+        let sponsor_id = v.required("sponsor_id", &request.sponsor_id);
+        let reason = v.text("reason", request.reason, MAX_TEXT);
+        if request.etag.is_empty() {
+            v.refuse("etag", "must be the etag that GetSponsor shows: what is approved are the terms that were seen");
+        }
+        let etag = v.etag(request.etag);
+        let (transition, review_due_at) = (Transition::Approve, None);
+        let approve =
+            TransitionSponsor { sponsor_id: sponsor_id?, transition, reason: reason?, etag: etag?, review_due_at };
+        Some((approve, idem?))
+    })
+}
+
 transitions! {
-    approve(ApproveSponsorRequest) = Approve, "ApproveSponsor";
     reject(RejectSponsorRequest) = Reject, "RejectSponsor";
     suspend(SuspendSponsorRequest) = Suspend, "SuspendSponsor";
     reinstate(ReinstateSponsorRequest) = Reinstate, "ReinstateSponsor";
@@ -100,7 +118,7 @@ pub(crate) fn recertify(mut request: v1::RecertifySponsorRequest) -> Result<(Tra
 }
 
 /// The fields that UpdateSponsor can set.
-const SETTABLE: [&str; 6] = ["display_name", "email", "roles", "max_ttl", "max_depth", "labels"];
+const SETTABLE: [&str; 7] = ["display_name", "email", "roles", "max_ttl", "max_depth", "labels", "person_id"];
 
 pub(crate) fn update(mut request: v1::UpdateSponsorRequest) -> Result<(UpdateSponsor, Idem), Error> {
     let request_id = mem::take(&mut request.request_id);
@@ -141,7 +159,10 @@ fn change(v: &mut Violations, request: v1::UpdateSponsorRequest) -> Option<Spons
     let max_depth = sets("max_depth", request.max_depth.is_some())
         .then(|| v.number("max_depth", request.max_depth.unwrap_or(-1), 0..=MAX_DEPTH_CEILING.into()));
     let labels = sets("labels", !request.labels.is_empty()).then(|| v.labels(request.labels));
+    let person_id =
+        sets("person_id", !request.person_id.is_empty()).then(|| v.required("person_id", &request.person_id));
     let change = SponsorChange {
+        person_id: set(person_id)?,
         display_name: set(display_name)?,
         email: set(email)?,
         roles: set(roles)?,
@@ -198,6 +219,8 @@ pub(crate) fn sponsor(sponsor: Sponsor) -> v1::Sponsor {
         revoke_time: sponsor.revoke_time.map(timestamp),
         suspend_cause: wire(sponsor.suspend_cause),
         depart_time: sponsor.departure.map(|departure| timestamp(departure.time)),
+        person_id: sponsor.person_id.map_or_else(String::new, String::from),
+        person_confirmed: sponsor.person_confirmed,
         labels: sponsor.labels,
     }
 }

@@ -15,7 +15,7 @@ use crate::grpc::unimplemented::UNIMPLEMENTED;
 type Reader = fn(&[u8]) -> Result<(), Error>;
 
 /// A reader of each request that has any field to check.
-const READERS: [(&str, Reader); 61] = [
+const READERS: [(&str, Reader); 64] = [
     ("AcceptInstanceRequest", |bytes| instance::accept(typed(bytes)).map(drop)),
     ("ActivatePolicyRequest", |bytes| policy::activate(typed(bytes)).map(drop)),
     ("AdvanceRolloutRequest", |bytes| rollout::advance(typed(bytes)).map(drop)),
@@ -23,6 +23,8 @@ const READERS: [(&str, Reader); 61] = [
     ("ApproveSponsorRequest", |bytes| sponsor::approve(typed(bytes)).map(drop)),
     ("BatchDecideRequest", |bytes| decision::decide_batch(typed(bytes)).map(drop)),
     ("BatchRecordToolCallsRequest", |bytes| custody::record_batch(typed(bytes)).map(drop)),
+    ("BindPersonRequest", |bytes| operator::bind(typed(bytes)).map(drop)),
+    ("ConfirmPersonRequest", |bytes| operator::confirm(typed(bytes)).map(drop)),
     ("CreateApiKeyRequest", |bytes| operator::create_key(typed(bytes)).map(drop)),
     ("CreateOperatorRequest", |bytes| operator::create(typed(bytes)).map(drop)),
     ("CreatePolicyRequest", |bytes| policy::create(typed(bytes)).map(drop)),
@@ -48,6 +50,7 @@ const READERS: [(&str, Reader); 61] = [
     ("ListInstancesRequest", |bytes| instance::list(typed(bytes)).map(drop)),
     ("ListKillSwitchesRequest", |bytes| kill_switch::list(typed(bytes)).map(drop)),
     ("ListOperatorsRequest", |bytes| operator::list(typed(bytes)).map(drop)),
+    ("ListPersonBindingsRequest", |bytes| operator::list_bindings(typed(bytes)).map(drop)),
     ("ListPoliciesRequest", |bytes| policy::list(typed(bytes)).map(drop)),
     ("ListRolloutsRequest", |bytes| rollout::list(typed(bytes)).map(drop)),
     ("ListSigningKeysRequest", |bytes| key::list(typed(bytes)).map(drop)),
@@ -229,9 +232,23 @@ fn every_violation_of_a_request_is_listed_at_once() {
         max_depth: Some(9),
         labels: [("Team".to_owned(), "x".to_owned())].into(),
         request_id: "a b".to_owned(),
+        person_id: "Ann".to_owned(),
     };
-    let wanted = ["request_id", "sponsor_id", "display_name", "email", "roles[1]", "max_ttl", "max_depth", "labels"];
+    let wanted = [
+        "request_id",
+        "sponsor_id",
+        "display_name",
+        "email",
+        "roles[1]",
+        "max_ttl",
+        "max_depth",
+        "labels",
+        "person_id",
+    ];
     assert_eq!(fields(sponsor::register(request)), wanted);
+    // An approval is of what was seen.
+    let approve = v1::ApproveSponsorRequest { sponsor_id: "alice".to_owned(), ..Default::default() };
+    assert_eq!(fields(sponsor::approve(approve)), ["reason", "etag"]);
 }
 
 #[test]
@@ -289,7 +306,7 @@ fn a_request_id_stands_for_one_method_and_one_request() {
         let request = v1::ApproveSponsorRequest {
             sponsor_id: "alice".to_owned(),
             reason: reason.to_owned(),
-            etag: String::new(),
+            etag: "1".to_owned(),
             request_id: request_id.to_owned(),
         };
         sponsor::approve(request).unwrap().1.unwrap().fingerprint

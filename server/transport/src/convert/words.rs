@@ -71,7 +71,7 @@ words! {
         CredentialIssued Delegated SvidIssued PolicyCreated PolicyActivated RolloutStarted RolloutAdvanced RolloutPaused
         RolloutResumed RolloutCompleted RolloutRolledBack Decision ToolCall ApprovalRequested ApprovalApproved
         ApprovalRejected ApprovalExpired Revocation KeyCreated KeyActivated KeyRetired KeyCompromised KeysRewrapped RevocationFloorMoved OperatorCreated
-        OperatorKeyCreated OperatorKeyRevoked KillSwitchEngaged KillSwitchReleased Erasure Archive LegalHoldPlaced
+        OperatorKeyCreated OperatorKeyRevoked OperatorChanged KillSwitchEngaged KillSwitchReleased Erasure Archive LegalHoldPlaced
         LegalHoldReleased Manifest CheckpointOverridden Unattributed RefusalsUnanswered
     }
     leaf::Outcome = ToolCallOutcome { Success Failure NotExecuted Unknown }

@@ -13,7 +13,10 @@ impl OperatorService for Api {
         answer(request, |caller, request| async move {
             let (create, idem) = convert::create(request)?;
             let created = self.app.create_operator(operator(&caller)?, create, idem).await?;
-            Ok(v1::CreateOperatorResponse { operator: Some(convert::operator(created)) })
+            Ok(v1::CreateOperatorResponse {
+                operator: Some(convert::operator(created.operator)),
+                person: created.binding.map(convert::binding),
+            })
         })
         .await
     }
@@ -72,7 +75,53 @@ impl OperatorService for Api {
         .await
     }
 
+    async fn bind_person(
+        &self,
+        request: Request<v1::BindPersonRequest>,
+    ) -> Result<Response<v1::BindPersonResponse>, Status> {
+        answer(request, |caller, request| async move {
+            let (bind, idem) = convert::bind(request)?;
+            let bound = self.app.bind_person(operator(&caller)?, bind, idem).await?;
+            Ok(v1::BindPersonResponse { person: Some(convert::binding(bound)) })
+        })
+        .await
+    }
+
+    async fn confirm_person(
+        &self,
+        request: Request<v1::ConfirmPersonRequest>,
+    ) -> Result<Response<v1::ConfirmPersonResponse>, Status> {
+        answer(request, |caller, request| async move {
+            let (confirm, idem) = convert::confirm(request)?;
+            let confirmed = self.app.confirm_person(operator(&caller)?, confirm, idem).await?;
+            Ok(v1::ConfirmPersonResponse { person: Some(convert::binding(confirmed)) })
+        })
+        .await
+    }
+
+    async fn list_person_bindings(
+        &self,
+        request: Request<v1::ListPersonBindingsRequest>,
+    ) -> Result<Response<v1::ListPersonBindingsResponse>, Status> {
+        answer(request, |_, request| async move {
+            let (filter, paging) = convert::list_bindings(request)?;
+            let page = self.app.list_person_bindings(filter, paging.page.clone()).await?;
+            Ok(v1::ListPersonBindingsResponse {
+                next_page_token: paging.token(page.next),
+                persons: page.items.into_iter().map(convert::binding).collect(),
+            })
+        })
+        .await
+    }
+
     async fn who_am_i(&self, request: Request<v1::WhoAmIRequest>) -> Result<Response<v1::WhoAmIResponse>, Status> {
-        answer(request, |caller, _| async move { Ok(convert::who(&caller)) }).await
+        answer(request, |caller, _| async move {
+            let binding = match caller.operator() {
+                Some(operator) => self.app.person_of(&operator.operator_id).await?,
+                None => None,
+            };
+            Ok(convert::who(&caller, binding))
+        })
+        .await
     }
 }

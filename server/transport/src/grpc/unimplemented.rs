@@ -108,7 +108,10 @@ mod tests {
         ),
         ("CustodyService", "RecordToolCall BatchRecordToolCalls ListEvents GetCustodyChain"),
         ("KeyService", "ListSigningKeys RotateSigningKey MarkKeyCompromised"),
-        ("OperatorService", "CreateOperator ListOperators CreateApiKey ListApiKeys RevokeApiKey WhoAmI"),
+        (
+            "OperatorService",
+            "CreateOperator ListOperators CreateApiKey ListApiKeys RevokeApiKey BindPerson ConfirmPerson ListPersonBindings WhoAmI",
+        ),
         ("StatusService", "GetReadiness GetIndicators"),
         ("SvidService", "MintJwtSvid MintX509Svid"),
     ];

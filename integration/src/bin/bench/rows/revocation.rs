@@ -130,7 +130,8 @@ impl Stage {
         };
         self.registrar.sponsors().register_sponsor(register).await?;
         let (sponsor_id, reason) = (sponsor.to_owned(), "measured".to_owned());
-        let approve = ApproveSponsorRequest { sponsor_id, reason, ..Default::default() };
+        let etag = "1".to_owned();
+        let approve = ApproveSponsorRequest { sponsor_id, reason, etag, ..Default::default() };
         self.approver.sponsors().approve_sponsor(approve).await?;
         let token = issue(&self.registrar, sponsor).await?;
         sqlx::query(

@@ -1,0 +1,30 @@
+//! What takes two persons.
+
+use countersign_app::{AlsoTwo, FourEyes};
+
+use super::{problem::Problem, settings::Settings};
+
+const KEY: &str = "four_eyes";
+
+/// `none`, or a list of what takes two persons beside sponsors, approvals and bindings.
+pub(super) fn read(settings: &mut Settings) -> FourEyes {
+    let mut also = AlsoTwo::default();
+    for (word, origin) in settings.list(KEY) {
+        match word.as_str() {
+            "policies" => also.policies = true,
+            "kill_switch_release" => also.kill_switch_release = true,
+            _ => {
+                let wanted = "must name policies or kill_switch_release; none stands alone";
+                settings.report_all(vec![Problem::new(origin, KEY, wanted)]);
+            }
+        }
+    }
+    match settings.word(KEY, &[("none", FourEyes::None)]) {
+        Some(none) if also == AlsoTwo::default() => none,
+        Some(_) => {
+            settings.report(KEY, "is none in one place and a list in another: it can only be one of them");
+            FourEyes::default()
+        }
+        None => FourEyes::Persons(also),
+    }
+}
