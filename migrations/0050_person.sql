@@ -15,14 +15,15 @@ CREATE INDEX person_binding_person ON person_binding (person_id);
 -- Nobody has said whose the logins are that there are: each counts as a person of its name, until a second person confirms it.
 INSERT INTO person_binding (operator_id, person_id, bind_time) SELECT operator_id, operator_id, now() FROM operator;
 
--- Since when two persons were confirmed, for the first time: before, there is nobody who could confirm. Never emptied, so that
--- whoever ends the logins of all others is not the first person again.
+-- Since when two persons were confirmed who can confirm others, for the first time: before, there is nobody who could. Never emptied,
+-- so that whoever ends the logins of all others is not the first person again.
 CREATE TABLE two_persons (
     one   boolean PRIMARY KEY DEFAULT true CHECK (one),
     since timestamptz NOT NULL
 );
-INSERT INTO two_persons (since) SELECT now() WHERE (SELECT count(*) FROM operator) > 1;
--- One operator alone is the first person.
+INSERT INTO two_persons (since)
+    SELECT now() WHERE (SELECT count(*) FROM operator WHERE roles && ARRAY['admin', 'approver']) > 1;
+-- Where there is one who could confirm, there is no second.
 UPDATE person_binding SET confirmed_by = 'bootstrap', confirm_time = bind_time WHERE NOT EXISTS (SELECT FROM two_persons);
 
 ALTER TABLE sponsor

@@ -218,6 +218,8 @@ fn operators(config: &Config) -> Result<ConfiguredOperators, ServeFailure> {
             role_claim: provider.role_claim.clone(),
             roles: provider.roles.clone(),
             required: provider.required.clone(),
+            longest_life: provider.longest_life,
+            authorized_parties: provider.authorized_parties.clone(),
             documents: Arc::new(web),
         });
     }

@@ -40,7 +40,8 @@ const TABLE: &str = "
         GetConsistencyProof auditor; ExportEvidence auditor
     KeyService: ListSigningKeys admin auditor; RotateSigningKey admin; MarkKeyCompromised admin
     OperatorService: CreateOperator admin; ListOperators admin auditor; CreateApiKey admin; ListApiKeys admin auditor;
-        RevokeApiKey admin; WhoAmI anybody
+        RevokeApiKey admin; SetOperatorRoles admin; DisableOperator admin; EnableOperator admin; DeleteOperator admin;
+        BindPerson admin; ConfirmPerson admin approver; ListPersonBindings admin approver auditor; WhoAmI anybody
     StatusService: GetReadiness anybody; GetIndicators policy-admin auditor admin
     SvidService: MintJwtSvid issuer instance; MintX509Svid issuer instance
 ";

@@ -167,6 +167,13 @@ async fn tokens_of_a_real_provider_name_operators_who_have_four_eyes_without_a_r
     let by = |kind| events.iter().rev().find(|event| event.kind() == kind).unwrap().text("operator_id");
     assert_eq!([by("sponsor_approved"), by("sponsor_registered")], [bob_id, ada_id]);
 
+    // Whoever is disabled here is let in by no provider.
+    let (operator_id, reason) = (bob_id.clone(), "has left".to_owned());
+    let disable = v1::DisableOperatorRequest { operator_id, reason, ..Default::default() };
+    admin.operators().disable_operator(disable).await.unwrap();
+    let gone = bob.operators().who_am_i(v1::WhoAmIRequest {}).await.unwrap_err();
+    assert!(gone.code() == Code::Unauthenticated && gone.message().contains("disabled"), "{gone}");
+
     // Known, and may do nothing: a refusal that says who can change that, and no outage.
     let guest = who(&server, &provider.token("guest", AUDIENCE).await).await;
     assert_eq!(refused(guest, Code::PermissionDenied, "ROLE_REQUIRED").metadata["roles"], "admin,registrar,approver");

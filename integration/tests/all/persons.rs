@@ -72,25 +72,28 @@ async fn one_admin_alone_is_one_person_whatever_logins_they_make() {
     let _room = room().await;
     let (server, database, _folder) = server("").await;
     let root = admin(&server).await;
-    // The first person needs nobody to say who the second is.
+    // The first person needs nobody to say who the others are, until there is one who could confirm it.
     let (rita, sure) = newcomer(&server, &root, "rita", "", &["registrar", "issuer"]).await;
     assert!(sure, "there was nobody who could have confirmed it");
     let (oscar, sure) = newcomer(&server, &root, "oscar", "", &["approver"]).await;
-    assert!(!sure, "rita could");
-    assert_eq!(bindings(&root, true).await, ["oscar=oscar"]);
+    assert!(sure, "rita confirms nobody");
+    let (pia, sure) = newcomer(&server, &root, "pia", "", &["approver"]).await;
+    assert!(!sure, "oscar could");
+    assert_eq!(bindings(&root, true).await, ["pia=pia"]);
 
     rita.sponsors().register_sponsor(register("alice")).await.unwrap();
-    let why = approved(&oscar, "alice").await;
+    let why = approved(&pia, "alice").await;
     assert!(why.as_ref().unwrap_err().message().contains("ConfirmPerson"), "{why:?}");
     refused(why, Code::FailedPrecondition, "FOUR_EYES");
-    // Not who said so, not whose login it is, and nobody of whom that is not known.
-    for by in [&root, &oscar] {
-        refused(confirm(by, "oscar", "oscar").await, Code::FailedPrecondition, "FOUR_EYES");
+    // Not who said so, not whose login it is, and nobody who could be a service.
+    for by in [&root, &pia] {
+        refused(confirm(by, "pia", "pia").await, Code::FailedPrecondition, "FOUR_EYES");
     }
-    refused(confirm(&rita, "oscar", "somebody-else").await, Code::Aborted, "ETAG_MISMATCH");
-    refused(confirm(&rita, "nobody", "nobody").await, Code::NotFound, "NOT_FOUND");
-    assert_eq!(confirm(&rita, "oscar", "oscar").await.unwrap().confirmed_by, "rita");
-    approved(&oscar, "alice").await.unwrap();
+    refused(confirm(&rita, "pia", "pia").await, Code::PermissionDenied, "ROLE_REQUIRED");
+    refused(confirm(&oscar, "pia", "somebody-else").await, Code::Aborted, "ETAG_MISMATCH");
+    refused(confirm(&oscar, "nobody", "nobody").await, Code::NotFound, "NOT_FOUND");
+    assert_eq!(confirm(&oscar, "pia", "pia").await.unwrap().confirmed_by, "oscar");
+    approved(&pia, "alice").await.unwrap();
 
     // A second login of one's own is made by others, and is no second person.
     refused(bind(&root, "oidc.corp.root", "admin").await, Code::FailedPrecondition, "FOUR_EYES");
@@ -124,7 +127,6 @@ async fn the_name_of_a_sponsor_is_no_right_and_a_binding_is() {
     let root = admin(&server).await;
     let (rita, _) = newcomer(&server, &root, "rita", "", &["registrar", "issuer"]).await;
     let (oscar, _) = newcomer(&server, &root, "oscar", "", &["approver"]).await;
-    confirm(&rita, "oscar", "oscar").await.unwrap();
     // Two sponsors: nobody says who the first is, the second is ann.
     let unknown = v1::RegisterSponsorRequest { person_id: String::new(), ..register("alice") };
     rita.sponsors().register_sponsor(unknown).await.unwrap();

@@ -8,6 +8,7 @@ use countersign_core::{
     credential::{Expect, KeySet, Refusal, Verified, verify_credential},
     decision::Reason,
     grant::HARD_MAX_TTL,
+    names::OperatorId,
     operator::{ANONYMOUS, Roles},
 };
 use time::{Duration, OffsetDateTime};
@@ -195,11 +196,24 @@ impl App {
         if !self.inner.secrets.api_matches(secret, &stored.secret_hash) || !alive {
             return Err(wrong());
         }
+        self.ensure_enabled(&stored.key.operator_id)?;
         let (operator_id, roles) = (stored.key.operator_id.clone(), stored.key.roles);
         let caller = OperatorCaller { operator_id, roles, anonymous: false };
         let known = KnownOperator { caller: caller.clone(), expire_time: stored.key.expire_time, epoch };
         self.inner.operators.insert(hash, known);
         Ok(caller)
+    }
+
+    /// Refuses a login that admits nobody.
+    pub(crate) fn ensure_enabled(&self, operator_id: &OperatorId) -> Result<(), Error> {
+        if self.snapshot().disabled.contains(operator_id) {
+            return Err(Error::Unauthenticated {
+                message: format!(
+                    "operator {operator_id} is disabled: an admin can enable them again with EnableOperator"
+                ),
+            });
+        }
+        Ok(())
     }
 
     async fn provided(&self, provider: &Provider, token: &str) -> Result<OperatorCaller, Error> {
@@ -209,6 +223,7 @@ impl App {
             Err(Error::Unauthenticated { .. }) if perhaps != now => provider.authenticate(token, perhaps).await?,
             other => other?,
         };
+        self.ensure_enabled(&caller.operator_id)?;
         let known = KnownOperator { caller: caller.clone(), expire_time: Some(end), epoch };
         self.inner.operators.insert(sha256(token.as_bytes()), known);
         Ok(caller)

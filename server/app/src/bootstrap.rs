@@ -301,7 +301,7 @@ async fn first_operator(
     let key = FreshKey::make(tx, secrets, &operator_id, roles, tx.now() + api_key::DEFAULT_LIFE);
     hand_over(key.text.expose_secret()).map_err(|error| Error::internal("an API key cannot be handed over", error))?;
     let display_name = operator_id.to_string();
-    let operator = Operator { operator_id, display_name, roles, create_time: tx.now() };
+    let operator = Operator::new(operator_id, display_name, roles, tx.now());
     let created = tx.own_leaf(Kind::OperatorCreated);
     add_operator(tx, &operator, &bootstrap_id()?, created).await?;
     let binding = of_the_machine(&operator.operator_id, tx)?;

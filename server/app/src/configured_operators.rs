@@ -57,6 +57,7 @@ impl App {
             }
             roles = roles.iter().chain(other.roles.iter()).collect();
         }
+        self.ensure_enabled(&operator_id)?;
         Ok(Caller::Operator(OperatorCaller { operator_id, roles, anonymous: false }))
     }
 }

@@ -4,7 +4,7 @@ use countersign_core::{
     api_key::{self, ApiKey, ApiKeyId},
     clock::uuid_v7,
     names::OperatorId,
-    operator::Roles,
+    operator::{OperatorRole, Roles},
 };
 use countersign_ledger::leaf::{Change as LeafChange, Kind, Leaf, Subject};
 use countersign_store::{
@@ -16,11 +16,12 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use crate::{
-    App, Error, Idempotency, OperatorCaller,
+    App, Error, FourEyes, Idempotency, OperatorCaller,
     change::{Change, ChangeTx},
     create_operator::ensure_held,
     custody_leaf::timestamp,
     secrets::Secrets,
+    set_operator_roles::of_admin,
 };
 
 /// For whom, what for, and how long.
@@ -47,6 +48,7 @@ pub struct ApiKeyCreated {
 /// A key that is made by this caller.
 struct Create<'a> {
     caller: &'a OperatorCaller,
+    four_eyes: FourEyes,
     secrets: &'a Secrets,
     command: &'a CreateApiKey,
 }
@@ -59,17 +61,26 @@ impl Change for Create<'_> {
         let CreateApiKey { operator_id, roles, expire_time } = self.command;
         let found = operator::get(tx.conn(), operator_id).await?;
         let owner = found.ok_or_else(|| Error::not_found("operator", operator_id))?;
+        if owner.disable_time.is_some() {
+            return Err(Error::IllegalTransition(format!(
+                "operator {operator_id} is disabled: a key would admit nobody"
+            )));
+        }
         let roles = if roles.is_empty() { owner.roles } else { *roles };
         let beyond = roles.without(owner.roles);
         if !beyond.is_empty() {
             return Err(Error::invalid("roles", format!("must be roles of {operator_id}, who does not have {beyond}")));
         }
         ensure_held(self.caller, roles)?;
+        let login = tx.login(operator_id).await?;
+        if roles.has(OperatorRole::Admin) {
+            self.four_eyes.hold(of_admin(self.caller, &login))?;
+        }
         let end = api_key::expiry(*expire_time, tx.now()).map_err(|why| Error::invalid("expire_time", why))?;
         let fresh = FreshKey::make(tx, self.secrets, operator_id, roles, end);
         let leaf = tx.leaf(Kind::OperatorKeyCreated, &self.caller.operator_id);
         let log_index = fresh.store(tx, leaf, "").await?;
-        let (maker, login) = (tx.login(&self.caller.operator_id).await?, tx.login(operator_id).await?);
+        let maker = tx.login(&self.caller.operator_id).await?;
         // Whoever made it knows it. That somebody can come in as somebody else is told, where there is somebody else.
         if maker.person.map(|(person, _)| person) != login.person.as_ref().map(|(person, _)| person.clone()) {
             tx.tell_of_login("key_created", &login, &self.caller.operator_id, log_index)?;
@@ -144,7 +155,8 @@ impl App {
         command: CreateApiKey,
         idempotency: Option<Idempotency>,
     ) -> Result<ApiKeyCreated, Error> {
-        let change = Create { caller, secrets: &self.inner.secrets, command: &command };
+        let change =
+            Create { caller, four_eyes: self.inner.config.four_eyes, secrets: &self.inner.secrets, command: &command };
         self.change(caller.operator_id.as_str(), idempotency.as_ref(), &change).await
     }
 }

@@ -56,7 +56,7 @@ impl Change for Create<'_> {
             return Err(Error::invalid("operator_id", why));
         }
         ensure_held(self.caller, roles)?;
-        let operator = Operator { operator_id, display_name, roles, create_time: tx.now() };
+        let operator = Operator::new(operator_id, display_name, roles, tx.now());
         let by = &self.caller.operator_id;
         let leaf = tx.leaf(Kind::OperatorCreated, by);
         add_operator(tx, &operator, by, leaf).await?;

@@ -19,9 +19,14 @@ pub struct ApiKeyFilter {
 }
 
 impl App {
-    /// One page of operators, in the order of their ids; with `role`, those who have it.
-    pub async fn list_operators(&self, role: Option<OperatorRole>, page: PageRequest) -> Result<Page<Operator>, Error> {
-        Ok(operator::list(&mut *self.inner.store.for_reads().connection().await?, role, &page).await?)
+    /// One page of operators, in the order of their ids; with `role`, those who have it; with `deleted`, also those who are gone.
+    pub async fn list_operators(
+        &self,
+        role: Option<OperatorRole>,
+        deleted: bool,
+        page: PageRequest,
+    ) -> Result<Page<Operator>, Error> {
+        Ok(operator::list(&mut *self.inner.store.for_reads().connection().await?, role, deleted, &page).await?)
     }
 
     /// One page of keys, oldest first.

@@ -60,6 +60,10 @@ pub async fn recover_admin(
         }
         None => Roles::all(),
     };
+    if found.as_ref().is_some_and(|operator| operator.disable_time.is_some()) {
+        let why = format!("{} is disabled: name another admin, or a new id", command.operator_id);
+        return Err(Error::IllegalTransition(why));
+    }
     let end = tx.now() + LIFE;
     let key = FreshKey::make(&tx, &secrets, &command.operator_id, roles, end);
     hand_over(&key.text).map_err(|error| Error::internal("the key cannot be handed over", error))?;
@@ -67,7 +71,7 @@ pub async fn recover_admin(
         let bootstrap = BOOTSTRAP.parse().map_err(|error| Error::internal("a built-in name is none", error))?;
         let operator_id = command.operator_id.clone();
         let display_name = operator_id.to_string();
-        let operator = Operator { operator_id, display_name, roles, create_time: tx.now() };
+        let operator = Operator::new(operator_id, display_name, roles, tx.now());
         let leaf = Leaf { reason: Some(REASON.into()), ..tx.own_leaf(Kind::OperatorCreated) };
         add_operator(&mut tx, &operator, &bootstrap, leaf).await?;
     }

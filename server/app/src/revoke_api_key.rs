@@ -50,7 +50,7 @@ impl Change for Revoke<'_> {
             return Err(Error::IllegalTransition(format!("API key {key_id} {how} already and admits nobody")));
         }
         let needed = !self.others_admit && key.admits_an_admin(earliest);
-        if needed && !api_key::another_admits_an_admin(tx.conn(), *key_id, earliest).await? {
+        if needed && !api_key::another_admits_an_admin(tx.conn(), (Some(*key_id), None), earliest).await? {
             return Err(Error::IllegalTransition(format!(
                 "API key {key_id} is the last one that admits an admin, and without it nobody could make another: make \
                  another admin's key first. Where this one is in wrong hands, whoever runs the server can make one \

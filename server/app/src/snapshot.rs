@@ -12,13 +12,14 @@ use countersign_core::{
     decision::Reason,
     ids::PolicyVersion,
     kill_switch::KillSwitches,
+    names::OperatorId,
     revocation::{ENTRIES_KEPT, RevocationLog, Revocations},
     rollout::{Baseline, Rollout},
     spiffe::TrustDomain,
 };
 use countersign_policy::CompiledPolicy;
 use countersign_store::{
-    Connection, head::Head, kill_switch, policy, revocation, rollout, signing_key, x509_authority,
+    Connection, disabled_operator, head::Head, kill_switch, policy, revocation, rollout, signing_key, x509_authority,
 };
 use time::{Duration, OffsetDateTime};
 
@@ -79,6 +80,8 @@ pub(crate) struct Snapshot {
     /// The same entries in their order, with their floor, for who follows them.
     pub(crate) revocation_log: Arc<RevocationLog>,
     pub(crate) keys: KeyRing,
+    /// Logins that admit nobody.
+    pub(crate) disabled: HashSet<OperatorId>,
     /// What signs X.509-SVIDs; none without a trust domain.
     pub(crate) authorities: Authorities,
 }
@@ -194,6 +197,7 @@ impl Loader {
             revocations,
             revocation_log: Arc::new(revocation_log),
             keys,
+            disabled: disabled_operator::all(conn).await?.into_iter().collect(),
             authorities,
         }))
     }

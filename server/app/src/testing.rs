@@ -110,6 +110,7 @@ pub(crate) fn snapshot(standing: Option<Answerer>) -> Snapshot {
         rollout: None,
         revocations: Revocations::default(),
         revocation_log: Arc::new(RevocationLog::new(100, 0, Vec::new())),
+        disabled: std::collections::HashSet::new(),
         keys,
         authorities: Authorities::default(),
         kill_switches: Arc::default(),

@@ -211,7 +211,10 @@ impl Instance {
         if from.is_person(actor)? {
             return same("the sponsor who departed");
         }
-        Ok(second_person(actor, recorded_by.map(std::slice::from_ref).unwrap_or_default())?)
+        match second_person(actor, recorded_by.map(std::slice::from_ref).unwrap_or_default()) {
+            Err(PersonRule::SamePerson { .. }) => same("the person who recorded the departure"),
+            other => Ok(other?),
+        }
     }
 
     /// Whether the instance may act at `now`, revocation entries aside.
@@ -292,7 +295,7 @@ mod tests {
         for (who, person) in [("alice", "alice"), ("bob", "bob"), ("r", "robert")] {
             assert!(matches!(check(who, person), Err(InstanceRule::SamePerson { .. })), "{who}");
         }
-        assert!(matches!(check("oscar", "rita"), Err(InstanceRule::Person(_))));
+        assert!(check("oscar", "rita").unwrap_err().to_string().contains("recorded the departure"));
         assert_eq!(check("oscar", "oscar"), Ok(()));
         assert_eq!(orphan.check_root(), Ok(()));
         let root = InstanceId(Uuid::from_bytes([2; 16]));

@@ -178,13 +178,33 @@ pub struct Operator {
     /// When added.
     #[serde(with = "time::serde::timestamp::microseconds")]
     pub create_time: OffsetDateTime,
+    /// Since when they can do nothing; none: they can.
+    #[serde(default, with = "time::serde::timestamp::microseconds::option")]
+    pub disable_time: Option<OffsetDateTime>,
+    /// Whether that is for good.
+    #[serde(default)]
+    pub deleted: bool,
+    /// Counts changes; the etag is its text.
+    #[serde(default = "first")]
+    pub revision: i64,
+}
+
+/// The revision of what a version kept that changed no operator.
+const fn first() -> i64 {
+    1
 }
 
 impl Operator {
-    /// The opaque version of this row. Nothing changes an operator yet.
+    /// A new one.
+    #[must_use]
+    pub fn new(operator_id: OperatorId, display_name: String, roles: Roles, create_time: OffsetDateTime) -> Self {
+        Self { operator_id, display_name, roles, create_time, disable_time: None, deleted: false, revision: first() }
+    }
+
+    /// The opaque version of this row.
     #[must_use]
     pub fn etag(&self) -> String {
-        "1".to_owned()
+        self.revision.to_string()
     }
 }
 

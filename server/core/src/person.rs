@@ -95,7 +95,7 @@ pub enum PersonRule {
         person_id: PersonId,
     },
     /// Both are one person.
-    #[error("{actor} and {other} are both {person_id}'s, and this takes a second person: somebody else must do it")]
+    #[error("this takes a second person, and {}: somebody else must do it", both(actor, other, person_id))]
     SamePerson {
         /// Who asks.
         actor: OperatorId,
@@ -104,6 +104,14 @@ pub enum PersonRule {
         /// The person.
         person_id: PersonId,
     },
+}
+
+fn both(actor: &OperatorId, other: &OperatorId, person_id: &PersonId) -> String {
+    if actor == other {
+        format!("{actor} would be both")
+    } else {
+        format!("{actor} and {other} are both {person_id}'s logins")
+    }
 }
 
 /// Refuses where `actor` is not, beyond doubt, another person than each of `others`. Whose login is not confirmed takes no part

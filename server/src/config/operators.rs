@@ -1,6 +1,6 @@
 //! Operators whom the configuration names: those of identity providers, and holders of client certificates.
 
-use std::{net::IpAddr, path::PathBuf};
+use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 use countersign_core::{
     certificate::SubjectAltName,
@@ -9,8 +9,10 @@ use countersign_core::{
 };
 use http::Uri;
 
-use super::settings::Settings;
+use super::{problem::Problem, settings::Settings};
 
+/// Longest life of a token that can be accepted, hours: 30 days.
+const LONGEST_LIFE_HOURS: u32 = 720;
 /// Most entries of each list.
 const MOST: usize = 64;
 
@@ -40,6 +42,10 @@ pub struct OidcProvider {
     pub roles: Vec<(String, Roles)>,
     /// Claims that must have these values.
     pub required: Vec<(String, String)>,
+    /// Longest life of a token that is accepted.
+    pub longest_life: Duration,
+    /// The clients whose tokens count, by `azp`; empty: any client's.
+    pub authorized_parties: Vec<String>,
     /// Certificate authorities that vouch for the provider beside the public ones, PEM.
     pub ca: Option<PathBuf>,
 }
@@ -110,6 +116,15 @@ fn provider(settings: &mut Settings, key: &str) -> Option<OidcProvider> {
         let claim = required(settings, &format!("{key}.claim"), "the name of a claim", short);
         asked.extend(claim.zip(required(settings, &format!("{key}.value"), "the value it must have", text)));
     }
+    let longest_life = settings.number(&at("longest_life_hours"), 1..=LONGEST_LIFE_HOURS, 24);
+    let mut authorized_parties = Vec::new();
+    for (party, origin) in settings.list(&at("authorized_parties")) {
+        if short(&party).is_none() {
+            let wanted = "must be ids of clients, as azp names them: 1 to 255 characters without blanks";
+            settings.report_all(vec![Problem::new(origin, &at("authorized_parties"), wanted)]);
+        }
+        authorized_parties.push(party);
+    }
     let ca = settings.readable(&at("ca"));
     Some(OidcProvider {
         name: name?,
@@ -119,6 +134,8 @@ fn provider(settings: &mut Settings, key: &str) -> Option<OidcProvider> {
         role_claim,
         roles,
         required: asked,
+        longest_life: Duration::from_hours(longest_life.into()),
+        authorized_parties,
         ca,
     })
 }

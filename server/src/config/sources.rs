@@ -10,7 +10,7 @@ use super::{
 /// The file that is read when none is named and it is there.
 const DEFAULT_FILE: &str = "countersign.yaml";
 
-const KEYS: [&str; 73] = [
+const KEYS: [&str; 75] = [
     "listen",
     "plaintext",
     "public_url",
@@ -74,6 +74,8 @@ const KEYS: [&str; 73] = [
     "operators.oidc[].roles[].grants[]",
     "operators.oidc[].required[].claim",
     "operators.oidc[].required[].value",
+    "operators.oidc[].longest_life_hours",
+    "operators.oidc[].authorized_parties[]",
     "operators.oidc[].ca",
     "operators.mtls[].san",
     "operators.mtls[].operator_id",

@@ -93,21 +93,25 @@ pub async fn revoke(conn: &mut Connection, key_id: ApiKeyId, now: OffsetDateTime
     Ok(())
 }
 
-/// Whether a key other than `key_id` admits an admin at `now`.
+/// Whether a key admits an admin at `now` other than the one with this id, and than those of this operator.
 pub async fn another_admits_an_admin(
     conn: &mut Connection,
-    key_id: ApiKeyId,
+    besides: (Option<ApiKeyId>, Option<&OperatorId>),
     now: OffsetDateTime,
 ) -> Result<bool, StoreError> {
+    let (key_id, operator_id) = besides;
     let another = sqlx::query_scalar!(
         r#"SELECT EXISTS (
              SELECT FROM api_key JOIN operator USING (operator_id)
-             WHERE key_id <> $1 AND revoke_time IS NULL AND (expire_time IS NULL OR expire_time > $2)
+             WHERE ($1::uuid IS NULL OR key_id <> $1) AND ($4::text IS NULL OR operator_id <> $4)
+               AND revoke_time IS NULL AND (expire_time IS NULL OR expire_time > $2)
                AND $3 = ANY (api_key.roles) AND $3 = ANY (operator.roles)
+               AND NOT EXISTS (SELECT FROM disabled_operator d WHERE d.operator_id = operator.operator_id)
          ) AS "another!""#,
-        key_id.0,
+        key_id.map(|id| id.0),
         now,
-        OperatorRole::Admin.as_str()
+        OperatorRole::Admin.as_str(),
+        operator_id.map(OperatorId::as_str)
     );
     Ok(another.fetch_one(conn).await?)
 }

@@ -9,13 +9,14 @@ use sqlx::{AssertSqlSafe, Connection as _, Executor as _};
 use crate::{Connection, Options, StoreError, error, own_schema::OWN, session};
 
 /// What serving does with each table. A test reads it off this crate's statements.
-const TABLES: [(&str, &str); 35] = [
+const TABLES: [(&str, &str); 36] = [
     ("_sqlx_migrations", "SELECT"),
     ("active_policy", "SELECT, INSERT, UPDATE"),
     ("api_key", "SELECT, INSERT, UPDATE"),
     ("approval", "SELECT, INSERT, UPDATE"),
     ("consumed_credential", "SELECT, INSERT, DELETE"),
     ("custody_event", "SELECT, INSERT"),
+    ("disabled_operator", "SELECT, INSERT, UPDATE, DELETE"),
     ("forgotten", "SELECT, UPDATE"),
     ("gate_reading", "SELECT, INSERT, UPDATE"),
     ("idempotency", "SELECT, INSERT, DELETE"),
@@ -25,7 +26,7 @@ const TABLES: [(&str, &str); 35] = [
     ("kill_switch", "SELECT, INSERT, DELETE"),
     ("log_head", "SELECT, UPDATE"),
     ("missing_sponsor_slot", "SELECT, INSERT"),
-    ("operator", "SELECT, INSERT"),
+    ("operator", "SELECT, INSERT, UPDATE"),
     ("outcome_closed", "SELECT, UPDATE"),
     ("outcome_mark", "SELECT, INSERT, UPDATE, DELETE"),
     ("person_binding", "SELECT, INSERT, UPDATE"),

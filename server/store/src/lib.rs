@@ -7,6 +7,7 @@ pub mod api_key;
 pub mod approval;
 pub mod comparison;
 mod convert;
+pub mod disabled_operator;
 mod error;
 pub mod event;
 pub mod gate_reading;

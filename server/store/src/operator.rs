@@ -18,6 +18,9 @@ struct Row {
     display_name: String,
     roles: Vec<String>,
     create_time: OffsetDateTime,
+    revision: i64,
+    disable_time: Option<OffsetDateTime>,
+    deleted: Option<bool>,
 }
 
 impl TryFrom<Row> for Operator {
@@ -28,6 +31,9 @@ impl TryFrom<Row> for Operator {
             display_name: row.display_name,
             roles: roles(TABLE, "roles", &row.roles)?,
             create_time: row.create_time,
+            revision: row.revision,
+            disable_time: row.disable_time,
+            deleted: row.deleted.unwrap_or_default(),
         })
     }
 }
@@ -57,27 +63,44 @@ pub async fn any(conn: &mut Connection) -> Result<bool, StoreError> {
 pub async fn get(conn: &mut Connection, operator_id: &OperatorId) -> Result<Option<Operator>, StoreError> {
     let row = sqlx::query_as!(
         Row,
-        "SELECT operator_id, display_name, roles, create_time FROM operator WHERE operator_id = $1",
+        r#"SELECT operator_id, display_name, roles, create_time, revision, disable_time AS "disable_time?", deleted AS "deleted?"
+         FROM operator LEFT JOIN disabled_operator USING (operator_id) WHERE operator_id = $1"#,
         operator_id.as_str()
     );
     row.fetch_optional(conn).await?.map(Operator::try_from).transpose()
 }
 
-/// One page of operators, in the order of their ids; with `role`, those who have it.
+/// Writes what an operator may do.
+pub async fn update(conn: &mut Connection, operator: &Operator) -> Result<(), StoreError> {
+    sqlx::query!(
+        "UPDATE operator SET roles = $2, revision = $3 WHERE operator_id = $1",
+        operator.operator_id.as_str(),
+        &texts(&operator.roles.iter().collect::<Vec<_>>()),
+        operator.revision
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// One page of operators, in the order of their ids; with `role`, those who have it; with `deleted`, also those who are gone.
 pub async fn list(
     conn: &mut Connection,
     role: Option<OperatorRole>,
+    deleted: bool,
     page: &PageRequest,
 ) -> Result<Page<Operator>, StoreError> {
     let after = page.after::<OperatorId>()?;
     let rows = sqlx::query_as!(
         Row,
-        r#"SELECT operator_id, display_name, roles, create_time FROM operator
-         WHERE operator_id COLLATE "C" > $1 AND ($2::text IS NULL OR $2 = ANY (roles))
+        r#"SELECT operator_id, display_name, roles, create_time, revision, disable_time AS "disable_time?", deleted AS "deleted?"
+         FROM operator LEFT JOIN disabled_operator USING (operator_id)
+         WHERE operator_id COLLATE "C" > $1 AND ($2::text IS NULL OR $2 = ANY (roles)) AND ($4 OR deleted IS NOT TRUE)
          ORDER BY operator_id COLLATE "C" LIMIT $3"#,
         after.as_ref().map(OperatorId::as_str).unwrap_or_default(),
         role.map(OperatorRole::as_str),
-        page.limit()
+        page.limit(),
+        deleted
     );
     let operators = rows.fetch_all(conn).await?.into_iter().map(Operator::try_from).collect::<Result<_, _>>()?;
     Ok(Page::cut(operators, page, |operator: &Operator| operator.operator_id.clone()))

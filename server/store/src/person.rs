@@ -68,17 +68,21 @@ pub async fn get_all(conn: &mut Connection, operators: &[OperatorId]) -> Result<
     rows.fetch_all(conn).await?.into_iter().map(Binding::try_from).collect()
 }
 
-/// Whether two persons were ever confirmed here.
+/// Whether two persons who can confirm others were ever confirmed here.
 pub async fn were_two(conn: &mut Connection) -> Result<bool, StoreError> {
     let were = sqlx::query_scalar!(r#"SELECT EXISTS (SELECT FROM two_persons) AS "were!""#);
     Ok(were.fetch_one(conn).await?)
 }
 
-/// Notes, once, that two persons are confirmed, where they are.
+/// Notes, once, that two persons are confirmed who can confirm others, where they are. What an identity provider or a certificate
+/// grants is not known here, and counts.
 pub async fn note_two(conn: &mut Connection, now: OffsetDateTime) -> Result<(), StoreError> {
     sqlx::query!(
         "INSERT INTO two_persons (since)
-         SELECT $1 WHERE (SELECT count(DISTINCT person_id) FROM person_binding WHERE confirmed_by IS NOT NULL) > 1
+         SELECT $1 WHERE (
+             SELECT count(DISTINCT person_id) FROM person_binding LEFT JOIN operator USING (operator_id)
+             WHERE confirmed_by IS NOT NULL AND (roles IS NULL OR roles && ARRAY['admin', 'approver'])
+         ) > 1
          ON CONFLICT DO NOTHING",
         now
     )

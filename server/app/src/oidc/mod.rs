@@ -45,6 +45,10 @@ pub struct OidcIssuer {
     pub roles: Vec<(String, Roles)>,
     /// Claims that must have these values.
     pub required: Vec<(String, String)>,
+    /// Longest life of a token, from `iat` to `exp`, that is accepted.
+    pub longest_life: std::time::Duration,
+    /// The clients whose tokens count, by `azp`; empty: any client's.
+    pub authorized_parties: Vec<String>,
     /// Where its documents come from.
     pub documents: Arc<dyn Documents>,
 }

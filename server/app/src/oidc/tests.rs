@@ -66,6 +66,8 @@ pub(super) fn issuer() -> OidcIssuer {
             ("cs-approvers".to_owned(), Roles::of(&[OperatorRole::Approver])),
         ],
         required: vec![("tenant".to_owned(), "7".to_owned())],
+        longest_life: std::time::Duration::from_hours(24),
+        authorized_parties: Vec::new(),
         documents: Arc::new(MadeUp::default()),
     }
 }
@@ -136,6 +138,28 @@ async fn a_token_that_holds_names_its_operator() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn where_clients_are_named_only_their_tokens_count() {
+    let documents = Arc::new(MadeUp::default());
+    let authorized_parties = vec!["admin-console".to_owned(), "cli".to_owned()];
+    let provider = Arc::new(Provider::new(OidcIssuer { documents: documents.clone(), authorized_parties, ..issuer() }));
+    let stop = CancellationToken::new();
+    tokio::spawn(provider.clone().follow(stop.clone()));
+    let _stop = stop.drop_guard();
+    let key = key();
+    documents.publishes(&[&key]);
+    let of = |azp: Value| {
+        let mut claims = claims();
+        claims["azp"] = azp;
+        sign(&key, &header(&key), &claims)
+    };
+    assert!(who(&provider, &of(json!("cli"))).await.is_ok());
+    for wrong in [json!("wiki"), json!(["cli"]), json!("CLI"), Value::Null] {
+        unauthenticated(who(&provider, &of(wrong)).await, "azp");
+    }
+    unauthenticated(who(&provider, &token(&key)).await, "azp");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_token_that_does_not_hold_names_nobody() {
     let (documents, provider, _stop) = followed();
     let (key, other) = (key(), key());
@@ -163,6 +187,7 @@ async fn a_token_that_does_not_hold_names_nobody() {
         ("exp", Value::Null, "exp"),
         ("exp", json!("9999999999"), "no number"),
         ("exp", json!(now - 5), "expired"),
+        ("exp", json!(now + 24 * 3600 + 1), "longest_life_hours"),
         ("iat", json!(now + 6), "in the future"),
         ("iat", json!(-1), "no number"),
         ("nbf", json!(now + 6), "nbf"),

@@ -101,11 +101,22 @@ fn check_claims(
     if !meant {
         return Err(Because("its aud is not this service"));
     }
+    let party = claims.get("azp").and_then(Value::as_str);
+    let parties = &issuer.authorized_parties;
+    if !parties.is_empty() && !party.is_some_and(|party| parties.iter().any(|known| known == party)) {
+        return Err(Because("its azp is no client whose tokens count here (authorized_parties)"));
+    }
     let (leeway, now) = (i64_as_seconds(LEEWAY), i64_as_seconds(now.unix_timestamp()));
     let end = seconds(claims, "exp")?.ok_or(Because("it has no exp"))?;
     let begin = seconds(claims, "iat")?.ok_or(Because("it has no iat"))?;
     if now >= end + leeway {
         return Err(Because("it has expired: get a fresh one"));
+    }
+    // Whoever is let go by the provider would be let in here for as long as this.
+    if end - begin > issuer.longest_life.as_secs_f64() {
+        return Err(Because(
+            "it is good for longer than this server accepts (longest_life_hours): have the provider give shorter ones",
+        ));
     }
     if begin > now + leeway {
         return Err(Because("it was issued in the future: one of the two clocks is wrong"));

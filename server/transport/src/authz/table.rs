@@ -83,11 +83,15 @@ pub(crate) const TABLE: &[Row] = &[
 
     Row::roles("/countersign.v1.OperatorService/CreateOperator", &[Admin]),
     Row::roles("/countersign.v1.OperatorService/ListOperators", &[Admin, Auditor]).reading(),
+    Row::roles("/countersign.v1.OperatorService/SetOperatorRoles", &[Admin]),
+    Row::roles("/countersign.v1.OperatorService/DisableOperator", &[Admin]).stopping(),
+    Row::roles("/countersign.v1.OperatorService/EnableOperator", &[Admin]),
+    Row::roles("/countersign.v1.OperatorService/DeleteOperator", &[Admin]).stopping(),
     Row::roles("/countersign.v1.OperatorService/CreateApiKey", &[Admin]),
     Row::roles("/countersign.v1.OperatorService/ListApiKeys", &[Admin, Auditor]).reading(),
     Row::roles("/countersign.v1.OperatorService/RevokeApiKey", &[Admin]).stopping(),
     Row::roles("/countersign.v1.OperatorService/BindPerson", &[Admin]),
-    Row::authenticated("/countersign.v1.OperatorService/ConfirmPerson"),
+    Row::roles("/countersign.v1.OperatorService/ConfirmPerson", &[Admin, Approver]),
     Row::roles("/countersign.v1.OperatorService/ListPersonBindings", &[Admin, Approver, Auditor]).reading(),
     Row::authenticated("/countersign.v1.OperatorService/WhoAmI"),
 

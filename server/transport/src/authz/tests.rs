@@ -47,7 +47,7 @@ fn what_is_open_or_for_everyone_can_be_counted_on_one_hand() {
         TABLE.iter().filter(|row| row.access == access).map(|row| row.method.rsplit('/').next().unwrap()).collect()
     };
     assert_eq!(with(Access::Open), ["Check", "Watch", "ServerReflectionInfo", "ServerReflectionInfo"]);
-    assert_eq!(with(Access::Authenticated), ["ConfirmPerson", "WhoAmI", "GetReadiness"]);
+    assert_eq!(with(Access::Authenticated), ["WhoAmI", "GetReadiness"]);
 }
 
 #[test]
@@ -165,7 +165,8 @@ async fn a_method_without_a_row_is_refused_whoever_calls() {
 
 #[test]
 fn what_stops_something_is_marked_by_its_name_and_so_is_what_only_reads() {
-    let stops = ["Revoke", "Suspend", "Depart", "Reject", "End", "Engage", "Pause", "Rollback", "Mark"];
+    let stops =
+        ["Revoke", "Suspend", "Depart", "Reject", "End", "Engage", "Pause", "Rollback", "Mark", "Disable", "Delete"];
     for row in TABLE {
         let name = row.method.rsplit('/').next().unwrap();
         assert_eq!(row.stops, stops.iter().any(|stop| name.starts_with(stop)), "{name}");

@@ -3,8 +3,8 @@
 use std::mem;
 
 use countersign_app::{
-    ApiKeyCreated, ApiKeyFilter, BindPerson, BindingFilter, Caller, ConfirmPerson, CreateApiKey, CreateOperator, Error,
-    RevokeApiKey,
+    ApiKeyCreated, ApiKeyFilter, BindPerson, BindingFilter, Caller, ChangeOperator, ConfirmPerson, CreateApiKey,
+    CreateOperator, Error, OperatorStanding, RevokeApiKey, SetOperatorRoles,
 };
 use countersign_core::{
     api_key::ApiKey,
@@ -14,6 +14,7 @@ use countersign_core::{
 };
 use countersign_proto::v1;
 use secrecy::ExposeSecret as _;
+use time::OffsetDateTime;
 
 use super::{idempotency::Idem, page::Paging, read, texts, time::timestamp};
 
@@ -33,6 +34,42 @@ pub(crate) fn create(mut request: v1::CreateOperatorRequest) -> Result<(CreateOp
         };
         Some((create, idem?))
     })
+}
+
+pub(crate) fn set_roles(mut request: v1::SetOperatorRolesRequest) -> Result<(SetOperatorRoles, Idem), Error> {
+    let request_id = mem::take(&mut request.request_id);
+    read(|v| {
+        let idem = v.idempotency("SetOperatorRoles", request_id, &request);
+        let operator_id = v.required("operator_id", &request.operator_id);
+        let roles = v.list::<OperatorRole>("roles", &request.roles, 0..=OperatorRole::ALL.len());
+        let reason = v.text("reason", request.reason, MAX_TEXT);
+        let (etag, roles) = (v.etag(request.etag), roles.map(Roles::from));
+        let set = SetOperatorRoles { operator_id: operator_id?, roles: roles?, reason: reason?, etag: etag? };
+        Some((set, idem?))
+    })
+}
+
+/// The requests of what becomes of a login differ in their names alone.
+macro_rules! standings {
+    ($($reader:ident($request:ident) = $standing:ident, $method:literal;)+) => {$(
+        pub(crate) fn $reader(mut request: v1::$request) -> Result<(ChangeOperator, Idem), Error> {
+            let request_id = mem::take(&mut request.request_id);
+            read(|v| {
+                let idem = v.idempotency($method, request_id, &request);
+                let operator_id = v.required("operator_id", &request.operator_id);
+                let reason = v.text("reason", request.reason, MAX_TEXT);
+                let etag = v.etag(request.etag);
+                let standing = OperatorStanding::$standing;
+                Some((ChangeOperator { operator_id: operator_id?, standing, reason: reason?, etag: etag? }, idem?))
+            })
+        }
+    )+};
+}
+
+standings! {
+    disable(DisableOperatorRequest) = Disabled, "DisableOperator";
+    enable(EnableOperatorRequest) = Enabled, "EnableOperator";
+    delete(DeleteOperatorRequest) = Deleted, "DeleteOperator";
 }
 
 pub(crate) fn list(mut request: v1::ListOperatorsRequest) -> Result<(Option<OperatorRole>, Paging), Error> {
@@ -129,7 +166,10 @@ pub(crate) fn operator(operator: Operator) -> v1::Operator {
         operator_id: operator.operator_id.to_string(),
         display_name: operator.display_name,
         roles: texts(operator.roles.iter()),
-        create_time: Some(timestamp(operator.create_time)),
+        // Of a login without a row nobody knows since when.
+        create_time: Some(operator.create_time).filter(|at| *at != OffsetDateTime::UNIX_EPOCH).map(timestamp),
+        disable_time: operator.disable_time.map(timestamp),
+        deleted: operator.deleted,
     }
 }
 

@@ -15,7 +15,7 @@ use crate::grpc::unimplemented::UNIMPLEMENTED;
 type Reader = fn(&[u8]) -> Result<(), Error>;
 
 /// A reader of each request that has any field to check.
-const READERS: [(&str, Reader); 64] = [
+const READERS: [(&str, Reader); 68] = [
     ("AcceptInstanceRequest", |bytes| instance::accept(typed(bytes)).map(drop)),
     ("ActivatePolicyRequest", |bytes| policy::activate(typed(bytes)).map(drop)),
     ("AdvanceRolloutRequest", |bytes| rollout::advance(typed(bytes)).map(drop)),
@@ -30,7 +30,10 @@ const READERS: [(&str, Reader); 64] = [
     ("CreatePolicyRequest", |bytes| policy::create(typed(bytes)).map(drop)),
     ("DecideRequest", |bytes| decision::decide(typed(bytes)).map(drop)),
     ("DelegateCredentialRequest", |bytes| credential::delegate(typed(bytes)).map(drop)),
+    ("DeleteOperatorRequest", |bytes| operator::delete(typed(bytes)).map(drop)),
     ("DepartSponsorRequest", |bytes| sponsor::depart(typed(bytes)).map(drop)),
+    ("DisableOperatorRequest", |bytes| operator::disable(typed(bytes)).map(drop)),
+    ("EnableOperatorRequest", |bytes| operator::enable(typed(bytes)).map(drop)),
     ("EndInstanceRequest", |bytes| instance::end(typed(bytes)).map(drop)),
     ("EngageKillSwitchRequest", |bytes| kill_switch::engage(typed(bytes)).map(drop)),
     ("ExplainDecisionRequest", |bytes| decision::explain(&typed(bytes)).map(drop)),
@@ -74,6 +77,7 @@ const READERS: [(&str, Reader); 64] = [
     ("RevokeSponsorRequest", |bytes| sponsor::revoke(typed(bytes)).map(drop)),
     ("RollbackRolloutRequest", |bytes| rollout::rollback(typed(bytes)).map(drop)),
     ("RotateSigningKeyRequest", |bytes| key::rotate(typed(bytes)).map(drop)),
+    ("SetOperatorRolesRequest", |bytes| operator::set_roles(typed(bytes)).map(drop)),
     ("SimulatePolicyRequest", |bytes| simulation::simulate(typed(bytes)).map(drop)),
     ("StartRolloutRequest", |bytes| rollout::start(typed(bytes)).map(drop)),
     ("SuspendSponsorRequest", |bytes| sponsor::suspend(typed(bytes)).map(drop)),

@@ -26,12 +26,65 @@ impl OperatorService for Api {
         request: Request<v1::ListOperatorsRequest>,
     ) -> Result<Response<v1::ListOperatorsResponse>, Status> {
         answer(request, |_, request| async move {
+            let deleted = request.include_deleted;
             let (role, paging) = convert::list(request)?;
-            let page = self.app.list_operators(role, paging.page.clone()).await?;
+            let page = self.app.list_operators(role, deleted, paging.page.clone()).await?;
             Ok(v1::ListOperatorsResponse {
                 next_page_token: paging.token(page.next),
                 operators: page.items.into_iter().map(convert::operator).collect(),
             })
+        })
+        .await
+    }
+
+    async fn set_operator_roles(
+        &self,
+        request: Request<v1::SetOperatorRolesRequest>,
+    ) -> Result<Response<v1::SetOperatorRolesResponse>, Status> {
+        answer(request, |caller, request| async move {
+            let (change, idem) = convert::set_roles(request)?;
+            let changed = self.app.set_operator_roles(operator(&caller)?, change, idem).await?;
+            let operator = Some(convert::operator(changed.operator));
+            Ok(v1::SetOperatorRolesResponse { operator, log_index: changed.log_index })
+        })
+        .await
+    }
+
+    async fn disable_operator(
+        &self,
+        request: Request<v1::DisableOperatorRequest>,
+    ) -> Result<Response<v1::DisableOperatorResponse>, Status> {
+        answer(request, |caller, request| async move {
+            let (change, idem) = convert::disable(request)?;
+            let changed = self.app.change_operator(operator(&caller)?, change, idem).await?;
+            let operator = Some(convert::operator(changed.operator));
+            Ok(v1::DisableOperatorResponse { operator, log_index: changed.log_index })
+        })
+        .await
+    }
+
+    async fn enable_operator(
+        &self,
+        request: Request<v1::EnableOperatorRequest>,
+    ) -> Result<Response<v1::EnableOperatorResponse>, Status> {
+        answer(request, |caller, request| async move {
+            let (change, idem) = convert::enable(request)?;
+            let changed = self.app.change_operator(operator(&caller)?, change, idem).await?;
+            let operator = Some(convert::operator(changed.operator));
+            Ok(v1::EnableOperatorResponse { operator, log_index: changed.log_index })
+        })
+        .await
+    }
+
+    async fn delete_operator(
+        &self,
+        request: Request<v1::DeleteOperatorRequest>,
+    ) -> Result<Response<v1::DeleteOperatorResponse>, Status> {
+        answer(request, |caller, request| async move {
+            let (change, idem) = convert::delete(request)?;
+            let changed = self.app.change_operator(operator(&caller)?, change, idem).await?;
+            let operator = Some(convert::operator(changed.operator));
+            Ok(v1::DeleteOperatorResponse { operator, log_index: changed.log_index })
         })
         .await
     }
