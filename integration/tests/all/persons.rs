@@ -195,8 +195,8 @@ async fn who_started_a_run_does_not_say_yes_to_its_calls() {
         by.approvals().approve(request).await.map(Response::into_inner)
     };
     for token in [&issued.token, &child.token] {
-        let asker = ian.with_token(token).unwrap();
-        let asked = asker.decisions().decide(decide("billing", "refund")).await.unwrap().into_inner();
+        let run = ian.with_token(token).unwrap();
+        let asked = run.decisions().decide(decide("billing", "refund")).await.unwrap().into_inner();
         refused(yes(&ian, &asked.approval_id).await, Code::FailedPrecondition, "FOUR_EYES");
         yes(&world.oscar, &asked.approval_id).await.unwrap();
     }

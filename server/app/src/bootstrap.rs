@@ -108,6 +108,7 @@ impl App {
             Ok(()) | Err(Error::ClockSkew { .. }) => {}
             Err(error) => return Err(error),
         }
+        app.warn_of_unconfirmed().await?;
         let background = Background::start(&app, queue, lookups);
         Ok((app, background))
     }

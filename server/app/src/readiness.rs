@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use countersign_core::{kill_switch::Target, rollout::RolloutState};
 
 use crate::{
-    App, FourEyes,
+    AlsoTwo, App, FourEyes,
     compiled_policies::LoadedPolicy,
     issuances::WORRYING,
     snapshot::{Answerer, Granting, OpenRollout, Snapshot},
@@ -76,6 +76,24 @@ fn granting_message(granting: &Granting) -> String {
     }
 }
 
+/// What rests on whose logins are, and what one person does alone.
+fn persons_message(also: AlsoTwo) -> String {
+    let alone = [
+        (!also.policies).then_some("a policy that they stored themself answers"),
+        (!also.kill_switch_release).then_some("a kill switch that they engaged themself is released"),
+    ];
+    let alone: Vec<_> = alone.into_iter().flatten().collect();
+    let alone = if alone.is_empty() {
+        String::new()
+    } else {
+        format!("; at one person's word {} (four_eyes)", alone.join(", and "))
+    };
+    format!(
+        "what takes two persons goes by whose each login is (ListPersonBindings), and is worth as much as those bindings are \
+         honest{alone}"
+    )
+}
+
 /// What there is to say of a rollout that leaves callers unheld.
 fn observing(open: &OpenRollout) -> Option<String> {
     let rollout = &open.rollout;
@@ -131,10 +149,8 @@ impl App {
                 message: granting_message(&snapshot.granting),
             });
         }
-        if self.inner.config.four_eyes != FourEyes::None {
-            let message = "what takes two persons goes by whose each login is (ListPersonBindings), and is worth as much as those \
-                           bindings are honest";
-            checks.push(Check { name: "persons", ok: true, message: message.to_owned() });
+        if let FourEyes::Persons(also) = self.inner.config.four_eyes {
+            checks.push(Check { name: "persons", ok: true, message: persons_message(also) });
         }
         if self.inner.leaving.load(Ordering::Relaxed) {
             let message = "the server is stopping: others answer";

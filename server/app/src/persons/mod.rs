@@ -214,9 +214,16 @@ impl App {
         Ok(person::list(&mut conn, filter.person_id.as_ref(), filter.unconfirmed, &page).await?)
     }
 
-    /// What a start says in the log of logins that nobody confirmed; none: there are none.
-    pub async fn unconfirmed_logins(&self) -> Result<i64, Error> {
-        Ok(person::unconfirmed(&mut *self.inner.store.connection().await?).await?)
+    /// Says in the log, at a start, that logins wait for a second person: until then they approve nothing.
+    pub(crate) async fn warn_of_unconfirmed(&self) -> Result<(), Error> {
+        let waiting = person::unconfirmed(&mut *self.inner.store.connection().await?).await?;
+        if waiting > 0 && self.inner.config.four_eyes != FourEyes::None {
+            tracing::warn!(
+                "nobody has confirmed whose {waiting} login(s) are: they take no part in what takes two persons until a second person \
+                 calls ConfirmPerson. ListPersonBindings shows them"
+            );
+        }
+        Ok(())
     }
 }
 
