@@ -2,8 +2,11 @@
 
 use std::mem;
 
-use countersign_app::{ChainSubject, CustodyChain, Error, EventFilter, RecordToolCall, ToolCallRecorded};
-use countersign_core::names;
+use countersign_app::{Caller, ChainSubject, CustodyChain, Error, EventFilter, RecordToolCall, ToolCallRecorded};
+use countersign_core::{
+    names,
+    operator::{OperatorRole, Roles},
+};
 use countersign_proto::v1::{self, get_custody_chain_request::Subject};
 
 use super::{
@@ -115,7 +118,14 @@ pub(crate) fn recorded(recorded: &ToolCallRecorded) -> v1::RecordToolCallRespons
     v1::RecordToolCallResponse { event_id: recorded.event_id.to_string(), log_index: recorded.log_index }
 }
 
-pub(crate) fn chain(chain: CustodyChain) -> v1::CustodyChain {
+/// Who reads the names of people in a chain. A gate needs to know which calls were made and who answers for them by id.
+const NAME_READERS: Roles = Roles::of(&[OperatorRole::Auditor, OperatorRole::Admin]);
+
+/// A chain as `caller` may read it.
+pub(crate) fn chain(mut chain: CustodyChain, caller: &Caller) -> v1::CustodyChain {
+    if !caller.operator().is_some_and(|operator| operator.roles.meets(NAME_READERS)) {
+        without_names(&mut chain);
+    }
     v1::CustodyChain {
         sponsor: chain.sponsor.map(sponsor::sponsor),
         instances: chain.instances.into_iter().map(instance::instance).collect(),
@@ -123,5 +133,17 @@ pub(crate) fn chain(chain: CustodyChain) -> v1::CustodyChain {
         events: chain.events.into_iter().map(event::event).collect(),
         truncated: chain.truncated,
         approvals: Vec::new(),
+    }
+}
+
+/// Takes out the sponsor's name and e-mail address, and the end users for whom runs act. The commitments to them stay.
+fn without_names(chain: &mut CustodyChain) {
+    if let Some(sponsor) = &mut chain.sponsor {
+        sponsor.display_name.clear();
+        sponsor.email.clear();
+    }
+    for event in &mut chain.events {
+        event.disclosed.identity = None;
+        event.disclosed.on_behalf_of = None;
     }
 }

@@ -55,9 +55,9 @@ impl CustodyService for Api {
         &self,
         request: Request<v1::GetCustodyChainRequest>,
     ) -> Result<Response<v1::GetCustodyChainResponse>, Status> {
-        answer(request, |_, request| async move {
+        answer(request, |caller, request| async move {
             let chain = self.app.custody_chain(convert::subject(&request)?).await?;
-            Ok(v1::GetCustodyChainResponse { chain: Some(convert::chain(chain)) })
+            Ok(v1::GetCustodyChainResponse { chain: Some(convert::chain(chain, &caller)) })
         })
         .await
     }
