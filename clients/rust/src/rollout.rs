@@ -56,7 +56,7 @@ impl Rollout {
     }
 
     /// The bucket of `key`, 0 to 9999. `key` is what the rollout's `sticky_key` names: the root instance, the sponsor or
-    /// the agent.
+    /// the agent of the root.
     #[must_use]
     pub fn bucket(&self, key: &str) -> u16 {
         bucket(&self.salt, &self.id, key)

@@ -44,18 +44,19 @@ fn only(log: Vec<Event>, kind: &str) -> Event {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_credential_dies_alone_by_its_id() {
+async fn a_credential_dies_by_its_id_and_where_asked_alone() {
     let world = World::start().await;
     let parent = world.run_of("alice").await;
     let (child, other) = (parent.child().await, world.run_of("alice").await);
     let credential_id = credential_id(&parent).await;
-    let request = v1::RevokeCredentialRequest { request_id: "r-1".to_owned(), ..one(&credential_id) };
+    let request =
+        v1::RevokeCredentialRequest { request_id: "r-1".to_owned(), spare_delegated: true, ..one(&credential_id) };
     let done = world.rita.credentials().revoke_credential(request.clone()).await.unwrap().into_inner();
     let again = world.rita.credentials().revoke_credential(request).await.unwrap().into_inner();
     assert_eq!((done.seq, again), (1, done));
 
     assert_eq!(why_not(&parent).await, DecisionReason::CredentialRevoked);
-    assert_eq!(why_not(&child).await, DecisionReason::Unspecified, "it holds a credential of its own");
+    assert_eq!(why_not(&child).await, DecisionReason::Unspecified, "it was to be spared");
     assert_eq!(why_not(&other).await, DecisionReason::Unspecified);
 
     let event = only(world.log().await, "revocation");

@@ -22,17 +22,20 @@ fn advance(rollout: &v1::Rollout, percent: i32, force: bool) -> v1::AdvanceRollo
 }
 
 /// The runs that the candidate answers: the only document that knows the action `probe`.
-async fn inside(runs: &[Run], rollout: &v1::Rollout) -> HashSet<usize> {
+async fn inside(world: &World, runs: &[Run], rollout: &v1::Rollout) -> HashSet<usize> {
     let local = Rollout::new(rollout).unwrap();
     let mut inside = HashSet::new();
     for (nth, run) in runs.iter().enumerate() {
         let answer = run.decide("billing", "probe").await.unwrap();
         assert_eq!(answer.rollout_id, rollout.rollout_id);
-        assert_eq!(answer.bucket, i32::from(local.bucket(&run.id)));
+        assert_eq!((answer.bucket, answer.rollout_side()), (0, v1::RolloutSide::Unspecified), "no agent is told");
+        let request = v1::GetDecisionRequest { policy_decision_id: answer.policy_decision_id.clone() };
+        let recorded = world.rita.decisions().get_decision(request).await.unwrap().into_inner().decision.unwrap();
+        assert_eq!(recorded.bucket, i32::from(local.bucket(&run.id)));
         let enrolled = local.is_enrolled(&run.id);
         assert_eq!(answer.effect() == v1::Effect::Allow, enrolled);
         let side = if enrolled { v1::RolloutSide::Candidate } else { v1::RolloutSide::Baseline };
-        assert_eq!(answer.rollout_side(), side);
+        assert_eq!(recorded.rollout_side(), side);
         if enrolled {
             inside.insert(nth);
         }
@@ -56,7 +59,7 @@ async fn a_rollout_grows_to_completion_and_never_moves_anyone_out() {
     for _ in 0..RUNS {
         runs.push(world.run_of("alice").await);
     }
-    let mut before = inside(&runs, &rollout).await;
+    let mut before = inside(&world, &runs, &rollout).await;
     for percent in [30, 60] {
         let waits = world.rita.rollouts().advance_rollout(advance(&rollout, 0, false)).await.map(Response::into_inner);
         let info = refused(waits, Code::FailedPrecondition, "SOAK_NOT_OVER");
@@ -70,7 +73,7 @@ async fn a_rollout_grows_to_completion_and_never_moves_anyone_out() {
         let answer = world.rita.rollouts().advance_rollout(advance(&rollout, 0, true)).await.unwrap();
         rollout = answer.into_inner().rollout.unwrap();
         assert_eq!(rollout.percent, percent);
-        let now = inside(&runs, &rollout).await;
+        let now = inside(&world, &runs, &rollout).await;
         assert!(now.is_superset(&before), "growing moved somebody out");
         before = now;
     }
@@ -176,7 +179,7 @@ async fn a_paused_rollout_serves_what_it_served_is_watched_and_goes_on_when_resu
     for _ in 0..10 {
         runs.push(world.run_of("alice").await);
     }
-    inside(&runs, &held).await;
+    inside(&world, &runs, &held).await;
     let grows = world.rita.rollouts().advance_rollout(advance(&held, 0, true)).await.map(Response::into_inner);
     refused(grows, Code::FailedPrecondition, "ILLEGAL_TRANSITION");
     let again = v1::PauseRolloutRequest {
@@ -308,4 +311,71 @@ async fn the_salt_is_shown_to_who_may_bucket_and_to_no_agent() {
     world.oscar.rollouts().rollback_rollout(request).await.unwrap();
     let told = first(watched).await;
     assert!(told.is_empty(), "{told:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bucket_and_side_are_told_to_a_gate_and_to_no_agent() {
+    let world = World::start().await;
+    let candidate = world.policy(&document("charge, refund, probe")).await;
+    let request = v1::StartRolloutRequest { candidate, reason: "try it".to_owned(), ..Default::default() };
+    let rollout = world.rita.rollouts().start_rollout(request).await.unwrap().into_inner().rollout.unwrap();
+    let run = world.run_of("alice").await;
+    let expected = i32::from(Rollout::new(&rollout).unwrap().bucket(&run.id));
+    let by_gate = v1::DecideRequest { token: run.token.clone(), ..decide("billing", "refund") };
+    let told = world.rita.decisions().decide(by_gate.clone()).await.unwrap().into_inner();
+    assert_eq!((told.bucket, &told.rollout_id), (expected, &rollout.rollout_id));
+    assert_ne!(told.rollout_side(), v1::RolloutSide::Unspecified);
+    let batch = v1::BatchDecideRequest { requests: vec![by_gate], ..Default::default() };
+    let told = world.rita.decisions().batch_decide(batch).await.unwrap().into_inner().responses.remove(0);
+    assert_eq!(told.bucket, expected);
+
+    let once = v1::DecideRequest { request_id: "once".to_owned(), ..decide("billing", "refund") };
+    let mut answers = Vec::new();
+    for _ in 0..2 {
+        answers.push(run.connection.decisions().decide(once.clone()).await.unwrap().into_inner());
+    }
+    let batch = v1::BatchDecideRequest { requests: vec![decide("billing", "refund")], ..Default::default() };
+    answers.extend(run.connection.decisions().batch_decide(batch).await.unwrap().into_inner().responses);
+    for answer in answers {
+        assert_eq!((answer.bucket, answer.rollout_side), (0, 0), "{answer:?}");
+        assert_eq!(answer.rollout_id, rollout.rollout_id);
+    }
+    let call = serde_json::json!({ "toolId": "billing", "action": "refund" });
+    let answer = world.server.http(Some(&run.token)).call("DecisionService/Decide", &call).await.unwrap().json();
+    assert!(answer.get("bucket").is_none() && answer.get("rolloutSide").is_none(), "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_is_on_the_side_of_its_roots_agent_whatever_it_delegates_to() {
+    let world = World::start().await;
+    let second = world.second().await;
+    let elsewhere = second.connect(None).await.unwrap();
+    let candidate = world.policy(&document("charge, refund, probe")).await;
+    let request = v1::StartRolloutRequest {
+        candidate,
+        sticky_key: v1::StickyKey::Agent.into(),
+        reason: "try it".to_owned(),
+        ..Default::default()
+    };
+    let rollout = world.rita.rollouts().start_rollout(request).await.unwrap().into_inner().rollout.unwrap();
+    let root = world.run_of("alice").await;
+    let expected = i32::from(Rollout::new(&rollout).unwrap().bucket("support-assistant"));
+    let mut run = root.on(&root.connection);
+    // Down a chain, under other names and the root's own one.
+    for agent in ["another-agent", "a-third", "support-assistant"] {
+        let request = v1::DelegateCredentialRequest { agent: agent.to_owned(), ..Default::default() };
+        let child = run.connection.credentials().delegate_credential(request).await.unwrap().into_inner();
+        let connection = world.rita.with_token(&child.token).unwrap();
+        run = Run { token: child.token, id: child.agent_instance_id, connection, log_index: child.log_index };
+        let mut credentials = run.connection.credentials();
+        let introspected = credentials.introspect_credential(v1::IntrospectCredentialRequest::default()).await.unwrap();
+        let root_agent = introspected.into_inner().root_agent;
+        assert_eq!(root_agent, if agent == "support-assistant" { "" } else { "support-assistant" });
+        // Also at a server that looks its grant up.
+        for gate in [&world.rita, &elsewhere] {
+            let request = v1::DecideRequest { token: run.token.clone(), ..decide("billing", "refund") };
+            let answer = gate.decisions().decide(request).await.unwrap().into_inner();
+            assert_eq!(answer.bucket, expected, "{agent}: {answer:?}");
+        }
+    }
 }

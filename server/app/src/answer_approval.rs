@@ -9,12 +9,13 @@ use countersign_ledger::{
     merkle::leaf_hash,
 };
 use countersign_store::{approval, event, instance};
+use serde::{Deserialize, Serialize};
 
 use crate::{
     App, Error, FourEyes, Idempotency, OperatorCaller, Topic,
     approval_event::{leaf, notice},
     caller::{Ground, Own},
-    change::{Change, ChangeTx},
+    change::{Change, ChangeTx, kept_log_index},
     persons::Alone,
 };
 
@@ -29,6 +30,25 @@ pub struct AnswerApproval {
     pub reason: String,
     /// The approval's etag as last read; none: no check.
     pub etag: Option<String>,
+}
+
+/// An approval that a person answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "serde_json::Value")]
+pub struct ApprovalAnswered {
+    /// The approval.
+    #[serde(flatten)]
+    pub approval: Approval,
+    /// Where the custody log holds the answer. 0 in an answer that an earlier version kept.
+    pub log_index: i64,
+}
+
+impl TryFrom<serde_json::Value> for ApprovalAnswered {
+    type Error = serde_json::Error;
+    fn try_from(kept: serde_json::Value) -> Result<Self, serde_json::Error> {
+        let log_index = kept_log_index(&kept);
+        Ok(Self { approval: serde_json::from_value(kept)?, log_index })
+    }
 }
 
 struct AnswerBy<'a> {
@@ -59,13 +79,13 @@ impl AnswerBy<'_> {
 impl Change for AnswerBy<'_> {
     // Both verbs share one space of request ids; the fingerprint tells them apart.
     const METHOD: &'static str = "AnswerApproval";
-    type Answer = Approval;
+    type Answer = ApprovalAnswered;
 
     fn stops(&self) -> bool {
         !self.command.yes
     }
 
-    async fn apply(&self, tx: &mut ChangeTx) -> Result<Approval, Error> {
+    async fn apply(&self, tx: &mut ChangeTx) -> Result<ApprovalAnswered, Error> {
         let Self { caller, ground, four_eyes: _, command } = self;
         let found = approval::get(tx.conn(), command.approval_id).await?;
         // Who may only answer for their own does not learn what else there is.
@@ -97,7 +117,7 @@ impl Change for AnswerBy<'_> {
         let answered = Approval { state, answer: Some(answer), revision: found.revision + 1, ..found };
         approval::upsert(tx.conn(), &[&answered]).await?;
         tx.notify(Topic::ApprovalAnswered, &notice(&answered, log_index))?;
-        Ok(answered)
+        Ok(ApprovalAnswered { approval: answered, log_index })
     }
 }
 
@@ -117,20 +137,22 @@ impl App {
         ground: Ground,
         command: AnswerApproval,
         idempotency: Option<Idempotency>,
-    ) -> Result<Approval, Error> {
+    ) -> Result<ApprovalAnswered, Error> {
         let change = AnswerBy { caller, ground, four_eyes: self.inner.config.four_eyes, command: &command };
-        let answered = self.change(caller.operator_id.as_str(), idempotency.as_ref(), &change).await?;
-        if !answered.call.context.0.is_empty() {
-            return Ok(answered);
+        let done = self.change(caller.operator_id.as_str(), idempotency.as_ref(), &change).await?;
+        if !done.approval.call.context.0.is_empty() {
+            return Ok(done);
         }
+        let ApprovalAnswered { approval: answered, log_index } = done;
         // A kept answer does not hold what is kept in one place only.
         let stored =
             approval::get(&mut *self.inner.store.for_authority().connection().await?, answered.approval_id).await?;
-        Ok(match stored {
+        let approval = match stored {
             Some(Approval { call, arguments, context_salt, .. }) => {
                 Approval { call, arguments, context_salt, ..answered }
             }
             None => answered,
-        })
+        };
+        Ok(ApprovalAnswered { approval, log_index })
     }
 }

@@ -175,11 +175,22 @@ impl ChangeTx {
 
     /// Enters a revocation and returns its number. The event that states it is the caller's.
     pub(crate) async fn revoke(&mut self, kind: RevocationKind, id: String) -> Result<i64, Error> {
+        self.revoke_each(kind, vec![id]).await?;
+        Ok(self.head.revocation_seq)
+    }
+
+    /// Enters a revocation of each of these and returns their numbers, in the same order. The events are the caller's.
+    pub(crate) async fn revoke_each(&mut self, kind: RevocationKind, ids: Vec<String>) -> Result<Vec<i64>, Error> {
         self.changes_authority();
-        self.head.revocation_seq += 1;
-        let entry = Revocation { seq: self.head.revocation_seq, kind, id, create_time: self.now() };
-        revocation::insert(&mut self.tx, &entry).await?;
-        Ok(entry.seq)
+        let create_time = self.now();
+        let entries: Vec<_> = (self.head.revocation_seq + 1..)
+            .zip(ids)
+            .map(|(seq, id)| Revocation { seq, kind, id, create_time })
+            .collect();
+        revocation::insert(&mut self.tx, &entries).await?;
+        let seqs: Vec<_> = entries.iter().map(|entry| entry.seq).collect();
+        self.head.revocation_seq = seqs.last().copied().unwrap_or(self.head.revocation_seq);
+        Ok(seqs)
     }
 
     /// Tells the webhooks that want to hear of `topic`, once this change stands. `data`: ids and states, and no text that a
@@ -338,6 +349,12 @@ impl App {
         }
         Ok(answer)
     }
+}
+
+/// Where the log holds what a kept answer is about; 0 in one that an earlier version kept, which did not say it. Such an answer is a
+/// value first: its times are 128-bit numbers, which serde cannot read out of flattened fields.
+pub(crate) fn kept_log_index(kept: &serde_json::Value) -> i64 {
+    kept["log_index"].as_i64().unwrap_or_default()
 }
 
 /// The kept answer, where it is one to the same request.

@@ -216,7 +216,8 @@ fn bucket_of(open: &OpenRollout, verified: &Verified) -> u16 {
     let key = match rollout.sticky_key {
         StickyKey::RootInstance => &verified.root_instance_id().to_string(),
         StickyKey::Sponsor => verified.sponsor_id.as_str(),
-        StickyKey::Agent => verified.agent.as_str(),
+        // The root's: a run could choose its side by the agent that it delegates to.
+        StickyKey::Agent => verified.agent_of_root().as_str(),
     };
     bucket(&rollout.salt, &rollout.rollout_id.to_string(), key)
 }

@@ -24,10 +24,19 @@ impl App {
         let mut conn = self.inner.store.for_authority().connection().await?;
         let Some(stored) = instance::get_all(&mut conn, &[id.0]).await?.pop() else { return Ok(None) };
         let Some(grant) = event::newest_grant(&mut conn, id).await? else { return Ok(None) };
-        let Instance { agent_instance_id, chain, inherited_roles, purpose, labels, on_behalf_of, .. } = stored.instance;
         let leaf_bytes = grant.leaf_bytes;
-        let grant =
-            StoredGrant { leaf_bytes, agent_instance_id, chain, inherited_roles, purpose, labels, on_behalf_of };
+        let Instance { agent_instance_id, chain, inherited_roles, root_agent, purpose, labels, on_behalf_of, .. } =
+            stored.instance;
+        let grant = StoredGrant {
+            leaf_bytes,
+            agent_instance_id,
+            chain,
+            inherited_roles,
+            root_agent,
+            purpose,
+            labels,
+            on_behalf_of,
+        };
         let (claims, kid) = self
             .claims(grant)?
             .ok_or_else(|| Error::internal("the event of a grant does not say what was granted", id))?;
@@ -52,6 +61,7 @@ impl App {
                 agent: granted.agent.parse().ok()?,
                 role: granted.role.parse().ok()?,
                 inherited_roles: stored.inherited_roles,
+                root_agent: stored.root_agent,
                 tools: granted.tools.iter().map(|tool| tool.parse().ok()).collect::<Option<_>>()?,
                 purpose: stored.purpose,
                 single_use: granted.single_use,

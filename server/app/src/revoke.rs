@@ -1,25 +1,32 @@
-//! RevokeCredential, RevokeCredentials, and revocation by token (RFC 7009): one entry each, whatever it kills.
+//! RevokeCredential, RevokeCredentials, and revocation by token (RFC 7009). One entry kills the credentials; what was started with
+//! a single one is stopped beside it, by an entry for each live child.
 
 use std::sync::Arc;
 
 use countersign_core::{
     ids::CredentialId,
+    instance::InstanceState,
     names::ToolId,
     operator::{OperatorRole, Roles},
     revocation::RevocationKind,
 };
 use countersign_ledger::leaf::{Change as Attribute, Decimal, Kind, Leaf, Subject};
+use countersign_store::settlement::{self, Affected};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     App, Caller, Credential, Error, Idempotency,
     authenticate::Presented,
     change::{Change, ChangeTx},
+    settle::stopped_leaf,
     stops::Stopper,
 };
 
 /// Who may revoke a single credential, besides the instances of its chain.
 const MAY_REVOKE_ONE: [OperatorRole; 3] = [OperatorRole::Issuer, OperatorRole::Approver, OperatorRole::Admin];
+
+/// Most children that one revocation stops: each is an entry and an event, written while the log head is held.
+const MOST_CHILDREN: i64 = 1_000;
 
 /// Which credentials.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +46,8 @@ pub struct Revoke {
     pub scope: RevocationScope,
     /// Why, in words.
     pub reason: String,
+    /// Of a single credential: whether what was started with it lives on.
+    pub spare_delegated: bool,
 }
 
 /// Where a revocation stands.
@@ -46,8 +55,11 @@ pub struct Revoke {
 pub struct Revoked {
     /// Its number.
     pub seq: i64,
-    /// Where the custody log holds it.
+    /// Where the custody log holds it; the events of the children follow it.
     pub log_index: i64,
+    /// How many live children of a single credential were stopped.
+    #[serde(default)]
+    pub revoked_child_count: i64,
 }
 
 /// A revocation by this caller.
@@ -95,18 +107,9 @@ impl Change for RevokeBy<'_> {
 
     async fn apply(&self, tx: &mut ChangeTx) -> Result<Revoked, Error> {
         let scope = &self.revoke.scope;
+        let children = self.children(tx).await?;
         let seq = tx.revoke(scope.kind(), scope.id().unwrap_or_default()).await?;
-        let leaf = match self.caller {
-            Caller::Operator(operator) => tx.leaf(Kind::Revocation, &operator.operator_id),
-            Caller::Instance(instance) => Leaf {
-                changes: vec![Attribute {
-                    after: Some(instance.agent_instance_id.to_string().into()),
-                    field: "revoked_by".into(),
-                    ..Attribute::default()
-                }],
-                ..tx.own_leaf(Kind::Revocation)
-            },
-        };
+        let leaf = self.leaf(tx, Kind::Revocation);
         let run = self.presented;
         let leaf = Leaf {
             agent_instance_id: run.map(|run| run.agent_instance_id.to_string().into()),
@@ -117,7 +120,64 @@ impl Change for RevokeBy<'_> {
             ..leaf
         };
         let (log_index, _) = tx.append(leaf, &self.revoke.reason)?;
-        Ok(Revoked { seq, log_index })
+        self.stop_children(tx, &children).await?;
+        let revoked_child_count = i64::try_from(children.len()).unwrap_or(i64::MAX);
+        Ok(Revoked { seq, log_index, revoked_child_count })
+    }
+}
+
+impl RevokeBy<'_> {
+    /// A leaf of this change, done by the caller.
+    fn leaf(&self, tx: &ChangeTx, kind: Kind) -> Leaf<'static> {
+        match self.caller {
+            Caller::Operator(operator) => tx.leaf(kind, &operator.operator_id),
+            Caller::Instance(instance) => Leaf {
+                changes: vec![Attribute {
+                    after: Some(instance.agent_instance_id.to_string().into()),
+                    field: "revoked_by".into(),
+                    ..Attribute::default()
+                }],
+                ..tx.own_leaf(kind)
+            },
+        }
+    }
+
+    /// The live children that are to stop: those that were started with the credential. Refuses where they are too many.
+    async fn children(&self, tx: &mut ChangeTx) -> Result<Vec<Affected>, Error> {
+        let RevocationScope::Credential(id) = &self.revoke.scope else { return Ok(Vec::new()) };
+        if self.revoke.spare_delegated {
+            return Ok(Vec::new());
+        }
+        let earliest = tx.earliest();
+        let children = settlement::started_with(tx.conn(), *id, earliest, MOST_CHILDREN + 1).await?;
+        let parent = children.first().and_then(|child| child.parent_agent_id);
+        match parent {
+            Some(parent) if i64::try_from(children.len()).unwrap_or(i64::MAX) > MOST_CHILDREN => {
+                Err(Error::IllegalTransition(format!(
+                    "nothing was revoked: more than {MOST_CHILDREN} live instances were started with credential {id}, which \
+                     are too many for one revocation. RevokeInstance {parent} stops all of them, with the instance that \
+                     started them (roles issuer, approver, admin; its sponsor); spare_delegated revokes the credential alone"
+                )))
+            }
+            _ => Ok(children),
+        }
+    }
+
+    /// Stops children, each by an entry and an event of its own; what is below them stops by the same entries.
+    async fn stop_children(&self, tx: &mut ChangeTx, children: &[Affected]) -> Result<(), Error> {
+        if children.is_empty() {
+            return Ok(());
+        }
+        let ids: Vec<_> = children.iter().map(|child| child.agent_instance_id).collect();
+        let seqs = tx.revoke_each(RevocationKind::Instance, ids.iter().map(ToString::to_string).collect()).await?;
+        for (child, seq) in children.iter().zip(seqs) {
+            let leaf = self.leaf(tx, Kind::InstanceRevoked);
+            // The credential is why.
+            let leaf = stopped_leaf(RevocationKind::Credential, seq, InstanceState::Revoked, child, leaf);
+            tx.append(leaf, "")?;
+        }
+        let now = tx.now();
+        Ok(settlement::settle(tx.conn(), &ids, InstanceState::Revoked, Some(now)).await?)
     }
 }
 
@@ -150,6 +210,7 @@ impl App {
         &self,
         caller: &Caller,
         token: &str,
+        spare_delegated: bool,
         idempotency: Option<Idempotency>,
     ) -> Result<Option<Revoked>, Error> {
         match caller {
@@ -161,7 +222,8 @@ impl App {
             Caller::Instance(own) => self.ensure_live(own)?,
         }
         let Some(credential) = self.live_and_revocable(caller, token).await? else { return Ok(None) };
-        let revoke = Revoke { scope: RevocationScope::Credential(credential.credential_id), reason: String::new() };
+        let scope = RevocationScope::Credential(credential.credential_id);
+        let revoke = Revoke { scope, reason: String::new(), spare_delegated };
         let change = RevokeBy { caller, revoke: &revoke, presented: Some(&*credential) };
         self.change(&caller.id(), idempotency.as_ref(), &change).await.map(Some)
     }

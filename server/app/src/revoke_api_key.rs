@@ -3,10 +3,11 @@
 use countersign_core::api_key::{ApiKey, ApiKeyId};
 use countersign_ledger::leaf::{Kind, Leaf};
 use countersign_store::api_key;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     App, Error, Idempotency, OperatorCaller,
-    change::{Change, ChangeTx},
+    change::{Change, ChangeTx, kept_log_index},
     create_api_key::subject,
 };
 
@@ -21,6 +22,25 @@ pub struct RevokeApiKey {
     pub etag: Option<String>,
 }
 
+/// A key that was ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "serde_json::Value")]
+pub struct ApiKeyRevoked {
+    /// The key.
+    #[serde(flatten)]
+    pub key: ApiKey,
+    /// Where the custody log holds it. 0 in an answer that an earlier version kept.
+    pub log_index: i64,
+}
+
+impl TryFrom<serde_json::Value> for ApiKeyRevoked {
+    type Error = serde_json::Error;
+    fn try_from(kept: serde_json::Value) -> Result<Self, serde_json::Error> {
+        let log_index = kept_log_index(&kept);
+        Ok(Self { key: serde_json::from_value(kept)?, log_index })
+    }
+}
+
 /// A key that is ended by this caller.
 struct Revoke<'a> {
     caller: &'a OperatorCaller,
@@ -31,13 +51,13 @@ struct Revoke<'a> {
 
 impl Change for Revoke<'_> {
     const METHOD: &'static str = "RevokeApiKey";
-    type Answer = ApiKey;
+    type Answer = ApiKeyRevoked;
 
     fn stops(&self) -> bool {
         true
     }
 
-    async fn apply(&self, tx: &mut ChangeTx) -> Result<ApiKey, Error> {
+    async fn apply(&self, tx: &mut ChangeTx) -> Result<ApiKeyRevoked, Error> {
         let RevokeApiKey { key_id, reason, etag } = self.command;
         let found = api_key::get(tx.conn(), *key_id).await?;
         let key = found.ok_or_else(|| Error::not_found("API key", key_id))?.key;
@@ -66,8 +86,8 @@ impl Change for Revoke<'_> {
             subject: Some(subject(*key_id)),
             ..tx.leaf(Kind::OperatorKeyRevoked, &self.caller.operator_id)
         };
-        tx.append(leaf, reason.as_deref().unwrap_or_default())?;
-        Ok(ApiKey { revoke_time: Some(now), ..key })
+        let (log_index, _) = tx.append(leaf, reason.as_deref().unwrap_or_default())?;
+        Ok(ApiKeyRevoked { key: ApiKey { revoke_time: Some(now), ..key }, log_index })
     }
 }
 
@@ -78,9 +98,25 @@ impl App {
         caller: &OperatorCaller,
         command: RevokeApiKey,
         idempotency: Option<Idempotency>,
-    ) -> Result<ApiKey, Error> {
+    ) -> Result<ApiKeyRevoked, Error> {
         let others_admit = self.inner.config.operators.admit_an_admin();
         let change = Revoke { caller, others_admit, command: &command };
         self.change(caller.operator_id.as_str(), idempotency.as_ref(), &change).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_that_an_earlier_version_kept_are_read() {
+        let kept = r#"{"key_id":"01890a5dac96774bbcceb302099a8057","operator_id":"gustav","roles":["gate"],
+            "create_time":1700000000000000,"expire_time":null,"revoke_time":1700000000000001}"#;
+        let before: ApiKeyRevoked = serde_json::from_str(kept).unwrap();
+        assert_eq!((before.log_index, before.key.operator_id.as_str()), (0, "gustav"));
+        let now = ApiKeyRevoked { log_index: 7, ..before };
+        let read: ApiKeyRevoked = serde_json::from_str(&serde_json::to_string(&now).unwrap()).unwrap();
+        assert_eq!(read, now);
     }
 }

@@ -60,12 +60,24 @@ pub(crate) fn stopped(
     instance: &Affected,
 ) -> Result<(), Error> {
     let event = if state == InstanceState::Orphaned { Kind::InstanceOrphaned } else { Kind::InstanceRevoked };
+    let leaf = stopped_leaf(kind, seq, state, instance, tx.own_leaf(event));
+    tx.append(leaf, "").map(drop)
+}
+
+/// What the event of an instance states that the entry `seq` stopped, for a reason of `kind`.
+pub(crate) fn stopped_leaf(
+    kind: RevocationKind,
+    seq: i64,
+    state: InstanceState,
+    instance: &Affected,
+    leaf: Leaf<'static>,
+) -> Leaf<'static> {
     let why = match kind {
         RevocationKind::Sponsor => Reason::SponsorNotActive,
         RevocationKind::Instance => Reason::InstanceNotLive,
         _ => Reason::CredentialRevoked,
     };
-    let leaf = Leaf {
+    Leaf {
         agent_instance_id: Some(instance.agent_instance_id.to_string().into()),
         custody_ref: Some(Digest(instance.custody_ref)),
         parent_agent_id: instance.parent_agent_id.map(|id| id.to_string().into()),
@@ -75,9 +87,8 @@ pub(crate) fn stopped(
         sponsor_id: Some(instance.sponsor_id.as_str().to_owned().into()),
         state_after: Some(state.as_str().into()),
         state_before: Some(instance.state.as_str().into()),
-        ..tx.own_leaf(event)
-    };
-    tx.append(leaf, "").map(drop)
+        ..leaf
+    }
 }
 
 impl App {

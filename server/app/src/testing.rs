@@ -37,6 +37,7 @@ pub(crate) fn credential(ancestors: &[InstanceId], tools: &[&str], single_use: b
         agent: "support-assistant".parse().unwrap(),
         role: "support".parse().unwrap(),
         inherited_roles: Vec::new(),
+        root_agent: None,
         tools: tools.iter().map(|tool| tool.parse().unwrap()).collect(),
         purpose: "triage".to_owned(),
         single_use,

@@ -50,6 +50,9 @@ pub struct InstanceTransitioned {
     pub instance: Instance,
     /// How many live instances below it stopped with it.
     pub stopped_instance_count: i64,
+    /// Where the custody log holds it. 0 in an answer that an earlier version kept.
+    #[serde(default)]
+    pub log_index: i64,
 }
 
 struct StopBy<'a> {
@@ -89,10 +92,10 @@ impl Change for StopBy<'_> {
             state_after: Some(after.as_str().into()),
             ..leaf(&before, tx.leaf(kind, &caller.operator_id))
         };
-        tx.append(leaf, &command.reason)?;
+        let (log_index, _) = tx.append(leaf, &command.reason)?;
         let instance = Instance { state: after, end_time: Some(now), revision: before.revision + 1, ..before };
         instance::update(tx.conn(), &instance).await?;
-        Ok(InstanceTransitioned { instance, stopped_instance_count })
+        Ok(InstanceTransitioned { instance, stopped_instance_count, log_index })
     }
 }
 

@@ -45,6 +45,9 @@ pub struct SponsorTransitioned {
     /// How many live instances stopped with it.
     #[serde(alias = "revoked_instance_count")]
     pub stopped_instance_count: i64,
+    /// Where the custody log holds it. 0 in an answer that an earlier version kept.
+    #[serde(default)]
+    pub log_index: i64,
 }
 
 /// A transition by this caller.
@@ -103,8 +106,8 @@ impl Change for TransitionBy<'_> {
             _ => 0,
         };
         let made = Made { transition: command.transition, after, review_due_at, by: Some(operator), code: None, alone };
-        let sponsor = make(tx, sponsor, made, &command.reason).await?;
-        Ok(SponsorTransitioned { sponsor, stopped_instance_count })
+        let (sponsor, log_index) = make(tx, sponsor, made, &command.reason).await?;
+        Ok(SponsorTransitioned { sponsor, stopped_instance_count, log_index })
     }
 }
 
@@ -131,8 +134,8 @@ struct Made<'a> {
     alone: Alone,
 }
 
-/// Makes a transition: the entry that stops what lives, the event, the row.
-async fn make(tx: &mut ChangeTx, before: Sponsor, made: Made<'_>, reason: &str) -> Result<Sponsor, Error> {
+/// Makes a transition: the entry that stops what lives, the event, the row. Returns the event's place in the log too.
+async fn make(tx: &mut ChangeTx, before: Sponsor, made: Made<'_>, reason: &str) -> Result<(Sponsor, i64), Error> {
     let (now, transition) = (tx.now(), made.transition);
     let mut sponsor = Sponsor {
         state: made.after,
@@ -182,12 +185,12 @@ async fn make(tx: &mut ChangeTx, before: Sponsor, made: Made<'_>, reason: &str) 
         terms: Some(terms(&sponsor)),
         ..made.by.map_or_else(|| tx.own_leaf(kind), |by| tx.leaf(kind, by))
     };
-    let (_, hash) = tx.append(leaf, reason)?;
+    let (log_index, hash) = tx.append(leaf, reason)?;
     if transition.needs_four_eyes() {
         sponsor.grant_leaf = Some(hash);
     }
     sponsor::update(tx.conn(), &sponsor).await?;
-    Ok(sponsor)
+    Ok((sponsor, log_index))
 }
 
 const fn kind(transition: Transition) -> Kind {

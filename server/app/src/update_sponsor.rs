@@ -46,18 +46,18 @@ impl Change for UpdateBy<'_> {
         let before = read(tx, &command.sponsor_id, command.etag.as_deref()).await?;
         let Some(changed) = before.changed(command.change.clone(), &self.caller.operator_id)? else {
             // As asked for already: said again, it stands, and so does the approval.
-            return Ok(SponsorTransitioned { sponsor: before, stopped_instance_count: 0 });
+            return Ok(SponsorTransitioned { sponsor: before, stopped_instance_count: 0, log_index: 0 });
         };
         let mut stopped_instance_count = 0;
-        let sponsor = if changed.needs_approval() {
+        let (sponsor, log_index) = if changed.needs_approval() {
             let now = tx.now();
             stopped_instance_count = instance::count_live(tx.conn(), &before.sponsor_id, now).await?;
             self.return_to_pending(tx, before.state, changed).await?
         } else {
-            changed.sponsor
+            (changed.sponsor, 0)
         };
         sponsor::update(tx.conn(), &sponsor).await?;
-        Ok(SponsorTransitioned { sponsor, stopped_instance_count })
+        Ok(SponsorTransitioned { sponsor, stopped_instance_count, log_index })
     }
 }
 
@@ -68,7 +68,7 @@ impl UpdateBy<'_> {
         tx: &mut ChangeTx,
         before: SponsorState,
         changed: Changed,
-    ) -> Result<Sponsor, Error> {
+    ) -> Result<(Sponsor, i64), Error> {
         let Changed { mut sponsor, terms: differences, identity } = changed;
         // What was never approved, or was changed before, has nothing that lives.
         let revocation = match before {
@@ -89,10 +89,10 @@ impl UpdateBy<'_> {
         let identity = identity.then(|| identity_text(&sponsor.display_name, &sponsor.email));
         let identity = identity.and_then(|text| tx.commit_to(&text, &mut leaf.identity_commitment));
         let reason = tx.commit_to(&self.command.reason, &mut leaf.reason_commitment);
-        let (_, hash) = tx.append_disclosing(&leaf, Disclosed { identity, reason, ..Disclosed::default() })?;
+        let (log_index, hash) = tx.append_disclosing(&leaf, Disclosed { identity, reason, ..Disclosed::default() })?;
         // The next approval stands on this change.
         sponsor.grant_leaf = Some(hash);
-        Ok(sponsor)
+        Ok((sponsor, log_index))
     }
 }
 

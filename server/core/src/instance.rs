@@ -7,7 +7,7 @@ use time::{Duration, OffsetDateTime};
 
 use crate::{
     credential::LEEWAY,
-    ids::InstanceId,
+    ids::{CredentialId, InstanceId},
     names::{AgentName, RoleName, SponsorId, ToolId},
     person::{Login, PersonRule, second_person},
     sponsor::Sponsor,
@@ -169,6 +169,12 @@ pub struct Instance {
     /// The end user for whom its chain acts, who is not the sponsor.
     #[serde(default)]
     pub on_behalf_of: Option<String>,
+    /// Of a child, its parent's credential that it was started with: revoking that one stops the child too.
+    #[serde(default)]
+    pub parent_credential_id: Option<CredentialId>,
+    /// The kind of agent of the chain's root; none where it is `agent`.
+    #[serde(default)]
+    pub root_agent: Option<AgentName>,
 }
 
 impl Instance {
@@ -259,6 +265,8 @@ mod tests {
             custody_ref: [0; 32],
             revision: 3,
             on_behalf_of: None,
+            parent_credential_id: None,
+            root_agent: None,
         }
     }
 

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use countersign_core::{
     ids::{DecisionId, EventId, InstanceId},
-    names::{OperatorId, RoleName},
+    names::{AgentName, OperatorId, RoleName},
 };
 use countersign_ledger::{commitment::Opening, export::Disclosed, merkle::Hash};
 use sqlx::types::Uuid;
@@ -280,6 +280,8 @@ pub struct StoredGrant {
     pub chain: Vec<InstanceId>,
     /// The roles that bind it beside its own.
     pub inherited_roles: Vec<RoleName>,
+    /// The kind of agent of the root, where it is another one.
+    pub root_agent: Option<AgentName>,
     /// What it was started for. Empty after erasure.
     pub purpose: String,
     /// Its labels.
@@ -295,7 +297,7 @@ pub async fn grants(conn: &mut Connection, keys: &[GrantKey]) -> Result<Vec<(usi
     let times: Vec<_> = keys.iter().map(|key| key.grant_time).collect();
     let rows = sqlx::query!(
         r#"SELECT wanted.place AS "place!", event.leaf_bytes AS "leaf_bytes!", instance.instance_id, instance.chain,
-                  instance.inherited_roles, instance.purpose, instance.labels, instance.on_behalf_of
+                  instance.inherited_roles, instance.root_agent, instance.purpose, instance.labels, instance.on_behalf_of
          FROM unnest($1::uuid[], $2::bytea[], $3::timestamptz[]) WITH ORDINALITY AS wanted (id, hash, time, place)
          JOIN instance ON instance.instance_id = wanted.id,
          LATERAL (
@@ -320,6 +322,7 @@ pub async fn grants(conn: &mut Connection, keys: &[GrantKey]) -> Result<Vec<(usi
                 "inherited_roles",
                 &row.inherited_roles.unwrap_or_default(),
             )?,
+            root_agent: row.root_agent.map(|agent| convert::parse("instance", "root_agent", &agent)).transpose()?,
             purpose: row.purpose,
             labels: convert::labels("instance", row.labels)?,
             on_behalf_of: row.on_behalf_of,

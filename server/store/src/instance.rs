@@ -1,7 +1,7 @@
 //! Instances. Not read on the way of a decision: a credential says all that one needs.
 
 use countersign_core::{
-    ids::InstanceId,
+    ids::{CredentialId, InstanceId},
     instance::{Instance, InstanceState},
     names::SponsorId,
 };
@@ -47,6 +47,8 @@ struct Row {
     custody_ref: Vec<u8>,
     revision: i64,
     on_behalf_of: Option<String>,
+    parent_credential_id: Option<Uuid>,
+    root_agent: Option<String>,
     standing: String,
     since: Option<OffsetDateTime>,
 }
@@ -75,6 +77,8 @@ impl TryFrom<Row> for StoredInstance {
             custody_ref: bytes(TABLE, "custody_ref", &row.custody_ref)?,
             revision: row.revision,
             on_behalf_of: row.on_behalf_of,
+            parent_credential_id: row.parent_credential_id.map(CredentialId),
+            root_agent: row.root_agent.map(|agent| parse(TABLE, "root_agent", &agent)).transpose()?,
         };
         Ok(Self { instance, row_state: parse(TABLE, "state", &row.state)? })
     }
@@ -104,6 +108,8 @@ struct NewRow<'a> {
     custody_ref: String,
     revision: i64,
     on_behalf_of: Option<&'a str>,
+    parent_credential_id: Option<Uuid>,
+    root_agent: Option<&'a str>,
 }
 
 impl<'a> NewRow<'a> {
@@ -128,6 +134,8 @@ impl<'a> NewRow<'a> {
             custody_ref: format!("\\x{}", Digest(instance.custody_ref)),
             revision: instance.revision,
             on_behalf_of: instance.on_behalf_of.as_deref(),
+            parent_credential_id: instance.parent_credential_id.map(|id| id.0),
+            root_agent: instance.root_agent.as_ref().map(countersign_core::names::AgentName::as_str),
         }
     }
 }

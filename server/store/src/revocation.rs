@@ -5,14 +5,19 @@ use time::OffsetDateTime;
 
 use crate::{Connection, StoreError, convert::parse};
 
-/// Stores an entry.
-pub async fn insert(conn: &mut Connection, entry: &Revocation) -> Result<(), StoreError> {
+/// Stores entries.
+pub async fn insert(conn: &mut Connection, entries: &[Revocation]) -> Result<(), StoreError> {
+    let seqs: Vec<i64> = entries.iter().map(|entry| entry.seq).collect();
+    let kinds: Vec<&str> = entries.iter().map(|entry| entry.kind.as_str()).collect();
+    let ids: Vec<&str> = entries.iter().map(|entry| entry.id.as_str()).collect();
+    let times: Vec<OffsetDateTime> = entries.iter().map(|entry| entry.create_time).collect();
     sqlx::query!(
-        "INSERT INTO revocation (seq, kind, id, create_time) VALUES ($1, $2, $3, $4)",
-        entry.seq,
-        entry.kind.as_str(),
-        entry.id,
-        entry.create_time
+        "INSERT INTO revocation (seq, kind, id, create_time)
+         SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::timestamptz[])",
+        &seqs,
+        &kinds as &[&str],
+        &ids as &[&str],
+        &times
     )
     .execute(conn)
     .await?;

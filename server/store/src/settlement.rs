@@ -4,7 +4,7 @@
 //! under the log head, so that servers that do it at once do it once.
 
 use countersign_core::{
-    ids::InstanceId,
+    ids::{CredentialId, InstanceId},
     instance::InstanceState,
     names::SponsorId,
     revocation::{Revocation, RevocationKind},
@@ -167,6 +167,26 @@ async fn of_all(conn: &mut Connection, entry: &Revocation, most: i64) -> Result<
         most
     );
     Ok(rows.fetch_all(conn).await?)
+}
+
+/// Live instances that were started with a credential, at most `most`, in the order of their ids.
+pub async fn started_with(
+    conn: &mut Connection,
+    credential: CredentialId,
+    now: OffsetDateTime,
+    most: i64,
+) -> Result<Vec<Affected>, StoreError> {
+    let rows = sqlx::query_as!(
+        Row,
+        r#"SELECT instance_id, parent_id, root_instance_id, sponsor_id, state, custody_ref
+         FROM instance, instance_standing(instance) AS at
+         WHERE parent_credential_id = $1 AND state = 'LIVE' AND expire_time > $2 AND at.standing = 'LIVE'
+         ORDER BY instance_id LIMIT $3"#,
+        credential.0,
+        now,
+        most
+    );
+    rows.fetch_all(conn).await?.into_iter().map(Affected::try_from).collect()
 }
 
 /// Lets the rows of these instances say `state`; `since` is when they stopped, where they did for good. Their revision, and

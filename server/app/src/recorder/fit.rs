@@ -9,7 +9,7 @@ use countersign_core::{
     grant::{self, BACKDATE, Limits, RoleLimits, Step, Terms, Wanted},
     ids::InstanceId,
     instance::Instance,
-    names::{RoleName, ToolId},
+    names::{AgentName, RoleName, ToolId},
     sponsor::Sponsor,
 };
 use countersign_policy::CompiledPolicy;
@@ -24,6 +24,7 @@ pub(super) struct Fitting {
     pub(super) ancestors: Vec<InstanceId>,
     pub(super) role: RoleName,
     pub(super) inherited_roles: Vec<RoleName>,
+    pub(super) root_agent: Option<AgentName>,
     pub(super) tools: Vec<ToolId>,
     pub(super) purpose: String,
     pub(super) labels: BTreeMap<String, String>,
@@ -73,6 +74,7 @@ impl Staged<'_> {
             tools: tools.clone(),
             role,
             inherited_roles,
+            root_agent: parent.map(Verified::agent_of_root).filter(|agent| **agent != job.agent).cloned(),
             purpose,
             ttl,
         };

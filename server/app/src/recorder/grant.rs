@@ -175,6 +175,7 @@ impl Staged<'_> {
             agent: job.agent.clone(),
             role: fitting.role,
             inherited_roles: fitting.inherited_roles,
+            root_agent: fitting.root_agent,
             tools: fitting.tools,
             purpose: fitting.purpose,
             single_use: job.single_use,
@@ -321,5 +322,10 @@ fn instance_of(
         custody_ref,
         revision: 1,
         on_behalf_of: claims.on_behalf_of.clone(),
+        parent_credential_id: match &job.holder {
+            Holder::Child { parent } => Some(parent.credential_id),
+            Holder::Root { .. } => None,
+        },
+        root_agent: claims.root_agent.clone(),
     }
 }

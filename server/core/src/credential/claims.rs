@@ -97,6 +97,10 @@ pub struct Claims {
     /// one of them is. Absent where there is none.
     #[serde(default, deserialize_with = "some_roles", skip_serializing_if = "Vec::is_empty")]
     pub inherited_roles: Vec<RoleName>,
+    /// The kind of agent of the chain's root: rollouts whose sticky key is AGENT go by it, so that no run chooses its side by the
+    /// agent that it delegates to. Absent where it is `agent`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root_agent: Option<AgentName>,
     /// What it may call.
     pub tools: Vec<ToolId>,
     /// Why it runs.
@@ -138,6 +142,8 @@ pub struct Grant<'a> {
     pub role: RoleName,
     /// The roles that bind it beside its own.
     pub inherited_roles: Vec<RoleName>,
+    /// The kind of agent of the root; none where it is `agent`.
+    pub root_agent: Option<AgentName>,
     /// What it may call.
     pub tools: Vec<ToolId>,
     /// Why it runs.
@@ -179,6 +185,7 @@ impl Claims {
             agent: grant.agent,
             role: grant.role,
             inherited_roles: grant.inherited_roles,
+            root_agent: grant.root_agent,
             tools: grant.tools,
             purpose: grant.purpose,
             depth: u32::try_from(grant.ancestors.len()).unwrap_or(u32::MAX),

@@ -29,6 +29,9 @@ pub(super) fn credential(claims: &Claims) -> Result<(), &'static str> {
         return Err("a tool is named twice");
     }
     check_roles(claims, depth)?;
+    if claims.root_agent.as_ref().is_some_and(|agent| depth == 0 || *agent == claims.agent) {
+        return Err("root_agent is there, and is agent or that of a root");
+    }
     if text::check("purpose", &claims.purpose, text::MAX_TEXT).is_err() {
         return Err("purpose must be 1 to 512 bytes without control characters");
     }

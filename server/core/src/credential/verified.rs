@@ -33,6 +33,8 @@ pub struct Verified {
     pub role: RoleName,
     /// The roles that bind it beside its own, those of its ancestors, the root's first.
     pub inherited_roles: Vec<RoleName>,
+    /// The kind of agent of the chain's root; none where it is `agent`.
+    pub root_agent: Option<AgentName>,
     /// What it may call.
     pub tools: Vec<ToolId>,
     /// Why it runs.
@@ -93,6 +95,7 @@ impl Verified {
             agent: claims.agent,
             role: claims.role,
             inherited_roles: claims.inherited_roles,
+            root_agent: claims.root_agent,
             tools: claims.tools,
             purpose: claims.purpose,
             single_use: claims.single_use,
@@ -118,6 +121,7 @@ impl Verified {
             agent,
             role,
             inherited_roles,
+            root_agent,
             tools,
             purpose,
             single_use,
@@ -136,6 +140,7 @@ impl Verified {
         said.one(agent.as_str());
         said.one(role.as_str());
         said.many(inherited_roles.iter().map(RoleName::as_str));
+        said.many(root_agent.iter().map(AgentName::as_str));
         said.many(tools.iter().map(ToolId::as_str));
         said.one(purpose);
         said.one([u8::from(*single_use)]);
@@ -172,6 +177,12 @@ impl Verified {
     #[must_use]
     pub fn depth(&self) -> u32 {
         u32::try_from(self.ancestors().len()).unwrap_or(u32::MAX)
+    }
+
+    /// The kind of agent of the chain's root.
+    #[must_use]
+    pub fn agent_of_root(&self) -> &AgentName {
+        self.root_agent.as_ref().unwrap_or(&self.agent)
     }
 
     /// Every role that binds the run, its own first.

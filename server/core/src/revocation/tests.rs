@@ -26,6 +26,7 @@ fn run() -> Verified {
         agent: "support-assistant".parse().unwrap(),
         role: "support".parse().unwrap(),
         inherited_roles: Vec::new(),
+        root_agent: None,
         tools: vec!["billing".parse().unwrap(), "search".parse().unwrap()],
         purpose: "triage".to_owned(),
         single_use: false,

@@ -144,7 +144,7 @@ pub enum StickyKey {
     RootInstance,
     /// The sponsor.
     Sponsor,
-    /// The kind of agent.
+    /// The kind of agent of the root: a whole chain is on one side.
     Agent,
 }
 

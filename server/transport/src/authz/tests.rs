@@ -42,6 +42,17 @@ fn every_method_has_exactly_one_row_and_every_row_a_method() {
 }
 
 #[test]
+fn every_stop_says_where_the_log_holds_it() {
+    let pool = DescriptorPool::decode(countersign_proto::FILE_DESCRIPTOR_SET).unwrap();
+    for row in TABLE.iter().filter(|row| row.stops) {
+        let (service, method) = row.method.trim_start_matches('/').split_once('/').unwrap();
+        let service = pool.get_service_by_name(service).unwrap();
+        let reply = service.methods().find(|known| known.name() == method).unwrap().output();
+        assert!(reply.get_field_by_name("log_index").is_some(), "{}", row.method);
+    }
+}
+
+#[test]
 fn what_is_open_or_for_everyone_can_be_counted_on_one_hand() {
     let with = |access: Access| -> Vec<_> {
         TABLE.iter().filter(|row| row.access == access).map(|row| row.method.rsplit('/').next().unwrap()).collect()

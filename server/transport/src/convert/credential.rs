@@ -91,7 +91,8 @@ pub(crate) fn revoke(mut request: v1::RevokeCredentialRequest) -> Result<(Revoke
         let idem = v.idempotency("RevokeCredential", request_id, &request);
         let credential_id = v.required("credential_id", &request.credential_id);
         let reason = v.text("reason", request.reason, MAX_TEXT);
-        Some((Revoke { scope: RevocationScope::Credential(credential_id?), reason: reason? }, idem?))
+        let spare_delegated = request.spare_delegated;
+        Some((Revoke { scope: RevocationScope::Credential(credential_id?), reason: reason?, spare_delegated }, idem?))
     })
 }
 
@@ -113,7 +114,7 @@ pub(crate) fn revoke_many(mut request: v1::RevokeCredentialsRequest) -> Result<(
             }
         };
         let reason = v.text("reason", request.reason, MAX_TEXT);
-        Some((Revoke { scope: scope?, reason: reason? }, idem?))
+        Some((Revoke { scope: scope?, reason: reason?, spare_delegated: false }, idem?))
     })
 }
 
@@ -193,5 +194,6 @@ fn active(verified: &Verified) -> v1::IntrospectCredentialResponse {
         expire_time: Some(timestamp(verified.expire_time)),
         chain: texts(&verified.chain),
         on_behalf_of: verified.on_behalf_of.clone().unwrap_or_default(),
+        root_agent: text(verified.root_agent.as_ref()),
     }
 }

@@ -3,7 +3,7 @@
 use std::mem;
 
 use countersign_app::{
-    Decide, DecisionAnswer, DecisionExplanation, DecisionFilter, DecisionRecord, DecisionSubject, Error,
+    Caller, Decide, DecisionAnswer, DecisionExplanation, DecisionFilter, DecisionRecord, DecisionSubject, Error,
 };
 use countersign_core::{
     decision::Reason,
@@ -130,16 +130,18 @@ pub(crate) fn list(mut request: v1::ListDecisionsRequest) -> Result<(DecisionFil
     })
 }
 
-pub(crate) fn answer(answer: DecisionAnswer) -> v1::DecideResponse {
+/// Agents are not told their bucket and side, by which they could look for an id on the side that they like.
+pub(crate) fn answer(answer: DecisionAnswer, caller: &Caller) -> v1::DecideResponse {
     let rollout = answer.rollout.as_ref();
+    let told = rollout.filter(|_| caller.operator().is_some());
     v1::DecideResponse {
         policy_decision_id: answer.policy_decision_id.to_string(),
         effect: answer.effect.to_wire(),
         reason: Some(reason(answer.reason, answer.message)),
         policy_version: text(answer.policy_version),
         rollout_id: text(rollout.map(|part| part.rollout_id)),
-        bucket: rollout.map_or(0, |part| part.bucket.into()),
-        rollout_side: wire(rollout.map(|part| part.side)),
+        bucket: told.map_or(0, |part| part.bucket.into()),
+        rollout_side: wire(told.map(|part| part.side)),
         rule_ids: answer.rule_ids,
         enforcement: answer.enforcement.to_wire(),
         cache_ttl: Some(seconds(answer.cache_ttl_seconds)),

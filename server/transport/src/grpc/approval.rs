@@ -39,7 +39,7 @@ impl ApprovalService for Api {
             let (yes, idem) = convert::approve(request)?;
             let ground = ground(&caller, "/countersign.v1.ApprovalService/Approve")?;
             let approved = self.app.answer_approval(operator(&caller)?, ground, yes, idem).await?;
-            Ok(v1::ApproveResponse { approval: Some(convert::approval(approved)) })
+            Ok(v1::ApproveResponse { approval: Some(convert::approval(approved.approval)) })
         })
         .await
     }
@@ -49,7 +49,8 @@ impl ApprovalService for Api {
             let (no, idem) = convert::reject(request)?;
             let ground = ground(&caller, "/countersign.v1.ApprovalService/Reject")?;
             let rejected = self.app.answer_approval(operator(&caller)?, ground, no, idem).await?;
-            Ok(v1::RejectResponse { approval: Some(convert::approval(rejected)) })
+            let (approval, log_index) = (Some(convert::approval(rejected.approval)), rejected.log_index);
+            Ok(v1::RejectResponse { approval, log_index })
         })
         .await
     }

@@ -51,8 +51,8 @@ impl CredentialService for Api {
     ) -> Result<Response<v1::RevokeCredentialResponse>, Status> {
         answer(request, |caller, request| async move {
             let (revoke, idem) = convert::revoke(request)?;
-            let Revoked { seq, log_index } = self.app.revoke(&caller, &revoke, idem).await?;
-            Ok(v1::RevokeCredentialResponse { seq, log_index })
+            let Revoked { seq, log_index, revoked_child_count } = self.app.revoke(&caller, &revoke, idem).await?;
+            Ok(v1::RevokeCredentialResponse { seq, log_index, revoked_child_count })
         })
         .await
     }
@@ -63,7 +63,7 @@ impl CredentialService for Api {
     ) -> Result<Response<v1::RevokeCredentialsResponse>, Status> {
         answer(request, |caller, request| async move {
             let (revoke, idem) = convert::revoke_many(request)?;
-            let Revoked { seq, log_index } = self.app.revoke(&caller, &revoke, idem).await?;
+            let Revoked { seq, log_index, revoked_child_count: _ } = self.app.revoke(&caller, &revoke, idem).await?;
             Ok(v1::RevokeCredentialsResponse { seq, log_index })
         })
         .await

@@ -10,7 +10,7 @@ impl DecisionService for Api {
         traced(request, |caller, header, request| async move {
             let mut call = convert::decide(request)?;
             call.trace = call.trace.or(header);
-            self.app.decide(&caller, call).await.map(convert::answer)
+            self.app.decide(&caller, call).await.map(|answer| convert::answer(answer, &caller))
         })
         .await
     }
@@ -25,7 +25,8 @@ impl DecisionService for Api {
                 call.trace = call.trace.or(header);
             }
             let answers = self.app.decide_batch(&caller, calls, idem).await?;
-            Ok(v1::BatchDecideResponse { responses: answers.into_iter().map(convert::answer).collect() })
+            let responses = answers.into_iter().map(|answer| convert::answer(answer, &caller)).collect();
+            Ok(v1::BatchDecideResponse { responses })
         })
         .await
     }

@@ -43,6 +43,7 @@ impl InstanceService for Api {
             Ok(v1::RevokeInstanceResponse {
                 instance: Some(convert::changed(done.instance)),
                 revoked_instance_count: done.stopped_instance_count,
+                log_index: done.log_index,
             })
         })
         .await
@@ -56,7 +57,8 @@ impl InstanceService for Api {
             let (end, idem) = convert::end(request)?;
             let ground = ground(&caller, "/countersign.v1.InstanceService/EndInstance")?;
             let done = self.app.transition_instance(operator(&caller)?, ground, end, idem).await?;
-            Ok(v1::EndInstanceResponse { instance: Some(convert::changed(done.instance)) })
+            let (instance, log_index) = (Some(convert::changed(done.instance)), done.log_index);
+            Ok(v1::EndInstanceResponse { instance, log_index })
         })
         .await
     }

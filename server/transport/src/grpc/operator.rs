@@ -123,7 +123,8 @@ impl OperatorService for Api {
         answer(request, |caller, request| async move {
             let (revoke, idem) = convert::revoke_key(request)?;
             let revoked = self.app.revoke_api_key(operator(&caller)?, revoke, idem).await?;
-            Ok(v1::RevokeApiKeyResponse { api_key: Some(convert::key(&revoked)) })
+            let (api_key, log_index) = (Some(convert::key(&revoked.key)), revoked.log_index);
+            Ok(v1::RevokeApiKeyResponse { api_key, log_index })
         })
         .await
     }

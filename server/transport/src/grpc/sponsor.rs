@@ -38,7 +38,8 @@ impl SponsorService for Api {
         answer(request, |caller, request| async move {
             let (reject, idem) = convert::reject(request)?;
             let done = self.app.transition_sponsor(operator(&caller)?, Ground::Role, reject, idem).await?;
-            Ok(v1::RejectSponsorResponse { sponsor: Some(convert::sponsor(done.sponsor)) })
+            let (sponsor, log_index) = (Some(convert::sponsor(done.sponsor)), done.log_index);
+            Ok(v1::RejectSponsorResponse { sponsor, log_index })
         })
         .await
     }
@@ -51,7 +52,8 @@ impl SponsorService for Api {
             let (suspend, idem) = convert::suspend(request)?;
             let ground = ground(&caller, "/countersign.v1.SponsorService/SuspendSponsor")?;
             let done = self.app.transition_sponsor(operator(&caller)?, ground, suspend, idem).await?;
-            Ok(v1::SuspendSponsorResponse { sponsor: Some(convert::sponsor(done.sponsor)) })
+            let (sponsor, log_index) = (Some(convert::sponsor(done.sponsor)), done.log_index);
+            Ok(v1::SuspendSponsorResponse { sponsor, log_index })
         })
         .await
     }
@@ -90,6 +92,7 @@ impl SponsorService for Api {
             Ok(v1::DepartSponsorResponse {
                 sponsor: Some(convert::sponsor(done.sponsor)),
                 orphaned_instance_count: done.stopped_instance_count,
+                log_index: done.log_index,
             })
         })
         .await
@@ -106,6 +109,7 @@ impl SponsorService for Api {
             Ok(v1::RevokeSponsorResponse {
                 sponsor: Some(convert::sponsor(done.sponsor)),
                 revoked_instance_count: done.stopped_instance_count,
+                log_index: done.log_index,
             })
         })
         .await
@@ -147,6 +151,7 @@ impl SponsorService for Api {
             Ok(v1::UpdateSponsorResponse {
                 sponsor: Some(convert::sponsor(done.sponsor)),
                 revoked_instance_count: done.stopped_instance_count,
+                log_index: done.log_index,
             })
         })
         .await

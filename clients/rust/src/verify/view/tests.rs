@@ -66,6 +66,7 @@ impl Watched {
             agent: "support-assistant".parse().unwrap(),
             role: "support".parse().unwrap(),
             inherited_roles: Vec::new(),
+            root_agent: None,
             tools: vec!["billing".parse().unwrap()],
             purpose: "triage".to_owned(),
             single_use,

@@ -226,6 +226,23 @@ fn the_roles_that_bind_a_chain_are_named_once_each_beside_its_own_and_left_out_w
 }
 
 #[test]
+fn the_agent_of_the_root_is_named_where_it_is_another_one_and_left_out_where_not() {
+    assert!(json!(claims()).get("root_agent").is_none());
+    let with = |agent: Value| credential_with(|claims| claims["root_agent"] = agent);
+    assert_eq!(verify(&with(json!("support-assistant"))).unwrap().agent_of_root().as_str(), "support-assistant");
+    assert_eq!(verify(&sign_credential(&claims(), &KEY).unwrap()).unwrap().agent_of_root().as_str(), "billing-agent");
+    for wrong in [json!("billing-agent"), json!(""), json!("Support"), json!(["support-assistant"])] {
+        assert_refused(&with(wrong), Reason::CredentialInvalid);
+    }
+    let mut root = json!(grant(&[]));
+    root["root_agent"] = json!("support-assistant");
+    assert_refused(&forge(&header(TYP_CREDENTIAL).to_string(), &root.to_string()), Reason::CredentialInvalid);
+    // What it says is part of what was granted.
+    let said = verify(&with(json!("support-assistant"))).unwrap().digest();
+    assert_ne!(said, verify(&with(json!("another"))).unwrap().digest());
+}
+
+#[test]
 fn claims_that_are_not_known_are_passed_over() {
     assert!(verify(&credential_with(|claims| claims["later"] = json!({ "added": true }))).is_ok());
 }

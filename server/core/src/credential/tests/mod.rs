@@ -55,6 +55,7 @@ fn grant(ancestors: &[InstanceId]) -> Claims {
         agent: "billing-agent".parse().unwrap(),
         role: "support".parse().unwrap(),
         inherited_roles: Vec::new(),
+        root_agent: None,
         tools: vec!["billing".parse().unwrap(), "search".parse().unwrap()],
         purpose: "triage ticket 4711".into(),
         single_use: false,

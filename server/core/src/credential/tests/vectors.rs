@@ -100,6 +100,13 @@ fn good_and_late() -> Vec<Case> {
             "VALID",
         ),
         case(
+            "a root of another agent",
+            "credential",
+            0,
+            credential_with(|claims| claims["root_agent"] = json!("support-assistant")),
+            "VALID",
+        ),
+        case(
             "tools as others name them",
             "credential",
             0,
@@ -277,6 +284,9 @@ fn bad_claims() -> Vec<Case> {
         ("inherited_roles names the role", "inherited_roles", json!(["support"])),
         ("an inherited role twice", "inherited_roles", json!(["finance", "finance"])),
         ("more inherited roles than parents", "inherited_roles", json!(["finance", "audit", "admin"])),
+        ("root_agent is agent", "root_agent", json!("billing-agent")),
+        ("root_agent is empty", "root_agent", json!("")),
+        ("root_agent is a number", "root_agent", json!(4711)),
     ];
     cases.extend(wrong.map(|(name, claim, value)| (name.to_owned(), credential_with(|c| c[claim] = value))));
     let long = credential_with(|c| (c["exp"], c["ttl_seconds"]) = (json!(claims().iat + 901), json!(901)));

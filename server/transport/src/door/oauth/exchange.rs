@@ -107,11 +107,7 @@ fn request(form: &Form, parent: &Credential) -> Result<DelegateCredentialRequest
         Ok(seconds) => Ok(prost_types::Duration { seconds, nanos: 0 }),
         Err(_) => Err(Wrong::invalid("ttl", "must be a whole number of seconds")),
     };
-    let single_use = match form.get("single_use") {
-        None | Some("false") => false,
-        Some("true") => true,
-        Some(_) => return Err(Wrong::invalid("single_use", "must be true or false")),
-    };
+    let single_use = form.flag("single_use")?;
     Ok(DelegateCredentialRequest {
         parent_token: text("subject_token"),
         agent: form.get("agent").unwrap_or(parent.agent.as_str()).to_owned(),

@@ -26,7 +26,7 @@ static READING: LazyLock<Arc<Room>> = LazyLock::new(|| Arc::new(Room::new(256, 6
 /// RFC 8693, section 2.1, lets these occur more than once.
 const REPEATED: [&str; 2] = ["resource", "audience"];
 /// The parameters that are read; what else comes is ignored, as RFC 6749, section 3.2, says.
-const KNOWN: [&str; 25] = [
+const KNOWN: [&str; 26] = [
     "grant_type",
     "token",
     "token_type_hint",
@@ -43,6 +43,7 @@ const KNOWN: [&str; 25] = [
     "purpose",
     "ttl",
     "single_use",
+    "spare_delegated",
     "on_behalf_of",
     "agent_version",
     "model",
@@ -83,6 +84,15 @@ impl Form {
     /// A parameter that has to be there.
     pub(super) fn required(&self, name: &'static str) -> Result<&str, Wrong> {
         self.get(name).ok_or_else(|| Wrong::invalid(name, "is required"))
+    }
+
+    /// A parameter that is true or false; without it, false.
+    pub(super) fn flag(&self, name: &'static str) -> Result<bool, Wrong> {
+        match self.get(name) {
+            None | Some("false") => Ok(false),
+            Some("true") => Ok(true),
+            Some(_) => Err(Wrong::invalid(name, "must be true or false")),
+        }
     }
 
     fn parse(body: &[u8]) -> Result<Self, Wrong> {

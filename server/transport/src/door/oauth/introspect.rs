@@ -48,6 +48,9 @@ fn active(app: &App, credential: &Verified) -> Value {
     if !credential.inherited_roles.is_empty() {
         claims["inherited_roles"] = json!(credential.inherited_roles);
     }
+    if let Some(root_agent) = &credential.root_agent {
+        claims["root_agent"] = json!(root_agent);
+    }
     if let Some(on_behalf_of) = &credential.on_behalf_of {
         claims["on_behalf_of"] = json!(on_behalf_of);
     }

@@ -15,13 +15,14 @@ use super::{
 };
 
 /// Answers alike for a token that is revoked, was dead already, is somebody else's, or is none at all (RFC 7009, section
-/// 2.2). `token_type_hint` is not needed: a token says itself what it is.
+/// 2.2). `token_type_hint` is not needed: a token says itself what it is. `spare_delegated` leaves alive what was started with it.
 pub(super) async fn revoke(app: &App, caller: &Caller, form: &Form) -> Result<Response, Wrong> {
     let token = form.required("token")?;
     if let Some(what) = other(token) {
         return Err(Wrong::invalid("token", what).named(UNSUPPORTED_TOKEN_TYPE));
     }
-    app.revoke_token(caller, token, None).await?;
+    let spare_delegated = form.flag("spare_delegated")?;
+    app.revoke_token(caller, token, spare_delegated, None).await?;
     Ok(StatusCode::OK.into_response())
 }
 
