@@ -141,6 +141,7 @@ fn without_names(chain: &mut CustodyChain) {
     if let Some(sponsor) = &mut chain.sponsor {
         sponsor.display_name.clear();
         sponsor.email.clear();
+        sponsor.person_id.take();
     }
     for event in &mut chain.events {
         event.disclosed.identity = None;
