@@ -68,6 +68,7 @@ mod provenance;
 mod races;
 mod recovery;
 mod reflection;
+mod refused_administration;
 mod replays;
 mod replicas;
 mod revocation;

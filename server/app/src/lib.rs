@@ -71,6 +71,7 @@ mod recorded_credential;
 mod recorder;
 mod recover_admin;
 mod refusals;
+mod refused_administration;
 mod register_sponsor;
 mod release_kill_switch;
 mod revocation_floor;
@@ -171,6 +172,7 @@ pub use reads::ReadTurn;
 pub use recorder::Ceilings;
 pub use recover_admin::{RecoverAdmin, recover_admin};
 pub use refusals::RefusalLimits;
+pub use refused_administration::RefusedAdministration;
 pub use register_sponsor::RegisterSponsor;
 pub use release_kill_switch::ReleaseKillSwitch;
 pub use revoke::{RevocationScope, Revoke, Revoked};
@@ -278,6 +280,7 @@ struct Inner {
     reads: reads::Reads,
     keys: known_keys::KnownKeys,
     refusals: refusals::Refusals,
+    refused_administrations: refused_administration::RefusedAdministrations,
     indicators: indicators::Indicators,
     /// Verified credentials by the SHA-256 of their token: a signature is checked once. Time and revocation are looked at
     /// again on every call.
@@ -343,6 +346,7 @@ impl App {
             reads: reads::Reads::new(config.reads_at_a_time),
             keys: known_keys::KnownKeys::default(),
             refusals: refusals::Refusals::new(config.refusals),
+            refused_administrations: refused_administration::RefusedAdministrations::default(),
             indicators: indicators::Indicators::new(server_id),
             config,
             secrets,

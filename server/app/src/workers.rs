@@ -30,6 +30,8 @@ const WATCH_GATES: Duration = Duration::from_secs(2);
 const CLOSE_OUTCOMES: Duration = Duration::from_secs(2);
 /// How often it is put on record how many refusals were not answered.
 const STATE_UNANSWERED: Duration = Duration::from_mins(1);
+/// How often it is put on record which administration was refused.
+const STATE_REFUSED: Duration = Duration::from_secs(2);
 /// How often tables are tended.
 const TEND: Duration = Duration::from_mins(1);
 /// How often it is looked whether the signing key is due for rotation.
@@ -95,6 +97,9 @@ impl Background {
             every.start(STATE_UNANSWERED, "unanswered refusals could not be recorded", async move |app: App| {
                 app.state_unanswered().await
             }),
+            every.start(STATE_REFUSED, "refused administration could not be recorded", async move |app: App| {
+                app.state_refused_administration(false).await
+            }),
             every.by_time(
                 WATCH_GATES,
                 "the gates of the rollout could not be read, so nothing advances",
@@ -124,6 +129,9 @@ async fn record(app: App, queue: mpsc::Receiver<Submission>, stop: CancellationT
     recorder::run(app.clone(), queue, stop).await;
     if let Err(error) = app.state_unanswered().await {
         tracing::warn!(%error, "unanswered refusals of the last minute could not be recorded");
+    }
+    if let Err(error) = app.state_refused_administration(true).await {
+        tracing::warn!(%error, "administration that was refused in the last minute could not be recorded");
     }
     if let Err(error) = app.store_indicators().await {
         tracing::warn!(%error, "what was counted last could not be stored: the indicators lack it");

@@ -88,6 +88,7 @@ impl Leaf<'_> {
             | K::LegalHoldReleased => first_absent!(self: subject),
             K::Archive => first_absent!(self: content_hash figures),
             K::Manifest | K::CheckpointOverridden | K::RefusalsUnanswered => first_absent!(self: figures),
+            K::AdministrationRefused => first_absent!(self: figures reason subject),
             K::Unattributed => first_absent!(self: reason),
         }
     }

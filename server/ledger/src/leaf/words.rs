@@ -156,6 +156,8 @@ words!(
         Unattributed = "unattributed",
         /// Calls on dead credentials that were refused too often to be answered one by one, in number.
         RefusalsUnanswered = "refusals_unanswered",
+        /// A caller tried to change what they may not, so often.
+        AdministrationRefused = "administration_refused",
     }
 );
 

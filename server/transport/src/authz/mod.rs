@@ -25,8 +25,19 @@ pub(crate) struct Row {
     pub(crate) lasts: Lasts,
     /// Whether it stops something, for which there are places, connections and a rate that nothing else takes.
     pub(crate) stops: bool,
-    /// Whether it only reads what is stored: so many of those at a time of one caller.
-    pub(crate) reads: bool,
+    /// What it is for.
+    pub(crate) work: Work,
+}
+
+/// What a method is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Work {
+    /// It changes what others may do, or what is set up: refusals of it are put on record.
+    Administers,
+    /// It only reads what is stored: so many of those at a time of one caller.
+    Reads,
+    /// It asks, reports or waits, and changes nothing that is set up.
+    Other,
 }
 
 /// How long calls of a method last, and so which of them share the room there is.
@@ -84,11 +95,12 @@ pub(crate) enum Who<'a> {
 
 impl Row {
     const fn of(method: &'static str, access: Access) -> Self {
-        Self { method, access, sponsor: false, lasts: Lasts::Request, stops: false, reads: false }
+        let (lasts, work) = (Lasts::Request, Work::Administers);
+        Self { method, access, sponsor: false, lasts, stops: false, work }
     }
 
     const fn open(method: &'static str) -> Self {
-        Self::of(method, Access::Open)
+        Self::of(method, Access::Open).working()
     }
 
     const fn authenticated(method: &'static str) -> Self {
@@ -107,12 +119,12 @@ impl Row {
 
     const fn or_any_instance(method: &'static str, roles: &[OperatorRole]) -> Self {
         let access = Access::Granted { roles: Roles::of(roles), instance: Instance::Recorded };
-        Self::of(method, access)
+        Self::of(method, access).working()
     }
 
     const fn or_reporting_instance(method: &'static str, roles: &[OperatorRole]) -> Self {
         let access = Access::Granted { roles: Roles::of(roles), instance: Instance::Reporting };
-        Self::of(method, access)
+        Self::of(method, access).working()
     }
 
     const fn or_the_sponsor(self) -> Self {
@@ -124,15 +136,24 @@ impl Row {
     }
 
     const fn reading(self) -> Self {
-        Self { reads: true, ..self }
+        Self { work: Work::Reads, ..self }
     }
 
     const fn waiting(self) -> Self {
-        Self { lasts: Lasts::Wait, ..self }
+        Self { lasts: Lasts::Wait, work: Work::Other, ..self }
     }
 
     const fn streamed(self) -> Self {
-        Self { lasts: Lasts::Stream, ..self }
+        Self { lasts: Lasts::Stream, work: Work::Other, ..self }
+    }
+
+    const fn working(self) -> Self {
+        Self { work: Work::Other, ..self }
+    }
+
+    /// Whether it only reads what is stored.
+    pub(crate) fn reads(&self) -> bool {
+        self.work == Work::Reads
     }
 
     /// Whether `who` may call this method. A refusal for want of a role names the roles that may.

@@ -27,7 +27,7 @@ pub(crate) const TABLE: &[Row] = &[
 
     Row::roles("/countersign.v1.CredentialService/IssueCredential", &[Issuer]),
     Row::or_instance("/countersign.v1.CredentialService/DelegateCredential", &[Issuer]),
-    Row::or_instance("/countersign.v1.CredentialService/IntrospectCredential", &[Issuer, Gate, Auditor, Admin]),
+    Row::or_instance("/countersign.v1.CredentialService/IntrospectCredential", &[Issuer, Gate, Auditor, Admin]).working(),
     Row::or_instance("/countersign.v1.CredentialService/RevokeCredential", &[Issuer, Approver, Admin]).stopping(),
     Row::roles("/countersign.v1.CredentialService/RevokeCredentials", &[Approver, Admin]).stopping(),
     Row::or_instance("/countersign.v1.CredentialService/WatchRevocations", &[Gate, Auditor]).streamed(),
@@ -47,7 +47,7 @@ pub(crate) const TABLE: &[Row] = &[
     Row::roles("/countersign.v1.ApprovalService/Reject", &[Approver]).or_the_sponsor().stopping(),
     Row::or_instance("/countersign.v1.ApprovalService/WaitApproval", &[Gate]).waiting(),
 
-    Row::roles("/countersign.v1.PolicyService/ValidatePolicy", &[PolicyAdmin, Auditor]),
+    Row::roles("/countersign.v1.PolicyService/ValidatePolicy", &[PolicyAdmin, Auditor]).working(),
     Row::roles("/countersign.v1.PolicyService/CreatePolicy", &[PolicyAdmin]),
     Row::roles("/countersign.v1.PolicyService/GetPolicy", &[PolicyAdmin, Auditor, Gate, Issuer, Admin]).reading(),
     Row::roles("/countersign.v1.PolicyService/ListPolicies", &[PolicyAdmin, Auditor, Gate, Issuer, Admin]).reading(),
@@ -72,9 +72,9 @@ pub(crate) const TABLE: &[Row] = &[
     Row::roles("/countersign.v1.CustodyService/ListEvents", &[Auditor]).reading(),
     Row::roles("/countersign.v1.CustodyService/GetCustodyChain", &[Auditor, Gate, Admin]).reading(),
     Row::roles("/countersign.v1.CustodyService/ListOpenDecisions", &[Auditor]).reading(),
-    Row::roles("/countersign.v1.CustodyService/GetCheckpoint", &[Auditor]),
-    Row::roles("/countersign.v1.CustodyService/GetInclusionProof", &[Auditor]),
-    Row::roles("/countersign.v1.CustodyService/GetConsistencyProof", &[Auditor]),
+    Row::roles("/countersign.v1.CustodyService/GetCheckpoint", &[Auditor]).working(),
+    Row::roles("/countersign.v1.CustodyService/GetInclusionProof", &[Auditor]).working(),
+    Row::roles("/countersign.v1.CustodyService/GetConsistencyProof", &[Auditor]).working(),
     Row::roles("/countersign.v1.CustodyService/ExportEvidence", &[Auditor]).streamed(),
 
     Row::roles("/countersign.v1.KeyService/ListSigningKeys", &[Admin, Auditor]).reading(),
@@ -93,14 +93,14 @@ pub(crate) const TABLE: &[Row] = &[
     Row::roles("/countersign.v1.OperatorService/BindPerson", &[Admin]),
     Row::roles("/countersign.v1.OperatorService/ConfirmPerson", &[Admin, Approver]),
     Row::roles("/countersign.v1.OperatorService/ListPersonBindings", &[Admin, Approver, Auditor]).reading(),
-    Row::authenticated("/countersign.v1.OperatorService/WhoAmI"),
+    Row::authenticated("/countersign.v1.OperatorService/WhoAmI").working(),
 
-    Row::authenticated("/countersign.v1.StatusService/GetReadiness"),
+    Row::authenticated("/countersign.v1.StatusService/GetReadiness").working(),
     Row::roles("/countersign.v1.StatusService/GetIndicators", &[PolicyAdmin, Auditor, Admin]).reading(),
 
-    Row::roles("/envoy.service.auth.v3.Authorization/Check", &[Gate]),
-    Row::roles("/agentgateway.dev.ext_mcp.ExtMcp/CheckRequest", &[Gate]),
-    Row::roles("/agentgateway.dev.ext_mcp.ExtMcp/CheckResponse", &[Gate]),
+    Row::roles("/envoy.service.auth.v3.Authorization/Check", &[Gate]).working(),
+    Row::roles("/agentgateway.dev.ext_mcp.ExtMcp/CheckRequest", &[Gate]).working(),
+    Row::roles("/agentgateway.dev.ext_mcp.ExtMcp/CheckResponse", &[Gate]).working(),
 
     Row::open("/grpc.health.v1.Health/Check"),
     Row::open("/grpc.health.v1.Health/Watch").streamed(),

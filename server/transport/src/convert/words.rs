@@ -73,6 +73,7 @@ words! {
         ApprovalRejected ApprovalExpired Revocation KeyCreated KeyActivated KeyRetired KeyCompromised KeysRewrapped RevocationFloorMoved OperatorCreated
         OperatorKeyCreated OperatorKeyRevoked OperatorChanged KillSwitchEngaged KillSwitchReleased Erasure Archive LegalHoldPlaced
         LegalHoldReleased Manifest CheckpointOverridden Unattributed RefusalsUnanswered
+        AdministrationRefused
     }
     leaf::Outcome = ToolCallOutcome { Success Failure NotExecuted Unknown }
     leaf::Side = RolloutSide { Baseline Candidate }

@@ -3,7 +3,7 @@
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use axum::extract::Request;
-use countersign_app::{App, Caller, Error, Issuance, Purpose, ReadTurn};
+use countersign_app::{App, Caller, Error, Issuance, Purpose, ReadTurn, RefusedAdministration};
 use countersign_core::{certificate::ClientCertificate, clock::uuid_v7, credential::Verified};
 use futures::{FutureExt, future::BoxFuture};
 use http::{HeaderMap, Uri, header, uri::Authority as HostPort};
@@ -33,6 +33,8 @@ pub(crate) trait Authority: Send + Sync {
     fn note_issuance(&self, issuance: Issuance);
     /// As [`App::note_shed`].
     fn note_shed(&self);
+    /// As [`App::note_refused_administration`].
+    fn note_refused(&self, refused: &RefusedAdministration<'_>);
     /// As [`App::authenticate_certificate`].
     fn authenticate_certificate(&self, certificate: &ClientCertificate) -> Result<Caller, Error>;
     /// As [`App::ensure_live`].
@@ -71,6 +73,10 @@ impl Authority for App {
 
     fn note_shed(&self) {
         self.note_shed();
+    }
+
+    fn note_refused(&self, refused: &RefusedAdministration<'_>) {
+        self.note_refused_administration(refused);
     }
 
     fn authenticate_certificate(&self, certificate: &ClientCertificate) -> Result<Caller, Error> {
@@ -133,7 +139,7 @@ pub(super) async fn read_turn(
     caller: Option<&Caller>,
 ) -> Result<Option<ReadTurn>, Error> {
     match caller {
-        Some(caller) if row.reads => authority.enter_read(caller).await,
+        Some(caller) if row.reads() => authority.enter_read(caller).await,
         _ => Ok(None),
     }
 }

@@ -3,6 +3,7 @@
 //! Below it is gRPC, above it the doors. What a step refuses is a gRPC status; the doors say it in their own protocol. The
 //! steps run in one future: a step costs what it does, and no more.
 
+mod administration;
 mod authenticate;
 mod call;
 mod deadline;
@@ -19,12 +20,14 @@ mod withdrawal;
 
 use std::{
     convert::Infallible,
+    net::IpAddr,
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
 
 use axum::{extract::Request, response::Response};
+use countersign_app::Caller;
 use futures::{FutureExt, future::BoxFuture};
 use http::HeaderValue;
 use tokio_util::sync::CancellationToken;
@@ -40,6 +43,7 @@ pub(crate) use outcome::{of_response as outcome, refuse};
 pub(crate) use rooms::Room;
 
 use self::{
+    administration::Watched,
     call::Call,
     rooms::{Place, Rooms},
     withdrawal::Shown,
@@ -148,6 +152,25 @@ impl Stack {
             call.refuse(error)
         })?;
         authenticate::within_rate(authority, row, caller.as_ref()).map_err(|error| call.refuse(error))?;
+        let watched = Watched::of(row, caller.as_ref(), peer);
+        let answer = self.serve(call, row, Asking { caller, peer, activity }, request, inner).await;
+        if let Some(watched) = watched {
+            watched.note(authority, &answer);
+        }
+        answer
+    }
+
+    /// The verb's answer, where the caller may have one and there is a place for the call.
+    async fn serve(
+        &self,
+        call: &Call,
+        row: &Row,
+        asking: Asking,
+        request: Request,
+        inner: impl Inner,
+    ) -> Result<(Response, Place), Status> {
+        let authority = &*self.authority;
+        let Asking { caller, peer, activity } = asking;
         authenticate::permit(authority, row, caller.as_ref()).map_err(|error| call.refuse(error))?;
         let arrived = self.rooms.arrive(row, caller.as_ref(), peer).map_err(|refusal| call.refuse(*refusal))?;
         let mut request = limits::begun(call, request).await?;
@@ -173,6 +196,13 @@ impl Stack {
             (_, Lasts::Request | Lasts::Stream) => self.bounds.timeout,
         }
     }
+}
+
+/// Who asks, from where, on which connection.
+struct Asking {
+    caller: Option<Caller>,
+    peer: Option<IpAddr>,
+    activity: Option<Arc<Activity>>,
 }
 
 /// The tower service of a pipeline.

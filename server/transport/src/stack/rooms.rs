@@ -128,7 +128,7 @@ impl Rooms {
             (Lasts::Wait, _) => &self.waits,
             (Lasts::Request, Access::Open) => &self.public,
             (Lasts::Request, _) if row.stops => &self.stopping,
-            (Lasts::Request, _) if row.reads => &self.reads,
+            (Lasts::Request, _) if row.reads() => &self.reads,
             (Lasts::Request, _) if agent => &self.agents,
             (Lasts::Request, _) => &self.services,
         }

@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use axum::{body::Body, extract::Request};
-use countersign_app::{Caller, Error, Issuance, OperatorCaller, Purpose, ReadTurn};
+use countersign_app::{Caller, Error, Issuance, OperatorCaller, Purpose, ReadTurn, RefusedAdministration};
 use countersign_core::{
     certificate::ClientCertificate,
     clock::{Clock, SystemClock, SystemEntropy, uuid_v7},
@@ -35,6 +35,8 @@ pub(crate) struct MadeUp(
     pub(crate) Mutex<Option<fn() -> Error>>,
     /// How many requests were shed.
     pub(crate) AtomicU32,
+    /// Administration that was refused: who, which method, why.
+    pub(crate) Mutex<Vec<[String; 3]>>,
 );
 
 impl Authority for MadeUp {
@@ -84,6 +86,11 @@ impl Authority for MadeUp {
 
     fn note_shed(&self) {
         self.2.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn note_refused(&self, refused: &RefusedAdministration<'_>) {
+        let RefusedAdministration { caller, method, reason, .. } = refused;
+        self.3.lock().unwrap().push([caller.id(), (*method).to_owned(), (*reason).to_owned()]);
     }
 
     fn authenticate_certificate(&self, _: &ClientCertificate) -> Result<Caller, Error> {
