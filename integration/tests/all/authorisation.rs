@@ -41,7 +41,7 @@ const TABLE: &str = "
     KeyService: ListSigningKeys admin auditor; RotateSigningKey admin; MarkKeyCompromised admin
     OperatorService: CreateOperator admin; ListOperators admin auditor; CreateApiKey admin; ListApiKeys admin auditor;
         RevokeApiKey admin; SetOperatorRoles admin; DisableOperator admin; EnableOperator admin; DeleteOperator admin;
-        BindPerson admin; ConfirmPerson admin approver; ListPersonBindings admin approver auditor; WhoAmI anybody
+        BindPerson admin; ConfirmPerson admin approver; ConfirmApiKey admin approver; ListPersonBindings admin approver auditor; WhoAmI anybody
     StatusService: GetReadiness anybody; GetIndicators policy-admin auditor admin
     SvidService: MintJwtSvid issuer instance; MintX509Svid issuer instance
 ";

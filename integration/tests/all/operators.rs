@@ -68,7 +68,14 @@ pub(crate) async fn add(server: &Server, by: &Connection, id: &str, roles: &[&st
     // Anybody on this machine may; elsewhere it takes two.
     drop(server.connect(None).await.unwrap().operators().confirm_person(confirm).await);
     let (key, secret) = create_key(by, key_for(id, &[])).await.unwrap();
+    let key = confirm_key(&server.connect(None).await.unwrap(), &key.key_id).await.unwrap_or(key);
     (server.connect(Some(&secret)).await.unwrap(), key)
+}
+
+pub(crate) async fn confirm_key(by: &Connection, key_id: &str) -> Result<v1::ApiKey, Status> {
+    let (key_id, reason) = (key_id.to_owned(), "handed over in person".to_owned());
+    let request = v1::ConfirmApiKeyRequest { key_id, reason, ..Default::default() };
+    Ok(by.operators().confirm_api_key(request).await?.into_inner().api_key.unwrap())
 }
 
 pub(crate) async fn admin(server: &Server) -> Connection {
@@ -114,7 +121,8 @@ async fn nobody_grants_a_role_they_do_not_hold() {
     assert_eq!(key.roles, ["auditor"]);
     assert_eq!(create(&amy, operator("zoe", &["admin"])).await.unwrap().roles, ["admin"]);
     // A key that may less than its operator grants less, too.
-    let (_, secret) = create_key(&root, key_for("amy", &["admin"])).await.unwrap();
+    let (key, secret) = create_key(&root, key_for("amy", &["admin"])).await.unwrap();
+    confirm_key(&world.oscar, &key.key_id).await.unwrap();
     let narrow = world.server.connect(Some(&secret)).await.unwrap();
     let answer = create_key(&narrow, key_for("ivan", &["auditor"])).await;
     assert_eq!(refused(answer, Code::PermissionDenied, "ROLE_REQUIRED").metadata["roles"], "auditor");
@@ -235,7 +243,15 @@ async fn roles_are_set_at_once_and_the_last_admin_stays() {
     ivan.operators().confirm_person(confirm).await.unwrap();
     root.operators().set_operator_roles(set_roles("amy", &["admin"])).await.unwrap();
     assert_eq!(who(&amy).await.unwrap().roles, [""; 0], "what her key was made for, she may not any more");
-    create_key(&root, key_for("amy", &[])).await.unwrap();
+    let (key, secret) = create_key(&root, key_for("amy", &[])).await.unwrap();
+    // What only the admin knows to be amy's counts for no second admin, and lets in nobody.
+    let alone = root.operators().set_operator_roles(set_roles("admin", &["auditor"])).await.map(Response::into_inner);
+    refused(alone, Code::FailedPrecondition, "ILLEGAL_TRANSITION");
+    let waits = who(&server.connect(Some(&secret)).await.unwrap()).await.unwrap_err();
+    assert!(waits.code() == Code::Unauthenticated && waits.message().contains("ConfirmApiKey"), "{waits}");
+    refused(confirm_key(&root, &key.key_id).await, Code::FailedPrecondition, "FOUR_EYES");
+    let confirmed = confirm_key(&ivan, &key.key_id).await.unwrap();
+    assert!(confirmed.confirmed && confirmed.made_by == "admin" && confirmed.etag != key.etag);
     // There are two now.
     root.operators().set_operator_roles(set_roles("admin", &["auditor"])).await.unwrap();
     let wrong = root.operators().set_operator_roles(set_roles("amy", &[])).await.map(Response::into_inner);

@@ -9,7 +9,7 @@ use tonic::{Code, Response, Status};
 
 use crate::{
     configuration::plain,
-    operators::{add, admin},
+    operators::{add, admin, confirm_key},
     support::{World, approve, decide, fields, issue, log, refused, register, room},
 };
 
@@ -106,6 +106,21 @@ async fn one_admin_alone_is_one_person_whatever_logins_they_make() {
     rita.sponsors().register_sponsor(register("bob")).await.unwrap();
     refused(approved(&rita_too, "bob").await, Code::FailedPrecondition, "FOUR_EYES");
     approved(&oscar, "bob").await.unwrap();
+
+    // A key for oscar, which the admin knows, admits nobody until somebody else says that oscar has it.
+    let again = v1::CreateApiKeyRequest { operator_id: "oscar".to_owned(), ..Default::default() };
+    let made = root.operators().create_api_key(again).await.unwrap().into_inner();
+    let known = server.connect(Some(&made.secret)).await.unwrap();
+    refused(approved(&known, "bob").await, Code::Unauthenticated, "UNAUTHENTICATED");
+    let key_id = made.api_key.unwrap().key_id;
+    refused(confirm_key(&root, &key_id).await, Code::FailedPrecondition, "FOUR_EYES");
+    confirm_key(&pia, &key_id).await.unwrap();
+    known.operators().who_am_i(v1::WhoAmIRequest {}).await.unwrap();
+    // One's own, one makes alone; and one that vouches for nothing.
+    let own = v1::CreateApiKeyRequest { operator_id: "admin".to_owned(), ..Default::default() };
+    assert!(root.operators().create_api_key(own).await.unwrap().into_inner().api_key.unwrap().confirmed);
+    let plain = v1::CreateApiKeyRequest { operator_id: "rita".to_owned(), ..Default::default() };
+    assert!(root.operators().create_api_key(plain).await.unwrap().into_inner().api_key.unwrap().confirmed);
 
     // Whoever takes the others' logins away is not the first person again.
     for login in ["rita", "oscar", "rosa"] {

@@ -196,6 +196,9 @@ impl App {
         if !self.inner.secrets.api_matches(secret, &stored.secret_hash) || !alive {
             return Err(wrong());
         }
+        if !stored.key.confirmed {
+            return Err(unauthenticated("the API key waits for a second person, who confirms it with ConfirmApiKey"));
+        }
         self.ensure_enabled(&stored.key.operator_id)?;
         let (operator_id, roles) = (stored.key.operator_id.clone(), stored.key.roles);
         let caller = OperatorCaller { operator_id, roles, anonymous: false };

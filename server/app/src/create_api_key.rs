@@ -9,7 +9,7 @@ use countersign_core::{
 use countersign_ledger::leaf::{Change as LeafChange, Kind, Leaf, Subject};
 use countersign_store::{
     api_key::{self as stored_key, StoredKey},
-    operator,
+    operator, person,
 };
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
@@ -77,7 +77,9 @@ impl Change for Create<'_> {
             self.four_eyes.hold(of_admin(self.caller, &login))?;
         }
         let end = api_key::expiry(*expire_time, tx.now()).map_err(|why| Error::invalid("expire_time", why))?;
-        let fresh = FreshKey::make(tx, self.secrets, operator_id, roles, end);
+        let waits = self.four_eyes.of_key(tx, self.caller, &login, roles).await?;
+        let mut fresh = FreshKey::make(tx, self.secrets, operator_id, roles, end);
+        (fresh.stored.key.made_by, fresh.stored.key.confirmed) = (Some(self.caller.operator_id.clone()), !waits);
         let leaf = tx.leaf(Kind::OperatorKeyCreated, &self.caller.operator_id);
         let log_index = fresh.store(tx, leaf, "").await?;
         let maker = tx.login(&self.caller.operator_id).await?;
@@ -88,6 +90,9 @@ impl Change for Create<'_> {
         Ok(ApiKeyCreated { key: fresh.stored.key, secret: Some(fresh.text) })
     }
 }
+
+/// Where a key stands that waits for a second person.
+pub(crate) const PENDING: &str = "PENDING";
 
 /// A key that is not stored yet.
 pub(crate) struct FreshKey {
@@ -114,6 +119,8 @@ impl FreshKey {
             create_time: tx.now(),
             expire_time: Some(expire_time),
             revoke_time: None,
+            made_by: None,
+            confirmed: true,
         };
         let secret_hash = secrets.api_hash(&secret);
         Self { stored: StoredKey { key, secret_hash }, text: api_key::write(key_id, &secret).into() }
@@ -122,6 +129,8 @@ impl FreshKey {
     /// Stores it; `leaf` becomes the event of it, and `reason` says why in words.
     pub(crate) async fn store(&self, tx: &mut ChangeTx, leaf: Leaf<'static>, reason: &str) -> Result<i64, Error> {
         stored_key::insert(tx.conn(), &self.stored).await?;
+        let now = tx.now();
+        person::note_two(tx.conn(), now).await?;
         let key = &self.stored.key;
         let set = |field: &'static str, value: Option<String>| LeafChange {
             field: field.into(),
@@ -134,6 +143,7 @@ impl FreshKey {
             ("expire_time", key.expire_time.map(|end| timestamp(end).to_string())),
             ("operator_id", Some(key.operator_id.to_string())),
             ("roles", roles),
+            ("standing", (!key.confirmed).then(|| PENDING.to_owned())),
         ];
         let changes = changes.into_iter().filter(|(_, value)| value.is_some());
         let changes = changes.map(|(field, value)| set(field, value)).collect();

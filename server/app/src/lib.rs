@@ -155,7 +155,7 @@ pub use mint_x509_svid::{MintX509Svid, X509Svid};
 pub use oidc::{Documents as OidcDocuments, MAX_DOCUMENT, OidcIssuer};
 pub use operator_standing::{ChangeOperator, OperatorChanged, OperatorStanding};
 pub use pause_rollout::HoldRollout;
-pub use persons::{AlsoTwo, BindPerson, BindingFilter, ConfirmPerson, FourEyes};
+pub use persons::{AlsoTwo, BindPerson, BindingFilter, ConfirmApiKey, ConfirmPerson, FourEyes};
 pub use policy_standing::PolicyStanding;
 pub use provenance::{AgentFacts, InvalidTraceparent, Trace};
 pub use question::Credential;

@@ -80,6 +80,7 @@ fn granting_message(granting: &Granting) -> String {
 fn persons_message(also: AlsoTwo) -> String {
     let alone = [
         (!also.policies).then_some("a policy that they stored themself answers"),
+        (!also.admin_keys).then_some("a key that lets somebody else vouch is made"),
         (!also.kill_switch_release).then_some("a kill switch that they engaged themself is released"),
     ];
     let alone: Vec<_> = alone.into_iter().flatten().collect();

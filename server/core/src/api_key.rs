@@ -96,13 +96,29 @@ pub struct ApiKey {
     /// When it was revoked.
     #[serde(with = "time::serde::timestamp::microseconds::option")]
     pub revoke_time: Option<OffsetDateTime>,
+    /// Who made it, and so knows it; none: the machine itself, or nobody wrote it down.
+    #[serde(default)]
+    pub made_by: Option<OperatorId>,
+    /// Whether it admits its owner; a second person has still to say so otherwise.
+    #[serde(default = "yes")]
+    pub confirmed: bool,
+}
+
+/// What a version kept that knew no other keys.
+const fn yes() -> bool {
+    true
 }
 
 impl ApiKey {
-    /// The opaque version of this row: a key changes once, when it is revoked.
+    /// The opaque version of this row: a key changes when it is confirmed, and when it is revoked.
     #[must_use]
     pub fn etag(&self) -> String {
-        if self.revoke_time.is_none() { "1" } else { "2" }.to_owned()
+        match (self.revoke_time, self.confirmed) {
+            (Some(_), _) => "2",
+            (None, true) => "1",
+            (None, false) => "0",
+        }
+        .to_owned()
     }
 
     /// Whether it authenticates its owner at `now`.
@@ -114,7 +130,7 @@ impl ApiKey {
     /// Whether an admin can come in with it at `now`.
     #[must_use]
     pub fn admits_an_admin(&self, now: OffsetDateTime) -> bool {
-        self.is_alive(now) && self.roles.has(OperatorRole::Admin)
+        self.confirmed && self.is_alive(now) && self.roles.has(OperatorRole::Admin)
     }
 }
 
@@ -173,7 +189,11 @@ mod tests {
             create_time: NOW,
             expire_time: Some(NOW + Duration::SECOND),
             revoke_time: None,
+            made_by: None,
+            confirmed: true,
         };
+        let waits = ApiKey { confirmed: false, ..key.clone() };
+        assert!(!waits.admits_an_admin(NOW) && waits.etag() != key.etag());
         assert!(key.admits_an_admin(NOW) && !key.is_alive(NOW + Duration::SECOND));
         let revoked = ApiKey { revoke_time: Some(NOW), ..key.clone() };
         assert!(!revoked.is_alive(NOW) && revoked.etag() != key.etag());

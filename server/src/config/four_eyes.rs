@@ -13,8 +13,9 @@ pub(super) fn read(settings: &mut Settings) -> FourEyes {
         match word.as_str() {
             "policies" => also.policies = true,
             "kill_switch_release" => also.kill_switch_release = true,
+            "admin_keys" => also.admin_keys = true,
             _ => {
-                let wanted = "must name policies or kill_switch_release; none stands alone";
+                let wanted = "must name policies, kill_switch_release or admin_keys; none stands alone";
                 settings.report_all(vec![Problem::new(origin, KEY, wanted)]);
             }
         }
@@ -25,6 +26,7 @@ pub(super) fn read(settings: &mut Settings) -> FourEyes {
             settings.report(KEY, "is none in one place and a list in another: it can only be one of them");
             FourEyes::default()
         }
+        None if also == AlsoTwo::default() => FourEyes::default(),
         None => FourEyes::Persons(also),
     }
 }

@@ -358,10 +358,11 @@ fn the_example_that_is_shipped_is_fine_and_shows_the_defaults() {
 #[test]
 fn four_eyes_are_none_or_a_list_of_what_takes_two() {
     let read = |text: &str| Folder::new(&whole(text)).load(&[("COUNTERSIGN_KEY_ENCRYPTION_KEY", KEK)], &[]);
-    let both = AlsoTwo { policies: true, kill_switch_release: true };
+    let both = AlsoTwo { policies: true, kill_switch_release: true, admin_keys: false };
     for (text, expected) in [
         ("", FourEyes::default()),
         ("four_eyes: none\n", FourEyes::None),
+        ("four_eyes: [admin_keys]\n", FourEyes::default()),
         ("four_eyes: [policies, kill_switch_release]\n", FourEyes::Persons(both)),
         ("four_eyes: [policies]\n", FourEyes::Persons(AlsoTwo { kill_switch_release: false, ..both })),
     ] {

@@ -33,6 +33,8 @@ struct Row {
     create_time: OffsetDateTime,
     expire_time: Option<OffsetDateTime>,
     revoke_time: Option<OffsetDateTime>,
+    made_by: Option<String>,
+    confirmed: bool,
 }
 
 impl TryFrom<Row> for StoredKey {
@@ -46,6 +48,8 @@ impl TryFrom<Row> for StoredKey {
             create_time: row.create_time,
             expire_time: row.expire_time,
             revoke_time: row.revoke_time,
+            made_by: row.made_by.map(|by| parse(TABLE, "made_by", &by)).transpose()?,
+            confirmed: row.confirmed,
         };
         Ok(Self { key, secret_hash: bytes(TABLE, "secret_hash", &row.secret_hash)? })
     }
@@ -55,14 +59,16 @@ impl TryFrom<Row> for StoredKey {
 pub async fn insert(conn: &mut Connection, stored: &StoredKey) -> Result<(), StoreError> {
     let key = &stored.key;
     sqlx::query!(
-        "INSERT INTO api_key (key_id, operator_id, secret_hash, roles, create_time, expire_time)
-         VALUES ($1, $2, $3, $4, $5, $6)",
+        "INSERT INTO api_key (key_id, operator_id, secret_hash, roles, create_time, expire_time, made_by, confirmed)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
         key.key_id.0,
         key.operator_id.as_str(),
         &stored.secret_hash,
         &texts(&key.roles.iter().collect::<Vec<_>>()),
         key.create_time,
-        key.expire_time
+        key.expire_time,
+        key.made_by.as_ref().map(OperatorId::as_str),
+        key.confirmed
     )
     .execute(conn)
     .await?;
@@ -80,11 +86,17 @@ pub async fn get(conn: &mut Connection, key_id: ApiKeyId) -> Result<Option<Store
     let row = sqlx::query_as!(
         Row,
         "SELECT key_id, operator_id, secret_hash, api_key.roles, operator.roles AS operator_roles, api_key.create_time,
-             expire_time, revoke_time
+             expire_time, revoke_time, made_by, confirmed
          FROM api_key JOIN operator USING (operator_id) WHERE key_id = $1",
         key_id.0
     );
     row.fetch_optional(conn).await?.map(StoredKey::try_from).transpose()
+}
+
+/// Writes that a key admits its owner.
+pub async fn confirm(conn: &mut Connection, key_id: ApiKeyId) -> Result<(), StoreError> {
+    sqlx::query!("UPDATE api_key SET confirmed = true WHERE key_id = $1", key_id.0).execute(conn).await?;
+    Ok(())
 }
 
 /// Writes that a key ended at `now`.
@@ -104,7 +116,7 @@ pub async fn another_admits_an_admin(
         r#"SELECT EXISTS (
              SELECT FROM api_key JOIN operator USING (operator_id)
              WHERE ($1::uuid IS NULL OR key_id <> $1) AND ($4::text IS NULL OR operator_id <> $4)
-               AND revoke_time IS NULL AND (expire_time IS NULL OR expire_time > $2)
+               AND confirmed AND revoke_time IS NULL AND (expire_time IS NULL OR expire_time > $2)
                AND $3 = ANY (api_key.roles) AND $3 = ANY (operator.roles)
                AND NOT EXISTS (SELECT FROM disabled_operator d WHERE d.operator_id = operator.operator_id)
          ) AS "another!""#,
@@ -128,7 +140,7 @@ pub async fn list(
     let rows = sqlx::query_as!(
         Row,
         "SELECT key_id, operator_id, secret_hash, api_key.roles, operator.roles AS operator_roles, api_key.create_time,
-             expire_time, revoke_time
+             expire_time, revoke_time, made_by, confirmed
          FROM api_key JOIN operator USING (operator_id)
          WHERE key_id > $1
            AND ($2::text IS NULL OR operator_id = $2)

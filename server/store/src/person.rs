@@ -74,14 +74,17 @@ pub async fn were_two(conn: &mut Connection) -> Result<bool, StoreError> {
     Ok(were.fetch_one(conn).await?)
 }
 
-/// Notes, once, that two persons are confirmed who can confirm others, where they are. What an identity provider or a certificate
-/// grants is not known here, and counts.
+/// Notes, once, that there are two persons who can confirm others: confirmed, with the role for it, and with a key or another way in.
+/// What an identity provider or a certificate grants is not known here, and counts.
 pub async fn note_two(conn: &mut Connection, now: OffsetDateTime) -> Result<(), StoreError> {
     sqlx::query!(
         "INSERT INTO two_persons (since)
          SELECT $1 WHERE (
-             SELECT count(DISTINCT person_id) FROM person_binding LEFT JOIN operator USING (operator_id)
-             WHERE confirmed_by IS NOT NULL AND (roles IS NULL OR roles && ARRAY['admin', 'approver'])
+             SELECT count(DISTINCT person_id) FROM person_binding b LEFT JOIN operator o USING (operator_id)
+             WHERE confirmed_by IS NOT NULL AND (o.roles IS NULL OR (
+                 o.roles && ARRAY['admin', 'approver']
+                 AND EXISTS (SELECT FROM api_key k WHERE k.operator_id = b.operator_id AND k.confirmed)
+             ))
          ) > 1
          ON CONFLICT DO NOTHING",
         now
@@ -113,6 +116,13 @@ pub async fn is_sponsor(
         sponsor_id.as_str(),
         confirmed
     );
+    Ok(is.fetch_one(conn).await?)
+}
+
+/// Whether some sponsor is this person.
+pub async fn is_any_sponsor(conn: &mut Connection, person: &PersonId) -> Result<bool, StoreError> {
+    let is =
+        sqlx::query_scalar!(r#"SELECT EXISTS (SELECT FROM sponsor WHERE person_id = $1) AS "is!""#, person.as_str());
     Ok(is.fetch_one(conn).await?)
 }
 

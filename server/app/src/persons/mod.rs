@@ -2,10 +2,11 @@
 
 mod bind;
 mod confirm;
+mod confirm_key;
 
 use countersign_core::{
     names::{OperatorId, PersonId},
-    operator::{ANONYMOUS, BOOTSTRAP},
+    operator::{ANONYMOUS, BOOTSTRAP, OperatorRole, Roles},
     person::{Binding, Login, second_person},
 };
 use countersign_ledger::leaf::{Change as LeafChange, Kind, Leaf, Subject};
@@ -14,10 +15,14 @@ use serde_json::json;
 
 pub use bind::BindPerson;
 pub use confirm::ConfirmPerson;
+pub use confirm_key::ConfirmApiKey;
 
 pub(crate) use bind::{Bound, bind_new};
 
-use crate::{App, Error, Page, PageRequest, Topic, change::ChangeTx};
+use crate::{App, Error, OperatorCaller, Page, PageRequest, Topic, change::ChangeTx};
+
+/// Roles with which a person says yes to what others did.
+const VOUCHING: Roles = Roles::of(&[OperatorRole::Admin, OperatorRole::Approver]);
 
 /// Whether what takes two persons takes two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,11 +40,13 @@ pub struct AlsoTwo {
     pub policies: bool,
     /// Who engaged a kill switch does not release it.
     pub kill_switch_release: bool,
+    /// A key that lets somebody else vouch for things waits for a second person.
+    pub admin_keys: bool,
 }
 
 impl Default for FourEyes {
     fn default() -> Self {
-        Self::Persons(AlsoTwo::default())
+        Self::Persons(AlsoTwo { admin_keys: true, ..AlsoTwo::default() })
     }
 }
 
@@ -50,6 +57,25 @@ impl FourEyes {
             Self::Persons(AlsoTwo { policies: true, .. }) => beside(tx, by, author).await,
             _ => Ok(()),
         }
+    }
+
+    /// Whether a key that `caller` makes with these roles for `login` waits for a second person: it would let them vouch as
+    /// somebody else. Not as long as there is nobody who could confirm it.
+    pub(crate) async fn of_key(
+        self,
+        tx: &mut ChangeTx,
+        caller: &OperatorCaller,
+        login: &Login,
+        roles: Roles,
+    ) -> Result<bool, Error> {
+        let Self::Persons(AlsoTwo { admin_keys: true, .. }) = self else { return Ok(false) };
+        let Ok(person) = login.person() else { return Ok(false) };
+        let maker = tx.login(&caller.operator_id).await?;
+        if caller.anonymous || maker.person().is_ok_and(|maker| maker == person) {
+            return Ok(false);
+        }
+        let vouches = roles.meets(VOUCHING) || person::is_any_sponsor(tx.conn(), person).await?;
+        Ok(vouches && person::were_two(tx.conn()).await?)
     }
 
     /// Refuses an operator who releases what they engaged, where that takes two.

@@ -88,6 +88,7 @@ pub(crate) const TABLE: &[Row] = &[
     Row::roles("/countersign.v1.OperatorService/EnableOperator", &[Admin]),
     Row::roles("/countersign.v1.OperatorService/DeleteOperator", &[Admin]).stopping(),
     Row::roles("/countersign.v1.OperatorService/CreateApiKey", &[Admin]),
+    Row::roles("/countersign.v1.OperatorService/ConfirmApiKey", &[Admin, Approver]),
     Row::roles("/countersign.v1.OperatorService/ListApiKeys", &[Admin, Auditor]).reading(),
     Row::roles("/countersign.v1.OperatorService/RevokeApiKey", &[Admin]).stopping(),
     Row::roles("/countersign.v1.OperatorService/BindPerson", &[Admin]),

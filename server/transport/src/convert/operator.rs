@@ -3,8 +3,8 @@
 use std::mem;
 
 use countersign_app::{
-    ApiKeyCreated, ApiKeyFilter, BindPerson, BindingFilter, Caller, ChangeOperator, ConfirmPerson, CreateApiKey,
-    CreateOperator, Error, OperatorStanding, RevokeApiKey, SetOperatorRoles,
+    ApiKeyCreated, ApiKeyFilter, BindPerson, BindingFilter, Caller, ChangeOperator, ConfirmApiKey, ConfirmPerson,
+    CreateApiKey, CreateOperator, Error, OperatorStanding, RevokeApiKey, SetOperatorRoles,
 };
 use countersign_core::{
     api_key::ApiKey,
@@ -102,6 +102,17 @@ pub(crate) fn list_keys(mut request: v1::ListApiKeysRequest) -> Result<(ApiKeyFi
     })
 }
 
+pub(crate) fn confirm_key(mut request: v1::ConfirmApiKeyRequest) -> Result<(ConfirmApiKey, Idem), Error> {
+    let request_id = mem::take(&mut request.request_id);
+    read(|v| {
+        let idem = v.idempotency("ConfirmApiKey", request_id, &request);
+        let key_id = v.required("key_id", &request.key_id);
+        let reason = v.text("reason", request.reason, MAX_TEXT);
+        let etag = v.etag(request.etag);
+        Some((ConfirmApiKey { key_id: key_id?, reason: reason?, etag: etag? }, idem?))
+    })
+}
+
 pub(crate) fn revoke_key(mut request: v1::RevokeApiKeyRequest) -> Result<(RevokeApiKey, Idem), Error> {
     let request_id = mem::take(&mut request.request_id);
     read(|v| {
@@ -182,6 +193,8 @@ pub(crate) fn key(key: &ApiKey) -> v1::ApiKey {
         create_time: Some(timestamp(key.create_time)),
         expire_time: key.expire_time.map(timestamp),
         revoke_time: key.revoke_time.map(timestamp),
+        made_by: key.made_by.as_ref().map_or_else(String::new, ToString::to_string),
+        confirmed: key.confirmed,
     }
 }
 

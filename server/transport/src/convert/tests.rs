@@ -15,7 +15,7 @@ use crate::grpc::unimplemented::UNIMPLEMENTED;
 type Reader = fn(&[u8]) -> Result<(), Error>;
 
 /// A reader of each request that has any field to check.
-const READERS: [(&str, Reader); 68] = [
+const READERS: [(&str, Reader); 69] = [
     ("AcceptInstanceRequest", |bytes| instance::accept(typed(bytes)).map(drop)),
     ("ActivatePolicyRequest", |bytes| policy::activate(typed(bytes)).map(drop)),
     ("AdvanceRolloutRequest", |bytes| rollout::advance(typed(bytes)).map(drop)),
@@ -24,6 +24,7 @@ const READERS: [(&str, Reader); 68] = [
     ("BatchDecideRequest", |bytes| decision::decide_batch(typed(bytes)).map(drop)),
     ("BatchRecordToolCallsRequest", |bytes| custody::record_batch(typed(bytes)).map(drop)),
     ("BindPersonRequest", |bytes| operator::bind(typed(bytes)).map(drop)),
+    ("ConfirmApiKeyRequest", |bytes| operator::confirm_key(typed(bytes)).map(drop)),
     ("ConfirmPersonRequest", |bytes| operator::confirm(typed(bytes)).map(drop)),
     ("CreateApiKeyRequest", |bytes| operator::create_key(typed(bytes)).map(drop)),
     ("CreateOperatorRequest", |bytes| operator::create(typed(bytes)).map(drop)),

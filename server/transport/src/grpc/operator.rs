@@ -101,6 +101,18 @@ impl OperatorService for Api {
         .await
     }
 
+    async fn confirm_api_key(
+        &self,
+        request: Request<v1::ConfirmApiKeyRequest>,
+    ) -> Result<Response<v1::ConfirmApiKeyResponse>, Status> {
+        answer(request, |caller, request| async move {
+            let (confirm, idem) = convert::confirm_key(request)?;
+            let confirmed = self.app.confirm_api_key(operator(&caller)?, confirm, idem).await?;
+            Ok(v1::ConfirmApiKeyResponse { api_key: Some(convert::key(&confirmed)) })
+        })
+        .await
+    }
+
     async fn list_api_keys(
         &self,
         request: Request<v1::ListApiKeysRequest>,

@@ -110,7 +110,7 @@ mod tests {
         ("KeyService", "ListSigningKeys RotateSigningKey MarkKeyCompromised"),
         (
             "OperatorService",
-            "CreateOperator ListOperators SetOperatorRoles DisableOperator EnableOperator DeleteOperator CreateApiKey ListApiKeys RevokeApiKey BindPerson ConfirmPerson ListPersonBindings WhoAmI",
+            "CreateOperator ListOperators SetOperatorRoles DisableOperator EnableOperator DeleteOperator CreateApiKey ConfirmApiKey ListApiKeys RevokeApiKey BindPerson ConfirmPerson ListPersonBindings WhoAmI",
         ),
         ("StatusService", "GetReadiness GetIndicators"),
         ("SvidService", "MintJwtSvid MintX509Svid"),
