@@ -157,3 +157,25 @@ async fn a_thousand_children_stop_and_one_more_is_refused_whole() {
     assert_eq!(done.revoked_child_count, 1_000);
     assert_eq!((why_not(&run).await, why_not(&child).await), (Reason::CredentialRevoked, Reason::InstanceNotLive));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn children_of_before_the_column_are_found_by_the_log() {
+    let world = World::start().await;
+    let run = world.run_of("alice").await;
+    let child = run.child().await;
+    let (grandchild, other) = (child.child().await, renewed(&world, &run).await.child().await);
+    let mut connection = world.database.connect().await.unwrap();
+    let known = "SELECT instance_id::text, parent_credential_id::text FROM instance ORDER BY instance_id";
+    let before: Vec<(String, Option<String>)> = sqlx::query_as(known).fetch_all(&mut connection).await.unwrap();
+    for child in [&child, &grandchild, &other] {
+        let row = before.iter().find(|(id, _)| child.id.ends_with(id.as_str())).unwrap();
+        assert!(row.1.is_some(), "{before:?}");
+    }
+    let forget = "UPDATE instance SET parent_credential_id = NULL";
+    sqlx::query(forget).execute(&mut connection).await.unwrap();
+    let migration = include_str!("../../../migrations/0060_granted_by.sql");
+    let fill = &migration[migration.find("UPDATE instance AS child").unwrap()..];
+    sqlx::raw_sql(fill).execute(&mut connection).await.unwrap();
+    let after: Vec<(String, Option<String>)> = sqlx::query_as(known).fetch_all(&mut connection).await.unwrap();
+    assert_eq!(after, before);
+}
