@@ -7,9 +7,12 @@ use std::{
 };
 
 use countersign_app::{
-    App, ConfiguredOperators, DevKeys, FirstAdmin, KeyEncryptionKeys, OidcIssuer, PolicyFile, Webhook,
+    App, CertificateFile, ConfiguredOperators, DevKeys, FirstAdmin, KeyEncryptionKeys, OidcIssuer, PolicyFile, Webhook,
 };
-use countersign_core::clock::{Clock, Entropy, SystemClock, SystemEntropy};
+use countersign_core::{
+    clock::{Clock, Entropy, SystemClock, SystemEntropy},
+    expiry::ExpiryKind,
+};
 use countersign_store::{Store, StoreError, installation::MadeBy, lesser_role::Power};
 use countersign_transport::{MetricsPage, Options, ServeError, Server, TlsFiles};
 use secrecy::{ExposeSecret as _, SecretBox};
@@ -96,6 +99,9 @@ async fn serve(
         return Ok(());
     };
     let (store, app, background) = started?;
+    if let Err(error) = app.look_at_endings().await {
+        tracing::warn!(%error, "what ends by itself could not be looked at; a worker tries again");
+    }
     announce(config, data_dir, &app, &server);
 
     let ended = database.exited();
@@ -187,6 +193,7 @@ fn app_config(config: &Config, made_by: MadeBy, power: Option<Power>) -> Result<
         ceilings: config.limits.ceilings,
         operators: operators(config)?,
         webhooks: webhooks(config)?,
+        certificates: certificates(config),
         approvals: config.approvals,
         outcome_deadline: config.outcome_deadline,
         one_caller: config.one_caller,
@@ -203,6 +210,23 @@ fn webhooks(config: &Config) -> Result<Vec<Webhook>, ServeFailure> {
         Ok(Webhook { name, topics, secrets, carrier: Arc::new(post) })
     };
     config.webhooks.iter().map(webhook).collect()
+}
+
+/// Every file with certificates that the configuration names. What else it names has no end of its own: webhooks' secrets are
+/// random bytes, and of identity providers there is no secret, since only the signatures of their tokens are verified.
+fn certificates(config: &Config) -> Vec<CertificateFile> {
+    let file = |kind, setting: String, path: &Path| CertificateFile { kind, setting, path: path.to_owned() };
+    let mut files = Vec::new();
+    if let Listener::Tls { certificate, client_ca, .. } = &config.listener {
+        files.push(file(ExpiryKind::TlsCertificate, "tls.certificate".to_owned(), certificate));
+        files.extend(client_ca.iter().map(|path| file(ExpiryKind::ClientCa, "tls.client_ca".to_owned(), path)));
+    }
+    let providers = config.operators.oidc.iter().map(|provider| ("operators.oidc", &provider.name, &provider.ca));
+    let webhooks = config.webhooks.iter().map(|webhook| ("webhooks", &webhook.name, &webhook.ca));
+    for (list, name, ca) in providers.chain(webhooks) {
+        files.extend(ca.iter().map(|path| file(ExpiryKind::TrustedCa, format!("{list} {name}"), path)));
+    }
+    files
 }
 
 fn operators(config: &Config) -> Result<ConfiguredOperators, ServeFailure> {
@@ -267,7 +291,7 @@ fn announce(config: &Config, data_dir: &Path, app: &App, server: &Server) {
         tracing::info!("keys of the operators rita (registers) and oscar (approves) are in {}", data_dir.display());
     }
     let scheme = if matches!(config.listener, Listener::Tls { .. }) { "https" } else { "http" };
-    for warning in app.readiness().warnings {
+    for warning in app.readiness().warnings.into_iter().chain(app.expiry_warnings()) {
         tracing::warn!("{warning}");
     }
     // On standard output, alone, for scripts: with port 0 nothing else says which one it is.

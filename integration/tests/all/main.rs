@@ -30,6 +30,7 @@ mod dev;
 mod doubtful;
 mod dynamic;
 mod envoy;
+mod expiry;
 mod explaining;
 mod ext_mcp;
 mod floods;

@@ -24,7 +24,7 @@ const PREVIOUS: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
 const FOREIGN: &str = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 
 /// A receiver's process. It ends with its standard input, and so with the tests.
-struct Receiver {
+pub(crate) struct Receiver {
     process: Child,
     port: u16,
     said: mpsc::Receiver<String>,
@@ -32,7 +32,7 @@ struct Receiver {
 
 impl Receiver {
     /// Refuses so many messages first.
-    async fn start(refusals: u32) -> Self {
+    pub(crate) async fn start(refusals: u32) -> Self {
         install("webhooks").await;
         let mut process = Command::new("node")
             .arg(folder("webhooks").join("receiver.mjs"))
@@ -48,19 +48,19 @@ impl Receiver {
         Self { process, port, said }
     }
 
-    fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("http://127.0.0.1:{}/hooks/countersign", self.port)
     }
 
     /// The next message that arrived.
     #[track_caller]
-    fn next(&self) -> Value {
+    pub(crate) fn next(&self) -> Value {
         serde_json::from_str(&self.said.recv_timeout(Duration::from_secs(30)).expect("a message")).unwrap()
     }
 
     /// Nothing arrives for a while.
     #[track_caller]
-    fn stays_silent(&self) {
+    pub(crate) fn stays_silent(&self) {
         assert_eq!(self.said.recv_timeout(Duration::from_secs(3)), Err(mpsc::RecvTimeoutError::Timeout));
     }
 }

@@ -33,6 +33,7 @@ mod error;
 mod evaluate;
 mod evaluate_entities;
 mod expire_approvals;
+mod expiry;
 mod explain_decision;
 mod gates;
 mod head_marks;
@@ -142,6 +143,7 @@ pub use decision::{Decide, DecisionAnswer, DecisionRecord, DecisionSubject, Enti
 pub use delegate_credential::DelegateCredential;
 pub use engage_kill_switch::{EngageKillSwitch, KillSwitchEngaged};
 pub use error::Error;
+pub use expiry::CertificateFile;
 pub use explain_decision::DecisionExplanation;
 pub use indicators::{IndicatorWindow, OneCaller};
 pub use introspect_credential::Introspection;
@@ -234,6 +236,8 @@ pub struct Config {
     pub ceilings: Ceilings,
     /// Who is told at once what people should hear of.
     pub webhooks: Vec<Webhook>,
+    /// Files with certificates whose ends are announced.
+    pub certificates: Vec<CertificateFile>,
     /// How long people have to say yes, and how many questions may wait.
     pub approvals: Approvals,
     /// How long an allowed call may be without an outcome.
@@ -301,6 +305,8 @@ struct Inner {
     /// Whether the server is to stop soon.
     leaving: AtomicBool,
     clock_level: watch::Sender<timekeeper::Level>,
+    /// What ends soon, as last seen.
+    endings: ArcSwap<expiry::Endings>,
     simulations: Arc<Semaphore>,
     /// Who waits for an answer to which approval.
     approval_waits: wait_approval::Waits,
@@ -367,6 +373,7 @@ impl App {
             fit: watch::Sender::new(true),
             leaving: AtomicBool::new(false),
             clock_level: watch::Sender::new(timekeeper::Level::Good),
+            endings: ArcSwap::default(),
             simulations: Arc::new(Semaphore::new(simulate_policy::AT_A_TIME)),
             approval_waits: wait_approval::Waits::default(),
             past_keys: past_keys::PastKeys::default(),

@@ -32,6 +32,8 @@ const CLOSE_OUTCOMES: Duration = Duration::from_secs(2);
 const STATE_UNANSWERED: Duration = Duration::from_mins(1);
 /// How often it is put on record which administration was refused.
 const STATE_REFUSED: Duration = Duration::from_secs(2);
+/// How often it is looked at what ends by itself.
+const LOOK_AT_ENDINGS: Duration = Duration::from_secs(10);
 /// How often tables are tended.
 const TEND: Duration = Duration::from_mins(1);
 /// How often it is looked whether the signing key is due for rotation.
@@ -90,6 +92,9 @@ impl Background {
             }),
             every.by_time(LOOK_AT_KEYS, "the signing key is due and could not be rotated", async move |app: App| {
                 app.rotate_when_due().await
+            }),
+            every.by_time(LOOK_AT_ENDINGS, "what ends by itself could not be looked at", async move |app: App| {
+                app.look_at_endings().await
             }),
             every.by_time(STORE_INDICATORS, "what was counted could not be stored", async move |app: App| {
                 app.store_indicators().await
@@ -271,6 +276,7 @@ impl App {
         // Clocks of replicas may differ: a credential is forgotten well after it has expired.
         single_use::purge(&mut conn, now - time::Duration::HOUR).await?;
         indicator::purge(&mut conn, now).await?;
+        self.tend_announcements(&mut conn, now).await?;
         conn.done().await?;
         self.tend_webhooks().await
     }

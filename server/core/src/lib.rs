@@ -9,6 +9,7 @@ pub mod certificate;
 pub mod clock;
 pub mod credential;
 pub mod decision;
+pub mod expiry;
 pub mod grant;
 pub mod ids;
 pub mod instance;

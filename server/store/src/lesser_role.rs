@@ -9,7 +9,7 @@ use sqlx::{AssertSqlSafe, Connection as _, Executor as _};
 use crate::{Connection, Options, StoreError, error, own_schema::OWN, session};
 
 /// What serving does with each table. A test reads it off this crate's statements.
-const TABLES: [(&str, &str); 36] = [
+const TABLES: [(&str, &str); 37] = [
     ("_sqlx_migrations", "SELECT"),
     ("active_policy", "SELECT, INSERT, UPDATE"),
     ("api_key", "SELECT, INSERT, UPDATE"),
@@ -17,6 +17,7 @@ const TABLES: [(&str, &str); 36] = [
     ("consumed_credential", "SELECT, INSERT, DELETE"),
     ("custody_event", "SELECT, INSERT"),
     ("disabled_operator", "SELECT, INSERT, UPDATE, DELETE"),
+    ("expiry_announced", "SELECT, INSERT, DELETE"),
     ("forgotten", "SELECT, UPDATE"),
     ("gate_reading", "SELECT, INSERT, UPDATE"),
     ("idempotency", "SELECT, INSERT, DELETE"),

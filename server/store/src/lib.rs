@@ -10,6 +10,7 @@ mod convert;
 pub mod disabled_operator;
 mod error;
 pub mod event;
+pub mod expiry;
 pub mod gate_reading;
 pub mod head;
 pub mod hosts;

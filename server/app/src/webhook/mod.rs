@@ -37,11 +37,13 @@ pub enum Topic {
     KillSwitchReleased,
     /// Whose login an operator id is was said or confirmed, or somebody made a key for somebody else's.
     OperatorChanged,
+    /// An API key, a review or a certificate ends soon.
+    ExpiryAnnounced,
 }
 
 impl Topic {
     /// Every topic.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::ApprovalRequested,
         Self::ApprovalAnswered,
         Self::ApprovalExpired,
@@ -52,6 +54,7 @@ impl Topic {
         Self::KillSwitchEngaged,
         Self::KillSwitchReleased,
         Self::OperatorChanged,
+        Self::ExpiryAnnounced,
     ];
 
     /// Its name in the configuration, and `type` of the message.
@@ -68,6 +71,7 @@ impl Topic {
             Self::KillSwitchEngaged => "kill_switch.engaged",
             Self::KillSwitchReleased => "kill_switch.released",
             Self::OperatorChanged => "operator.changed",
+            Self::ExpiryAnnounced => "expiry.announced",
         }
     }
 }

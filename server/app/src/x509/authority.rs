@@ -6,7 +6,8 @@ use base64::{
     Engine,
     engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
 };
-use countersign_store::x509_authority::StoredAuthority;
+use countersign_core::expiry::ExpiryKind;
+use countersign_store::{expiry::Ending, x509_authority::StoredAuthority};
 use rcgen::{Issuer, KeyPair, PKCS_ECDSA_P256_SHA256, PublicKeyData};
 use rustls_pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use serde_json::{Value, json};
@@ -71,6 +72,13 @@ impl Authorities {
     pub(super) fn due(&self, now: OffsetDateTime) -> bool {
         let windows: Vec<_> = self.0.iter().map(|authority| authority.window).collect();
         !missing(&windows, now).is_empty() || windows.iter().any(|window| window.leaves() <= now)
+    }
+
+    /// The last one that is there to sign, and until when.
+    pub(crate) fn last(&self) -> Option<Ending> {
+        let last = self.0.iter().max_by_key(|authority| authority.window.until)?;
+        let (id, end_time) = (last.id.clone(), last.window.until);
+        Some(Ending { kind: ExpiryKind::X509Authority, id, of: None, end_time })
     }
 
     /// The certificates to trust, DER.

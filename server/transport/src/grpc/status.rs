@@ -1,3 +1,4 @@
+use countersign_app::Caller;
 use countersign_proto::v1::{self, status_service_server::StatusService};
 use tonic::{Request, Response, Status};
 
@@ -10,7 +11,15 @@ impl StatusService for Api {
         &self,
         request: Request<v1::GetReadinessRequest>,
     ) -> Result<Response<v1::GetReadinessResponse>, Status> {
-        answer(request, |_, _| async move { Ok(convert::readiness(self.app.readiness())) }).await
+        answer(request, |caller, _| async move {
+            let mut readiness = self.app.readiness();
+            // Whose key and review it is, agents need not know.
+            if matches!(caller, Caller::Operator(_)) {
+                readiness.warnings.extend(self.app.expiry_warnings());
+            }
+            Ok(convert::readiness(readiness))
+        })
+        .await
     }
 
     async fn get_indicators(

@@ -1,0 +1,127 @@
+//! What ends by itself, as far as the database knows it, and which of that was announced.
+
+use countersign_core::{
+    api_key::ApiKeyId,
+    expiry::{ExpiryKind, Threshold},
+};
+use time::OffsetDateTime;
+
+use crate::{Connection, StoreError};
+
+/// Something that ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ending {
+    /// What kind of thing.
+    pub kind: ExpiryKind,
+    /// Which: the id of a key or sponsor, the SHA-256 of a certificate.
+    pub id: String,
+    /// The operator of a key, or where a certificate is configured; none: the id says it all.
+    pub of: Option<String>,
+    /// When.
+    pub end_time: OffsetDateTime,
+}
+
+/// The soonest ends of all kinds that the database knows, however far away.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Soonest {
+    /// Of the API keys that are not revoked.
+    pub api_key: Option<OffsetDateTime>,
+    /// Of the reviews of ACTIVE sponsors.
+    pub sponsor_review: Option<OffsetDateTime>,
+}
+
+/// When the first API key and the first review end after `now`.
+pub async fn soonest(conn: &mut Connection, now: OffsetDateTime) -> Result<Soonest, StoreError> {
+    let row = sqlx::query!(
+        "SELECT (SELECT min(expire_time) FROM api_key WHERE revoke_time IS NULL AND expire_time > $1) AS api_key,
+             (SELECT min(review_due_at) FROM sponsor WHERE state = 'ACTIVE' AND review_due_at > $1) AS sponsor_review",
+        now
+    );
+    let row = row.fetch_one(conn).await?;
+    Ok(Soonest { api_key: row.api_key, sponsor_review: row.sponsor_review })
+}
+
+/// API keys and reviews that end after `after` and not after `until`, the soonest first, at most `most` of each. Those that
+/// were announced at `unannounced` are left out.
+pub async fn between(
+    conn: &mut Connection,
+    [after, until]: [OffsetDateTime; 2],
+    unannounced: Option<Threshold>,
+    most: i64,
+) -> Result<Vec<Ending>, StoreError> {
+    let days = unannounced.map(|threshold| i16::from(threshold.days()));
+    let keys = sqlx::query!(
+        "SELECT key_id, operator_id, expire_time AS \"end_time!\" FROM api_key
+         WHERE revoke_time IS NULL AND expire_time > $1 AND expire_time <= $2
+           AND NOT EXISTS (
+             SELECT FROM expiry_announced AS announced
+             WHERE kind = 'api_key' AND announced.id = replace(key_id::text, '-', '')
+               AND announced.end_time = expire_time AND days = $3)
+         ORDER BY expire_time, key_id LIMIT $4",
+        after,
+        until,
+        days,
+        most
+    );
+    let keys = keys.fetch_all(&mut *conn).await?.into_iter().map(|row| Ending {
+        kind: ExpiryKind::ApiKey,
+        id: ApiKeyId(row.key_id).to_string(),
+        of: Some(row.operator_id),
+        end_time: row.end_time,
+    });
+    let reviews = sqlx::query!(
+        "SELECT sponsor_id, review_due_at AS \"end_time!\" FROM sponsor
+         WHERE state = 'ACTIVE' AND review_due_at > $1 AND review_due_at <= $2
+           AND NOT EXISTS (
+             SELECT FROM expiry_announced AS announced
+             WHERE kind = 'sponsor_review' AND announced.id = sponsor_id
+               AND announced.end_time = review_due_at AND days = $3)
+         ORDER BY review_due_at, sponsor_id LIMIT $4",
+        after,
+        until,
+        days,
+        most
+    );
+    let reviews = reviews.fetch_all(conn).await?.into_iter().map(|row| Ending {
+        kind: ExpiryKind::SponsorReview,
+        id: row.sponsor_id,
+        of: None,
+        end_time: row.end_time,
+    });
+    let mut endings: Vec<_> = keys.chain(reviews).collect();
+    endings.sort_by_key(|ending| ending.end_time);
+    Ok(endings)
+}
+
+/// Writes that `endings` are announced at `threshold`, and returns those that no server had announced.
+pub async fn announce(
+    conn: &mut Connection,
+    endings: Vec<Ending>,
+    threshold: Threshold,
+    now: OffsetDateTime,
+) -> Result<Vec<Ending>, StoreError> {
+    let kinds: Vec<_> = endings.iter().map(|ending| ending.kind.as_str().to_owned()).collect();
+    let ids: Vec<_> = endings.iter().map(|ending| ending.id.clone()).collect();
+    let ends: Vec<_> = endings.iter().map(|ending| ending.end_time).collect();
+    // In one order on every server, so that two of them wait for each other one way.
+    let new = sqlx::query!(
+        "INSERT INTO expiry_announced (kind, id, end_time, days, announce_time)
+         SELECT kind, id, end_time, $4, $5 FROM UNNEST($1::text[], $2::text[], $3::timestamptz[]) AS new (kind, id, end_time)
+         ORDER BY end_time, kind, id
+         ON CONFLICT DO NOTHING RETURNING kind, id",
+        &kinds,
+        &ids,
+        &ends,
+        i16::from(threshold.days()),
+        now
+    );
+    let new: Vec<_> = new.fetch_all(conn).await?.into_iter().map(|row| (row.kind, row.id)).collect();
+    let is_new = |ending: &Ending| new.iter().any(|(kind, id)| kind == ending.kind.as_str() && *id == ending.id);
+    Ok(endings.into_iter().filter(is_new).collect())
+}
+
+/// Forgets announcements of what ended before `before`.
+pub async fn purge(conn: &mut Connection, before: OffsetDateTime) -> Result<(), StoreError> {
+    sqlx::query!("DELETE FROM expiry_announced WHERE end_time < $1", before).execute(conn).await?;
+    Ok(())
+}
