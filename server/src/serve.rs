@@ -1,7 +1,8 @@
 //! `countersign serve`: everything put together, started in order and stopped in the opposite one.
 
 use std::{
-    io::{self, Write as _},
+    io::{self, ErrorKind, Write as _},
+    net::SocketAddr,
     path::Path,
     sync::Arc,
 };
@@ -25,7 +26,7 @@ use crate::{
     database::{Database, DatabaseError},
     dev,
     identity_provider::Web,
-    key_file, metrics, stop,
+    key_file, metrics, port_holder, start_screen, stop,
     webhook::Post,
 };
 
@@ -38,6 +39,8 @@ pub(crate) enum ServeFailure {
     Store(#[from] StoreError),
     #[error(transparent)]
     Listen(#[from] ServeError),
+    #[error("cannot listen on {address}: {why}")]
+    Taken { address: SocketAddr, why: String },
     #[error("cannot start: {0}")]
     App(#[from] countersign_app::Error),
     #[error("cannot start with this policy file, which the database does not store already:\n{0}")]
@@ -75,7 +78,7 @@ pub(crate) fn run(config: &Config) -> Result<(), ServeFailure> {
         let stop = stop::on_signal(&mut tasks).map_err(ServeFailure::Runtime)?;
         let metrics = metrics::start(&mut tasks)?;
         // The port first: that it is taken is the likeliest mistake, and this the quickest way to learn of it.
-        let server = Server::bind(options(config, metrics)).await?;
+        let server = Server::bind(options(config, metrics)).await.map_err(|error| not_bound(config, error))?;
         Ok::<_, ServeFailure>((stop, server))
     });
     let (stop, server) = started?;
@@ -86,6 +89,38 @@ pub(crate) fn run(config: &Config) -> Result<(), ServeFailure> {
     let outcome = runtime.block_on(serve(config, &data_dir, &mut database, server, stop));
     let closed = database.close();
     outcome.and(Ok(closed?))
+}
+
+/// Why an address cannot be listened on, and how to go on.
+fn not_bound(config: &Config, error: ServeError) -> ServeFailure {
+    let ServeError::Bind { address, source } = error else { return error.into() };
+    let (port, ip) = (address.port(), address.ip());
+    let set = if config.serving.health == Some(address) {
+        "health.listen"
+    } else {
+        "--listen (or listen in the configuration)"
+    };
+    let why = match source.kind() {
+        ErrorKind::AddrInUse => match port_holder::of(address) {
+            Some(holder) => format!(
+                "the port is taken by {holder}. Stop that process, or set {set} to another port, such as {ip}:0 for any free one",
+            ),
+            None => format!(
+                "the port is taken by a process that this user may not see; as root, `ss -ltnp 'sport = :{port}'` says which. Stop \
+                 it, or set {set} to another port, such as {ip}:0 for any free one"
+            ),
+        },
+        ErrorKind::AddrNotAvailable => {
+            format!("{ip} is not an address of this machine. Set {set} to one that is; 0.0.0.0 or [::] is all of them")
+        }
+        ErrorKind::PermissionDenied => {
+            format!(
+                "this user may not take port {port}. Set {set} to a port above 1023, or give the program CAP_NET_BIND_SERVICE"
+            )
+        }
+        _ => return ServeError::Bind { address, source }.into(),
+    };
+    ServeFailure::Taken { address, why }
 }
 
 async fn serve(
@@ -286,10 +321,6 @@ fn options(config: &Config, metrics: MetricsPage) -> Options {
 }
 
 fn announce(config: &Config, data_dir: &Path, app: &App, server: &Server) {
-    if config.dev {
-        tracing::warn!("--dev: anybody on this machine may call, without credentials; never expose this server");
-        tracing::info!("keys of the operators rita (registers) and oscar (approves) are in {}", data_dir.display());
-    }
     let scheme = if matches!(config.listener, Listener::Tls { .. }) { "https" } else { "http" };
     for warning in app.readiness().warnings.into_iter().chain(app.expiry_warnings()) {
         tracing::warn!("{warning}");
@@ -297,4 +328,5 @@ fn announce(config: &Config, data_dir: &Path, app: &App, server: &Server) {
     // On standard output, alone, for scripts: with port 0 nothing else says which one it is.
     // Nobody has to read it.
     let _ = writeln!(io::stdout(), "countersign is ready on {scheme}://{}", server.local_addr());
+    start_screen::show(config, data_dir, server.local_addr());
 }

@@ -50,6 +50,7 @@ mod kill_switch;
 mod lanes;
 mod large_policies;
 mod lesser_role;
+mod messages;
 mod mtls;
 mod names;
 mod numbers;

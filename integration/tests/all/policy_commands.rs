@@ -254,6 +254,20 @@ async fn applying_a_document_activates_it_or_starts_the_rollout_that_it_asks_for
     assert!(rollout.get("salt").is_none(), "a build's log is no place for it");
     let said = done(&apply(&["rolling.yaml"]));
     assert!(said.ends_with("pv_3 is the candidate of the open rollout already: nothing to do.\n"), "{said}");
+    // While it is open, it says who answers.
+    let open = format!(
+        "Rollout {} is open: pv_3 answers for 10 % of callers, and pv_2 ",
+        rollout["rolloutId"].as_str().unwrap()
+    );
+    let said = done(&apply(&["plain.yaml"]));
+    assert!(said.starts_with(&open), "{said}");
+    assert!(said.contains("\nNothing changes against pv_2, which is the baseline of the open rollout.\n"), "{said}");
+    assert!(
+        said.ends_with(
+            "pv_2 is the baseline of the open rollout, and answers for the other 90 %: nothing was changed.\n"
+        ),
+        "{said}"
+    );
 
     // What is doubtful is said with it.
     let deny =

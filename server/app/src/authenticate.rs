@@ -71,7 +71,7 @@ impl App {
             },
             None => match self.anonymous(loopback) {
                 Some(anonymous) => Ok(Caller::Operator(anonymous)),
-                None => Err(unauthenticated("send authorization: Bearer with an API key (csk_...) or a credential")),
+                None => Err(unauthenticated(MISSING)),
             },
         }
     }
@@ -121,7 +121,13 @@ impl App {
                 Ok(credential)
             }
             Presented::Refused(reason) => Err(Error::Unauthenticated {
-                message: format!("the bearer token does not hold ({reason}). {}", reason.remedy()),
+                message: if token.split('.').count() == 3 {
+                    format!("the bearer token does not hold ({reason}). {}", reason.remedy())
+                } else {
+                    format!(
+                        "what came after Bearer is neither an API key (csk_...) nor a credential of this server ({reason})"
+                    )
+                },
             }),
         }
     }
@@ -232,6 +238,10 @@ impl App {
         Ok(caller)
     }
 }
+
+/// What is said where nothing came.
+const MISSING: &str = "no credential came with the call: send `authorization: Bearer`, a space, and an API key (csk_...), or a credential \
+     that POST /issue gives";
 
 fn unauthenticated(message: &str) -> Error {
     Error::Unauthenticated { message: message.to_owned() }

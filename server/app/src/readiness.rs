@@ -201,7 +201,7 @@ impl App {
             );
         }
         if self.inner.config.dev {
-            warnings.push("dev mode: a caller on loopback without a credential may do everything".to_owned());
+            warnings.push("dev mode: anybody on this machine may call without a credential and do everything; never expose this server".to_owned());
         } else if self.inner.config.made_by_dev {
             warnings.push(
                 "this installation was made by --dev, when anybody could call: its operators, sponsors and their keys are those of \

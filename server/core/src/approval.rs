@@ -183,7 +183,10 @@ pub enum Standing {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ApprovalRule {
     /// It waits for no answer.
-    #[error("the approval is {0} and waits for no answer: a call that needs one asks for a new approval")]
+    #[error(
+        "this approval is already {0}, and an approval takes one answer: if the call still needs one, the agent asks again and gets a \
+         new approval"
+    )]
     NotPending(ApprovalState),
     /// Who asked for the call, or may have, would approve it.
     #[error("who asked for a call, or started the run that did, does not approve it. {0}")]

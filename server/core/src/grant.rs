@@ -7,6 +7,7 @@ use std::collections::HashSet;
 pub use child::{ATTRIBUTES, Attribute, Step, Terms, check_child, narrows};
 
 use crate::{
+    likeness::did_you_mean,
     names::{RoleName, ToolId},
     sponsor::Sponsor,
     violation::Violation,
@@ -76,7 +77,10 @@ fn check_roles(sponsor: &Sponsor, roles: &[RoleLimits<'_>], violations: &mut Vec
         let inherited = if nth == 0 { String::new() } else { format!(", and {role} binds this chain too") };
         if !sponsor.roles.contains(role) {
             let approved = join(&sponsor.roles);
-            let why = format!("sponsor {} was approved for {approved}{inherited}", sponsor.sponsor_id);
+            let meant = did_you_mean(role.as_str(), sponsor.roles.iter().map(AsRef::as_ref));
+            let id = &sponsor.sponsor_id;
+            let why =
+                format!("sponsor {id} was approved for the roles {approved}, and not for {role}{inherited}{meant}");
             violations.push(Violation::new("role", why));
         } else if *unknown {
             violations.push(Violation::new("role", format!("the active policy has no role {role}{inherited}")));
@@ -99,11 +103,13 @@ fn check_tools(tools: &[ToolId], limits: Limits<'_>, violations: &mut Vec<Violat
             refuse(format!("{tool} is named twice"));
         }
         if !limits.supported_tools.is_empty() && !limits.supported_tools.contains(tool) {
-            refuse(format!("{tool} is not one of the supported tools: {}", join(limits.supported_tools)));
+            let meant = did_you_mean(tool.as_str(), limits.supported_tools.iter().map(AsRef::as_ref));
+            refuse(format!("{tool} is not one of the supported tools: {}{meant}", join(limits.supported_tools)));
         }
         for RoleLimits { role, tools: of_role, .. } in limits.roles {
             if !of_role.is_empty() && !of_role.contains(tool) {
-                refuse(format!("{tool} is not a tool of the role {role}, which has {}", join(of_role)));
+                let meant = did_you_mean(tool.as_str(), of_role.iter().map(AsRef::as_ref));
+                refuse(format!("{tool} is not a tool of the role {role}, which has {}{meant}", join(of_role)));
             }
         }
     }
@@ -140,12 +146,15 @@ fn check_ttl(wanted: Wanted<'_>, sponsor: &Sponsor, limits: Limits<'_>, violatio
     u32::try_from(ttl).unwrap_or(if ttl < 0 { MIN_TTL } else { HARD_MAX_TTL })
 }
 
-/// Names, comma-separated, for messages.
+/// Names, comma-separated, for messages: of many the first.
 pub fn join<T: AsRef<str>>(names: &[T]) -> String {
+    /// Most that are named.
+    const NAMED: usize = 20;
     if names.is_empty() {
         return "none".to_owned();
     }
-    names.iter().map(AsRef::as_ref).collect::<Vec<_>>().join(", ")
+    let named = names.iter().take(NAMED).map(AsRef::as_ref).collect::<Vec<_>>().join(", ");
+    if names.len() > NAMED { format!("{named} and {} more", names.len() - NAMED) } else { named }
 }
 
 #[cfg(test)]

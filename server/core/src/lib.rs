@@ -15,6 +15,7 @@ pub mod ids;
 pub mod instance;
 pub mod json;
 pub mod kill_switch;
+pub mod likeness;
 pub mod names;
 pub mod operator;
 pub mod person;

@@ -5,7 +5,7 @@ use std::{fmt, str::FromStr};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-use crate::names::OperatorId;
+use crate::{likeness::did_you_mean, names::OperatorId};
 
 /// What an operator may do. Default deny: an RPC names the roles that may call it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -53,13 +53,16 @@ impl OperatorRole {
 
 /// The text names no operator role.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("must be one of admin, registrar, approver, issuer, gate, policy-admin, auditor")]
-pub struct InvalidRole;
+#[error("must be one of admin, registrar, approver, issuer, gate, policy-admin, auditor{0}")]
+pub struct InvalidRole(String);
 
 impl FromStr for OperatorRole {
     type Err = InvalidRole;
     fn from_str(text: &str) -> Result<Self, InvalidRole> {
-        Self::ALL.into_iter().find(|role| role.as_str() == text).ok_or(InvalidRole)
+        Self::ALL
+            .into_iter()
+            .find(|role| role.as_str() == text)
+            .ok_or_else(|| InvalidRole(did_you_mean(text, Self::ALL.map(Self::as_str))))
     }
 }
 

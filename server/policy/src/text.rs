@@ -28,33 +28,9 @@ pub(crate) fn quoted(text: &str) -> String {
     if cut.len() < text.len() { format!("{cut:?}...") } else { format!("{cut:?}") }
 }
 
-/// `; did you mean "x"?` for what is like `name` among `known`; empty: nothing is.
-pub(crate) fn did_you_mean<'k>(name: &str, known: impl IntoIterator<Item = &'k str>) -> String {
-    /// Least likeness, as Jaro and Winkler count it.
-    const LIKE: f64 = 0.8;
-    /// Most names that are looked at.
-    const MAX_LOOKED_AT: usize = 10_000;
-    // A hostile name costs time by its square.
-    if name.len() > 128 {
-        return String::new();
-    }
-    let likeness = |known: &'k str| (strsim::jaro_winkler(&name.to_lowercase(), &known.to_lowercase()), known);
-    let found =
-        known.into_iter().take(MAX_LOOKED_AT).filter(|known| known.len() <= 128 && *known != name).map(likeness);
-    let best = found.filter(|(like, _)| *like >= LIKE).max_by(|(one, _), (other, _)| one.total_cmp(other));
-    best.map(|(_, known)| format!("; did you mean {known:?}?")).unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_is_meant_is_what_is_like_it() {
-        assert_eq!(did_you_mean("lokced", ["locked", "owner"]), "; did you mean \"locked\"?");
-        assert_eq!(did_you_mean("chrage", ["charge", "change_all", "refund"]), "; did you mean \"charge\"?");
-        assert_eq!(did_you_mean("tier", ["agent", "depth"]), "");
-    }
 
     #[test]
     fn long_lists_and_quotations_are_cut() {

@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use super::{
     PolicyError, PolicyFiles, counted,
     diff::{AgainstActive, stored},
+    open_rollout,
 };
 use crate::remote::{
     ChangeArgs, RemoteArgs, RemoteError, block_on,
@@ -41,8 +42,10 @@ pub(crate) struct ApplyArgs {
 
 /// What became of the document.
 struct Applied {
-    /// What answered before, where a policy did.
+    /// What was active before, where a policy was.
     before: Option<String>,
+    /// The rollout that was open before: while one is, it says who answers.
+    open: Option<Rollout>,
     changes: AgainstActive,
     stored: CreatePolicyResponse,
     outcome: Outcome,
@@ -76,17 +79,33 @@ pub(super) fn run(args: &ApplyArgs) -> Result<String, PolicyError> {
         let connection = args.remote.connect().await?;
         let active = stored(&connection, &args.remote, "").await?;
         let before = active.as_ref().map(|active| active.version.clone());
-        let changes = AgainstActive::new(active, &policy);
+        let open = open_rollout::read(&connection, &args.remote).await?;
+        let standing = standing(open.as_ref(), before.as_deref());
+        let changes = AgainstActive::new(active, standing, &policy);
         if !args.remote.json {
             print(&args.files.warnings(&policy))?;
+            print(&open.as_ref().map(|open| format!("{}\n", open_rollout::answers(open))).unwrap_or_default())?;
             print(&changes.words())?;
         }
         let stored = connection.policies().create_policy(create).await;
         let stored = stored.map_err(|status| args.remote.change_failed(&status, &request_id))?.into_inner();
-        let outcome = args.introduce(&connection, &stored, &policy, &request_id).await?;
-        Ok::<_, RemoteError>(Applied { before, changes, stored, outcome })
+        let outcome = args.introduce(&connection, &stored, &policy, &request_id).await;
+        if let (Err(_), false, Some(policy)) = (&outcome, args.remote.json, &stored.policy) {
+            // Why it does not answer, the failure says after it.
+            print(&format!("{} is stored.\n", printable(&policy.version)))?;
+        }
+        Ok::<_, RemoteError>(Applied { before, open, changes, stored, outcome: outcome? })
     })?;
     if args.remote.json { Ok(applied.json(&policy)?) } else { Ok(applied.words(&policy)) }
+}
+
+/// How the version stands that was active last.
+fn standing(open: Option<&Rollout>, active: Option<&str>) -> &'static str {
+    match open {
+        None => "which is active",
+        Some(open) if active == Some(open.baseline.as_str()) => "which is the baseline of the open rollout",
+        Some(_) => "which was active before the open rollout",
+    }
 }
 
 impl ApplyArgs {
@@ -168,6 +187,9 @@ impl Applied {
         let rules = counted(policy.rules().len(), "rule");
         let how = if self.stored.created { "stored" } else { "was stored before" };
         let became = match &self.outcome {
+            Outcome::Stored if self.open.is_some() => {
+                "It answers nobody yet: as long as the rollout is open, that is as said above.".to_owned()
+            }
             Outcome::Stored => {
                 let active = self.before.as_deref().map_or_else(|| "no policy".to_owned(), printable);
                 format!("It answers nobody yet: {active} is active.")
@@ -175,7 +197,19 @@ impl Applied {
             Outcome::Already if stored.state() == PolicyState::Candidate => {
                 format!("{version} is the candidate of the open rollout already: nothing to do.")
             }
-            Outcome::Already => format!("{version} is active already: nothing to do."),
+            Outcome::Already => match &self.open {
+                Some(open) if open.baseline == stored.version => {
+                    format!(
+                        "{version} is the baseline of the open rollout, and answers for the other {} %: nothing was changed.",
+                        100 - open.percent
+                    )
+                }
+                Some(_) => format!(
+                    "{version} was active before the open rollout, and answers nobody while that is open: nothing was changed. A \
+                     policy-admin completes the rollout or rolls it back, and then activates a version."
+                ),
+                None => format!("{version} is active already: nothing to do."),
+            },
             Outcome::Activated { log_index } => {
                 format!("{version} answers for everyone from entry {log_index} of the custody log on.")
             }

@@ -107,7 +107,9 @@ pub(super) struct AgainstActive {
 impl AgainstActive {
     /// Compares. What cannot be compared is said and is no reason not to go on: what answers now may be invalid, and that may
     /// be why it is replaced.
-    pub(super) fn new(active: Option<Policy>, policy: &CompiledPolicy) -> Self {
+    ///
+    /// `standing`: how the version that is compared with stands, such as `which is active`.
+    pub(super) fn new(active: Option<Policy>, standing: &str, policy: &CompiledPolicy) -> Self {
         let Some(active) = active else {
             return Self { sentences: None, head: "No policy is active: all of this is new.".to_owned() };
         };
@@ -115,13 +117,13 @@ impl AgainstActive {
         match compile(active) {
             Err(_) => Self {
                 sentences: None,
-                head: format!("What changes cannot be told: {version}, which is active, does not load here."),
+                head: format!("What changes cannot be told: {version}, {standing}, does not load here."),
             },
             Ok(active) => {
                 let sentences = diff(&active, policy);
                 let head = match sentences.len() {
-                    0 => format!("Nothing changes against {version}, which is active."),
-                    _ => format!("Against {version}, which is active:"),
+                    0 => format!("Nothing changes against {version}, {standing}."),
+                    _ => format!("Against {version}, {standing}:"),
                 };
                 Self { sentences: Some(sentences), head }
             }

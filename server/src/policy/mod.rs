@@ -3,6 +3,7 @@
 mod apply;
 mod diff;
 mod files;
+mod open_rollout;
 mod simulate;
 mod test;
 

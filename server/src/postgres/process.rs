@@ -115,6 +115,10 @@ fn pass_on(stderr: impl Read, kept: &Lines) {
 
 /// Postgres' words in our log. What it calls an error is the answer to one statement, which whoever sent it gets too.
 fn log(line: &str) {
+    // What ends sessions ends this server's too, which says so where it matters; at every stop it would only be noise.
+    if line.contains("terminating connection due to administrator command") {
+        return tracing::debug!("postgres: {line}");
+    }
     match line.split_once(':').map(|(severity, _)| severity) {
         Some("PANIC") => tracing::error!("postgres: {line}"),
         Some("FATAL" | "WARNING") => tracing::warn!("postgres: {line}"),

@@ -1,6 +1,6 @@
 //! Whether a grant fits: its terms, and the room that its sponsor and its chain have.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use countersign_core::{
     Violation,
@@ -9,6 +9,7 @@ use countersign_core::{
     grant::{self, BACKDATE, Limits, RoleLimits, Step, Terms, Wanted},
     ids::InstanceId,
     instance::Instance,
+    likeness::did_you_mean,
     names::{AgentName, RoleName, ToolId},
     sponsor::Sponsor,
 };
@@ -158,6 +159,20 @@ fn full(holding: &Holding, live: i64, ceiling: i64, next_expiry: Option<OffsetDa
     Error::LiveInstancesExceeded { of, id, live, ceiling, retry_after }
 }
 
+/// Refuses a tool that the policy speaks of nowhere: no role can be meant that may use it.
+fn unknown_tool(nth: usize, tool: &ToolId, policy: Option<&CompiledPolicy>) -> Result<(), Error> {
+    let Some(policy) = policy else { return Ok(()) };
+    // A rule without a tool is about every tool.
+    let any = !policy.lists_tools() && policy.rules().iter().any(|rule| rule.tool.is_none());
+    if any || policy.tool_names().any(|name| name == tool.as_str()) {
+        return Ok(());
+    }
+    let named: Vec<_> = policy.tool_names().collect::<BTreeSet<_>>().into_iter().collect();
+    let meant = did_you_mean(tool.as_str(), named.iter().copied());
+    let why = format!("{tool} is no tool that the active policy knows; it knows {}{meant}", grant::join(&named));
+    Err(Error::Invalid(vec![Violation::new(format!("tools[{nth}]"), why)]))
+}
+
 /// What bounds a grant for these roles.
 pub(crate) const fn limits<'a>(config: &'a Config, roles: &'a [RoleLimits<'a>]) -> Limits<'a> {
     Limits {
@@ -231,6 +246,9 @@ fn the_one_role(sponsor: &Sponsor, tools: &[ToolId], policy: Option<&CompiledPol
             })
         })
     };
+    for (nth, tool) in tools.iter().enumerate() {
+        unknown_tool(nth, tool, policy)?;
+    }
     let may = |role: &&RoleName| tools.iter().all(|tool| in_table(role, tool) && by_rule(role, tool));
     let choices: Vec<_> = sponsor.roles.iter().filter(may).cloned().collect();
     match choices.as_slice() {

@@ -234,3 +234,17 @@ proptest! {
         prop_assert!(terms.is_sorted_by(|a, b| a.field < b.field));
     }
 }
+
+#[test]
+fn what_cannot_be_asked_is_told_with_when_it_can() {
+    for transition in Transition::ALL {
+        for from in [Pending, Active, Suspended, Rejected, Revoked, Departed] {
+            let Err(rule) = transition.apply(from, false) else { continue };
+            let said = rule.to_string();
+            let (is, only) = said.split_once("; only a sponsor that is ").unwrap();
+            assert!(is.ends_with(from.as_str()) && !only.contains(from.as_str()), "{said}");
+        }
+    }
+    let said = Transition::Reinstate.apply(Active, false).unwrap_err().to_string();
+    assert_eq!(said, "the sponsor is already ACTIVE; only a sponsor that is SUSPENDED can be reinstated");
+}

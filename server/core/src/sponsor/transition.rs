@@ -86,11 +86,28 @@ impl Transition {
     }
 }
 
+/// Why a sponsor that is `from` cannot be asked to `verb`, and when that can be asked.
+fn illegal(verb: &str, from: SponsorState) -> String {
+    use SponsorState::{Active, Departed, Pending, Rejected, Revoked, Suspended};
+    let (done, after, when) = match verb {
+        "approve" => ("approved", Active, "PENDING"),
+        "reject" => ("rejected", Rejected, "PENDING"),
+        "suspend" => ("suspended", Suspended, "ACTIVE"),
+        "reinstate" => ("reinstated", Active, "SUSPENDED"),
+        "recertify" => ("recertified", Active, "ACTIVE or SUSPENDED"),
+        "depart" => ("recorded as departed", Departed, "ACTIVE or SUSPENDED"),
+        "revoke" => ("revoked", Revoked, "ACTIVE, SUSPENDED or DEPARTED"),
+        _ => ("changed", Pending, "PENDING, ACTIVE or SUSPENDED"),
+    };
+    let already = if from == after { "already " } else { "" };
+    format!("the sponsor is {already}{from}; only a sponsor that is {when} can be {done}")
+}
+
 /// A rule of the sponsor's life that a request breaks.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SponsorRule {
     /// The state does not allow it.
-    #[error("a sponsor that is {from} cannot be asked to {verb}")]
+    #[error("{}", illegal(verb, *from))]
     IllegalTransition {
         /// What was asked.
         verb: &'static str,

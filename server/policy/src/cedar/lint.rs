@@ -8,7 +8,7 @@ use std::{
 };
 
 use cedar_policy::pst::{BinaryOp, Clause, Expr, Literal, Var};
-use countersign_core::decision::Effect;
+use countersign_core::{decision::Effect, likeness::did_you_mean};
 
 use super::{
     absence::{Asked, Root, asked, children, presence, switched_off},
@@ -20,7 +20,7 @@ use crate::{
     document::RoleSpec,
     entities::EntityTypes,
     schema::{ContextAttribute, ContextType},
-    text::{did_you_mean, listed, quoted},
+    text::{listed, quoted},
 };
 
 /// What every run has, by name.

@@ -21,6 +21,7 @@ mod http1;
 pub(crate) mod issue;
 mod json;
 mod jwks;
+mod last_line;
 mod neighbour;
 pub(crate) mod oauth;
 pub(crate) mod plain;
@@ -109,7 +110,7 @@ impl Port {
 pub(crate) fn too_many_answers() -> Response {
     let message = "this connection has not taken the answers to its earlier requests: read them first";
     let refused = Refused::new(StatusCode::TOO_MANY_REQUESTS, Status::resource_exhausted(message));
-    refused.answer(problem::error)
+    last_line::ended(refused.answer(problem::error))
 }
 
 impl Service<Request> for Port {
@@ -129,14 +130,14 @@ impl Service<Request> for Port {
             self.grpc.call(request)
         } else {
             if let Some(refusal) = http1::refusal(&request) {
-                return ready(Ok(refusal)).boxed();
+                return ready(Ok(last_line::ended(refusal))).boxed();
             }
             let presented = request.headers().contains_key(header::AUTHORIZATION);
             let answer = self.others.clone().oneshot(request);
             answer
                 .map_ok(move |mut response| {
                     http1::challenge(&mut response, presented);
-                    response
+                    last_line::ended(response)
                 })
                 .boxed()
         }

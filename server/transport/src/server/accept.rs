@@ -12,7 +12,7 @@ use hyper_util::{
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::Service;
@@ -20,7 +20,8 @@ use tower::Service;
 use super::{
     connections::{Activity, Connections, Most},
     deliveries::{Deliveries, PUBLIC},
-    guarded::Guarded,
+    greeting::{self, Named},
+    guarded::{GREETING, Guarded},
     unread::{self, Shared},
 };
 use crate::{
@@ -76,6 +77,7 @@ impl Acceptor {
     async fn accept(&self, connections: &TaskTracker, abort: &CancellationToken) {
         let open = Connections::new(self.most.clone());
         let http = http(self.keep_alive);
+        let named = Arc::<Named>::default();
         loop {
             let (stream, peer) = match self.listener.accept().await {
                 Ok(accepted) => accepted,
@@ -96,6 +98,7 @@ impl Acceptor {
                 tls: self.tls.clone(),
                 port: self.port.clone(),
                 stop: self.stop.clone(),
+                named: named.clone(),
             };
             let abort = abort.clone();
             connections.spawn(async move {
@@ -131,6 +134,7 @@ struct Connection {
     tls: Option<Tls>,
     port: Port,
     stop: CancellationToken,
+    named: Arc<Named>,
 }
 
 impl Connection {
@@ -138,11 +142,26 @@ impl Connection {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "TCP_NODELAY cannot be set");
         }
-        let Some(tls) = &self.tls else { return self.http(stream, None, activity).await };
+        let opened = Instant::now();
+        let greeted = tokio::select! {
+            greeted = timeout(GREETING, greeting::mistaken(&stream, self.tls.is_some())) => greeted,
+            () = self.stop.cancelled() => return,
+            () = activity.replaced() => return,
+        };
+        match greeted {
+            Ok(Ok(None)) => {}
+            Ok(Ok(Some(mistaken))) => {
+                self.named.log(self.peer, mistaken);
+                return greeting::refuse(stream, mistaken).await;
+            }
+            Ok(Err(error)) => return tracing::debug!(peer = %self.peer, %error, "a connection broke before it began"),
+            Err(_) => return tracing::debug!(peer = %self.peer, "a connection is closed: its peer said nothing"),
+        }
+        let Some(tls) = &self.tls else { return self.http(stream, None, opened, activity).await };
         match timeout(HANDSHAKE, tls.acceptor().accept(stream)).await {
             Ok(Ok(stream)) => match certificate::of_peer(stream.get_ref().1) {
                 Ok(certificate) => {
-                    self.http(stream, certificate.map(Arc::new).map(PeerCertificate), activity).await;
+                    self.http(stream, certificate.map(Arc::new).map(PeerCertificate), Instant::now(), activity).await;
                 }
                 Err(error) => tracing::debug!(peer = %self.peer, %error, "a client certificate cannot be read"),
             },
@@ -155,6 +174,7 @@ impl Connection {
         &self,
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
         certificate: Option<PeerCertificate>,
+        opened: Instant,
         activity: &Arc<Activity>,
     ) {
         let (peer, deliveries) = (Peer(self.peer.ip()), Arc::new(Deliveries::default()));
@@ -166,7 +186,7 @@ impl Connection {
             }
             answer(self.port.clone(), deliveries.clone(), request)
         });
-        let stream = TokioIo::new(Guarded::new(stream, deliveries.clone(), self.keep_alive));
+        let stream = TokioIo::new(Guarded::new(stream, deliveries.clone(), self.keep_alive, opened));
         let mut connection = pin!(self.http.serve_connection(stream, service));
         let served = async {
             let leaving = async {

@@ -10,13 +10,13 @@ use std::{
 
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    time::{Instant, Sleep, sleep},
+    time::{Instant, Sleep, sleep_until},
 };
 
 use super::deliveries::Deliveries;
 
 /// How long a peer has to say which protocol it speaks.
-const GREETING: Duration = Duration::from_secs(10);
+pub(super) const GREETING: Duration = Duration::from_secs(10);
 /// As many bytes as that takes: HTTP/2's preface. No HTTP/1.1 request is shorter.
 const GREETING_BYTES: usize = 24;
 /// How long nothing may move in either direction, at least. Live HTTP/2 peers answer a ping well within it.
@@ -46,14 +46,14 @@ pub(super) struct Guarded<S> {
 }
 
 impl<S> Guarded<S> {
-    /// `keep_alive`: how long a connection may be idle between two requests.
-    pub(super) fn new(stream: S, deliveries: Arc<Deliveries>, keep_alive: Duration) -> Self {
+    /// `keep_alive`: how long a connection may be idle between two requests. `opened`: since when its greeting may take time.
+    pub(super) fn new(stream: S, deliveries: Arc<Deliveries>, keep_alive: Duration, opened: Instant) -> Self {
         Self {
             stream,
             idle: IDLE.max(keep_alive),
             greeting: GREETING_BYTES,
-            since: Instant::now(),
-            alarm: Box::pin(sleep(GREETING)),
+            since: opened,
+            alarm: Box::pin(sleep_until(opened + GREETING)),
             first: Vec::new(),
             head: None,
             deliveries,
@@ -172,7 +172,7 @@ mod tests {
     async fn between_requests_a_connection_may_be_as_quiet_as_is_configured() {
         let (mut client, server) = duplex(64);
         let deliveries = Arc::<Deliveries>::default();
-        let mut guarded = Guarded::new(server, deliveries.clone(), Duration::from_mins(10));
+        let mut guarded = Guarded::new(server, deliveries.clone(), Duration::from_mins(10), Instant::now());
         client.write_all(&[b'a'; GREETING_BYTES]).await.unwrap();
         guarded.read_exact(&mut [0; GREETING_BYTES]).await.unwrap();
         drop(deliveries.request());

@@ -3,6 +3,7 @@
 mod accept;
 mod connections;
 mod deliveries;
+mod greeting;
 mod guarded;
 mod network;
 #[cfg(test)]

@@ -58,7 +58,8 @@ async fn port_with(max_connections: usize, tls: Option<Tls>) -> Port {
         sleep(Duration::from_secs(2)).await;
         "slow"
     };
-    let plain = Router::new().route("/", get(|| async { "here" })).route("/slow", get(slow));
+    let json = get(|| async { axum::Json(serde_json::json!({ "a": 1 })) });
+    let plain = Router::new().route("/json", json).route("/", get(|| async { "here" })).route("/slow", get(slow));
     let port = door::Port::new(&stack, services, Router::new(), plain);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -118,7 +119,42 @@ async fn both_are_served_over_tls_and_plaintext_is_not() {
     assert_eq!(http_2.send_request(request).await.unwrap().status(), 200);
 
     let plain = exchange(port.address, b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
-    assert!(!plain.contains("200 OK"), "{plain}");
+    assert!(plain.starts_with("HTTP/1.1 400 ") && plain.contains("this port speaks TLS"), "{plain}");
+    let grpc = exchange(port.address, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await;
+    assert!(grpc.contains("this port speaks TLS"), "{grpc}");
+}
+
+#[tokio::test]
+async fn tls_on_a_plain_port_is_told_so() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let (_, trusted) = tls_tests::write(&folder);
+    let port = port(16).await;
+    let name = rustls::pki_types::ServerName::try_from("localhost").unwrap();
+    let stream = TcpStream::connect(port.address).await.unwrap();
+    assert!(tls_tests::connector(&trusted, &["h2"]).connect(name, stream).await.is_err());
+    // A hello that goes on and on is not waited for.
+    let hello = [&[0x16, 3, 1, 0x40, 0][..], &[1; 3000]].concat();
+    let answer = exchange(port.address, &hello).await;
+    assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains("this port speaks plain HTTP"), "{answer}");
+}
+
+#[tokio::test]
+async fn json_ends_with_a_line_and_says_how_long_it_is() {
+    let port = port(16).await;
+    for asked in ["GET /json", "GET /nothing-here", "HEAD /json"] {
+        let request = format!("{asked} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        let answer = exchange(port.address, request.as_bytes()).await;
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        let length = head.to_ascii_lowercase().split_once("content-length: ").unwrap().1.to_owned();
+        let length: usize = length.lines().next().unwrap().trim().parse().unwrap();
+        if asked.starts_with("HEAD") {
+            assert_eq!((length, body), ("{\"a\":1}\n".len(), ""));
+        } else {
+            assert!(body.ends_with("}\n") && body.len() == length, "{answer}");
+        }
+    }
+    let plain = exchange(port.address, b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await;
+    assert!(plain.ends_with("here"), "{plain}");
 }
 
 #[tokio::test]

@@ -155,17 +155,49 @@ pub(super) fn permit(authority: &dyn Authority, row: &Row, caller: Option<&Calle
 
 /// The text after `Bearer`. No header is no error: dev mode lets some callers in without.
 fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Error> {
-    let wrong = |why: &str| Err(Error::Unauthenticated { message: why.to_owned() });
+    let wrong = |why: &str| Err(Error::Unauthenticated { message: format!("{why}: send {WANTED}") });
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let Some(value) = values.next() else { return Ok(None) };
     if values.next().is_some() {
         return wrong("there is more than one authorization header");
     }
-    match value.to_str().ok().and_then(|text| text.split_once(' ')) {
-        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") && !token.trim().is_empty() => {
-            Ok(Some(token.trim()))
+    let Ok(text) = value.to_str() else { return wrong("the authorization header holds characters that no token has") };
+    let (scheme, token) =
+        text.trim().split_once(' ').map_or((text.trim(), ""), |(scheme, token)| (scheme, token.trim()));
+    if !scheme.eq_ignore_ascii_case("bearer") {
+        return wrong(other_scheme(scheme));
+    }
+    if token.is_empty() {
+        return wrong(
+            "the authorization header says Bearer and no token follows, so the variable that should hold it is empty",
+        );
+    }
+    match PLACEHOLDERS.iter().find(|word| word.eq_ignore_ascii_case(token)) {
+        Some(word) => wrong(&format!(
+            "the authorization header holds the word {word} in place of a token, so the client has none"
+        )),
+        None if token.starts_with(['$', '{', '<']) => wrong(
+            "the authorization header holds the name of a variable in place of a token, which nothing has filled in",
+        ),
+        None => Ok(Some(token)),
+    }
+}
+
+/// What an authorization header must be, for messages.
+const WANTED: &str = "`authorization: Bearer`, a space, and an API key (csk_...) or a credential of POST /issue";
+
+/// What programs write where they have no token.
+const PLACEHOLDERS: [&str; 8] = ["null", "undefined", "None", "nil", "NaN", "false", "token", "[object Object]"];
+
+/// What is wrong with a header that does not begin with `Bearer`.
+fn other_scheme(scheme: &str) -> &'static str {
+    match scheme.to_ascii_lowercase().as_str() {
+        "" => "the authorization header is empty",
+        "basic" => "the authorization header is Basic, which the OAuth endpoints alone take",
+        word if word.starts_with("csk_") || word.starts_with("eyj") => {
+            "the authorization header holds a token without the word Bearer before it"
         }
-        _ => wrong("the authorization header must be `Bearer`, a space, and an API key or a credential"),
+        _ => "the authorization header is not Bearer",
     }
 }
 
@@ -184,4 +216,49 @@ fn names_this_machine(uri: &Uri, headers: &HeaderMap) -> bool {
     let name = host.host();
     let address = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
     name.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_bearer_is_told_as_what_it_is() {
+        let said = |value: &'static str| {
+            let headers = HeaderMap::from_iter([(header::AUTHORIZATION, value.parse().unwrap())]);
+            match bearer(&headers) {
+                Err(Error::Unauthenticated { message }) => message,
+                other => panic!("{value}: {other:?}"),
+            }
+        };
+        for (value, words) in [
+            ("Bearer", "no token follows"),
+            ("Bearer ", "no token follows"),
+            ("bearer    ", "no token follows"),
+            ("", "is empty"),
+            ("Bearer null", "the word null in place"),
+            ("Bearer NULL", "the word null in place"),
+            ("Bearer undefined", "the word undefined in place"),
+            ("Bearer None", "the word None in place"),
+            ("Bearer [object Object]", "the word [object Object] in place"),
+            ("Bearer $TOKEN", "name of a variable"),
+            ("Bearer ${TOKEN}", "name of a variable"),
+            ("Bearer {{token}}", "name of a variable"),
+            ("Bearer <token>", "name of a variable"),
+            ("csk_0123", "without the word Bearer"),
+            ("eyJhbGciOiJFUzI1NiJ9.e30.x", "without the word Bearer"),
+            ("null", "is not Bearer"),
+            ("Basic cml0YTp4", "is Basic"),
+            ("Digest x", "is not Bearer"),
+        ] {
+            let said = said(value);
+            assert!(said.contains(words) && said.contains("csk_..."), "{value}: {said}");
+            assert!(!said.contains("TOKEN") && !said.contains("0123"), "nothing that may be secret: {said}");
+        }
+        for (value, token) in [("Bearer csk_1", "csk_1"), ("bearer  abc ", "abc"), ("BEARER a.b.c", "a.b.c")] {
+            let headers = HeaderMap::from_iter([(header::AUTHORIZATION, value.parse().unwrap())]);
+            assert_eq!(bearer(&headers).unwrap(), Some(token));
+        }
+        assert_eq!(bearer(&HeaderMap::new()).unwrap(), None);
+    }
 }

@@ -18,6 +18,12 @@ pub(crate) fn of_peer(connection: &ServerConnection) -> Result<Option<ClientCert
     Ok(Some(ClientCertificate { names, expire_time: parsed.validity().not_after.to_datetime() }))
 }
 
+/// Whether a certificate says of itself that it is an authority's. What cannot be read is left to whoever connects.
+pub(super) fn is_authority(der: &[u8]) -> bool {
+    let Ok((_, parsed)) = parse_x509_certificate(der) else { return false };
+    parsed.basic_constraints().ok().flatten().is_some_and(|constraints| constraints.value.ca)
+}
+
 fn name(name: &GeneralName<'_>) -> Option<SubjectAltName> {
     match name {
         GeneralName::URI(uri) => Some(SubjectAltName::Uri((*uri).to_owned())),

@@ -157,9 +157,19 @@ fn own_key(files: &TlsFiles, provider: &CryptoProvider) -> Result<CertifiedKey, 
         path: files.private_key.clone(),
         source,
     })?;
-    CertifiedKey::from_der(chain, key, provider)
-        .map_err(|source| TlsError::Pair { certificate: files.certificate.clone(), source })
+    let is_authority = chain.first().is_some_and(|own| certificate::is_authority(own));
+    let pair = CertifiedKey::from_der(chain, key, provider)
+        .map_err(|source| TlsError::Pair { certificate: files.certificate.clone(), source })?;
+    if is_authority {
+        tracing::warn!(certificate = %files.certificate.display(), "{AUTHORITY}");
+    }
+    Ok(pair)
 }
+
+/// What is said of an authority's certificate where a server's should be. It serves all the same, since some clients take it.
+const AUTHORITY: &str = "the first certificate of tls.certificate is a certificate authority (CA:TRUE) and no server's: Rust clients, \
+    Countersign's own among them, refuse the connection. Put the server's own certificate first; one that is signed by itself is made \
+    with `openssl req -x509 -addext basicConstraints=critical,CA:FALSE ...`";
 
 /// The certificates of a file, at least one.
 fn chain(what: &'static str, path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {

@@ -101,3 +101,19 @@ fn what_does_not_load_is_named() {
     assert!(load(&files.certificate, &files.certificate).contains("tls.crt"));
     assert!(load(&files.certificate, &others.private_key).contains("and its key"));
 }
+
+#[test]
+fn an_authority_is_told_from_a_server() {
+    let key = rcgen::KeyPair::generate().unwrap();
+    for (kind, authority) in [
+        (rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained), true),
+        (rcgen::IsCa::ExplicitNoCa, false),
+        (rcgen::IsCa::NoCa, false),
+    ] {
+        let mut params = rcgen::CertificateParams::new(["localhost".to_owned()]).unwrap();
+        params.is_ca = kind;
+        let certificate = params.self_signed(&key).unwrap();
+        assert_eq!(certificate::is_authority(certificate.der()), authority);
+    }
+    assert!(!certificate::is_authority(b"nonsense"));
+}

@@ -83,7 +83,7 @@ async fn every_refusal_is_a_status_and_a_sentence_and_no_decision() {
         (&[GATE, JSON], &large, 413, "larger than"),
         (&[JSON], "{}", 401, "no credential"),
         (&[JSON, ("authorization", "Bearer wrong")], "{}", 401, "no such key"),
-        (&[JSON, ("authorization", "Basic YTpi")], "{}", 401, "must be `Bearer`"),
+        (&[JSON, ("authorization", "Basic YTpi")], "{}", 401, "is Basic"),
         (&[JSON, ("authorization", "Bearer auditor")], "{}", 403, "one of: gate"),
         (&[JSON, ("authorization", "Bearer hasty")], "{}", 429, "faster"),
     ];
