@@ -179,7 +179,7 @@ async fn nothing_can_be_changed(roles: &Roles) {
         "CREATE TABLE countersign.mine (id int)".to_owned(),
         "CREATE TABLE public.mine (id int)".to_owned(),
         "DELETE FROM revocation".to_owned(),
-        "UPDATE operator SET display_name = ''".to_owned(),
+        "DELETE FROM operator".to_owned(),
         "DELETE FROM _sqlx_migrations".to_owned(),
         "DROP TABLE log_head".to_owned(),
         "DELETE FROM tool_call".to_owned(),
