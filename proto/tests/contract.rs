@@ -38,7 +38,11 @@ const METHODS: [(&str, &str); 12] = [
          GetInclusionProof GetConsistencyProof ExportEvidence",
     ),
     ("KeyService", "ListSigningKeys RotateSigningKey MarkKeyCompromised"),
-    ("OperatorService", "CreateOperator ListOperators CreateApiKey ListApiKeys RevokeApiKey WhoAmI"),
+    (
+        "OperatorService",
+        "CreateOperator ListOperators SetOperatorRoles DisableOperator EnableOperator DeleteOperator CreateApiKey ConfirmApiKey \
+         ListApiKeys RevokeApiKey BindPerson ConfirmPerson ListPersonBindings WhoAmI",
+    ),
     ("StatusService", "GetReadiness GetIndicators"),
     ("SvidService", "MintJwtSvid MintX509Svid"),
 ];

@@ -87,8 +87,8 @@ async fn a_mistake_is_called_what_it_is() {
     assert!(unknown.contains("did you mean \"billing\"?"), "{unknown}");
     let unknown = issue(json!({ "tool": "biling", "sponsor_id": "alice", "role": "support" })).await;
     assert!(unknown.contains("did you mean \"billing\"?"), "{unknown}");
-    let unknown = issue(json!({ "tool": "billing", "sponsor_id": "alice", "role": "suport" })).await;
-    assert!(unknown.contains("not for suport; did you mean \"support\"?"), "{unknown}");
+    let unknown = issue(json!({ "tool": "billing", "sponsor_id": "alice", "role": "supports" })).await;
+    assert!(unknown.contains("not for supports; did you mean \"support\"?"), "{unknown}");
 
     let request = v1::CreateOperatorRequest {
         operator_id: "zed".to_owned(),

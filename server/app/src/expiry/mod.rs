@@ -46,7 +46,7 @@ impl App {
         let mut endings = expiry::between(&mut conn, [now, until], None, ROUND).await?;
         conn.done().await?;
         let authority = self.snapshot().authorities.last();
-        let apart: Vec<_> = lasting(certificates, now).into_iter().chain(authority).collect();
+        let apart: Vec<_> = lasting(&certificates, now).into_iter().chain(authority).collect();
         for kind in ExpiryKind::ALL {
             let end = match kind {
                 ExpiryKind::ApiKey => soonest.api_key,
@@ -141,10 +141,10 @@ fn warnings(soon: &[Ending], now: OffsetDateTime) -> Vec<String> {
 
 /// Certificates without those that need no word: one that several files hold, and an authority that has ended in a file that
 /// holds its successor.
-fn lasting(certificates: Vec<Ending>, now: OffsetDateTime) -> Vec<Ending> {
+fn lasting(certificates: &[Ending], now: OffsetDateTime) -> Vec<Ending> {
     let lives = |of: &Option<String>| certificates.iter().any(|other| other.of == *of && other.end_time > now);
     let mut lasting: Vec<Ending> = Vec::with_capacity(certificates.len());
-    for ending in &certificates {
+    for ending in certificates {
         let succeeded = ending.kind != ExpiryKind::TlsCertificate && ending.end_time <= now && lives(&ending.of);
         let twice = lasting.iter().any(|known| (known.kind, &known.id) == (ending.kind, &ending.id));
         if !succeeded && !twice {
@@ -198,7 +198,7 @@ mod tests {
         let chain = certificate(ExpiryKind::TlsCertificate, "e", "tls", 300);
         let again = certificate(ExpiryKind::ClientCa, "b", "third", 300);
         let all = vec![old, new.clone(), alone.clone(), own.clone(), chain.clone(), again];
-        assert_eq!(lasting(all, NOW), [new, alone, own, chain]);
+        assert_eq!(lasting(&all, NOW), [new, alone, own, chain]);
     }
 
     #[test]
