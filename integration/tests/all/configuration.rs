@@ -130,7 +130,12 @@ async fn tls_is_served_by_configuration_and_plaintext_stays_at_home() {
     let admin = countersign_client::Connection::over(channel, bearer);
     let said = admin.operators().who_am_i(v1::WhoAmIRequest {}).await.unwrap().into_inner();
     assert_eq!(said.operator_id, "admin");
-    assert!(server.http(None).get("/healthz").await.is_err(), "a TLS port answered in the clear");
+    let answer = server.http(None).get("/healthz").await.unwrap();
+    assert!(
+        answer.status == 400 && answer.text().contains("TLS"),
+        "nothing but what the port speaks: {}",
+        answer.text()
+    );
     drop(server);
 
     let (launch, _folder) = plain();

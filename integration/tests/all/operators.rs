@@ -166,7 +166,8 @@ async fn a_disabled_operator_gets_in_nowhere_and_a_deleted_one_never_again() {
     let root = admin(&world.server).await;
     let second = world.second().await;
     let (gina, _) = add(&world.server, &root, "gina", &["gate", "admin"]).await;
-    let (_, secret) = create_key(&root, key_for("gina", &[])).await.unwrap();
+    let (key, secret) = create_key(&root, key_for("gina", &[])).await.unwrap();
+    confirm_key(&world.oscar, &key.key_id).await.unwrap();
     let there = second.connect(Some(&secret)).await.unwrap();
     who(&there).await.unwrap();
 

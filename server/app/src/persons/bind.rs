@@ -76,7 +76,9 @@ pub(crate) async fn bind_new(
 ) -> Result<Bound, Error> {
     let by = &caller.operator_id;
     let binder = tx.login(by).await?;
-    let alone = four_eyes.hold(by_somebody_else(&binder, operator_id, person_id))?;
+    four_eyes.hold(by_somebody_else(&binder, operator_id, person_id))?;
+    // Without four eyes nobody else is asked at all.
+    let alone = Alone(four_eyes == FourEyes::None);
     let first = !person::were_two(tx.conn()).await? && binder.person().is_ok();
     // Who calls a dev server from its own machine may do everything.
     let confirmed = caller.anonymous || first || four_eyes == FourEyes::None;

@@ -61,6 +61,8 @@ impl Change for ConfirmBy<'_> {
         };
         let alone = self.four_eyes.hold(rule)?;
         api_key::confirm(tx.conn(), *key_id).await?;
+        // No server goes by what it read of the key at an earlier epoch.
+        tx.changes_authority();
         person::note_two(tx.conn(), now).await?;
         let leaf = changed(tx, by, alone);
         let mut changes = leaf.changes;
