@@ -262,7 +262,8 @@ async fn without_four_eyes_one_person_does_everything_and_it_is_said_each_time()
     assert_eq!(event.leaf["changes"][0]["field"], "four_eyes");
     assert!(!bind(&root, "oidc.corp.7f3a", "admin").await.unwrap().confirmed_by.is_empty());
     let bound = log(&database).await.pop().unwrap();
-    let said: Vec<_> = bound.leaf["changes"].as_array().unwrap().iter().map(|change| &change["field"]).collect();
+    let said: Vec<_> =
+        bound.leaf["changes"].as_array().unwrap().iter().map(|change| change["field"].as_str().unwrap()).collect();
     assert_eq!((bound.kind(), said), ("operator_changed", vec!["binding", "four_eyes", "person_id"]));
 }
 
