@@ -30,13 +30,22 @@ pub struct CreateOperator {
 
 /// An operator, and whose login it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "serde_json::Value")]
 pub struct OperatorCreated {
     /// The operator.
     #[serde(flatten)]
     pub operator: Operator,
     /// Whose login it is; none in what a version kept that knew no persons.
-    #[serde(default)]
     pub binding: Option<Binding>,
+}
+
+/// A kept answer is a value first: serde cannot read times, which are 128-bit numbers, out of flattened fields.
+impl TryFrom<serde_json::Value> for OperatorCreated {
+    type Error = serde_json::Error;
+    fn try_from(mut kept: serde_json::Value) -> Result<Self, serde_json::Error> {
+        let binding = kept.get_mut("binding").map(serde_json::Value::take).unwrap_or_default();
+        Ok(Self { operator: serde_json::from_value(kept)?, binding: serde_json::from_value(binding)? })
+    }
 }
 
 /// An operator who is added by this caller.
@@ -129,5 +138,32 @@ impl App {
     ) -> Result<OperatorCreated, Error> {
         let change = Create { caller, four_eyes: self.inner.config.four_eyes, command: &command };
         self.change(caller.operator_id.as_str(), idempotency.as_ref(), &change).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::NOW;
+
+    #[test]
+    fn a_kept_answer_is_read_back_also_one_from_before_there_were_persons() {
+        let operator = Operator::new("rita".parse().unwrap(), "Rita".to_owned(), Roles::NONE, NOW);
+        let binding = Binding {
+            operator_id: operator.operator_id.clone(),
+            person_id: "rita".parse().unwrap(),
+            bound_by: None,
+            bind_time: NOW,
+            confirmed_by: None,
+            confirm_time: None,
+        };
+        let created = OperatorCreated { operator: operator.clone(), binding: Some(binding) };
+        let kept = serde_json::to_string(&created).unwrap();
+        assert_eq!(serde_json::from_str::<OperatorCreated>(&kept).unwrap(), created);
+        let before = serde_json::to_string(&operator).unwrap();
+        assert_eq!(
+            serde_json::from_str::<OperatorCreated>(&before).unwrap(),
+            OperatorCreated { operator, binding: None }
+        );
     }
 }
