@@ -4,23 +4,27 @@
 //! A server knows what it granted itself, and looks up the rest, many in one statement. What is found is kept, what is not is
 //! looked for again: a grant is known as soon as it is in the log.
 
-use std::time::Duration;
+use std::{
+    array,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
 use countersign_core::{
     credential::{Claims, Verified},
-    grant::{BACKDATE, HARD_MAX_TTL},
+    grant::BACKDATE,
 };
 use countersign_store::event::{self, GrantKey};
-use moka::{policy::EvictionPolicy, sync::Cache};
+use hashlink::LruCache;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::{App, Error};
 
-/// Most grants that are kept, at some 150 bytes each.
-const KEPT: u64 = 200_000;
-/// How long a grant is kept: no credential lives longer.
-const KEPT_FOR: Duration = Duration::from_secs(HARD_MAX_TTL as u64 + 60);
+/// Most grants that are kept, at some 130 bytes each; those that were not asked for longest go first. An old one does no harm:
+/// whether its credential still lives, others say.
+const KEPT: usize = 200_000;
+/// They are in so many parts: who looks one up holds up few others.
+const PARTS: usize = 16;
 /// Most credentials that are looked up in one statement.
 const MAX_BATCH: usize = 256;
 /// Most that wait. Each is of a request that was let in.
@@ -30,7 +34,7 @@ const QUEUE: usize = 4_096;
 #[derive(Debug)]
 pub(crate) struct KnownGrants {
     /// What a grant's credential says, by the leaf hash of its event; both as hashes.
-    known: Cache<[u8; 32], [u8; 32]>,
+    known: [Mutex<LruCache<[u8; 32], [u8; 32]>>; PARTS],
     queue: mpsc::Sender<Question>,
 }
 
@@ -45,15 +49,26 @@ impl KnownGrants {
     /// Knows nothing yet; and its other end.
     pub(crate) fn new() -> (Self, mpsc::Receiver<Question>) {
         let (queue, receiver) = mpsc::channel(QUEUE);
-        let known =
-            Cache::builder().max_capacity(KEPT).time_to_live(KEPT_FOR).eviction_policy(EvictionPolicy::lru()).build();
-        (Self { known, queue }, receiver)
+        (Self { known: array::from_fn(|_| Mutex::new(LruCache::new(KEPT / PARTS))), queue }, receiver)
     }
 
     /// Notes what was granted here.
     pub(crate) fn note(&self, claims: Claims) {
         let granted = Verified::new(claims, String::new());
-        self.known.insert(granted.custody_ref, granted.digest());
+        self.keep(granted.custody_ref, granted.digest());
+    }
+
+    fn get(&self, custody_ref: &[u8; 32]) -> Option<[u8; 32]> {
+        self.part(custody_ref).get(custody_ref).copied()
+    }
+
+    fn keep(&self, custody_ref: [u8; 32], says: [u8; 32]) {
+        self.part(&custody_ref).insert(custody_ref, says);
+    }
+
+    fn part(&self, custody_ref: &[u8; 32]) -> MutexGuard<'_, LruCache<[u8; 32], [u8; 32]>> {
+        let [first, ..] = custody_ref;
+        self.known[usize::from(*first) % PARTS].lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -62,7 +77,7 @@ impl App {
     pub(crate) async fn is_granted(&self, credential: &Verified) -> Result<bool, Error> {
         let grants = &self.inner.grants;
         let said = credential.digest();
-        if let Some(granted) = grants.known.get(&credential.custody_ref) {
+        if let Some(granted) = grants.get(&credential.custody_ref) {
             return Ok(granted == said);
         }
         let (reply, answer) = oneshot::channel();
@@ -81,7 +96,7 @@ impl App {
         metrics::counter!("countersign_grant_lookups_total", "found" => if granted.is_some() { "yes" } else { "no" })
             .increment(1);
         if let Some(granted) = granted {
-            grants.known.insert(credential.custody_ref, granted);
+            grants.keep(credential.custody_ref, granted);
         }
         let holds = granted == Some(said);
         if !holds {
