@@ -26,7 +26,7 @@ const METHODS: [(&str, &str); 12] = [
     (
         "PolicyService",
         "ValidatePolicy CreatePolicy GetPolicy ListPolicies ActivatePolicy SimulatePolicy WatchPolicy EngageKillSwitch \
-         ReleaseKillSwitch ListKillSwitches",
+         ReleaseKillSwitch ListKillSwitches ProposeCacheExtension ConfirmCacheExtension EndCacheExtension ListCacheExtensions",
     ),
     (
         "RolloutService",

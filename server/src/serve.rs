@@ -13,6 +13,7 @@ use countersign_app::{
 use countersign_core::{
     clock::{Clock, Entropy, SystemClock, SystemEntropy},
     expiry::ExpiryKind,
+    labels::DeclaredLabels,
 };
 use countersign_store::{Store, StoreError, installation::MadeBy, lesser_role::Power};
 use countersign_transport::{MetricsPage, Options, ServeError, Server, TlsFiles};
@@ -216,6 +217,11 @@ fn app_config(config: &Config, made_by: MadeBy, power: Option<Power>) -> Result<
         default_ttl: config.token_service.default_ttl_seconds,
         max_ttl: config.token_service.max_ttl_seconds,
         supported_tools: config.token_service.supported_tools.clone(),
+        // A trial has a word of its own to say only where somebody declares something.
+        supported_labels: match config.token_service.supported_labels.clone() {
+            declared if config.dev && declared.is_empty() => DeclaredLabels::Any,
+            declared => DeclaredLabels::These(declared),
+        },
         trust_domain: config.trust_domain.clone(),
         dev: config.dev,
         made_by_dev: made_by == MadeBy::Dev,

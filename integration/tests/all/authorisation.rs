@@ -31,7 +31,9 @@ const TABLE: &str = "
     PolicyService: ValidatePolicy policy-admin auditor; CreatePolicy policy-admin; ActivatePolicy policy-admin;
         GetPolicy policy-admin auditor gate issuer admin; ListPolicies policy-admin auditor gate issuer admin;
         SimulatePolicy policy-admin auditor; WatchPolicy gate policy-admin auditor; EngageKillSwitch policy-admin;
-        ReleaseKillSwitch policy-admin; ListKillSwitches policy-admin gate auditor
+        ReleaseKillSwitch policy-admin; ListKillSwitches policy-admin gate auditor; ProposeCacheExtension policy-admin;
+        ConfirmCacheExtension policy-admin approver; EndCacheExtension policy-admin approver;
+        ListCacheExtensions policy-admin approver gate auditor
     RolloutService: StartRollout policy-admin; AdvanceRollout policy-admin; PauseRollout policy-admin;
         ResumeRollout policy-admin; RollbackRollout policy-admin; GetRollout gate policy-admin auditor admin;
         ListRollouts gate policy-admin auditor admin; WatchRollouts gate policy-admin auditor admin instance

@@ -92,7 +92,7 @@ impl App {
     /// Whoever calls from this machine and shows nothing, in dev mode.
     fn anonymous(&self, loopback: bool) -> Option<OperatorCaller> {
         let operator_id = (self.inner.config.dev && loopback).then(|| ANONYMOUS.parse().ok())??;
-        Some(OperatorCaller { operator_id, roles: Roles::all(), anonymous: true })
+        Some(OperatorCaller { operator_id, roles: Roles::all(), anonymous: true, scope: None })
     }
 
     fn known_operator(&self, hash: &[u8; 32]) -> Option<OperatorCaller> {
@@ -207,7 +207,8 @@ impl App {
         }
         self.ensure_enabled(&stored.key.operator_id)?;
         let (operator_id, roles) = (stored.key.operator_id.clone(), stored.key.roles);
-        let caller = OperatorCaller { operator_id, roles, anonymous: false };
+        let scope = (!stored.key.scope.is_empty()).then(|| Arc::new(stored.key.scope.clone()));
+        let caller = OperatorCaller { operator_id, roles, anonymous: false, scope };
         let known = KnownOperator { caller: caller.clone(), expire_time: stored.key.expire_time, epoch };
         self.inner.operators.insert(hash, known);
         Ok(caller)

@@ -220,7 +220,7 @@ impl App {
             Ok(_) | Err(Error::AlreadyExists { .. }) => {}
             Err(error) => return Err(error),
         }
-        if self.get_sponsor(&command.sponsor_id).await?.state == SponsorState::Pending {
+        if self.get_sponsor(&rita, &command.sponsor_id).await?.state == SponsorState::Pending {
             let command = TransitionSponsor {
                 sponsor_id: command.sponsor_id,
                 transition: Transition::Approve,
@@ -239,7 +239,7 @@ impl App {
 
     async fn dev_operator(&self, keys: &DevKeys, id: &str, roles: &[OperatorRole]) -> Result<OperatorCaller, Error> {
         let operator_id: OperatorId = id.parse().map_err(|error| Error::internal("a built-in name is none", error))?;
-        let caller = OperatorCaller { operator_id, roles: Roles::of(roles), anonymous: false };
+        let caller = OperatorCaller { operator_id, roles: Roles::of(roles), anonymous: false, scope: None };
         let inner = &self.inner;
         let mut tx = ChangeTx::begin(&inner.store, &*inner.clock, &inner.entropy).await?;
         if operator::get(tx.conn(), &caller.operator_id).await?.is_none() {
@@ -279,7 +279,7 @@ async fn prepare(
     }
     if !operator::any(tx.conn()).await? {
         let operator_id = "admin".parse().map_err(|error| Error::internal("a built-in name is none", error))?;
-        let admin = OperatorCaller { operator_id, roles: Roles::all(), anonymous: false };
+        let admin = OperatorCaller { operator_id, roles: Roles::all(), anonymous: false, scope: None };
         first_operator(&mut tx, &admin, &secrets, &**first_admin).await?;
     }
     // Whoever comes from before there was a floor, or was stopped for long, need not load every entry there ever was. Where

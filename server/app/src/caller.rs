@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use countersign_core::{
-    names::{OperatorId, SponsorId},
+    key_scope::KeyScope,
+    names::{OperatorId, SponsorId, ToolId},
     operator::{OperatorRole, Roles},
 };
 use countersign_store::{Connection, person};
@@ -19,6 +20,33 @@ pub struct OperatorCaller {
     pub roles: Roles,
     /// Whether no credential was given and dev mode let the caller in.
     pub anonymous: bool,
+    /// The tools and sponsors that the key is for; none: all.
+    pub scope: Option<Arc<KeyScope>>,
+}
+
+impl OperatorCaller {
+    /// Refuses what the key is not for: `covers` says whether it covers `what`.
+    pub(crate) fn within(&self, what: &str, covers: impl FnOnce(&KeyScope) -> bool) -> Result<(), Error> {
+        match self.scope.as_deref() {
+            Some(scope) if !covers(scope) => Err(self.out_of_scope(scope, what)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Refuses a method that no scope bounds.
+    pub fn outside(&self, what: &str) -> Result<(), Error> {
+        self.within(what, |_| false)
+    }
+
+    /// Whether the key covers some of what a run of this sponsor with these tools may do.
+    pub(crate) fn meets(&self, sponsor: &SponsorId, tools: &[ToolId]) -> bool {
+        self.scope.as_deref().is_none_or(|scope| scope.meets_run(sponsor, tools))
+    }
+
+    fn out_of_scope(&self, scope: &KeyScope, what: &str) -> Error {
+        let id = &self.operator_id;
+        Error::OutOfScope(format!("{what}: this API key of operator {id} is for {scope} alone"))
+    }
 }
 
 /// Who calls.

@@ -58,6 +58,6 @@ impl App {
             roles = roles.iter().chain(other.roles.iter()).collect();
         }
         self.ensure_enabled(&operator_id)?;
-        Ok(Caller::Operator(OperatorCaller { operator_id, roles, anonymous: false }))
+        Ok(Caller::Operator(OperatorCaller { operator_id, roles, anonymous: false, scope: None }))
     }
 }

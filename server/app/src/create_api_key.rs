@@ -3,6 +3,7 @@
 use countersign_core::{
     api_key::{self, ApiKey, ApiKeyId},
     clock::uuid_v7,
+    key_scope::KeyScope,
     names::OperatorId,
     operator::{OperatorRole, Roles},
 };
@@ -33,6 +34,8 @@ pub struct CreateApiKey {
     pub roles: Roles,
     /// When it ends by itself; none: after the default life.
     pub expire_time: Option<OffsetDateTime>,
+    /// The tools and sponsors that it is for.
+    pub scope: KeyScope,
 }
 
 /// A key, and while nobody has seen it, how it is used.
@@ -58,7 +61,7 @@ impl Change for Create<'_> {
     type Answer = ApiKeyCreated;
 
     async fn apply(&self, tx: &mut ChangeTx) -> Result<ApiKeyCreated, Error> {
-        let CreateApiKey { operator_id, roles, expire_time } = self.command;
+        let CreateApiKey { operator_id, roles, expire_time, scope } = self.command;
         let found = operator::get(tx.conn(), operator_id).await?;
         let owner = found.ok_or_else(|| Error::not_found("operator", operator_id))?;
         if owner.disable_time.is_some() {
@@ -71,6 +74,10 @@ impl Change for Create<'_> {
         if !beyond.is_empty() {
             return Err(Error::invalid("roles", format!("must be roles of {operator_id}, who does not have {beyond}")));
         }
+        let wrong = scope.check(roles);
+        if !wrong.is_empty() {
+            return Err(Error::Invalid(wrong));
+        }
         ensure_held(self.caller, roles)?;
         let login = tx.login(operator_id).await?;
         if roles.has(OperatorRole::Admin) {
@@ -80,6 +87,7 @@ impl Change for Create<'_> {
         let waits = self.four_eyes.of_key(tx, self.caller, &login, roles).await?;
         let mut fresh = FreshKey::make(tx, self.secrets, operator_id, roles, end);
         (fresh.stored.key.made_by, fresh.stored.key.confirmed) = (Some(self.caller.operator_id.clone()), !waits);
+        fresh.stored.key.scope = scope.clone();
         let leaf = tx.leaf(Kind::OperatorKeyCreated, &self.caller.operator_id);
         let log_index = fresh.store(tx, leaf, "").await?;
         let maker = tx.login(&self.caller.operator_id).await?;
@@ -121,6 +129,7 @@ impl FreshKey {
             revoke_time: None,
             made_by: None,
             confirmed: true,
+            scope: KeyScope::default(),
         };
         let secret_hash = secrets.api_hash(&secret);
         Self { stored: StoredKey { key, secret_hash }, text: api_key::write(key_id, &secret).into() }
@@ -143,6 +152,8 @@ impl FreshKey {
             ("expire_time", key.expire_time.map(|end| timestamp(end).to_string())),
             ("operator_id", Some(key.operator_id.to_string())),
             ("roles", roles),
+            ("scope_sponsors", key.scope.sponsors_text()),
+            ("scope_tools", key.scope.tools_text()),
             ("standing", (!key.confirmed).then(|| PENDING.to_owned())),
         ];
         let changes = changes.into_iter().filter(|(_, value)| value.is_some());

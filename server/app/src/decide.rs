@@ -17,7 +17,7 @@ use countersign_ledger::{commitment::Opening, leaf::Digest};
 use futures::future::join_all;
 
 use crate::{
-    App, Caller, Decide, DecisionAnswer, DecisionSubject, Error, Idempotency,
+    App, Caller, Decide, DecisionAnswer, DecisionSubject, Error, Idempotency, OperatorCaller,
     authenticate::{Presented, sha256},
     question::{Credential, Question, Subject},
     recorder::{Done, Job, Keyed, Prepared},
@@ -97,6 +97,9 @@ impl App {
     /// What is asked, by whom.
     pub(crate) async fn ask(&self, caller: &Caller, command: Decide, named: &mut Named) -> Result<Asked, Error> {
         let subject = self.subject(caller, &command.subject, named).await?;
+        if let Caller::Operator(operator) = caller {
+            may_ask(operator, &command, &subject)?;
+        }
         let without_sponsor = without_sponsor(caller, &command.subject, &subject);
         let (now, entropy) = (self.inner.clock.now(), &*self.inner.entropy);
         let purpose: Cow<'_, str> = match (&command.purpose, &subject) {
@@ -217,6 +220,25 @@ fn foreseen(job: &Job) -> Option<&DecisionAnswer> {
     match job {
         Job::Decision(_, Ok(prepared)) => Some(&prepared.answer),
         _ => None,
+    }
+}
+
+/// Refuses a question that the caller's key is not for. Of a token that says nothing which can be believed nobody knows the
+/// sponsor: it is answered, with a DENY.
+fn may_ask(operator: &OperatorCaller, command: &Decide, subject: &Subject) -> Result<(), Error> {
+    let tool = &command.tool_id;
+    operator.within(&format!("it may not ask for calls of {tool}"), |scope| scope.has_tool(tool))?;
+    match (subject, &command.subject) {
+        (Subject::Run(run), _) => {
+            let sponsor = &run.sponsor_id;
+            operator
+                .within(&format!("it may not ask for runs of sponsor {sponsor}"), |scope| scope.has_sponsor(sponsor))
+        }
+        (Subject::Entity(_), _) => operator.outside("it may ask for runs alone, and this subject is none"),
+        (Subject::Unattributed(_), DecisionSubject::Absent { .. }) => {
+            operator.within("it may not ask for calls without a sponsor", |scope| scope.sponsors.is_empty())
+        }
+        (Subject::Unattributed(_), _) => Ok(()),
     }
 }
 

@@ -138,6 +138,9 @@ pub struct DecisionAnswer {
     pub enforcement: Enforcement,
     /// How long it may be reused, seconds.
     pub cache_ttl_seconds: u32,
+    /// How long a cache that follows both streams may reuse it, while an extension holds, seconds; else 0.
+    #[serde(default)]
+    pub extended_cache_ttl_seconds: u32,
     /// Where the custody log holds it.
     pub log_index: i64,
     /// Signed statement for the tool. Never kept.

@@ -6,6 +6,7 @@ use countersign_core::names::{AgentName, RoleName, ToolId};
 
 use crate::{
     AgentFacts, App, Caller, Error, Idempotency, IssuedCredential, Trace,
+    issue_credential::may_grant,
     recorder::{GrantJob, Holder},
 };
 
@@ -43,6 +44,9 @@ impl App {
         idempotency: Option<Idempotency>,
     ) -> Result<IssuedCredential, Error> {
         let parent = self.holder(caller, command.parent_token.as_deref(), "parent_token").await?;
+        if let Caller::Operator(operator) = caller {
+            may_grant(operator, if command.tools.is_empty() { &parent.tools } else { &command.tools })?;
+        }
         let job = GrantJob {
             holder: Holder::Child { parent },
             operator_id: caller.operator().map(|operator| operator.operator_id.clone()),

@@ -34,6 +34,9 @@ pub enum Error {
         /// The roles that may.
         roles: Vec<OperatorRole>,
     },
+    /// The caller's key is for other tools or sponsors.
+    #[error("{0}")]
+    OutOfScope(String),
     /// The resource does not exist, or the caller may not know of it.
     #[error("there is no {what} {id}")]
     NotFound {

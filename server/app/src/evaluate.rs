@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use countersign_core::{
+    cache_extension::CACHE_TTL,
     credential::Verified,
     decision::{Effect, Enforcement, Reason},
     grant::narrows,
@@ -26,9 +27,6 @@ use crate::{
     question::{Credential, Question, Subject},
     snapshot::{Answerer, OpenRollout, Snapshot},
 };
-
-/// Longest reuse of an ALLOW, seconds.
-const CACHE_TTL: u32 = 30;
 
 /// What one side of a rollout, or the one policy there is, answers.
 #[derive(Debug, Clone)]
@@ -53,6 +51,8 @@ pub(crate) struct Verdict {
     pub(crate) compared: Option<Compared>,
     pub(crate) enforcement: Enforcement,
     pub(crate) cache_ttl_seconds: u32,
+    /// The same of a cache that follows both streams, while an extension holds; else 0.
+    pub(crate) extended_cache_ttl_seconds: u32,
     /// Whether the credential held, so that a single-use one is used up.
     pub(crate) uses_credential: bool,
     /// The approval that has to do with it. Not known before it is recorded.
@@ -85,6 +85,7 @@ impl Verdict {
             compared: None,
             enforcement: Enforcement::Enforced,
             cache_ttl_seconds: 0,
+            extended_cache_ttl_seconds: 0,
             uses_credential,
             approval: None,
         }
@@ -154,7 +155,10 @@ pub(crate) fn evaluate(question: &Question, snapshot: &Snapshot) -> Result<Verdi
         && !verified.single_use;
     if reusable {
         let left = (verified.expire_time - question.now).whole_seconds();
-        verdict.cache_ttl_seconds = u32::try_from(left).unwrap_or(0).min(CACHE_TTL);
+        let left = u32::try_from(left).unwrap_or(0);
+        verdict.cache_ttl_seconds = left.min(CACHE_TTL);
+        let extended = snapshot.cache_extension.as_ref().map_or(0, |extension| extension.ttl(question.now));
+        verdict.extended_cache_ttl_seconds = extended.min(left);
     }
     Ok(verdict)
 }
@@ -206,6 +210,7 @@ fn verdict(opinion: Opinion, rollout: Option<(RolloutPart, u32)>, shadow: Option
         compared: None,
         enforcement,
         cache_ttl_seconds: 0,
+        extended_cache_ttl_seconds: 0,
         uses_credential: true,
         approval: None,
     }

@@ -56,6 +56,7 @@ fn verdict(opinion: Opinion) -> Verdict {
         compared: None,
         enforcement: Enforcement::Enforced,
         cache_ttl_seconds: 0,
+        extended_cache_ttl_seconds: 0,
         uses_credential: false,
         approval: None,
     }

@@ -44,6 +44,11 @@ impl App {
                 return Err(Error::invalid(field, "is required: an operator has no credential of its own"));
             }
         };
+        if let Caller::Operator(operator) = caller {
+            let sponsor = &holder.sponsor_id;
+            operator
+                .within(&format!("it may not act for runs of sponsor {sponsor}"), |scope| scope.has_sponsor(sponsor))?;
+        }
         match caller {
             Caller::Instance(own) if own.agent_instance_id != holder.agent_instance_id => Err(Error::RoleRequired {
                 message: "an instance does this with its own credential only; an issuer can with others'".to_owned(),
@@ -66,10 +71,12 @@ impl App {
                 return Err(Error::invalid("token", "is required: an operator has no credential"));
             }
         };
-        if let Caller::Instance(own) = caller
-            && own.root_instance_id() != credential.root_instance_id()
-        {
-            // Of another chain: no more is said than of a token of somebody else's.
+        let concerned = match caller {
+            Caller::Instance(own) => own.root_instance_id() == credential.root_instance_id(),
+            Caller::Operator(operator) => operator.meets(&credential.sponsor_id, &credential.tools),
+        };
+        if !concerned {
+            // Of another chain, or for other tools: no more is said than of a token of somebody else's.
             return Ok(Introspection::Inactive(Reason::CredentialInvalid));
         }
         let dead = match self.snapshot().dead(&credential, self.inner.clock.now()) {

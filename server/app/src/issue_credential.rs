@@ -83,6 +83,14 @@ impl std::fmt::Debug for IssuedCredential {
     }
 }
 
+/// Refuses tools that the caller's key is not for.
+pub(crate) fn may_grant(caller: &OperatorCaller, tools: &[ToolId]) -> Result<(), Error> {
+    for tool in tools {
+        caller.within(&format!("it may not grant the tool {tool}"), |scope| scope.has_tool(tool))?;
+    }
+    Ok(())
+}
+
 impl App {
     /// Grants, records and signs a root instance's credential.
     pub async fn issue_credential(
@@ -91,6 +99,9 @@ impl App {
         command: IssueCredential,
         idempotency: Option<Idempotency>,
     ) -> Result<IssuedCredential, Error> {
+        let sponsor = &command.sponsor_id;
+        caller.within(&format!("it may not issue for sponsor {sponsor}"), |scope| scope.has_sponsor(sponsor))?;
+        may_grant(caller, &command.tools)?;
         let job = GrantJob {
             holder: Holder::Root { sponsor_id: command.sponsor_id, renews: command.agent_instance_id },
             operator_id: Some(caller.operator_id.clone()),

@@ -12,6 +12,7 @@ mod arrival;
 mod aside;
 mod authenticate;
 mod bootstrap;
+mod cache_extension;
 mod caller;
 mod change;
 mod clocks;
@@ -114,6 +115,7 @@ use std::{
 use arc_swap::ArcSwap;
 use countersign_core::{
     clock::{Clock, Entropy, uuid_v7},
+    labels::DeclaredLabels,
     names::ToolId,
     revocation::RevocationLog,
     spiffe::TrustDomain,
@@ -131,6 +133,7 @@ pub use answer_approval::{AnswerApproval, ApprovalAnswered};
 pub use arrival::arrived_at;
 pub use authenticate::Purpose;
 pub use bootstrap::{DevKeys, FirstAdmin, HandOver, PolicyFile};
+pub use cache_extension::{CacheExtensionChanged, CacheExtensionStep, ChangeCacheExtension, ProposeCacheExtension};
 pub use caller::{Caller, Ground, Idempotency, OperatorCaller};
 pub use configured_operators::{CertificateHolder, ConfiguredOperators};
 pub use countersign_store::{Page, PageRequest};
@@ -212,6 +215,8 @@ pub struct Config {
     pub max_ttl: u32,
     /// Tools that credentials may name; empty: any.
     pub supported_tools: Vec<ToolId>,
+    /// The labels that issuers may set.
+    pub supported_labels: DeclaredLabels,
     /// Whose SPIFFE IDs instances have; none: they have none.
     pub trust_domain: Option<TrustDomain>,
     /// Operators who come in without an API key.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use countersign_core::kill_switch::KillSwitches;
-use countersign_store::{Connection, policy};
+use countersign_store::{Connection, cache_extension, policy};
 
 use crate::{Error, PolicyRecord, authenticate::sha256, read_policies::record};
 
@@ -15,7 +15,8 @@ pub struct PolicyStanding {
     pub active: Option<PolicyRecord>,
     /// What is stopped.
     pub kill_switches: Arc<KillSwitches>,
-    /// Another one after every change of active version, open rollout or kill switches; the same on all servers.
+    /// Another one after every change of active version, open rollout or kill switches, and after the end of an extension that
+    /// somebody ended before its time; the same on all servers.
     pub cache_generation: String,
 }
 
@@ -24,6 +25,7 @@ impl PolicyStanding {
         let active = policy::active(conn).await?.map(|stored| record(stored, false));
         let mut mark = policy::mark(conn).await?;
         mark.extend(kill_switches.engaged().iter().map(|switch| switch.kill_switch_id.to_string()));
+        mark.extend(cache_extension::newest_stopped(conn).await?.map(|id| id.to_string()));
         let cache_generation = URL_SAFE_NO_PAD.encode(&sha256(mark.join("\n").as_bytes())[..16]);
         Ok(Self { active, kill_switches, cache_generation })
     }

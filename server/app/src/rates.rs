@@ -215,7 +215,12 @@ mod tests {
     }
 
     fn operator(id: &str) -> Caller {
-        Caller::Operator(OperatorCaller { operator_id: id.parse().unwrap(), roles: Roles::NONE, anonymous: false })
+        Caller::Operator(OperatorCaller {
+            operator_id: id.parse().unwrap(),
+            roles: Roles::NONE,
+            anonymous: false,
+            scope: None,
+        })
     }
 
     fn wait(refused: Result<(), Error>) -> Duration {
@@ -299,6 +304,7 @@ mod tests {
             operator_id: "dev".parse().unwrap(),
             roles: Roles::all(),
             anonymous: true,
+            scope: None,
         });
         let run = Caller::Instance(credential(&[], &["billing"], false));
         for _ in 0..1_000 {

@@ -13,7 +13,7 @@ use countersign_store::{Connection, event, instance, tool_call};
 use time::OffsetDateTime;
 
 use crate::{
-    App, DecisionRecord, Error, EventRecord, Page, PageRequest, RolloutPart, Side, Trace,
+    App, DecisionRecord, Error, EventRecord, OperatorCaller, Page, PageRequest, RolloutPart, Side, Trace,
     decision::{explain, explain_approval},
 };
 
@@ -46,8 +46,12 @@ pub struct DecisionFilter {
 
 impl App {
     /// One recorded answer.
-    pub async fn get_decision(&self, id: &DecisionId) -> Result<DecisionRecord, Error> {
-        Ok(decision(&mut *self.inner.store.for_reads().connection().await?, id).await?.0)
+    pub async fn get_decision(&self, caller: &OperatorCaller, id: &DecisionId) -> Result<DecisionRecord, Error> {
+        let found = decision(&mut *self.inner.store.for_reads().connection().await?, id).await?.0;
+        caller.within(&format!("it may not read decision {id}"), |scope| {
+            scope.has_call(found.sponsor_id.as_ref().map(AsRef::as_ref), found.tool_id.as_ref().map(AsRef::as_ref))
+        })?;
+        Ok(found)
     }
 
     /// One page of recorded answers, newest first.

@@ -8,7 +8,7 @@ use countersign_core::{
 use countersign_store::instance::{self, Standing, StoredInstance};
 use time::OffsetDateTime;
 
-use crate::{App, Error, Page, PageRequest};
+use crate::{App, Error, OperatorCaller, Page, PageRequest};
 
 /// Where an instance stands. Expiry and revocation follow from clock and entries, not from its row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -78,9 +78,15 @@ pub(crate) fn standing(stored: StoredInstance, now: OffsetDateTime) -> (Instance
 
 impl App {
     /// One instance, and where it stands now.
-    pub async fn get_instance(&self, id: &InstanceId) -> Result<(Instance, InstanceFilterState), Error> {
+    pub async fn get_instance(
+        &self,
+        caller: &OperatorCaller,
+        id: &InstanceId,
+    ) -> Result<(Instance, InstanceFilterState), Error> {
         let mut found = instance::get_all(&mut *self.inner.store.for_reads().connection().await?, &[id.0]).await?;
         let found = found.pop().ok_or_else(|| Error::not_found("instance", id))?;
+        let Instance { sponsor_id, tools, .. } = &found.instance;
+        caller.within(&format!("it may not read {id}"), |scope| scope.meets_run(sponsor_id, tools))?;
         Ok(standing(found, self.inner.clock.now()))
     }
 

@@ -4,11 +4,12 @@ use countersign_core::{names::SponsorId, sponsor::Sponsor};
 use countersign_store::sponsor;
 pub use countersign_store::sponsor::SponsorFilter;
 
-use crate::{App, Error, Page, PageRequest};
+use crate::{App, Error, OperatorCaller, Page, PageRequest};
 
 impl App {
     /// One sponsor.
-    pub async fn get_sponsor(&self, sponsor_id: &SponsorId) -> Result<Sponsor, Error> {
+    pub async fn get_sponsor(&self, caller: &OperatorCaller, sponsor_id: &SponsorId) -> Result<Sponsor, Error> {
+        caller.within(&format!("it may not read sponsor {sponsor_id}"), |scope| scope.has_sponsor(sponsor_id))?;
         let found = sponsor::get(&mut *self.inner.store.for_reads().connection().await?, sponsor_id).await?;
         found.ok_or_else(|| Error::not_found("sponsor", sponsor_id))
     }

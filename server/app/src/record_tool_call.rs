@@ -45,11 +45,11 @@ impl App {
             return Err(Error::invalid("timestamp", "lies in the future by this server's clock"));
         }
         let keyed = report.idempotency.take().map(|idempotency| idempotency.key(&caller.id(), METHOD));
-        let (instance, operator_id) = match caller {
+        let (instance, operator) = match caller {
             Caller::Instance(own) => (Some(own.agent_instance_id), None),
-            Caller::Operator(operator) => (None, Some(operator.operator_id.clone())),
+            Caller::Operator(operator) => (None, Some(operator.clone())),
         };
         let event_id = EventId(uuid_v7(now, &*self.inner.entropy));
-        Ok((Job::Outcome(Box::new(OutcomeJob { event_id, now, instance, operator_id, report })), keyed))
+        Ok((Job::Outcome(Box::new(OutcomeJob { event_id, now, instance, operator, report })), keyed))
     }
 }

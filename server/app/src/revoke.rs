@@ -6,6 +6,7 @@ use std::sync::Arc;
 use countersign_core::{
     ids::CredentialId,
     instance::InstanceState,
+    key_scope::KeyScope,
     names::ToolId,
     operator::{OperatorRole, Roles},
     revocation::RevocationKind,
@@ -190,7 +191,13 @@ impl App {
         idempotency: Option<Idempotency>,
     ) -> Result<Revoked, Error> {
         let presented = match caller {
-            Caller::Operator(_) => None,
+            Caller::Operator(operator) => {
+                // Whose it is nobody knows: none is kept.
+                operator.outside(
+                    "it may not revoke a credential by its id, which does not say whose it is (by the token it may)",
+                )?;
+                None
+            }
             Caller::Instance(own) if revoke.scope == RevocationScope::Credential(own.credential_id) => Some(&**own),
             Caller::Instance(_) => {
                 let message =
@@ -222,6 +229,10 @@ impl App {
             Caller::Instance(own) => self.ensure_live(own)?,
         }
         let Some(credential) = self.live_and_revocable(caller, token).await? else { return Ok(None) };
+        if let Caller::Operator(operator) = caller {
+            let covers = |scope: &KeyScope| scope.has_run(&credential.sponsor_id, &credential.tools);
+            operator.within("it may not revoke this credential", covers)?;
+        }
         let scope = RevocationScope::Credential(credential.credential_id);
         let revoke = Revoke { scope, reason: String::new(), spare_delegated };
         let change = RevokeBy { caller, revoke: &revoke, presented: Some(&*credential) };

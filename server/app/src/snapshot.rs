@@ -8,6 +8,7 @@ use std::{
 };
 
 use countersign_core::{
+    cache_extension::CacheExtension,
     credential::{LEEWAY, Verified},
     decision::Reason,
     ids::PolicyVersion,
@@ -19,7 +20,8 @@ use countersign_core::{
 };
 use countersign_policy::CompiledPolicy;
 use countersign_store::{
-    Connection, disabled_operator, head::Head, kill_switch, policy, revocation, rollout, signing_key, x509_authority,
+    Connection, cache_extension, disabled_operator, head::Head, kill_switch, policy, revocation, rollout, signing_key,
+    x509_authority,
 };
 use time::{Duration, OffsetDateTime};
 
@@ -74,6 +76,8 @@ pub(crate) struct Snapshot {
     /// A version that would have to answer and whose row is not what was stored: then nothing does.
     pub(crate) unusable: Option<PolicyVersion>,
     pub(crate) kill_switches: Arc<KillSwitches>,
+    /// Whether caches may keep an ALLOW longer for a while.
+    pub(crate) cache_extension: Option<CacheExtension>,
     /// What WatchPolicy tells.
     pub(crate) policy_standing: Arc<PolicyStanding>,
     pub(crate) revocations: Revocations,
@@ -193,6 +197,7 @@ impl Loader {
             granting,
             unusable,
             kill_switches,
+            cache_extension: cache_extension::newest(conn).await?.filter(|newest| newest.stop_time.is_none()),
             policy_standing,
             revocations,
             revocation_log: Arc::new(revocation_log),

@@ -115,6 +115,7 @@ pub(crate) fn snapshot(standing: Option<Answerer>) -> Snapshot {
         keys,
         authorities: Authorities::default(),
         kill_switches: Arc::default(),
+        cache_extension: None,
         policy_standing: Arc::default(),
         unusable: None,
     }

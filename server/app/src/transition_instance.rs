@@ -77,6 +77,7 @@ impl Change for StopBy<'_> {
         let sponsor = found.as_ref().ok().map(|found| found.instance.sponsor_id.clone());
         ground.covers(tx.conn(), caller, sponsor.as_ref(), Own::Stop).await?;
         let found = found?;
+        may_stop(caller, command.transition, &found.instance)?;
         found.ensure(command.etag.as_deref())?;
         let (transition, kind) = match command.transition {
             StopInstance::Revoke => (InstanceTransition::Revoke, Kind::InstanceRevoked),
@@ -97,6 +98,16 @@ impl Change for StopBy<'_> {
         instance::update(tx.conn(), &instance).await?;
         Ok(InstanceTransitioned { instance, stopped_instance_count, log_index })
     }
+}
+
+/// Refuses a run that the caller's key is not for. Who stands before some of a run's tools may say that it is finished; to stop
+/// what it does with others takes a key for those.
+fn may_stop(caller: &OperatorCaller, stop: StopInstance, run: &Instance) -> Result<(), Error> {
+    let Instance { sponsor_id, tools, agent_instance_id, .. } = run;
+    caller.within(&format!("it may not stop {agent_instance_id}"), |scope| match stop {
+        StopInstance::End => scope.meets_run(sponsor_id, tools),
+        StopInstance::Revoke => scope.has_run(sponsor_id, tools),
+    })
 }
 
 /// What every event of an instance states.

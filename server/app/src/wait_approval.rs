@@ -54,7 +54,9 @@ impl App {
             let mut answered = self.inner.approval_waits.enter(id);
             let found = self.read_approval(id).await?;
             let visible = found.filter(|found| match caller {
-                Caller::Operator(_) => true,
+                Caller::Operator(operator) => {
+                    operator.meets(&found.call.sponsor_id, std::slice::from_ref(&found.call.tool_id))
+                }
                 Caller::Instance(own) => found.root_instance_id == own.root_instance_id(),
             });
             let approval = visible.ok_or_else(|| Error::not_found("approval", id))?;

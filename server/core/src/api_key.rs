@@ -7,6 +7,7 @@ use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
 use crate::{
+    key_scope::KeyScope,
     names::OperatorId,
     operator::{OperatorRole, Roles},
 };
@@ -102,6 +103,9 @@ pub struct ApiKey {
     /// Whether it admits its owner; a second person has still to say so otherwise.
     #[serde(default = "yes")]
     pub confirmed: bool,
+    /// The tools and sponsors that it is for.
+    #[serde(default)]
+    pub scope: KeyScope,
 }
 
 /// What a version kept that knew no other keys.
@@ -191,6 +195,7 @@ mod tests {
             revoke_time: None,
             made_by: None,
             confirmed: true,
+            scope: KeyScope::default(),
         };
         let waits = ApiKey { confirmed: false, ..key.clone() };
         assert!(!waits.admits_an_admin(NOW) && waits.etag() != key.etag());

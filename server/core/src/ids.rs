@@ -86,6 +86,11 @@ id!(
     "roll_"
 );
 id!(
+    /// One extension of how long an ALLOW may be cached.
+    CacheExtensionId,
+    "cext_"
+);
+id!(
     /// One issued credential: the token's `jti`.
     CredentialId,
     "cred_"

@@ -5,6 +5,7 @@
 
 pub mod api_key;
 pub mod approval;
+pub mod cache_extension;
 pub mod certificate;
 pub mod clock;
 pub mod credential;
@@ -14,7 +15,9 @@ pub mod grant;
 pub mod ids;
 pub mod instance;
 pub mod json;
+pub mod key_scope;
 pub mod kill_switch;
+pub mod labels;
 pub mod likeness;
 pub mod names;
 pub mod operator;

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use countersign_core::{
     grant::{DEFAULT_TTL, HARD_MAX_TTL, MIN_TTL},
+    labels::DeclaredLabel,
     names::{CALL_SHAPE, ToolId},
 };
 
@@ -13,7 +14,10 @@ use super::{
 };
 use crate::dev;
 
-const KEYS: [&str; 5] = ["issuer", "default_ttl_seconds", "max_ttl_seconds", "require_sponsor", "supported_tools[]"];
+const KEYS: [&str; 6] =
+    ["issuer", "default_ttl_seconds", "max_ttl_seconds", "require_sponsor", "supported_tools[]", "supported_labels[]"];
+/// Most labels that can be declared.
+const MOST_LABELS: usize = 256;
 const LONGEST_ISSUER: usize = 255;
 
 /// The installation's word on credentials.
@@ -27,6 +31,8 @@ pub struct TokenService {
     pub max_ttl_seconds: u32,
     /// The tools that credentials can be issued for; at least one, none twice.
     pub supported_tools: Vec<ToolId>,
+    /// The labels that issuers may set.
+    pub supported_labels: Vec<DeclaredLabel>,
 }
 
 impl TokenService {
@@ -87,7 +93,14 @@ impl TokenService {
             settings.report("require_sponsor", why);
         }
         let supported_tools = supported_tools(&mut settings);
-        let service = issuer.map(|issuer| Self { issuer, default_ttl_seconds, max_ttl_seconds, supported_tools });
+        let supported_labels = supported_labels(&mut settings);
+        let service = issuer.map(|issuer| Self {
+            issuer,
+            default_ttl_seconds,
+            max_ttl_seconds,
+            supported_tools,
+            supported_labels,
+        });
         settings.finish(service)
     }
 }
@@ -113,6 +126,32 @@ fn supported_tools(settings: &mut Settings) -> Vec<ToolId> {
     }
     settings.report_all(problems);
     tools
+}
+
+fn supported_labels(settings: &mut Settings) -> Vec<DeclaredLabel> {
+    let mut problems = Vec::new();
+    let items = settings.list("supported_labels");
+    if items.len() > MOST_LABELS {
+        settings.report("supported_labels", format!("must be at most {MOST_LABELS}, are {}", items.len()));
+    }
+    let mut labels: Vec<DeclaredLabel> = Vec::new();
+    for (text, origin) in items {
+        match text.parse::<DeclaredLabel>() {
+            Ok(label) if labels.contains(&label) => {
+                problems.push(Problem::new(origin, "supported_labels", format!("{label} stands twice")));
+            }
+            Ok(label) => labels.push(label),
+            Err(why) => {
+                problems.push(Problem::new(
+                    origin,
+                    "supported_labels",
+                    format!("each {why}, one is {}", settings::quoted(&text)),
+                ));
+            }
+        }
+    }
+    settings.report_all(problems);
+    labels
 }
 
 #[cfg(test)]
@@ -160,6 +199,12 @@ mod tests {
             ),
             ("[billing, search", "[Bill ing, search", "t.yml:5: supported_tools: each must be 1 to 128"),
             ("[billing, search", "[search, search", "t.yml:5: supported_tools: search stands twice"),
+            (
+                "require_sponsor: true",
+                "supported_labels: [team, tier=, team]",
+                "t.yml:4: supported_labels: each must be a key, or a key, = and a value: tier=standard, one is \"tier=\"",
+            ),
+            ("require_sponsor: true", "supported_labels: [team, team]", "t.yml:4: supported_labels: team stands twice"),
             ("[billing, search, file-store]", "billing", "t.yml:5: supported_tools: must be a list"),
             ("[billing, search, file-store]", "[]", "supported_tools: is missing or empty"),
             ("issuer: agent-token-svc", "", "issuer: is missing"),

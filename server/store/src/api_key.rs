@@ -2,6 +2,7 @@
 
 use countersign_core::{
     api_key::{ApiKey, ApiKeyId},
+    key_scope::KeyScope,
     names::OperatorId,
     operator::OperatorRole,
 };
@@ -10,7 +11,7 @@ use time::OffsetDateTime;
 
 use crate::{
     Connection, Page, PageRequest, StoreError,
-    convert::{bytes, parse, roles, texts},
+    convert::{bytes, parse, parse_all, roles, texts},
 };
 
 const TABLE: &str = "api_key";
@@ -29,6 +30,9 @@ struct Row {
     operator_id: String,
     secret_hash: Vec<u8>,
     roles: Vec<String>,
+    scoped_roles: Vec<String>,
+    scope_tools: Vec<String>,
+    scope_sponsors: Vec<String>,
     operator_roles: Vec<String>,
     create_time: OffsetDateTime,
     expire_time: Option<OffsetDateTime>,
@@ -40,7 +44,15 @@ struct Row {
 impl TryFrom<Row> for StoredKey {
     type Error = StoreError;
     fn try_from(row: Row) -> Result<Self, StoreError> {
-        let of_key = roles(TABLE, "roles", &row.roles)?;
+        let scope = KeyScope {
+            tools: parse_all(TABLE, "scope_tools", &row.scope_tools)?.into_iter().collect(),
+            sponsors: parse_all(TABLE, "scope_sponsors", &row.scope_sponsors)?.into_iter().collect(),
+        };
+        let of_key = if scope.is_empty() {
+            roles(TABLE, "roles", &row.roles)?
+        } else {
+            roles(TABLE, "scoped_roles", &row.scoped_roles)?
+        };
         let key = ApiKey {
             key_id: ApiKeyId(row.key_id),
             operator_id: parse(TABLE, "operator_id", &row.operator_id)?,
@@ -50,6 +62,7 @@ impl TryFrom<Row> for StoredKey {
             revoke_time: row.revoke_time,
             made_by: row.made_by.map(|by| parse(TABLE, "made_by", &by)).transpose()?,
             confirmed: row.confirmed,
+            scope,
         };
         Ok(Self { key, secret_hash: bytes(TABLE, "secret_hash", &row.secret_hash)? })
     }
@@ -57,18 +70,24 @@ impl TryFrom<Row> for StoredKey {
 
 /// Stores a key.
 pub async fn insert(conn: &mut Connection, stored: &StoredKey) -> Result<(), StoreError> {
-    let key = &stored.key;
+    let (key, scope) = (&stored.key, &stored.key.scope);
+    let names = texts(&key.roles.iter().collect::<Vec<_>>());
+    let (free, scoped) = if scope.is_empty() { (names, Vec::new()) } else { (Vec::new(), names) };
     sqlx::query!(
-        "INSERT INTO api_key (key_id, operator_id, secret_hash, roles, create_time, expire_time, made_by, confirmed)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+        "INSERT INTO api_key (key_id, operator_id, secret_hash, roles, create_time, expire_time, made_by, confirmed, scoped_roles,
+             scope_tools, scope_sponsors)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
         key.key_id.0,
         key.operator_id.as_str(),
         &stored.secret_hash,
-        &texts(&key.roles.iter().collect::<Vec<_>>()),
+        &free,
         key.create_time,
         key.expire_time,
         key.made_by.as_ref().map(OperatorId::as_str),
-        key.confirmed
+        key.confirmed,
+        &scoped,
+        &texts(&scope.tools.iter().collect::<Vec<_>>()),
+        &texts(&scope.sponsors.iter().collect::<Vec<_>>())
     )
     .execute(conn)
     .await?;
@@ -85,7 +104,8 @@ pub async fn ids(conn: &mut Connection, most: i64) -> Result<Vec<ApiKeyId>, Stor
 pub async fn get(conn: &mut Connection, key_id: ApiKeyId) -> Result<Option<StoredKey>, StoreError> {
     let row = sqlx::query_as!(
         Row,
-        "SELECT key_id, operator_id, secret_hash, api_key.roles, operator.roles AS operator_roles, api_key.create_time,
+        "SELECT key_id, operator_id, secret_hash, api_key.roles, scoped_roles, scope_tools, scope_sponsors,
+             operator.roles AS operator_roles, api_key.create_time,
              expire_time, revoke_time, made_by, confirmed
          FROM api_key JOIN operator USING (operator_id) WHERE key_id = $1",
         key_id.0
@@ -139,7 +159,8 @@ pub async fn list(
     let after = page.after::<ApiKeyId>()?.map_or(Uuid::nil(), |id| id.0);
     let rows = sqlx::query_as!(
         Row,
-        "SELECT key_id, operator_id, secret_hash, api_key.roles, operator.roles AS operator_roles, api_key.create_time,
+        "SELECT key_id, operator_id, secret_hash, api_key.roles, scoped_roles, scope_tools, scope_sponsors,
+             operator.roles AS operator_roles, api_key.create_time,
              expire_time, revoke_time, made_by, confirmed
          FROM api_key JOIN operator USING (operator_id)
          WHERE key_id > $1

@@ -9,11 +9,12 @@ use sqlx::{AssertSqlSafe, Connection as _, Executor as _};
 use crate::{Connection, Options, StoreError, error, own_schema::OWN, session};
 
 /// What serving does with each table. A test reads it off this crate's statements.
-const TABLES: [(&str, &str); 37] = [
+const TABLES: [(&str, &str); 38] = [
     ("_sqlx_migrations", "SELECT"),
     ("active_policy", "SELECT, INSERT, UPDATE"),
     ("api_key", "SELECT, INSERT, UPDATE"),
     ("approval", "SELECT, INSERT, UPDATE"),
+    ("cache_extension", "SELECT, INSERT, UPDATE"),
     ("consumed_credential", "SELECT, INSERT, DELETE"),
     ("custody_event", "SELECT, INSERT"),
     ("disabled_operator", "SELECT, INSERT, UPDATE, DELETE"),

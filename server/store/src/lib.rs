@@ -5,6 +5,7 @@
 
 pub mod api_key;
 pub mod approval;
+pub mod cache_extension;
 pub mod comparison;
 mod convert;
 pub mod disabled_operator;

@@ -41,7 +41,7 @@ pub(super) fn caller(issuer: &OidcIssuer, claims: &Map<String, Value>) -> Result
             roles: issuer.grants().iter().collect::<Vec<OperatorRole>>(),
         });
     }
-    Ok(OperatorCaller { operator_id, roles, anonymous: false })
+    Ok(OperatorCaller { operator_id, roles, anonymous: false, scope: None })
 }
 
 /// The id of whom a provider calls `named`. A name that can be part of an id is; any other is stood for by its hash. What

@@ -91,6 +91,17 @@ impl FourEyes {
         }
     }
 
+    /// Refuses an operator who confirms what they proposed, of what always takes two.
+    pub(crate) async fn of_two(
+        self,
+        tx: &mut ChangeTx,
+        by: &OperatorId,
+        proposed: &OperatorId,
+    ) -> Result<Alone, Error> {
+        let (actor, other) = (tx.login(by).await?, tx.login(proposed).await?);
+        Ok(self.hold(second_person(&actor, &[other]))?)
+    }
+
     /// What `rule` says, or where there are no four eyes, that it was not kept.
     pub(crate) fn hold<E>(self, rule: Result<(), E>) -> Result<Alone, E> {
         match (self, rule) {

@@ -56,6 +56,9 @@ impl Staged<'_> {
         let remaining = parent.map(|parent| remaining(parent.expire_time, job.fresh.now));
         let wanted = Wanted { tools, ttl: job.ttl, remaining };
         let (ttl, mut violations) = grant::check(wanted, sponsor, limits(&self.app.inner.config, &roles));
+        if (parent, renewed) == (None, None) {
+            violations.extend(self.app.inner.config.supported_labels.check(&job.labels));
+        }
         let purpose = job.purpose.clone().or_else(|| parent.map(|parent| parent.purpose.clone())).unwrap_or_default();
         let labels = match (parent, renewed) {
             (Some(parent), _) if job.labels.is_empty() => &parent.labels,
@@ -222,6 +225,9 @@ fn unlike(instance: &Instance, job: &GrantJob, fitting: &Fitting) -> Vec<Violati
     if job.on_behalf_of.is_some() && job.on_behalf_of != instance.on_behalf_of {
         let message = "must be whom the instance was started for, or be left out";
         violations.push(Violation::new("on_behalf_of", message));
+    }
+    if !job.labels.is_empty() && job.labels != instance.labels {
+        violations.push(Violation::new("labels", "must be those that the instance was started with, or be left out"));
     }
     for (i, tool) in tools.iter().enumerate().filter(|(_, tool)| !instance.tools.contains(tool)) {
         violations.push(Violation::new(format!("tools[{i}]"), format!("{tool} is not among the instance's tools")));

@@ -16,7 +16,7 @@ use time::OffsetDateTime;
 
 use super::batch::Staged;
 use crate::{
-    Error,
+    Error, OperatorCaller,
     authenticate::sha256,
     custody::{RecordToolCall, ToolCallRecorded},
     custody_leaf,
@@ -29,7 +29,7 @@ pub(crate) struct OutcomeJob {
     /// The run that reports; none where an operator does.
     pub(crate) instance: Option<InstanceId>,
     /// The operator that reports for a run.
-    pub(crate) operator_id: Option<OperatorId>,
+    pub(crate) operator: Option<OperatorCaller>,
     pub(crate) report: RecordToolCall,
 }
 
@@ -69,8 +69,13 @@ impl Staged<'_> {
                 "decision {id} is no ALLOW, so no call stands on it; report outcomes of allowed calls only"
             )));
         }
-        may_report(decision.operator_id.as_deref(), job.operator_id.as_ref())
+        may_report(decision.operator_id.as_deref(), job.operator.as_ref().map(|operator| &operator.operator_id))
             .map_err(|why| Error::OutcomeRefused(format!("decision {id} {why}")))?;
+        if let Some(operator) = &job.operator {
+            operator.within(&format!("it may not report how the call of decision {id} ended"), |scope| {
+                scope.has_call(decision.sponsor_id.as_deref(), decision.tool_id.as_deref())
+            })?;
+        }
         let (fingerprint, reporter) = (job.fingerprint(), job.reporter());
         let before = self.found.outcomes.get(&id).map_or(&[][..], Vec::as_slice);
         match follows(before, reporter, &fingerprint) {
@@ -96,7 +101,6 @@ impl Staged<'_> {
 /// call, or not; of a call that a run makes itself, what stands before the tool sees it too.
 fn may_report(asked_by: Option<&str>, operator: Option<&OperatorId>) -> Result<(), String> {
     match (asked_by, operator) {
-        // Here goes an operator's scope, once gates have one: whether it covers the tool.
         (None, _) => Ok(()),
         (Some(asked), Some(operator)) if asked == operator.as_str() => Ok(()),
         (Some(asked), _) => Err(format!(
@@ -151,7 +155,7 @@ fn leaf_of(job: &OutcomeJob, decision: &Leaf<'static>, decision_hash: [u8; 32]) 
         duration_us: report.duration_micros.map(Decimal),
         emitter_id: report.emitter_id.clone().map(Into::into),
         emitter_seq: report.emitter_seq.map(Decimal),
-        operator_id: job.operator_id.as_ref().map(|id| id.as_str().to_owned().into()),
+        operator_id: job.operator.as_ref().map(|operator| operator.operator_id.as_str().to_owned().into()),
         outcome: Some(match report.outcome {
             Outcome::Success => leaf::Outcome::Success,
             Outcome::Failure => leaf::Outcome::Failure,

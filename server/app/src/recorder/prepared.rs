@@ -84,6 +84,7 @@ fn answer(question: &Question, verdict: &Verdict) -> DecisionAnswer {
         rollout: verdict.rollout.map(|(part, _)| part),
         enforcement: verdict.enforcement,
         cache_ttl_seconds: verdict.cache_ttl_seconds,
+        extended_cache_ttl_seconds: verdict.extended_cache_ttl_seconds,
         log_index: 0,
         receipt: None,
         approval_id: approval.filter(|_| *effect == Effect::RequireApproval).map(|approval| approval.approval_id),

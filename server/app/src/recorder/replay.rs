@@ -59,7 +59,8 @@ impl Staged<'_> {
         let Some(age) = age.filter(|_| given) else { return Err(Error::AlreadyDecided(kept.policy_decision_id)) };
         let age = u32::try_from(age.as_secs() + 1).unwrap_or(u32::MAX);
         let cache_ttl_seconds = kept.cache_ttl_seconds.saturating_sub(age);
-        Ok(DecisionAnswer { replayed: true, cache_ttl_seconds, ..kept })
+        let extended_cache_ttl_seconds = kept.extended_cache_ttl_seconds.saturating_sub(age);
+        Ok(DecisionAnswer { replayed: true, cache_ttl_seconds, extended_cache_ttl_seconds, ..kept })
     }
 
     /// How long ago `kept` was decided, at most; none where that cannot be known.

@@ -77,7 +77,7 @@ impl Leaf<'_> {
             K::KeyCreated | K::KeyActivated | K::KeyRetired | K::KeyCompromised => {
                 first_absent!(self: state_after subject)
             }
-            K::OperatorChanged => first_absent!(self: changes subject),
+            K::CacheExtensionChanged | K::OperatorChanged => first_absent!(self: changes subject),
             K::OperatorCreated
             | K::OperatorKeyCreated
             | K::OperatorKeyRevoked

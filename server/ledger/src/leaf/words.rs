@@ -140,6 +140,8 @@ words!(
         KillSwitchEngaged = "kill_switch_engaged",
         /// A stop was lifted.
         KillSwitchReleased = "kill_switch_released",
+        /// How long an ALLOW may be cached was to be extended for a while, was, or was no more.
+        CacheExtensionChanged = "cache_extension_changed",
         /// Free texts and personal data were erased.
         Erasure = "erasure",
         /// A range of the log was archived.

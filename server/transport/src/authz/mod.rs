@@ -6,7 +6,7 @@ mod tests;
 
 use std::{collections::HashMap, sync::LazyLock, time::Duration};
 
-use countersign_app::{Error, Ground, Purpose};
+use countersign_app::{Error, Ground, OperatorCaller, Purpose};
 use countersign_core::operator::{OperatorRole, Roles};
 
 pub(crate) use table::TABLE;
@@ -27,6 +27,9 @@ pub(crate) struct Row {
     pub(crate) stops: bool,
     /// What it is for.
     pub(crate) work: Work,
+    /// Whether a key may call it that is for some tools or sponsors: the verb holds it to those, or there is nothing of others
+    /// in it.
+    pub(crate) scoped: bool,
 }
 
 /// What a method is for.
@@ -96,7 +99,7 @@ pub(crate) enum Who<'a> {
 impl Row {
     const fn of(method: &'static str, access: Access) -> Self {
         let (lasts, work) = (Lasts::Request, Work::Administers);
-        Self { method, access, sponsor: false, lasts, stops: false, work }
+        Self { method, access, sponsor: false, lasts, stops: false, work, scoped: false }
     }
 
     const fn open(method: &'static str) -> Self {
@@ -104,7 +107,7 @@ impl Row {
     }
 
     const fn authenticated(method: &'static str) -> Self {
-        Self::of(method, Access::Authenticated)
+        Self::of(method, Access::Authenticated).scoped()
     }
 
     const fn roles(method: &'static str, roles: &[OperatorRole]) -> Self {
@@ -129,6 +132,10 @@ impl Row {
 
     const fn or_the_sponsor(self) -> Self {
         Self { sponsor: true, ..self }
+    }
+
+    const fn scoped(self) -> Self {
+        Self { scoped: true, ..self }
     }
 
     const fn stopping(self) -> Self {
@@ -190,8 +197,17 @@ impl Row {
         }
     }
 
+    /// Refuses an operator whose key is for some tools or sponsors, where that bounds nothing of this method.
+    pub(crate) fn permit_scope(&self, operator: &OperatorCaller) -> Result<(), Error> {
+        if self.scoped { Ok(()) } else { operator.outside(&format!("it may not call {}", self.name())) }
+    }
+
+    fn name(&self) -> &'static str {
+        self.method.rsplit('/').next().unwrap_or(self.method)
+    }
+
     fn refusal(&self, roles: Roles, why: &str) -> Error {
-        let name = self.method.rsplit('/').next().unwrap_or(self.method);
+        let name = self.name();
         let names: Vec<_> = roles.iter().map(OperatorRole::as_str).collect();
         Error::RoleRequired {
             message: format!("{why} {name}; it takes one of: {}", names.join(", ")),

@@ -145,6 +145,7 @@ pub(crate) fn answer(answer: DecisionAnswer, caller: &Caller) -> v1::DecideRespo
         rule_ids: answer.rule_ids,
         enforcement: answer.enforcement.to_wire(),
         cache_ttl: Some(seconds(answer.cache_ttl_seconds)),
+        extended_cache_ttl: Some(answer.extended_cache_ttl_seconds).filter(|ttl| *ttl > 0).map(seconds),
         log_index: answer.log_index,
         receipt: answer.receipt.unwrap_or_default(),
         approval_id: text(answer.approval_id),

@@ -6,6 +6,7 @@
 pub(crate) mod approval;
 mod arguments;
 pub(crate) mod authzen;
+pub(crate) mod cache_extension;
 pub(crate) mod credential;
 pub(crate) mod custody;
 pub(crate) mod decision;

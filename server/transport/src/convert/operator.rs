@@ -1,6 +1,6 @@
 //! Operators and their API keys.
 
-use std::mem;
+use std::{collections::BTreeSet, mem};
 
 use countersign_app::{
     ApiKeyCreated, ApiKeyFilter, BindPerson, BindingFilter, Caller, ChangeOperator, ConfirmApiKey, ConfirmPerson,
@@ -8,6 +8,7 @@ use countersign_app::{
 };
 use countersign_core::{
     api_key::ApiKey,
+    key_scope::KeyScope,
     operator::{Operator, OperatorRole, Roles},
     person::Binding,
     text::{MAX_DISPLAY, MAX_TEXT},
@@ -88,7 +89,18 @@ pub(crate) fn create_key(mut request: v1::CreateApiKeyRequest) -> Result<(Create
         let operator_id = v.required("operator_id", &request.operator_id);
         let roles = v.list::<OperatorRole>("roles", &request.roles, 0..=OperatorRole::ALL.len());
         let expire_time = v.instant("expire_time", request.expire_time);
-        let create = CreateApiKey { operator_id: operator_id?, roles: Roles::from(roles?), expire_time: expire_time? };
+        let tools = v.list("tools", &request.tools, 0..=KeyScope::MOST);
+        let sponsors = v.list("sponsors", &request.sponsors, 0..=KeyScope::MOST);
+        let scope = tools.zip(sponsors).map(|(tools, sponsors)| KeyScope {
+            tools: BTreeSet::from_iter(tools),
+            sponsors: BTreeSet::from_iter(sponsors),
+        });
+        let create = CreateApiKey {
+            operator_id: operator_id?,
+            roles: Roles::from(roles?),
+            expire_time: expire_time?,
+            scope: scope?,
+        };
         Some((create, idem?))
     })
 }
@@ -195,6 +207,8 @@ pub(crate) fn key(key: &ApiKey) -> v1::ApiKey {
         revoke_time: key.revoke_time.map(timestamp),
         made_by: key.made_by.as_ref().map_or_else(String::new, ToString::to_string),
         confirmed: key.confirmed,
+        tools: texts(&key.scope.tools),
+        sponsors: texts(&key.scope.sponsors),
     }
 }
 
@@ -212,6 +226,8 @@ pub(crate) fn who(caller: &Caller, binding: Option<Binding>) -> v1::WhoAmIRespon
             anonymous: operator.anonymous,
             person_confirmed: binding.as_ref().is_some_and(Binding::is_confirmed),
             person_id: binding.map_or_else(String::new, |binding| binding.person_id.to_string()),
+            tools: operator.scope.as_deref().map_or_else(Vec::new, |scope| texts(&scope.tools)),
+            sponsors: operator.scope.as_deref().map_or_else(Vec::new, |scope| texts(&scope.sponsors)),
             ..Default::default()
         },
         Caller::Instance(instance) => v1::WhoAmIResponse {

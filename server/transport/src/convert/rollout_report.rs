@@ -165,6 +165,7 @@ pub(crate) mod tests {
                 operator_id: "olga".parse().unwrap(),
                 roles: Roles::of(&[role]),
                 anonymous: false,
+                scope: None,
             });
             let may = matches!(role, OperatorRole::Gate | OperatorRole::PolicyAdmin | OperatorRole::Auditor);
             assert_eq!(!rollout(&an_open_rollout(), Sight::of(&caller)).salt.is_empty(), may, "{role}");

@@ -15,7 +15,7 @@ use crate::grpc::unimplemented::UNIMPLEMENTED;
 type Reader = fn(&[u8]) -> Result<(), Error>;
 
 /// A reader of each request that has any field to check.
-const READERS: [(&str, Reader); 69] = [
+const READERS: [(&str, Reader); 73] = [
     ("AcceptInstanceRequest", |bytes| instance::accept(typed(bytes)).map(drop)),
     ("ActivatePolicyRequest", |bytes| policy::activate(typed(bytes)).map(drop)),
     ("AdvanceRolloutRequest", |bytes| rollout::advance(typed(bytes)).map(drop)),
@@ -25,6 +25,7 @@ const READERS: [(&str, Reader); 69] = [
     ("BatchRecordToolCallsRequest", |bytes| custody::record_batch(typed(bytes)).map(drop)),
     ("BindPersonRequest", |bytes| operator::bind(typed(bytes)).map(drop)),
     ("ConfirmApiKeyRequest", |bytes| operator::confirm_key(typed(bytes)).map(drop)),
+    ("ConfirmCacheExtensionRequest", |bytes| cache_extension::confirm(typed(bytes)).map(drop)),
     ("ConfirmPersonRequest", |bytes| operator::confirm(typed(bytes)).map(drop)),
     ("CreateApiKeyRequest", |bytes| operator::create_key(typed(bytes)).map(drop)),
     ("CreateOperatorRequest", |bytes| operator::create(typed(bytes)).map(drop)),
@@ -35,6 +36,7 @@ const READERS: [(&str, Reader); 69] = [
     ("DepartSponsorRequest", |bytes| sponsor::depart(typed(bytes)).map(drop)),
     ("DisableOperatorRequest", |bytes| operator::disable(typed(bytes)).map(drop)),
     ("EnableOperatorRequest", |bytes| operator::enable(typed(bytes)).map(drop)),
+    ("EndCacheExtensionRequest", |bytes| cache_extension::end(typed(bytes)).map(drop)),
     ("EndInstanceRequest", |bytes| instance::end(typed(bytes)).map(drop)),
     ("EngageKillSwitchRequest", |bytes| kill_switch::engage(typed(bytes)).map(drop)),
     ("ExplainDecisionRequest", |bytes| decision::explain(&typed(bytes)).map(drop)),
@@ -49,6 +51,7 @@ const READERS: [(&str, Reader); 69] = [
     ("IssueCredentialRequest", |bytes| credential::issue(typed(bytes)).map(drop)),
     ("ListApiKeysRequest", |bytes| operator::list_keys(typed(bytes)).map(drop)),
     ("ListApprovalsRequest", |bytes| approval::list(typed(bytes)).map(drop)),
+    ("ListCacheExtensionsRequest", |bytes| cache_extension::list(typed(bytes)).map(drop)),
     ("ListDecisionsRequest", |bytes| decision::list(typed(bytes)).map(drop)),
     ("ListEventsRequest", |bytes| custody::list(typed(bytes)).map(drop)),
     ("ListInstancesRequest", |bytes| instance::list(typed(bytes)).map(drop)),
@@ -63,6 +66,7 @@ const READERS: [(&str, Reader); 69] = [
     ("MintJwtSvidRequest", |bytes| svid::mint_jwt(typed(bytes)).map(drop)),
     ("MintX509SvidRequest", |bytes| svid::mint_x509(typed(bytes)).map(drop)),
     ("PauseRolloutRequest", |bytes| rollout::pause(typed(bytes)).map(drop)),
+    ("ProposeCacheExtensionRequest", |bytes| cache_extension::propose(typed(bytes)).map(drop)),
     ("RecertifySponsorRequest", |bytes| sponsor::recertify(typed(bytes)).map(drop)),
     ("RecordToolCallRequest", |bytes| custody::record(typed(bytes)).map(drop)),
     ("RegisterSponsorRequest", |bytes| sponsor::register(typed(bytes)).map(drop)),

@@ -3,6 +3,7 @@
 use countersign_app::{InstanceFilterState, PolicyState, Side};
 use countersign_core::{
     approval::ApprovalState,
+    cache_extension::CacheExtensionState,
     credential::KeyStanding,
     decision::{Effect, Enforcement, Outcome, Reason},
     kill_switch::KillSwitchScope,
@@ -42,6 +43,7 @@ macro_rules! words {
 
 words! {
     ApprovalState = ApprovalState { Pending Approved Rejected Expired Used }
+    CacheExtensionState = CacheExtensionState { Pending Active Ended }
     Effect = Effect { Allow Deny RequireApproval }
     Enforcement = Enforcement { Enforced Shadow }
     Gate = RolloutGate { MissingSponsor PolicyError LatencyP95 IssuanceFailure }
@@ -71,7 +73,7 @@ words! {
         CredentialIssued Delegated SvidIssued PolicyCreated PolicyActivated RolloutStarted RolloutAdvanced RolloutPaused
         RolloutResumed RolloutCompleted RolloutRolledBack Decision ToolCall ApprovalRequested ApprovalApproved
         ApprovalRejected ApprovalExpired Revocation KeyCreated KeyActivated KeyRetired KeyCompromised KeysRewrapped RevocationFloorMoved OperatorCreated
-        OperatorKeyCreated OperatorKeyRevoked OperatorChanged KillSwitchEngaged KillSwitchReleased Erasure Archive LegalHoldPlaced
+        OperatorKeyCreated OperatorKeyRevoked OperatorChanged CacheExtensionChanged KillSwitchEngaged KillSwitchReleased Erasure Archive LegalHoldPlaced
         LegalHoldReleased Manifest CheckpointOverridden Unattributed RefusalsUnanswered
         AdministrationRefused
     }

@@ -10,8 +10,8 @@ impl InstanceService for Api {
         &self,
         request: Request<v1::GetInstanceRequest>,
     ) -> Result<Response<v1::GetInstanceResponse>, Status> {
-        answer(request, |_, request| async move {
-            let instance = self.app.get_instance(&convert::get(&request)?).await?;
+        answer(request, |caller, request| async move {
+            let instance = self.app.get_instance(operator(&caller)?, &convert::get(&request)?).await?;
             Ok(v1::GetInstanceResponse { instance: Some(convert::instance(instance)) })
         })
         .await

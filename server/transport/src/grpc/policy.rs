@@ -4,7 +4,7 @@ use tonic::{Request, Response, Status, codegen::BoxStream};
 
 use super::{Api, answer, operator, request_id, watch};
 use crate::{
-    convert::{kill_switch, policy as convert, simulation},
+    convert::{cache_extension, kill_switch, policy as convert, simulation},
     status::Refusal,
 };
 
@@ -141,6 +141,60 @@ impl PolicyService for Api {
             Ok(v1::ListKillSwitchesResponse {
                 next_page_token: paging.token(page.next),
                 kill_switches: page.items.iter().map(kill_switch::kill_switch).collect(),
+            })
+        })
+        .await
+    }
+
+    async fn propose_cache_extension(
+        &self,
+        request: Request<v1::ProposeCacheExtensionRequest>,
+    ) -> Result<Response<v1::ProposeCacheExtensionResponse>, Status> {
+        answer(request, |caller, request| async move {
+            let (propose, idem) = cache_extension::propose(request)?;
+            let done = self.app.propose_cache_extension(operator(&caller)?, propose, idem).await?;
+            let cache_extension = Some(cache_extension::extension(self.app.standing_of(done.cache_extension)));
+            Ok(v1::ProposeCacheExtensionResponse { cache_extension, log_index: done.log_index })
+        })
+        .await
+    }
+
+    async fn confirm_cache_extension(
+        &self,
+        request: Request<v1::ConfirmCacheExtensionRequest>,
+    ) -> Result<Response<v1::ConfirmCacheExtensionResponse>, Status> {
+        answer(request, |caller, request| async move {
+            let (confirm, idem) = cache_extension::confirm(request)?;
+            let done = self.app.change_cache_extension(operator(&caller)?, confirm, idem).await?;
+            let cache_extension = Some(cache_extension::extension(self.app.standing_of(done.cache_extension)));
+            Ok(v1::ConfirmCacheExtensionResponse { cache_extension, log_index: done.log_index })
+        })
+        .await
+    }
+
+    async fn end_cache_extension(
+        &self,
+        request: Request<v1::EndCacheExtensionRequest>,
+    ) -> Result<Response<v1::EndCacheExtensionResponse>, Status> {
+        answer(request, |caller, request| async move {
+            let (end, idem) = cache_extension::end(request)?;
+            let done = self.app.change_cache_extension(operator(&caller)?, end, idem).await?;
+            let cache_extension = Some(cache_extension::extension(self.app.standing_of(done.cache_extension)));
+            Ok(v1::EndCacheExtensionResponse { cache_extension, log_index: done.log_index })
+        })
+        .await
+    }
+
+    async fn list_cache_extensions(
+        &self,
+        request: Request<v1::ListCacheExtensionsRequest>,
+    ) -> Result<Response<v1::ListCacheExtensionsResponse>, Status> {
+        answer(request, |_, request| async move {
+            let paging = cache_extension::list(request)?;
+            let page = self.app.list_cache_extensions(paging.page.clone()).await?;
+            Ok(v1::ListCacheExtensionsResponse {
+                next_page_token: paging.token(page.next),
+                cache_extensions: page.items.into_iter().map(cache_extension::extension).collect(),
             })
         })
         .await

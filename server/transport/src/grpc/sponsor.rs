@@ -119,8 +119,8 @@ impl SponsorService for Api {
         &self,
         request: Request<v1::GetSponsorRequest>,
     ) -> Result<Response<v1::GetSponsorResponse>, Status> {
-        answer(request, |_, request| async move {
-            let sponsor = self.app.get_sponsor(&convert::get(&request)?).await?;
+        answer(request, |caller, request| async move {
+            let sponsor = self.app.get_sponsor(operator(&caller)?, &convert::get(&request)?).await?;
             Ok(v1::GetSponsorResponse { sponsor: Some(convert::sponsor(sponsor)) })
         })
         .await

@@ -100,7 +100,7 @@ mod tests {
         (
             "PolicyService",
             "ValidatePolicy CreatePolicy GetPolicy ListPolicies ActivatePolicy SimulatePolicy WatchPolicy EngageKillSwitch \
-             ReleaseKillSwitch ListKillSwitches",
+             ReleaseKillSwitch ListKillSwitches ProposeCacheExtension ConfirmCacheExtension EndCacheExtension ListCacheExtensions",
         ),
         (
             "RolloutService",

@@ -148,7 +148,10 @@ pub(super) async fn read_turn(
 pub(super) fn permit(authority: &dyn Authority, row: &Row, caller: Option<&Caller>) -> Result<(), Error> {
     match caller {
         None => row.permit(Who::Nobody),
-        Some(Caller::Operator(operator)) => row.permit(Who::Operator(operator.roles)),
+        Some(Caller::Operator(operator)) => {
+            row.permit(Who::Operator(operator.roles))?;
+            row.permit_scope(operator)
+        }
         Some(Caller::Instance(instance)) => row.permit(Who::Instance(&|| authority.ensure_live(instance))),
     }
 }

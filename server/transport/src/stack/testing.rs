@@ -51,7 +51,7 @@ impl Authority for MadeUp {
         _: Purpose,
     ) -> BoxFuture<'a, Result<Caller, Error>> {
         let by_id = |id: &str, roles: Roles, anonymous| {
-            Ok(Caller::Operator(OperatorCaller { operator_id: id.parse().unwrap(), roles, anonymous }))
+            Ok(Caller::Operator(OperatorCaller { operator_id: id.parse().unwrap(), roles, anonymous, scope: None }))
         };
         let operator = |roles, anonymous| by_id("op", roles, anonymous);
         let caller = match bearer {

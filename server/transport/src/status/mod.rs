@@ -207,6 +207,7 @@ impl From<Error> for Refusal {
             | Error::FourEyes(_)
             | Error::NotReady(_)
             | Error::OutcomeRefused(_)
+            | Error::OutOfScope(_)
             | Error::QueryTooSlow
             | Error::Conflict(_)
             | Error::Internal => refusal,

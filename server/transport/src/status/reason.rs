@@ -24,6 +24,7 @@ pub(super) const fn of(error: &Error) -> ErrorReason {
         Error::NotReady(_) => ErrorReason::NotReady,
         Error::StoreUnavailable => ErrorReason::StoreUnavailable,
         Error::QueryTooSlow => ErrorReason::QueryTooSlow,
+        Error::OutOfScope(_) => ErrorReason::OutOfScope,
         Error::ClockSkew { .. } => ErrorReason::ClockSkew,
         Error::Overloaded => ErrorReason::Overloaded,
         Error::RateLimited { .. } => ErrorReason::RateLimited,
@@ -66,6 +67,7 @@ pub(super) const fn rule(reason: ErrorReason) -> (Code, &'static str) {
         R::GrantTooWide => (Code::InvalidArgument, "Ask for what fits: nothing is narrowed unasked."),
         R::NotReady => (Code::Unavailable, "This allows nothing; retrying helps only once that is done."),
         R::StoreUnavailable => (Code::Unavailable, "This allows nothing; the same request_id cannot do it twice."),
+        R::OutOfScope => (Code::PermissionDenied, "An admin can make another key; retrying will not help."),
         R::QueryTooSlow => (Code::FailedPrecondition, "Nothing was changed; the same read again will not help."),
         R::ClockSkew => {
             (Code::Unavailable, "This allows nothing; retrying helps once the clocks agree, or at another server.")

@@ -48,6 +48,7 @@ fn every_error() -> Vec<Error> {
         Error::NotReady("no policy is active".into()),
         Error::StoreUnavailable,
         Error::QueryTooSlow,
+        Error::OutOfScope("this API key is for the tools billing alone".into()),
         Error::Overloaded,
         Error::RateLimited { of: "operator", id: "rita".into(), retry_after: Duration::from_millis(40) },
         Error::LiveInstancesExceeded {

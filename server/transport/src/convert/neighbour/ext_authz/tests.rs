@@ -212,6 +212,7 @@ fn decision(effect: Effect, reason: Reason) -> DecisionAnswer {
         rollout: None,
         enforcement: Enforcement::Enforced,
         cache_ttl_seconds: 0,
+        extended_cache_ttl_seconds: 0,
         log_index: 7,
         receipt: None,
         approval_id: None,

@@ -1,0 +1,182 @@
+//! What an API key is for: some tools, some sponsors.
+
+use std::{collections::BTreeSet, fmt};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Violation,
+    names::{SponsorId, ToolId},
+    operator::{OperatorRole, Roles},
+};
+
+/// To what an API key is bound. What is empty binds nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct KeyScope {
+    /// The tools it is for.
+    #[serde(default)]
+    pub tools: BTreeSet<ToolId>,
+    /// The sponsors it is for.
+    #[serde(default)]
+    pub sponsors: BTreeSet<SponsorId>,
+}
+
+impl KeyScope {
+    /// The roles of which such a key may have some. What the others do is not about a tool or a sponsor.
+    pub const ROLES: Roles = Roles::of(&[OperatorRole::Issuer, OperatorRole::Gate]);
+    /// Most tools, and most sponsors.
+    pub const MOST: usize = 32;
+    /// Longest that the names of either may be together with their commas, bytes: the custody log holds them in one value.
+    const MOST_TEXT: usize = 1_024;
+
+    /// Whether it binds nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.tools.is_empty() && self.sponsors.is_empty()
+    }
+
+    /// Whether it covers a tool.
+    #[must_use]
+    pub fn has_tool(&self, tool: &ToolId) -> bool {
+        self.tools.is_empty() || self.tools.contains(tool)
+    }
+
+    /// Whether it covers a sponsor.
+    #[must_use]
+    pub fn has_sponsor(&self, sponsor: &SponsorId) -> bool {
+        self.sponsors.is_empty() || self.sponsors.contains(sponsor)
+    }
+
+    /// Whether it covers all that a run of this sponsor with these tools may do.
+    #[must_use]
+    pub fn has_run(&self, sponsor: &SponsorId, tools: &[ToolId]) -> bool {
+        self.has_sponsor(sponsor) && tools.iter().all(|tool| self.has_tool(tool))
+    }
+
+    /// Whether it covers some of it.
+    #[must_use]
+    pub fn meets_run(&self, sponsor: &SponsorId, tools: &[ToolId]) -> bool {
+        self.has_sponsor(sponsor) && tools.iter().any(|tool| self.has_tool(tool))
+    }
+
+    /// Whether it covers a call of this tool by a run of this sponsor. What names none is nobody's.
+    #[must_use]
+    pub fn has_call(&self, sponsor: Option<&str>, tool: Option<&str>) -> bool {
+        let tool_is_in = tool.is_some_and(|tool| self.tools.iter().any(|one| one.as_str() == tool));
+        let sponsor_is_in = sponsor.is_some_and(|sponsor| self.sponsors.iter().any(|one| one.as_str() == sponsor));
+        (self.tools.is_empty() || tool_is_in) && (self.sponsors.is_empty() || sponsor_is_in)
+    }
+
+    /// The tools, a comma between; none: all.
+    #[must_use]
+    pub fn tools_text(&self) -> Option<String> {
+        joined(self.tools.iter().map(ToolId::as_str), ",")
+    }
+
+    /// The sponsors, a comma between; none: all.
+    #[must_use]
+    pub fn sponsors_text(&self) -> Option<String> {
+        joined(self.sponsors.iter().map(SponsorId::as_str), ",")
+    }
+
+    /// What is wrong with it for a key with these roles.
+    #[must_use]
+    pub fn check(&self, roles: Roles) -> Vec<Violation> {
+        let mut violations = Vec::new();
+        if self.is_empty() {
+            return violations;
+        }
+        let beyond = roles.without(Self::ROLES);
+        if roles.is_empty() || !beyond.is_empty() {
+            let has = if roles.is_empty() { "none".to_owned() } else { roles.to_string() };
+            let why = format!(
+                "of a key for some tools or sponsors must be issuer, gate or both, and are {has}: what other roles do is not \
+                 about a tool or a sponsor"
+            );
+            violations.push(Violation::new("roles", why));
+        }
+        for (field, text) in [("tools", self.tools_text()), ("sponsors", self.sponsors_text())] {
+            if let Some(length) = text.map(|text| text.len()).filter(|length| *length > Self::MOST_TEXT) {
+                let why = format!("must be at most {} bytes together, are {length}", Self::MOST_TEXT);
+                violations.push(Violation::new(field, why));
+            }
+        }
+        violations
+    }
+}
+
+fn joined<'n>(names: impl Iterator<Item = &'n str>, between: &str) -> Option<String> {
+    let names: Vec<_> = names.collect();
+    (!names.is_empty()).then(|| names.join(between))
+}
+
+/// `the tools billing, search and the sponsors alice`.
+impl fmt::Display for KeyScope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let tools = joined(self.tools.iter().map(ToolId::as_str), ", ");
+        let sponsors = joined(self.sponsors.iter().map(SponsorId::as_str), ", ");
+        let between = if tools.is_some() && sponsors.is_some() { " and " } else { "" };
+        let one = |f: &mut fmt::Formatter<'_>, what, names: Option<String>| match names {
+            Some(names) => write!(f, "the {what} {names}"),
+            None => Ok(()),
+        };
+        one(f, "tools", tools)?;
+        f.write_str(between)?;
+        one(f, "sponsors", sponsors)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scope(tools: &[&str], sponsors: &[&str]) -> KeyScope {
+        KeyScope {
+            tools: tools.iter().map(|tool| tool.parse().unwrap()).collect(),
+            sponsors: sponsors.iter().map(|sponsor| sponsor.parse().unwrap()).collect(),
+        }
+    }
+
+    #[test]
+    fn a_scope_covers_what_it_names_and_an_empty_one_everything() {
+        let tools = |names: &[&str]| -> Vec<ToolId> { names.iter().map(|name| name.parse().unwrap()).collect() };
+        let (alice, bob) = ("alice".parse().unwrap(), "bob".parse().unwrap());
+        for (scope, sponsor, named, all, some) in [
+            (scope(&[], &[]), &bob, tools(&["search"]), true, true),
+            (scope(&["billing"], &[]), &bob, tools(&["billing"]), true, true),
+            (scope(&["billing"], &[]), &bob, tools(&["billing", "search"]), false, true),
+            (scope(&["billing"], &[]), &bob, tools(&["Billing"]), false, false),
+            (scope(&["billing"], &["alice"]), &bob, tools(&["billing"]), false, false),
+            (scope(&["billing"], &["alice"]), &alice, tools(&["billing"]), true, true),
+            (scope(&[], &["alice"]), &alice, tools(&["search"]), true, true),
+        ] {
+            assert_eq!((scope.has_run(sponsor, &named), scope.meets_run(sponsor, &named)), (all, some), "{scope}");
+        }
+    }
+
+    #[test]
+    fn a_scope_is_of_issuers_and_gates_alone() {
+        let fields = |scope: &KeyScope, roles: &[OperatorRole]| -> Vec<String> {
+            scope.check(Roles::of(roles)).into_iter().map(|violation| violation.field.to_string()).collect()
+        };
+        let billing = scope(&["billing"], &[]);
+        assert!(fields(&billing, &[OperatorRole::Gate, OperatorRole::Issuer]).is_empty());
+        assert_eq!(fields(&billing, &[OperatorRole::Gate, OperatorRole::Auditor]), ["roles"]);
+        assert_eq!(fields(&billing, &[]), ["roles"]);
+        assert!(fields(&scope(&[], &[]), &[OperatorRole::Admin]).is_empty());
+        let long: Vec<_> = (0..9).map(|nth| format!("{nth}{}", "x".repeat(127))).collect();
+        let long: Vec<_> = long.iter().map(String::as_str).collect();
+        assert_eq!(fields(&scope(&long, &[]), &[OperatorRole::Gate]), ["tools"]);
+    }
+
+    #[test]
+    fn a_scope_is_told_in_words_and_kept() {
+        assert_eq!(
+            scope(&["search", "billing"], &["alice"]).to_string(),
+            "the tools billing, search and the sponsors alice"
+        );
+        assert_eq!(scope(&[], &["bob", "alice"]).to_string(), "the sponsors alice, bob");
+        let kept = serde_json::to_string(&scope(&["billing"], &[])).unwrap();
+        assert_eq!(serde_json::from_str::<KeyScope>(&kept).unwrap(), scope(&["billing"], &[]));
+    }
+}
