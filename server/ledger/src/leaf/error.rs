@@ -1,3 +1,5 @@
+use serde_json::error::Category;
+
 use super::Kind;
 
 /// Why something is not a custody leaf. Messages name fields and shapes, never the refused value.
@@ -35,9 +37,24 @@ pub enum LeafError {
     #[error("a time must be in the years 1970 to 9999")]
     Time,
     /// The bytes are no JSON of a leaf: unknown or repeated fields, wrong types, unknown words.
-    #[error("not a countersign.custody.v1 leaf: {0}")]
+    #[error("not a countersign.custody.v1 leaf: {}", what(.0))]
     Malformed(#[from] serde_json::Error),
     /// The bytes say what a leaf says, but are not the bytes that are hashed (RFC 8785, absent fields omitted).
     #[error("the leaf is not in its canonical form")]
     NotCanonical,
+}
+
+/// What is wrong with the JSON, and where. The parser's own words repeat what it could not read, which may be a text that was
+/// meant to be kept beside the leaf; only those that name a field of ours are passed on.
+fn what(error: &serde_json::Error) -> String {
+    let words = error.to_string();
+    if ["missing field", "duplicate field"].iter().any(|ours| words.starts_with(ours)) {
+        return words;
+    }
+    let what = match error.classify() {
+        Category::Data => "an unknown field, a value of the wrong type, or an unknown word",
+        Category::Eof => "the text ends too soon",
+        Category::Syntax | Category::Io => "no JSON",
+    };
+    format!("{what}, at line {} column {}", error.line(), error.column())
 }
