@@ -35,7 +35,24 @@ pub(super) fn check_fields(value: &Value, message: MessageDescriptor) -> Result<
 /// What is wrong, and at which field.
 pub(super) fn violation(path: &Tracked, error: &serde_json::Error) -> Violation {
     let field = if path.iter().next().is_some() { path.to_string() } else { String::new() };
-    Violation::new(field, format!("cannot be read: {error}"))
+    Violation::new(field, format!("cannot be read: {}", without_value(&error.to_string())))
+}
+
+/// The reader's words without the value that they quote: it may be a secret in the wrong field.
+fn without_value(words: &str) -> String {
+    if let Some((_, wanted)) = words.rsplit_once(", expected ")
+        && !quotes(wanted)
+    {
+        return format!("it must be {wanted}");
+    }
+    if words.starts_with("unrecognized enum value") {
+        return "it is none of the words that this field knows".to_owned();
+    }
+    if quotes(words) { "it is not what this field holds".to_owned() } else { words.to_owned() }
+}
+
+fn quotes(words: &str) -> bool {
+    words.contains(['"', '\'', '`'])
 }
 
 /// What the contract says of a value: whose names count as one.
@@ -107,4 +124,22 @@ fn check_object(object: &Map<String, Value>, shape: &Shape) -> Result<(), Found>
         })?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_that_cannot_be_read_is_not_repeated() {
+        for (words, said) in [
+            (r#"invalid type: string "csk_a", expected a boolean"#, "it must be a boolean"),
+            (r#"invalid value: string "a, expected b", expected a 64-bit integer"#, "it must be a 64-bit integer"),
+            ("unrecognized enum value 'csk_a'", "it is none of the words that this field knows"),
+            ("message 'csk_a' not found", "it is not what this field holds"),
+            ("out of range integral type conversion attempted", "out of range integral type conversion attempted"),
+        ] {
+            assert_eq!(without_value(words), said);
+        }
+    }
 }
