@@ -142,6 +142,10 @@ impl<'de> Visitor<'de> for ValueVisitor {
         if pairs.iter().any(|(name, _)| name.value.is_empty()) {
             return Err(A::Error::custom("a key must not be empty"));
         }
+        // They say which item of a list a setting is of, and only a list says so.
+        if pairs.iter().any(|(name, _)| name.value.contains(['[', ']'])) {
+            return Err(A::Error::custom("a key must not contain [ or ]; write a list as a list"));
+        }
         Ok(Value::Map(pairs))
     }
 }

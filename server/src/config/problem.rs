@@ -34,6 +34,9 @@ impl fmt::Display for Origin {
     }
 }
 
+/// Longest key that a message repeats, characters.
+const LONGEST_KEY: usize = 128;
+
 /// One thing wrong with a configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
@@ -47,8 +50,13 @@ pub struct Problem {
 
 impl Problem {
     pub(super) fn new(origin: Origin, key: &str, message: impl Into<String>) -> Self {
-        // A key may be a URL that stands in the wrong place.
-        Self { origin, key: without_password(key), message: message.into() }
+        // A key may be a URL that stands in the wrong place, or a whole text.
+        let mut key = without_password(key);
+        if let Some((end, _)) = key.char_indices().nth(LONGEST_KEY) {
+            key.truncate(end);
+            key.push_str("...");
+        }
+        Self { origin, key, message: message.into() }
     }
 }
 

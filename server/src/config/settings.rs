@@ -3,8 +3,8 @@
 
 use std::{
     collections::HashMap,
-    fs::{self, File},
-    io,
+    fs::File,
+    io::{self, Read as _},
     ops::RangeInclusive,
     path::{Path, PathBuf},
 };
@@ -23,6 +23,8 @@ use crate::secret_file;
 const PREFIX: &str = "COUNTERSIGN_";
 /// Largest configuration file, bytes.
 const LONGEST_FILE: u64 = 1024 * 1024;
+/// Longest misspelt key that is compared with those that are known, bytes.
+const LONGEST_WORD: usize = 128;
 
 /// Settings, and what was wrong with them so far.
 #[derive(Debug, Default)]
@@ -215,11 +217,13 @@ impl Settings {
 pub(super) fn read_text(path: &Path) -> Result<String, Problem> {
     let refused = |message: String| Problem::new(Origin::File(path.to_owned(), 0), "", message);
     let unreadable = |error: io::Error| refused(format!("cannot be read: {error}"));
-    let size = fs::metadata(path).map_err(unreadable)?.len();
-    if size > LONGEST_FILE {
-        return Err(refused(format!("must be at most {LONGEST_FILE} bytes, is {size}")));
+    // What its size is said to be counts for nothing: a device or a pipe has none, and no end.
+    let mut bytes = Vec::new();
+    File::open(path).and_then(|file| file.take(LONGEST_FILE + 1).read_to_end(&mut bytes)).map_err(unreadable)?;
+    if bytes.len() as u64 > LONGEST_FILE {
+        return Err(refused(format!("must be at most {LONGEST_FILE} bytes")));
     }
-    fs::read_to_string(path).map_err(unreadable)
+    String::from_utf8(bytes).map_err(|_| refused("cannot be read: it is not UTF-8".to_owned()))
 }
 
 /// The environment variable of a key.
@@ -275,6 +279,10 @@ fn repeated(entry: &Entry, seen: &mut HashMap<String, Origin>) -> Option<String>
 
 /// The known word that `word` was probably meant to be.
 fn nearest<K: AsRef<str>>(word: &str, known: impl IntoIterator<Item = K>) -> Option<K> {
+    // It costs time by the length, and nobody means a short word by a long one.
+    if word.len() > LONGEST_WORD {
+        return None;
+    }
     let distance = |known: &K| strsim::damerau_levenshtein(word, known.as_ref());
     let (distance, known) =
         known.into_iter().map(|known| (distance(&known), known)).min_by_key(|(distance, _)| *distance)?;

@@ -356,6 +356,12 @@ fn the_example_that_is_shipped_is_fine_and_shows_the_defaults() {
 }
 
 #[test]
+fn a_file_without_an_end_is_refused() {
+    let problems = error("policy: /dev/zero");
+    assert!(problems.contains("/dev/zero: must be at most 1048576 bytes"), "{problems}");
+}
+
+#[test]
 fn four_eyes_are_none_or_a_list_of_what_takes_two() {
     let read = |text: &str| Folder::new(&whole(text)).load(&[("COUNTERSIGN_KEY_ENCRYPTION_KEY", KEK)], &[]);
     let both = AlsoTwo { policies: true, kill_switch_release: true, admin_keys: false };
