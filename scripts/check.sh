@@ -77,6 +77,8 @@ step 'contract: buf lint' buf lint proto
 step 'contract: buf breaking' contract_grows
 step 'clippy' cargo clippy --quiet --keep-going --workspace --all-targets --locked -- --deny warnings
 step 'queries' scripts/sqlx.sh --check
+# Not a step: what could not be asked about is said, where nothing is wrong too.
+scripts/advisories.sh || failed+=(advisories)
 
 if [[ ${#failed[@]} -gt 0 ]]; then
   printf 'check: FAILED: %s\n' "$(IFS=,; echo "${failed[*]}")"
