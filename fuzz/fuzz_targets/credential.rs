@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| countersign_fuzz::tokens::credential(data));
+libfuzzer_sys::fuzz_target!(init: countersign_fuzz::sow(&countersign_fuzz::tokens::tokens_seeds()), |data: &[u8]| countersign_fuzz::tokens::credential(data));

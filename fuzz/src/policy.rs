@@ -13,10 +13,43 @@ use serde_json::json;
 /// The policy that tests are run against.
 pub const STARTER: &str = include_str!("../../server/policy/tests/documents/starter.yaml");
 
+/// Documents of the tests, and the Cedar beside them after a NUL.
+const DOCUMENTS: [&str; 4] = [
+    STARTER,
+    include_str!("../../server/policy/tests/documents/policy-config.yaml"),
+    concat!(
+        include_str!("../../server/policy/tests/documents/authzen.yaml"),
+        "\0",
+        include_str!("../../server/policy/tests/documents/authzen.cedar")
+    ),
+    concat!(
+        "context: {n: {type: long, required: false}}\nrollout: {percent: 10}\n",
+        "rules:\n- {id: r, effect: deny, role: a, when: '(context has n && context.n > 5) || principal.depth == 1'}\n",
+        "\0@id(\"p\") @require_approval permit(principal is Instance in Role::\"b\", action, resource);",
+    ),
+];
+/// Files of tests.
+const SUITES: [&str; 2] = [
+    include_str!("../../server/policy/tests/documents/starter.tests.yaml"),
+    include_str!("../../server/policy/tests/documents/policy-config.tests.yaml"),
+];
+
 /// Most rules whose calls are asked for.
 const ASKED: usize = 16;
 /// Stands for whoever and whatever a rule does not name.
 const OTHER: &str = "other";
+
+/// Where to begin with documents.
+#[must_use]
+pub fn document_seeds() -> Vec<Vec<u8>> {
+    DOCUMENTS.map(|text| text.as_bytes().to_vec()).into()
+}
+
+/// Where to begin with files of tests.
+#[must_use]
+pub fn tests_seeds() -> Vec<Vec<u8>> {
+    SUITES.map(|text| text.as_bytes().to_vec()).into()
+}
 
 /// A document and, after the first NUL, the Cedar beside it: refused with places, or the same policy each time.
 pub fn document(data: &[u8]) {

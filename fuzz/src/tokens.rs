@@ -66,6 +66,26 @@ pub fn tokens() -> Vec<String> {
         .collect()
 }
 
+/// The same as bytes.
+#[must_use]
+pub fn tokens_seeds() -> Vec<Vec<u8>> {
+    tokens().into_iter().map(String::into_bytes).collect()
+}
+
+/// The claims of every token that has some.
+#[must_use]
+pub fn claims_seeds() -> Vec<Vec<u8>> {
+    let claims = |token: String| URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok();
+    tokens().into_iter().filter_map(claims).collect()
+}
+
+/// The key set of the shared cases.
+#[must_use]
+pub fn jwks_seeds() -> Vec<Vec<u8>> {
+    let vectors: Value = serde_json::from_str(VECTORS).expect("the cases are JSON");
+    vec![vectors["jwks"].to_string().into_bytes()]
+}
+
 /// A credential that is taken, in time or late, says byte for byte what was signed.
 pub fn credential(data: &[u8]) {
     let Ok(token) = std::str::from_utf8(data) else { return };

@@ -8,6 +8,8 @@ mod database;
 mod demo;
 pub mod dev;
 mod environment;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod https;
 mod identity_provider;
 mod key_file;

@@ -36,6 +36,8 @@ mod evaluate_entities;
 mod expire_approvals;
 mod expiry;
 mod explain_decision;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod gates;
 mod head_marks;
 mod indicators;

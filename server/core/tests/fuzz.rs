@@ -3,11 +3,14 @@
 #[expect(unreachable_pub, reason = "public to the fuzz targets, whose library it is")]
 #[path = "../../../fuzz/src/tokens.rs"]
 mod targets;
+#[expect(unreachable_pub, reason = "public to the fuzz targets, whose library it is")]
+#[path = "../../../fuzz/src/text.rs"]
+mod text;
 
 mod edits;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use edits::{edited, edits};
+use edits::{edited, edits, holds};
 use proptest::prelude::*;
 
 fn token() -> impl Strategy<Value = String> {
@@ -38,12 +41,29 @@ proptest! {
 
     #[test]
     fn changed_claims_are_read_as_what_they_say_or_refused(one in token(), other in token(), edits in edits()) {
-        targets::claims(&edited(&claims_of(&one), &claims_of(&other), &edits));
+        targets::claims(&edited(claims_of(&one), claims_of(&other), &edits));
     }
 
     #[test]
     fn a_changed_key_set_is_read_alike_again_or_refused(edits in edits(), other in token()) {
         let vectors: serde_json::Value = serde_json::from_str(targets::VECTORS).unwrap();
-        targets::jwks(&edited(&vectors["jwks"].to_string(), &other, &edits));
+        targets::jwks(&edited(vectors["jwks"].to_string(), &other, &edits));
     }
+}
+
+#[test]
+fn arguments_have_one_reading_and_one_canonical_form() {
+    holds(&text::arguments_seeds(), 2_000, text::arguments);
+}
+
+#[test]
+fn a_name_has_one_spelling() {
+    holds(&text::names_seeds(), 2_000, text::names);
+}
+
+#[test]
+fn the_targets_begin_where_the_tests_do() {
+    let claims = targets::claims_seeds();
+    assert!(claims.len() >= 50 && targets::tokens_seeds().len() == targets::tokens().len());
+    holds(&targets::jwks_seeds(), 100, targets::jwks);
 }

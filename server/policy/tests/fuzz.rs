@@ -6,29 +6,16 @@ mod edits;
 #[path = "../../../fuzz/src/policy.rs"]
 mod targets;
 
-use edits::{edited, edits};
+use edits::{edited, edits, holds};
 use proptest::prelude::*;
 
 /// A document and the Cedar beside it, as the target reads them.
 fn documents() -> Vec<String> {
-    vec![
-        targets::STARTER.to_owned(),
-        include_str!("documents/policy-config.yaml").to_owned(),
-        concat!(include_str!("documents/authzen.yaml"), "\0", include_str!("documents/authzen.cedar")).to_owned(),
-        concat!(
-            "context: {n: {type: long, required: false}}\nrollout: {percent: 10}\n",
-            "rules:\n- {id: r, effect: deny, role: a, when: '(context has n && context.n > 5) || principal.depth == 1'}\n",
-            "\0@id(\"p\") @require_approval permit(principal is Instance in Role::\"b\", action, resource);",
-        )
-        .to_owned(),
-    ]
+    targets::document_seeds().into_iter().map(|seed| String::from_utf8(seed).expect("text")).collect()
 }
 
 fn suites() -> Vec<String> {
-    vec![
-        include_str!("documents/starter.tests.yaml").to_owned(),
-        include_str!("documents/policy-config.tests.yaml").to_owned(),
-    ]
+    targets::tests_seeds().into_iter().map(|seed| String::from_utf8(seed).expect("text")).collect()
 }
 
 /// Pieces that get further into the parsers than arbitrary text does.
@@ -139,10 +126,10 @@ fn what_the_search_begins_with_loads() {
         let (document, cedar) = text.split_once('\0').unwrap_or((&text, ""));
         countersign_policy::CompiledPolicy::load_stored(document, cedar)
             .unwrap_or_else(|error| panic!("{document}\n{error}"));
-        targets::document(text.as_bytes());
     }
     for text in suites() {
         countersign_policy::PolicyTests::read(&text).unwrap();
-        targets::tests(text.as_bytes());
     }
+    holds(&targets::document_seeds(), 32, targets::document);
+    holds(&targets::tests_seeds(), 32, targets::tests);
 }

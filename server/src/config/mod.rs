@@ -8,6 +8,8 @@ mod database;
 mod database_url;
 mod document;
 mod four_eyes;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod keys;
 mod limits;
 mod listener;
@@ -49,6 +51,7 @@ pub(crate) use self::{
     keys::{decode as decode_key, encode as encode_key},
     operators::is_confidential,
 };
+use settings::Settings;
 
 /// What a public URL looks like, in words for messages.
 const PUBLIC_URL: &str = "an http(s) URL without query and fragment, such as https://countersign.example.com";
@@ -113,8 +116,11 @@ impl Config {
     /// # Errors
     /// Everything that is wrong with it.
     pub fn load(sources: &Sources) -> Result<Self, Problems> {
-        let mut settings = sources.layers()?;
-        let dev = sources.dev;
+        Self::read(sources.layers()?, sources.dev)
+    }
+
+    /// Reads and checks settings that lie over each other already.
+    fn read(mut settings: Settings, dev: bool) -> Result<Self, Problems> {
         let listener = Listener::read(&mut settings, dev);
         let public_url = settings.parse("public_url", PUBLIC_URL, |text| {
             countersign_transport::is_public_url(text).then(|| text.to_owned())

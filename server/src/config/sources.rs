@@ -98,6 +98,12 @@ const DATABASE_URL: &str = "DATABASE_URL";
 const IN_DEV_BY_FLAG: [&str; 3] = [DATABASE_URL, "COUNTERSIGN_DATABASE_URL", "COUNTERSIGN_CONFIG"];
 const BY_FLAG: &str = "because --dev takes a database by --database-url and a file by --config only";
 
+/// Every key of the file.
+#[cfg(any(test, fuzzing))]
+pub(super) const fn keys() -> &'static [&'static str] {
+    &KEYS
+}
+
 /// Where a configuration comes from.
 #[derive(Debug, Default)]
 pub struct Sources {

@@ -6,6 +6,8 @@
 mod authz;
 mod convert;
 mod door;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod grpc;
 mod health;
 mod reading;

@@ -1,6 +1,8 @@
 //! Operators whom an OpenID Connect provider names: a JWT of a configured issuer as bearer, its keys found by discovery.
 
 mod claims;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod keys;
 mod provider;
 mod verify;

@@ -138,23 +138,28 @@ impl Provider {
         timeout(FETCH, self.discover()).await.unwrap_or_else(|_| Err(format!("no answer within {FETCH:?}")))
     }
 
-    /// OpenID Connect Discovery 1.0: the configuration must be the issuer's own, and names the keys.
     async fn discover(&self) -> Result<Keys, String> {
-        #[derive(Deserialize)]
-        struct Configuration {
-            issuer: String,
-            jwks_uri: String,
-        }
         let (documents, issuer) = (&self.issuer.documents, &self.issuer.issuer);
         let url = format!("{}/.well-known/openid-configuration", issuer.trim_end_matches('/'));
-        let unreadable = |error: &dyn fmt::Display| format!("the provider's configuration cannot be used: {error}");
-        let found = json::read(&documents.get(url).await?, Rules::DOCUMENT).map_err(|error| unreadable(&error))?;
-        let found = Configuration::deserialize(found).map_err(|error| unreadable(&error))?;
-        if found.issuer != *issuer {
-            return Err("the provider's configuration is another issuer's than the configured one".to_owned());
-        }
-        Keys::parse(&documents.get(found.jwks_uri).await?)
+        let jwks_uri = jwks_uri(&documents.get(url).await?, issuer)?;
+        Keys::parse(&documents.get(jwks_uri).await?)
     }
+}
+
+/// Where the keys are. OpenID Connect Discovery 1.0: the configuration must be the issuer's own, and names them.
+pub(super) fn jwks_uri(configuration: &[u8], issuer: &str) -> Result<String, String> {
+    #[derive(Deserialize)]
+    struct Configuration {
+        issuer: String,
+        jwks_uri: String,
+    }
+    let unreadable = |error: &dyn fmt::Display| format!("the provider's configuration cannot be used: {error}");
+    let found = json::read(configuration, Rules::DOCUMENT).map_err(|error| unreadable(&error))?;
+    let found = Configuration::deserialize(found).map_err(|error| unreadable(&error))?;
+    if found.issuer != issuer {
+        return Err("the provider's configuration is another issuer's than the configured one".to_owned());
+    }
+    Ok(found.jwks_uri)
 }
 
 /// Why a token could not be accepted.

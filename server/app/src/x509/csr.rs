@@ -81,44 +81,51 @@ impl PublicKeyData for CsrKey {
     }
 }
 
+/// Made with openssl, whose requests rcgen cannot make: RSA of 1024 bits; RSA of 2048 signed with SHA-1; secp256k1; RSA of
+/// 2048 bits with the exponent 3.
+#[cfg(any(test, fuzzing))]
+const WEAK: [&str; 4] = [
+    "MIIBTjCBuAIBADAPMQ0wCwYDVQQDDAR3ZWFrMIGfMA0GCSqGSIb3DQEBAQUAA4GNADCBiQKBgQDfmE7kg6KHkajl1eU23GL9LXPnzlkrSY4LEp\
+     iZRV7uxaw7GLzfDzEx6vmPv1Y45ExyLAhdWq23SrSjza3ecegx6C12JB7jvGRWmrqACPERsZirxgE7U7nERCqOAFdZSd5M3JEGumQp1At-V7Qb\
+     pmCyOOG1i4YDnpgOertEs8PC8QIDAQABoAAwDQYJKoZIhvcNAQELBQADgYEAJXhZ2GFHNGrJ48_4UwtLhG-WztBbQAmF2k1Mhojt7UhYDVC_LK\
+     qrSRLrAu8YRqgLzuYqfRnACCKD-MswLzBFnk_4PHKj7GeeReb5rWrCNmiXMWh7X39C5LoWhhloVwg06GzhZ9JqDTaAcMULz-juzm2MbcgP0eUg\
+     Ff6nVnNi6Nk=",
+    "MIICVDCCATwCAQAwDzENMAsGA1UEAwwEc2hhMTCCASIwDQYJKoZIhvcNAQEBBQADggEPADCCAQoCggEBAMwMWWNjhGKUl3iO3_jSNAFWcLwPKB\
+     JYMlJbFSkwSt427EKQfR2XvbehMtsvtAA8Jo4zgsxXtPTbzNqq-6PvujIlh5iPSzC70PgQaolI4A3bVeVGWUgzp2EC_Sq-2DVLC0urVsEvBf0J\
+     q7giMnW0xIVLwEx7tK32PUF2cZYIszrU8rdrsXha6QE-Fo-W0UiLnBF3-IIUeOTglPy-J15JIcmRj0xmskeETvYsHeosxz-0eyYkQllvet0INq\
+     FieIpXcy7PanispAovY_7b9M4rL5FANMjrsd4f9qeDbfC_zIDfLmhBrdzu-yEFBflPinoVX4BSBCUl08VzFu7YZqmyadUCAwEAAaAAMA0GCSqG\
+     SIb3DQEBBQUAA4IBAQCoic9I8iRSIY7l7e8C9OFU2T6qPWjfpzjb-_CBWHQ9vpaCkaUja9FikV_BS6o4dDMFPynUBj4alLmJ65C2fux2VwxVjD\
+     YPhT2P1rnIxiXQ72SA6hha3c9fxdj9g-7RjjB54fcjKIpj9BmPUpXxpCg5xHT3bG8qBuSQltQSBdE8uULP0jQ4OlaHS8kYhhKGOTAhd3H-BvGN\
+     tgXLf9Gh16o06wTy-4-W5G30HXV5RyaGy8442s1tkH9poSwW7ec6J6sGIorg0QookMt6jfljyAJBl5JkhbC2NS7T9BqVelER-2v1vFVoVuHEKt\
+     PWyWj2QvQFlZRgAeaLlnyfoH63YTtW",
+    "MIHFMGwCAQAwDTELMAkGA1UEAwwCazEwVjAQBgcqhkjOPQIBBgUrgQQACgNCAAQm5S2qhhEJmzccNFjQEzcRQ_ho5qSytIR4M-La_q-8MwVrai\
+     CPJUJL0U-wpesfj_AmryWKLnnLXQXa_7TvS_t6oAAwCgYIKoZIzj0EAwIDSQAwRgIhAPQ3vxGnqeYVZzqIJYwAu7GMIEGqTQ4-oHTa6pDc1klj\
+     AiEAhfw2pXiNKF2kYnM-J4QepkHXKxIzR2WjT1UOFf_N1iM=",
+    "MIICUzCCATsCAQAwEDEOMAwGA1UEAwwFdGhyZWUwggEgMA0GCSqGSIb3DQEBAQUAA4IBDQAwggEIAoIBAQCtsm2EpUdA4LPtUdtKqpQzGwJ90Q\
+     SS4K_xpwDG_PE30eUkLpljh4AB3lkU4FvT1YejSnwDde5AXqCKHsdHWTi6Bt19r5TgLSwoZNP4_DMETeFKLKZSEQoD1pGjzktosqUJMf1WDm8g\
+     hF2TsDUxTEQWuLHTo_RAcFlAoL6vi7HzaTYH6PMHzhb5WdAyQ_wfjpulCECz6v9qHAX5XQo_AfvsINrJ61n6ADmkVdfI5NiUEUj6q9oxLUNEgC\
+     w_oA_4o4JfR4JHW0GIATnUZLZo8aLXElIwbYDgU3zA29aP8D3PRPlviYPr2P0Dk9w1q7bIFi-UWESKnK9XZpJaVo_e9f_VAgEDoAAwDQYJKoZI\
+     hvcNAQELBQADggEBAE8xXCQRi9KCW9mDUYyesAPm0QJs6mLzCS2TjF0cJcJMHTppOFnRNAcHM1X9Ey_e1bPzHprF79Mws2G9vY6C0BoSSKgSP4\
+     YcAjKKIpLXajAaSxdgRG6jORakVGFeUHQTqTZgjkEEROg4X52DrZaEgMPwQkUduEYu5mPUZQ4Ci0oXPCACYeexKG3ACC6yapYQyP-yubAXg_Cn\
+     ZZjInLf9e6pCUK10Dfc6zSXKKnkFcpi745688xuuVdjGetlmONM-oqs95i2e65YCdRQNesTDJK0MDHtsD2YxNEFQoZg9vurJOnL_vYGMK8OEjz\
+     aK4t0n8_c0FFsZtMxXAsRdvm9fJMY=",
+];
+
+/// Requests whose keys or signatures are too weak: tests and fuzz targets begin with them.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn weak_requests() -> Vec<Vec<u8>> {
+    use base64::{Engine, engine::general_purpose::URL_SAFE};
+    WEAK.iter().map(|text| URL_SAFE.decode(text).expect("base64")).collect()
+}
+
 #[cfg(test)]
 mod tests {
-    use base64::{Engine, engine::general_purpose::URL_SAFE};
     use rcgen::{
         CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ECDSA_P521_SHA512,
         PKCS_ED25519,
     };
 
     use super::*;
-
-    /// Made with openssl, whose requests rcgen cannot make: RSA of 1024 bits; RSA of 2048 signed with SHA-1; secp256k1; RSA of
-    /// 2048 bits with the exponent 3.
-    const WEAK: [&str; 4] = [
-        "MIIBTjCBuAIBADAPMQ0wCwYDVQQDDAR3ZWFrMIGfMA0GCSqGSIb3DQEBAQUAA4GNADCBiQKBgQDfmE7kg6KHkajl1eU23GL9LXPnzlkrSY4LEp\
-         iZRV7uxaw7GLzfDzEx6vmPv1Y45ExyLAhdWq23SrSjza3ecegx6C12JB7jvGRWmrqACPERsZirxgE7U7nERCqOAFdZSd5M3JEGumQp1At-V7Qb\
-         pmCyOOG1i4YDnpgOertEs8PC8QIDAQABoAAwDQYJKoZIhvcNAQELBQADgYEAJXhZ2GFHNGrJ48_4UwtLhG-WztBbQAmF2k1Mhojt7UhYDVC_LK\
-         qrSRLrAu8YRqgLzuYqfRnACCKD-MswLzBFnk_4PHKj7GeeReb5rWrCNmiXMWh7X39C5LoWhhloVwg06GzhZ9JqDTaAcMULz-juzm2MbcgP0eUg\
-         Ff6nVnNi6Nk=",
-        "MIICVDCCATwCAQAwDzENMAsGA1UEAwwEc2hhMTCCASIwDQYJKoZIhvcNAQEBBQADggEPADCCAQoCggEBAMwMWWNjhGKUl3iO3_jSNAFWcLwPKB\
-         JYMlJbFSkwSt427EKQfR2XvbehMtsvtAA8Jo4zgsxXtPTbzNqq-6PvujIlh5iPSzC70PgQaolI4A3bVeVGWUgzp2EC_Sq-2DVLC0urVsEvBf0J\
-         q7giMnW0xIVLwEx7tK32PUF2cZYIszrU8rdrsXha6QE-Fo-W0UiLnBF3-IIUeOTglPy-J15JIcmRj0xmskeETvYsHeosxz-0eyYkQllvet0INq\
-         FieIpXcy7PanispAovY_7b9M4rL5FANMjrsd4f9qeDbfC_zIDfLmhBrdzu-yEFBflPinoVX4BSBCUl08VzFu7YZqmyadUCAwEAAaAAMA0GCSqG\
-         SIb3DQEBBQUAA4IBAQCoic9I8iRSIY7l7e8C9OFU2T6qPWjfpzjb-_CBWHQ9vpaCkaUja9FikV_BS6o4dDMFPynUBj4alLmJ65C2fux2VwxVjD\
-         YPhT2P1rnIxiXQ72SA6hha3c9fxdj9g-7RjjB54fcjKIpj9BmPUpXxpCg5xHT3bG8qBuSQltQSBdE8uULP0jQ4OlaHS8kYhhKGOTAhd3H-BvGN\
-         tgXLf9Gh16o06wTy-4-W5G30HXV5RyaGy8442s1tkH9poSwW7ec6J6sGIorg0QookMt6jfljyAJBl5JkhbC2NS7T9BqVelER-2v1vFVoVuHEKt\
-         PWyWj2QvQFlZRgAeaLlnyfoH63YTtW",
-        "MIHFMGwCAQAwDTELMAkGA1UEAwwCazEwVjAQBgcqhkjOPQIBBgUrgQQACgNCAAQm5S2qhhEJmzccNFjQEzcRQ_ho5qSytIR4M-La_q-8MwVrai\
-         CPJUJL0U-wpesfj_AmryWKLnnLXQXa_7TvS_t6oAAwCgYIKoZIzj0EAwIDSQAwRgIhAPQ3vxGnqeYVZzqIJYwAu7GMIEGqTQ4-oHTa6pDc1klj\
-         AiEAhfw2pXiNKF2kYnM-J4QepkHXKxIzR2WjT1UOFf_N1iM=",
-        "MIICUzCCATsCAQAwEDEOMAwGA1UEAwwFdGhyZWUwggEgMA0GCSqGSIb3DQEBAQUAA4IBDQAwggEIAoIBAQCtsm2EpUdA4LPtUdtKqpQzGwJ90Q\
-         SS4K_xpwDG_PE30eUkLpljh4AB3lkU4FvT1YejSnwDde5AXqCKHsdHWTi6Bt19r5TgLSwoZNP4_DMETeFKLKZSEQoD1pGjzktosqUJMf1WDm8g\
-         hF2TsDUxTEQWuLHTo_RAcFlAoL6vi7HzaTYH6PMHzhb5WdAyQ_wfjpulCECz6v9qHAX5XQo_AfvsINrJ61n6ADmkVdfI5NiUEUj6q9oxLUNEgC\
-         w_oA_4o4JfR4JHW0GIATnUZLZo8aLXElIwbYDgU3zA29aP8D3PRPlviYPr2P0Dk9w1q7bIFi-UWESKnK9XZpJaVo_e9f_VAgEDoAAwDQYJKoZI\
-         hvcNAQELBQADggEBAE8xXCQRi9KCW9mDUYyesAPm0QJs6mLzCS2TjF0cJcJMHTppOFnRNAcHM1X9Ey_e1bPzHprF79Mws2G9vY6C0BoSSKgSP4\
-         YcAjKKIpLXajAaSxdgRG6jORakVGFeUHQTqTZgjkEEROg4X52DrZaEgMPwQkUduEYu5mPUZQ4Ci0oXPCACYeexKG3ACC6yapYQyP-yubAXg_Cn\
-         ZZjInLf9e6pCUK10Dfc6zSXKKnkFcpi745688xuuVdjGetlmONM-oqs95i2e65YCdRQNesTDJK0MDHtsD2YxNEFQoZg9vurJOnL_vYGMK8OEjz\
-         aK4t0n8_c0FFsZtMxXAsRdvm9fJMY=",
-    ];
 
     fn csr(algorithm: &'static SignatureAlgorithm) -> (KeyPair, Vec<u8>) {
         let key = KeyPair::generate_for(algorithm).unwrap();
@@ -137,8 +144,7 @@ mod tests {
 
     #[test]
     fn weak_keys_and_weak_signatures_are_refused() {
-        for text in WEAK {
-            let der = URL_SAFE.decode(text).unwrap();
+        for der in weak_requests() {
             let wrong = CsrKey::from_der(&der).unwrap_err();
             assert!(wrong == KEYS || wrong.contains("SHA-256 or longer"), "{wrong}");
         }

@@ -9,3 +9,5 @@ mod window;
 pub(crate) use authority::Authorities;
 pub(crate) use certificate::{CERTIFICATE_BACKDATE, Serial, hex, of_instance, serial};
 pub use csr::CsrKey;
+#[cfg(any(test, fuzzing))]
+pub(crate) use csr::weak_requests;

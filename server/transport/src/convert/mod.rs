@@ -20,6 +20,8 @@ pub(crate) mod operator;
 pub(crate) mod page;
 pub(crate) mod policy;
 pub(crate) mod provenance;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod readers;
 pub(crate) mod rollout;
 pub(crate) mod rollout_report;
 pub(crate) mod simulation;

@@ -9,94 +9,11 @@ use prost::{Message, bytes::Bytes};
 use prost_reflect::{DescriptorPool, DynamicMessage, FieldDescriptor, Kind, MapKey, MessageDescriptor, Value};
 use prost_types::value::Kind::{NullValue, NumberValue};
 
-use super::*;
+use super::{readers::READERS, *};
 use crate::grpc::unimplemented::UNIMPLEMENTED;
-
-type Reader = fn(&[u8]) -> Result<(), Error>;
-
-/// A reader of each request that has any field to check.
-const READERS: [(&str, Reader); 73] = [
-    ("AcceptInstanceRequest", |bytes| instance::accept(typed(bytes)).map(drop)),
-    ("ActivatePolicyRequest", |bytes| policy::activate(typed(bytes)).map(drop)),
-    ("AdvanceRolloutRequest", |bytes| rollout::advance(typed(bytes)).map(drop)),
-    ("ApproveRequest", |bytes| approval::approve(typed(bytes)).map(drop)),
-    ("ApproveSponsorRequest", |bytes| sponsor::approve(typed(bytes)).map(drop)),
-    ("BatchDecideRequest", |bytes| decision::decide_batch(typed(bytes)).map(drop)),
-    ("BatchRecordToolCallsRequest", |bytes| custody::record_batch(typed(bytes)).map(drop)),
-    ("BindPersonRequest", |bytes| operator::bind(typed(bytes)).map(drop)),
-    ("ConfirmApiKeyRequest", |bytes| operator::confirm_key(typed(bytes)).map(drop)),
-    ("ConfirmCacheExtensionRequest", |bytes| cache_extension::confirm(typed(bytes)).map(drop)),
-    ("ConfirmPersonRequest", |bytes| operator::confirm(typed(bytes)).map(drop)),
-    ("CreateApiKeyRequest", |bytes| operator::create_key(typed(bytes)).map(drop)),
-    ("CreateOperatorRequest", |bytes| operator::create(typed(bytes)).map(drop)),
-    ("CreatePolicyRequest", |bytes| policy::create(typed(bytes)).map(drop)),
-    ("DecideRequest", |bytes| decision::decide(typed(bytes)).map(drop)),
-    ("DelegateCredentialRequest", |bytes| credential::delegate(typed(bytes)).map(drop)),
-    ("DeleteOperatorRequest", |bytes| operator::delete(typed(bytes)).map(drop)),
-    ("DepartSponsorRequest", |bytes| sponsor::depart(typed(bytes)).map(drop)),
-    ("DisableOperatorRequest", |bytes| operator::disable(typed(bytes)).map(drop)),
-    ("EnableOperatorRequest", |bytes| operator::enable(typed(bytes)).map(drop)),
-    ("EndCacheExtensionRequest", |bytes| cache_extension::end(typed(bytes)).map(drop)),
-    ("EndInstanceRequest", |bytes| instance::end(typed(bytes)).map(drop)),
-    ("EngageKillSwitchRequest", |bytes| kill_switch::engage(typed(bytes)).map(drop)),
-    ("ExplainDecisionRequest", |bytes| decision::explain(&typed(bytes)).map(drop)),
-    ("GetApprovalRequest", |bytes| approval::get(&typed(bytes)).map(drop)),
-    ("GetCustodyChainRequest", |bytes| custody::subject(&typed(bytes)).map(drop)),
-    ("GetDecisionRequest", |bytes| decision::get(&typed(bytes)).map(drop)),
-    ("GetIndicatorsRequest", |bytes| status::window(&typed(bytes)).map(drop)),
-    ("GetInstanceRequest", |bytes| instance::get(&typed(bytes)).map(drop)),
-    ("GetPolicyRequest", |bytes| policy::get(&typed(bytes)).map(drop)),
-    ("GetRolloutRequest", |bytes| rollout::get(&typed(bytes)).map(drop)),
-    ("GetSponsorRequest", |bytes| sponsor::get(&typed(bytes)).map(drop)),
-    ("IssueCredentialRequest", |bytes| credential::issue(typed(bytes)).map(drop)),
-    ("ListApiKeysRequest", |bytes| operator::list_keys(typed(bytes)).map(drop)),
-    ("ListApprovalsRequest", |bytes| approval::list(typed(bytes)).map(drop)),
-    ("ListCacheExtensionsRequest", |bytes| cache_extension::list(typed(bytes)).map(drop)),
-    ("ListDecisionsRequest", |bytes| decision::list(typed(bytes)).map(drop)),
-    ("ListEventsRequest", |bytes| custody::list(typed(bytes)).map(drop)),
-    ("ListInstancesRequest", |bytes| instance::list(typed(bytes)).map(drop)),
-    ("ListKillSwitchesRequest", |bytes| kill_switch::list(typed(bytes)).map(drop)),
-    ("ListOperatorsRequest", |bytes| operator::list(typed(bytes)).map(drop)),
-    ("ListPersonBindingsRequest", |bytes| operator::list_bindings(typed(bytes)).map(drop)),
-    ("ListPoliciesRequest", |bytes| policy::list(typed(bytes)).map(drop)),
-    ("ListRolloutsRequest", |bytes| rollout::list(typed(bytes)).map(drop)),
-    ("ListSigningKeysRequest", |bytes| key::list(typed(bytes)).map(drop)),
-    ("ListSponsorsRequest", |bytes| sponsor::list(typed(bytes)).map(drop)),
-    ("MarkKeyCompromisedRequest", |bytes| key::compromise(typed(bytes)).map(drop)),
-    ("MintJwtSvidRequest", |bytes| svid::mint_jwt(typed(bytes)).map(drop)),
-    ("MintX509SvidRequest", |bytes| svid::mint_x509(typed(bytes)).map(drop)),
-    ("PauseRolloutRequest", |bytes| rollout::pause(typed(bytes)).map(drop)),
-    ("ProposeCacheExtensionRequest", |bytes| cache_extension::propose(typed(bytes)).map(drop)),
-    ("RecertifySponsorRequest", |bytes| sponsor::recertify(typed(bytes)).map(drop)),
-    ("RecordToolCallRequest", |bytes| custody::record(typed(bytes)).map(drop)),
-    ("RegisterSponsorRequest", |bytes| sponsor::register(typed(bytes)).map(drop)),
-    ("ReinstateSponsorRequest", |bytes| sponsor::reinstate(typed(bytes)).map(drop)),
-    ("RejectRequest", |bytes| approval::reject(typed(bytes)).map(drop)),
-    ("RejectSponsorRequest", |bytes| sponsor::reject(typed(bytes)).map(drop)),
-    ("ReleaseKillSwitchRequest", |bytes| kill_switch::release(typed(bytes)).map(drop)),
-    ("ResumeRolloutRequest", |bytes| rollout::resume(typed(bytes)).map(drop)),
-    ("RevokeApiKeyRequest", |bytes| operator::revoke_key(typed(bytes)).map(drop)),
-    ("RevokeCredentialRequest", |bytes| credential::revoke(typed(bytes)).map(drop)),
-    ("RevokeCredentialsRequest", |bytes| credential::revoke_many(typed(bytes)).map(drop)),
-    ("RevokeInstanceRequest", |bytes| instance::revoke(typed(bytes)).map(drop)),
-    ("RevokeSponsorRequest", |bytes| sponsor::revoke(typed(bytes)).map(drop)),
-    ("RollbackRolloutRequest", |bytes| rollout::rollback(typed(bytes)).map(drop)),
-    ("RotateSigningKeyRequest", |bytes| key::rotate(typed(bytes)).map(drop)),
-    ("SetOperatorRolesRequest", |bytes| operator::set_roles(typed(bytes)).map(drop)),
-    ("SimulatePolicyRequest", |bytes| simulation::simulate(typed(bytes)).map(drop)),
-    ("StartRolloutRequest", |bytes| rollout::start(typed(bytes)).map(drop)),
-    ("SuspendSponsorRequest", |bytes| sponsor::suspend(typed(bytes)).map(drop)),
-    ("UpdateSponsorRequest", |bytes| sponsor::update(typed(bytes)).map(drop)),
-    ("WaitApprovalRequest", |bytes| approval::wait(&typed(bytes)).map(drop)),
-    ("WatchRevocationsRequest", |bytes| credential::watch(typed(bytes)).map(drop)),
-];
 
 /// Requests whose fields are handed on as they are: texts that verification and the policy's own reader judge.
 const UNREAD: [&str; 2] = ["IntrospectCredentialRequest", "ValidatePolicyRequest"];
-
-fn typed<M: Message + Default>(bytes: &[u8]) -> M {
-    M::decode(bytes).unwrap()
-}
 
 fn pool() -> DescriptorPool {
     DescriptorPool::decode(FILE_DESCRIPTOR_SET).unwrap()

@@ -17,6 +17,8 @@ pub(crate) mod authzen;
 pub(crate) mod base;
 mod connect;
 mod details;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod http1;
 pub(crate) mod issue;
 mod json;

@@ -94,7 +94,7 @@ async fn translated(request: Request) -> Result<Request, Box<Response>> {
 }
 
 /// Reads a message. Each name in either spelling, once; nothing that the contract does not know.
-fn read(json: &[u8], method: &MethodDescriptor) -> Result<DynamicMessage, Violation> {
+pub(super) fn read(json: &[u8], method: &MethodDescriptor) -> Result<DynamicMessage, Violation> {
     // A method without fields may be called without a body.
     let json = if json.iter().all(u8::is_ascii_whitespace) { b"{}" } else { json };
     let many = usize::from(method.name().starts_with("Batch"));

@@ -12,7 +12,7 @@ mod observe;
 mod outcome;
 mod rooms;
 mod strangers;
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;

@@ -51,7 +51,12 @@ impl Authority for MadeUp {
         _: Purpose,
     ) -> BoxFuture<'a, Result<Caller, Error>> {
         let by_id = |id: &str, roles: Roles, anonymous| {
-            Ok(Caller::Operator(OperatorCaller { operator_id: id.parse().unwrap(), roles, anonymous, scope: None }))
+            Ok(Caller::Operator(OperatorCaller {
+                operator_id: id.parse().expect("an operator id"),
+                roles,
+                anonymous,
+                scope: None,
+            }))
         };
         let operator = |roles, anonymous| by_id("op", roles, anonymous);
         let caller = match bearer {
@@ -64,7 +69,7 @@ impl Authority for MadeUp {
             None if local => operator(Roles::all(), true),
             None => Err(Error::Unauthenticated { message: "no credential".to_owned() }),
         };
-        let caller = self.1.lock().unwrap().map_or(caller, |trouble| Err(trouble()));
+        let caller = self.1.lock().expect("no test panics with it").map_or(caller, |trouble| Err(trouble()));
         async { caller }.boxed()
     }
 
@@ -81,7 +86,7 @@ impl Authority for MadeUp {
     }
 
     fn note_issuance(&self, issuance: Issuance) {
-        self.0.lock().unwrap().push(issuance);
+        self.0.lock().expect("no test panics with it").push(issuance);
     }
 
     fn note_shed(&self) {
@@ -90,7 +95,7 @@ impl Authority for MadeUp {
 
     fn note_refused(&self, refused: &RefusedAdministration<'_>) {
         let RefusedAdministration { caller, method, reason, .. } = refused;
-        self.3.lock().unwrap().push([caller.id(), (*method).to_owned(), (*reason).to_owned()]);
+        self.3.lock().expect("no test panics with it").push([caller.id(), (*method).to_owned(), (*reason).to_owned()]);
     }
 
     fn authenticate_certificate(&self, _: &ClientCertificate) -> Result<Caller, Error> {
@@ -122,5 +127,5 @@ pub(crate) fn request(method: &str, bearer: Option<&str>) -> Request {
     if let Some(bearer) = bearer {
         request = request.header("authorization", format!("Bearer {bearer}"));
     }
-    request.body(Body::empty()).unwrap()
+    request.body(Body::empty()).expect("a request")
 }

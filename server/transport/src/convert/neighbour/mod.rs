@@ -2,6 +2,8 @@
 
 pub(crate) mod ext_authz;
 pub(crate) mod ext_mcp;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 
 use std::time::Duration;
 

@@ -4,8 +4,8 @@ use axum::{
     Json,
     response::{IntoResponse, Response},
 };
-use countersign_app::{App, Caller, Credential, Error, Introspection, IssuedCredential, Trace};
-use countersign_core::{Violation, names::ToolId};
+use countersign_app::{App, Caller, Credential, DelegateCredential, Error, Introspection, IssuedCredential, Trace};
+use countersign_core::{Violation, credential::Verified, names::ToolId};
 use countersign_proto::v1::DelegateCredentialRequest;
 use serde_json::json;
 
@@ -13,7 +13,7 @@ use super::{
     form::Form,
     wrong::{INVALID_SCOPE, INVALID_TARGET, UNSUPPORTED_GRANT_TYPE, Wrong},
 };
-use crate::convert::credential as convert;
+use crate::convert::{credential as convert, idempotency::Idem};
 
 /// The one grant type.
 pub(super) const GRANT_TYPE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
@@ -23,26 +23,30 @@ const TOKEN_TYPES: [&str; 2] =
 
 /// Starts a child of the instance whose credential is the subject token.
 pub(super) async fn exchange(app: &App, caller: &Caller, form: &Form, trace: Option<Trace>) -> Result<Response, Wrong> {
-    let issued_type = protocol(app, form)?;
+    let issued_type = protocol(app.audience(), form)?;
     let parent = holder(app, caller, "subject_token", form.required("subject_token")?).await?;
     actor(app, caller, form, &parent).await?;
-    let (mut command, idempotency) = convert::delegate(request(form, &parent)?).map_err(in_oauths_names)?;
+    let (mut command, idempotency) = command(form, &parent)?;
     command.trace = command.trace.or(trace);
     let issued = app.delegate_credential(caller, command, idempotency).await.map_err(in_oauths_names)?;
     Ok(answer(app, &issued, issued_type))
 }
 
+/// The delegation that a form asks for.
+pub(super) fn command(form: &Form, parent: &Verified) -> Result<(DelegateCredential, Idem), Wrong> {
+    convert::delegate(request(form, parent)?).map_err(in_oauths_names)
+}
+
 /// What the standard asks of every exchange; returns the type of the token to issue.
-fn protocol(app: &App, form: &Form) -> Result<&'static str, Wrong> {
+pub(super) fn protocol(audience: &str, form: &Form) -> Result<&'static str, Wrong> {
     if form.required("grant_type")? != GRANT_TYPE {
         let why = format!("must be {GRANT_TYPE}: a first credential comes from POST /issue or IssueCredential");
         return Err(Wrong::invalid("grant_type", why).named(UNSUPPORTED_GRANT_TYPE));
     }
     token_type(form, "subject_token_type")?.ok_or_else(|| Wrong::invalid("subject_token_type", "is required"))?;
-    if form.all("audience").iter().any(|target| target != app.audience()) {
+    if form.all("audience").iter().any(|target| target != audience) {
         let why = format!(
-            "must be {}, or left out: credentials are for this installation, and resource narrows one to a tool",
-            app.audience()
+            "must be {audience}, or left out: credentials are for this installation, and resource narrows one to a tool"
         );
         return Err(Wrong::invalid("audience", why).named(INVALID_TARGET));
     }
@@ -98,7 +102,7 @@ fn resource(form: &Form) -> Result<String, Wrong> {
 }
 
 /// The same delegation in the contract's words, whose rules then hold.
-fn request(form: &Form, parent: &Credential) -> Result<DelegateCredentialRequest, Wrong> {
+fn request(form: &Form, parent: &Verified) -> Result<DelegateCredentialRequest, Wrong> {
     if form.get("on_behalf_of").is_some_and(|text| parent.on_behalf_of.as_deref() != Some(text)) {
         return Err(Wrong::invalid("on_behalf_of", "is the subject_token's: leave it out"));
     }

@@ -95,7 +95,7 @@ impl Form {
         }
     }
 
-    fn parse(body: &[u8]) -> Result<Self, Wrong> {
+    pub(super) fn parse(body: &[u8]) -> Result<Self, Wrong> {
         let mut seen = BTreeMap::<&'static str, Vec<String>>::new();
         for (name, value) in form_urlencoded::parse(body) {
             let Some(name) = KNOWN.into_iter().find(|known| **known == *name) else { continue };

@@ -17,13 +17,18 @@ use super::{
 /// Answers alike for a token that is revoked, was dead already, is somebody else's, or is none at all (RFC 7009, section
 /// 2.2). `token_type_hint` is not needed: a token says itself what it is. `spare_delegated` leaves alive what was started with it.
 pub(super) async fn revoke(app: &App, caller: &Caller, form: &Form) -> Result<Response, Wrong> {
+    let (token, spare_delegated) = asked(form)?;
+    app.revoke_token(caller, token, spare_delegated, None).await?;
+    Ok(StatusCode::OK.into_response())
+}
+
+/// Which token, and whether what was started with it lives on.
+pub(super) fn asked(form: &Form) -> Result<(&str, bool), Wrong> {
     let token = form.required("token")?;
     if let Some(what) = other(token) {
         return Err(Wrong::invalid("token", what).named(UNSUPPORTED_TOKEN_TYPE));
     }
-    let spare_delegated = form.flag("spare_delegated")?;
-    app.revoke_token(caller, token, spare_delegated, None).await?;
-    Ok(StatusCode::OK.into_response())
+    Ok((token, form.flag("spare_delegated")?))
 }
 
 /// What else a token of this product may be, none of which ends here. Its signature is not looked at: nothing is done.
