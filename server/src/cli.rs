@@ -13,8 +13,16 @@ use crate::{
     postgres::child::{self, ChildArgs},
     recover::{self, RecoverArgs},
     remote::{
+        RemoteArgs, RemoteError,
+        approvals::{self, ApprovalsCommand},
         keys::{self, KeysCommand},
         kill_switch::{self, KillSwitchCommand},
+        operators::{self, OperatorsCommand},
+        output::note,
+        persons::{self, PersonsCommand},
+        rollouts::{self, RolloutsCommand},
+        sponsors::{self, SponsorsCommand},
+        who,
     },
     rewrap, serve,
 };
@@ -29,9 +37,11 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serve.
+    /// Answer agents, gateways and people, until it is stopped.
+    #[command(after_help = "Example: countersign serve --config countersign.yaml")]
     Serve(ConfigArgs),
     /// Bring the database's schema up to date, and nothing else. `serve` does so too, where its role owns the tables.
+    #[command(after_help = "Example: countersign migrate --config countersign.yaml --grant-to countersign_server")]
     Migrate {
         #[command(flatten)]
         config: ConfigArgs,
@@ -41,9 +51,24 @@ enum Command {
     /// Look at a configuration without starting anything.
     #[command(subcommand)]
     Config(ConfigCommand),
-    /// Look after operators on the server's own machine.
+    /// Look after operators: who may call the server, and their API keys.
     #[command(subcommand)]
     Operator(OperatorCommand),
+    /// Say whose the logins are, and confirm it by a second person.
+    #[command(subcommand)]
+    Person(PersonsCommand),
+    /// Look after sponsors, the persons who answer for runs.
+    #[command(subcommand)]
+    Sponsor(SponsorsCommand),
+    /// Answer calls that wait for a person.
+    #[command(subcommand)]
+    Approval(ApprovalsCommand),
+    /// Move callers from one policy to another, step by step, and back.
+    #[command(subcommand)]
+    Rollout(RolloutsCommand),
+    /// Say who a running server takes you for, and what you may do there.
+    #[command(name = "whoami", after_help = "Example: countersign whoami --api-key-file ben.key")]
+    WhoAmI(RemoteArgs),
     /// Look after signing keys, and after the key that encrypts them.
     #[command(subcommand)]
     Key(KeyCommand),
@@ -54,6 +79,7 @@ enum Command {
     #[command(subcommand)]
     KillSwitch(KillSwitchCommand),
     /// See what this is for: one support agent's day, played on a dev server, and the custody tree it leaves.
+    #[command(after_help = "Example: countersign demo")]
     Demo(DemoArgs),
     /// The last steps between the server and its private Postgres.
     #[command(name = child::COMMAND, hide = true)]
@@ -63,13 +89,19 @@ enum Command {
 #[derive(Debug, Subcommand)]
 enum ConfigCommand {
     /// Say everything that is wrong with a configuration.
+    #[command(after_help = "Example: countersign config check --config countersign.yaml")]
     Check(ConfigArgs),
 }
 
 #[derive(Debug, Subcommand)]
 enum OperatorCommand {
-    /// Make a fresh admin key where every other is lost, expired or revoked. Needs the database and the key-encryption
-    /// key; servers may run. The custody log says that it was done.
+    #[command(flatten)]
+    Remote(OperatorsCommand),
+    /// Make a fresh admin key where every other is lost, expired or revoked, on a machine that reaches the database. Needs the
+    /// database and the key-encryption key; servers may run. The custody log says that it was done.
+    #[command(
+        after_help = "Example: countersign operator recover --config countersign.yaml --reason 'both admins have left'"
+    )]
     Recover {
         #[command(flatten)]
         config: ConfigArgs,
@@ -84,6 +116,7 @@ enum KeyCommand {
     Signing(KeysCommand),
     /// Encrypt what the database holds again under a new key-encryption key, while servers run. Needs the database, the new
     /// key as key_encryption_key_file, and the old one as previous_key_encryption_key_file.
+    #[command(after_help = "Example: countersign key rewrap --config countersign.yaml")]
     Rewrap(ConfigArgs),
 }
 
@@ -154,7 +187,7 @@ pub fn main() -> ExitCode {
     match run(cli.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure { code, message }) => {
-            eprintln!("{message}");
+            note(&message);
             code.into()
         }
     }
@@ -200,6 +233,12 @@ impl From<Problems> for Failure {
     }
 }
 
+impl From<RemoteError> for Failure {
+    fn from(error: RemoteError) -> Self {
+        Self { code: error.code(), ..Self::of(&error) }
+    }
+}
+
 impl From<PolicyError> for Failure {
     fn from(error: PolicyError) -> Self {
         let message = if error.is_list() { error.to_string() } else { Self::of(&error).message };
@@ -238,13 +277,57 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Operator(OperatorCommand::Recover { config, recover }) => {
             recover::run(&config.start()?, recover).map_err(|error| Failure::of(&error))
         }
-        Command::Key(KeyCommand::Signing(command)) => keys::run(command).map_err(|error| Failure::of(&error)),
+        Command::Operator(OperatorCommand::Remote(command)) => Ok(operators::run(command)?),
+        Command::Person(command) => Ok(persons::run(command)?),
+        Command::Sponsor(command) => Ok(sponsors::run(command)?),
+        Command::Approval(command) => Ok(approvals::run(command)?),
+        Command::Rollout(command) => Ok(rollouts::run(command)?),
+        Command::WhoAmI(remote) => Ok(who::run(&remote)?),
+        Command::Key(KeyCommand::Signing(command)) => Ok(keys::run(command)?),
         Command::Key(KeyCommand::Rewrap(args)) => rewrap::run(&args.start()?).map_err(|error| Failure::of(&error)),
         Command::Policy(command) => Ok(policy::run(command)?),
-        Command::KillSwitch(command) => kill_switch::run(command).map_err(|error| Failure::of(&error)),
+        Command::KillSwitch(command) => Ok(kill_switch::run(command)?),
         Command::Demo(args) => demo::run(&args).map_err(|error| Failure::of(&error)),
         Command::PostgresChild(args) => match child::become_program(&args) {
             Err(error) => Err(Failure { code: 1, message: format!("{}: {error}", child::COMMAND) }),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn every_verb_is_a_sentence_with_an_example() {
+        let mut cli = Cli::command();
+        cli.build();
+        let mut verbs = 0;
+        look(&cli, "countersign", &mut verbs);
+        assert!(verbs > 35, "{verbs}");
+    }
+
+    fn look(command: &clap::Command, path: &str, verbs: &mut usize) {
+        for verb in command.get_subcommands().filter(|verb| !verb.is_hide_set() && verb.get_name() != "help") {
+            let path = format!("{path} {}", verb.get_name());
+            if verb.has_subcommands() {
+                look(verb, &path, verbs);
+                continue;
+            }
+            *verbs += 1;
+            let about = verb.get_about().unwrap_or_default().to_string();
+            assert!(about.len() > 5 && about.starts_with(char::is_uppercase), "{path}: {about:?}");
+            let example = verb.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(example.starts_with(&format!("Example: {path}")), "{path}: {example:?}");
+            let words = example.trim_start_matches("Example: ");
+            let words = words.split('\'').enumerate().flat_map(|(nth, part)| match nth % 2 {
+                0 => part.split_whitespace().map(str::to_owned).collect::<Vec<_>>(),
+                _ => vec![part.to_owned()],
+            });
+            let read = Cli::command().try_get_matches_from(words);
+            assert!(read.is_ok(), "{path}: {}", read.unwrap_err());
+        }
     }
 }

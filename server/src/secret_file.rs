@@ -1,10 +1,10 @@
 //! Files that hold a secret: only their owner may read them, they appear whole or not at all, and they replace nothing.
 
 use std::{
-    fs::{self, File, Metadata},
+    fs::{self, File, Metadata, OpenOptions},
     io::{self, Read as _, Write as _},
-    os::unix::fs::MetadataExt as _,
-    path::Path,
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
 };
 
 use secrecy::SecretString;
@@ -17,16 +17,59 @@ const LONGEST: u64 = 64 * 1024;
 /// # Errors
 /// `AlreadyExists` where the name is taken; otherwise what the file system says.
 pub fn create(path: &Path, content: &str) -> io::Result<()> {
-    let folder = match path.parent() {
-        Some(folder) if folder != Path::new("") => folder,
-        _ => Path::new("."),
-    };
+    let folder = folder_of(path);
     // A temporary file is made exclusively, under a random name, with mode 0600.
     let mut draft = tempfile::Builder::new().prefix(".secret-").tempfile_in(folder)?;
     draft.write_all(content.as_bytes())?;
     draft.as_file().sync_all()?;
     draft.persist_noclobber(path)?;
     File::open(folder)?.sync_all()
+}
+
+/// A file of mode 0600 that was made before its secret, so that the secret is not made in vain. Empty until it is filled.
+#[derive(Debug)]
+pub struct Reserved {
+    path: PathBuf,
+    file: File,
+}
+
+impl Reserved {
+    /// Makes the empty file. Whatever has the name already stays as it is, a link too.
+    ///
+    /// # Errors
+    /// `AlreadyExists` where the name is taken; otherwise what the file system says.
+    pub fn create(path: &Path) -> io::Result<Self> {
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+        Ok(Self { path: path.to_owned(), file })
+    }
+
+    /// Writes the secret, durably.
+    ///
+    /// # Errors
+    /// What the file system says; part of the secret may be in the file then.
+    pub fn fill(mut self, content: &str) -> io::Result<()> {
+        self.file.write_all(content.as_bytes())?;
+        self.file.sync_all()?;
+        File::open(folder_of(&self.path))?.sync_all()
+    }
+
+    /// Removes the file, if nobody put another one in its place.
+    pub fn discard(self) {
+        let is_ours = |found: &Metadata, ours: &Metadata| found.ino() == ours.ino() && found.dev() == ours.dev();
+        if let (Ok(found), Ok(ours)) = (fs::symlink_metadata(&self.path), self.file.metadata())
+            && is_ours(&found, &ours)
+        {
+            // It is empty: left behind it gives nothing away, and the next command says that it is there.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    }
 }
 
 /// Reads a secret, without the white space at its ends.
@@ -104,9 +147,28 @@ mod tests {
         symlink(&target, &link).unwrap();
         for path in [&file, &link] {
             assert_eq!(create(path, "new").unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+            assert_eq!(Reserved::create(path).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
         }
         assert_eq!(fs::read_to_string(&file).unwrap(), "old");
         assert!(!target.exists());
+    }
+
+    #[test]
+    fn a_reserved_file_holds_its_secret_or_is_gone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        Reserved::create(&path).unwrap().discard();
+        assert!(!path.exists());
+        let reserved = Reserved::create(&path).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+        reserved.fill("geheim\n").unwrap();
+        assert_eq!(read(&path).unwrap().expose_secret(), "geheim");
+        // What somebody put in its place stays.
+        let other = folder.path().join("other");
+        let reserved = Reserved::create(&other).unwrap();
+        fs::rename(&path, &other).unwrap();
+        reserved.discard();
+        assert_eq!(read(&other).unwrap().expose_secret(), "geheim");
     }
 
     #[test]

@@ -89,6 +89,7 @@ mod support;
 mod surroundings;
 mod texts;
 mod unknown_grants;
+mod verbs;
 mod verifier;
 mod watched;
 mod watching;

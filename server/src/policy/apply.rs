@@ -4,11 +4,11 @@ use clap::Args;
 use countersign_client::{
     Connection,
     v1::{
-        ActivatePolicyRequest, CreatePolicyRequest, CreatePolicyResponse, PolicyState, Rollout, RolloutScope,
-        StartRolloutRequest, StickyKey as WireStickyKey,
+        ActivatePolicyRequest, CreatePolicyRequest, CreatePolicyResponse, OnBreach as WireOnBreach, PolicyState,
+        Rollout, RolloutGates, RolloutScope, StartRolloutRequest, StickyKey as WireStickyKey,
     },
 };
-use countersign_core::rollout::{Scope, StickyKey};
+use countersign_core::rollout::{Gates, OnBreach, Scope, StickyKey};
 use countersign_policy::{CompiledPolicy, RolloutSpec};
 use prost_types::Duration;
 use serde_json::{Value, json};
@@ -82,7 +82,7 @@ pub(super) fn run(args: &ApplyArgs) -> Result<String, PolicyError> {
         let open = open_rollout::read(&connection, &args.remote).await?;
         let standing = standing(open.as_ref(), before.as_deref());
         let changes = AgainstActive::new(active, standing, &policy);
-        if !args.remote.json {
+        if !args.remote.json() {
             print(&args.files.warnings(&policy))?;
             print(&open.as_ref().map(|open| format!("{}\n", open_rollout::answers(open))).unwrap_or_default())?;
             print(&changes.words())?;
@@ -90,13 +90,13 @@ pub(super) fn run(args: &ApplyArgs) -> Result<String, PolicyError> {
         let stored = connection.policies().create_policy(create).await;
         let stored = stored.map_err(|status| args.remote.change_failed(&status, &request_id))?.into_inner();
         let outcome = args.introduce(&connection, &stored, &policy, &request_id).await;
-        if let (Err(_), false, Some(policy)) = (&outcome, args.remote.json, &stored.policy) {
+        if let (Err(_), false, Some(policy)) = (&outcome, args.remote.json(), &stored.policy) {
             // Why it does not answer, the failure says after it.
             print(&format!("{} is stored.\n", printable(&policy.version)))?;
         }
         Ok::<_, RemoteError>(Applied { before, open, changes, stored, outcome: outcome? })
     })?;
-    if args.remote.json { Ok(applied.json(&policy)?) } else { Ok(applied.words(&policy)) }
+    if args.remote.json() { Ok(applied.json(&policy)?) } else { Ok(applied.words(&policy)) }
 }
 
 /// How the version stands that was active last.
@@ -156,10 +156,29 @@ fn rollout_of(spec: &RolloutSpec, candidate: &str) -> StartRolloutRequest {
         sticky_key: spec.sticky_key.map_or(WireStickyKey::Unspecified, sticky_key).into(),
         steps: spec.steps.iter().flatten().map(narrow).collect(),
         increment_per_day: spec.increment.as_ref().map(narrow).unwrap_or_default(),
-        gates: None,
+        gates: Some(gates(&spec.gates)),
         min_soak: spec.min_soak_seconds.map(|seconds| Duration { seconds: seconds.into(), nanos: 0 }),
         scope: Some(scope(&spec.scope)),
         ..StartRolloutRequest::default()
+    }
+}
+
+/// The document's gates, which are the brief's where it sets none.
+fn gates(gates: &Gates) -> RolloutGates {
+    let narrow = |number: u32| i32::try_from(number).unwrap_or(i32::MAX);
+    let (seconds, millis) = (gates.latency_p95_ms / 1000, gates.latency_p95_ms % 1000);
+    RolloutGates {
+        missing_sponsor_bp: Some(narrow(gates.missing_sponsor_bp)),
+        policy_error_bp: Some(narrow(gates.policy_error_bp)),
+        latency_p95: Some(Duration { seconds: seconds.into(), nanos: narrow(millis * 1_000_000) }),
+        window: Some(Duration { seconds: gates.window_seconds.into(), nanos: 0 }),
+        min_decisions: Some(narrow(gates.min_decisions)),
+        on_breach: match gates.on_breach {
+            OnBreach::Rollback => WireOnBreach::Rollback,
+            OnBreach::Pause => WireOnBreach::Pause,
+        }
+        .into(),
+        issuance_failure_bp: gates.issuance_failure_bp.map(narrow),
     }
 }
 

@@ -44,7 +44,7 @@ pub(crate) struct DiffArgs {
 pub(super) fn run(args: &DiffArgs) -> Result<(), PolicyError> {
     let sentences =
         diff(&args.load(&args.old, args.old_cedar.as_ref())?, &args.load(&args.new, args.new_cedar.as_ref())?);
-    if args.remote.json {
+    if args.remote.json() {
         print(&format!("{:#}\n", json!({ "changes": sentences })))?;
     } else {
         print(&lines(&sentences))?;

@@ -18,17 +18,22 @@ use crate::remote::{RemoteError, output::print};
 #[derive(Debug, Subcommand)]
 pub(crate) enum PolicyCommand {
     /// Say everything that is wrong with a policy document, each with file, line and column. Needs no server.
+    #[command(after_help = "Example: countersign policy validate policy.yaml")]
     Validate(PolicyFiles),
     /// See whether a policy answers as its tests say. Needs no server.
+    #[command(after_help = "Example: countersign policy test policy.yaml tests.yaml")]
     Test(TestArgs),
     /// Store a policy document in a running server, and let it answer: by the rollout that it asks for, or for everyone.
     /// Takes a policy-admin.
+    #[command(after_help = "Example: countersign policy apply policy.yaml --reason 'refunds up to 500'")]
     Apply(ApplyArgs),
     /// Say what changes from one policy to another, a sentence each. Needs a server only for stored versions, such as `pv_3`,
     /// and a policy-admin or an auditor there.
+    #[command(after_help = "Example: countersign policy diff pv_3 policy.yaml")]
     Diff(DiffArgs),
     /// Say what a policy document, or a stored version, would have answered to the decisions that a running server recorded:
     /// how many would have come out otherwise, by rule and sponsor. Changes nothing. Takes a policy-admin or an auditor.
+    #[command(after_help = "Example: countersign policy simulate policy.yaml --sponsor alice")]
     Simulate(SimulateArgs),
 }
 

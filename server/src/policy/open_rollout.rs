@@ -1,23 +1,9 @@
 //! The open rollout, if there is one: while it is open, it says who answers, and no version is simply active.
 
-use countersign_client::{
-    Connection,
-    v1::{ListRolloutsRequest, Rollout, RolloutState},
-};
+use countersign_client::v1::Rollout;
 
-use crate::remote::{RemoteArgs, RemoteError, output::printable};
-
-/// Reads it.
-pub(super) async fn read(connection: &Connection, remote: &RemoteArgs) -> Result<Option<Rollout>, RemoteError> {
-    for state in [RolloutState::Running, RolloutState::Paused] {
-        let request = ListRolloutsRequest { page_size: 1, state: state.into(), ..ListRolloutsRequest::default() };
-        let page = connection.rollouts().list_rollouts(request).await.map_err(|status| remote.call_failed(&status))?;
-        if let Some(rollout) = page.into_inner().rollouts.pop() {
-            return Ok(Some(rollout));
-        }
-    }
-    Ok(None)
-}
+use crate::remote::output::printable;
+pub(super) use crate::remote::rollouts::open as read;
 
 /// Who answers while it is open, in a sentence.
 pub(super) fn answers(rollout: &Rollout) -> String {

@@ -1,6 +1,6 @@
 //! Why a remote command did not do what it was to do, in one line each.
 
-use std::{io, path::PathBuf};
+use std::{error::Error, io, path::PathBuf};
 
 use countersign_client::ConnectError;
 use tonic::{Code, Status};
@@ -38,25 +38,73 @@ pub(crate) enum RemoteError {
     Runtime(#[source] io::Error),
     #[error("cannot write to standard output")]
     Output(#[source] io::Error),
+    #[error("cannot ask on the terminal")]
+    Terminal(#[source] io::Error),
+    #[error(
+        "the certificate of {server} is not one that is trusted, or is for another name: name its authority with --ca, and the \
+         server as its certificate does"
+    )]
+    Untrusted { server: String, source: ConnectError },
+    #[error(
+        "the server at {server} speaks no TLS: name it http://..., on this machine, or what terminates TLS in front of it"
+    )]
+    NoTls { server: String },
+    /// Somebody has the name of the file that was to hold a key.
+    #[error("{} is there already, and is not overwritten: name another file, or move it away; no key was made", path.display())]
+    KeyFileTaken { path: PathBuf },
+    #[error("cannot make {} for the key; no key was made", path.display())]
+    NewKeyFile { path: PathBuf, source: io::Error },
+    /// A key was made that nobody has.
+    #[error(
+        "the key {key_id} was made, and could not be written: end it with `countersign operator revoke-key {key_id}`, and make \
+         another with `countersign operator new-key`"
+    )]
+    KeyLost { key_id: String, source: io::Error },
+    /// A key was made the first time, in an answer that did not arrive.
+    #[error(
+        "the key {key_id} was made the first time this request id was used, and its secret is shown once and not kept: where \
+         nobody has it, end it with `countersign operator revoke-key {key_id}`, and make another with `countersign operator \
+         new-key` and no --request-id"
+    )]
+    SecretGone { key_id: String },
+    /// The operator was added, and their key was not made.
+    #[error("the operator was added, and has no key yet, which `countersign operator new-key` makes: {0}")]
+    WithoutKey(#[source] Box<RemoteError>),
+    /// What takes a look has nobody who looks.
+    #[error(
+        "what is approved are the terms that were seen, and here is no terminal to ask on: if these are right, run the command \
+         again with --etag {etag}"
+    )]
+    NobodyToAsk { etag: String },
+    #[error("nothing is named that is to change")]
+    NothingToChange,
+    #[error("nothing was changed")]
+    Declined,
 }
 
 impl RemoteError {
     pub(super) fn connect(server: &str, source: ConnectError) -> Self {
         let server = server.to_owned();
+        let why = chain(&source);
         match source {
+            ConnectError::Unreachable(_) if why.contains("invalid peer certificate") => {
+                Self::Untrusted { server, source }
+            }
+            // What a server that speaks plain HTTP answers is no TLS record.
+            ConnectError::Unreachable(_) if why.contains("InvalidContentType") => Self::NoTls { server },
             ConnectError::Unreachable(_) => Self::Unreachable { server, source },
             _ => Self::Connect { server, source },
         }
     }
 
-    /// A call that changes nothing failed.
-    pub(super) fn call(server: &str, status: &Status) -> Self {
-        Self::Call(said(server, status))
+    /// A call that changes nothing failed. `nobody`: it went out without a key.
+    pub(super) fn call(server: &str, status: &Status, nobody: bool) -> Self {
+        Self::Call(said(server, status, nobody))
     }
 
     /// A call that changes something failed.
-    pub(super) fn change(server: &str, status: &Status, request_id: &str) -> Self {
-        let said = said(server, status);
+    pub(super) fn change(server: &str, status: &Status, nobody: bool, request_id: &str) -> Self {
+        let said = said(server, status, nobody);
         match status.code() {
             Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled | Code::Unknown | Code::Internal => {
                 Self::Unsure { said, request_id: request_id.to_owned() }
@@ -64,15 +112,39 @@ impl RemoteError {
             _ => Self::Call(said),
         }
     }
+
+    /// The exit code: 2 where the command line is wrong, else 1.
+    pub(crate) const fn code(&self) -> u8 {
+        match self {
+            Self::NobodyToAsk { .. } | Self::NothingToChange => 2,
+            _ => 1,
+        }
+    }
+}
+
+/// An error with its causes, to be looked at.
+fn chain(error: &(dyn Error + 'static)) -> String {
+    let causes = std::iter::successors(Some(error), |error| (*error).source());
+    causes.fold(String::new(), |text, error| format!("{text}{error} {error:?} "))
 }
 
 /// What the server said, which ends with what to do about it. A status without ErrorInfo does not come from one.
-fn said(server: &str, status: &Status) -> String {
+fn said(server: &str, status: &Status, nobody: bool) -> String {
     let message = output::printable(status.message());
-    status.get_details_error_info().map_or_else(
-        || format!("no answer from {server}, but {:?} ({message}); retrying may help.", status.code()),
-        |info| format!("{}: {message}", output::printable(&info.reason)),
-    )
+    let Some(info) = status.get_details_error_info() else {
+        let hint = if server.starts_with("http:") && chain(status).contains("http2 error") {
+            format!(" Or it speaks TLS: then name it https:{}.", server.trim_start_matches("http:"))
+        } else {
+            String::new()
+        };
+        return format!("no answer from {server}, but {:?} ({message}); retrying may help.{hint}", status.code());
+    };
+    let hint = if nobody && status.code() == Code::Unauthenticated {
+        " Name your API key's file with --api-key-file, or put the key into COUNTERSIGN_API_KEY."
+    } else {
+        ""
+    };
+    format!("{}: {message}{hint}", output::printable(&info.reason))
 }
 
 #[cfg(test)]
@@ -89,17 +161,23 @@ mod tests {
     #[test]
     fn a_refusal_is_one_line_with_its_reason() {
         let line = "WHY: no way [2J. Ask an admin.";
-        assert_eq!(RemoteError::call("http://a", &refusal(Code::PermissionDenied)).to_string(), line);
-        assert_eq!(RemoteError::change("http://a", &refusal(Code::PermissionDenied), "id-1").to_string(), line);
+        assert_eq!(RemoteError::call("http://a", &refusal(Code::PermissionDenied), true).to_string(), line);
+        assert_eq!(RemoteError::change("http://a", &refusal(Code::PermissionDenied), true, "id-1").to_string(), line);
     }
 
     #[test]
     fn a_change_that_may_have_happened_names_the_id_that_makes_it_safe_to_repeat() {
         for status in [refusal(Code::Unavailable), Status::cancelled("Timeout expired")] {
-            let line = RemoteError::change("http://a", &status, "id-1").to_string();
+            let line = RemoteError::change("http://a", &status, false, "id-1").to_string();
             assert!(line.contains("--request-id id-1"), "{line}");
         }
-        let line = RemoteError::call("http://a", &Status::cancelled("Timeout expired")).to_string();
+        let line = RemoteError::call("http://a", &Status::cancelled("Timeout expired"), false).to_string();
         assert_eq!(line, "no answer from http://a, but Cancelled (Timeout expired); retrying may help.");
+    }
+
+    #[test]
+    fn whoever_called_without_a_key_is_told_how_to_name_one() {
+        let said = |nobody| RemoteError::call("http://a", &refusal(Code::Unauthenticated), nobody).to_string();
+        assert!(said(true).contains("--api-key-file") && !said(false).contains("--api-key-file"));
     }
 }

@@ -11,7 +11,7 @@ use countersign_client::{
 
 use super::{
     ChangeArgs, RemoteArgs, RemoteError, block_on,
-    output::{json, print, printable, table, time},
+    output::{json, json_list, listed, print, printable, time},
 };
 
 /// Keys per page, as many as the server gives.
@@ -21,8 +21,10 @@ const PAGE: i32 = 1000;
 #[derive(Debug, Subcommand)]
 pub(crate) enum KeysCommand {
     /// Show the signing keys of a running server, newest first. Takes an admin or an auditor.
+    #[command(after_help = "Example: countersign key list -o json")]
     List(RemoteArgs),
     /// Let the next signing key sign from now on, and retire the active one. Takes an admin.
+    #[command(after_help = "Example: countersign key rotate --reason 'before the audit'")]
     Rotate {
         #[command(flatten)]
         change: ChangeArgs,
@@ -30,6 +32,7 @@ pub(crate) enum KeysCommand {
         remote: RemoteArgs,
     },
     /// Kill every token that a signing key signed, for good. Takes an admin.
+    #[command(after_help = "Example: countersign key compromise WvUq... --reason 'a copy of it was found'")]
     Compromise {
         /// The key, as `key list` and the heads of its tokens name it.
         #[arg(allow_hyphen_values = true)]
@@ -54,7 +57,7 @@ pub(crate) fn run(command: KeysCommand) -> Result<(), RemoteError> {
 
 async fn list(remote: &RemoteArgs) -> Result<String, RemoteError> {
     let all = ListSigningKeysResponse { keys: every(&remote.connect().await?, remote).await?, ..Default::default() };
-    if remote.json { json("ListSigningKeysResponse", &all) } else { Ok(rows(&all.keys)) }
+    if remote.json() { json_list("ListSigningKeysResponse", &all) } else { Ok(rows(&all.keys)) }
 }
 
 /// The keys of all pages.
@@ -80,7 +83,7 @@ async fn rotate(change: ChangeArgs, remote: &RemoteArgs) -> Result<String, Remot
     let answer = remote.connect().await?.signing_keys().rotate_signing_key(request).await;
     let answer: RotateSigningKeyResponse =
         answer.map_err(|status| remote.change_failed(&status, &request_id))?.into_inner();
-    if remote.json { json("RotateSigningKeyResponse", &answer) } else { Ok(rows(answer.key.as_slice())) }
+    if remote.json() { json("RotateSigningKeyResponse", &answer) } else { Ok(rows(answer.key.as_slice())) }
 }
 
 async fn compromise(kid: String, change: ChangeArgs, remote: &RemoteArgs) -> Result<String, RemoteError> {
@@ -94,7 +97,7 @@ async fn compromise(kid: String, change: ChangeArgs, remote: &RemoteArgs) -> Res
     let answer = remote.connect().await?.signing_keys().mark_key_compromised(request).await;
     let answer: MarkKeyCompromisedResponse =
         answer.map_err(|status| remote.change_failed(&status, &request_id))?.into_inner();
-    if remote.json {
+    if remote.json() {
         return json("MarkKeyCompromisedResponse", &answer);
     }
     let since = format!("Nothing it signed is allowed anything after entry {} of the custody log.\n", answer.log_index);
@@ -106,7 +109,8 @@ fn rows(keys: &[SigningKey]) -> String {
         let [created, active, retired] = [&key.create_time, &key.activate_time, &key.retire_time];
         [printable(&key.kid), state(key), time(created.as_ref()), time(active.as_ref()), time(retired.as_ref())]
     };
-    table(["kid", "state", "created", "active since", "retired"], &keys.iter().map(row).collect::<Vec<_>>())
+    let rows: Vec<_> = keys.iter().map(row).collect();
+    listed(["kid", "state", "created", "active since", "retired"], &rows, "There is no signing key.")
 }
 
 /// A key's state in a word; the number of one that this program does not know.

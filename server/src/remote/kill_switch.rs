@@ -11,7 +11,7 @@ use countersign_client::{
 
 use super::{
     ChangeArgs, RemoteArgs, RemoteError, block_on,
-    output::{json, print, printable, table, time},
+    output::{json, json_list, listed, print, printable, time},
 };
 
 /// Switches per page, as many as the server gives.
@@ -21,6 +21,7 @@ const PAGE: i32 = 1000;
 #[derive(Debug, Subcommand)]
 pub(crate) enum KillSwitchCommand {
     /// Deny calls at once, on every server, whatever policy and rollout say. Takes a policy-admin.
+    #[command(after_help = "Example: countersign kill-switch engage --tool billing --reason 'refunds go astray'")]
     Engage {
         #[command(flatten)]
         target: TargetArgs,
@@ -30,6 +31,7 @@ pub(crate) enum KillSwitchCommand {
         remote: RemoteArgs,
     },
     /// Undo one kill switch. What another one stops too stays stopped. Takes a policy-admin.
+    #[command(after_help = "Example: countersign kill-switch release ks_019ad0c4-... --reason 'the tool is mended'")]
     Release {
         /// The switch, as `kill-switch list` names it.
         kill_switch_id: String,
@@ -39,6 +41,7 @@ pub(crate) enum KillSwitchCommand {
         remote: RemoteArgs,
     },
     /// Show what is stopped, newest first. Takes a policy-admin, a gate or an auditor.
+    #[command(after_help = "Example: countersign kill-switch list -o json")]
     List(RemoteArgs),
 }
 
@@ -97,7 +100,7 @@ async fn engage(target: TargetArgs, change: ChangeArgs, remote: &RemoteArgs) -> 
     let answer = remote.connect().await?.policies().engage_kill_switch(request).await;
     let answer: EngageKillSwitchResponse =
         answer.map_err(|status| remote.change_failed(&status, &request_id))?.into_inner();
-    if remote.json {
+    if remote.json() {
         return json("EngageKillSwitchResponse", &answer);
     }
     let since = format!("Nothing it stops is allowed after entry {} of the custody log.\n", answer.log_index);
@@ -111,7 +114,7 @@ async fn release(kill_switch_id: String, change: ChangeArgs, remote: &RemoteArgs
     let answer = connection.policies().release_kill_switch(request).await;
     let answer: ReleaseKillSwitchResponse =
         answer.map_err(|status| remote.change_failed(&status, &request_id))?.into_inner();
-    if remote.json {
+    if remote.json() {
         return json("ReleaseKillSwitchResponse", &answer);
     }
     Ok(format!("Released from entry {} of the custody log on.\n", answer.log_index))
@@ -119,8 +122,11 @@ async fn release(kill_switch_id: String, change: ChangeArgs, remote: &RemoteArgs
 
 async fn list(remote: &RemoteArgs) -> Result<String, RemoteError> {
     let kill_switches = every(&remote.connect().await?, remote).await?;
-    if remote.json {
-        return json("ListKillSwitchesResponse", &ListKillSwitchesResponse { kill_switches, ..Default::default() });
+    if remote.json() {
+        return json_list(
+            "ListKillSwitchesResponse",
+            &ListKillSwitchesResponse { kill_switches, ..Default::default() },
+        );
     }
     Ok(rows(&kill_switches))
 }
@@ -147,7 +153,8 @@ fn rows(switches: &[KillSwitch]) -> String {
         let since = time(switch.engage_time.as_ref());
         [&switch.kill_switch_id, &stops(switch), &since, &switch.engaged_by, &switch.reason].map(|cell| printable(cell))
     };
-    table(["kill switch", "stops", "since", "by", "why"], &switches.iter().map(row).collect::<Vec<_>>())
+    let rows: Vec<_> = switches.iter().map(row).collect();
+    listed(["kill switch", "stops", "since", "by", "why"], &rows, "No kill switch is engaged.")
 }
 
 /// What a switch stops, in words; the number of a scope that this program does not know.

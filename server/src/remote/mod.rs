@@ -1,23 +1,31 @@
 //! Commands that call a running server over gRPC, for people and scripts: where it is, who calls, and what is said when it
 //! does not work.
 
+pub(crate) mod approvals;
+mod args;
 mod failure;
+mod key_file;
 pub(crate) mod keys;
 pub(crate) mod kill_switch;
+pub(crate) mod operators;
 pub(crate) mod output;
+mod pages;
+pub(crate) mod persons;
+pub(crate) mod rollouts;
+pub(crate) mod sponsors;
+pub(crate) mod who;
 
 use std::{env, fs, path::PathBuf};
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use countersign_client::Connection;
-use countersign_core::clock::{Clock as _, SystemClock, SystemEntropy, uuid_v7};
 use http::{Uri, uri::Scheme};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::runtime;
 use tonic::Status;
 
-pub(crate) use self::failure::RemoteError;
-use crate::{arguments::reason, secret_file};
+pub(crate) use self::{args::ChangeArgs, failure::RemoteError};
+use crate::secret_file;
 
 /// The variable that may hold the API key. It is no flag: other users of the machine can see those.
 const API_KEY: &str = "COUNTERSIGN_API_KEY";
@@ -34,27 +42,20 @@ pub(crate) struct RemoteArgs {
     /// PEM certificates to trust instead of the public web's, for an https server with a private CA.
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
-    /// Print JSON, as the HTTP API answers it.
-    #[arg(long)]
-    pub(crate) json: bool,
+    /// What to print: a table for people, or JSON as the HTTP API answers it.
+    #[arg(short, long, value_name = "FORM", value_enum, default_value_t)]
+    output: Output,
+    /// The same as `--output json`.
+    #[arg(long, conflicts_with = "output")]
+    json: bool,
 }
 
-/// What every change of something needs.
-#[derive(Debug, Args)]
-pub(crate) struct ChangeArgs {
-    /// Why, for the custody log.
-    #[arg(long, value_name = "TEXT", value_parser = reason)]
-    pub(crate) reason: String,
-    /// Makes it safe to run the command again: the same id changes something once within a day [default: a fresh one].
-    #[arg(long, value_name = "ID")]
-    request_id: Option<String>,
-}
-
-impl ChangeArgs {
-    pub(crate) fn request_id(&self) -> String {
-        let fresh = || uuid_v7(SystemClock.now(), &SystemEntropy).to_string();
-        self.request_id.clone().unwrap_or_else(fresh)
-    }
+/// In which form a command says what came of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+enum Output {
+    #[default]
+    Table,
+    Json,
 }
 
 /// Runs what calls a server.
@@ -64,14 +65,24 @@ pub(crate) fn block_on<T>(calls: impl Future<Output = Result<T, RemoteError>>) -
 }
 
 impl RemoteArgs {
+    /// Whether to print JSON.
+    pub(crate) fn json(&self) -> bool {
+        self.json || self.output == Output::Json
+    }
+
     /// A call that changes nothing failed.
     pub(crate) fn call_failed(&self, status: &Status) -> RemoteError {
-        RemoteError::call(&self.server, status)
+        RemoteError::call(&self.server, status, self.is_nobody())
     }
 
     /// A call that changes something failed.
     pub(crate) fn change_failed(&self, status: &Status, request_id: &str) -> RemoteError {
-        RemoteError::change(&self.server, status, request_id)
+        RemoteError::change(&self.server, status, self.is_nobody(), request_id)
+    }
+
+    /// Whether the calls go out without a key.
+    fn is_nobody(&self) -> bool {
+        self.api_key_file.is_none() && env::var_os(API_KEY).is_none()
     }
 
     pub(crate) async fn connect(&self) -> Result<Connection, RemoteError> {

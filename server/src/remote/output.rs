@@ -2,12 +2,14 @@
 
 use std::io::{self, Write as _};
 
+use countersign_core::text::shown;
 use countersign_proto::FILE_DESCRIPTOR_SET;
 use prost::Message;
-use prost_reflect::{DescriptorPool, DynamicMessage};
+use prost_reflect::{DescriptorPool, DynamicMessage, FieldDescriptor, MessageDescriptor};
 use prost_types::Timestamp;
 use serde_json::Value;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use unicode_width::UnicodeWidthStr;
 
 use super::RemoteError;
 
@@ -23,24 +25,85 @@ pub(crate) fn json(name: &str, message: &impl Message) -> Result<String, RemoteE
 
 /// The same, to be put into something larger.
 pub(crate) fn value(name: &str, message: &impl Message) -> Result<Value, RemoteError> {
-    let pool = DescriptorPool::decode(FILE_DESCRIPTOR_SET).map_err(|_| RemoteError::Answer)?;
-    let descriptor = pool.get_message_by_name(&format!("countersign.v1.{name}")).ok_or(RemoteError::Answer)?;
-    let message = DynamicMessage::decode(descriptor, message.encode_to_vec().as_slice());
+    let message = DynamicMessage::decode(descriptor(name)?, message.encode_to_vec().as_slice());
     message.ok().and_then(|message| serde_json::to_value(&message).ok()).ok_or(RemoteError::Answer)
+}
+
+fn descriptor(name: &str) -> Result<MessageDescriptor, RemoteError> {
+    let pool = DescriptorPool::decode(FILE_DESCRIPTOR_SET).map_err(|_| RemoteError::Answer)?;
+    pool.get_message_by_name(&format!("countersign.v1.{name}")).ok_or(RemoteError::Answer)
+}
+
+/// A list as JSON: the message, in which a list without anything in it shows too.
+pub(crate) fn json_list(name: &str, message: &impl Message) -> Result<String, RemoteError> {
+    let mut value = value(name, message)?;
+    for field in descriptor(name)?.fields().filter(FieldDescriptor::is_list) {
+        let lists = value.as_object_mut().ok_or(RemoteError::Answer)?;
+        lists.entry(field.json_name()).or_insert_with(|| Value::Array(Vec::new()));
+    }
+    Ok(format!("{value:#}\n"))
+}
+
+/// Says something beside what is asked for, on standard error. Nothing depends on it.
+pub(crate) fn note(text: &str) {
+    let _ = writeln!(io::stderr().lock(), "{text}");
+}
+
+/// Rows in columns under a head; where there is none, `none` says so on standard error.
+pub(crate) fn listed<const N: usize>(head: [&str; N], rows: &[[String; N]], none: &str) -> String {
+    if rows.is_empty() {
+        note(none);
+        return String::new();
+    }
+    table(head, rows)
 }
 
 /// Rows in columns, two blanks apart, under a head.
 pub(crate) fn table<const N: usize>(head: [&str; N], rows: &[[String; N]]) -> String {
     let width = |column: usize| {
-        rows.iter().map(|row| row[column].chars().count()).chain([head[column].len()]).max().unwrap_or_default()
+        let cells = rows.iter().map(|row| row[column].as_str()).chain([head[column]]);
+        cells.map(UnicodeWidthStr::width).max().unwrap_or_default()
     };
     let widths: [usize; N] = std::array::from_fn(width);
     let line = |cells: [&str; N]| {
-        let padded = cells.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
+        let padded = cells.iter().zip(widths).map(|(cell, width)| padded(cell, width));
         padded.collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n"
     };
     let rows = rows.iter().map(|row| line(std::array::from_fn(|column| row[column].as_str())));
     [line(head)].into_iter().chain(rows).collect()
+}
+
+/// What is known of one thing, a line each.
+pub(crate) fn facts(facts: &[(&str, String)]) -> String {
+    let width = facts.iter().map(|(name, _)| name.width()).max().unwrap_or_default();
+    let line =
+        |(name, value): &(&str, String)| format!("{}  {value}", padded(name, width)).trim_end().to_owned() + "\n";
+    facts.iter().map(line).collect()
+}
+
+/// A text and blanks up to a width on the screen, where a letter may be as wide as two.
+fn padded(text: &str, width: usize) -> String {
+    format!("{text}{}", " ".repeat(width.saturating_sub(text.width())))
+}
+
+/// The word of an enumeration's value, without the prefix that all of them have.
+pub(crate) fn word(name: &str, prefix: &str) -> String {
+    name.trim_start_matches(prefix).to_owned()
+}
+
+/// Names on one line.
+pub(crate) fn joined(names: &[String]) -> String {
+    if names.is_empty() { "-".to_owned() } else { printable(&names.join(", ")) }
+}
+
+/// A text, or `-` where there is none.
+pub(crate) fn or_dash(text: &str) -> String {
+    if text.is_empty() { "-".to_owned() } else { printable(text) }
+}
+
+/// Bytes in hexadecimal digits.
+pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
 }
 
 /// A time in UTC, to the second; `-` where there is none.
@@ -51,7 +114,8 @@ pub(crate) fn time(at: Option<&Timestamp>) -> String {
 
 /// Another's text on one line, unable to steer a terminal.
 pub(crate) fn printable(text: &str) -> String {
-    text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect()
+    let blank: String = text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect();
+    shown(&blank).into_owned()
 }
 
 #[cfg(test)]
@@ -63,6 +127,22 @@ mod tests {
         let rows = [["a".to_owned(), "NEXT".to_owned()], ["long".to_owned(), "-".to_owned()]];
         assert_eq!(table(["kid", "state"], &rows), "kid   state\na     NEXT\nlong  -\n");
         assert_eq!(table(["kid", "state"], &[]), "kid  state\n");
+        let wide = [["\u{4e2d}\u{6587}".to_owned(), "x".to_owned()], ["abcd".to_owned(), "y".to_owned()]];
+        assert_eq!(table(["a", "b"], &wide), "a     b\n\u{4e2d}\u{6587}  x\nabcd  y\n");
+        assert_eq!(facts(&[("id", "a".to_owned()), ("state", String::new())]), "id     a\nstate\n");
+    }
+
+    #[test]
+    fn a_list_without_rows_shows_in_json() {
+        let none = countersign_client::v1::ListOperatorsResponse::default();
+        assert_eq!(json_list("ListOperatorsResponse", &none).unwrap(), "{\n  \"operators\": []\n}\n");
+        assert_eq!(listed(["a"], &[], "none"), "");
+    }
+
+    #[test]
+    fn texts_of_others_steer_no_terminal() {
+        assert_eq!(printable("a\u{1b}[2J\nb"), "a [2J b");
+        assert_eq!(printable("a\u{202e}b"), "a\\u{202e}b");
     }
 
     #[test]

@@ -1,0 +1,176 @@
+//! `countersign operator add | list | ...`: who may call a running server, and their API keys.
+
+mod add;
+mod keys;
+mod standing;
+
+use clap::{Args, Subcommand};
+use countersign_client::v1::{ListOperatorsRequest, ListOperatorsResponse, Operator};
+
+use self::{
+    add::{AddArgs, NewKeyArgs},
+    keys::KeyArgs,
+};
+use super::{
+    ChangeArgs, RemoteArgs, RemoteError,
+    args::{EtagArgs, LimitArgs},
+    block_on,
+    output::{joined, json_list, listed, print, printable, time},
+    pages::pages,
+};
+use crate::arguments::operator_role;
+
+/// What to do with operators and their keys.
+#[derive(Debug, Subcommand)]
+pub(crate) enum OperatorsCommand {
+    /// Add a person or a service that may call the server, and with --key-file an API key for them. Takes an admin, who
+    /// grants no role that they do not hold.
+    #[command(
+        after_help = "Example: countersign operator add ben --name 'Ben Example' --role approver --person ben --key-file ben.key"
+    )]
+    Add(AddArgs),
+    /// Show the operators of a running server, by id. Takes an admin or an auditor.
+    #[command(after_help = "Example: countersign operator list --role admin -o json")]
+    List(ListArgs),
+    /// Let somebody in no more, however they come: by API key, identity provider or certificate. Takes an admin.
+    #[command(after_help = "Example: countersign operator disable oidc.corp.eve --reason 'left on Friday'")]
+    Disable(OneArgs),
+    /// Let a disabled operator in again, who is not yourself. Takes an admin.
+    #[command(after_help = "Example: countersign operator enable eve --reason 'back from leave'")]
+    Enable(OneArgs),
+    /// Disable an operator for good; the id stays taken, since the custody log speaks of it. Takes an admin.
+    #[command(after_help = "Example: countersign operator delete eve --reason 'the pilot is over'")]
+    Delete(OneArgs),
+    /// Set all that an operator may do from now on. Takes an admin, who grants no role that they do not hold.
+    #[command(
+        after_help = "Example: countersign operator roles ben --role approver --role auditor --reason 'takes over reviews'"
+    )]
+    Roles(RolesArgs),
+    /// Make another API key for an operator, into a file. Takes an admin.
+    #[command(
+        after_help = "Example: countersign operator new-key gate --role gate --expires 2027-03-31T00:00:00Z --key-file gate.key"
+    )]
+    NewKey(NewKeyArgs),
+    /// Show API keys without their secrets, oldest first. Takes an admin or an auditor.
+    #[command(after_help = "Example: countersign operator keys ben --dead")]
+    Keys(KeysArgs),
+    /// Confirm an API key that waits for a second person, once you have seen that its owner has it. Takes an admin or approver
+    /// who is not the person that made it.
+    #[command(
+        after_help = "Example: countersign operator confirm-key 019ad0c4-... --reason 'handed to Ben at his desk'"
+    )]
+    ConfirmKey(KeyArgs),
+    /// End an API key at once. Takes an admin.
+    #[command(after_help = "Example: countersign operator revoke-key 019ad0c4-... --reason 'seen in a chat'")]
+    RevokeKey(KeyArgs),
+}
+
+/// Which operators to show.
+#[derive(Debug, Args)]
+pub(crate) struct ListArgs {
+    /// Only those with this role.
+    #[arg(long, value_name = "ROLE", value_parser = operator_role)]
+    role: Option<String>,
+    /// Those too that were deleted.
+    #[arg(long)]
+    deleted: bool,
+    #[command(flatten)]
+    limit: LimitArgs,
+    #[command(flatten)]
+    remote: RemoteArgs,
+}
+
+/// One operator.
+#[derive(Debug, Args)]
+pub(crate) struct OneArgs {
+    /// The operator's id.
+    #[arg(value_name = "OPERATOR")]
+    operator_id: String,
+    #[command(flatten)]
+    etag: EtagArgs,
+    #[command(flatten)]
+    change: ChangeArgs,
+    #[command(flatten)]
+    remote: RemoteArgs,
+}
+
+/// One operator, and all that they may do.
+#[derive(Debug, Args)]
+pub(crate) struct RolesArgs {
+    /// A role that they are to have; give it again for more.
+    #[arg(long = "role", value_name = "ROLE", value_parser = operator_role, required_unless_present = "no_roles")]
+    roles: Vec<String>,
+    /// They are to have none: what a sponsor may do who has no role.
+    #[arg(long, conflicts_with = "roles")]
+    no_roles: bool,
+    #[command(flatten)]
+    operator: OneArgs,
+}
+
+/// Which keys to show.
+#[derive(Debug, Args)]
+pub(crate) struct KeysArgs {
+    /// Only this operator's.
+    #[arg(value_name = "OPERATOR", default_value = "", hide_default_value = true)]
+    operator_id: String,
+    /// Those too that have expired or were revoked.
+    #[arg(long)]
+    dead: bool,
+    #[command(flatten)]
+    limit: LimitArgs,
+    #[command(flatten)]
+    remote: RemoteArgs,
+}
+
+/// Does it, and prints what came of it.
+pub(crate) fn run(command: OperatorsCommand) -> Result<(), RemoteError> {
+    print(&block_on(async {
+        match command {
+            OperatorsCommand::Add(args) => add::add(args).await,
+            OperatorsCommand::NewKey(args) => add::new_key(args).await,
+            OperatorsCommand::List(args) => list(&args).await,
+            OperatorsCommand::Disable(args) => standing::disable(args).await,
+            OperatorsCommand::Enable(args) => standing::enable(args).await,
+            OperatorsCommand::Delete(args) => standing::delete(args).await,
+            OperatorsCommand::Roles(args) => standing::roles(args).await,
+            OperatorsCommand::Keys(args) => keys::list(&args).await,
+            OperatorsCommand::ConfirmKey(args) => keys::confirm(args).await,
+            OperatorsCommand::RevokeKey(args) => keys::revoke(args).await,
+        }
+    })?)
+}
+
+async fn list(args: &ListArgs) -> Result<String, RemoteError> {
+    let connection = args.remote.connect().await?;
+    let operators = pages(args.limit.limit, async |page_size, page_token| {
+        let request = ListOperatorsRequest {
+            page_size,
+            page_token,
+            role: args.role.clone().unwrap_or_default(),
+            include_deleted: args.deleted,
+        };
+        let page = connection.operators().list_operators(request).await;
+        let page = page.map_err(|status| args.remote.call_failed(&status))?.into_inner();
+        Ok((page.operators, page.next_page_token))
+    });
+    let operators = operators.await?;
+    if args.remote.json() {
+        return json_list("ListOperatorsResponse", &ListOperatorsResponse { operators, ..Default::default() });
+    }
+    Ok(rows(&operators))
+}
+
+fn rows(operators: &[Operator]) -> String {
+    let row = |operator: &Operator| {
+        let standing = match (&operator.disable_time, operator.deleted) {
+            (None, _) => "in use".to_owned(),
+            (at, false) => format!("disabled since {}", time(at.as_ref())),
+            (at, true) => format!("deleted at {}", time(at.as_ref())),
+        };
+        let added = time(operator.create_time.as_ref());
+        let name = printable(&operator.display_name);
+        [printable(&operator.operator_id), joined(&operator.roles), standing, added, name]
+    };
+    let rows: Vec<_> = operators.iter().map(row).collect();
+    listed(["operator", "roles", "standing", "added", "name"], &rows, "There is no such operator.")
+}

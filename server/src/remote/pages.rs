@@ -1,0 +1,69 @@
+//! Lists that come page by page.
+
+use super::{RemoteError, output::note};
+
+/// Rows per page, as many as the server gives.
+const PAGE: usize = 1000;
+
+/// Reads pages until there are no more, or `limit` rows. Where there are more, that is said on standard error.
+///
+/// `page` reads one page of at most so many rows, at this token, and answers with the rows and the next token.
+pub(super) async fn pages<T>(
+    limit: u32,
+    mut page: impl AsyncFnMut(i32, String) -> Result<(Vec<T>, String), RemoteError>,
+) -> Result<Vec<T>, RemoteError> {
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let (mut rows, mut token) = (Vec::new(), String::new());
+    loop {
+        let room = i32::try_from(PAGE.min(limit - rows.len())).unwrap_or(i32::MAX);
+        let (more, next) = page(room, token).await?;
+        // A page that gets nobody further would be the last one for ever.
+        let further = !next.is_empty() && !more.is_empty();
+        rows.extend(more);
+        if further && rows.len() >= limit {
+            note(&format!("There are more than these {}: narrow it down, or raise --limit.", rows.len()));
+        }
+        if !further || rows.len() >= limit {
+            return Ok(rows);
+        }
+        token = next;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn read(all: usize, limit: u32) -> (usize, usize) {
+        let mut calls = 0;
+        let rows = pages(limit, async |room: i32, token: String| {
+            calls += 1;
+            let from: usize = token.parse().unwrap_or_default();
+            let to = all.min(from + usize::try_from(room).unwrap());
+            Ok(((from..to).collect(), if to < all { to.to_string() } else { String::new() }))
+        });
+        let rows = rows.await.unwrap();
+        assert_eq!(rows, (0..rows.len()).collect::<Vec<_>>());
+        (rows.len(), calls)
+    }
+
+    #[tokio::test]
+    async fn pages_are_followed_to_the_end_or_the_limit() {
+        for (all, limit, rows, calls) in [
+            (0, 10, 0, 1),
+            (1, 10, 1, 1),
+            (2500, 10_000, 2500, 3),
+            (2500, 1500, 1500, 2),
+            (2500, 1, 1, 1),
+            (7, 7, 7, 1),
+        ] {
+            assert_eq!(read(all, limit).await, (rows, calls), "{all} of at most {limit}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_page_that_leads_nowhere_is_the_last() {
+        let rows = pages(10, async |_, _| Ok((Vec::<u8>::new(), "again".to_owned()))).await.unwrap();
+        assert!(rows.is_empty());
+    }
+}

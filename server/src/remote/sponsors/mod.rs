@@ -1,0 +1,239 @@
+//! `countersign sponsor register | approve | ...`: who answers for runs.
+
+mod approve;
+mod register;
+mod transitions;
+mod update;
+
+use clap::{Args, Subcommand, ValueEnum};
+use countersign_client::{
+    Connection,
+    v1::{
+        GetSponsorRequest, GetSponsorResponse, ListSponsorsRequest, ListSponsorsResponse, Sponsor, SponsorState,
+        SuspendCause,
+    },
+};
+
+use self::{approve::ApproveArgs, register::RegisterArgs, transitions::RecertifyArgs, update::UpdateArgs};
+use super::{
+    ChangeArgs, RemoteArgs, RemoteError,
+    args::{EtagArgs, LimitArgs},
+    block_on,
+    output::{facts, joined, json, json_list, listed, or_dash, print, printable, time, word},
+    pages::pages,
+};
+
+/// What to do with sponsors.
+#[derive(Debug, Subcommand)]
+pub(crate) enum SponsorsCommand {
+    /// Register the person who is to answer for runs; another one approves them. Takes a registrar.
+    #[command(
+        after_help = "Example: countersign sponsor register alice --name 'Alice Example' --email alice@example.com --role support --person alice"
+    )]
+    Register(RegisterArgs),
+    /// Make a registered sponsor answer for runs, on the terms that you saw: with --etag, or after they were shown and you said
+    /// yes on a terminal. Takes an approver who is not the sponsor, and wrote none of the terms.
+    #[command(
+        after_help = "Example: countersign sponsor approve alice --reason 'leads the support team' --etag 7f3a..."
+    )]
+    Approve(ApproveArgs),
+    /// Turn a registered sponsor down, for good. Takes an approver.
+    #[command(after_help = "Example: countersign sponsor reject alice --reason 'registered twice'")]
+    Reject(OneArgs),
+    /// Stop a sponsor and everything under them, until they are reinstated. Takes an approver, or the sponsor.
+    #[command(after_help = "Example: countersign sponsor suspend alice --reason 'runs behave oddly'")]
+    Suspend(OneArgs),
+    /// Let a suspended sponsor answer again; credentials of before stay dead. Takes an approver who is not the sponsor.
+    #[command(after_help = "Example: countersign sponsor reinstate alice --reason 'it was the test tenant'")]
+    Reinstate(OneArgs),
+    /// Change a sponsor's terms, but for labels until a new approval: what lives under them stops. Takes a registrar.
+    #[command(
+        after_help = "Example: countersign sponsor update alice --role support --role billing --reason 'takes over billing'"
+    )]
+    Update(UpdateArgs),
+    /// Renew a sponsor's review before it lapses, or after. Takes an approver who is not the sponsor, and wrote none of the terms.
+    #[command(after_help = "Example: countersign sponsor recertify alice --reason 'quarterly review'")]
+    Recertify(RecertifyArgs),
+    /// Stop a sponsor and everything under them, for good. Takes an approver, or the sponsor.
+    #[command(after_help = "Example: countersign sponsor revoke alice --reason 'the account was taken over'")]
+    Revoke(OneArgs),
+    /// Record that a sponsor has left: their runs stop, and are revoked unless another sponsor accepts them within 14 days. Takes
+    /// a registrar or an approver.
+    #[command(after_help = "Example: countersign sponsor depart alice --reason 'left the company'")]
+    Depart(OneArgs),
+    /// Show one sponsor with all terms. Takes a registrar, approver, issuer, auditor or admin.
+    #[command(after_help = "Example: countersign sponsor show alice -o json")]
+    Show {
+        /// The sponsor's id.
+        #[arg(value_name = "SPONSOR")]
+        sponsor_id: String,
+        #[command(flatten)]
+        remote: RemoteArgs,
+    },
+    /// Show sponsors, by id. Takes a registrar, approver, issuer, auditor or admin.
+    #[command(after_help = "Example: countersign sponsor list --state pending")]
+    List(ListArgs),
+}
+
+/// One sponsor.
+#[derive(Debug, Args)]
+pub(crate) struct OneArgs {
+    /// The sponsor's id.
+    #[arg(value_name = "SPONSOR")]
+    sponsor_id: String,
+    #[command(flatten)]
+    etag: EtagArgs,
+    #[command(flatten)]
+    change: ChangeArgs,
+    #[command(flatten)]
+    remote: RemoteArgs,
+}
+
+/// Which sponsors to show.
+#[derive(Debug, Args)]
+pub(crate) struct ListArgs {
+    /// Where they stand.
+    #[arg(long, value_enum, default_value_t, value_name = "STATE")]
+    state: State,
+    /// Only those with this role for runs.
+    #[arg(long, value_name = "ID", default_value = "", hide_default_value = true)]
+    role: String,
+    #[command(flatten)]
+    limit: LimitArgs,
+    #[command(flatten)]
+    remote: RemoteArgs,
+}
+
+/// Where sponsors stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+enum State {
+    #[default]
+    All,
+    Pending,
+    Active,
+    Suspended,
+    Rejected,
+    Revoked,
+    Departed,
+}
+
+impl State {
+    const fn on_the_wire(self) -> SponsorState {
+        match self {
+            Self::All => SponsorState::Unspecified,
+            Self::Pending => SponsorState::Pending,
+            Self::Active => SponsorState::Active,
+            Self::Suspended => SponsorState::Suspended,
+            Self::Rejected => SponsorState::Rejected,
+            Self::Revoked => SponsorState::Revoked,
+            Self::Departed => SponsorState::Departed,
+        }
+    }
+}
+
+/// Does it, and prints what came of it.
+pub(crate) fn run(command: SponsorsCommand) -> Result<(), RemoteError> {
+    print(&block_on(async {
+        match command {
+            SponsorsCommand::Register(args) => register::register(args).await,
+            SponsorsCommand::Approve(args) => approve::approve(args).await,
+            SponsorsCommand::Reject(args) => transitions::reject(args).await,
+            SponsorsCommand::Suspend(args) => transitions::suspend(args).await,
+            SponsorsCommand::Reinstate(args) => transitions::reinstate(args).await,
+            SponsorsCommand::Update(args) => update::update(args).await,
+            SponsorsCommand::Recertify(args) => transitions::recertify(args).await,
+            SponsorsCommand::Revoke(args) => transitions::revoke(args).await,
+            SponsorsCommand::Depart(args) => transitions::depart(args).await,
+            SponsorsCommand::Show { sponsor_id, remote } => show(sponsor_id, &remote).await,
+            SponsorsCommand::List(args) => list(&args).await,
+        }
+    })?)
+}
+
+async fn show(sponsor_id: String, remote: &RemoteArgs) -> Result<String, RemoteError> {
+    let answer = get(&remote.connect().await?, sponsor_id, remote).await?;
+    if remote.json() {
+        return json("GetSponsorResponse", &answer);
+    }
+    Ok(terms(&answer.sponsor.ok_or(RemoteError::Answer)?))
+}
+
+async fn get(
+    connection: &Connection,
+    sponsor_id: String,
+    remote: &RemoteArgs,
+) -> Result<GetSponsorResponse, RemoteError> {
+    let answer = connection.sponsors().get_sponsor(GetSponsorRequest { sponsor_id }).await;
+    Ok(answer.map_err(|status| remote.call_failed(&status))?.into_inner())
+}
+
+async fn list(args: &ListArgs) -> Result<String, RemoteError> {
+    let connection = args.remote.connect().await?;
+    let sponsors = pages(args.limit.limit, async |page_size, page_token| {
+        let request = ListSponsorsRequest {
+            page_size,
+            page_token,
+            state: args.state.on_the_wire().into(),
+            role: args.role.clone(),
+            review_due_before: None,
+        };
+        let page = connection.sponsors().list_sponsors(request).await;
+        let page = page.map_err(|status| args.remote.call_failed(&status))?.into_inner();
+        Ok((page.sponsors, page.next_page_token))
+    });
+    let sponsors = sponsors.await?;
+    if args.remote.json() {
+        return json_list("ListSponsorsResponse", &ListSponsorsResponse { sponsors, ..Default::default() });
+    }
+    Ok(rows(&sponsors))
+}
+
+fn rows(sponsors: &[Sponsor]) -> String {
+    let row = |sponsor: &Sponsor| {
+        [
+            printable(&sponsor.sponsor_id),
+            state(sponsor),
+            joined(&sponsor.roles),
+            time(sponsor.review_due_at.as_ref()),
+            or_dash(&sponsor.person_id),
+            or_dash(&sponsor.display_name),
+        ]
+    };
+    let rows: Vec<_> = sponsors.iter().map(row).collect();
+    listed(["sponsor", "state", "roles", "review due", "person", "name"], &rows, "There is no such sponsor.")
+}
+
+/// All that an approval is of.
+fn terms(sponsor: &Sponsor) -> String {
+    let mut labels: Vec<_> = sponsor.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    labels.sort_unstable();
+    let longest = sponsor.max_ttl.as_ref().map_or_else(|| "-".to_owned(), |longest| format!("{} s", longest.seconds));
+    let confirmed = match (sponsor.person_id.is_empty(), sponsor.person_confirmed) {
+        (true, _) => "-".to_owned(),
+        (false, true) => printable(&sponsor.person_id),
+        (false, false) => format!("{}, to be approved", printable(&sponsor.person_id)),
+    };
+    facts(&[
+        ("sponsor", printable(&sponsor.sponsor_id)),
+        ("name", or_dash(&sponsor.display_name)),
+        ("e-mail", or_dash(&sponsor.email)),
+        ("person", confirmed),
+        ("roles", joined(&sponsor.roles)),
+        ("longest credential", longest),
+        ("deepest delegation", sponsor.max_depth.to_string()),
+        ("labels", joined(&labels)),
+        ("state", state(sponsor)),
+        ("review due", time(sponsor.review_due_at.as_ref())),
+        ("registered", time(sponsor.create_time.as_ref())),
+        ("etag", or_dash(&sponsor.etag)),
+    ])
+}
+
+fn state(sponsor: &Sponsor) -> String {
+    let known = |state: SponsorState| word(state.as_str_name(), "SPONSOR_STATE_");
+    let state = SponsorState::try_from(sponsor.state).map_or_else(|_| sponsor.state.to_string(), known);
+    match sponsor.suspend_cause() {
+        SuspendCause::ReviewLapsed => format!("{state}, the review lapsed"),
+        SuspendCause::Operator | SuspendCause::Unspecified => state,
+    }
+}

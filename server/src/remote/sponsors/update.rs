@@ -1,0 +1,89 @@
+//! `sponsor update`: other terms, for a new approval.
+
+use clap::Args;
+use countersign_client::v1::UpdateSponsorRequest;
+use prost_types::{Duration, FieldMask};
+
+use super::{OneArgs, RemoteError, rows};
+use crate::{
+    arguments::{label, seconds},
+    remote::output::json,
+};
+
+/// Whom to change, and what. What is not named stays as it is.
+#[derive(Debug, Args)]
+pub(crate) struct UpdateArgs {
+    /// The person's name.
+    #[arg(long, value_name = "TEXT")]
+    name: Option<String>,
+    /// The person's e-mail address.
+    #[arg(long, value_name = "ADDRESS")]
+    email: Option<String>,
+    /// A role that runs of theirs may act as; give it again for more. Those that are not named are gone.
+    #[arg(long = "role", value_name = "ID")]
+    roles: Vec<String>,
+    /// The person, as logins are bound to persons.
+    #[arg(long, value_name = "ID")]
+    person: Option<String>,
+    /// Longest credential of their runs, in seconds, 1 to 900.
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    max_ttl: Option<i64>,
+    /// Deepest delegation below a run, 0 to 8.
+    #[arg(long, value_name = "N")]
+    max_depth: Option<i32>,
+    /// A label, NAME=VALUE; give it again for more. Those that are not named are gone.
+    #[arg(long = "label", value_name = "NAME=VALUE", value_parser = label)]
+    labels: Vec<(String, String)>,
+    /// No label at all.
+    #[arg(long, conflicts_with = "labels")]
+    no_labels: bool,
+    #[command(flatten)]
+    sponsor: OneArgs,
+}
+
+pub(super) async fn update(args: UpdateArgs) -> Result<String, RemoteError> {
+    let named = [
+        ("display_name", args.name.is_some()),
+        ("email", args.email.is_some()),
+        ("roles", !args.roles.is_empty()),
+        ("person_id", args.person.is_some()),
+        ("max_ttl", args.max_ttl.is_some()),
+        ("max_depth", args.max_depth.is_some()),
+        ("labels", args.no_labels || !args.labels.is_empty()),
+    ];
+    let paths: Vec<_> = named.into_iter().filter(|(_, named)| *named).map(|(field, _)| field.to_owned()).collect();
+    if paths.is_empty() {
+        return Err(RemoteError::NothingToChange);
+    }
+    let OneArgs { sponsor_id, etag, change, remote } = args.sponsor;
+    let request_id = change.request_id();
+    let request = UpdateSponsorRequest {
+        sponsor_id,
+        display_name: args.name.unwrap_or_default(),
+        email: args.email.unwrap_or_default(),
+        roles: args.roles,
+        max_ttl: args.max_ttl.map(|seconds| Duration { seconds, nanos: 0 }),
+        max_depth: args.max_depth,
+        labels: args.labels.into_iter().collect(),
+        update_mask: Some(FieldMask { paths }),
+        reason: change.reason,
+        etag: etag.etag,
+        request_id: request_id.clone(),
+        person_id: args.person.unwrap_or_default(),
+    };
+    let answer = remote.connect().await?.sponsors().update_sponsor(request).await;
+    let answer = answer.map_err(|status| remote.change_failed(&status, &request_id))?.into_inner();
+    if remote.json() {
+        return json("UpdateSponsorResponse", &answer);
+    }
+    let stopped = if answer.log_index == 0 {
+        String::new()
+    } else {
+        format!(
+            "Nothing of theirs is allowed after entry {} of the custody log, until the new terms are approved. Live runs that \
+             stopped: {}.\n",
+            answer.log_index, answer.revoked_instance_count
+        )
+    };
+    Ok(rows(answer.sponsor.as_slice()) + &stopped)
+}

@@ -1,0 +1,40 @@
+//! `countersign whoami`: who a running server takes the caller for.
+
+use countersign_client::v1::{WhoAmIRequest, WhoAmIResponse};
+
+use super::{
+    RemoteArgs, RemoteError, block_on,
+    output::{facts, joined, json, or_dash, print, printable},
+};
+
+/// Asks, and prints what the server says.
+pub(crate) fn run(remote: &RemoteArgs) -> Result<(), RemoteError> {
+    print(&block_on(async {
+        let answer = remote.connect().await?.operators().who_am_i(WhoAmIRequest {}).await;
+        let answer = answer.map_err(|status| remote.call_failed(&status))?.into_inner();
+        if remote.json() { json("WhoAmIResponse", &answer) } else { Ok(words(&answer)) }
+    })?)
+}
+
+fn words(answer: &WhoAmIResponse) -> String {
+    if !answer.agent_instance_id.is_empty() {
+        let run = printable(&answer.agent_instance_id);
+        return facts(&[("run", run), ("sponsor", or_dash(&answer.sponsor_id))]);
+    }
+    let person = match (answer.person_id.as_str(), answer.person_confirmed) {
+        ("", _) => "nobody has said whose login it is".to_owned(),
+        (person, true) => printable(person),
+        (person, false) => format!("{}, which a second person has to confirm", printable(person)),
+    };
+    let mut known =
+        vec![("operator", or_dash(&answer.operator_id)), ("roles", joined(&answer.roles)), ("person", person)];
+    for (name, only) in [("only on tools", &answer.tools), ("only of sponsors", &answer.sponsors)] {
+        if !only.is_empty() {
+            known.push((name, joined(only)));
+        }
+    }
+    if answer.anonymous {
+        known.push(("note", "the call came without a key, which only a server in --dev takes".to_owned()));
+    }
+    facts(&known)
+}
