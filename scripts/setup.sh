@@ -64,7 +64,7 @@ setup_run() {
 }
 
 setup_test() {
-  for program in curl git jq; do have "$program" || debian "$program"; done
+  for program in curl git jq openssl; do have "$program" || debian "$program"; done
   # Sets the clocks of servers and databases under test.
   have faketime || debian faketime
   # Stands between servers and their database. Debian has it outside of other people's PATH.

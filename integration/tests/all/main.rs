@@ -69,6 +69,7 @@ mod own_schema;
 mod persons;
 mod policy_commands;
 mod pooler;
+mod production_day;
 mod provenance;
 mod races;
 mod recovery;
