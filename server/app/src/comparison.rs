@@ -13,6 +13,8 @@ use crate::evaluate::Opinion;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Compared {
     pub(crate) rollout_id: RolloutId,
+    /// Whether the candidate answered.
+    pub(crate) enrolled: bool,
     /// Whether the candidate's evaluation ended in a policy error.
     pub(crate) candidate_failed: bool,
     /// Whether the candidate answered, refused, and the baseline would allow.
@@ -48,6 +50,7 @@ impl Compared {
         let rules = || if candidate.rule_ids.is_empty() { &baseline.rule_ids } else { &candidate.rule_ids };
         Self {
             rollout_id,
+            enrolled,
             candidate_failed: candidate.reason == Reason::PolicyError,
             held_back: enrolled && kind == Some(DifferenceKind::NewDeny),
             difference: kind.map(|kind| Difference { kind, rules: rules().clone() }),
@@ -93,6 +96,7 @@ mod tests {
                 let named: Vec<&str> =
                     compared.difference.iter().flat_map(|it| it.rules.iter().map(AsRef::as_ref)).collect();
                 assert_eq!(named, rules);
+                assert_eq!(compared.enrolled, enrolled);
                 assert_eq!(compared.held_back, enrolled && kind == Some(DifferenceKind::NewDeny));
             }
         }

@@ -9,7 +9,7 @@ use countersign_core::{
     names::SponsorId,
     operator::OperatorRole,
     person::PersonRule,
-    rollout::{Reading, RolloutRule},
+    rollout::{IN_VAIN, Reading, RolloutRule},
     sponsor::{SponsorRule, SponsorState},
 };
 use countersign_store::StoreError;
@@ -213,8 +213,9 @@ fn over(of: &str, id: &str, retry_after: Duration) -> String {
 
 /// The gates that do not pass, with their figures.
 fn gates(readings: &[Reading]) -> String {
-    let said: Vec<_> = readings.iter().map(ToString::to_string).collect();
-    format!("the rollout stays where it is: {}", said.join("; "))
+    let said = readings.iter().map(Reading::brief).collect::<Vec<_>>().join("; ");
+    let in_vain = if readings.iter().any(Reading::waits_in_vain) { format!(". {IN_VAIN}") } else { String::new() };
+    format!("the rollout stays where it is: {said}{in_vain}")
 }
 
 /// Nothing answers, so neither ALLOW nor DENY would be true.

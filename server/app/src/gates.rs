@@ -4,15 +4,15 @@
 
 use countersign_core::{
     ids::RolloutId,
-    rollout::{Baseline, Figures, Gate, OnBreach, Reading, Rollout, RolloutState, Verdict},
+    rollout::{Baseline, Gate, OnBreach, Reading, Rollout, RolloutState, Verdict},
 };
-use countersign_store::{Connection, gate_reading, indicator, rollout};
+use countersign_store::{gate_reading, rollout};
 use time::OffsetDateTime;
 
 use crate::{
     App, Error,
     change::{Change, ChangeTx},
-    indicators::{Latency, OneCaller},
+    gate_figures::seen,
     pause_rollout::hold,
     rollback_rollout::undo,
     rollout_change::{By, Changed, Look, unchanged},
@@ -51,34 +51,14 @@ fn answer_to_breach(rollout: &Rollout) -> OnBreach {
     }
 }
 
-/// What all servers counted for the gates of `rollout`. `tx` is a transaction that sees one state throughout.
-async fn figures(
-    tx: &mut Connection,
-    rollout: &Rollout,
-    one_caller: OneCaller,
-) -> Result<(Figures, OffsetDateTime), Error> {
-    let (seconds, since) = (rollout.gates.window_seconds, rollout.gates_since);
-    let window = indicator::window(tx, seconds, Some(since)).await?;
-    let counts = window.counts;
-    let figures = Figures {
-        decisions: counts.decisions,
-        missing_sponsor: one_caller.of(&indicator::without_sponsor(tx, seconds, since).await?),
-        latency_p95_us: Latency::of(&window.latency).quantile(0.95),
-        issuances: counts.issuances,
-        issuance_failures: counts.issuance_failures,
-        ..Figures::default()
-    };
-    Ok((indicator::of_rollout(tx, rollout.rollout_id, seconds, since, figures).await?, window.end_time))
-}
-
 impl App {
     /// Reads the gates of a rollout.
     pub(crate) async fn look_at(&self, rollout_id: RolloutId) -> Result<Look, Error> {
         let mut tx = self.inner.store.begin_snapshot().await?;
         let found = rollout::get(&mut tx, rollout_id).await?;
         let rollout = found.ok_or_else(|| Error::not_found("rollout", rollout_id))?;
-        let (figures, _) = figures(&mut tx, &rollout, self.inner.config.one_caller).await?;
-        Ok(Look { readings: rollout.gates.read(&figures), figures, rollout })
+        let (seen, _) = seen(&mut tx, &rollout, self.inner.config.one_caller).await?;
+        Ok(Look { readings: rollout.gates.read(&seen), seen, rollout })
     }
 
     /// Reads the gates of the open rollout, keeps what they say, and does what that asks for.
@@ -89,11 +69,11 @@ impl App {
             return Ok(());
         };
         let sent = self.inner.clock.now();
-        let (figures, at) = figures(&mut tx, &rollout, self.inner.config.one_caller).await?;
+        let (seen, at) = seen(&mut tx, &rollout, self.inner.config.one_caller).await?;
         drop(tx);
         // The window was counted by the database's clock.
         Compared::new(sent, at, self.inner.clock.now()).agree()?;
-        let look = Look { readings: rollout.gates.read(&figures), figures, rollout };
+        let look = Look { readings: rollout.gates.read(&seen), seen, rollout };
         let mut conn = self.inner.store.writing().await?;
         gate_reading::keep(&mut conn, look.rollout.rollout_id, &look.readings, at).await?;
         conn.done().await?;
@@ -121,7 +101,7 @@ impl App {
             .increment(1);
         match on_breach {
             OnBreach::Rollback => {
-                let new_allows = look.figures.held_back;
+                let new_allows = look.seen.recent.held_back;
                 tracing::error!(%rollout_id, log_index, new_allows, "rolled back: gate {failed}. The baseline answers for everyone");
             }
             OnBreach::Pause if on_breach == look.rollout.gates.on_breach => {

@@ -90,6 +90,7 @@ struct OfRollout {
     candidate_errors: u64,
     held_back: u64,
     compared: u64,
+    enrolled: u64,
     new_allows: u64,
     new_denies: u64,
     rules: HashMap<Arc<str>, (u64, u64)>,
@@ -163,6 +164,7 @@ impl Gathered {
 impl OfRollout {
     fn add(&mut self, compared: &Compared) {
         self.compared += 1;
+        self.enrolled += u64::from(compared.enrolled);
         self.candidate_errors += u64::from(compared.candidate_failed);
         self.held_back += u64::from(compared.held_back);
         let Some(difference) = &compared.difference else { return };
@@ -205,6 +207,8 @@ impl OfRollout {
             held_back: self.held_back,
             comparison: Comparison {
                 compared: self.compared,
+                enrolled: self.enrolled,
+                enrolment: None,
                 new_allows: self.new_allows,
                 new_denies: self.new_denies,
                 rules,

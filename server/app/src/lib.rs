@@ -38,6 +38,7 @@ mod expiry;
 mod explain_decision;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
+mod gate_figures;
 mod gates;
 mod head_marks;
 mod indicators;

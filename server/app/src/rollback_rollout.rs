@@ -65,7 +65,7 @@ impl Change for Rollback<'_> {
         let by = By::Person(&self.caller.operator_id, &command.reason);
         let observes = rollout.baseline == Baseline::Observe;
         let changed = undo(tx, rollout, &by, command.reason.clone(), self.look).await?;
-        Ok(Undone { changed, new_allows: self.look.figures.held_back, observes })
+        Ok(Undone { changed, new_allows: self.look.seen.recent.held_back, observes })
     }
 }
 
@@ -83,7 +83,7 @@ pub(crate) async fn undo(
     tx.changes_authority();
     rollout::update(tx.conn(), &rollout).await?;
     let mut figures = look.figures();
-    figures.push(Figure { name: "new_allows".into(), value: Decimal(look.figures.held_back) });
+    figures.push(Figure { name: "new_allows".into(), value: Decimal(look.seen.recent.held_back) });
     figures.sort_by(|a, b| a.name.cmp(&b.name));
     let leaf = Leaf { figures, ..leaf_of(tx, Kind::RolloutRolledBack, by, &rollout, (state, Some(percent))) };
     let (log_index, _) = tx.append(leaf, by.reason())?;

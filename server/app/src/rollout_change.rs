@@ -3,7 +3,7 @@
 use countersign_core::{
     ids::RolloutId,
     names::OperatorId,
-    rollout::{Figures, Gates, Reading, Rollout, RolloutState, Verdict},
+    rollout::{Figures, Gates, Reading, Rollout, RolloutState, Seen, Spans, Verdict},
 };
 use countersign_ledger::leaf::{self, Decimal, Figure, Kind, Leaf};
 use countersign_store::rollout;
@@ -65,7 +65,7 @@ impl By<'_> {
 #[derive(Debug, Clone)]
 pub(crate) struct Look {
     pub(crate) rollout: Rollout,
-    pub(crate) figures: Figures,
+    pub(crate) seen: Seen,
     pub(crate) readings: Vec<Reading>,
 }
 
@@ -76,7 +76,8 @@ impl Look {
         with(Verdict::Fail).chain(with(Verdict::Inconclusive)).collect()
     }
 
-    /// The figures as an event states them, with the thresholds beside.
+    /// The figures as an event states them, with the thresholds beside; and where a gate looked further back than its window,
+    /// how far.
     pub(crate) fn figures(&self) -> Vec<Figure<'static>> {
         let Figures {
             decisions,
@@ -87,7 +88,7 @@ impl Look {
             issuances,
             issuance_failures,
             held_back: _,
-        } = self.figures;
+        } = self.seen.figures;
         let Gates {
             missing_sponsor_bp,
             policy_error_bp,
@@ -97,12 +98,18 @@ impl Look {
             on_breach: _,
             issuance_failure_bp,
         } = self.rollout.gates;
+        let Spans { decisions: decisions_span, candidate_evaluations: evaluations_span, issuances: issuances_span } =
+            self.seen.spans;
+        let further = |seconds: u32| (seconds > window_seconds).then_some(u64::from(seconds));
         let figures = [
             ("candidate_errors", Some(candidate_errors)),
             ("candidate_evaluations", Some(candidate_evaluations)),
+            ("candidate_evaluations_span_seconds", further(evaluations_span)),
             ("decisions", Some(decisions)),
+            ("decisions_span_seconds", further(decisions_span)),
             ("issuance_failures", Some(issuance_failures)),
             ("issuances", Some(issuances)),
+            ("issuances_span_seconds", further(issuances_span)),
             ("latency_p95_us", latency_p95_us),
             ("limit_issuance_failure_bp", issuance_failure_bp.map(u64::from)),
             ("limit_latency_p95_ms", Some(latency_p95_ms.into())),

@@ -4,9 +4,10 @@ use std::collections::{HashMap, HashSet};
 
 use countersign_core::{
     ids::RolloutId,
-    rollout::{Comparison, MAX_RULES, RuleComparison},
+    rollout::{Comparison, Enrolment, MAX_RULES, RuleComparison},
 };
 use sqlx::types::Uuid;
+use time::OffsetDateTime;
 
 use crate::{Connection, StoreError, convert::number};
 
@@ -18,15 +19,28 @@ fn integer(n: u64) -> i64 {
 
 /// Adds what a slot holds. The rollout's row is locked first, so servers that add at once take turns, and together keep to
 /// [`MAX_RULES`].
-pub(crate) async fn add(tx: &mut Connection, id: RolloutId, more: &Comparison) -> Result<(), StoreError> {
+pub(crate) async fn add(
+    tx: &mut Connection,
+    id: RolloutId,
+    more: &Comparison,
+    now: OffsetDateTime,
+) -> Result<(), StoreError> {
+    // Whom the candidate answers is counted from the start, or where an older server counted first, from now.
     sqlx::query!(
-        "INSERT INTO rollout_comparison AS kept (rollout_id, compared, new_allows, new_denies) VALUES ($1, $2, $3, $4)
+        "INSERT INTO rollout_comparison AS kept
+             (rollout_id, compared, new_allows, new_denies, enrolled, enrolled_since, last_enrolled_time)
+         SELECT $1, $2, $3, $4, $5::bigint, coalesce((SELECT create_time FROM rollout WHERE rollout_id = $1), $6),
+             CASE WHEN $5::bigint > 0 THEN $6 END
          ON CONFLICT (rollout_id) DO UPDATE SET compared = kept.compared + excluded.compared,
-             new_allows = kept.new_allows + excluded.new_allows, new_denies = kept.new_denies + excluded.new_denies",
+             new_allows = kept.new_allows + excluded.new_allows, new_denies = kept.new_denies + excluded.new_denies,
+             enrolled = coalesce(kept.enrolled, 0) + excluded.enrolled, enrolled_since = coalesce(kept.enrolled_since, $6),
+             last_enrolled_time = greatest(kept.last_enrolled_time, excluded.last_enrolled_time)",
         id.0,
         integer(more.compared),
         integer(more.new_allows),
         integer(more.new_denies),
+        integer(more.enrolled),
+        now,
     )
     .execute(&mut *tx)
     .await?;
@@ -77,13 +91,16 @@ pub(crate) async fn add(tx: &mut Connection, id: RolloutId, more: &Comparison) -
 pub async fn of(conn: &mut Connection, ids: &[Uuid]) -> Result<HashMap<RolloutId, Comparison>, StoreError> {
     let mut found = HashMap::new();
     let rows = sqlx::query!(
-        "SELECT rollout_id, compared, new_allows, new_denies, other_new_allows, other_new_denies
+        "SELECT rollout_id, compared, new_allows, new_denies, other_new_allows, other_new_denies, enrolled, enrolled_since,
+             last_enrolled_time
          FROM rollout_comparison WHERE rollout_id = ANY ($1)",
         ids
     );
     for row in rows.fetch_all(&mut *conn).await? {
         let comparison = Comparison {
             compared: number(TABLE, "compared", row.compared)?,
+            enrolled: number(TABLE, "enrolled", row.enrolled.unwrap_or(0))?,
+            enrolment: row.enrolled_since.map(|since| Enrolment { since, last: row.last_enrolled_time }),
             new_allows: number(TABLE, "new_allows", row.new_allows)?,
             new_denies: number(TABLE, "new_denies", row.new_denies)?,
             rules: Vec::new(),

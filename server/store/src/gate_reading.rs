@@ -2,7 +2,10 @@
 
 use std::collections::HashMap;
 
-use countersign_core::{ids::RolloutId, rollout::Reading};
+use countersign_core::{
+    ids::RolloutId,
+    rollout::{Reading, Recent, Sample},
+};
 use sqlx::types::Uuid;
 use time::OffsetDateTime;
 
@@ -23,27 +26,32 @@ pub async fn keep(
     let column = |get: fn(&Reading) -> u64| {
         readings.iter().map(|reading| i64::try_from(get(reading)).unwrap_or(i64::MAX)).collect::<Vec<_>>()
     };
-    let observed: Vec<Option<i64>> = readings
-        .iter()
-        .map(|reading| reading.observed.map(|observed| i64::try_from(observed).unwrap_or(i64::MAX)))
-        .collect();
+    let maybe = |get: fn(&Reading) -> Option<u64>| {
+        let numbers = readings.iter().map(get);
+        numbers.map(|number| number.map(|n| i64::try_from(n).unwrap_or(i64::MAX))).collect::<Vec<_>>()
+    };
     sqlx::query!(
         "INSERT INTO gate_reading AS kept
-             (rollout_id, gate, verdict, observed, threshold, samples, needed, evaluate_time)
-         SELECT $1, reading.*, $2 FROM UNNEST($3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[])
-             AS reading
+             (rollout_id, gate, verdict, observed, threshold, samples, needed, span_seconds, recent_observed, recent_samples,
+              evaluate_time)
+         SELECT $1, reading.*, $2 FROM UNNEST($3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[],
+             $9::bigint[], $10::bigint[], $11::bigint[]) AS reading
          ON CONFLICT (rollout_id, gate) DO UPDATE SET verdict = excluded.verdict, observed = excluded.observed,
              threshold = excluded.threshold, samples = excluded.samples, needed = excluded.needed,
-             evaluate_time = excluded.evaluate_time
+             span_seconds = excluded.span_seconds, recent_observed = excluded.recent_observed,
+             recent_samples = excluded.recent_samples, evaluate_time = excluded.evaluate_time
          WHERE kept.evaluate_time < excluded.evaluate_time",
         id.0,
         at,
         &readings.iter().map(|reading| reading.gate.as_str().to_owned()).collect::<Vec<_>>(),
         &readings.iter().map(|reading| reading.verdict.as_str().to_owned()).collect::<Vec<_>>(),
-        &observed as &[Option<i64>],
+        &maybe(|reading| reading.observed) as &[Option<i64>],
         &column(|reading| reading.limit),
         &column(|reading| reading.samples),
         &column(|reading| reading.needed),
+        &column(|reading| reading.span_seconds),
+        &maybe(|reading| reading.recent?.sample.observed) as &[Option<i64>],
+        &maybe(|reading| Some(reading.recent?.sample.samples)) as &[Option<i64>],
     )
     .execute(conn)
     .await?;
@@ -56,19 +64,28 @@ pub async fn of(
     ids: &[Uuid],
 ) -> Result<HashMap<RolloutId, Vec<(Reading, OffsetDateTime)>>, StoreError> {
     let rows = sqlx::query!(
-        "SELECT rollout_id, gate, verdict, observed, threshold, samples, needed, evaluate_time FROM gate_reading
-         WHERE rollout_id = ANY ($1)",
+        r#"SELECT rollout_id, gate, verdict, observed, threshold, samples, needed, span_seconds, recent_observed, recent_samples,
+               evaluate_time, (rollout.gates ->> 'window_seconds')::bigint AS "window_seconds!"
+           FROM gate_reading JOIN rollout USING (rollout_id) WHERE rollout_id = ANY ($1)"#,
         ids
     );
     let mut found: HashMap<_, Vec<_>> = HashMap::new();
     for row in rows.fetch_all(conn).await? {
+        let read = |column, n: Option<i64>| n.map(|n| number(TABLE, column, n)).transpose();
+        let window_seconds = number(TABLE, "window_seconds", row.window_seconds)?;
+        let recent = |samples| -> Result<_, StoreError> {
+            let sample = Sample { samples, observed: read("recent_observed", row.recent_observed)? };
+            Ok(Recent { sample, window_seconds })
+        };
         let reading = Reading {
             gate: parse(TABLE, "gate", &row.gate)?,
             verdict: parse(TABLE, "verdict", &row.verdict)?,
-            observed: row.observed.map(|n| number(TABLE, "observed", n)).transpose()?,
+            observed: read("observed", row.observed)?,
             limit: number(TABLE, "threshold", row.threshold)?,
             samples: number(TABLE, "samples", row.samples)?,
             needed: number(TABLE, "needed", row.needed)?,
+            span_seconds: read("span_seconds", row.span_seconds)?.unwrap_or(0),
+            recent: read("recent_samples", row.recent_samples)?.map(recent).transpose()?,
         };
         found.entry(RolloutId(row.rollout_id)).or_default().push((reading, row.evaluate_time));
     }

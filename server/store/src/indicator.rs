@@ -9,6 +9,7 @@ use countersign_core::{
 use sqlx::types::Uuid;
 use time::OffsetDateTime;
 
+pub use crate::look_back::purge;
 use crate::{Connection, StoreError, comparison, convert::number};
 
 const TABLE: &str = "indicator_slot";
@@ -134,7 +135,7 @@ pub async fn insert(tx: &mut Connection, slot: &Slot, now: OffsetDateTime) -> Re
         )
         .execute(&mut *tx)
         .await?;
-        comparison::add(tx, rollout.rollout_id, &rollout.comparison).await?;
+        comparison::add(tx, rollout.rollout_id, &rollout.comparison, now).await?;
     }
     Ok(())
 }
@@ -257,11 +258,4 @@ pub async fn open_decisions(conn: &mut Connection, start: OffsetDateTime) -> Res
         MOST_EVENTS
     );
     number("custody_event", "count", count.fetch_one(conn).await?)
-}
-
-/// Forgets slots that no window reaches any more at `now`: the longest is an hour.
-pub async fn purge(conn: &mut Connection, now: OffsetDateTime) -> Result<(), StoreError> {
-    let before = now - time::Duration::hours(2);
-    sqlx::query!("DELETE FROM indicator_slot WHERE end_time < $1", before).execute(conn).await?;
-    Ok(())
 }

@@ -21,6 +21,7 @@ pub mod installation;
 pub mod instance;
 pub mod kill_switch;
 pub mod lesser_role;
+pub mod look_back;
 pub mod open_decision;
 pub mod operator;
 pub mod own_schema;

@@ -18,7 +18,7 @@ fn indicators() -> Indicators {
 fn differs(rollout_id: RolloutId, rules: &[&str]) -> Tally {
     let rules = rules.iter().map(|rule| Arc::from(*rule)).collect();
     let difference = Some(Difference { kind: DifferenceKind::NewDeny, rules });
-    let compared = Compared { rollout_id, candidate_failed: true, held_back: true, difference };
+    let compared = Compared { rollout_id, enrolled: true, candidate_failed: true, held_back: true, difference };
     Tally { compared: Some(compared), ..Tally::default() }
 }
 
@@ -54,6 +54,8 @@ fn a_batch_is_counted_whole() {
     let rule = |rule_id: &str| RuleComparison { rule_id: rule_id.to_owned(), new_allows: 0, new_denies: 1 };
     let expected = Comparison {
         compared: 2,
+        enrolled: 2,
+        enrolment: None,
         new_allows: 0,
         new_denies: 2,
         rules: vec![rule(""), rule("a"), rule("b")],

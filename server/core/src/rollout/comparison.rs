@@ -1,3 +1,5 @@
+use super::Enrolment;
+
 /// Most rules that are counted by name in one rollout; the others are counted together.
 pub const MAX_RULES: usize = 100;
 
@@ -6,6 +8,10 @@ pub const MAX_RULES: usize = 100;
 pub struct Comparison {
     /// Calls compared since the start.
     pub compared: u64,
+    /// Those of them that the candidate answered.
+    pub enrolled: u64,
+    /// When it did; none where that is not counted, as for a rollout that servers of an older version count.
+    pub enrolment: Option<Enrolment>,
     /// Calls that the candidate allows and the baseline does not.
     pub new_allows: u64,
     /// Calls that the baseline allows and the candidate does not.

@@ -4,8 +4,13 @@ use std::{fmt, ops::RangeInclusive, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
+use super::{
+    reading::{Reading, Recent, Verdict},
+    seen::{Sample, Seen},
+};
+
 /// Microseconds in a millisecond.
-const MILLISECOND: u64 = 1_000;
+pub(super) const MILLISECOND: u64 = 1_000;
 
 /// When a rollout stops by itself. Rates are basis points (1 bp = 0.01 %).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,9 +21,9 @@ pub struct Gates {
     pub policy_error_bp: u32,
     /// Longest p95 of a decision, milliseconds.
     pub latency_p95_ms: u32,
-    /// Sliding window, seconds.
+    /// Sliding window, seconds. Where it holds too few samples a gate looks further back.
     pub window_seconds: u32,
-    /// Fewest samples in the window for a verdict.
+    /// Fewest samples for a verdict.
     pub min_decisions: u32,
     /// What a breach does.
     pub on_breach: OnBreach,
@@ -92,12 +97,12 @@ impl Gate {
         }
     }
 
-    /// What it counts, in words.
-    const fn samples(self) -> &'static str {
+    /// What it counts, in words: one of it, and several.
+    pub(super) const fn samples(self) -> [&'static str; 2] {
         match self {
-            Self::MissingSponsor | Self::LatencyP95 => "decisions",
-            Self::PolicyError => "evaluations of the candidate",
-            Self::IssuanceFailure => "issuances",
+            Self::MissingSponsor | Self::LatencyP95 => ["decision", "decisions"],
+            Self::PolicyError => ["evaluation of the candidate", "evaluations of the candidate"],
+            Self::IssuanceFailure => ["issuance", "issuances"],
         }
     }
 }
@@ -115,85 +120,6 @@ impl FromStr for Gate {
     }
 }
 
-/// What a gate says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Verdict {
-    /// Within its threshold.
-    Pass,
-    /// Beyond its threshold.
-    Fail,
-    /// Missing or too few figures: the rollout stays where it is.
-    Inconclusive,
-}
-
-impl Verdict {
-    /// Every verdict.
-    pub const ALL: [Self; 3] = [Self::Pass, Self::Fail, Self::Inconclusive];
-
-    /// The verdict's name as recorded.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Pass => "PASS",
-            Self::Fail => "FAIL",
-            Self::Inconclusive => "INCONCLUSIVE",
-        }
-    }
-}
-
-impl fmt::Display for Verdict {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl FromStr for Verdict {
-    type Err = ();
-    fn from_str(text: &str) -> Result<Self, ()> {
-        Self::ALL.into_iter().find(|verdict| verdict.as_str() == text).ok_or(())
-    }
-}
-
-/// What a rollout's gates are read from: sums over all servers, over the window, and over nothing from before the rollout's
-/// last step or resumption.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Figures {
-    /// Decisions recorded.
-    pub decisions: u64,
-    /// Those without a sponsor.
-    pub missing_sponsor: u64,
-    /// The 95th percentile of their time, microseconds; none without decisions.
-    pub latency_p95_us: Option<u64>,
-    /// How often the candidate was evaluated, whether or not it answered.
-    pub candidate_evaluations: u64,
-    /// How often that ended in a policy error.
-    pub candidate_errors: u64,
-    /// Issuances and delegations asked for.
-    pub issuances: u64,
-    /// Those that failed by a fault of the servers.
-    pub issuance_failures: u64,
-    /// Calls that the candidate answered and refused, and that the baseline would allow. These count over the whole window,
-    /// whatever steps it holds.
-    pub held_back: u64,
-}
-
-/// A gate's verdict, and the figures that it rests on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Reading {
-    /// Which gate.
-    pub gate: Gate,
-    /// What it says.
-    pub verdict: Verdict,
-    /// What was seen: basis points; for [`Gate::LatencyP95`] microseconds. None where there were no figures.
-    pub observed: Option<u64>,
-    /// The threshold, in the same unit.
-    pub limit: u64,
-    /// How many samples the window held.
-    pub samples: u64,
-    /// How many a verdict takes.
-    pub needed: u64,
-}
-
 impl Gates {
     /// All of it, basis points: the highest rate that a threshold may be.
     pub const MAX_BP: u32 = 10_000;
@@ -202,50 +128,49 @@ impl Gates {
     /// How long the window may be, seconds.
     pub const WINDOW: RangeInclusive<u32> = 10..=3_600;
 
-    /// What the gates say of these figures; a gate that is not set says nothing.
+    /// The most samples that a verdict may take for a gate to look further back than its window: that bounds what is read.
+    pub const LOOKS_BACK_FOR: u32 = 10_000;
+
+    /// What the gates say of what was seen; a gate that is not set says nothing.
     #[must_use]
-    pub fn read(&self, figures: &Figures) -> Vec<Reading> {
-        let rate = |part, of| (of > 0).then(|| basis_points(part, of));
-        let mut readings = vec![
-            self.reading(
-                Gate::MissingSponsor,
-                rate(figures.missing_sponsor, figures.decisions),
-                self.missing_sponsor_bp.into(),
-                figures.decisions,
-            ),
-            self.reading(
-                Gate::PolicyError,
-                rate(figures.candidate_errors, figures.candidate_evaluations),
-                self.policy_error_bp.into(),
-                figures.candidate_evaluations,
-            ),
-            self.reading(
-                Gate::LatencyP95,
-                figures.latency_p95_us,
-                u64::from(self.latency_p95_ms) * MILLISECOND,
-                figures.decisions,
-            ),
-        ];
-        if let Some(limit) = self.issuance_failure_bp {
-            let observed = rate(figures.issuance_failures, figures.issuances);
-            readings.push(self.reading(Gate::IssuanceFailure, observed, limit.into(), figures.issuances));
-        }
-        readings
+    pub fn read(&self, seen: &Seen) -> Vec<Reading> {
+        Gate::ALL.into_iter().filter_map(|gate| Some(self.reading(gate, self.limit(gate)?, seen))).collect()
     }
 
-    fn reading(&self, gate: Gate, observed: Option<u64>, limit: u64, samples: u64) -> Reading {
+    /// The threshold of a gate, in the unit in which it measures; none where it is not set.
+    fn limit(&self, gate: Gate) -> Option<u64> {
+        match gate {
+            Gate::MissingSponsor => Some(self.missing_sponsor_bp.into()),
+            Gate::PolicyError => Some(self.policy_error_bp.into()),
+            Gate::LatencyP95 => Some(u64::from(self.latency_p95_ms) * MILLISECOND),
+            Gate::IssuanceFailure => self.issuance_failure_bp.map(Into::into),
+        }
+    }
+
+    /// A breach is one by enough samples, old ones among them. A pass takes more: what the window alone shows must not be above
+    /// the threshold either, however few samples that are. So good figures of hours ago do not hide a fresh fault.
+    fn reading(&self, gate: Gate, limit: u64, seen: &Seen) -> Reading {
         let needed = self.min_decisions.into();
-        let verdict = match observed {
-            Some(observed) if samples >= needed => {
-                if observed > limit {
-                    Verdict::Fail
-                } else {
-                    Verdict::Pass
-                }
-            }
-            _ => Verdict::Inconclusive,
+        let (recent, all) = (seen.recent.sample(gate), seen.figures.sample(gate));
+        let above = |sample: Sample| sample.observed.is_some_and(|observed| observed > limit);
+        let verdict = match all.observed {
+            Some(_) if all.samples < needed => Verdict::Inconclusive,
+            Some(_) if above(all) => Verdict::Fail,
+            Some(_) if above(recent) => Verdict::Inconclusive,
+            Some(_) => Verdict::Pass,
+            None => Verdict::Inconclusive,
         };
-        Reading { gate, verdict, observed, limit, samples, needed }
+        let (span_seconds, window_seconds) = (u64::from(seen.spans.of(gate)), u64::from(self.window_seconds));
+        Reading {
+            gate,
+            verdict,
+            observed: all.observed,
+            limit,
+            samples: all.samples,
+            needed,
+            span_seconds,
+            recent: (span_seconds > window_seconds).then_some(Recent { sample: recent, window_seconds }),
+        }
     }
 }
 
@@ -254,23 +179,6 @@ impl Gates {
 pub fn basis_points(part: u64, of: u64) -> u64 {
     let share = (u128::from(part) * u128::from(Gates::MAX_BP)).div_ceil(u128::from(of.max(1)));
     u64::try_from(share).unwrap_or(u64::MAX)
-}
-
-impl fmt::Display for Reading {
-    /// The gate, its figures and its threshold, for people.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { gate, verdict, observed, limit, samples, needed } = *self;
-        let unit = |value: u64| {
-            if gate == Gate::LatencyP95 {
-                format!("{}.{} ms", value / MILLISECOND, value % MILLISECOND / 100)
-            } else {
-                format!("{}.{:02} %", value / 100, value % 100)
-            }
-        };
-        let seen = observed.map_or_else(|| "nothing seen".to_owned(), |observed| format!("{} seen", unit(observed)));
-        write!(f, "{gate} is {verdict}: {seen} over {samples} {}, {} allowed", gate.samples(), unit(limit))?;
-        if verdict == Verdict::Inconclusive { write!(f, ", {needed} {} needed", gate.samples()) } else { Ok(()) }
-    }
 }
 
 #[cfg(test)]

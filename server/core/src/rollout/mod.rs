@@ -3,7 +3,10 @@
 pub mod bucket;
 mod change;
 mod comparison;
+mod enrolment;
 mod gate;
+mod reading;
+mod seen;
 
 use std::{collections::BTreeMap, fmt, str::FromStr};
 
@@ -17,7 +20,10 @@ use crate::{
 
 pub use change::{INCREMENT_EVERY, RolloutRule};
 pub use comparison::{Comparison, MAX_RULES, RuleComparison};
-pub use gate::{Figures, Gate, Gates, OnBreach, Reading, Verdict, basis_points};
+pub use enrolment::Enrolment;
+pub use gate::{Gate, Gates, OnBreach, basis_points};
+pub use reading::{IN_VAIN, Reading, Recent, Verdict};
+pub use seen::{Figures, LOOK_BACK_SECONDS, Sample, Seen, Spans};
 
 /// The shipped path: percentages, each after a person's word.
 pub const DEFAULT_STEPS: [u32; 4] = [10, 30, 60, 100];

@@ -36,6 +36,7 @@ impl Sight {
 
 pub(crate) fn rollout(report: &RolloutReport, sight: Sight) -> v1::Rollout {
     let rollout = &report.rollout;
+    let last_enrolled = report.comparison.enrolment.and_then(|enrolment| enrolment.last);
     v1::Rollout {
         rollout_id: rollout.rollout_id.to_string(),
         baseline: rollout.baseline.to_string(),
@@ -57,6 +58,9 @@ pub(crate) fn rollout(report: &RolloutReport, sight: Sight) -> v1::Rollout {
         comparison: sight.figures.then(|| comparison(&report.comparison)),
         created_by: text(rollout.created_by.as_ref()),
         end_time: rollout.end_time.map(timestamp),
+        enrolled_calls: if sight.figures { wide(report.comparison.enrolled) } else { 0 },
+        last_enrolled_time: last_enrolled.filter(|_| sight.figures).map(timestamp),
+        notices: if sight.figures { report.notices.clone() } else { Vec::new() },
     }
 }
 
@@ -90,6 +94,11 @@ fn reading((reading, evaluate_time): &(Reading, OffsetDateTime)) -> v1::GateRead
         observed_latency_p95: reading.observed.filter(|_| latency).map(microseconds),
         sample_count: wide(reading.samples),
         evaluate_time: Some(timestamp(*evaluate_time)),
+        span: (reading.span_seconds > 0).then(|| seconds(reading.span_seconds)),
+        needed_count: wide(reading.needed),
+        missing_count: wide(reading.missing()),
+        waiting_will_not_help: reading.waits_in_vain(),
+        message: reading.to_string(),
     }
 }
 
@@ -115,7 +124,7 @@ fn rule(rule: &RuleComparison) -> v1::RuleComparison {
 #[cfg(test)]
 pub(crate) mod tests {
     use countersign_app::OperatorCaller;
-    use countersign_core::rollout::{Baseline, Figures, Rollout, RolloutState, StickyKey};
+    use countersign_core::rollout::{Baseline, Enrolment, Figures, Rollout, RolloutState, Seen, StickyKey};
 
     use super::*;
 
@@ -151,11 +160,22 @@ pub(crate) mod tests {
             end_time: None,
         };
         let figures = Figures { decisions: 200, missing_sponsor: 1, latency_p95_us: Some(1_500), ..Figures::default() };
-        let readings = rollout.gates.read(&figures).into_iter().map(|reading| (reading, OffsetDateTime::UNIX_EPOCH));
+        let readings = rollout
+            .gates
+            .read(&Seen::window(figures, 300))
+            .into_iter()
+            .map(|reading| (reading, OffsetDateTime::UNIX_EPOCH));
         let rule = RuleComparison { rule_id: "a".to_owned(), new_allows: 2, new_denies: 3 };
-        let comparison =
-            Comparison { compared: 9, new_allows: 2, new_denies: 3, rules: vec![rule], ..Comparison::default() };
-        RolloutReport { readings: readings.collect(), comparison, rollout }
+        let comparison = Comparison {
+            compared: 9,
+            enrolled: 4,
+            enrolment: Some(Enrolment { since: rollout.create_time, last: Some(rollout.create_time) }),
+            new_allows: 2,
+            new_denies: 3,
+            rules: vec![rule],
+            other_rules: RuleComparison::default(),
+        };
+        RolloutReport { readings: readings.collect(), comparison, notices: vec!["Known.".to_owned()], rollout }
     }
 
     #[test]
@@ -181,10 +201,16 @@ pub(crate) mod tests {
         assert_eq!((policy.verdict(), policy.observed_bp), (v1::GateVerdict::Inconclusive, None));
         let p95 = prost_types::Duration { seconds: 0, nanos: 1_500_000 };
         assert_eq!((latency.observed_bp, latency.observed_latency_p95), (None, Some(p95)));
+        assert_eq!((sponsor.span, sponsor.missing_count), (Some(seconds(300)), 0));
+        assert_eq!((policy.needed_count, policy.missing_count, policy.waiting_will_not_help), (100, 100, false));
+        assert!(policy.message.contains("needs 100 more evaluations of the candidate"), "{}", policy.message);
+        assert_eq!((told.enrolled_calls, told.notices.len()), (4, 1));
+        assert!(told.last_enrolled_time.is_some());
         let comparison = told.comparison.unwrap();
         assert_eq!((comparison.compared, comparison.rules.len(), comparison.other_rules), (9, 1, None));
 
         let told = rollout(&an_open_rollout(), of_an_instance());
         assert_eq!((told.gate_readings.len(), told.comparison, told.salt.len()), (0, None, 0));
+        assert_eq!((told.enrolled_calls, told.last_enrolled_time, told.notices.len()), (0, None, 0));
     }
 }

@@ -22,6 +22,8 @@ pub(crate) use self::http_status::{http_status, whole_seconds};
 pub(crate) const DOMAIN: &str = "countersign";
 /// Longest account of what was refused, bytes. It travels in a header, percent-encoded: up to three times as long.
 const MAX_MESSAGE: usize = 512;
+/// The same where it is of gates: so much fits in what all of them say together. It is ASCII, and no fields go with it.
+const MAX_GATES: usize = 1_024;
 /// When to come back to a database that did not answer.
 const RETRY_STORE: Duration = Duration::from_secs(1);
 /// When to come back to a server whose clock is in doubt.
@@ -92,7 +94,8 @@ impl Refusal {
     pub(crate) fn status(self, request_id: &str) -> Status {
         let name = self.reason();
         let (code, advice) = reason::rule(self.reason);
-        let what = cut(&self.message, MAX_MESSAGE);
+        let most = if self.reason == ErrorReason::GateNotPassed { MAX_GATES } else { MAX_MESSAGE };
+        let what = cut(&self.message, most);
         let message = format!("{}. {advice}", what.trim_end_matches(['.', ' ']));
 
         let mut details = ErrorDetails::new();
@@ -194,10 +197,12 @@ impl From<Error> for Refusal {
                 refusal.about("rollout", &rollout_id.to_string()).with("rollout_id", rollout_id)
             }
             Error::GateNotPassed(readings) => {
+                let missing: Vec<_> = readings.iter().map(|reading| reading.missing().to_string()).collect();
                 let all = |of: fn(&Reading) -> &'static str| readings.iter().map(of).collect::<Vec<_>>().join(",");
                 refusal
                     .with("gates", all(|reading| reading.gate.as_str()))
                     .with("verdicts", all(|reading| reading.verdict.as_str()))
+                    .with("missing", missing.join(","))
             }
             Error::SoakNotOver { left_seconds } => refusal.with("left_seconds", left_seconds.to_string()),
             Error::Unauthenticated { .. }

@@ -85,7 +85,7 @@ pub(super) const fn rule(reason: ErrorReason) -> (Code, &'static str) {
         R::SoakNotOver => (Code::FailedPrecondition, "Nothing was changed."),
         R::GateNotPassed => (
             Code::FailedPrecondition,
-            "Nothing was changed. Wait until the gates pass; a policy-admin who knows why they do not can force it with a reason.",
+            "Nothing was changed. Wait until the gates pass, where that helps; a policy-admin who knows why they do not can force it with a reason.",
         ),
         R::RateLimited => (Code::ResourceExhausted, "This allows nothing; who runs the server can raise the limit."),
         R::LiveInstancesExceeded => (

@@ -160,3 +160,39 @@ fn header_bytes(status: Status) -> usize {
     // HTTP/2 counts 32 bytes for each header beside its own (RFC 9113, section 6.5.2).
     response.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + 32).sum()
 }
+
+#[test]
+fn what_four_gates_say_is_told_whole_and_fits_a_header() {
+    use countersign_core::rollout::{Figures, Gates, Seen, Spans, Verdict};
+    let gates = Gates { min_decisions: 10_000, issuance_failure_bp: Some(50), ..Gates::default() };
+    let figures = |samples, wrong| Figures {
+        decisions: samples,
+        missing_sponsor: wrong,
+        latency_p95_us: Some(if wrong > 0 { 59_999_999 } else { 1 }),
+        candidate_evaluations: samples,
+        candidate_errors: wrong,
+        issuances: samples,
+        issuance_failures: wrong,
+        held_back: 0,
+    };
+    let seen = |recent, figures, seconds| {
+        let spans = Spans { decisions: seconds, candidate_evaluations: seconds, issuances: seconds };
+        Seen { recent, figures, spans }
+    };
+    for seen in [
+        seen(figures(9_999, 0), figures(9_999, 4_321), 86_400),
+        seen(figures(9_999, 0), figures(9_999, 4_321), 86_340),
+        seen(figures(9_999, 9_999), figures(123_456_789, 0), 86_340),
+        seen(figures(9_999, 9_999), figures(123_456_789, 123_456_789), 86_340),
+    ] {
+        let readings = gates.read(&seen);
+        assert!(readings.len() == 4 && readings.iter().all(|reading| reading.verdict != Verdict::Pass));
+        let last = readings[3].brief();
+        let status = Refusal::from(Error::GateNotPassed(readings)).status("01890a5d-ac96-774b-bcce-b302099a8057");
+        assert!(status.message().contains(&last) && !status.message().contains("..."), "{}", status.message());
+        let mut headers = http::HeaderMap::new();
+        status.add_header(&mut headers).unwrap();
+        let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+        assert!(bytes < 6 * 1024, "{bytes}");
+    }
+}
