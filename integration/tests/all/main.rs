@@ -81,6 +81,7 @@ mod replicas;
 mod revocation;
 mod rewrap;
 mod rollouts;
+mod shadows;
 mod simulate;
 mod small_team;
 mod spiffe;

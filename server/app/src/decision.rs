@@ -117,6 +117,39 @@ pub struct RolloutPart {
     pub side: Side,
 }
 
+/// What the side of a rollout that did not answer would have answered. What a person's approval makes of an answer is left out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShadowAnswer {
+    /// Its answer.
+    pub effect: Effect,
+    /// Why, for programs.
+    pub reason: Reason,
+    /// Why, for people.
+    pub message: String,
+    /// The rules that determined it.
+    pub rule_ids: Vec<String>,
+    /// Its policy version; none where that side is no policy.
+    pub policy_version: Option<PolicyVersion>,
+}
+
+impl ShadowAnswer {
+    /// What the other side of a rollout says of `action` on `tool`.
+    pub(crate) fn new(
+        (effect, reason): (Effect, Reason),
+        (tool, action): (&str, &str),
+        rule_ids: Vec<String>,
+        policy_version: Option<PolicyVersion>,
+    ) -> Self {
+        let message = match reason {
+            // The words for these are about a caller on the baseline's side.
+            Reason::Observed => format!("{action} on {tool} would be let through and recorded: the baseline observes"),
+            Reason::BaselineDeny => format!("{action} on {tool} would be denied: the baseline denies"),
+            reason => explain(reason, tool, action, &rule_ids),
+        };
+        Self { effect, reason, message, rule_ids, policy_version }
+    }
+}
+
 /// The recorded answer to one question.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DecisionAnswer {
@@ -134,6 +167,9 @@ pub struct DecisionAnswer {
     pub policy_version: Option<PolicyVersion>,
     /// The rollout that chose it.
     pub rollout: Option<RolloutPart>,
+    /// What the other side of that rollout would have answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shadow: Option<Box<ShadowAnswer>>,
     /// Whether it binds.
     pub enforcement: Enforcement,
     /// How long it may be reused, seconds.
@@ -217,7 +253,7 @@ pub struct DecisionRecord {
     /// The ALLOW that a client served the call from.
     pub cached_from: Option<DecisionId>,
     /// What the other side of the rollout would have answered.
-    pub shadow_effect: Option<Effect>,
+    pub shadow: Option<ShadowAnswer>,
     /// The approval that it asked for or stood on.
     pub approval_id: Option<ApprovalId>,
     /// The custody event.

@@ -145,7 +145,9 @@ pub use create_operator::{CreateOperator, OperatorCreated};
 pub use create_policy::{CreatePolicy, PolicyCreated};
 pub use custody::{EventRecord, RecordToolCall, ToolCallRecorded};
 pub use custody_chain::{ChainSubject, CustodyChain};
-pub use decision::{Decide, DecisionAnswer, DecisionRecord, DecisionSubject, EntityCall, RolloutPart, Side, StandsOn};
+pub use decision::{
+    Decide, DecisionAnswer, DecisionRecord, DecisionSubject, EntityCall, RolloutPart, ShadowAnswer, Side, StandsOn,
+};
 pub use delegate_credential::DelegateCredential;
 pub use engage_kill_switch::{EngageKillSwitch, KillSwitchEngaged};
 pub use error::Error;

@@ -13,7 +13,7 @@ use countersign_store::{Connection, event, instance, tool_call};
 use time::OffsetDateTime;
 
 use crate::{
-    App, DecisionRecord, Error, EventRecord, OperatorCaller, Page, PageRequest, RolloutPart, Side, Trace,
+    App, DecisionRecord, Error, EventRecord, OperatorCaller, Page, PageRequest, RolloutPart, ShadowAnswer, Side, Trace,
     decision::{explain, explain_approval},
 };
 
@@ -38,6 +38,10 @@ pub struct DecisionFilter {
     pub policy_version: Option<PolicyVersion>,
     /// Under this rollout.
     pub rollout_id: Option<RolloutId>,
+    /// Where the other side of a rollout would have answered this.
+    pub shadow_effect: Option<Effect>,
+    /// Only where the other side of a rollout would have answered otherwise.
+    pub shadow_disagrees: bool,
     /// At or after this instant.
     pub start_time: Option<OffsetDateTime>,
     /// Before this instant.
@@ -70,6 +74,8 @@ impl App {
             reason: filter.reason.map(Reason::as_str),
             policy_version: filter.policy_version.map(Into::into),
             rollout_id: filter.rollout_id.map(Into::into),
+            shadow_effect: filter.shadow_effect.map(Effect::as_str),
+            shadow_disagrees: filter.shadow_disagrees,
             start_time: filter.start_time,
             end_time: filter.end_time,
         };
@@ -176,7 +182,7 @@ fn record(event: &EventRecord, outcome: Option<&Leaf<'static>>, run: Option<&Ins
         log_index: event.log_index,
         credential_id: parsed(leaf.credential_id.as_deref()),
         cached_from: parsed(leaf.cached_from.as_deref()),
-        shadow_effect: leaf.shadow.as_ref().map(|shadow| effect(shadow.effect)),
+        shadow: leaf.shadow.as_ref().and_then(|other| shadow(other, (tool, action))),
         approval_id: parsed(leaf.approval_id.as_deref()),
         event_id: parsed(Some(&leaf.event_id))?,
         outcome: outcome.and_then(|leaf| leaf.outcome).map(|outcome| match outcome {
@@ -202,6 +208,12 @@ fn rollout(part: &leaf::Rollout<'_>) -> Option<RolloutPart> {
             leaf::Side::Baseline => Side::Baseline,
         },
     })
+}
+
+fn shadow(shadow: &leaf::Shadow<'_>, call: (&str, &str)) -> Option<ShadowAnswer> {
+    let rule_ids = shadow.rule_ids.iter().map(ToString::to_string).collect();
+    let (reason, version) = (parsed(Some(&shadow.reason))?, parsed(shadow.policy_version.as_deref()));
+    Some(ShadowAnswer::new((effect(shadow.effect), reason), call, rule_ids, version))
 }
 
 const fn effect(effect: leaf::Effect) -> Effect {

@@ -431,6 +431,10 @@ pub struct DecisionFilter {
     pub policy_version: Option<String>,
     /// Under this rollout; read out of the leaf.
     pub rollout_id: Option<String>,
+    /// Where the other side of a rollout would have answered this; read out of the leaf.
+    pub shadow_effect: Option<&'static str>,
+    /// Only where the other side of a rollout would have answered otherwise; read out of the leaf.
+    pub shadow_disagrees: bool,
     /// At or after this instant.
     pub start_time: Option<OffsetDateTime>,
     /// Before this instant.
@@ -448,7 +452,9 @@ impl DecisionFilter {
             || self.action.is_some()
             || self.reason.is_some()
             || self.policy_version.is_some()
-            || self.rollout_id.is_some();
+            || self.rollout_id.is_some()
+            || self.shadow_effect.is_some()
+            || self.shadow_disagrees;
         restricted && self.root_instance_id.is_none()
     }
 }
@@ -477,6 +483,8 @@ pub async fn list_decisions(
            AND ($10::text IS NULL OR convert_from(leaf_bytes, 'UTF8')::json #>> '{rollout,id}' = $10)
            AND ($11::timestamptz IS NULL OR event_id >= uuid_v7_floor($11))
            AND ($12::timestamptz IS NULL OR event_id < uuid_v7_floor($12))
+           AND ($14::text IS NULL OR convert_from(leaf_bytes, 'UTF8')::json #>> '{shadow,effect}' = $14)
+           AND (NOT $15::boolean OR convert_from(leaf_bytes, 'UTF8')::json #>> '{shadow,effect}' <> effect)
          ORDER BY log_index DESC LIMIT $13",
         before,
         filter.sponsor_id,
@@ -490,7 +498,9 @@ pub async fn list_decisions(
         filter.rollout_id,
         filter.start_time,
         filter.end_time,
-        page.limit()
+        page.limit(),
+        filter.shadow_effect,
+        filter.shadow_disagrees
     );
     let events = stored(rows.fetch_all(conn).await?)?;
     Ok(Page::cut(events, page, |event| event.log_index))

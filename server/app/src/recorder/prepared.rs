@@ -10,7 +10,7 @@ use countersign_ledger::{
 use countersign_store::event::NewEvent;
 
 use crate::{
-    DecisionAnswer, Error, StandsOn, custody_leaf,
+    DecisionAnswer, Error, ShadowAnswer, StandsOn, custody_leaf,
     custody_leaf::MAX_RULES,
     decision::{Side, explain, explain_approval},
     evaluate::{NoPolicy, Opinion, Verdict, evaluate},
@@ -82,6 +82,7 @@ fn answer(question: &Question, verdict: &Verdict) -> DecisionAnswer {
         rule_ids,
         policy_version: policy.map(|(version, _)| version),
         rollout: verdict.rollout.map(|(part, _)| part),
+        shadow: verdict.shadow.as_ref().map(|shadow| Box::new(shadow_answer(question, shadow))),
         enforcement: verdict.enforcement,
         cache_ttl_seconds: verdict.cache_ttl_seconds,
         extended_cache_ttl_seconds: verdict.extended_cache_ttl_seconds,
@@ -97,6 +98,13 @@ fn answer(question: &Question, verdict: &Verdict) -> DecisionAnswer {
             approval_id: approval.filter(|_| stands_on_it).map(|approval| approval.approval_id),
         }),
     }
+}
+
+fn shadow_answer(question: &Question, shadow: &Opinion) -> ShadowAnswer {
+    let rule_ids = shadow.rule_ids.iter().take(MAX_RULES).map(ToString::to_string).collect();
+    let version = shadow.policy.map(|(version, _)| version);
+    let call = (question.tool_id.as_str(), question.action.as_str());
+    ShadowAnswer::new((shadow.effect, shadow.reason), call, rule_ids, version)
 }
 
 fn leaf<'a>(question: &'a Question, verdict: &'a Verdict, epoch: i64) -> Leaf<'a> {

@@ -4,6 +4,7 @@ use std::mem;
 
 use countersign_app::{
     Caller, Decide, DecisionAnswer, DecisionExplanation, DecisionFilter, DecisionRecord, DecisionSubject, Error,
+    ShadowAnswer,
 };
 use countersign_core::{
     decision::Reason,
@@ -111,6 +112,7 @@ pub(crate) fn list(mut request: v1::ListDecisionsRequest) -> Result<(DecisionFil
         let reason = v.optional_word("reason", request.reason);
         let policy_version = v.optional("policy_version", &request.policy_version);
         let rollout_id = v.optional("rollout_id", &request.rollout_id);
+        let shadow_effect = v.optional_word("shadow_effect", request.shadow_effect);
         let start_time = v.instant("start_time", request.start_time);
         let end_time = v.instant("end_time", request.end_time);
         let filter = DecisionFilter {
@@ -123,6 +125,8 @@ pub(crate) fn list(mut request: v1::ListDecisionsRequest) -> Result<(DecisionFil
             reason: reason?,
             policy_version: policy_version?,
             rollout_id: rollout_id?,
+            shadow_effect: shadow_effect?,
+            shadow_disagrees: request.shadow_disagrees,
             start_time: start_time?,
             end_time: end_time?,
         };
@@ -130,10 +134,12 @@ pub(crate) fn list(mut request: v1::ListDecisionsRequest) -> Result<(DecisionFil
     })
 }
 
-/// Agents are not told their bucket and side, by which they could look for an id on the side that they like.
+/// Agents are not told their bucket and side, by which they could look for an id on the side that they like; nor what the other side
+/// says, which tells the same.
 pub(crate) fn answer(answer: DecisionAnswer, caller: &Caller) -> v1::DecideResponse {
     let rollout = answer.rollout.as_ref();
     let told = rollout.filter(|_| caller.operator().is_some());
+    let told_shadow = answer.shadow.filter(|_| caller.operator().is_some());
     v1::DecideResponse {
         policy_decision_id: answer.policy_decision_id.to_string(),
         effect: answer.effect.to_wire(),
@@ -150,6 +156,17 @@ pub(crate) fn answer(answer: DecisionAnswer, caller: &Caller) -> v1::DecideRespo
         receipt: answer.receipt.unwrap_or_default(),
         approval_id: text(answer.approval_id),
         replayed: answer.replayed,
+        shadow: told_shadow.map(|other| shadow(*other)),
+    }
+}
+
+fn shadow(answer: ShadowAnswer) -> v1::ShadowAnswer {
+    let reason = v1::Reason { code: answer.reason.to_wire(), message: answer.message, ..v1::Reason::default() };
+    v1::ShadowAnswer {
+        effect: answer.effect.to_wire(),
+        reason: Some(reason),
+        rule_ids: answer.rule_ids,
+        policy_version: text(answer.policy_version),
     }
 }
 
@@ -184,7 +201,8 @@ pub(crate) fn decision(record: DecisionRecord) -> v1::Decision {
         cached_from: text(record.cached_from),
         // Said to who asked, and not recorded.
         cache_ttl: None,
-        shadow_effect: wire(record.shadow_effect),
+        shadow_effect: wire(record.shadow.as_ref().map(|shadow| shadow.effect)),
+        shadow: record.shadow.map(shadow),
         event_id: record.event_id.to_string(),
         outcome: wire(record.outcome),
         response_hash: record.response_hash.map(Vec::from).unwrap_or_default(),

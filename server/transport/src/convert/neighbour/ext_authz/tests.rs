@@ -210,6 +210,7 @@ fn decision(effect: Effect, reason: Reason) -> DecisionAnswer {
         rule_ids: Vec::new(),
         policy_version: None,
         rollout: None,
+        shadow: None,
         enforcement: Enforcement::Enforced,
         cache_ttl_seconds: 0,
         extended_cache_ttl_seconds: 0,
