@@ -148,7 +148,7 @@ async fn the_shortest_span_with_enough_is_read_and_none_from_before_the_last_ste
 async fn what_is_missing_is_told_and_whether_waiting_helps() {
     let mut quiet = Quiet::start(v1::RolloutGates { issuance_failure_bp: Some(50), ..whatever_it_takes() }).await;
     quiet.saw(Seen { issuances: 5, ..calls(37, hours(20)) }).await;
-    quiet.saw(calls(50, Duration::from_secs(25 * 3600 - 60))).await;
+    quiet.saw(calls(50, Duration::from_mins(25 * 60 - 1))).await;
     let said = quiet.says(v1::RolloutGate::MissingSponsor, 37).await;
     assert_eq!((said.missing_count, said.needed_count, said.waiting_will_not_help), (63, 100, true));
     assert_eq!(said.span, Some(seconds(86_400)));
@@ -190,7 +190,7 @@ async fn a_fresh_fault_is_not_hidden_by_good_calls_of_hours_ago() {
 async fn of_old_slots_as_many_are_kept_as_an_open_rollout_may_look_back_for() {
     let mut quiet = Quiet::start(v1::RolloutGates { min_decisions: Some(20), ..whatever_it_takes() }).await;
     for nth in 0..60 {
-        quiet.saw(calls(1, hours(3) + nth * Duration::from_secs(600))).await;
+        quiet.saw(calls(1, hours(3) + nth * Duration::from_mins(10))).await;
     }
     quiet.saw(Seen { issuances: 1, ..calls(0, hours(23)) }).await;
     quiet.saw(calls(5, hours(26))).await;

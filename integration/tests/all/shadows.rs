@@ -77,10 +77,11 @@ async fn decisions_are_listed_by_what_the_other_side_would_have_answered() {
     let of = |request: v1::ListDecisionsRequest| listed(&world, request);
     let disagree = v1::ListDecisionsRequest { shadow_disagrees: true, ..Default::default() };
     assert_eq!(of(disagree.clone()).await, [probe, charge, refund], "refund is newly denied, the others newly allowed");
-    let would = |effect: v1::Effect| v1::ListDecisionsRequest { shadow_effect: effect.into(), ..Default::default() };
-    assert_eq!(of(would(v1::Effect::Allow)).await, [probe, charge]);
-    assert_eq!(of(would(v1::Effect::Deny)).await, [close, refund]);
-    assert_eq!(of(would(v1::Effect::RequireApproval)).await, [""; 0]);
+    let answering =
+        |effect: v1::Effect| v1::ListDecisionsRequest { shadow_effect: effect.into(), ..Default::default() };
+    assert_eq!(of(answering(v1::Effect::Allow)).await, [probe, charge]);
+    assert_eq!(of(answering(v1::Effect::Deny)).await, [close, refund]);
+    assert_eq!(of(answering(v1::Effect::RequireApproval)).await, [""; 0]);
     let newly_denied = v1::ListDecisionsRequest { effect: v1::Effect::Allow.into(), ..disagree.clone() };
     assert_eq!(of(newly_denied).await, [refund]);
     let there =
