@@ -196,7 +196,7 @@ fn append(
 }
 
 impl App {
-    /// Proposes to let ALLOWs be cached longer for a while. It takes a second person, who confirms it.
+    /// Proposes to let an ALLOW be cached longer for a while. It takes a second person, who confirms it.
     pub async fn propose_cache_extension(
         &self,
         caller: &OperatorCaller,

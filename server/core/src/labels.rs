@@ -91,7 +91,7 @@ mod tests {
         for (key, value, says) in [
             (
                 "tier",
-                "standrad",
+                "stand",
                 "must be one of standard, critical, as this installation declares; did you mean \"standard\"?",
             ),
             ("tier", "", "must be one of standard, critical"),
