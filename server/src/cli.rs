@@ -15,6 +15,7 @@ use crate::{
     remote::{
         RemoteArgs, RemoteError,
         approvals::{self, ApprovalsCommand},
+        cache::{self, CacheCommand},
         keys::{self, KeysCommand},
         kill_switch::{self, KillSwitchCommand},
         operators::{self, OperatorsCommand},
@@ -78,6 +79,9 @@ enum Command {
     /// Stop calls at once, whatever the policy says, and let them go on.
     #[command(subcommand)]
     KillSwitch(KillSwitchCommand),
+    /// Let caches keep an ALLOW longer while an incident lasts.
+    #[command(subcommand)]
+    Cache(CacheCommand),
     /// See what this is for: one support agent's day, played on a dev server, and the custody tree it leaves.
     #[command(after_help = "Example: countersign demo")]
     Demo(DemoArgs),
@@ -287,6 +291,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Key(KeyCommand::Rewrap(args)) => rewrap::run(&args.start()?).map_err(|error| Failure::of(&error)),
         Command::Policy(command) => Ok(policy::run(command)?),
         Command::KillSwitch(command) => Ok(kill_switch::run(command)?),
+        Command::Cache(command) => Ok(cache::run(command)?),
         Command::Demo(args) => demo::run(&args).map_err(|error| Failure::of(&error)),
         Command::PostgresChild(args) => match child::become_program(&args) {
             Err(error) => Err(Failure { code: 1, message: format!("{}: {error}", child::COMMAND) }),

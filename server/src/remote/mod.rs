@@ -3,6 +3,7 @@
 
 pub(crate) mod approvals;
 mod args;
+pub(crate) mod cache;
 mod failure;
 mod key_file;
 pub(crate) mod keys;

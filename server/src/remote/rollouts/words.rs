@@ -62,9 +62,12 @@ pub(super) fn all_of(rollout: &Rollout) -> String {
     let gates = if gates.is_empty() {
         "No gate was read yet.\n".to_owned()
     } else {
-        table(["gate", "says", "seen", "samples", "read at"], &gates)
+        table(["gate", "says", "seen", "samples", "missing", "read at"], &gates)
     };
-    format!("{}\n{gates}\n{}", facts(&known), rollout.comparison.as_ref().map(comparison).unwrap_or_default())
+    let waiting = rollout.gate_readings.iter().filter(|reading| reading.verdict() != GateVerdict::Pass);
+    let waiting = waiting.map(|reading| &reading.message).filter(|message| !message.is_empty());
+    let said: String = waiting.chain(&rollout.notices).map(|said| printable(said) + "\n").collect();
+    format!("{}\n{gates}{said}\n{}", facts(&known), rollout.comparison.as_ref().map(comparison).unwrap_or_default())
 }
 
 fn state(rollout: &Rollout) -> String {
@@ -79,7 +82,7 @@ fn on_breach(rollout: &Rollout) -> String {
     }
 }
 
-fn gate(reading: &GateReading) -> [String; 5] {
+fn gate(reading: &GateReading) -> [String; 6] {
     let gate = RolloutGate::try_from(reading.gate)
         .map_or_else(|_| reading.gate.to_string(), |gate| word(gate.as_str_name(), "ROLLOUT_GATE_"));
     let verdict = GateVerdict::try_from(reading.verdict)
@@ -89,7 +92,8 @@ fn gate(reading: &GateReading) -> [String; 5] {
         (None, Some(latency)) => format!("{} ms", latency.seconds * 1000 + i64::from(latency.nanos / 1_000_000)),
         (None, None) => "-".to_owned(),
     };
-    [gate, verdict, seen, reading.sample_count.to_string(), time(reading.evaluate_time.as_ref())]
+    let (samples, missing) = (reading.sample_count.to_string(), reading.missing_count.to_string());
+    [gate, verdict, seen, samples, missing, time(reading.evaluate_time.as_ref())]
 }
 
 fn comparison(comparison: &RolloutComparison) -> String {
