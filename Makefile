@@ -8,12 +8,14 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test check fmt bench soak generate sqlx clean
+.PHONY: help setup run demo test unit check fmt bench soak generate sqlx clean
 
 # Where scripts/setup.sh puts tools that the machine does not have.
 export PATH := $(CURDIR)/target/tools/bin:$(PATH)
 
 server := target/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))/countersign
+
+unit_tests := $(wildcard server/core/tests/*.rs server/ledger/tests/*.rs server/policy/tests/*.rs proto/tests/*.rs)
 
 help: ## Say what there is to make
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,9 +33,12 @@ demo: ## Play one agent's day on a fresh dev server and print its custody tree
 	@cargo build --quiet --locked --profile $(PROFILE) --package countersign
 	@exec $(server) demo
 
-test: ## Run every test: Rust, the clients in five languages, the README's commands, the demo
-	@scripts/setup.sh run test
-	@scripts/test.sh
+test: ## Run every test: Rust, clients in five languages, README, demo; T=races runs the outside ones that are named so
+	@scripts/setup.sh run $(if $(T),,test)
+	@scripts/test.sh $(T)
+
+unit: ## Run the tests that need neither Postgres nor a server
+	@cargo test --locked --workspace --lib $(foreach file,$(unit_tests),--test $(basename $(notdir $(file))))
 
 check: ## Look for what needs no running program: format, lints, contract, dependencies, queries, spelling
 	@scripts/setup.sh run test check

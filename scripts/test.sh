@@ -1,8 +1,17 @@
 #!/usr/bin/env bash
 # Every test. Ends at the first part that fails; the last lines say how it went, and what failed in full.
+#
+#   scripts/test.sh NAME   only the tests from outside whose names hold this
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-never}
+
+if [[ -n ${1:-} ]]; then
+  # The second test is there for its package's program, which is built with it.
+  cargo test --quiet --locked --workspace --no-run --test all --test command_line
+  server=$(realpath "${CARGO_TARGET_DIR:-target}")/debug/countersign
+  COUNTERSIGN_BIN=$server exec cargo test --locked --workspace --test all -- "$1"
+fi
 
 log=$(mktemp)
 # What is secret, and what came out: see scripts/secrets.sh.
