@@ -45,7 +45,7 @@ impl OperatorCaller {
 
     fn out_of_scope(&self, scope: &KeyScope, what: &str) -> Error {
         let id = &self.operator_id;
-        Error::OutOfScope(format!("{what}: this API key of operator {id} is for {scope} alone"))
+        Error::OutOfScope(format!("this API key of operator {id} is for {scope} alone: {what}"))
     }
 }
 

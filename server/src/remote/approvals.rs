@@ -173,12 +173,10 @@ async fn reject(args: AnswerArgs) -> Result<String, RemoteError> {
         etag: args.etag.etag,
     };
     let answer = args.remote.connect().await?.approvals().reject(request).await;
-    let answer = answer.map_err(|status| args.remote.change_failed(&status, &request_id))?.into_inner();
-    if args.remote.json() {
-        return json("RejectResponse", &answer);
-    }
-    let after = format!("Nothing is allowed on it after entry {} of the custody log.\n", answer.log_index);
-    Ok(rows(answer.approval.as_slice(), "") + &after)
+    args.remote.changed(answer, &request_id, "RejectResponse", |answer| {
+        let after = format!("Nothing is allowed on it after entry {} of the custody log.\n", answer.log_index);
+        rows(answer.approval.as_slice(), "") + &after
+    })
 }
 
 fn rows(approvals: &[Approval], none: &str) -> String {

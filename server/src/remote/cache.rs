@@ -11,7 +11,7 @@ use super::{
     ChangeArgs, RemoteArgs, RemoteError,
     args::{EtagArgs, LimitArgs},
     block_on,
-    output::{json, json_list, listed, or_dash, print, printable, time, word},
+    output::{json_list, listed, or_dash, print, printable, time, word},
     pages::pages,
 };
 
@@ -85,15 +85,16 @@ async fn extend((to, life): (i64, i64), change: ChangeArgs, remote: &RemoteArgs)
         request_id: request_id.clone(),
     };
     let answer = remote.connect().await?.policies().propose_cache_extension(request).await;
-    let answer = answer.map_err(|status| remote.change_failed(&status, &request_id))?.into_inner();
-    if remote.json() {
-        return json("ProposeCacheExtensionResponse", &answer);
-    }
-    let next = answer.cache_extension.iter().map(|extension| {
-        let id = printable(&extension.cache_extension_id);
-        format!("It holds when a second person confirms it, within 15 minutes: countersign cache confirm {id} --reason ...\n")
-    });
-    Ok(rows(answer.cache_extension.as_slice()) + &next.collect::<String>())
+    remote.changed(answer, &request_id, "ProposeCacheExtensionResponse", |answer| {
+        let next = answer.cache_extension.iter().map(|extension| {
+            let id = printable(&extension.cache_extension_id);
+            format!(
+                "It holds when a second person confirms it, within 15 minutes: countersign cache confirm {id} \
+                 --reason ...\n"
+            )
+        });
+        rows(answer.cache_extension.as_slice()) + &next.collect::<String>()
+    })
 }
 
 async fn confirm(args: ExtensionArgs) -> Result<String, RemoteError> {
@@ -105,11 +106,8 @@ async fn confirm(args: ExtensionArgs) -> Result<String, RemoteError> {
         etag: args.etag.etag,
     };
     let answer = args.remote.connect().await?.policies().confirm_cache_extension(request).await;
-    let answer = answer.map_err(|status| args.remote.change_failed(&status, &request_id))?.into_inner();
-    if args.remote.json() {
-        return json("ConfirmCacheExtensionResponse", &answer);
-    }
-    Ok(rows(answer.cache_extension.as_slice()))
+    args.remote
+        .changed(answer, &request_id, "ConfirmCacheExtensionResponse", |answer| rows(answer.cache_extension.as_slice()))
 }
 
 async fn end(args: ExtensionArgs) -> Result<String, RemoteError> {
@@ -121,12 +119,11 @@ async fn end(args: ExtensionArgs) -> Result<String, RemoteError> {
         etag: args.etag.etag,
     };
     let answer = args.remote.connect().await?.policies().end_cache_extension(request).await;
-    let answer = answer.map_err(|status| args.remote.change_failed(&status, &request_id))?.into_inner();
-    if args.remote.json() {
-        return json("EndCacheExtensionResponse", &answer);
-    }
-    let after = format!("What was cached by it is good no more after entry {} of the custody log.\n", answer.log_index);
-    Ok(rows(answer.cache_extension.as_slice()) + &after)
+    args.remote.changed(answer, &request_id, "EndCacheExtensionResponse", |answer| {
+        let after =
+            format!("What was cached by it is good no more after entry {} of the custody log.\n", answer.log_index);
+        rows(answer.cache_extension.as_slice()) + &after
+    })
 }
 
 async fn list(limit: LimitArgs, remote: &RemoteArgs) -> Result<String, RemoteError> {

@@ -4,14 +4,14 @@ use clap::Subcommand;
 use countersign_client::{
     Connection,
     v1::{
-        ListSigningKeysRequest, ListSigningKeysResponse, MarkKeyCompromisedRequest, MarkKeyCompromisedResponse,
-        RotateSigningKeyRequest, RotateSigningKeyResponse, SigningKey, SigningKeyState,
+        ListSigningKeysRequest, ListSigningKeysResponse, MarkKeyCompromisedRequest, RotateSigningKeyRequest,
+        SigningKey, SigningKeyState,
     },
 };
 
 use super::{
     ChangeArgs, RemoteArgs, RemoteError, block_on,
-    output::{json, json_list, listed, print, printable, time},
+    output::{json_list, listed, print, printable, time},
 };
 
 /// Keys per page, as many as the server gives.
@@ -81,9 +81,7 @@ async fn rotate(change: ChangeArgs, remote: &RemoteArgs) -> Result<String, Remot
     let request_id = change.request_id();
     let request = RotateSigningKeyRequest { reason: change.reason, request_id: request_id.clone() };
     let answer = remote.connect().await?.signing_keys().rotate_signing_key(request).await;
-    let answer: RotateSigningKeyResponse =
-        answer.map_err(|status| remote.change_failed(&status, &request_id))?.into_inner();
-    if remote.json() { json("RotateSigningKeyResponse", &answer) } else { Ok(rows(answer.key.as_slice())) }
+    remote.changed(answer, &request_id, "RotateSigningKeyResponse", |answer| rows(answer.key.as_slice()))
 }
 
 async fn compromise(kid: String, change: ChangeArgs, remote: &RemoteArgs) -> Result<String, RemoteError> {
@@ -95,13 +93,11 @@ async fn compromise(kid: String, change: ChangeArgs, remote: &RemoteArgs) -> Res
         ..MarkKeyCompromisedRequest::default()
     };
     let answer = remote.connect().await?.signing_keys().mark_key_compromised(request).await;
-    let answer: MarkKeyCompromisedResponse =
-        answer.map_err(|status| remote.change_failed(&status, &request_id))?.into_inner();
-    if remote.json() {
-        return json("MarkKeyCompromisedResponse", &answer);
-    }
-    let since = format!("Nothing it signed is allowed anything after entry {} of the custody log.\n", answer.log_index);
-    Ok(rows(answer.key.as_slice()) + &since)
+    remote.changed(answer, &request_id, "MarkKeyCompromisedResponse", |answer| {
+        let since =
+            format!("Nothing it signed is allowed anything after entry {} of the custody log.\n", answer.log_index);
+        rows(answer.key.as_slice()) + &since
+    })
 }
 
 fn rows(keys: &[SigningKey]) -> String {

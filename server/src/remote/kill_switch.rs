@@ -4,14 +4,14 @@ use clap::{Args, Subcommand};
 use countersign_client::{
     Connection,
     v1::{
-        EngageKillSwitchRequest, EngageKillSwitchResponse, KillSwitch, KillSwitchScope, ListKillSwitchesRequest,
-        ListKillSwitchesResponse, ReleaseKillSwitchRequest, ReleaseKillSwitchResponse,
+        EngageKillSwitchRequest, KillSwitch, KillSwitchScope, ListKillSwitchesRequest, ListKillSwitchesResponse,
+        ReleaseKillSwitchRequest,
     },
 };
 
 use super::{
     ChangeArgs, RemoteArgs, RemoteError, block_on,
-    output::{json, json_list, listed, print, printable, time},
+    output::{json_list, listed, print, printable, time},
 };
 
 /// Switches per page, as many as the server gives.
@@ -98,13 +98,10 @@ async fn engage(target: TargetArgs, change: ChangeArgs, remote: &RemoteArgs) -> 
     let request =
         EngageKillSwitchRequest { scope: scope.into(), id, reason: change.reason, request_id: request_id.clone() };
     let answer = remote.connect().await?.policies().engage_kill_switch(request).await;
-    let answer: EngageKillSwitchResponse =
-        answer.map_err(|status| remote.change_failed(&status, &request_id))?.into_inner();
-    if remote.json() {
-        return json("EngageKillSwitchResponse", &answer);
-    }
-    let since = format!("Nothing it stops is allowed after entry {} of the custody log.\n", answer.log_index);
-    Ok(rows(answer.kill_switch.as_slice()) + &since)
+    remote.changed(answer, &request_id, "EngageKillSwitchResponse", |answer| {
+        let since = format!("Nothing it stops is allowed after entry {} of the custody log.\n", answer.log_index);
+        rows(answer.kill_switch.as_slice()) + &since
+    })
 }
 
 async fn release(kill_switch_id: String, change: ChangeArgs, remote: &RemoteArgs) -> Result<String, RemoteError> {
@@ -112,12 +109,9 @@ async fn release(kill_switch_id: String, change: ChangeArgs, remote: &RemoteArgs
     let request = ReleaseKillSwitchRequest { kill_switch_id, reason: change.reason, request_id: request_id.clone() };
     let connection = remote.connect().await?;
     let answer = connection.policies().release_kill_switch(request).await;
-    let answer: ReleaseKillSwitchResponse =
-        answer.map_err(|status| remote.change_failed(&status, &request_id))?.into_inner();
-    if remote.json() {
-        return json("ReleaseKillSwitchResponse", &answer);
-    }
-    Ok(format!("Released from entry {} of the custody log on.\n", answer.log_index))
+    remote.changed(answer, &request_id, "ReleaseKillSwitchResponse", |answer| {
+        format!("Released from entry {} of the custody log on.\n", answer.log_index)
+    })
 }
 
 async fn list(remote: &RemoteArgs) -> Result<String, RemoteError> {

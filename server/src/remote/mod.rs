@@ -21,9 +21,10 @@ use std::{env, fs, path::PathBuf};
 use clap::{Args, ValueEnum};
 use countersign_client::Connection;
 use http::{Uri, uri::Scheme};
+use prost::Message;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::runtime;
-use tonic::Status;
+use tonic::{Response, Status};
 
 pub(crate) use self::{args::ChangeArgs, failure::RemoteError};
 use crate::secret_file;
@@ -79,6 +80,18 @@ impl RemoteArgs {
     /// A call that changes something failed.
     pub(crate) fn change_failed(&self, status: &Status, request_id: &str) -> RemoteError {
         RemoteError::change(&self.server, status, self.is_nobody(), request_id)
+    }
+
+    /// What came of a change that `request_id` makes once: the message `name` as the HTTP API writes it, or in words.
+    pub(crate) fn changed<M: Message>(
+        &self,
+        answer: Result<Response<M>, Status>,
+        request_id: &str,
+        name: &str,
+        words: impl FnOnce(&M) -> String,
+    ) -> Result<String, RemoteError> {
+        let answer = answer.map_err(|status| self.change_failed(&status, request_id))?.into_inner();
+        if self.json() { output::json(name, &answer) } else { Ok(words(&answer)) }
     }
 
     /// Whether the calls go out without a key.

@@ -9,7 +9,7 @@ use super::{
     ChangeArgs, RemoteArgs, RemoteError,
     args::{EtagArgs, LimitArgs},
     block_on,
-    output::{json, json_list, listed, or_dash, print, printable, time},
+    output::{json_list, listed, or_dash, print, printable, time},
     pages::pages,
 };
 
@@ -85,8 +85,7 @@ async fn bind(args: PersonArgs) -> Result<String, RemoteError> {
         etag: args.etag.etag,
     };
     let answer = args.remote.connect().await?.operators().bind_person(request).await;
-    let answer = answer.map_err(|status| args.remote.change_failed(&status, &request_id))?.into_inner();
-    if args.remote.json() { json("BindPersonResponse", &answer) } else { Ok(rows(answer.person.as_slice())) }
+    args.remote.changed(answer, &request_id, "BindPersonResponse", |answer| rows(answer.person.as_slice()))
 }
 
 async fn confirm(args: PersonArgs) -> Result<String, RemoteError> {
@@ -99,8 +98,7 @@ async fn confirm(args: PersonArgs) -> Result<String, RemoteError> {
         etag: args.etag.etag,
     };
     let answer = args.remote.connect().await?.operators().confirm_person(request).await;
-    let answer = answer.map_err(|status| args.remote.change_failed(&status, &request_id))?.into_inner();
-    if args.remote.json() { json("ConfirmPersonResponse", &answer) } else { Ok(rows(answer.person.as_slice())) }
+    args.remote.changed(answer, &request_id, "ConfirmPersonResponse", |answer| rows(answer.person.as_slice()))
 }
 
 async fn list(args: &ListArgs) -> Result<String, RemoteError> {

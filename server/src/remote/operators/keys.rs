@@ -9,7 +9,7 @@ use super::{KeysArgs, RemoteError};
 use crate::remote::{
     ChangeArgs, RemoteArgs,
     args::EtagArgs,
-    output::{joined, json, json_list, listed, or_dash, printable, time},
+    output::{joined, json_list, listed, or_dash, printable, time},
     pages::pages,
 };
 
@@ -52,8 +52,7 @@ pub(super) async fn confirm(args: KeyArgs) -> Result<String, RemoteError> {
         etag: args.etag.etag,
     };
     let answer = args.remote.connect().await?.operators().confirm_api_key(request).await;
-    let answer = answer.map_err(|status| args.remote.change_failed(&status, &request_id))?.into_inner();
-    if args.remote.json() { json("ConfirmApiKeyResponse", &answer) } else { Ok(rows(answer.api_key.as_slice())) }
+    args.remote.changed(answer, &request_id, "ConfirmApiKeyResponse", |answer| rows(answer.api_key.as_slice()))
 }
 
 pub(super) async fn revoke(args: KeyArgs) -> Result<String, RemoteError> {
@@ -65,12 +64,10 @@ pub(super) async fn revoke(args: KeyArgs) -> Result<String, RemoteError> {
         etag: args.etag.etag,
     };
     let answer = args.remote.connect().await?.operators().revoke_api_key(request).await;
-    let answer = answer.map_err(|status| args.remote.change_failed(&status, &request_id))?.into_inner();
-    if args.remote.json() {
-        return json("RevokeApiKeyResponse", &answer);
-    }
-    let after = format!("It admits nobody after entry {} of the custody log.\n", answer.log_index);
-    Ok(rows(answer.api_key.as_slice()) + &after)
+    args.remote.changed(answer, &request_id, "RevokeApiKeyResponse", |answer| {
+        let after = format!("It admits nobody after entry {} of the custody log.\n", answer.log_index);
+        rows(answer.api_key.as_slice()) + &after
+    })
 }
 
 pub(super) fn rows(keys: &[ApiKey]) -> String {

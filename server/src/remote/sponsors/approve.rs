@@ -11,7 +11,7 @@ use countersign_client::{
 use super::{RemoteError, get, rows, terms};
 use crate::remote::{
     ChangeArgs, RemoteArgs,
-    output::{json, note, printable},
+    output::{note, printable},
 };
 
 /// Whom to approve.
@@ -42,8 +42,7 @@ pub(super) async fn approve(args: ApproveArgs) -> Result<String, RemoteError> {
     };
     let request = ApproveSponsorRequest { sponsor_id: args.sponsor_id, reason: args.change.reason, etag, request_id };
     let answer = connection.sponsors().approve_sponsor(request).await;
-    let answer = answer.map_err(|status| args.remote.change_failed(&status, &repeat))?.into_inner();
-    if args.remote.json() { json("ApproveSponsorResponse", &answer) } else { Ok(rows(answer.sponsor.as_slice())) }
+    args.remote.changed(answer, &repeat, "ApproveSponsorResponse", |answer| rows(answer.sponsor.as_slice()))
 }
 
 /// Shows the terms, on standard error, and asks. The etag of what was seen.

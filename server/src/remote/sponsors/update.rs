@@ -5,10 +5,7 @@ use countersign_client::v1::UpdateSponsorRequest;
 use prost_types::{Duration, FieldMask};
 
 use super::{OneArgs, RemoteError, rows};
-use crate::{
-    arguments::{label, seconds},
-    remote::output::json,
-};
+use crate::arguments::{label, seconds};
 
 /// Whom to change, and what. What is not named stays as it is.
 #[derive(Debug, Args)]
@@ -72,10 +69,7 @@ pub(super) async fn update(args: UpdateArgs) -> Result<String, RemoteError> {
         person_id: args.person.unwrap_or_default(),
     };
     let answer = remote.connect().await?.sponsors().update_sponsor(request).await;
-    let answer = answer.map_err(|status| remote.change_failed(&status, &request_id))?.into_inner();
-    if remote.json() {
-        return json("UpdateSponsorResponse", &answer);
-    }
+    remote.changed(answer, &request_id, "UpdateSponsorResponse", |answer| {
     let stopped = if answer.log_index == 0 {
         String::new()
     } else {
@@ -85,5 +79,6 @@ pub(super) async fn update(args: UpdateArgs) -> Result<String, RemoteError> {
             answer.log_index, answer.revoked_instance_count
         )
     };
-    Ok(rows(answer.sponsor.as_slice()) + &stopped)
+    rows(answer.sponsor.as_slice()) + &stopped
+    })
 }
