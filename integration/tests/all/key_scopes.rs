@@ -200,7 +200,8 @@ async fn an_issuer_for_alice_issues_delegates_and_stops_for_alice_alone() {
         assert_ne!(answer.status.as_u16(), 200, "{}", answer.text());
         assert_eq!(run.decide("billing", "refund").await.unwrap().effect(), v1::Effect::Allow, "it lives");
     }
-    let by_id = v1::RevokeCredentialRequest { credential_id: own.credential_id.clone(), ..Default::default() };
+    let (credential_id, reason) = (own.credential_id.clone(), "stopped".to_owned());
+    let by_id = v1::RevokeCredentialRequest { credential_id, reason, ..Default::default() };
     refused(
         issuer.credentials().revoke_credential(by_id).await.map(Response::into_inner),
         Code::PermissionDenied,
