@@ -133,11 +133,15 @@ async fn made_up_keys_are_refused_from_memory_and_true_ones_hold_at_every_server
     let before = looks(&world.database).await;
     let begun = Instant::now();
     let made_up = |n: u32| format!("csk_{:032x}_{}", u128::from(n) << 64, "A".repeat(43));
-    let answers = join_all((0..400).map(|n| {
-        let connection = world.rita.with_token(&made_up(n)).unwrap();
-        async move { who(&connection).await }
-    }))
-    .await;
+    let mut answers = Vec::new();
+    // Fewer at a time than a connection has room for: what comes too early for that is refused by HTTP/2 itself.
+    for few in (0..400).collect::<Vec<_>>().chunks(100) {
+        let asked = few.iter().map(|n| {
+            let connection = world.rita.with_token(&made_up(*n)).unwrap();
+            async move { who(&connection).await }
+        });
+        answers.extend(join_all(asked).await);
+    }
     let seconds = i64::try_from(begun.elapsed().as_secs()).unwrap();
     for answer in answers {
         refused(answer, Code::Unauthenticated, "UNAUTHENTICATED");
