@@ -45,9 +45,8 @@ impl App {
             }
         };
         if let Caller::Operator(operator) = caller {
-            let sponsor = &holder.sponsor_id;
-            operator
-                .within(&format!("it may not act for runs of sponsor {sponsor}"), |scope| scope.has_sponsor(sponsor))?;
+            let (run, sponsor, tools) = (holder.agent_instance_id, &holder.sponsor_id, &holder.tools);
+            operator.within(&format!("it may not act for {run}"), |scope| scope.meets_run(sponsor, tools))?;
         }
         match caller {
             Caller::Instance(own) if own.agent_instance_id != holder.agent_instance_id => Err(Error::RoleRequired {
