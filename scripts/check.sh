@@ -52,14 +52,6 @@ operating_is_complete() {
   [[ ${#missing[@]} -eq 0 ]] || { echo "docs/operating.md does not name: ${missing[*]}" && return 1; }
 }
 
-links_lead_somewhere() {
-  local file link status=0
-  while IFS=: read -r file link; do
-    [[ -e $(dirname "$file")/$link ]] || { echo "$file: $link is not there" && status=1; }
-  done < <(git grep -oE '\]\([^)#:]+[)#]' -- '*.md' | sed 's/\](//; s/.$//')
-  return "$status"
-}
-
 shell_scripts() { git ls-files -z '*.sh' .ci/run | xargs -0 shellcheck --severity=warning --external-sources; }
 
 step 'format' cargo fmt --all -- --check --files-with-diff
@@ -69,7 +61,7 @@ step 'machine paths' no_machine_paths
 step 'lock files' lock_files_name_no_host
 step 'nothing left open' nothing_left_open
 step 'operating.md' operating_is_complete
-step 'links' links_lead_somewhere
+step 'links' scripts/links.py
 step 'dependencies' scripts/dependencies.py
 step 'cargo deny' cargo_deny
 step 'buf' clients/generate.sh typescript
