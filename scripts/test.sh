@@ -45,7 +45,8 @@ run 'soak: every attack at once, small' env COUNTERSIGN_BIN="$built/countersign"
 run 'clients in Python, TypeScript, Go, Java: stubs, unit tests, stories' scripts/with-server.sh clients/test.sh
 run 'client in Rust: its story' scripts/with-server.sh bash -c \
   'COUNTERSIGN_ADDR=http://$COUNTERSIGN_ADDR exec cargo run --quiet --locked --package countersign-client --example story'
-run 'README: the commands of the quick start' env PROFILE=dev scripts/readme.sh
+run 'README, guard your first tool, for auditors: their commands' env PROFILE=dev scripts/readme.sh \
+  README.md docs/guard-your-first-tool.md docs/for-auditors.md
 
 run 'no secret in any output' scripts/secrets.sh "$COUNTERSIGN_TEST_RECORD" "$log"
 rm -rf "$COUNTERSIGN_TEST_RECORD"
