@@ -24,23 +24,26 @@ use time::Duration;
 use crate::{
     App, Background, Config, CreatePolicy, Error, KeyEncryptionKeys, OperatorCaller, Parts, RegisterSponsor,
     StartRollout, TransitionSponsor,
-    activate_policy::{Activate, ActivatePolicy},
-    change::ChangeTx,
-    compiled_policies::{LoadedPolicy, Need},
-    create_api_key::FreshKey,
-    create_operator::add_operator,
-    create_policy::{Create, compile},
-    known_grants::KnownGrants,
-    persons::{FourEyes, of_the_machine},
+    authn::known_grants::KnownGrants,
+    authority::{
+        compiled_policies::{LoadedPolicy, Need},
+        snapshot::Loader,
+    },
+    engine::{secrets::Secrets, timekeeper::Timekeeper, transaction::ChangeTx},
+    keys::signing_keys::{activate, make_next},
+    operators::{
+        create_api_key::FreshKey,
+        create_operator::add_operator,
+        persons::{FourEyes, of_the_machine},
+    },
+    policies::{
+        activate_policy::{Activate, ActivatePolicy},
+        create_policy::{Create, compile},
+    },
     recorder::Recorder,
-    register_sponsor::Register,
-    revocation_floor::move_floor,
-    secrets::Secrets,
-    signing_keys::{activate, make_next},
-    snapshot::Loader,
-    start_rollout::Start,
-    timekeeper::Timekeeper,
-    transition_sponsor::TransitionBy,
+    revocations::revocation_floor::move_floor,
+    rollouts::start_rollout::Start,
+    sponsors::{register_sponsor::Register, transition_sponsor::TransitionBy},
 };
 
 /// Where the first admin's key goes; called before it is stored, so that a key that cannot be handed over is not made.

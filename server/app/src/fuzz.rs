@@ -9,9 +9,9 @@ use rcgen::{
     CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ED25519, PublicKeyData as _,
 };
 
-use crate::{CsrKey, Trace, x509};
+use crate::{CsrKey, Trace, svids::x509};
 
-pub use crate::oidc::fuzz::{oidc_claims, oidc_claims_seeds, oidc_documents, oidc_documents_seeds};
+pub use crate::authn::oidc::fuzz::{oidc_claims, oidc_claims_seeds, oidc_documents, oidc_documents_seeds};
 
 /// `SEQUENCE`, and a length of two bytes.
 const SEQUENCE: [u8; 2] = [0x30, 0x82];

@@ -1,111 +1,35 @@
 //! The use cases of Countersign, one file a verb. Transactions start and end here.
 //!
-//! Everything is reached through [`App`]. What changes what may be allowed is a [`change`](change::Change), one transaction
+//! Everything is reached through [`App`]. What changes what may be allowed is a [`change`](engine::transaction::Change), one transaction
 //! under the log head; decisions, grants and outcomes go through the [`recorder`]; both append to the custody log.
 
-mod accept_instance;
-mod activate_policy;
-mod advance_rollout;
-mod answer_approval;
-mod approval_event;
-mod arrival;
-mod aside;
-mod authenticate;
+mod approvals;
+mod authn;
+mod authority;
 mod bootstrap;
-mod cache_extension;
 mod caller;
-mod change;
-mod clocks;
-mod close_outcomes;
-mod comparison;
-mod compiled_policies;
-mod configured_operators;
-mod create_api_key;
-mod create_operator;
-mod create_policy;
+mod credentials;
 mod custody;
-mod custody_chain;
-mod custody_leaf;
-mod decide;
-mod decision;
-mod delegate_credential;
-mod engage_kill_switch;
+mod decisions;
+mod engine;
 mod error;
-mod evaluate;
-mod evaluate_entities;
-mod expire_approvals;
-mod expiry;
-mod explain_decision;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
-mod gate_figures;
-mod gates;
-mod head_marks;
-mod indicators;
-mod introspect_credential;
-mod issuances;
-mod issue_credential;
-mod key_ring;
-mod known;
-mod known_grants;
-mod known_keys;
-mod list_events;
-mod mark_key_compromised;
-mod mint_jwt_svid;
-mod mint_x509_svid;
-mod oidc;
-mod operator_standing;
-mod past_keys;
-mod pause_rollout;
-mod persons;
-mod policy_standing;
-mod provenance;
-mod question;
-mod rates;
-mod read_approvals;
-mod read_decisions;
-mod read_instances;
-mod read_operators;
-mod read_policies;
-mod read_rollouts;
-mod read_sponsors;
-mod readiness;
-mod reads;
-mod record_tool_call;
-mod recorded_credential;
+mod instances;
+mod keys;
+mod kill_switches;
+mod operators;
+mod policies;
 mod recorder;
-mod recover_admin;
-mod refusals;
-mod refused_administration;
-mod register_sponsor;
-mod release_kill_switch;
-mod revocation_floor;
-mod revoke;
-mod revoke_api_key;
-mod rewrap;
-mod rollback_rollout;
-mod rollout_change;
-mod rotate_signing_key;
-mod search_actions;
-mod secrets;
-mod set_operator_roles;
-mod settle;
-mod signing_keys;
-mod simulate_policy;
-mod snapshot;
-mod spiffe_bundle;
-mod start_rollout;
-mod stops;
+mod revocations;
+mod rollouts;
+mod sponsors;
+mod status;
+mod svids;
 #[cfg(test)]
 mod testing;
-mod timekeeper;
-mod transition_instance;
-mod transition_sponsor;
-mod update_sponsor;
-mod wait_approval;
 mod webhook;
 mod workers;
-mod x509;
 
 use std::{
     sync::{
@@ -129,83 +53,87 @@ use moka::sync::Cache;
 use time::OffsetDateTime;
 use tokio::sync::{Semaphore, watch};
 
-pub use accept_instance::AcceptInstance;
-pub use activate_policy::{ActivatePolicy, PolicyActivated};
-pub use advance_rollout::AdvanceRollout;
-pub use answer_approval::{AnswerApproval, ApprovalAnswered};
-pub use arrival::arrived_at;
-pub use authenticate::Purpose;
+pub use approvals::answer_approval::{AnswerApproval, ApprovalAnswered};
+pub use approvals::read_approvals::ApprovalFilter;
+pub use authn::authenticate::Purpose;
+pub use authn::configured_operators::{CertificateHolder, ConfiguredOperators};
+pub use authn::oidc::{Documents as OidcDocuments, MAX_DOCUMENT, OidcIssuer};
+pub use authn::rate_limit::{Rate, RateLimits};
+pub use authn::reads::ReadTurn;
+pub use authn::refused_administration::RefusedAdministration;
+pub use authority::policy_status::PolicyStanding;
+pub use authority::refresh::Feed;
 pub use bootstrap::{DevKeys, FirstAdmin, HandOver, PolicyFile};
-pub use cache_extension::{CacheExtensionChanged, CacheExtensionStep, ChangeCacheExtension, ProposeCacheExtension};
 pub use caller::{Caller, Ground, Idempotency, OperatorCaller};
-pub use configured_operators::{CertificateHolder, ConfiguredOperators};
 pub use countersign_store::{Page, PageRequest};
-pub use create_api_key::{ApiKeyCreated, CreateApiKey};
-pub use create_operator::{CreateOperator, OperatorCreated};
-pub use create_policy::{CreatePolicy, PolicyCreated};
-pub use custody::{EventRecord, RecordToolCall, ToolCallRecorded};
-pub use custody_chain::{ChainSubject, CustodyChain};
-pub use decision::{
+pub use credentials::delegate_credential::DelegateCredential;
+pub use credentials::introspect_credential::Introspection;
+pub use credentials::issuances::Issuance;
+pub use credentials::issue_credential::{IssueCredential, IssuedCredential};
+pub use credentials::provenance::{AgentFacts, InvalidTraceparent, Trace};
+pub use custody::custody_chain::{ChainSubject, CustodyChain};
+pub use custody::event::{EventRecord, RecordToolCall, ToolCallRecorded};
+pub use custody::list_events::EventFilter;
+pub use decisions::decision::{
     Decide, DecisionAnswer, DecisionRecord, DecisionSubject, EntityCall, RolloutPart, ShadowAnswer, Side, StandsOn,
 };
-pub use delegate_credential::DelegateCredential;
-pub use engage_kill_switch::{EngageKillSwitch, KillSwitchEngaged};
+pub use decisions::evaluation::request::Credential;
+pub use decisions::explain_decision::DecisionExplanation;
+pub use decisions::read_decisions::DecisionFilter;
+pub use decisions::refusals::RefusalLimits;
+pub use decisions::search_actions::{ActionPage, SearchActions};
+pub use engine::arrival::arrived_at;
+pub use engine::secrets::KeyEncryptionKeys;
 pub use error::Error;
-pub use expiry::CertificateFile;
-pub use explain_decision::DecisionExplanation;
-pub use indicators::{IndicatorWindow, OneCaller};
-pub use introspect_credential::Introspection;
-pub use issuances::Issuance;
-pub use issue_credential::{IssueCredential, IssuedCredential};
-pub use known::Feed;
-pub use list_events::EventFilter;
-pub use mark_key_compromised::{KeyCompromised, MarkKeyCompromised};
-pub use mint_jwt_svid::{JwtSvid, MintJwtSvid};
-pub use mint_x509_svid::{MintX509Svid, X509Svid};
-pub use oidc::{Documents as OidcDocuments, MAX_DOCUMENT, OidcIssuer};
-pub use operator_standing::{ChangeOperator, OperatorChanged, OperatorStanding};
-pub use pause_rollout::HoldRollout;
-pub use persons::{AlsoTwo, BindPerson, BindingFilter, ConfirmApiKey, ConfirmPerson, FourEyes};
-pub use policy_standing::PolicyStanding;
-pub use provenance::{AgentFacts, InvalidTraceparent, Trace};
-pub use question::Credential;
-pub use rates::{Rate, RateLimits};
-pub use read_approvals::ApprovalFilter;
-pub use read_decisions::DecisionFilter;
-pub use read_instances::{InstanceFilter, InstanceFilterState};
-pub use read_operators::ApiKeyFilter;
-pub use read_policies::{PolicyFilter, PolicyRecord, PolicyState, ValidPolicy};
-pub use read_rollouts::{RolloutFilter, RolloutReport};
-pub use read_sponsors::SponsorFilter;
-pub use readiness::{Check, Readiness};
-pub use reads::ReadTurn;
+pub use instances::accept_instance::AcceptInstance;
+pub use instances::read_instances::{InstanceFilter, InstanceFilterState};
+pub use instances::transition_instance::{InstanceTransitioned, StopInstance, TransitionInstance};
+pub use keys::mark_key_compromised::{KeyCompromised, MarkKeyCompromised};
+pub use keys::rewrap::{Rewrapped, rewrap};
+pub use kill_switches::engage_kill_switch::{EngageKillSwitch, KillSwitchEngaged};
+pub use kill_switches::release_kill_switch::ReleaseKillSwitch;
+pub use operators::create_api_key::{ApiKeyCreated, CreateApiKey};
+pub use operators::create_operator::{CreateOperator, OperatorCreated};
+pub use operators::operator_standing::{ChangeOperator, OperatorChanged, OperatorStanding};
+pub use operators::persons::{AlsoTwo, BindPerson, BindingFilter, ConfirmApiKey, ConfirmPerson, FourEyes};
+pub use operators::read_operators::ApiKeyFilter;
+pub use operators::recover_admin::{RecoverAdmin, recover_admin};
+pub use operators::revoke_api_key::{ApiKeyRevoked, RevokeApiKey};
+pub use operators::set_operator_roles::SetOperatorRoles;
+pub use policies::activate_policy::{ActivatePolicy, PolicyActivated};
+pub use policies::cache_extension::{
+    CacheExtensionChanged, CacheExtensionStep, ChangeCacheExtension, ProposeCacheExtension,
+};
+pub use policies::create_policy::{CreatePolicy, PolicyCreated};
+pub use policies::read_policies::{PolicyFilter, PolicyRecord, PolicyState, ValidPolicy};
+pub use policies::simulate_policy::{
+    PolicyDifference, SimulatePolicy, SimulatedPolicy, SimulationCounts, SimulationPiece,
+};
 pub use recorder::Ceilings;
-pub use recover_admin::{RecoverAdmin, recover_admin};
-pub use refusals::RefusalLimits;
-pub use refused_administration::RefusedAdministration;
-pub use register_sponsor::RegisterSponsor;
-pub use release_kill_switch::ReleaseKillSwitch;
-pub use revoke::{RevocationScope, Revoke, Revoked};
-pub use revoke_api_key::{ApiKeyRevoked, RevokeApiKey};
-pub use rewrap::{Rewrapped, rewrap};
-pub use rollback_rollout::{RollbackRollout, RolledBack};
-pub use rollout_change::RolloutChanged;
-pub use search_actions::{ActionPage, SearchActions};
-pub use secrets::KeyEncryptionKeys;
-pub use set_operator_roles::SetOperatorRoles;
-pub use simulate_policy::{PolicyDifference, SimulatePolicy, SimulatedPolicy, SimulationCounts, SimulationPiece};
-pub use start_rollout::StartRollout;
-pub use transition_instance::{InstanceTransitioned, StopInstance, TransitionInstance};
-pub use transition_sponsor::{SponsorTransitioned, TransitionSponsor};
-pub use update_sponsor::UpdateSponsor;
+pub use revocations::revoke::{RevocationScope, Revoke, Revoked};
+pub use rollouts::advance_rollout::AdvanceRollout;
+pub use rollouts::indicators::{IndicatorWindow, OneCaller};
+pub use rollouts::pause_rollout::HoldRollout;
+pub use rollouts::read_rollouts::{RolloutFilter, RolloutReport};
+pub use rollouts::rollback_rollout::{RollbackRollout, RolledBack};
+pub use rollouts::rollout_change::RolloutChanged;
+pub use rollouts::start_rollout::StartRollout;
+pub use sponsors::read_sponsors::SponsorFilter;
+pub use sponsors::register_sponsor::RegisterSponsor;
+pub use sponsors::transition_sponsor::{SponsorTransitioned, TransitionSponsor};
+pub use sponsors::update_sponsor::UpdateSponsor;
+pub use status::expiry::CertificateFile;
+pub use status::readiness::{Check, Readiness};
+pub use svids::mint_jwt_svid::{JwtSvid, MintJwtSvid};
+pub use svids::mint_x509_svid::{MintX509Svid, X509Svid};
+pub use svids::x509::CsrKey;
 pub use webhook::{Carrier, Topic, Webhook, WebhookMessage, WebhookSecret};
 pub use workers::Background;
-pub use x509::CsrKey;
 
+use authority::snapshot::{Loader, Snapshot};
+use engine::secrets::Secrets;
+use engine::timekeeper::Timekeeper;
 use recorder::Recorder;
-use secrets::Secrets;
-use snapshot::{Loader, Snapshot};
-use timekeeper::Timekeeper;
 
 /// What an installation sets.
 #[derive(Debug, Clone)]
@@ -287,21 +215,21 @@ struct Inner {
     loader: Loader,
     snapshot: ArcSwap<Snapshot>,
     recorder: Recorder,
-    grants: known_grants::KnownGrants,
-    rates: rates::Rates,
-    issuances: issuances::Issuances,
-    stops: stops::Stops,
-    reads: reads::Reads,
-    keys: known_keys::KnownKeys,
-    refusals: refusals::Refusals,
-    refused_administrations: refused_administration::RefusedAdministrations,
-    indicators: indicators::Indicators,
+    grants: authn::known_grants::KnownGrants,
+    rates: authn::rate_limit::Rates,
+    issuances: credentials::issuances::Issuances,
+    stops: engine::stops::Stops,
+    reads: authn::reads::Reads,
+    keys: authn::known_keys::KnownKeys,
+    refusals: decisions::refusals::Refusals,
+    refused_administrations: authn::refused_administration::RefusedAdministrations,
+    indicators: rollouts::indicators::Indicators,
     /// Verified credentials by the SHA-256 of their token: a signature is checked once. Time and revocation are looked at
     /// again on every call.
     credentials: Cache<[u8; 32], Arc<Credential>>,
     /// Operators by the SHA-256 of the key or token that they came in with a moment ago.
-    operators: Cache<[u8; 32], authenticate::KnownOperator>,
-    providers: Vec<Arc<oidc::Provider>>,
+    operators: Cache<[u8; 32], authn::authenticate::KnownOperator>,
+    providers: Vec<Arc<authn::oidc::Provider>>,
     open_rollouts: watch::Sender<Arc<Vec<RolloutReport>>>,
     revocation_log: watch::Sender<Arc<RevocationLog>>,
     policy_standing: watch::Sender<Arc<PolicyStanding>>,
@@ -314,15 +242,15 @@ struct Inner {
     fit: watch::Sender<bool>,
     /// Whether the server is to stop soon.
     leaving: AtomicBool,
-    clock_level: watch::Sender<timekeeper::Level>,
+    clock_level: watch::Sender<engine::timekeeper::Level>,
     /// What ends soon, as last seen.
-    endings: ArcSwap<expiry::Endings>,
+    endings: ArcSwap<status::expiry::Endings>,
     simulations: Arc<Semaphore>,
     /// Who waits for an answer to which approval.
-    approval_waits: wait_approval::Waits,
-    past_keys: past_keys::PastKeys,
+    approval_waits: approvals::wait_approval::Waits,
+    past_keys: keys::past_keys::PastKeys,
     /// How long ago the log was how long.
-    head_marks: head_marks::HeadMarks,
+    head_marks: authority::head_marks::HeadMarks,
     /// When the snapshot was last refreshed because a token named a key that is not in it.
     unknown_key: tokio::sync::Mutex<Option<Instant>>,
 }
@@ -337,7 +265,7 @@ struct Parts {
     loader: Loader,
     snapshot: Snapshot,
     recorder: Recorder,
-    grants: known_grants::KnownGrants,
+    grants: authn::known_grants::KnownGrants,
 }
 
 /// Most verified credentials that are remembered.
@@ -351,19 +279,19 @@ impl App {
         let server_id = uuid_v7(clock.now(), &*entropy);
         let policy_standing = watch::Sender::new(snapshot.policy_standing.clone());
         let providers =
-            config.operators.oidc.iter().map(|issuer| Arc::new(oidc::Provider::new(issuer.clone()))).collect();
+            config.operators.oidc.iter().map(|issuer| Arc::new(authn::oidc::Provider::new(issuer.clone()))).collect();
         let inner = Inner {
             store,
             clock,
             entropy,
-            rates: rates::Rates::new(config.rates, &MonotonicClock),
-            issuances: issuances::Issuances::default(),
-            stops: stops::Stops::new(server_id.to_string()),
-            reads: reads::Reads::new(config.reads_at_a_time),
-            keys: known_keys::KnownKeys::default(),
-            refusals: refusals::Refusals::new(config.refusals),
-            refused_administrations: refused_administration::RefusedAdministrations::default(),
-            indicators: indicators::Indicators::new(server_id),
+            rates: authn::rate_limit::Rates::new(config.rates, &MonotonicClock),
+            issuances: credentials::issuances::Issuances::default(),
+            stops: engine::stops::Stops::new(server_id.to_string()),
+            reads: authn::reads::Reads::new(config.reads_at_a_time),
+            keys: authn::known_keys::KnownKeys::default(),
+            refusals: decisions::refusals::Refusals::new(config.refusals),
+            refused_administrations: authn::refused_administration::RefusedAdministrations::default(),
+            indicators: rollouts::indicators::Indicators::new(server_id),
             config,
             secrets,
             loader,
@@ -382,12 +310,12 @@ impl App {
             no_writes: watch::Sender::new(None),
             fit: watch::Sender::new(true),
             leaving: AtomicBool::new(false),
-            clock_level: watch::Sender::new(timekeeper::Level::Good),
+            clock_level: watch::Sender::new(engine::timekeeper::Level::Good),
             endings: ArcSwap::default(),
-            simulations: Arc::new(Semaphore::new(simulate_policy::AT_A_TIME)),
-            approval_waits: wait_approval::Waits::default(),
-            past_keys: past_keys::PastKeys::default(),
-            head_marks: head_marks::HeadMarks::default(),
+            simulations: Arc::new(Semaphore::new(policies::simulate_policy::AT_A_TIME)),
+            approval_waits: approvals::wait_approval::Waits::default(),
+            past_keys: keys::past_keys::PastKeys::default(),
+            head_marks: authority::head_marks::HeadMarks::default(),
             unknown_key: tokio::sync::Mutex::new(None),
         };
         Self { inner: Arc::new(inner) }

@@ -13,11 +13,13 @@ use countersign_policy::{CompiledPolicy, Context};
 use time::{Duration, OffsetDateTime};
 
 use crate::{
-    compiled_policies::LoadedPolicy,
-    key_ring::KeyRing,
-    question::{Credential, Question, Subject},
-    snapshot::{Answerer, Granting, Snapshot},
-    x509::Authorities,
+    authority::x509_authority::Authorities,
+    authority::{
+        compiled_policies::LoadedPolicy,
+        key_ring::KeyRing,
+        snapshot::{Answerer, Granting, Snapshot},
+    },
+    decisions::evaluation::request::{Credential, Question, Subject},
 };
 
 /// The instant at which tests happen.

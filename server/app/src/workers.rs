@@ -7,7 +7,8 @@ use tokio::{sync::mpsc, task::JoinHandle, time::MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    App, Error, known_grants,
+    App, Error,
+    authn::known_grants,
     recorder::{self, Submission},
 };
 

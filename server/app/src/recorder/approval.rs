@@ -20,11 +20,13 @@ use countersign_store::approval::Waiting;
 use super::{Prepared, batch::Staged};
 use crate::{
     Error, Topic,
-    approval_event::{leaf, notice, summary},
-    custody_leaf,
+    approvals::approval_event::{leaf, notice, summary},
+    decisions::evaluation::{
+        evaluate::{ByApproval, Verdict, evaluate},
+        request::{Credential, Question, Subject},
+    },
+    engine::custody_leaf,
     error::no_policy,
-    evaluate::{ByApproval, Verdict, evaluate},
-    question::{Credential, Question, Subject},
     webhook::Notice,
 };
 

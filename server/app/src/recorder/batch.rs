@@ -26,16 +26,18 @@ use time::OffsetDateTime;
 use super::{
     Done, Job, Keyed, Prepared,
     ceilings::Counts,
-    found::{Found, needs_nothing},
+    preload::{Found, needs_nothing},
 };
 use crate::{
     App, Error,
-    change::{ANSWERS_KEPT, repeat},
+    authority::snapshot::Snapshot,
+    decisions::evaluation::{
+        evaluate::{NoPolicy, Verdict},
+        request::{Question, Subject},
+    },
+    engine::transaction::{ANSWERS_KEPT, repeat},
     error::no_policy,
-    evaluate::{NoPolicy, Verdict},
-    indicators::Tally,
-    question::{Question, Subject},
-    snapshot::Snapshot,
+    rollouts::indicators::Tally,
     webhook::Notice,
 };
 

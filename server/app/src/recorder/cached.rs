@@ -6,7 +6,7 @@ use countersign_ledger::leaf::{self, Kind, Leaf};
 use super::batch::Staged;
 use crate::{
     Error,
-    question::{Question, Subject},
+    decisions::evaluation::request::{Question, Subject},
 };
 
 impl Staged<'_> {

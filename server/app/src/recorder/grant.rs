@@ -20,8 +20,8 @@ use countersign_store::instance::Standing;
 use serde::{Deserialize, Serialize};
 use time::{Duration, OffsetDateTime};
 
-use super::{batch::Staged, fit::Fitting};
-use crate::{AgentFacts, Credential, Error, Trace, custody_leaf, introspect_credential::refused};
+use super::{batch::Staged, validate::Fitting};
+use crate::{AgentFacts, Credential, Error, Trace, credentials::introspect_credential::refused, engine::custody_leaf};
 
 /// For whom a credential is asked.
 #[derive(Debug)]

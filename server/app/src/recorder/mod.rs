@@ -7,13 +7,13 @@ mod approval;
 mod batch;
 mod cached;
 mod ceilings;
-mod fit;
-mod found;
 mod grant;
 mod outcome;
+mod preload;
 mod prepared;
 mod replay;
 mod svid;
+mod validate;
 
 use std::{panic::AssertUnwindSafe, sync::Arc};
 
@@ -24,15 +24,17 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 pub use ceilings::Ceilings;
-pub(crate) use fit::{limits, of_role};
 pub(crate) use grant::{Fresh, GrantJob, Granted, Holder, not_active};
 pub(crate) use outcome::{OutcomeJob, answers, fingerprint};
 pub(crate) use prepared::Prepared;
 pub(crate) use svid::{Document, Minted, SvidJob};
+pub(crate) use validate::{limits, of_role};
 
 use crate::{
-    App, DecisionAnswer, Error, arrival::arrived, custody::ToolCallRecorded, evaluate::NoPolicy, question::Question,
-    stops::Pauses,
+    App, DecisionAnswer, Error,
+    custody::event::ToolCallRecorded,
+    decisions::evaluation::{evaluate::NoPolicy, request::Question},
+    engine::{arrival::arrived, stops::Pauses},
 };
 
 /// Most submissions in one transaction.

@@ -17,9 +17,9 @@ use time::OffsetDateTime;
 use super::batch::Staged;
 use crate::{
     Error, OperatorCaller,
-    authenticate::sha256,
-    custody::{RecordToolCall, ToolCallRecorded},
-    custody_leaf,
+    authn::authenticate::sha256,
+    custody::event::{RecordToolCall, ToolCallRecorded},
+    engine::custody_leaf,
 };
 
 /// An outcome to record.

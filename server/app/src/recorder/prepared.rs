@@ -10,13 +10,17 @@ use countersign_ledger::{
 use countersign_store::event::NewEvent;
 
 use crate::{
-    DecisionAnswer, Error, ShadowAnswer, StandsOn, custody_leaf,
-    custody_leaf::MAX_RULES,
-    decision::{Side, explain, explain_approval},
-    evaluate::{NoPolicy, Opinion, Verdict, evaluate},
-    indicators::Tally,
-    question::{Question, Subject},
-    snapshot::Snapshot,
+    DecisionAnswer, Error, ShadowAnswer, StandsOn,
+    authority::snapshot::Snapshot,
+    decisions::{
+        decision::{Side, explain, explain_approval},
+        evaluation::{
+            evaluate::{NoPolicy, Opinion, Verdict, evaluate},
+            request::{Question, Subject},
+        },
+    },
+    engine::custody_leaf::{self, MAX_RULES},
+    rollouts::indicators::Tally,
 };
 
 /// A decision that only lacks its place in the log.
@@ -203,7 +207,7 @@ mod tests {
     use super::*;
     use crate::{
         Trace,
-        snapshot::Answerer,
+        authority::snapshot::Answerer,
         testing::{credential, policy, question, snapshot},
     };
 

@@ -16,8 +16,10 @@ use countersign_core::{
 use super::{Done, GrantJob, Granted, Job, Minted, Prepared, SvidJob, batch::Staged};
 use crate::{
     DecisionAnswer, Error, StandsOn,
-    evaluate::NoPolicy,
-    question::{Question, Subject},
+    decisions::evaluation::{
+        evaluate::NoPolicy,
+        request::{Question, Subject},
+    },
 };
 
 /// For so long an ALLOW is given again: as long as its receipt can be good.

@@ -20,8 +20,9 @@ use uuid::Uuid;
 
 use super::batch::Staged;
 use crate::{
-    Credential, CsrKey, Error, custody_leaf,
-    x509::{self, CERTIFICATE_BACKDATE, Serial, hex},
+    Credential, CsrKey, Error,
+    engine::custody_leaf,
+    svids::x509::{self, CERTIFICATE_BACKDATE, Serial, hex},
 };
 
 /// An SVID to record and to make.

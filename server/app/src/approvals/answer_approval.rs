@@ -1,0 +1,158 @@
+//! Approve and Reject: a person's answer to one call.
+
+use countersign_core::{
+    approval::{Answer, Approval, ApprovalState},
+    ids::{ApprovalId, EventId},
+};
+use countersign_ledger::{
+    leaf::{Digest, Kind, Leaf},
+    merkle::leaf_hash,
+};
+use countersign_store::{approval, event, instance};
+use serde::{Deserialize, Serialize};
+
+use super::approval_event::{leaf, notice};
+use crate::{
+    App, Error, FourEyes, Idempotency, OperatorCaller, Topic,
+    caller::{Ground, Own},
+    engine::transaction::{Change, ChangeTx, kept_log_index},
+    operators::persons::Alone,
+};
+
+/// Which approval, what the answer is, and why.
+#[derive(Debug, Clone)]
+pub struct AnswerApproval {
+    /// The approval.
+    pub approval_id: ApprovalId,
+    /// Yes or no.
+    pub yes: bool,
+    /// Why, in words.
+    pub reason: String,
+    /// The approval's etag as last read; none: no check.
+    pub etag: Option<String>,
+}
+
+/// An approval that a person answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "serde_json::Value")]
+pub struct ApprovalAnswered {
+    /// The approval.
+    #[serde(flatten)]
+    pub approval: Approval,
+    /// Where the custody log holds the answer. 0 in an answer that an earlier version kept.
+    pub log_index: i64,
+}
+
+impl TryFrom<serde_json::Value> for ApprovalAnswered {
+    type Error = serde_json::Error;
+    fn try_from(kept: serde_json::Value) -> Result<Self, serde_json::Error> {
+        let log_index = kept_log_index(&kept);
+        Ok(Self { approval: serde_json::from_value(kept)?, log_index })
+    }
+}
+
+struct AnswerBy<'a> {
+    caller: &'a OperatorCaller,
+    ground: Ground,
+    four_eyes: FourEyes,
+    command: &'a AnswerApproval,
+}
+
+impl AnswerBy<'_> {
+    /// Refuses a yes of whoever asked for the call, or for a credential of the run or of one above it: they hold its token.
+    async fn check_person(&self, tx: &mut ChangeTx, approval: &Approval) -> Result<Alone, Error> {
+        if !self.command.yes {
+            return Ok(Alone::default());
+        }
+        let run = approval.call.agent_instance_id;
+        let chain: Vec<_> = match instance::get_all(tx.conn(), &[run.0]).await?.pop() {
+            Some(stored) => stored.instance.chain.iter().map(|id| id.0).chain([run.0]).collect(),
+            None => vec![run.0, approval.root_instance_id.0],
+        };
+        let mut asked = event::issuers(tx.conn(), &chain).await?;
+        asked.extend(approval.asked_by.clone());
+        let (actor, asked) = (tx.login(&self.caller.operator_id).await?, tx.logins(&asked).await?);
+        Ok(self.four_eyes.hold(approval.check_yes(&actor, &asked))?)
+    }
+}
+
+impl Change for AnswerBy<'_> {
+    // Both verbs share one space of request ids; the fingerprint tells them apart.
+    const METHOD: &'static str = "AnswerApproval";
+    type Answer = ApprovalAnswered;
+
+    fn stops(&self) -> bool {
+        !self.command.yes
+    }
+
+    async fn apply(&self, tx: &mut ChangeTx) -> Result<ApprovalAnswered, Error> {
+        let Self { caller, ground, four_eyes: _, command } = self;
+        let found = approval::get(tx.conn(), command.approval_id).await?;
+        // Who may only answer for their own does not learn what else there is.
+        let own = if command.yes { Own::Answer } else { Own::Stop };
+        ground.covers(tx.conn(), caller, found.as_ref().map(|found| &found.call.sponsor_id), own).await?;
+        let found = found.ok_or_else(|| Error::not_found("approval", command.approval_id))?;
+        if command.etag.as_ref().is_some_and(|etag| *etag != found.etag()) {
+            return Err(Error::EtagMismatch { what: "approval" });
+        }
+        let (operator, now) = (&caller.operator_id, tx.now());
+        found.check(tx.earliest())?;
+        let alone = self.check_person(tx, &found).await?;
+        let (state, kind) = if command.yes {
+            (ApprovalState::Approved, Kind::ApprovalApproved)
+        } else {
+            (ApprovalState::Rejected, Kind::ApprovalRejected)
+        };
+        let base = tx.leaf(kind, operator);
+        let event_id: EventId = base.event_id.parse().map_err(|error| Error::internal("an event id is none", error))?;
+        let base = Leaf {
+            changes: alone.changes(),
+            decision_ref: Some(Digest(decision_hash(tx, &found).await?)),
+            state_after: Some(state.as_str().into()),
+            state_before: Some(found.state.as_str().into()),
+            ..base
+        };
+        let (log_index, hash) = tx.append(leaf(&found, base), &command.reason)?;
+        let answer = Answer { by: operator.clone(), reason: command.reason.clone(), time: now, event_id, leaf: hash };
+        let answered = Approval { state, answer: Some(answer), revision: found.revision + 1, ..found };
+        approval::upsert(tx.conn(), &[&answered]).await?;
+        tx.notify(Topic::ApprovalAnswered, &notice(&answered, log_index))?;
+        Ok(ApprovalAnswered { approval: answered, log_index })
+    }
+}
+
+/// Leaf hash of the decision that asked.
+async fn decision_hash(tx: &mut ChangeTx, approval: &Approval) -> Result<[u8; 32], Error> {
+    let id = approval.policy_decision_id;
+    let event = event::get_all(tx.conn(), &[id.0]).await?.pop();
+    let event = event.ok_or_else(|| Error::internal("an approval's decision is not in the log", id))?;
+    Ok(leaf_hash(&event.leaf_bytes))
+}
+
+impl App {
+    /// Says yes or no to one call. A yes allows nothing by itself: the call is decided on afresh, and then stands on it once.
+    pub async fn answer_approval(
+        &self,
+        caller: &OperatorCaller,
+        ground: Ground,
+        command: AnswerApproval,
+        idempotency: Option<Idempotency>,
+    ) -> Result<ApprovalAnswered, Error> {
+        let change = AnswerBy { caller, ground, four_eyes: self.inner.config.four_eyes, command: &command };
+        let done = self.change(caller.operator_id.as_str(), idempotency.as_ref(), &change).await?;
+        if !done.approval.call.context.0.is_empty() {
+            return Ok(done);
+        }
+        let ApprovalAnswered { approval: answered, log_index } = done;
+        // A kept answer does not hold what is kept in one place only.
+        let stored =
+            approval::get(&mut *self.inner.store.for_authority().connection().await?, answered.approval_id).await?;
+        let approval = match stored {
+            Some(Approval { call, arguments, context_salt, .. }) => {
+                Approval { call, arguments, context_salt, ..answered }
+            }
+            None => answered,
+        };
+        Ok(ApprovalAnswered { approval, log_index })
+    }
+}

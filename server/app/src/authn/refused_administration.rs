@@ -1,0 +1,307 @@
+//! Refused administration is on record: who tried to change what they may not.
+//!
+//! The refusal waits for nothing. It is counted here, and a worker states the counts in the custody log: of one caller, method and
+//! reason the first time within seconds, and after that at most once a minute, with the number since.
+
+use std::{
+    collections::HashMap,
+    mem,
+    net::IpAddr,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use countersign_core::{
+    ids::InstanceId,
+    names::{OperatorId, SponsorId},
+};
+use countersign_ledger::leaf::{Decimal, Figure, Kind, Leaf, Subject};
+
+use crate::{
+    App, Caller, Error,
+    engine::transaction::{Change, ChangeTx},
+};
+
+/// Between two events about the same.
+const PAUSE: Duration = Duration::from_mins(1);
+/// Most operators, and most chains, that are told apart.
+const MOST_CALLERS: usize = 32;
+/// Most methods and reasons of one caller that are told apart.
+const MOST_CALLS: usize = 8;
+/// Most events in one transaction, which holds the log head.
+const MOST_EVENTS: usize = 100;
+
+/// A refusal of a method that changes something.
+#[derive(Debug, Clone, Copy)]
+pub struct RefusedAdministration<'a> {
+    /// Who called.
+    pub caller: &'a Caller,
+    /// From where.
+    pub peer: Option<IpAddr>,
+    /// The method, such as `OperatorService/CreateOperator`.
+    pub method: &'static str,
+    /// The reason of the refusal, a name of `ErrorReason`.
+    pub reason: &'a str,
+}
+
+/// Whose refusals are counted together. Without an id: those of more callers than are told apart. Runs are told apart by their
+/// chains, because a run can start others.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Who {
+    Operator(Option<OperatorId>),
+    Chain(Option<InstanceId>),
+}
+
+/// What was refused, and why. Without a method: those beyond what is told apart.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Refused {
+    method: Option<&'static str>,
+    reason: Box<str>,
+}
+
+/// A run, and who answers for it.
+#[derive(Debug, Clone)]
+struct Run {
+    agent_instance_id: InstanceId,
+    sponsor_id: SponsorId,
+}
+
+/// How often, since the last event.
+#[derive(Debug, Clone, Default)]
+struct Count {
+    calls: u64,
+    /// The run that called last.
+    run: Option<Run>,
+    /// When the last event was written.
+    stated: Option<Instant>,
+}
+
+type Counts = HashMap<Who, HashMap<Refused, Count>>;
+
+/// What was refused and is not on record yet.
+#[derive(Debug, Default)]
+pub(crate) struct RefusedAdministrations(Mutex<Counts>);
+
+impl Who {
+    fn of(caller: &Caller) -> Self {
+        match caller {
+            Caller::Operator(operator) => Self::Operator(Some(operator.operator_id.clone())),
+            Caller::Instance(run) => Self::Chain(Some(run.root_instance_id())),
+        }
+    }
+
+    /// The same among more than are told apart.
+    const fn unnamed(&self) -> Self {
+        match self {
+            Self::Operator(_) => Self::Operator(None),
+            Self::Chain(_) => Self::Chain(None),
+        }
+    }
+
+    const fn is_like(&self, other: &Self) -> bool {
+        matches!((self, other), (Self::Operator(_), Self::Operator(_)) | (Self::Chain(_), Self::Chain(_)))
+    }
+}
+
+impl RefusedAdministrations {
+    fn counts(&self) -> MutexGuard<'_, Counts> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts refusals. Says whether they are the first since the last event.
+    fn add(&self, who: Who, refused: Refused, calls: u64, run: Option<Run>) -> bool {
+        let mut counts = self.counts();
+        let alike = counts.keys().filter(|known| known.is_like(&who)).count();
+        let who = if alike < MOST_CALLERS || counts.contains_key(&who) { who } else { who.unnamed() };
+        let of_caller = counts.entry(who).or_default();
+        let told_apart = of_caller.len() < MOST_CALLS || of_caller.contains_key(&refused);
+        let refused = if told_apart { refused } else { Refused { method: None, ..refused } };
+        let count = of_caller.entry(refused).or_default();
+        let first = count.calls == 0;
+        count.calls += calls;
+        count.run = run.or(count.run.take());
+        first
+    }
+
+    /// Takes what is to be stated: `all` of it, or what was not stated within [`PAUSE`].
+    fn take(&self, all: bool) -> Vec<Stated> {
+        let mut counts = self.counts();
+        let mut due = Vec::new();
+        for (who, of_caller) in &mut *counts {
+            for (refused, count) in &mut *of_caller {
+                let rests = count.stated.is_some_and(|at| at.elapsed() < PAUSE);
+                if count.calls > 0 && (all || !rests) && due.len() < MOST_EVENTS {
+                    let calls = mem::take(&mut count.calls);
+                    count.stated = Some(Instant::now());
+                    due.push(Stated { who: who.clone(), refused: refused.clone(), calls, run: count.run.take() });
+                }
+            }
+            of_caller.retain(|_, count| count.calls > 0 || count.stated.is_some_and(|at| at.elapsed() < PAUSE));
+        }
+        counts.retain(|_, of_caller| !of_caller.is_empty());
+        due
+    }
+
+    /// Takes back what could not be stated: it is due again.
+    fn take_back(&self, stated: Vec<Stated>) {
+        for Stated { who, refused, calls, run } in stated {
+            self.add(who.clone(), refused.clone(), calls, run);
+            if let Some(count) = self.counts().get_mut(&who).and_then(|of_caller| of_caller.get_mut(&refused)) {
+                count.stated = None;
+            }
+        }
+    }
+}
+
+/// One event to write.
+#[derive(Debug, Clone)]
+struct Stated {
+    who: Who,
+    refused: Refused,
+    calls: u64,
+    run: Option<Run>,
+}
+
+impl Stated {
+    fn leaf(&self, tx: &ChangeTx) -> Leaf<'static> {
+        let base = match &self.who {
+            Who::Operator(Some(operator)) => tx.leaf(Kind::AdministrationRefused, operator),
+            Who::Operator(None) | Who::Chain(_) => tx.own_leaf(Kind::AdministrationRefused),
+        };
+        let root = match &self.who {
+            Who::Chain(root) => *root,
+            Who::Operator(_) => None,
+        };
+        // Of a chain that is told apart alone: others are not one run's.
+        let run = self.run.as_ref().filter(|_| root.is_some());
+        Leaf {
+            agent_instance_id: run.map(|run| run.agent_instance_id.to_string().into()),
+            figures: vec![Figure { name: "calls".into(), value: Decimal(self.calls) }],
+            reason: Some(self.refused.reason.to_string().into()),
+            root_instance_id: root.map(|root| root.to_string().into()),
+            sponsor_id: run.map(|run| run.sponsor_id.to_string().into()),
+            subject: Some(Subject { id: self.refused.method.map(Into::into), kind: "method".into() }),
+            ..base
+        }
+    }
+}
+
+/// States refusals.
+struct State(Vec<Stated>);
+
+impl Change for State {
+    const METHOD: &'static str = "StateRefusedAdministration";
+    type Answer = ();
+
+    async fn apply(&self, tx: &mut ChangeTx) -> Result<(), Error> {
+        for stated in &self.0 {
+            let leaf = stated.leaf(tx);
+            tx.append(leaf, "")?;
+        }
+        Ok(())
+    }
+}
+
+impl App {
+    /// Counts a refusal of a method that changes something, for the custody log, and writes a line where it is the first since the
+    /// last event about the same.
+    pub fn note_refused_administration(&self, refused: &RefusedAdministration<'_>) {
+        let RefusedAdministration { caller, peer, method, reason } = *refused;
+        metrics::counter!("countersign_administration_refused_total", "reason" => reason.to_owned()).increment(1);
+        let run = match caller {
+            Caller::Operator(_) => None,
+            Caller::Instance(run) => {
+                Some(Run { agent_instance_id: run.agent_instance_id, sponsor_id: run.sponsor_id.clone() })
+            }
+        };
+        let of = Refused { method: Some(method), reason: reason.into() };
+        if self.inner.refused_administrations.add(Who::of(caller), of, 1, run) {
+            let (caller, peer) = (caller.id(), peer.map(|peer| peer.to_string()));
+            tracing::warn!(caller, peer, method, reason, "administration refused; the custody log counts repetitions");
+        }
+    }
+
+    /// Puts on record what was refused: what is due, or `all`.
+    pub(crate) async fn state_refused_administration(&self, all: bool) -> Result<(), Error> {
+        let refused = &self.inner.refused_administrations;
+        let state = State(refused.take(all));
+        if state.0.is_empty() {
+            return Ok(());
+        }
+        let stated = self.change("server", None, &state).await;
+        if stated.is_err() {
+            refused.take_back(state.0);
+        }
+        stated
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use countersign_core::clock::{SystemEntropy, uuid_v7};
+
+    use super::*;
+    use crate::testing::NOW;
+
+    fn operator(id: usize) -> Who {
+        Who::Operator(Some(format!("operator-{id}").parse().unwrap()))
+    }
+
+    fn of(method: &'static str) -> Refused {
+        Refused { method: Some(method), reason: "ROLE_REQUIRED".into() }
+    }
+
+    fn calls(stated: &[Stated]) -> u64 {
+        stated.iter().map(|stated| stated.calls).sum()
+    }
+
+    #[test]
+    fn the_first_refusal_is_stated_at_once_and_repetitions_once_a_minute() {
+        let counted = RefusedAdministrations::default();
+        assert!(counted.add(operator(1), of("A/B"), 1, None), "worth a line");
+        assert!(!counted.add(operator(1), of("A/B"), 1, None));
+        assert_eq!(calls(&counted.take(false)), 2);
+        assert!(counted.add(operator(1), of("A/B"), 1, None));
+        assert!(counted.take(false).is_empty(), "it rests");
+        counted.add(operator(1), of("A/C"), 1, None);
+        assert_eq!(counted.take(false).len(), 1, "another method does not");
+        assert_eq!(calls(&counted.take(true)), 1, "all of it when the server stops");
+    }
+
+    #[test]
+    fn what_is_counted_is_bounded_and_nothing_is_lost() {
+        const METHODS: [&str; 10] = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"];
+        let counted = RefusedAdministrations::default();
+        let chain = || Who::Chain(Some(InstanceId(uuid_v7(NOW, &SystemEntropy))));
+        for id in 0..1_000 {
+            counted.add(operator(id), of(METHODS[id % 10]), 1, None);
+            counted.add(operator(0), of(METHODS[id % 10]), 1, None);
+            counted.add(chain(), of("a"), 1, None);
+        }
+        assert!(counted.counts().len() <= 2 * (MOST_CALLERS + 1));
+        assert!(counted.counts().values().all(|of_caller| of_caller.len() <= MOST_CALLS + 1));
+        let mut stated = Vec::new();
+        loop {
+            let more = counted.take(true);
+            if more.is_empty() {
+                break;
+            }
+            assert!(more.len() <= MOST_EVENTS);
+            stated.extend(more);
+        }
+        assert_eq!(calls(&stated), 3_000);
+        let named = stated.iter().any(|stated| stated.who == operator(0));
+        assert!(named, "who was there first is named, whatever others do");
+    }
+
+    #[test]
+    fn what_could_not_be_stated_is_due_again() {
+        let counted = RefusedAdministrations::default();
+        counted.add(operator(1), of("A/B"), 3, None);
+        let due = counted.take(false);
+        counted.add(operator(1), of("A/B"), 1, None);
+        counted.take_back(due);
+        assert_eq!(calls(&counted.take(false)), 4);
+        assert!(counted.take(true).is_empty());
+    }
+}

@@ -1,0 +1,97 @@
+//! When an authority signs, and which are missing. Time alone decides, so that servers need not tell each other.
+
+use time::{Duration, OffsetDateTime};
+
+/// How long one signs. The next one is made, and published, when it begins: so long before it signs.
+const SIGNS: Duration = Duration::DAY;
+/// How long it stays in the bundle after that: longer than its last SVID lives, for clocks that differ.
+const STAYS: Duration = Duration::HOUR;
+
+/// From when to when an authority signs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Window {
+    pub(crate) from: OffsetDateTime,
+    pub(crate) until: OffsetDateTime,
+}
+
+impl Window {
+    const fn from(from: OffsetDateTime) -> Self {
+        Self { from, until: from.saturating_add(SIGNS) }
+    }
+
+    pub(crate) fn covers(&self, now: OffsetDateTime) -> bool {
+        self.from <= now && now < self.until
+    }
+
+    /// When the authority leaves the bundle, and its certificate ends.
+    pub(crate) fn leaves(&self) -> OffsetDateTime {
+        self.until + STAYS
+    }
+}
+
+/// The windows that are missing for one authority to sign now and one to follow it.
+pub(crate) fn missing(known: &[Window], now: OffsetDateTime) -> Vec<Window> {
+    let mut missing = Vec::new();
+    let current = known.iter().find(|window| window.covers(now)).copied().unwrap_or_else(|| {
+        // The first of all, or nobody was here to make one in time.
+        let first = Window::from(now);
+        missing.push(first);
+        first
+    });
+    if !known.iter().any(|window| window.from > now) {
+        missing.push(Window::from(current.until));
+    }
+    missing
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const NOW: OffsetDateTime = OffsetDateTime::UNIX_EPOCH.saturating_add(Duration::days(20_000));
+
+    #[test]
+    fn the_first_one_signs_at_once_and_the_next_one_a_day_later() {
+        let [first, next] = missing(&[], NOW)[..] else { panic!("two are missing") };
+        assert_eq!((first.from, first.until), (NOW, NOW + Duration::DAY));
+        assert_eq!((next.from, next.until), (NOW + Duration::DAY, NOW + Duration::days(2)));
+        assert_eq!(missing(&[first, next], NOW), []);
+        assert_eq!(missing(&[first, next], NOW + Duration::DAY - Duration::SECOND), []);
+        assert_eq!(missing(&[first, next], NOW + Duration::DAY).len(), 1, "one to follow the second");
+    }
+
+    /// Looks after each pause, and says what signs then and since when it had been published.
+    fn signing_after(pauses: Vec<i64>) -> Vec<(Window, OffsetDateTime)> {
+        let (mut now, mut known) = (NOW, Vec::<(Window, OffsetDateTime)>::new());
+        let mut signed = Vec::new();
+        for pause in std::iter::once(0).chain(pauses) {
+            now += Duration::seconds(pause);
+            known.retain(|(window, _)| window.leaves() > now);
+            let windows: Vec<_> = known.iter().map(|(window, _)| *window).collect();
+            known.extend(missing(&windows, now).into_iter().map(|window| (window, now)));
+            assert!(known.len() <= 4, "the bundle stays small: {known:?}");
+            let mut signing = known.iter().filter(|(window, _)| window.covers(now));
+            signed.push(*signing.next().expect("somebody signs"));
+            assert_eq!(signing.next(), None, "and nobody else");
+        }
+        signed
+    }
+
+    proptest! {
+        #[test]
+        fn one_signs_whatever_the_pauses(pauses in proptest::collection::vec(1i64..60 * 3600, 1..40)) {
+            signing_after(pauses);
+        }
+
+        #[test]
+        fn who_signs_was_published_half_a_day_before_where_no_pause_was_longer(
+            pauses in proptest::collection::vec(1i64..12 * 3600, 1..40),
+        ) {
+            for (window, published) in signing_after(pauses) {
+                prop_assert!(window.from == NOW || window.from - published >= Duration::hours(12));
+            }
+        }
+    }
+}

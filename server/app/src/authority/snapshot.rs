@@ -1,0 +1,256 @@
+//! What may be allowed, in memory: policies, the open rollout, revocations, keys, as of one authority epoch.
+//!
+//! A decision is evaluated against a snapshot and recorded only while the log head is still at the snapshot's epoch.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
+
+use countersign_core::{
+    cache_extension::CacheExtension,
+    credential::{LEEWAY, Verified},
+    decision::Reason,
+    ids::PolicyVersion,
+    kill_switch::KillSwitches,
+    names::OperatorId,
+    revocation::{ENTRIES_KEPT, RevocationLog, Revocations},
+    rollout::{Baseline, Rollout},
+    spiffe::TrustDomain,
+};
+use countersign_policy::CompiledPolicy;
+use countersign_store::{
+    Connection, cache_extension, disabled_operator, head::Head, kill_switch, policy, revocation, rollout, signing_key,
+    x509_authority,
+};
+use time::{Duration, OffsetDateTime};
+
+use super::{
+    compiled_policies::{CompiledPolicies, LoadedPolicy, Missing},
+    key_ring::KeyRing,
+    policy_status::PolicyStanding,
+    x509_authority::Authorities,
+};
+use crate::{Error, engine::secrets::Secrets, error::no_policy};
+
+/// How long a retired key stays published: as long as a revocation entry, until nothing that it signed can be good.
+const RETIRED_KEYS_KEPT: Duration = ENTRIES_KEPT;
+
+/// What answers for a caller.
+#[derive(Debug, Clone)]
+pub(crate) enum Answerer {
+    Policy(Arc<LoadedPolicy>),
+    Observe,
+    Deny,
+}
+
+/// The open rollout, ready to answer.
+#[derive(Debug)]
+pub(crate) struct OpenRollout {
+    pub(crate) rollout: Rollout,
+    pub(crate) candidate: Arc<LoadedPolicy>,
+    pub(crate) baseline: Answerer,
+}
+
+/// Whose roles and tools bound new credentials.
+#[derive(Debug, Clone)]
+pub(crate) enum Granting {
+    /// Those of this policy.
+    Policy(Arc<LoadedPolicy>),
+    /// Nobody's: no policy was ever active, and a baseline answers. The token service's limits alone.
+    ServiceLimits,
+    /// Nothing is granted: no policy was activated yet, or the one that counts cannot be read.
+    Nothing,
+}
+
+/// What may be allowed, as of one authority epoch.
+#[derive(Debug)]
+pub(crate) struct Snapshot {
+    pub(crate) epoch: i64,
+    /// What answers where no rollout does; none before the first activation.
+    pub(crate) standing: Option<Answerer>,
+    pub(crate) rollout: Option<OpenRollout>,
+    pub(crate) granting: Granting,
+    /// A version that would have to answer and whose row is not what was stored: then nothing does.
+    pub(crate) unusable: Option<PolicyVersion>,
+    pub(crate) kill_switches: Arc<KillSwitches>,
+    /// Whether caches may keep an ALLOW longer for a while.
+    pub(crate) cache_extension: Option<CacheExtension>,
+    /// What WatchPolicy tells.
+    pub(crate) policy_standing: Arc<PolicyStanding>,
+    pub(crate) revocations: Revocations,
+    /// The same entries in their order, with their floor, for who follows them.
+    pub(crate) revocation_log: Arc<RevocationLog>,
+    pub(crate) keys: KeyRing,
+    /// Logins that admit nobody.
+    pub(crate) disabled: HashSet<OperatorId>,
+    /// What signs X.509-SVIDs; none without a trust domain.
+    pub(crate) authorities: Authorities,
+}
+
+impl Snapshot {
+    /// The policy whose roles and tools bound new credentials; none: the token service's limits alone.
+    pub(crate) fn granting_policy(&self) -> Result<Option<&CompiledPolicy>, Error> {
+        match &self.granting {
+            Granting::Policy(policy) => Ok(Some(&policy.compiled)),
+            Granting::ServiceLimits => Ok(None),
+            Granting::Nothing => Err(no_policy()),
+        }
+    }
+
+    /// Why a credential that holds may not act at `now`: its time is over, or to come, or it was revoked.
+    pub(crate) fn dead(&self, credential: &Verified, now: OffsetDateTime) -> Option<Reason> {
+        let leeway = Duration::seconds(LEEWAY);
+        if now >= credential.expire_time + leeway || credential.issue_time > now + leeway {
+            return Some(Reason::CredentialExpired);
+        }
+        // Nobody can have seen a revocation that there is not.
+        if credential.rev > self.revocation_log.seq() {
+            return Some(Reason::CredentialInvalid);
+        }
+        self.revocations.kill(credential)
+    }
+
+    /// A version that this snapshot holds compiled.
+    fn compiled(&self, version: PolicyVersion) -> Option<Arc<LoadedPolicy>> {
+        self.policies().find(|policy| policy.version == version).cloned()
+    }
+
+    /// The versions that answer somebody or bound what is granted; one may come more than once.
+    pub(crate) fn policies(&self) -> impl Iterator<Item = &Arc<LoadedPolicy>> {
+        let open = self.rollout.as_ref();
+        let held = [self.standing.as_ref(), open.map(|open| &open.baseline)].into_iter().flatten();
+        let held = held.filter_map(|answerer| match answerer {
+            Answerer::Policy(policy) => Some(policy),
+            Answerer::Observe | Answerer::Deny => None,
+        });
+        let granting = match &self.granting {
+            Granting::Policy(policy) => Some(policy),
+            Granting::ServiceLimits | Granting::Nothing => None,
+        };
+        held.chain(open.map(|open| &open.candidate)).chain(granting)
+    }
+
+    /// Whether any call can be answered.
+    pub(crate) const fn answers(&self) -> bool {
+        self.standing.is_some() || self.rollout.is_some()
+    }
+}
+
+/// Who answers, ready.
+struct Answers {
+    standing: Option<Answerer>,
+    rollout: Option<OpenRollout>,
+    granting: Granting,
+    unusable: Option<PolicyVersion>,
+}
+
+/// Makes snapshots.
+#[derive(Debug)]
+pub(crate) struct Loader {
+    pub(crate) policies: CompiledPolicies,
+    trust_domain: Option<TrustDomain>,
+}
+
+impl Loader {
+    pub(crate) fn new(trust_domain: Option<TrustDomain>) -> Self {
+        Self { policies: CompiledPolicies::default(), trust_domain }
+    }
+
+    /// Loads what stands at `head`. `conn` is a transaction that holds the head, or that sees one state throughout. Nothing
+    /// is compiled here: where that would be needed, it says what.
+    pub(crate) async fn load(
+        &self,
+        conn: &mut Connection,
+        head: &Head,
+        before: Option<&Snapshot>,
+        secrets: &Secrets,
+        now: OffsetDateTime,
+    ) -> Result<Result<Snapshot, Missing>, Error> {
+        let (standing, open) = (policy::standing(conn).await?, rollout::open(conn).await?);
+        let last = policy::last_active(conn).await?;
+        let Answers { standing, rollout, granting, unusable } = match self.answers(standing, last, open, before) {
+            Ok(answers) => answers,
+            Err(missing) => return Ok(Err(missing)),
+        };
+        let kill_switches = Arc::new(KillSwitches::new(kill_switch::all(conn).await?));
+        let policy_standing = Arc::new(PolicyStanding::load(conn, kill_switches.clone()).await?);
+        let kept = revocation::kept(conn, head.revocation_floor).await?;
+        let revocation_log = RevocationLog::new(head.revocation_seq, head.revocation_floor, kept);
+        let revocations = Revocations::new(&revocation_log)
+            .map_err(|error| Error::internal("a revocation entry cannot be read", error))?;
+        let keys = signing_key::known(conn, now - RETIRED_KEYS_KEPT).await?;
+        let keys = KeyRing::new(keys, before.map(|snapshot| &snapshot.keys), secrets)?;
+        let authorities = match &self.trust_domain {
+            Some(domain) => {
+                let stored = x509_authority::list(conn, domain.as_str()).await?;
+                Authorities::open(stored, before.map(|snapshot| &snapshot.authorities), secrets)?
+            }
+            None => Authorities::default(),
+        };
+        Ok(Ok(Snapshot {
+            epoch: head.authority_epoch,
+            standing,
+            rollout,
+            granting,
+            unusable,
+            kill_switches,
+            cache_extension: cache_extension::newest(conn).await?.filter(|newest| newest.stop_time.is_none()),
+            policy_standing,
+            revocations,
+            revocation_log: Arc::new(revocation_log),
+            keys,
+            disabled: disabled_operator::all(conn).await?.into_iter().collect(),
+            authorities,
+        }))
+    }
+
+    /// Puts compiled policies in the place of versions. Where one of them is not usable nothing answers at all: what is left
+    /// would not be what was decided on.
+    fn answers(
+        &self,
+        standing: Option<Baseline>,
+        last: Option<PolicyVersion>,
+        open: Option<Rollout>,
+        before: Option<&Snapshot>,
+    ) -> Result<Answers, Missing> {
+        let of_rollout = open.iter().flat_map(|open| [open.baseline, Baseline::Version(open.candidate)]);
+        let answering: HashSet<_> = standing.into_iter().chain(of_rollout).filter_map(Baseline::version).collect();
+        let (mut ready, mut missing, mut unusable) = (HashMap::new(), Vec::new(), None);
+        for version in answering.iter().copied().chain(last.filter(|last| !answering.contains(last))) {
+            let compiled = before.and_then(|before| before.compiled(version));
+            match compiled.or_else(|| self.policies.ready(version)) {
+                Some(policy) => drop(ready.insert(version, policy)),
+                None if !self.policies.is_unusable(version) => missing.push(version),
+                None if answering.contains(&version) => unusable = Some(version),
+                // It answers nobody, and only what it would bound is refused.
+                None => {}
+            }
+        }
+        if !missing.is_empty() {
+            return Err(Missing(missing));
+        }
+        if unusable.is_some() {
+            return Ok(Answers { standing: None, rollout: None, granting: Granting::Nothing, unusable });
+        }
+        let policy = |version: PolicyVersion| ready.get(&version).cloned();
+        let answerer = |answer| match answer {
+            Baseline::Version(version) => policy(version).map(Answerer::Policy),
+            Baseline::Observe => Some(Answerer::Observe),
+            Baseline::Deny => Some(Answerer::Deny),
+        };
+        let opened = |rollout: Rollout| {
+            let (candidate, baseline) = (policy(rollout.candidate)?, answerer(rollout.baseline)?);
+            Some(OpenRollout { rollout, candidate, baseline })
+        };
+        let rollout = open.and_then(opened);
+        let granting = match (last, &rollout) {
+            (Some(last), _) => policy(last).map_or(Granting::Nothing, Granting::Policy),
+            // Nothing was active before it, so that it bounds what is granted while it is open, and no longer.
+            (None, Some(open)) => Granting::Policy(open.candidate.clone()),
+            (None, None) if standing.is_some() => Granting::ServiceLimits,
+            (None, None) => Granting::Nothing,
+        };
+        Ok(Answers { standing: standing.and_then(answerer), rollout, granting, unusable: None })
+    }
+}

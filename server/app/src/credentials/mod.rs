@@ -1,0 +1,8 @@
+//! Credentials: issued, delegated, introspected.
+
+pub(crate) mod delegate_credential;
+pub(crate) mod introspect_credential;
+pub(crate) mod issuances;
+pub(crate) mod issue_credential;
+pub(crate) mod provenance;
+pub(crate) mod recorded_credential;

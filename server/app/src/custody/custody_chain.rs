@@ -1,0 +1,128 @@
+//! GetCustodyChain: from the sponsor through every instance of a chain to the calls, as one tree.
+
+use std::collections::HashMap;
+
+use countersign_core::{
+    ids::{DecisionId, EventId, InstanceId},
+    instance::Instance,
+    sponsor::Sponsor,
+};
+use countersign_store::{Connection, event, instance, sponsor};
+
+use crate::{
+    App, DecisionRecord, Error, EventRecord, InstanceFilterState,
+    decisions::read_decisions::{is_decision, records},
+    instances::read_instances::standing,
+};
+
+/// Most events, and most instances, of one chain in one reply: what fits into the 4 MiB that gRPC clients take by default.
+const MOST: i64 = 1_000;
+
+/// One thing in the chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChainSubject {
+    /// A decision.
+    Decision(DecisionId),
+    /// An instance.
+    Instance(InstanceId),
+    /// An event.
+    Event(EventId),
+}
+
+/// Everything from the sponsor to the leaf call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CustodyChain {
+    /// Who answers for it; none for an event that concerns no sponsor.
+    pub sponsor: Option<Sponsor>,
+    /// The root first, then its descendants, by time of start.
+    pub instances: Vec<(Instance, InstanceFilterState)>,
+    /// The decisions, in log order.
+    pub decisions: Vec<DecisionRecord>,
+    /// Every event, in log order.
+    pub events: Vec<EventRecord>,
+    /// Whether the chain was cut.
+    pub truncated: bool,
+}
+
+impl App {
+    /// The chain that a decision, an instance or an event belongs to, as it stood at one moment.
+    pub async fn custody_chain(&self, subject: ChainSubject) -> Result<CustodyChain, Error> {
+        let mut tx = self.inner.store.for_reads().begin_snapshot().await?;
+        let root = match subject {
+            ChainSubject::Instance(id) => Ok(Some(root_of(&mut tx, id).await?)),
+            ChainSubject::Decision(id) => of_event(&mut tx, id.event_id(), "decision", id.to_string()).await,
+            ChainSubject::Event(id) => of_event(&mut tx, id, "event", id.to_string()).await,
+        };
+        match root? {
+            Some(root) => self.chain_of(&mut tx, root).await,
+            None => Ok(alone(&mut tx, subject).await?),
+        }
+    }
+
+    async fn chain_of(&self, conn: &mut Connection, root: InstanceId) -> Result<CustodyChain, Error> {
+        let mut instances = instance::chain(conn, root, MOST + 1).await?;
+        let mut truncated = cut(&mut instances);
+        let first = instances.first().ok_or_else(|| Error::not_found("instance", root))?;
+        let sponsor_id = first.instance.sponsor_id.clone();
+        let mut events = event::chain(conn, root, sponsor_id.as_str(), MOST + 1).await?;
+        truncated |= cut(&mut events);
+        let events: Vec<_> = events.into_iter().map(EventRecord::try_from).collect::<Result<_, _>>()?;
+        let known: HashMap<_, _> =
+            instances.iter().map(|stored| (stored.instance.agent_instance_id, stored.instance.clone())).collect();
+        let decisions = events.iter().filter(|event| is_decision(event)).cloned().collect();
+        let now = self.inner.clock.now();
+        Ok(CustodyChain {
+            sponsor: sponsor::get(conn, &sponsor_id).await?,
+            decisions: records(conn, decisions, known).await?,
+            instances: instances.into_iter().map(|stored| standing(stored, now)).collect(),
+            events,
+            truncated,
+        })
+    }
+}
+
+/// The root of an event's chain; none where it belongs to no instance.
+async fn of_event(
+    conn: &mut Connection,
+    event_id: EventId,
+    what: &'static str,
+    id: String,
+) -> Result<Option<InstanceId>, Error> {
+    let found = event::get_all(conn, &[event_id.0]).await?.pop();
+    let Some(event) = found.map(EventRecord::try_from).transpose()? else { return Err(Error::not_found(what, id)) };
+    if what == "decision" && !is_decision(&event) {
+        return Err(Error::not_found(what, id));
+    }
+    Ok(event.leaf.root_instance_id.as_deref().and_then(|root| root.parse().ok()))
+}
+
+fn cut<T>(items: &mut Vec<T>) -> bool {
+    let most = usize::try_from(MOST).unwrap_or(usize::MAX);
+    let cut = items.len() > most;
+    items.truncate(most);
+    cut
+}
+
+async fn root_of(conn: &mut Connection, id: InstanceId) -> Result<InstanceId, Error> {
+    let found = instance::get_all(conn, &[id.0]).await?.pop();
+    Ok(found.ok_or_else(|| Error::not_found("instance", id))?.instance.root_instance_id)
+}
+
+/// An event that belongs to no instance: itself, and its sponsor.
+async fn alone(conn: &mut Connection, subject: ChainSubject) -> Result<CustodyChain, Error> {
+    let id = match subject {
+        ChainSubject::Decision(id) => id.0,
+        ChainSubject::Event(id) => id.0,
+        ChainSubject::Instance(id) => id.0,
+    };
+    let events: Vec<_> =
+        event::get_all(conn, &[id]).await?.into_iter().map(EventRecord::try_from).collect::<Result<_, _>>()?;
+    let sponsor_id = events.first().and_then(|event| event.leaf.sponsor_id.as_deref()).and_then(|id| id.parse().ok());
+    let sponsor = match sponsor_id {
+        Some(sponsor_id) => sponsor::get(conn, &sponsor_id).await?,
+        None => None,
+    };
+    let decisions = events.iter().filter(|event| is_decision(event)).cloned().collect();
+    let decisions = records(conn, decisions, HashMap::new()).await?;
+    Ok(CustodyChain { sponsor, instances: Vec::new(), decisions, events, truncated: false })
+}

@@ -1,0 +1,271 @@
+//! From a question and a snapshot to an answer: a pure function, run again where the snapshot was behind.
+//!
+//! The order of the refusals is fixed, first failure wins: credential, sponsor and chain, tool, purpose, kill switch, policy,
+//! approval.
+
+use std::sync::Arc;
+
+use countersign_core::{
+    cache_extension::CACHE_TTL,
+    credential::Verified,
+    decision::{Effect, Enforcement, Reason},
+    grant::narrows,
+    ids::{ApprovalId, PolicyVersion},
+    rollout::{
+        StickyKey,
+        bucket::{bucket, is_enrolled},
+    },
+};
+use countersign_ledger::leaf::Attribute;
+use countersign_policy::{Evaluation, Principal, RecordedAttribute, RecordedValue, Request};
+
+use super::{
+    compare::Compared,
+    evaluate_entities,
+    request::{Credential, Question, Subject},
+};
+use crate::{
+    authority::{
+        compiled_policies::LoadedPolicy,
+        snapshot::{Answerer, OpenRollout, Snapshot},
+    },
+    decisions::decision::{RolloutPart, Side},
+};
+
+/// What one side of a rollout, or the one policy there is, answers.
+#[derive(Debug, Clone)]
+pub(crate) struct Opinion {
+    pub(crate) effect: Effect,
+    pub(crate) reason: Reason,
+    pub(crate) rule_ids: Vec<Arc<str>>,
+    pub(crate) policy: Option<(PolicyVersion, [u8; 32])>,
+    pub(crate) cacheable: bool,
+    /// What the custody log states of the call's context.
+    pub(crate) context: Vec<Attribute<'static>>,
+}
+
+/// An answer, before it is recorded.
+#[derive(Debug, Clone)]
+pub(crate) struct Verdict {
+    pub(crate) opinion: Opinion,
+    pub(crate) rollout: Option<(RolloutPart, u32)>,
+    /// What the other side of the rollout would have answered.
+    pub(crate) shadow: Option<Opinion>,
+    /// How the rollout's two sides compare.
+    pub(crate) compared: Option<Compared>,
+    pub(crate) enforcement: Enforcement,
+    pub(crate) cache_ttl_seconds: u32,
+    /// The same of a cache that follows both streams, while an extension holds; else 0.
+    pub(crate) extended_cache_ttl_seconds: u32,
+    /// Whether the credential held, so that a single-use one is used up.
+    pub(crate) uses_credential: bool,
+    /// The approval that has to do with it. Not known before it is recorded.
+    pub(crate) approval: Option<ByApproval>,
+}
+
+/// An approval, as far as an answer tells of it.
+#[derive(Debug, Clone)]
+pub(crate) struct ByApproval {
+    pub(crate) approval_id: ApprovalId,
+    /// Leaf hash of the yes that the answer stands on.
+    pub(crate) leaf: Option<[u8; 32]>,
+    /// Why a person refused.
+    pub(crate) said: Option<String>,
+}
+
+impl ByApproval {
+    pub(crate) const fn named(approval_id: ApprovalId) -> Self {
+        Self { approval_id, leaf: None, said: None }
+    }
+}
+
+impl Verdict {
+    /// A refusal that asked no policy.
+    pub(crate) fn refused(reason: Reason, uses_credential: bool) -> Self {
+        Self {
+            opinion: Opinion::without_policy(Effect::Deny, reason),
+            rollout: None,
+            shadow: None,
+            compared: None,
+            enforcement: Enforcement::Enforced,
+            cache_ttl_seconds: 0,
+            extended_cache_ttl_seconds: 0,
+            uses_credential,
+            approval: None,
+        }
+    }
+}
+
+impl Opinion {
+    pub(crate) const fn without_policy(effect: Effect, reason: Reason) -> Self {
+        Self { effect, reason, rule_ids: Vec::new(), policy: None, cacheable: false, context: Vec::new() }
+    }
+
+    /// What two answers make together, of which both bind: the more restrictive one, this one where they are alike.
+    fn and(self, other: Self) -> Self {
+        let cacheable = self.cacheable && other.cacheable;
+        let stands = if other.restricts() > self.restricts() { other } else { self };
+        Self { cacheable, ..stands }
+    }
+
+    /// How restrictive it is, as a number to compare. A failure is before all else, and what only observes is the least.
+    const fn restricts(&self) -> u8 {
+        match (self.effect, self.reason) {
+            (Effect::Deny, Reason::PolicyError) => 5,
+            (Effect::Deny, Reason::DeniedByRule) => 4,
+            (Effect::Deny, _) => 3,
+            (Effect::RequireApproval, _) => 2,
+            (Effect::Allow, Reason::Observed) => 0,
+            (Effect::Allow, _) => 1,
+        }
+    }
+}
+
+/// No policy answers: neither ALLOW nor DENY would be true.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct NoPolicy;
+
+/// Answers `question` by what stands in `snapshot`.
+pub(crate) fn evaluate(question: &Question, snapshot: &Snapshot) -> Result<Verdict, NoPolicy> {
+    let credential = match &question.subject {
+        Subject::Unattributed(reason) => return Ok(Verdict::refused(*reason, false)),
+        Subject::Entity(call) => {
+            let by_policy = || evaluate_entities::evaluate(question, call, snapshot);
+            return question.refused.map_or_else(by_policy, |reason| Ok(Verdict::refused(reason, false)));
+        }
+        Subject::Run(credential) => credential,
+    };
+    let verified: &Verified = credential;
+    if let Some(reason) = snapshot.dead(verified, question.now) {
+        return Ok(Verdict::refused(reason, false));
+    }
+    if !verified.grants(&question.tool_id) {
+        return Ok(Verdict::refused(Reason::ToolNotGranted, true));
+    }
+    if question.purpose.as_ref().is_some_and(|purpose| !narrows(purpose, &verified.purpose)) {
+        return Ok(Verdict::refused(Reason::PurposeWidened, true));
+    }
+    if let Some(reason) = question.refused {
+        return Ok(Verdict::refused(reason, true));
+    }
+    // Before policy and rollout are asked: it stops what they would allow, and what a baseline only observes.
+    if snapshot.kill_switches.stops(&question.tool_id, verified) {
+        return Ok(Verdict::refused(Reason::KillSwitch, true));
+    }
+    let mut verdict = by_policy(question, credential, snapshot)?;
+    let reusable = verdict.opinion.effect == Effect::Allow
+        && verdict.opinion.cacheable
+        && verdict.enforcement == Enforcement::Enforced
+        && !verified.single_use;
+    if reusable {
+        let left = (verified.expire_time - question.now).whole_seconds();
+        let left = u32::try_from(left).unwrap_or(0);
+        verdict.cache_ttl_seconds = left.min(CACHE_TTL);
+        let extended = snapshot.cache_extension.as_ref().map_or(0, |extension| extension.ttl(question.now));
+        verdict.extended_cache_ttl_seconds = extended.min(left);
+    }
+    Ok(verdict)
+}
+
+fn by_policy(question: &Question, credential: &Credential, snapshot: &Snapshot) -> Result<Verdict, NoPolicy> {
+    let Some(open) = &snapshot.rollout else {
+        let answerer = snapshot.standing.as_ref().ok_or(NoPolicy)?;
+        return Ok(verdict(ask(answerer, question, credential, &credential.principal), None, None));
+    };
+    let verified: &Verified = credential;
+    let baseline = ask(&open.baseline, question, credential, &credential.principal);
+    let Some(candidate) = ask_candidate(open, question, credential) else {
+        return Ok(verdict(baseline, None, None));
+    };
+    let bucket = bucket_of(open, verified);
+    let enrolled = is_enrolled(bucket, open.rollout.percent);
+    let rollout_id = open.rollout.rollout_id;
+    let part = |side| Some((RolloutPart { rollout_id, bucket, side }, open.rollout.percent));
+    let compared = Some(Compared::new(rollout_id, &candidate, &baseline, enrolled));
+    let verdict = if enrolled {
+        verdict(candidate, part(Side::Candidate), Some(baseline))
+    } else {
+        verdict(baseline, part(Side::Baseline), Some(candidate))
+    };
+    Ok(Verdict { compared, ..verdict })
+}
+
+/// What the rollout's candidate answers; none where the call is outside its scope. A scope may hold some of the roles that
+/// bind a run: then the candidate answers for those and the baseline for the others, and the more restrictive answer stands.
+/// Otherwise who delegates to another role would choose their policy.
+fn ask_candidate(open: &OpenRollout, question: &Question, credential: &Credential) -> Option<Opinion> {
+    let (scope, principal) = (&open.rollout.scope, &credential.principal);
+    let holds =
+        |role: &str| scope.holds(question.tool_id.as_str(), role, credential.sponsor_id.as_str(), &credential.labels);
+    if credential.roles().all(|role| holds(role.as_str())) {
+        return Some(ask_policy(&open.candidate, question, credential, principal));
+    }
+    let inside = ask_policy(&open.candidate, question, credential, &principal.as_roles(holds)?);
+    let outside = principal.as_roles(|role| !holds(role))?;
+    Some(inside.and(ask(&open.baseline, question, credential, &outside)))
+}
+
+fn verdict(opinion: Opinion, rollout: Option<(RolloutPart, u32)>, shadow: Option<Opinion>) -> Verdict {
+    let enforcement = if opinion.reason == Reason::Observed { Enforcement::Shadow } else { Enforcement::Enforced };
+    Verdict {
+        opinion,
+        rollout,
+        shadow,
+        compared: None,
+        enforcement,
+        cache_ttl_seconds: 0,
+        extended_cache_ttl_seconds: 0,
+        uses_credential: true,
+        approval: None,
+    }
+}
+
+fn bucket_of(open: &OpenRollout, verified: &Verified) -> u16 {
+    let rollout = &open.rollout;
+    let key = match rollout.sticky_key {
+        StickyKey::RootInstance => &verified.root_instance_id().to_string(),
+        StickyKey::Sponsor => verified.sponsor_id.as_str(),
+        // The root's: a run could choose its side by the agent that it delegates to.
+        StickyKey::Agent => verified.agent_of_root().as_str(),
+    };
+    bucket(&rollout.salt, &rollout.rollout_id.to_string(), key)
+}
+
+fn ask(answerer: &Answerer, question: &Question, credential: &Credential, principal: &Principal) -> Opinion {
+    match answerer {
+        Answerer::Policy(policy) => ask_policy(policy, question, credential, principal),
+        Answerer::Observe => Opinion::without_policy(Effect::Allow, Reason::Observed),
+        Answerer::Deny => Opinion::without_policy(Effect::Deny, Reason::BaselineDeny),
+    }
+}
+
+fn ask_policy(policy: &LoadedPolicy, question: &Question, credential: &Credential, principal: &Principal) -> Opinion {
+    let request = Request {
+        principal,
+        tool: question.tool_id.as_str(),
+        action: question.action.as_str(),
+        purpose: question.purpose.as_deref().unwrap_or(&credential.purpose),
+        context: &question.context,
+    };
+    let Evaluation { effect, reason, rule_ids, cacheable } = policy.compiled.evaluate(&request);
+    Opinion {
+        effect,
+        reason,
+        rule_ids,
+        policy: Some((policy.version, policy.compiled.content_hash())),
+        cacheable,
+        context: policy.compiled.recorded_context(&request).into_iter().map(attribute).collect(),
+    }
+}
+
+fn attribute(recorded: RecordedAttribute<'_>) -> Attribute<'static> {
+    let name = recorded.name.to_owned();
+    match recorded.value {
+        RecordedValue::Bool(value) => Attribute::boolean(name, value),
+        RecordedValue::Long(value) => Attribute::integer(name, value),
+        RecordedValue::Word(word) => Attribute::word(name, word.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,166 @@
+//! Questions about somebody who is no run, on what is no tool: answered only by a policy that declares the types of both.
+//!
+//! No sponsor answers for such a subject, no credential bounds it, and nobody is asked for a yes. So nothing but a permit of a
+//! policy allows it: what a baseline lets through are the calls of runs that flowed before.
+
+use std::collections::BTreeMap;
+
+use countersign_core::{
+    decision::{Effect, Enforcement, Reason},
+    rollout::bucket::{bucket, is_enrolled},
+};
+use countersign_policy::{EntityRequest, Evaluation};
+
+use super::{
+    compare::Compared,
+    evaluate::{NoPolicy, Opinion, Verdict},
+    request::Question,
+};
+use crate::{
+    EntityCall,
+    authority::{
+        compiled_policies::LoadedPolicy,
+        snapshot::{Answerer, Snapshot},
+    },
+    decisions::decision::{RolloutPart, Side},
+};
+
+/// Answers the question whether `call` may happen, by what stands in `snapshot`.
+pub(crate) fn evaluate(question: &Question, call: &EntityCall, snapshot: &Snapshot) -> Result<Verdict, NoPolicy> {
+    // The resource's type stands for the tool.
+    if snapshot.kill_switches.stops_everybodys(&question.tool_id) {
+        return Ok(Verdict::refused(Reason::KillSwitch, false));
+    }
+    let Some(open) = &snapshot.rollout else {
+        let answerer = snapshot.standing.as_ref().ok_or(NoPolicy)?;
+        return Ok(verdict(ask(answerer, question, call)));
+    };
+    // Who is no run has no role, no sponsor and no labels.
+    if !open.rollout.scope.holds(question.tool_id.as_str(), "", "", &BTreeMap::new()) {
+        return Ok(verdict(ask(&open.baseline, question, call)));
+    }
+    let (rollout_id, percent) = (open.rollout.rollout_id, open.rollout.percent);
+    // The subject itself, whatever runs are told apart by.
+    let key = format!("{}/{}", call.subject.kind, call.subject.id);
+    let bucket = bucket(&open.rollout.salt, &rollout_id.to_string(), &key);
+    let enrolled = is_enrolled(bucket, percent);
+    let (candidate, baseline) = (ask_policy(&open.candidate, question, call), ask(&open.baseline, question, call));
+    let compared = Some(Compared::new(rollout_id, &candidate, &baseline, enrolled));
+    let (side, opinion, shadow) =
+        if enrolled { (Side::Candidate, candidate, baseline) } else { (Side::Baseline, baseline, candidate) };
+    let rollout = Some((RolloutPart { rollout_id, bucket, side }, percent));
+    Ok(Verdict { rollout, shadow: Some(shadow), compared, ..verdict(opinion) })
+}
+
+fn verdict(opinion: Opinion) -> Verdict {
+    Verdict {
+        opinion,
+        rollout: None,
+        shadow: None,
+        compared: None,
+        enforcement: Enforcement::Enforced,
+        cache_ttl_seconds: 0,
+        extended_cache_ttl_seconds: 0,
+        uses_credential: false,
+        approval: None,
+    }
+}
+
+fn ask(answerer: &Answerer, question: &Question, call: &EntityCall) -> Opinion {
+    match answerer {
+        Answerer::Policy(policy) => ask_policy(policy, question, call),
+        Answerer::Observe => Opinion::without_policy(Effect::Deny, Reason::TypeUnknown),
+        Answerer::Deny => Opinion::without_policy(Effect::Deny, Reason::BaselineDeny),
+    }
+}
+
+fn ask_policy(policy: &LoadedPolicy, question: &Question, call: &EntityCall) -> Opinion {
+    let Evaluation { effect, reason, rule_ids, cacheable } = policy.compiled.evaluate_entities(&EntityRequest {
+        subject: &call.subject,
+        action: question.action.as_str(),
+        resource: &call.resource,
+        context: &question.context,
+    });
+    Opinion {
+        effect,
+        reason,
+        rule_ids,
+        policy: Some((policy.version, policy.compiled.content_hash())),
+        cacheable,
+        context: Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use countersign_core::{
+        clock::{SystemEntropy, uuid_v7},
+        ids::KillSwitchId,
+        kill_switch::{KillSwitch, KillSwitchScope, KillSwitches, Target},
+    };
+    use countersign_policy::{CompiledPolicy, Entity};
+    use serde_json::Map;
+
+    use super::*;
+    use crate::{
+        decisions::evaluation::request::Subject,
+        testing::{NOW, question, snapshot},
+    };
+
+    const TYPES: &str = "types: [{id: user}, {id: record}]";
+    const READS: &str = r#"@id("reads") permit (principal is user, action == Action::"read", resource is record);"#;
+
+    fn asked(kind: &str) -> Question {
+        let entity = |kind: &str| Entity { kind: kind.to_owned(), id: "x".to_owned(), properties: Map::new() };
+        let call = EntityCall { subject: entity(kind), resource: entity("record") };
+        question(Subject::Entity(Arc::new(call)), "record", "read")
+    }
+
+    fn answer(question: &Question, snapshot: &Snapshot) -> (Effect, Reason) {
+        let verdict = crate::decisions::evaluation::evaluate::evaluate(question, snapshot).unwrap();
+        assert!(!verdict.uses_credential && verdict.cache_ttl_seconds == 0);
+        assert_eq!(verdict.enforcement, Enforcement::Enforced);
+        (verdict.opinion.effect, verdict.opinion.reason)
+    }
+
+    fn declaring() -> Snapshot {
+        let compiled = CompiledPolicy::load(TYPES, READS).unwrap();
+        let version = countersign_core::ids::PolicyVersion(1);
+        snapshot(Some(Answerer::Policy(Arc::new(LoadedPolicy { version, compiled }))))
+    }
+
+    #[test]
+    fn only_a_permit_of_a_policy_allows_and_no_baseline_lets_anybody_through() {
+        let unknown = (Effect::Deny, Reason::TypeUnknown);
+        assert_eq!(answer(&asked("user"), &declaring()), (Effect::Allow, Reason::AllowedByRule));
+        assert_eq!(answer(&asked("spaceship"), &declaring()), unknown);
+        assert_eq!(answer(&asked("user"), &snapshot(Some(Answerer::Observe))), unknown);
+        assert_eq!(answer(&asked("user"), &snapshot(Some(Answerer::Deny))), (Effect::Deny, Reason::BaselineDeny));
+        assert!(
+            crate::decisions::evaluation::evaluate::evaluate(&asked("user"), &snapshot(None)).is_err(),
+            "without a policy, no answer"
+        );
+    }
+
+    #[test]
+    fn a_kill_switch_on_everything_or_on_the_resources_type_stops_it() {
+        for (scope, id, stops) in [
+            (KillSwitchScope::All, "", true),
+            (KillSwitchScope::Tool, "record", true),
+            (KillSwitchScope::Tool, "billing", false),
+            (KillSwitchScope::Role, "user", false),
+        ] {
+            let switch = KillSwitch {
+                kill_switch_id: KillSwitchId(uuid_v7(NOW, &SystemEntropy)),
+                target: Target::new(scope, id).unwrap(),
+                reason: "drill".to_owned(),
+                engaged_by: "rita".parse().unwrap(),
+                engage_time: NOW,
+            };
+            let engaged = Snapshot { kill_switches: Arc::new(KillSwitches::new(vec![switch])), ..declaring() };
+            assert_eq!(answer(&asked("user"), &engaged).1 == Reason::KillSwitch, stops, "{scope:?} {id}");
+        }
+    }
+}

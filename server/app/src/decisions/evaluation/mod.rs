@@ -1,0 +1,6 @@
+//! The answer of policies to one call. Pure: nothing here reads a clock or a database.
+
+pub(crate) mod compare;
+pub(crate) mod evaluate;
+pub(crate) mod evaluate_entities;
+pub(crate) mod request;

@@ -1,0 +1,11 @@
+//! Decisions: asked for, answered, explained, read back, and how the allowed calls ended.
+
+pub(crate) mod close_outcomes;
+pub(crate) mod decide;
+pub(crate) mod decision;
+pub(crate) mod evaluation;
+pub(crate) mod explain_decision;
+pub(crate) mod read_decisions;
+pub(crate) mod record_tool_call;
+pub(crate) mod refusals;
+pub(crate) mod search_actions;

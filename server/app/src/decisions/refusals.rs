@@ -1,0 +1,237 @@
+//! Refusals that are not worth recording one by one: a dead credential that asks again and again fills the log of everybody.
+//!
+//! So many refusals a minute of one dead chain, and of one caller, are answered, and every answer is recorded. Beyond that a call
+//! is not answered: nothing is decided or recorded, and the caller is told when to come back. How many there were is on record
+//! once a minute.
+
+use std::{
+    collections::HashMap,
+    mem,
+    num::NonZeroU32,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use countersign_core::{
+    decision::{Effect, Enforcement},
+    ids::{CredentialId, InstanceId},
+    names::SponsorId,
+};
+use countersign_ledger::leaf::{Decimal, Figure, Kind, Leaf};
+use governor::clock::MonotonicClock;
+use moka::sync::Cache;
+
+use super::evaluation::request::{Question, Subject};
+use crate::{
+    App, Caller, DecisionAnswer, Error,
+    authn::rate_limit::Limiter,
+    engine::transaction::{Change, ChangeTx},
+};
+
+/// Most chains whose unanswered calls are told apart between two events.
+const MOST_CHAINS: usize = 32;
+/// Most used-up credentials that are remembered, for as long as any may live.
+const MOST_SPENT: u64 = 100_000;
+
+/// How many refusals a minute are answered; none: any number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RefusalLimits {
+    /// Of one chain whose credential is dead.
+    pub chain: Option<NonZeroU32>,
+    /// Of one caller, whoever it asks for.
+    pub caller: Option<NonZeroU32>,
+}
+
+/// How many calls of a chain were not answered, and who answers for it.
+#[derive(Debug, Clone, Default)]
+struct Count {
+    calls: u64,
+    sponsor_id: Option<SponsorId>,
+}
+
+/// The calls that were not answered, by chain; without one those of which none is known, and of more chains than are told apart.
+type Unanswered = HashMap<Option<InstanceId>, Count>;
+
+/// The limits, and what they kept from being answered.
+#[derive(Debug)]
+pub(crate) struct Refusals {
+    chains: Option<Limiter<InstanceId, MonotonicClock>>,
+    callers: Option<Limiter<String, MonotonicClock>>,
+    spent: Cache<CredentialId, ()>,
+    unanswered: Mutex<Unanswered>,
+}
+
+impl Refusals {
+    pub(crate) fn new(limits: RefusalLimits) -> Self {
+        let clock = &MonotonicClock;
+        Self {
+            chains: limits.chain.map(|most| Limiter::a_minute("refusals", most, clock)),
+            callers: limits.caller.map(|most| Limiter::a_minute("refusals", most, clock)),
+            spent: Cache::builder().max_capacity(MOST_SPENT).time_to_live(Duration::from_mins(20)).build(),
+            unanswered: Mutex::default(),
+        }
+    }
+
+    /// Takes the place of so many refusals, or of none.
+    fn take(&self, chain: Option<InstanceId>, caller: &str, calls: u32) -> Result<(), Error> {
+        let calls = NonZeroU32::new(calls).unwrap_or(NonZeroU32::MIN);
+        if let (Some(limit), Some(chain)) = (&self.chains, &chain) {
+            limit.take_many(chain, calls)?;
+        }
+        self.callers.as_ref().map_or(Ok(()), |limit| limit.take_many(&caller.to_owned(), calls))
+    }
+
+    fn unanswered(&self) -> MutexGuard<'_, Unanswered> {
+        self.unanswered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts a call that was not answered.
+    fn note(&self, question: &Question) {
+        let (chain, sponsor_id) = match &question.subject {
+            Subject::Run(run) => (Some(run.root_instance_id()), Some(run.sponsor_id.clone())),
+            Subject::Unattributed(_) | Subject::Entity(_) => (None, None),
+        };
+        self.add(chain, Count { calls: 1, sponsor_id });
+    }
+
+    fn add(&self, chain: Option<InstanceId>, more: Count) {
+        let mut unanswered = self.unanswered();
+        let known = unanswered.len() < MOST_CHAINS || unanswered.contains_key(&chain);
+        let count = unanswered.entry(chain.filter(|_| known)).or_default();
+        count.calls += more.calls;
+        count.sponsor_id = more.sponsor_id.filter(|_| known);
+    }
+}
+
+/// States how many calls were not answered.
+struct State(Unanswered);
+
+impl Change for State {
+    const METHOD: &'static str = "StateUnanswered";
+    type Answer = ();
+
+    async fn apply(&self, tx: &mut ChangeTx) -> Result<(), Error> {
+        for (chain, count) in &self.0 {
+            let calls = Figure { name: "calls".into(), value: Decimal(count.calls) };
+            let leaf = Leaf {
+                figures: vec![calls],
+                root_instance_id: chain.map(|chain| chain.to_string().into()),
+                sponsor_id: count.sponsor_id.as_ref().map(|id| id.to_string().into()),
+                ..tx.own_leaf(Kind::RefusalsUnanswered)
+            };
+            tx.append(leaf, "")?;
+        }
+        Ok(())
+    }
+}
+
+impl App {
+    /// Refuses to answer where every one of these calls would only be one more refusal above the limits. One that may be allowed, or
+    /// that is within them, has all of them answered, which stand or fall together.
+    pub(crate) fn ensure_answerable(
+        &self,
+        caller: &Caller,
+        asked: &[(&Question, Option<&DecisionAnswer>)],
+    ) -> Result<(), Error> {
+        let mut chains: HashMap<Option<InstanceId>, u32> = HashMap::new();
+        for (question, answer) in asked {
+            if !self.only_refuses(question, *answer) {
+                return Ok(());
+            }
+            let chain = match &question.subject {
+                Subject::Run(run) => Some(run.root_instance_id()),
+                Subject::Unattributed(_) | Subject::Entity(_) => None,
+            };
+            *chains.entry(chain).or_default() += 1;
+        }
+        let mut over = None;
+        for (chain, calls) in chains {
+            match self.inner.refusals.take(chain, &caller.id(), calls) {
+                Ok(()) => return Ok(()),
+                Err(error) => over = Some(error),
+            }
+        }
+        let Some(error) = over else { return Ok(()) };
+        for (question, _) in asked {
+            self.inner.refusals.note(question);
+            self.note_shed();
+        }
+        metrics::counter!("countersign_unanswered_refusals_total")
+            .increment(u64::try_from(asked.len()).unwrap_or(u64::MAX));
+        Err(error)
+    }
+
+    /// Whether a call is refused for its credential: it is dead or used up, or there is none.
+    fn only_refuses(&self, question: &Question, answer: Option<&DecisionAnswer>) -> bool {
+        let refuses =
+            answer.is_some_and(|answer| answer.effect == Effect::Deny && answer.enforcement == Enforcement::Enforced);
+        match &question.subject {
+            Subject::Run(run) if self.inner.refusals.spent.contains_key(&run.credential_id) => true,
+            Subject::Run(run) => refuses && self.snapshot().dead(run, question.now).is_some(),
+            Subject::Unattributed(_) => refuses,
+            Subject::Entity(_) => false,
+        }
+    }
+
+    /// Remembers a credential that was used up.
+    pub(crate) fn note_spent(&self, credential: CredentialId) {
+        self.inner.refusals.spent.insert(credential, ());
+    }
+
+    /// Puts on record how many calls were not answered since the last time.
+    pub(crate) async fn state_unanswered(&self) -> Result<(), Error> {
+        let refusals = &self.inner.refusals;
+        let state = State(mem::take(&mut *refusals.unanswered()));
+        if state.0.is_empty() {
+            return Ok(());
+        }
+        let stated = self.change("server", None, &state).await;
+        if stated.is_err() {
+            // The next time.
+            state.0.into_iter().for_each(|(chain, count)| refusals.add(chain, count));
+        }
+        stated
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use countersign_core::clock::{SystemEntropy, uuid_v7};
+
+    use super::*;
+    use crate::testing::NOW;
+
+    fn chain() -> InstanceId {
+        InstanceId(uuid_v7(NOW, &SystemEntropy))
+    }
+
+    #[test]
+    fn a_dead_chain_and_a_caller_are_answered_so_often_a_minute() {
+        let (chain_limit, caller) = (NonZeroU32::new(3), NonZeroU32::new(8));
+        let refusals = Refusals::new(RefusalLimits { chain: chain_limit, caller });
+        let (one, other) = (Some(chain()), Some(chain()));
+        let answered = |chain, caller| (0..10).filter(|_| refusals.take(chain, caller, 1).is_ok()).count();
+        assert_eq!(answered(one, "gate"), 3);
+        assert_eq!(answered(other, "gate"), 3);
+        assert_eq!(answered(None, "gate"), 2, "the caller has had eight");
+        assert_eq!(answered(None, "another"), 8);
+        // Many at once pass where there is room for them, or for as many as there may be.
+        refusals.take(Some(chain()), "third", 100).unwrap();
+        refusals.take(Some(chain()), "third", 1).unwrap_err();
+        let Err(Error::RateLimited { of: "refusals", retry_after, .. }) = refusals.take(one, "gate", 1) else {
+            panic!()
+        };
+        assert!(retry_after <= Duration::from_secs(20) && retry_after > Duration::from_secs(15), "{retry_after:?}");
+    }
+
+    #[test]
+    fn what_is_counted_is_bounded_and_nothing_is_lost() {
+        let refusals = Refusals::new(RefusalLimits::default());
+        for _ in 0..1_000 {
+            refusals.add(Some(chain()), Count { calls: 2, sponsor_id: None });
+        }
+        let counted = refusals.unanswered();
+        assert!(counted.len() <= MOST_CHAINS + 1, "{}", counted.len());
+        assert_eq!(counted.values().map(|count| count.calls).sum::<u64>(), 2_000);
+    }
+}

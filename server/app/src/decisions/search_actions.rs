@@ -1,0 +1,173 @@
+//! Which actions would be allowed. A search decides nothing: whoever acts on what it found asks first, and that is recorded.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use countersign_core::{decision::Effect, names::ActionName};
+use countersign_policy::CompiledPolicy;
+
+use super::{
+    decide::{Asked, Named},
+    evaluation::{
+        evaluate::evaluate,
+        request::{Question, Subject},
+    },
+};
+use crate::{
+    App, Caller, Decide, Error,
+    authority::snapshot::{Answerer, Snapshot},
+    error::no_policy,
+};
+
+/// A search for the actions that one caller would be allowed on one tool.
+#[derive(Debug, Clone)]
+pub struct SearchActions {
+    /// The call, whose action stands for each that policies name.
+    pub call: Decide,
+    /// Looks only at actions after this one.
+    pub after: Option<ActionName>,
+    /// Most actions to find.
+    pub limit: usize,
+}
+
+/// What a search found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ActionPage {
+    /// What would be allowed, in order.
+    pub actions: Vec<ActionName>,
+    /// The last action that was looked at.
+    pub reached: Option<ActionName>,
+    /// Whether there are no more to look at.
+    pub done: bool,
+}
+
+impl SearchActions {
+    /// Most actions that are looked at for one page, which therefore finds no more: a few milliseconds.
+    pub const MOST: usize = 500;
+}
+
+impl App {
+    /// Finds the actions that policies name and would allow. Who may not ask Decide may not search; who nobody knows finds
+    /// nothing. Records nothing.
+    pub async fn search_actions(&self, caller: &Caller, command: SearchActions) -> Result<ActionPage, Error> {
+        self.trust_clock()?;
+        let Asked { question, .. } = self.ask(caller, command.call, &mut Named::default()).await?;
+        let question = Arc::into_inner(question).ok_or(Error::Internal)?;
+        // As of now, and not at all without the database.
+        self.look_for_snapshot().await?;
+        let snapshot = self.snapshot();
+        if snapshot.standing.is_none() && snapshot.rollout.is_none() {
+            return Err(no_policy());
+        }
+        search(question, &snapshot, command.after.as_ref(), command.limit)
+    }
+}
+
+fn search(
+    mut question: Question,
+    snapshot: &Snapshot,
+    after: Option<&ActionName>,
+    limit: usize,
+) -> Result<ActionPage, Error> {
+    let named = named(&question, snapshot);
+    let mut left = named.iter().filter(|name| after.is_none_or(|after| **name > after.as_str()));
+    let mut page = ActionPage { actions: Vec::new(), reached: after.cloned(), done: false };
+    for _ in 0..SearchActions::MOST {
+        if page.actions.len() >= limit {
+            return Ok(page);
+        }
+        let Some(name) = left.next() else {
+            page.done = true;
+            return Ok(page);
+        };
+        question.action = name.parse().map_err(|error| Error::internal("a policy names what is no action", error))?;
+        page.reached = Some(question.action.clone());
+        let verdict = evaluate(&question, snapshot).map_err(|_| no_policy())?;
+        if verdict.opinion.effect == Effect::Allow {
+            page.actions.push(question.action.clone());
+        }
+    }
+    Ok(page)
+}
+
+/// The actions that a policy which may answer says something of.
+fn named<'s>(question: &Question, snapshot: &'s Snapshot) -> BTreeSet<&'s str> {
+    let of = |policy: &'s CompiledPolicy| match &question.subject {
+        Subject::Run(credential) => {
+            credential.roles().flat_map(|role| policy.actions(role.as_str(), question.tool_id.as_str())).collect()
+        }
+        Subject::Entity(call) => policy.entity_actions(&call.subject.kind, &call.resource.kind),
+        Subject::Unattributed(_) => Vec::new(),
+    };
+    let rollout = snapshot.rollout.as_ref();
+    let baselines = rollout.map(|open| &open.baseline).into_iter().chain(&snapshot.standing);
+    let policies = baselines.filter_map(|answerer| match answerer {
+        Answerer::Policy(policy) => Some(policy),
+        Answerer::Observe | Answerer::Deny => None,
+    });
+    policies.chain(rollout.map(|open| &open.candidate)).flat_map(|policy| of(&policy.compiled)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{credential, policy, question, snapshot};
+
+    const POLICY: &str = "rules:
+  - {id: some, role: support, tool: billing, allowed_actions: [charge, refund, close, audit]}
+  - {id: ask, role: support, tool: billing, allowed_actions: [erase], require_approval: true}
+  - {id: never, effect: deny, allowed_actions: [close]}
+  - {id: large, effect: deny, allowed_actions: [audit], when: context.rows > 5}
+  - {id: others, role: admin, tool: billing, allowed_actions: [burn]}
+  - {id: elsewhere, role: support, tool: search, allowed_actions: [find]}";
+
+    fn asked(tool: &str) -> Question {
+        question(Subject::Run(credential(&[], &["billing"], false)), tool, "any")
+    }
+
+    fn found(page: &ActionPage) -> Vec<&str> {
+        page.actions.iter().map(ActionName::as_str).collect()
+    }
+
+    #[test]
+    fn what_a_decision_would_allow_is_found_and_nothing_else() {
+        let standing = snapshot(Some(Answerer::Policy(policy(1, POLICY))));
+        // `audit` reads an attribute that is not there, which is an error and no allowance.
+        let page = search(asked("billing"), &standing, None, 100).unwrap();
+        assert_eq!((found(&page), page.done), (vec!["charge", "refund"], true));
+        let page = search(asked("search"), &standing, None, 100).unwrap();
+        assert_eq!((found(&page), page.done), (vec![], true), "the credential does not name the tool");
+        let nobody =
+            question(Subject::Unattributed(countersign_core::decision::Reason::CredentialInvalid), "billing", "any");
+        assert_eq!(found(&search(nobody, &standing, None, 100).unwrap()), [""; 0]);
+    }
+
+    #[test]
+    fn pages_hold_everything_once_in_order() {
+        let names: Vec<String> = (0..1_200).map(|nth| format!("a{nth:04}")).collect();
+        let document = format!(
+            "rules:\n- {{id: r, role: support, tool: billing, allowed_actions: [{}]}}\n- {{id: even, effect: deny, \
+             allowed_actions: [{}]}}\n",
+            names.join(", "),
+            names.iter().step_by(2).map(String::as_str).collect::<Vec<_>>().join(", ")
+        );
+        let standing = snapshot(Some(Answerer::Policy(policy(1, &document))));
+        for limit in [1, 7, 250, 10_000] {
+            let (mut all, mut after, mut pages) = (Vec::new(), None::<ActionName>, 0);
+            loop {
+                let page = search(asked("billing"), &standing, after.as_ref(), limit).unwrap();
+                assert!(page.actions.len() <= limit);
+                all.extend(page.actions.iter().map(ToString::to_string));
+                pages += 1;
+                if page.done {
+                    break;
+                }
+                after = page.reached;
+            }
+            let expected: Vec<_> = names.iter().skip(1).step_by(2).cloned().collect();
+            assert_eq!(all, expected, "{limit} a page");
+            assert!(pages >= 600 / limit.min(250), "{pages} pages of {limit}");
+        }
+        let none = search(asked("billing"), &standing, None, 0).unwrap();
+        assert_eq!(none, ActionPage { actions: vec![], reached: None, done: false });
+    }
+}

@@ -1,0 +1,9 @@
+//! What everything stands on: the clock, secrets, the leaf, and the transaction of a change. Nothing here knows a use case.
+
+pub(crate) mod arrival;
+pub(crate) mod aside;
+pub(crate) mod custody_leaf;
+pub(crate) mod secrets;
+pub(crate) mod stops;
+pub(crate) mod timekeeper;
+pub(crate) mod transaction;

@@ -1,0 +1,365 @@
+//! Changes: everything that is written but decisions, grants and outcomes, which go through the recorder.
+//!
+//! A change is one transaction that holds the log head from its first statement to its commit. What it appends, whether it
+//! changes what may be allowed, and the answer it keeps for its request id stand or fall together.
+
+use std::{future::Future, sync::Arc, time::Instant};
+
+use countersign_core::{
+    clock::{Clock, Entropy, uuid_v7},
+    ids::EventId,
+    names::OperatorId,
+    operator::BOOTSTRAP,
+    revocation::{Revocation, RevocationKind},
+};
+use countersign_ledger::{
+    commitment::Opening,
+    export::Disclosed,
+    leaf::{Decimal, Kind, Leaf},
+    merkle::Hash,
+};
+use countersign_store::{
+    Connection, Store, Tx, commit,
+    event::{self, NewEvent},
+    head::Head,
+    idempotency::{self, Answered},
+    revocation, webhook,
+};
+use serde::{Serialize, de::DeserializeOwned};
+use time::{Duration, OffsetDateTime};
+
+use super::{custody_leaf, stops::Stopper, timekeeper::Compared};
+use crate::{
+    App, Error, Idempotency, Topic,
+    webhook::{Notice, Webhook},
+};
+
+/// How long the answer to a request id is kept.
+pub(crate) const ANSWERS_KEPT: Duration = Duration::DAY;
+/// How often a change that met a concurrent one is tried.
+const TRIES: u32 = 5;
+/// For how long a stop is tried again whose caller set no deadline.
+const LONGEST_STOP: std::time::Duration = std::time::Duration::from_mins(5);
+
+/// A change of what the database holds.
+pub(crate) trait Change: Sync {
+    /// Its method, under which request ids are kept apart.
+    const METHOD: &'static str;
+    /// What it answers; kept for its request id.
+    type Answer: Serialize + DeserializeOwned + Send;
+
+    /// Whether it only stops something: then it is made whatever the clocks show, and ahead of everything else.
+    fn stops(&self) -> bool {
+        false
+    }
+
+    /// Whose turn it takes where it stops something.
+    fn stopper<'a>(&self, caller: &'a str) -> Stopper<'a> {
+        Stopper::Operator(caller)
+    }
+
+    /// Makes the change. Whatever it returns as an error undoes all of it.
+    fn apply(&self, tx: &mut ChangeTx) -> impl Future<Output = Result<Self::Answer, Error>> + Send;
+}
+
+/// An open change, with the log head locked.
+pub(crate) struct ChangeTx {
+    tx: Tx,
+    before: Head,
+    head: Head,
+    events: Vec<Arc<NewEvent>>,
+    notices: Vec<Notice>,
+    compared: Compared,
+    earliest: OffsetDateTime,
+    entropy: Arc<dyn Entropy>,
+}
+
+impl ChangeTx {
+    /// Begins a change: locks the log head.
+    pub(crate) async fn begin(store: &Store, clock: &dyn Clock, entropy: &Arc<dyn Entropy>) -> Result<Self, Error> {
+        let mut tx = store.begin().await?;
+        let sent = clock.now();
+        let (before, database) = Head::lock(&mut tx).await?;
+        let compared = Compared::new(sent, database, clock.now());
+        let (head, entropy) = (before.clone(), entropy.clone());
+        let (events, notices) = (Vec::new(), Vec::new());
+        Ok(Self { tx, before, head, events, notices, compared, earliest: compared.now, entropy })
+    }
+
+    /// When the change happens: by the database's clock, which all servers share; by this server's where the two differ.
+    pub(crate) const fn now(&self) -> OffsetDateTime {
+        self.compared.now
+    }
+
+    /// The earliest that it may be. By a clock in doubt nothing has expired, so that no stop is refused for it.
+    pub(crate) const fn earliest(&self) -> OffsetDateTime {
+        self.earliest
+    }
+
+    /// Refuses where this server's clock and the database's differ.
+    pub(crate) fn ensure_time_is_known(&self) -> Result<(), Error> {
+        self.compared.agree().map(drop)
+    }
+
+    pub(crate) fn entropy(&self) -> &dyn Entropy {
+        &*self.entropy
+    }
+
+    /// The connection, for statements of this change.
+    pub(crate) fn conn(&mut self) -> &mut Connection {
+        &mut self.tx
+    }
+
+    /// Says that this changes what may be allowed: no decision that was evaluated before it is recorded after it.
+    pub(crate) fn changes_authority(&mut self) {
+        self.head.authority_epoch = self.before.authority_epoch + 1;
+    }
+
+    /// The head as the change found it.
+    pub(crate) const fn head_before(&self) -> &Head {
+        &self.before
+    }
+
+    /// The newest revocation, this change's own among them.
+    pub(crate) const fn revocation_seq(&self) -> i64 {
+        self.head.revocation_seq
+    }
+
+    /// Up to where revocations are forgotten.
+    pub(crate) const fn revocation_floor(&self) -> i64 {
+        self.head.revocation_floor
+    }
+
+    /// Forgets revocations up to `floor`: what was issued before counts as expired. The event that states it is the caller's.
+    pub(crate) async fn raise_revocation_floor(&mut self, floor: i64) -> Result<(), Error> {
+        self.changes_authority();
+        self.head.revocation_floor = floor;
+        Ok(Head::move_floor(&mut self.tx, floor).await?)
+    }
+
+    /// A leaf of this change, done by `operator`.
+    pub(crate) fn leaf(&self, kind: Kind, operator: &OperatorId) -> Leaf<'static> {
+        Leaf { operator_id: Some(operator.as_str().to_owned().into()), ..self.own_leaf(kind) }
+    }
+
+    /// A leaf of this change, done by the server itself. Its epoch is stated where the change has begun one.
+    pub(crate) fn own_leaf(&self, kind: Kind) -> Leaf<'static> {
+        let event_id = EventId(uuid_v7(self.now(), self.entropy()));
+        let epoch = (self.head.authority_epoch != self.before.authority_epoch).then_some(self.head.authority_epoch);
+        Leaf {
+            authority_epoch: epoch.and_then(|epoch| u64::try_from(epoch).ok()).map(Decimal),
+            ..Leaf::new(kind, event_id.to_string(), custody_leaf::timestamp(self.now()))
+        }
+    }
+
+    /// Appends a leaf; `reason` is what a person gave as one. Returns its place in the log and its hash.
+    pub(crate) fn append(&mut self, mut leaf: Leaf<'_>, reason: &str) -> Result<(i64, Hash), Error> {
+        let reason = custody_leaf::commit(reason, &mut leaf.reason_commitment, self.entropy());
+        self.append_disclosing(&leaf, Disclosed { reason, ..Disclosed::default() })
+    }
+
+    /// Appends a leaf whose commitments are filled in.
+    pub(crate) fn append_disclosing(&mut self, leaf: &Leaf<'_>, disclosed: Disclosed) -> Result<(i64, Hash), Error> {
+        let event = custody_leaf::seal(leaf, disclosed)?;
+        let (index, hash) = (self.head.size(), event.leaf_hash);
+        self.head.frontier.append(hash);
+        self.events.push(Arc::new(event));
+        Ok((index, hash))
+    }
+
+    /// Commits to a text, for [`Self::append_disclosing`].
+    pub(crate) fn commit_to(&self, text: &str, slot: &mut Option<countersign_ledger::leaf::Digest>) -> Option<Opening> {
+        custody_leaf::commit(text, slot, self.entropy())
+    }
+
+    /// Enters a revocation and returns its number. The event that states it is the caller's.
+    pub(crate) async fn revoke(&mut self, kind: RevocationKind, id: String) -> Result<i64, Error> {
+        self.revoke_each(kind, vec![id]).await?;
+        Ok(self.head.revocation_seq)
+    }
+
+    /// Enters a revocation of each of these and returns their numbers, in the same order. The events are the caller's.
+    pub(crate) async fn revoke_each(&mut self, kind: RevocationKind, ids: Vec<String>) -> Result<Vec<i64>, Error> {
+        self.changes_authority();
+        let create_time = self.now();
+        let entries: Vec<_> = (self.head.revocation_seq + 1..)
+            .zip(ids)
+            .map(|(seq, id)| Revocation { seq, kind, id, create_time })
+            .collect();
+        revocation::insert(&mut self.tx, &entries).await?;
+        let seqs: Vec<_> = entries.iter().map(|entry| entry.seq).collect();
+        self.head.revocation_seq = seqs.last().copied().unwrap_or(self.head.revocation_seq);
+        Ok(seqs)
+    }
+
+    /// Tells the webhooks that want to hear of `topic`, once this change stands. `data`: ids and states, and no text that a
+    /// person wrote.
+    pub(crate) fn notify(&mut self, topic: Topic, data: &impl Serialize) -> Result<(), Error> {
+        self.notices.push(Notice::new(topic, self.now(), data)?);
+        Ok(())
+    }
+
+    /// Puts what [`Self::notify`] was told into the outbox.
+    async fn post(&mut self, webhooks: &[Webhook]) -> Result<(), Error> {
+        let rows: Vec<_> = self.notices.iter().flat_map(|notice| notice.rows(webhooks, &*self.entropy)).collect();
+        if !rows.is_empty() {
+            webhook::insert(&mut self.tx, &rows).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes what was appended and commits. Says whether what may be allowed changed.
+    pub(crate) async fn finish(self) -> Result<bool, Error> {
+        self.write().await?.commit().await
+    }
+
+    /// Writes what was appended.
+    async fn write(mut self) -> Result<Written, Error> {
+        if self.head != self.before {
+            let appended = event::append(&mut self.tx, &self.before, &self.head, &self.events).await?;
+            if !appended {
+                return Err(Error::internal("the log head moved under its lock", self.before.size()));
+            }
+        }
+        Ok(Written { authority: self.head.authority_epoch != self.before.authority_epoch, tx: self.tx })
+    }
+}
+
+/// A change that only has to be committed.
+struct Written {
+    tx: Tx,
+    /// Whether it changes what may be allowed.
+    authority: bool,
+}
+
+impl Written {
+    async fn commit(self) -> Result<bool, Error> {
+        commit(self.tx).await?;
+        Ok(self.authority)
+    }
+}
+
+/// One try of a change.
+struct Try<'a> {
+    store: &'a Store,
+    /// Whether it is open what became of it: its commit was under way.
+    open: bool,
+}
+
+impl App {
+    /// Makes a change, once for each request id.
+    pub(crate) async fn change<C: Change>(
+        &self,
+        caller: &str,
+        idempotency: Option<&Idempotency>,
+        change: &C,
+    ) -> Result<C::Answer, Error> {
+        if change.stops() {
+            return self.stop(caller, idempotency, change).await;
+        }
+        let mut tries = 1;
+        loop {
+            // Few are in the database's queue for the head at a time, where nothing overtakes them.
+            let _turn = self.inner.stops.turn().await;
+            let mut this = Try { store: &self.inner.store, open: false };
+            match self.change_once(caller, idempotency, change, &mut this).await {
+                Err(Error::Conflict(_)) if tries < TRIES => {
+                    metrics::counter!("countersign_change_retries_total", "method" => C::METHOD).increment(1);
+                    tokio::time::sleep(std::time::Duration::from_millis(5 << tries)).await;
+                    tries += 1;
+                }
+                other => return other.map_err(Error::of_no_read),
+            }
+        }
+    }
+
+    /// Makes a change that stops something: ahead of others, over connections of its own, and again until its caller's
+    /// deadline, at which it is dropped; but never again where the first time may have been done and nobody could tell.
+    async fn stop<C: Change>(
+        &self,
+        caller: &str,
+        idempotency: Option<&Idempotency>,
+        change: &C,
+    ) -> Result<C::Answer, Error> {
+        let waiting = self.inner.stops.enter(change.stopper(caller)).await;
+        let store = self.inner.store.for_stops();
+        self.notify_of_stop("begin", &waiting.notice).await;
+        let (begun, mut tries) = (Instant::now(), 0);
+        let answer = loop {
+            let mut this = Try { store: &store, open: false };
+            let answer = self.change_once(caller, idempotency, change, &mut this).await.map_err(Error::of_no_read);
+            let nothing_stands = match answer {
+                Err(Error::Conflict(_)) => true,
+                Err(Error::StoreUnavailable) => !this.open || idempotency.is_some(),
+                _ => false,
+            };
+            if !nothing_stands || begun.elapsed() >= LONGEST_STOP {
+                break answer;
+            }
+            metrics::counter!("countersign_change_retries_total", "method" => C::METHOD).increment(1);
+            tries = (tries + 1).min(5);
+            tokio::time::sleep(std::time::Duration::from_millis(5 << tries)).await;
+        };
+        let (app, name) = (self.clone(), waiting.notice.clone());
+        drop(waiting);
+        tokio::spawn(async move { app.notify_of_stop("end", &name).await });
+        answer
+    }
+
+    async fn change_once<C: Change>(
+        &self,
+        caller: &str,
+        idempotency: Option<&Idempotency>,
+        change: &C,
+        this: &mut Try<'_>,
+    ) -> Result<C::Answer, Error> {
+        let inner = &self.inner;
+        // What a start makes, it makes by the database's clock: a server that does not start takes no stops.
+        let by_any_clock = change.stops() || caller == BOOTSTRAP;
+        if !by_any_clock {
+            self.trust_clock()?;
+        }
+        let mut tx = ChangeTx::begin(this.store, &*inner.clock, &inner.entropy).await?;
+        if !by_any_clock {
+            tx.ensure_time_is_known()?;
+        }
+        if self.trust_clock().is_err() {
+            tx.earliest = tx.earliest.min(inner.clock.earliest());
+        }
+        let keyed = idempotency.map(|idempotency| idempotency.key(caller, C::METHOD));
+        if let Some((key, fingerprint)) = &keyed
+            && let Some((_, first, answer)) = idempotency::get_all(tx.conn(), std::slice::from_ref(key)).await?.pop()
+        {
+            return repeat(&answer, first == *fingerprint);
+        }
+        let answer = change.apply(&mut tx).await?;
+        if let Some((key, fingerprint)) = keyed {
+            let text =
+                serde_json::to_string(&answer).map_err(|error| Error::internal("an answer is no JSON", error))?;
+            let answered = Answered { key, fingerprint, answer: text };
+            let expire_time = tx.now() + ANSWERS_KEPT;
+            idempotency::insert(tx.conn(), &[answered], expire_time).await?;
+        }
+        tx.post(&inner.config.webhooks).await?;
+        let ready = tx.write().await?;
+        this.open = true;
+        if ready.commit().await? {
+            self.refresh_snapshot().await;
+        }
+        Ok(answer)
+    }
+}
+
+/// Where the log holds what a kept answer is about; 0 in one that an earlier version kept, which did not say it. Such an answer is a
+/// value first: its times are 128-bit numbers, which serde cannot read out of flattened fields.
+pub(crate) fn kept_log_index(kept: &serde_json::Value) -> i64 {
+    kept["log_index"].as_i64().unwrap_or_default()
+}
+
+/// The kept answer, where it is one to the same request.
+pub(crate) fn repeat<T: DeserializeOwned>(answer: &str, same: bool) -> Result<T, Error> {
+    if !same {
+        return Err(Error::RequestIdReused);
+    }
+    serde_json::from_str(answer).map_err(|error| Error::internal("a kept answer cannot be read", error))
+}

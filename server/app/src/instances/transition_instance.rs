@@ -1,0 +1,210 @@
+//! RevokeInstance and EndInstance: one entry stops an instance and everything below it.
+
+use countersign_core::{
+    ids::InstanceId,
+    instance::{Instance, InstanceState, InstanceTransition},
+    operator::OperatorRole,
+    revocation::RevocationKind,
+    sponsor::Sponsor,
+};
+use countersign_ledger::leaf::{Decimal, Digest, Kind, Leaf};
+use countersign_store::{event, instance, settlement::Affected, sponsor};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    App, Error, Idempotency, OperatorCaller,
+    caller::{Ground, Own},
+    engine::transaction::{Change, ChangeTx},
+    revocations::propagate_revocations::stopped,
+};
+
+/// Most decisions of a run that are looked through for one that a gate asked for.
+const MOST_DECISIONS: i64 = 20_000;
+
+/// Which instance, to what, and why.
+#[derive(Debug, Clone)]
+pub struct TransitionInstance {
+    /// Which run.
+    pub agent_instance_id: InstanceId,
+    /// Whether it is revoked or ended.
+    pub transition: StopInstance,
+    /// Why, in words; empty: finished as planned.
+    pub reason: String,
+    /// The instance's etag as last read; none: no check.
+    pub etag: Option<String>,
+}
+
+/// How an instance is stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StopInstance {
+    /// An operator stops it.
+    Revoke,
+    /// It is finished.
+    End,
+}
+
+/// An instance after a transition.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InstanceTransitioned {
+    /// The instance.
+    pub instance: Instance,
+    /// How many live instances below it stopped with it.
+    pub stopped_instance_count: i64,
+    /// Where the custody log holds it. 0 in an answer that an earlier version kept.
+    #[serde(default)]
+    pub log_index: i64,
+}
+
+struct StopBy<'a> {
+    caller: &'a OperatorCaller,
+    ground: Ground,
+    command: &'a TransitionInstance,
+}
+
+impl Change for StopBy<'_> {
+    // Both verbs share one space of request ids; the fingerprint tells them apart.
+    const METHOD: &'static str = "TransitionInstance";
+    type Answer = InstanceTransitioned;
+
+    fn stops(&self) -> bool {
+        true
+    }
+
+    async fn apply(&self, tx: &mut ChangeTx) -> Result<InstanceTransitioned, Error> {
+        let Self { caller, ground, command } = self;
+        let found = read(tx, command.agent_instance_id).await;
+        // Who may only stop their own does not learn what else there is.
+        let sponsor = found.as_ref().ok().map(|found| found.instance.sponsor_id.clone());
+        ground.covers(tx.conn(), caller, sponsor.as_ref(), Own::Stop).await?;
+        let found = found?;
+        may_stop(caller, command.transition, &found.instance)?;
+        found.ensure(command.etag.as_deref())?;
+        let (transition, kind) = match command.transition {
+            StopInstance::Revoke => (InstanceTransition::Revoke, Kind::InstanceRevoked),
+            StopInstance::End => (InstanceTransition::End, Kind::InstanceEnded),
+        };
+        let now = tx.now();
+        let after = found.instance.check(transition, tx.earliest())?;
+        let stopped_instance_count = instance::count_live_below(tx.conn(), &found.instance, now).await?;
+        let before = found.settle(tx)?;
+        let seq = tx.revoke(RevocationKind::Instance, before.agent_instance_id.to_string()).await?;
+        let leaf = Leaf {
+            revocation_seq: u64::try_from(seq).ok().map(Decimal),
+            state_after: Some(after.as_str().into()),
+            ..leaf(&before, tx.leaf(kind, &caller.operator_id))
+        };
+        let (log_index, _) = tx.append(leaf, &command.reason)?;
+        let instance = Instance { state: after, end_time: Some(now), revision: before.revision + 1, ..before };
+        instance::update(tx.conn(), &instance).await?;
+        Ok(InstanceTransitioned { instance, stopped_instance_count, log_index })
+    }
+}
+
+/// Refuses a run that the caller's key is not for. Who stands before some of a run's tools may say that it is finished; to stop
+/// what it does with others takes a key for those.
+fn may_stop(caller: &OperatorCaller, stop: StopInstance, run: &Instance) -> Result<(), Error> {
+    let Instance { sponsor_id, tools, agent_instance_id, .. } = run;
+    caller.within(&format!("it may not stop {agent_instance_id}"), |scope| match stop {
+        StopInstance::End => scope.meets_run(sponsor_id, tools),
+        StopInstance::Revoke => scope.has_run(sponsor_id, tools),
+    })
+}
+
+/// What every event of an instance states.
+pub(crate) fn leaf(instance: &Instance, leaf: Leaf<'static>) -> Leaf<'static> {
+    Leaf {
+        agent_instance_id: Some(instance.agent_instance_id.to_string().into()),
+        custody_ref: Some(Digest(instance.custody_ref)),
+        parent_agent_id: instance.parent_agent_id.map(|id| id.to_string().into()),
+        root_instance_id: Some(instance.root_instance_id.to_string().into()),
+        sponsor_id: Some(instance.sponsor_id.as_str().to_owned().into()),
+        state_before: Some(instance.state.as_str().into()),
+        ..leaf
+    }
+}
+
+/// An instance as it stands, for a change, and the sponsor who answers for it.
+pub(crate) struct Found {
+    pub(crate) instance: Instance,
+    pub(crate) sponsor: Sponsor,
+    row_state: InstanceState,
+}
+
+pub(crate) async fn read(tx: &mut ChangeTx, id: InstanceId) -> Result<Found, Error> {
+    let stored = instance::get_all(tx.conn(), &[id.0]).await?.pop();
+    let stored = stored.ok_or_else(|| Error::not_found("instance", id))?;
+    let sponsor = sponsor::get(tx.conn(), &stored.instance.sponsor_id).await?;
+    let sponsor = sponsor.ok_or_else(|| Error::internal("an instance has no sponsor", id))?;
+    Ok(Found { instance: stored.instance, sponsor, row_state: stored.row_state })
+}
+
+impl Found {
+    /// Refuses a stale etag.
+    pub(crate) fn ensure(&self, etag: Option<&str>) -> Result<(), Error> {
+        if etag.is_some_and(|etag| etag != self.instance.etag()) {
+            return Err(Error::EtagMismatch { what: "instance" });
+        }
+        Ok(())
+    }
+
+    /// The instance, to be changed. What the background has not come to yet is on record first: that a departure orphaned
+    /// it.
+    pub(crate) fn settle(self, tx: &mut ChangeTx) -> Result<Instance, Error> {
+        let Self { instance, sponsor, row_state } = self;
+        if let Some(departure) = sponsor.departure.filter(|_| row_state != instance.state) {
+            let affected = Affected {
+                agent_instance_id: instance.agent_instance_id,
+                parent_agent_id: instance.parent_agent_id,
+                root_instance_id: instance.root_instance_id,
+                sponsor_id: instance.sponsor_id.clone(),
+                state: row_state,
+                custody_ref: instance.custody_ref,
+            };
+            stopped(tx, RevocationKind::Sponsor, departure.revocation_seq, InstanceState::Orphaned, &affected)?;
+        }
+        Ok(instance)
+    }
+}
+
+impl App {
+    /// Stops an instance and everything it started. From its commit on, no ALLOW for any of them is recorded.
+    pub async fn transition_instance(
+        &self,
+        caller: &OperatorCaller,
+        ground: Ground,
+        command: TransitionInstance,
+        idempotency: Option<Idempotency>,
+    ) -> Result<InstanceTransitioned, Error> {
+        if command.transition == StopInstance::End && ground == Ground::Role {
+            self.ensure_concerned(caller, command.agent_instance_id).await?;
+        }
+        let change = StopBy { caller, ground, command: &command };
+        self.change(caller.operator_id.as_str(), idempotency.as_ref(), &change).await
+    }
+
+    /// Refuses an operator who may end runs only as a gate, and has nothing to do with this one: a gate ends runs whose calls it
+    /// asked for. Any gate key could end any run otherwise.
+    async fn ensure_concerned(&self, caller: &OperatorCaller, id: InstanceId) -> Result<(), Error> {
+        if caller.roles.has(OperatorRole::Issuer) {
+            return Ok(());
+        }
+        let mut conn = self.inner.store.for_reads().connection().await?;
+        // What is not there is refused as that.
+        let Some(stored) = instance::get_all(&mut conn, &[id.0]).await?.pop() else { return Ok(()) };
+        let (run, operator) = (stored.instance, caller.operator_id.as_str());
+        if run.sponsor_id.as_str() == operator {
+            return Ok(());
+        }
+        // Servers' clocks differ by a little.
+        let since = run.create_time - time::Duration::MINUTE;
+        if event::asked(&mut conn, id, run.root_instance_id, since, operator, MOST_DECISIONS).await? {
+            return Ok(());
+        }
+        Err(Error::RoleRequired {
+            message: format!(
+                "a gate ends runs whose calls it asked for, and {operator} asked for none of {id}: an issuer or its sponsor can end it"
+            ),
+            roles: vec![OperatorRole::Issuer],
+        })
+    }
+}

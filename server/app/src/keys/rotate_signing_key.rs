@@ -1,0 +1,96 @@
+//! RotateSigningKey: the next key signs, the active one retires, and a fresh one is published. On demand, and by the clock.
+
+use countersign_core::{credential::KeyStanding, names::OperatorId, signing_key::SigningKeyRecord};
+use countersign_ledger::leaf::Kind;
+use countersign_store::signing_key;
+
+use super::signing_keys::{activate, leaf_of, make_next, the};
+use crate::{
+    App, Error, Idempotency, OperatorCaller,
+    engine::transaction::{Change, ChangeTx},
+};
+
+struct Rotate<'a> {
+    app: &'a App,
+    /// Who asks; none: the clock.
+    operator: Option<&'a OperatorId>,
+    reason: &'a str,
+    /// The key that is to sign. That it was published for long enough was seen to before.
+    next: &'a str,
+}
+
+impl Change for Rotate<'_> {
+    const METHOD: &'static str = "RotateSigningKey";
+    type Answer = SigningKeyRecord;
+
+    async fn apply(&self, tx: &mut ChangeTx) -> Result<SigningKeyRecord, Error> {
+        let mut next = the(tx, KeyStanding::Next).await?;
+        let mut active = the(tx, KeyStanding::Active).await?;
+        let due = self.operator.is_some() || active.age(tx.now()) >= self.app.inner.config.key_rotation;
+        if !due || next.kid != self.next {
+            let why = "another rotation came first: list the keys, then decide whether to rotate once more";
+            return Err(Error::Conflict(why.to_owned()));
+        }
+        active.retire(tx.now());
+        tx.changes_authority();
+        signing_key::update(tx.conn(), &active).await?;
+        let leaf = leaf_of(tx, Kind::KeyRetired, &active, Some(KeyStanding::Active), self.operator);
+        tx.append(leaf, "")?;
+        activate(tx, &mut next, self.operator, self.reason).await?;
+        make_next(tx, &self.app.inner.secrets, self.operator).await?;
+        Ok(next)
+    }
+}
+
+impl App {
+    /// Makes the next key the active one and returns it. Waits first, for a second at most, until every replica knows it.
+    pub async fn rotate_signing_key(
+        &self,
+        caller: &OperatorCaller,
+        reason: &str,
+        idempotency: Option<Idempotency>,
+    ) -> Result<SigningKeyRecord, Error> {
+        self.rotate(Some(&caller.operator_id), reason, idempotency.as_ref()).await
+    }
+
+    /// Rotates where the active key has signed for as long as a key may. Every replica looks, and one of them rotates.
+    pub(crate) async fn rotate_when_due(&self) -> Result<(), Error> {
+        let (keys, now) = (&self.snapshot().keys, self.inner.clock.now());
+        // A key that was made to replace a compromised one may be younger than what verifiers keep.
+        if keys.active_record.age(now) < self.inner.config.key_rotation || !keys.next_record.is_spread(now) {
+            return Ok(());
+        }
+        match self.rotate(None, "", None).await {
+            // Another replica was quicker.
+            Err(Error::Conflict(_)) => Ok(()),
+            Err(error) => Err(error),
+            Ok(key) => {
+                tracing::info!(kid = key.kid, "the signing key was rotated, as it is after every rotation period");
+                Ok(())
+            }
+        }
+    }
+
+    async fn rotate(
+        &self,
+        operator: Option<&OperatorId>,
+        reason: &str,
+        idempotency: Option<&Idempotency>,
+    ) -> Result<SigningKeyRecord, Error> {
+        // Another replica may have rotated a moment ago; a person who asks now means the keys as they are now.
+        self.try_refresh_snapshot().await?;
+        let snapshot = self.snapshot();
+        let next = &snapshot.keys.next_record;
+        // Not under the log head: nobody else has to wait.
+        tokio::time::sleep(next.left_before_use(self.inner.clock.now()).unsigned_abs()).await;
+        let change = Rotate { app: self, operator, reason, next: &next.kid };
+        let caller = operator.map_or("", OperatorId::as_str);
+        let key = self.change(caller, idempotency, &change).await?;
+        // The answer to a repeated request names the key of its own rotation.
+        if key.kid == next.kid {
+            let cause = if operator.is_some() { "request" } else { "clock" };
+            metrics::counter!("countersign_signing_key_rotations_total", "cause" => cause).increment(1);
+        }
+        Ok(key)
+    }
+}

@@ -1,0 +1,192 @@
+//! DisableOperator, EnableOperator, DeleteOperator: whether a login admits anybody.
+
+use countersign_core::{
+    names::OperatorId,
+    operator::{Operator, OperatorRole, Roles, reserved_person},
+    person::second_person,
+};
+use countersign_ledger::leaf::{Change as LeafChange, Kind, Leaf};
+use countersign_store::{
+    api_key,
+    disabled_operator::{self, Disabled},
+    operator,
+};
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+use super::persons::subject;
+use crate::{
+    App, Error, FourEyes, Idempotency, OperatorCaller,
+    engine::transaction::{Change, ChangeTx},
+};
+
+/// What becomes of a login.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OperatorStanding {
+    /// It admits nobody.
+    Disabled,
+    /// It admits whose it is again.
+    Enabled,
+    /// It admits nobody, for good.
+    Deleted,
+}
+
+/// Which login, what becomes of it, and why.
+#[derive(Debug, Clone)]
+pub struct ChangeOperator {
+    /// The login, of whichever kind.
+    pub operator_id: OperatorId,
+    /// What becomes of it.
+    pub standing: OperatorStanding,
+    /// Why, in words.
+    pub reason: String,
+    /// The operator's etag as last read; none: no check.
+    pub etag: Option<String>,
+}
+
+/// An operator after a change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OperatorChanged {
+    /// The operator.
+    pub operator: Operator,
+    /// Where the custody log holds the change; where nothing was to change, its end.
+    pub log_index: i64,
+}
+
+struct ChangeBy<'a> {
+    caller: &'a OperatorCaller,
+    four_eyes: FourEyes,
+    /// Whether an admin can come in without any key.
+    others_admit: bool,
+    command: &'a ChangeOperator,
+}
+
+impl Change for ChangeBy<'_> {
+    // The verbs share one space of request ids; the fingerprint tells them apart.
+    const METHOD: &'static str = "ChangeOperator";
+    type Answer = OperatorChanged;
+
+    fn stops(&self) -> bool {
+        self.command.standing != OperatorStanding::Enabled
+    }
+
+    async fn apply(&self, tx: &mut ChangeTx) -> Result<OperatorChanged, Error> {
+        let ChangeOperator { operator_id, standing, reason, etag } = self.command;
+        if let Some(why) = reserved_person(operator_id) {
+            return Err(Error::invalid("operator_id", why));
+        }
+        let before = self.read(tx).await?;
+        if etag.as_ref().is_some_and(|etag| *etag != before.etag()) {
+            return Err(Error::EtagMismatch { what: "operator" });
+        }
+        let wanted = match standing {
+            OperatorStanding::Disabled => (true, before.deleted),
+            OperatorStanding::Enabled => (false, false),
+            OperatorStanding::Deleted => (true, true),
+        };
+        if wanted == (before.disable_time.is_some(), before.deleted) {
+            return Ok(OperatorChanged { operator: before, log_index: tx.head_before().size() - 1 });
+        }
+        let disable_time = if *standing == OperatorStanding::Enabled {
+            self.enable(tx, &before).await?;
+            None
+        } else {
+            Some(self.disable(tx, &before).await?)
+        };
+        // No server takes a login for known that it looked up at an earlier epoch.
+        tx.changes_authority();
+        let after = Operator { disable_time, deleted: wanted.1, revision: before.revision + 1, ..before.clone() };
+        operator::update(tx.conn(), &after).await?;
+        let leaf = Leaf {
+            changes: vec![LeafChange {
+                field: "standing".into(),
+                before: Some(word(&before).into()),
+                after: Some(word(&after).into()),
+            }],
+            subject: Some(subject(operator_id)),
+            ..tx.leaf(Kind::OperatorChanged, &self.caller.operator_id)
+        };
+        let (log_index, _) = tx.append(leaf, reason)?;
+        Ok(OperatorChanged { operator: after, log_index })
+    }
+}
+
+const fn word(operator: &Operator) -> &'static str {
+    match (operator.disable_time, operator.deleted) {
+        (_, true) => "DELETED",
+        (Some(_), false) => "DISABLED",
+        (None, false) => "ENABLED",
+    }
+}
+
+impl ChangeBy<'_> {
+    /// The operator; of a login of which this server has no row, what there is to say.
+    async fn read(&self, tx: &mut ChangeTx) -> Result<Operator, Error> {
+        let operator_id = &self.command.operator_id;
+        if let Some(found) = operator::get(tx.conn(), operator_id).await? {
+            return Ok(found);
+        }
+        if self.command.standing == OperatorStanding::Deleted {
+            return Err(Error::not_found("operator", operator_id));
+        }
+        let disabled = disabled_operator::get(tx.conn(), operator_id).await?;
+        let nameless = Operator::new(operator_id.clone(), String::new(), Roles::NONE, OffsetDateTime::UNIX_EPOCH);
+        Ok(Operator { disable_time: disabled.map(|disabled| disabled.time), ..nameless })
+    }
+
+    async fn disable(&self, tx: &mut ChangeTx, before: &Operator) -> Result<OffsetDateTime, Error> {
+        let (now, earliest) = (tx.now(), tx.earliest());
+        if !self.others_admit && before.roles.has(OperatorRole::Admin) {
+            let besides = (None, Some(&before.operator_id));
+            if !api_key::another_admits_an_admin(tx.conn(), besides, earliest).await? {
+                return Err(last_admin(&before.operator_id));
+            }
+        }
+        let time = before.disable_time.unwrap_or(now);
+        let disabled = Disabled { time, deleted: self.command.standing == OperatorStanding::Deleted };
+        disabled_operator::insert(tx.conn(), &before.operator_id, &self.caller.operator_id, disabled).await?;
+        Ok(time)
+    }
+
+    /// Nobody lets in themself again.
+    async fn enable(&self, tx: &mut ChangeTx, before: &Operator) -> Result<(), Error> {
+        if before.deleted {
+            return Err(Error::IllegalTransition(format!(
+                "operator {} was deleted, for good: add another one under another id",
+                before.operator_id
+            )));
+        }
+        if !self.caller.anonymous {
+            let login = tx.login(&before.operator_id).await?;
+            let actor = tx.login(&self.caller.operator_id).await?;
+            // Of whom nobody knows who it is, there is nobody to compare with.
+            let known: Vec<_> = [login].into_iter().filter(|login| login.person().is_ok()).collect();
+            self.four_eyes.hold(second_person(&actor, &known))?;
+        }
+        Ok(disabled_operator::delete(tx.conn(), &before.operator_id).await?)
+    }
+}
+
+/// Without this one nobody could let in anybody.
+pub(crate) fn last_admin(operator_id: &OperatorId) -> Error {
+    Error::IllegalTransition(format!(
+        "operator {operator_id} is the last one whose key admits an admin, and without them nobody could make another: make another \
+         admin's key first. Where this one is in wrong hands, whoever runs the server can make one with `countersign operator recover`"
+    ))
+}
+
+impl App {
+    /// Disables, enables or deletes an operator. When a stop returns, their logins admit nobody at this server, and within a quarter
+    /// of a second at none.
+    pub async fn change_operator(
+        &self,
+        caller: &OperatorCaller,
+        command: ChangeOperator,
+        idempotency: Option<Idempotency>,
+    ) -> Result<OperatorChanged, Error> {
+        let config = &self.inner.config;
+        let others_admit = config.operators.admit_an_admin();
+        let change = ChangeBy { caller, four_eyes: config.four_eyes, others_admit, command: &command };
+        self.change(caller.operator_id.as_str(), idempotency.as_ref(), &change).await
+    }
+}

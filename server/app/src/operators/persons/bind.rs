@@ -1,0 +1,117 @@
+//! BindPerson: says whose login an operator id is.
+
+use countersign_core::{
+    names::{OperatorId, PersonId},
+    operator::reserved_person,
+    person::{Binding, Login, PersonRule},
+};
+use countersign_store::person;
+
+use super::{Alone, FourEyes, changed};
+use crate::{
+    App, Error, Idempotency, OperatorCaller,
+    engine::transaction::{Change, ChangeTx},
+};
+
+/// Which login, whose it is, and why.
+#[derive(Debug, Clone)]
+pub struct BindPerson {
+    /// The login.
+    pub operator_id: OperatorId,
+    /// The person.
+    pub person_id: PersonId,
+    /// Why, in words.
+    pub reason: String,
+    /// The binding's etag as last read; none: no check.
+    pub etag: Option<String>,
+}
+
+struct BindBy<'a> {
+    caller: &'a OperatorCaller,
+    four_eyes: FourEyes,
+    command: &'a BindPerson,
+}
+
+impl Change for BindBy<'_> {
+    const METHOD: &'static str = "BindPerson";
+    type Answer = Binding;
+
+    async fn apply(&self, tx: &mut ChangeTx) -> Result<Binding, Error> {
+        let BindPerson { operator_id, person_id, reason, etag } = self.command;
+        if let Some(why) = reserved_person(operator_id) {
+            return Err(Error::invalid("operator_id", why));
+        }
+        let before = person::get_all(tx.conn(), std::slice::from_ref(operator_id)).await?.pop();
+        if etag.is_some() && *etag != before.as_ref().map(Binding::etag) {
+            return Err(Error::EtagMismatch { what: "binding" });
+        }
+        let by = Some(&self.caller.operator_id);
+        let stands = |before: &&Binding| before.is_confirmed() || before.bound_by.as_ref() == by;
+        if let Some(before) = before.as_ref().filter(|before| before.person_id == *person_id).filter(stands) {
+            // Said again, it stands, and so does who confirmed it.
+            return Ok(before.clone());
+        }
+        let Bound { binding, alone } = bind_new(tx, self.caller, self.four_eyes, operator_id, person_id).await?;
+        let leaf = changed(tx, &self.caller.operator_id, alone);
+        let log_index = tx.write_binding(&binding, before.as_ref(), leaf, reason).await?;
+        let login = tx.login(operator_id).await?;
+        tx.tell_of_login("bound", &login, &self.caller.operator_id, log_index)?;
+        Ok(binding)
+    }
+}
+
+/// A binding to be written, and how it came about.
+pub(crate) struct Bound {
+    pub(crate) binding: Binding,
+    pub(crate) alone: Alone,
+}
+
+/// A binding as `caller` may make it: of a login that is not theirs, to somebody else; confirmed where nobody else could.
+pub(crate) async fn bind_new(
+    tx: &mut ChangeTx,
+    caller: &OperatorCaller,
+    four_eyes: FourEyes,
+    operator_id: &OperatorId,
+    person_id: &PersonId,
+) -> Result<Bound, Error> {
+    let by = &caller.operator_id;
+    let binder = tx.login(by).await?;
+    four_eyes.hold(by_somebody_else(&binder, operator_id, person_id))?;
+    // Without four eyes nobody else is asked at all.
+    let alone = Alone(four_eyes == FourEyes::None);
+    let first = !person::were_two(tx.conn()).await? && binder.person().is_ok();
+    // Who calls a dev server from its own machine may do everything.
+    let confirmed = caller.anonymous || first || four_eyes == FourEyes::None;
+    let now = tx.now();
+    let binding = Binding {
+        operator_id: operator_id.clone(),
+        person_id: person_id.clone(),
+        bound_by: Some(by.clone()),
+        bind_time: now,
+        confirmed_by: confirmed.then(|| by.clone()),
+        confirm_time: confirmed.then_some(now),
+    };
+    Ok(Bound { binding, alone })
+}
+
+fn by_somebody_else(binder: &Login, operator_id: &OperatorId, person_id: &PersonId) -> Result<(), PersonRule> {
+    let own = binder.operator_id == *operator_id
+        || binder.person.as_ref().is_some_and(|(binder_person, _)| binder_person == person_id);
+    if own {
+        return Err(PersonRule::OwnBinding { operator_id: operator_id.clone(), person_id: person_id.clone() });
+    }
+    Ok(())
+}
+
+impl App {
+    /// Says whose login an operator id is. It counts once a second person has confirmed it.
+    pub async fn bind_person(
+        &self,
+        caller: &OperatorCaller,
+        command: BindPerson,
+        idempotency: Option<Idempotency>,
+    ) -> Result<Binding, Error> {
+        let change = BindBy { caller, four_eyes: self.inner.config.four_eyes, command: &command };
+        self.change(caller.operator_id.as_str(), idempotency.as_ref(), &change).await
+    }
+}

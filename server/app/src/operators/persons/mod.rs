@@ -1,0 +1,270 @@
+//! Persons: whose logins are. Every rule that takes a second person asks here.
+
+mod bind;
+mod confirm;
+mod confirm_key;
+
+use countersign_core::{
+    names::{OperatorId, PersonId},
+    operator::{ANONYMOUS, BOOTSTRAP, OperatorRole, Roles},
+    person::{Binding, Login, second_person},
+};
+use countersign_ledger::leaf::{Change as LeafChange, Kind, Leaf, Subject};
+use countersign_store::{Connection, person};
+use serde_json::json;
+
+pub use bind::BindPerson;
+pub use confirm::ConfirmPerson;
+pub use confirm_key::ConfirmApiKey;
+
+pub(crate) use bind::{Bound, bind_new};
+
+use crate::{App, Error, OperatorCaller, Page, PageRequest, Topic, engine::transaction::ChangeTx};
+
+/// Roles with which a person says yes to what others did.
+const VOUCHING: Roles = Roles::of(&[OperatorRole::Admin, OperatorRole::Approver]);
+
+/// Whether what takes two persons takes two.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FourEyes {
+    /// It does: sponsors, approvals and bindings, and what is named here.
+    Persons(AlsoTwo),
+    /// One person does everything alone; each event of what should have taken two says so.
+    None,
+}
+
+/// What takes two persons where the configuration says so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct AlsoTwo {
+    /// Who stored a policy does not make it answer, at once or by a rollout.
+    pub policies: bool,
+    /// Who engaged a kill switch does not release it.
+    pub kill_switch_release: bool,
+    /// A key that lets somebody else vouch for things waits for a second person.
+    pub admin_keys: bool,
+}
+
+impl Default for FourEyes {
+    fn default() -> Self {
+        Self::Persons(AlsoTwo { admin_keys: true, ..AlsoTwo::default() })
+    }
+}
+
+impl FourEyes {
+    /// Refuses an operator who makes a policy answer that is their own, where that takes two.
+    pub(crate) async fn of_policy(self, tx: &mut ChangeTx, by: &OperatorId, author: &OperatorId) -> Result<(), Error> {
+        match self {
+            Self::Persons(AlsoTwo { policies: true, .. }) => beside(tx, by, author).await,
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether a key that `caller` makes with these roles for `login` waits for a second person: it would let them vouch as
+    /// somebody else. Not as long as there is nobody who could confirm it.
+    pub(crate) async fn of_key(
+        self,
+        tx: &mut ChangeTx,
+        caller: &OperatorCaller,
+        login: &Login,
+        roles: Roles,
+    ) -> Result<bool, Error> {
+        let Self::Persons(AlsoTwo { admin_keys: true, .. }) = self else { return Ok(false) };
+        let Ok(person) = login.person() else { return Ok(false) };
+        let maker = tx.login(&caller.operator_id).await?;
+        if caller.anonymous || maker.person().is_ok_and(|maker| maker == person) {
+            return Ok(false);
+        }
+        let vouches = roles.meets(VOUCHING) || person::is_any_sponsor(tx.conn(), person).await?;
+        Ok(vouches && person::were_two(tx.conn()).await?)
+    }
+
+    /// Refuses an operator who releases what they engaged, where that takes two.
+    pub(crate) async fn of_release(
+        self,
+        tx: &mut ChangeTx,
+        by: &OperatorId,
+        engaged: &OperatorId,
+    ) -> Result<(), Error> {
+        match self {
+            Self::Persons(AlsoTwo { kill_switch_release: true, .. }) => beside(tx, by, engaged).await,
+            _ => Ok(()),
+        }
+    }
+
+    /// Refuses an operator who confirms what they proposed, of what always takes two.
+    pub(crate) async fn of_two(
+        self,
+        tx: &mut ChangeTx,
+        by: &OperatorId,
+        proposed: &OperatorId,
+    ) -> Result<Alone, Error> {
+        let (actor, other) = (tx.login(by).await?, tx.login(proposed).await?);
+        Ok(self.hold(second_person(&actor, &[other]))?)
+    }
+
+    /// What `rule` says, or where there are no four eyes, that it was not kept.
+    pub(crate) fn hold<E>(self, rule: Result<(), E>) -> Result<Alone, E> {
+        match (self, rule) {
+            (_, Ok(())) => Ok(Alone(false)),
+            (Self::None, Err(_)) => Ok(Alone(true)),
+            (Self::Persons(_), Err(error)) => Err(error),
+        }
+    }
+}
+
+/// Whether one person did alone what takes two.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Alone(bool);
+
+impl Alone {
+    /// What the event says of it.
+    pub(crate) fn changes(self) -> Vec<LeafChange<'static>> {
+        let none = LeafChange { field: "four_eyes".into(), after: Some("none".into()), ..LeafChange::default() };
+        self.0.then_some(none).into_iter().collect()
+    }
+}
+
+/// Which bindings to list.
+#[derive(Debug, Clone, Default)]
+pub struct BindingFilter {
+    /// Of this person.
+    pub person_id: Option<PersonId>,
+    /// Only those that wait for a second person.
+    pub unconfirmed: bool,
+}
+
+impl ChangeTx {
+    /// These logins, and what is known of whose they are, in their order.
+    pub(crate) async fn logins(&mut self, operators: &[OperatorId]) -> Result<Vec<Login>, Error> {
+        logins(self.conn(), operators).await
+    }
+
+    /// One login.
+    pub(crate) async fn login(&mut self, operator: &OperatorId) -> Result<Login, Error> {
+        let found = self.logins(std::slice::from_ref(operator)).await?.pop();
+        found.ok_or_else(|| Error::internal("a login was not looked up", operator))
+    }
+
+    /// Writes whose a login is; `leaf` becomes the event, `before` what stood there.
+    pub(crate) async fn write_binding(
+        &mut self,
+        binding: &Binding,
+        before: Option<&Binding>,
+        leaf: Leaf<'static>,
+        reason: &str,
+    ) -> Result<i64, Error> {
+        person::upsert(self.conn(), binding).await?;
+        if binding.is_confirmed() {
+            let now = self.now();
+            person::note_two(self.conn(), now).await?;
+        }
+        let standing = |binding: &Binding| if binding.is_confirmed() { "CONFIRMED" } else { "UNCONFIRMED" };
+        let mut changes = leaf.changes;
+        changes.push(LeafChange {
+            field: "binding".into(),
+            before: before.map(|before| standing(before).into()),
+            after: Some(standing(binding).into()),
+        });
+        changes.push(LeafChange {
+            field: "person_id".into(),
+            before: before.map(|before| before.person_id.to_string().into()),
+            after: Some(binding.person_id.to_string().into()),
+        });
+        changes.sort_by(|a, b| a.field.cmp(&b.field));
+        let (log_index, _) =
+            self.append(Leaf { changes, subject: Some(subject(&binding.operator_id)), ..leaf }, reason)?;
+        Ok(log_index)
+    }
+
+    /// Tells webhooks what was done with somebody's login, and by whom: whoever's it is should hear of it from others than that.
+    pub(crate) fn tell_of_login(
+        &mut self,
+        what: &str,
+        login: &Login,
+        by: &OperatorId,
+        log_index: i64,
+    ) -> Result<(), Error> {
+        let data = json!({
+            "operator_id": login.operator_id,
+            "person_id": login.person.as_ref().map(|(person, _)| person),
+            "change": what,
+            "by": by,
+            "log_index": log_index,
+        });
+        self.notify(Topic::OperatorChanged, &data)
+    }
+}
+
+/// An operator, as what an event is about.
+pub(crate) fn subject(operator_id: &OperatorId) -> Subject<'static> {
+    Subject { id: Some(operator_id.to_string().into()), kind: "operator".into() }
+}
+
+async fn beside(tx: &mut ChangeTx, by: &OperatorId, other: &OperatorId) -> Result<(), Error> {
+    let (actor, other) = (tx.login(by).await?, tx.login(other).await?);
+    Ok(second_person(&actor, &[other])?)
+}
+
+async fn logins(conn: &mut Connection, operators: &[OperatorId]) -> Result<Vec<Login>, Error> {
+    let bound = person::get_all(conn, operators).await?;
+    let login = |operator_id: &OperatorId| Login {
+        operator_id: operator_id.clone(),
+        person: bound
+            .iter()
+            .find(|binding| binding.operator_id == *operator_id)
+            .map(|binding| (binding.person_id.clone(), binding.is_confirmed()))
+            .or_else(|| nobody(operator_id)),
+    };
+    Ok(operators.iter().map(login).collect())
+}
+
+/// The server itself, and who calls a dev server without a credential: each is a person of its own, whom nobody can bind.
+fn nobody(operator_id: &OperatorId) -> Option<(PersonId, bool)> {
+    let own = [BOOTSTRAP, ANONYMOUS].contains(&operator_id.as_str());
+    own.then(|| operator_id.as_str().parse().ok().map(|person| (person, true))).flatten()
+}
+
+/// A binding of its own that nobody needs to confirm: of what a start or a recovery makes on the machine itself.
+pub(crate) fn of_the_machine(operator_id: &OperatorId, tx: &ChangeTx) -> Result<Binding, Error> {
+    let by = crate::bootstrap::bootstrap_id()?;
+    let person_id = operator_id.as_str().parse().map_err(|error| Error::internal("an id is no person's", error))?;
+    Ok(Binding {
+        operator_id: operator_id.clone(),
+        person_id,
+        bound_by: Some(by.clone()),
+        bind_time: tx.now(),
+        confirmed_by: Some(by),
+        confirm_time: Some(tx.now()),
+    })
+}
+
+impl App {
+    /// Whose an operator's login is; none: nobody said so.
+    pub async fn person_of(&self, operator_id: &OperatorId) -> Result<Option<Binding>, Error> {
+        let mut conn = self.inner.store.for_reads().connection().await?;
+        Ok(person::get_all(&mut conn, std::slice::from_ref(operator_id)).await?.pop())
+    }
+
+    /// One page of bindings, in the order of their logins.
+    pub async fn list_person_bindings(&self, filter: BindingFilter, page: PageRequest) -> Result<Page<Binding>, Error> {
+        let mut conn = self.inner.store.for_reads().connection().await?;
+        Ok(person::list(&mut conn, filter.person_id.as_ref(), filter.unconfirmed, &page).await?)
+    }
+
+    /// Says in the log, at a start, that logins wait for a second person: until then they approve nothing.
+    pub(crate) async fn warn_of_unconfirmed(&self) -> Result<(), Error> {
+        let waiting = person::unconfirmed(&mut *self.inner.store.connection().await?).await?;
+        if waiting > 0 && self.inner.config.four_eyes != FourEyes::None {
+            tracing::warn!(
+                "nobody has confirmed whose {waiting} login(s) are: they take no part in what takes two persons until a second person \
+                 calls ConfirmPerson. ListPersonBindings shows them"
+            );
+        }
+        Ok(())
+    }
+}
+
+/// The event of a change of whose login it is.
+pub(crate) fn changed(tx: &ChangeTx, by: &OperatorId, alone: Alone) -> Leaf<'static> {
+    Leaf { changes: alone.changes(), ..tx.leaf(Kind::OperatorChanged, by) }
+}

@@ -1,0 +1,225 @@
+//! SimulatePolicy: what a policy would have answered over recorded decisions.
+//!
+//! The log is read batch by batch, each in a statement of its own, and no faster than the caller takes the pieces: nothing is
+//! held that grows with the range, no snapshot and no lock outlives a batch, and a caller who goes away ends it. Evaluation
+//! runs aside, so that decisions never wait for it, and meanwhile the next batch is read.
+
+mod recorded;
+mod replay;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use countersign_core::{
+    decision::{Effect, Reason},
+    ids::{DecisionId, InstanceId, PolicyVersion},
+    names::{ActionName, SponsorId, ToolId},
+};
+use countersign_store::recorded::{Filter, RecordedDecision, Stretch, facts, read_on};
+use futures::{Stream, stream};
+use time::{Duration, OffsetDateTime};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::create_policy::compile;
+use crate::{App, Error, authority::compiled_policies::LoadedPolicy, engine::aside::aside};
+use replay::Replayer;
+
+/// How far back a simulation begins where nobody says.
+const DEFAULT_RANGE: Duration = Duration::HOUR.saturating_mul(24);
+/// Events of one batch: a few megabytes at most, and a few milliseconds.
+const BATCH: u32 = 4_000;
+/// Simulations at a time on one server: each takes a core for as long as it lasts.
+pub(crate) const AT_A_TIME: usize = 2;
+
+/// What to simulate.
+#[derive(Debug, Clone)]
+pub enum SimulatedPolicy {
+    /// A stored version.
+    Version(PolicyVersion),
+    /// A document that is not stored, and the raw Cedar beside it.
+    Document {
+        /// YAML.
+        document: String,
+        /// Empty: none.
+        cedar: String,
+    },
+}
+
+/// A simulation, as asked for; what is none is no restriction.
+#[derive(Debug, Clone)]
+pub struct SimulatePolicy {
+    /// What to simulate.
+    pub policy: SimulatedPolicy,
+    /// Decisions at or after this instant; none: 24 h before the end.
+    pub start_time: Option<OffsetDateTime>,
+    /// Decisions before this instant; none: now.
+    pub end_time: Option<OffsetDateTime>,
+    /// Of this sponsor.
+    pub sponsor_id: Option<SponsorId>,
+    /// Of this instance.
+    pub agent_instance_id: Option<InstanceId>,
+    /// On this tool.
+    pub tool_id: Option<ToolId>,
+}
+
+/// A recorded decision that would have come out otherwise.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PolicyDifference {
+    /// Which one.
+    pub policy_decision_id: DecisionId,
+    /// What the policy answered then.
+    pub recorded_effect: Effect,
+    /// Why the decision came out as it did.
+    pub recorded_reason: Reason,
+    /// The rules that determined that.
+    pub recorded_rule_ids: Vec<String>,
+    /// What it would have answered.
+    pub simulated_effect: Effect,
+    /// Why.
+    pub simulated_reason: Reason,
+    /// The rules that would have determined it.
+    pub simulated_rule_ids: Vec<Arc<str>>,
+    /// Who answers for the run.
+    pub sponsor_id: SponsorId,
+    /// The run.
+    pub agent_instance_id: InstanceId,
+    /// What was to be called.
+    pub tool_id: ToolId,
+    /// How.
+    pub action: ActionName,
+}
+
+/// What was counted so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SimulationCounts {
+    /// Decisions that could be evaluated again: equal and different ones.
+    pub evaluated: i64,
+    /// Of these, those that would have come out otherwise.
+    pub different: i64,
+    /// Of the different ones, those that would be ALLOW and were not.
+    pub new_allows: i64,
+    /// Of the different ones, those that were ALLOW and would not be.
+    pub new_denies: i64,
+    /// Decisions whose answer depends on what was not kept.
+    pub inconclusive: i64,
+    /// Decisions that no policy was asked for.
+    pub not_asked: i64,
+}
+
+/// A piece of the result.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SimulationPiece {
+    /// The counts so far.
+    pub counts: SimulationCounts,
+    /// The differences since the last piece, oldest first.
+    pub differences: Vec<PolicyDifference>,
+    /// Everything before this instant was looked at.
+    pub reached: OffsetDateTime,
+    /// Whether it is the last one.
+    pub done: bool,
+}
+
+/// Some events of the log.
+struct Batch {
+    decisions: Vec<RecordedDecision>,
+    /// What comes after them.
+    stretch: Stretch,
+    more: bool,
+}
+
+type Reading = AbortOnDropHandle<Result<Batch, Error>>;
+
+/// A simulation on its way.
+struct Simulation {
+    app: App,
+    replayer: Replayer,
+    filter: Arc<Filter>,
+    /// The next batch; none: there is no more.
+    reading: Option<Reading>,
+    end_time: OffsetDateTime,
+    /// Its place among those that run.
+    _place: OwnedSemaphorePermit,
+}
+
+impl App {
+    /// Simulates a policy over recorded decisions. A piece is read when the one before was taken; dropping the stream ends
+    /// it. Changes nothing.
+    pub async fn simulate_policy(
+        &self,
+        command: SimulatePolicy,
+    ) -> Result<impl Stream<Item = Result<SimulationPiece, Error>> + Send + 'static, Error> {
+        let end_time = command.end_time.unwrap_or_else(|| self.inner.clock.now());
+        let start_time = command.start_time.unwrap_or(end_time - DEFAULT_RANGE);
+        if start_time >= end_time {
+            return Err(Error::invalid("start_time", "must be before end_time"));
+        }
+        let place = self.inner.simulations.clone().try_acquire_owned().map_err(|_| Error::Overloaded)?;
+        let policy = self.simulated(command.policy).await?;
+        let filter = Arc::new(Filter {
+            sponsor_id: command.sponsor_id.map(Into::into),
+            agent_instance_id: command.agent_instance_id,
+            tool_id: command.tool_id.map(Into::into),
+            with_purpose: policy.compiled.reads_purpose(),
+        });
+        let simulation = Simulation {
+            app: self.clone(),
+            replayer: Replayer::new(policy),
+            reading: Some(self.read_recorded(Stretch::new(start_time, end_time), filter.clone())),
+            filter,
+            end_time,
+            _place: place,
+        };
+        Ok(stream::try_unfold(simulation, Simulation::next))
+    }
+
+    /// Starts to read what comes first of `stretch`.
+    fn read_recorded(&self, mut stretch: Stretch, filter: Arc<Filter>) -> Reading {
+        let app = self.clone();
+        AbortOnDropHandle::new(tokio::spawn(async move {
+            let mut conn = app.inner.store.for_reads().connection().await?;
+            let (decisions, more) = read_on(&mut conn, &mut stretch, &filter, BATCH).await?;
+            Ok(Batch { decisions, stretch, more })
+        }))
+    }
+
+    async fn simulated(&self, policy: SimulatedPolicy) -> Result<Arc<LoadedPolicy>, Error> {
+        match policy {
+            SimulatedPolicy::Version(version) => self.policy(version).await,
+            SimulatedPolicy::Document { document, cedar } => {
+                // No stored version has this number.
+                Ok(Arc::new(LoadedPolicy { version: PolicyVersion(0), compiled: compile(document, cedar).await? }))
+            }
+        }
+    }
+}
+
+impl Simulation {
+    async fn next(mut self) -> Result<Option<(SimulationPiece, Self)>, Error> {
+        let Some(reading) = self.reading.take() else { return Ok(None) };
+        let Batch { decisions, stretch, more } = reading.await.map_err(broken_off)??;
+        self.reading = more.then(|| self.app.read_recorded(stretch, self.filter.clone()));
+        let unknown = self.replayer.unknown_runs(&decisions);
+        if !unknown.is_empty() {
+            let mut conn = self.app.inner.store.for_reads().connection().await?;
+            self.replayer.learn(facts(&mut conn, &unknown).await?);
+        }
+        let mut replayer = self.replayer;
+        let (replayer, differences) = aside(BROKEN_OFF, move || {
+            let differences = replayer.weigh(&decisions);
+            (replayer, differences)
+        })
+        .await?;
+        self.replayer = replayer;
+        let reached = if more { stretch.reached().unwrap_or(self.end_time) } else { self.end_time };
+        let piece = SimulationPiece { counts: self.replayer.counts(), differences: differences?, reached, done: !more };
+        Ok(Some((piece, self)))
+    }
+}
+
+const BROKEN_OFF: &str = "a simulation broke off";
+
+fn broken_off(error: tokio::task::JoinError) -> Error {
+    Error::internal(BROKEN_OFF, error)
+}

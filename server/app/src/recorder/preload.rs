@@ -1,0 +1,185 @@
+//! What a batch needs of the database, read once for all its jobs.
+
+use std::collections::{HashMap, HashSet};
+
+use countersign_core::{
+    approval::Approval,
+    ids::{ApprovalId, CredentialId, DecisionId, InstanceId},
+    names::SponsorId,
+    sponsor::Sponsor,
+};
+use countersign_ledger::{
+    leaf::Leaf,
+    merkle::{Hash, leaf_hash},
+};
+use countersign_store::{
+    Connection, approval, event,
+    idempotency::{self, Key},
+    instance::{self, Holding, Live, StoredInstance},
+    single_use, sponsor,
+    tool_call::{self, ToolCall},
+};
+use time::OffsetDateTime;
+
+use super::{Holder, Job, Keyed, batch::Work};
+use crate::{Error, decisions::evaluation::request::Subject};
+
+/// Rows by what a batch's jobs name. The head is held, so nothing of this changes before the batch commits.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    pub(super) answers: HashMap<Key, ([u8; 32], String)>,
+    pub(super) decisions: HashMap<DecisionId, (Leaf<'static>, Hash)>,
+    /// In the order of the log.
+    pub(super) outcomes: HashMap<DecisionId, Vec<ToolCall>>,
+    pub(super) sponsors: HashMap<SponsorId, Sponsor>,
+    pub(super) instances: HashMap<InstanceId, StoredInstance>,
+    pub(super) used: HashSet<CredentialId>,
+    pub(super) approvals: HashMap<ApprovalId, Approval>,
+    /// How many approvals wait, of the chains and sponsors of runs that ask.
+    pub(super) waiting: approval::Waiting,
+    /// How many instances are live of what the batch's grants add to, where there is a ceiling.
+    pub(super) live: HashMap<Holding, Live>,
+}
+
+/// The ids that a batch's jobs name.
+#[derive(Default)]
+struct Wanted {
+    keys: Vec<Key>,
+    decisions: Vec<DecisionId>,
+    sponsors: HashSet<SponsorId>,
+    instances: Vec<InstanceId>,
+    /// Single-use ones, with when they expire.
+    credentials: Vec<(CredentialId, OffsetDateTime)>,
+    approvals: Vec<ApprovalId>,
+    /// Runs whose pending approvals are looked through.
+    asking: Vec<InstanceId>,
+    /// Their chains, and who answers for them.
+    asking_roots: HashSet<InstanceId>,
+    asking_sponsors: HashSet<SponsorId>,
+}
+
+impl Wanted {
+    /// What the jobs name, evaluated at `epoch`.
+    fn of(works: &[Work], epoch: i64) -> Self {
+        let mut wanted = Self::default();
+        for work in works {
+            wanted.keys.extend(work.keyed.iter().map(|(key, _)| key.clone()));
+            for (job, keyed) in &work.jobs {
+                wanted.keys.extend(keyed.iter().map(|(key, _): &Keyed| key.clone()));
+                wanted.job(job, epoch);
+            }
+        }
+        wanted
+    }
+
+    fn job(&mut self, job: &Job, epoch: i64) {
+        match job {
+            Job::Decision(question, prepared) => {
+                self.decisions.extend(question.cached_from);
+                let Subject::Run(credential) = &question.subject else { return };
+                if credential.single_use {
+                    self.credentials.push((credential.credential_id, credential.expire_time));
+                }
+                // What was evaluated at another epoch may turn out to need an approval.
+                if !prepared.as_ref().is_ok_and(|prepared| prepared.epoch == epoch && !prepared.asks) {
+                    if let Some(id) = question.approval_id {
+                        self.approvals.push(id);
+                    } else {
+                        self.asking.push(credential.agent_instance_id);
+                        self.asking_roots.insert(credential.root_instance_id());
+                        self.asking_sponsors.insert(credential.sponsor_id.clone());
+                    }
+                }
+            }
+            Job::Grant(grant) => match &grant.holder {
+                Holder::Root { sponsor_id, renews } => {
+                    self.sponsors.insert(sponsor_id.clone());
+                    self.instances.extend(renews);
+                }
+                Holder::Child { parent } => drop(self.sponsors.insert(parent.sponsor_id.clone())),
+            },
+            // Its credential says everything, and the snapshot whether that is dead.
+            Job::Svid(_) => {}
+            Job::Outcome(outcome) => self.decisions.push(outcome.report.policy_decision_id),
+        }
+    }
+
+    /// Whether nothing needs to be read or kept, so that the head's lock is not needed either.
+    fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+            && self.decisions.is_empty()
+            && self.sponsors.is_empty()
+            && self.instances.is_empty()
+            && self.credentials.is_empty()
+            && self.approvals.is_empty()
+            && self.asking.is_empty()
+    }
+}
+
+/// Whether these jobs stand alone on the snapshot of `epoch`.
+pub(super) fn needs_nothing(works: &[Work], epoch: i64) -> bool {
+    Wanted::of(works, epoch).is_empty()
+}
+
+impl Found {
+    /// Reads what `works` name; a statement for each kind of thing, and none for what is not named.
+    pub(super) async fn read(
+        conn: &mut Connection,
+        works: &[Work],
+        epoch: i64,
+        now: OffsetDateTime,
+    ) -> Result<Self, Error> {
+        let wanted = Wanted::of(works, epoch);
+        let mut found = Self::default();
+        if !wanted.keys.is_empty() {
+            for (place, fingerprint, answer) in idempotency::get_all(conn, &wanted.keys).await? {
+                if let Some(key) = wanted.keys.get(place) {
+                    found.answers.insert(key.clone(), (fingerprint, answer));
+                }
+            }
+        }
+        if !wanted.decisions.is_empty() {
+            found.read_decisions(conn, &wanted.decisions).await?;
+        }
+        if !wanted.sponsors.is_empty() {
+            let ids: Vec<_> = wanted.sponsors.iter().map(ToString::to_string).collect();
+            let sponsors = sponsor::get_all(conn, &ids).await?;
+            found.sponsors = sponsors.into_iter().map(|sponsor| (sponsor.sponsor_id.clone(), sponsor)).collect();
+        }
+        if !wanted.instances.is_empty() {
+            let ids: Vec<_> = wanted.instances.iter().map(|id| id.0).collect();
+            let instances = instance::get_all(conn, &ids).await?;
+            found.instances = instances.into_iter().map(|stored| (stored.instance.agent_instance_id, stored)).collect();
+        }
+        if !wanted.credentials.is_empty() {
+            found.used = single_use::used(conn, &wanted.credentials).await?.into_iter().collect();
+        }
+        if !wanted.approvals.is_empty() || !wanted.asking.is_empty() {
+            let ids: Vec<_> = wanted.approvals.iter().map(|id| id.0).collect();
+            let asking: Vec<_> = wanted.asking.iter().map(|id| id.0).collect();
+            let approvals = approval::find(conn, &ids, &asking).await?;
+            found.approvals = approvals.into_iter().map(|approval| (approval.approval_id, approval)).collect();
+        }
+        if !wanted.asking.is_empty() {
+            let roots: Vec<_> = wanted.asking_roots.iter().map(|id| id.0).collect();
+            let sponsors: Vec<_> = wanted.asking_sponsors.iter().map(ToString::to_string).collect();
+            found.waiting = approval::waiting(conn, &roots, &sponsors, now).await?;
+        }
+        Ok(found)
+    }
+
+    async fn read_decisions(&mut self, conn: &mut Connection, decisions: &[DecisionId]) -> Result<(), Error> {
+        let ids: Vec<_> = decisions.iter().map(|id| id.0).collect();
+        for event in event::get_all(conn, &ids).await? {
+            let leaf = Leaf::parse(&event.leaf_bytes)
+                .map_err(|error| Error::internal("a stored leaf cannot be read", error))?;
+            if let Some(id) = leaf.policy_decision_id.as_deref().and_then(|id| id.parse().ok()) {
+                self.decisions.insert(id, (leaf, leaf_hash(&event.leaf_bytes)));
+            }
+        }
+        for outcome in tool_call::get_all(conn, &ids).await? {
+            self.outcomes.entry(outcome.decision_id).or_default().push(outcome);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,216 @@
+//! GetReadiness: whether the installation is fit for use.
+
+use std::sync::atomic::Ordering;
+
+use countersign_core::{kill_switch::Target, rollout::RolloutState};
+
+use crate::{
+    AlsoTwo, App, FourEyes,
+    authority::{
+        compiled_policies::LoadedPolicy,
+        snapshot::{Answerer, Granting, OpenRollout, Snapshot},
+    },
+    credentials::issuances::WORRYING,
+};
+
+/// One thing that must hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Check {
+    /// Its name.
+    pub name: &'static str,
+    /// Whether it holds.
+    pub ok: bool,
+    /// What was seen, and what to do where it does not hold.
+    pub message: String,
+}
+
+/// What must hold, and what works and should not stay so.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Readiness {
+    /// The checks.
+    pub checks: Vec<Check>,
+    /// The warnings.
+    pub warnings: Vec<String>,
+}
+
+impl Readiness {
+    /// Whether every check holds.
+    #[must_use]
+    pub fn ready(&self) -> bool {
+        self.checks.iter().all(|check| check.ok)
+    }
+}
+
+/// What there is to say of the policy that answers.
+fn policy_message(snapshot: &Snapshot) -> String {
+    match snapshot.unusable {
+        Some(version) => format!(
+            "policy {version} would answer, and the database no longer holds what was stored as it, so nothing can be \
+             allowed: activate another version"
+        ),
+        None if snapshot.answers() => "a valid policy answers".to_owned(),
+        None => "no policy is active, so nothing can be allowed: create and activate one".to_owned(),
+    }
+}
+
+/// That a version answers which no one could store or activate any more.
+fn faulty(policy: &LoadedPolicy) -> Option<String> {
+    let faults = policy.compiled.faults();
+    let first = faults.first()?;
+    Some(format!(
+        "policy {} was stored before checks that it does not pass, {} in all; it goes on answering, and cannot be activated \
+         again: ValidatePolicy says what to mend, first {first}",
+        policy.version,
+        faults.len()
+    ))
+}
+
+/// What there is to say of what bounds new credentials.
+fn granting_message(granting: &Granting) -> String {
+    match granting {
+        Granting::Policy(policy) => format!("roles and tools of policy {} bound new credentials", policy.version),
+        Granting::ServiceLimits => {
+            "no policy was ever active: the token service's limits alone bound new credentials".to_owned()
+        }
+        Granting::Nothing => {
+            "no policy says what may be granted, so no credential is issued or delegated: activate one".to_owned()
+        }
+    }
+}
+
+/// What rests on whose logins are, and what one person does alone.
+fn persons_message(also: AlsoTwo) -> String {
+    let alone = [
+        (!also.policies).then_some("a policy that they stored themself answers"),
+        (!also.admin_keys).then_some("a key that lets somebody else vouch is made"),
+        (!also.kill_switch_release).then_some("a kill switch that they engaged themself is released"),
+    ];
+    let alone: Vec<_> = alone.into_iter().flatten().collect();
+    let alone = if alone.is_empty() {
+        String::new()
+    } else {
+        format!("; at one person's word {} (four_eyes)", alone.join(", and "))
+    };
+    format!(
+        "what takes two persons goes by whose each login is (ListPersonBindings), and is worth as much as those bindings are \
+         honest{alone}"
+    )
+}
+
+/// What there is to say of a rollout that leaves callers unheld.
+fn observing(open: &OpenRollout) -> Option<String> {
+    let rollout = &open.rollout;
+    if !matches!(open.baseline, Answerer::Observe) {
+        return None;
+    }
+    let held = if rollout.state == RolloutState::Paused {
+        "; it is paused and stays there until a person resumes or undoes it, and undone it holds nobody back"
+    } else {
+        ""
+    };
+    Some(format!(
+        "rollout {} is at {} % and its baseline observes: the other {} % of callers are recorded, not held back{held}",
+        rollout.rollout_id,
+        rollout.percent,
+        100 - rollout.percent
+    ))
+}
+
+impl App {
+    fn database_check(&self) -> Check {
+        let wrong =
+            if *self.inner.database_ready.borrow() { *self.inner.no_writes.borrow() } else { Some("does not answer") };
+        let message = wrong.map_or_else(
+            || "answers and takes writes".to_owned(),
+            |wrong| format!("{wrong}: every decision is refused as unavailable until that is over"),
+        );
+        Check { name: "database", ok: wrong.is_none(), message }
+    }
+
+    fn clock_check(&self) -> Check {
+        let message = match self.trust_clock() {
+            Ok(()) => "agrees with the database's".to_owned(),
+            Err(doubted) => doubted.to_string(),
+        };
+        Check { name: "clock", ok: self.trust_clock().is_ok(), message }
+    }
+
+    /// Looks at what this server knows; asks nobody.
+    #[must_use]
+    pub fn readiness(&self) -> Readiness {
+        let snapshot = self.snapshot();
+        let mut checks = vec![
+            self.database_check(),
+            self.clock_check(),
+            Check { name: "policy", ok: snapshot.answers(), message: policy_message(&snapshot) },
+        ];
+        // Without any policy nothing is granted either, and one check says so.
+        if snapshot.answers() {
+            checks.push(Check {
+                name: "issuing",
+                ok: !matches!(snapshot.granting, Granting::Nothing),
+                message: granting_message(&snapshot.granting),
+            });
+        }
+        if let FourEyes::Persons(also) = self.inner.config.four_eyes {
+            checks.push(Check { name: "persons", ok: true, message: persons_message(also) });
+        }
+        if self.inner.leaving.load(Ordering::Relaxed) {
+            let message = "the server is stopping: others answer";
+            checks.push(Check { name: "serving", ok: false, message: message.to_owned() });
+        }
+        let mut warnings: Vec<_> = self.clock_warning().into_iter().collect();
+        let engaged = snapshot.kill_switches.engaged();
+        if engaged.iter().any(|switch| switch.target == Target::All) {
+            warnings.push("a kill switch stops every call".to_owned());
+        } else if !engaged.is_empty() {
+            warnings.push(format!("{} kill switch(es) stop calls: ListKillSwitches says which", engaged.len()));
+        }
+        if let Some(open) = &snapshot.rollout {
+            warnings.extend(observing(open));
+        } else if matches!(snapshot.standing, Some(Answerer::Observe)) {
+            warnings.push(
+                "nothing is enforced: the last rollout was undone and its baseline observes. Every call is recorded and let \
+                 through until a policy-admin activates a policy or starts another rollout"
+                    .to_owned(),
+            );
+        }
+        let mut faulty: Vec<_> = snapshot.policies().filter_map(|policy| faulty(policy)).collect();
+        // A rollout's baseline is what stands.
+        faulty.dedup();
+        warnings.extend(faulty);
+        let failures = self.issuance_failures();
+        if failures.ratio() > WORRYING {
+            warnings.push(format!(
+                "{} of {} requests for a credential failed on this server within five minutes, more than {} %: look at \
+                 the database, the load and the log",
+                failures.failed,
+                failures.of,
+                WORRYING * 100.0
+            ));
+        }
+        if let Some(power) = self.inner.config.database_power {
+            warnings.push(format!(
+                "this server's database role {power}: whoever takes over this server can change what is on record. Make a lesser \
+                 role with `countersign migrate --grant-to ROLE`, and serve as it"
+            ));
+        }
+        if self.inner.config.four_eyes == FourEyes::None {
+            warnings.push(
+                "four_eyes is none: one person alone approves sponsors and calls, and says who is who; each event of it says so. \
+                 Set four_eyes to persons as soon as there are two"
+                    .to_owned(),
+            );
+        }
+        if self.inner.config.dev {
+            warnings.push("dev mode: anybody on this machine may call without a credential and do everything; never expose this server".to_owned());
+        } else if self.inner.config.made_by_dev {
+            warnings.push(
+                "this installation was made by --dev, when anybody could call: its operators, sponsors and their keys are those of \
+                 a trial. Use a fresh database for what matters"
+                    .to_owned(),
+            );
+        }
+        Readiness { checks, warnings }
+    }
+}
