@@ -2,8 +2,12 @@
 
 use std::{
     env,
+    mem,
     path::PathBuf,
-    sync::atomic::{AtomicU32, Ordering},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
 };
 
 use countersign::postgres::{PostgresError, PostgresOptions, PrivatePostgres, SERVING_ROLE};
@@ -17,6 +21,8 @@ use crate::{Failure, binary};
 const TEMPLATE: &str = "countersign_template";
 /// What the databases of tests are called, before their number.
 const PREFIX: &str = "test_";
+/// Databases of tests that are over, before they are dropped together: each drop alone costs a checkpoint.
+const DROPPED_TOGETHER: usize = 16;
 /// Runs at a time on one machine.
 const MOST_RUNS: u32 = 16;
 
@@ -29,6 +35,8 @@ pub struct Cluster {
     url: String,
     serving_url: String,
     databases: AtomicU32,
+    /// The names of databases whose tests are over.
+    unused: Arc<Mutex<Vec<String>>>,
 }
 
 impl Cluster {
@@ -67,6 +75,7 @@ impl Cluster {
             options,
             postgres: Some(postgres),
             databases: AtomicU32::new(0),
+            unused: Arc::default(),
         };
         let mut admin = cluster.connect("postgres").await?;
         let old: Vec<String> =
@@ -95,7 +104,8 @@ impl Cluster {
 
     /// A database that has nothing at all. Servers come to it as its owner, who can make the tables.
     pub async fn empty_database(&self) -> Result<Database, Failure> {
-        Ok(Database::of(self.create("template0").await?.url))
+        let made = self.create("template0").await?;
+        Ok(Database { serving_url: made.url.clone(), ..made })
     }
 
     /// A database that is as another one is, to which nobody may be connected.
@@ -119,8 +129,33 @@ impl Cluster {
     async fn create(&self, template: &str) -> Result<Database, Failure> {
         let name = format!("{PREFIX}{}", self.databases.fetch_add(1, Ordering::Relaxed));
         let mut admin = self.connect("postgres").await?;
+        self.drop_unused(&mut admin).await?;
         admin.execute(AssertSqlSafe(format!("CREATE DATABASE {name} TEMPLATE {template}"))).await?;
-        Ok(Database { url: self.url(&name), serving_url: named(&self.serving_url, &name) })
+        let (url, serving_url) = (self.url(&name), named(&self.serving_url, &name));
+        Ok(Database { url, serving_url, _lease: Some(Arc::new(Lease { name, unused: self.unused.clone() })) })
+    }
+
+    /// Drops the databases whose tests are over, so that a run does not fill the disk. One that a server still uses waits.
+    async fn drop_unused(&self, admin: &mut PgConnection) -> Result<(), Failure> {
+        let unused = {
+            let mut unused = self.unused.lock().unwrap_or_else(PoisonError::into_inner);
+            if unused.len() < DROPPED_TOGETHER {
+                return Ok(());
+            }
+            mem::take(&mut *unused)
+        };
+        let used: Vec<String> = sqlx::query_scalar("SELECT datname FROM pg_stat_activity WHERE datname = ANY($1)")
+            .bind(&unused)
+            .fetch_all(&mut *admin)
+            .await?;
+        for name in unused {
+            if used.contains(&name) {
+                self.unused.lock().unwrap_or_else(PoisonError::into_inner).push(name);
+            } else {
+                admin.execute(AssertSqlSafe(format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"))).await?;
+            }
+        }
+        Ok(())
     }
 
     async fn connect(&self, database: &str) -> Result<PgConnection, Failure> {
@@ -149,20 +184,41 @@ async fn run(options: &PostgresOptions) -> Result<PrivatePostgres, Failure> {
     Ok(spawn_blocking(move || PrivatePostgres::start(&options)).await??)
 }
 
-/// One database.
+/// One database. It is dropped some time after the last copy of this.
 #[derive(Debug, Clone)]
 pub struct Database {
     /// Its address as its owner, for whatever reaches past the server.
     pub url: String,
     /// Its address as servers come, for `DATABASE_URL`.
     pub serving_url: String,
+    /// None: it is somebody else's.
+    _lease: Option<Arc<Lease>>,
+}
+
+/// Says that a database is no longer used, when it is dropped.
+#[derive(Debug)]
+struct Lease {
+    name: String,
+    unused: Arc<Mutex<Vec<String>>>,
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.unused.lock().unwrap_or_else(PoisonError::into_inner).push(mem::take(&mut self.name));
+    }
 }
 
 impl Database {
     /// The database of this address, to which servers come as its owner.
     #[must_use]
     pub fn of(url: String) -> Self {
-        Self { serving_url: url.clone(), url }
+        Self { serving_url: url.clone(), url, _lease: None }
+    }
+
+    /// The same database, to which servers come by another way.
+    #[must_use]
+    pub fn through(&self, serving_url: String) -> Self {
+        Self { serving_url, ..self.clone() }
     }
 
     /// A connection past the server, to look at what it wrote or to get in its way.

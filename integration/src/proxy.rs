@@ -57,7 +57,7 @@ impl Proxy {
         let proxy = Self::start(End::Unix(socket.join(format!(".s.PGSQL.{}", options.get_port())))).await?;
         let user = options.get_username();
         let url = format!("postgresql://{}/{name}?user={user}&sslmode=disable", proxy.address);
-        Ok((proxy, Database { url: database.url.clone(), serving_url: url }))
+        Ok((proxy, database.through(url)))
     }
 
     async fn start(end: End) -> Result<Self, Failure> {

@@ -31,7 +31,7 @@ pub struct Launch {
     args: Vec<String>,
     variables: Vec<(String, String)>,
     data_dir: Option<PathBuf>,
-    database: Option<String>,
+    database: Option<Database>,
     /// Whether it counts as started only when it is ready.
     waits: bool,
 }
@@ -69,7 +69,7 @@ impl Launch {
     /// Runs on this database, with the key-encryption key of all that do.
     #[must_use]
     pub fn database(mut self, database: &Database) -> Self {
-        self.database = Some(database.serving_url.clone());
+        self.database = Some(database.clone());
         // Few connections: many servers share the Postgres of a run.
         self.variable("COUNTERSIGN_KEY_ENCRYPTION_KEY", KEY_ENCRYPTION_KEY)
             .variable("COUNTERSIGN_DATABASE_MAX_CONNECTIONS", "5")
@@ -118,7 +118,7 @@ impl Launch {
             command.env("PG_BIN_DIR", folder);
         }
         command.arg("--data-dir").arg(&data_dir);
-        if let Some(url) = &self.database {
+        if let Some(Database { serving_url: url, .. }) = &self.database {
             // In dev a database is named by flag only.
             let dev = self.args.iter().any(|arg| arg == "--dev");
             if dev {
@@ -137,7 +137,7 @@ impl Launch {
         command.stdout(File::create(home.path().join("stdout"))?).stderr(File::create(home.path().join("stderr"))?);
         let child = spawn::spawn(command)?;
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut server = Server { child, address, data_dir, home };
+        let mut server = Server { child, address, data_dir, home, _database: self.database };
         server.address = server.announced().await?;
         if self.waits {
             server.ready().await?;
@@ -158,6 +158,8 @@ pub struct Server {
     address: SocketAddr,
     data_dir: PathBuf,
     home: TempDir,
+    /// Not dropped before the server is.
+    _database: Option<Database>,
 }
 
 impl Server {

@@ -73,7 +73,7 @@ impl Pooler {
             return None;
         }
         let url = format!("postgresql://127.0.0.1:{port}/{name}?user={SERVING_ROLE}&sslmode=disable");
-        let database = Database { url: database.url.clone(), serving_url: url };
+        let database = database.through(url);
         Some(Self { child, database, folder })
     }
 
