@@ -22,14 +22,15 @@ use secrecy::ExposeSecret as _;
 use time::Duration;
 
 use crate::{
-    App, Background, Config, CreatePolicy, Error, KeyEncryptionKeys, OperatorCaller, Parts, RegisterSponsor,
-    StartRollout, TransitionSponsor,
+    App, Background, Config, CreatePolicy, Error, KeyEncryptionKeys, OperatorCaller, RegisterSponsor, StartRollout,
+    TransitionSponsor,
     authn::known_grants::KnownGrants,
     authority::{
+        Authority,
         compiled_policies::{LoadedPolicy, Need},
         snapshot::Loader,
     },
-    engine::{secrets::Secrets, timekeeper::Timekeeper, transaction::ChangeTx},
+    engine::{context::Context, secrets::Secrets, timekeeper::Timekeeper, transaction::ChangeTx},
     keys::signing_keys::{activate, make_next},
     operators::{
         create_api_key::FreshKey,
@@ -105,7 +106,8 @@ impl App {
         };
         let (recorder, queue) = Recorder::new(config.recorder_queue);
         let (grants, lookups) = KnownGrants::new();
-        let app = Self::new(Parts { store, clock, entropy, config, secrets, loader, snapshot, recorder, grants });
+        let engine = Arc::new(Context::new(store, clock, entropy, config, secrets));
+        let app = Self::new(Authority::new(engine, loader, snapshot), recorder, grants);
         match app.keep_x509_authorities().await {
             // The worker does it once the clocks agree.
             Ok(()) | Err(Error::ClockSkew { .. }) => {}
@@ -122,9 +124,9 @@ impl App {
         let by: OperatorId = bootstrap_id()?;
         // What is stored already was checked when it was.
         let hash = content_hash(&file.document, "");
-        let known = policy::by_content(&mut *self.inner.store.connection().await?, &hash).await?;
+        let known = policy::by_content(&mut *self.inner.engine.store.connection().await?, &hash).await?;
         let compiled = if let Some((version, _)) = known {
-            self.policy(version).await?
+            self.inner.authority.policy(version).await?
         } else {
             let compiled = compile(file.document.clone(), String::new()).await?;
             Arc::new(LoadedPolicy { version: PolicyVersion(0), compiled })
@@ -143,7 +145,7 @@ impl App {
         };
         let version = self.change(BOOTSTRAP, None, &create).await?.version;
         if self.anything_answers().await? {
-            let active = policy::standing(&mut *self.inner.store.connection().await?).await?;
+            let active = policy::standing(&mut *self.inner.engine.store.connection().await?).await?;
             return Ok(if active == Some(Baseline::Version(version)) {
                 format!("policy {version} ({}) is active", file.path)
             } else {
@@ -159,7 +161,7 @@ impl App {
     }
 
     async fn anything_answers(&self) -> Result<bool, Error> {
-        let mut conn = self.inner.store.connection().await?;
+        let mut conn = self.inner.engine.store.connection().await?;
         Ok(policy::standing(&mut conn).await?.is_some() || rollout::open(&mut conn).await?.is_some())
     }
 
@@ -244,9 +246,9 @@ impl App {
         let operator_id: OperatorId = id.parse().map_err(|error| Error::internal("a built-in name is none", error))?;
         let caller = OperatorCaller { operator_id, roles: Roles::of(roles), anonymous: false, scope: None };
         let inner = &self.inner;
-        let mut tx = ChangeTx::begin(&inner.store, &*inner.clock, &inner.entropy).await?;
+        let mut tx = ChangeTx::begin(&inner.engine.store, &*inner.engine.clock, &inner.engine.entropy).await?;
         if operator::get(tx.conn(), &caller.operator_id).await?.is_none() {
-            first_operator(&mut tx, &caller, &inner.secrets, &|key| (keys.hand_over)(id, key)).await?;
+            first_operator(&mut tx, &caller, &inner.engine.secrets, &|key| (keys.hand_over)(id, key)).await?;
             tx.finish().await?;
         }
         Ok(caller)

@@ -66,7 +66,7 @@ impl Background {
                 app.keep_time().await
             }),
             every.start(POLL, "policies could not be compiled ahead", async move |app: App| {
-                match app.compile_ahead().await {
+                match app.inner.authority.compile_ahead().await {
                     // What the poll says of the database need not be said twice.
                     Err(Error::StoreUnavailable) => Ok(()),
                     other => other,
@@ -82,7 +82,7 @@ impl Background {
                 app.wake_approval_waits().await
             }),
             tokio::spawn(app.clone().settle(stop.child_token())),
-            tokio::spawn(app.clone().hear_of_stops(stop.child_token())),
+            tokio::spawn(hear_of_stops(app.clone(), stop.child_token())),
             tokio::spawn(known_grants::run(app.clone(), lookups, stop.child_token())),
             every.by_time(TEND, "tables could not be tended", async move |app: App| app.tend().await),
             every.by_time(TEND, "revocations whose time is over could not be forgotten", async move |app: App| {
@@ -112,9 +112,9 @@ impl Background {
                 async move |app: App| app.watch_gates().await,
             ),
         ];
-        let webhooks = app.inner.config.webhooks.iter().cloned();
+        let webhooks = app.inner.engine.config.webhooks.iter().cloned();
         workers.extend(webhooks.map(|webhook| tokio::spawn(app.clone().deliver(webhook, stop.child_token()))));
-        let providers = app.inner.providers.iter().cloned();
+        let providers = app.inner.authn.providers.iter().cloned();
         workers.extend(providers.map(|provider| tokio::spawn(provider.follow(stop.child_token()))));
         Self { stop, recorder, workers }
     }
@@ -132,7 +132,8 @@ impl Background {
 
 /// Runs the recorder, and stores what it counted last.
 async fn record(app: App, queue: mpsc::Receiver<Submission>, stop: CancellationToken) {
-    recorder::run(app.clone(), queue, stop).await;
+    let (authority, indicators) = (app.inner.authority.clone(), app.inner.indicators.clone());
+    recorder::run(authority, indicators, queue, stop).await;
     if let Err(error) = app.state_unanswered().await {
         tracing::warn!(%error, "unanswered refusals of the last minute could not be recorded");
     }
@@ -142,6 +143,12 @@ async fn record(app: App, queue: mpsc::Receiver<Submission>, stop: CancellationT
     if let Err(error) = app.store_indicators().await {
         tracing::warn!(%error, "what was counted last could not be stored: the indicators lack it");
     }
+}
+
+/// Hears of other servers' stops until `stop`.
+async fn hear_of_stops(app: App, stop: CancellationToken) {
+    let engine = &app.inner.engine;
+    engine.stops.listen(&engine.store, stop).await;
 }
 
 /// Starts what is done again and again.
@@ -188,7 +195,7 @@ impl Every<'_> {
         let work = Arc::new(work);
         self.start(period, failure, move |app| {
             let work = work.clone();
-            async move { if app.inner.clock.is_even() { work(app).await } else { Ok(()) } }
+            async move { if app.inner.engine.clock.is_even() { work(app).await } else { Ok(()) } }
         })
     }
 }
@@ -197,7 +204,7 @@ impl App {
     /// Loads a newer snapshot ahead of need, notes whether the database answers, and shows how issuance goes.
     async fn poll(&self) -> Result<(), Error> {
         self.show_issuance_failures();
-        let polled = tokio::time::timeout(POLL_TIMEOUT, self.look_for_snapshot()).await;
+        let polled = tokio::time::timeout(POLL_TIMEOUT, self.inner.authority.look_for_snapshot()).await;
         let ready = match polled {
             // What has to be compiled first, compile_ahead does.
             Ok(Ok(_)) => true,
@@ -209,9 +216,9 @@ impl App {
         };
         let engaged = self.snapshot().kill_switches.engaged().len();
         metrics::gauge!("countersign_kill_switches_engaged").set(f64::from(u32::try_from(engaged).unwrap_or(u32::MAX)));
-        let age = self.snapshot().keys.active_record.age(self.inner.clock.now());
+        let age = self.snapshot().keys.active_record.age(self.inner.engine.clock.now());
         metrics::gauge!("countersign_signing_key_age_seconds").set(age.as_seconds_f64());
-        self.inner.database_ready.send_if_modified(|known| {
+        self.inner.authority.database_ready.send_if_modified(|known| {
             let changed = *known != ready;
             if changed && ready {
                 tracing::info!("the database answers again");
@@ -221,35 +228,35 @@ impl App {
             *known = ready;
             changed
         });
-        self.show_clock();
+        self.inner.engine.clock.show();
         self.show_fitness();
         Ok(())
     }
 
     fn show_fitness(&self) {
-        let writes = self.inner.no_writes.borrow().is_none();
-        let fit = *self.inner.database_ready.borrow() && writes && self.trust_clock().is_ok();
-        self.inner.fit.send_if_modified(|known| std::mem::replace(known, fit) != fit);
+        let writes = self.inner.status.no_writes.borrow().is_none();
+        let fit = *self.inner.authority.database_ready.borrow() && writes && self.inner.engine.clock.trust().is_ok();
+        self.inner.status.fit.send_if_modified(|known| std::mem::replace(known, fit) != fit);
     }
 
     /// Writes, and notes whether the database took it. That it does not answer at all is the poll's to say.
     async fn probe_writes(&self) -> Result<(), Error> {
-        let probed = tokio::time::timeout(PROBE_TIMEOUT, self.inner.store.probe_writes()).await;
+        let probed = tokio::time::timeout(PROBE_TIMEOUT, self.inner.engine.store.probe_writes()).await;
         let failed = !matches!(probed, Ok(Ok(())));
         let refused = match probed {
             Ok(Ok(())) => None,
             Ok(Err(error)) => error.why_no_writes(),
-            Err(_) => self.inner.database_ready.borrow().then_some("does not write"),
+            Err(_) => self.inner.authority.database_ready.borrow().then_some("does not write"),
         };
         // Whether it answers or not: the address may name others.
         if failed {
-            match self.inner.store.follow_primary().await {
+            match self.inner.engine.store.follow_primary().await {
                 Ok(None) => {}
                 Ok(Some(host)) => tracing::warn!("the database is on another host now: {host}"),
                 Err(error) => tracing::debug!(%error, "no host of the address is a database that takes writes"),
             }
         }
-        self.inner.no_writes.send_if_modified(|known| {
+        self.inner.status.no_writes.send_if_modified(|known| {
             let changed = *known != refused;
             match refused {
                 _ if !changed => {}
@@ -267,12 +274,12 @@ impl App {
 
     /// Makes partitions ahead and forgets what has served its time.
     pub(crate) async fn tend(&self) -> Result<(), Error> {
-        let mut conn = self.inner.store.writing().await?;
-        let now = self.database_now(&mut conn).await?;
+        let mut conn = self.inner.engine.store.writing().await?;
+        let now = self.inner.engine.database_now(&mut conn).await?;
         event::ensure_partitions(&mut conn, now - time::Duration::DAY, PARTITION_DAYS).await?;
         // By itself: it holds a lock on the log's table.
         conn.done().await?;
-        let mut conn = self.inner.store.writing().await?;
+        let mut conn = self.inner.engine.store.writing().await?;
         idempotency::purge(&mut conn, now).await?;
         // Clocks of replicas may differ: a credential is forgotten well after it has expired.
         single_use::purge(&mut conn, now - time::Duration::HOUR).await?;

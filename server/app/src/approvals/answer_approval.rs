@@ -138,7 +138,7 @@ impl App {
         command: AnswerApproval,
         idempotency: Option<Idempotency>,
     ) -> Result<ApprovalAnswered, Error> {
-        let change = AnswerBy { caller, ground, four_eyes: self.inner.config.four_eyes, command: &command };
+        let change = AnswerBy { caller, ground, four_eyes: self.inner.engine.config.four_eyes, command: &command };
         let done = self.change(caller.operator_id.as_str(), idempotency.as_ref(), &change).await?;
         if !done.approval.call.context.0.is_empty() {
             return Ok(done);
@@ -146,7 +146,8 @@ impl App {
         let ApprovalAnswered { approval: answered, log_index } = done;
         // A kept answer does not hold what is kept in one place only.
         let stored =
-            approval::get(&mut *self.inner.store.for_authority().connection().await?, answered.approval_id).await?;
+            approval::get(&mut *self.inner.engine.store.for_authority().connection().await?, answered.approval_id)
+                .await?;
         let approval = match stored {
             Some(Approval { call, arguments, context_salt, .. }) => {
                 Approval { call, arguments, context_salt, ..answered }

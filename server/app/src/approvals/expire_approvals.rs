@@ -50,8 +50,8 @@ impl App {
     /// Lets rows and events follow the clock.
     pub(crate) async fn expire_approvals(&self) -> Result<(), Error> {
         {
-            let mut conn = self.inner.store.connection().await?;
-            let now = self.database_now(&mut conn).await?;
+            let mut conn = self.inner.engine.store.connection().await?;
+            let now = self.inner.engine.database_now(&mut conn).await?;
             if approval::lapsed(&mut conn, now, 1).await?.is_empty() {
                 return Ok(());
             }

@@ -41,7 +41,7 @@ impl App {
     ) -> Result<Approval, Error> {
         let found = self.read_approval(id).await?;
         let sponsor = found.as_ref().map(|found| &found.call.sponsor_id);
-        let mut conn = self.inner.store.for_reads().connection().await?;
+        let mut conn = self.inner.engine.store.for_reads().connection().await?;
         ground.covers(&mut conn, caller, sponsor, Own::Answer).await?;
         found.ok_or_else(|| Error::not_found("approval", id))
     }
@@ -54,7 +54,7 @@ impl App {
         filter: ApprovalFilter,
         page: PageRequest,
     ) -> Result<Page<Approval>, Error> {
-        let mut conn = self.inner.store.for_reads().connection().await?;
+        let mut conn = self.inner.engine.store.for_reads().connection().await?;
         let of_person = match (&filter.sponsor_id, ground) {
             // Who asks for no sponsor's in particular is shown what they may see.
             (None, Ground::OwnOnly(roles)) => {
@@ -76,14 +76,14 @@ impl App {
             start_time: filter.start_time,
             end_time: filter.end_time,
         };
-        let now = self.inner.clock.now();
+        let now = self.inner.engine.clock.now();
         Ok(approval::list(&mut conn, &filter, now, &page).await?.map(|approval| at(approval, now)))
     }
 
     /// One approval, as it stands.
     pub(crate) async fn read_approval(&self, id: ApprovalId) -> Result<Option<Approval>, Error> {
-        let found = approval::get(&mut *self.inner.store.for_reads().connection().await?, id).await?;
-        let now = self.inner.clock.now();
+        let found = approval::get(&mut *self.inner.engine.store.for_reads().connection().await?, id).await?;
+        let now = self.inner.engine.clock.now();
         Ok(found.map(|approval| at(approval, now)))
     }
 }

@@ -80,8 +80,8 @@ impl App {
         if ids.is_empty() {
             return Ok(());
         }
-        let now = self.inner.clock.now();
-        let answered = approval::answered(&mut *self.inner.store.connection().await?, &ids, now).await?;
+        let now = self.inner.engine.clock.now();
+        let answered = approval::answered(&mut *self.inner.engine.store.connection().await?, &ids, now).await?;
         for id in answered {
             waits.wake(id);
         }

@@ -62,7 +62,7 @@ impl App {
         // What happens once a credential, or rarely, is in boxes: a future is moved on every call, with all that it may hold.
         match bearer {
             Some(key) if api_key::is_key(key) => Box::pin(self.operator(key)).await.map(Caller::Operator),
-            Some(token) => match oidc::claimed(&self.inner.providers, token) {
+            Some(token) => match oidc::claimed(&self.inner.authn.providers, token) {
                 Some(provider) => Box::pin(self.provided(provider, token)).await.map(Caller::Operator),
                 None => self.instance(token, purpose).await.map(Caller::Instance),
             },
@@ -81,20 +81,20 @@ impl App {
         if let Some(known) = self.known_operator(&hash) {
             return Some(Caller::Operator(known));
         }
-        let known = self.inner.credentials.get(&hash)?;
+        let known = self.inner.authn.credentials.get(&hash)?;
         let end = known.expire_time + purpose.remembers();
-        self.inner.clock.may_hold(|now| now < end).then_some(Caller::Instance(known))
+        self.inner.engine.clock.may_hold(|now| now < end).then_some(Caller::Instance(known))
     }
 
     /// Whoever calls from this machine and shows nothing, in dev mode.
     fn anonymous(&self, loopback: bool) -> Option<OperatorCaller> {
-        let operator_id = (self.inner.config.dev && loopback).then(|| ANONYMOUS.parse().ok())??;
+        let operator_id = (self.inner.engine.config.dev && loopback).then(|| ANONYMOUS.parse().ok())??;
         Some(OperatorCaller { operator_id, roles: Roles::all(), anonymous: true, scope: None })
     }
 
     fn known_operator(&self, hash: &[u8; 32]) -> Option<OperatorCaller> {
-        let known = self.inner.operators.get(hash)?;
-        let over = known.expire_time.is_some_and(|at| !self.inner.clock.may_hold(|now| now < at));
+        let known = self.inner.authn.operators.get(hash)?;
+        let over = known.expire_time.is_some_and(|at| !self.inner.engine.clock.may_hold(|now| now < at));
         let stands = known.epoch == self.snapshot().epoch && !over;
         stands.then_some(known.caller)
     }
@@ -102,7 +102,7 @@ impl App {
     /// Refuses an instance whose credential is dead.
     pub fn ensure_live(&self, instance: &Verified) -> Result<(), Error> {
         let snapshot = self.snapshot();
-        let [dead, perhaps] = self.inner.clock.possible().map(|now| snapshot.dead(instance, now));
+        let [dead, perhaps] = self.inner.engine.clock.possible().map(|now| snapshot.dead(instance, now));
         perhaps.and(dead).map_or(Ok(()), |reason| {
             Err(Error::Unauthenticated { message: format!("the credential is dead ({reason}). {}", reason.remedy()) })
         })
@@ -112,7 +112,7 @@ impl App {
         match self.present_for(token, purpose).await? {
             Presented::Holds(credential) => {
                 let end = credential.expire_time + purpose.remembers();
-                if !self.inner.clock.may_hold(|now| now < end) {
+                if !self.inner.engine.clock.may_hold(|now| now < end) {
                     return Err(unauthenticated("the credential expired long ago: ask the issuer for a fresh one"));
                 }
                 Ok(credential)
@@ -138,13 +138,13 @@ impl App {
 
     async fn present_for(&self, token: &str, purpose: Purpose) -> Result<Presented, Error> {
         let hash = sha256(token.as_bytes());
-        if let Some(known) = self.inner.credentials.get(&hash) {
+        if let Some(known) = self.inner.authn.credentials.get(&hash) {
             return Ok(Presented::Holds(known));
         }
         let mut verified = self.verify(token);
         if verified == Err(Refusal::UnknownKey) {
             // A key is published before it signs, so this server knows it by now unless it is late, or clocks differ.
-            Box::pin(self.refresh_for_unknown_key()).await;
+            Box::pin(self.inner.authority.refresh_for_unknown_key()).await;
             verified = self.verify(token);
         }
         if verified == Err(Refusal::UnknownKey) && purpose == Purpose::Reporting {
@@ -161,13 +161,13 @@ impl App {
             Ok(verified) | Err(Refusal::Expired(verified) | Refusal::Early(verified)) => {
                 if verified.rev > self.snapshot().revocation_log.seq() {
                     // Another server may just have granted it, after a revocation that this one has not seen.
-                    Box::pin(self.try_refresh_snapshot()).await?;
+                    Box::pin(self.inner.authority.try_refresh_snapshot()).await?;
                 }
                 if !self.is_granted(&verified).await? {
                     return Ok(Presented::Refused(Reason::CredentialInvalid));
                 }
                 let credential = Arc::new(Credential::presented(*verified));
-                self.inner.credentials.insert(hash, credential.clone());
+                self.inner.authn.credentials.insert(hash, credential.clone());
                 Ok(Presented::Holds(credential))
             }
             Err(refusal) => Ok(Presented::Refused(refusal.reason())),
@@ -179,9 +179,9 @@ impl App {
     }
 
     fn verify_by(&self, keys: &KeySet, token: &str) -> Result<Box<Verified>, Refusal> {
-        let config = &self.inner.config;
+        let config = &self.inner.engine.config;
         let expect = Expect { issuer: &config.issuer, audience: &config.audience };
-        verify_credential(token, keys, &expect, self.inner.clock.now()).map(Box::new)
+        verify_credential(token, keys, &expect, self.inner.engine.clock.now()).map(Box::new)
     }
 
     async fn operator(&self, key: &str) -> Result<OperatorCaller, Error> {
@@ -195,8 +195,8 @@ impl App {
         let epoch = self.snapshot().epoch;
         let found = self.stored_key(key_id, secret).await.map_err(Error::of_no_read)?;
         let stored = found.ok_or_else(wrong)?;
-        let alive = self.inner.clock.may_hold(|now| stored.key.is_alive(now));
-        if !self.inner.secrets.api_matches(secret, &stored.secret_hash) || !alive {
+        let alive = self.inner.engine.clock.may_hold(|now| stored.key.is_alive(now));
+        if !self.inner.engine.secrets.api_matches(secret, &stored.secret_hash) || !alive {
             return Err(wrong());
         }
         if !stored.key.confirmed {
@@ -207,7 +207,7 @@ impl App {
         let scope = (!stored.key.scope.is_empty()).then(|| Arc::new(stored.key.scope.clone()));
         let caller = OperatorCaller { operator_id, roles, anonymous: false, scope };
         let known = KnownOperator { caller: caller.clone(), expire_time: stored.key.expire_time, epoch };
-        self.inner.operators.insert(hash, known);
+        self.inner.authn.operators.insert(hash, known);
         Ok(caller)
     }
 
@@ -225,14 +225,14 @@ impl App {
 
     async fn provided(&self, provider: &Provider, token: &str) -> Result<OperatorCaller, Error> {
         let epoch = self.snapshot().epoch;
-        let [now, perhaps] = self.inner.clock.possible();
+        let [now, perhaps] = self.inner.engine.clock.possible();
         let (caller, end) = match provider.authenticate(token, now).await {
             Err(Error::Unauthenticated { .. }) if perhaps != now => provider.authenticate(token, perhaps).await?,
             other => other?,
         };
         self.ensure_enabled(&caller.operator_id)?;
         let known = KnownOperator { caller: caller.clone(), expire_time: Some(end), epoch };
-        self.inner.operators.insert(sha256(token.as_bytes()), known);
+        self.inner.authn.operators.insert(sha256(token.as_bytes()), known);
         Ok(caller)
     }
 }

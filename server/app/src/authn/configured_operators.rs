@@ -41,10 +41,10 @@ impl App {
     /// Says whom a verified client certificate stands for.
     pub fn authenticate_certificate(&self, certificate: &ClientCertificate) -> Result<Caller, Error> {
         let refused = |why: &str| Error::Unauthenticated { message: why.to_owned() };
-        if certificate.expire_time <= self.inner.clock.now() {
+        if certificate.expire_time <= self.inner.engine.clock.now() {
             return Err(refused("the client certificate has expired: connect with a fresh one"));
         }
-        let holders = &self.inner.config.operators.certificates;
+        let holders = &self.inner.engine.config.operators.certificates;
         let mut holders = holders.iter().filter(|holder| certificate.names.contains(&holder.san));
         let unknown = "no name in the client certificate is an operator's: send authorization: Bearer with an API key, or \
                        ask whoever configures the server for an entry in operators.mtls";

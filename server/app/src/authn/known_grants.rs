@@ -75,7 +75,7 @@ impl KnownGrants {
 impl App {
     /// Whether the log holds the grant of this credential, and as it says. An error: nobody knows.
     pub(crate) async fn is_granted(&self, credential: &Verified) -> Result<bool, Error> {
-        let grants = &self.inner.grants;
+        let grants = &self.inner.authn.grants;
         let said = credential.digest();
         if let Some(granted) = grants.get(&credential.custody_ref) {
             return Ok(granted == said);
@@ -111,7 +111,7 @@ impl App {
 
     /// What the grants of these say, as hashes, in their order; none: there is none.
     async fn look_up(&self, keys: &[GrantKey]) -> Result<Vec<Option<[u8; 32]>>, Error> {
-        let mut conn = self.inner.store.for_authority().connection().await?;
+        let mut conn = self.inner.engine.store.for_authority().connection().await?;
         let mut found = vec![None; keys.len()];
         for (place, grant) in event::grants(&mut conn, keys).await? {
             let says = self.claims(grant)?.map(|(claims, kid)| Verified::new(claims, kid).digest());

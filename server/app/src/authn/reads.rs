@@ -118,7 +118,7 @@ impl App {
     /// Waits a moment for the caller's turn to read; refuses where too many of their reads are under way.
     pub async fn enter_read(&self, caller: &Caller) -> Result<ReadTurn, Error> {
         let kind = if matches!(caller, Caller::Operator(_)) { "operator" } else { "run" };
-        self.inner.reads.enter(&format!("{kind} {}", caller.id())).await
+        self.inner.authn.reads.enter(&format!("{kind} {}", caller.id())).await
     }
 }
 

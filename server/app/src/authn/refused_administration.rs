@@ -215,7 +215,7 @@ impl App {
             }
         };
         let of = Refused { method: Some(method), reason: reason.into() };
-        if self.inner.refused_administrations.add(Who::of(caller), of, 1, run) {
+        if self.inner.authn.refused_administrations.add(Who::of(caller), of, 1, run) {
             let (caller, peer) = (caller.id(), peer.map(|peer| peer.to_string()));
             tracing::warn!(caller, peer, method, reason, "administration refused; the custody log counts repetitions");
         }
@@ -223,7 +223,7 @@ impl App {
 
     /// Puts on record what was refused: what is due, or `all`.
     pub(crate) async fn state_refused_administration(&self, all: bool) -> Result<(), Error> {
-        let refused = &self.inner.refused_administrations;
+        let refused = &self.inner.authn.refused_administrations;
         let state = State(refused.take(all));
         if state.0.is_empty() {
             return Ok(());

@@ -12,7 +12,8 @@ use countersign_store::{
 use moka::{policy::EvictionPolicy, sync::Cache};
 use tokio::sync::Mutex;
 
-use crate::{App, Error};
+use super::Authority;
+use crate::Error;
 
 /// Most compiled policies that are kept beside those that the snapshot holds.
 const KEPT: u64 = 16;
@@ -170,16 +171,15 @@ impl LoadedPolicy {
     }
 }
 
-impl App {
+impl Authority {
     /// A stored version, compiled, for who names it.
     pub(crate) async fn policy(&self, version: PolicyVersion) -> Result<Arc<LoadedPolicy>, Error> {
-        let inner = &self.inner;
-        Ok(inner.loader.policies.get(&inner.store, version, Need::Asked).await??)
+        Ok(self.loader.policies.get(&self.engine.store, version, Need::Asked).await??)
     }
 
     /// Compiles the versions that stand or may be made to stand next, so that nobody waits when they are.
     pub(crate) async fn compile_ahead(&self) -> Result<(), Error> {
-        let (store, policies) = (&self.inner.store, &self.inner.loader.policies);
+        let (store, policies) = (&self.engine.store, &self.loader.policies);
         let mut versions = policy::likely(&mut *store.connection().await?).await?;
         versions.retain(|version| policies.ready(*version).is_none() && !policies.is_unusable(*version));
         policies.compile(store, Missing(versions), Need::Ahead).await

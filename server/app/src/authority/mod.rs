@@ -1,5 +1,6 @@
 //! What may be allowed, in memory, as of one authority epoch: loaded, kept up with the log, and published to followers.
 
+mod change;
 pub(crate) mod compiled_policies;
 pub(crate) mod head_marks;
 pub(crate) mod key_ring;
@@ -8,3 +9,51 @@ pub(crate) mod refresh;
 pub(crate) mod signing_window;
 pub(crate) mod snapshot;
 pub(crate) mod x509_authority;
+
+use std::{sync::Arc, time::Instant};
+
+use arc_swap::ArcSwap;
+use countersign_core::revocation::RevocationLog;
+use time::OffsetDateTime;
+use tokio::sync::{Mutex, watch};
+
+use self::{head_marks::HeadMarks, policy_status::PolicyStanding, snapshot::Loader, snapshot::Snapshot};
+use crate::{RolloutReport, engine::context::Context};
+
+/// What this server knows of what may be allowed, and who follows it.
+#[derive(Debug)]
+pub(crate) struct Authority {
+    pub(crate) engine: Arc<Context>,
+    pub(crate) loader: Loader,
+    snapshot: ArcSwap<Snapshot>,
+    pub(crate) open_rollouts: watch::Sender<Arc<Vec<RolloutReport>>>,
+    pub(crate) revocation_log: watch::Sender<Arc<RevocationLog>>,
+    pub(crate) policy_standing: watch::Sender<Arc<PolicyStanding>>,
+    /// Everything that was committed before this instant is in the snapshot.
+    pub(crate) complete_until: watch::Sender<OffsetDateTime>,
+    /// Whether the database answered last.
+    pub(crate) database_ready: watch::Sender<bool>,
+    /// How long ago the log was how long.
+    pub(crate) head_marks: HeadMarks,
+    /// When the snapshot was last refreshed because a token named a key that is not in it.
+    unknown_key: Mutex<Option<Instant>>,
+}
+
+impl Authority {
+    pub(crate) fn new(engine: Arc<Context>, loader: Loader, snapshot: Snapshot) -> Self {
+        let open = snapshot.rollout.iter().map(|open| RolloutReport::new(open.rollout.clone())).collect();
+        Self {
+            engine,
+            loader,
+            open_rollouts: watch::Sender::new(Arc::new(open)),
+            revocation_log: watch::Sender::new(snapshot.revocation_log.clone()),
+            policy_standing: watch::Sender::new(snapshot.policy_standing.clone()),
+            snapshot: ArcSwap::from_pointee(snapshot),
+            // Not said before the first look at the head.
+            complete_until: watch::Sender::new(OffsetDateTime::UNIX_EPOCH),
+            database_ready: watch::Sender::new(true),
+            head_marks: HeadMarks::default(),
+            unknown_key: Mutex::new(None),
+        }
+    }
+}

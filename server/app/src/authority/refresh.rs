@@ -5,23 +5,24 @@ use std::{
     time::{Duration, Instant},
 };
 
-use countersign_core::revocation::RevocationLog;
+use countersign_core::{revocation::RevocationLog, rollout::Rollout};
 use countersign_store::{Connection, Tx, head::Head};
 use time::OffsetDateTime;
 use tokio::{sync::watch, time::sleep};
 
 use super::{
+    Authority,
     compiled_policies::{Missing, Need},
     snapshot::Snapshot,
 };
-use crate::{App, Error, Inner, PolicyStanding, RolloutReport};
+use crate::{Error, PolicyStanding, RolloutReport, engine::context::Context};
 
 /// Something of the present, as this server comes to know it.
 #[derive(Debug, Clone)]
 pub struct Feed<T> {
     /// What is known; changes whenever that does.
     pub known: watch::Receiver<Arc<T>>,
-    /// Everything that was committed before this instant, by [`App::even_now`], is in `known`. It advances several times a
+    /// Everything that was committed before this instant, by [`App::even_now`](crate::App::even_now), is in `known`. It advances several times a
     /// second while the database answers, and stands still while it does not.
     pub complete_until: watch::Receiver<OffsetDateTime>,
 }
@@ -33,26 +34,26 @@ const UNKNOWN_KEY_PAUSE: Duration = Duration::from_secs(1);
 const REFRESHING: Duration = Duration::from_millis(500);
 const REFRESH_AGAIN: Duration = Duration::from_millis(10);
 
-impl App {
+impl Authority {
     /// What may be allowed, as far as this server knows.
     pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
-        self.inner.snapshot.load_full()
+        self.snapshot.load_full()
     }
 
     /// Locks the log head, for who records: with what may be allowed at it.
     pub(crate) async fn lock_head(&self) -> Result<(Tx, Head, Arc<Snapshot>), Error> {
         loop {
             let begun = Instant::now();
-            let mut tx = self.inner.store.for_recorder().begin().await?;
+            let mut tx = self.engine.store.for_recorder().begin().await?;
             let (head, _) = Head::lock(&mut tx).await?;
-            self.inner.head_marks.note(begun, head.size());
+            self.head_marks.note(begun, head.size());
             let missing = match self.snapshot_at(&mut tx, &head).await? {
                 Ok(snapshot) => return Ok((tx, head, snapshot)),
                 Err(missing) => missing,
             };
             // Others go on meanwhile.
             drop(tx);
-            self.inner.loader.policies.compile(&self.inner.store, missing, Need::Waited).await?;
+            self.loader.policies.compile(&self.engine.store, missing, Need::Waited).await?;
         }
     }
 
@@ -77,8 +78,8 @@ impl App {
         head: &Head,
         known: &Snapshot,
     ) -> Result<Result<Snapshot, Missing>, Error> {
-        let Inner { loader, secrets, clock, .. } = &*self.inner;
-        loader.load(conn, head, Some(known), secrets, clock.earliest()).await
+        let Context { secrets, clock, .. } = &*self.engine;
+        self.loader.load(conn, head, Some(known), secrets, clock.earliest()).await
     }
 
     /// Loads a newer snapshot ahead of need, where there is one. Tries again where a connection was broken, as those are that
@@ -100,22 +101,22 @@ impl App {
 
     pub(crate) async fn try_refresh_snapshot(&self) -> Result<(), Error> {
         while let Some(missing) = self.look_for_snapshot().await? {
-            self.inner.loader.policies.compile(&self.inner.store, missing, Need::Asked).await?;
+            self.loader.policies.compile(&self.engine.store, missing, Need::Asked).await?;
         }
         Ok(())
     }
 
     /// Loads a newer snapshot where there is one and its policies are compiled; or else says which are not.
     pub(crate) async fn look_for_snapshot(&self) -> Result<Option<Missing>, Error> {
-        let (known, begun, before) = (self.snapshot(), self.inner.clock.even_now(), Instant::now());
-        let mut tx = self.inner.store.for_authority().begin_snapshot().await?;
+        let (known, begun, before) = (self.snapshot(), self.engine.clock.even_now(), Instant::now());
+        let mut tx = self.engine.store.for_authority().begin_snapshot().await?;
         let asked = Instant::now();
         let (head, database) = Head::read(&mut tx).await?;
-        self.inner.head_marks.note(before, head.size());
+        self.head_marks.note(before, head.size());
         // Where the database was away, another one may answer now.
-        let anew = !*self.inner.database_ready.borrow();
-        self.inner.clock.compare(&mut tx, asked, database, anew).await?;
-        let mended = known.unusable.is_some_and(|version| self.inner.loader.policies.ready(version).is_some());
+        let anew = !*self.database_ready.borrow();
+        self.engine.clock.compare(&mut tx, asked, database, anew).await?;
+        let mended = known.unusable.is_some_and(|version| self.loader.policies.ready(version).is_some());
         if head.authority_epoch > known.epoch || mended {
             match self.load_snapshot(&mut tx, &head, &known).await? {
                 Ok(loaded) => drop(self.publish(loaded)),
@@ -123,15 +124,15 @@ impl App {
             }
         }
         // What another task has just published it may not have told yet.
-        self.tell();
-        self.inner.complete_until.send_replace(begun);
+        self.notify_watchers();
+        self.complete_until.send_replace(begun);
         Ok(None)
     }
 
     /// Refreshes the snapshot for a token whose key is not in it. Callers at the same time share one refresh, and after it
     /// there is none for a second.
     pub(crate) async fn refresh_for_unknown_key(&self) {
-        let mut last = self.inner.unknown_key.lock().await;
+        let mut last = self.unknown_key.lock().await;
         if last.is_none_or(|at| at.elapsed() >= UNKNOWN_KEY_PAUSE) {
             self.refresh_snapshot().await;
             *last = Some(Instant::now());
@@ -143,16 +144,16 @@ impl App {
         let loaded = Arc::new(loaded);
         let newer =
             |known: &Snapshot| known.epoch < loaded.epoch || (known.epoch == loaded.epoch && known.unusable.is_some());
-        self.inner.snapshot.rcu(|known| if newer(known) { loaded.clone() } else { known.clone() });
-        self.tell();
+        self.snapshot.rcu(|known| if newer(known) { loaded.clone() } else { known.clone() });
+        self.notify_watchers();
         loaded
     }
 
     /// Tells followers what the known snapshot holds. It is read under each channel's lock: of two that publish at once,
     /// the later one tells the newest.
-    fn tell(&self) {
-        self.tell_rollouts();
-        self.inner.revocation_log.send_if_modified(|told| {
+    fn notify_watchers(&self) {
+        self.notify_of_rollouts();
+        self.revocation_log.send_if_modified(|told| {
             let log = self.snapshot().revocation_log.clone();
             let changed = (told.seq(), told.floor()) != (log.seq(), log.floor());
             if changed {
@@ -160,7 +161,7 @@ impl App {
             }
             changed
         });
-        self.inner.policy_standing.send_if_modified(|told| {
+        self.policy_standing.send_if_modified(|told| {
             let standing = self.snapshot().policy_standing.clone();
             let changed = told.cache_generation != standing.cache_generation;
             if changed {
@@ -170,25 +171,37 @@ impl App {
         });
     }
 
-    /// The open rollouts, and every change of them.
-    #[must_use]
-    pub fn watch_rollouts(&self) -> watch::Receiver<Arc<Vec<RolloutReport>>> {
-        self.inner.open_rollouts.subscribe()
+    /// Tells followers what the known snapshot holds of rollouts.
+    fn notify_of_rollouts(&self) {
+        self.open_rollouts.send_if_modified(|told| {
+            let snapshot = self.snapshot();
+            let open = snapshot.rollout.as_ref().map(|open| &open.rollout);
+            if told.iter().map(|report| &report.rollout).eq(open) {
+                return false;
+            }
+            let report = |rollout: &Rollout| {
+                let known = told.iter().find(|report| report.rollout.rollout_id == rollout.rollout_id);
+                RolloutReport {
+                    rollout: rollout.clone(),
+                    ..known.cloned().unwrap_or_else(|| RolloutReport::new(rollout.clone()))
+                }
+            };
+            *told = Arc::new(open.into_iter().map(report).collect());
+            true
+        });
     }
 
     /// The revocation entries, and every new one.
-    #[must_use]
-    pub fn watch_revocations(&self) -> Feed<RevocationLog> {
-        self.feed(&self.inner.revocation_log)
+    pub(crate) fn watch_revocations(&self) -> Feed<RevocationLog> {
+        self.feed(&self.revocation_log)
     }
 
     /// The active version and the kill switches, and every change of what answers.
-    #[must_use]
-    pub fn watch_policy(&self) -> Feed<PolicyStanding> {
-        self.feed(&self.inner.policy_standing)
+    pub(crate) fn watch_policy(&self) -> Feed<PolicyStanding> {
+        self.feed(&self.policy_standing)
     }
 
     fn feed<T>(&self, known: &watch::Sender<Arc<T>>) -> Feed<T> {
-        Feed { known: known.subscribe(), complete_until: self.inner.complete_until.subscribe() }
+        Feed { known: known.subscribe(), complete_until: self.complete_until.subscribe() }
     }
 }

@@ -59,7 +59,7 @@ impl App {
 
     /// Says whether `token`, or else the caller's own credential, is good now. An instance may ask about its own chain.
     pub async fn introspect_credential(&self, caller: &Caller, token: Option<&str>) -> Result<Introspection, Error> {
-        self.trust_clock()?;
+        self.inner.engine.clock.trust()?;
         let credential = match (token, caller) {
             (Some(token), _) => match self.present(token).await? {
                 Presented::Holds(credential) => credential,
@@ -78,7 +78,7 @@ impl App {
             // Of another chain, or for other tools: no more is said than of a token of somebody else's.
             return Ok(Introspection::Inactive(Reason::CredentialInvalid));
         }
-        let dead = match self.snapshot().dead(&credential, self.inner.clock.now()) {
+        let dead = match self.snapshot().dead(&credential, self.inner.engine.clock.now()) {
             None if self.was_used(&credential).await? => Some(Reason::CredentialAlreadyUsed),
             dead => dead,
         };
@@ -91,8 +91,8 @@ impl App {
     /// Refuses where this server may not know of a revocation that every verifier knows of: that a credential is active would then
     /// be said longer than anybody else goes on believing it.
     async fn is_told(&self) -> Result<(), Error> {
-        let since = self.inner.clock.even_now() - SILENCE;
-        let mut told = self.inner.complete_until.subscribe();
+        let since = self.inner.engine.clock.even_now() - SILENCE;
+        let mut told = self.inner.authority.complete_until.subscribe();
         let told = tokio::time::timeout(PATIENCE, told.wait_for(|until| *until >= since)).await;
         // At the start, and after a hiccup, the next look at the log is a moment away.
         if matches!(told, Ok(Ok(_))) { Ok(()) } else { Err(Error::StoreUnavailable) }
@@ -103,7 +103,7 @@ impl App {
         if !credential.single_use {
             return Ok(false);
         }
-        let mut conn = self.inner.store.for_authority().connection().await?;
+        let mut conn = self.inner.engine.store.for_authority().connection().await?;
         Ok(!single_use::used(&mut conn, &[(credential.credential_id, credential.expire_time)]).await?.is_empty())
     }
 }

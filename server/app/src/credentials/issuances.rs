@@ -90,7 +90,7 @@ impl App {
     /// Counts how a request for a credential ended, whatever the door and however far it came.
     pub fn note_issuance(&self, issuance: Issuance) {
         metrics::counter!("countersign_issuances_total", "outcome" => issuance.as_str()).increment(1);
-        self.inner.issuances.note(issuance, self.inner.clock.now().unix_timestamp());
+        self.inner.status.issuances.note(issuance, self.inner.engine.clock.now().unix_timestamp());
         self.count_issuance(issuance);
         self.show_issuance_failures();
     }
@@ -102,7 +102,7 @@ impl App {
 
     /// The share of issuances that failed lately.
     pub(crate) fn issuance_failures(&self) -> Share {
-        self.inner.issuances.share(self.inner.clock.now().unix_timestamp())
+        self.inner.status.issuances.share(self.inner.engine.clock.now().unix_timestamp())
     }
 }
 

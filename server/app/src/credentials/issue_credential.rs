@@ -123,7 +123,7 @@ impl App {
 
     /// What every grant needs anew.
     pub(crate) fn fresh(&self) -> Fresh {
-        let (now, entropy) = (self.inner.clock.now(), &*self.inner.entropy);
+        let (now, entropy) = (self.inner.engine.clock.now(), &*self.inner.engine.entropy);
         Fresh {
             agent_instance_id: InstanceId(uuid_v7(now, entropy)),
             credential_id: CredentialId(uuid_v7(now, entropy)),
@@ -146,8 +146,8 @@ impl App {
             Holder::Root { sponsor_id, .. } => sponsor_id,
             Holder::Child { parent } => &parent.sponsor_id,
         };
-        self.trust_clock()?;
-        self.inner.rates.grant(sponsor_id)?;
+        self.inner.engine.clock.trust()?;
+        self.inner.authn.rates.grant(sponsor_id)?;
         let keyed = idempotency.map(|idempotency| idempotency.key(caller, method));
         match self.inner.recorder.submit_one(Job::Grant(Box::new(job)), keyed).await? {
             Done::Grant(granted) => self.sign(*granted),
@@ -160,7 +160,7 @@ impl App {
         let key = key.unwrap_or_else(|| self.snapshot().keys.active.clone());
         let token =
             sign_credential(&claims, &key).map_err(|error| Error::internal("a credential cannot be signed", error))?;
-        self.inner.grants.note(claims.clone());
+        self.inner.authn.grants.note(claims.clone());
         Ok(IssuedCredential {
             token,
             credential_id: claims.jti,

@@ -21,7 +21,7 @@ use crate::{App, Credential, Error, decisions::read_decisions::instant};
 impl App {
     /// The newest credential of an instance, dead or alive; none where there is no such instance.
     pub(crate) async fn recorded_credential(&self, id: InstanceId) -> Result<Option<Arc<Credential>>, Error> {
-        let mut conn = self.inner.store.for_authority().connection().await?;
+        let mut conn = self.inner.engine.store.for_authority().connection().await?;
         let Some(stored) = instance::get_all(&mut conn, &[id.0]).await?.pop() else { return Ok(None) };
         let Some(grant) = event::newest_grant(&mut conn, id).await? else { return Ok(None) };
         let leaf_bytes = grant.leaf_bytes;
@@ -51,8 +51,8 @@ impl App {
         Ok((|| {
             let granted = leaf.grant?;
             let claims = Claims::new(Grant {
-                issuer: &self.inner.config.issuer,
-                audience: &self.inner.config.audience,
+                issuer: &self.inner.engine.config.issuer,
+                audience: &self.inner.engine.config.audience,
                 credential_id: leaf.credential_id?.parse().ok()?,
                 ancestors: &stored.chain,
                 agent_instance_id: stored.agent_instance_id,

@@ -47,7 +47,7 @@ pub struct CustodyChain {
 impl App {
     /// The chain that a decision, an instance or an event belongs to, as it stood at one moment.
     pub async fn custody_chain(&self, subject: ChainSubject) -> Result<CustodyChain, Error> {
-        let mut tx = self.inner.store.for_reads().begin_snapshot().await?;
+        let mut tx = self.inner.engine.store.for_reads().begin_snapshot().await?;
         let root = match subject {
             ChainSubject::Instance(id) => Ok(Some(root_of(&mut tx, id).await?)),
             ChainSubject::Decision(id) => of_event(&mut tx, id.event_id(), "decision", id.to_string()).await,
@@ -70,7 +70,7 @@ impl App {
         let known: HashMap<_, _> =
             instances.iter().map(|stored| (stored.instance.agent_instance_id, stored.instance.clone())).collect();
         let decisions = events.iter().filter(|event| is_decision(event)).cloned().collect();
-        let now = self.inner.clock.now();
+        let now = self.inner.engine.clock.now();
         Ok(CustodyChain {
             sponsor: sponsor::get(conn, &sponsor_id).await?,
             decisions: records(conn, decisions, known).await?,

@@ -51,9 +51,9 @@ impl App {
             start_time: filter.start_time,
             end_time: filter.end_time,
         };
-        let _turn = if filter.may_scan() { Some(self.inner.reads.scan().await?) } else { None };
+        let _turn = if filter.may_scan() { Some(self.inner.authn.reads.scan().await?) } else { None };
         let Page { items, next } =
-            event::list(&mut *self.inner.store.for_reads().connection().await?, &filter, &page).await?;
+            event::list(&mut *self.inner.engine.store.for_reads().connection().await?, &filter, &page).await?;
         let items = items.into_iter().map(EventRecord::try_from).collect::<Result<_, _>>()?;
         Ok(Page { items, next })
     }

@@ -91,10 +91,10 @@ fn unknown(tx: &mut ChangeTx, open: &OpenDecision) -> Result<ToolCall, Error> {
 impl App {
     /// Ends what has waited for its outcome long enough.
     pub(crate) async fn close_outcomes(&self) -> Result<(), Error> {
-        let deadline = self.inner.config.outcome_deadline;
+        let deadline = self.inner.engine.config.outcome_deadline;
         {
-            let mut conn = self.inner.store.writing().await?;
-            let now = self.database_now(&mut conn).await?;
+            let mut conn = self.inner.engine.store.writing().await?;
+            let now = self.inner.engine.database_now(&mut conn).await?;
             open_decision::mark(&mut conn, spacing(deadline), now).await?;
             conn.done().await?;
         }
@@ -116,8 +116,8 @@ impl App {
     /// Goes on over a stretch in which nothing is open, without the log head, and says whether there is more. None: something
     /// is.
     async fn pass_over(&self, deadline: Duration) -> Result<Option<bool>, Error> {
-        let mut conn = self.inner.store.writing().await?;
-        let now = self.database_now(&mut conn).await?;
+        let mut conn = self.inner.engine.store.writing().await?;
+        let now = self.inner.engine.database_now(&mut conn).await?;
         let Some(due) = open_decision::due(&mut conn, deadline, now).await? else { return Ok(Some(false)) };
         let stretch = first(due);
         if !open_decision::open(&mut conn, stretch, 1).await?.is_empty() {

@@ -42,7 +42,7 @@ pub(crate) struct Asked {
 impl App {
     /// Answers one call. A refusal is an answer; an error is none, and then the call must not happen.
     pub async fn decide(&self, caller: &Caller, command: Decide) -> Result<DecisionAnswer, Error> {
-        self.trust_clock()?;
+        self.inner.engine.clock.trust()?;
         let asked = self.ask(caller, command, &mut Named::default()).await?;
         let job = self.prepare(&asked.question)?;
         self.ensure_answerable(caller, &[(&*asked.question, foreseen(&job))])?;
@@ -59,8 +59,8 @@ impl App {
         commands: Vec<Decide>,
         idempotency: Option<Idempotency>,
     ) -> Result<Vec<DecisionAnswer>, Error> {
-        self.trust_clock()?;
-        self.inner.rates.more(caller, commands.len().saturating_sub(1))?;
+        self.inner.engine.clock.trust()?;
+        self.inner.authn.rates.more(caller, commands.len().saturating_sub(1))?;
         let mut asked = Vec::with_capacity(commands.len());
         let mut jobs = Vec::with_capacity(commands.len());
         // Together, so that what this server has not seen is looked up in one statement.
@@ -101,7 +101,7 @@ impl App {
             may_ask(operator, &command, &subject)?;
         }
         let without_sponsor = without_sponsor(caller, &command.subject, &subject);
-        let (now, entropy) = (self.inner.clock.now(), &*self.inner.entropy);
+        let (now, entropy) = (self.inner.engine.clock.now(), &*self.inner.engine.entropy);
         let purpose: Cow<'_, str> = match (&command.purpose, &subject) {
             (Some(purpose), _) => purpose.as_str().into(),
             (None, Subject::Run(credential)) => credential.purpose.as_str().into(),
@@ -196,7 +196,7 @@ impl App {
             && answer.effect == Effect::Allow
         {
             let claims = ReceiptClaims::new(AllowedCall {
-                issuer: &self.inner.config.issuer,
+                issuer: &self.inner.engine.config.issuer,
                 credential,
                 policy_decision_id: answer.policy_decision_id,
                 tool_id: asked.question.tool_id.clone(),

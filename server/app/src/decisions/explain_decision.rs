@@ -58,12 +58,12 @@ impl App {
         id: &DecisionId,
         version: Option<PolicyVersion>,
     ) -> Result<DecisionExplanation, Error> {
-        let mut conn = self.inner.store.for_reads().connection().await?;
+        let mut conn = self.inner.engine.store.for_reads().connection().await?;
         let (decision, event) = decision(&mut conn, id).await?;
         let call = recorded(&mut conn, &event).await?.filter(|_| decision.reason.stage() == Stage::Policy);
         drop(conn);
         let policy = match version.or(decision.policy_version) {
-            Some(version) => Some(self.policy(version).await?),
+            Some(version) => Some(self.inner.authority.policy(version).await?),
             None => None,
         };
         let (Some(call), Some(policy)) = (call, policy) else { return Ok(without_policy(decision)) };

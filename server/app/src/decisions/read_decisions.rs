@@ -51,7 +51,7 @@ pub struct DecisionFilter {
 impl App {
     /// One recorded answer.
     pub async fn get_decision(&self, caller: &OperatorCaller, id: &DecisionId) -> Result<DecisionRecord, Error> {
-        let found = decision(&mut *self.inner.store.for_reads().connection().await?, id).await?.0;
+        let found = decision(&mut *self.inner.engine.store.for_reads().connection().await?, id).await?.0;
         caller.within(&format!("it may not read decision {id}"), |scope| {
             scope.has_call(found.sponsor_id.as_ref().map(AsRef::as_ref), found.tool_id.as_ref().map(AsRef::as_ref))
         })?;
@@ -79,8 +79,8 @@ impl App {
             start_time: filter.start_time,
             end_time: filter.end_time,
         };
-        let _turn = if filter.may_scan() { Some(self.inner.reads.scan().await?) } else { None };
-        let mut conn = self.inner.store.for_reads().connection().await?;
+        let _turn = if filter.may_scan() { Some(self.inner.authn.reads.scan().await?) } else { None };
+        let mut conn = self.inner.engine.store.for_reads().connection().await?;
         let Page { items, next } = event::list_decisions(&mut conn, &filter, &page).await?;
         let events = items.into_iter().map(EventRecord::try_from).collect::<Result<_, _>>()?;
         Ok(Page { items: records(&mut conn, events, HashMap::new()).await?, next })

@@ -27,7 +27,7 @@ impl App {
         reports: Vec<RecordToolCall>,
         idempotency: Option<Idempotency>,
     ) -> Result<Vec<ToolCallRecorded>, Error> {
-        self.inner.rates.more(caller, reports.len().saturating_sub(1))?;
+        self.inner.authn.rates.more(caller, reports.len().saturating_sub(1))?;
         let jobs = reports.into_iter().map(|report| self.outcome_job(caller, report)).collect::<Result<_, _>>()?;
         let keyed = idempotency.map(|idempotency| idempotency.key(&caller.id(), "BatchRecordToolCalls"));
         let done = self.inner.recorder.submit(jobs, keyed).await?;
@@ -40,7 +40,7 @@ impl App {
     }
 
     fn outcome_job(&self, caller: &Caller, mut report: RecordToolCall) -> Result<(Job, Option<Keyed>), Error> {
-        let now = self.inner.clock.now();
+        let now = self.inner.engine.clock.now();
         if report.timestamp.is_some_and(|at| at > now + Duration::seconds(LEEWAY)) {
             return Err(Error::invalid("timestamp", "lies in the future by this server's clock"));
         }
@@ -49,7 +49,7 @@ impl App {
             Caller::Instance(own) => (Some(own.agent_instance_id), None),
             Caller::Operator(operator) => (None, Some(operator.clone())),
         };
-        let event_id = EventId(uuid_v7(now, &*self.inner.entropy));
+        let event_id = EventId(uuid_v7(now, &*self.inner.engine.entropy));
         Ok((Job::Outcome(Box::new(OutcomeJob { event_id, now, instance, operator, report })), keyed))
     }
 }

@@ -49,11 +49,11 @@ impl App {
     /// Finds the actions that policies name and would allow. Who may not ask Decide may not search; who nobody knows finds
     /// nothing. Records nothing.
     pub async fn search_actions(&self, caller: &Caller, command: SearchActions) -> Result<ActionPage, Error> {
-        self.trust_clock()?;
+        self.inner.engine.clock.trust()?;
         let Asked { question, .. } = self.ask(caller, command.call, &mut Named::default()).await?;
         let question = Arc::into_inner(question).ok_or(Error::Internal)?;
         // As of now, and not at all without the database.
-        self.look_for_snapshot().await?;
+        self.inner.authority.look_for_snapshot().await?;
         let snapshot = self.snapshot();
         if snapshot.standing.is_none() && snapshot.rollout.is_none() {
             return Err(no_policy());

@@ -2,6 +2,7 @@
 
 pub(crate) mod arrival;
 pub(crate) mod aside;
+pub(crate) mod context;
 pub(crate) mod custody_leaf;
 pub(crate) mod secrets;
 pub(crate) mod stops;

@@ -14,15 +14,13 @@ use std::{
     time::Duration,
 };
 
-use countersign_store::stop_notice;
+use countersign_store::{Store, stop_notice};
 use moka::sync::Cache;
 use tokio::{
     sync::{Notify, OwnedSemaphorePermit, Semaphore, SemaphorePermit},
     time::{Instant, timeout},
 };
 use tokio_util::sync::CancellationToken;
-
-use crate::App;
 
 /// The longest that anybody waits for a stop, and that another server's notice holds.
 pub(crate) const LONGEST_PAUSE: Duration = Duration::from_millis(200);
@@ -181,11 +179,11 @@ impl Pauses {
     }
 }
 
-impl App {
+impl Stops {
     /// Tells other servers that a stop waits (`begin`) or waits no more (`end`).
-    pub(crate) async fn notify_of_stop(&self, what: &str, name: &str) {
+    pub(crate) async fn notify(store: &Store, what: &str, name: &str) {
         let told = async {
-            let mut conn = self.inner.store.for_stops().writing().await?;
+            let mut conn = store.for_stops().writing().await?;
             stop_notice::send(&mut conn, &format!("{what} {name}")).await?;
             conn.done().await
         };
@@ -194,9 +192,9 @@ impl App {
         }
     }
 
-    /// Hears of other servers' stops until `stop`.
-    pub(crate) async fn hear_of_stops(self, stop: CancellationToken) {
-        if self.inner.store.has_no_session() {
+    /// Listens to other servers' notices until `stop`.
+    pub(crate) async fn listen(&self, store: &Store, stop: CancellationToken) {
+        if store.has_no_session() {
             tracing::warn!(
                 "database_pooler: this server does not hear that another server's stop waits, so such a stop takes its turn with \
                  this server's writes"
@@ -205,10 +203,10 @@ impl App {
         }
         let listen = async {
             loop {
-                if let Ok(mut listener) = stop_notice::Listener::start(&self.inner.store).await {
+                if let Ok(mut listener) = stop_notice::Listener::start(store).await {
                     while let Ok(heard) = listener.next().await {
                         if let Some(notice) = heard {
-                            self.inner.stops.hear(&notice);
+                            self.hear(&notice);
                         }
                     }
                 }

@@ -1,7 +1,11 @@
 //! The server's clock, and whether it may be believed: compared with the database's several times a second, and on every
 //! reading with a counter that nobody sets.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    mem,
+    sync::{Arc, Mutex, PoisonError},
+    time::Instant,
+};
 
 use arc_swap::ArcSwap;
 use countersign_core::{
@@ -11,7 +15,7 @@ use countersign_core::{
 use countersign_store::{Connection, database_time};
 use time::{Duration, OffsetDateTime};
 
-use crate::{App, Error};
+use crate::Error;
 
 /// A clock that does not jump: while the machine's does, it goes on as before.
 #[derive(Debug)]
@@ -20,6 +24,8 @@ pub(crate) struct Timekeeper {
     began: OffsetDateTime,
     begun: Instant,
     clocks: ArcSwap<Clocks>,
+    /// What was last said of the clocks.
+    said: Mutex<Level>,
 }
 
 impl Clock for Timekeeper {
@@ -31,7 +37,7 @@ impl Clock for Timekeeper {
 impl Timekeeper {
     pub(crate) fn new(machine: Arc<dyn Clock>) -> Self {
         let began = machine.now();
-        Self { machine, began, begun: Instant::now(), clocks: ArcSwap::default() }
+        Self { machine, began, begun: Instant::now(), clocks: ArcSwap::default(), said: Mutex::default() }
     }
 
     /// The time to believe.
@@ -152,55 +158,32 @@ fn skewed(doubt: Doubt) -> Error {
     Error::ClockSkew { doubt: doubt.to_string(), by }
 }
 
-impl App {
-    /// Refuses while this server's clock is in doubt: what it decides, grants or changes by time could be wrong.
-    pub(crate) fn trust_clock(&self) -> Result<(), Error> {
-        self.inner.clock.trust()
-    }
-
-    /// What the database's clock shows, where it is to be believed.
-    pub(crate) async fn database_now(&self, conn: &mut Connection) -> Result<OffsetDateTime, Error> {
-        self.trust_clock()?;
-        let clock = &self.inner.clock;
-        let sent = clock.now();
-        let database = database_time(conn).await?;
-        Compared::new(sent, database, clock.now()).agree()
-    }
-
-    /// What goes evenly while the server runs: followers compare it with what they were told before.
-    #[must_use]
-    pub fn even_now(&self) -> OffsetDateTime {
-        self.inner.clock.even_now()
-    }
-
+impl Timekeeper {
     /// Shows how far the clocks are apart, and says on a change what that means.
-    pub(crate) fn show_clock(&self) {
-        let (skew, doubt) = (self.inner.clock.skew(), self.inner.clock.doubt());
+    pub(crate) fn show(&self) {
+        let (skew, doubt) = (self.skew(), self.doubt());
         metrics::gauge!("countersign_clock_skew_seconds").set(skew.as_seconds_f64());
-        self.inner.clock_level.send_if_modified(|known| {
-            let level = match doubt {
-                Some(_) => Level::Doubted,
-                None if skew.abs() > WORRYING => Level::Worrying,
-                None => Level::Good,
-            };
-            let changed = *known != level;
-            match (level, doubt) {
-                _ if !changed => {}
-                (_, Some(doubt)) => tracing::error!(
-                    "{doubt}: nothing is decided, issued or changed by time here until the clocks agree; stops are taken"
-                ),
-                (Level::Worrying, _) => tracing::warn!("{}", worrying(skew)),
-                _ => tracing::info!("this server's clock agrees with the database's"),
-            }
-            *known = level;
-            changed
-        });
+        let level = match doubt {
+            Some(_) => Level::Doubted,
+            None if skew.abs() > WORRYING => Level::Worrying,
+            None => Level::Good,
+        };
+        if mem::replace(&mut *self.said.lock().unwrap_or_else(PoisonError::into_inner), level) == level {
+            return;
+        }
+        match (level, doubt) {
+            (_, Some(doubt)) => tracing::error!(
+                "{doubt}: nothing is decided, issued or changed by time here until the clocks agree; stops are taken"
+            ),
+            (Level::Worrying, _) => tracing::warn!("{}", worrying(skew)),
+            _ => tracing::info!("this server's clock agrees with the database's"),
+        }
     }
 
     /// What there is to say of clocks that are still believed.
-    pub(crate) fn clock_warning(&self) -> Option<String> {
-        let skew = self.inner.clock.skew();
-        (self.inner.clock.doubt().is_none() && skew.abs() > WORRYING).then(|| worrying(skew))
+    pub(crate) fn warning(&self) -> Option<String> {
+        let skew = self.skew();
+        (self.doubt().is_none() && skew.abs() > WORRYING).then(|| worrying(skew))
     }
 }
 
@@ -215,8 +198,9 @@ fn worrying(skew: Duration) -> String {
 }
 
 /// What was last said of the clock.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Level {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Level {
+    #[default]
     Good,
     Worrying,
     Doubted,

@@ -3,13 +3,12 @@
 //! A change is one transaction that holds the log head from its first statement to its commit. What it appends, whether it
 //! changes what may be allowed, and the answer it keeps for its request id stand or fall together.
 
-use std::{future::Future, sync::Arc, time::Instant};
+use std::{future::Future, sync::Arc};
 
 use countersign_core::{
     clock::{Clock, Entropy, uuid_v7},
     ids::EventId,
     names::OperatorId,
-    operator::BOOTSTRAP,
     revocation::{Revocation, RevocationKind},
 };
 use countersign_ledger::{
@@ -22,7 +21,6 @@ use countersign_store::{
     Connection, Store, Tx, commit,
     event::{self, NewEvent},
     head::Head,
-    idempotency::{self, Answered},
     revocation, webhook,
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -30,16 +28,12 @@ use time::{Duration, OffsetDateTime};
 
 use super::{custody_leaf, stops::Stopper, timekeeper::Compared};
 use crate::{
-    App, Error, Idempotency, Topic,
+    Error, Topic,
     webhook::{Notice, Webhook},
 };
 
 /// How long the answer to a request id is kept.
 pub(crate) const ANSWERS_KEPT: Duration = Duration::DAY;
-/// How often a change that met a concurrent one is tried.
-const TRIES: u32 = 5;
-/// For how long a stop is tried again whose caller set no deadline.
-const LONGEST_STOP: std::time::Duration = std::time::Duration::from_mins(5);
 
 /// A change of what the database holds.
 pub(crate) trait Change: Sync {
@@ -94,6 +88,11 @@ impl ChangeTx {
     /// The earliest that it may be. By a clock in doubt nothing has expired, so that no stop is refused for it.
     pub(crate) const fn earliest(&self) -> OffsetDateTime {
         self.earliest
+    }
+
+    /// Says that the clock is in doubt, by which it may be as early as `earliest`.
+    pub(crate) fn doubt_clock(&mut self, earliest: OffsetDateTime) {
+        self.earliest = self.earliest.min(earliest);
     }
 
     /// Refuses where this server's clock and the database's differ.
@@ -200,7 +199,7 @@ impl ChangeTx {
     }
 
     /// Puts what [`Self::notify`] was told into the outbox.
-    async fn post(&mut self, webhooks: &[Webhook]) -> Result<(), Error> {
+    pub(crate) async fn post(&mut self, webhooks: &[Webhook]) -> Result<(), Error> {
         let rows: Vec<_> = self.notices.iter().flat_map(|notice| notice.rows(webhooks, &*self.entropy)).collect();
         if !rows.is_empty() {
             webhook::insert(&mut self.tx, &rows).await?;
@@ -214,7 +213,7 @@ impl ChangeTx {
     }
 
     /// Writes what was appended.
-    async fn write(mut self) -> Result<Written, Error> {
+    pub(crate) async fn write(mut self) -> Result<Written, Error> {
         if self.head != self.before {
             let appended = event::append(&mut self.tx, &self.before, &self.head, &self.events).await?;
             if !appended {
@@ -226,127 +225,16 @@ impl ChangeTx {
 }
 
 /// A change that only has to be committed.
-struct Written {
+pub(crate) struct Written {
     tx: Tx,
     /// Whether it changes what may be allowed.
     authority: bool,
 }
 
 impl Written {
-    async fn commit(self) -> Result<bool, Error> {
+    pub(crate) async fn commit(self) -> Result<bool, Error> {
         commit(self.tx).await?;
         Ok(self.authority)
-    }
-}
-
-/// One try of a change.
-struct Try<'a> {
-    store: &'a Store,
-    /// Whether it is open what became of it: its commit was under way.
-    open: bool,
-}
-
-impl App {
-    /// Makes a change, once for each request id.
-    pub(crate) async fn change<C: Change>(
-        &self,
-        caller: &str,
-        idempotency: Option<&Idempotency>,
-        change: &C,
-    ) -> Result<C::Answer, Error> {
-        if change.stops() {
-            return self.stop(caller, idempotency, change).await;
-        }
-        let mut tries = 1;
-        loop {
-            // Few are in the database's queue for the head at a time, where nothing overtakes them.
-            let _turn = self.inner.stops.turn().await;
-            let mut this = Try { store: &self.inner.store, open: false };
-            match self.change_once(caller, idempotency, change, &mut this).await {
-                Err(Error::Conflict(_)) if tries < TRIES => {
-                    metrics::counter!("countersign_change_retries_total", "method" => C::METHOD).increment(1);
-                    tokio::time::sleep(std::time::Duration::from_millis(5 << tries)).await;
-                    tries += 1;
-                }
-                other => return other.map_err(Error::of_no_read),
-            }
-        }
-    }
-
-    /// Makes a change that stops something: ahead of others, over connections of its own, and again until its caller's
-    /// deadline, at which it is dropped; but never again where the first time may have been done and nobody could tell.
-    async fn stop<C: Change>(
-        &self,
-        caller: &str,
-        idempotency: Option<&Idempotency>,
-        change: &C,
-    ) -> Result<C::Answer, Error> {
-        let waiting = self.inner.stops.enter(change.stopper(caller)).await;
-        let store = self.inner.store.for_stops();
-        self.notify_of_stop("begin", &waiting.notice).await;
-        let (begun, mut tries) = (Instant::now(), 0);
-        let answer = loop {
-            let mut this = Try { store: &store, open: false };
-            let answer = self.change_once(caller, idempotency, change, &mut this).await.map_err(Error::of_no_read);
-            let nothing_stands = match answer {
-                Err(Error::Conflict(_)) => true,
-                Err(Error::StoreUnavailable) => !this.open || idempotency.is_some(),
-                _ => false,
-            };
-            if !nothing_stands || begun.elapsed() >= LONGEST_STOP {
-                break answer;
-            }
-            metrics::counter!("countersign_change_retries_total", "method" => C::METHOD).increment(1);
-            tries = (tries + 1).min(5);
-            tokio::time::sleep(std::time::Duration::from_millis(5 << tries)).await;
-        };
-        let (app, name) = (self.clone(), waiting.notice.clone());
-        drop(waiting);
-        tokio::spawn(async move { app.notify_of_stop("end", &name).await });
-        answer
-    }
-
-    async fn change_once<C: Change>(
-        &self,
-        caller: &str,
-        idempotency: Option<&Idempotency>,
-        change: &C,
-        this: &mut Try<'_>,
-    ) -> Result<C::Answer, Error> {
-        let inner = &self.inner;
-        // What a start makes, it makes by the database's clock: a server that does not start takes no stops.
-        let by_any_clock = change.stops() || caller == BOOTSTRAP;
-        if !by_any_clock {
-            self.trust_clock()?;
-        }
-        let mut tx = ChangeTx::begin(this.store, &*inner.clock, &inner.entropy).await?;
-        if !by_any_clock {
-            tx.ensure_time_is_known()?;
-        }
-        if self.trust_clock().is_err() {
-            tx.earliest = tx.earliest.min(inner.clock.earliest());
-        }
-        let keyed = idempotency.map(|idempotency| idempotency.key(caller, C::METHOD));
-        if let Some((key, fingerprint)) = &keyed
-            && let Some((_, first, answer)) = idempotency::get_all(tx.conn(), std::slice::from_ref(key)).await?.pop()
-        {
-            return repeat(&answer, first == *fingerprint);
-        }
-        let answer = change.apply(&mut tx).await?;
-        if let Some((key, fingerprint)) = keyed {
-            let text =
-                serde_json::to_string(&answer).map_err(|error| Error::internal("an answer is no JSON", error))?;
-            let answered = Answered { key, fingerprint, answer: text };
-            let expire_time = tx.now() + ANSWERS_KEPT;
-            idempotency::insert(tx.conn(), &[answered], expire_time).await?;
-        }
-        tx.post(&inner.config.webhooks).await?;
-        let ready = tx.write().await?;
-        this.open = true;
-        if ready.commit().await? {
-            self.refresh_snapshot().await;
-        }
-        Ok(answer)
     }
 }
 

@@ -49,7 +49,8 @@ impl Change for AcceptBy<'_> {
     async fn apply(&self, tx: &mut ChangeTx) -> Result<Instance, Error> {
         let (command, operator, now) = (self.command, &self.caller.operator_id, tx.now());
         let head = tx.head_before().clone();
-        let snapshot = self.app.snapshot_at(tx.conn(), &head).await?.map_err(|missing| missing.not_yet())?;
+        let snapshot =
+            self.app.inner.authority.snapshot_at(tx.conn(), &head).await?.map_err(|missing| missing.not_yet())?;
         let found = read(tx, command.agent_instance_id).await?;
         found.ensure(command.etag.as_deref())?;
         let after = found.instance.check(InstanceTransition::Accept, now)?;
@@ -106,7 +107,7 @@ impl AcceptBy<'_> {
             None => None,
         };
         let rule = found.instance.check_acceptance(&actor, [&found.sponsor, to], recorded_by.as_ref());
-        Ok(self.app.inner.config.four_eyes.hold(rule)?)
+        Ok(self.app.inner.engine.config.four_eyes.hold(rule)?)
     }
 
     /// Whether the sponsor could have started this run today.
@@ -114,7 +115,7 @@ impl AcceptBy<'_> {
         let wanted = Wanted { tools: &instance.tools, ttl: None, remaining: None };
         // A root's: nobody's role binds it beside its own.
         let roles = [of_role(policy, &instance.role)];
-        let (_, violations) = grant::check(wanted, sponsor, limits(&self.app.inner.config, &roles));
+        let (_, violations) = grant::check(wanted, sponsor, limits(&self.app.inner.engine.config, &roles));
         if violations.is_empty() { Ok(()) } else { Err(Error::GrantTooWide(violations)) }
     }
 }

@@ -83,11 +83,12 @@ impl App {
         caller: &OperatorCaller,
         id: &InstanceId,
     ) -> Result<(Instance, InstanceFilterState), Error> {
-        let mut found = instance::get_all(&mut *self.inner.store.for_reads().connection().await?, &[id.0]).await?;
+        let mut found =
+            instance::get_all(&mut *self.inner.engine.store.for_reads().connection().await?, &[id.0]).await?;
         let found = found.pop().ok_or_else(|| Error::not_found("instance", id))?;
         let Instance { sponsor_id, tools, .. } = &found.instance;
         caller.within(&format!("it may not read {id}"), |scope| scope.meets_run(sponsor_id, tools))?;
-        Ok(standing(found, self.inner.clock.now()))
+        Ok(standing(found, self.inner.engine.clock.now()))
     }
 
     /// One page of instances, newest first.
@@ -96,7 +97,7 @@ impl App {
         filter: InstanceFilter,
         page: PageRequest,
     ) -> Result<Page<(Instance, InstanceFilterState)>, Error> {
-        let now = self.inner.clock.now();
+        let now = self.inner.engine.clock.now();
         let filter = instance::InstanceFilter {
             sponsor_id: filter.sponsor_id.map(Into::into),
             root_instance_id: filter.root_instance_id,
@@ -107,7 +108,8 @@ impl App {
             start_time: filter.start_time,
             end_time: filter.end_time,
         };
-        let found = instance::list(&mut *self.inner.store.for_reads().connection().await?, &filter, now, &page).await?;
+        let found =
+            instance::list(&mut *self.inner.engine.store.for_reads().connection().await?, &filter, now, &page).await?;
         Ok(found.map(|stored| standing(stored, now)))
     }
 }

@@ -188,7 +188,7 @@ impl App {
         if caller.roles.has(OperatorRole::Issuer) {
             return Ok(());
         }
-        let mut conn = self.inner.store.for_reads().connection().await?;
+        let mut conn = self.inner.engine.store.for_reads().connection().await?;
         // What is not there is refused as that.
         let Some(stored) = instance::get_all(&mut conn, &[id.0]).await?.pop() else { return Ok(()) };
         let (run, operator) = (stored.instance, caller.operator_id.as_str());

@@ -68,7 +68,7 @@ impl Change for Mark<'_> {
             activate(tx, &mut next, operator, "").await?;
         }
         if matches!(before, KeyStanding::Active | KeyStanding::Next) {
-            make_next(tx, &self.app.inner.secrets, operator).await?;
+            make_next(tx, &self.app.inner.engine.secrets, operator).await?;
         }
         Ok(KeyCompromised { key, log_index })
     }

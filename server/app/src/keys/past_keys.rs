@@ -41,8 +41,8 @@ impl PastKeys {
 }
 
 async fn read(app: &App) -> Result<KeySet, Error> {
-    let since = app.inner.clock.now() - REACH;
-    let stored = signing_key::known(&mut *app.inner.store.for_authority().connection().await?, since).await?;
+    let since = app.inner.engine.clock.now() - REACH;
+    let stored = signing_key::known(&mut *app.inner.engine.store.for_authority().connection().await?, since).await?;
     let mut keys = KeySet::default();
     for key in stored {
         keys.insert(public(&key.record)?, key.record.state);

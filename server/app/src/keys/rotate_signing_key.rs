@@ -26,7 +26,7 @@ impl Change for Rotate<'_> {
     async fn apply(&self, tx: &mut ChangeTx) -> Result<SigningKeyRecord, Error> {
         let mut next = the(tx, KeyStanding::Next).await?;
         let mut active = the(tx, KeyStanding::Active).await?;
-        let due = self.operator.is_some() || active.age(tx.now()) >= self.app.inner.config.key_rotation;
+        let due = self.operator.is_some() || active.age(tx.now()) >= self.app.inner.engine.config.key_rotation;
         if !due || next.kid != self.next {
             let why = "another rotation came first: list the keys, then decide whether to rotate once more";
             return Err(Error::Conflict(why.to_owned()));
@@ -37,7 +37,7 @@ impl Change for Rotate<'_> {
         let leaf = leaf_of(tx, Kind::KeyRetired, &active, Some(KeyStanding::Active), self.operator);
         tx.append(leaf, "")?;
         activate(tx, &mut next, self.operator, self.reason).await?;
-        make_next(tx, &self.app.inner.secrets, self.operator).await?;
+        make_next(tx, &self.app.inner.engine.secrets, self.operator).await?;
         Ok(next)
     }
 }
@@ -55,9 +55,9 @@ impl App {
 
     /// Rotates where the active key has signed for as long as a key may. Every replica looks, and one of them rotates.
     pub(crate) async fn rotate_when_due(&self) -> Result<(), Error> {
-        let (keys, now) = (&self.snapshot().keys, self.inner.clock.now());
+        let (keys, now) = (&self.snapshot().keys, self.inner.engine.clock.now());
         // A key that was made to replace a compromised one may be younger than what verifiers keep.
-        if keys.active_record.age(now) < self.inner.config.key_rotation || !keys.next_record.is_spread(now) {
+        if keys.active_record.age(now) < self.inner.engine.config.key_rotation || !keys.next_record.is_spread(now) {
             return Ok(());
         }
         match self.rotate(None, "", None).await {
@@ -78,11 +78,11 @@ impl App {
         idempotency: Option<&Idempotency>,
     ) -> Result<SigningKeyRecord, Error> {
         // Another replica may have rotated a moment ago; a person who asks now means the keys as they are now.
-        self.try_refresh_snapshot().await?;
+        self.inner.authority.try_refresh_snapshot().await?;
         let snapshot = self.snapshot();
         let next = &snapshot.keys.next_record;
         // Not under the log head: nobody else has to wait.
-        tokio::time::sleep(next.left_before_use(self.inner.clock.now()).unsigned_abs()).await;
+        tokio::time::sleep(next.left_before_use(self.inner.engine.clock.now()).unsigned_abs()).await;
         let change = Rotate { app: self, operator, reason, next: &next.kid };
         let caller = operator.map_or("", OperatorId::as_str);
         let key = self.change(caller, idempotency, &change).await?;

@@ -86,6 +86,6 @@ impl App {
         state: Option<KeyStanding>,
         page: PageRequest,
     ) -> Result<Page<SigningKeyRecord>, Error> {
-        Ok(signing_key::list(&mut *self.inner.store.for_reads().connection().await?, state, &page).await?)
+        Ok(signing_key::list(&mut *self.inner.engine.store.for_reads().connection().await?, state, &page).await?)
     }
 }

@@ -50,7 +50,7 @@ impl App {
         command: ReleaseKillSwitch,
         idempotency: Option<Idempotency>,
     ) -> Result<i64, Error> {
-        let change = Release { caller, four_eyes: self.inner.config.four_eyes, command: &command };
+        let change = Release { caller, four_eyes: self.inner.engine.config.four_eyes, command: &command };
         self.change(caller.operator_id.as_str(), idempotency.as_ref(), &change).await
     }
 
@@ -60,6 +60,6 @@ impl App {
         scope: Option<KillSwitchScope>,
         page: PageRequest,
     ) -> Result<Page<KillSwitch>, Error> {
-        Ok(kill_switch::list(&mut *self.inner.store.for_reads().connection().await?, scope, &page).await?)
+        Ok(kill_switch::list(&mut *self.inner.engine.store.for_reads().connection().await?, scope, &page).await?)
     }
 }

@@ -177,8 +177,12 @@ impl App {
         command: CreateApiKey,
         idempotency: Option<Idempotency>,
     ) -> Result<ApiKeyCreated, Error> {
-        let change =
-            Create { caller, four_eyes: self.inner.config.four_eyes, secrets: &self.inner.secrets, command: &command };
+        let change = Create {
+            caller,
+            four_eyes: self.inner.engine.config.four_eyes,
+            secrets: &self.inner.engine.secrets,
+            command: &command,
+        };
         self.change(caller.operator_id.as_str(), idempotency.as_ref(), &change).await
     }
 }

@@ -136,7 +136,7 @@ impl App {
         command: CreateOperator,
         idempotency: Option<Idempotency>,
     ) -> Result<OperatorCreated, Error> {
-        let change = Create { caller, four_eyes: self.inner.config.four_eyes, command: &command };
+        let change = Create { caller, four_eyes: self.inner.engine.config.four_eyes, command: &command };
         self.change(caller.operator_id.as_str(), idempotency.as_ref(), &change).await
     }
 }

@@ -184,7 +184,7 @@ impl App {
         command: ChangeOperator,
         idempotency: Option<Idempotency>,
     ) -> Result<OperatorChanged, Error> {
-        let config = &self.inner.config;
+        let config = &self.inner.engine.config;
         let others_admit = config.operators.admit_an_admin();
         let change = ChangeBy { caller, four_eyes: config.four_eyes, others_admit, command: &command };
         self.change(caller.operator_id.as_str(), idempotency.as_ref(), &change).await

@@ -26,12 +26,12 @@ impl App {
         deleted: bool,
         page: PageRequest,
     ) -> Result<Page<Operator>, Error> {
-        Ok(operator::list(&mut *self.inner.store.for_reads().connection().await?, role, deleted, &page).await?)
+        Ok(operator::list(&mut *self.inner.engine.store.for_reads().connection().await?, role, deleted, &page).await?)
     }
 
     /// One page of keys, oldest first.
     pub async fn list_api_keys(&self, filter: ApiKeyFilter, page: PageRequest) -> Result<Page<ApiKey>, Error> {
-        let (now, mut conn) = (self.inner.clock.now(), self.inner.store.for_reads().connection().await?);
+        let (now, mut conn) = (self.inner.engine.clock.now(), self.inner.engine.store.for_reads().connection().await?);
         Ok(api_key::list(&mut conn, filter.operator_id.as_ref(), filter.dead, now, &page).await?)
     }
 }

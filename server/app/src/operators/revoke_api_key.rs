@@ -99,7 +99,7 @@ impl App {
         command: RevokeApiKey,
         idempotency: Option<Idempotency>,
     ) -> Result<ApiKeyRevoked, Error> {
-        let others_admit = self.inner.config.operators.admit_an_admin();
+        let others_admit = self.inner.engine.config.operators.admit_an_admin();
         let change = Revoke { caller, others_admit, command: &command };
         self.change(caller.operator_id.as_str(), idempotency.as_ref(), &change).await
     }

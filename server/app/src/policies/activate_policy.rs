@@ -91,12 +91,15 @@ impl App {
         idempotency: Option<Idempotency>,
     ) -> Result<PolicyActivated, Error> {
         // Compiled before the head is held, so that nobody waits for it.
-        self.policy(command.version).await?.may_begin()?;
-        let change =
-            Activate { operator_id: &caller.operator_id, four_eyes: self.inner.config.four_eyes, command: &command };
+        self.inner.authority.policy(command.version).await?.may_begin()?;
+        let change = Activate {
+            operator_id: &caller.operator_id,
+            four_eyes: self.inner.engine.config.four_eyes,
+            command: &command,
+        };
         let changed = self.change(caller.operator_id.as_str(), idempotency.as_ref(), &change).await?;
         Ok(PolicyActivated {
-            policy: self.policy_record(&self.inner.store, Some(changed.version)).await?,
+            policy: self.policy_record(&self.inner.engine.store, Some(changed.version)).await?,
             log_index: changed.log_index,
         })
     }

@@ -216,7 +216,7 @@ impl App {
         command: ChangeCacheExtension,
         idempotency: Option<Idempotency>,
     ) -> Result<CacheExtensionChanged, Error> {
-        let change = Step { caller, four_eyes: self.inner.config.four_eyes, command: &command };
+        let change = Step { caller, four_eyes: self.inner.engine.config.four_eyes, command: &command };
         self.change(caller.operator_id.as_str(), idempotency.as_ref(), &change).await
     }
 
@@ -225,14 +225,14 @@ impl App {
         &self,
         page: PageRequest,
     ) -> Result<Page<(CacheExtension, CacheExtensionState)>, Error> {
-        let found = cache_extension::list(&mut *self.inner.store.for_reads().connection().await?, &page).await?;
+        let found = cache_extension::list(&mut *self.inner.engine.store.for_reads().connection().await?, &page).await?;
         Ok(found.map(|extension| self.standing_of(extension)))
     }
 
     /// An extension with where it stands now.
     #[must_use]
     pub fn standing_of(&self, extension: CacheExtension) -> (CacheExtension, CacheExtensionState) {
-        let state = extension.state(self.inner.clock.now());
+        let state = extension.state(self.inner.engine.clock.now());
         (extension, state)
     }
 }

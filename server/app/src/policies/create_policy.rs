@@ -114,8 +114,8 @@ impl App {
         };
         let Changed { version, created, log_index } =
             self.change(caller.operator_id.as_str(), idempotency.as_ref(), &change).await?;
-        self.inner.loader.policies.keep(version, compiled);
-        let policy = self.policy_record(&self.inner.store, Some(version)).await?;
+        self.inner.authority.loader.policies.keep(version, compiled);
+        let policy = self.policy_record(&self.inner.engine.store, Some(version)).await?;
         Ok(PolicyCreated { policy, created, log_index })
     }
 }

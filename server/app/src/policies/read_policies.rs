@@ -72,7 +72,7 @@ impl App {
 
     /// One version with its document; none: the active one.
     pub async fn get_policy(&self, version: Option<PolicyVersion>) -> Result<PolicyRecord, Error> {
-        self.policy_record(&self.inner.store.for_reads(), version).await
+        self.policy_record(&self.inner.engine.store.for_reads(), version).await
     }
 
     pub(crate) async fn policy_record(
@@ -90,13 +90,13 @@ impl App {
         };
         let stored = policy::get(&mut conn, version).await?.ok_or_else(|| Error::not_found("policy", version))?;
         drop(conn);
-        let rules = self.policy(version).await?.compiled.rules().to_vec();
+        let rules = self.inner.authority.policy(version).await?.compiled.rules().to_vec();
         Ok(PolicyRecord { rules, ..record(stored, true) })
     }
 
     /// One page of versions, newest first, without their documents.
     pub async fn list_policies(&self, filter: PolicyFilter, page: PageRequest) -> Result<Page<PolicyRecord>, Error> {
-        let found = policy::list(&mut *self.inner.store.for_reads().connection().await?, &filter, &page).await?;
+        let found = policy::list(&mut *self.inner.engine.store.for_reads().connection().await?, &filter, &page).await?;
         Ok(found.map(|stored| record(stored, false)))
     }
 }

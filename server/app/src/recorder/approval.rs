@@ -79,7 +79,7 @@ impl Staged<'_> {
 
     /// Finds what waits for an answer to this very call already, or else makes a request, unless too many wait.
     fn ask(&mut self, question: &Question, run: &Credential, call: Call, verdict: &mut Verdict) -> Option<Approval> {
-        let (now, config) = (self.app.inner.clock.now(), &self.app.inner.config.approvals);
+        let (now, config) = (self.engine.clock.now(), &self.engine.config.approvals);
         let known = || self.found.approvals.values();
         if let Some(waits) = known().find(|known| known.standing(&call, now) == Standing::Waits) {
             verdict.approval = Some(ByApproval::named(waits.approval_id));
@@ -96,12 +96,12 @@ impl Staged<'_> {
             return None;
         }
         let asked = Approval {
-            approval_id: ApprovalId(uuid_v7(now, &*self.app.inner.entropy)),
+            approval_id: ApprovalId(uuid_v7(now, &*self.engine.entropy)),
             policy_decision_id: question.decision_id,
             state: ApprovalState::Pending,
             root_instance_id: root,
             call,
-            context_salt: (!question.context.is_empty()).then(|| random(&*self.app.inner.entropy)),
+            context_salt: (!question.context.is_empty()).then(|| random(&*self.engine.entropy)),
             arguments: question.arguments.clone(),
             asked_by: question.operator_id.clone(),
             create_time: now,
@@ -126,7 +126,7 @@ impl Staged<'_> {
 
     /// What the approval that was brought along means for this call. A yes is used up.
     fn stand_on(&mut self, id: ApprovalId, call: &Call, verdict: &mut Verdict) {
-        let now = self.app.inner.clock.now();
+        let now = self.engine.clock.now();
         let found = self.found.approvals.get(&id).cloned();
         let standing = found.as_ref().map_or(Standing::Mismatch, |approval| approval.standing(call, now));
         let answer = found.as_ref().and_then(|approval| approval.answer.clone());
@@ -153,7 +153,7 @@ impl Staged<'_> {
 
     /// Appends the event of a request after that of the decision that asks, and tells of it.
     pub(super) fn append_request(&mut self, asked: &Approval) -> Result<(), Error> {
-        let event_id = EventId(uuid_v7(asked.create_time, &*self.app.inner.entropy));
+        let event_id = EventId(uuid_v7(asked.create_time, &*self.engine.entropy));
         let base = Leaf {
             operator_id: asked.asked_by.as_ref().map(|by| by.as_str().to_owned().into()),
             // Attributes have few values: whoever has the log must not be able to try them all.

@@ -29,15 +29,17 @@ use super::{
     preload::{Found, needs_nothing},
 };
 use crate::{
-    App, Error,
+    Error,
+    authority::Authority,
     authority::snapshot::Snapshot,
     decisions::evaluation::{
         evaluate::{NoPolicy, Verdict},
         request::{Question, Subject},
     },
+    engine::context::Context,
     engine::transaction::{ANSWERS_KEPT, repeat},
     error::no_policy,
-    rollouts::indicators::Tally,
+    rollouts::indicators::{Indicators, Tally},
     webhook::Notice,
 };
 
@@ -59,7 +61,8 @@ type Answers = Vec<Result<Vec<Done>, Error>>;
 
 /// Writes batches, one after the other.
 pub(super) struct Writer {
-    app: App,
+    authority: Arc<Authority>,
+    indicators: Arc<Indicators>,
     /// The head as this writer left it; another server may have moved it since.
     head: Option<Head>,
     locked_batches: u32,
@@ -69,8 +72,8 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn new(app: App) -> Self {
-        Self { app, head: None, locked_batches: 0, counts: Counts::default(), connection: None }
+    pub(super) fn new(authority: Arc<Authority>, indicators: Arc<Indicators>) -> Self {
+        Self { authority, indicators, head: None, locked_batches: 0, counts: Counts::default(), connection: None }
     }
 
     /// Makes the first of `works` durable, as many as there is time for, and answers each of those; an error is everybody's, and
@@ -80,16 +83,17 @@ impl Writer {
             return Ok(answers);
         }
         self.head = None;
-        let (mut tx, before, snapshot) = self.app.lock_head().await?;
-        let (ceilings, now) = (self.app.inner.config.ceilings, self.app.inner.clock.now());
+        let (mut tx, before, snapshot) = self.authority.lock_head().await?;
+        let Context { config, clock, .. } = &*self.authority.engine;
+        let (ceilings, now) = (config.ceilings, clock.now());
         let mut found = Found::read(&mut tx, works, snapshot.epoch, now).await?;
         found.live = self.counts.read(&mut tx, works, ceilings, &before, now).await?;
-        let mut staged = Staged::new(&self.app, &snapshot, before.clone(), found);
+        let mut staged = Staged::new(&self.authority, &snapshot, before.clone(), found);
         let answers = staged.all(works);
         staged.flush(&mut tx, &before).await?;
         let (head, tallies) = (staged.head, staged.tallies);
         commit(tx).await?;
-        self.app.inner.indicators.decided(&tallies);
+        self.indicators.decided(&tallies);
         self.head = Some(head);
         Ok(answers)
     }
@@ -98,21 +102,21 @@ impl Writer {
     /// server pays no round trip for the lock. None: not this time.
     async fn write_optimistically(&mut self, works: &[Work]) -> Result<Option<Answers>, Error> {
         // Behind a pooler it would be a transaction too, and no quicker.
-        if self.app.inner.store.has_no_session() {
+        if self.authority.engine.store.has_no_session() {
             return Ok(None);
         }
         if self.locked_batches > 0 {
             self.locked_batches -= 1;
             return Ok(None);
         }
-        let snapshot = self.app.snapshot();
+        let snapshot = self.authority.snapshot();
         let Some(before) = self.head.take().filter(|head| head.authority_epoch == snapshot.epoch) else {
             return Ok(None);
         };
         if !needs_nothing(works, snapshot.epoch) {
             return Ok(None);
         }
-        let mut staged = Staged::new(&self.app, &snapshot, before.clone(), Found::default());
+        let mut staged = Staged::new(&self.authority, &snapshot, before.clone(), Found::default());
         let answers = staged.all(works);
         if staged.events.is_empty() {
             self.head = Some(before);
@@ -120,7 +124,7 @@ impl Writer {
         }
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
-            None => self.app.inner.store.for_recorder().writing().await?,
+            None => self.authority.engine.store.for_recorder().writing().await?,
         };
         if !event::append(&mut connection, &before, &staged.head, &staged.events).await? {
             self.connection = Some(connection);
@@ -128,7 +132,7 @@ impl Writer {
             return Ok(None);
         }
         self.connection = Some(connection);
-        self.app.inner.indicators.decided(&staged.tallies);
+        self.indicators.decided(&staged.tallies);
         self.head = Some(staged.head);
         Ok(Some(answers))
     }
@@ -136,7 +140,8 @@ impl Writer {
 
 /// What a batch will write, and what its jobs see of each other.
 pub(super) struct Staged<'a> {
-    pub(super) app: &'a App,
+    pub(super) engine: &'a Context,
+    pub(super) authority: &'a Authority,
     pub(super) snapshot: &'a Arc<Snapshot>,
     pub(super) head: Head,
     pub(super) found: Found,
@@ -166,9 +171,10 @@ struct Mark {
 }
 
 impl<'a> Staged<'a> {
-    fn new(app: &'a App, snapshot: &'a Arc<Snapshot>, head: Head, found: Found) -> Self {
+    fn new(authority: &'a Authority, snapshot: &'a Arc<Snapshot>, head: Head, found: Found) -> Self {
         Self {
-            app,
+            engine: &authority.engine,
+            authority,
             snapshot,
             head,
             found,
@@ -364,13 +370,13 @@ impl<'a> Staged<'a> {
             let approvals: Vec<_> = written.into_iter().filter_map(|id| self.found.approvals.get(id)).collect();
             approval::upsert(tx, &approvals).await?;
         }
-        let (webhooks, entropy) = (&self.app.inner.config.webhooks, &*self.app.inner.entropy);
+        let (webhooks, entropy) = (&self.engine.config.webhooks, &*self.engine.entropy);
         let notices: Vec<_> = self.notices.iter().flat_map(|notice| notice.rows(webhooks, entropy)).collect();
         if !notices.is_empty() {
             webhook::insert(tx, &notices).await?;
         }
         if !self.answered.is_empty() {
-            idempotency::insert(tx, &self.answered, self.app.inner.clock.now() + ANSWERS_KEPT).await?;
+            idempotency::insert(tx, &self.answered, self.engine.clock.now() + ANSWERS_KEPT).await?;
         }
         if !self.events.is_empty() && !event::append(tx, before, &self.head, &self.events).await? {
             return Err(Error::internal("the log head moved under its lock", before.size()));

@@ -97,7 +97,7 @@ impl Staged<'_> {
         let renewed = self.renewed(job)?;
         let fitting = self.fit(job, sponsor, policy, parent, renewed)?;
         if let Some(tool) = self.narrowed(job).filter(|tool| !fitting.tools.contains(tool)) {
-            let audience = &self.app.inner.config.audience;
+            let audience = &self.engine.config.audience;
             let wrong = format!("must be {audience} or one of the tools that the credential is granted for, is {tool}");
             return Err(Error::GrantTooWide(vec![Violation::new("resource", wrong)]));
         }
@@ -109,7 +109,7 @@ impl Staged<'_> {
 
     /// The one tool that the credential is to be for; none: the installation, by name or not.
     fn narrowed<'j>(&self, job: &'j GrantJob) -> Option<&'j ToolId> {
-        job.resource.as_ref().filter(|tool| tool.as_str() != self.app.inner.config.audience)
+        job.resource.as_ref().filter(|tool| tool.as_str() != self.engine.config.audience)
     }
 
     /// The parent of a child that is asked for, if it may still act.
@@ -160,7 +160,7 @@ impl Staged<'_> {
         fitting: Fitting,
         renewed: Option<Instance>,
     ) -> Result<Granted, Error> {
-        let config = &self.app.inner.config;
+        let config = &self.engine.config;
         let ancestors = fitting.ancestors;
         let key = self.snapshot.keys.active.clone();
         let mut claims = Claims::new(Grant {

@@ -31,10 +31,12 @@ pub(crate) use svid::{Document, Minted, SvidJob};
 pub(crate) use validate::{limits, of_role};
 
 use crate::{
-    App, DecisionAnswer, Error,
+    DecisionAnswer, Error,
+    authority::Authority,
     custody::event::ToolCallRecorded,
     decisions::evaluation::{evaluate::NoPolicy, request::Question},
     engine::{arrival::arrived, stops::Pauses},
+    rollouts::indicators::Indicators,
 };
 
 /// Most submissions in one transaction.
@@ -113,10 +115,15 @@ impl Recorder {
 }
 
 /// Runs until `stop`; then takes nothing new, and returns when all that was handed in is recorded.
-pub(crate) async fn run(app: App, mut queue: mpsc::Receiver<Submission>, stop: CancellationToken) {
+pub(crate) async fn run(
+    authority: Arc<Authority>,
+    indicators: Arc<Indicators>,
+    mut queue: mpsc::Receiver<Submission>,
+    stop: CancellationToken,
+) {
     let mut gathered = Vec::with_capacity(MAX_BATCH);
     let mut pauses = Pauses::default();
-    let mut writer = batch::Writer::new(app.clone());
+    let mut writer = batch::Writer::new(authority.clone(), indicators);
     loop {
         // What the last batch left is written before anything is waited for.
         while gathered.is_empty() {
@@ -132,7 +139,7 @@ pub(crate) async fn run(app: App, mut queue: mpsc::Receiver<Submission>, stop: C
                 return;
             }
         }
-        pauses.give_way(&app.inner.stops).await;
+        pauses.give_way(&authority.engine.stops).await;
         gather(&mut queue, &mut gathered).await;
         let (mut works, mut replies): (Vec<_>, Vec<_>) =
             gathered.drain(..).map(|submission| (submission.work, submission.reply)).unzip();

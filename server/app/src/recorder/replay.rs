@@ -70,7 +70,7 @@ impl Staged<'_> {
         let by_wall = question.now - kept.policy_decision_id.decide_time();
         // Where the machine slept its monotonic clock did too. A wall clock that is behind says nothing.
         let by_wall = Duration::try_from(by_wall).unwrap_or_default();
-        Some(self.app.inner.head_marks.oldest(kept.log_index, Instant::now())?.max(by_wall))
+        Some(self.authority.head_marks.oldest(kept.log_index, Instant::now())?.max(by_wall))
     }
 
     /// Whether the call that `kept` allows would be allowed now, on the same ground. What this very decision used up counts as
@@ -105,7 +105,7 @@ impl Staged<'_> {
     /// Whether the yes that a decision used up would still be good for this call, had it not used it.
     fn stands_on_its_approval(&self, question: &Question, stood_on: StandsOn) -> bool {
         let (Some(id), Subject::Run(run)) = (stood_on.approval_id, &question.subject) else { return false };
-        let now = self.app.inner.clock.now();
+        let now = self.engine.clock.now();
         question.approval_id == Some(id)
             && self.found.approvals.get(&id).is_some_and(|approval| {
                 approval.state == ApprovalState::Used

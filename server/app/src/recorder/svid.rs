@@ -73,7 +73,7 @@ impl Staged<'_> {
     fn jwt_svid(&mut self, job: &SvidJob, jti: Uuid, audience: &[SvidAudience]) -> Result<Minted, Error> {
         let life = self.svid_life(job, BACKDATE)?;
         let key = self.snapshot.keys.active.clone();
-        let issuer = &self.app.inner.config.issuer;
+        let issuer = &self.engine.config.issuer;
         let claims = JwtSvidClaims::new(issuer, job.spiffe_id.clone(), audience.to_vec(), life, jti);
         let mut changes: Vec<_> =
             audience.iter().zip(1..).map(|(one, n)| set(format!("audience.{n}"), one.as_str())).collect();
@@ -96,7 +96,7 @@ impl Staged<'_> {
 
     /// How long the SVID lives, or everything that does not fit.
     fn svid_life(&self, job: &SvidJob, backdate: u32) -> Result<Lifetime, Error> {
-        let default = self.app.inner.config.default_ttl;
+        let default = self.engine.config.default_ttl;
         let life = spiffe::lifetime(job.ttl, default, job.holder.expire_time, backdate, job.now);
         let single_use = job
             .holder

@@ -55,9 +55,9 @@ impl Staged<'_> {
         let roles: Vec<_> = [&role].into_iter().chain(&inherited_roles).map(|role| of_role(policy, role)).collect();
         let remaining = parent.map(|parent| remaining(parent.expire_time, job.fresh.now));
         let wanted = Wanted { tools, ttl: job.ttl, remaining };
-        let (ttl, mut violations) = grant::check(wanted, sponsor, limits(&self.app.inner.config, &roles));
+        let (ttl, mut violations) = grant::check(wanted, sponsor, limits(&self.engine.config, &roles));
         if (parent, renewed) == (None, None) {
-            violations.extend(self.app.inner.config.supported_labels.check(&job.labels));
+            violations.extend(self.engine.config.supported_labels.check(&job.labels));
         }
         let purpose = job.purpose.clone().or_else(|| parent.map(|parent| parent.purpose.clone())).unwrap_or_default();
         let labels = match (parent, renewed) {
@@ -99,7 +99,7 @@ impl Staged<'_> {
         child: &Fitting,
     ) -> Vec<Violation> {
         // A credential for somebody else would not have been taken for the parent's.
-        let audience = &self.app.inner.config.audience;
+        let audience = &self.engine.config.audience;
         let of_parent = Terms {
             sponsor_id: &parent.sponsor_id,
             role: &parent.role,
@@ -137,7 +137,7 @@ impl Staged<'_> {
     /// Refuses a new instance where its sponsor or its chain has as many live ones as it may, this batch's among them.
     pub(super) fn room(&self, job: &GrantJob) -> Result<(), Error> {
         for holding in ceilings::adds_to(job) {
-            let Some(ceiling) = self.app.inner.config.ceilings.of(&holding) else { continue };
+            let Some(ceiling) = self.engine.config.ceilings.of(&holding) else { continue };
             let Some(known) = self.found.live.get(&holding) else { continue };
             let new = self.instances.iter().filter(|instance| {
                 !self.found.instances.contains_key(&instance.agent_instance_id) && holding.holds(instance)

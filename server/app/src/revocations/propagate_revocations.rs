@@ -104,7 +104,9 @@ impl App {
     }
 
     async fn settle_all(&self, stop: &CancellationToken) -> Result<(), Error> {
-        if self.trust_clock().is_err() || !settlement::is_behind(&mut *self.inner.store.connection().await?).await? {
+        if self.inner.engine.clock.trust().is_err()
+            || !settlement::is_behind(&mut *self.inner.engine.store.connection().await?).await?
+        {
             return Ok(());
         }
         while !stop.is_cancelled() && self.change("server", None, &Settle).await? {}

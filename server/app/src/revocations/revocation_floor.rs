@@ -40,7 +40,7 @@ pub(crate) async fn move_floor(tx: &mut ChangeTx) -> Result<Option<i64>, Error> 
 impl App {
     /// Lets entries go whose time is over. Asks nobody where there is none.
     pub(crate) async fn move_revocation_floor(&self) -> Result<(), Error> {
-        let now = self.inner.clock.now();
+        let now = self.inner.engine.clock.now();
         if !self.snapshot().revocation_log.holds_older(now - ENTRIES_KEPT) {
             return Ok(());
         }

@@ -244,7 +244,8 @@ impl App {
     async fn live_and_revocable(&self, caller: &Caller, token: &str) -> Result<Option<Arc<Credential>>, Error> {
         let Presented::Holds(credential) = self.present(token).await? else { return Ok(None) };
         // By a clock in doubt nothing has expired: a stop is taken.
-        let live = self.trust_clock().is_err() || self.snapshot().dead(&credential, self.inner.clock.now()).is_none();
+        let live = self.inner.engine.clock.trust().is_err()
+            || self.snapshot().dead(&credential, self.inner.engine.clock.now()).is_none();
         let its_own = match caller {
             Caller::Operator(_) => true,
             Caller::Instance(own) => credential.chain.contains(&own.agent_instance_id),

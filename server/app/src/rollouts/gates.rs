@@ -58,27 +58,27 @@ fn answer_to_breach(rollout: &Rollout) -> OnBreach {
 impl App {
     /// Reads the gates of a rollout.
     pub(crate) async fn look_at(&self, rollout_id: RolloutId) -> Result<Look, Error> {
-        let mut tx = self.inner.store.begin_snapshot().await?;
+        let mut tx = self.inner.engine.store.begin_snapshot().await?;
         let found = rollout::get(&mut tx, rollout_id).await?;
         let rollout = found.ok_or_else(|| Error::not_found("rollout", rollout_id))?;
-        let (seen, _) = seen(&mut tx, &rollout, self.inner.config.one_caller).await?;
+        let (seen, _) = seen(&mut tx, &rollout, self.inner.engine.config.one_caller).await?;
         Ok(Look { readings: rollout.gates.read(&seen), seen, rollout })
     }
 
     /// Reads the gates of the open rollout, keeps what they say, and does what that asks for.
     pub(crate) async fn watch_gates(&self) -> Result<(), Error> {
-        let mut tx = self.inner.store.begin_snapshot().await?;
+        let mut tx = self.inner.engine.store.begin_snapshot().await?;
         let Some(rollout) = rollout::open(&mut tx).await? else {
             show(0, &[]);
             return Ok(());
         };
-        let sent = self.inner.clock.now();
-        let (seen, at) = seen(&mut tx, &rollout, self.inner.config.one_caller).await?;
+        let sent = self.inner.engine.clock.now();
+        let (seen, at) = seen(&mut tx, &rollout, self.inner.engine.config.one_caller).await?;
         drop(tx);
         // The window was counted by the database's clock.
-        Compared::new(sent, at, self.inner.clock.now()).agree()?;
+        Compared::new(sent, at, self.inner.engine.clock.now()).agree()?;
         let look = Look { readings: rollout.gates.read(&seen), seen, rollout };
-        let mut conn = self.inner.store.writing().await?;
+        let mut conn = self.inner.engine.store.writing().await?;
         gate_reading::keep(&mut conn, look.rollout.rollout_id, &look.readings, at).await?;
         conn.done().await?;
         show(look.rollout.percent, &look.readings);

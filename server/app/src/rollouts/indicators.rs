@@ -342,8 +342,8 @@ impl App {
         // What could not be stored before, and after it what was gathered meanwhile.
         for _ in 0..=usize::from(storing.pending.is_some()) {
             let Some(slot) = storing.slot(indicators) else { break };
-            let mut tx = self.inner.store.begin().await?;
-            let now = self.database_now(&mut tx).await?;
+            let mut tx = self.inner.engine.store.begin().await?;
+            let now = self.inner.engine.database_now(&mut tx).await?;
             indicator::insert(&mut tx, &slot, now).await?;
             commit(tx).await?;
             storing.pending = None;
@@ -353,7 +353,7 @@ impl App {
 
     /// What all servers counted in the last `seconds`.
     pub async fn indicators(&self, seconds: u32) -> Result<IndicatorWindow, Error> {
-        let mut tx = self.inner.store.for_reads().begin_snapshot().await?;
+        let mut tx = self.inner.engine.store.for_reads().begin_snapshot().await?;
         let window = indicator::window(&mut tx, seconds, None).await?;
         let open = indicator::open_decisions(&mut tx, window.start_time).await?;
         let latency = Latency::of(&window.latency);

@@ -6,6 +6,7 @@ pub(crate) mod gates;
 pub(crate) mod indicators;
 pub(crate) mod pause_rollout;
 pub(crate) mod read_rollouts;
+pub(crate) mod report;
 pub(crate) mod rollback_rollout;
 pub(crate) mod rollout_change;
 pub(crate) mod start_rollout;

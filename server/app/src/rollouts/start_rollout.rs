@@ -158,14 +158,14 @@ impl App {
     ) -> Result<RolloutChanged, Error> {
         // Compiled before the head is held, so that nobody waits for it.
         let baseline = command.baseline.and_then(Baseline::version);
-        self.policy(command.candidate).await?.may_begin()?;
+        self.inner.authority.policy(command.candidate).await?.may_begin()?;
         if let Some(version) = baseline {
-            self.policy(version).await?;
+            self.inner.authority.policy(version).await?;
         }
         let change = Start {
             operator_id: &caller.operator_id,
             by_person: true,
-            four_eyes: self.inner.config.four_eyes,
+            four_eyes: self.inner.engine.config.four_eyes,
             command: &command,
         };
         let changed = self.change(caller.operator_id.as_str(), idempotency.as_ref(), &change).await?;

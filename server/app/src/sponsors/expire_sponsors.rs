@@ -56,8 +56,8 @@ impl App {
     /// Does what is due.
     pub(crate) async fn keep_time(&self) -> Result<(), Error> {
         let (lapsed, due) = {
-            let mut conn = self.inner.store.connection().await?;
-            let now = self.database_now(&mut conn).await?;
+            let mut conn = self.inner.engine.store.connection().await?;
+            let now = self.inner.engine.database_now(&mut conn).await?;
             (sponsor::review_lapsed(&mut conn, now, ROUND).await?, sponsor::orphans_due(&mut conn, now, ROUND).await?)
         };
         for sponsor_id in &lapsed {

@@ -10,12 +10,12 @@ impl App {
     /// One sponsor.
     pub async fn get_sponsor(&self, caller: &OperatorCaller, sponsor_id: &SponsorId) -> Result<Sponsor, Error> {
         caller.within(&format!("it may not read sponsor {sponsor_id}"), |scope| scope.has_sponsor(sponsor_id))?;
-        let found = sponsor::get(&mut *self.inner.store.for_reads().connection().await?, sponsor_id).await?;
+        let found = sponsor::get(&mut *self.inner.engine.store.for_reads().connection().await?, sponsor_id).await?;
         found.ok_or_else(|| Error::not_found("sponsor", sponsor_id))
     }
 
     /// One page of sponsors, in the order of their ids.
     pub async fn list_sponsors(&self, filter: SponsorFilter, page: PageRequest) -> Result<Page<Sponsor>, Error> {
-        Ok(sponsor::list(&mut *self.inner.store.for_reads().connection().await?, &filter, &page).await?)
+        Ok(sponsor::list(&mut *self.inner.engine.store.for_reads().connection().await?, &filter, &page).await?)
     }
 }

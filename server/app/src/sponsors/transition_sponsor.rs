@@ -242,7 +242,7 @@ impl App {
         command: TransitionSponsor,
         idempotency: Option<Idempotency>,
     ) -> Result<SponsorTransitioned, Error> {
-        let change = TransitionBy { caller, ground, four_eyes: self.inner.config.four_eyes, command: &command };
+        let change = TransitionBy { caller, ground, four_eyes: self.inner.engine.config.four_eyes, command: &command };
         self.change(caller.operator_id.as_str(), idempotency.as_ref(), &change).await
     }
 }

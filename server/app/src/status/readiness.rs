@@ -118,8 +118,11 @@ fn observing(open: &OpenRollout) -> Option<String> {
 
 impl App {
     fn database_check(&self) -> Check {
-        let wrong =
-            if *self.inner.database_ready.borrow() { *self.inner.no_writes.borrow() } else { Some("does not answer") };
+        let wrong = if *self.inner.authority.database_ready.borrow() {
+            *self.inner.status.no_writes.borrow()
+        } else {
+            Some("does not answer")
+        };
         let message = wrong.map_or_else(
             || "answers and takes writes".to_owned(),
             |wrong| format!("{wrong}: every decision is refused as unavailable until that is over"),
@@ -128,11 +131,11 @@ impl App {
     }
 
     fn clock_check(&self) -> Check {
-        let message = match self.trust_clock() {
+        let message = match self.inner.engine.clock.trust() {
             Ok(()) => "agrees with the database's".to_owned(),
             Err(doubted) => doubted.to_string(),
         };
-        Check { name: "clock", ok: self.trust_clock().is_ok(), message }
+        Check { name: "clock", ok: self.inner.engine.clock.trust().is_ok(), message }
     }
 
     /// Looks at what this server knows; asks nobody.
@@ -152,14 +155,14 @@ impl App {
                 message: granting_message(&snapshot.granting),
             });
         }
-        if let FourEyes::Persons(also) = self.inner.config.four_eyes {
+        if let FourEyes::Persons(also) = self.inner.engine.config.four_eyes {
             checks.push(Check { name: "persons", ok: true, message: persons_message(also) });
         }
-        if self.inner.leaving.load(Ordering::Relaxed) {
+        if self.inner.status.leaving.load(Ordering::Relaxed) {
             let message = "the server is stopping: others answer";
             checks.push(Check { name: "serving", ok: false, message: message.to_owned() });
         }
-        let mut warnings: Vec<_> = self.clock_warning().into_iter().collect();
+        let mut warnings: Vec<_> = self.inner.engine.clock.warning().into_iter().collect();
         let engaged = snapshot.kill_switches.engaged();
         if engaged.iter().any(|switch| switch.target == Target::All) {
             warnings.push("a kill switch stops every call".to_owned());
@@ -189,22 +192,22 @@ impl App {
                 WORRYING * 100.0
             ));
         }
-        if let Some(power) = self.inner.config.database_power {
+        if let Some(power) = self.inner.engine.config.database_power {
             warnings.push(format!(
                 "this server's database role {power}: whoever takes over this server can change what is on record. Make a lesser \
                  role with `countersign migrate --grant-to ROLE`, and serve as it"
             ));
         }
-        if self.inner.config.four_eyes == FourEyes::None {
+        if self.inner.engine.config.four_eyes == FourEyes::None {
             warnings.push(
                 "four_eyes is none: one person alone approves sponsors and calls, and says who is who; each event of it says so. \
                  Set four_eyes to persons as soon as there are two"
                     .to_owned(),
             );
         }
-        if self.inner.config.dev {
+        if self.inner.engine.config.dev {
             warnings.push("dev mode: anybody on this machine may call without a credential and do everything; never expose this server".to_owned());
-        } else if self.inner.config.made_by_dev {
+        } else if self.inner.engine.config.made_by_dev {
             warnings.push(
                 "this installation was made by --dev, when anybody could call: its operators, sponsors and their keys are those of \
                  a trial. Use a fresh database for what matters"

@@ -68,11 +68,11 @@ impl App {
         command: MintJwtSvid,
         idempotency: Option<&Idempotency>,
     ) -> Result<JwtSvid, Error> {
-        self.trust_clock()?;
+        self.inner.engine.clock.trust()?;
         let domain = self.trust_domain()?;
         let holder = self.holder(caller, command.token.as_deref(), "token").await?;
         self.for_others(&command.audience, &holder)?;
-        let (now, entropy) = (self.inner.clock.now(), &*self.inner.entropy);
+        let (now, entropy) = (self.inner.engine.clock.now(), &*self.inner.engine.entropy);
         let job = SvidJob {
             spiffe_id: domain.instance(holder.agent_instance_id),
             holder,
@@ -99,7 +99,7 @@ impl App {
     /// Refuses audiences that are this installation or one of its tools: there a credential or a receipt is asked for, and a
     /// verifier that does not look at `typ` would take the document for one.
     fn for_others(&self, audience: &[SvidAudience], holder: &Credential) -> Result<(), Error> {
-        let (config, snapshot) = (&self.inner.config, self.snapshot());
+        let (config, snapshot) = (&self.inner.engine.config, self.snapshot());
         let (mut own, mut tools) = (OwnNames::default(), OwnNames::default());
         own.add(&config.issuer);
         own.add(&config.audience);
@@ -124,7 +124,7 @@ impl App {
 
     /// The installation's trust domain, without which there are no SPIFFE IDs.
     pub(crate) fn trust_domain(&self) -> Result<&TrustDomain, Error> {
-        self.inner.config.trust_domain.as_ref().ok_or_else(|| {
+        self.inner.engine.config.trust_domain.as_ref().ok_or_else(|| {
             let why = "this installation has no SPIFFE trust domain, so instances have no SPIFFE IDs: who runs it can set \
                        spiffe.trust_domain";
             Error::NotReady(why.to_owned())

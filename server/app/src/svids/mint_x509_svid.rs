@@ -64,10 +64,10 @@ impl App {
         command: MintX509Svid,
         idempotency: Option<&Idempotency>,
     ) -> Result<X509Svid, Error> {
-        self.trust_clock()?;
+        self.inner.engine.clock.trust()?;
         let domain = self.trust_domain()?;
         let holder = self.holder(caller, command.token.as_deref(), "token").await?;
-        let (now, entropy) = (self.inner.clock.now(), &*self.inner.entropy);
+        let (now, entropy) = (self.inner.engine.clock.now(), &*self.inner.engine.entropy);
         let spiffe_id = domain.instance(holder.agent_instance_id);
         let job = SvidJob {
             holder,

@@ -41,9 +41,9 @@ impl App {
 
     async fn deliver_due(&self, webhook: &Webhook) -> Result<(), Error> {
         loop {
-            let now = self.inner.clock.now();
+            let now = self.inner.engine.clock.now();
             let due = {
-                let mut conn = self.inner.store.writing().await?;
+                let mut conn = self.inner.engine.store.writing().await?;
                 let most = i64::try_from(AT_ONCE).unwrap_or(1);
                 let never = now + LONGEST_PAUSE + LONGEST_PAUSE;
                 let due = webhook::take_due(&mut conn, &webhook.name, now, now + LOST_AFTER, never, most).await?;
@@ -62,21 +62,23 @@ impl App {
     }
 
     async fn try_once(&self, webhook: &Webhook, due: &Due) -> Result<(), String> {
-        let timestamp = self.inner.clock.now().unix_timestamp();
+        let timestamp = self.inner.engine.clock.now().unix_timestamp();
         webhook.carrier.carry(webhook.sign(due.message_id, timestamp, due.body.clone())).await
     }
 
     async fn note_try(&self, webhook: &Webhook, due: &Due, outcome: Result<(), String>) -> Result<(), Error> {
-        let mut conn = self.inner.store.writing().await?;
+        let mut conn = self.inner.engine.store.writing().await?;
         let Err(why) = outcome else {
             count(webhook, "delivered");
             webhook::delivered(&mut conn, &webhook.name, due.message_id).await?;
             return Ok(conn.done().await?);
         };
-        let now = self.inner.clock.now();
-        let next_time = Some(now + pause(due.attempts, &*self.inner.entropy))
+        let now = self.inner.engine.clock.now();
+        let next_time = Some(now + pause(due.attempts, &*self.inner.engine.entropy))
             // Old it can only be called by who knows the time.
-            .filter(|next_time| *next_time <= due.create_time + GIVE_UP_AFTER || self.trust_clock().is_err());
+            .filter(|next_time| {
+                *next_time <= due.create_time + GIVE_UP_AFTER || self.inner.engine.clock.trust().is_err()
+            });
         let (name, id, tries, topic) = (&webhook.name, due.message_id, due.attempts, &due.topic);
         if let Some(at) = next_time {
             count(webhook, "failed");
@@ -91,13 +93,13 @@ impl App {
 
     /// Shows how much waits, and forgets what nobody delivers any more.
     pub(crate) async fn tend_webhooks(&self) -> Result<(), Error> {
-        let webhooks = &self.inner.config.webhooks;
-        let mut conn = self.inner.store.writing().await?;
+        let webhooks = &self.inner.engine.config.webhooks;
+        let mut conn = self.inner.engine.store.writing().await?;
         for webhook in webhooks {
             let waiting = u32::try_from(webhook::waiting(&mut conn, &webhook.name).await?).unwrap_or(u32::MAX);
             metrics::gauge!("countersign_webhook_waiting", "webhook" => webhook.name.clone()).set(waiting);
         }
-        let forgotten = webhook::purge(&mut conn, self.inner.clock.now() - GIVE_UP_AFTER - KEPT).await?;
+        let forgotten = webhook::purge(&mut conn, self.inner.engine.clock.now() - GIVE_UP_AFTER - KEPT).await?;
         conn.done().await?;
         if forgotten > 0 {
             tracing::warn!(forgotten, "notices that could not be delivered are forgotten");

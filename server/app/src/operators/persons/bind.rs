@@ -111,7 +111,7 @@ impl App {
         command: BindPerson,
         idempotency: Option<Idempotency>,
     ) -> Result<Binding, Error> {
-        let change = BindBy { caller, four_eyes: self.inner.config.four_eyes, command: &command };
+        let change = BindBy { caller, four_eyes: self.inner.engine.config.four_eyes, command: &command };
         self.change(caller.operator_id.as_str(), idempotency.as_ref(), &change).await
     }
 }

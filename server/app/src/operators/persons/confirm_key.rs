@@ -87,7 +87,7 @@ impl App {
         command: ConfirmApiKey,
         idempotency: Option<Idempotency>,
     ) -> Result<ApiKey, Error> {
-        let change = ConfirmBy { caller, four_eyes: self.inner.config.four_eyes, command: &command };
+        let change = ConfirmBy { caller, four_eyes: self.inner.engine.config.four_eyes, command: &command };
         self.change(caller.operator_id.as_str(), idempotency.as_ref(), &change).await
     }
 }

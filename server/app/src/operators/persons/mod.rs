@@ -241,20 +241,20 @@ pub(crate) fn of_the_machine(operator_id: &OperatorId, tx: &ChangeTx) -> Result<
 impl App {
     /// Whose an operator's login is; none: nobody said so.
     pub async fn person_of(&self, operator_id: &OperatorId) -> Result<Option<Binding>, Error> {
-        let mut conn = self.inner.store.for_reads().connection().await?;
+        let mut conn = self.inner.engine.store.for_reads().connection().await?;
         Ok(person::get_all(&mut conn, std::slice::from_ref(operator_id)).await?.pop())
     }
 
     /// One page of bindings, in the order of their logins.
     pub async fn list_person_bindings(&self, filter: BindingFilter, page: PageRequest) -> Result<Page<Binding>, Error> {
-        let mut conn = self.inner.store.for_reads().connection().await?;
+        let mut conn = self.inner.engine.store.for_reads().connection().await?;
         Ok(person::list(&mut conn, filter.person_id.as_ref(), filter.unconfirmed, &page).await?)
     }
 
     /// Says in the log, at a start, that logins wait for a second person: until then they approve nothing.
     pub(crate) async fn warn_of_unconfirmed(&self) -> Result<(), Error> {
-        let waiting = person::unconfirmed(&mut *self.inner.store.connection().await?).await?;
-        if waiting > 0 && self.inner.config.four_eyes != FourEyes::None {
+        let waiting = person::unconfirmed(&mut *self.inner.engine.store.connection().await?).await?;
+        if waiting > 0 && self.inner.engine.config.four_eyes != FourEyes::None {
             tracing::warn!(
                 "nobody has confirmed whose {waiting} login(s) are: they take no part in what takes two persons until a second person \
                  calls ConfirmPerson. ListPersonBindings shows them"

@@ -150,7 +150,7 @@ impl App {
         &self,
         command: SimulatePolicy,
     ) -> Result<impl Stream<Item = Result<SimulationPiece, Error>> + Send + 'static, Error> {
-        let end_time = command.end_time.unwrap_or_else(|| self.inner.clock.now());
+        let end_time = command.end_time.unwrap_or_else(|| self.inner.engine.clock.now());
         let start_time = command.start_time.unwrap_or(end_time - DEFAULT_RANGE);
         if start_time >= end_time {
             return Err(Error::invalid("start_time", "must be before end_time"));
@@ -178,7 +178,7 @@ impl App {
     fn read_recorded(&self, mut stretch: Stretch, filter: Arc<Filter>) -> Reading {
         let app = self.clone();
         AbortOnDropHandle::new(tokio::spawn(async move {
-            let mut conn = app.inner.store.for_reads().connection().await?;
+            let mut conn = app.inner.engine.store.for_reads().connection().await?;
             let (decisions, more) = read_on(&mut conn, &mut stretch, &filter, BATCH).await?;
             Ok(Batch { decisions, stretch, more })
         }))
@@ -186,7 +186,7 @@ impl App {
 
     async fn simulated(&self, policy: SimulatedPolicy) -> Result<Arc<LoadedPolicy>, Error> {
         match policy {
-            SimulatedPolicy::Version(version) => self.policy(version).await,
+            SimulatedPolicy::Version(version) => self.inner.authority.policy(version).await,
             SimulatedPolicy::Document { document, cedar } => {
                 // No stored version has this number.
                 Ok(Arc::new(LoadedPolicy { version: PolicyVersion(0), compiled: compile(document, cedar).await? }))
@@ -202,7 +202,7 @@ impl Simulation {
         self.reading = more.then(|| self.app.read_recorded(stretch, self.filter.clone()));
         let unknown = self.replayer.unknown_runs(&decisions);
         if !unknown.is_empty() {
-            let mut conn = self.app.inner.store.for_reads().connection().await?;
+            let mut conn = self.app.inner.engine.store.for_reads().connection().await?;
             self.replayer.learn(facts(&mut conn, &unknown).await?);
         }
         let mut replayer = self.replayer;

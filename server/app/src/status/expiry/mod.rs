@@ -35,12 +35,12 @@ pub(crate) struct Endings {
 impl App {
     /// Looks at what ends: shows it, and announces what has come near enough.
     pub async fn look_at_endings(&self) -> Result<(), Error> {
-        let files = self.inner.config.certificates.clone();
+        let files = self.inner.engine.config.certificates.clone();
         let certificates = tokio::task::spawn_blocking(move || certificates::read_all(&files)).await;
         let certificates =
             certificates.map_err(|error| Error::internal("certificates could not be looked at", error))?;
-        let mut conn = self.inner.store.connection().await?;
-        let now = self.database_now(&mut conn).await?;
+        let mut conn = self.inner.engine.store.connection().await?;
+        let now = self.inner.engine.database_now(&mut conn).await?;
         let soonest = expiry::soonest(&mut conn, now).await?;
         let until = now + ExpiryKind::ApiKey.notice();
         let mut endings = expiry::between(&mut conn, [now, until], None, ROUND).await?;
@@ -61,7 +61,7 @@ impl App {
         if !endings.is_empty() {
             self.announce(&endings, now).await?;
         }
-        self.inner.endings.store(Endings { seen: Some(now), soon: endings }.into());
+        self.inner.status.endings.store(Endings { seen: Some(now), soon: endings }.into());
         Ok(())
     }
 
@@ -75,7 +75,7 @@ impl App {
             if due.is_empty() {
                 continue;
             }
-            let mut tx = self.inner.store.begin().await?;
+            let mut tx = self.inner.engine.store.begin().await?;
             let new = expiry::announce(&mut tx, due, threshold, now).await?;
             self.post_endings(&mut tx, &new, threshold, now).await?;
             commit(tx).await?;
@@ -90,7 +90,7 @@ impl App {
     }
 
     async fn unannounced(&self, threshold: Threshold, now: OffsetDateTime) -> Result<Vec<Ending>, Error> {
-        let mut conn = self.inner.store.connection().await?;
+        let mut conn = self.inner.engine.store.connection().await?;
         let due = expiry::between(&mut conn, threshold.ends(now), Some(threshold), ROUND).await?;
         conn.done().await?;
         Ok(due)
@@ -104,7 +104,7 @@ impl App {
         threshold: Threshold,
         now: OffsetDateTime,
     ) -> Result<(), Error> {
-        let (webhooks, entropy) = (&self.inner.config.webhooks, &*self.inner.entropy);
+        let (webhooks, entropy) = (&self.inner.engine.config.webhooks, &*self.inner.engine.entropy);
         let notices = notice::of(new, threshold, now)?;
         let rows: Vec<_> = notices.iter().flat_map(|notice| notice.rows(webhooks, entropy)).collect();
         if !rows.is_empty() {
@@ -121,7 +121,7 @@ impl App {
     /// What ends soon and what to do, for operators: the soonest few by name.
     #[must_use]
     pub fn expiry_warnings(&self) -> Vec<String> {
-        let endings = self.inner.endings.load();
+        let endings = self.inner.status.endings.load();
         // An end that came since, the next look leaves out.
         endings.seen.map_or_else(Vec::new, |now| warnings(&endings.soon, now))
     }

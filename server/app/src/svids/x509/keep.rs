@@ -23,17 +23,17 @@ impl App {
     /// due, and under the head's lock looks again: another server may have done it.
     pub(crate) async fn keep_x509_authorities(&self) -> Result<(), Error> {
         let inner = &self.inner;
-        let Some(domain) = &inner.config.trust_domain else { return Ok(()) };
+        let Some(domain) = &inner.engine.config.trust_domain else { return Ok(()) };
         // At a start too: what is believed there while the clocks are apart is the database's, which agrees with itself.
-        self.trust_clock()?;
-        if !self.snapshot().authorities.due(inner.clock.now()) {
+        self.inner.engine.clock.trust()?;
+        if !self.snapshot().authorities.due(inner.engine.clock.now()) {
             return Ok(());
         }
-        let mut tx = ChangeTx::begin(&inner.store, &*inner.clock, &inner.entropy).await?;
+        let mut tx = ChangeTx::begin(&inner.engine.store, &*inner.engine.clock, &inner.engine.entropy).await?;
         tx.ensure_time_is_known()?;
-        tend(&mut tx, domain, &inner.secrets).await?;
+        tend(&mut tx, domain, &inner.engine.secrets).await?;
         if tx.finish().await? {
-            self.refresh_snapshot().await;
+            self.inner.authority.refresh_snapshot().await;
         }
         Ok(())
     }

@@ -1,0 +1,151 @@
+//! [`App`]: what every use case is a method of.
+
+use std::sync::{Arc, atomic::Ordering};
+
+use countersign_core::{
+    clock::{Clock, Entropy},
+    revocation::RevocationLog,
+};
+use time::OffsetDateTime;
+use tokio::sync::{Semaphore, watch};
+
+use crate::{
+    Caller, Error, Feed, Idempotency, PolicyStanding, RolloutReport,
+    approvals::wait_approval::Waits,
+    authn::{Authn, known_grants::KnownGrants},
+    authority::{Authority, snapshot::Snapshot},
+    decisions::refusals::Refusals,
+    engine::{context::Context, transaction::Change},
+    keys::past_keys::PastKeys,
+    policies::simulate_policy,
+    recorder::Recorder,
+    rollouts::indicators::Indicators,
+    status::Status,
+};
+
+/// The use cases. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct App {
+    pub(crate) inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) engine: Arc<Context>,
+    pub(crate) authority: Arc<Authority>,
+    pub(crate) recorder: Recorder,
+    pub(crate) authn: Authn,
+    pub(crate) status: Status,
+    pub(crate) refusals: Refusals,
+    pub(crate) indicators: Arc<Indicators>,
+    pub(crate) simulations: Arc<Semaphore>,
+    /// Who waits for an answer to which approval.
+    pub(crate) approval_waits: Waits,
+    pub(crate) past_keys: PastKeys,
+}
+
+impl App {
+    pub(crate) fn new(authority: Authority, recorder: Recorder, grants: KnownGrants) -> Self {
+        let engine = authority.engine.clone();
+        let inner = Inner {
+            authority: Arc::new(authority),
+            recorder,
+            authn: Authn::new(&engine.config, grants),
+            status: Status::default(),
+            refusals: Refusals::new(engine.config.refusals),
+            indicators: Arc::new(Indicators::new(engine.server_id)),
+            simulations: Arc::new(Semaphore::new(simulate_policy::AT_A_TIME)),
+            approval_waits: Waits::default(),
+            past_keys: PastKeys::default(),
+            engine,
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// What may be allowed, as this server knows it.
+    pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
+        self.inner.authority.snapshot()
+    }
+
+    /// Makes a change, once for each request id.
+    pub(crate) async fn change<C: Change>(
+        &self,
+        caller: &str,
+        idempotency: Option<&Idempotency>,
+        change: &C,
+    ) -> Result<C::Answer, Error> {
+        self.inner.authority.change(caller, idempotency, change).await
+    }
+
+    /// The open rollouts, and every change of them.
+    #[must_use]
+    pub fn watch_rollouts(&self) -> watch::Receiver<Arc<Vec<RolloutReport>>> {
+        self.inner.authority.open_rollouts.subscribe()
+    }
+
+    /// The revocation entries, and every new one.
+    #[must_use]
+    pub fn watch_revocations(&self) -> Feed<RevocationLog> {
+        self.inner.authority.watch_revocations()
+    }
+
+    /// The active version and the kill switches, and every change of what answers.
+    #[must_use]
+    pub fn watch_policy(&self) -> Feed<PolicyStanding> {
+        self.inner.authority.watch_policy()
+    }
+
+    /// What goes evenly while the server runs: followers compare it with what they were told before.
+    #[must_use]
+    pub fn even_now(&self) -> OffsetDateTime {
+        self.inner.engine.clock.even_now()
+    }
+
+    /// Whether the database answered last and the clock is believed, and every change of that.
+    #[must_use]
+    pub fn fit(&self) -> watch::Receiver<bool> {
+        self.inner.status.fit.subscribe()
+    }
+
+    /// Says that the server is to stop soon: it is not ready, and serves as before.
+    pub fn stop_serving(&self) {
+        self.inner.status.leaving.store(true, Ordering::Relaxed);
+    }
+
+    /// The keys that credentials and receipts verify with, as an RFC 7517 set.
+    #[must_use]
+    pub fn jwks(&self) -> serde_json::Value {
+        self.snapshot().keys.verifying.to_jwks()
+    }
+
+    /// Counts a call of `caller`, who was authenticated: refuses where that is faster than this server allows it.
+    ///
+    /// What stops something has a rate of its own, which no other call uses up.
+    pub fn take_rate(&self, caller: &Caller, stops: bool) -> Result<(), Error> {
+        if stops { self.inner.authn.rates.stop(caller) } else { self.inner.authn.rates.call(caller) }
+    }
+
+    /// The `iss` of everything that is signed.
+    #[must_use]
+    pub fn issuer(&self) -> &str {
+        &self.inner.engine.config.issuer
+    }
+
+    /// The `aud` of credentials.
+    #[must_use]
+    pub fn audience(&self) -> &str {
+        &self.inner.engine.config.audience
+    }
+
+    /// The clock that every rule here is checked against. It does not jump where the machine's does.
+    #[must_use]
+    pub fn clock(&self) -> &dyn Clock {
+        &*self.inner.engine.clock
+    }
+
+    /// Where ids and salts come from.
+    #[must_use]
+    pub fn entropy(&self) -> &dyn Entropy {
+        &*self.inner.engine.entropy
+    }
+}

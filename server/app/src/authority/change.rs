@@ -1,0 +1,134 @@
+//! Makes a change, once for each request id, and again where it met a concurrent one; then what may be allowed is refreshed.
+
+use std::time::Instant;
+
+use countersign_core::operator::BOOTSTRAP;
+use countersign_store::{
+    Store,
+    idempotency::{self, Answered},
+};
+
+use super::Authority;
+use crate::{
+    Error, Idempotency,
+    engine::{
+        stops::Stops,
+        transaction::{ANSWERS_KEPT, Change, ChangeTx, repeat},
+    },
+};
+
+/// How often a change that met a concurrent one is tried.
+const TRIES: u32 = 5;
+/// For how long a stop is tried again whose caller set no deadline.
+const LONGEST_STOP: std::time::Duration = std::time::Duration::from_mins(5);
+
+/// One try of a change.
+struct Try<'a> {
+    store: &'a Store,
+    /// Whether it is open what became of it: its commit was under way.
+    open: bool,
+}
+
+impl Authority {
+    /// Makes a change, once for each request id.
+    pub(crate) async fn change<C: Change>(
+        &self,
+        caller: &str,
+        idempotency: Option<&Idempotency>,
+        change: &C,
+    ) -> Result<C::Answer, Error> {
+        if change.stops() {
+            return self.stop(caller, idempotency, change).await;
+        }
+        let mut tries = 1;
+        loop {
+            // Few are in the database's queue for the head at a time, where nothing overtakes them.
+            let _turn = self.engine.stops.turn().await;
+            let mut this = Try { store: &self.engine.store, open: false };
+            match self.change_once(caller, idempotency, change, &mut this).await {
+                Err(Error::Conflict(_)) if tries < TRIES => {
+                    metrics::counter!("countersign_change_retries_total", "method" => C::METHOD).increment(1);
+                    tokio::time::sleep(std::time::Duration::from_millis(5 << tries)).await;
+                    tries += 1;
+                }
+                other => return other.map_err(Error::of_no_read),
+            }
+        }
+    }
+
+    /// Makes a change that stops something: ahead of others, over connections of its own, and again until its caller's
+    /// deadline, at which it is dropped; but never again where the first time may have been done and nobody could tell.
+    async fn stop<C: Change>(
+        &self,
+        caller: &str,
+        idempotency: Option<&Idempotency>,
+        change: &C,
+    ) -> Result<C::Answer, Error> {
+        let waiting = self.engine.stops.enter(change.stopper(caller)).await;
+        let store = self.engine.store.for_stops();
+        Stops::notify(&self.engine.store, "begin", &waiting.notice).await;
+        let (begun, mut tries) = (Instant::now(), 0);
+        let answer = loop {
+            let mut this = Try { store: &store, open: false };
+            let answer = self.change_once(caller, idempotency, change, &mut this).await.map_err(Error::of_no_read);
+            let nothing_stands = match answer {
+                Err(Error::Conflict(_)) => true,
+                Err(Error::StoreUnavailable) => !this.open || idempotency.is_some(),
+                _ => false,
+            };
+            if !nothing_stands || begun.elapsed() >= LONGEST_STOP {
+                break answer;
+            }
+            metrics::counter!("countersign_change_retries_total", "method" => C::METHOD).increment(1);
+            tries = (tries + 1).min(5);
+            tokio::time::sleep(std::time::Duration::from_millis(5 << tries)).await;
+        };
+        let (store, name) = (self.engine.store.clone(), waiting.notice.clone());
+        drop(waiting);
+        tokio::spawn(async move { Stops::notify(&store, "end", &name).await });
+        answer
+    }
+
+    async fn change_once<C: Change>(
+        &self,
+        caller: &str,
+        idempotency: Option<&Idempotency>,
+        change: &C,
+        this: &mut Try<'_>,
+    ) -> Result<C::Answer, Error> {
+        let engine = &*self.engine;
+        // What a start makes, it makes by the database's clock: a server that does not start takes no stops.
+        let by_any_clock = change.stops() || caller == BOOTSTRAP;
+        if !by_any_clock {
+            engine.clock.trust()?;
+        }
+        let mut tx = ChangeTx::begin(this.store, &*engine.clock, &engine.entropy).await?;
+        if !by_any_clock {
+            tx.ensure_time_is_known()?;
+        }
+        if engine.clock.trust().is_err() {
+            tx.doubt_clock(engine.clock.earliest());
+        }
+        let keyed = idempotency.map(|idempotency| idempotency.key(caller, C::METHOD));
+        if let Some((key, fingerprint)) = &keyed
+            && let Some((_, first, answer)) = idempotency::get_all(tx.conn(), std::slice::from_ref(key)).await?.pop()
+        {
+            return repeat(&answer, first == *fingerprint);
+        }
+        let answer = change.apply(&mut tx).await?;
+        if let Some((key, fingerprint)) = keyed {
+            let text =
+                serde_json::to_string(&answer).map_err(|error| Error::internal("an answer is no JSON", error))?;
+            let answered = Answered { key, fingerprint, answer: text };
+            let expire_time = tx.now() + ANSWERS_KEPT;
+            idempotency::insert(tx.conn(), &[answered], expire_time).await?;
+        }
+        tx.post(&engine.config.webhooks).await?;
+        let ready = tx.write().await?;
+        this.open = true;
+        if ready.commit().await? {
+            self.refresh_snapshot().await;
+        }
+        Ok(answer)
+    }
+}
