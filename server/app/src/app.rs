@@ -7,19 +7,18 @@ use countersign_core::{
     revocation::RevocationLog,
 };
 use time::OffsetDateTime;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
 use crate::{
-    Caller, Error, Feed, Idempotency, PolicyStanding, RolloutReport,
-    approvals::wait_approval::Waits,
+    Error, Feed, Idempotency, PolicyStanding, RolloutReport,
+    approvals::waits::Waits,
     authn::{Authn, known_grants::KnownGrants},
     authority::{Authority, snapshot::Snapshot},
     decisions::refusals::Refusals,
     engine::{context::Context, transaction::Change},
     keys::past_keys::PastKeys,
-    policies::simulate_policy,
     recorder::Recorder,
-    rollouts::indicators::Indicators,
+    recorder::indicators::Indicators,
     status::Status,
 };
 
@@ -38,7 +37,6 @@ pub(crate) struct Inner {
     pub(crate) status: Status,
     pub(crate) refusals: Refusals,
     pub(crate) indicators: Arc<Indicators>,
-    pub(crate) simulations: Arc<Semaphore>,
     /// Who waits for an answer to which approval.
     pub(crate) approval_waits: Waits,
     pub(crate) past_keys: PastKeys,
@@ -54,7 +52,6 @@ impl App {
             status: Status::default(),
             refusals: Refusals::new(engine.config.refusals),
             indicators: Arc::new(Indicators::new(engine.server_id)),
-            simulations: Arc::new(Semaphore::new(simulate_policy::AT_A_TIME)),
             approval_waits: Waits::default(),
             past_keys: PastKeys::default(),
             engine,
@@ -116,13 +113,6 @@ impl App {
     #[must_use]
     pub fn jwks(&self) -> serde_json::Value {
         self.snapshot().keys.verifying.to_jwks()
-    }
-
-    /// Counts a call of `caller`, who was authenticated: refuses where that is faster than this server allows it.
-    ///
-    /// What stops something has a rate of its own, which no other call uses up.
-    pub fn take_rate(&self, caller: &Caller, stops: bool) -> Result<(), Error> {
-        if stops { self.inner.authn.rates.stop(caller) } else { self.inner.authn.rates.call(caller) }
     }
 
     /// The `iss` of everything that is signed.

@@ -22,24 +22,22 @@ use secrecy::ExposeSecret as _;
 use time::Duration;
 
 use crate::{
-    App, Background, Config, CreatePolicy, Error, KeyEncryptionKeys, OperatorCaller, RegisterSponsor, StartRollout,
-    TransitionSponsor,
+    App, Background, Config, CreatePolicy, Error, FourEyes, KeyEncryptionKeys, OperatorCaller, RegisterSponsor,
+    StartRollout, TransitionSponsor,
     authn::known_grants::KnownGrants,
     authority::{
         Authority,
         compiled_policies::{LoadedPolicy, Need},
         snapshot::Loader,
     },
+    caller::bootstrap_id,
     engine::{context::Context, secrets::Secrets, timekeeper::Timekeeper, transaction::ChangeTx},
     keys::signing_keys::{activate, make_next},
-    operators::{
-        create_api_key::FreshKey,
-        create_operator::add_operator,
-        persons::{FourEyes, of_the_machine},
-    },
+    operators::{create_api_key::FreshKey, create_operator::add_operator, persons::of_the_machine},
     policies::{
         activate_policy::{Activate, ActivatePolicy},
-        create_policy::{Create, compile},
+        compile::compile,
+        create_policy::Create,
     },
     recorder::Recorder,
     revocations::revocation_floor::move_floor,
@@ -253,11 +251,6 @@ impl App {
         }
         Ok(caller)
     }
-}
-
-/// What the server itself is called.
-pub(crate) fn bootstrap_id() -> Result<OperatorId, Error> {
-    BOOTSTRAP.parse().map_err(|error| Error::internal("a built-in name is none", error))
 }
 
 /// Secrets, signing keys and the first admin, once for each database.

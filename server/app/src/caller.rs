@@ -5,7 +5,7 @@ use std::sync::Arc;
 use countersign_core::{
     key_scope::KeyScope,
     names::{OperatorId, SponsorId, ToolId},
-    operator::{OperatorRole, Roles},
+    operator::{BOOTSTRAP, OperatorRole, Roles},
 };
 use countersign_store::{Connection, person};
 
@@ -76,6 +76,11 @@ impl Caller {
             Self::Instance(_) => None,
         }
     }
+}
+
+/// What the server itself is called.
+pub(crate) fn bootstrap_id() -> Result<OperatorId, Error> {
+    BOOTSTRAP.parse().map_err(|error| Error::internal("a built-in name is none", error))
 }
 
 /// On what ground an operator may do what they ask.

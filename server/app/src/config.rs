@@ -1,9 +1,11 @@
 //! What an installation sets, as the configuration and the command line say.
 
+use std::num::NonZeroU32;
+
 use countersign_core::{labels::DeclaredLabels, names::ToolId, spiffe::TrustDomain};
 use countersign_store::lesser_role::Power;
 
-use crate::{Ceilings, CertificateFile, ConfiguredOperators, FourEyes, OneCaller, RateLimits, RefusalLimits, Webhook};
+use crate::{CertificateFile, ConfiguredOperators, RateLimits, Webhook};
 
 /// What an installation sets.
 #[derive(Debug, Clone)]
@@ -67,4 +69,71 @@ pub struct Approvals {
     pub pending_per_chain: usize,
     /// The same of everything that one sponsor answers for.
     pub pending_per_sponsor: usize,
+}
+
+/// Most live instances at a time; none: no ceiling.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Ceilings {
+    /// Of one sponsor.
+    pub sponsor: Option<u32>,
+    /// Of one chain: a root and all that descend from it.
+    pub chain: Option<u32>,
+}
+
+/// How many refusals a minute are answered; none: any number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RefusalLimits {
+    /// Of one chain whose credential is dead.
+    pub chain: Option<NonZeroU32>,
+    /// Of one caller, whoever it asks for.
+    pub caller: Option<NonZeroU32>,
+}
+
+/// Whether one caller by itself can fail the gate MISSING_SPONSOR.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OneCaller {
+    /// Beside others it adds at most as much as they do together; the only caller there is counts wholly.
+    #[default]
+    Capped,
+    /// All that it sends counts.
+    Counted,
+}
+
+impl OneCaller {
+    /// What counts for the gate of calls that came without a sponsor, `told` being how many each caller sent: of those who sent
+    /// none, one at least. A team with one gateway has nobody else to tell of them.
+    pub(crate) fn of(self, told: &[u64]) -> u64 {
+        let (all, most) = (told.iter().sum::<u64>(), told.iter().max().copied().unwrap_or_default());
+        let others = all - most;
+        match self {
+            Self::Capped if told.len() > 1 => others + most.min(others),
+            Self::Capped | Self::Counted => all,
+        }
+    }
+}
+
+/// Whether what takes two persons takes two.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FourEyes {
+    /// It does: sponsors, approvals and bindings, and what is named here.
+    Persons(AlsoTwo),
+    /// One person does everything alone; each event of what should have taken two says so.
+    None,
+}
+
+/// What takes two persons where the configuration says so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct AlsoTwo {
+    /// Who stored a policy does not make it answer, at once or by a rollout.
+    pub policies: bool,
+    /// Who engaged a kill switch does not release it.
+    pub kill_switch_release: bool,
+    /// A key that lets somebody else vouch for things waits for a second person.
+    pub admin_keys: bool,
+}
+
+impl Default for FourEyes {
+    fn default() -> Self {
+        Self::Persons(AlsoTwo { admin_keys: true, ..AlsoTwo::default() })
+    }
 }

@@ -46,8 +46,9 @@ pub use authority::policy_status::PolicyStanding;
 pub use authority::refresh::Feed;
 pub use bootstrap::{DevKeys, FirstAdmin, HandOver, PolicyFile};
 pub use caller::{Caller, Ground, Idempotency, OperatorCaller};
-pub use config::{Approvals, Config};
+pub use config::{AlsoTwo, Approvals, Ceilings, Config, FourEyes, OneCaller, RefusalLimits};
 pub use countersign_store::{Page, PageRequest};
+pub use credentials::credential::Credential;
 pub use credentials::delegate_credential::DelegateCredential;
 pub use credentials::introspect_credential::Introspection;
 pub use credentials::issuances::Issuance;
@@ -59,10 +60,8 @@ pub use custody::list_events::EventFilter;
 pub use decisions::decision::{
     Decide, DecisionAnswer, DecisionRecord, DecisionSubject, EntityCall, RolloutPart, ShadowAnswer, Side, StandsOn,
 };
-pub use decisions::evaluation::request::Credential;
 pub use decisions::explain_decision::DecisionExplanation;
 pub use decisions::read_decisions::DecisionFilter;
-pub use decisions::refusals::RefusalLimits;
 pub use decisions::search_actions::{ActionPage, SearchActions};
 pub use engine::arrival::arrived_at;
 pub use engine::secrets::KeyEncryptionKeys;
@@ -77,7 +76,7 @@ pub use kill_switches::release_kill_switch::ReleaseKillSwitch;
 pub use operators::create_api_key::{ApiKeyCreated, CreateApiKey};
 pub use operators::create_operator::{CreateOperator, OperatorCreated};
 pub use operators::operator_standing::{ChangeOperator, OperatorChanged, OperatorStanding};
-pub use operators::persons::{AlsoTwo, BindPerson, BindingFilter, ConfirmApiKey, ConfirmPerson, FourEyes};
+pub use operators::persons::{BindPerson, BindingFilter, ConfirmApiKey, ConfirmPerson};
 pub use operators::read_operators::ApiKeyFilter;
 pub use operators::recover_admin::{RecoverAdmin, recover_admin};
 pub use operators::revoke_api_key::{ApiKeyRevoked, RevokeApiKey};
@@ -87,14 +86,14 @@ pub use policies::cache_extension::{
     CacheExtensionChanged, CacheExtensionStep, ChangeCacheExtension, ProposeCacheExtension,
 };
 pub use policies::create_policy::{CreatePolicy, PolicyCreated};
-pub use policies::read_policies::{PolicyFilter, PolicyRecord, PolicyState, ValidPolicy};
+pub use policies::read_policies::{PolicyFilter, PolicyState, ValidPolicy};
+pub use policies::record::PolicyRecord;
 pub use policies::simulate_policy::{
     PolicyDifference, SimulatePolicy, SimulatedPolicy, SimulationCounts, SimulationPiece,
 };
-pub use recorder::Ceilings;
 pub use revocations::revoke::{RevocationScope, Revoke, Revoked};
 pub use rollouts::advance_rollout::AdvanceRollout;
-pub use rollouts::indicators::{IndicatorWindow, OneCaller};
+pub use rollouts::indicators::IndicatorWindow;
 pub use rollouts::pause_rollout::HoldRollout;
 pub use rollouts::read_rollouts::RolloutFilter;
 pub use rollouts::report::RolloutReport;

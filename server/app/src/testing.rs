@@ -12,14 +12,15 @@ use countersign_core::{
 use countersign_policy::{CompiledPolicy, Context};
 use time::{Duration, OffsetDateTime};
 
+use crate::credentials::credential::Credential;
 use crate::{
-    authority::x509_authority::Authorities,
     authority::{
         compiled_policies::LoadedPolicy,
         key_ring::KeyRing,
         snapshot::{Answerer, Granting, Snapshot},
+        x509_authority::Authorities,
     },
-    decisions::evaluation::request::{Credential, Question, Subject},
+    decisions::evaluation::request::{Question, Subject},
 };
 
 /// The instant at which tests happen.

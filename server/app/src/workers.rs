@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     App, Error,
-    authn::known_grants,
+    authn::{is_granted, known_grants},
     recorder::{self, Submission},
 };
 
@@ -83,7 +83,7 @@ impl Background {
             }),
             tokio::spawn(app.clone().settle(stop.child_token())),
             tokio::spawn(hear_of_stops(app.clone(), stop.child_token())),
-            tokio::spawn(known_grants::run(app.clone(), lookups, stop.child_token())),
+            tokio::spawn(is_granted::run(app.clone(), lookups, stop.child_token())),
             every.by_time(TEND, "tables could not be tended", async move |app: App| app.tend().await),
             every.by_time(TEND, "revocations whose time is over could not be forgotten", async move |app: App| {
                 app.move_revocation_floor().await

@@ -5,3 +5,4 @@ pub(crate) mod approval_event;
 pub(crate) mod expire_approvals;
 pub(crate) mod read_approvals;
 pub(crate) mod wait_approval;
+pub(crate) mod waits;

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use aws_lc_rs::digest::{SHA256, digest};
 use countersign_core::{
     api_key,
     credential::{Expect, KeySet, Refusal, Verified, verify_credential},
@@ -11,19 +10,13 @@ use countersign_core::{
     names::OperatorId,
     operator::{ANONYMOUS, Roles},
 };
-use time::{Duration, OffsetDateTime};
+use time::Duration;
 
-use super::oidc::{self, Provider};
-use crate::{App, Caller, Error, OperatorCaller, decisions::evaluation::request::Credential};
-
-/// An operator whose API key or token was checked a moment ago.
-#[derive(Debug, Clone)]
-pub(crate) struct KnownOperator {
-    caller: OperatorCaller,
-    expire_time: Option<OffsetDateTime>,
-    /// The snapshot's, before the key was looked up: whatever has ended the key since began a later one.
-    epoch: i64,
-}
+use super::{
+    known_operator::KnownOperator,
+    oidc::{self, Provider},
+};
+use crate::{App, Caller, Error, OperatorCaller, credentials::credential::Credential, engine::sha256::sha256};
 
 /// What somebody authenticates for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -150,7 +143,7 @@ impl App {
         if verified == Err(Refusal::UnknownKey) && purpose == Purpose::Reporting {
             // Keys turn once a day, and a report may come a day after. Nothing that such a key signed still lives, and what is
             // remembered is good for more than reports: so it is not.
-            let keys = Box::pin(self.inner.past_keys.get(self)).await;
+            let keys = Box::pin(self.inner.past_keys.get(&self.inner.engine)).await;
             if let Err(Refusal::Expired(verified)) = self.verify_by(&keys, token)
                 && self.is_granted(&verified).await?
             {
@@ -243,10 +236,4 @@ const MISSING: &str = "no credential came with the call: send `authorization: Be
 
 fn unauthenticated(message: &str) -> Error {
     Error::Unauthenticated { message: message.to_owned() }
-}
-
-pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
-    let mut hash = [0; 32];
-    hash.copy_from_slice(digest(&SHA256, bytes).as_ref());
-    hash
 }

@@ -12,26 +12,20 @@ use std::{
 
 use arc_swap::ArcSwap;
 use countersign_core::api_key::ApiKeyId;
-use countersign_store::api_key::{self, StoredKey};
+use countersign_store::api_key::StoredKey;
 use moka::sync::Cache;
 use tokio::sync::Mutex;
 
-use crate::{App, Error};
-
-/// Most ids that are remembered of keys without a code.
-const MOST_IDS: i64 = 100_000;
-/// How often at most they are looked for.
-const LOOK: Duration = Duration::from_secs(1);
 /// For how long a key is known as it was read, unless what may be allowed changes first.
 const READ_FOR: Duration = Duration::from_secs(5);
 
 /// What is remembered of API keys.
 #[derive(Debug)]
 pub(crate) struct KnownKeys {
-    ids: ArcSwap<HashSet<ApiKeyId>>,
-    looked: Mutex<Option<Instant>>,
+    pub(crate) ids: ArcSwap<HashSet<ApiKeyId>>,
+    pub(crate) looked: Mutex<Option<Instant>>,
     /// As the database has them, and the epoch before they were read: whatever ended one since began a later one.
-    read: Cache<ApiKeyId, (i64, Option<Arc<StoredKey>>)>,
+    pub(crate) read: Cache<ApiKeyId, (i64, Option<Arc<StoredKey>>)>,
 }
 
 impl Default for KnownKeys {
@@ -41,40 +35,5 @@ impl Default for KnownKeys {
             looked: Mutex::default(),
             read: Cache::builder().max_capacity(10_000).time_to_live(READ_FOR).build(),
         }
-    }
-}
-
-impl App {
-    /// The key with this id, as the database has it; none: there is none, or nobody but a stranger made this secret.
-    pub(crate) async fn stored_key(&self, id: ApiKeyId, secret: &str) -> Result<Option<Arc<StoredKey>>, Error> {
-        if !self.inner.engine.secrets.made(id, secret) && !self.is_old_key(id).await? {
-            return Ok(None);
-        }
-        let (keys, epoch) = (&self.inner.authn.keys.read, self.snapshot().epoch);
-        if let Some((read_at, stored)) = keys.get(&id)
-            && read_at == epoch
-        {
-            return Ok(stored);
-        }
-        let stored =
-            api_key::get(&mut *self.inner.engine.store.for_authority().connection().await?, id).await?.map(Arc::new);
-        keys.insert(id, (epoch, stored.clone()));
-        Ok(stored)
-    }
-
-    /// Whether a key without a code has this id. Who asks at the same time as another look is under way goes by what is known.
-    async fn is_old_key(&self, id: ApiKeyId) -> Result<bool, Error> {
-        let keys = &self.inner.authn.keys;
-        if keys.ids.load().contains(&id) {
-            return Ok(true);
-        }
-        let mut looked = keys.looked.lock().await;
-        if looked.is_none_or(|at| at.elapsed() >= LOOK) {
-            let mut conn = self.inner.engine.store.for_authority().connection().await?;
-            keys.ids.store(Arc::new(api_key::ids(&mut conn, MOST_IDS).await?.into_iter().collect()));
-            *looked = Some(Instant::now());
-        }
-        drop(looked);
-        Ok(keys.ids.load().contains(&id))
     }
 }

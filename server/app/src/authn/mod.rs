@@ -1,13 +1,19 @@
 //! Who calls: API keys, credentials, OpenID Connect, client certificates; and how often a caller may.
 
 pub(crate) mod authenticate;
+pub(crate) mod client_certificates;
 pub(crate) mod configured_operators;
+pub(crate) mod is_granted;
 pub(crate) mod known_grants;
 pub(crate) mod known_keys;
+pub(crate) mod known_operator;
+pub(crate) mod limits;
 pub(crate) mod oidc;
 pub(crate) mod rate_limit;
 pub(crate) mod reads;
 pub(crate) mod refused_administration;
+pub(crate) mod state_refused_administration;
+pub(crate) mod stored_key;
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,7 +21,7 @@ use governor::clock::MonotonicClock;
 use moka::sync::Cache;
 
 use self::{
-    authenticate::KnownOperator, known_grants::KnownGrants, known_keys::KnownKeys, rate_limit::Rates, reads::Reads,
+    known_grants::KnownGrants, known_keys::KnownKeys, known_operator::KnownOperator, rate_limit::Rates, reads::Reads,
     refused_administration::RefusedAdministrations,
 };
 use crate::{Config, Credential};

@@ -15,7 +15,7 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use crate::{App, Caller, Error};
+use crate::Error;
 
 /// How long a read waits for those of its caller before it is refused.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -93,7 +93,7 @@ impl Reads {
         }
     }
 
-    async fn enter(&self, caller: &str) -> Result<ReadTurn, Error> {
+    pub(crate) async fn enter(&self, caller: &str) -> Result<ReadTurn, Error> {
         let turns = self.callers.get_with_by_ref(caller, || Arc::new(Semaphore::new(self.at_a_time)));
         if let Ok(Ok(turn)) = timeout(PATIENCE, turns.acquire_owned()).await {
             return Ok(ReadTurn { _turn: turn });
@@ -111,14 +111,6 @@ impl Reads {
             Ok(Ok(turn)) => Ok(ScanTurn { turn: Some(turn), begun: Instant::now(), waiting: self.waiting.clone() }),
             _ => Err(Error::Overloaded),
         }
-    }
-}
-
-impl App {
-    /// Waits a moment for the caller's turn to read; refuses where too many of their reads are under way.
-    pub async fn enter_read(&self, caller: &Caller) -> Result<ReadTurn, Error> {
-        let kind = if matches!(caller, Caller::Operator(_)) { "operator" } else { "run" };
-        self.inner.authn.reads.enter(&format!("{kind} {}", caller.id())).await
     }
 }
 

@@ -11,15 +11,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::Caller;
 use countersign_core::{
     ids::InstanceId,
     names::{OperatorId, SponsorId},
-};
-use countersign_ledger::leaf::{Decimal, Figure, Kind, Leaf, Subject};
-
-use crate::{
-    App, Caller, Error,
-    engine::transaction::{Change, ChangeTx},
 };
 
 /// Between two events about the same.
@@ -47,23 +42,23 @@ pub struct RefusedAdministration<'a> {
 /// Whose refusals are counted together. Without an id: those of more callers than are told apart. Runs are told apart by their
 /// chains, because a run can start others.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum Who {
+pub(crate) enum Who {
     Operator(Option<OperatorId>),
     Chain(Option<InstanceId>),
 }
 
 /// What was refused, and why. Without a method: those beyond what is told apart.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Refused {
-    method: Option<&'static str>,
-    reason: Box<str>,
+pub(crate) struct Refused {
+    pub(crate) method: Option<&'static str>,
+    pub(crate) reason: Box<str>,
 }
 
 /// A run, and who answers for it.
 #[derive(Debug, Clone)]
-struct Run {
-    agent_instance_id: InstanceId,
-    sponsor_id: SponsorId,
+pub(crate) struct Run {
+    pub(crate) agent_instance_id: InstanceId,
+    pub(crate) sponsor_id: SponsorId,
 }
 
 /// How often, since the last event.
@@ -83,7 +78,7 @@ type Counts = HashMap<Who, HashMap<Refused, Count>>;
 pub(crate) struct RefusedAdministrations(Mutex<Counts>);
 
 impl Who {
-    fn of(caller: &Caller) -> Self {
+    pub(crate) fn of(caller: &Caller) -> Self {
         match caller {
             Caller::Operator(operator) => Self::Operator(Some(operator.operator_id.clone())),
             Caller::Instance(run) => Self::Chain(Some(run.root_instance_id())),
@@ -109,7 +104,7 @@ impl RefusedAdministrations {
     }
 
     /// Counts refusals. Says whether they are the first since the last event.
-    fn add(&self, who: Who, refused: Refused, calls: u64, run: Option<Run>) -> bool {
+    pub(crate) fn add(&self, who: Who, refused: Refused, calls: u64, run: Option<Run>) -> bool {
         let mut counts = self.counts();
         let alike = counts.keys().filter(|known| known.is_like(&who)).count();
         let who = if alike < MOST_CALLERS || counts.contains_key(&who) { who } else { who.unnamed() };
@@ -124,7 +119,7 @@ impl RefusedAdministrations {
     }
 
     /// Takes what is to be stated: `all` of it, or what was not stated within [`PAUSE`].
-    fn take(&self, all: bool) -> Vec<Stated> {
+    pub(crate) fn take(&self, all: bool) -> Vec<Stated> {
         let mut counts = self.counts();
         let mut due = Vec::new();
         for (who, of_caller) in &mut *counts {
@@ -143,7 +138,7 @@ impl RefusedAdministrations {
     }
 
     /// Takes back what could not be stated: it is due again.
-    fn take_back(&self, stated: Vec<Stated>) {
+    pub(crate) fn take_back(&self, stated: Vec<Stated>) {
         for Stated { who, refused, calls, run } in stated {
             self.add(who.clone(), refused.clone(), calls, run);
             if let Some(count) = self.counts().get_mut(&who).and_then(|of_caller| of_caller.get_mut(&refused)) {
@@ -155,85 +150,11 @@ impl RefusedAdministrations {
 
 /// One event to write.
 #[derive(Debug, Clone)]
-struct Stated {
-    who: Who,
-    refused: Refused,
-    calls: u64,
-    run: Option<Run>,
-}
-
-impl Stated {
-    fn leaf(&self, tx: &ChangeTx) -> Leaf<'static> {
-        let base = match &self.who {
-            Who::Operator(Some(operator)) => tx.leaf(Kind::AdministrationRefused, operator),
-            Who::Operator(None) | Who::Chain(_) => tx.own_leaf(Kind::AdministrationRefused),
-        };
-        let root = match &self.who {
-            Who::Chain(root) => *root,
-            Who::Operator(_) => None,
-        };
-        // Of a chain that is told apart alone: others are not one run's.
-        let run = self.run.as_ref().filter(|_| root.is_some());
-        Leaf {
-            agent_instance_id: run.map(|run| run.agent_instance_id.to_string().into()),
-            figures: vec![Figure { name: "calls".into(), value: Decimal(self.calls) }],
-            reason: Some(self.refused.reason.to_string().into()),
-            root_instance_id: root.map(|root| root.to_string().into()),
-            sponsor_id: run.map(|run| run.sponsor_id.to_string().into()),
-            subject: Some(Subject { id: self.refused.method.map(Into::into), kind: "method".into() }),
-            ..base
-        }
-    }
-}
-
-/// States refusals.
-struct State(Vec<Stated>);
-
-impl Change for State {
-    const METHOD: &'static str = "StateRefusedAdministration";
-    type Answer = ();
-
-    async fn apply(&self, tx: &mut ChangeTx) -> Result<(), Error> {
-        for stated in &self.0 {
-            let leaf = stated.leaf(tx);
-            tx.append(leaf, "")?;
-        }
-        Ok(())
-    }
-}
-
-impl App {
-    /// Counts a refusal of a method that changes something, for the custody log, and writes a line where it is the first since the
-    /// last event about the same.
-    pub fn note_refused_administration(&self, refused: &RefusedAdministration<'_>) {
-        let RefusedAdministration { caller, peer, method, reason } = *refused;
-        metrics::counter!("countersign_administration_refused_total", "reason" => reason.to_owned()).increment(1);
-        let run = match caller {
-            Caller::Operator(_) => None,
-            Caller::Instance(run) => {
-                Some(Run { agent_instance_id: run.agent_instance_id, sponsor_id: run.sponsor_id.clone() })
-            }
-        };
-        let of = Refused { method: Some(method), reason: reason.into() };
-        if self.inner.authn.refused_administrations.add(Who::of(caller), of, 1, run) {
-            let (caller, peer) = (caller.id(), peer.map(|peer| peer.to_string()));
-            tracing::warn!(caller, peer, method, reason, "administration refused; the custody log counts repetitions");
-        }
-    }
-
-    /// Puts on record what was refused: what is due, or `all`.
-    pub(crate) async fn state_refused_administration(&self, all: bool) -> Result<(), Error> {
-        let refused = &self.inner.authn.refused_administrations;
-        let state = State(refused.take(all));
-        if state.0.is_empty() {
-            return Ok(());
-        }
-        let stated = self.change("server", None, &state).await;
-        if stated.is_err() {
-            refused.take_back(state.0);
-        }
-        stated
-    }
+pub(crate) struct Stated {
+    pub(crate) who: Who,
+    pub(crate) refused: Refused,
+    pub(crate) calls: u64,
+    pub(crate) run: Option<Run>,
 }
 
 #[cfg(test)]

@@ -12,7 +12,6 @@ use countersign_store::{
 use moka::{policy::EvictionPolicy, sync::Cache};
 use tokio::sync::Mutex;
 
-use super::Authority;
 use crate::Error;
 
 /// Most compiled policies that are kept beside those that the snapshot holds.
@@ -168,20 +167,5 @@ impl LoadedPolicy {
     pub(crate) fn may_begin(&self) -> Result<(), Error> {
         let faults = self.compiled.faults();
         if faults.is_empty() { Ok(()) } else { Err(Error::PolicyInvalid(faults.to_vec())) }
-    }
-}
-
-impl Authority {
-    /// A stored version, compiled, for who names it.
-    pub(crate) async fn policy(&self, version: PolicyVersion) -> Result<Arc<LoadedPolicy>, Error> {
-        Ok(self.loader.policies.get(&self.engine.store, version, Need::Asked).await??)
-    }
-
-    /// Compiles the versions that stand or may be made to stand next, so that nobody waits when they are.
-    pub(crate) async fn compile_ahead(&self) -> Result<(), Error> {
-        let (store, policies) = (&self.engine.store, &self.loader.policies);
-        let mut versions = policy::likely(&mut *store.connection().await?).await?;
-        versions.retain(|version| policies.ready(*version).is_none() && !policies.is_unusable(*version));
-        policies.compile(store, Missing(versions), Need::Ahead).await
     }
 }

@@ -4,6 +4,7 @@ mod change;
 pub(crate) mod compiled_policies;
 pub(crate) mod head_marks;
 pub(crate) mod key_ring;
+mod policies;
 pub(crate) mod policy_status;
 pub(crate) mod refresh;
 pub(crate) mod signing_window;

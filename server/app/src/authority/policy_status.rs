@@ -6,7 +6,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use countersign_core::kill_switch::KillSwitches;
 use countersign_store::{Connection, cache_extension, policy};
 
-use crate::{Error, PolicyRecord, authn::authenticate::sha256, policies::read_policies::record};
+use crate::{Error, PolicyRecord, engine::sha256::sha256, policies::record::record};
 
 /// What answers, for who follows it.
 #[derive(Debug, Clone, Default)]

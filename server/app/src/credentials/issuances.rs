@@ -2,8 +2,6 @@
 
 use std::{collections::VecDeque, sync::Mutex};
 
-use crate::App;
-
 /// How far back the share of failures looks, seconds.
 const WINDOW: i64 = 300;
 /// How fine the window moves, seconds.
@@ -23,7 +21,7 @@ pub enum Issuance {
 }
 
 impl Issuance {
-    const fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Granted => "granted",
             Self::Refused => "refused",
@@ -52,7 +50,7 @@ pub(crate) struct Issuances(Mutex<VecDeque<(i64, Share)>>);
 
 impl Issuances {
     /// Counts one at an instant, seconds since the epoch.
-    fn note(&self, issuance: Issuance, now: i64) {
+    pub(crate) fn note(&self, issuance: Issuance, now: i64) {
         self.with_steps(now, |steps| {
             let step = now.div_euclid(STEP);
             if steps.back().is_none_or(|(last, _)| *last < step) {
@@ -83,26 +81,6 @@ impl Issuances {
             steps.pop_front();
         }
         act(&mut steps)
-    }
-}
-
-impl App {
-    /// Counts how a request for a credential ended, whatever the door and however far it came.
-    pub fn note_issuance(&self, issuance: Issuance) {
-        metrics::counter!("countersign_issuances_total", "outcome" => issuance.as_str()).increment(1);
-        self.inner.status.issuances.note(issuance, self.inner.engine.clock.now().unix_timestamp());
-        self.count_issuance(issuance);
-        self.show_issuance_failures();
-    }
-
-    /// Brings the gauge up to date.
-    pub(crate) fn show_issuance_failures(&self) {
-        metrics::gauge!("countersign_issuance_failure_ratio").set(self.issuance_failures().ratio());
-    }
-
-    /// The share of issuances that failed lately.
-    pub(crate) fn issuance_failures(&self) -> Share {
-        self.inner.status.issuances.share(self.inner.engine.clock.now().unix_timestamp())
     }
 }
 

@@ -16,10 +16,12 @@ use countersign_core::{
 use countersign_ledger::{commitment::Opening, leaf::Digest};
 use futures::future::join_all;
 
-use super::evaluation::request::{Credential, Question, Subject};
+use super::evaluation::request::{Question, Subject};
+use crate::credentials::credential::Credential;
+use crate::engine::sha256::sha256;
 use crate::{
     App, Caller, Decide, DecisionAnswer, DecisionSubject, Error, Idempotency, OperatorCaller,
-    authn::authenticate::{Presented, sha256},
+    authn::authenticate::Presented,
     recorder::{Done, Job, Keyed, Prepared},
 };
 

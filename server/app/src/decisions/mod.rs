@@ -3,6 +3,7 @@
 pub(crate) mod close_outcomes;
 pub(crate) mod decide;
 pub(crate) mod decision;
+pub(crate) mod ensure_answerable;
 pub(crate) mod evaluation;
 pub(crate) mod explain_decision;
 pub(crate) mod read_decisions;

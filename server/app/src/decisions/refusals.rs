@@ -6,58 +6,42 @@
 
 use std::{
     collections::HashMap,
-    mem,
     num::NonZeroU32,
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use countersign_core::{
-    decision::{Effect, Enforcement},
     ids::{CredentialId, InstanceId},
     names::SponsorId,
 };
-use countersign_ledger::leaf::{Decimal, Figure, Kind, Leaf};
 use governor::clock::MonotonicClock;
 use moka::sync::Cache;
 
 use super::evaluation::request::{Question, Subject};
-use crate::{
-    App, Caller, DecisionAnswer, Error,
-    authn::rate_limit::Limiter,
-    engine::transaction::{Change, ChangeTx},
-};
+use crate::{Error, RefusalLimits, authn::rate_limit::Limiter};
 
 /// Most chains whose unanswered calls are told apart between two events.
 const MOST_CHAINS: usize = 32;
 /// Most used-up credentials that are remembered, for as long as any may live.
 const MOST_SPENT: u64 = 100_000;
 
-/// How many refusals a minute are answered; none: any number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct RefusalLimits {
-    /// Of one chain whose credential is dead.
-    pub chain: Option<NonZeroU32>,
-    /// Of one caller, whoever it asks for.
-    pub caller: Option<NonZeroU32>,
-}
-
 /// How many calls of a chain were not answered, and who answers for it.
 #[derive(Debug, Clone, Default)]
-struct Count {
-    calls: u64,
-    sponsor_id: Option<SponsorId>,
+pub(crate) struct Count {
+    pub(crate) calls: u64,
+    pub(crate) sponsor_id: Option<SponsorId>,
 }
 
 /// The calls that were not answered, by chain; without one those of which none is known, and of more chains than are told apart.
-type Unanswered = HashMap<Option<InstanceId>, Count>;
+pub(crate) type Unanswered = HashMap<Option<InstanceId>, Count>;
 
 /// The limits, and what they kept from being answered.
 #[derive(Debug)]
 pub(crate) struct Refusals {
     chains: Option<Limiter<InstanceId, MonotonicClock>>,
     callers: Option<Limiter<String, MonotonicClock>>,
-    spent: Cache<CredentialId, ()>,
+    pub(crate) spent: Cache<CredentialId, ()>,
     unanswered: Mutex<Unanswered>,
 }
 
@@ -73,7 +57,7 @@ impl Refusals {
     }
 
     /// Takes the place of so many refusals, or of none.
-    fn take(&self, chain: Option<InstanceId>, caller: &str, calls: u32) -> Result<(), Error> {
+    pub(crate) fn take(&self, chain: Option<InstanceId>, caller: &str, calls: u32) -> Result<(), Error> {
         let calls = NonZeroU32::new(calls).unwrap_or(NonZeroU32::MIN);
         if let (Some(limit), Some(chain)) = (&self.chains, &chain) {
             limit.take_many(chain, calls)?;
@@ -81,12 +65,12 @@ impl Refusals {
         self.callers.as_ref().map_or(Ok(()), |limit| limit.take_many(&caller.to_owned(), calls))
     }
 
-    fn unanswered(&self) -> MutexGuard<'_, Unanswered> {
+    pub(crate) fn unanswered(&self) -> MutexGuard<'_, Unanswered> {
         self.unanswered.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Counts a call that was not answered.
-    fn note(&self, question: &Question) {
+    pub(crate) fn note(&self, question: &Question) {
         let (chain, sponsor_id) = match &question.subject {
             Subject::Run(run) => (Some(run.root_instance_id()), Some(run.sponsor_id.clone())),
             Subject::Unattributed(_) | Subject::Entity(_) => (None, None),
@@ -94,103 +78,12 @@ impl Refusals {
         self.add(chain, Count { calls: 1, sponsor_id });
     }
 
-    fn add(&self, chain: Option<InstanceId>, more: Count) {
+    pub(crate) fn add(&self, chain: Option<InstanceId>, more: Count) {
         let mut unanswered = self.unanswered();
         let known = unanswered.len() < MOST_CHAINS || unanswered.contains_key(&chain);
         let count = unanswered.entry(chain.filter(|_| known)).or_default();
         count.calls += more.calls;
         count.sponsor_id = more.sponsor_id.filter(|_| known);
-    }
-}
-
-/// States how many calls were not answered.
-struct State(Unanswered);
-
-impl Change for State {
-    const METHOD: &'static str = "StateUnanswered";
-    type Answer = ();
-
-    async fn apply(&self, tx: &mut ChangeTx) -> Result<(), Error> {
-        for (chain, count) in &self.0 {
-            let calls = Figure { name: "calls".into(), value: Decimal(count.calls) };
-            let leaf = Leaf {
-                figures: vec![calls],
-                root_instance_id: chain.map(|chain| chain.to_string().into()),
-                sponsor_id: count.sponsor_id.as_ref().map(|id| id.to_string().into()),
-                ..tx.own_leaf(Kind::RefusalsUnanswered)
-            };
-            tx.append(leaf, "")?;
-        }
-        Ok(())
-    }
-}
-
-impl App {
-    /// Refuses to answer where every one of these calls would only be one more refusal above the limits. One that may be allowed, or
-    /// that is within them, has all of them answered, which stand or fall together.
-    pub(crate) fn ensure_answerable(
-        &self,
-        caller: &Caller,
-        asked: &[(&Question, Option<&DecisionAnswer>)],
-    ) -> Result<(), Error> {
-        let mut chains: HashMap<Option<InstanceId>, u32> = HashMap::new();
-        for (question, answer) in asked {
-            if !self.only_refuses(question, *answer) {
-                return Ok(());
-            }
-            let chain = match &question.subject {
-                Subject::Run(run) => Some(run.root_instance_id()),
-                Subject::Unattributed(_) | Subject::Entity(_) => None,
-            };
-            *chains.entry(chain).or_default() += 1;
-        }
-        let mut over = None;
-        for (chain, calls) in chains {
-            match self.inner.refusals.take(chain, &caller.id(), calls) {
-                Ok(()) => return Ok(()),
-                Err(error) => over = Some(error),
-            }
-        }
-        let Some(error) = over else { return Ok(()) };
-        for (question, _) in asked {
-            self.inner.refusals.note(question);
-            self.note_shed();
-        }
-        metrics::counter!("countersign_unanswered_refusals_total")
-            .increment(u64::try_from(asked.len()).unwrap_or(u64::MAX));
-        Err(error)
-    }
-
-    /// Whether a call is refused for its credential: it is dead or used up, or there is none.
-    fn only_refuses(&self, question: &Question, answer: Option<&DecisionAnswer>) -> bool {
-        let refuses =
-            answer.is_some_and(|answer| answer.effect == Effect::Deny && answer.enforcement == Enforcement::Enforced);
-        match &question.subject {
-            Subject::Run(run) if self.inner.refusals.spent.contains_key(&run.credential_id) => true,
-            Subject::Run(run) => refuses && self.snapshot().dead(run, question.now).is_some(),
-            Subject::Unattributed(_) => refuses,
-            Subject::Entity(_) => false,
-        }
-    }
-
-    /// Remembers a credential that was used up.
-    pub(crate) fn note_spent(&self, credential: CredentialId) {
-        self.inner.refusals.spent.insert(credential, ());
-    }
-
-    /// Puts on record how many calls were not answered since the last time.
-    pub(crate) async fn state_unanswered(&self) -> Result<(), Error> {
-        let refusals = &self.inner.refusals;
-        let state = State(mem::take(&mut *refusals.unanswered()));
-        if state.0.is_empty() {
-            return Ok(());
-        }
-        let stated = self.change("server", None, &state).await;
-        if stated.is_err() {
-            // The next time.
-            state.0.into_iter().for_each(|(chain, count)| refusals.add(chain, count));
-        }
-        stated
     }
 }
 

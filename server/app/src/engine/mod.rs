@@ -5,6 +5,7 @@ pub(crate) mod aside;
 pub(crate) mod context;
 pub(crate) mod custody_leaf;
 pub(crate) mod secrets;
+pub(crate) mod sha256;
 pub(crate) mod stops;
 pub(crate) mod timekeeper;
 pub(crate) mod transaction;

@@ -4,7 +4,7 @@ use countersign_core::{ids::PolicyVersion, names::OperatorId, rollout::Baseline}
 use countersign_ledger::leaf::{Change as LeafChange, Digest, Kind, Leaf};
 use countersign_store::{policy, rollout};
 
-use super::read_policies::Changed;
+use super::record::Changed;
 use crate::{
     App, Error, FourEyes, Idempotency, OperatorCaller, PolicyRecord,
     authority::compiled_policies::intact,

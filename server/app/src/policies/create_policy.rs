@@ -2,17 +2,15 @@
 
 use countersign_core::names::OperatorId;
 use countersign_ledger::leaf::{Digest, Kind, Leaf};
-use countersign_policy::{CompiledPolicy, Violations};
 use countersign_store::policy;
-use tokio::{sync::Semaphore, time::timeout};
 
-use super::read_policies::Changed;
+use super::{
+    compile::compile,
+    record::{Changed, PolicyRecord},
+};
 use crate::{
-    App, Error, Idempotency, OperatorCaller, PolicyRecord,
-    engine::{
-        aside::aside,
-        transaction::{Change, ChangeTx},
-    },
+    App, Error, Idempotency, OperatorCaller,
+    engine::transaction::{Change, ChangeTx},
 };
 
 /// A document to store.
@@ -74,27 +72,6 @@ impl Change for Create<'_> {
         policy::insert(tx.conn(), &new).await?;
         Ok(Changed { version, created: true, log_index })
     }
-}
-
-/// Checks a document before it is stored.
-pub(crate) async fn compile(document: String, cedar: String) -> Result<CompiledPolicy, Error> {
-    try_compile(document, cedar).await?.map_err(|violations| Error::PolicyInvalid(violations.into_iter().collect()))
-}
-
-/// Documents that are compiled at a time for who asks: each takes a processor and a lot of memory.
-static TURNS: Semaphore = Semaphore::const_new(2);
-/// How long a document waits for its turn. Whose call is over before that waits no more, and is not compiled.
-const PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
-
-/// Compiles aside: a large document takes seconds, and requests must not wait for it.
-pub(crate) async fn try_compile(document: String, cedar: String) -> Result<Result<CompiledPolicy, Violations>, Error> {
-    let Ok(Ok(turn)) = timeout(PATIENCE, TURNS.acquire()).await else { return Err(Error::Overloaded) };
-    aside("a policy could not be compiled", move || {
-        // Until it is done, also where whoever asked has gone.
-        let _turn = turn;
-        CompiledPolicy::load(&document, &cedar)
-    })
-    .await
 }
 
 impl App {

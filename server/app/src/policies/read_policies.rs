@@ -1,42 +1,15 @@
 //! ValidatePolicy, GetPolicy and ListPolicies.
 
-use countersign_core::{ids::PolicyVersion, names::OperatorId, rollout::Baseline};
+use countersign_core::{ids::PolicyVersion, rollout::Baseline};
 use countersign_policy::{CompiledPolicy, Rule, Violation};
 pub use countersign_store::policy::{PolicyFilter, PolicyState};
-use countersign_store::{
-    Store,
-    policy::{self, StoredPolicy},
+use countersign_store::{Store, policy};
+
+use super::{
+    compile::try_compile,
+    record::{PolicyRecord, record},
 };
-use serde::{Deserialize, Serialize};
-use time::OffsetDateTime;
-
-use super::create_policy::try_compile;
 use crate::{App, Error, Page, PageRequest};
-
-/// One stored document.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PolicyRecord {
-    /// Its version.
-    pub version: PolicyVersion,
-    /// SHA-256 of document and Cedar.
-    pub content_hash: [u8; 32],
-    /// The YAML document; empty in lists.
-    pub document: String,
-    /// Raw Cedar beside it; empty in lists.
-    pub cedar: String,
-    /// What it is used for now.
-    pub state: PolicyState,
-    /// When stored.
-    pub create_time: OffsetDateTime,
-    /// Who stored it.
-    pub created_by: OperatorId,
-    /// When it last became active.
-    pub activate_time: Option<OffsetDateTime>,
-    /// Its rules in short; empty in lists.
-    pub rules: Vec<Rule>,
-    /// How many rules it holds.
-    pub rule_count: u32,
-}
 
 /// A document that may be stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,14 +18,6 @@ pub struct ValidPolicy {
     pub rules: Vec<Rule>,
     /// What may be meant, and probably is not.
     pub warnings: Vec<Violation>,
-}
-
-/// A version that a change is about, as it is kept for a repeated request: the version alone, read again then.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-pub(crate) struct Changed {
-    pub(crate) version: PolicyVersion,
-    pub(crate) created: bool,
-    pub(crate) log_index: i64,
 }
 
 impl App {
@@ -98,21 +63,5 @@ impl App {
     pub async fn list_policies(&self, filter: PolicyFilter, page: PageRequest) -> Result<Page<PolicyRecord>, Error> {
         let found = policy::list(&mut *self.inner.engine.store.for_reads().connection().await?, &filter, &page).await?;
         Ok(found.map(|stored| record(stored, false)))
-    }
-}
-
-pub(crate) fn record(stored: StoredPolicy, whole: bool) -> PolicyRecord {
-    let text = |text: String| if whole { text } else { String::new() };
-    PolicyRecord {
-        version: stored.version,
-        content_hash: stored.content_hash,
-        document: text(stored.document),
-        cedar: text(stored.cedar),
-        state: stored.state,
-        create_time: stored.create_time,
-        created_by: stored.created_by,
-        activate_time: stored.activate_time,
-        rules: Vec::new(),
-        rule_count: u32::try_from(stored.rule_count).unwrap_or(0),
     }
 }

@@ -18,12 +18,15 @@ use countersign_ledger::{
 use countersign_store::approval::Waiting;
 
 use super::{Prepared, batch::Staged};
+use crate::credentials::credential::Credential;
+use crate::decisions::evaluation::verdict::ByApproval;
+use crate::decisions::evaluation::verdict::Verdict;
 use crate::{
     Error, Topic,
     approvals::approval_event::{leaf, notice, summary},
     decisions::evaluation::{
-        evaluate::{ByApproval, Verdict, evaluate},
-        request::{Credential, Question, Subject},
+        evaluate::evaluate,
+        request::{Question, Subject},
     },
     engine::custody_leaf,
     error::no_policy,

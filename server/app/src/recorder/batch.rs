@@ -28,18 +28,18 @@ use super::{
     ceilings::Counts,
     preload::{Found, needs_nothing},
 };
+use crate::decisions::evaluation::verdict::NoPolicy;
+use crate::decisions::evaluation::verdict::Verdict;
 use crate::{
     Error,
-    authority::Authority,
-    authority::snapshot::Snapshot,
-    decisions::evaluation::{
-        evaluate::{NoPolicy, Verdict},
-        request::{Question, Subject},
+    authority::{Authority, snapshot::Snapshot},
+    decisions::evaluation::request::{Question, Subject},
+    engine::{
+        context::Context,
+        transaction::{ANSWERS_KEPT, repeat},
     },
-    engine::context::Context,
-    engine::transaction::{ANSWERS_KEPT, repeat},
     error::no_policy,
-    rollouts::indicators::{Indicators, Tally},
+    recorder::indicators::{Indicators, Tally},
     webhook::Notice,
 };
 

@@ -14,16 +14,7 @@ use countersign_store::{
 use time::{Duration, OffsetDateTime};
 
 use super::{GrantJob, Holder, Job, batch::Work};
-use crate::Error;
-
-/// Most live instances at a time; none: no ceiling.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Ceilings {
-    /// Of one sponsor.
-    pub sponsor: Option<u32>,
-    /// Of one chain: a root and all that descend from it.
-    pub chain: Option<u32>,
-}
+use crate::{Ceilings, Error};
 
 impl Ceilings {
     pub(super) fn of(self, holding: &Holding) -> Option<i64> {

@@ -8,6 +8,7 @@ mod batch;
 mod cached;
 mod ceilings;
 mod grant;
+pub(crate) mod indicators;
 mod outcome;
 mod preload;
 mod prepared;
@@ -23,20 +24,20 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-pub use ceilings::Ceilings;
 pub(crate) use grant::{Fresh, GrantJob, Granted, Holder, not_active};
 pub(crate) use outcome::{OutcomeJob, answers, fingerprint};
 pub(crate) use prepared::Prepared;
 pub(crate) use svid::{Document, Minted, SvidJob};
 pub(crate) use validate::{limits, of_role};
 
+use crate::decisions::evaluation::verdict::NoPolicy;
 use crate::{
     DecisionAnswer, Error,
     authority::Authority,
     custody::event::ToolCallRecorded,
-    decisions::evaluation::{evaluate::NoPolicy, request::Question},
+    decisions::evaluation::request::Question,
     engine::{arrival::arrived, stops::Pauses},
-    rollouts::indicators::Indicators,
+    recorder::indicators::Indicators,
 };
 
 /// Most submissions in one transaction.

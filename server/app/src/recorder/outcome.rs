@@ -17,9 +17,9 @@ use time::OffsetDateTime;
 use super::batch::Staged;
 use crate::{
     Error, OperatorCaller,
-    authn::authenticate::sha256,
     custody::event::{RecordToolCall, ToolCallRecorded},
     engine::custody_leaf,
+    engine::sha256::sha256,
 };
 
 /// An outcome to record.

@@ -9,18 +9,21 @@ use countersign_ledger::{
 };
 use countersign_store::event::NewEvent;
 
+use crate::decisions::evaluation::opinion::Opinion;
+use crate::decisions::evaluation::verdict::NoPolicy;
+use crate::decisions::evaluation::verdict::Verdict;
 use crate::{
     DecisionAnswer, Error, ShadowAnswer, StandsOn,
     authority::snapshot::Snapshot,
     decisions::{
         decision::{Side, explain, explain_approval},
         evaluation::{
-            evaluate::{NoPolicy, Opinion, Verdict, evaluate},
+            evaluate::evaluate,
             request::{Question, Subject},
         },
     },
     engine::custody_leaf::{self, MAX_RULES},
-    rollouts::indicators::Tally,
+    recorder::indicators::Tally,
 };
 
 /// A decision that only lacks its place in the log.

@@ -14,12 +14,10 @@ use countersign_core::{
 };
 
 use super::{Done, GrantJob, Granted, Job, Minted, Prepared, SvidJob, batch::Staged};
+use crate::decisions::evaluation::verdict::NoPolicy;
 use crate::{
     DecisionAnswer, Error, StandsOn,
-    decisions::evaluation::{
-        evaluate::NoPolicy,
-        request::{Question, Subject},
-    },
+    decisions::evaluation::request::{Question, Subject},
 };
 
 /// For so long an ALLOW is given again: as long as its receipt can be good.

@@ -11,8 +11,9 @@ use countersign_store::{
 };
 use time::OffsetDateTime;
 
-use super::indicators::{Latency, OneCaller};
 use crate::Error;
+use crate::OneCaller;
+use crate::recorder::indicators::Latency;
 
 /// What the samples of one rollout are counted by.
 struct Counting<'a> {

@@ -10,7 +10,7 @@ use countersign_store::rollout;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    App, Error, RolloutReport, Topic, bootstrap::bootstrap_id, engine::transaction::ChangeTx, webhook::RolloutNotice,
+    App, Error, RolloutReport, Topic, caller::bootstrap_id, engine::transaction::ChangeTx, webhook::RolloutNotice,
 };
 
 /// A rollout after a change of it.

@@ -15,7 +15,7 @@ use countersign_store::{
 use super::rollout_change::{Changed, part};
 use crate::{
     App, Error, FourEyes, Idempotency, OperatorCaller, RolloutChanged,
-    authn::authenticate::sha256,
+    engine::sha256::sha256,
     engine::transaction::{Change, ChangeTx},
 };
 

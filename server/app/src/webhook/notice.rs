@@ -14,7 +14,7 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use uuid::Uuid;
 
 use super::{Topic, Webhook};
-use crate::{Error, authn::authenticate::sha256};
+use crate::{Error, engine::sha256::sha256};
 
 /// Something to tell of; not written yet.
 #[derive(Debug, Clone, PartialEq)]

@@ -9,7 +9,7 @@ use countersign_core::{
 use serde_json::{Map, Value};
 
 use super::OidcIssuer;
-use crate::{Error, OperatorCaller, authn::authenticate::sha256};
+use crate::{Error, OperatorCaller, engine::sha256::sha256};
 
 /// Claims whose text is a list with blanks between (RFC 9068, and how one large provider shortens it).
 const LISTS: [&str; 2] = ["scope", "scp"];

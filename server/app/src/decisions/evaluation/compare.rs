@@ -7,7 +7,7 @@ use countersign_core::{
     ids::RolloutId,
 };
 
-use super::evaluate::Opinion;
+use crate::decisions::evaluation::opinion::Opinion;
 
 /// How the two sides of a rollout answered one call. What a person's approval makes of an answer is not compared.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -22,8 +22,12 @@ use countersign_policy::{Evaluation, Principal, RecordedAttribute, RecordedValue
 use super::{
     compare::Compared,
     evaluate_entities,
-    request::{Credential, Question, Subject},
+    request::{Question, Subject},
 };
+use crate::Credential;
+use crate::decisions::evaluation::opinion::Opinion;
+use crate::decisions::evaluation::verdict::NoPolicy;
+use crate::decisions::evaluation::verdict::Verdict;
 use crate::{
     authority::{
         compiled_policies::LoadedPolicy,
@@ -31,99 +35,6 @@ use crate::{
     },
     decisions::decision::{RolloutPart, Side},
 };
-
-/// What one side of a rollout, or the one policy there is, answers.
-#[derive(Debug, Clone)]
-pub(crate) struct Opinion {
-    pub(crate) effect: Effect,
-    pub(crate) reason: Reason,
-    pub(crate) rule_ids: Vec<Arc<str>>,
-    pub(crate) policy: Option<(PolicyVersion, [u8; 32])>,
-    pub(crate) cacheable: bool,
-    /// What the custody log states of the call's context.
-    pub(crate) context: Vec<Attribute<'static>>,
-}
-
-/// An answer, before it is recorded.
-#[derive(Debug, Clone)]
-pub(crate) struct Verdict {
-    pub(crate) opinion: Opinion,
-    pub(crate) rollout: Option<(RolloutPart, u32)>,
-    /// What the other side of the rollout would have answered.
-    pub(crate) shadow: Option<Opinion>,
-    /// How the rollout's two sides compare.
-    pub(crate) compared: Option<Compared>,
-    pub(crate) enforcement: Enforcement,
-    pub(crate) cache_ttl_seconds: u32,
-    /// The same of a cache that follows both streams, while an extension holds; else 0.
-    pub(crate) extended_cache_ttl_seconds: u32,
-    /// Whether the credential held, so that a single-use one is used up.
-    pub(crate) uses_credential: bool,
-    /// The approval that has to do with it. Not known before it is recorded.
-    pub(crate) approval: Option<ByApproval>,
-}
-
-/// An approval, as far as an answer tells of it.
-#[derive(Debug, Clone)]
-pub(crate) struct ByApproval {
-    pub(crate) approval_id: ApprovalId,
-    /// Leaf hash of the yes that the answer stands on.
-    pub(crate) leaf: Option<[u8; 32]>,
-    /// Why a person refused.
-    pub(crate) said: Option<String>,
-}
-
-impl ByApproval {
-    pub(crate) const fn named(approval_id: ApprovalId) -> Self {
-        Self { approval_id, leaf: None, said: None }
-    }
-}
-
-impl Verdict {
-    /// A refusal that asked no policy.
-    pub(crate) fn refused(reason: Reason, uses_credential: bool) -> Self {
-        Self {
-            opinion: Opinion::without_policy(Effect::Deny, reason),
-            rollout: None,
-            shadow: None,
-            compared: None,
-            enforcement: Enforcement::Enforced,
-            cache_ttl_seconds: 0,
-            extended_cache_ttl_seconds: 0,
-            uses_credential,
-            approval: None,
-        }
-    }
-}
-
-impl Opinion {
-    pub(crate) const fn without_policy(effect: Effect, reason: Reason) -> Self {
-        Self { effect, reason, rule_ids: Vec::new(), policy: None, cacheable: false, context: Vec::new() }
-    }
-
-    /// What two answers make together, of which both bind: the more restrictive one, this one where they are alike.
-    fn and(self, other: Self) -> Self {
-        let cacheable = self.cacheable && other.cacheable;
-        let stands = if other.restricts() > self.restricts() { other } else { self };
-        Self { cacheable, ..stands }
-    }
-
-    /// How restrictive it is, as a number to compare. A failure is before all else, and what only observes is the least.
-    const fn restricts(&self) -> u8 {
-        match (self.effect, self.reason) {
-            (Effect::Deny, Reason::PolicyError) => 5,
-            (Effect::Deny, Reason::DeniedByRule) => 4,
-            (Effect::Deny, _) => 3,
-            (Effect::RequireApproval, _) => 2,
-            (Effect::Allow, Reason::Observed) => 0,
-            (Effect::Allow, _) => 1,
-        }
-    }
-}
-
-/// No policy answers: neither ALLOW nor DENY would be true.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct NoPolicy;
 
 /// Answers `question` by what stands in `snapshot`.
 pub(crate) fn evaluate(question: &Question, snapshot: &Snapshot) -> Result<Verdict, NoPolicy> {

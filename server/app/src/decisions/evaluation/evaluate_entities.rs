@@ -11,11 +11,10 @@ use countersign_core::{
 };
 use countersign_policy::{EntityRequest, Evaluation};
 
-use super::{
-    compare::Compared,
-    evaluate::{NoPolicy, Opinion, Verdict},
-    request::Question,
-};
+use super::{compare::Compared, request::Question};
+use crate::decisions::evaluation::opinion::Opinion;
+use crate::decisions::evaluation::verdict::NoPolicy;
+use crate::decisions::evaluation::verdict::Verdict;
 use crate::{
     EntityCall,
     authority::{

@@ -19,36 +19,10 @@ pub use confirm_key::ConfirmApiKey;
 
 pub(crate) use bind::{Bound, bind_new};
 
-use crate::{App, Error, OperatorCaller, Page, PageRequest, Topic, engine::transaction::ChangeTx};
+use crate::{AlsoTwo, App, Error, FourEyes, OperatorCaller, Page, PageRequest, Topic, engine::transaction::ChangeTx};
 
 /// Roles with which a person says yes to what others did.
 const VOUCHING: Roles = Roles::of(&[OperatorRole::Admin, OperatorRole::Approver]);
-
-/// Whether what takes two persons takes two.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FourEyes {
-    /// It does: sponsors, approvals and bindings, and what is named here.
-    Persons(AlsoTwo),
-    /// One person does everything alone; each event of what should have taken two says so.
-    None,
-}
-
-/// What takes two persons where the configuration says so.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct AlsoTwo {
-    /// Who stored a policy does not make it answer, at once or by a rollout.
-    pub policies: bool,
-    /// Who engaged a kill switch does not release it.
-    pub kill_switch_release: bool,
-    /// A key that lets somebody else vouch for things waits for a second person.
-    pub admin_keys: bool,
-}
-
-impl Default for FourEyes {
-    fn default() -> Self {
-        Self::Persons(AlsoTwo { admin_keys: true, ..AlsoTwo::default() })
-    }
-}
 
 impl FourEyes {
     /// Refuses an operator who makes a policy answer that is their own, where that takes two.
@@ -226,7 +200,7 @@ fn nobody(operator_id: &OperatorId) -> Option<(PersonId, bool)> {
 
 /// A binding of its own that nobody needs to confirm: of what a start or a recovery makes on the machine itself.
 pub(crate) fn of_the_machine(operator_id: &OperatorId, tx: &ChangeTx) -> Result<Binding, Error> {
-    let by = crate::bootstrap::bootstrap_id()?;
+    let by = crate::caller::bootstrap_id()?;
     let person_id = operator_id.as_str().parse().map_err(|error| Error::internal("an id is no person's", error))?;
     Ok(Binding {
         operator_id: operator_id.clone(),

@@ -19,10 +19,10 @@ use countersign_core::{
 use countersign_store::recorded::{Filter, RecordedDecision, Stretch, facts, read_on};
 use futures::{Stream, stream};
 use time::{Duration, OffsetDateTime};
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::create_policy::compile;
+use super::compile::compile;
 use crate::{App, Error, authority::compiled_policies::LoadedPolicy, engine::aside::aside};
 use replay::Replayer;
 
@@ -31,7 +31,7 @@ const DEFAULT_RANGE: Duration = Duration::HOUR.saturating_mul(24);
 /// Events of one batch: a few megabytes at most, and a few milliseconds.
 const BATCH: u32 = 4_000;
 /// Simulations at a time on one server: each takes a core for as long as it lasts.
-pub(crate) const AT_A_TIME: usize = 2;
+static PLACES: Semaphore = Semaphore::const_new(2);
 
 /// What to simulate.
 #[derive(Debug, Clone)]
@@ -140,7 +140,7 @@ struct Simulation {
     reading: Option<Reading>,
     end_time: OffsetDateTime,
     /// Its place among those that run.
-    _place: OwnedSemaphorePermit,
+    _place: SemaphorePermit<'static>,
 }
 
 impl App {
@@ -155,7 +155,7 @@ impl App {
         if start_time >= end_time {
             return Err(Error::invalid("start_time", "must be before end_time"));
         }
-        let place = self.inner.simulations.clone().try_acquire_owned().map_err(|_| Error::Overloaded)?;
+        let place = PLACES.try_acquire().map_err(|_| Error::Overloaded)?;
         let policy = self.simulated(command.policy).await?;
         let filter = Arc::new(Filter {
             sponsor_id: command.sponsor_id.map(Into::into),

@@ -7,7 +7,7 @@ use countersign_store::expiry::Ending;
 use rustls_pki_types::{CertificateDer, pem::PemObject as _};
 use x509_parser::parse_x509_certificate;
 
-use crate::{authn::authenticate::sha256, svids::x509::hex};
+use crate::{engine::sha256::sha256, svids::x509::hex};
 
 /// Most certificates of one file that are looked at.
 const MOST: usize = 1_000;

@@ -14,7 +14,7 @@ use super::certificate::{self, CERTIFICATE_BACKDATE};
 use crate::authority::signing_window::{Window, missing};
 use crate::{
     App, Error,
-    authn::authenticate::sha256,
+    engine::sha256::sha256,
     engine::{custody_leaf, secrets::Secrets, transaction::ChangeTx},
 };
 

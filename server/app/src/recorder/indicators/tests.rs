@@ -3,6 +3,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
+    OneCaller,
     decisions::evaluation::compare::{Difference, DifferenceKind},
     testing::NOW,
 };

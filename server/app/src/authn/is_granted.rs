@@ -1,0 +1,80 @@
+//! Looks up whether a credential was granted: at this server, or else in the log, many in one statement.
+
+use countersign_core::{credential::Verified, grant::BACKDATE};
+use countersign_store::event::{self, GrantKey};
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use super::known_grants::Question;
+use crate::{App, Error};
+
+/// Most credentials that are looked up in one statement.
+const MAX_BATCH: usize = 256;
+impl App {
+    /// Whether the log holds the grant of this credential, and as it says. An error: nobody knows.
+    pub(crate) async fn is_granted(&self, credential: &Verified) -> Result<bool, Error> {
+        let grants = &self.inner.authn.grants;
+        let said = credential.digest();
+        if let Some(granted) = grants.get(&credential.custody_ref) {
+            return Ok(granted == said);
+        }
+        let (reply, answer) = oneshot::channel();
+        let key = GrantKey {
+            agent_instance_id: credential.agent_instance_id,
+            custody_ref: credential.custody_ref,
+            // Its event was of the second that it says it was issued in.
+            grant_time: credential.issue_time + time::Duration::seconds(BACKDATE.into()),
+        };
+        match grants.queue.try_send(Question { key, reply }) {
+            Ok(()) => {}
+            Err(mpsc::error::TrySendError::Full(_)) => return Err(Error::Overloaded),
+            Err(mpsc::error::TrySendError::Closed(_)) => return Err(Error::StoreUnavailable),
+        }
+        let granted = answer.await.unwrap_or(Err(Error::StoreUnavailable))?;
+        metrics::counter!("countersign_grant_lookups_total", "found" => if granted.is_some() { "yes" } else { "no" })
+            .increment(1);
+        if let Some(granted) = granted {
+            grants.keep(credential.custody_ref, granted);
+        }
+        let holds = granted == Some(said);
+        if !holds {
+            tracing::error!(
+                credential_id = %credential.credential_id, kid = credential.kid,
+                "a credential whose signature holds was never granted as it says, and is refused: whoever made it has this \
+                 signing key. Mark the key compromised"
+            );
+        }
+        Ok(holds)
+    }
+
+    /// What the grants of these say, as hashes, in their order; none: there is none.
+    async fn look_up(&self, keys: &[GrantKey]) -> Result<Vec<Option<[u8; 32]>>, Error> {
+        let mut conn = self.inner.engine.store.for_authority().connection().await?;
+        let mut found = vec![None; keys.len()];
+        for (place, grant) in event::grants(&mut conn, keys).await? {
+            let says = self.claims(grant)?.map(|(claims, kid)| Verified::new(claims, kid).digest());
+            if let Some(slot) = found.get_mut(place) {
+                *slot = says;
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// Looks grants up until `stop`; what came in the meantime together.
+pub(crate) async fn run(app: App, mut queue: mpsc::Receiver<Question>, stop: CancellationToken) {
+    let mut asked = Vec::with_capacity(MAX_BATCH);
+    while stop.run_until_cancelled(queue.recv_many(&mut asked, MAX_BATCH)).await.is_some_and(|many| many > 0) {
+        let (keys, replies): (Vec<_>, Vec<_>) = asked.drain(..).map(|Question { key, reply }| (key, reply)).unzip();
+        let found = app.look_up(&keys).await;
+        for (place, reply) in replies.into_iter().enumerate() {
+            let answer = match &found {
+                Ok(found) => Ok(found.get(place).copied().flatten()),
+                Err(Error::StoreUnavailable) => Err(Error::StoreUnavailable),
+                Err(_) => Err(Error::Internal),
+            };
+            // Whoever does not wait any more hears nothing.
+            drop(reply.send(answer));
+        }
+    }
+}

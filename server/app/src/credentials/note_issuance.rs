@@ -1,0 +1,24 @@
+//! Counts how requests for credentials end.
+
+use super::issuances::{Issuance, Share};
+use crate::App;
+
+impl App {
+    /// Counts how a request for a credential ended, whatever the door and however far it came.
+    pub fn note_issuance(&self, issuance: Issuance) {
+        metrics::counter!("countersign_issuances_total", "outcome" => issuance.as_str()).increment(1);
+        self.inner.status.issuances.note(issuance, self.inner.engine.clock.now().unix_timestamp());
+        self.count_issuance(issuance);
+        self.show_issuance_failures();
+    }
+
+    /// Brings the gauge up to date.
+    pub(crate) fn show_issuance_failures(&self) {
+        metrics::gauge!("countersign_issuance_failure_ratio").set(self.issuance_failures().ratio());
+    }
+
+    /// The share of issuances that failed lately.
+    pub(crate) fn issuance_failures(&self) -> Share {
+        self.inner.status.issuances.share(self.inner.engine.clock.now().unix_timestamp())
+    }
+}

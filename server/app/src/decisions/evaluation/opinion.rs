@@ -1,0 +1,46 @@
+//! What one policy answers.
+
+use std::sync::Arc;
+
+use countersign_core::{
+    decision::{Effect, Reason},
+    ids::PolicyVersion,
+};
+use countersign_ledger::leaf::Attribute;
+
+/// What one side of a rollout, or the one policy there is, answers.
+#[derive(Debug, Clone)]
+pub(crate) struct Opinion {
+    pub(crate) effect: Effect,
+    pub(crate) reason: Reason,
+    pub(crate) rule_ids: Vec<Arc<str>>,
+    pub(crate) policy: Option<(PolicyVersion, [u8; 32])>,
+    pub(crate) cacheable: bool,
+    /// What the custody log states of the call's context.
+    pub(crate) context: Vec<Attribute<'static>>,
+}
+
+impl Opinion {
+    pub(crate) const fn without_policy(effect: Effect, reason: Reason) -> Self {
+        Self { effect, reason, rule_ids: Vec::new(), policy: None, cacheable: false, context: Vec::new() }
+    }
+
+    /// What two answers make together, of which both bind: the more restrictive one, this one where they are alike.
+    pub(crate) fn and(self, other: Self) -> Self {
+        let cacheable = self.cacheable && other.cacheable;
+        let stands = if other.restricts() > self.restricts() { other } else { self };
+        Self { cacheable, ..stands }
+    }
+
+    /// How restrictive it is, as a number to compare. A failure is before all else, and what only observes is the least.
+    const fn restricts(&self) -> u8 {
+        match (self.effect, self.reason) {
+            (Effect::Deny, Reason::PolicyError) => 5,
+            (Effect::Deny, Reason::DeniedByRule) => 4,
+            (Effect::Deny, _) => 3,
+            (Effect::RequireApproval, _) => 2,
+            (Effect::Allow, Reason::Observed) => 0,
+            (Effect::Allow, _) => 1,
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! Compiles documents for who asks.
+
+use countersign_policy::{CompiledPolicy, Violations};
+use tokio::{sync::Semaphore, time::timeout};
+
+use crate::{Error, engine::aside::aside};
+
+/// Checks a document before it is stored.
+pub(crate) async fn compile(document: String, cedar: String) -> Result<CompiledPolicy, Error> {
+    try_compile(document, cedar).await?.map_err(|violations| Error::PolicyInvalid(violations.into_iter().collect()))
+}
+
+/// Documents that are compiled at a time for who asks: each takes a processor and a lot of memory.
+static TURNS: Semaphore = Semaphore::const_new(2);
+/// How long a document waits for its turn. Whose call is over before that waits no more, and is not compiled.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// Compiles aside: a large document takes seconds, and requests must not wait for it.
+pub(crate) async fn try_compile(document: String, cedar: String) -> Result<Result<CompiledPolicy, Violations>, Error> {
+    let Ok(Ok(turn)) = timeout(PATIENCE, TURNS.acquire()).await else { return Err(Error::Overloaded) };
+    aside("a policy could not be compiled", move || {
+        // Until it is done, also where whoever asked has gone.
+        let _turn = turn;
+        CompiledPolicy::load(&document, &cedar)
+    })
+    .await
+}
