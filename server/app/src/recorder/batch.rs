@@ -1,4 +1,4 @@
-//! One batch: one transaction.
+//! One batch: what it will write, and what its jobs see of each other.
 
 use std::{
     collections::HashSet,
@@ -13,7 +13,7 @@ use countersign_core::{
     instance::Instance,
 };
 use countersign_store::{
-    Statements, approval, commit,
+    approval,
     event::{self, NewEvent},
     head::Head,
     idempotency::{self, Answered},
@@ -24,9 +24,10 @@ use countersign_store::{
 use time::OffsetDateTime;
 
 use super::{
-    Done, Job, Keyed, Prepared,
-    ceilings::Counts,
-    preload::{Found, needs_nothing},
+    indicators::Tally,
+    job::{Done, Job, Keyed, Work},
+    preload::Found,
+    prepared::Prepared,
 };
 use crate::decisions::evaluation::verdict::NoPolicy;
 use crate::decisions::evaluation::verdict::Verdict;
@@ -39,104 +40,11 @@ use crate::{
         transaction::{ANSWERS_KEPT, repeat},
     },
     error::no_policy,
-    recorder::indicators::{Indicators, Tally},
     webhook::Notice,
 };
 
-/// After the head had moved under an optimistic batch, so many batches take the lock before the next try.
-const LOCKED_AFTER_MISS: u32 = 8;
-
 /// After so long no more is added to a batch: what it holds is still to be written while it holds the log head.
 const LONGEST_STAGING: Duration = Duration::from_millis(20);
-
-/// A submission without its reply.
-pub(super) struct Work {
-    pub(super) jobs: Vec<(Job, Option<Keyed>)>,
-    pub(super) keyed: Option<Keyed>,
-    /// When its request arrived.
-    pub(super) arrived: Instant,
-}
-
-type Answers = Vec<Result<Vec<Done>, Error>>;
-
-/// Writes batches, one after the other.
-pub(super) struct Writer {
-    authority: Arc<Authority>,
-    indicators: Arc<Indicators>,
-    /// The head as this writer left it; another server may have moved it since.
-    head: Option<Head>,
-    locked_batches: u32,
-    counts: Counts,
-    /// Kept for optimistic batches; dropped after an error.
-    connection: Option<Statements>,
-}
-
-impl Writer {
-    pub(super) fn new(authority: Arc<Authority>, indicators: Arc<Indicators>) -> Self {
-        Self { authority, indicators, head: None, locked_batches: 0, counts: Counts::default(), connection: None }
-    }
-
-    /// Makes the first of `works` durable, as many as there is time for, and answers each of those; an error is everybody's, and
-    /// then nothing is recorded.
-    pub(super) async fn write(&mut self, works: &[Work]) -> Result<Answers, Error> {
-        if let Some(answers) = self.write_optimistically(works).await? {
-            return Ok(answers);
-        }
-        self.head = None;
-        let (mut tx, before, snapshot) = self.authority.lock_head().await?;
-        let Context { config, clock, .. } = &*self.authority.engine;
-        let (ceilings, now) = (config.ceilings, clock.now());
-        let mut found = Found::read(&mut tx, works, snapshot.epoch, now).await?;
-        found.live = self.counts.read(&mut tx, works, ceilings, &before, now).await?;
-        let mut staged = Staged::new(&self.authority, &snapshot, before.clone(), found);
-        let answers = staged.all(works);
-        staged.flush(&mut tx, &before).await?;
-        let (head, tallies) = (staged.head, staged.tallies);
-        commit(tx).await?;
-        self.indicators.decided(&tallies);
-        self.head = Some(head);
-        Ok(answers)
-    }
-
-    /// Appends in a single statement that takes effect only where the head is still as this writer left it, so that a lone
-    /// server pays no round trip for the lock. None: not this time.
-    async fn write_optimistically(&mut self, works: &[Work]) -> Result<Option<Answers>, Error> {
-        // Behind a pooler it would be a transaction too, and no quicker.
-        if self.authority.engine.store.has_no_session() {
-            return Ok(None);
-        }
-        if self.locked_batches > 0 {
-            self.locked_batches -= 1;
-            return Ok(None);
-        }
-        let snapshot = self.authority.snapshot();
-        let Some(before) = self.head.take().filter(|head| head.authority_epoch == snapshot.epoch) else {
-            return Ok(None);
-        };
-        if !needs_nothing(works, snapshot.epoch) {
-            return Ok(None);
-        }
-        let mut staged = Staged::new(&self.authority, &snapshot, before.clone(), Found::default());
-        let answers = staged.all(works);
-        if staged.events.is_empty() {
-            self.head = Some(before);
-            return Ok(Some(answers));
-        }
-        let mut connection = match self.connection.take() {
-            Some(connection) => connection,
-            None => self.authority.engine.store.for_recorder().writing().await?,
-        };
-        if !event::append(&mut connection, &before, &staged.head, &staged.events).await? {
-            self.connection = Some(connection);
-            self.locked_batches = LOCKED_AFTER_MISS;
-            return Ok(None);
-        }
-        self.connection = Some(connection);
-        self.indicators.decided(&staged.tallies);
-        self.head = Some(staged.head);
-        Ok(Some(answers))
-    }
-}
 
 /// What a batch will write, and what its jobs see of each other.
 pub(super) struct Staged<'a> {
@@ -149,12 +57,12 @@ pub(super) struct Staged<'a> {
     /// Approvals that were written, and what was found of each before.
     pub(super) approvals: Vec<(ApprovalId, Option<Approval>)>,
     pub(super) notices: Vec<Notice>,
-    events: Vec<Arc<NewEvent>>,
+    pub(super) events: Vec<Arc<NewEvent>>,
     outcomes: Vec<ToolCall>,
     consumed: Vec<(CredentialId, OffsetDateTime)>,
     answered: Vec<Answered>,
     /// Of the decisions, each with when its request arrived.
-    tallies: Vec<(Tally, Instant)>,
+    pub(super) tallies: Vec<(Tally, Instant)>,
 }
 
 /// How much was staged at some moment.
@@ -171,7 +79,7 @@ struct Mark {
 }
 
 impl<'a> Staged<'a> {
-    fn new(authority: &'a Authority, snapshot: &'a Arc<Snapshot>, head: Head, found: Found) -> Self {
+    pub(super) fn new(authority: &'a Authority, snapshot: &'a Arc<Snapshot>, head: Head, found: Found) -> Self {
         Self {
             engine: &authority.engine,
             authority,
@@ -190,7 +98,7 @@ impl<'a> Staged<'a> {
     }
 
     /// Stages the first of these, at least one, and as many as there is time for.
-    fn all(&mut self, works: &[Work]) -> Answers {
+    pub(super) fn all(&mut self, works: &[Work]) -> Vec<Result<Vec<Done>, Error>> {
         let begun = Instant::now();
         let mut answers = Vec::with_capacity(works.len());
         for work in works {
@@ -355,7 +263,7 @@ impl<'a> Staged<'a> {
         Ok(())
     }
 
-    async fn flush(&self, tx: &mut countersign_store::Connection, before: &Head) -> Result<(), Error> {
+    pub(super) async fn flush(&self, tx: &mut countersign_store::Connection, before: &Head) -> Result<(), Error> {
         if !self.instances.is_empty() {
             instance::upsert(tx, &self.instances).await?;
         }

@@ -13,7 +13,7 @@ use countersign_store::{
 };
 use time::{Duration, OffsetDateTime};
 
-use super::{GrantJob, Holder, Job, batch::Work};
+use super::job::{GrantJob, Holder, Job, Work};
 use crate::{Ceilings, Error};
 
 impl Ceilings {

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use countersign_core::{
     Violation,
-    credential::{Claims, Grant, LEEWAY, SigningKey, Verified},
+    credential::{Claims, Grant, LEEWAY, Verified},
     decision::Reason,
-    ids::{CredentialId, EventId, InstanceId},
+    ids::InstanceId,
     instance::{Instance, InstanceState},
-    names::{AgentName, OperatorId, RoleName, SponsorId, ToolId},
+    names::{SponsorId, ToolId},
     sponsor::{Sponsor, SponsorState},
 };
 use countersign_ledger::{
@@ -17,70 +17,14 @@ use countersign_ledger::{
     leaf::{self, Decimal, Digest, Kind, Leaf},
 };
 use countersign_store::instance::Standing;
-use serde::{Deserialize, Serialize};
 use time::{Duration, OffsetDateTime};
 
-use super::{batch::Staged, validate::Fitting};
-use crate::{AgentFacts, Credential, Error, Trace, credentials::introspect_credential::refused, engine::custody_leaf};
-
-/// For whom a credential is asked.
-#[derive(Debug)]
-pub(crate) enum Holder {
-    /// A root instance: a new one, or one whose credential is renewed.
-    Root { sponsor_id: SponsorId, renews: Option<InstanceId> },
-    /// A child of the run that holds this credential.
-    Child { parent: Arc<Credential> },
-}
-
-/// A credential to grant.
-#[derive(Debug)]
-pub(crate) struct GrantJob {
-    pub(crate) holder: Holder,
-    /// Who asks; none where the parent does itself.
-    pub(crate) operator_id: Option<OperatorId>,
-    pub(crate) agent: AgentName,
-    /// None: the parent's; for a root, the sponsor's one role that may use the tools.
-    pub(crate) role: Option<RoleName>,
-    /// Empty: the parent's.
-    pub(crate) tools: Vec<ToolId>,
-    /// None: the parent's.
-    pub(crate) purpose: Option<String>,
-    pub(crate) ttl: Option<i64>,
-    pub(crate) single_use: bool,
-    /// The one tool that it is for; none: the installation.
-    pub(crate) resource: Option<ToolId>,
-    pub(crate) labels: std::collections::BTreeMap<String, String>,
-    /// Of a root: the end user for whom it acts. None: nobody; of a renewal, the one it was started for.
-    pub(crate) on_behalf_of: Option<String>,
-    pub(crate) facts: AgentFacts,
-    pub(crate) trace: Option<Trace>,
-    pub(crate) fresh: Fresh,
-}
-
-/// Ids, salt and time of one grant.
-#[derive(Debug)]
-pub(crate) struct Fresh {
-    /// Of a new instance; not used where one is renewed.
-    pub(crate) agent_instance_id: InstanceId,
-    pub(crate) credential_id: CredentialId,
-    pub(crate) event_id: EventId,
-    pub(crate) purpose_salt: [u8; 16],
-    pub(crate) on_behalf_of_salt: [u8; 16],
-    pub(crate) now: OffsetDateTime,
-}
-
-/// A recorded grant: what to sign.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Granted {
-    pub(crate) claims: Claims,
-    pub(crate) log_index: i64,
-    /// The id of the key that signed it first.
-    #[serde(default)]
-    pub(crate) key_id: Option<String>,
-    /// The key that the custody log names. Not kept: a repeated answer is signed with the key of the day.
-    #[serde(skip)]
-    pub(crate) key: Option<Arc<SigningKey>>,
-}
+use super::{
+    batch::Staged,
+    job::{GrantJob, Granted, Holder},
+    validate::Fitting,
+};
+use crate::{Error, credentials::introspect_credential::refused, engine::custody_leaf};
 
 impl Staged<'_> {
     pub(super) fn grant(&mut self, job: &GrantJob) -> Result<Granted, Error> {

@@ -9,33 +9,30 @@ mod cached;
 mod ceilings;
 mod grant;
 pub(crate) mod indicators;
+mod job;
 mod outcome;
 mod preload;
 mod prepared;
 mod replay;
 mod svid;
 mod validate;
+mod writer;
 
 use std::{panic::AssertUnwindSafe, sync::Arc};
 
-use countersign_store::idempotency;
 use futures::FutureExt;
-use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use grant::{Fresh, GrantJob, Granted, Holder, not_active};
-pub(crate) use outcome::{OutcomeJob, answers, fingerprint};
+pub(crate) use grant::not_active;
+pub(crate) use job::{Document, Done, Fresh, GrantJob, Granted, Holder, Job, Keyed, Minted, OutcomeJob, SvidJob};
+pub(crate) use outcome::{answers, fingerprint};
 pub(crate) use prepared::Prepared;
-pub(crate) use svid::{Document, Minted, SvidJob};
 pub(crate) use validate::{limits, of_role};
 
-use crate::decisions::evaluation::verdict::NoPolicy;
 use crate::{
-    DecisionAnswer, Error,
+    Error,
     authority::Authority,
-    custody::event::ToolCallRecorded,
-    decisions::evaluation::request::Question,
     engine::{arrival::arrived, stops::Pauses},
     recorder::indicators::Indicators,
 };
@@ -48,33 +45,9 @@ const MAX_JOBS: usize = 1024;
 /// So many submissions are worth a commit at once.
 const GATHERED_ENOUGH: usize = 32;
 
-/// A request id's place and what it asked for.
-pub(crate) type Keyed = (idempotency::Key, [u8; 32]);
-
-/// One thing to record.
-pub(crate) enum Job {
-    /// An answer, evaluated already; evaluated again where the snapshot was behind.
-    Decision(Arc<Question>, Result<Box<Prepared>, NoPolicy>),
-    /// A credential to grant.
-    Grant(Box<GrantJob>),
-    /// An SVID to mint.
-    Svid(Box<SvidJob>),
-    /// How an allowed call ended.
-    Outcome(Box<OutcomeJob>),
-}
-
-/// What became of a job.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) enum Done {
-    Decision(Box<DecisionAnswer>),
-    Grant(Box<Granted>),
-    Svid(Box<Minted>),
-    Outcome(ToolCallRecorded),
-}
-
 /// Jobs that are recorded together or not at all, in order.
 pub(crate) struct Submission {
-    work: batch::Work,
+    work: job::Work,
     reply: oneshot::Sender<Result<Vec<Done>, Error>>,
 }
 
@@ -98,7 +71,7 @@ impl Recorder {
         keyed: Option<Keyed>,
     ) -> Result<Vec<Done>, Error> {
         let (reply, answer) = oneshot::channel();
-        match self.queue.try_send(Submission { work: batch::Work { jobs, keyed, arrived: arrived() }, reply }) {
+        match self.queue.try_send(Submission { work: job::Work { jobs, keyed, arrived: arrived() }, reply }) {
             Ok(()) => answer.await.unwrap_or(Err(Error::StoreUnavailable)),
             Err(mpsc::error::TrySendError::Full(_)) => {
                 metrics::counter!("countersign_recorder_shed_total").increment(1);
@@ -124,7 +97,7 @@ pub(crate) async fn run(
 ) {
     let mut gathered = Vec::with_capacity(MAX_BATCH);
     let mut pauses = Pauses::default();
-    let mut writer = batch::Writer::new(authority.clone(), indicators);
+    let mut writer = writer::Writer::new(authority.clone(), indicators);
     loop {
         // What the last batch left is written before anything is waited for.
         while gathered.is_empty() {
@@ -175,7 +148,7 @@ async fn gather(queue: &mut mpsc::Receiver<Submission>, gathered: &mut Vec<Submi
 }
 
 /// How many of these one batch takes: at least one.
-fn most(works: &[batch::Work]) -> usize {
+fn most(works: &[job::Work]) -> usize {
     let mut jobs = 0;
     let fit = works.iter().take_while(|work| {
         jobs += work.jobs.len();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use countersign_core::{
     decision::{Outcome, Reporter},
-    ids::{EventId, InstanceId},
+    ids::EventId,
     names::OperatorId,
 };
 use countersign_ledger::{
@@ -12,26 +12,9 @@ use countersign_ledger::{
     leaf::{self, Decimal, Digest, Kind, Leaf},
 };
 use countersign_store::tool_call::ToolCall;
-use time::OffsetDateTime;
 
-use super::batch::Staged;
-use crate::{
-    Error, OperatorCaller,
-    custody::event::{RecordToolCall, ToolCallRecorded},
-    engine::custody_leaf,
-    engine::sha256::sha256,
-};
-
-/// An outcome to record.
-pub(crate) struct OutcomeJob {
-    pub(crate) event_id: EventId,
-    pub(crate) now: OffsetDateTime,
-    /// The run that reports; none where an operator does.
-    pub(crate) instance: Option<InstanceId>,
-    /// The operator that reports for a run.
-    pub(crate) operator: Option<OperatorCaller>,
-    pub(crate) report: RecordToolCall,
-}
+use super::{batch::Staged, job::OutcomeJob};
+use crate::{Error, custody::event::ToolCallRecorded, engine::custody_leaf, engine::sha256::sha256};
 
 impl OutcomeJob {
     /// What makes two reports the same.

@@ -21,7 +21,7 @@ use countersign_store::{
 };
 use time::OffsetDateTime;
 
-use super::{Holder, Job, Keyed, batch::Work};
+use super::job::{Holder, Job, Keyed, Work};
 use crate::{Error, decisions::evaluation::request::Subject};
 
 /// Rows by what a batch's jobs name. The head is held, so nothing of this changes before the batch commits.

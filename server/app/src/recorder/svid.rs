@@ -4,62 +4,25 @@ use std::{borrow::Cow, sync::Arc};
 
 use countersign_core::{
     Violation,
-    credential::{JwtSvidClaims, SigningKey, Verified},
+    credential::{JwtSvidClaims, Verified},
     grant::BACKDATE,
-    ids::EventId,
-    names::OperatorId,
-    spiffe::{self, Lifetime, SpiffeId, SvidAudience},
+    spiffe::{self, Lifetime, SvidAudience},
 };
 use countersign_ledger::{
     export::Disclosed,
     leaf::{self, Change, Digest, Kind, Leaf, Subject},
 };
-use serde::{Deserialize, Serialize};
-use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::batch::Staged;
+use super::{
+    batch::Staged,
+    job::{Document, Minted, SvidJob},
+};
 use crate::{
-    Credential, CsrKey, Error,
+    CsrKey, Error,
     engine::custody_leaf,
     svids::x509::{self, CERTIFICATE_BACKDATE, Serial, hex},
 };
-
-/// An SVID to record and to make.
-#[derive(Debug)]
-pub(crate) struct SvidJob {
-    /// On what it stands.
-    pub(crate) holder: Arc<Credential>,
-    /// Who asks; none where the instance does itself.
-    pub(crate) operator_id: Option<OperatorId>,
-    pub(crate) spiffe_id: SpiffeId,
-    pub(crate) ttl: Option<i64>,
-    pub(crate) event_id: EventId,
-    pub(crate) now: OffsetDateTime,
-    pub(crate) document: Document,
-}
-
-/// What kind of SVID, and what is its own.
-#[derive(Debug)]
-pub(crate) enum Document {
-    Jwt { jti: Uuid, audience: Vec<SvidAudience> },
-    X509 { serial: Serial, key: CsrKey },
-}
-
-/// A recorded SVID.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) enum Minted {
-    /// To be signed. Tokens are not kept.
-    Jwt {
-        claims: JwtSvidClaims,
-        log_index: i64,
-        /// The key that the custody log names. Not kept: a repeated answer is signed with the key of the day.
-        #[serde(skip)]
-        key: Option<Arc<SigningKey>>,
-    },
-    /// Signed: a certificate is no secret.
-    X509 { certificate: Vec<u8>, serial: Serial, spiffe_id: SpiffeId, expire_time: OffsetDateTime, log_index: i64 },
-}
 
 impl Staged<'_> {
     pub(super) fn svid(&mut self, job: &SvidJob) -> Result<Minted, Error> {

@@ -17,7 +17,7 @@ use countersign_policy::CompiledPolicy;
 use countersign_store::instance::Holding;
 use time::OffsetDateTime;
 
-use super::{batch::Staged, ceilings, grant::GrantJob};
+use super::{batch::Staged, ceilings, job::GrantJob};
 use crate::{Config, Error};
 
 /// A grant that fits, before it has a leaf.

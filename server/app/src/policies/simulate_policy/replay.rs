@@ -16,8 +16,8 @@ use countersign_store::recorded::{RecordedDecision, RunFacts};
 use uuid::Uuid;
 
 use super::{
-    PolicyDifference, SimulationCounts,
     recorded::{Recorded, Said},
+    result::{PolicyDifference, SimulationCounts},
 };
 use crate::{Error, authority::compiled_policies::LoadedPolicy};
 

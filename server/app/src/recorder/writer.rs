@@ -1,0 +1,99 @@
+//! Writes batches, one after the other, each in one transaction.
+
+use std::sync::Arc;
+
+use countersign_store::{Statements, commit, event, head::Head};
+
+use super::{
+    batch::Staged,
+    ceilings::Counts,
+    indicators::Indicators,
+    job::{Done, Work},
+    preload::{Found, needs_nothing},
+};
+use crate::{Error, authority::Authority, engine::context::Context};
+
+/// After the head had moved under an optimistic batch, so many batches take the lock before the next try.
+const LOCKED_AFTER_MISS: u32 = 8;
+
+/// What became of the jobs of each submission.
+type Answers = Vec<Result<Vec<Done>, Error>>;
+
+/// Writes batches, one after the other.
+pub(super) struct Writer {
+    authority: Arc<Authority>,
+    indicators: Arc<Indicators>,
+    /// The head as this writer left it; another server may have moved it since.
+    head: Option<Head>,
+    locked_batches: u32,
+    counts: Counts,
+    /// Kept for optimistic batches; dropped after an error.
+    connection: Option<Statements>,
+}
+
+impl Writer {
+    pub(super) fn new(authority: Arc<Authority>, indicators: Arc<Indicators>) -> Self {
+        Self { authority, indicators, head: None, locked_batches: 0, counts: Counts::default(), connection: None }
+    }
+
+    /// Makes the first of `works` durable, as many as there is time for, and answers each of those; an error is everybody's, and
+    /// then nothing is recorded.
+    pub(super) async fn write(&mut self, works: &[Work]) -> Result<Answers, Error> {
+        if let Some(answers) = self.write_optimistically(works).await? {
+            return Ok(answers);
+        }
+        self.head = None;
+        let (mut tx, before, snapshot) = self.authority.lock_head().await?;
+        let Context { config, clock, .. } = &*self.authority.engine;
+        let (ceilings, now) = (config.ceilings, clock.now());
+        let mut found = Found::read(&mut tx, works, snapshot.epoch, now).await?;
+        found.live = self.counts.read(&mut tx, works, ceilings, &before, now).await?;
+        let mut staged = Staged::new(&self.authority, &snapshot, before.clone(), found);
+        let answers = staged.all(works);
+        staged.flush(&mut tx, &before).await?;
+        let (head, tallies) = (staged.head, staged.tallies);
+        commit(tx).await?;
+        self.indicators.decided(&tallies);
+        self.head = Some(head);
+        Ok(answers)
+    }
+
+    /// Appends in a single statement that takes effect only where the head is still as this writer left it, so that a lone
+    /// server pays no round trip for the lock. None: not this time.
+    async fn write_optimistically(&mut self, works: &[Work]) -> Result<Option<Answers>, Error> {
+        // Behind a pooler it would be a transaction too, and no quicker.
+        if self.authority.engine.store.has_no_session() {
+            return Ok(None);
+        }
+        if self.locked_batches > 0 {
+            self.locked_batches -= 1;
+            return Ok(None);
+        }
+        let snapshot = self.authority.snapshot();
+        let Some(before) = self.head.take().filter(|head| head.authority_epoch == snapshot.epoch) else {
+            return Ok(None);
+        };
+        if !needs_nothing(works, snapshot.epoch) {
+            return Ok(None);
+        }
+        let mut staged = Staged::new(&self.authority, &snapshot, before.clone(), Found::default());
+        let answers = staged.all(works);
+        if staged.events.is_empty() {
+            self.head = Some(before);
+            return Ok(Some(answers));
+        }
+        let mut connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => self.authority.engine.store.for_recorder().writing().await?,
+        };
+        if !event::append(&mut connection, &before, &staged.head, &staged.events).await? {
+            self.connection = Some(connection);
+            self.locked_batches = LOCKED_AFTER_MISS;
+            return Ok(None);
+        }
+        self.connection = Some(connection);
+        self.indicators.decided(&staged.tallies);
+        self.head = Some(staged.head);
+        Ok(Some(answers))
+    }
+}
