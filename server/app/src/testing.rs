@@ -17,10 +17,10 @@ use crate::{
     authority::{
         compiled_policies::LoadedPolicy,
         key_ring::KeyRing,
-        snapshot::{Answerer, Granting, Snapshot},
+        snapshot::{DecisionSource, Granting, Snapshot},
         x509_authority::Authorities,
     },
-    decisions::evaluation::request::{Question, Subject},
+    decisions::evaluation::request::{DecisionRequest, Subject},
 };
 
 /// The instant at which tests happen.
@@ -59,8 +59,8 @@ pub(crate) fn credential(ancestors: &[InstanceId], tools: &[&str], single_use: b
 }
 
 /// The question whether `subject` may call `action` on `tool`.
-pub(crate) fn question(subject: Subject, tool: &str, action: &str) -> Question {
-    Question {
+pub(crate) fn question(subject: Subject, tool: &str, action: &str) -> DecisionRequest {
+    DecisionRequest {
         decision_id: DecisionId(uuid_v7(NOW, &SystemEntropy)),
         now: NOW,
         subject,
@@ -87,7 +87,7 @@ pub(crate) fn policy(version: i64, document: &str) -> Arc<LoadedPolicy> {
 }
 
 /// A snapshot at epoch 1 in which `standing` answers and nothing is revoked.
-pub(crate) fn snapshot(standing: Option<Answerer>) -> Snapshot {
+pub(crate) fn snapshot(standing: Option<DecisionSource>) -> Snapshot {
     let record = SigningKeyRecord {
         kid: "kid".to_owned(),
         state: KeyStanding::Active,
@@ -103,7 +103,7 @@ pub(crate) fn snapshot(standing: Option<Answerer>) -> Snapshot {
         active_record: record,
     };
     let granting = match &standing {
-        Some(Answerer::Policy(policy)) => Granting::Policy(policy.clone()),
+        Some(DecisionSource::Policy(policy)) => Granting::Policy(policy.clone()),
         Some(_) => Granting::ServiceLimits,
         None => Granting::Nothing,
     };

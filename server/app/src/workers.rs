@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     App, Error,
     authn::{is_granted, known_grants},
-    recorder::{self, Submission},
+    recorder::{self, Queued},
 };
 
 /// How often a newer snapshot is looked for: the longest a caller waits for a change that another server made to be loaded
@@ -22,7 +22,7 @@ const PROBE_WRITES: Duration = Duration::from_secs(2);
 /// Longest that this may take.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often the clocks of sponsors are looked at: the longest that credentials outlive a lapsed review.
-const KEEP_TIME: Duration = Duration::from_secs(1);
+const EXPIRE_DUE: Duration = Duration::from_secs(1);
 /// How often what was counted is stored: the most that a server that is killed loses of its indicators.
 const STORE_INDICATORS: Duration = Duration::from_secs(1);
 /// How often the gates of the open rollout are read. With the above, a breach is acted on within about three seconds.
@@ -36,7 +36,7 @@ const STATE_REFUSED: Duration = Duration::from_secs(2);
 /// How often it is looked at what ends by itself.
 const LOOK_AT_ENDINGS: Duration = Duration::from_secs(10);
 /// How often tables are tended.
-const TEND: Duration = Duration::from_mins(1);
+const HOUSEKEEPING: Duration = Duration::from_mins(1);
 /// How often it is looked whether the signing key is due for rotation.
 const LOOK_AT_KEYS: Duration = Duration::from_secs(10);
 /// Day partitions that are made ahead, today's and yesterday's among them.
@@ -53,60 +53,63 @@ pub struct Background {
 impl Background {
     pub(crate) fn start(
         app: &App,
-        queue: mpsc::Receiver<Submission>,
-        lookups: mpsc::Receiver<known_grants::Question>,
+        queue: mpsc::Receiver<Queued>,
+        lookups: mpsc::Receiver<known_grants::GrantLookup>,
     ) -> Self {
         let stop = CancellationToken::new();
         let recorder = tokio::spawn(record(app.clone(), queue, stop.child_token()));
-        let every = Every { app, stop: &stop };
+        let periodic = Periodic { app, stop: &stop };
         let mut workers = vec![
-            every.start(POLL, "the poll failed", async move |app: App| app.poll().await),
-            every.start(PROBE_WRITES, "the write probe failed", async move |app: App| app.probe_writes().await),
-            every.by_time(KEEP_TIME, "reviews and orphans could not be looked at", async move |app: App| {
-                app.keep_time().await
+            periodic.start(POLL, "the poll failed", async move |app: App| app.poll().await),
+            periodic.start(PROBE_WRITES, "the write probe failed", async move |app: App| app.probe_writes().await),
+            periodic.by_time(EXPIRE_DUE, "reviews and orphans could not be looked at", async move |app: App| {
+                app.expire_due().await
             }),
-            every.start(POLL, "policies could not be compiled ahead", async move |app: App| {
+            periodic.start(POLL, "policies could not be compiled ahead", async move |app: App| {
                 match app.inner.authority.compile_ahead().await {
                     // What the poll says of the database need not be said twice.
                     Err(Error::StoreUnavailable) => Ok(()),
                     other => other,
                 }
             }),
-            every.by_time(KEEP_TIME, "lapsed approvals could not be recorded", async move |app: App| {
+            periodic.by_time(EXPIRE_DUE, "lapsed approvals could not be recorded", async move |app: App| {
                 app.expire_approvals().await
             }),
-            every.by_time(CLOSE_OUTCOMES, "overdue outcomes could not be recorded", async move |app: App| {
+            periodic.by_time(CLOSE_OUTCOMES, "overdue outcomes could not be recorded", async move |app: App| {
                 app.close_outcomes().await
             }),
-            every.start(POLL, "whoever waits for an approval waits on", async move |app: App| {
+            periodic.start(POLL, "whoever waits for an approval waits on", async move |app: App| {
                 app.wake_approval_waits().await
             }),
             tokio::spawn(app.clone().settle(stop.child_token())),
             tokio::spawn(hear_of_stops(app.clone(), stop.child_token())),
             tokio::spawn(is_granted::run(app.clone(), lookups, stop.child_token())),
-            every.by_time(TEND, "tables could not be tended", async move |app: App| app.tend().await),
-            every.by_time(TEND, "revocations whose time is over could not be forgotten", async move |app: App| {
-                app.move_revocation_floor().await
-            }),
-            every.by_time(TEND, "the X.509 authorities could not be looked after", async move |app: App| {
+            periodic
+                .by_time(HOUSEKEEPING, "tables could not be tended", async move |app: App| app.housekeeping().await),
+            periodic.by_time(
+                HOUSEKEEPING,
+                "revocations whose time is over could not be forgotten",
+                async move |app: App| app.move_revocation_floor().await,
+            ),
+            periodic.by_time(HOUSEKEEPING, "the X.509 authorities could not be looked after", async move |app: App| {
                 app.keep_x509_authorities().await
             }),
-            every.by_time(LOOK_AT_KEYS, "the signing key is due and could not be rotated", async move |app: App| {
+            periodic.by_time(LOOK_AT_KEYS, "the signing key is due and could not be rotated", async move |app: App| {
                 app.rotate_when_due().await
             }),
-            every.by_time(LOOK_AT_ENDINGS, "what ends by itself could not be looked at", async move |app: App| {
+            periodic.by_time(LOOK_AT_ENDINGS, "what ends by itself could not be looked at", async move |app: App| {
                 app.look_at_endings().await
             }),
-            every.by_time(STORE_INDICATORS, "what was counted could not be stored", async move |app: App| {
+            periodic.by_time(STORE_INDICATORS, "what was counted could not be stored", async move |app: App| {
                 app.store_indicators().await
             }),
-            every.start(STATE_UNANSWERED, "unanswered refusals could not be recorded", async move |app: App| {
+            periodic.start(STATE_UNANSWERED, "unanswered refusals could not be recorded", async move |app: App| {
                 app.state_unanswered().await
             }),
-            every.start(STATE_REFUSED, "refused administration could not be recorded", async move |app: App| {
+            periodic.start(STATE_REFUSED, "refused administration could not be recorded", async move |app: App| {
                 app.state_refused_administration(false).await
             }),
-            every.by_time(
+            periodic.by_time(
                 WATCH_GATES,
                 "the gates of the rollout could not be read, so nothing advances",
                 async move |app: App| app.watch_gates().await,
@@ -131,7 +134,7 @@ impl Background {
 }
 
 /// Runs the recorder, and stores what it counted last.
-async fn record(app: App, queue: mpsc::Receiver<Submission>, stop: CancellationToken) {
+async fn record(app: App, queue: mpsc::Receiver<Queued>, stop: CancellationToken) {
     let (authority, indicators) = (app.inner.authority.clone(), app.inner.indicators.clone());
     recorder::run(authority, indicators, queue, stop).await;
     if let Err(error) = app.state_unanswered().await {
@@ -152,12 +155,12 @@ async fn hear_of_stops(app: App, stop: CancellationToken) {
 }
 
 /// Starts what is done again and again.
-struct Every<'a> {
+struct Periodic<'a> {
     app: &'a App,
     stop: &'a CancellationToken,
 }
 
-impl Every<'_> {
+impl Periodic<'_> {
     /// Does `work` every `period` until the server stops. A failure is logged as `failure`, and the next round is a new try.
     fn start<F>(
         &self,
@@ -181,7 +184,7 @@ impl Every<'_> {
     }
 }
 
-impl Every<'_> {
+impl Periodic<'_> {
     /// As [`Self::start`], for what time alone does: nothing, while it is not known which time it is.
     fn by_time<F>(
         &self,
@@ -273,7 +276,7 @@ impl App {
     }
 
     /// Makes partitions ahead and forgets what has served its time.
-    pub(crate) async fn tend(&self) -> Result<(), Error> {
+    pub(crate) async fn housekeeping(&self) -> Result<(), Error> {
         let mut conn = self.inner.engine.store.writing().await?;
         let now = self.inner.engine.database_now(&mut conn).await?;
         event::ensure_partitions(&mut conn, now - time::Duration::DAY, PARTITION_DAYS).await?;
@@ -284,8 +287,8 @@ impl App {
         // Clocks of replicas may differ: a credential is forgotten well after it has expired.
         single_use::purge(&mut conn, now - time::Duration::HOUR).await?;
         indicator::purge(&mut conn, now).await?;
-        self.tend_announcements(&mut conn, now).await?;
+        self.forget_announcements(&mut conn, now).await?;
         conn.done().await?;
-        self.tend_webhooks().await
+        self.forget_webhooks().await
     }
 }

@@ -5,7 +5,7 @@ use countersign_store::event::{self, GrantKey};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::known_grants::Question;
+use super::known_grants::GrantLookup;
 use crate::{App, Error};
 
 /// Most credentials that are looked up in one statement.
@@ -25,7 +25,7 @@ impl App {
             // Its event was of the second that it says it was issued in.
             grant_time: credential.issue_time + time::Duration::seconds(BACKDATE.into()),
         };
-        match grants.queue.try_send(Question { key, reply }) {
+        match grants.queue.try_send(GrantLookup { key, reply }) {
             Ok(()) => {}
             Err(mpsc::error::TrySendError::Full(_)) => return Err(Error::Overloaded),
             Err(mpsc::error::TrySendError::Closed(_)) => return Err(Error::StoreUnavailable),
@@ -62,10 +62,10 @@ impl App {
 }
 
 /// Looks grants up until `stop`; what came in the meantime together.
-pub(crate) async fn run(app: App, mut queue: mpsc::Receiver<Question>, stop: CancellationToken) {
+pub(crate) async fn run(app: App, mut queue: mpsc::Receiver<GrantLookup>, stop: CancellationToken) {
     let mut asked = Vec::with_capacity(MAX_BATCH);
     while stop.run_until_cancelled(queue.recv_many(&mut asked, MAX_BATCH)).await.is_some_and(|many| many > 0) {
-        let (keys, replies): (Vec<_>, Vec<_>) = asked.drain(..).map(|Question { key, reply }| (key, reply)).unzip();
+        let (keys, replies): (Vec<_>, Vec<_>) = asked.drain(..).map(|GrantLookup { key, reply }| (key, reply)).unzip();
         let found = app.look_up(&keys).await;
         for (place, reply) in replies.into_iter().enumerate() {
             let answer = match &found {

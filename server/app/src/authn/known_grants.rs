@@ -29,19 +29,19 @@ const QUEUE: usize = 4_096;
 pub(crate) struct KnownGrants {
     /// What a grant's credential says, by the leaf hash of its event; both as hashes.
     known: [Mutex<LruCache<[u8; 32], [u8; 32]>>; PARTS],
-    pub(crate) queue: mpsc::Sender<Question>,
+    pub(crate) queue: mpsc::Sender<GrantLookup>,
 }
 
 /// A credential that is looked for.
 #[derive(Debug)]
-pub(crate) struct Question {
+pub(crate) struct GrantLookup {
     pub(crate) key: GrantKey,
     pub(crate) reply: oneshot::Sender<Result<Option<[u8; 32]>, Error>>,
 }
 
 impl KnownGrants {
     /// Knows nothing yet; and its other end.
-    pub(crate) fn new() -> (Self, mpsc::Receiver<Question>) {
+    pub(crate) fn new() -> (Self, mpsc::Receiver<GrantLookup>) {
         let (queue, receiver) = mpsc::channel(QUEUE);
         (Self { known: array::from_fn(|_| Mutex::new(LruCache::new(KEPT / PARTS))), queue }, receiver)
     }

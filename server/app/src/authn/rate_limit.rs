@@ -130,7 +130,7 @@ pub(crate) struct Limiter<K: Key, C: Clock> {
     /// Whose rate it is, for refusals and metrics.
     of: &'static str,
     burst: NonZeroU32,
-    cells: RateLimiter<K, Cells<K>, C, NoOpMiddleware<C::Instant>>,
+    cells: RateLimiter<K, RateLimiters<K>, C, NoOpMiddleware<C::Instant>>,
     /// Lets one line a second into the log.
     log: RateLimiter<NotKeyed, InMemoryState, C, NoOpMiddleware<C::Instant>>,
 }
@@ -150,7 +150,7 @@ impl<K: Key, C: Clock + Clone> Limiter<K, C> {
         Self {
             of,
             burst: quota.burst_size(),
-            cells: RateLimiter::new(quota, Cells::new(idle, MAX_KEYS), clock.clone()),
+            cells: RateLimiter::new(quota, RateLimiters::new(idle, MAX_KEYS), clock.clone()),
             log: RateLimiter::direct_with_clock(Quota::per_second(NonZeroU32::MIN), clock.clone()),
         }
     }
@@ -174,15 +174,15 @@ impl<K: Key, C: Clock + Clone> Limiter<K, C> {
 
 /// A cell for each key, bounded in number; governor's own store grows until somebody prunes it.
 #[derive(Debug)]
-struct Cells<K: Key>(Cache<K, Arc<InMemoryState>>);
+struct RateLimiters<K: Key>(Cache<K, Arc<InMemoryState>>);
 
-impl<K: Key> Cells<K> {
+impl<K: Key> RateLimiters<K> {
     fn new(idle: Duration, max_keys: u64) -> Self {
         Self(Cache::builder().max_capacity(max_keys).time_to_idle(idle).build())
     }
 }
 
-impl<K: Key> StateStore for Cells<K> {
+impl<K: Key> StateStore for RateLimiters<K> {
     type Key = K;
 
     fn measure_and_replace<T, F, E>(&self, key: &K, f: F) -> Result<T, E>
@@ -318,7 +318,7 @@ mod tests {
     fn made_up_keys_take_bounded_memory() {
         let quota = Quota::per_second(NonZeroU32::MIN);
         let limiter: RateLimiter<String, _, _, NoOpMiddleware<_>> =
-            RateLimiter::new(quota, Cells::new(IDLE, 100), FakeRelativeClock::default());
+            RateLimiter::new(quota, RateLimiters::new(IDLE, 100), FakeRelativeClock::default());
         for n in 0..10_000 {
             limiter.check_key(&format!("s{n}")).unwrap();
         }

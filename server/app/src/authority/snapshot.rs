@@ -38,7 +38,7 @@ const RETIRED_KEYS_KEPT: Duration = ENTRIES_KEPT;
 
 /// What answers for a caller.
 #[derive(Debug, Clone)]
-pub(crate) enum Answerer {
+pub(crate) enum DecisionSource {
     Policy(Arc<LoadedPolicy>),
     Observe,
     Deny,
@@ -49,7 +49,7 @@ pub(crate) enum Answerer {
 pub(crate) struct OpenRollout {
     pub(crate) rollout: Rollout,
     pub(crate) candidate: Arc<LoadedPolicy>,
-    pub(crate) baseline: Answerer,
+    pub(crate) baseline: DecisionSource,
 }
 
 /// Whose roles and tools bound new credentials.
@@ -68,7 +68,7 @@ pub(crate) enum Granting {
 pub(crate) struct Snapshot {
     pub(crate) epoch: i64,
     /// What answers where no rollout does; none before the first activation.
-    pub(crate) standing: Option<Answerer>,
+    pub(crate) standing: Option<DecisionSource>,
     pub(crate) rollout: Option<OpenRollout>,
     pub(crate) granting: Granting,
     /// A version that would have to answer and whose row is not what was stored: then nothing does.
@@ -121,8 +121,8 @@ impl Snapshot {
         let open = self.rollout.as_ref();
         let held = [self.standing.as_ref(), open.map(|open| &open.baseline)].into_iter().flatten();
         let held = held.filter_map(|answerer| match answerer {
-            Answerer::Policy(policy) => Some(policy),
-            Answerer::Observe | Answerer::Deny => None,
+            DecisionSource::Policy(policy) => Some(policy),
+            DecisionSource::Observe | DecisionSource::Deny => None,
         });
         let granting = match &self.granting {
             Granting::Policy(policy) => Some(policy),
@@ -139,7 +139,7 @@ impl Snapshot {
 
 /// Who answers, ready.
 struct Answers {
-    standing: Option<Answerer>,
+    standing: Option<DecisionSource>,
     rollout: Option<OpenRollout>,
     granting: Granting,
     unusable: Option<PolicyVersion>,
@@ -235,9 +235,9 @@ impl Loader {
         }
         let policy = |version: PolicyVersion| ready.get(&version).cloned();
         let answerer = |answer| match answer {
-            Baseline::Version(version) => policy(version).map(Answerer::Policy),
-            Baseline::Observe => Some(Answerer::Observe),
-            Baseline::Deny => Some(Answerer::Deny),
+            Baseline::Version(version) => policy(version).map(DecisionSource::Policy),
+            Baseline::Observe => Some(DecisionSource::Observe),
+            Baseline::Deny => Some(DecisionSource::Deny),
         };
         let opened = |rollout: Rollout| {
             let (candidate, baseline) = (policy(rollout.candidate)?, answerer(rollout.baseline)?);

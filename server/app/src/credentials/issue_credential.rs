@@ -12,7 +12,7 @@ use time::OffsetDateTime;
 
 use crate::{
     AgentFacts, App, Error, Idempotency, OperatorCaller, Trace,
-    recorder::{Done, Fresh, GrantJob, Granted, Holder, Job},
+    recorder::{Fresh, GrantJob, Granted, Holder, Job, JobResult},
 };
 
 /// For whom, as what, for which tools and why.
@@ -150,7 +150,7 @@ impl App {
         self.inner.authn.rates.grant(sponsor_id)?;
         let keyed = idempotency.map(|idempotency| idempotency.key(caller, method));
         match self.inner.recorder.submit_one(Job::Grant(Box::new(job)), keyed).await? {
-            Done::Grant(granted) => self.sign(*granted),
+            JobResult::Grant(granted) => self.sign(*granted),
             _ => Err(Error::internal("a grant was answered with something else", method)),
         }
     }

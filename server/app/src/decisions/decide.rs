@@ -16,27 +16,27 @@ use countersign_core::{
 use countersign_ledger::{commitment::Opening, leaf::Digest};
 use futures::future::join_all;
 
-use super::evaluation::request::{Question, Subject};
+use super::evaluation::request::{DecisionRequest, Subject};
 use crate::credentials::credential::Credential;
 use crate::engine::sha256::sha256;
 use crate::{
     App, Caller, Decide, DecisionAnswer, DecisionSubject, Error, Idempotency, OperatorCaller,
     authn::authenticate::Presented,
-    recorder::{Done, Job, Keyed, Prepared},
+    recorder::{Job, JobResult, Keyed, Prepared},
 };
 
 const METHOD: &str = "Decide";
 
 /// Whom a batch names, each looked up once.
 #[derive(Default)]
-pub(crate) struct Named {
+pub(crate) struct NamedSubjects {
     runs: HashMap<InstanceId, Option<Arc<Credential>>>,
     tokens: HashMap<String, Presented>,
 }
 
 /// A question on its way, and whether its ALLOW is to be signed for the tool.
-pub(crate) struct Asked {
-    pub(crate) question: Arc<Question>,
+pub(crate) struct Resolved {
+    pub(crate) question: Arc<DecisionRequest>,
     keyed: Option<Keyed>,
     want_receipt: bool,
 }
@@ -45,11 +45,11 @@ impl App {
     /// Answers one call. A refusal is an answer; an error is none, and then the call must not happen.
     pub async fn decide(&self, caller: &Caller, command: Decide) -> Result<DecisionAnswer, Error> {
         self.inner.engine.clock.trust()?;
-        let asked = self.ask(caller, command, &mut Named::default()).await?;
+        let asked = self.ask(caller, command, &mut NamedSubjects::default()).await?;
         let job = self.prepare(&asked.question)?;
         self.ensure_answerable(caller, &[(&*asked.question, foreseen(&job))])?;
         match self.inner.recorder.submit_one(job, asked.keyed.clone()).await? {
-            Done::Decision(answer) => self.countersign(&asked, *answer),
+            JobResult::Decision(answer) => self.countersign(&asked, *answer),
             _ => Err(Error::internal("a decision was answered with something else", METHOD)),
         }
     }
@@ -69,7 +69,7 @@ impl App {
         let tokens: HashSet<_> = commands.iter().filter_map(|command| command.subject.token()).collect();
         let presented = tokens.into_iter().map(async |token| Ok((token.to_owned(), self.present(token).await?)));
         let tokens = join_all(presented).await.into_iter().collect::<Result<_, Error>>()?;
-        let mut named = Named { tokens, ..Named::default() };
+        let mut named = NamedSubjects { tokens, ..NamedSubjects::default() };
         for command in commands {
             let one = self.ask(caller, command, &mut named).await?;
             jobs.push((self.prepare(&one.question)?, one.keyed.clone()));
@@ -84,20 +84,25 @@ impl App {
             .iter()
             .zip(done)
             .map(|(asked, done)| match done {
-                Done::Decision(answer) => self.countersign(asked, *answer),
+                JobResult::Decision(answer) => self.countersign(asked, *answer),
                 _ => Err(Error::internal("a decision was answered with something else", METHOD)),
             })
             .collect()
     }
 
     /// Evaluates a question by the snapshot at hand; the recorder does it again where that is behind.
-    fn prepare(&self, question: &Arc<Question>) -> Result<Job, Error> {
+    fn prepare(&self, question: &Arc<DecisionRequest>) -> Result<Job, Error> {
         let prepared = Prepared::new(question, &self.snapshot())?;
         Ok(Job::Decision(question.clone(), prepared))
     }
 
     /// What is asked, by whom.
-    pub(crate) async fn ask(&self, caller: &Caller, command: Decide, named: &mut Named) -> Result<Asked, Error> {
+    pub(crate) async fn ask(
+        &self,
+        caller: &Caller,
+        command: Decide,
+        named: &mut NamedSubjects,
+    ) -> Result<Resolved, Error> {
         let subject = self.subject(caller, &command.subject, named).await?;
         if let Caller::Operator(operator) = caller {
             may_ask(operator, &command, &subject)?;
@@ -111,7 +116,7 @@ impl App {
         };
         let purpose_opening =
             (!purpose.is_empty()).then(|| Opening { salt: random(entropy), text: purpose.into_owned() });
-        let question = Question {
+        let question = DecisionRequest {
             decision_id: DecisionId(uuid_v7(now, entropy)),
             now,
             subject,
@@ -130,12 +135,17 @@ impl App {
             trace: command.trace,
         };
         let keyed = command.idempotency.map(|idempotency| idempotency.key(&caller.id(), METHOD));
-        Ok(Asked { question: Arc::new(question), keyed, want_receipt: command.want_receipt })
+        Ok(Resolved { question: Arc::new(question), keyed, want_receipt: command.want_receipt })
     }
 
     /// Who wants to call. An instance asks for itself and its own chain; a gate for whoever's token it holds, or whom it
     /// names.
-    async fn subject(&self, caller: &Caller, subject: &DecisionSubject, named: &mut Named) -> Result<Subject, Error> {
+    async fn subject(
+        &self,
+        caller: &Caller,
+        subject: &DecisionSubject,
+        named: &mut NamedSubjects,
+    ) -> Result<Subject, Error> {
         let others = || Error::RoleRequired {
             message: "an instance asks for its own chain only; a gate can ask for others'".to_owned(),
             roles: vec![OperatorRole::Gate],
@@ -181,7 +191,7 @@ impl App {
     ///
     /// The receipt's claims follow from the decision and its credential alone: a repeated request gets those of the first
     /// receipt, and once that is over, none.
-    fn countersign(&self, asked: &Asked, mut answer: DecisionAnswer) -> Result<DecisionAnswer, Error> {
+    fn countersign(&self, asked: &Resolved, mut answer: DecisionAnswer) -> Result<DecisionAnswer, Error> {
         metrics::counter!("countersign_decisions_total", "effect" => answer.effect.as_str(), "reason" => answer.reason.as_str())
             .increment(1);
         if matches!(asked.question.subject, Subject::Unattributed(_)) {

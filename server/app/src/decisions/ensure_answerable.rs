@@ -9,7 +9,7 @@ use countersign_core::{
 use countersign_ledger::leaf::{Decimal, Figure, Kind, Leaf};
 
 use super::{
-    evaluation::request::{Question, Subject},
+    evaluation::request::{DecisionRequest, Subject},
     refusals::Unanswered,
 };
 use crate::{
@@ -45,7 +45,7 @@ impl App {
     pub(crate) fn ensure_answerable(
         &self,
         caller: &Caller,
-        asked: &[(&Question, Option<&DecisionAnswer>)],
+        asked: &[(&DecisionRequest, Option<&DecisionAnswer>)],
     ) -> Result<(), Error> {
         let mut chains: HashMap<Option<InstanceId>, u32> = HashMap::new();
         for (question, answer) in asked {
@@ -76,7 +76,7 @@ impl App {
     }
 
     /// Whether a call is refused for its credential: it is dead or used up, or there is none.
-    fn only_refuses(&self, question: &Question, answer: Option<&DecisionAnswer>) -> bool {
+    fn only_refuses(&self, question: &DecisionRequest, answer: Option<&DecisionAnswer>) -> bool {
         let refuses =
             answer.is_some_and(|answer| answer.effect == Effect::Deny && answer.enforcement == Enforcement::Enforced);
         match &question.subject {

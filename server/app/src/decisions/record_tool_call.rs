@@ -5,7 +5,7 @@ use time::Duration;
 
 use crate::{
     App, Caller, Error, Idempotency, RecordToolCall, ToolCallRecorded,
-    recorder::{Done, Job, Keyed, OutcomeJob},
+    recorder::{Job, JobResult, Keyed, OutcomeJob},
 };
 
 const METHOD: &str = "RecordToolCall";
@@ -15,7 +15,7 @@ impl App {
     pub async fn record_tool_call(&self, caller: &Caller, report: RecordToolCall) -> Result<ToolCallRecorded, Error> {
         let (job, keyed) = self.outcome_job(caller, report)?;
         match self.inner.recorder.submit_one(job, keyed).await? {
-            Done::Outcome(recorded) => Ok(recorded),
+            JobResult::Outcome(recorded) => Ok(recorded),
             _ => Err(Error::internal("an outcome was answered with something else", METHOD)),
         }
     }
@@ -33,7 +33,7 @@ impl App {
         let done = self.inner.recorder.submit(jobs, keyed).await?;
         done.into_iter()
             .map(|done| match done {
-                Done::Outcome(recorded) => Ok(recorded),
+                JobResult::Outcome(recorded) => Ok(recorded),
                 _ => Err(Error::internal("an outcome was answered with something else", METHOD)),
             })
             .collect()

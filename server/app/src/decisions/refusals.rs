@@ -18,7 +18,7 @@ use countersign_core::{
 use governor::clock::MonotonicClock;
 use moka::sync::Cache;
 
-use super::evaluation::request::{Question, Subject};
+use super::evaluation::request::{DecisionRequest, Subject};
 use crate::{Error, RefusalLimits, authn::rate_limit::Limiter};
 
 /// Most chains whose unanswered calls are told apart between two events.
@@ -70,7 +70,7 @@ impl Refusals {
     }
 
     /// Counts a call that was not answered.
-    pub(crate) fn note(&self, question: &Question) {
+    pub(crate) fn note(&self, question: &DecisionRequest) {
         let (chain, sponsor_id) = match &question.subject {
             Subject::Run(run) => (Some(run.root_instance_id()), Some(run.sponsor_id.clone())),
             Subject::Unattributed(_) | Subject::Entity(_) => (None, None),

@@ -6,15 +6,15 @@ use countersign_core::{decision::Effect, names::ActionName};
 use countersign_policy::CompiledPolicy;
 
 use super::{
-    decide::{Asked, Named},
+    decide::{NamedSubjects, Resolved},
     evaluation::{
         evaluate::evaluate,
-        request::{Question, Subject},
+        request::{DecisionRequest, Subject},
     },
 };
 use crate::{
     App, Caller, Decide, Error,
-    authority::snapshot::{Answerer, Snapshot},
+    authority::snapshot::{DecisionSource, Snapshot},
     error::no_policy,
 };
 
@@ -50,7 +50,7 @@ impl App {
     /// nothing. Records nothing.
     pub async fn search_actions(&self, caller: &Caller, command: SearchActions) -> Result<ActionPage, Error> {
         self.inner.engine.clock.trust()?;
-        let Asked { question, .. } = self.ask(caller, command.call, &mut Named::default()).await?;
+        let Resolved { question, .. } = self.ask(caller, command.call, &mut NamedSubjects::default()).await?;
         let question = Arc::into_inner(question).ok_or(Error::Internal)?;
         // As of now, and not at all without the database.
         self.inner.authority.look_for_snapshot().await?;
@@ -63,7 +63,7 @@ impl App {
 }
 
 fn search(
-    mut question: Question,
+    mut question: DecisionRequest,
     snapshot: &Snapshot,
     after: Option<&ActionName>,
     limit: usize,
@@ -82,7 +82,7 @@ fn search(
         question.action = name.parse().map_err(|error| Error::internal("a policy names what is no action", error))?;
         page.reached = Some(question.action.clone());
         let verdict = evaluate(&question, snapshot).map_err(|_| no_policy())?;
-        if verdict.opinion.effect == Effect::Allow {
+        if verdict.outcome.effect == Effect::Allow {
             page.actions.push(question.action.clone());
         }
     }
@@ -90,7 +90,7 @@ fn search(
 }
 
 /// The actions that a policy which may answer says something of.
-fn named<'s>(question: &Question, snapshot: &'s Snapshot) -> BTreeSet<&'s str> {
+fn named<'s>(question: &DecisionRequest, snapshot: &'s Snapshot) -> BTreeSet<&'s str> {
     let of = |policy: &'s CompiledPolicy| match &question.subject {
         Subject::Run(credential) => {
             credential.roles().flat_map(|role| policy.actions(role.as_str(), question.tool_id.as_str())).collect()
@@ -101,8 +101,8 @@ fn named<'s>(question: &Question, snapshot: &'s Snapshot) -> BTreeSet<&'s str> {
     let rollout = snapshot.rollout.as_ref();
     let baselines = rollout.map(|open| &open.baseline).into_iter().chain(&snapshot.standing);
     let policies = baselines.filter_map(|answerer| match answerer {
-        Answerer::Policy(policy) => Some(policy),
-        Answerer::Observe | Answerer::Deny => None,
+        DecisionSource::Policy(policy) => Some(policy),
+        DecisionSource::Observe | DecisionSource::Deny => None,
     });
     policies.chain(rollout.map(|open| &open.candidate)).flat_map(|policy| of(&policy.compiled)).collect()
 }
@@ -120,7 +120,7 @@ mod tests {
   - {id: others, role: admin, tool: billing, allowed_actions: [burn]}
   - {id: elsewhere, role: support, tool: search, allowed_actions: [find]}";
 
-    fn asked(tool: &str) -> Question {
+    fn asked(tool: &str) -> DecisionRequest {
         question(Subject::Run(credential(&[], &["billing"], false)), tool, "any")
     }
 
@@ -130,7 +130,7 @@ mod tests {
 
     #[test]
     fn what_a_decision_would_allow_is_found_and_nothing_else() {
-        let standing = snapshot(Some(Answerer::Policy(policy(1, POLICY))));
+        let standing = snapshot(Some(DecisionSource::Policy(policy(1, POLICY))));
         // `audit` reads an attribute that is not there, which is an error and no allowance.
         let page = search(asked("billing"), &standing, None, 100).unwrap();
         assert_eq!((found(&page), page.done), (vec!["charge", "refund"], true));
@@ -150,7 +150,7 @@ mod tests {
             names.join(", "),
             names.iter().step_by(2).map(String::as_str).collect::<Vec<_>>().join(", ")
         );
-        let standing = snapshot(Some(Answerer::Policy(policy(1, &document))));
+        let standing = snapshot(Some(DecisionSource::Policy(policy(1, &document))));
         for limit in [1, 7, 250, 10_000] {
             let (mut all, mut after, mut pages) = (Vec::new(), None::<ActionName>, 0);
             loop {

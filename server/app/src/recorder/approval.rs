@@ -17,7 +17,7 @@ use countersign_ledger::{
 };
 use countersign_store::approval::Waiting;
 
-use super::{Prepared, batch::Staged};
+use super::{Prepared, batch::BatchBuilder};
 use crate::credentials::credential::Credential;
 use crate::decisions::evaluation::verdict::ByApproval;
 use crate::decisions::evaluation::verdict::Verdict;
@@ -26,7 +26,7 @@ use crate::{
     approvals::approval_event::{leaf, notice, summary},
     decisions::evaluation::{
         evaluate::evaluate,
-        request::{Question, Subject},
+        request::{DecisionRequest, Subject},
     },
     engine::custody_leaf,
     error::no_policy,
@@ -46,7 +46,7 @@ fn count(waiting: Option<&i64>) -> usize {
     waiting.and_then(|count| usize::try_from(*count).ok()).unwrap_or_default()
 }
 
-impl Question {
+impl DecisionRequest {
     /// The call that a person is asked about.
     pub(super) fn call(&self, run: &Credential) -> Call {
         Call {
@@ -61,10 +61,10 @@ impl Question {
     }
 }
 
-impl Staged<'_> {
+impl BatchBuilder<'_> {
     /// What is answered to a call that a rule lets happen only with a person's yes; and the approval that was asked for, if
     /// it is a new one.
-    pub(super) fn with_approval(&mut self, question: &Question) -> Result<(Prepared, Option<Approval>), Error> {
+    pub(super) fn with_approval(&mut self, question: &DecisionRequest) -> Result<(Prepared, Option<Approval>), Error> {
         let mut verdict = evaluate(question, self.snapshot).map_err(|_| no_policy())?;
         let Subject::Run(run) = &question.subject else {
             return Err(Error::internal("an approval is asked for nobody", question.decision_id));
@@ -81,7 +81,13 @@ impl Staged<'_> {
     }
 
     /// Finds what waits for an answer to this very call already, or else makes a request, unless too many wait.
-    fn ask(&mut self, question: &Question, run: &Credential, call: Call, verdict: &mut Verdict) -> Option<Approval> {
+    fn ask(
+        &mut self,
+        question: &DecisionRequest,
+        run: &Credential,
+        call: Call,
+        verdict: &mut Verdict,
+    ) -> Option<Approval> {
         let (now, config) = (self.engine.clock.now(), &self.engine.config.approvals);
         let known = || self.found.approvals.values();
         if let Some(waits) = known().find(|known| known.standing(&call, now) == Standing::Waits) {
@@ -147,7 +153,7 @@ impl Staged<'_> {
             Standing::Over => (Effect::Deny, Reason::ApprovalExpired, named),
             Standing::Mismatch => (Effect::Deny, Reason::ApprovalMismatch, named),
         };
-        (verdict.opinion.effect, verdict.opinion.reason) = (effect, reason);
+        (verdict.outcome.effect, verdict.outcome.reason) = (effect, reason);
         verdict.approval = Some(approval);
         if let (Standing::Yes, Some(found)) = (standing, found) {
             self.put(Approval { state: ApprovalState::Used, revision: found.revision + 1, ..found });

@@ -24,9 +24,9 @@ use countersign_store::{
 use time::OffsetDateTime;
 
 use super::{
-    indicators::Tally,
-    job::{Done, Job, Keyed, Work},
-    preload::Found,
+    indicators::DecisionMetrics,
+    job::{Job, JobResult, Keyed, Submission},
+    preload::Preloaded,
     prepared::Prepared,
 };
 use crate::decisions::evaluation::verdict::NoPolicy;
@@ -34,7 +34,7 @@ use crate::decisions::evaluation::verdict::Verdict;
 use crate::{
     Error,
     authority::{Authority, snapshot::Snapshot},
-    decisions::evaluation::request::{Question, Subject},
+    decisions::evaluation::request::{DecisionRequest, Subject},
     engine::{
         context::Context,
         transaction::{ANSWERS_KEPT, repeat},
@@ -47,12 +47,12 @@ use crate::{
 const LONGEST_STAGING: Duration = Duration::from_millis(20);
 
 /// What a batch will write, and what its jobs see of each other.
-pub(super) struct Staged<'a> {
+pub(super) struct BatchBuilder<'a> {
     pub(super) engine: &'a Context,
     pub(super) authority: &'a Authority,
     pub(super) snapshot: &'a Arc<Snapshot>,
     pub(super) head: Head,
-    pub(super) found: Found,
+    pub(super) found: Preloaded,
     pub(super) instances: Vec<Instance>,
     /// Approvals that were written, and what was found of each before.
     pub(super) approvals: Vec<(ApprovalId, Option<Approval>)>,
@@ -62,11 +62,11 @@ pub(super) struct Staged<'a> {
     consumed: Vec<(CredentialId, OffsetDateTime)>,
     answered: Vec<Answered>,
     /// Of the decisions, each with when its request arrived.
-    pub(super) tallies: Vec<(Tally, Instant)>,
+    pub(super) counted: Vec<(DecisionMetrics, Instant)>,
 }
 
 /// How much was staged at some moment.
-struct Mark {
+struct Savepoint {
     head: Head,
     instances: usize,
     approvals: usize,
@@ -75,11 +75,11 @@ struct Mark {
     outcomes: usize,
     consumed: usize,
     answered: usize,
-    tallies: usize,
+    counted: usize,
 }
 
-impl<'a> Staged<'a> {
-    pub(super) fn new(authority: &'a Authority, snapshot: &'a Arc<Snapshot>, head: Head, found: Found) -> Self {
+impl<'a> BatchBuilder<'a> {
+    pub(super) fn new(authority: &'a Authority, snapshot: &'a Arc<Snapshot>, head: Head, found: Preloaded) -> Self {
         Self {
             engine: &authority.engine,
             authority,
@@ -93,12 +93,12 @@ impl<'a> Staged<'a> {
             outcomes: Vec::new(),
             consumed: Vec::new(),
             answered: Vec::new(),
-            tallies: Vec::new(),
+            counted: Vec::new(),
         }
     }
 
     /// Stages the first of these, at least one, and as many as there is time for.
-    pub(super) fn all(&mut self, works: &[Work]) -> Vec<Result<Vec<Done>, Error>> {
+    pub(super) fn all(&mut self, works: &[Submission]) -> Vec<Result<Vec<JobResult>, Error>> {
         let begun = Instant::now();
         let mut answers = Vec::with_capacity(works.len());
         for work in works {
@@ -111,13 +111,13 @@ impl<'a> Staged<'a> {
     }
 
     /// Stages all jobs of a submission, or none.
-    fn work(&mut self, work: &Work) -> Result<Vec<Done>, Error> {
-        if let Some(kept) = self.kept::<Vec<Done>>(work.keyed.as_ref()) {
+    fn work(&mut self, work: &Submission) -> Result<Vec<JobResult>, Error> {
+        if let Some(kept) = self.kept::<Vec<JobResult>>(work.keyed.as_ref()) {
             // The same request: as many jobs, in the same order.
             return work.jobs.iter().zip(kept?).map(|((job, _), kept)| self.again(job, kept)).collect();
         }
         let mark = self.mark();
-        let done: Result<Vec<Done>, Error> =
+        let done: Result<Vec<JobResult>, Error> =
             work.jobs.iter().map(|(job, keyed)| self.job(job, keyed.as_ref(), work.arrived)).collect();
         match done {
             Ok(done) => {
@@ -131,8 +131,8 @@ impl<'a> Staged<'a> {
         }
     }
 
-    fn mark(&self) -> Mark {
-        Mark {
+    fn mark(&self) -> Savepoint {
+        Savepoint {
             head: self.head.clone(),
             instances: self.instances.len(),
             approvals: self.approvals.len(),
@@ -141,12 +141,12 @@ impl<'a> Staged<'a> {
             outcomes: self.outcomes.len(),
             consumed: self.consumed.len(),
             answered: self.answered.len(),
-            tallies: self.tallies.len(),
+            counted: self.counted.len(),
         }
     }
 
     /// Forgets what was staged since `mark`.
-    fn undo(&mut self, mark: Mark) {
+    fn undo(&mut self, mark: Savepoint) {
         self.head = mark.head;
         self.instances.truncate(mark.instances);
         self.undo_approvals(mark.approvals);
@@ -163,18 +163,18 @@ impl<'a> Staged<'a> {
         for answered in self.answered.drain(mark.answered..) {
             self.found.answers.remove(&answered.key);
         }
-        self.tallies.truncate(mark.tallies);
+        self.counted.truncate(mark.counted);
     }
 
-    fn job(&mut self, job: &Job, keyed: Option<&Keyed>, arrived: Instant) -> Result<Done, Error> {
+    fn job(&mut self, job: &Job, keyed: Option<&Keyed>, arrived: Instant) -> Result<JobResult, Error> {
         if let Some(kept) = self.kept(keyed) {
             return self.again(job, kept?);
         }
         let done = match job {
             Job::Decision(question, prepared) => self.decision(question, prepared, arrived)?,
-            Job::Grant(grant) => Done::Grant(Box::new(self.grant(grant)?)),
-            Job::Svid(svid) => Done::Svid(Box::new(self.svid(svid)?)),
-            Job::Outcome(outcome) => Done::Outcome(self.outcome(outcome)?),
+            Job::Grant(grant) => JobResult::Grant(Box::new(self.grant(grant)?)),
+            Job::Svid(svid) => JobResult::Svid(Box::new(self.svid(svid)?)),
+            Job::Outcome(outcome) => JobResult::Outcome(self.outcome(outcome)?),
         };
         self.keep(keyed, &done)?;
         Ok(done)
@@ -182,10 +182,10 @@ impl<'a> Staged<'a> {
 
     fn decision(
         &mut self,
-        question: &Question,
+        question: &DecisionRequest,
         prepared: &Result<Box<Prepared>, NoPolicy>,
         arrived: Instant,
-    ) -> Result<Done, Error> {
+    ) -> Result<JobResult, Error> {
         if let Some(ground) = question.cached_from {
             self.check_cached_from(question, ground)?;
         }
@@ -215,15 +215,15 @@ impl<'a> Staged<'a> {
         };
         let mut answer = prepared.answer.clone();
         answer.log_index = self.append(prepared.event.clone());
-        self.tallies.push((prepared.tally.clone(), arrived));
+        self.counted.push((prepared.of_decision.clone(), arrived));
         if let Some(asked) = asked {
             self.append_request(asked)?;
         }
-        Ok(Done::Decision(Box::new(answer)))
+        Ok(JobResult::Decision(Box::new(answer)))
     }
 
     /// Uses up a single-use credential; false where it was used before.
-    fn use_credential(&mut self, question: &Question) -> bool {
+    fn use_credential(&mut self, question: &DecisionRequest) -> bool {
         let Subject::Run(credential) = &question.subject else { return true };
         if !credential.single_use {
             return true;

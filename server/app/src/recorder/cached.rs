@@ -3,16 +3,16 @@
 use countersign_core::ids::DecisionId;
 use countersign_ledger::leaf::{self, Kind, Leaf};
 
-use super::batch::Staged;
+use super::batch::BatchBuilder;
 use crate::{
     Error,
-    decisions::evaluation::request::{Question, Subject},
+    decisions::evaluation::request::{DecisionRequest, Subject},
 };
 
-impl Staged<'_> {
+impl BatchBuilder<'_> {
     /// Refuses a report that names as its ground what cannot have been one. When the call was made, and for how long it
     /// might be served, only the client knows.
-    pub(super) fn check_cached_from(&self, question: &Question, ground: DecisionId) -> Result<(), Error> {
+    pub(super) fn check_cached_from(&self, question: &DecisionRequest, ground: DecisionId) -> Result<(), Error> {
         let found = self.found.decisions.get(&ground);
         if found.is_some_and(|(leaf, _)| may_have_been_reused(leaf, question)) {
             return Ok(());
@@ -26,7 +26,7 @@ impl Staged<'_> {
 }
 
 /// Whether the decision that `leaf` records is an ALLOW of the same run for the same call, and no kind that is never reused.
-fn may_have_been_reused(leaf: &Leaf<'_>, question: &Question) -> bool {
+fn may_have_been_reused(leaf: &Leaf<'_>, question: &DecisionRequest) -> bool {
     let run = match &question.subject {
         Subject::Run(run) => {
             !run.single_use && leaf.agent_instance_id.as_deref() == Some(&run.agent_instance_id.to_string())

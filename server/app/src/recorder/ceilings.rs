@@ -13,7 +13,7 @@ use countersign_store::{
 };
 use time::{Duration, OffsetDateTime};
 
-use super::job::{GrantJob, Holder, Job, Work};
+use super::job::{GrantJob, Holder, Job, Submission};
 use crate::{Ceilings, Error};
 
 impl Ceilings {
@@ -64,7 +64,7 @@ impl Counts {
     pub(super) async fn read(
         &mut self,
         conn: &mut Connection,
-        works: &[Work],
+        works: &[Submission],
         ceilings: Ceilings,
         head: &Head,
         now: OffsetDateTime,
@@ -114,7 +114,7 @@ impl Counts {
 }
 
 /// What new instances would add to, and how many there would be.
-fn wanted(works: &[Work]) -> HashMap<Holding, i64> {
+fn wanted(works: &[Submission]) -> HashMap<Holding, i64> {
     let mut wanted = HashMap::new();
     let jobs = works.iter().flat_map(|work| &work.jobs);
     for holding in jobs.flat_map(|(job, _)| if let Job::Grant(grant) = job { adds_to(grant) } else { Vec::new() }) {

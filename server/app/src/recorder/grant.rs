@@ -20,13 +20,13 @@ use countersign_store::instance::Standing;
 use time::{Duration, OffsetDateTime};
 
 use super::{
-    batch::Staged,
+    batch::BatchBuilder,
     job::{GrantJob, Granted, Holder},
-    validate::Fitting,
+    validate::EffectiveGrant,
 };
 use crate::{Error, credentials::introspect_credential::refused, engine::custody_leaf};
 
-impl Staged<'_> {
+impl BatchBuilder<'_> {
     pub(super) fn grant(&mut self, job: &GrantJob) -> Result<Granted, Error> {
         let policy = self.snapshot.granting_policy()?;
         let parent = self.live_parent(job)?;
@@ -39,16 +39,16 @@ impl Staged<'_> {
             return Err(not_active(sponsor));
         }
         let renewed = self.renewed(job)?;
-        let fitting = self.fit(job, sponsor, policy, parent, renewed)?;
-        if let Some(tool) = self.narrowed(job).filter(|tool| !fitting.tools.contains(tool)) {
+        let effective = self.validate(job, sponsor, policy, parent, renewed)?;
+        if let Some(tool) = self.narrowed(job).filter(|tool| !effective.tools.contains(tool)) {
             let audience = &self.engine.config.audience;
             let wrong = format!("must be {audience} or one of the tools that the credential is granted for, is {tool}");
             return Err(Error::GrantTooWide(vec![Violation::new("resource", wrong)]));
         }
-        self.room(job)?;
+        self.check_ceiling(job)?;
         let custody_ref = parent.map_or(sponsor.grant_leaf, |parent| Some(parent.custody_ref));
         let before = renewed.cloned();
-        self.record(job, &sponsor_id.clone(), custody_ref, fitting, before)
+        self.record(job, &sponsor_id.clone(), custody_ref, effective, before)
     }
 
     /// The one tool that the credential is to be for; none: the installation, by name or not.
@@ -101,11 +101,11 @@ impl Staged<'_> {
         job: &GrantJob,
         sponsor_id: &SponsorId,
         custody_ref: Option<[u8; 32]>,
-        fitting: Fitting,
+        effective: EffectiveGrant,
         renewed: Option<Instance>,
     ) -> Result<Granted, Error> {
         let config = &self.engine.config;
-        let ancestors = fitting.ancestors;
+        let ancestors = effective.ancestors;
         let key = self.snapshot.keys.active.clone();
         let mut claims = Claims::new(Grant {
             issuer: &config.issuer,
@@ -117,17 +117,17 @@ impl Staged<'_> {
                 .map_or(job.fresh.agent_instance_id, |instance| instance.agent_instance_id),
             sponsor_id: sponsor_id.clone(),
             agent: job.agent.clone(),
-            role: fitting.role,
-            inherited_roles: fitting.inherited_roles,
-            root_agent: fitting.root_agent,
-            tools: fitting.tools,
-            purpose: fitting.purpose,
+            role: effective.role,
+            inherited_roles: effective.inherited_roles,
+            root_agent: effective.root_agent,
+            tools: effective.tools,
+            purpose: effective.purpose,
             single_use: job.single_use,
             rev: self.head.revocation_seq,
             custody_ref: [0; 32],
-            labels: fitting.labels,
-            on_behalf_of: fitting.on_behalf_of,
-            ttl_seconds: fitting.ttl,
+            labels: effective.labels,
+            on_behalf_of: effective.on_behalf_of,
+            ttl_seconds: effective.ttl,
             now: job.fresh.now,
         });
         too_long(&claims)?;

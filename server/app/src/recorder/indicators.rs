@@ -35,7 +35,7 @@ const MAX_CALLERS: usize = 100;
 
 /// What a recorded decision adds to the indicators.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Tally {
+pub(crate) struct DecisionMetrics {
     /// Whether nobody answers for it.
     pub(crate) missing_sponsor: bool,
     /// Whoever is known to have sent it so; none: nobody knows who did.
@@ -51,15 +51,15 @@ pub(crate) struct Tally {
 
 /// What is counted until it is stored.
 #[derive(Debug, Default)]
-struct Gathered {
+struct Accumulator {
     counts: Counts,
     latency: Latency,
     without_sponsor: HashMap<Arc<str>, u64>,
-    rollouts: BTreeMap<RolloutId, OfRollout>,
+    rollouts: BTreeMap<RolloutId, RolloutAccumulator>,
 }
 
 #[derive(Debug, Default)]
-struct OfRollout {
+struct RolloutAccumulator {
     candidate_errors: u64,
     held_back: u64,
     compared: u64,
@@ -100,21 +100,21 @@ impl Latency {
     }
 }
 
-impl Gathered {
-    fn add(&mut self, tally: &Tally, took: Duration) {
+impl Accumulator {
+    fn add(&mut self, of_decision: &DecisionMetrics, took: Duration) {
         self.counts.decisions += 1;
-        self.counts.missing_sponsor += u64::from(tally.missing_sponsor);
-        if tally.missing_sponsor {
-            self.add_missing(tally.without_sponsor.as_ref());
+        self.counts.missing_sponsor += u64::from(of_decision.missing_sponsor);
+        if of_decision.missing_sponsor {
+            self.add_missing(of_decision.without_sponsor.as_ref());
         }
         // Whether there is a second one is all that is asked.
-        if let Some(operator) = tally.asked_by.as_ref().filter(|_| self.without_sponsor.len() < 2) {
+        if let Some(operator) = of_decision.asked_by.as_ref().filter(|_| self.without_sponsor.len() < 2) {
             self.without_sponsor.entry(operator.as_str().into()).or_default();
         }
-        self.counts.policy_errors += u64::from(tally.policy_error);
-        self.counts.observed += u64::from(tally.observed);
+        self.counts.policy_errors += u64::from(of_decision.policy_error);
+        self.counts.observed += u64::from(of_decision.observed);
         self.latency.0.saturating_record(u64::try_from(took.as_micros()).unwrap_or(LONGEST));
-        if let Some(compared) = &tally.compared {
+        if let Some(compared) = &of_decision.compared {
             self.rollouts.entry(compared.rollout_id).or_default().add(compared);
         }
     }
@@ -134,7 +134,7 @@ impl Gathered {
     }
 }
 
-impl OfRollout {
+impl RolloutAccumulator {
     fn add(&mut self, compared: &Compared) {
         self.compared += 1;
         self.enrolled += u64::from(compared.enrolled);
@@ -195,7 +195,7 @@ impl OfRollout {
 #[derive(Debug)]
 pub(crate) struct Indicators {
     server_id: Uuid,
-    gathered: Mutex<Gathered>,
+    gathered: Mutex<Accumulator>,
     /// What is being stored; none of it is lost where that fails.
     pub(crate) storing: tokio::sync::Mutex<Storing>,
 }
@@ -214,19 +214,19 @@ impl Indicators {
         Self { server_id, gathered: Mutex::default(), storing: tokio::sync::Mutex::new(storing) }
     }
 
-    fn gathered(&self) -> MutexGuard<'_, Gathered> {
+    fn gathered(&self) -> MutexGuard<'_, Accumulator> {
         self.gathered.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Counts decisions that have just become durable, each with when its request arrived.
-    pub(crate) fn decided(&self, tallies: &[(Tally, Instant)]) {
-        if tallies.is_empty() {
+    pub(crate) fn decided(&self, counted: &[(DecisionMetrics, Instant)]) {
+        if counted.is_empty() {
             return;
         }
         let now = Instant::now();
         let mut gathered = self.gathered();
-        for (tally, arrived) in tallies {
-            gathered.add(tally, now.saturating_duration_since(*arrived));
+        for (of_decision, arrived) in counted {
+            gathered.add(of_decision, now.saturating_duration_since(*arrived));
         }
     }
 

@@ -16,12 +16,12 @@ use uuid::Uuid;
 use super::prepared::Prepared;
 use crate::{
     AgentFacts, Credential, CsrKey, DecisionAnswer, OperatorCaller, RecordToolCall, ToolCallRecorded, Trace,
-    decisions::evaluation::{request::Question, verdict::NoPolicy},
+    decisions::evaluation::{request::DecisionRequest, verdict::NoPolicy},
     svids::x509::Serial,
 };
 
 /// A submission without its reply.
-pub(super) struct Work {
+pub(super) struct Submission {
     pub(super) jobs: Vec<(Job, Option<Keyed>)>,
     pub(super) keyed: Option<Keyed>,
     /// When its request arrived.
@@ -34,7 +34,7 @@ pub(crate) type Keyed = (idempotency::Key, [u8; 32]);
 /// One thing to record.
 pub(crate) enum Job {
     /// An answer, evaluated already; evaluated again where the snapshot was behind.
-    Decision(Arc<Question>, Result<Box<Prepared>, NoPolicy>),
+    Decision(Arc<DecisionRequest>, Result<Box<Prepared>, NoPolicy>),
     /// A credential to grant.
     Grant(Box<GrantJob>),
     /// An SVID to mint.
@@ -45,7 +45,7 @@ pub(crate) enum Job {
 
 /// What became of a job.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) enum Done {
+pub(crate) enum JobResult {
     Decision(Box<DecisionAnswer>),
     Grant(Box<Granted>),
     Svid(Box<Minted>),

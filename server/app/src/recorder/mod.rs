@@ -25,7 +25,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use grant::not_active;
-pub(crate) use job::{Document, Done, Fresh, GrantJob, Granted, Holder, Job, Keyed, Minted, OutcomeJob, SvidJob};
+pub(crate) use job::{Document, Fresh, GrantJob, Granted, Holder, Job, JobResult, Keyed, Minted, OutcomeJob, SvidJob};
 pub(crate) use outcome::{answers, fingerprint};
 pub(crate) use prepared::Prepared;
 pub(crate) use validate::{limits, of_role};
@@ -46,20 +46,20 @@ const MAX_JOBS: usize = 1024;
 const GATHERED_ENOUGH: usize = 32;
 
 /// Jobs that are recorded together or not at all, in order.
-pub(crate) struct Submission {
-    work: job::Work,
-    reply: oneshot::Sender<Result<Vec<Done>, Error>>,
+pub(crate) struct Queued {
+    work: job::Submission,
+    reply: oneshot::Sender<Result<Vec<JobResult>, Error>>,
 }
 
 /// Where jobs are handed in.
 #[derive(Debug, Clone)]
 pub(crate) struct Recorder {
-    queue: mpsc::Sender<Submission>,
+    queue: mpsc::Sender<Queued>,
 }
 
 impl Recorder {
     /// A recorder whose queue takes `capacity` submissions, and its other end.
-    pub(crate) fn new(capacity: usize) -> (Self, mpsc::Receiver<Submission>) {
+    pub(crate) fn new(capacity: usize) -> (Self, mpsc::Receiver<Queued>) {
         let (queue, receiver) = mpsc::channel(capacity);
         (Self { queue }, receiver)
     }
@@ -69,9 +69,9 @@ impl Recorder {
         &self,
         jobs: Vec<(Job, Option<Keyed>)>,
         keyed: Option<Keyed>,
-    ) -> Result<Vec<Done>, Error> {
+    ) -> Result<Vec<JobResult>, Error> {
         let (reply, answer) = oneshot::channel();
-        match self.queue.try_send(Submission { work: job::Work { jobs, keyed, arrived: arrived() }, reply }) {
+        match self.queue.try_send(Queued { work: job::Submission { jobs, keyed, arrived: arrived() }, reply }) {
             Ok(()) => answer.await.unwrap_or(Err(Error::StoreUnavailable)),
             Err(mpsc::error::TrySendError::Full(_)) => {
                 metrics::counter!("countersign_recorder_shed_total").increment(1);
@@ -82,7 +82,7 @@ impl Recorder {
     }
 
     /// Records one job.
-    pub(crate) async fn submit_one(&self, job: Job, keyed: Option<Keyed>) -> Result<Done, Error> {
+    pub(crate) async fn submit_one(&self, job: Job, keyed: Option<Keyed>) -> Result<JobResult, Error> {
         let mut done = self.submit(vec![(job, None)], keyed).await?;
         done.pop().ok_or_else(|| Error::internal("a job has no answer", "recorder"))
     }
@@ -92,7 +92,7 @@ impl Recorder {
 pub(crate) async fn run(
     authority: Arc<Authority>,
     indicators: Arc<Indicators>,
-    mut queue: mpsc::Receiver<Submission>,
+    mut queue: mpsc::Receiver<Queued>,
     stop: CancellationToken,
 ) {
     let mut gathered = Vec::with_capacity(MAX_BATCH);
@@ -126,14 +126,14 @@ pub(crate) async fn run(
             .record(f64::from(u32::try_from(done).unwrap_or(u32::MAX)));
         // What the batch had no time for begins the next one, in its order.
         let left = works.split_off(done).into_iter().zip(replies.split_off(done));
-        gathered.extend(left.map(|(work, reply)| Submission { work, reply }));
+        gathered.extend(left.map(|(work, reply)| Queued { work, reply }));
         answer(replies, written);
     }
 }
 
 /// Callers that were just answered come back within a turn or two of the executor: worth a fifth more throughput, as long as
 /// few have gathered. Beyond that, waiting would only make callers, server and database take turns.
-async fn gather(queue: &mut mpsc::Receiver<Submission>, gathered: &mut Vec<Submission>) {
+async fn gather(queue: &mut mpsc::Receiver<Queued>, gathered: &mut Vec<Queued>) {
     for _ in 0..2 {
         if gathered.len() >= GATHERED_ENOUGH {
             break;
@@ -148,18 +148,18 @@ async fn gather(queue: &mut mpsc::Receiver<Submission>, gathered: &mut Vec<Submi
 }
 
 /// How many of these one batch takes: at least one.
-fn most(works: &[job::Work]) -> usize {
+fn most(works: &[job::Submission]) -> usize {
     let mut jobs = 0;
-    let fit = works.iter().take_while(|work| {
+    let validate = works.iter().take_while(|work| {
         jobs += work.jobs.len();
         jobs <= MAX_JOBS
     });
-    fit.count().max(1)
+    validate.count().max(1)
 }
 
 fn answer(
-    replies: Vec<oneshot::Sender<Result<Vec<Done>, Error>>>,
-    written: Result<Vec<Result<Vec<Done>, Error>>, Error>,
+    replies: Vec<oneshot::Sender<Result<Vec<JobResult>, Error>>>,
+    written: Result<Vec<Result<Vec<JobResult>, Error>>, Error>,
 ) {
     match written {
         // A caller that went away has its answer in the log.

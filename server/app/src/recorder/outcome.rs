@@ -13,7 +13,7 @@ use countersign_ledger::{
 };
 use countersign_store::tool_call::ToolCall;
 
-use super::{batch::Staged, job::OutcomeJob};
+use super::{batch::BatchBuilder, job::OutcomeJob};
 use crate::{Error, custody::event::ToolCallRecorded, engine::custody_leaf, engine::sha256::sha256};
 
 impl OutcomeJob {
@@ -38,7 +38,7 @@ pub(crate) fn fingerprint(outcome: Outcome, response_hash: Option<[u8; 32]>, dur
     sha256(&text)
 }
 
-impl Staged<'_> {
+impl BatchBuilder<'_> {
     pub(super) fn outcome(&mut self, job: &OutcomeJob) -> Result<ToolCallRecorded, Error> {
         let id = job.report.policy_decision_id;
         let unknown = || Error::not_found("decision", id);

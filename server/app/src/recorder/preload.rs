@@ -21,12 +21,12 @@ use countersign_store::{
 };
 use time::OffsetDateTime;
 
-use super::job::{Holder, Job, Keyed, Work};
+use super::job::{Holder, Job, Keyed, Submission};
 use crate::{Error, decisions::evaluation::request::Subject};
 
 /// Rows by what a batch's jobs name. The head is held, so nothing of this changes before the batch commits.
 #[derive(Debug, Default)]
-pub(super) struct Found {
+pub(super) struct Preloaded {
     pub(super) answers: HashMap<Key, ([u8; 32], String)>,
     pub(super) decisions: HashMap<DecisionId, (Leaf<'static>, Hash)>,
     /// In the order of the log.
@@ -60,7 +60,7 @@ struct Wanted {
 
 impl Wanted {
     /// What the jobs name, evaluated at `epoch`.
-    fn of(works: &[Work], epoch: i64) -> Self {
+    fn of(works: &[Submission], epoch: i64) -> Self {
         let mut wanted = Self::default();
         for work in works {
             wanted.keys.extend(work.keyed.iter().map(|(key, _)| key.clone()));
@@ -117,15 +117,15 @@ impl Wanted {
 }
 
 /// Whether these jobs stand alone on the snapshot of `epoch`.
-pub(super) fn needs_nothing(works: &[Work], epoch: i64) -> bool {
+pub(super) fn needs_nothing(works: &[Submission], epoch: i64) -> bool {
     Wanted::of(works, epoch).is_empty()
 }
 
-impl Found {
+impl Preloaded {
     /// Reads what `works` name; a statement for each kind of thing, and none for what is not named.
     pub(super) async fn read(
         conn: &mut Connection,
-        works: &[Work],
+        works: &[Submission],
         epoch: i64,
         now: OffsetDateTime,
     ) -> Result<Self, Error> {

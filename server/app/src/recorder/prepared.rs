@@ -9,7 +9,7 @@ use countersign_ledger::{
 };
 use countersign_store::event::NewEvent;
 
-use crate::decisions::evaluation::opinion::Opinion;
+use crate::decisions::evaluation::policy_outcome::PolicyOutcome;
 use crate::decisions::evaluation::verdict::NoPolicy;
 use crate::decisions::evaluation::verdict::Verdict;
 use crate::{
@@ -19,11 +19,11 @@ use crate::{
         decision::{Side, explain, explain_approval},
         evaluation::{
             evaluate::evaluate,
-            request::{Question, Subject},
+            request::{DecisionRequest, Subject},
         },
     },
     engine::custody_leaf::{self, MAX_RULES},
-    recorder::indicators::Tally,
+    recorder::indicators::DecisionMetrics,
 };
 
 /// A decision that only lacks its place in the log.
@@ -35,14 +35,14 @@ pub(crate) struct Prepared {
     pub(crate) answer: DecisionAnswer,
     pub(crate) uses_credential: bool,
     /// What it adds to the indicators once it is recorded.
-    pub(crate) tally: Tally,
+    pub(crate) of_decision: DecisionMetrics,
     /// Whether a person must say yes first: what became of that is read where it is recorded.
     pub(crate) asks: bool,
 }
 
 impl Prepared {
     /// Evaluates `question` and writes the leaf.
-    pub(crate) fn new(question: &Question, snapshot: &Snapshot) -> Result<Result<Box<Self>, NoPolicy>, Error> {
+    pub(crate) fn new(question: &DecisionRequest, snapshot: &Snapshot) -> Result<Result<Box<Self>, NoPolicy>, Error> {
         match evaluate(question, snapshot) {
             Ok(verdict) => Self::of(question, &verdict, snapshot.epoch).map(|prepared| Ok(Box::new(prepared))),
             Err(none) => Ok(Err(none)),
@@ -50,7 +50,7 @@ impl Prepared {
     }
 
     /// Writes the leaf of this verdict.
-    pub(crate) fn of(question: &Question, verdict: &Verdict, epoch: i64) -> Result<Self, Error> {
+    pub(crate) fn of(question: &DecisionRequest, verdict: &Verdict, epoch: i64) -> Result<Self, Error> {
         let disclosed = Disclosed { purpose: question.purpose_opening.clone(), ..Disclosed::default() };
         let event = custody_leaf::seal(&leaf(question, verdict, epoch), disclosed)?;
         Ok(Self {
@@ -58,21 +58,21 @@ impl Prepared {
             event: Arc::new(event),
             answer: answer(question, verdict),
             uses_credential: verdict.uses_credential,
-            tally: Tally {
+            of_decision: DecisionMetrics {
                 missing_sponsor: matches!(question.subject, Subject::Unattributed(_)),
                 without_sponsor: question.without_sponsor.clone(),
                 asked_by: question.operator_id.clone(),
-                policy_error: verdict.opinion.reason == Reason::PolicyError,
+                policy_error: verdict.outcome.reason == Reason::PolicyError,
                 observed: verdict.enforcement == Enforcement::Shadow,
                 compared: verdict.compared.clone(),
             },
-            asks: verdict.opinion.effect == Effect::RequireApproval && verdict.enforcement == Enforcement::Enforced,
+            asks: verdict.outcome.effect == Effect::RequireApproval && verdict.enforcement == Enforcement::Enforced,
         })
     }
 }
 
-fn answer(question: &Question, verdict: &Verdict) -> DecisionAnswer {
-    let Opinion { effect, reason, rule_ids, policy, .. } = &verdict.opinion;
+fn answer(question: &DecisionRequest, verdict: &Verdict) -> DecisionAnswer {
+    let PolicyOutcome { effect, reason, rule_ids, policy, .. } = &verdict.outcome;
     let rule_ids: Vec<String> = rule_ids.iter().take(MAX_RULES).map(ToString::to_string).collect();
     let approval = verdict.approval.as_ref();
     let stands_on_it = approval.is_some_and(|approval| approval.leaf.is_some());
@@ -107,15 +107,15 @@ fn answer(question: &Question, verdict: &Verdict) -> DecisionAnswer {
     }
 }
 
-fn shadow_answer(question: &Question, shadow: &Opinion) -> ShadowAnswer {
+fn shadow_answer(question: &DecisionRequest, shadow: &PolicyOutcome) -> ShadowAnswer {
     let rule_ids = shadow.rule_ids.iter().take(MAX_RULES).map(ToString::to_string).collect();
     let version = shadow.policy.map(|(version, _)| version);
     let call = (question.tool_id.as_str(), question.action.as_str());
     ShadowAnswer::new((shadow.effect, shadow.reason), call, rule_ids, version)
 }
 
-fn leaf<'a>(question: &'a Question, verdict: &'a Verdict, epoch: i64) -> Leaf<'a> {
-    let opinion = &verdict.opinion;
+fn leaf<'a>(question: &'a DecisionRequest, verdict: &'a Verdict, epoch: i64) -> Leaf<'a> {
+    let outcome = &verdict.outcome;
     let event_id = question.decision_id.event_id().to_string();
     let base = Leaf {
         action: Some(question.action.as_str().into()),
@@ -123,18 +123,18 @@ fn leaf<'a>(question: &'a Question, verdict: &'a Verdict, epoch: i64) -> Leaf<'a
         approval_ref: verdict.approval.as_ref().and_then(|approval| approval.leaf).map(Digest),
         authority_epoch: u64::try_from(epoch).ok().map(Decimal),
         cached_from: question.cached_from.map(|id| id.to_string().into()),
-        context: opinion.context.clone(),
-        effect: Some(effect(opinion.effect)),
+        context: outcome.context.clone(),
+        effect: Some(effect(outcome.effect)),
         enforcement: Some(match verdict.enforcement {
             Enforcement::Enforced => leaf::Enforcement::Enforced,
             Enforcement::Shadow => leaf::Enforcement::Shadow,
         }),
         operator_id: question.operator_id.as_ref().map(|id| id.as_str().into()),
         policy_decision_id: Some(question.decision_id.to_string().into()),
-        policy_hash: opinion.policy.map(|(_, hash)| Digest(hash)),
-        policy_version: opinion.policy.map(|(version, _)| version.to_string().into()),
+        policy_hash: outcome.policy.map(|(_, hash)| Digest(hash)),
+        policy_version: outcome.policy.map(|(version, _)| version.to_string().into()),
         purpose_commitment: question.purpose_opening.as_ref().map(|opening| Digest(opening.commitment())),
-        reason: Some(opinion.reason.as_str().into()),
+        reason: Some(outcome.reason.as_str().into()),
         request_hash: question.request_hash.map(Digest),
         rollout: verdict.rollout.map(|(part, percent)| leaf::Rollout {
             bucket: Some(part.bucket),
@@ -146,7 +146,7 @@ fn leaf<'a>(question: &'a Question, verdict: &'a Verdict, epoch: i64) -> Leaf<'a
                 Side::Baseline => leaf::Side::Baseline,
             }),
         }),
-        rule_ids: rules(opinion),
+        rule_ids: rules(outcome),
         shadow: verdict.shadow.as_ref().map(|shadow| leaf::Shadow {
             effect: effect(shadow.effect),
             policy_version: shadow.policy.map(|(version, _)| version.to_string().into()),
@@ -182,7 +182,7 @@ fn leaf<'a>(question: &'a Question, verdict: &'a Verdict, epoch: i64) -> Leaf<'a
                 parent_agent_id: run.parent_agent_id().map(|id| id.to_string().into()),
                 root_instance_id: Some(run.root_instance_id().to_string().into()),
                 sponsor_id: Some(run.sponsor_id.as_str().into()),
-                sponsor_state: Some(if opinion.reason == Reason::SponsorNotActive {
+                sponsor_state: Some(if outcome.reason == Reason::SponsorNotActive {
                     SponsorState::Revoked
                 } else {
                     SponsorState::Live
@@ -193,8 +193,8 @@ fn leaf<'a>(question: &'a Question, verdict: &'a Verdict, epoch: i64) -> Leaf<'a
     }
 }
 
-fn rules(opinion: &Opinion) -> Vec<std::borrow::Cow<'_, str>> {
-    opinion.rule_ids.iter().take(MAX_RULES).map(|rule| rule.as_ref().into()).collect()
+fn rules(outcome: &PolicyOutcome) -> Vec<std::borrow::Cow<'_, str>> {
+    outcome.rule_ids.iter().take(MAX_RULES).map(|rule| rule.as_ref().into()).collect()
 }
 
 const fn effect(effect: Effect) -> leaf::Effect {
@@ -210,14 +210,14 @@ mod tests {
     use super::*;
     use crate::{
         Trace,
-        authority::snapshot::Answerer,
+        authority::snapshot::DecisionSource,
         testing::{credential, policy, question, snapshot},
     };
 
     const RULES: &str = "rules: [{id: refunds, role: support, tool: billing, allowed_actions: [refund]}]";
 
-    fn leaf_of(question: &Question) -> String {
-        let snapshot = snapshot(Some(Answerer::Policy(policy(1, RULES))));
+    fn leaf_of(question: &DecisionRequest) -> String {
+        let snapshot = snapshot(Some(DecisionSource::Policy(policy(1, RULES))));
         let prepared = Prepared::new(question, &snapshot).unwrap().unwrap();
         String::from_utf8(prepared.event.leaf_bytes.clone()).unwrap()
     }
@@ -240,7 +240,7 @@ mod tests {
         assert_eq!(leaf_of(&asked), expected);
 
         let trace: Trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".parse().unwrap();
-        let traced = leaf_of(&Question { trace: Some(trace), ..asked });
+        let traced = leaf_of(&DecisionRequest { trace: Some(trace), ..asked });
         assert!(traced.contains("\"span_id\":\"b7ad6b7169203331\"") && traced.contains("\"trace_id\":\"0af7651916cd"));
         let without = traced.replace("\"span_id\":\"b7ad6b7169203331\",", "");
         assert_eq!(without.replace(",\"trace_id\":\"0af7651916cd43dd8448eb211c80319c\"", ""), expected);

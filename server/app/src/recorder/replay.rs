@@ -13,28 +13,28 @@ use countersign_core::{
     decision::{Effect, Reason},
 };
 
-use super::{Done, GrantJob, Granted, Job, Minted, Prepared, SvidJob, batch::Staged};
+use super::{GrantJob, Granted, Job, JobResult, Minted, Prepared, SvidJob, batch::BatchBuilder};
 use crate::decisions::evaluation::verdict::NoPolicy;
 use crate::{
     DecisionAnswer, Error, StandsOn,
-    decisions::evaluation::request::{Question, Subject},
+    decisions::evaluation::request::{DecisionRequest, Subject},
 };
 
 /// For so long an ALLOW is given again: as long as its receipt can be good.
 const WINDOW: Duration = Duration::from_secs(30);
 
-impl Staged<'_> {
+impl BatchBuilder<'_> {
     /// What a repeated job is answered, `kept` being what it was answered first.
-    pub(super) fn again(&self, job: &Job, kept: Done) -> Result<Done, Error> {
+    pub(super) fn again(&self, job: &Job, kept: JobResult) -> Result<JobResult, Error> {
         match (job, kept) {
-            (Job::Decision(question, prepared), Done::Decision(answer)) => {
-                self.decided_again(question, prepared, *answer).map(|answer| Done::Decision(Box::new(answer)))
+            (Job::Decision(question, prepared), JobResult::Decision(answer)) => {
+                self.decided_again(question, prepared, *answer).map(|answer| JobResult::Decision(Box::new(answer)))
             }
-            (Job::Grant(job), Done::Grant(granted)) => {
-                self.granted_again(job, *granted).map(|granted| Done::Grant(Box::new(granted)))
+            (Job::Grant(job), JobResult::Grant(granted)) => {
+                self.granted_again(job, *granted).map(|granted| JobResult::Grant(Box::new(granted)))
             }
-            (Job::Svid(job), Done::Svid(minted)) => {
-                self.minted_again(job, *minted).map(|minted| Done::Svid(Box::new(minted)))
+            (Job::Svid(job), JobResult::Svid(minted)) => {
+                self.minted_again(job, *minted).map(|minted| JobResult::Svid(Box::new(minted)))
             }
             (_, kept) => Ok(kept),
         }
@@ -42,7 +42,7 @@ impl Staged<'_> {
 
     fn decided_again(
         &self,
-        question: &Question,
+        question: &DecisionRequest,
         prepared: &Result<Box<Prepared>, NoPolicy>,
         kept: DecisionAnswer,
     ) -> Result<DecisionAnswer, Error> {
@@ -64,7 +64,7 @@ impl Staged<'_> {
     }
 
     /// How long ago `kept` was decided, at most; none where that cannot be known.
-    fn age(&self, question: &Question, kept: &DecisionAnswer) -> Option<Duration> {
+    fn age(&self, question: &DecisionRequest, kept: &DecisionAnswer) -> Option<Duration> {
         let by_wall = question.now - kept.policy_decision_id.decide_time();
         // Where the machine slept its monotonic clock did too. A wall clock that is behind says nothing.
         let by_wall = Duration::try_from(by_wall).unwrap_or_default();
@@ -75,7 +75,7 @@ impl Staged<'_> {
     /// unused.
     fn would_allow(
         &self,
-        question: &Question,
+        question: &DecisionRequest,
         prepared: &Result<Box<Prepared>, NoPolicy>,
         kept: &DecisionAnswer,
     ) -> Result<bool, Error> {
@@ -101,7 +101,7 @@ impl Staged<'_> {
     }
 
     /// Whether the yes that a decision used up would still be good for this call, had it not used it.
-    fn stands_on_its_approval(&self, question: &Question, stood_on: StandsOn) -> bool {
+    fn stands_on_its_approval(&self, question: &DecisionRequest, stood_on: StandsOn) -> bool {
         let (Some(id), Subject::Run(run)) = (stood_on.approval_id, &question.subject) else { return false };
         let now = self.engine.clock.now();
         question.approval_id == Some(id)

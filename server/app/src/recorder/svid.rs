@@ -15,7 +15,7 @@ use countersign_ledger::{
 use uuid::Uuid;
 
 use super::{
-    batch::Staged,
+    batch::BatchBuilder,
     job::{Document, Minted, SvidJob},
 };
 use crate::{
@@ -24,7 +24,7 @@ use crate::{
     svids::x509::{self, CERTIFICATE_BACKDATE, Serial, hex},
 };
 
-impl Staged<'_> {
+impl BatchBuilder<'_> {
     pub(super) fn svid(&mut self, job: &SvidJob) -> Result<Minted, Error> {
         self.ensure_live(&job.holder, job.now)?;
         match &job.document {

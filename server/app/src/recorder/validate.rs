@@ -17,11 +17,11 @@ use countersign_policy::CompiledPolicy;
 use countersign_store::instance::Holding;
 use time::OffsetDateTime;
 
-use super::{batch::Staged, ceilings, job::GrantJob};
+use super::{batch::BatchBuilder, ceilings, job::GrantJob};
 use crate::{Config, Error};
 
 /// A grant that fits, before it has a leaf.
-pub(super) struct Fitting {
+pub(super) struct EffectiveGrant {
     pub(super) ancestors: Vec<InstanceId>,
     pub(super) role: RoleName,
     pub(super) inherited_roles: Vec<RoleName>,
@@ -33,15 +33,15 @@ pub(super) struct Fitting {
     pub(super) ttl: u32,
 }
 
-impl Staged<'_> {
-    pub(super) fn fit(
+impl BatchBuilder<'_> {
+    pub(super) fn validate(
         &self,
         job: &GrantJob,
         sponsor: &Sponsor,
         policy: Option<&CompiledPolicy>,
         parent: Option<&Verified>,
         renewed: Option<&Instance>,
-    ) -> Result<Fitting, Error> {
+    ) -> Result<EffectiveGrant, Error> {
         let tools = match parent {
             Some(parent) if job.tools.is_empty() => &parent.tools,
             _ => &job.tools,
@@ -71,7 +71,7 @@ impl Staged<'_> {
             (None, Some(renewed)) => &renewed.on_behalf_of,
             (None, None) => &job.on_behalf_of,
         };
-        let fitting = Fitting {
+        let effective = EffectiveGrant {
             ancestors: parent.map(|parent| parent.chain.clone()).unwrap_or_default(),
             labels: labels.clone(),
             on_behalf_of: on_behalf_of.clone(),
@@ -83,10 +83,10 @@ impl Staged<'_> {
             ttl,
         };
         if let Some(parent) = parent {
-            violations.extend(self.wider(job, sponsor, policy, parent, &fitting));
+            violations.extend(self.wider(job, sponsor, policy, parent, &effective));
         }
-        violations.extend(renewed.into_iter().flat_map(|instance| unlike(instance, job, &fitting)));
-        if violations.is_empty() { Ok(fitting) } else { Err(Error::GrantTooWide(violations)) }
+        violations.extend(renewed.into_iter().flat_map(|instance| unlike(instance, job, &effective)));
+        if violations.is_empty() { Ok(effective) } else { Err(Error::GrantTooWide(violations)) }
     }
 
     /// Everything in which a child would be wider than its parent.
@@ -96,7 +96,7 @@ impl Staged<'_> {
         sponsor: &Sponsor,
         policy: Option<&CompiledPolicy>,
         parent: &Verified,
-        child: &Fitting,
+        child: &EffectiveGrant,
     ) -> Vec<Violation> {
         // A credential for somebody else would not have been taken for the parent's.
         let audience = &self.engine.config.audience;
@@ -135,7 +135,7 @@ impl Staged<'_> {
     }
 
     /// Refuses a new instance where its sponsor or its chain has as many live ones as it may, this batch's among them.
-    pub(super) fn room(&self, job: &GrantJob) -> Result<(), Error> {
+    pub(super) fn check_ceiling(&self, job: &GrantJob) -> Result<(), Error> {
         for holding in ceilings::adds_to(job) {
             let Some(ceiling) = self.engine.config.ceilings.of(&holding) else { continue };
             let Some(known) = self.found.live.get(&holding) else { continue };
@@ -210,8 +210,8 @@ fn remaining(expire_time: OffsetDateTime, now: OffsetDateTime) -> u32 {
 }
 
 /// How a renewal differs from the instance that it renews.
-fn unlike(instance: &Instance, job: &GrantJob, fitting: &Fitting) -> Vec<Violation> {
-    let Fitting { role, tools, purpose, .. } = fitting;
+fn unlike(instance: &Instance, job: &GrantJob, effective: &EffectiveGrant) -> Vec<Violation> {
+    let EffectiveGrant { role, tools, purpose, .. } = effective;
     let mut violations = Vec::new();
     if instance.agent != job.agent {
         violations.push(Violation::new("agent", format!("the instance was started as {}", instance.agent)));

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use countersign_store::{Statements, commit, event, head::Head};
 
 use super::{
-    batch::Staged,
+    batch::BatchBuilder,
     ceilings::Counts,
     indicators::Indicators,
-    job::{Done, Work},
-    preload::{Found, needs_nothing},
+    job::{JobResult, Submission},
+    preload::{Preloaded, needs_nothing},
 };
 use crate::{Error, authority::Authority, engine::context::Context};
 
@@ -17,7 +17,7 @@ use crate::{Error, authority::Authority, engine::context::Context};
 const LOCKED_AFTER_MISS: u32 = 8;
 
 /// What became of the jobs of each submission.
-type Answers = Vec<Result<Vec<Done>, Error>>;
+type Answers = Vec<Result<Vec<JobResult>, Error>>;
 
 /// Writes batches, one after the other.
 pub(super) struct Writer {
@@ -38,7 +38,7 @@ impl Writer {
 
     /// Makes the first of `works` durable, as many as there is time for, and answers each of those; an error is everybody's, and
     /// then nothing is recorded.
-    pub(super) async fn write(&mut self, works: &[Work]) -> Result<Answers, Error> {
+    pub(super) async fn write(&mut self, works: &[Submission]) -> Result<Answers, Error> {
         if let Some(answers) = self.write_optimistically(works).await? {
             return Ok(answers);
         }
@@ -46,21 +46,21 @@ impl Writer {
         let (mut tx, before, snapshot) = self.authority.lock_head().await?;
         let Context { config, clock, .. } = &*self.authority.engine;
         let (ceilings, now) = (config.ceilings, clock.now());
-        let mut found = Found::read(&mut tx, works, snapshot.epoch, now).await?;
+        let mut found = Preloaded::read(&mut tx, works, snapshot.epoch, now).await?;
         found.live = self.counts.read(&mut tx, works, ceilings, &before, now).await?;
-        let mut staged = Staged::new(&self.authority, &snapshot, before.clone(), found);
-        let answers = staged.all(works);
-        staged.flush(&mut tx, &before).await?;
-        let (head, tallies) = (staged.head, staged.tallies);
+        let mut builder = BatchBuilder::new(&self.authority, &snapshot, before.clone(), found);
+        let answers = builder.all(works);
+        builder.flush(&mut tx, &before).await?;
+        let (head, counted) = (builder.head, builder.counted);
         commit(tx).await?;
-        self.indicators.decided(&tallies);
+        self.indicators.decided(&counted);
         self.head = Some(head);
         Ok(answers)
     }
 
     /// Appends in a single statement that takes effect only where the head is still as this writer left it, so that a lone
     /// server pays no round trip for the lock. None: not this time.
-    async fn write_optimistically(&mut self, works: &[Work]) -> Result<Option<Answers>, Error> {
+    async fn write_optimistically(&mut self, works: &[Submission]) -> Result<Option<Answers>, Error> {
         // Behind a pooler it would be a transaction too, and no quicker.
         if self.authority.engine.store.has_no_session() {
             return Ok(None);
@@ -76,9 +76,9 @@ impl Writer {
         if !needs_nothing(works, snapshot.epoch) {
             return Ok(None);
         }
-        let mut staged = Staged::new(&self.authority, &snapshot, before.clone(), Found::default());
-        let answers = staged.all(works);
-        if staged.events.is_empty() {
+        let mut builder = BatchBuilder::new(&self.authority, &snapshot, before.clone(), Preloaded::default());
+        let answers = builder.all(works);
+        if builder.events.is_empty() {
             self.head = Some(before);
             return Ok(Some(answers));
         }
@@ -86,14 +86,14 @@ impl Writer {
             Some(connection) => connection,
             None => self.authority.engine.store.for_recorder().writing().await?,
         };
-        if !event::append(&mut connection, &before, &staged.head, &staged.events).await? {
+        if !event::append(&mut connection, &before, &builder.head, &builder.events).await? {
             self.connection = Some(connection);
             self.locked_batches = LOCKED_AFTER_MISS;
             return Ok(None);
         }
         self.connection = Some(connection);
-        self.indicators.decided(&staged.tallies);
-        self.head = Some(staged.head);
+        self.indicators.decided(&builder.counted);
+        self.head = Some(builder.head);
         Ok(Some(answers))
     }
 }

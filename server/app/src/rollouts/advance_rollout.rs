@@ -9,7 +9,7 @@ use countersign_ledger::leaf::{Change as LeafChange, Figure, Kind, Leaf};
 use countersign_store::{policy, rollout};
 use time::OffsetDateTime;
 
-use super::rollout_change::{By, Changed, Look, checked, leaf_of, part, tell, unchanged};
+use super::rollout_change::{By, Changed, RolloutInspection, checked, leaf_of, part, tell, unchanged};
 use crate::{
     App, Error, Idempotency, OperatorCaller, RolloutChanged, Topic,
     engine::transaction::{Change, ChangeTx},
@@ -37,7 +37,7 @@ pub struct AdvanceRollout {
 struct Advance<'a> {
     caller: &'a OperatorCaller,
     command: &'a AdvanceRollout,
-    look: &'a Look,
+    look: &'a RolloutInspection,
 }
 
 impl Change for Advance<'_> {
@@ -73,7 +73,7 @@ impl Change for Advance<'_> {
 
 /// The next of the daily increments.
 struct Increment<'a> {
-    look: &'a Look,
+    look: &'a RolloutInspection,
 }
 
 impl Change for Increment<'_> {
@@ -133,14 +133,14 @@ impl App {
         idempotency: Option<Idempotency>,
     ) -> Result<RolloutChanged, Error> {
         // Before the head is held, so that nobody waits for it.
-        let look = self.look_at(command.rollout_id).await?;
+        let look = self.inspect(command.rollout_id).await?;
         let change = Advance { caller, command: &command, look: &look };
         let changed = self.change(caller.operator_id.as_str(), idempotency.as_ref(), &change).await?;
         self.rollout_changed(changed).await
     }
 
     /// Grows the rollout by what a day allows. Says whether it did: another server may have been quicker.
-    pub(crate) async fn increment_rollout(&self, look: &Look) -> Result<bool, Error> {
+    pub(crate) async fn increment_rollout(&self, look: &RolloutInspection) -> Result<bool, Error> {
         Ok(self.change("server", None, &Increment { look }).await?.is_some())
     }
 }

@@ -13,7 +13,7 @@ use super::{
     gate_figures::seen,
     pause_rollout::hold,
     rollback_rollout::undo,
-    rollout_change::{By, Changed, Look, unchanged},
+    rollout_change::{By, Changed, RolloutInspection, unchanged},
 };
 use crate::{
     App, Error,
@@ -25,7 +25,7 @@ use crate::{
 
 /// A gate that failed, and what it asks for.
 struct Breach<'a> {
-    look: &'a Look,
+    look: &'a RolloutInspection,
     failed: Reading,
 }
 
@@ -57,12 +57,12 @@ fn answer_to_breach(rollout: &Rollout) -> OnBreach {
 
 impl App {
     /// Reads the gates of a rollout.
-    pub(crate) async fn look_at(&self, rollout_id: RolloutId) -> Result<Look, Error> {
+    pub(crate) async fn inspect(&self, rollout_id: RolloutId) -> Result<RolloutInspection, Error> {
         let mut tx = self.inner.engine.store.begin_snapshot().await?;
         let found = rollout::get(&mut tx, rollout_id).await?;
         let rollout = found.ok_or_else(|| Error::not_found("rollout", rollout_id))?;
         let (seen, _) = seen(&mut tx, &rollout, self.inner.engine.config.one_caller).await?;
-        Ok(Look { readings: rollout.gates.read(&seen), seen, rollout })
+        Ok(RolloutInspection { readings: rollout.gates.read(&seen), seen, rollout })
     }
 
     /// Reads the gates of the open rollout, keeps what they say, and does what that asks for.
@@ -77,7 +77,7 @@ impl App {
         drop(tx);
         // The window was counted by the database's clock.
         Compared::new(sent, at, self.inner.engine.clock.now()).agree()?;
-        let look = Look { readings: rollout.gates.read(&seen), seen, rollout };
+        let look = RolloutInspection { readings: rollout.gates.read(&seen), seen, rollout };
         let mut conn = self.inner.engine.store.writing().await?;
         gate_reading::keep(&mut conn, look.rollout.rollout_id, &look.readings, at).await?;
         conn.done().await?;
@@ -90,7 +90,7 @@ impl App {
         }
     }
 
-    async fn on_breach(&self, look: &Look, failed: Reading) -> Result<(), Error> {
+    async fn on_breach(&self, look: &RolloutInspection, failed: Reading) -> Result<(), Error> {
         let on_breach = answer_to_breach(&look.rollout);
         if on_breach == OnBreach::Pause && look.rollout.state == RolloutState::Paused {
             return Ok(());
@@ -120,7 +120,7 @@ impl App {
         Ok(())
     }
 
-    async fn increment_where_due(&self, look: &Look, now: OffsetDateTime) -> Result<(), Error> {
+    async fn increment_where_due(&self, look: &RolloutInspection, now: OffsetDateTime) -> Result<(), Error> {
         if look.rollout.due_increment(now).is_some()
             && look.not_passed().is_empty()
             && self.increment_rollout(look).await?

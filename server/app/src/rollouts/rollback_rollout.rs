@@ -8,7 +8,7 @@ use countersign_ledger::leaf::{Decimal, Figure, Kind, Leaf};
 use countersign_store::{policy, rollout};
 use serde::{Deserialize, Serialize};
 
-use super::rollout_change::{By, Changed, Look, checked, leaf_of, tell};
+use super::rollout_change::{By, Changed, RolloutInspection, checked, leaf_of, tell};
 use crate::{
     App, Error, Idempotency, OperatorCaller, RolloutChanged, Topic,
     engine::transaction::{Change, ChangeTx},
@@ -38,7 +38,7 @@ pub struct RolledBack {
 struct Rollback<'a> {
     caller: &'a OperatorCaller,
     command: &'a RollbackRollout,
-    look: &'a Look,
+    look: &'a RolloutInspection,
 }
 
 /// What is kept for a repeated request.
@@ -75,7 +75,7 @@ pub(crate) async fn undo(
     mut rollout: Rollout,
     by: &By<'_>,
     why: String,
-    look: &Look,
+    look: &RolloutInspection,
 ) -> Result<Changed, Error> {
     let (state, percent) = (rollout.state, rollout.percent);
     let now = tx.now();
@@ -119,7 +119,7 @@ impl App {
         command: RollbackRollout,
         idempotency: Option<Idempotency>,
     ) -> Result<RolledBack, Error> {
-        let look = self.look_at(command.rollout_id).await?;
+        let look = self.inspect(command.rollout_id).await?;
         let change = Rollback { caller, command: &command, look: &look };
         let undone = self.change(caller.operator_id.as_str(), idempotency.as_ref(), &change).await?;
         if undone.new_allows > 0 {

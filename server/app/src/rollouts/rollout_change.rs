@@ -65,13 +65,13 @@ impl By<'_> {
 
 /// A rollout and what its gates said of it, before the head was held.
 #[derive(Debug, Clone)]
-pub(crate) struct Look {
+pub(crate) struct RolloutInspection {
     pub(crate) rollout: Rollout,
     pub(crate) seen: Seen,
     pub(crate) readings: Vec<Reading>,
 }
 
-impl Look {
+impl RolloutInspection {
     /// The gates that do not pass, those that fail first.
     pub(crate) fn not_passed(&self) -> Vec<Reading> {
         let with = |verdict| self.readings.iter().copied().filter(move |reading| reading.verdict == verdict);
@@ -183,7 +183,7 @@ pub(crate) async fn checked(tx: &mut ChangeTx, id: RolloutId, etag: Option<&str>
 }
 
 /// The rollout, if it is still as it was looked at.
-pub(crate) async fn unchanged(tx: &mut ChangeTx, look: &Look) -> Result<Option<Rollout>, Error> {
+pub(crate) async fn unchanged(tx: &mut ChangeTx, look: &RolloutInspection) -> Result<Option<Rollout>, Error> {
     let rollout = rollout::get(tx.conn(), look.rollout.rollout_id).await?;
     Ok(rollout.filter(|rollout| rollout.revision == look.rollout.revision))
 }

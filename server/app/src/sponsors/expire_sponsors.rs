@@ -54,7 +54,7 @@ impl Change for RevokeOrphans<'_> {
 
 impl App {
     /// Does what is due.
-    pub(crate) async fn keep_time(&self) -> Result<(), Error> {
+    pub(crate) async fn expire_due(&self) -> Result<(), Error> {
         let (lapsed, due) = {
             let mut conn = self.inner.engine.store.connection().await?;
             let now = self.inner.engine.database_now(&mut conn).await?;

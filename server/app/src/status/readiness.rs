@@ -8,7 +8,7 @@ use crate::{
     AlsoTwo, App, FourEyes,
     authority::{
         compiled_policies::LoadedPolicy,
-        snapshot::{Answerer, Granting, OpenRollout, Snapshot},
+        snapshot::{DecisionSource, Granting, OpenRollout, Snapshot},
     },
     credentials::issuances::WORRYING,
 };
@@ -100,7 +100,7 @@ fn persons_message(also: AlsoTwo) -> String {
 /// What there is to say of a rollout that leaves callers unheld.
 fn observing(open: &OpenRollout) -> Option<String> {
     let rollout = &open.rollout;
-    if !matches!(open.baseline, Answerer::Observe) {
+    if !matches!(open.baseline, DecisionSource::Observe) {
         return None;
     }
     let held = if rollout.state == RolloutState::Paused {
@@ -171,7 +171,7 @@ impl App {
         }
         if let Some(open) = &snapshot.rollout {
             warnings.extend(observing(open));
-        } else if matches!(snapshot.standing, Some(Answerer::Observe)) {
+        } else if matches!(snapshot.standing, Some(DecisionSource::Observe)) {
             warnings.push(
                 "nothing is enforced: the last rollout was undone and its baseline observes. Every call is recorded and let \
                  through until a policy-admin activates a policy or starts another rollout"

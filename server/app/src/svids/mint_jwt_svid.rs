@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::{
     App, Caller, Credential, Error, Idempotency,
-    recorder::{Document, Done, Job, Minted, SvidJob},
+    recorder::{Document, Job, JobResult, Minted, SvidJob},
 };
 
 /// Whose it is to be, and for whom.
@@ -84,7 +84,7 @@ impl App {
         };
         let keyed = idempotency.map(|idempotency| idempotency.key(&caller.id(), "MintJwtSvid"));
         let done = self.inner.recorder.submit_one(Job::Svid(Box::new(job)), keyed).await?;
-        let Done::Svid(minted) = done else {
+        let JobResult::Svid(minted) = done else {
             return Err(Error::internal("an SVID was answered with something else", "MintJwtSvid"));
         };
         let Minted::Jwt { claims, log_index, key } = *minted else {

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     App, Caller, CsrKey, Error, Idempotency,
-    recorder::{Document, Done, Job, Minted, SvidJob},
+    recorder::{Document, Job, JobResult, Minted, SvidJob},
 };
 
 /// Whose it is to be, and for which key.
@@ -80,7 +80,7 @@ impl App {
         };
         let keyed = idempotency.map(|idempotency| idempotency.key(&caller.id(), "MintX509Svid"));
         let done = self.inner.recorder.submit_one(Job::Svid(Box::new(job)), keyed).await?;
-        let Done::Svid(minted) = done else {
+        let JobResult::Svid(minted) = done else {
             return Err(Error::internal("an SVID was answered with something else", "MintX509Svid"));
         };
         let Minted::X509 { certificate, serial, spiffe_id, expire_time, log_index } = *minted else {

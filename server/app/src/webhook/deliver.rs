@@ -92,7 +92,7 @@ impl App {
     }
 
     /// Shows how much waits, and forgets what nobody delivers any more.
-    pub(crate) async fn tend_webhooks(&self) -> Result<(), Error> {
+    pub(crate) async fn forget_webhooks(&self) -> Result<(), Error> {
         let webhooks = &self.inner.engine.config.webhooks;
         let mut conn = self.inner.engine.store.writing().await?;
         for webhook in webhooks {

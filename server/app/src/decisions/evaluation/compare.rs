@@ -7,7 +7,7 @@ use countersign_core::{
     ids::RolloutId,
 };
 
-use crate::decisions::evaluation::opinion::Opinion;
+use crate::decisions::evaluation::policy_outcome::PolicyOutcome;
 
 /// How the two sides of a rollout answered one call. What a person's approval makes of an answer is not compared.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,7 +41,12 @@ pub(crate) enum DifferenceKind {
 
 impl Compared {
     /// Compares the answers; `enrolled` says whether the candidate's counts.
-    pub(crate) fn new(rollout_id: RolloutId, candidate: &Opinion, baseline: &Opinion, enrolled: bool) -> Self {
+    pub(crate) fn new(
+        rollout_id: RolloutId,
+        candidate: &PolicyOutcome,
+        baseline: &PolicyOutcome,
+        enrolled: bool,
+    ) -> Self {
         let kind = match (candidate.effect == Effect::Allow, baseline.effect == Effect::Allow) {
             (true, false) => Some(DifferenceKind::NewAllow),
             (false, true) => Some(DifferenceKind::NewDeny),
@@ -65,9 +70,9 @@ mod tests {
     use super::*;
     use crate::testing::NOW;
 
-    fn opinion(effect: Effect, rules: &[&str]) -> Opinion {
+    fn outcome(effect: Effect, rules: &[&str]) -> PolicyOutcome {
         let rule_ids = rules.iter().map(|rule| Arc::from(*rule)).collect();
-        Opinion {
+        PolicyOutcome {
             effect,
             reason: Reason::NoMatchingRule,
             rule_ids,
@@ -82,13 +87,13 @@ mod tests {
         use Effect::{Allow, Deny, RequireApproval};
         let id = RolloutId(uuid_v7(NOW, &SystemEntropy));
         for (candidate, baseline, kind, rules) in [
-            (opinion(Allow, &["a"]), opinion(Deny, &["b"]), Some(DifferenceKind::NewAllow), &["a"][..]),
-            (opinion(Allow, &["a"]), opinion(RequireApproval, &["b"]), Some(DifferenceKind::NewAllow), &["a"]),
-            (opinion(Deny, &["a", "c"]), opinion(Allow, &["b"]), Some(DifferenceKind::NewDeny), &["a", "c"]),
-            (opinion(Deny, &[]), opinion(Allow, &["b"]), Some(DifferenceKind::NewDeny), &["b"]),
-            (opinion(Deny, &[]), opinion(Allow, &[]), Some(DifferenceKind::NewDeny), &[]),
-            (opinion(Deny, &["a"]), opinion(RequireApproval, &["b"]), None, &[]),
-            (opinion(Allow, &["a"]), opinion(Allow, &["b"]), None, &[]),
+            (outcome(Allow, &["a"]), outcome(Deny, &["b"]), Some(DifferenceKind::NewAllow), &["a"][..]),
+            (outcome(Allow, &["a"]), outcome(RequireApproval, &["b"]), Some(DifferenceKind::NewAllow), &["a"]),
+            (outcome(Deny, &["a", "c"]), outcome(Allow, &["b"]), Some(DifferenceKind::NewDeny), &["a", "c"]),
+            (outcome(Deny, &[]), outcome(Allow, &["b"]), Some(DifferenceKind::NewDeny), &["b"]),
+            (outcome(Deny, &[]), outcome(Allow, &[]), Some(DifferenceKind::NewDeny), &[]),
+            (outcome(Deny, &["a"]), outcome(RequireApproval, &["b"]), None, &[]),
+            (outcome(Allow, &["a"]), outcome(Allow, &["b"]), None, &[]),
         ] {
             for enrolled in [true, false] {
                 let compared = Compared::new(id, &candidate, &baseline, enrolled);
@@ -105,8 +110,8 @@ mod tests {
     #[test]
     fn a_policy_error_of_the_candidate_is_one_whether_or_not_it_answered() {
         let id = RolloutId(uuid_v7(NOW, &SystemEntropy));
-        let failed = Opinion { reason: Reason::PolicyError, ..opinion(Effect::Deny, &["a"]) };
-        let fine = opinion(Effect::Deny, &[]);
+        let failed = PolicyOutcome { reason: Reason::PolicyError, ..outcome(Effect::Deny, &["a"]) };
+        let fine = outcome(Effect::Deny, &[]);
         for enrolled in [true, false] {
             assert!(Compared::new(id, &failed, &fine, enrolled).candidate_failed);
             assert!(!Compared::new(id, &fine, &failed, enrolled).candidate_failed);

@@ -22,22 +22,22 @@ use countersign_policy::{Evaluation, Principal, RecordedAttribute, RecordedValue
 use super::{
     compare::Compared,
     evaluate_entities,
-    request::{Question, Subject},
+    request::{DecisionRequest, Subject},
 };
 use crate::Credential;
-use crate::decisions::evaluation::opinion::Opinion;
+use crate::decisions::evaluation::policy_outcome::PolicyOutcome;
 use crate::decisions::evaluation::verdict::NoPolicy;
 use crate::decisions::evaluation::verdict::Verdict;
 use crate::{
     authority::{
         compiled_policies::LoadedPolicy,
-        snapshot::{Answerer, OpenRollout, Snapshot},
+        snapshot::{DecisionSource, OpenRollout, Snapshot},
     },
     decisions::decision::{RolloutPart, Side},
 };
 
 /// Answers `question` by what stands in `snapshot`.
-pub(crate) fn evaluate(question: &Question, snapshot: &Snapshot) -> Result<Verdict, NoPolicy> {
+pub(crate) fn evaluate(question: &DecisionRequest, snapshot: &Snapshot) -> Result<Verdict, NoPolicy> {
     let credential = match &question.subject {
         Subject::Unattributed(reason) => return Ok(Verdict::refused(*reason, false)),
         Subject::Entity(call) => {
@@ -64,8 +64,8 @@ pub(crate) fn evaluate(question: &Question, snapshot: &Snapshot) -> Result<Verdi
         return Ok(Verdict::refused(Reason::KillSwitch, true));
     }
     let mut verdict = by_policy(question, credential, snapshot)?;
-    let reusable = verdict.opinion.effect == Effect::Allow
-        && verdict.opinion.cacheable
+    let reusable = verdict.outcome.effect == Effect::Allow
+        && verdict.outcome.cacheable
         && verdict.enforcement == Enforcement::Enforced
         && !verified.single_use;
     if reusable {
@@ -78,7 +78,7 @@ pub(crate) fn evaluate(question: &Question, snapshot: &Snapshot) -> Result<Verdi
     Ok(verdict)
 }
 
-fn by_policy(question: &Question, credential: &Credential, snapshot: &Snapshot) -> Result<Verdict, NoPolicy> {
+fn by_policy(question: &DecisionRequest, credential: &Credential, snapshot: &Snapshot) -> Result<Verdict, NoPolicy> {
     let Some(open) = &snapshot.rollout else {
         let answerer = snapshot.standing.as_ref().ok_or(NoPolicy)?;
         return Ok(verdict(ask(answerer, question, credential, &credential.principal), None, None));
@@ -104,7 +104,7 @@ fn by_policy(question: &Question, credential: &Credential, snapshot: &Snapshot) 
 /// What the rollout's candidate answers; none where the call is outside its scope. A scope may hold some of the roles that
 /// bind a run: then the candidate answers for those and the baseline for the others, and the more restrictive answer stands.
 /// Otherwise who delegates to another role would choose their policy.
-fn ask_candidate(open: &OpenRollout, question: &Question, credential: &Credential) -> Option<Opinion> {
+fn ask_candidate(open: &OpenRollout, question: &DecisionRequest, credential: &Credential) -> Option<PolicyOutcome> {
     let (scope, principal) = (&open.rollout.scope, &credential.principal);
     let holds =
         |role: &str| scope.holds(question.tool_id.as_str(), role, credential.sponsor_id.as_str(), &credential.labels);
@@ -116,10 +116,10 @@ fn ask_candidate(open: &OpenRollout, question: &Question, credential: &Credentia
     Some(inside.and(ask(&open.baseline, question, credential, &outside)))
 }
 
-fn verdict(opinion: Opinion, rollout: Option<(RolloutPart, u32)>, shadow: Option<Opinion>) -> Verdict {
-    let enforcement = if opinion.reason == Reason::Observed { Enforcement::Shadow } else { Enforcement::Enforced };
+fn verdict(outcome: PolicyOutcome, rollout: Option<(RolloutPart, u32)>, shadow: Option<PolicyOutcome>) -> Verdict {
+    let enforcement = if outcome.reason == Reason::Observed { Enforcement::Shadow } else { Enforcement::Enforced };
     Verdict {
-        opinion,
+        outcome,
         rollout,
         shadow,
         compared: None,
@@ -142,15 +142,25 @@ fn bucket_of(open: &OpenRollout, verified: &Verified) -> u16 {
     bucket(&rollout.salt, &rollout.rollout_id.to_string(), key)
 }
 
-fn ask(answerer: &Answerer, question: &Question, credential: &Credential, principal: &Principal) -> Opinion {
+fn ask(
+    answerer: &DecisionSource,
+    question: &DecisionRequest,
+    credential: &Credential,
+    principal: &Principal,
+) -> PolicyOutcome {
     match answerer {
-        Answerer::Policy(policy) => ask_policy(policy, question, credential, principal),
-        Answerer::Observe => Opinion::without_policy(Effect::Allow, Reason::Observed),
-        Answerer::Deny => Opinion::without_policy(Effect::Deny, Reason::BaselineDeny),
+        DecisionSource::Policy(policy) => ask_policy(policy, question, credential, principal),
+        DecisionSource::Observe => PolicyOutcome::without_policy(Effect::Allow, Reason::Observed),
+        DecisionSource::Deny => PolicyOutcome::without_policy(Effect::Deny, Reason::BaselineDeny),
     }
 }
 
-fn ask_policy(policy: &LoadedPolicy, question: &Question, credential: &Credential, principal: &Principal) -> Opinion {
+fn ask_policy(
+    policy: &LoadedPolicy,
+    question: &DecisionRequest,
+    credential: &Credential,
+    principal: &Principal,
+) -> PolicyOutcome {
     let request = Request {
         principal,
         tool: question.tool_id.as_str(),
@@ -159,7 +169,7 @@ fn ask_policy(policy: &LoadedPolicy, question: &Question, credential: &Credentia
         context: &question.context,
     };
     let Evaluation { effect, reason, rule_ids, cacheable } = policy.compiled.evaluate(&request);
-    Opinion {
+    PolicyOutcome {
         effect,
         reason,
         rule_ids,

@@ -11,21 +11,25 @@ use countersign_core::{
 };
 use countersign_policy::{EntityRequest, Evaluation};
 
-use super::{compare::Compared, request::Question};
-use crate::decisions::evaluation::opinion::Opinion;
+use super::{compare::Compared, request::DecisionRequest};
+use crate::decisions::evaluation::policy_outcome::PolicyOutcome;
 use crate::decisions::evaluation::verdict::NoPolicy;
 use crate::decisions::evaluation::verdict::Verdict;
 use crate::{
     EntityCall,
     authority::{
         compiled_policies::LoadedPolicy,
-        snapshot::{Answerer, Snapshot},
+        snapshot::{DecisionSource, Snapshot},
     },
     decisions::decision::{RolloutPart, Side},
 };
 
 /// Answers the question whether `call` may happen, by what stands in `snapshot`.
-pub(crate) fn evaluate(question: &Question, call: &EntityCall, snapshot: &Snapshot) -> Result<Verdict, NoPolicy> {
+pub(crate) fn evaluate(
+    question: &DecisionRequest,
+    call: &EntityCall,
+    snapshot: &Snapshot,
+) -> Result<Verdict, NoPolicy> {
     // The resource's type stands for the tool.
     if snapshot.kill_switches.stops_everybodys(&question.tool_id) {
         return Ok(Verdict::refused(Reason::KillSwitch, false));
@@ -45,15 +49,15 @@ pub(crate) fn evaluate(question: &Question, call: &EntityCall, snapshot: &Snapsh
     let enrolled = is_enrolled(bucket, percent);
     let (candidate, baseline) = (ask_policy(&open.candidate, question, call), ask(&open.baseline, question, call));
     let compared = Some(Compared::new(rollout_id, &candidate, &baseline, enrolled));
-    let (side, opinion, shadow) =
+    let (side, outcome, shadow) =
         if enrolled { (Side::Candidate, candidate, baseline) } else { (Side::Baseline, baseline, candidate) };
     let rollout = Some((RolloutPart { rollout_id, bucket, side }, percent));
-    Ok(Verdict { rollout, shadow: Some(shadow), compared, ..verdict(opinion) })
+    Ok(Verdict { rollout, shadow: Some(shadow), compared, ..verdict(outcome) })
 }
 
-fn verdict(opinion: Opinion) -> Verdict {
+fn verdict(outcome: PolicyOutcome) -> Verdict {
     Verdict {
-        opinion,
+        outcome,
         rollout: None,
         shadow: None,
         compared: None,
@@ -65,22 +69,22 @@ fn verdict(opinion: Opinion) -> Verdict {
     }
 }
 
-fn ask(answerer: &Answerer, question: &Question, call: &EntityCall) -> Opinion {
+fn ask(answerer: &DecisionSource, question: &DecisionRequest, call: &EntityCall) -> PolicyOutcome {
     match answerer {
-        Answerer::Policy(policy) => ask_policy(policy, question, call),
-        Answerer::Observe => Opinion::without_policy(Effect::Deny, Reason::TypeUnknown),
-        Answerer::Deny => Opinion::without_policy(Effect::Deny, Reason::BaselineDeny),
+        DecisionSource::Policy(policy) => ask_policy(policy, question, call),
+        DecisionSource::Observe => PolicyOutcome::without_policy(Effect::Deny, Reason::TypeUnknown),
+        DecisionSource::Deny => PolicyOutcome::without_policy(Effect::Deny, Reason::BaselineDeny),
     }
 }
 
-fn ask_policy(policy: &LoadedPolicy, question: &Question, call: &EntityCall) -> Opinion {
+fn ask_policy(policy: &LoadedPolicy, question: &DecisionRequest, call: &EntityCall) -> PolicyOutcome {
     let Evaluation { effect, reason, rule_ids, cacheable } = policy.compiled.evaluate_entities(&EntityRequest {
         subject: &call.subject,
         action: question.action.as_str(),
         resource: &call.resource,
         context: &question.context,
     });
-    Opinion {
+    PolicyOutcome {
         effect,
         reason,
         rule_ids,
@@ -111,23 +115,23 @@ mod tests {
     const TYPES: &str = "types: [{id: user}, {id: record}]";
     const READS: &str = r#"@id("reads") permit (principal is user, action == Action::"read", resource is record);"#;
 
-    fn asked(kind: &str) -> Question {
+    fn asked(kind: &str) -> DecisionRequest {
         let entity = |kind: &str| Entity { kind: kind.to_owned(), id: "x".to_owned(), properties: Map::new() };
         let call = EntityCall { subject: entity(kind), resource: entity("record") };
         question(Subject::Entity(Arc::new(call)), "record", "read")
     }
 
-    fn answer(question: &Question, snapshot: &Snapshot) -> (Effect, Reason) {
+    fn answer(question: &DecisionRequest, snapshot: &Snapshot) -> (Effect, Reason) {
         let verdict = crate::decisions::evaluation::evaluate::evaluate(question, snapshot).unwrap();
         assert!(!verdict.uses_credential && verdict.cache_ttl_seconds == 0);
         assert_eq!(verdict.enforcement, Enforcement::Enforced);
-        (verdict.opinion.effect, verdict.opinion.reason)
+        (verdict.outcome.effect, verdict.outcome.reason)
     }
 
     fn declaring() -> Snapshot {
         let compiled = CompiledPolicy::load(TYPES, READS).unwrap();
         let version = countersign_core::ids::PolicyVersion(1);
-        snapshot(Some(Answerer::Policy(Arc::new(LoadedPolicy { version, compiled }))))
+        snapshot(Some(DecisionSource::Policy(Arc::new(LoadedPolicy { version, compiled }))))
     }
 
     #[test]
@@ -135,8 +139,8 @@ mod tests {
         let unknown = (Effect::Deny, Reason::TypeUnknown);
         assert_eq!(answer(&asked("user"), &declaring()), (Effect::Allow, Reason::AllowedByRule));
         assert_eq!(answer(&asked("spaceship"), &declaring()), unknown);
-        assert_eq!(answer(&asked("user"), &snapshot(Some(Answerer::Observe))), unknown);
-        assert_eq!(answer(&asked("user"), &snapshot(Some(Answerer::Deny))), (Effect::Deny, Reason::BaselineDeny));
+        assert_eq!(answer(&asked("user"), &snapshot(Some(DecisionSource::Observe))), unknown);
+        assert_eq!(answer(&asked("user"), &snapshot(Some(DecisionSource::Deny))), (Effect::Deny, Reason::BaselineDeny));
         assert!(
             crate::decisions::evaluation::evaluate::evaluate(&asked("user"), &snapshot(None)).is_err(),
             "without a policy, no answer"

@@ -3,6 +3,6 @@
 pub(crate) mod compare;
 pub(crate) mod evaluate;
 pub(crate) mod evaluate_entities;
-pub(crate) mod opinion;
+pub(crate) mod policy_outcome;
 pub(crate) mod request;
 pub(crate) mod verdict;

@@ -27,7 +27,7 @@ pub(crate) enum Subject {
 
 /// One call, as asked.
 #[derive(Debug)]
-pub(crate) struct Question {
+pub(crate) struct DecisionRequest {
     pub(crate) decision_id: DecisionId,
     pub(crate) now: OffsetDateTime,
     pub(crate) subject: Subject,

@@ -2,7 +2,7 @@
 
 use super::compare::Compared;
 use crate::decisions::decision::RolloutPart;
-use crate::decisions::evaluation::opinion::Opinion;
+use crate::decisions::evaluation::policy_outcome::PolicyOutcome;
 use countersign_core::{
     decision::{Effect, Enforcement, Reason},
     ids::ApprovalId,
@@ -11,10 +11,10 @@ use countersign_core::{
 /// An answer, before it is recorded.
 #[derive(Debug, Clone)]
 pub(crate) struct Verdict {
-    pub(crate) opinion: Opinion,
+    pub(crate) outcome: PolicyOutcome,
     pub(crate) rollout: Option<(RolloutPart, u32)>,
     /// What the other side of the rollout would have answered.
-    pub(crate) shadow: Option<Opinion>,
+    pub(crate) shadow: Option<PolicyOutcome>,
     /// How the rollout's two sides compare.
     pub(crate) compared: Option<Compared>,
     pub(crate) enforcement: Enforcement,
@@ -47,7 +47,7 @@ impl Verdict {
     /// A refusal that asked no policy.
     pub(crate) fn refused(reason: Reason, uses_credential: bool) -> Self {
         Self {
-            opinion: Opinion::without_policy(Effect::Deny, reason),
+            outcome: PolicyOutcome::without_policy(Effect::Deny, reason),
             rollout: None,
             shadow: None,
             compared: None,

@@ -16,22 +16,22 @@ fn indicators() -> Indicators {
     Indicators::new(id().0)
 }
 
-fn differs(rollout_id: RolloutId, rules: &[&str]) -> Tally {
+fn differs(rollout_id: RolloutId, rules: &[&str]) -> DecisionMetrics {
     let rules = rules.iter().map(|rule| Arc::from(*rule)).collect();
     let difference = Some(Difference { kind: DifferenceKind::NewDeny, rules });
     let compared = Compared { rollout_id, enrolled: true, candidate_failed: true, held_back: true, difference };
-    Tally { compared: Some(compared), ..Tally::default() }
+    DecisionMetrics { compared: Some(compared), ..DecisionMetrics::default() }
 }
 
 #[test]
 fn a_batch_is_counted_whole() {
     let (indicators, rollout) = (indicators(), id());
     let arrived = Instant::now().checked_sub(Duration::from_millis(20)).unwrap();
-    let nobody = Tally { missing_sponsor: true, ..Tally::default() };
-    let erred = Tally { policy_error: true, ..Tally::default() };
-    let watched = Tally { observed: true, ..Tally::default() };
-    let tallies = [nobody, erred, watched, differs(rollout, &["a", "b"]), differs(rollout, &[])];
-    indicators.decided(&tallies.map(|tally| (tally, arrived)));
+    let nobody = DecisionMetrics { missing_sponsor: true, ..DecisionMetrics::default() };
+    let erred = DecisionMetrics { policy_error: true, ..DecisionMetrics::default() };
+    let watched = DecisionMetrics { observed: true, ..DecisionMetrics::default() };
+    let counted = [nobody, erred, watched, differs(rollout, &["a", "b"]), differs(rollout, &[])];
+    indicators.decided(&counted.map(|of_decision| (of_decision, arrived)));
     indicators.issued(Issuance::Granted);
     indicators.issued(Issuance::Refused);
     indicators.issued(Issuance::Failed);
@@ -133,9 +133,13 @@ fn one_of_several_callers_adds_no_more_than_all_others_together() {
 #[test]
 fn who_sent_a_call_without_a_sponsor_is_counted_apart_and_boundedly() {
     let indicators = indicators();
-    let told = |by: &str| Tally { missing_sponsor: true, without_sponsor: Some(by.into()), ..Tally::default() };
-    let tallies: Vec<_> = (0..150).map(|n| (told(&format!("gate-{}", n % 130)), Instant::now())).collect();
-    indicators.decided(&tallies);
+    let told = |by: &str| DecisionMetrics {
+        missing_sponsor: true,
+        without_sponsor: Some(by.into()),
+        ..DecisionMetrics::default()
+    };
+    let counted: Vec<_> = (0..150).map(|n| (told(&format!("gate-{}", n % 130)), Instant::now())).collect();
+    indicators.decided(&counted);
     let slot = indicators.storing.try_lock().unwrap().slot(&indicators).unwrap();
     assert_eq!((slot.counts.missing_sponsor, slot.counts.unauthenticated), (150, 0));
     assert_eq!(slot.without_sponsor.len(), 101);

@@ -114,7 +114,7 @@ impl App {
     }
 
     /// Forgets announcements of what has ended.
-    pub(crate) async fn tend_announcements(&self, conn: &mut Connection, now: OffsetDateTime) -> Result<(), Error> {
+    pub(crate) async fn forget_announcements(&self, conn: &mut Connection, now: OffsetDateTime) -> Result<(), Error> {
         Ok(expiry::purge(conn, now - KEPT).await?)
     }
 

@@ -17,10 +17,10 @@ const BRIEF: &str = "rules:
 const NOTHING: &str = "rules: [{id: never, role: admin, tool: billing, allowed_actions: [refund]}]";
 
 fn standing() -> Snapshot {
-    snapshot(Some(Answerer::Policy(policy(1, BRIEF))))
+    snapshot(Some(DecisionSource::Policy(policy(1, BRIEF))))
 }
 
-fn rolling(percent: u32, baseline: Answerer) -> Snapshot {
+fn rolling(percent: u32, baseline: DecisionSource) -> Snapshot {
     let rollout = Rollout {
         rollout_id: RolloutId(uuid_v7(NOW, &SystemEntropy)),
         baseline: Baseline::Observe,
@@ -51,9 +51,9 @@ fn run() -> Subject {
     Subject::Run(credential(&[], &["billing", "search"], false))
 }
 
-fn answer(question: &Question, snapshot: &Snapshot) -> (Effect, Reason) {
+fn answer(question: &DecisionRequest, snapshot: &Snapshot) -> (Effect, Reason) {
     let verdict = evaluate(question, snapshot).unwrap();
-    (verdict.opinion.effect, verdict.opinion.reason)
+    (verdict.outcome.effect, verdict.outcome.reason)
 }
 
 #[test]
@@ -76,15 +76,15 @@ fn the_first_failure_answers() {
     assert_eq!(answer(&asked, &standing()), refused(Reason::CredentialInvalid));
     asked.subject = Subject::Run(credential(&[], &["billing"], false));
     asked.purpose = Some("holiday".to_owned());
-    let late = Question { now: NOW + Duration::seconds(400), ..asked };
+    let late = DecisionRequest { now: NOW + Duration::seconds(400), ..asked };
     assert_eq!(answer(&late, &standing()), refused(Reason::CredentialExpired));
-    let asked = Question { now: NOW, ..late };
+    let asked = DecisionRequest { now: NOW, ..late };
     assert_eq!(answer(&asked, &standing()), refused(Reason::ToolNotGranted));
-    let asked = Question { tool_id: "billing".parse().unwrap(), ..asked };
+    let asked = DecisionRequest { tool_id: "billing".parse().unwrap(), ..asked };
     assert_eq!(answer(&asked, &standing()), refused(Reason::PurposeWidened));
-    let asked = Question { purpose: Some("triage: ticket 1".to_owned()), ..asked };
+    let asked = DecisionRequest { purpose: Some("triage: ticket 1".to_owned()), ..asked };
     assert_eq!(answer(&asked, &standing()), (Effect::Allow, Reason::AllowedByRule));
-    let asked = Question { action: "erase".parse().unwrap(), ..asked };
+    let asked = DecisionRequest { action: "erase".parse().unwrap(), ..asked };
     assert_eq!(answer(&asked, &standing()), refused(Reason::NoMatchingRule));
 }
 
@@ -92,9 +92,9 @@ fn the_first_failure_answers() {
 fn what_needs_a_yes_needs_it_whatever_is_brought_along_and_is_not_cached() {
     let asked = question(run(), "billing", "close");
     let brought = Some(ApprovalId(uuid_v7(NOW, &SystemEntropy)));
-    for asked in [Question { approval_id: brought, ..question(run(), "billing", "close") }, asked] {
+    for asked in [DecisionRequest { approval_id: brought, ..question(run(), "billing", "close") }, asked] {
         let verdict = evaluate(&asked, &standing()).unwrap();
-        let said = (verdict.opinion.effect, verdict.opinion.reason, verdict.cache_ttl_seconds);
+        let said = (verdict.outcome.effect, verdict.outcome.reason, verdict.cache_ttl_seconds);
         assert_eq!(said, (Effect::RequireApproval, Reason::ApprovalRequired, 0));
     }
 }
@@ -110,7 +110,7 @@ fn without_a_policy_there_is_no_answer_but_a_dead_credential_is_refused() {
 #[test]
 fn a_kill_switch_stops_what_it_names_whatever_policy_and_rollout_say_and_where_there_is_none() {
     let stopped = (Effect::Deny, Reason::KillSwitch);
-    let brief = || Answerer::Policy(policy(1, BRIEF));
+    let brief = || DecisionSource::Policy(policy(1, BRIEF));
     for (scope, id, other) in [
         (KillSwitchScope::Tool, "billing", "search"),
         (KillSwitchScope::Role, "support", "admin"),
@@ -135,8 +135,8 @@ fn a_kill_switch_stops_what_it_names_whatever_policy_and_rollout_say_and_where_t
             snapshot(None),
             rolling(100, brief()),
             rolling(0, brief()),
-            rolling(0, Answerer::Observe),
-            rolling(0, Answerer::Deny),
+            rolling(0, DecisionSource::Observe),
+            rolling(0, DecisionSource::Deny),
         ];
         for ground in grounds {
             let stops = Snapshot { kill_switches: engaged(id), ..ground };
@@ -151,7 +151,7 @@ fn a_kill_switch_stops_what_it_names_whatever_policy_and_rollout_say_and_where_t
         }
         // What is wrong with the credential comes first.
         let elsewhere = Snapshot { kill_switches: engaged(id), ..standing() };
-        let dead = Question { now: NOW + Duration::seconds(400), ..question(run(), "billing", "refund") };
+        let dead = DecisionRequest { now: NOW + Duration::seconds(400), ..question(run(), "billing", "refund") };
         assert_eq!(answer(&dead, &elsewhere), (Effect::Deny, Reason::CredentialExpired));
     }
 }
@@ -159,16 +159,16 @@ fn a_kill_switch_stops_what_it_names_whatever_policy_and_rollout_say_and_where_t
 #[test]
 fn inside_the_candidate_answers_and_outside_the_baseline_and_each_is_compared_with_the_other() {
     let asked = question(run(), "billing", "refund");
-    let brief = || Answerer::Policy(policy(1, BRIEF));
+    let brief = || DecisionSource::Policy(policy(1, BRIEF));
     for (percent, baseline, effect, reason, shadow) in [
         (100, brief(), Effect::Deny, Reason::NoMatchingRule, Effect::Allow),
         (0, brief(), Effect::Allow, Reason::AllowedByRule, Effect::Deny),
-        (0, Answerer::Observe, Effect::Allow, Reason::Observed, Effect::Deny),
-        (0, Answerer::Deny, Effect::Deny, Reason::BaselineDeny, Effect::Deny),
+        (0, DecisionSource::Observe, Effect::Allow, Reason::Observed, Effect::Deny),
+        (0, DecisionSource::Deny, Effect::Deny, Reason::BaselineDeny, Effect::Deny),
     ] {
-        let observes = matches!(baseline, Answerer::Observe);
+        let observes = matches!(baseline, DecisionSource::Observe);
         let verdict = evaluate(&asked, &rolling(percent, baseline)).unwrap();
-        assert_eq!((verdict.opinion.effect, verdict.opinion.reason), (effect, reason));
+        assert_eq!((verdict.outcome.effect, verdict.outcome.reason), (effect, reason));
         assert_eq!(verdict.shadow.unwrap().effect, shadow);
         assert_eq!(verdict.enforcement == Enforcement::Shadow, observes);
         assert!(verdict.rollout.is_some());
@@ -182,23 +182,23 @@ fn the_side_that_answers_says_what_is_recorded_of_the_context() {
     };
     let context = json!({ "age": 3, "amount": 500 });
     let context = Context::derived(context.as_object().unwrap().clone());
-    let asked = Question { context, ..question(run(), "billing", "refund") };
+    let asked = DecisionRequest { context, ..question(run(), "billing", "refund") };
     for (percent, recorded) in [(100, ("amount", 500)), (0, ("age", 3))] {
-        let mut rolling = rolling(percent, Answerer::Policy(policy(1, &recording("age", "amount"))));
+        let mut rolling = rolling(percent, DecisionSource::Policy(policy(1, &recording("age", "amount"))));
         rolling.rollout.as_mut().unwrap().candidate = policy(2, &recording("amount", "age"));
         let verdict = evaluate(&asked, &rolling).unwrap();
-        assert_eq!(verdict.opinion.effect, Effect::Allow);
-        assert_eq!(verdict.opinion.context, [Attribute::integer(recorded.0, recorded.1)], "{percent} %");
+        assert_eq!(verdict.outcome.effect, Effect::Allow);
+        assert_eq!(verdict.outcome.context, [Attribute::integer(recorded.0, recorded.1)], "{percent} %");
     }
-    let observed = evaluate(&asked, &rolling(0, Answerer::Observe)).unwrap();
-    assert!(observed.opinion.context.is_empty(), "no document says what is recorded");
+    let observed = evaluate(&asked, &rolling(0, DecisionSource::Observe)).unwrap();
+    assert!(observed.outcome.context.is_empty(), "no document says what is recorded");
 }
 
 #[test]
 fn what_the_door_refuses_is_refused_whatever_the_policy_says_once_the_credential_holds() {
-    let refuses = |question: Question| Question { refused: Some(Reason::MethodUnknown), ..question };
+    let refuses = |question: DecisionRequest| DecisionRequest { refused: Some(Reason::MethodUnknown), ..question };
     let asked = refuses(question(run(), "billing", "refund"));
-    for snapshot in [standing(), snapshot(None), rolling(0, Answerer::Observe)] {
+    for snapshot in [standing(), snapshot(None), rolling(0, DecisionSource::Observe)] {
         assert_eq!(answer(&asked, &snapshot), (Effect::Deny, Reason::MethodUnknown));
     }
     let forged = refuses(question(Subject::Unattributed(Reason::CredentialInvalid), "billing", "refund"));
@@ -207,21 +207,21 @@ fn what_the_door_refuses_is_refused_whatever_the_policy_says_once_the_credential
 
 #[test]
 fn outside_the_scope_the_baseline_answers_and_no_bucket_is_told() {
-    let mut rolling = rolling(100, Answerer::Policy(policy(1, BRIEF)));
+    let mut rolling = rolling(100, DecisionSource::Policy(policy(1, BRIEF)));
     rolling.rollout.as_mut().unwrap().rollout.scope.tools = vec!["search".to_owned()];
     let verdict = evaluate(&question(run(), "billing", "refund"), &rolling).unwrap();
-    assert_eq!(verdict.opinion.reason, Reason::AllowedByRule);
+    assert_eq!(verdict.outcome.reason, Reason::AllowedByRule);
     assert!(verdict.rollout.is_none() && verdict.shadow.is_none());
 }
 
 #[test]
 fn only_an_enforced_allow_on_a_reusable_credential_may_be_cached_and_no_longer_than_that_lives() {
-    let ttl = |question: &Question, snapshot: &Snapshot| evaluate(question, snapshot).unwrap().cache_ttl_seconds;
+    let ttl = |question: &DecisionRequest, snapshot: &Snapshot| evaluate(question, snapshot).unwrap().cache_ttl_seconds;
     let asked = question(run(), "billing", "refund");
     assert_eq!(ttl(&asked, &standing()), CACHE_TTL);
-    assert_eq!(ttl(&asked, &rolling(0, Answerer::Observe)), 0);
+    assert_eq!(ttl(&asked, &rolling(0, DecisionSource::Observe)), 0);
     assert_eq!(ttl(&question(run(), "billing", "erase"), &standing()), 0);
-    let late = Question { now: NOW + Duration::seconds(290), ..asked };
+    let late = DecisionRequest { now: NOW + Duration::seconds(290), ..asked };
     assert_eq!(ttl(&late, &standing()), 8, "iat is set back by 2 s");
     let once = question(Subject::Run(credential(&[], &["billing"], true)), "billing", "refund");
     assert_eq!(ttl(&once, &standing()), 0);
@@ -231,7 +231,7 @@ fn only_an_enforced_allow_on_a_reusable_credential_may_be_cached_and_no_longer_t
 fn a_whole_chain_is_on_one_side() {
     let root = credential(&[], &["billing"], false);
     let child = credential(&[root.agent_instance_id, InstanceId(uuid_v7(NOW, &SystemEntropy))], &["billing"], false);
-    let rolling = rolling(50, Answerer::Deny);
+    let rolling = rolling(50, DecisionSource::Deny);
     let bucket = |run: &Arc<Credential>| {
         let asked = question(Subject::Run(run.clone()), "billing", "refund");
         evaluate(&asked, &rolling).unwrap().rollout.unwrap().0.bucket

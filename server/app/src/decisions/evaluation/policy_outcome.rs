@@ -10,7 +10,7 @@ use countersign_ledger::leaf::Attribute;
 
 /// What one side of a rollout, or the one policy there is, answers.
 #[derive(Debug, Clone)]
-pub(crate) struct Opinion {
+pub(crate) struct PolicyOutcome {
     pub(crate) effect: Effect,
     pub(crate) reason: Reason,
     pub(crate) rule_ids: Vec<Arc<str>>,
@@ -20,7 +20,7 @@ pub(crate) struct Opinion {
     pub(crate) context: Vec<Attribute<'static>>,
 }
 
-impl Opinion {
+impl PolicyOutcome {
     pub(crate) const fn without_policy(effect: Effect, reason: Reason) -> Self {
         Self { effect, reason, rule_ids: Vec::new(), policy: None, cacheable: false, context: Vec::new() }
     }
