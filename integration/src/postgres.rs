@@ -1,8 +1,7 @@
 //! One Postgres for a run, and a database of its own for each test.
 
 use std::{
-    env,
-    mem,
+    env, mem,
     path::PathBuf,
     sync::{
         Arc, Mutex, PoisonError,

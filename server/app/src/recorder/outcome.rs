@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use countersign_core::{
     decision::{Outcome, Reporter},
-    ids::EventId,
     names::OperatorId,
 };
 use countersign_ledger::{
@@ -160,7 +159,7 @@ fn leaf_of(job: &OutcomeJob, decision: &Leaf<'static>, decision_hash: [u8; 32]) 
 
 #[cfg(test)]
 mod tests {
-    use countersign_core::ids::DecisionId;
+    use countersign_core::ids::{DecisionId, EventId};
 
     use super::*;
     use crate::testing::NOW;

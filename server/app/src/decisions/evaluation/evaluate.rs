@@ -3,14 +3,11 @@
 //! The order of the refusals is fixed, first failure wins: credential, sponsor and chain, tool, purpose, kill switch, policy,
 //! approval.
 
-use std::sync::Arc;
-
 use countersign_core::{
     cache_extension::CACHE_TTL,
     credential::Verified,
     decision::{Effect, Enforcement, Reason},
     grant::narrows,
-    ids::{ApprovalId, PolicyVersion},
     rollout::{
         StickyKey,
         bucket::{bucket, is_enrolled},

@@ -1,6 +1,8 @@
+use std::sync::Arc;
+
 use countersign_core::{
     clock::{SystemEntropy, uuid_v7},
-    ids::{InstanceId, KillSwitchId, RolloutId},
+    ids::{ApprovalId, InstanceId, KillSwitchId, PolicyVersion, RolloutId},
     kill_switch::{KillSwitch, KillSwitchScope, KillSwitches, Target},
     rollout::{Baseline, Gates, Rollout, RolloutState, Scope},
 };
