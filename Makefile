@@ -17,10 +17,10 @@ server := target/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))/countersign
 
 unit_tests := $(wildcard server/core/tests/*.rs server/ledger/tests/*.rs server/policy/tests/*.rs proto/tests/*.rs)
 
-help: ## Say what there is to make
+help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: ## Install whatever run, test and check need
+setup: ## Install what run, test and check need
 	@scripts/setup.sh run test check
 
 run: ## Build and start a dev server on 127.0.0.1:8080 (COUNTERSIGN_LISTEN), data in .countersign (COUNTERSIGN_DATA_DIR)
@@ -33,14 +33,14 @@ demo: ## Play one agent's day on a fresh dev server and print its custody tree
 	@cargo build --quiet --locked --profile $(PROFILE) --package countersign
 	@exec $(server) demo
 
-test: ## Run every test: Rust, clients in five languages, README, demo; T=races runs the outside ones that are named so
+test: ## Run every test: Rust, clients in five languages, README, demo; T=races runs only the outside ones with that in their names
 	@scripts/setup.sh run $(if $(T),,test)
 	@scripts/test.sh $(T)
 
 unit: ## Run the tests that need neither Postgres nor a server
 	@cargo test --locked --workspace --lib $(foreach file,$(unit_tests),--test $(basename $(notdir $(file))))
 
-check: ## Look for what needs no running program: format, lints, contract, dependencies, queries, spelling
+check: ## Check what needs no running program: format, lints, contract, dependencies, queries, spelling
 	@scripts/setup.sh run test check
 	@scripts/check.sh
 
@@ -63,6 +63,6 @@ sqlx: ## Check the SQL against the migrations and renew .sqlx
 	@scripts/setup.sh run
 	@scripts/sqlx.sh
 
-clean: ## Remove what was built or generated; .countersign stays
+clean: ## Remove what was built or generated, but not .countersign
 	@cargo clean
 	@git clean -ffdXq clients integration

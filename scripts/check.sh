@@ -27,7 +27,7 @@ cargo_deny() {
   cargo deny --offline --log-level error check bans licenses sources
 }
 
-# Whoever installs uses the registry that their tools are set to.
+# An installation uses the registry that its own tools are set to.
 lock_files_name_no_host() {
   ! git grep -nE '"resolved"' -- '*package-lock.json' &&
     ! git grep -nE '^source = ' -- '*Cargo.lock' | grep -v 'registry+https://github.com/rust-lang/crates.io-index' &&

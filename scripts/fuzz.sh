@@ -11,9 +11,9 @@
 # ours, so the address sanitizer, which halves the speed, is off unless asked for.
 #
 # A target begins with what its stable test begins with and writes that into fuzz/corpus, where what it found to be new stays. What
-# broke a rule is in fuzz/artifacts; the last lines say how many were run. Mend what was found as a kind, and add the case to
-# the seeds of the target, so that the stable test holds it from then on. A target fails where it panics, takes more than
-# ten seconds for one input or 2 GiB of memory.
+# broke a rule is in fuzz/artifacts; the last lines say how many were run. Fix the whole kind of fault that was found, and add
+# the case to the seeds of the target, so that the stable test holds it from then on. A target fails where it panics, takes
+# more than ten seconds for one input or 2 GiB of memory.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -23,7 +23,7 @@ stop() {
 }
 trap stop EXIT
 
-# A database that the environment names is somebody's.
+# A database that the environment names is not ours.
 unset DATABASE_URL COUNTERSIGN_DATABASE_URL COUNTERSIGN_CONFIG
 COUNTERSIGN_LISTEN=127.0.0.1:0 COUNTERSIGN_DATA_DIR=$folder/data \
   ${SERVER:-target/debug/countersign serve --dev} >"$folder/stdout" 2>"$folder/log" </dev/null &

@@ -43,7 +43,7 @@ func NewEnrolment(rollout *countersignv1.Rollout) Enrolment {
 
 // Percent is the share of callers inside, 0 to 100.
 func (e Enrolment) Percent() int32 {
-	// A rollout that was rolled back keeps the percentage it had; it holds nobody.
+	// A rollout that was rolled back keeps the percentage it had; it enrols no one.
 	if e.rollout.GetState() == countersignv1.RolloutState_ROLLOUT_STATE_ROLLED_BACK {
 		return 0
 	}
@@ -56,7 +56,7 @@ func (e Enrolment) Percent() int32 {
 // policy-admin or auditor.
 func (e Enrolment) IsEnrolled(key string) (bool, error) {
 	if len(e.rollout.GetSalt()) == 0 {
-		return false, fmt.Errorf("rollout %q came without its salt, so nobody's side can be told; read it as an "+
+		return false, fmt.Errorf("rollout %q came without its salt, so its sides cannot be computed; read it as an "+
 			"operator with the role gate, policy-admin or auditor", e.rollout.GetRolloutId())
 	}
 	return Bucket(e.rollout.GetSalt(), e.rollout.GetRolloutId(), key) < e.Percent()*100, nil

@@ -1,4 +1,4 @@
-"""Checks a custody log as far as that can be done today, with no trust in the server that sent it.
+"""Checks a custody log without trust in the server that sent it.
 
 Standard input is one or more pages of ListEvents as JSON. The program reads each event's leaf, and says where the bytes
 are not a leaf, a place in the log is missing, a disclosed text does not match its commitment, or a reference names an

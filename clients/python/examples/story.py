@@ -101,7 +101,7 @@ def refund(agent: grpc.Channel) -> decision.DecideResponse:
 
 
 def verify_receipt(answer: decision.DecideResponse) -> None:
-    """What the billing tool does before it acts: it needs the server's public keys, and nobody's word."""
+    """What the billing tool does before it acts: it needs the server's public keys, and no call to the server."""
     keys = jwt.PyJWKClient(f"{URL}/.well-known/jwks.json", timeout=5)
     receipt = jwt.decode_complete(
         answer.receipt,
@@ -143,7 +143,7 @@ def check_chain(
 
 
 def try_rollout(operator: grpc.Channel, root_instance_id: str) -> None:
-    """A new policy version begins at 10 % and is rolled back, unless the open rollout is somebody else's."""
+    """A new policy version begins at 10 % and is rolled back, unless the open rollout is not ours."""
     candidate = policy_pb2_grpc.PolicyServiceStub(operator).CreatePolicy(
         policy.CreatePolicyRequest(document=DOCUMENT.format(unique=uuid.uuid4()), reason="story")
     ).policy.version

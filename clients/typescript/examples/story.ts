@@ -87,7 +87,7 @@ async function refund(agent: Transport): Promise<DecideResponse> {
   return answer;
 }
 
-/** What the billing tool does before it acts: it needs the server's public keys, and nobody's word. */
+/** What the billing tool does before it acts: it needs the server's public keys, and no call to the server. */
 async function verifyReceipt(answer: DecideResponse): Promise<void> {
   const keys = createRemoteJWKSet(new URL("/.well-known/jwks.json", URL_OF_SERVER));
   const { payload } = await jwtVerify(answer.receipt, keys, {
@@ -128,7 +128,7 @@ async function checkChain(
   }
 }
 
-/** A new policy version begins at 10 % and is rolled back, unless the open rollout is somebody else's. */
+/** A new policy version begins at 10 % and is rolled back, unless the open rollout is not ours. */
 async function tryRollout(operator: Transport, rootInstanceId: string): Promise<void> {
   const created = await createClient(PolicyService, operator).createPolicy({
     document: `# ${randomUUID()}\n${DOCUMENT}`,

@@ -42,7 +42,7 @@ export class Enrolment {
   constructor(rollout: Rollout) {
     this.#rolloutId = rollout.rolloutId;
     this.#salt = rollout.salt;
-    // A rollout that was rolled back keeps the percentage it had; it holds nobody.
+    // A rollout that was rolled back keeps the percentage it had; it enrols no one.
     this.percent = rollout.state === RolloutState.ROLLED_BACK ? 0 : rollout.percent;
   }
 
@@ -55,7 +55,7 @@ export class Enrolment {
   isEnrolled(key: string): boolean {
     if (this.#salt.length === 0) {
       throw new Error(
-        `rollout ${this.#rolloutId} came without its salt, so nobody's side can be told; read it as an operator with ` +
+        `rollout ${this.#rolloutId} came without its salt, so its sides cannot be computed; read it as an operator with ` +
           "the role gate, policy-admin or auditor",
       );
     }

@@ -163,7 +163,7 @@ type receiptClaims struct {
 	PolicyDecisionID string `json:"policy_decision_id"`
 }
 
-// verifyReceipt is what the billing tool does before it acts: it needs the server's public keys, and nobody's word.
+// verifyReceipt is what the billing tool does before it acts: it needs the server's public keys, and no call to the server.
 func verifyReceipt(ctx context.Context, answer *countersignv1.DecideResponse) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // keyfunc refreshes the keys until its context ends.

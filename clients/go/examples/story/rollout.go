@@ -23,7 +23,7 @@ rules:
     allowed_actions: [charge, refund]
 `
 
-// tryRollout: a new policy version begins at 10 % and is rolled back, unless the open rollout is somebody else's.
+// tryRollout: a new policy version begins at 10 % and is rolled back, unless the open rollout is not ours.
 func tryRollout(ctx context.Context, operator *grpc.ClientConn, rootInstanceID string) error {
 	created, err := countersignv1.NewPolicyServiceClient(operator).CreatePolicy(ctx,
 		&countersignv1.CreatePolicyRequest{Document: fmt.Sprintf(document, time.Now().UnixNano()), Reason: "story"})

@@ -35,7 +35,7 @@ class Enrolment:
     def __init__(self, rollout: rollout_pb2.Rollout) -> None:
         self._rollout_id = rollout.rollout_id
         self._salt = rollout.salt
-        # A rollout that was rolled back keeps the percentage it had; it holds nobody.
+        # A rollout that was rolled back keeps the percentage it had; it enrols no one.
         rolled_back = rollout.state == rollout_pb2.ROLLOUT_STATE_ROLLED_BACK
         self._percent = 0 if rolled_back else rollout.percent
 
@@ -52,7 +52,7 @@ class Enrolment:
         """
         if not self._salt:
             raise ValueError(
-                f"rollout {self._rollout_id!r} came without its salt, so nobody's side can be told; read it as an "
+                f"rollout {self._rollout_id!r} came without its salt, so its sides cannot be computed; read it as an "
                 "operator with the role gate, policy-admin or auditor"
             )
         return bucket(self._salt, self._rollout_id, key) < self._percent * 100

@@ -121,7 +121,7 @@ public final class Story {
         return answer;
     }
 
-    /** What the billing tool does before it acts: it needs the server's public keys, and nobody's word. */
+    /** What the billing tool does before it acts: it needs the server's public keys, and no call to the server. */
     private static void verifyReceipt(String receipt, String policyDecisionId) throws IOException {
         var keys = JWKSourceBuilder.create(URI.create(URL + "/.well-known/jwks.json").toURL()).build();
         var claims = new DefaultJWTClaimsVerifier<SecurityContext>("billing", null, Set.of("iss", "exp", "iat", "jti"));

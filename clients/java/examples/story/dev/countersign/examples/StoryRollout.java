@@ -33,7 +33,7 @@ final class StoryRollout {
 
     private StoryRollout() {}
 
-    /** A new policy version begins at 10 % and is rolled back, unless the open rollout is somebody else's. */
+    /** A new policy version begins at 10 % and is rolled back, unless the open rollout is not ours. */
     static void play(ManagedChannel operator, String rootInstanceId) throws InterruptedException {
         String candidate = PolicyServiceGrpc.newBlockingStub(operator).createPolicy(CreatePolicyRequest.newBuilder()
                 .setDocument(DOCUMENT.formatted(UUID.randomUUID())).setReason("story").build())

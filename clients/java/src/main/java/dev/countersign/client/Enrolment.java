@@ -28,7 +28,7 @@ public final class Enrolment {
 
     /** The share of callers inside, 0 to 100. */
     public int percent() {
-        // A rollout that was rolled back keeps the percentage it had; it holds nobody.
+        // A rollout that was rolled back keeps the percentage it had; it enrols no one.
         return rollout.getState() == RolloutState.ROLLOUT_STATE_ROLLED_BACK ? 0 : rollout.getPercent();
     }
 
@@ -40,8 +40,8 @@ public final class Enrolment {
      */
     public boolean isEnrolled(String key) {
         if (rollout.getSalt().isEmpty()) {
-            throw new IllegalStateException("rollout " + rollout.getRolloutId() + " came without its salt, so nobody's "
-                    + "side can be told; read it as an operator with the role gate, policy-admin or auditor");
+            throw new IllegalStateException("rollout " + rollout.getRolloutId() + " came without its salt, so its "
+                    + "sides cannot be computed; read it as an operator with the role gate, policy-admin or auditor");
         }
         return bucket(rollout.getSalt().toByteArray(), rollout.getRolloutId(), key) < percent() * 100;
     }
