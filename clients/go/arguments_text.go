@@ -11,7 +11,7 @@ import (
 // checkText refuses JSON that two parsers could read differently, and what is not one object.
 func checkText(text []byte) error {
 	if !utf8.Valid(text) || !json.Valid(text) {
-		return refuse("it is no JSON in UTF-8")
+		return refuse("it is not JSON in UTF-8")
 	}
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	decoder.UseNumber()
@@ -34,7 +34,7 @@ func checkMembers(decoder *json.Decoder, depth int) *UnhashableArgumentsError {
 		token, err := decoder.Token()
 		key, is := token.(string)
 		if err != nil || !is {
-			return refuse("it is no JSON")
+			return refuse("it is not JSON")
 		}
 		if seen[key] {
 			return refuse("it is given twice").within(key)
@@ -63,7 +63,7 @@ func checkElements(decoder *json.Decoder, depth int) *UnhashableArgumentsError {
 func checkNext(decoder *json.Decoder, depth int) *UnhashableArgumentsError {
 	token, err := decoder.Token()
 	if err != nil {
-		return refuse("it is no JSON")
+		return refuse("it is not JSON")
 	}
 	switch token := token.(type) {
 	case json.Number:
@@ -80,7 +80,7 @@ func checkNext(decoder *json.Decoder, depth int) *UnhashableArgumentsError {
 
 func closed(decoder *json.Decoder) *UnhashableArgumentsError {
 	if _, err := decoder.Token(); err != nil {
-		return refuse("it is no JSON")
+		return refuse("it is not JSON")
 	}
 	return nil
 }

@@ -61,7 +61,7 @@ func check(value reflect.Value, depth, hops int) *UnhashableArgumentsError {
 	case reflect.Struct:
 		return checkStruct(value, depth, hops)
 	default:
-		return refuse("a " + kind.String() + " is no JSON value; convert it")
+		return refuse("a " + kind.String() + " is not a JSON value; convert it")
 	}
 }
 

@@ -61,7 +61,7 @@ function copy(value: unknown, path: string, depth: number): unknown {
       if (Array.isArray(value)) return items(value, path, depth);
       if (isPlain(value)) return members(value, path, depth);
   }
-  throw new UnhashableArguments(path, `${name(value)} is no JSON value; convert it yourself`);
+  throw new UnhashableArguments(path, `${name(value)} is not a JSON value; convert it yourself`);
 }
 
 function items(array: unknown[], path: string, depth: number): unknown[] {

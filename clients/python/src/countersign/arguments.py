@@ -72,7 +72,7 @@ def _check(value: object, path: str, depth: int) -> None:
             for nth, item in enumerate(value):
                 _check(item, f"{path}[{nth}]", depth + 1)
     else:
-        raise UnhashableArguments(path, f"{_name(value)} is no JSON value; convert it yourself")
+        raise UnhashableArguments(path, f"{_name(value)} is not a JSON value; convert it yourself")
 
 
 def _check_number(value: float, path: str) -> None:

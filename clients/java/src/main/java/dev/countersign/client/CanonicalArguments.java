@@ -58,7 +58,7 @@ public final class CanonicalArguments {
         try {
             return STRICT.readTree(json);
         } catch (JsonProcessingException error) {
-            throw new UnhashableArguments("", "it is no JSON with one reading: " + error.getOriginalMessage());
+            throw new UnhashableArguments("", "it is not JSON with one reading: " + error.getOriginalMessage());
         }
     }
 

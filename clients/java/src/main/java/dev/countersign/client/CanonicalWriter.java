@@ -10,7 +10,7 @@ import java.util.Map;
 import java.util.TreeMap;
 import org.erdtman.jcs.NumberToJSON;
 
-/** Writes RFC 8785, and refuses what is no JSON. */
+/** Writes RFC 8785, and refuses what is not JSON. */
 final class CanonicalWriter {
     /** Deepest nesting: an object that holds only scalars has depth 1. */
     private static final int MAX_DEPTH = 64;
@@ -45,7 +45,7 @@ final class CanonicalWriter {
         } else if (value instanceof List<?> list) {
             array(list.iterator(), path, depth);
         } else {
-            throw new UnhashableArguments(path, name(value) + " is no JSON value; convert it yourself");
+            throw new UnhashableArguments(path, name(value) + " is not a JSON value; convert it yourself");
         }
     }
 
@@ -63,7 +63,7 @@ final class CanonicalWriter {
             }
             case OBJECT -> object(node.fields(), path, depth);
             case ARRAY -> array(node.elements(), path, depth);
-            default -> throw new UnhashableArguments(path, node.getNodeType() + " is no JSON value");
+            default -> throw new UnhashableArguments(path, node.getNodeType() + " is not a JSON value");
         }
     }
 
@@ -105,7 +105,7 @@ final class CanonicalWriter {
         boolean integer = number instanceof Byte || number instanceof Short || number instanceof Integer
                 || number instanceof Long || number instanceof BigInteger;
         if (!integer && !(number instanceof Double) && !(number instanceof Float)) {
-            throw new UnhashableArguments(path, name(number) + " is no JSON number; convert it yourself");
+            throw new UnhashableArguments(path, name(number) + " is not a JSON number; convert it yourself");
         }
         // Beyond the bound doubles round, and stay beyond it.
         out.append(text(number.doubleValue(), path));
@@ -132,7 +132,7 @@ final class CanonicalWriter {
         try {
             return NumberToJSON.serializeNumber(number);
         } catch (IOException error) {
-            throw new UnhashableArguments(path, "it is no JSON number: " + error.getMessage());
+            throw new UnhashableArguments(path, "it is not a JSON number: " + error.getMessage());
         }
     }
 
