@@ -44,6 +44,22 @@ struct Row {
     reason: Option<String>,
 }
 
+/// The columns of a [`Row`], with what follows them.
+macro_rules! approvals {
+    ($rest:literal $(, $value:expr)* $(,)?) => {
+        sqlx::query_as!(
+            Row,
+            r#"SELECT approval_id, decision_id, state, instance_id, root_instance_id, sponsor_id, tool_id, action, request_hash,
+                 asked_by, create_time, expire_time, answered_by, answer_time, answer_event, answer_leaf, revision, context,
+                 context_salt, arguments,
+                 (SELECT purpose FROM custody_event WHERE event_id = a.decision_id) AS purpose,
+                 (SELECT reason FROM custody_event WHERE event_id = a.answer_event) AS reason
+               FROM approval a "# + $rest
+            $(, $value)*
+        )
+    };
+}
+
 impl TryFrom<Row> for Approval {
     type Error = StoreError;
     fn try_from(row: Row) -> Result<Self, StoreError> {
@@ -149,7 +165,13 @@ pub async fn upsert(conn: &mut Connection, approvals: &[&Approval]) -> Result<()
     let rows: Vec<_> = approvals.iter().map(|approval| NewRow::of(approval)).collect();
     let rows = serde_json::to_value(rows).map_err(|error| StoreError::corrupt(TABLE, error))?;
     sqlx::query!(
-        "INSERT INTO approval SELECT * FROM jsonb_populate_recordset(NULL::approval, $1)
+        "INSERT INTO approval (approval_id, decision_id, state, instance_id, root_instance_id, sponsor_id, tool_id, action,
+             request_hash, asked_by, create_time, expire_time, answered_by, answer_time, answer_event, answer_leaf, revision,
+             context, context_salt, arguments)
+         SELECT approval_id, decision_id, state, instance_id, root_instance_id, sponsor_id, tool_id, action, request_hash,
+             asked_by, create_time, expire_time, answered_by, answer_time, answer_event, answer_leaf, revision, context,
+             context_salt, arguments
+         FROM jsonb_populate_recordset(NULL::approval, $1)
          ON CONFLICT (approval_id) DO UPDATE SET
              state = excluded.state, answered_by = excluded.answered_by, answer_time = excluded.answer_time,
              answer_event = excluded.answer_event, answer_leaf = excluded.answer_leaf, revision = excluded.revision",
@@ -162,16 +184,8 @@ pub async fn upsert(conn: &mut Connection, approvals: &[&Approval]) -> Result<()
 
 /// The approvals with these ids, and those of these instances whose rows are PENDING.
 pub async fn find(conn: &mut Connection, ids: &[Uuid], pending_of: &[Uuid]) -> Result<Vec<Approval>, StoreError> {
-    let rows = sqlx::query_as!(
-        Row,
-        r#"SELECT a.*,
-             (SELECT purpose FROM custody_event WHERE event_id = a.decision_id) AS purpose,
-             (SELECT reason FROM custody_event WHERE event_id = a.answer_event) AS reason
-         FROM approval a
-         WHERE approval_id = ANY ($1) OR (state = 'PENDING' AND instance_id = ANY ($2))"#,
-        ids,
-        pending_of
-    );
+    let rows =
+        approvals!("WHERE approval_id = ANY ($1) OR (state = 'PENDING' AND instance_id = ANY ($2))", ids, pending_of);
     approvals(rows.fetch_all(conn).await?)
 }
 
@@ -267,13 +281,8 @@ pub async fn list(
     page: &PageRequest,
 ) -> Result<Page<Approval>, StoreError> {
     let before = page.after::<ApprovalId>()?.map_or(Uuid::max(), |id| id.0);
-    let rows = sqlx::query_as!(
-        Row,
-        r#"SELECT a.*,
-             (SELECT purpose FROM custody_event WHERE event_id = a.decision_id) AS purpose,
-             (SELECT reason FROM custody_event WHERE event_id = a.answer_event) AS reason
-         FROM approval a
-         WHERE approval_id < $1
+    let rows = approvals!(
+        "WHERE approval_id < $1
            AND ($2::text IS NULL OR $2 = CASE
                    WHEN state IN ('PENDING', 'APPROVED') AND expire_time <= $3 THEN 'EXPIRED' ELSE state
                END)
@@ -283,7 +292,7 @@ pub async fn list(
            AND ($7::timestamptz IS NULL OR create_time >= $7)
            AND ($8::timestamptz IS NULL OR create_time < $8)
            AND ($10::text IS NULL OR sponsor_id IN (SELECT sponsor_id FROM sponsor WHERE person_id = $10 AND person_confirmed))
-         ORDER BY approval_id DESC LIMIT $9"#,
+         ORDER BY approval_id DESC LIMIT $9",
         before,
         filter.state.map(ApprovalState::as_str),
         now,

@@ -63,7 +63,8 @@ pub(crate) async fn add(
     }
     sqlx::query!(
         "INSERT INTO rollout_rule_comparison AS kept (rollout_id, rule_id, new_allows, new_denies)
-         SELECT $1, rule.* FROM UNNEST($2::text[], $3::bigint[], $4::bigint[]) AS rule
+         SELECT $1, rule.rule_id, rule.new_allows, rule.new_denies
+         FROM UNNEST($2::text[], $3::bigint[], $4::bigint[]) AS rule (rule_id, new_allows, new_denies)
          ON CONFLICT (rollout_id, rule_id) DO UPDATE SET new_allows = kept.new_allows + excluded.new_allows,
              new_denies = kept.new_denies + excluded.new_denies",
         id.0,

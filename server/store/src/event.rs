@@ -92,11 +92,17 @@ pub async fn append(
                 leaf_bytes, purpose, purpose_salt, reason, reason_salt, identity, identity_salt, on_behalf_of,
                 on_behalf_of_salt
             )
-            SELECT $1, event.* FROM UNNEST(
+            SELECT $1, event.log_index, event.event_id, event.kind, event.sponsor_id, event.instance_id, event.root_instance_id,
+                event.tool_id, event.effect, event.decision_id, event.leaf_bytes, event.purpose, event.purpose_salt, event.reason,
+                event.reason_salt, event.identity, event.identity_salt, event.on_behalf_of, event.on_behalf_of_salt
+            FROM UNNEST(
                 $8::bigint[], $9::uuid[], $10::text[], $11::text[], $12::uuid[], $13::uuid[], $14::text[], $15::text[],
                 $16::uuid[], $17::bytea[], $18::text[], $19::bytea[], $20::text[], $21::bytea[], $22::text[], $23::bytea[],
                 $24::text[], $25::bytea[]
-            ) AS event WHERE EXISTS (SELECT FROM head)
+            ) AS event (
+                log_index, event_id, kind, sponsor_id, instance_id, root_instance_id, tool_id, effect, decision_id, leaf_bytes,
+                purpose, purpose_salt, reason, reason_salt, identity, identity_salt, on_behalf_of, on_behalf_of_salt
+            ) WHERE EXISTS (SELECT FROM head)
         )
         SELECT count(*) AS "count!" FROM head
         "#,

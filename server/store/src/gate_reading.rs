@@ -34,8 +34,10 @@ pub async fn keep(
         "INSERT INTO gate_reading AS kept
              (rollout_id, gate, verdict, observed, threshold, samples, needed, span_seconds, recent_observed, recent_samples,
               evaluate_time)
-         SELECT $1, reading.*, $2 FROM UNNEST($3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[],
-             $9::bigint[], $10::bigint[], $11::bigint[]) AS reading
+         SELECT $1, gate, verdict, observed, threshold, samples, needed, span_seconds, recent_observed, recent_samples, $2
+         FROM UNNEST($3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[],
+                     $11::bigint[])
+              AS reading (gate, verdict, observed, threshold, samples, needed, span_seconds, recent_observed, recent_samples)
          ON CONFLICT (rollout_id, gate) DO UPDATE SET verdict = excluded.verdict, observed = excluded.observed,
              threshold = excluded.threshold, samples = excluded.samples, needed = excluded.needed,
              span_seconds = excluded.span_seconds, recent_observed = excluded.recent_observed,

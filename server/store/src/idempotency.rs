@@ -62,7 +62,9 @@ pub async fn insert(
     let answers: Vec<&str> = answered.iter().map(|a| a.answer.as_str()).collect();
     sqlx::query!(
         "INSERT INTO idempotency (caller, method, request_id, fingerprint, answer, expire_time)
-         SELECT answered.*, $6 FROM UNNEST($1::text[], $2::text[], $3::text[], $4::bytea[], $5::text[]) AS answered",
+         SELECT caller, method, request_id, fingerprint, answer, $6
+         FROM UNNEST($1::text[], $2::text[], $3::text[], $4::bytea[], $5::text[])
+              AS answered (caller, method, request_id, fingerprint, answer)",
         &callers as &[&str],
         &methods as &[&str],
         &requests as &[&str],

@@ -113,7 +113,7 @@ pub async fn insert(tx: &mut Connection, slot: &Slot, now: OffsetDateTime) -> Re
             slot.without_sponsor.iter().map(|(caller, count)| (caller.clone(), integer(*count))).unzip();
         sqlx::query!(
             "INSERT INTO missing_sponsor_slot (server_id, slot, caller, count)
-             SELECT $1, $2, * FROM UNNEST($3::text[], $4::bigint[])",
+             SELECT $1, $2, caller, count FROM UNNEST($3::text[], $4::bigint[]) AS told (caller, count)",
             slot.server_id,
             slot.number,
             &callers,

@@ -53,6 +53,20 @@ struct Row {
     since: Option<OffsetDateTime>,
 }
 
+/// The columns of a [`Row`], with what follows them.
+macro_rules! instances {
+    ($rest:literal $(, $value:expr)* $(,)?) => {
+        sqlx::query_as!(
+            Row,
+            r#"SELECT instance_id, parent_id, root_instance_id, chain, sponsor_id, agent, role, inherited_roles, tools, purpose,
+                      depth, state, labels, create_time, expire_time, end_time, rev, custody_ref, revision, on_behalf_of,
+                      parent_credential_id, root_agent, at.standing AS "standing!", at.since
+               FROM instance, instance_standing(instance) AS at "# + $rest
+            $(, $value)*
+        )
+    };
+}
+
 impl TryFrom<Row> for StoredInstance {
     type Error = StoreError;
     fn try_from(row: Row) -> Result<Self, StoreError> {
@@ -145,7 +159,12 @@ pub async fn upsert(conn: &mut Connection, instances: &[Instance]) -> Result<(),
     let rows: Vec<_> = instances.iter().map(NewRow::of).collect();
     let rows = serde_json::to_value(rows).map_err(|error| StoreError::corrupt(TABLE, error))?;
     sqlx::query!(
-        "INSERT INTO instance SELECT * FROM jsonb_populate_recordset(NULL::instance, $1)
+        "INSERT INTO instance (instance_id, parent_id, root_instance_id, chain, sponsor_id, agent, role, inherited_roles, tools,
+             purpose, depth, state, labels, create_time, expire_time, rev, custody_ref, revision, on_behalf_of,
+             parent_credential_id, root_agent)
+         SELECT instance_id, parent_id, root_instance_id, chain, sponsor_id, agent, role, inherited_roles, tools, purpose, depth,
+             state, labels, create_time, expire_time, rev, custody_ref, revision, on_behalf_of, parent_credential_id, root_agent
+         FROM jsonb_populate_recordset(NULL::instance, $1)
          ON CONFLICT (instance_id) DO UPDATE SET
              expire_time = greatest(instance.expire_time, excluded.expire_time),
              rev = excluded.rev, custody_ref = excluded.custody_ref, revision = instance.revision + 1",
@@ -158,24 +177,13 @@ pub async fn upsert(conn: &mut Connection, instances: &[Instance]) -> Result<(),
 
 /// The instances with these ids. Ids that name none are passed over.
 pub async fn get_all(conn: &mut Connection, ids: &[Uuid]) -> Result<Vec<StoredInstance>, StoreError> {
-    let rows = sqlx::query_as!(
-        Row,
-        r#"SELECT instance.*, at.standing AS "standing!", at.since FROM instance, instance_standing(instance) AS at
-         WHERE instance_id = ANY ($1)"#,
-        ids
-    );
+    let rows = instances!("WHERE instance_id = ANY ($1)", ids);
     rows.fetch_all(conn).await?.into_iter().map(StoredInstance::try_from).collect()
 }
 
 /// The instances of a chain, the root first, then by time of start; at most `most`.
 pub async fn chain(conn: &mut Connection, root: InstanceId, most: i64) -> Result<Vec<StoredInstance>, StoreError> {
-    let rows = sqlx::query_as!(
-        Row,
-        r#"SELECT instance.*, at.standing AS "standing!", at.since FROM instance, instance_standing(instance) AS at
-         WHERE root_instance_id = $1 ORDER BY depth > 0, instance_id LIMIT $2"#,
-        root.0,
-        most
-    );
+    let rows = instances!("WHERE root_instance_id = $1 ORDER BY depth > 0, instance_id LIMIT $2", root.0, most);
     rows.fetch_all(conn).await?.into_iter().map(StoredInstance::try_from).collect()
 }
 
@@ -354,10 +362,8 @@ pub async fn list(
     page: &PageRequest,
 ) -> Result<Page<StoredInstance>, StoreError> {
     let before = page.after::<InstanceId>()?.map_or(Uuid::max(), |id| id.0);
-    let rows = sqlx::query_as!(
-        Row,
-        r#"SELECT instance.*, at.standing AS "standing!", at.since FROM instance, instance_standing(instance) AS at
-         WHERE instance_id < $1
+    let rows = instances!(
+        "WHERE instance_id < $1
            AND ($2::text IS NULL OR sponsor_id = $2)
            AND ($3::uuid IS NULL OR root_instance_id = $3)
            AND ($4::uuid IS NULL OR parent_id = $4)
@@ -369,7 +375,7 @@ pub async fn list(
                WHEN at.standing = 'LIVE' AND expire_time <= $10 THEN 'EXPIRED'
                ELSE at.standing
            END)
-         ORDER BY instance_id DESC LIMIT $11"#,
+         ORDER BY instance_id DESC LIMIT $11",
         before,
         filter.sponsor_id,
         filter.root_instance_id.map(|id| id.0),

@@ -54,7 +54,12 @@ pub async fn insert(conn: &mut Connection, switch: &KillSwitch) -> Result<(), St
 
 /// Releases a switch and returns it; none where it is not engaged.
 pub async fn delete(conn: &mut Connection, kill_switch_id: KillSwitchId) -> Result<Option<KillSwitch>, StoreError> {
-    let row = sqlx::query_as!(Row, "DELETE FROM kill_switch WHERE kill_switch_id = $1 RETURNING *", kill_switch_id.0);
+    let row = sqlx::query_as!(
+        Row,
+        "DELETE FROM kill_switch WHERE kill_switch_id = $1
+         RETURNING kill_switch_id, scope, target, reason, engaged_by, engage_time",
+        kill_switch_id.0
+    );
     row.fetch_optional(conn).await?.map(KillSwitch::try_from).transpose()
 }
 
@@ -65,7 +70,10 @@ pub async fn count(conn: &mut Connection) -> Result<i64, StoreError> {
 
 /// Every engaged one, newest first.
 pub async fn all(conn: &mut Connection) -> Result<Vec<KillSwitch>, StoreError> {
-    let rows = sqlx::query_as!(Row, "SELECT * FROM kill_switch ORDER BY kill_switch_id DESC");
+    let rows = sqlx::query_as!(
+        Row,
+        "SELECT kill_switch_id, scope, target, reason, engaged_by, engage_time FROM kill_switch ORDER BY kill_switch_id DESC"
+    );
     rows.fetch_all(conn).await?.into_iter().map(KillSwitch::try_from).collect()
 }
 
@@ -78,7 +86,8 @@ pub async fn list(
     let before = page.after::<KillSwitchId>()?.map_or(Uuid::max(), |id| id.0);
     let rows = sqlx::query_as!(
         Row,
-        "SELECT * FROM kill_switch WHERE kill_switch_id < $1 AND ($2::text IS NULL OR scope = $2)
+        "SELECT kill_switch_id, scope, target, reason, engaged_by, engage_time FROM kill_switch
+         WHERE kill_switch_id < $1 AND ($2::text IS NULL OR scope = $2)
          ORDER BY kill_switch_id DESC LIMIT $3",
         before,
         scope.map(KillSwitchScope::as_str),

@@ -178,7 +178,7 @@ pub async fn list(
         r#"SELECT version AS "version!", content_hash AS "content_hash!", document AS "document!", cedar AS "cedar!",
                   create_time AS "create_time!", created_by AS "created_by!", activate_time, rule_count AS "rule_count!", state AS "state!"
          FROM (
-             SELECT p.*, CASE
+             SELECT p.version, p.content_hash, p.document, p.cedar, p.create_time, p.created_by, p.activate_time, p.rule_count, CASE
                  WHEN EXISTS (SELECT FROM active_policy a WHERE a.version = p.version) THEN 'ACTIVE'
                  WHEN EXISTS (SELECT FROM rollout r WHERE r.candidate = p.version AND r.state IN ('RUNNING', 'PAUSED'))
                      THEN 'CANDIDATE'

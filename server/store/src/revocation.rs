@@ -13,7 +13,8 @@ pub async fn insert(conn: &mut Connection, entries: &[Revocation]) -> Result<(),
     let times: Vec<OffsetDateTime> = entries.iter().map(|entry| entry.create_time).collect();
     sqlx::query!(
         "INSERT INTO revocation (seq, kind, id, create_time)
-         SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::timestamptz[])",
+         SELECT seq, kind, id, create_time
+         FROM unnest($1::bigint[], $2::text[], $3::text[], $4::timestamptz[]) AS entry (seq, kind, id, create_time)",
         &seqs,
         &kinds as &[&str],
         &ids as &[&str],

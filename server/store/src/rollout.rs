@@ -37,6 +37,19 @@ struct Row {
     person_percent: Option<i32>,
 }
 
+/// The columns of a [`Row`], with what follows them.
+macro_rules! rollouts {
+    ($rest:literal $(, $value:expr)* $(,)?) => {
+        sqlx::query_as!(
+            Row,
+            "SELECT rollout_id, baseline, candidate, percent, sticky_key, state, steps, increment_per_day, gates,
+                    min_soak_seconds, scope, salt, create_time, advance_time, rollback_reason, revision, created_by, end_time,
+                    gates_since, person_percent " + $rest
+            $(, $value)*
+        )
+    };
+}
+
 impl TryFrom<Row> for Rollout {
     type Error = StoreError;
     fn try_from(row: Row) -> Result<Self, StoreError> {
@@ -126,13 +139,13 @@ pub async fn update(conn: &mut Connection, rollout: &Rollout) -> Result<(), Stor
 
 /// One rollout.
 pub async fn get(conn: &mut Connection, rollout_id: RolloutId) -> Result<Option<Rollout>, StoreError> {
-    let row = sqlx::query_as!(Row, "SELECT * FROM rollout WHERE rollout_id = $1", rollout_id.0);
+    let row = rollouts!("FROM rollout WHERE rollout_id = $1", rollout_id.0);
     row.fetch_optional(conn).await?.map(Rollout::try_from).transpose()
 }
 
 /// The open rollout; there is at most one.
 pub async fn open(conn: &mut Connection) -> Result<Option<Rollout>, StoreError> {
-    let row = sqlx::query_as!(Row, "SELECT * FROM rollout WHERE state IN ('RUNNING', 'PAUSED')");
+    let row = rollouts!("FROM rollout WHERE state IN ('RUNNING', 'PAUSED')");
     row.fetch_optional(conn).await?.map(Rollout::try_from).transpose()
 }
 
@@ -156,9 +169,8 @@ pub async fn list(
     page: &PageRequest,
 ) -> Result<Page<Rollout>, StoreError> {
     let before = page.after::<RolloutId>()?.map_or(Uuid::max(), |id| id.0);
-    let rows = sqlx::query_as!(
-        Row,
-        "SELECT * FROM rollout
+    let rows = rollouts!(
+        "FROM rollout
          WHERE rollout_id < $1
            AND ($2::text IS NULL OR state = $2)
            AND ($3::bigint IS NULL OR candidate = $3)

@@ -122,9 +122,11 @@ async fn of_sponsor(
         r#"SELECT instance_id AS "instance_id!", parent_id, root_instance_id AS "root_instance_id!",
                   sponsor_id AS "sponsor_id!", state AS "state!", custody_ref AS "custody_ref!"
          FROM (
-            SELECT * FROM instance WHERE state = 'LIVE' AND sponsor_id = $1 AND expire_time > $2 AND rev < $3
+            SELECT instance_id, parent_id, root_instance_id, sponsor_id, state, custody_ref FROM instance
+            WHERE state = 'LIVE' AND sponsor_id = $1 AND expire_time > $2 AND rev < $3
             UNION ALL
-            SELECT * FROM instance WHERE state = 'ORPHANED' AND sponsor_id = $1 AND rev < $3 AND NOT $4
+            SELECT instance_id, parent_id, root_instance_id, sponsor_id, state, custody_ref FROM instance
+            WHERE state = 'ORPHANED' AND sponsor_id = $1 AND rev < $3 AND NOT $4
          ) AS stopped LIMIT $5"#,
         entry.id,
         entry.create_time,
@@ -158,9 +160,11 @@ async fn of_all(conn: &mut Connection, entry: &Revocation, most: i64) -> Result<
         r#"SELECT instance_id AS "instance_id!", parent_id, root_instance_id AS "root_instance_id!",
                   sponsor_id AS "sponsor_id!", state AS "state!", custody_ref AS "custody_ref!"
          FROM (
-            SELECT * FROM instance WHERE state = 'LIVE' AND expire_time > $1 AND rev < $2
+            SELECT instance_id, parent_id, root_instance_id, sponsor_id, state, custody_ref FROM instance
+            WHERE state = 'LIVE' AND expire_time > $1 AND rev < $2
             UNION ALL
-            SELECT * FROM instance WHERE state = 'ORPHANED' AND rev < $2
+            SELECT instance_id, parent_id, root_instance_id, sponsor_id, state, custody_ref FROM instance
+            WHERE state = 'ORPHANED' AND rev < $2
          ) AS stopped LIMIT $3"#,
         entry.create_time,
         entry.seq,

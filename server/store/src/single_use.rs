@@ -28,9 +28,14 @@ pub async fn used(
 /// Notes that these credentials are used; each is forgotten some time after it has expired anyway.
 pub async fn consume(conn: &mut Connection, credentials: &[(CredentialId, OffsetDateTime)]) -> Result<(), StoreError> {
     let (ids, times): (Vec<Uuid>, Vec<OffsetDateTime>) = credentials.iter().map(|(id, at)| (id.0, *at)).unzip();
-    sqlx::query!("INSERT INTO consumed_credential SELECT * FROM UNNEST($1::uuid[], $2::timestamptz[])", &ids, &times)
-        .execute(conn)
-        .await?;
+    sqlx::query!(
+        "INSERT INTO consumed_credential (credential_id, expire_time)
+         SELECT used.id, used.expire_time FROM UNNEST($1::uuid[], $2::timestamptz[]) AS used (id, expire_time)",
+        &ids,
+        &times
+    )
+    .execute(conn)
+    .await?;
     Ok(())
 }
 

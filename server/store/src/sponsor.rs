@@ -40,6 +40,19 @@ struct Row {
     terms_by: Vec<String>,
 }
 
+/// The columns of a [`Row`], with what follows them.
+macro_rules! sponsors {
+    ($rest:literal $(, $value:expr)* $(,)?) => {
+        sqlx::query_as!(
+            Row,
+            "SELECT sponsor_id, display_name, email, roles, max_ttl_seconds, max_depth, state, review_due_at, create_time,
+                    approve_time, revoke_time, revision, labels, registered_by, grant_leaf, suspend_cause, changed_by,
+                    depart_time, departed_by, depart_seq, orphans_due_at, person_id, person_confirmed, terms_by " + $rest
+            $(, $value)*
+        )
+    };
+}
+
 impl TryFrom<Row> for Sponsor {
     type Error = StoreError;
     fn try_from(row: Row) -> Result<Self, StoreError> {
@@ -171,13 +184,13 @@ pub async fn orphans_due(conn: &mut Connection, now: OffsetDateTime, most: i64) 
 
 /// One sponsor.
 pub async fn get(conn: &mut Connection, sponsor_id: &SponsorId) -> Result<Option<Sponsor>, StoreError> {
-    let row = sqlx::query_as!(Row, "SELECT * FROM sponsor WHERE sponsor_id = $1", sponsor_id.as_str());
+    let row = sponsors!("FROM sponsor WHERE sponsor_id = $1", sponsor_id.as_str());
     row.fetch_optional(conn).await?.map(Sponsor::try_from).transpose()
 }
 
 /// The sponsors with these ids. Ids that name none are passed over.
 pub async fn get_all(conn: &mut Connection, sponsor_ids: &[String]) -> Result<Vec<Sponsor>, StoreError> {
-    let rows = sqlx::query_as!(Row, "SELECT * FROM sponsor WHERE sponsor_id = ANY ($1)", sponsor_ids);
+    let rows = sponsors!("FROM sponsor WHERE sponsor_id = ANY ($1)", sponsor_ids);
     rows.fetch_all(conn).await?.into_iter().map(Sponsor::try_from).collect()
 }
 
@@ -199,9 +212,8 @@ pub async fn list(
     page: &PageRequest,
 ) -> Result<Page<Sponsor>, StoreError> {
     let after = page.after::<SponsorId>()?;
-    let rows = sqlx::query_as!(
-        Row,
-        r#"SELECT * FROM sponsor
+    let rows = sponsors!(
+        r#"FROM sponsor
          WHERE sponsor_id COLLATE "C" > $1
            AND ($2::text IS NULL OR state = $2)
            AND ($3::text IS NULL OR $3 = ANY (roles))

@@ -56,7 +56,9 @@ pub async fn insert(conn: &mut Connection, calls: &[ToolCall]) -> Result<(), Sto
     let reporters: Vec<&str> = calls.iter().map(|call| call.reporter.as_str()).collect();
     sqlx::query!(
         "INSERT INTO tool_call (decision_id, event_id, log_index, fingerprint, reporter)
-         SELECT * FROM UNNEST($1::uuid[], $2::uuid[], $3::bigint[], $4::bytea[], $5::text[])",
+         SELECT decision_id, event_id, log_index, fingerprint, reporter
+         FROM UNNEST($1::uuid[], $2::uuid[], $3::bigint[], $4::bytea[], $5::text[])
+              AS call (decision_id, event_id, log_index, fingerprint, reporter)",
         &decisions,
         &events,
         &indices,
