@@ -5,10 +5,10 @@
 
 use std::{fmt, time::Duration};
 
-use sqlx::{AssertSqlSafe, Connection as _, Executor as _};
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 use tokio::time::{Instant, sleep};
 
-use crate::{Connection, MIGRATOR, StoreError, installation, schema};
+use crate::{MIGRATOR, StoreError, installation, schema};
 
 /// Its name.
 pub const OWN: &str = "countersign";
@@ -30,7 +30,7 @@ pub enum Home {
 }
 
 /// Finds out where the tables are, or are to be made.
-pub async fn home(conn: &mut Connection) -> Result<Home, StoreError> {
+pub async fn home(conn: &mut PgConnection) -> Result<Home, StoreError> {
     let (usual, made, looks): (bool, bool, bool) = sqlx::query_as(
         r#"SELECT replace(current_setting('search_path'), ' ', '') IN ('"$user",public', $1),
                   EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -52,7 +52,7 @@ pub async fn home(conn: &mut Connection) -> Result<Home, StoreError> {
 }
 
 /// Whether an installation is in this schema, or in the path.
-async fn is_there(conn: &mut Connection, schema: &'static str) -> Result<bool, StoreError> {
+async fn is_there(conn: &mut PgConnection, schema: &'static str) -> Result<bool, StoreError> {
     let (hidden, log): (Option<bool>, bool) = sqlx::query_as(
         "SELECT NOT has_table_privilege(to_regclass($1 || '_sqlx_migrations'), 'SELECT'), to_regclass($1 || 'custody_event') IS NOT NULL",
     )
@@ -68,18 +68,18 @@ async fn is_there(conn: &mut Connection, schema: &'static str) -> Result<bool, S
 }
 
 /// Looks at the tables there, until the transaction ends.
-pub async fn enter(tx: &mut Connection) -> Result<(), StoreError> {
+pub async fn enter(tx: &mut PgConnection) -> Result<(), StoreError> {
     tx.execute(AssertSqlSafe(format!("SET LOCAL search_path = {OWN}"))).await?;
     Ok(())
 }
 
 /// Whether the schema is there, whatever is in it.
-pub(crate) async fn is_made(conn: &mut Connection) -> Result<bool, sqlx::Error> {
+pub(crate) async fn is_made(conn: &mut PgConnection) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1)").bind(OWN).fetch_one(conn).await
 }
 
 /// Makes it, where it is not there. In the transaction of the migrations.
-pub(crate) async fn make(tx: &mut Connection) -> Result<(), sqlx::Error> {
+pub(crate) async fn make(tx: &mut PgConnection) -> Result<(), sqlx::Error> {
     if !is_made(tx).await? {
         tx.execute(AssertSqlSafe(format!("CREATE SCHEMA {OWN}"))).await?;
     }
@@ -128,7 +128,7 @@ impl From<sqlx::Error> for MoveError {
 }
 
 /// Moves the installation that the session's path leads to, all or nothing. The schema is up to date, and no server is connected.
-pub async fn move_there(conn: &mut Connection) -> Result<(), MoveError> {
+pub async fn move_there(conn: &mut PgConnection) -> Result<(), MoveError> {
     let mut tx = conn.begin().await?;
     schema::lock(&mut tx).await?;
     tx.execute(LOCKS).await?;
@@ -159,7 +159,7 @@ pub async fn move_there(conn: &mut Connection) -> Result<(), MoveError> {
     if may {
         tx.execute(AssertSqlSafe(format!(
             "CREATE TABLE {left}._sqlx_migrations (moved_to_schema text NOT NULL);
-             INSERT INTO {left}._sqlx_migrations VALUES ('{OWN}');
+             INSERT INTO {left}._sqlx_migrations (moved_to_schema) VALUES ('{OWN}');
              GRANT SELECT ON {left}._sqlx_migrations TO PUBLIC"
         )))
         .await?;
@@ -188,7 +188,7 @@ const STATEMENTS: &str = "
     ) AS all_of_them
     GROUP BY nth, statement ORDER BY nth, statement";
 
-async fn nobody_else(tx: &mut Connection) -> Result<(), MoveError> {
+async fn nobody_else(tx: &mut PgConnection) -> Result<(), MoveError> {
     let end = Instant::now() + ENDING;
     loop {
         let sessions: Vec<Session> = sqlx::query_as(
