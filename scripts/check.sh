@@ -62,6 +62,7 @@ step 'lock files' lock_files_name_no_host
 step 'nothing left open' nothing_left_open
 step 'operating.md' operating_is_complete
 step 'links' scripts/links.py
+step 'plain English' scripts/plain_english.py
 step 'named columns' scripts/columns.py
 step 'dependencies' scripts/dependencies.py
 step 'cargo deny' cargo_deny
