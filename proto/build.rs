@@ -1,5 +1,5 @@
-//! Compiles `countersign/v1/*.proto` with protox, so that no protoc is needed; and where the feature `neighbours` is on, the
-//! services of other projects in `neighbours/`.
+//! Compiles `countersign/v1/*.proto` with protox, so that no protoc is needed; and where the feature `third_party` is on, the
+//! services of other projects in `third_party/`.
 
 use std::{env, error::Error, fs, path::PathBuf};
 
@@ -9,7 +9,7 @@ use prost_types::{DescriptorProto, FieldDescriptorProto, FileDescriptorSet, fiel
 /// The package of the contract.
 const PACKAGE: &str = "countersign.v1";
 /// The services of other projects, by the file that each is in.
-const NEIGHBOURS: [&str; 2] = ["envoy/service/auth/v3/external_auth.proto", "agentgateway/dev/ext_mcp/ext_mcp.proto"];
+const THIRD_PARTY: [&str; 2] = ["envoy/service/auth/v3/external_auth.proto", "agentgateway/dev/ext_mcp/ext_mcp.proto"];
 
 fn main() -> Result<(), Box<dyn Error>> {
     let folder = PathBuf::from("countersign/v1");
@@ -25,11 +25,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     fs::write(PathBuf::from(env::var("OUT_DIR")?).join("texts.rs"), texts(&contract))?;
     tonic_prost_build::configure().btree_map(".").compile_fds(contract)?;
 
-    println!("cargo::rerun-if-changed=neighbours");
-    if env::var_os("CARGO_FEATURE_NEIGHBOURS").is_some() {
-        let neighbours = descriptors("neighbours", &NEIGHBOURS.map(PathBuf::from), "neighbours.bin")?;
+    println!("cargo::rerun-if-changed=third_party");
+    if env::var_os("CARGO_FEATURE_THIRD_PARTY").is_some() {
+        let third_party = descriptors("third_party", &THIRD_PARTY.map(PathBuf::from), "third_party.bin")?;
         // Their comments are for other tools than rustdoc.
-        tonic_prost_build::configure().btree_map(".").disable_comments(["."]).compile_fds(neighbours)?;
+        tonic_prost_build::configure().btree_map(".").disable_comments(["."]).compile_fds(third_party)?;
     }
     Ok(())
 }

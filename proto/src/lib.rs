@@ -17,10 +17,10 @@ use texts::under;
 /// The encoded `google.protobuf.FileDescriptorSet` of the contract with its imports and comments, for reflection.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/countersign.bin"));
 
-/// The services of other projects that the server answers too, from `neighbours/`. The modules are their packages; those of
+/// The services of other projects that the server answers too, from `third_party/`. The modules are their packages; those of
 /// annotations alone are left out.
-#[cfg(feature = "neighbours")]
-pub mod neighbours {
+#[cfg(feature = "third_party")]
+pub mod third_party {
     /// Envoy's API.
     pub mod envoy {
         /// Configuration.
@@ -80,5 +80,5 @@ pub mod neighbours {
     }
 
     /// The encoded descriptors of these, for reflection.
-    pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/neighbours.bin"));
+    pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/third_party.bin"));
 }

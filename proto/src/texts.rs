@@ -92,10 +92,10 @@ impl Texts for prost_types::Duration {
 }
 
 /// What gateways send becomes a context, whose own reader looks at every text: nothing there is an error.
-#[cfg(feature = "neighbours")]
+#[cfg(feature = "third_party")]
 mod of_gateways {
     use super::Texts;
-    use crate::neighbours::{
+    use crate::third_party::{
         agentgateway::dev::ext_mcp::{McpRequest, McpResponse},
         envoy::service::auth::v3::CheckRequest,
     };

@@ -12,7 +12,7 @@ use std::{
 
 use countersign_client::v1;
 use countersign_integration::{Answer, Cluster, Http, Launch, Server};
-use countersign_proto::neighbours::envoy::service::auth::v3::{
+use countersign_proto::third_party::envoy::service::auth::v3::{
     AttributeContext, CheckRequest, CheckResponse,
     attribute_context::{HttpRequest, Peer, Request as Attributes},
     authorization_client::AuthorizationClient,

@@ -2,7 +2,7 @@
 
 use countersign_client::v1;
 use countersign_integration::Server;
-use countersign_proto::neighbours::agentgateway::dev::ext_mcp::{
+use countersign_proto::third_party::agentgateway::dev::ext_mcp::{
     AuthorizationError, McpHeader, McpRequest, McpRequestResult, McpResponse, McpResponseResult,
     authorization_error::Code as Refused, ext_mcp_client::ExtMcpClient, mcp_request_result, mcp_response_result,
 };

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use countersign_client::v1;
-use countersign_proto::neighbours::{
+use countersign_proto::third_party::{
     agentgateway::dev::ext_mcp::{McpHeader, McpRequest, ext_mcp_client::ExtMcpClient, mcp_request_result},
     envoy::service::auth::v3::{
         AttributeContext, CheckRequest,

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use countersign_client::v1;
-use countersign_proto::neighbours::{
+use countersign_proto::third_party::{
     agentgateway::dev::ext_mcp::{McpHeader, McpRequest, McpRequestResult, McpResponse, ext_mcp_client::ExtMcpClient},
     envoy::service::auth::v3::{
         AttributeContext, CheckRequest,

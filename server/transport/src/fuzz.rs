@@ -9,11 +9,16 @@ use tonic_types::StatusExt as _;
 
 use crate::status::Refusal;
 pub use crate::{
-    convert::neighbour::fuzz::{ext_authz, ext_authz_seeds, ext_mcp, ext_mcp_seeds},
-    door::{
-        fuzz::{authzen, authzen_seeds, http, http_seeds, issue, issue_seeds, json_door, json_door_seeds},
-        oauth::fuzz::{oauth, oauth_seeds},
+    http::{
+        fuzz::{json_door, json_door_seeds},
+        issue::fuzz::{issue, issue_seeds},
     },
+    integrations::{
+        authzen::fuzz::{authzen, authzen_seeds},
+        fuzz::{ext_authz, ext_authz_seeds, ext_mcp, ext_mcp_seeds},
+    },
+    oauth::fuzz::{oauth, oauth_seeds},
+    server::dispatch::fuzz::{http, http_seeds},
 };
 
 /// What no refusal may repeat, wherever in a request it stood: half an API key.

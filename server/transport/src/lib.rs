@@ -1,19 +1,19 @@
 //! gRPC, gRPC-web, JSON and HTTP doors: decode, authenticate, authorise, call app, encode.
 //!
-//! One port. Every call, whichever door it comes through, passes the one pipeline of [`stack`] and the one table of
+//! One port. Every call, whichever door it comes through, passes the one pipeline of [`middleware`] and the one table of
 //! [`authz`] before it reaches a verb of `countersign_app`.
 
 mod authz;
 mod convert;
-mod door;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 mod grpc;
-mod health;
-mod reading;
-mod reflection;
+mod http;
+mod integrations;
+mod middleware;
+mod oauth;
+mod offload;
 mod server;
-mod stack;
 mod status;
 mod tls;
 

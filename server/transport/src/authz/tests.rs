@@ -8,7 +8,7 @@ use tonic_types::StatusExt;
 use tower::{ServiceExt, service_fn};
 
 use super::*;
-use crate::stack::{
+use crate::middleware::{
     Pipeline, outcome,
     testing::{BOUNDS, request, stack},
 };
@@ -17,7 +17,7 @@ use crate::stack::{
 fn contract() -> BTreeSet<(String, bool)> {
     let sets = [
         countersign_proto::FILE_DESCRIPTOR_SET,
-        countersign_proto::neighbours::FILE_DESCRIPTOR_SET,
+        countersign_proto::third_party::FILE_DESCRIPTOR_SET,
         tonic_health::pb::FILE_DESCRIPTOR_SET,
         tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,
         tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,

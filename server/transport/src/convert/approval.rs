@@ -10,7 +10,7 @@ use countersign_core::{
 };
 use countersign_proto::v1;
 
-use super::{idempotency::Idem, page::Paging, read, text, time::timestamp, words::Word};
+use super::{enums::Word, idempotency::Idem, page::Paging, read, text, time::timestamp};
 use crate::authz::LONGEST_WAIT;
 
 /// How long WaitApproval waits where nothing is said.

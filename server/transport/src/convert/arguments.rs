@@ -5,7 +5,7 @@ use countersign_core::{approval::Private, json};
 use super::violations::Violations;
 
 /// Longest arguments, bytes.
-pub(super) const MAX_ARGUMENTS: usize = 8 << 10;
+pub(crate) const MAX_ARGUMENTS: usize = 8 << 10;
 
 impl Violations {
     /// Arguments; empty: none. They must be what `request_hash` is the hash of, in the one form that there is.
@@ -48,7 +48,7 @@ fn wrong(arguments: &str, request_hash: Option<[u8; 32]>) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::convert::neighbour::sha256;
+    use crate::convert::sha256;
 
     #[test]
     fn only_canonical_arguments_that_are_hashed_are_taken() {

@@ -10,11 +10,11 @@ use countersign_core::{
 use countersign_proto::v1;
 
 use super::{
+    enums::Word,
     idempotency::Idem,
     page::Paging,
     read,
     time::{seconds, timestamp},
-    words::Word,
 };
 
 pub(crate) fn propose(mut request: v1::ProposeCacheExtensionRequest) -> Result<(ProposeCacheExtension, Idem), Error> {

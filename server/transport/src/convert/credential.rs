@@ -15,10 +15,10 @@ use countersign_core::{
 use countersign_proto::v1;
 
 use super::{
+    enums::Word,
     idempotency::Idem,
     narrow, read, text, texts,
     time::{seconds, timestamp},
-    words::Word,
 };
 
 pub(crate) fn issue(mut request: v1::IssueCredentialRequest) -> Result<(IssueCredential, Idem), Error> {

@@ -16,16 +16,16 @@ use countersign_proto::v1;
 
 use super::{
     credential::presented,
+    enums::{Word, wire},
     idempotency::Idem,
     page::Paging,
     read, text,
     time::{leaf_timestamp, seconds, timestamp},
     violations::Violations,
-    words::{Word, wire},
 };
 
 /// Most calls in one batch.
-pub(super) const MAX_BATCH: usize = 100;
+pub(crate) const MAX_BATCH: usize = 100;
 
 pub(crate) fn decide(request: v1::DecideRequest) -> Result<Decide, Error> {
     read(|v| call(v, request))

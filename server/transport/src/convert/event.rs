@@ -12,8 +12,8 @@ use countersign_proto::v1;
 
 use super::{
     decision::recorded_attribute,
+    enums::{Word, wire},
     time::leaf_timestamp,
-    words::{Word, wire},
 };
 
 pub(crate) fn event(record: EventRecord) -> v1::CustodyEvent {

@@ -10,7 +10,7 @@ use countersign_core::{
 };
 use countersign_proto::v1;
 
-use super::{idempotency::Idem, narrow, page::Paging, read, text, texts, time::timestamp, words::Word};
+use super::{enums::Word, idempotency::Idem, narrow, page::Paging, read, text, texts, time::timestamp};
 
 pub(crate) fn get(request: &v1::GetInstanceRequest) -> Result<InstanceId, Error> {
     read(|v| v.required("agent_instance_id", &request.agent_instance_id))

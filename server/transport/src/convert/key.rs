@@ -6,7 +6,7 @@ use countersign_app::{Error, MarkKeyCompromised};
 use countersign_core::{credential::KeyStanding, signing_key::SigningKeyRecord, text::MAX_TEXT};
 use countersign_proto::v1;
 
-use super::{idempotency::Idem, page::Paging, read, time::timestamp, words::Word};
+use super::{enums::Word, idempotency::Idem, page::Paging, read, time::timestamp};
 
 /// Longest kid that is looked for, characters; a thumbprint has 43.
 const MAX_KID: usize = 64;

@@ -9,7 +9,7 @@ use countersign_core::{
 };
 use countersign_proto::v1;
 
-use super::{idempotency::Idem, page::Paging, read, time::timestamp, words::Word};
+use super::{enums::Word, idempotency::Idem, page::Paging, read, time::timestamp};
 
 pub(crate) fn engage(mut request: v1::EngageKillSwitchRequest) -> Result<(EngageKillSwitch, Idem), Error> {
     let request_id = mem::take(&mut request.request_id);

@@ -4,18 +4,17 @@
 //! whatever a message holds: a property test throws arbitrary values at every field of every request.
 
 pub(crate) mod approval;
-mod arguments;
-pub(crate) mod authzen;
+pub(crate) mod arguments;
 pub(crate) mod cache_extension;
 pub(crate) mod credential;
 pub(crate) mod custody;
 pub(crate) mod decision;
+mod enums;
 pub(crate) mod event;
 pub(crate) mod idempotency;
 pub(crate) mod instance;
 pub(crate) mod key;
 pub(crate) mod kill_switch;
-pub(crate) mod neighbour;
 pub(crate) mod operator;
 pub(crate) mod page;
 pub(crate) mod policy;
@@ -30,10 +29,11 @@ pub(crate) mod status;
 mod structure;
 pub(crate) mod svid;
 pub(crate) mod time;
-mod violations;
-mod words;
+pub(crate) mod violations;
 
-use violations::read;
+pub(crate) use violations::read;
+
+use aws_lc_rs::digest;
 
 /// A number of the domain in the contract's narrower type. The domain's bounds keep it inside; what is not is shown as the
 /// largest.
@@ -54,6 +54,15 @@ fn text<T: ToString>(value: Option<T>) -> String {
 /// Many values, as the contract writes them.
 fn texts<T: ToString>(values: impl IntoIterator<Item = T>) -> Vec<String> {
     values.into_iter().map(|value| value.to_string()).collect()
+}
+
+/// The SHA-256 of these bytes, one after the other.
+pub(crate) fn sha256(parts: &[&[u8]]) -> [u8; 32] {
+    let mut context = digest::Context::new(&digest::SHA256);
+    for part in parts {
+        context.update(part);
+    }
+    context.finish().as_ref().try_into().expect("SHA-256 is 32 bytes")
 }
 
 #[cfg(test)]

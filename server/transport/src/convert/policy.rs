@@ -7,7 +7,7 @@ use countersign_core::{ids::PolicyVersion, text::MAX_TEXT};
 use countersign_policy::{Rule, Violation};
 use countersign_proto::v1;
 
-use super::{idempotency::Idem, narrow, page::Paging, read, text, time::timestamp, words::Word};
+use super::{enums::Word, idempotency::Idem, narrow, page::Paging, read, text, time::timestamp};
 
 pub(crate) fn create(mut request: v1::CreatePolicyRequest) -> Result<(CreatePolicy, Idem), Error> {
     let request_id = mem::take(&mut request.request_id);

@@ -9,10 +9,10 @@ use countersign_proto::v1;
 use time::OffsetDateTime;
 
 use super::{
+    enums::Word,
     narrow, text,
     time::{microseconds, milliseconds, seconds, timestamp},
     wide,
-    words::Word,
 };
 
 /// Who may read a salt.

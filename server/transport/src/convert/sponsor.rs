@@ -12,13 +12,13 @@ use countersign_core::{
 use countersign_proto::v1;
 
 use super::{
+    enums::{Word, wire},
     idempotency::Idem,
     narrow,
     page::Paging,
     read, texts,
     time::{seconds, timestamp},
     violations::Violations,
-    words::{Word, wire},
 };
 
 /// Most roles of one sponsor.

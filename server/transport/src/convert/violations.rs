@@ -5,14 +5,14 @@ use std::{collections::BTreeMap, fmt::Display, ops::RangeInclusive, str::FromStr
 use countersign_app::Error;
 use countersign_core::{Violation, text};
 
-use super::words::Word;
+use super::enums::Word;
 
 /// Longest etag, bytes.
 const MAX_ETAG: usize = 64;
 
 /// Reads a request. Each method of [`Violations`] answers `None` where it found something wrong, so a reader looks at
 /// every field first and only then puts the answer together with `?`.
-pub(super) fn read<T>(reader: impl FnOnce(&mut Violations) -> Option<T>) -> Result<T, Error> {
+pub(crate) fn read<T>(reader: impl FnOnce(&mut Violations) -> Option<T>) -> Result<T, Error> {
     let mut violations = Violations::default();
     match reader(&mut violations) {
         Some(answer) if violations.found.is_empty() => Ok(answer),
@@ -22,7 +22,7 @@ pub(super) fn read<T>(reader: impl FnOnce(&mut Violations) -> Option<T>) -> Resu
 
 /// What was found wrong so far.
 #[derive(Debug, Default)]
-pub(super) struct Violations {
+pub(crate) struct Violations {
     /// Where in the request the reader is, such as `requests[3].`.
     path: String,
     found: Vec<Violation>,
@@ -30,19 +30,19 @@ pub(super) struct Violations {
 
 impl Violations {
     /// Notes that `field` is wrong.
-    pub(super) fn refuse(&mut self, field: &str, description: impl Into<String>) {
+    pub(crate) fn refuse(&mut self, field: &str, description: impl Into<String>) {
         self.found.push(Violation::new(format!("{}{field}", self.path), description));
     }
 
     /// Notes what another check found wrong.
-    pub(super) fn absorb(&mut self, found: impl IntoIterator<Item = Violation>) {
+    pub(crate) fn absorb(&mut self, found: impl IntoIterator<Item = Violation>) {
         for violation in found {
             self.refuse(&violation.field, violation.description);
         }
     }
 
     /// Reads the message in `field`.
-    pub(super) fn within<T>(&mut self, field: &str, reader: impl FnOnce(&mut Self) -> T) -> T {
+    pub(crate) fn within<T>(&mut self, field: &str, reader: impl FnOnce(&mut Self) -> T) -> T {
         let outside = self.path.len();
         self.path.extend([field, "."]);
         let answer = reader(self);
@@ -51,7 +51,7 @@ impl Violations {
     }
 
     /// An id or a name.
-    pub(super) fn required<T: FromStr<Err: Display>>(&mut self, field: &str, text: &str) -> Option<T> {
+    pub(crate) fn required<T: FromStr<Err: Display>>(&mut self, field: &str, text: &str) -> Option<T> {
         self.optional(field, text)?.or_else(|| {
             self.refuse(field, "is required");
             None
@@ -60,7 +60,7 @@ impl Violations {
 
     /// An id or a name; empty: none.
     #[expect(clippy::option_option, reason = "wrong, absent, or there")]
-    pub(super) fn optional<T: FromStr<Err: Display>>(&mut self, field: &str, text: &str) -> Option<Option<T>> {
+    pub(crate) fn optional<T: FromStr<Err: Display>>(&mut self, field: &str, text: &str) -> Option<Option<T>> {
         if text.is_empty() {
             return Some(None);
         }
@@ -68,7 +68,7 @@ impl Violations {
     }
 
     /// Names, `count` of them.
-    pub(super) fn list<T: FromStr<Err: Display>>(
+    pub(crate) fn list<T: FromStr<Err: Display>>(
         &mut self,
         field: &str,
         texts: &[String],
@@ -81,7 +81,7 @@ impl Violations {
     }
 
     /// Messages, `count` of them, each read by `reader`.
-    pub(super) fn each<M, T>(
+    pub(crate) fn each<M, T>(
         &mut self,
         field: &str,
         messages: Vec<M>,
@@ -97,7 +97,7 @@ impl Violations {
 
     /// Whether a list has as many items as it may. Asked before its items are looked at, so that a long list is one
     /// violation.
-    pub(super) fn counted(&mut self, field: &str, items: usize, count: RangeInclusive<usize>) -> Option<()> {
+    pub(crate) fn counted(&mut self, field: &str, items: usize, count: RangeInclusive<usize>) -> Option<()> {
         if count.contains(&items) {
             return Some(());
         }
@@ -106,19 +106,19 @@ impl Violations {
     }
 
     /// A free text.
-    pub(super) fn text(&mut self, field: &'static str, text: String, max: usize) -> Option<String> {
+    pub(crate) fn text(&mut self, field: &'static str, text: String, max: usize) -> Option<String> {
         self.checked(text::check(field, &text, max))?;
         Some(text)
     }
 
     /// A free text; empty: none.
     #[expect(clippy::option_option, reason = "wrong, absent, or there")]
-    pub(super) fn optional_text(&mut self, field: &'static str, text: String, max: usize) -> Option<Option<String>> {
+    pub(crate) fn optional_text(&mut self, field: &'static str, text: String, max: usize) -> Option<Option<String>> {
         if text.is_empty() { Some(None) } else { self.text(field, text, max).map(Some) }
     }
 
     /// Free labels.
-    pub(super) fn labels(&mut self, labels: BTreeMap<String, String>) -> Option<BTreeMap<String, String>> {
+    pub(crate) fn labels(&mut self, labels: BTreeMap<String, String>) -> Option<BTreeMap<String, String>> {
         let wrong = text::check_labels(&labels);
         let right = wrong.is_empty();
         self.absorb(wrong);
@@ -127,13 +127,13 @@ impl Violations {
 
     /// The version of a resource as last read; empty: none.
     #[expect(clippy::option_option, reason = "wrong, absent, or there")]
-    pub(super) fn etag(&mut self, etag: String) -> Option<Option<String>> {
+    pub(crate) fn etag(&mut self, etag: String) -> Option<Option<String>> {
         self.token("etag", etag, MAX_ETAG)
     }
 
     /// A short text for machines: visible ASCII; empty: none.
     #[expect(clippy::option_option, reason = "wrong, absent, or there")]
-    pub(super) fn token(&mut self, field: &str, token: String, max: usize) -> Option<Option<String>> {
+    pub(crate) fn token(&mut self, field: &str, token: String, max: usize) -> Option<Option<String>> {
         if token.len() <= max && token.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Some(Some(token).filter(|token| !token.is_empty()));
         }
@@ -143,7 +143,7 @@ impl Violations {
 
     /// A SHA-256 hash; empty: none.
     #[expect(clippy::option_option, reason = "wrong, absent, or there")]
-    pub(super) fn hash(&mut self, field: &str, bytes: &[u8]) -> Option<Option<[u8; 32]>> {
+    pub(crate) fn hash(&mut self, field: &str, bytes: &[u8]) -> Option<Option<[u8; 32]>> {
         if bytes.is_empty() {
             return Some(None);
         }
@@ -172,7 +172,7 @@ impl Violations {
     }
 
     /// A number within its bounds.
-    pub(super) fn number<T: TryFrom<i64>>(
+    pub(crate) fn number<T: TryFrom<i64>>(
         &mut self,
         field: &str,
         number: impl Into<i64>,
@@ -187,7 +187,7 @@ impl Violations {
     }
 
     /// What a check of the domain says.
-    pub(super) fn checked<T>(&mut self, outcome: Result<T, Violation>) -> Option<T> {
+    pub(crate) fn checked<T>(&mut self, outcome: Result<T, Violation>) -> Option<T> {
         outcome.map_err(|violation| self.absorb([violation])).ok()
     }
 }

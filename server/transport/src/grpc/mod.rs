@@ -1,15 +1,16 @@
-//! The services of the contract, and in [`neighbour`] those of other projects. A method decodes its request, calls the use case, encodes the answer, and does nothing
-//! else.
+//! The services of the contract. A method decodes its request, calls the use case, encodes the answer, and does nothing else.
+//! The services of other projects are in [`crate::integrations`].
 
 mod approval;
 mod credential;
 mod custody;
 mod decision;
+pub(crate) mod health;
 mod instance;
 mod key;
-mod neighbour;
 mod operator;
 mod policy;
+pub(crate) mod reflection;
 mod rollout;
 mod sponsor;
 mod status;
@@ -23,7 +24,7 @@ use countersign_app::{App, Caller, Error, Ground, OperatorCaller, Trace};
 use countersign_core::{Violation, operator::Roles};
 use countersign_proto::{
     Texts,
-    neighbours::{
+    third_party::{
         agentgateway::dev::ext_mcp::ext_mcp_server::ExtMcpServer,
         envoy::service::auth::v3::authorization_server::AuthorizationServer,
     },
@@ -38,11 +39,11 @@ use countersign_proto::{
 };
 use tonic::{Request, Response, Status, service::Routes};
 
-use crate::{authz, convert::provenance::trace, stack::RequestContext, status::Refusal};
+use crate::{authz, convert::provenance::trace, middleware::RequestContext, status::Refusal};
 
 /// Every service over the same application.
-struct Api {
-    app: App,
+pub(crate) struct Api {
+    pub(crate) app: App,
 }
 
 /// All services. The stack in front of them has authenticated the caller, asked the authorisation table, and left
@@ -84,7 +85,7 @@ where
 }
 
 /// The same for a request that belongs to a trace: by its header, unless the message says so itself.
-async fn traced<M, A, V>(
+pub(crate) async fn traced<M, A, V>(
     request: Request<M>,
     verb: impl FnOnce(Caller, Option<Trace>, M) -> V,
 ) -> Result<Response<A>, Status>

@@ -18,15 +18,15 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::Service;
 
 use super::{
-    connections::{Activity, Connections, Most},
+    connections::{Connections, Most},
     deliveries::{Deliveries, PUBLIC},
+    dispatch::{Port, too_many_answers},
     greeting::{self, Named},
     guarded::{GREETING, Guarded},
     unread::{self, Shared},
 };
 use crate::{
-    door::{Port, too_many_answers},
-    stack::{Peer, PeerCertificate},
+    middleware::{Activity, Peer, PeerCertificate},
     tls::{Tls, certificate},
 };
 

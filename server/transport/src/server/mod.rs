@@ -3,6 +3,7 @@
 mod accept;
 mod connections;
 mod deliveries;
+pub(crate) mod dispatch;
 mod greeting;
 mod guarded;
 mod network;
@@ -17,19 +18,19 @@ use tokio::{net::TcpListener, task::JoinSet, time::sleep};
 use tokio_util::sync::CancellationToken;
 
 use self::connections::Most;
-pub(crate) use self::connections::{Activity, Standing, Working};
 
 use crate::{
-    door::{self, authzen, base::Base, issue, oauth, plain},
-    grpc, health,
-    reflection::reflected,
-    stack::{Bounds, Stack},
+    grpc::{self, health, reflection::reflected},
+    http::{health as public, issue, public_url::Base},
+    integrations::authzen,
+    middleware::{Bounds, Stack},
+    oauth,
     tls::Tls,
 };
 
 pub use self::network::{Network, NoNetwork};
 pub use crate::{
-    door::plain::MetricsPage,
+    http::health::MetricsPage,
     tls::{TlsError, TlsFiles},
 };
 
@@ -168,9 +169,9 @@ impl Server {
         let oauth = oauth::router(app.clone(), &stack.wrap(oauth::service(app.clone())), https);
         let base = base(&options, app.issuer(), address);
         let authzen = authzen::router(&stack.wrap(authzen::service(app.clone())), base);
-        let plain = plain::router(app.clone(), options.metrics.clone()).merge(oauth).merge(authzen);
+        let plain = public::router(app.clone(), options.metrics.clone()).merge(oauth).merge(authzen);
         let issuing = issue::service(app.clone());
-        let port = door::Port::new(&stack, services, issuing, plain);
+        let port = dispatch::Port::new(&stack, services, issuing, plain);
 
         // Aborted when this function returns.
         let mut followers = JoinSet::new();
@@ -184,7 +185,7 @@ impl Server {
         };
         if let Some(listener) = health_listener {
             // To the end of this function, so that who asks hears that the server is not ready as long as it stands.
-            let port = door::Port::of_health(&stack, health, plain::health(app.clone(), options.metrics.clone()));
+            let port = dispatch::Port::of_health(&stack, health, public::health(app.clone(), options.metrics.clone()));
             followers.spawn(accepting(listener, None, port, CancellationToken::new()).serve(std::future::pending()));
         }
         let shutdown = async {

@@ -17,7 +17,7 @@ use tonic_reflection::pb::{v1, v1alpha};
 
 use super::*;
 use crate::{
-    stack::testing::{BOUNDS, stack_until},
+    middleware::testing::{BOUNDS, stack_until},
     tls::tests as tls_tests,
 };
 
@@ -60,7 +60,7 @@ async fn port_with(max_connections: usize, tls: Option<Tls>) -> Port {
     };
     let json = get(|| async { axum::Json(serde_json::json!({ "a": 1 })) });
     let plain = Router::new().route("/json", json).route("/", get(|| async { "here" })).route("/slow", get(slow));
-    let port = door::Port::new(&stack, services, Router::new(), plain);
+    let port = dispatch::Port::new(&stack, services, Router::new(), plain);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (sender, shutdown) = oneshot::channel::<()>();

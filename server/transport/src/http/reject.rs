@@ -1,0 +1,56 @@
+//! What a door refuses by itself, before there is a call.
+
+use axum::response::Response;
+use http::{HeaderName, HeaderValue, StatusCode, header};
+use tonic::Status;
+
+use crate::middleware::count_refusal;
+
+/// How a door writes a refusal: under the HTTP status given, else under the code's own.
+pub(crate) type Write = fn(&Status, Option<StatusCode>) -> Response;
+
+/// A refusal in HTTP's words, with the header that says what would be taken.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    http: StatusCode,
+    status: Status,
+    header: Option<(HeaderName, &'static str)>,
+}
+
+impl Refused {
+    pub(crate) fn new(http: StatusCode, status: Status) -> Self {
+        Self { http, status, header: None }
+    }
+
+    pub(crate) fn not_allowed() -> Self {
+        let message = "this path does not take this HTTP method; the header Allow names those it takes";
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, Status::unimplemented(message))
+    }
+
+    pub(crate) fn unsupported(what: impl Into<String>, header: HeaderName, value: &'static str) -> Self {
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, Status::invalid_argument(what)).with(header, value)
+    }
+
+    /// The same, under another status.
+    pub(crate) fn under(self, http: StatusCode) -> Self {
+        Self { http, ..self }
+    }
+
+    pub(crate) fn allow(self, methods: &'static str) -> Self {
+        self.with(header::ALLOW, methods)
+    }
+
+    /// The answer; counted.
+    pub(crate) fn answer(self, write: Write) -> Response {
+        count_refusal(self.status.code());
+        let mut response = write(&self.status, Some(self.http));
+        if let Some((name, value)) = self.header {
+            response.headers_mut().insert(name, HeaderValue::from_static(value));
+        }
+        response
+    }
+
+    fn with(self, name: HeaderName, value: &'static str) -> Self {
+        Self { header: Some((name, value)), ..self }
+    }
+}

@@ -1,0 +1,145 @@
+//! JSON with one reading: read by [`countersign_core::json`], and where the contract names the fields, each field is known
+//! and is given once, in whichever of its two spellings.
+
+use std::collections::HashSet;
+
+use countersign_core::{
+    Violation,
+    json::{self, Path, Refused, Rules},
+};
+use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor};
+use serde_json::{Map, Value};
+use serde_path_to_error::Path as Tracked;
+
+/// Most values in the body of one question, and in that of many.
+pub(crate) const VALUES: [usize; 2] = [2_000, 20_000];
+
+/// Reads a body of at most so many values.
+pub(crate) fn read(body: &[u8], values: usize) -> Result<Value, Violation> {
+    json::read(body, Rules { values, ..Rules::STRICT }).map_err(|Refused { path, why }| Violation::new(path, why))
+}
+
+/// Reads a body of at most so many values that has to be an object.
+pub(crate) fn object(body: &[u8], values: usize) -> Result<Map<String, Value>, Violation> {
+    match read(body, values)? {
+        Value::Object(object) => Ok(object),
+        _ => Err(Violation::new("", "the body must be a JSON object")),
+    }
+}
+
+/// Refuses a value that has a field unknown to `message`, or one field in both of its spellings.
+pub(crate) fn check_fields(value: &Value, message: MessageDescriptor) -> Result<(), Violation> {
+    check(value, &Shape::Message(message)).map_err(|(path, why)| Violation::new(path.to_string(), why))
+}
+
+/// What is wrong, and at which field.
+pub(crate) fn violation(path: &Tracked, error: &serde_json::Error) -> Violation {
+    let field = if path.iter().next().is_some() { path.to_string() } else { String::new() };
+    Violation::new(field, format!("cannot be read: {}", without_value(&error.to_string())))
+}
+
+/// The reader's words without the value that they quote: it may be a secret in the wrong field.
+fn without_value(words: &str) -> String {
+    if let Some((_, wanted)) = words.rsplit_once(", expected ")
+        && !quotes(wanted)
+    {
+        return format!("it must be {wanted}");
+    }
+    if words.starts_with("unrecognized enum value") {
+        return "it is none of the words that this field knows".to_owned();
+    }
+    if quotes(words) { "it is not what this field holds".to_owned() } else { words.to_owned() }
+}
+
+fn quotes(words: &str) -> bool {
+    words.contains(['"', '\'', '`'])
+}
+
+/// What the contract says of a value: whose names count as one.
+#[derive(Clone)]
+enum Shape {
+    Message(MessageDescriptor),
+    /// A map from keys that callers choose.
+    Map(Box<Shape>),
+    /// A value whose names, if any, are callers' own.
+    Free,
+}
+
+impl Shape {
+    fn of(field: &FieldDescriptor) -> Self {
+        match field.kind() {
+            Kind::Message(entry) if field.is_map() => Self::Map(Box::new(Self::of(&entry.map_entry_value_field()))),
+            // Their JSON is their own: a Timestamp is a string, a Struct any object.
+            Kind::Message(message) if message.package_name() == "google.protobuf" => Self::Free,
+            Kind::Message(message) => Self::Message(message),
+            _ => Self::Free,
+        }
+    }
+
+    /// A name's identity, and what stands below it. None: there is no such field.
+    fn enter(&self, name: &str) -> Option<(String, Self)> {
+        match self {
+            Self::Message(message) => {
+                let field = message.get_field_by_json_name(name).or_else(|| message.get_field_by_name(name))?;
+                Some((field.name().to_owned(), Self::of(&field)))
+            }
+            Self::Map(value) => Some((name.to_owned(), value.as_ref().clone())),
+            Self::Free => Some((name.to_owned(), Self::Free)),
+        }
+    }
+}
+
+/// What is wrong below a value, and the way to it.
+type Found = (Path, &'static str);
+
+fn check(value: &Value, shape: &Shape) -> Result<(), Found> {
+    match (value, shape) {
+        // The reader has seen that no key is there twice.
+        (_, Shape::Free) => Ok(()),
+        (Value::Object(object), shape) => check_object(object, shape),
+        (Value::Array(items), shape) => items.iter().enumerate().try_for_each(|(nth, item)| {
+            check(item, shape).map_err(|(mut path, why)| {
+                path.below_index(nth);
+                (path, why)
+            })
+        }),
+        _ => Ok(()),
+    }
+}
+
+fn check_object(object: &Map<String, Value>, shape: &Shape) -> Result<(), Found> {
+    let mut seen = HashSet::new();
+    for (name, value) in object {
+        let found = match shape.enter(name) {
+            None => Err((Path::default(), "there is no such field")),
+            Some((identity, below)) if !seen.contains(&identity) => {
+                seen.insert(identity);
+                check(value, &below)
+            }
+            Some(_) => Err((Path::default(), "it is given twice, in two spellings")),
+        };
+        found.map_err(|(mut path, why)| {
+            path.below_key(name);
+            (path, why)
+        })?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_that_cannot_be_read_is_not_repeated() {
+        for (words, said) in [
+            (r#"invalid type: string "csk_a", expected a boolean"#, "it must be a boolean"),
+            (r#"invalid value: string "a, expected b", expected a 64-bit integer"#, "it must be a 64-bit integer"),
+            ("unrecognized enum value 'csk_a'", "it is none of the words that this field knows"),
+            ("message 'csk_a' not found", "it is not what this field holds"),
+            ("out of range integral type conversion attempted", "out of range integral type conversion attempted"),
+        ] {
+            assert_eq!(without_value(words), said);
+        }
+    }
+}

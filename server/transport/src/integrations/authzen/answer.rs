@@ -1,0 +1,69 @@
+//! Decisions as AuthZEN writes them: `{"decision","context"}`.
+
+use countersign_app::{ActionPage, DecisionAnswer, Error};
+use countersign_core::decision::Effect;
+use serde_json::{Map, Value, json};
+
+use super::request::Pages;
+use crate::status::Refusal;
+
+/// Whether the call may happen. What a baseline that observes lets through may, and the context says how it came to be.
+pub(super) fn allows(answer: &DecisionAnswer) -> bool {
+    answer.effect == Effect::Allow
+}
+
+/// One recorded answer. What does not apply is left out of the context.
+pub(super) fn decision(answer: &DecisionAnswer) -> Value {
+    let mut context = Map::new();
+    let mut say = |name: &str, value: Value| drop(context.insert(name.to_owned(), value));
+    say("policy_decision_id", json!(answer.policy_decision_id));
+    say("effect", json!(answer.effect));
+    say("enforcement", json!(answer.enforcement));
+    let (code, message, remedy) = (answer.reason, answer.message.as_str(), answer.reason.remedy());
+    let mut reason = json!({ "code": code, "message": message });
+    if !allows(answer) {
+        reason["retryable"] = code.retryable().into();
+        reason["remedy"] = remedy.into();
+        // The keys that the standard shows for enforcement points that know no others, by HTTP's number for it.
+        say("reason_user", json!({ "403": format!("{message}. {remedy}") }));
+        say("reason_admin", json!({ "403": format!("{code}: {message}") }));
+    }
+    say("reason", reason);
+    if !answer.rule_ids.is_empty() {
+        say("rule_ids", json!(answer.rule_ids));
+    }
+    if let Some(version) = answer.policy_version {
+        say("policy_version", json!(version));
+    }
+    if let Some(part) = &answer.rollout {
+        say("rollout_id", json!(part.rollout_id));
+    }
+    if allows(answer) {
+        say("cache_ttl_seconds", json!(answer.cache_ttl_seconds));
+    }
+    if let Some(approval_id) = answer.approval_id {
+        say("approval_id", json!(approval_id));
+    }
+    if let Some(receipt) = &answer.receipt {
+        say("receipt", json!(receipt));
+    }
+    say("log_index", json!(answer.log_index));
+    json!({ "decision": allows(answer), "context": context })
+}
+
+/// What a search found. Where that is not all, or the request speaks of pages, it says how to go on.
+pub(super) fn found(page: &ActionPage, pages: &Pages) -> Value {
+    let actions = page.actions.iter().map(|action| json!({ "name": action.as_str() })).collect::<Vec<_>>();
+    let mut answer = json!({ "results": actions });
+    if pages.asked_for || !page.done {
+        let next_token = if page.done { String::new() } else { pages.token(page.reached.as_ref()) };
+        answer["page"] = json!({ "next_token": next_token, "count": actions.len() });
+    }
+    answer
+}
+
+/// The answer to an evaluation among others that cannot be read.
+pub(super) fn unread(error: Error) -> Value {
+    let status = Refusal::from(error).status("");
+    json!({ "decision": false, "context": { "error": { "status": 400, "message": status.message() } } })
+}

@@ -1,0 +1,72 @@
+//! `GET /.well-known/authzen-configuration`: where an enforcement point finds the endpoints.
+
+use std::sync::Arc;
+
+use axum::{
+    Json, Router,
+    extract::State,
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use http::{StatusCode, header};
+use serde_json::{Value, json};
+use tonic::Status;
+
+use super::{endpoint::Endpoint, error};
+use crate::http::{public_url::Base, reject::Refused};
+
+/// Before the base's path, if it has one.
+const WELL_KNOWN: &str = "/.well-known/authzen-configuration";
+
+/// What the metadata is made from: what is configured, and nothing that a request says. None: this server does not know
+/// how it is reached.
+#[derive(Debug)]
+pub(super) struct Metadata(pub(super) Option<Base>);
+
+impl Metadata {
+    pub(super) fn routes(self) -> Router {
+        let router = Router::new().route(WELL_KNOWN, get(metadata));
+        let router = match self.0.as_ref().map_or("", |base| base.path.as_str()) {
+            "" => router,
+            path => router.route(&format!("{WELL_KNOWN}{path}"), get(metadata)),
+        };
+        router.with_state(Arc::new(self))
+    }
+}
+
+fn document(base: &Base) -> Value {
+    let at = |endpoint: Endpoint| format!("{}{}", base.url, endpoint.path());
+    json!({
+        "policy_decision_point": base.url,
+        "access_evaluation_endpoint": at(Endpoint::Evaluation),
+        "access_evaluations_endpoint": at(Endpoint::Evaluations),
+        "search_action_endpoint": at(Endpoint::SearchAction),
+    })
+}
+
+async fn metadata(State(metadata): State<Arc<Metadata>>) -> Response {
+    let Some(base) = &metadata.0 else {
+        let why = "this server does not know the URL that it is reached at: set public_url in its configuration";
+        return Refused::new(StatusCode::NOT_FOUND, Status::not_found(why)).answer(error::error);
+    };
+    ([(header::CACHE_CONTROL, "public, max-age=300")], Json(document(base))).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_endpoint_is_below_the_base() {
+        let document = document(&Base::of("https://pdp.example.com/tenant1/").unwrap());
+        assert_eq!(
+            document,
+            json!({
+                "policy_decision_point": "https://pdp.example.com/tenant1",
+                "access_evaluation_endpoint": "https://pdp.example.com/tenant1/access/v1/evaluation",
+                "access_evaluations_endpoint": "https://pdp.example.com/tenant1/access/v1/evaluations",
+                "search_action_endpoint": "https://pdp.example.com/tenant1/access/v1/search/action",
+            })
+        );
+    }
+}

@@ -1,0 +1,89 @@
+//! The door of other projects' protocols: every refusal is an answer of theirs, a denial, and never a gRPC error.
+//!
+//! What a gateway does with an error is its configuration's to say (Envoy's `failure_mode_allow`, agentgateway's
+//! `failureMode`), and where it lets calls on, a wrong key of the gateway, a limit or a full server would open the tool. So
+//! whatever this server can still answer, it answers, and only its absence is left to the configuration.
+
+use std::{
+    convert::Infallible,
+    task::{Context, Poll},
+};
+
+use axum::{body::Body, extract::Request, response::Response};
+use futures::{FutureExt, future::BoxFuture};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http_body_util::{BodyExt, Full};
+use prost::Message as _;
+use tonic::{Code, Status};
+use tower::{Service, ServiceExt};
+
+use super::{ext_authz, ext_mcp};
+use crate::{
+    http::transcode::frame,
+    middleware::{Pipeline, X_REQUEST_ID, answer_sooner, outcome},
+};
+
+/// A refusal as the answer of one method, encoded.
+type Refuses = fn(&Status) -> Vec<u8>;
+
+/// How a method of a neighbour refuses in an answer. A gateway may let a call on where it gets an error; an answer it
+/// obeys. None: the method is no neighbour's.
+fn refuses(path: &str) -> Option<Refuses> {
+    Some(match path {
+        "/envoy.service.auth.v3.Authorization/Check" => |status| ext_authz::convert::failed(status).encode_to_vec(),
+        "/agentgateway.dev.ext_mcp.ExtMcp/CheckRequest" => {
+            |status| ext_mcp::convert::undecided_call(status).encode_to_vec()
+        }
+        "/agentgateway.dev.ext_mcp.ExtMcp/CheckResponse" => {
+            |status| ext_mcp::convert::unrecorded_result(status).encode_to_vec()
+        }
+        _ => return None,
+    })
+}
+
+/// The gRPC pipeline, as neighbours see it. Other calls pass untouched.
+#[derive(Clone)]
+pub(crate) struct Neighbours(Pipeline);
+
+impl Neighbours {
+    pub(crate) const fn before(pipeline: Pipeline) -> Self {
+        Self(pipeline)
+    }
+}
+
+impl Service<Request> for Neighbours {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, mut request: Request) -> Self::Future {
+        let Some(refuses) = refuses(request.uri().path()) else { return self.0.call(request) };
+        answer_sooner(request.headers_mut());
+        let pipeline = self.0.clone();
+        async move {
+            let response = pipeline.oneshot(request).await?;
+            Ok(match outcome(&response) {
+                Some(status) if status.code() != Code::Ok => denial(refuses, &status, &response),
+                _ => response,
+            })
+        }
+        .boxed()
+    }
+}
+
+/// A refusal in the neighbour's words: a gRPC call that went well.
+fn denial(refuses: Refuses, status: &Status, original: &Response) -> Response {
+    let trailers = HeaderMap::from_iter([(HeaderName::from_static("grpc-status"), HeaderValue::from_static("0"))]);
+    let body = Full::new(frame(&refuses(status))).with_trailers(async move { Some(Ok(trailers)) });
+    let mut response = Response::new(Body::new(body));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    if let Some(id) = original.headers().get(X_REQUEST_ID) {
+        headers.insert(X_REQUEST_ID, id.clone());
+    }
+    response
+}

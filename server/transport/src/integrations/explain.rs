@@ -1,0 +1,77 @@
+//! What the answers of other projects' protocols have in common: how a decision, or why there is none, is told to the caller.
+
+use std::time::Duration;
+
+use countersign_app::DecisionAnswer;
+use prost_types::{Struct, Value as ProtoValue, value::Kind};
+use serde_json::{Value, json};
+use tonic::{Code, Status};
+use tonic_types::StatusExt as _;
+
+/// Names the decision, on the way to a tool and back.
+pub(super) const DECISION_HEADER: &str = "x-countersign-decision-id";
+
+/// The credential in an `authorization` header; empty where there is none, which then is refused, and recorded.
+pub(super) fn bearer(header: &str) -> String {
+    let token = header.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+    token.map(|(_, token)| token.trim().to_owned()).unwrap_or_default()
+}
+
+/// A decision for whoever made the call: what, why, whether to retry, and who can lift it.
+pub(super) fn said(answer: &DecisionAnswer) -> Value {
+    let mut said = json!({
+        "policy_decision_id": answer.policy_decision_id.to_string(),
+        "effect": answer.effect.as_str(),
+        "reason": answer.reason.as_str(),
+        "message": answer.message,
+        "retryable": answer.reason.retryable(),
+        "remedy": answer.reason.remedy(),
+    });
+    if let Some(approval_id) = &answer.approval_id {
+        said["approval_id"] = json!(approval_id.to_string());
+    }
+    said
+}
+
+/// That there is no decision, likewise.
+pub(super) fn undecided(status: &Status) -> Value {
+    let reason = status.get_details_error_info().map(|info| info.reason);
+    json!({ "reason": reason, "message": why(status), "retryable": retry_after(status).is_some() })
+}
+
+/// Why there is no decision. Who made the call cannot lift what is wrong with the gateway that asks for it.
+pub(super) fn why(status: &Status) -> String {
+    match status.code() {
+        Code::Unauthenticated | Code::PermissionDenied => {
+            format!("the gateway in front of the tool may not ask for decisions: {}", status.message())
+        }
+        _ => status.message().to_owned(),
+    }
+}
+
+/// When to try again, where that may help.
+pub(super) fn retry_after(status: &Status) -> Option<Duration> {
+    let stated = status.get_details_retry_info().and_then(|info| info.retry_delay);
+    let late = status.code() == Code::DeadlineExceeded;
+    stated.or_else(|| late.then_some(Duration::from_secs(1)))
+}
+
+/// Texts by name, as `google.protobuf.Struct`.
+pub(super) fn texts<const N: usize>(fields: [(&str, String); N]) -> Struct {
+    let value = |text| ProtoValue { kind: Some(Kind::StringValue(text)) };
+    Struct { fields: fields.into_iter().map(|(name, text)| (name.to_owned(), value(text))).collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_bearer_token_is_a_credential() {
+        for (header, token) in
+            [("Bearer a.b.c", "a.b.c"), ("bearer  a ", "a"), ("Basic a", ""), ("a.b.c", ""), ("Bearer", ""), ("", "")]
+        {
+            assert_eq!(bearer(header), token, "{header}");
+        }
+    }
+}

@@ -1,0 +1,336 @@
+//! agentgateway's `ExtMcp`. docs/neighbours-agentgateway.md has the mapping, for those who configure it.
+
+use countersign_app::{Decide, DecisionAnswer, DecisionSubject, Error, RecordToolCall, Trace};
+use countersign_core::{
+    Violation,
+    approval::Private,
+    decision::{Effect, Outcome, Reason},
+    ids::ApprovalId,
+    json::{self, Canonical, Rules},
+    text::MAX_TEXT,
+};
+use countersign_policy::Context;
+use countersign_proto::third_party::agentgateway::dev::ext_mcp::{
+    AuthorizationError, HeaderMutation, McpHeader, McpRequest, McpRequestResult, McpResponse, McpResponseResult, Pass,
+    authorization_error::Code as Refused, mcp_request_result, mcp_response_result,
+};
+use prost_types::{Struct, value::Kind};
+use serde_json::{Map, Value};
+use tonic::{Code, Status};
+
+use super::methods::TOOLS_CALL;
+use crate::{
+    convert::{arguments::MAX_ARGUMENTS, provenance::TRACEPARENT, read, violations::Violations},
+    integrations::explain::{DECISION_HEADER, bearer, said, texts, undecided, why},
+};
+
+/// The key under which the gateway is told of a decision, and tells of it again when it has the result.
+const DECISION_KEY: &str = "countersign_policy_decision_id";
+/// The key in a call's `_meta` that brings the approval which a REQUIRE_APPROVAL asked for.
+const APPROVAL_KEY: &str = "countersign/approval_id";
+const AUTHORIZATION: &str = "authorization";
+/// A call as a gateway tells of it.
+#[derive(Debug)]
+pub(crate) struct Call {
+    /// What is to be decided.
+    pub(crate) decide: Decide,
+    /// The parameters in the form that was hashed, where the gateway has another: what it is to send on.
+    pub(crate) canonical: Option<Vec<u8>>,
+}
+
+/// Why a result is kept back, whose method nobody knows.
+pub(crate) fn unknown() -> Error {
+    Error::Invalid(vec![Violation::new("method", "is no method of MCP that this server knows, and is not passed on")])
+}
+
+/// Reads a call: who from its headers; what from the gateway's metadata, and where that says nothing, the backend's name as the
+/// tool and the MCP tool's as the action. What is `refused` is denied whatever a policy says.
+pub(crate) fn call(request: &McpRequest, refused: Option<Reason>) -> Result<Call, Error> {
+    read(|v| {
+        // The arguments of a tool stand one level below the parameters.
+        let depth = json::MAX_DEPTH + usize::from(request.method == TOOLS_CALL);
+        let text = request.mcp_request.as_deref();
+        let params = object(v, "mcp_request", text.unwrap_or(b"{}"), depth);
+        let said = Stated::of(v, request.metadata_context.as_ref());
+        let tool_id = if let [one] = &request.service_names[..] {
+            v.required("tool_id", said.tool_id.as_ref().unwrap_or(one))
+        } else {
+            v.refuse("service_names", "must be one: a call reaches one tool");
+            None
+        };
+        let purpose = v.optional_text("purpose", said.purpose.unwrap_or_default(), MAX_TEXT);
+        let params = params?;
+        let by_method =
+            if request.method == TOOLS_CALL { text_of(v, &params, "name") } else { request.method.replace('/', ".") };
+        let action = v.required("action", &said.action.unwrap_or(by_method));
+        let approval_id = approval(v, &params);
+        let trace = trace(request, params.get("_meta"));
+        let hashed = hashed(v, &request.method, &params);
+        let canonical = text.and_then(|text| rewritten(text, &params));
+        let hashed = hashed?;
+        Some(Call {
+            decide: Decide {
+                subject: DecisionSubject::Token(bearer(&header(request, AUTHORIZATION))),
+                tool_id: tool_id?,
+                action: action?,
+                purpose: purpose?,
+                request_hash: Some(hashed.sha256),
+                context: context(params),
+                approval_id: approval_id?,
+                arguments: shown(hashed.bytes),
+                refused,
+                want_receipt: false,
+                cached_from: None,
+                trace,
+                idempotency: None,
+            },
+            canonical,
+        })
+    })
+}
+
+/// What the gateway's configuration states beside the call.
+struct Stated {
+    tool_id: Option<String>,
+    action: Option<String>,
+    purpose: Option<String>,
+}
+
+impl Stated {
+    fn of(v: &mut Violations, metadata: Option<&Struct>) -> Self {
+        let mut text = |key: &str| stated(v, metadata, key);
+        Self { tool_id: text("tool_id"), action: text("action"), purpose: text("purpose") }
+    }
+}
+
+/// The approval that a call brings in its `_meta`.
+#[expect(clippy::option_option, reason = "wrong, absent, or there")]
+fn approval(v: &mut Violations, params: &Map<String, Value>) -> Option<Option<ApprovalId>> {
+    let Some(meta) = params.get("_meta") else { return Some(None) };
+    let Some(meta) = meta.as_object() else {
+        v.refuse("mcp_request._meta", "must be an object");
+        return None;
+    };
+    match meta.get(APPROVAL_KEY) {
+        None => Some(None),
+        Some(Value::String(id)) => v.optional(APPROVAL_KEY, id),
+        Some(_) => {
+            v.refuse(APPROVAL_KEY, "must be a string");
+            None
+        }
+    }
+}
+
+/// A text of the parameters; empty where it is absent.
+fn text_of(v: &mut Violations, params: &Map<String, Value>, key: &str) -> String {
+    match params.get(key) {
+        None => String::new(),
+        Some(Value::String(text)) => text.clone(),
+        Some(_) => {
+            v.refuse(&format!("mcp_request.{key}"), "must be a string");
+            String::new()
+        }
+    }
+}
+
+/// How a call ended, as a gateway tells of it.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    /// What is to be recorded.
+    pub(crate) record: RecordToolCall,
+    /// The result in the form that was hashed, where the gateway has another.
+    pub(crate) canonical: Option<Vec<u8>>,
+}
+
+/// Reads how a call ended, for the decision that the gateway names.
+pub(crate) fn outcome(response: &McpResponse) -> Result<Ended, Error> {
+    read(|v| {
+        let result = object(v, "mcp_response", &response.mcp_response, json::MAX_DEPTH);
+        let decision_id = stated(v, response.metadata_context.as_ref(), DECISION_KEY).unwrap_or_default();
+        let policy_decision_id = v.required(&format!("metadata_context.{DECISION_KEY}"), &decision_id);
+        let result = result?;
+        let Canonical { bytes, sha256 } = canonical(v, "mcp_response", &result)?;
+        let outcome = match result.get("isError") {
+            None | Some(Value::Bool(false)) => Outcome::Success,
+            Some(Value::Bool(true)) => Outcome::Failure,
+            Some(_) => {
+                v.refuse("mcp_response.isError", "must be true or false");
+                return None;
+            }
+        };
+        Some(Ended {
+            record: RecordToolCall {
+                policy_decision_id: policy_decision_id?,
+                outcome,
+                response_hash: Some(sha256),
+                duration_micros: None,
+                emitter_id: None,
+                emitter_seq: None,
+                timestamp: None,
+                trace: None,
+                idempotency: None,
+            },
+            canonical: Some(bytes).filter(|bytes| *bytes != response.mcp_response),
+        })
+    })
+}
+
+/// A decision. ALLOW lets the call on in the form that was hashed, without the credential; everything else is the answer
+/// to it.
+pub(crate) fn decided(answer: &DecisionAnswer, canonical: Option<Vec<u8>>) -> McpRequestResult {
+    if answer.effect != Effect::Allow {
+        return refused(mcp_request_result::Result::Error(AuthorizationError {
+            code: Refused::PermissionDenied.into(),
+            reason: format!("{}. {}", answer.message, answer.reason.remedy()),
+            mcp_error: Some(said(answer).to_string().into_bytes()),
+        }));
+    }
+    let id = answer.policy_decision_id.to_string();
+    let header = McpHeader { key: DECISION_HEADER.to_owned(), value: id.clone().into_bytes() };
+    let pass = mcp_request_result::Result::Pass(Pass {});
+    McpRequestResult {
+        result: Some(canonical.map_or(pass, mcp_request_result::Result::Mutated)),
+        header_mutation: Some(without_credential(vec![header])),
+        metadata: Some(texts([(DECISION_KEY, id)])),
+    }
+}
+
+/// A call that is not decided. The tool does not see the credential here either.
+pub(crate) fn passed() -> McpRequestResult {
+    McpRequestResult {
+        result: Some(mcp_request_result::Result::Pass(Pass {})),
+        header_mutation: Some(without_credential(Vec::new())),
+        metadata: None,
+    }
+}
+
+/// Names in `remove` are compared without regard to case.
+fn without_credential(set: Vec<McpHeader>) -> HeaderMutation {
+    HeaderMutation { set, remove: vec![AUTHORIZATION.to_owned()] }
+}
+
+/// That there is no decision: an answer, so that no `failureMode` lets the call on.
+pub(crate) fn undecided_call(status: &Status) -> McpRequestResult {
+    refused(mcp_request_result::Result::Error(error(status)))
+}
+
+/// The result goes on to the caller, in the form that was hashed where it was.
+pub(crate) fn passed_result(canonical: Option<Vec<u8>>) -> McpResponseResult {
+    let pass = mcp_response_result::Result::Pass(Pass {});
+    McpResponseResult { result: Some(canonical.map_or(pass, mcp_response_result::Result::Mutated)) }
+}
+
+/// The result is kept back: nobody would know of it.
+pub(crate) fn unrecorded_result(status: &Status) -> McpResponseResult {
+    let mut error = error(status);
+    error.reason =
+        format!("the call was made, and how it ended could not be recorded; do not repeat it: {}", error.reason);
+    McpResponseResult { result: Some(mcp_response_result::Result::Error(error)) }
+}
+
+fn refused(result: mcp_request_result::Result) -> McpRequestResult {
+    McpRequestResult { result: Some(result), header_mutation: None, metadata: None }
+}
+
+fn error(status: &Status) -> AuthorizationError {
+    let code = match status.code() {
+        Code::PermissionDenied | Code::Unauthenticated => Refused::PermissionDenied,
+        Code::ResourceExhausted => Refused::ResourceExhausted,
+        Code::InvalidArgument | Code::FailedPrecondition | Code::NotFound => Refused::Invalid,
+        _ => Refused::Unknown,
+    };
+    AuthorizationError {
+        code: code.into(),
+        reason: why(status),
+        mcp_error: Some(undecided(status).to_string().into_bytes()),
+    }
+}
+
+/// A text that the gateway's configuration states. What it states otherwise is no text to put something else for.
+fn stated(v: &mut Violations, metadata: Option<&Struct>, key: &str) -> Option<String> {
+    match metadata?.fields.get(key)?.kind.as_ref() {
+        Some(Kind::StringValue(text)) => Some(text.clone()),
+        // An expression that finds nothing.
+        None | Some(Kind::NullValue(_)) => None,
+        Some(_) => {
+            v.refuse(&format!("metadata_context.{key}"), "must be text");
+            None
+        }
+    }
+}
+
+/// The trace of a call: MCP's, which travels with the message, or else HTTP's. One that is malformed is none.
+fn trace(request: &McpRequest, meta: Option<&Value>) -> Option<Trace> {
+    let of_message = meta.and_then(|meta| meta.get(TRACEPARENT)?.as_str()?.parse().ok());
+    of_message.or_else(|| header(request, TRACEPARENT).parse().ok())
+}
+
+/// A header's values, joined by commas. Empty: none.
+fn header(request: &McpRequest, name: &str) -> String {
+    let all = request.headers.iter().filter(|header| header.key.eq_ignore_ascii_case(name));
+    all.map(|header| String::from_utf8_lossy(&header.value)).collect::<Vec<_>>().join(",")
+}
+
+/// A JSON object with one reading.
+fn object(v: &mut Violations, field: &str, text: &[u8], depth: usize) -> Option<Map<String, Value>> {
+    match json::read(text, Rules { depth, ..Rules::STRICT }) {
+        Ok(Value::Object(object)) => return Some(object),
+        Ok(_) => v.refuse(field, "must be a JSON object"),
+        Err(refused) => unhashable(v, field, refused),
+    }
+    None
+}
+
+/// What a call is made with, as it is hashed: of a tool its arguments; of any other method, and of a tool that is given more
+/// than arguments (`inputResponses`), all of its parameters but `_meta`. So a yes to one leg of a call is no yes to the next.
+fn hashed(v: &mut Violations, method: &str, params: &Map<String, Value>) -> Option<Canonical> {
+    let arguments = match params.get("arguments") {
+        _ if method != TOOLS_CALL => None,
+        None => Some(Map::new()),
+        Some(Value::Object(arguments)) => Some(arguments.clone()),
+        Some(_) => {
+            v.refuse("mcp_request.arguments", "must be a JSON object");
+            return None;
+        }
+    };
+    let more = || params.keys().any(|key| !["_meta", "arguments", "name"].contains(&key.as_str()));
+    let (field, object) = match arguments {
+        Some(arguments) if !more() => ("mcp_request.arguments", arguments),
+        _ => {
+            let but_meta = params.iter().filter(|(key, _)| *key != "_meta");
+            ("mcp_request", but_meta.map(|(key, value)| (key.clone(), value.clone())).collect())
+        }
+    };
+    canonical(v, field, &object)
+}
+
+/// What was hashed, for a person who is asked to see; none where it is longer than what is shown.
+fn shown(canonical: Vec<u8>) -> Option<Private> {
+    String::from_utf8(canonical).ok().filter(|text| text.len() <= MAX_ARGUMENTS).map(Private)
+}
+
+/// The RFC 8785 form of an object, and its SHA-256.
+fn canonical(v: &mut Violations, field: &str, object: &Map<String, Value>) -> Option<Canonical> {
+    json::canonical_object(object).map_err(|refused| unhashable(v, field, refused)).ok()
+}
+
+fn unhashable(v: &mut Violations, field: &str, refused: json::Refused) {
+    let below = if refused.path.is_empty() { String::new() } else { format!(".{}", refused.path) };
+    v.refuse(&format!("{field}{below}"), refused.why);
+}
+
+/// The parameters in canonical form, where the gateway sent another: what it sends on is then what was hashed, and no second
+/// parser can read something else.
+fn rewritten(text: &[u8], params: &Map<String, Value>) -> Option<Vec<u8>> {
+    serde_json_canonicalizer::to_vec(params).ok().filter(|bytes| bytes != text)
+}
+
+/// What rules can read: `context.arguments.*`, and `context.inputResponses.*` of a call that goes on after a tool asked back. What
+/// no context can hold is kept as unreadable where it stands, so that a rule which names it denies.
+fn context(mut params: Map<String, Value>) -> Context {
+    let readable = ["arguments", "inputResponses"];
+    Context::derived(readable.into_iter().filter_map(|key| params.remove_entry(key)).collect())
+}
+
+#[cfg(test)]
+mod tests;

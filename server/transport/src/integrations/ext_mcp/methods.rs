@@ -1,0 +1,62 @@
+//! MCP's methods, 2025-11-25 and 2026-07-28, and what becomes of a call of each.
+
+/// What becomes of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Handling {
+    /// It is let through: it says what there is, and has no effect that a policy could be about.
+    Passed,
+    /// It is decided.
+    Decided,
+    /// It is denied: nobody knows what a tool would make of it.
+    Refused,
+}
+
+pub(super) const TOOLS_CALL: &str = "tools/call";
+/// Methods that are let through.
+const PASSED: [&str; 20] = [
+    "initialize",
+    "logging/setLevel",
+    "notifications/cancelled",
+    "notifications/elicitation/complete",
+    "notifications/initialized",
+    "notifications/message",
+    "notifications/progress",
+    "notifications/prompts/list_changed",
+    "notifications/resources/list_changed",
+    "notifications/resources/updated",
+    "notifications/roots/list_changed",
+    "notifications/subscriptions/acknowledged",
+    "notifications/tasks/status",
+    "notifications/tools/list_changed",
+    "ping",
+    "prompts/list",
+    "resources/list",
+    "resources/templates/list",
+    "server/discover",
+    "tools/list",
+];
+/// Methods that are decided.
+const DECIDED: [&str; 8] = [
+    "completion/complete",
+    "prompts/get",
+    "resources/directory/read",
+    "resources/read",
+    "resources/subscribe",
+    "resources/unsubscribe",
+    "subscriptions/listen",
+    TOOLS_CALL,
+];
+/// Extensions all of whose methods are decided.
+const DECIDED_BELOW: [&str; 2] = ["skills/", "tasks/"];
+
+/// What becomes of a call of `method`. Names are compared as they are: no other spelling is known.
+pub(crate) fn handling(method: &str) -> Handling {
+    let below = |prefix: &str| method.strip_prefix(prefix).is_some_and(|rest| !rest.is_empty());
+    if PASSED.contains(&method) {
+        Handling::Passed
+    } else if DECIDED.contains(&method) || DECIDED_BELOW.iter().any(|prefix| below(prefix)) {
+        Handling::Decided
+    } else {
+        Handling::Refused
+    }
+}

@@ -1,0 +1,122 @@
+//! What a connection does, for the server to know which may be closed where there are too many.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use countersign_app::Caller;
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+
+/// How long a connection of a known caller must have done nothing before it makes room for another.
+pub(crate) const SPARED: Duration = Duration::from_secs(1);
+/// How long such a connection has to say goodbye.
+pub(crate) const GOODBYE: Duration = Duration::from_secs(1);
+
+/// Whose a connection is, by the best known caller whose call got a place on it. The first makes room first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Standing {
+    Stranger,
+    Agent,
+    Operator,
+}
+
+impl Standing {
+    pub(crate) const fn of(caller: Option<&Caller>) -> Self {
+        match caller {
+            None => Self::Stranger,
+            Some(Caller::Instance(_)) => Self::Agent,
+            Some(Caller::Operator(_)) => Self::Operator,
+        }
+    }
+}
+
+/// What a connection does, as far as it matters whether it could be closed; in every request's extensions.
+#[derive(Debug)]
+pub(crate) struct Activity {
+    opened: Instant,
+    /// A [`Standing`].
+    standing: AtomicU8,
+    /// Calls that have a place.
+    working: AtomicUsize,
+    /// When it last began or ended one: milliseconds after `opened`.
+    last: AtomicU64,
+    /// Cancelled: another connection takes its place.
+    replaced: CancellationToken,
+}
+
+impl Activity {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            opened: Instant::now(),
+            standing: AtomicU8::new(Standing::Stranger as u8),
+            working: AtomicUsize::new(0),
+            last: AtomicU64::new(0),
+            replaced: CancellationToken::new(),
+        })
+    }
+
+    /// Says that a call of somebody has its place, until what is returned is dropped.
+    pub(crate) fn work(self: &Arc<Self>, standing: Standing) -> Working {
+        self.standing.fetch_max(standing as u8, Ordering::Relaxed);
+        self.working.fetch_add(1, Ordering::Relaxed);
+        Working(self.clone())
+    }
+
+    fn touch(&self) {
+        let now = u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.last.store(now, Ordering::Relaxed);
+    }
+
+    fn is_a_strangers(&self) -> bool {
+        self.standing.load(Ordering::Relaxed) == Standing::Stranger as u8
+    }
+
+    /// Since when it has done nothing, after whose it is; none while it does something, or where it is spared still.
+    pub(crate) fn idle(&self) -> Option<(u8, Instant)> {
+        if self.working.load(Ordering::Relaxed) > 0 {
+            return None;
+        }
+        let since = self.opened + Duration::from_millis(self.last.load(Ordering::Relaxed));
+        let spared = !self.is_a_strangers() && since.elapsed() < SPARED;
+        (!spared).then_some((self.standing.load(Ordering::Relaxed), since))
+    }
+
+    /// Ends the connection, since another one takes its place.
+    pub(crate) fn replace(&self) {
+        self.replaced.cancel();
+    }
+
+    #[cfg(test)]
+    pub(crate) fn is_replaced(&self) -> bool {
+        self.replaced.is_cancelled()
+    }
+
+    /// Returns when the connection is to end, since another one takes its place.
+    pub(crate) async fn replaced(&self) {
+        self.replaced.cancelled().await;
+    }
+
+    /// Returns when the connection is to be cut off: once it is replaced, and a known caller has had the time to be told.
+    pub(crate) async fn cut_off(&self) {
+        self.replaced().await;
+        if !self.is_a_strangers() {
+            sleep(GOODBYE).await;
+        }
+    }
+}
+
+/// A call of a connection that has a place.
+#[derive(Debug)]
+pub(crate) struct Working(Arc<Activity>);
+
+impl Drop for Working {
+    fn drop(&mut self) {
+        self.0.touch();
+        self.0.working.fetch_sub(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,104 @@
+//! `GET /.well-known/oauth-authorization-server` (RFC 8414): where a client finds everything else.
+
+use std::sync::Arc;
+
+use axum::{
+    Json, Router,
+    extract::{Request, State},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use http::{HeaderMap, Uri, header, uri::Authority};
+use serde_json::{Value, json};
+
+use super::{endpoint::Endpoint, exchange::GRANT_TYPE};
+use crate::http::public_url::Base;
+
+/// Before an issuer's path, if it has one (RFC 8414, section 3.1).
+const WELL_KNOWN: &str = "/.well-known/oauth-authorization-server";
+/// How a client authenticates at the token and the revocation endpoint, by RFC 7591's names.
+const AUTH_METHODS: [&str; 2] = ["client_secret_basic", "client_secret_post"];
+
+/// What the metadata is made from.
+#[derive(Debug)]
+pub(super) struct Metadata {
+    issuer: String,
+    /// The issuer as the URL that everything is below of. None: it is a mere name, so that clients, who compare it with the
+    /// URL where they found it, have to be told the endpoints by name.
+    base: Option<Base>,
+    https: bool,
+}
+
+impl Metadata {
+    pub(super) fn new(issuer: &str, https: bool) -> Self {
+        Self { issuer: issuer.to_owned(), base: Base::of(issuer), https }
+    }
+
+    /// The issuer's path; empty, mostly.
+    pub(super) fn path(&self) -> &str {
+        self.base.as_ref().map_or("", |base| &base.path)
+    }
+
+    pub(super) fn routes(self) -> Router {
+        let router = Router::new().route(WELL_KNOWN, get(metadata));
+        let router = match self.path() {
+            "" => router,
+            path => router.route(&format!("{WELL_KNOWN}{path}"), get(metadata)),
+        };
+        router.with_state(Arc::new(self))
+    }
+
+    fn document(&self, base: &str) -> Value {
+        let at = |endpoint: Endpoint| format!("{base}{}", endpoint.path());
+        json!({
+            "issuer": self.issuer,
+            "token_endpoint": at(Endpoint::Token),
+            "token_endpoint_auth_methods_supported": [AUTH_METHODS[0], AUTH_METHODS[1], "none"],
+            "grant_types_supported": [GRANT_TYPE],
+            // Required, and strict readers refuse an empty list. There is no authorization endpoint to ask for one at.
+            "response_types_supported": ["none"],
+            "introspection_endpoint": at(Endpoint::Introspect),
+            "introspection_endpoint_auth_methods_supported": [AUTH_METHODS[0], AUTH_METHODS[1], "Bearer"],
+            "revocation_endpoint": at(Endpoint::Revoke),
+            "revocation_endpoint_auth_methods_supported": AUTH_METHODS,
+            "jwks_uri": format!("{base}/.well-known/jwks.json"),
+        })
+    }
+}
+
+async fn metadata(State(metadata): State<Arc<Metadata>>, request: Request) -> Response {
+    let (base, cache) = if let Some(base) = &metadata.base {
+        (base.url.clone(), "public, max-age=300")
+    } else {
+        // As the client itself reached this server; kept by nobody, for it is the client's word.
+        let scheme = if metadata.https { "https" } else { "http" };
+        let host = host(request.uri(), request.headers());
+        (format!("{scheme}://{}", host.as_ref().map_or("localhost", Authority::as_str)), "no-store")
+    };
+    ([(header::CACHE_CONTROL, cache)], Json(metadata.document(&base))).into_response()
+}
+
+fn host(uri: &Uri, headers: &HeaderMap) -> Option<Authority> {
+    let header = || headers.get(header::HOST)?.to_str().ok()?.parse().ok();
+    uri.authority().cloned().or_else(header)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_endpoint_is_below_the_issuer_which_stands_as_configured() {
+        let metadata = Metadata::new("https://example.com/agents/", true);
+        let document = metadata.document(&metadata.base.as_ref().unwrap().url);
+        assert_eq!(document["issuer"], "https://example.com/agents/");
+        for (name, path) in [
+            ("token_endpoint", "oauth/token"),
+            ("introspection_endpoint", "oauth/introspect"),
+            ("revocation_endpoint", "oauth/revoke"),
+            ("jwks_uri", ".well-known/jwks.json"),
+        ] {
+            assert_eq!(document[name], format!("https://example.com/agents/{path}"));
+        }
+    }
+}
