@@ -83,14 +83,47 @@ pub(crate) fn bootstrap_id() -> Result<OperatorId, Error> {
     BOOTSTRAP.parse().map_err(|error| Error::internal("a built-in name is none", error))
 }
 
-/// On what ground an operator may do what they ask.
+/// On what basis a caller may call a method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ground {
-    /// One of their roles allows it.
+pub enum AccessBasis {
+    /// The method's row allows it: one of their roles, or that they are an instance which may call it for itself.
     Role,
-    /// None of their roles does. They may all the same where they are the sponsor: a sponsor may always stop what is
-    /// theirs. Holds the roles that would do instead.
-    OwnOnly(Roles),
+    /// No role of theirs allows it. They may call it only for what they are the sponsor of: a sponsor may always stop that.
+    /// Holds the roles that would allow it.
+    OwnerOnly(Roles),
+}
+
+/// A caller whom the authorisation table lets call one method, and the basis on which it does. Computed once for each call,
+/// where the table is asked; a method without a rule for owners gets its caller by [`Authorized::by_role`] only.
+#[derive(Debug, Clone)]
+pub struct Authorized {
+    caller: Caller,
+    basis: AccessBasis,
+}
+
+impl Authorized {
+    /// For the one place that asks the authorisation table.
+    #[must_use]
+    pub const fn new(caller: Caller, basis: AccessBasis) -> Self {
+        Self { caller, basis }
+    }
+
+    /// The caller of a method that has no rule for owners. A caller who may call it only as the owner is refused.
+    pub fn by_role(&self) -> Result<&Caller, Error> {
+        match self.basis {
+            AccessBasis::Role => Ok(&self.caller),
+            AccessBasis::OwnerOnly(roles) => Err(not_the_sponsor(roles)),
+        }
+    }
+
+    /// The operator who calls a method that has a rule for owners, and the basis that the rule is applied to.
+    pub fn operator(&self) -> Result<(&OperatorCaller, AccessBasis), Error> {
+        let operator = self.caller.operator().ok_or_else(|| Error::RoleRequired {
+            message: "an instance may not call this: it takes an operator".to_owned(),
+            roles: Vec::new(),
+        })?;
+        Ok((operator, self.basis))
+    }
 }
 
 /// What a sponsor does with what is theirs.
@@ -102,16 +135,16 @@ pub(crate) enum Own {
     Answer,
 }
 
-impl Ground {
-    /// Refuses what the ground does not cover. `sponsor`: who answers for it; none: nobody who is known.
-    pub(crate) async fn covers(
+impl AccessBasis {
+    /// Refuses a caller who is not the owner, where the basis is ownership. `sponsor` is the owner; none: the owner is unknown.
+    pub(crate) async fn permits(
         self,
         conn: &mut Connection,
         caller: &OperatorCaller,
         sponsor: Option<&SponsorId>,
         own: Own,
     ) -> Result<(), Error> {
-        let Self::OwnOnly(roles) = self else { return Ok(()) };
+        let Self::OwnerOnly(roles) = self else { return Ok(()) };
         if let Some(sponsor) = sponsor
             && person::is_sponsor(conn, &caller.operator_id, sponsor, own == Own::Answer).await?
         {

@@ -45,7 +45,7 @@ pub use authn::refused_administration::RefusedAdministration;
 pub use authority::policy_status::PolicyStanding;
 pub use authority::refresh::Feed;
 pub use bootstrap::{DevKeys, FirstAdmin, HandOver, PolicyFile};
-pub use caller::{Caller, Ground, Idempotency, OperatorCaller};
+pub use caller::{AccessBasis, Authorized, Caller, Idempotency, OperatorCaller};
 pub use config::{AlsoTwo, Approvals, Ceilings, Config, FourEyes, OneCaller, RefusalLimits};
 pub use countersign_store::{Page, PageRequest};
 pub use credentials::credential::Credential;

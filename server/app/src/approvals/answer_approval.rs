@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::approval_event::{leaf, notice};
 use crate::{
     App, Error, FourEyes, Idempotency, OperatorCaller, Topic,
-    caller::{Ground, Own},
+    caller::{AccessBasis, Authorized, Own},
     engine::transaction::{Change, ChangeTx, kept_log_index},
     operators::persons::Alone,
 };
@@ -53,7 +53,7 @@ impl TryFrom<serde_json::Value> for ApprovalAnswered {
 
 struct AnswerBy<'a> {
     caller: &'a OperatorCaller,
-    ground: Ground,
+    basis: AccessBasis,
     four_eyes: FourEyes,
     command: &'a AnswerApproval,
 }
@@ -86,11 +86,11 @@ impl Change for AnswerBy<'_> {
     }
 
     async fn apply(&self, tx: &mut ChangeTx) -> Result<ApprovalAnswered, Error> {
-        let Self { caller, ground, four_eyes: _, command } = self;
+        let Self { caller, basis, four_eyes: _, command } = self;
         let found = approval::get(tx.conn(), command.approval_id).await?;
         // Who may only answer for their own does not learn what else there is.
         let own = if command.yes { Own::Answer } else { Own::Stop };
-        ground.covers(tx.conn(), caller, found.as_ref().map(|found| &found.call.sponsor_id), own).await?;
+        basis.permits(tx.conn(), caller, found.as_ref().map(|found| &found.call.sponsor_id), own).await?;
         let found = found.ok_or_else(|| Error::not_found("approval", command.approval_id))?;
         if command.etag.as_ref().is_some_and(|etag| *etag != found.etag()) {
             return Err(Error::EtagMismatch { what: "approval" });
@@ -133,12 +133,12 @@ impl App {
     /// Says yes or no to one call. A yes allows nothing by itself: the call is decided on afresh, and then stands on it once.
     pub async fn answer_approval(
         &self,
-        caller: &OperatorCaller,
-        ground: Ground,
+        authorized: &Authorized,
         command: AnswerApproval,
         idempotency: Option<Idempotency>,
     ) -> Result<ApprovalAnswered, Error> {
-        let change = AnswerBy { caller, ground, four_eyes: self.inner.engine.config.four_eyes, command: &command };
+        let (caller, basis) = authorized.operator()?;
+        let change = AnswerBy { caller, basis, four_eyes: self.inner.engine.config.four_eyes, command: &command };
         let done = self.change(caller.operator_id.as_str(), idempotency.as_ref(), &change).await?;
         if !done.approval.call.context.0.is_empty() {
             return Ok(done);

@@ -10,8 +10,8 @@ use countersign_store::{approval, person};
 use time::OffsetDateTime;
 
 use crate::{
-    App, Error, OperatorCaller, Page, PageRequest,
-    caller::{Ground, Own, not_the_sponsor},
+    App, Error, Page, PageRequest,
+    caller::{AccessBasis, Authorized, Own, not_the_sponsor},
 };
 
 /// Which approvals to list; what is none is no restriction.
@@ -33,37 +33,33 @@ pub struct ApprovalFilter {
 
 impl App {
     /// One approval. A sponsor without a role sees their own.
-    pub async fn get_approval(
-        &self,
-        caller: &OperatorCaller,
-        ground: Ground,
-        id: ApprovalId,
-    ) -> Result<Approval, Error> {
+    pub async fn get_approval(&self, authorized: &Authorized, id: ApprovalId) -> Result<Approval, Error> {
+        let (caller, basis) = authorized.operator()?;
         let found = self.read_approval(id).await?;
         let sponsor = found.as_ref().map(|found| &found.call.sponsor_id);
         let mut conn = self.inner.engine.store.for_reads().connection().await?;
-        ground.covers(&mut conn, caller, sponsor, Own::Answer).await?;
+        basis.permits(&mut conn, caller, sponsor, Own::Answer).await?;
         found.ok_or_else(|| Error::not_found("approval", id))
     }
 
     /// One page of approvals, newest first. A sponsor without a role sees their own.
     pub async fn list_approvals(
         &self,
-        caller: &OperatorCaller,
-        ground: Ground,
+        authorized: &Authorized,
         filter: ApprovalFilter,
         page: PageRequest,
     ) -> Result<Page<Approval>, Error> {
+        let (caller, basis) = authorized.operator()?;
         let mut conn = self.inner.engine.store.for_reads().connection().await?;
-        let of_person = match (&filter.sponsor_id, ground) {
+        let of_person = match (&filter.sponsor_id, basis) {
             // Who asks for no sponsor's in particular is shown what they may see.
-            (None, Ground::OwnOnly(roles)) => {
+            (None, AccessBasis::OwnerOnly(roles)) => {
                 let bound = person::get_all(&mut conn, std::slice::from_ref(&caller.operator_id)).await?.pop();
                 let bound = bound.filter(Binding::is_confirmed).ok_or_else(|| not_the_sponsor(roles))?;
                 Some(bound.person_id.into())
             }
             (sponsor_id, _) => {
-                ground.covers(&mut conn, caller, sponsor_id.as_ref(), Own::Answer).await?;
+                basis.permits(&mut conn, caller, sponsor_id.as_ref(), Own::Answer).await?;
                 None
             }
         };

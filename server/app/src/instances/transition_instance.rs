@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     App, Error, Idempotency, OperatorCaller,
-    caller::{Ground, Own},
+    caller::{AccessBasis, Authorized, Own},
     engine::transaction::{Change, ChangeTx},
     revocations::propagate_revocations::stopped,
 };
@@ -57,7 +57,7 @@ pub struct InstanceTransitioned {
 
 struct StopBy<'a> {
     caller: &'a OperatorCaller,
-    ground: Ground,
+    basis: AccessBasis,
     command: &'a TransitionInstance,
 }
 
@@ -71,11 +71,11 @@ impl Change for StopBy<'_> {
     }
 
     async fn apply(&self, tx: &mut ChangeTx) -> Result<InstanceTransitioned, Error> {
-        let Self { caller, ground, command } = self;
+        let Self { caller, basis, command } = self;
         let found = read(tx, command.agent_instance_id).await;
         // Who may only stop their own does not learn what else there is.
         let sponsor = found.as_ref().ok().map(|found| found.instance.sponsor_id.clone());
-        ground.covers(tx.conn(), caller, sponsor.as_ref(), Own::Stop).await?;
+        basis.permits(tx.conn(), caller, sponsor.as_ref(), Own::Stop).await?;
         let found = found?;
         may_stop(caller, command.transition, &found.instance)?;
         found.ensure(command.etag.as_deref())?;
@@ -170,15 +170,15 @@ impl App {
     /// Stops an instance and everything it started. From its commit on, no ALLOW for any of them is recorded.
     pub async fn transition_instance(
         &self,
-        caller: &OperatorCaller,
-        ground: Ground,
+        authorized: &Authorized,
         command: TransitionInstance,
         idempotency: Option<Idempotency>,
     ) -> Result<InstanceTransitioned, Error> {
-        if command.transition == StopInstance::End && ground == Ground::Role {
+        let (caller, basis) = authorized.operator()?;
+        if command.transition == StopInstance::End && basis == AccessBasis::Role {
             self.ensure_concerned(caller, command.agent_instance_id).await?;
         }
-        let change = StopBy { caller, ground, command: &command };
+        let change = StopBy { caller, basis, command: &command };
         self.change(caller.operator_id.as_str(), idempotency.as_ref(), &change).await
     }
 

@@ -17,7 +17,7 @@ use time::OffsetDateTime;
 use super::register_sponsor::terms;
 use crate::{
     App, Error, FourEyes, Idempotency, OperatorCaller,
-    caller::{Ground, Own},
+    caller::{AccessBasis, Authorized, Own},
     engine::transaction::{Change, ChangeTx},
     operators::persons::Alone,
 };
@@ -53,7 +53,7 @@ pub struct SponsorTransitioned {
 /// A transition by this caller.
 pub(crate) struct TransitionBy<'a> {
     caller: &'a OperatorCaller,
-    ground: Ground,
+    basis: AccessBasis,
     four_eyes: FourEyes,
     command: &'a TransitionSponsor,
 }
@@ -61,7 +61,7 @@ pub(crate) struct TransitionBy<'a> {
 impl<'a> TransitionBy<'a> {
     /// By somebody whose role allows it.
     pub(crate) const fn of(caller: &'a OperatorCaller, four_eyes: FourEyes, command: &'a TransitionSponsor) -> Self {
-        Self { caller, ground: Ground::Role, four_eyes, command }
+        Self { caller, basis: AccessBasis::Role, four_eyes, command }
     }
 
     /// Refuses what takes a second person where the caller is none.
@@ -89,7 +89,7 @@ impl Change for TransitionBy<'_> {
     async fn apply(&self, tx: &mut ChangeTx) -> Result<SponsorTransitioned, Error> {
         let (command, operator) = (self.command, &self.caller.operator_id);
         let own = Some(&command.sponsor_id).filter(|_| command.transition.is_own());
-        self.ground.covers(tx.conn(), self.caller, own, Own::Stop).await?;
+        self.basis.permits(tx.conn(), self.caller, own, Own::Stop).await?;
         let sponsor = read(tx, &command.sponsor_id, command.etag.as_deref()).await?;
         let now = tx.now();
         let after = sponsor.check(command.transition, now)?;
@@ -237,12 +237,12 @@ impl App {
     /// Makes a transition of a sponsor's life. From its commit on, no ALLOW that it forbids is recorded.
     pub async fn transition_sponsor(
         &self,
-        caller: &OperatorCaller,
-        ground: Ground,
+        authorized: &Authorized,
         command: TransitionSponsor,
         idempotency: Option<Idempotency>,
     ) -> Result<SponsorTransitioned, Error> {
-        let change = TransitionBy { caller, ground, four_eyes: self.inner.engine.config.four_eyes, command: &command };
+        let (caller, basis) = authorized.operator()?;
+        let change = TransitionBy { caller, basis, four_eyes: self.inner.engine.config.four_eyes, command: &command };
         self.change(caller.operator_id.as_str(), idempotency.as_ref(), &change).await
     }
 }

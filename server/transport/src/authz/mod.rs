@@ -2,11 +2,11 @@
 
 mod table;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::{collections::HashMap, sync::LazyLock, time::Duration};
 
-use countersign_app::{Error, Ground, OperatorCaller, Purpose};
+use countersign_app::{AccessBasis, Authorized, Caller, Error, OperatorCaller, Purpose};
 use countersign_core::operator::{OperatorRole, Roles};
 
 pub(crate) use table::TABLE;
@@ -181,12 +181,18 @@ impl Row {
         }
     }
 
-    /// On what ground an operator with these roles may call this method, if they may.
-    pub(crate) const fn ground(&self, held: Roles) -> Ground {
+    /// The basis on which an operator with these roles may call this method, where they may.
+    const fn basis(&self, held: Roles) -> AccessBasis {
         match self.access {
-            Access::Granted { roles, .. } if self.sponsor && !held.meets(roles) => Ground::OwnOnly(roles),
-            _ => Ground::Role,
+            Access::Granted { roles, .. } if self.sponsor && !held.meets(roles) => AccessBasis::OwnerOnly(roles),
+            _ => AccessBasis::Role,
         }
+    }
+
+    /// What a verb is handed of a caller whom [`Self::permit`] let through: who calls, and on what basis.
+    pub(crate) fn authorized(&self, caller: Caller) -> Authorized {
+        let basis = caller.operator().map_or(AccessBasis::Role, |operator| self.basis(operator.roles));
+        Authorized::new(caller, basis)
     }
 
     /// What callers of this method authenticate for.
@@ -219,5 +225,8 @@ impl Row {
 /// The row of a path.
 pub(crate) fn row(path: &str) -> Option<&'static Row> {
     static ROWS: LazyLock<HashMap<&str, &Row>> = LazyLock::new(|| TABLE.iter().map(|row| (row.method, row)).collect());
-    ROWS.get(path).copied()
+    let found = ROWS.get(path).copied();
+    #[cfg(test)]
+    let found = found.or_else(|| tests::added_row(path));
+    found
 }

@@ -1,7 +1,7 @@
 use countersign_proto::v1::{self, approval_service_server::ApprovalService};
 use tonic::{Request, Response, Status};
 
-use super::{Api, answer, ground, operator};
+use super::{Api, answer, answer_or_owner};
 use crate::convert::approval as convert;
 
 #[tonic::async_trait]
@@ -10,9 +10,8 @@ impl ApprovalService for Api {
         &self,
         request: Request<v1::GetApprovalRequest>,
     ) -> Result<Response<v1::GetApprovalResponse>, Status> {
-        answer(request, |caller, request| async move {
-            let ground = ground(&caller, "/countersign.v1.ApprovalService/GetApproval")?;
-            let found = self.app.get_approval(operator(&caller)?, ground, convert::get(&request)?).await?;
+        answer_or_owner(request, |authorized, request| async move {
+            let found = self.app.get_approval(&authorized, convert::get(&request)?).await?;
             Ok(v1::GetApprovalResponse { approval: Some(convert::approval(found)) })
         })
         .await
@@ -22,10 +21,9 @@ impl ApprovalService for Api {
         &self,
         request: Request<v1::ListApprovalsRequest>,
     ) -> Result<Response<v1::ListApprovalsResponse>, Status> {
-        answer(request, |caller, request| async move {
+        answer_or_owner(request, |authorized, request| async move {
             let (filter, paging) = convert::list(request)?;
-            let ground = ground(&caller, "/countersign.v1.ApprovalService/ListApprovals")?;
-            let page = self.app.list_approvals(operator(&caller)?, ground, filter, paging.page.clone()).await?;
+            let page = self.app.list_approvals(&authorized, filter, paging.page.clone()).await?;
             Ok(v1::ListApprovalsResponse {
                 next_page_token: paging.token(page.next),
                 approvals: page.items.into_iter().map(convert::approval).collect(),
@@ -35,20 +33,18 @@ impl ApprovalService for Api {
     }
 
     async fn approve(&self, request: Request<v1::ApproveRequest>) -> Result<Response<v1::ApproveResponse>, Status> {
-        answer(request, |caller, request| async move {
+        answer_or_owner(request, |authorized, request| async move {
             let (yes, idem) = convert::approve(request)?;
-            let ground = ground(&caller, "/countersign.v1.ApprovalService/Approve")?;
-            let approved = self.app.answer_approval(operator(&caller)?, ground, yes, idem).await?;
+            let approved = self.app.answer_approval(&authorized, yes, idem).await?;
             Ok(v1::ApproveResponse { approval: Some(convert::approval(approved.approval)) })
         })
         .await
     }
 
     async fn reject(&self, request: Request<v1::RejectRequest>) -> Result<Response<v1::RejectResponse>, Status> {
-        answer(request, |caller, request| async move {
+        answer_or_owner(request, |authorized, request| async move {
             let (no, idem) = convert::reject(request)?;
-            let ground = ground(&caller, "/countersign.v1.ApprovalService/Reject")?;
-            let rejected = self.app.answer_approval(operator(&caller)?, ground, no, idem).await?;
+            let rejected = self.app.answer_approval(&authorized, no, idem).await?;
             let (approval, log_index) = (Some(convert::approval(rejected.approval)), rejected.log_index);
             Ok(v1::RejectResponse { approval, log_index })
         })

@@ -1,7 +1,7 @@
 use countersign_proto::v1::{self, instance_service_server::InstanceService};
 use tonic::{Request, Response, Status};
 
-use super::{Api, answer, ground, operator};
+use super::{Api, answer, answer_or_owner, operator};
 use crate::convert::instance as convert;
 
 #[tonic::async_trait]
@@ -36,10 +36,9 @@ impl InstanceService for Api {
         &self,
         request: Request<v1::RevokeInstanceRequest>,
     ) -> Result<Response<v1::RevokeInstanceResponse>, Status> {
-        answer(request, |caller, request| async move {
+        answer_or_owner(request, |authorized, request| async move {
             let (revoke, idem) = convert::revoke(request)?;
-            let ground = ground(&caller, "/countersign.v1.InstanceService/RevokeInstance")?;
-            let done = self.app.transition_instance(operator(&caller)?, ground, revoke, idem).await?;
+            let done = self.app.transition_instance(&authorized, revoke, idem).await?;
             Ok(v1::RevokeInstanceResponse {
                 instance: Some(convert::changed(done.instance)),
                 revoked_instance_count: done.stopped_instance_count,
@@ -53,10 +52,9 @@ impl InstanceService for Api {
         &self,
         request: Request<v1::EndInstanceRequest>,
     ) -> Result<Response<v1::EndInstanceResponse>, Status> {
-        answer(request, |caller, request| async move {
+        answer_or_owner(request, |authorized, request| async move {
             let (end, idem) = convert::end(request)?;
-            let ground = ground(&caller, "/countersign.v1.InstanceService/EndInstance")?;
-            let done = self.app.transition_instance(operator(&caller)?, ground, end, idem).await?;
+            let done = self.app.transition_instance(&authorized, end, idem).await?;
             let (instance, log_index) = (Some(convert::changed(done.instance)), done.log_index);
             Ok(v1::EndInstanceResponse { instance, log_index })
         })

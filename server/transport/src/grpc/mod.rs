@@ -20,8 +20,8 @@ mod watch;
 
 use std::sync::Arc;
 
-use countersign_app::{App, Caller, Error, Ground, OperatorCaller, Trace};
-use countersign_core::{Violation, operator::Roles};
+use countersign_app::{App, Authorized, Caller, Error, OperatorCaller, Trace};
+use countersign_core::Violation;
 use countersign_proto::{
     Texts,
     third_party::{
@@ -39,15 +39,15 @@ use countersign_proto::{
 };
 use tonic::{Request, Response, Status, service::Routes};
 
-use crate::{authz, convert::provenance::trace, middleware::RequestContext, status::Refusal};
+use crate::{convert::provenance::trace, middleware::RequestContext, status::Refusal};
 
 /// Every service over the same application.
 pub(crate) struct Api {
     pub(crate) app: App,
 }
 
-/// All services. The stack in front of them has authenticated the caller, asked the authorisation table, and left
-/// [`Caller`] and [`RequestContext`] in the request's extensions.
+/// All services. The middleware in front of them has authenticated the caller, asked the authorisation table, and left
+/// [`Authorized`] and [`RequestContext`] in the request's extensions.
 pub(crate) fn routes(app: App) -> Routes {
     let api = Arc::new(Api { app });
     Routes::default()
@@ -68,8 +68,41 @@ pub(crate) fn routes(app: App) -> Routes {
         .prepare()
 }
 
-/// Answers one request: `verb` gets the caller and the message, and its error becomes a status with details.
+/// Answers one request: `verb` gets the caller and the message, and its error becomes a status with details. A caller who may
+/// call the method only as the owner is refused: `verb` has no rule for owners.
 async fn answer<M, A, V>(request: Request<M>, verb: impl FnOnce(Caller, M) -> V) -> Result<Response<A>, Status>
+where
+    M: Texts,
+    V: Future<Output = Result<A, Error>>,
+{
+    answer_or_owner(request, |authorized, message| {
+        let by_role = authorized.by_role().cloned().map(|caller| verb(caller, message));
+        async { by_role?.await }
+    })
+    .await
+}
+
+/// The same for a use case that has a rule for owners, of which this method has no use.
+async fn answer_by_role<M, A, V>(
+    request: Request<M>,
+    verb: impl FnOnce(Authorized, M) -> V,
+) -> Result<Response<A>, Status>
+where
+    M: Texts,
+    V: Future<Output = Result<A, Error>>,
+{
+    answer_or_owner(request, |authorized, message| {
+        let by_role = authorized.by_role().map(drop).map(|()| verb(authorized, message));
+        async { by_role?.await }
+    })
+    .await
+}
+
+/// The same where the method has a rule for owners: the use case gets the basis too, and applies the rule.
+async fn answer_or_owner<M, A, V>(
+    request: Request<M>,
+    verb: impl FnOnce(Authorized, M) -> V,
+) -> Result<Response<A>, Status>
 where
     M: Texts,
     V: Future<Output = Result<A, Error>>,
@@ -78,7 +111,7 @@ where
     let request_id = request_id(&extensions);
     let answer = match (extensions.remove(), message.nul()) {
         (Some(_), Some(field)) => Err(Error::Invalid(vec![Violation::new(field, "must not hold U+0000")])),
-        (Some(caller), None) => verb(caller, message).await,
+        (Some(authorized), None) => verb(authorized, message).await,
         (None, _) => Err(Error::Unauthenticated { message: "the request carries no caller".to_owned() }),
     };
     answer.map(Response::new).map_err(|error| Refusal::from(error).status(&request_id))
@@ -109,9 +142,5 @@ fn operator(caller: &Caller) -> Result<&OperatorCaller, Error> {
     })
 }
 
-/// On what ground the caller may call `method`, which a sponsor may call too for what is theirs. What has no row is
-/// nobody's.
-fn ground(caller: &Caller, method: &str) -> Result<Ground, Error> {
-    let held = operator(caller)?.roles;
-    Ok(authz::row(method).map_or(Ground::OwnOnly(Roles::NONE), |row| row.ground(held)))
-}
+#[cfg(test)]
+mod tests;

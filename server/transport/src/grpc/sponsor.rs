@@ -1,8 +1,7 @@
-use countersign_app::Ground;
 use countersign_proto::v1::{self, sponsor_service_server::SponsorService};
 use tonic::{Request, Response, Status};
 
-use super::{Api, answer, ground, operator};
+use super::{Api, answer, answer_by_role, answer_or_owner, operator};
 use crate::convert::sponsor as convert;
 
 #[tonic::async_trait]
@@ -23,9 +22,9 @@ impl SponsorService for Api {
         &self,
         request: Request<v1::ApproveSponsorRequest>,
     ) -> Result<Response<v1::ApproveSponsorResponse>, Status> {
-        answer(request, |caller, request| async move {
+        answer_by_role(request, |authorized, request| async move {
             let (approve, idem) = convert::approve(request)?;
-            let done = self.app.transition_sponsor(operator(&caller)?, Ground::Role, approve, idem).await?;
+            let done = self.app.transition_sponsor(&authorized, approve, idem).await?;
             Ok(v1::ApproveSponsorResponse { sponsor: Some(convert::sponsor(done.sponsor)) })
         })
         .await
@@ -35,9 +34,9 @@ impl SponsorService for Api {
         &self,
         request: Request<v1::RejectSponsorRequest>,
     ) -> Result<Response<v1::RejectSponsorResponse>, Status> {
-        answer(request, |caller, request| async move {
+        answer_by_role(request, |authorized, request| async move {
             let (reject, idem) = convert::reject(request)?;
-            let done = self.app.transition_sponsor(operator(&caller)?, Ground::Role, reject, idem).await?;
+            let done = self.app.transition_sponsor(&authorized, reject, idem).await?;
             let (sponsor, log_index) = (Some(convert::sponsor(done.sponsor)), done.log_index);
             Ok(v1::RejectSponsorResponse { sponsor, log_index })
         })
@@ -48,10 +47,9 @@ impl SponsorService for Api {
         &self,
         request: Request<v1::SuspendSponsorRequest>,
     ) -> Result<Response<v1::SuspendSponsorResponse>, Status> {
-        answer(request, |caller, request| async move {
+        answer_or_owner(request, |authorized, request| async move {
             let (suspend, idem) = convert::suspend(request)?;
-            let ground = ground(&caller, "/countersign.v1.SponsorService/SuspendSponsor")?;
-            let done = self.app.transition_sponsor(operator(&caller)?, ground, suspend, idem).await?;
+            let done = self.app.transition_sponsor(&authorized, suspend, idem).await?;
             let (sponsor, log_index) = (Some(convert::sponsor(done.sponsor)), done.log_index);
             Ok(v1::SuspendSponsorResponse { sponsor, log_index })
         })
@@ -62,9 +60,9 @@ impl SponsorService for Api {
         &self,
         request: Request<v1::ReinstateSponsorRequest>,
     ) -> Result<Response<v1::ReinstateSponsorResponse>, Status> {
-        answer(request, |caller, request| async move {
+        answer_by_role(request, |authorized, request| async move {
             let (reinstate, idem) = convert::reinstate(request)?;
-            let done = self.app.transition_sponsor(operator(&caller)?, Ground::Role, reinstate, idem).await?;
+            let done = self.app.transition_sponsor(&authorized, reinstate, idem).await?;
             Ok(v1::ReinstateSponsorResponse { sponsor: Some(convert::sponsor(done.sponsor)) })
         })
         .await
@@ -74,9 +72,9 @@ impl SponsorService for Api {
         &self,
         request: Request<v1::RecertifySponsorRequest>,
     ) -> Result<Response<v1::RecertifySponsorResponse>, Status> {
-        answer(request, |caller, request| async move {
+        answer_by_role(request, |authorized, request| async move {
             let (recertify, idem) = convert::recertify(request)?;
-            let done = self.app.transition_sponsor(operator(&caller)?, Ground::Role, recertify, idem).await?;
+            let done = self.app.transition_sponsor(&authorized, recertify, idem).await?;
             Ok(v1::RecertifySponsorResponse { sponsor: Some(convert::sponsor(done.sponsor)) })
         })
         .await
@@ -86,9 +84,9 @@ impl SponsorService for Api {
         &self,
         request: Request<v1::DepartSponsorRequest>,
     ) -> Result<Response<v1::DepartSponsorResponse>, Status> {
-        answer(request, |caller, request| async move {
+        answer_by_role(request, |authorized, request| async move {
             let (depart, idem) = convert::depart(request)?;
-            let done = self.app.transition_sponsor(operator(&caller)?, Ground::Role, depart, idem).await?;
+            let done = self.app.transition_sponsor(&authorized, depart, idem).await?;
             Ok(v1::DepartSponsorResponse {
                 sponsor: Some(convert::sponsor(done.sponsor)),
                 orphaned_instance_count: done.stopped_instance_count,
@@ -102,10 +100,9 @@ impl SponsorService for Api {
         &self,
         request: Request<v1::RevokeSponsorRequest>,
     ) -> Result<Response<v1::RevokeSponsorResponse>, Status> {
-        answer(request, |caller, request| async move {
+        answer_or_owner(request, |authorized, request| async move {
             let (revoke, idem) = convert::revoke(request)?;
-            let ground = ground(&caller, "/countersign.v1.SponsorService/RevokeSponsor")?;
-            let done = self.app.transition_sponsor(operator(&caller)?, ground, revoke, idem).await?;
+            let done = self.app.transition_sponsor(&authorized, revoke, idem).await?;
             Ok(v1::RevokeSponsorResponse {
                 sponsor: Some(convert::sponsor(done.sponsor)),
                 revoked_instance_count: done.stopped_instance_count,

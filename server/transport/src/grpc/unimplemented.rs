@@ -1,6 +1,6 @@
 //! What the contract holds and this server does not do yet.
 
-use countersign_app::Caller;
+use countersign_app::Authorized;
 use tonic::{Request, Status};
 
 use super::request_id;
@@ -40,7 +40,7 @@ pub(super) use unimplemented_methods;
 /// The answer to a request for `method`, which is not implemented.
 pub(super) fn refuse<M>(request: &Request<M>, method: &str) -> Status {
     // Who may not know anything does not learn what this server can do.
-    let refusal = match request.extensions().get::<Caller>() {
+    let refusal = match request.extensions().get::<Authorized>() {
         Some(_) => Refusal::not_implemented(method),
         None => Refusal::unauthenticated("the request carries no caller"),
     };

@@ -16,7 +16,7 @@ use axum::{
     extract::{Request, State},
     response::{IntoResponse, Response},
 };
-use countersign_app::{App, Caller, Error, IssuedCredential};
+use countersign_app::{App, Authorized, Caller, Error, IssuedCredential};
 use countersign_core::operator::OperatorRole;
 use http_body_util::BodyExt;
 use serde_json::json;
@@ -56,7 +56,9 @@ pub(crate) fn service(app: App) -> impl Inner {
 async fn issued(app: &App, request: Request) -> Result<Response, Box<Response>> {
     let id = request_id(&request);
     let refused = |refusal: Refusal| Box::new(refuse(refusal, &id));
-    let Some(Caller::Operator(operator)) = request.extensions().get::<Caller>().cloned() else {
+    let caller =
+        request.extensions().get().map(Authorized::by_role).transpose().map_err(|error| refused(error.into()))?;
+    let Some(Caller::Operator(operator)) = caller.cloned() else {
         return Err(refused(Refusal::role_required("only an operator may issue", [OperatorRole::Issuer])));
     };
     let header = trace(request.headers());

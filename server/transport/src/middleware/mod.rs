@@ -180,7 +180,7 @@ impl Stack {
         let _until_read = turn.map_err(|error| call.refuse(error))?;
         if let Some(caller) = caller {
             tracing::Span::current().record("caller", caller.id());
-            request.extensions_mut().insert(caller);
+            request.extensions_mut().insert(row.authorized(caller));
         }
         match inner.oneshot(request).await {
             Ok(response) => Ok((grpc_status::blame_the_wire(call, response)?, place)),

@@ -32,7 +32,7 @@ use axum::{
     response::Response,
     routing::{MethodRouter, get, post},
 };
-use countersign_app::{App, Caller, Trace};
+use countersign_app::{App, Authorized, Trace};
 use http::{HeaderValue, StatusCode, header};
 use tower::service_fn;
 
@@ -109,8 +109,8 @@ pub(crate) fn service(app: App) -> impl Inner {
         async move {
             let (id, trace) = (request_id(&request), trace(request.headers()));
             let extensions = request.extensions_mut();
-            let answer = match (extensions.remove::<Arc<Asked>>(), extensions.remove::<Caller>()) {
-                (Some(asked), Some(caller)) => answer(&app, &caller, &asked, trace).await,
+            let answer = match (extensions.remove::<Arc<Asked>>(), extensions.remove::<Authorized>()) {
+                (Some(asked), Some(authorized)) => answer(&app, &authorized, &asked, trace).await,
                 _ => Err(Refusal::internal().into()),
             };
             Ok::<_, Infallible>(answer.unwrap_or_else(|wrong| wrong.status(&id).into_http()))
@@ -118,7 +118,8 @@ pub(crate) fn service(app: App) -> impl Inner {
     })
 }
 
-async fn answer(app: &App, caller: &Caller, asked: &Asked, trace: Option<Trace>) -> Result<Response, Wrong> {
+async fn answer(app: &App, authorized: &Authorized, asked: &Asked, trace: Option<Trace>) -> Result<Response, Wrong> {
+    let caller = authorized.by_role()?;
     asked.client.check(caller)?;
     let answer = match asked.endpoint {
         Endpoint::Introspect => introspect::introspect(app, caller, &asked.form).await?,

@@ -22,7 +22,7 @@ const FORM: &str = "application/x-www-form-urlencoded";
 /// Below the pipeline: says what came there.
 async fn echo(request: Request) -> Result<Response, Infallible> {
     let asked = request.extensions().get::<Arc<Asked>>().unwrap();
-    let caller = request.extensions().get::<Caller>().unwrap();
+    let caller = request.extensions().get::<Authorized>().unwrap().by_role().unwrap();
     if let Err(wrong) = asked.client.check(caller) {
         return Ok(wrong.status("the-id").into_http());
     }
@@ -32,7 +32,7 @@ async fn echo(request: Request) -> Result<Response, Infallible> {
         "token": asked.form.get("token"),
         "audience": asked.form.all("audience"),
     });
-    Ok(route::done(axum::response::IntoResponse::into_response(axum::Json(said))))
+    Ok(rpc_route::done(axum::response::IntoResponse::into_response(axum::Json(said))))
 }
 
 struct Answer {

@@ -27,7 +27,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{MethodRouter, post},
 };
-use countersign_app::{App, Caller, Decide, Error, Trace};
+use countersign_app::{App, Authorized, Caller, Decide, Error, Trace};
 use http::StatusCode;
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
@@ -89,17 +89,19 @@ async fn answered(app: &App, mut request: Request) -> Result<Response, Box<Respo
     let id = request_id(&request);
     let refused = |error: Error| Box::new(refuse(error.into(), &id));
     let extensions = request.extensions_mut();
-    let (Some(endpoint), Some(caller)) = (extensions.remove::<Endpoint>(), extensions.remove::<Caller>()) else {
+    let (Some(endpoint), Some(authorized)) = (extensions.remove::<Endpoint>(), extensions.remove::<Authorized>())
+    else {
         return Err(refused(Error::Internal));
     };
+    let caller = authorized.by_role().map_err(refused)?;
     let trace = trace(request.headers());
     let body = request.into_body().collect().await.map_err(|error| Box::new(body_error(error, &id)))?.to_bytes();
     let values = strict_json::VALUES[usize::from(matches!(endpoint, Endpoint::Evaluations))];
     let body = reading(body.len(), move || object(&body, values)).await.map_err(refused)?;
     let answer = match endpoint {
-        Endpoint::Evaluation => evaluation(app, &caller, &body, trace).await,
-        Endpoint::Evaluations => evaluations(app, &caller, &body, trace).await,
-        Endpoint::SearchAction => search(app, &caller, &body).await,
+        Endpoint::Evaluation => evaluation(app, caller, &body, trace).await,
+        Endpoint::Evaluations => evaluations(app, caller, &body, trace).await,
+        Endpoint::SearchAction => search(app, caller, &body).await,
     };
     Ok(rpc_route::done(Json(answer.map_err(refused)?).into_response()))
 }
