@@ -22,7 +22,7 @@ pub(crate) struct Row {
     /// stops something is such a method, and what has to do with the answer that a policy asks the sponsor for.
     pub(crate) sponsor: bool,
     /// How long its calls last.
-    pub(crate) lasts: Lasts,
+    pub(crate) kind: CallKind,
     /// Whether it stops something, for which there are places, connections and a rate that nothing else takes.
     pub(crate) stops: bool,
     /// What it is for.
@@ -45,7 +45,7 @@ pub(crate) enum Work {
 
 /// How long calls of a method last, and so which of them share the room there is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Lasts {
+pub(crate) enum CallKind {
     /// As long as a request may take.
     Request,
     /// Up to [`LONGEST_WAIT`] longer: it waits for a person.
@@ -87,9 +87,9 @@ pub(crate) enum Instance {
 }
 
 /// Who asks.
-pub(crate) enum Who<'a> {
+pub(crate) enum Requester<'a> {
     /// Somebody who was not asked who they are.
-    Nobody,
+    Unauthenticated,
     /// An operator, with their roles.
     Operator(Roles),
     /// An instance, with what tells whether its credential is live, or why not.
@@ -98,8 +98,8 @@ pub(crate) enum Who<'a> {
 
 impl Row {
     const fn of(method: &'static str, access: Access) -> Self {
-        let (lasts, work) = (Lasts::Request, Work::Administers);
-        Self { method, access, sponsor: false, lasts, stops: false, work, scoped: false }
+        let (kind, work) = (CallKind::Request, Work::Administers);
+        Self { method, access, sponsor: false, kind, stops: false, work, scoped: false }
     }
 
     const fn open(method: &'static str) -> Self {
@@ -147,11 +147,11 @@ impl Row {
     }
 
     const fn waiting(self) -> Self {
-        Self { lasts: Lasts::Wait, work: Work::Other, ..self }
+        Self { kind: CallKind::Wait, work: Work::Other, ..self }
     }
 
     const fn streamed(self) -> Self {
-        Self { lasts: Lasts::Stream, work: Work::Other, ..self }
+        Self { kind: CallKind::Stream, work: Work::Other, ..self }
     }
 
     const fn working(self) -> Self {
@@ -164,16 +164,18 @@ impl Row {
     }
 
     /// Whether `who` may call this method. A refusal for want of a role names the roles that may.
-    pub(crate) fn permit(&self, who: Who<'_>) -> Result<(), Error> {
+    pub(crate) fn permit(&self, who: Requester<'_>) -> Result<(), Error> {
         match (self.access, who) {
-            (Access::Open, _) | (Access::Authenticated, Who::Operator(_)) => Ok(()),
-            (_, Who::Nobody) => Err(Error::Unauthenticated { message: "this method takes a credential".to_owned() }),
-            (Access::Authenticated, Who::Instance(ensure_live)) => ensure_live(),
-            (Access::Granted { roles, .. }, Who::Operator(held)) if held.meets(roles) || self.sponsor => Ok(()),
-            (Access::Granted { roles, .. }, Who::Operator(_)) => {
+            (Access::Open, _) | (Access::Authenticated, Requester::Operator(_)) => Ok(()),
+            (_, Requester::Unauthenticated) => {
+                Err(Error::Unauthenticated { message: "this method takes a credential".to_owned() })
+            }
+            (Access::Authenticated, Requester::Instance(ensure_live)) => ensure_live(),
+            (Access::Granted { roles, .. }, Requester::Operator(held)) if held.meets(roles) || self.sponsor => Ok(()),
+            (Access::Granted { roles, .. }, Requester::Operator(_)) => {
                 Err(self.refusal(roles, "none of the caller's roles allows"))
             }
-            (Access::Granted { roles, instance }, Who::Instance(ensure_live)) => match instance {
+            (Access::Granted { roles, instance }, Requester::Instance(ensure_live)) => match instance {
                 Instance::Never => Err(self.refusal(roles, "an instance may not call")),
                 Instance::Live => ensure_live(),
                 Instance::Recorded | Instance::Reporting => Ok(()),

@@ -45,7 +45,7 @@ fn contract() -> BTreeSet<(String, bool)> {
 
 #[test]
 fn every_method_has_exactly_one_row_and_every_row_a_method() {
-    let rows: BTreeSet<_> = TABLE.iter().map(|row| (row.method.to_owned(), row.lasts == Lasts::Stream)).collect();
+    let rows: BTreeSet<_> = TABLE.iter().map(|row| (row.method.to_owned(), row.kind == CallKind::Stream)).collect();
     assert_eq!(rows.len(), TABLE.len(), "a method has two rows");
     assert_eq!(rows, contract());
 }
@@ -63,7 +63,7 @@ fn every_stop_says_where_the_log_holds_it() {
 
 #[test]
 fn what_changes_nothing_is_no_administration() {
-    let work = TABLE.iter().filter(|row| row.work == Work::Other && row.lasts == Lasts::Request);
+    let work = TABLE.iter().filter(|row| row.work == Work::Other && row.kind == CallKind::Request);
     let names: Vec<_> = work.map(|row| row.method.rsplit('/').next().unwrap()).collect();
     let expected = [
         "IntrospectCredential",
@@ -166,7 +166,7 @@ fn an_instance_gets_exactly_the_tables_answer_live_or_dead() {
     let live = || Ok(());
     let dead = || Err(Error::Unauthenticated { message: "the credential is revoked".to_owned() });
     for row in TABLE {
-        let (of_live, of_dead) = (row.permit(Who::Instance(&live)), row.permit(Who::Instance(&dead)));
+        let (of_live, of_dead) = (row.permit(Requester::Instance(&live)), row.permit(Requester::Instance(&dead)));
         let instance = match row.access {
             Access::Open => Instance::Recorded,
             Access::Authenticated => Instance::Live,
@@ -216,7 +216,7 @@ fn what_stops_something_is_marked_by_its_name_and_so_is_what_only_reads() {
         let name = row.method.rsplit('/').next().unwrap();
         assert_eq!(row.stops, stops.iter().any(|stop| name.starts_with(stop)), "{name}");
         assert!(!row.reads() || ["Get", "List", "Explain"].iter().any(|read| name.starts_with(read)), "{name}");
-        assert!(!row.reads() || row.lasts == Lasts::Request, "{name}");
+        assert!(!row.reads() || row.kind == CallKind::Request, "{name}");
         let listed = name.starts_with("List") && row.access != Access::Open;
         assert!(!listed || row.reads(), "{name}");
     }

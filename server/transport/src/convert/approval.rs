@@ -10,7 +10,7 @@ use countersign_core::{
 };
 use countersign_proto::v1;
 
-use super::{enums::Word, idempotency::Idem, page::Paging, read, text, time::timestamp};
+use super::{enums::WireEnum, idempotency::Idem, page::Paging, read, text, time::timestamp};
 use crate::authz::LONGEST_WAIT;
 
 /// How long WaitApproval waits where nothing is said.
@@ -24,7 +24,7 @@ pub(crate) fn list(mut request: v1::ListApprovalsRequest) -> Result<(ApprovalFil
     let (size, token) = (mem::take(&mut request.page_size), mem::take(&mut request.page_token));
     read(|v| {
         let paging = v.paging("ListApprovals", size, &token, &request);
-        let state = v.optional_word("state", request.state);
+        let state = v.optional_enum("state", request.state);
         let sponsor_id = v.optional("sponsor_id", &request.sponsor_id);
         let agent_instance_id = v.optional("agent_instance_id", &request.agent_instance_id);
         let tool_id = v.optional("tool_id", &request.tool_id);

@@ -10,7 +10,7 @@ use countersign_core::{
 use countersign_proto::v1;
 
 use super::{
-    enums::Word,
+    enums::WireEnum,
     idempotency::Idem,
     page::Paging,
     read,

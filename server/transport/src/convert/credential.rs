@@ -15,7 +15,7 @@ use countersign_core::{
 use countersign_proto::v1;
 
 use super::{
-    enums::Word,
+    enums::WireEnum,
     idempotency::Idem,
     narrow, read, text, texts,
     time::{seconds, timestamp},

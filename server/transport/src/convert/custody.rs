@@ -42,7 +42,7 @@ fn outcome(v: &mut Violations, mut request: v1::RecordToolCallRequest) -> Option
     let traceparent = mem::take(&mut request.traceparent);
     let idempotency = v.idempotency("RecordToolCall", request_id, &request);
     let policy_decision_id = v.required("policy_decision_id", &request.policy_decision_id);
-    let outcome = v.word("outcome", request.outcome);
+    let outcome = v.enum_value("outcome", request.outcome);
     let response_hash = v.hash("response_hash", &request.response_hash);
     let duration_micros = v.microseconds("duration", request.duration);
     let emitter_id = emitter(v, request.emitter_id);
@@ -77,12 +77,12 @@ pub(crate) fn list(mut request: v1::ListEventsRequest) -> Result<(EventFilter, P
     read(|v| {
         let paging = v.paging("ListEvents", size, &token, &request);
         let start_index = v.number("start_index", request.start_index, 0..=i64::MAX);
-        let kind = v.optional_word("kind", request.kind);
+        let kind = v.optional_enum("kind", request.kind);
         let sponsor_id = v.optional("sponsor_id", &request.sponsor_id);
         let root_instance_id = v.optional("root_instance_id", &request.root_instance_id);
         let agent_instance_id = v.optional("agent_instance_id", &request.agent_instance_id);
         let tool_id = v.optional("tool_id", &request.tool_id);
-        let effect = v.optional_word("effect", request.effect);
+        let effect = v.optional_enum("effect", request.effect);
         let policy_decision_id = v.optional("policy_decision_id", &request.policy_decision_id);
         let start_time = v.instant("start_time", request.start_time);
         let end_time = v.instant("end_time", request.end_time);

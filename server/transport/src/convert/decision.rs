@@ -16,7 +16,7 @@ use countersign_proto::v1;
 
 use super::{
     credential::presented,
-    enums::{Word, wire},
+    enums::{WireEnum, wire},
     idempotency::Idem,
     page::Paging,
     read, text,
@@ -108,11 +108,11 @@ pub(crate) fn list(mut request: v1::ListDecisionsRequest) -> Result<(DecisionFil
         let root_instance_id = v.optional("root_instance_id", &request.root_instance_id);
         let tool_id = v.optional("tool_id", &request.tool_id);
         let action = v.optional("action", &request.action);
-        let effect = v.optional_word("effect", request.effect);
-        let reason = v.optional_word("reason", request.reason);
+        let effect = v.optional_enum("effect", request.effect);
+        let reason = v.optional_enum("reason", request.reason);
         let policy_version = v.optional("policy_version", &request.policy_version);
         let rollout_id = v.optional("rollout_id", &request.rollout_id);
-        let shadow_effect = v.optional_word("shadow_effect", request.shadow_effect);
+        let shadow_effect = v.optional_enum("shadow_effect", request.shadow_effect);
         let start_time = v.instant("start_time", request.start_time);
         let end_time = v.instant("end_time", request.end_time);
         let filter = DecisionFilter {

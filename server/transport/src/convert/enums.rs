@@ -15,7 +15,7 @@ use countersign_ledger::leaf;
 use countersign_proto::v1;
 
 /// A word that the contract has too.
-pub(super) trait Word: Copy {
+pub(super) trait WireEnum: Copy {
     /// The contract's number for this word.
     fn to_wire(self) -> i32;
 
@@ -24,9 +24,9 @@ pub(super) trait Word: Copy {
 }
 
 /// Pairs two vocabularies by name. Both matches are exhaustive: a word that one side lacks does not compile.
-macro_rules! words {
+macro_rules! wire_enums {
     ($($domain:ty = $wire:ident { $($word:ident)+ })+) => {$(
-        impl Word for $domain {
+        impl WireEnum for $domain {
             fn to_wire(self) -> i32 {
                 match self { $(Self::$word => v1::$wire::$word.into(),)+ }
             }
@@ -41,7 +41,7 @@ macro_rules! words {
     )+};
 }
 
-words! {
+wire_enums! {
     ApprovalState = ApprovalState { Pending Approved Rejected Expired Used }
     CacheExtensionState = CacheExtensionState { Pending Active Ended }
     Effect = Effect { Allow Deny RequireApproval }
@@ -83,8 +83,8 @@ words! {
 }
 
 /// A word that may be absent, as the contract writes it: unspecified.
-pub(super) fn wire<W: Word>(word: Option<W>) -> i32 {
-    word.map_or(0, Word::to_wire)
+pub(super) fn wire<W: WireEnum>(word: Option<W>) -> i32 {
+    word.map_or(0, WireEnum::to_wire)
 }
 
 #[cfg(test)]

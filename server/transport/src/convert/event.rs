@@ -12,7 +12,7 @@ use countersign_proto::v1;
 
 use super::{
     decision::recorded_attribute,
-    enums::{Word, wire},
+    enums::{WireEnum, wire},
     time::leaf_timestamp,
 };
 

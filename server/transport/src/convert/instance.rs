@@ -10,7 +10,7 @@ use countersign_core::{
 };
 use countersign_proto::v1;
 
-use super::{enums::Word, idempotency::Idem, narrow, page::Paging, read, text, texts, time::timestamp};
+use super::{enums::WireEnum, idempotency::Idem, narrow, page::Paging, read, text, texts, time::timestamp};
 
 pub(crate) fn get(request: &v1::GetInstanceRequest) -> Result<InstanceId, Error> {
     read(|v| v.required("agent_instance_id", &request.agent_instance_id))
@@ -75,7 +75,7 @@ pub(crate) fn list(mut request: v1::ListInstancesRequest) -> Result<(InstanceFil
         let sponsor_id = v.optional("sponsor_id", &request.sponsor_id);
         let root_instance_id = v.optional("root_instance_id", &request.root_instance_id);
         let parent_agent_id = v.optional("parent_agent_id", &request.parent_agent_id);
-        let state = v.optional_word("state", request.state);
+        let state = v.optional_enum("state", request.state);
         let agent = v.optional("agent", &request.agent);
         let role = v.optional("role", &request.role);
         let start_time = v.instant("start_time", request.start_time);

@@ -6,7 +6,7 @@ use countersign_app::{Error, MarkKeyCompromised};
 use countersign_core::{credential::KeyStanding, signing_key::SigningKeyRecord, text::MAX_TEXT};
 use countersign_proto::v1;
 
-use super::{enums::Word, idempotency::Idem, page::Paging, read, time::timestamp};
+use super::{enums::WireEnum, idempotency::Idem, page::Paging, read, time::timestamp};
 
 /// Longest kid that is looked for, characters; a thumbprint has 43.
 const MAX_KID: usize = 64;
@@ -15,7 +15,7 @@ pub(crate) fn list(mut request: v1::ListSigningKeysRequest) -> Result<(Option<Ke
     let (size, token) = (mem::take(&mut request.page_size), mem::take(&mut request.page_token));
     read(|v| {
         let paging = v.paging("ListSigningKeys", size, &token, &request);
-        let state = v.optional_word("state", request.state);
+        let state = v.optional_enum("state", request.state);
         Some((state?, paging?))
     })
 }

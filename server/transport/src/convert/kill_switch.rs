@@ -9,13 +9,13 @@ use countersign_core::{
 };
 use countersign_proto::v1;
 
-use super::{enums::Word, idempotency::Idem, page::Paging, read, time::timestamp};
+use super::{enums::WireEnum, idempotency::Idem, page::Paging, read, time::timestamp};
 
 pub(crate) fn engage(mut request: v1::EngageKillSwitchRequest) -> Result<(EngageKillSwitch, Idem), Error> {
     let request_id = mem::take(&mut request.request_id);
     read(|v| {
         let idem = v.idempotency("EngageKillSwitch", request_id, &request);
-        let scope = v.word("scope", request.scope);
+        let scope = v.enum_value("scope", request.scope);
         let target = scope.and_then(|scope: KillSwitchScope| {
             Target::new(scope, &request.id).map_err(|wrong| v.refuse("id", wrong.to_string())).ok()
         });
@@ -38,7 +38,7 @@ pub(crate) fn list(mut request: v1::ListKillSwitchesRequest) -> Result<(Option<K
     let (size, token) = (mem::take(&mut request.page_size), mem::take(&mut request.page_token));
     read(|v| {
         let paging = v.paging("ListKillSwitches", size, &token, &request);
-        let scope = v.optional_word("scope", request.scope);
+        let scope = v.optional_enum("scope", request.scope);
         Some((scope?, paging?))
     })
 }

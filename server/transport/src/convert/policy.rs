@@ -7,7 +7,7 @@ use countersign_core::{ids::PolicyVersion, text::MAX_TEXT};
 use countersign_policy::{Rule, Violation};
 use countersign_proto::v1;
 
-use super::{enums::Word, idempotency::Idem, narrow, page::Paging, read, text, time::timestamp};
+use super::{enums::WireEnum, idempotency::Idem, narrow, page::Paging, read, text, time::timestamp};
 
 pub(crate) fn create(mut request: v1::CreatePolicyRequest) -> Result<(CreatePolicy, Idem), Error> {
     let request_id = mem::take(&mut request.request_id);
@@ -27,7 +27,7 @@ pub(crate) fn list(mut request: v1::ListPoliciesRequest) -> Result<(PolicyFilter
     let (size, token) = (mem::take(&mut request.page_size), mem::take(&mut request.page_token));
     read(|v| {
         let paging = v.paging("ListPolicies", size, &token, &request);
-        let state = v.optional_word("state", request.state);
+        let state = v.optional_enum("state", request.state);
         let start_time = v.instant("start_time", request.start_time);
         let end_time = v.instant("end_time", request.end_time);
         Some((PolicyFilter { state: state?, start_time: start_time?, end_time: end_time? }, paging?))

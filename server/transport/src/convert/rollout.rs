@@ -29,7 +29,7 @@ pub(crate) fn start(mut request: v1::StartRolloutRequest) -> Result<(StartRollou
         let baseline = v.optional("baseline", &request.baseline);
         let candidate = v.required("candidate", &request.candidate);
         let percent = request.percent.map(|percent| v.number("percent", percent, 0..=99));
-        let sticky_key = v.optional_word("sticky_key", request.sticky_key);
+        let sticky_key = v.optional_enum("sticky_key", request.sticky_key);
         let steps = steps(v, &request.steps);
         let increment = v.number("increment_per_day", request.increment_per_day, 0..=100);
         let gates = request.gates.map(|wire| v.within("gates", |v| gates(v, wire)));
@@ -76,7 +76,7 @@ fn gates(v: &mut Violations, wire: v1::RolloutGates) -> Option<Gates> {
     let latency = v.milliseconds("latency_p95", wire.latency_p95, Gates::MAX_LATENCY_MS);
     let window = v.seconds("window", wire.window, WINDOW);
     let min_decisions = wire.min_decisions.map(|count| v.number("min_decisions", count, 1..=i32::MAX.into()));
-    let on_breach = v.optional_word("on_breach", wire.on_breach);
+    let on_breach = v.optional_enum("on_breach", wire.on_breach);
     Some(Gates {
         missing_sponsor_bp: missing_sponsor.unwrap_or(Some(default.missing_sponsor_bp))?,
         policy_error_bp: policy_error.unwrap_or(Some(default.policy_error_bp))?,
@@ -104,7 +104,7 @@ pub(crate) fn list(mut request: v1::ListRolloutsRequest) -> Result<(RolloutFilte
     let (size, token) = (mem::take(&mut request.page_size), mem::take(&mut request.page_token));
     read(|v| {
         let paging = v.paging("ListRollouts", size, &token, &request);
-        let state = v.optional_word("state", request.state);
+        let state = v.optional_enum("state", request.state);
         let candidate = v.optional("candidate", &request.candidate);
         let start_time = v.instant("start_time", request.start_time);
         let end_time = v.instant("end_time", request.end_time);

@@ -9,7 +9,7 @@ use countersign_proto::v1;
 use time::OffsetDateTime;
 
 use super::{
-    enums::Word,
+    enums::WireEnum,
     narrow, text,
     time::{microseconds, milliseconds, seconds, timestamp},
     wide,
@@ -20,12 +20,12 @@ const SALT_READERS: Roles = Roles::of(&[OperatorRole::Gate, OperatorRole::Policy
 
 /// How much of a rollout a caller may read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Sight {
+pub(crate) struct Visibility {
     salt: bool,
     figures: bool,
 }
 
-impl Sight {
+impl Visibility {
     /// What `caller` may read. An agent that knew the salt could pick an id on the side it likes; what its gates see and
     /// which rules differ is for operators, all of them.
     pub(crate) fn of(caller: &Caller) -> Self {
@@ -34,7 +34,7 @@ impl Sight {
     }
 }
 
-pub(crate) fn rollout(report: &RolloutReport, sight: Sight) -> v1::Rollout {
+pub(crate) fn rollout(report: &RolloutReport, visibility: Visibility) -> v1::Rollout {
     let rollout = &report.rollout;
     let last_enrolled = report.comparison.enrolment.and_then(|enrolment| enrolment.last);
     v1::Rollout {
@@ -52,15 +52,15 @@ pub(crate) fn rollout(report: &RolloutReport, sight: Sight) -> v1::Rollout {
         create_time: Some(timestamp(rollout.create_time)),
         advance_time: Some(timestamp(rollout.advance_time)),
         rollback_reason: rollout.rollback_reason.clone().unwrap_or_default(),
-        salt: if sight.salt { rollout.salt.to_vec() } else { Vec::new() },
+        salt: if visibility.salt { rollout.salt.to_vec() } else { Vec::new() },
         etag: rollout.etag(),
-        gate_readings: if sight.figures { report.readings.iter().map(reading).collect() } else { Vec::new() },
-        comparison: sight.figures.then(|| comparison(&report.comparison)),
+        gate_readings: if visibility.figures { report.readings.iter().map(reading).collect() } else { Vec::new() },
+        comparison: visibility.figures.then(|| comparison(&report.comparison)),
         created_by: text(rollout.created_by.as_ref()),
         end_time: rollout.end_time.map(timestamp),
-        enrolled_calls: if sight.figures { wide(report.comparison.enrolled) } else { 0 },
-        last_enrolled_time: last_enrolled.filter(|_| sight.figures).map(timestamp),
-        notices: if sight.figures { report.notices.clone() } else { Vec::new() },
+        enrolled_calls: if visibility.figures { wide(report.comparison.enrolled) } else { 0 },
+        last_enrolled_time: last_enrolled.filter(|_| visibility.figures).map(timestamp),
+        notices: if visibility.figures { report.notices.clone() } else { Vec::new() },
     }
 }
 
@@ -128,12 +128,12 @@ pub(crate) mod tests {
 
     use super::*;
 
-    pub(crate) fn of_an_operator() -> Sight {
-        Sight { salt: true, figures: true }
+    pub(crate) fn of_an_operator() -> Visibility {
+        Visibility { salt: true, figures: true }
     }
 
-    pub(crate) fn of_an_instance() -> Sight {
-        Sight { salt: false, figures: false }
+    pub(crate) fn of_an_instance() -> Visibility {
+        Visibility { salt: false, figures: false }
     }
 
     pub(crate) fn an_open_rollout() -> RolloutReport {
@@ -188,7 +188,7 @@ pub(crate) mod tests {
                 scope: None,
             });
             let may = matches!(role, OperatorRole::Gate | OperatorRole::PolicyAdmin | OperatorRole::Auditor);
-            assert_eq!(!rollout(&an_open_rollout(), Sight::of(&caller)).salt.is_empty(), may, "{role}");
+            assert_eq!(!rollout(&an_open_rollout(), Visibility::of(&caller)).salt.is_empty(), may, "{role}");
         }
     }
 

@@ -3,7 +3,7 @@
 use countersign_app::{Error, PolicyDifference, SimulatePolicy, SimulatedPolicy, SimulationPiece};
 use countersign_proto::v1;
 
-use super::{enums::Word, read, texts, time::timestamp, violations::Violations};
+use super::{enums::WireEnum, read, texts, time::timestamp, violations::Violations};
 
 /// Most bytes of differences in one message, about: clients take 4 MiB by default.
 const MESSAGE_BYTES: usize = 1 << 20;

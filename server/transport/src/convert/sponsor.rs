@@ -12,7 +12,7 @@ use countersign_core::{
 use countersign_proto::v1;
 
 use super::{
-    enums::{Word, wire},
+    enums::{WireEnum, wire},
     idempotency::Idem,
     narrow,
     page::Paging,
@@ -193,7 +193,7 @@ pub(crate) fn list(mut request: v1::ListSponsorsRequest) -> Result<(SponsorFilte
     let (size, token) = (mem::take(&mut request.page_size), mem::take(&mut request.page_token));
     read(|v| {
         let paging = v.paging("ListSponsors", size, &token, &request);
-        let state = v.optional_word("state", request.state);
+        let state = v.optional_enum("state", request.state);
         let role = v.optional::<RoleName>("role", &request.role);
         let review_due_before = v.instant("review_due_before", request.review_due_before);
         Some((

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt::Display, ops::RangeInclusive, str::FromStr
 use countersign_app::Error;
 use countersign_core::{Violation, text};
 
-use super::enums::Word;
+use super::enums::WireEnum;
 
 /// Longest etag, bytes.
 const MAX_ETAG: usize = 64;
@@ -152,8 +152,8 @@ impl Violations {
     }
 
     /// A word of a closed vocabulary.
-    pub(super) fn word<W: Word>(&mut self, field: &str, number: i32) -> Option<W> {
-        self.optional_word(field, number)?.or_else(|| {
+    pub(super) fn enum_value<W: WireEnum>(&mut self, field: &str, number: i32) -> Option<W> {
+        self.optional_enum(field, number)?.or_else(|| {
             self.refuse(field, "is required");
             None
         })
@@ -161,7 +161,7 @@ impl Violations {
 
     /// A word of a closed vocabulary; unspecified: none.
     #[expect(clippy::option_option, reason = "wrong, absent, or there")]
-    pub(super) fn optional_word<W: Word>(&mut self, field: &str, number: i32) -> Option<Option<W>> {
+    pub(super) fn optional_enum<W: WireEnum>(&mut self, field: &str, number: i32) -> Option<Option<W>> {
         if number == 0 {
             return Some(None);
         }

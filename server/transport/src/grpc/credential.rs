@@ -76,7 +76,7 @@ impl CredentialService for Api {
         answer(request, |caller, request| async move {
             let since = convert::watch(request)?;
             let (feed, now) = (self.app.watch_revocations(), self.app.even_now());
-            let stream = watch::revocations(feed, since, watch::RevocationSight::of(caller), now);
+            let stream = watch::revocations(feed, since, watch::RevocationVisibility::of(caller), now);
             Ok(Box::pin(stream) as Self::WatchRevocationsStream)
         })
         .await

@@ -1,4 +1,4 @@
-//! The `google.rpc` details of a status, for doors that write JSON.
+//! The `google.rpc` details of a status, for front ends that write JSON.
 
 use std::{sync::LazyLock, time::Duration};
 

@@ -4,7 +4,7 @@ use axum::{extract::Request, response::Response};
 use http::{HeaderMap, HeaderValue, StatusCode, Version, header, uri::Authority};
 use tonic::Status;
 
-use super::{connect, reject::Refused};
+use super::{connect, reject::Rejection};
 
 /// What a refusal says where a token came with the request (RFC 6750, section 3.1).
 const INVALID_TOKEN: HeaderValue = HeaderValue::from_static("Bearer realm=\"countersign\", error=\"invalid_token\"");
@@ -16,7 +16,7 @@ pub(crate) fn refusal(request: &Request) -> Option<Response> {
         return None;
     }
     let message = wrong_host(request.headers(), request.version() == Version::HTTP_11)?;
-    let mut answer = Refused::new(StatusCode::BAD_REQUEST, Status::invalid_argument(message)).answer(connect::error);
+    let mut answer = Rejection::new(StatusCode::BAD_REQUEST, Status::invalid_argument(message)).answer(connect::error);
     // What follows on this connection may not be what it seems.
     answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     Some(answer)

@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use tonic::{Code, Status};
 use tower::ServiceExt;
 
-use super::{connect, reject::Refused, transcode};
+use super::{connect, reject::Rejection, transcode};
 use crate::middleware::{Pipeline, X_REQUEST_ID, outcome};
 
 /// The media type of both bodies.
@@ -28,35 +28,35 @@ pub(crate) async fn call(pipeline: Pipeline, request: Request) -> Response {
 }
 
 /// Refuses what is not a unary call in JSON, each in HTTP's own words.
-fn acceptable(request: &Request) -> Result<(), Refused> {
+fn acceptable(request: &Request) -> Result<(), Rejection> {
     let path = request.uri().path();
     let Some(method) = transcode::method(path) else {
         let message = format!("there is nothing at {path}; GET / lists what there is");
-        return Err(Refused::new(StatusCode::NOT_FOUND, Status::unimplemented(message)));
+        return Err(Rejection::new(StatusCode::NOT_FOUND, Status::unimplemented(message)));
     };
     takes_json(request.headers())?;
     if method.is_server_streaming() || method.is_client_streaming() {
         let name = method.name();
         let message = format!("{name} is a stream, and JSON has single answers only: call it over gRPC or gRPC-web");
-        return Err(Refused::new(StatusCode::NOT_IMPLEMENTED, Status::unimplemented(message)));
+        return Err(Rejection::new(StatusCode::NOT_IMPLEMENTED, Status::unimplemented(message)));
     }
     match request.headers().get(CONNECT_VERSION) {
         Some(version) if version != "1" => {
             let message = format!("{CONNECT_VERSION} must be 1, or absent");
-            Err(Refused::new(StatusCode::BAD_REQUEST, Status::invalid_argument(message)))
+            Err(Rejection::new(StatusCode::BAD_REQUEST, Status::invalid_argument(message)))
         }
         _ => Ok(()),
     }
 }
 
 /// Refuses any body but plain JSON in UTF-8.
-pub(crate) fn takes_json(headers: &HeaderMap) -> Result<(), Refused> {
+pub(crate) fn takes_json(headers: &HeaderMap) -> Result<(), Rejection> {
     if !headers.get(header::CONTENT_TYPE).is_some_and(is_json) {
         let what = "the body must be JSON: send content-type: application/json";
-        return Err(Refused::unsupported(what, HeaderName::from_static("accept-post"), JSON));
+        return Err(Rejection::unsupported(what, HeaderName::from_static("accept-post"), JSON));
     }
     if headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
-        return Err(Refused::unsupported("the body must not be compressed", header::ACCEPT_ENCODING, "identity"));
+        return Err(Rejection::unsupported("the body must not be compressed", header::ACCEPT_ENCODING, "identity"));
     }
     Ok(())
 }

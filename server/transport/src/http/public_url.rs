@@ -5,15 +5,15 @@ use http::Uri;
 /// A URL that can be one, as RFC 8414, section 2, wants an issuer: http(s), no query, no fragment; and a path that is plain
 /// enough to be a route.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Base {
+pub(crate) struct PublicUrl {
     /// Without a slash at its end.
     pub(crate) url: String,
     /// Empty, mostly.
     pub(crate) path: String,
 }
 
-impl Base {
-    pub(crate) fn of(text: &str) -> Option<Self> {
+impl PublicUrl {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         let uri: Uri = text.parse().ok()?;
         let path = uri.path().trim_end_matches('/');
         let plain = path.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte));
@@ -48,7 +48,7 @@ mod tests {
             ("https://example.com//agents", None),
             ("https://example.com/.well-known", None),
         ] {
-            let found = Base::of(text);
+            let found = PublicUrl::parse(text);
             assert_eq!(found.as_ref().map(|base| (base.url.as_str(), base.path.as_str())), base, "{text}");
         }
     }

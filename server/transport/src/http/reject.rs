@@ -7,17 +7,17 @@ use tonic::Status;
 use crate::middleware::count_refusal;
 
 /// How a door writes a refusal: under the HTTP status given, else under the code's own.
-pub(crate) type Write = fn(&Status, Option<StatusCode>) -> Response;
+pub(crate) type WriteError = fn(&Status, Option<StatusCode>) -> Response;
 
 /// A refusal in HTTP's words, with the header that says what would be taken.
 #[derive(Debug)]
-pub(crate) struct Refused {
+pub(crate) struct Rejection {
     http: StatusCode,
     status: Status,
     header: Option<(HeaderName, &'static str)>,
 }
 
-impl Refused {
+impl Rejection {
     pub(crate) fn new(http: StatusCode, status: Status) -> Self {
         Self { http, status, header: None }
     }
@@ -41,7 +41,7 @@ impl Refused {
     }
 
     /// The answer; counted.
-    pub(crate) fn answer(self, write: Write) -> Response {
+    pub(crate) fn answer(self, write: WriteError) -> Response {
         count_refusal(self.status.code());
         let mut response = write(&self.status, Some(self.http));
         if let Some((name, value)) = self.header {

@@ -4,7 +4,7 @@ use axum::{extract::State, response::Response};
 use countersign_app::App;
 use http::{HeaderMap, HeaderValue, StatusCode};
 
-use super::{jwks::kept, problem, reject::Refused};
+use super::{jwks::kept, problem, reject::Rejection};
 use crate::status::Refusal;
 
 const KIND: HeaderValue = HeaderValue::from_static("application/json");
@@ -13,6 +13,6 @@ pub(crate) async fn bundle(State(app): State<App>, headers: HeaderMap) -> Respon
     match app.spiffe_bundle() {
         Ok(bundle) => kept(bundle.to_string(), KIND, &headers),
         // To whoever asks, there is no such document here; that there could be is in the words.
-        Err(error) => Refused::new(StatusCode::NOT_FOUND, Refusal::from(error).status("")).answer(problem::error),
+        Err(error) => Rejection::new(StatusCode::NOT_FOUND, Refusal::from(error).status("")).answer(problem::error),
     }
 }

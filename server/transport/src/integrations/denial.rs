@@ -1,4 +1,4 @@
-//! The door of other projects' protocols: every refusal is an answer of theirs, a denial, and never a gRPC error.
+//! Every refusal of an integration's method is a denial, an answer in that protocol, and never a gRPC error.
 //!
 //! What a gateway does with an error is its configuration's to say (Envoy's `failure_mode_allow`, agentgateway's
 //! `failureMode`), and where it lets calls on, a wrong key of the gateway, a limit or a full server would open the tool. So
@@ -24,11 +24,11 @@ use crate::{
 };
 
 /// A refusal as the answer of one method, encoded.
-type Refuses = fn(&Status) -> Vec<u8>;
+type EncodeDenial = fn(&Status) -> Vec<u8>;
 
-/// How a method of a neighbour refuses in an answer. A gateway may let a call on where it gets an error; an answer it
-/// obeys. None: the method is no neighbour's.
-fn refuses(path: &str) -> Option<Refuses> {
+/// How a refusal of this method becomes an answer. A gateway may let a call on where it gets an error; it obeys an answer.
+/// None: the method is not one of an integration.
+fn denial_encoder(path: &str) -> Option<EncodeDenial> {
     Some(match path {
         "/envoy.service.auth.v3.Authorization/Check" => |status| ext_authz::convert::failed(status).encode_to_vec(),
         "/agentgateway.dev.ext_mcp.ExtMcp/CheckRequest" => {
@@ -41,17 +41,17 @@ fn refuses(path: &str) -> Option<Refuses> {
     })
 }
 
-/// The gRPC pipeline, as neighbours see it. Other calls pass untouched.
+/// The gRPC pipeline, whose errors become denials for the methods of integrations. Other calls pass untouched.
 #[derive(Clone)]
-pub(crate) struct Neighbours(Pipeline);
+pub(crate) struct DenyOnError(Pipeline);
 
-impl Neighbours {
-    pub(crate) const fn before(pipeline: Pipeline) -> Self {
+impl DenyOnError {
+    pub(crate) const fn new(pipeline: Pipeline) -> Self {
         Self(pipeline)
     }
 }
 
-impl Service<Request> for Neighbours {
+impl Service<Request> for DenyOnError {
     type Response = Response;
     type Error = Infallible;
     type Future = BoxFuture<'static, Result<Response, Infallible>>;
@@ -61,13 +61,13 @@ impl Service<Request> for Neighbours {
     }
 
     fn call(&mut self, mut request: Request) -> Self::Future {
-        let Some(refuses) = refuses(request.uri().path()) else { return self.0.call(request) };
+        let Some(encode) = denial_encoder(request.uri().path()) else { return self.0.call(request) };
         answer_sooner(request.headers_mut());
         let pipeline = self.0.clone();
         async move {
             let response = pipeline.oneshot(request).await?;
             Ok(match outcome(&response) {
-                Some(status) if status.code() != Code::Ok => denial(refuses, &status, &response),
+                Some(status) if status.code() != Code::Ok => denial(encode, &status, &response),
                 _ => response,
             })
         }
@@ -75,10 +75,10 @@ impl Service<Request> for Neighbours {
     }
 }
 
-/// A refusal in the neighbour's words: a gRPC call that went well.
-fn denial(refuses: Refuses, status: &Status, original: &Response) -> Response {
+/// A refusal in the protocol's own words: a gRPC call that went well.
+fn denial(encode: EncodeDenial, status: &Status, original: &Response) -> Response {
     let trailers = HeaderMap::from_iter([(HeaderName::from_static("grpc-status"), HeaderValue::from_static("0"))]);
-    let body = Full::new(frame(&refuses(status))).with_trailers(async move { Some(Ok(trailers)) });
+    let body = Full::new(frame(&encode(status))).with_trailers(async move { Some(Ok(trailers)) });
     let mut response = Response::new(Body::new(body));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));

@@ -18,7 +18,7 @@ pub(super) fn bearer(header: &str) -> String {
 }
 
 /// A decision for whoever made the call: what, why, whether to retry, and who can lift it.
-pub(super) fn said(answer: &DecisionAnswer) -> Value {
+pub(super) fn decision_json(answer: &DecisionAnswer) -> Value {
     let mut said = json!({
         "policy_decision_id": answer.policy_decision_id.to_string(),
         "effect": answer.effect.as_str(),
@@ -34,7 +34,7 @@ pub(super) fn said(answer: &DecisionAnswer) -> Value {
 }
 
 /// That there is no decision, likewise.
-pub(super) fn undecided(status: &Status) -> Value {
+pub(super) fn no_decision_json(status: &Status) -> Value {
     let reason = status.get_details_error_info().map(|info| info.reason);
     json!({ "reason": reason, "message": why(status), "retryable": retry_after(status).is_some() })
 }

@@ -10,7 +10,7 @@ use http::{HeaderMap, Uri, header, uri::Authority as HostPort};
 use tokio::time::sleep;
 use uuid::Uuid;
 
-use crate::authz::{Access, Row, Who};
+use crate::authz::{Access, Requester, Row};
 
 /// What the pipeline asks of the application.
 pub(crate) trait Authority: Send + Sync {
@@ -147,12 +147,12 @@ pub(super) async fn read_turn(
 /// Asks the method's row whether `caller` may call it.
 pub(super) fn permit(authority: &dyn Authority, row: &Row, caller: Option<&Caller>) -> Result<(), Error> {
     match caller {
-        None => row.permit(Who::Nobody),
+        None => row.permit(Requester::Unauthenticated),
         Some(Caller::Operator(operator)) => {
-            row.permit(Who::Operator(operator.roles))?;
+            row.permit(Requester::Operator(operator.roles))?;
             row.permit_scope(operator)
         }
-        Some(Caller::Instance(instance)) => row.permit(Who::Instance(&|| authority.ensure_live(instance))),
+        Some(Caller::Instance(instance)) => row.permit(Requester::Instance(&|| authority.ensure_live(instance))),
     }
 }
 

@@ -1,9 +1,9 @@
-//! How many calls there may be at a time: a room for each kind, and in it a share for each caller. What is too much is
-//! refused, never queued.
+//! How many calls there may be at a time: a limit for each kind, and in it a share for each caller. What exceeds it is refused,
+//! never queued.
 //!
-//! Nobody takes the places of somebody else: strangers none of callers, agents none of gates, reads none of decisions, and
-//! nobody those of calls that stop something. A call takes its place once its caller is known and its body has begun; until
-//! then it stands in the entrance, which has bounds of its own, so that headers without a body take no place at all.
+//! No kind of caller uses up the permits of another: strangers none of callers, agents none of gates, reads none of decisions,
+//! and none of them those of calls that stop something. A call takes its permit once its caller is known and its body has
+//! begun; until then it holds a pending permit, which has limits of its own, so that headers without a body take no permit.
 
 use std::{
     collections::HashMap,
@@ -18,10 +18,10 @@ use countersign_core::{ids::InstanceId, names::OperatorId};
 
 use super::{
     Bounds,
-    connection::{Activity, Standing, Working},
+    connection::{ActiveCall, CallerKind, ConnectionActivity},
 };
 use crate::{
-    authz::{Access, Lasts, Row},
+    authz::{Access, CallKind, Row},
     status::Refusal,
 };
 
@@ -31,12 +31,12 @@ const PUBLIC: [usize; 2] = [64, 32];
 const STOPPING: [usize; 2] = [64, 16];
 /// Streams and waits at a time of one chain.
 const CHAIN_STREAMS: usize = 8;
-/// So many times as many calls may stand in the entrance as have a place.
-const ENTRANCE: usize = 4;
+/// So many times as many calls may be pending as may run.
+const PENDING: usize = 4;
 
-/// Who takes a place.
+/// What a permit counts against.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum Whose {
+enum LimitKey {
     /// Nobody was asked who they are: who is at this address.
     Peer(Option<IpAddr>),
     /// An instance of the chain of this root.
@@ -45,7 +45,7 @@ enum Whose {
     Operator(OperatorId),
 }
 
-impl Whose {
+impl LimitKey {
     fn of(caller: Option<&Caller>, peer: Option<IpAddr>) -> Self {
         match caller {
             None => Self::Peer(peer),
@@ -63,7 +63,7 @@ impl Whose {
     }
 }
 
-impl fmt::Display for Whose {
+impl fmt::Display for LimitKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Peer(None) => f.write_str("unknown"),
@@ -74,156 +74,156 @@ impl fmt::Display for Whose {
     }
 }
 
-/// Every room of a server.
-pub(super) struct Rooms {
-    public: Hall,
-    agents: Hall,
-    services: Hall,
-    reads: Hall,
-    stopping: Hall,
-    agents_waits: Hall,
-    waits: Hall,
-    agents_streams: Hall,
-    streams: Hall,
-    open_streams: Hall,
+/// Every limit of a server.
+pub(super) struct ConcurrencyLimits {
+    public: Lane,
+    agents: Lane,
+    services: Lane,
+    reads: Lane,
+    stopping: Lane,
+    agents_waits: Lane,
+    waits: Lane,
+    agents_streams: Lane,
+    streams: Lane,
+    open_streams: Lane,
 }
 
-/// A room with its entrance.
-struct Hall {
-    entrance: Arc<Room>,
-    places: Arc<Room>,
+/// The calls of one kind: those that run, and those whose body has not begun.
+struct Lane {
+    pending: Arc<ConcurrencyLimit>,
+    running: Arc<ConcurrencyLimit>,
 }
 
-impl Hall {
-    fn new(places: usize, share: usize) -> Self {
-        let room = |times| Arc::new(Room::new(places.saturating_mul(times), share));
-        Self { entrance: room(ENTRANCE), places: room(1) }
+impl Lane {
+    fn new(capacity: usize, share: usize) -> Self {
+        let limit = |times| Arc::new(ConcurrencyLimit::new(capacity.saturating_mul(times), share));
+        Self { pending: limit(PENDING), running: limit(1) }
     }
 }
 
-impl Rooms {
+impl ConcurrencyLimits {
     pub(super) fn new(bounds: &Bounds) -> Self {
         let part = |of: usize, one_in: usize| (of / one_in).max(1);
         let (requests, streams) = (bounds.requests, bounds.streams);
         let reads = part(requests, 4);
         Self {
-            public: Hall::new(PUBLIC[0], PUBLIC[1]),
-            agents: Hall::new(requests, part(requests, 8)),
-            services: Hall::new(requests, part(requests, 2)),
-            reads: Hall::new(reads, part(reads, 2)),
-            stopping: Hall::new(STOPPING[0], STOPPING[1]),
-            agents_waits: Hall::new(part(streams, 2), CHAIN_STREAMS.min(streams)),
-            waits: Hall::new(streams, part(streams, 2)),
-            agents_streams: Hall::new(part(streams, 2), CHAIN_STREAMS.min(streams)),
-            streams: Hall::new(streams, part(streams, 2)),
-            open_streams: Hall::new(streams.min(PUBLIC[0]), PUBLIC[1]),
+            public: Lane::new(PUBLIC[0], PUBLIC[1]),
+            agents: Lane::new(requests, part(requests, 8)),
+            services: Lane::new(requests, part(requests, 2)),
+            reads: Lane::new(reads, part(reads, 2)),
+            stopping: Lane::new(STOPPING[0], STOPPING[1]),
+            agents_waits: Lane::new(part(streams, 2), CHAIN_STREAMS.min(streams)),
+            waits: Lane::new(streams, part(streams, 2)),
+            agents_streams: Lane::new(part(streams, 2), CHAIN_STREAMS.min(streams)),
+            streams: Lane::new(streams, part(streams, 2)),
+            open_streams: Lane::new(streams.min(PUBLIC[0]), PUBLIC[1]),
         }
     }
 
-    fn hall(&self, row: &Row, whose: &Whose) -> &Hall {
-        let agent = matches!(whose, Whose::Chain(_));
-        match (row.lasts, row.access) {
-            (Lasts::Stream, Access::Open) => &self.open_streams,
-            (Lasts::Stream, _) if agent => &self.agents_streams,
-            (Lasts::Stream, _) => &self.streams,
-            (Lasts::Wait, _) if agent => &self.agents_waits,
-            (Lasts::Wait, _) => &self.waits,
-            (Lasts::Request, Access::Open) => &self.public,
-            (Lasts::Request, _) if row.stops => &self.stopping,
-            (Lasts::Request, _) if row.reads() => &self.reads,
-            (Lasts::Request, _) if agent => &self.agents,
-            (Lasts::Request, _) => &self.services,
+    fn lane(&self, row: &Row, key: &LimitKey) -> &Lane {
+        let agent = matches!(key, LimitKey::Chain(_));
+        match (row.kind, row.access) {
+            (CallKind::Stream, Access::Open) => &self.open_streams,
+            (CallKind::Stream, _) if agent => &self.agents_streams,
+            (CallKind::Stream, _) => &self.streams,
+            (CallKind::Wait, _) if agent => &self.agents_waits,
+            (CallKind::Wait, _) => &self.waits,
+            (CallKind::Request, Access::Open) => &self.public,
+            (CallKind::Request, _) if row.stops => &self.stopping,
+            (CallKind::Request, _) if row.reads() => &self.reads,
+            (CallKind::Request, _) if agent => &self.agents,
+            (CallKind::Request, _) => &self.services,
         }
     }
 
-    /// Lets a call into the entrance, where it waits for its body to begin.
-    pub(super) fn arrive(
+    /// A pending permit, until the body of the call begins.
+    pub(super) fn admit(
         &self,
         row: &Row,
         caller: Option<&Caller>,
         peer: Option<IpAddr>,
-    ) -> Result<Arrived, Box<Refusal>> {
-        let whose = Whose::of(caller, peer);
-        let hall = self.hall(row, &whose);
-        let standing = hall.entrance.enter(whose)?;
-        Ok(Arrived { standing, places: hall.places.clone() })
+    ) -> Result<PendingPermit, Box<Refusal>> {
+        let key = LimitKey::of(caller, peer);
+        let lane = self.lane(row, &key);
+        let pending = lane.pending.acquire(key)?;
+        Ok(PendingPermit { pending, running: lane.running.clone() })
     }
 }
 
-/// A call in the entrance.
-pub(super) struct Arrived {
-    standing: Place,
-    places: Arc<Room>,
+/// A call whose body has not begun.
+pub(super) struct PendingPermit {
+    pending: Permit,
+    running: Arc<ConcurrencyLimit>,
 }
 
-impl Arrived {
-    /// A place for `caller`'s call, for which its connection counts as at work. The one in the entrance is free again.
-    pub(super) fn enter(
+impl PendingPermit {
+    /// A permit for `caller`'s call, for which its connection counts as at work. The pending one is free again.
+    pub(super) fn acquire(
         self,
-        connection: Option<&Arc<Activity>>,
+        connection: Option<&Arc<ConnectionActivity>>,
         caller: Option<&Caller>,
-    ) -> Result<Place, Box<Refusal>> {
-        let mut place = self.places.enter(self.standing.whose.clone())?;
-        place.working = connection.map(|connection| connection.work(Standing::of(caller)));
-        Ok(place)
+    ) -> Result<Permit, Box<Refusal>> {
+        let mut permit = self.running.acquire(self.pending.key.clone())?;
+        permit.working = connection.map(|connection| connection.begin_call(CallerKind::of(caller)));
+        Ok(permit)
     }
 }
 
-/// So many places, and of one caller no more than a share of them.
-pub(crate) struct Room {
-    places: usize,
+/// So many calls at a time, and of one caller no more than a share of them.
+pub(crate) struct ConcurrencyLimit {
+    capacity: usize,
     share: usize,
-    taken: Mutex<Taken>,
+    in_use: Mutex<InUse>,
 }
 
 #[derive(Default)]
-struct Taken {
+struct InUse {
     all: usize,
-    of: HashMap<Whose, usize>,
+    of: HashMap<LimitKey, usize>,
 }
 
-impl Room {
-    pub(crate) fn new(places: usize, share: usize) -> Self {
-        Self { places, share, taken: Mutex::default() }
+impl ConcurrencyLimit {
+    pub(crate) fn new(capacity: usize, share: usize) -> Self {
+        Self { capacity, share, in_use: Mutex::default() }
     }
 
-    /// A place for a stranger at this address.
-    pub(crate) fn stranger(self: &Arc<Self>, peer: Option<IpAddr>) -> Option<Place> {
-        self.enter(Whose::Peer(peer)).ok()
+    /// A permit for a caller at this address who is not authenticated.
+    pub(crate) fn acquire_for_address(self: &Arc<Self>, peer: Option<IpAddr>) -> Option<Permit> {
+        self.acquire(LimitKey::Peer(peer)).ok()
     }
 
-    fn taken(&self) -> MutexGuard<'_, Taken> {
+    fn in_use(&self) -> MutexGuard<'_, InUse> {
         // Nothing that panics runs under the lock.
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+        self.in_use.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A place; a refusal where all are taken, or the caller's share of them.
-    fn enter(self: &Arc<Self>, whose: Whose) -> Result<Place, Box<Refusal>> {
-        let mut taken = self.taken();
-        if taken.all >= self.places {
+    /// A permit; refused where all are in use, or the share of this caller.
+    fn acquire(self: &Arc<Self>, key: LimitKey) -> Result<Permit, Box<Refusal>> {
+        let mut in_use = self.in_use();
+        if in_use.all >= self.capacity {
             return Err(Box::new(Refusal::overloaded()));
         }
-        let of = taken.of.entry(whose.clone()).or_default();
+        let of = in_use.of.entry(key.clone()).or_default();
         if *of >= self.share {
-            return Err(Box::new(Refusal::crowded(whose.kind(), &whose.to_string(), self.share)));
+            return Err(Box::new(Refusal::crowded(key.kind(), &key.to_string(), self.share)));
         }
         *of += 1;
-        taken.all += 1;
-        drop(taken);
-        Ok(Place { room: self.clone(), whose, working: None })
+        in_use.all += 1;
+        drop(in_use);
+        Ok(Permit { limit: self.clone(), key, working: None })
     }
 }
 
-/// Taken until it is dropped.
-pub(crate) struct Place {
-    room: Arc<Room>,
-    whose: Whose,
+/// In use until it is dropped.
+pub(crate) struct Permit {
+    limit: Arc<ConcurrencyLimit>,
+    key: LimitKey,
     /// Held, so that the connection counts as at work.
-    working: Option<Working>,
+    working: Option<ActiveCall>,
 }
 
-impl Place {
-    /// Keeps the place until the answer's body ends.
+impl Permit {
+    /// Keeps the permit until the answer's body ends.
     pub(super) fn hold(self, response: Response) -> Response {
         response.map(|body| {
             Body::new(http_body_util::BodyExt::map_frame(body, move |frame| {
@@ -234,14 +234,14 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for Permit {
     fn drop(&mut self) {
-        let mut taken = self.room.taken();
-        taken.all -= 1;
-        if let Some(of) = taken.of.get_mut(&self.whose) {
+        let mut in_use = self.limit.in_use();
+        in_use.all -= 1;
+        if let Some(of) = in_use.of.get_mut(&self.key) {
             *of -= 1;
             if *of == 0 {
-                taken.of.remove(&self.whose);
+                in_use.of.remove(&self.key);
             }
         }
     }
@@ -251,36 +251,36 @@ impl Drop for Place {
 mod tests {
     use super::*;
 
-    fn operator(id: &str) -> Whose {
-        Whose::Operator(id.parse().unwrap())
+    fn operator(id: &str) -> LimitKey {
+        LimitKey::Operator(id.parse().unwrap())
     }
 
     #[test]
-    fn nobody_takes_every_place_of_a_room() {
+    fn no_caller_takes_every_permit() {
         let most = Bounds { message_bytes: 1, requests: 1024, streams: 1024, timeout: std::time::Duration::MAX };
-        let rooms = Rooms::new(&most);
-        let Rooms { public, agents, services, reads, stopping, .. } = &rooms;
-        let Rooms { agents_waits, waits, agents_streams, streams, open_streams, .. } = &rooms;
-        for hall in
+        let limits = ConcurrencyLimits::new(&most);
+        let ConcurrencyLimits { public, agents, services, reads, stopping, .. } = &limits;
+        let ConcurrencyLimits { agents_waits, waits, agents_streams, streams, open_streams, .. } = &limits;
+        for lane in
             [public, agents, services, reads, stopping, agents_waits, waits, agents_streams, streams, open_streams]
         {
-            for room in [&hall.entrance, &hall.places] {
-                assert!(room.share <= room.places / 2, "{} of {}", room.share, room.places);
+            for limit in [&lane.pending, &lane.running] {
+                assert!(limit.share <= limit.capacity / 2, "{} of {}", limit.share, limit.capacity);
             }
         }
     }
 
     #[test]
-    fn a_room_has_its_places_and_each_caller_a_share_of_them() {
-        let room = Arc::new(Room::new(3, 2));
-        let mut held: Vec<_> = (0..2).map(|_| room.enter(operator("a")).ok().unwrap()).collect();
-        assert_eq!(room.enter(operator("a")).err().unwrap().reason(), "RATE_LIMITED");
-        held.push(room.enter(operator("b")).ok().unwrap());
-        assert_eq!(room.enter(operator("c")).err().unwrap().reason(), "OVERLOADED");
+    fn limit_has_a_capacity_and_a_share_for_each_caller() {
+        let limit = Arc::new(ConcurrencyLimit::new(3, 2));
+        let mut held: Vec<_> = (0..2).map(|_| limit.acquire(operator("a")).ok().unwrap()).collect();
+        assert_eq!(limit.acquire(operator("a")).err().unwrap().reason(), "RATE_LIMITED");
+        held.push(limit.acquire(operator("b")).ok().unwrap());
+        assert_eq!(limit.acquire(operator("c")).err().unwrap().reason(), "OVERLOADED");
         held.remove(0);
-        assert!(room.enter(operator("a")).is_ok());
+        assert!(limit.acquire(operator("a")).is_ok());
         held.clear();
-        let taken = room.taken();
-        assert_eq!((taken.all, taken.of.len()), (0, 0), "nothing is kept of who was here");
+        let in_use = limit.in_use();
+        assert_eq!((in_use.all, in_use.of.len()), (0, 0), "nothing is kept of who was here");
     }
 }

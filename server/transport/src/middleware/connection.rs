@@ -19,16 +19,16 @@ pub(crate) const GOODBYE: Duration = Duration::from_secs(1);
 
 /// Whose a connection is, by the best known caller whose call got a place on it. The first makes room first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Standing {
-    Stranger,
+pub(crate) enum CallerKind {
+    Unknown,
     Agent,
     Operator,
 }
 
-impl Standing {
+impl CallerKind {
     pub(crate) const fn of(caller: Option<&Caller>) -> Self {
         match caller {
-            None => Self::Stranger,
+            None => Self::Unknown,
             Some(Caller::Instance(_)) => Self::Agent,
             Some(Caller::Operator(_)) => Self::Operator,
         }
@@ -37,9 +37,9 @@ impl Standing {
 
 /// What a connection does, as far as it matters whether it could be closed; in every request's extensions.
 #[derive(Debug)]
-pub(crate) struct Activity {
+pub(crate) struct ConnectionActivity {
     opened: Instant,
-    /// A [`Standing`].
+    /// A [`CallerKind`].
     standing: AtomicU8,
     /// Calls that have a place.
     working: AtomicUsize,
@@ -49,11 +49,11 @@ pub(crate) struct Activity {
     replaced: CancellationToken,
 }
 
-impl Activity {
+impl ConnectionActivity {
     pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self {
             opened: Instant::now(),
-            standing: AtomicU8::new(Standing::Stranger as u8),
+            standing: AtomicU8::new(CallerKind::Unknown as u8),
             working: AtomicUsize::new(0),
             last: AtomicU64::new(0),
             replaced: CancellationToken::new(),
@@ -61,10 +61,10 @@ impl Activity {
     }
 
     /// Says that a call of somebody has its place, until what is returned is dropped.
-    pub(crate) fn work(self: &Arc<Self>, standing: Standing) -> Working {
+    pub(crate) fn begin_call(self: &Arc<Self>, standing: CallerKind) -> ActiveCall {
         self.standing.fetch_max(standing as u8, Ordering::Relaxed);
         self.working.fetch_add(1, Ordering::Relaxed);
-        Working(self.clone())
+        ActiveCall(self.clone())
     }
 
     fn touch(&self) {
@@ -73,7 +73,7 @@ impl Activity {
     }
 
     fn is_a_strangers(&self) -> bool {
-        self.standing.load(Ordering::Relaxed) == Standing::Stranger as u8
+        self.standing.load(Ordering::Relaxed) == CallerKind::Unknown as u8
     }
 
     /// Since when it has done nothing, after whose it is; none while it does something, or where it is spared still.
@@ -112,9 +112,9 @@ impl Activity {
 
 /// A call of a connection that has a place.
 #[derive(Debug)]
-pub(crate) struct Working(Arc<Activity>);
+pub(crate) struct ActiveCall(Arc<ConnectionActivity>);
 
-impl Drop for Working {
+impl Drop for ActiveCall {
     fn drop(&mut self) {
         self.0.touch();
         self.0.working.fetch_sub(1, Ordering::Relaxed);

@@ -52,7 +52,7 @@ pub(super) async fn or_internal(call: &Call, answers: impl Future<Output = Resul
 
 /// Says INVALID_ARGUMENT where tonic says INTERNAL (or OUT_OF_RANGE) of bytes that are no message: that is the caller's
 /// fault. Our own refusals bear details and pass as they are.
-pub(super) fn blame_the_wire(call: &Call, response: Response) -> Result<Response, Status> {
+pub(super) fn decode_error_to_invalid_argument(call: &Call, response: Response) -> Result<Response, Status> {
     match of_response(&response) {
         Some(status) if status.details().is_empty() && matches!(status.code(), Code::Internal | Code::OutOfRange) => {
             tracing::debug!(why = status.message(), "not a message");

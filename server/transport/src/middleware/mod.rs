@@ -1,9 +1,8 @@
 //! The pipeline that every call passes, whichever door it came through: one tower service that reads top-down.
 //!
-//! Below it is gRPC, above it the doors. What a step refuses is a gRPC status; the doors say it in their own protocol. The
+//! Below it is gRPC, above it the front ends. What a step refuses is a gRPC status; the front ends say it in their own protocol. The
 //! steps run in one future: a step costs what it does, and no more.
 
-mod administration;
 mod authenticate;
 mod call;
 mod concurrency;
@@ -13,11 +12,12 @@ mod grpc_status;
 mod limits;
 mod observe;
 mod reauthorize;
-mod strangers;
+mod refused_administration;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+mod unauthenticated;
 
 use std::{
     convert::Infallible,
@@ -37,22 +37,22 @@ use tower::{Service, ServiceExt, util::BoxCloneSyncService};
 
 pub(crate) use authenticate::{Authority, Peer, PeerCertificate};
 pub(crate) use call::{RequestContext, X_REQUEST_ID, request_id};
-pub(crate) use concurrency::Room;
-pub(crate) use connection::Activity;
+pub(crate) use concurrency::ConcurrencyLimit;
+pub(crate) use connection::ConnectionActivity;
 #[cfg(test)]
-pub(crate) use connection::{GOODBYE, SPARED, Standing};
+pub(crate) use connection::{CallerKind, GOODBYE, SPARED};
 pub(crate) use deadline::answer_sooner;
 pub(crate) use grpc_status::{of_response as outcome, refuse};
 pub(crate) use limits::{MOST_BYTES, body_error};
 pub(crate) use observe::count_refusal;
 
 use self::{
-    administration::Watched,
     call::Call,
-    concurrency::{Place, Rooms},
-    reauthorize::Shown,
+    concurrency::{ConcurrencyLimits, Permit},
+    reauthorize::StreamAuthorization,
+    refused_administration::AdministrationAudit,
 };
-use crate::authz::{Access, LONGEST_WAIT, Lasts, Row};
+use crate::authz::{Access, CallKind, LONGEST_WAIT, Row};
 
 /// Longest call of a method that takes no credential.
 const PUBLIC_TIMEOUT: Duration = Duration::from_secs(1);
@@ -88,7 +88,7 @@ pub(crate) struct Bounds {
 pub(crate) struct Stack {
     authority: Arc<dyn Authority>,
     bounds: Bounds,
-    rooms: Rooms,
+    concurrency: ConcurrencyLimits,
     /// Cancelled when the server stops: streams end, so that connections can.
     stop: CancellationToken,
 }
@@ -96,12 +96,12 @@ pub(crate) struct Stack {
 impl Stack {
     /// A stack whose limits count over all its pipelines.
     pub(crate) fn new(authority: Arc<dyn Authority>, bounds: Bounds, stop: CancellationToken) -> Arc<Self> {
-        Arc::new(Self { authority, bounds, rooms: Rooms::new(&bounds), stop })
+        Arc::new(Self { authority, bounds, concurrency: ConcurrencyLimits::new(&bounds), stop })
     }
 
     /// `inner` behind every step.
     pub(crate) fn wrap(self: &Arc<Self>, inner: impl Inner) -> Pipeline {
-        BoxCloneSyncService::new(Steps { stack: self.clone(), inner })
+        BoxCloneSyncService::new(PipelineService { stack: self.clone(), inner })
     }
 
     /// An id for the call, and its method's row; then a span, a counter and a duration, whatever becomes of it.
@@ -121,61 +121,64 @@ impl Stack {
         let row = call.known(&request)?;
         let request = limits::sized(call, request, self.bounds.message_bytes)?;
         let deadline = deadline::of(call, request.headers(), self.longest(row))?;
-        let shown = (row.lasts != Lasts::Request).then(|| Shown::of(call, &self.authority, row, &request));
-        let cut = shown.map(|shown| deadline::cut(self.stop.clone(), shown.withdrawn()).boxed());
+        let authorization =
+            (row.kind != CallKind::Request).then(|| StreamAuthorization::of(call, &self.authority, row, &request));
+        let cut = authorization.map(|authorization| deadline::cut(self.stop.clone(), authorization.revoked()).boxed());
         let answer = self.authorise(call, row, request, inner);
-        match (row.lasts, cut) {
-            (Lasts::Wait, Some(cut)) => Ok(deadline::within(call, &deadline, deadline::unless(cut, answer)).await?.0),
-            (Lasts::Stream, Some(cut)) => {
-                let (response, place) = deadline::within(call, &deadline, answer).await?;
-                Ok(place.hold(deadline::ending(call, &deadline, cut, response)))
+        match (row.kind, cut) {
+            (CallKind::Wait, Some(cut)) => {
+                Ok(deadline::within(call, &deadline, deadline::unless(cut, answer)).await?.0)
+            }
+            (CallKind::Stream, Some(cut)) => {
+                let (response, permit) = deadline::within(call, &deadline, answer).await?;
+                Ok(permit.hold(deadline::ending(call, &deadline, cut, response)))
             }
             _ => Ok(deadline::within(call, &deadline, answer).await?.0),
         }
     }
 
     /// Default deny: a request reaches its verb only where the method's row says that this caller may call it, and once
-    /// there is a place for it.
+    /// there is a permit for it.
     async fn authorise(
         &self,
         call: &Call,
         row: &Row,
         request: Request,
         inner: impl Inner,
-    ) -> Result<(Response, Place), Status> {
+    ) -> Result<(Response, Permit), Status> {
         let (authority, local) = (&*self.authority, authenticate::is_local(&request));
         let certificate = request.extensions().get();
         let peer = request.extensions().get::<Peer>().map(|peer| peer.0.to_canonical());
-        let activity = request.extensions().get::<Arc<Activity>>().cloned();
+        let activity = request.extensions().get::<Arc<ConnectionActivity>>().cloned();
         let caller = authenticate::caller(authority, row, request.headers(), local, certificate).await;
         let caller = caller.map_err(|error| {
-            strangers::note(&error, request.extensions().get());
+            unauthenticated::note(&error, request.extensions().get());
             call.refuse(error)
         })?;
         authenticate::within_rate(authority, row, caller.as_ref()).map_err(|error| call.refuse(error))?;
-        let watched = Watched::of(row, caller.as_ref(), peer);
-        let answer = self.serve(call, row, Asking { caller, peer, activity }, request, inner).await;
+        let watched = AdministrationAudit::of(row, caller.as_ref(), peer);
+        let answer = self.serve(call, row, CallOrigin { caller, peer, activity }, request, inner).await;
         if let Some(watched) = watched {
             watched.note(authority, &answer);
         }
         answer
     }
 
-    /// The verb's answer, where the caller may have one and there is a place for the call.
+    /// The verb's answer, where the caller may have one and there is a permit for the call.
     async fn serve(
         &self,
         call: &Call,
         row: &Row,
-        asking: Asking,
+        asking: CallOrigin,
         request: Request,
         inner: impl Inner,
-    ) -> Result<(Response, Place), Status> {
+    ) -> Result<(Response, Permit), Status> {
         let authority = &*self.authority;
-        let Asking { caller, peer, activity } = asking;
+        let CallOrigin { caller, peer, activity } = asking;
         authenticate::permit(authority, row, caller.as_ref()).map_err(|error| call.refuse(error))?;
-        let arrived = self.rooms.arrive(row, caller.as_ref(), peer).map_err(|refusal| call.refuse(*refusal))?;
+        let pending = self.concurrency.admit(row, caller.as_ref(), peer).map_err(|refusal| call.refuse(*refusal))?;
         let mut request = limits::begun(call, request).await?;
-        let place = arrived.enter(activity.as_ref(), caller.as_ref()).map_err(|refusal| call.refuse(*refusal))?;
+        let permit = pending.acquire(activity.as_ref(), caller.as_ref()).map_err(|refusal| call.refuse(*refusal))?;
         let turn = authenticate::read_turn(authority, row, caller.as_ref()).await;
         let _until_read = turn.map_err(|error| call.refuse(error))?;
         if let Some(caller) = caller {
@@ -183,7 +186,7 @@ impl Stack {
             request.extensions_mut().insert(row.authorized(caller));
         }
         match inner.oneshot(request).await {
-            Ok(response) => Ok((grpc_status::blame_the_wire(call, response)?, place)),
+            Ok(response) => Ok((grpc_status::decode_error_to_invalid_argument(call, response)?, permit)),
             Err(never) => match never {},
         }
     }
@@ -191,29 +194,29 @@ impl Stack {
     /// How long a call of a method may take until its answer stands. Of strangers nothing takes long, so that their bodies may
     /// not either.
     fn longest(&self, row: &Row) -> Duration {
-        match (row.access, row.lasts) {
+        match (row.access, row.kind) {
             (Access::Open, _) => PUBLIC_TIMEOUT.min(self.bounds.timeout),
-            (_, Lasts::Wait) => self.bounds.timeout + LONGEST_WAIT,
-            (_, Lasts::Request | Lasts::Stream) => self.bounds.timeout,
+            (_, CallKind::Wait) => self.bounds.timeout + LONGEST_WAIT,
+            (_, CallKind::Request | CallKind::Stream) => self.bounds.timeout,
         }
     }
 }
 
 /// Who asks, from where, on which connection.
-struct Asking {
+struct CallOrigin {
     caller: Option<Caller>,
     peer: Option<IpAddr>,
-    activity: Option<Arc<Activity>>,
+    activity: Option<Arc<ConnectionActivity>>,
 }
 
 /// The tower service of a pipeline.
 #[derive(Clone)]
-struct Steps<S> {
+struct PipelineService<S> {
     stack: Arc<Stack>,
     inner: S,
 }
 
-impl<S: Inner> Service<Request> for Steps<S> {
+impl<S: Inner> Service<Request> for PipelineService<S> {
     type Response = Response;
     type Error = Infallible;
     type Future = BoxFuture<'static, Result<Response, Infallible>>;

@@ -19,7 +19,7 @@ use crate::{authz::Row, status::Refusal};
 const AGAIN: Duration = Duration::from_secs(1);
 
 /// What the caller of a stream showed, to be asked about again while it lasts.
-pub(super) struct Shown {
+pub(super) struct StreamAuthorization {
     authority: Arc<dyn Authority>,
     row: &'static Row,
     headers: HeaderMap,
@@ -28,10 +28,10 @@ pub(super) struct Shown {
     request_id: String,
 }
 
-impl Shown {
+impl StreamAuthorization {
     pub(super) fn of(call: &Call, authority: &Arc<dyn Authority>, row: &'static Row, request: &Request) -> Self {
-        let shown = request.headers().get_all(header::AUTHORIZATION).into_iter();
-        let headers = shown.map(|value| (header::AUTHORIZATION, value.clone())).collect();
+        let authorization = request.headers().get_all(header::AUTHORIZATION).into_iter();
+        let headers = authorization.map(|value| (header::AUTHORIZATION, value.clone())).collect();
         let (authority, request_id) = (authority.clone(), call.request_id.clone());
         let certificate = request.extensions().get().cloned();
         Self { authority, row, headers, local: is_local(request), certificate, request_id }
@@ -39,7 +39,7 @@ impl Shown {
 
     /// Returns when the caller may no longer call the method, and why: the key or the credential is dead, or the role is
     /// gone. That nobody can say just now, as the database does not answer, ends no stream.
-    pub(super) async fn withdrawn(self) -> Status {
+    pub(super) async fn revoked(self) -> Status {
         loop {
             sleep(AGAIN).await;
             if let Err(error @ (Error::Unauthenticated { .. } | Error::RoleRequired { .. })) = self.ask().await {

@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderValue, header};
 use percent_encoding::percent_decode_str;
 use uuid::Uuid;
 
-use super::{endpoint::Endpoint, error::Wrong, form::Form, scheme::Scheme};
+use super::{endpoint::Endpoint, error::OAuthError, form::Form, scheme::Scheme};
 
 /// How an API key begins: the client secret of an operator.
 const KEY_PREFIX: &str = "csk_";
@@ -25,7 +25,7 @@ pub(super) struct Client {
 
 impl Client {
     /// Finds out how the client authenticates, and puts what it presents into `headers` as the bearer.
-    pub(super) fn of(endpoint: Endpoint, headers: &mut HeaderMap, form: &Form) -> Result<Self, (Scheme, Wrong)> {
+    pub(super) fn of(endpoint: Endpoint, headers: &mut HeaderMap, form: &Form) -> Result<Self, (Scheme, OAuthError)> {
         let scheme = scheme(endpoint, headers, form)?;
         let at = |wrong| (scheme, wrong);
         let (id, presented) = match scheme {
@@ -39,7 +39,7 @@ impl Client {
         let presented = presented.unwrap_or_default();
         if matches!(scheme, Scheme::Basic | Scheme::Post) && !presented.starts_with(KEY_PREFIX) {
             let why = "the client_secret must be an API key (csk_...); a credential is sent as authorization: Bearer";
-            return Err(at(Wrong::client(why)));
+            return Err(at(OAuthError::client(why)));
         }
         if !matches!(scheme, Scheme::None | Scheme::Bearer) {
             headers.insert(header::AUTHORIZATION, bearer(&presented).map_err(at)?);
@@ -50,7 +50,7 @@ impl Client {
 
     /// Refuses a `client_id` of somebody else than the caller. For an operator it is the operator's id or the API key's,
     /// for an instance its own or its agent's name.
-    pub(super) fn check(&self, caller: &Caller) -> Result<(), Wrong> {
+    pub(super) fn check(&self, caller: &Caller) -> Result<(), OAuthError> {
         let Some(id) = self.id.as_deref() else { return Ok(()) };
         let right = match caller {
             Caller::Operator(operator) => operator.anonymous || self.is_key || operator.operator_id.as_str() == id,
@@ -58,19 +58,19 @@ impl Client {
         };
         let why = "client_id is not who authenticated: send the operator's id or the API key's, of an instance its own id \
                    or its agent's name, or leave it out where that is possible";
-        if right { Ok(()) } else { Err(Wrong::client(why)) }
+        if right { Ok(()) } else { Err(OAuthError::client(why)) }
     }
 }
 
 /// The one way in which the client authenticates (RFC 6749, section 2.3: never two at once).
-fn scheme(endpoint: Endpoint, headers: &HeaderMap, form: &Form) -> Result<Scheme, (Scheme, Wrong)> {
+fn scheme(endpoint: Endpoint, headers: &HeaderMap, form: &Form) -> Result<Scheme, (Scheme, OAuthError)> {
     let none = |wrong| (Scheme::None, wrong);
     if headers.get_all(header::AUTHORIZATION).iter().count() > 1 {
-        return Err(none(Wrong::invalid("authorization", "is sent more than once")));
+        return Err(none(OAuthError::invalid("authorization", "is sent more than once")));
     }
     let in_header = match value(headers).map(|value| value.split(' ').next().unwrap_or_default().to_ascii_lowercase()) {
         None if headers.contains_key(header::AUTHORIZATION) => {
-            return Err(none(Wrong::client("the authorization header is not ASCII")));
+            return Err(none(OAuthError::client("the authorization header is not ASCII")));
         }
         None => None,
         Some(word) if word == "bearer" => Some(Scheme::Bearer),
@@ -78,16 +78,16 @@ fn scheme(endpoint: Endpoint, headers: &HeaderMap, form: &Form) -> Result<Scheme
         Some(_) => {
             let why = "the authorization header must be Basic with a client id and an API key, or Bearer with an API key or \
                        a credential";
-            return Err(none(Wrong::client(why)));
+            return Err(none(OAuthError::client(why)));
         }
     };
     let in_body = ["client_secret", "client_assertion"].into_iter().filter(|name| form.get(name).is_some()).count();
     if in_body + usize::from(in_header.is_some()) > 1 {
         let why = "the client authenticates in more than one way: send one of authorization and client_secret";
-        return Err((in_header.unwrap_or(Scheme::Post), Wrong::invalid("", why)));
+        return Err((in_header.unwrap_or(Scheme::Post), OAuthError::invalid("", why)));
     }
     if form.get("client_assertion").is_some() {
-        return Err(none(Wrong::client(
+        return Err(none(OAuthError::client(
             "client_assertion is not taken here: authenticate with an API key or a credential",
         )));
     }
@@ -104,8 +104,8 @@ fn value(headers: &HeaderMap) -> Option<&str> {
 }
 
 /// Id and secret, each percent-encoded before they were joined (RFC 6749, section 2.3.1).
-fn basic(headers: &HeaderMap) -> Result<(String, String), Wrong> {
-    let wrong = || Wrong::client("the Basic authorization must be base64 of a client id, a colon and an API key");
+fn basic(headers: &HeaderMap) -> Result<(String, String), OAuthError> {
+    let wrong = || OAuthError::client("the Basic authorization must be base64 of a client id, a colon and an API key");
     let encoded = value(headers).and_then(|value| value.split_once(' ')).ok_or_else(wrong)?.1;
     let decoded = STANDARD.decode(encoded.trim()).map_err(|_| wrong())?;
     let text = String::from_utf8(decoded).map_err(|_| wrong())?;
@@ -119,22 +119,22 @@ fn decode(text: &str) -> Option<String> {
 }
 
 /// The client's id. A client secret needs one; two must agree.
-fn one_id(header: Option<String>, form: Option<&str>, scheme: Scheme) -> Result<Option<String>, Wrong> {
+fn one_id(header: Option<String>, form: Option<&str>, scheme: Scheme) -> Result<Option<String>, OAuthError> {
     match (header, form) {
         (Some(header), Some(form)) if header != form => {
-            Err(Wrong::invalid("client_id", "is another one than that of the authorization header"))
+            Err(OAuthError::invalid("client_id", "is another one than that of the authorization header"))
         }
         (None, None) if scheme == Scheme::Post => {
-            Err(Wrong::client("client_secret comes without client_id: send the operator's id or the API key's"))
+            Err(OAuthError::client("client_secret comes without client_id: send the operator's id or the API key's"))
         }
         (header, form) => Ok(header.or_else(|| form.map(ToOwned::to_owned))),
     }
 }
 
 /// What is presented, as the pipeline takes it.
-fn bearer(presented: &str) -> Result<HeaderValue, Wrong> {
+fn bearer(presented: &str) -> Result<HeaderValue, OAuthError> {
     let mut value = HeaderValue::try_from(format!("Bearer {presented}"))
-        .map_err(|_| Wrong::client("what is presented holds characters that no API key or credential has"))?;
+        .map_err(|_| OAuthError::client("what is presented holds characters that no API key or credential has"))?;
     value.set_sensitive(true);
     Ok(value)
 }

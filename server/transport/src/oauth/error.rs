@@ -26,7 +26,7 @@ pub(super) const UNSUPPORTED_TOKEN_TYPE: &str = "unsupported_token_type";
 
 /// What is wrong with a request.
 #[derive(Debug)]
-pub(super) struct Wrong {
+pub(super) struct OAuthError {
     /// OAuth's word; none: what the refusal's code stands for.
     error: Option<&'static str>,
     http: Option<StatusCode>,
@@ -34,19 +34,19 @@ pub(super) struct Wrong {
     refusal: Box<Refusal>,
 }
 
-impl From<Refusal> for Wrong {
+impl From<Refusal> for OAuthError {
     fn from(refusal: Refusal) -> Self {
         Self { error: None, http: None, header: None, refusal: Box::new(refusal) }
     }
 }
 
-impl From<Error> for Wrong {
+impl From<Error> for OAuthError {
     fn from(error: Error) -> Self {
         Refusal::from(error).into()
     }
 }
 
-impl Wrong {
+impl OAuthError {
     /// A parameter is; empty: the request as a whole.
     pub(super) fn invalid(parameter: &str, why: impl Into<String>) -> Self {
         Refusal::invalid(parameter, why).into()
@@ -82,11 +82,11 @@ impl Wrong {
     }
 
     /// The answer of a door that refuses before there is a call; counted.
-    pub(super) fn answer(mut self, voice: Voice) -> Response {
+    pub(super) fn answer(mut self, style: ErrorStyle) -> Response {
         let (http, header) = (self.http.take(), self.header.take());
         let status = self.status("");
         count_refusal(status.code());
-        let mut response = voice.write(&status, http);
+        let mut response = style.write(&status, http);
         if let Some((name, value)) = header {
             response.headers_mut().insert(name, HeaderValue::from_static(value));
         }
@@ -96,12 +96,12 @@ impl Wrong {
 
 /// To whom a refusal is said: which standard speaks, and how the client had authenticated.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Voice {
+pub(super) struct ErrorStyle {
     pub(super) endpoint: Endpoint,
     pub(super) scheme: Scheme,
 }
 
-impl Voice {
+impl ErrorStyle {
     /// `status`, under `http` where that is given.
     pub(super) fn write(self, status: &Status, http: Option<StatusCode>) -> Response {
         let (usual, error) = self.words(status);
@@ -208,9 +208,9 @@ mod tests {
             (Code::DeadlineExceeded, Token, Bearer, 503, "temporarily_unavailable"),
             (Code::Internal, Token, Bearer, 500, "server_error"),
         ] {
-            let response = Voice { endpoint, scheme }.write(&Status::new(code, "why"), None);
+            let response = ErrorStyle { endpoint, scheme }.write(&Status::new(code, "why"), None);
             assert_eq!(response.status().as_u16(), http, "{code:?} {endpoint:?} {scheme:?}");
-            let (_, word) = Voice { endpoint, scheme }.words(&Status::new(code, "why"));
+            let (_, word) = ErrorStyle { endpoint, scheme }.words(&Status::new(code, "why"));
             assert_eq!(word, error, "{code:?} {endpoint:?} {scheme:?}");
             let challenged = response.headers().contains_key(header::WWW_AUTHENTICATE);
             assert_eq!(

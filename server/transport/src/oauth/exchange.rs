@@ -10,7 +10,7 @@ use countersign_proto::v1::DelegateCredentialRequest;
 use serde_json::json;
 
 use super::{
-    error::{INVALID_SCOPE, INVALID_TARGET, UNSUPPORTED_GRANT_TYPE, Wrong},
+    error::{INVALID_SCOPE, INVALID_TARGET, OAuthError, UNSUPPORTED_GRANT_TYPE},
     form::Form,
 };
 use crate::convert::{credential as convert, idempotency::Idem};
@@ -22,7 +22,12 @@ const TOKEN_TYPES: [&str; 2] =
     ["urn:ietf:params:oauth:token-type:access_token", "urn:ietf:params:oauth:token-type:jwt"];
 
 /// Starts a child of the instance whose credential is the subject token.
-pub(super) async fn exchange(app: &App, caller: &Caller, form: &Form, trace: Option<Trace>) -> Result<Response, Wrong> {
+pub(super) async fn exchange(
+    app: &App,
+    caller: &Caller,
+    form: &Form,
+    trace: Option<Trace>,
+) -> Result<Response, OAuthError> {
     let issued_type = protocol(app.audience(), form)?;
     let parent = holder(app, caller, "subject_token", form.required("subject_token")?).await?;
     actor(app, caller, form, &parent).await?;
@@ -33,37 +38,37 @@ pub(super) async fn exchange(app: &App, caller: &Caller, form: &Form, trace: Opt
 }
 
 /// The delegation that a form asks for.
-pub(super) fn command(form: &Form, parent: &Verified) -> Result<(DelegateCredential, Idem), Wrong> {
+pub(super) fn command(form: &Form, parent: &Verified) -> Result<(DelegateCredential, Idem), OAuthError> {
     convert::delegate(request(form, parent)?).map_err(in_oauths_names)
 }
 
 /// What the standard asks of every exchange; returns the type of the token to issue.
-pub(super) fn protocol(audience: &str, form: &Form) -> Result<&'static str, Wrong> {
+pub(super) fn protocol(audience: &str, form: &Form) -> Result<&'static str, OAuthError> {
     if form.required("grant_type")? != GRANT_TYPE {
         let why = format!("must be {GRANT_TYPE}: a first credential comes from POST /issue or IssueCredential");
-        return Err(Wrong::invalid("grant_type", why).named(UNSUPPORTED_GRANT_TYPE));
+        return Err(OAuthError::invalid("grant_type", why).named(UNSUPPORTED_GRANT_TYPE));
     }
-    token_type(form, "subject_token_type")?.ok_or_else(|| Wrong::invalid("subject_token_type", "is required"))?;
+    token_type(form, "subject_token_type")?.ok_or_else(|| OAuthError::invalid("subject_token_type", "is required"))?;
     if form.all("audience").iter().any(|target| target != audience) {
         let why = format!(
             "must be {audience}, or left out: credentials are for this installation, and resource narrows one to a tool"
         );
-        return Err(Wrong::invalid("audience", why).named(INVALID_TARGET));
+        return Err(OAuthError::invalid("audience", why).named(INVALID_TARGET));
     }
     Ok(token_type(form, "requested_token_type")?.unwrap_or(TOKEN_TYPES[0]))
 }
 
-fn token_type(form: &Form, name: &str) -> Result<Option<&'static str>, Wrong> {
+fn token_type(form: &Form, name: &str) -> Result<Option<&'static str>, OAuthError> {
     let known = |given| TOKEN_TYPES.into_iter().find(|known| *known == given);
-    let wrong = || Wrong::invalid(name, format!("must be {} or {}", TOKEN_TYPES[0], TOKEN_TYPES[1]));
+    let wrong = || OAuthError::invalid(name, format!("must be {} or {}", TOKEN_TYPES[0], TOKEN_TYPES[1]));
     form.get(name).map(|given| known(given).ok_or_else(wrong)).transpose()
 }
 
 /// The live credential in a parameter.
-async fn holder(app: &App, caller: &Caller, name: &str, token: &str) -> Result<std::sync::Arc<Credential>, Wrong> {
+async fn holder(app: &App, caller: &Caller, name: &str, token: &str) -> Result<std::sync::Arc<Credential>, OAuthError> {
     match app.introspect_credential(caller, Some(token)).await? {
         Introspection::Active(credential) => Ok(credential),
-        Introspection::Inactive(reason) => Err(Wrong::invalid(
+        Introspection::Inactive(reason) => Err(OAuthError::invalid(
             name,
             format!("is no live credential of this installation ({reason}). {}", reason.remedy()),
         )),
@@ -72,12 +77,12 @@ async fn holder(app: &App, caller: &Caller, name: &str, token: &str) -> Result<s
 
 /// The actor of a child is the child, a new instance that its parent starts. So whoever else is named as the actor cannot
 /// become it, and the parent itself adds nothing.
-async fn actor(app: &App, caller: &Caller, form: &Form, parent: &Credential) -> Result<(), Wrong> {
+async fn actor(app: &App, caller: &Caller, form: &Form, parent: &Credential) -> Result<(), OAuthError> {
     let (token, kind) = (form.get("actor_token"), token_type(form, "actor_token_type")?);
     match (token, kind) {
         (None, None) => Ok(()),
-        (None, Some(_)) => Err(Wrong::invalid("actor_token_type", "comes without an actor_token")),
-        (Some(_), None) => Err(Wrong::invalid("actor_token_type", "is required beside an actor_token")),
+        (None, Some(_)) => Err(OAuthError::invalid("actor_token_type", "comes without an actor_token")),
+        (Some(_), None) => Err(OAuthError::invalid("actor_token_type", "is required beside an actor_token")),
         (Some(token), Some(_)) => {
             let actor = holder(app, caller, "actor_token", token).await?;
             if actor.agent_instance_id == parent.agent_instance_id {
@@ -85,31 +90,31 @@ async fn actor(app: &App, caller: &Caller, form: &Form, parent: &Credential) -> 
             }
             let why = "must be of the same instance as the subject_token, or left out: the child that is issued for is a new \
                        instance, and its parent alone can start it";
-            Err(Wrong::invalid("actor_token", why))
+            Err(OAuthError::invalid("actor_token", why))
         }
     }
 }
 
 /// The tool that the credential is to be for alone (RFC 8707); none: this installation.
-fn resource(form: &Form) -> Result<String, Wrong> {
+fn resource(form: &Form) -> Result<String, OAuthError> {
     let mut targets = form.all("resource").iter();
     let Some(first) = targets.next() else { return Ok(String::new()) };
     if targets.any(|other| other != first) {
         let why = "must be one: a credential is for one tool or for the installation";
-        return Err(Wrong::invalid("resource", why).named(INVALID_TARGET));
+        return Err(OAuthError::invalid("resource", why).named(INVALID_TARGET));
     }
     Ok(first.to_owned())
 }
 
 /// The same delegation in the contract's words, whose rules then hold.
-fn request(form: &Form, parent: &Verified) -> Result<DelegateCredentialRequest, Wrong> {
+fn request(form: &Form, parent: &Verified) -> Result<DelegateCredentialRequest, OAuthError> {
     if form.get("on_behalf_of").is_some_and(|text| parent.on_behalf_of.as_deref() != Some(text)) {
-        return Err(Wrong::invalid("on_behalf_of", "is the subject_token's: leave it out"));
+        return Err(OAuthError::invalid("on_behalf_of", "is the subject_token's: leave it out"));
     }
     let text = |name| form.get(name).unwrap_or_default().to_owned();
     let seconds = |ttl: &str| match ttl.parse() {
         Ok(seconds) => Ok(prost_types::Duration { seconds, nanos: 0 }),
-        Err(_) => Err(Wrong::invalid("ttl", "must be a whole number of seconds")),
+        Err(_) => Err(OAuthError::invalid("ttl", "must be a whole number of seconds")),
     };
     let single_use = form.flag("single_use")?;
     Ok(DelegateCredentialRequest {
@@ -141,7 +146,7 @@ fn tools(scope: Option<&str>) -> Vec<String> {
 }
 
 /// A refusal that names the parameters of this endpoint, and says invalid_scope where the scope is at fault.
-fn in_oauths_names(error: Error) -> Wrong {
+fn in_oauths_names(error: Error) -> OAuthError {
     let (mut of_scope, mut of_target) = (false, false);
     let mut rename = |violation: Violation| {
         let tools = violation.field.starts_with("tools");
@@ -158,7 +163,7 @@ fn in_oauths_names(error: Error) -> Wrong {
         Error::GrantTooWide(found) => Error::GrantTooWide(found.into_iter().map(&mut rename).collect()),
         other => other,
     };
-    let wrong = Wrong::from(error);
+    let wrong = OAuthError::from(error);
     match (of_target, of_scope) {
         (true, _) => wrong.named(INVALID_TARGET),
         (_, true) => wrong.named(INVALID_SCOPE),

@@ -12,8 +12,8 @@ use http::{HeaderMap, StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use tokio::time::timeout;
 
-use super::error::Wrong;
-use crate::middleware::{Peer, Room};
+use super::error::OAuthError;
+use crate::middleware::{ConcurrencyLimit, Peer};
 
 /// The media type of every request.
 pub(super) const FORM: &str = "application/x-www-form-urlencoded";
@@ -22,7 +22,7 @@ const MAX_BYTES: usize = 64 * 1024;
 /// How long a body may take. It is read before the caller is known, so nothing else bounds it.
 const READ: Duration = Duration::from_secs(2);
 /// Bodies that are read at a time: in all, and of one address.
-static READING: LazyLock<Arc<Room>> = LazyLock::new(|| Arc::new(Room::new(256, 64)));
+static READING: LazyLock<Arc<ConcurrencyLimit>> = LazyLock::new(|| Arc::new(ConcurrencyLimit::new(256, 64)));
 /// RFC 8693, section 2.1, lets these occur more than once.
 const REPEATED: [&str; 2] = ["resource", "audience"];
 /// The parameters that are read; what else comes is ignored, as RFC 6749, section 3.2, says.
@@ -60,12 +60,14 @@ pub(super) struct Form(BTreeMap<&'static str, Vec<String>>);
 
 impl Form {
     /// Takes the form out of a request. Its length stays in the headers, for the pipeline's limit.
-    pub(super) async fn take(request: &mut Request) -> Result<Self, Wrong> {
+    pub(super) async fn take(request: &mut Request) -> Result<Self, OAuthError> {
         takes_form(request.headers())?;
         let peer = request.extensions().get::<Peer>().map(|peer| peer.0.to_canonical());
-        let Some(_place) = READING.stranger(peer) else {
+        let Some(_permit) = READING.acquire_for_address(peer) else {
             let why = "the server reads as many requests as it can: try again";
-            return Err(Wrong::invalid("", why).http(StatusCode::SERVICE_UNAVAILABLE).with_header("retry-after", "1"));
+            return Err(OAuthError::invalid("", why)
+                .http(StatusCode::SERVICE_UNAVAILABLE)
+                .with_header("retry-after", "1"));
         };
         let body = std::mem::take(request.body_mut());
         Self::parse(&collect(body).await?)
@@ -82,26 +84,26 @@ impl Form {
     }
 
     /// A parameter that has to be there.
-    pub(super) fn required(&self, name: &'static str) -> Result<&str, Wrong> {
-        self.get(name).ok_or_else(|| Wrong::invalid(name, "is required"))
+    pub(super) fn required(&self, name: &'static str) -> Result<&str, OAuthError> {
+        self.get(name).ok_or_else(|| OAuthError::invalid(name, "is required"))
     }
 
     /// A parameter that is true or false; without it, false.
-    pub(super) fn flag(&self, name: &'static str) -> Result<bool, Wrong> {
+    pub(super) fn flag(&self, name: &'static str) -> Result<bool, OAuthError> {
         match self.get(name) {
             None | Some("false") => Ok(false),
             Some("true") => Ok(true),
-            Some(_) => Err(Wrong::invalid(name, "must be true or false")),
+            Some(_) => Err(OAuthError::invalid(name, "must be true or false")),
         }
     }
 
-    pub(super) fn parse(body: &[u8]) -> Result<Self, Wrong> {
+    pub(super) fn parse(body: &[u8]) -> Result<Self, OAuthError> {
         let mut seen = BTreeMap::<&'static str, Vec<String>>::new();
         for (name, value) in form_urlencoded::parse(body) {
             let Some(name) = KNOWN.into_iter().find(|known| **known == *name) else { continue };
             let values = seen.entry(name).or_default();
             if !values.is_empty() && !REPEATED.contains(&name) {
-                return Err(Wrong::invalid(name, "is sent more than once"));
+                return Err(OAuthError::invalid(name, "is sent more than once"));
             }
             values.push(value.into_owned());
         }
@@ -114,28 +116,30 @@ impl Form {
 }
 
 /// Refuses any body but a plain form. RFC 6749 has no word for it but 400; the header says what would be taken.
-fn takes_form(headers: &HeaderMap) -> Result<(), Wrong> {
+fn takes_form(headers: &HeaderMap) -> Result<(), OAuthError> {
     let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let media_type = kind.split(';').next().unwrap_or_default().trim();
     if !media_type.eq_ignore_ascii_case(FORM) {
         let why = format!("the body must be a form: send content-type: {FORM}");
-        return Err(Wrong::invalid("", why).with_header("accept-post", FORM));
+        return Err(OAuthError::invalid("", why).with_header("accept-post", FORM));
     }
     if headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
-        return Err(Wrong::invalid("", "the body must not be compressed").with_header("accept-encoding", "identity"));
+        return Err(
+            OAuthError::invalid("", "the body must not be compressed").with_header("accept-encoding", "identity")
+        );
     }
     Ok(())
 }
 
-async fn collect(body: Body) -> Result<Bytes, Wrong> {
+async fn collect(body: Body) -> Result<Bytes, OAuthError> {
     let read = timeout(READ, Limited::new(body, MAX_BYTES).collect()).await;
-    let late = |_| Wrong::invalid("", "the body did not come in time").http(StatusCode::REQUEST_TIMEOUT);
+    let late = |_| OAuthError::invalid("", "the body did not come in time").http(StatusCode::REQUEST_TIMEOUT);
     match read.map_err(late)? {
         Ok(body) => Ok(body.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => {
             let why = format!("the body is larger than {MAX_BYTES} bytes, the most this endpoint takes");
-            Err(Wrong::invalid("", why).http(StatusCode::PAYLOAD_TOO_LARGE))
+            Err(OAuthError::invalid("", why).http(StatusCode::PAYLOAD_TOO_LARGE))
         }
-        Err(_) => Err(Wrong::invalid("", "the body broke off before its end")),
+        Err(_) => Err(OAuthError::invalid("", "the body broke off before its end")),
     }
 }

@@ -10,7 +10,7 @@ use time::OffsetDateTime;
 use super::{
     client::Client,
     endpoint::Endpoint,
-    error::{Voice, Wrong},
+    error::{ErrorStyle, OAuthError},
     exchange,
     form::Form,
     revoke,
@@ -82,7 +82,7 @@ pub fn oauth(data: &[u8]) {
         let Ok(value) = HeaderValue::from_bytes(authorization) else { return };
         headers.insert(header::AUTHORIZATION, value);
     }
-    let told = |scheme, wrong: Wrong| told(Voice { endpoint, scheme }, wrong);
+    let told = |scheme, wrong: OAuthError| told(ErrorStyle { endpoint, scheme }, wrong);
     let form = match Form::parse(body) {
         Ok(form) => form,
         Err(wrong) => return told(Scheme::None, wrong),
@@ -109,7 +109,7 @@ pub fn oauth(data: &[u8]) {
 }
 
 /// What the endpoint makes of the form before it looks anything up.
-fn command(endpoint: Endpoint, form: &Form) -> Result<(), Wrong> {
+fn command(endpoint: Endpoint, form: &Form) -> Result<(), OAuthError> {
     match endpoint {
         Endpoint::Introspect => form.required("token").map(drop),
         Endpoint::Revoke => revoke::asked(form).map(drop),
@@ -123,8 +123,8 @@ fn command(endpoint: Endpoint, form: &Form) -> Result<(), Wrong> {
 }
 
 /// RFC 6749, section 5.2: a word that is known, an account of printable ASCII, and nothing of what was presented.
-fn told(voice: Voice, wrong: Wrong) {
-    let response = wrong.answer(voice);
+fn told(style: ErrorStyle, wrong: OAuthError) {
+    let response = wrong.answer(style);
     assert!(response.status().is_client_error(), "{response:?}");
     let said = json_body(response);
     let account = said["error_description"].as_str().expect("an account");

@@ -8,10 +8,10 @@ use countersign_app::{App, Caller, Introspection};
 use countersign_core::credential::{Act, Verified};
 use serde_json::{Value, json};
 
-use super::{error::Wrong, exchange::scope, form::Form};
+use super::{error::OAuthError, exchange::scope, form::Form};
 
 /// Answers for any text. `token_type_hint` is not needed: a token says itself what it is (RFC 7662, section 2.1).
-pub(super) async fn introspect(app: &App, caller: &Caller, form: &Form) -> Result<Response, Wrong> {
+pub(super) async fn introspect(app: &App, caller: &Caller, form: &Form) -> Result<Response, OAuthError> {
     let body = match app.introspect_credential(caller, Some(form.required("token")?)).await? {
         Introspection::Active(credential) => active(app, &credential),
         // Not even why: RFC 7662, section 2.2, wants nothing else said.

@@ -12,7 +12,7 @@ use http::{HeaderMap, Uri, header, uri::Authority};
 use serde_json::{Value, json};
 
 use super::{endpoint::Endpoint, exchange::GRANT_TYPE};
-use crate::http::public_url::Base;
+use crate::http::public_url::PublicUrl;
 
 /// Before an issuer's path, if it has one (RFC 8414, section 3.1).
 const WELL_KNOWN: &str = "/.well-known/oauth-authorization-server";
@@ -25,13 +25,13 @@ pub(super) struct Metadata {
     issuer: String,
     /// The issuer as the URL that everything is below of. None: it is a mere name, so that clients, who compare it with the
     /// URL where they found it, have to be told the endpoints by name.
-    base: Option<Base>,
+    base: Option<PublicUrl>,
     https: bool,
 }
 
 impl Metadata {
     pub(super) fn new(issuer: &str, https: bool) -> Self {
-        Self { issuer: issuer.to_owned(), base: Base::of(issuer), https }
+        Self { issuer: issuer.to_owned(), base: PublicUrl::parse(issuer), https }
     }
 
     /// The issuer's path; empty, mostly.

@@ -1,4 +1,4 @@
-//! OAuth's doors, for libraries that know nothing of this product.
+//! OAuth's front ends, for libraries that know nothing of this product.
 //!
 //! | route | standard | method of the contract |
 //! |---|---|---|
@@ -39,7 +39,7 @@ use tower::service_fn;
 use self::{
     client::Client,
     endpoint::Endpoint,
-    error::{Voice, Wrong},
+    error::{ErrorStyle, OAuthError},
     form::Form,
     metadata::Metadata,
     scheme::Scheme,
@@ -69,15 +69,15 @@ fn endpoints(pipeline: &Pipeline) -> Router {
             post(move |State(pipeline): State<Pipeline>, request: Request| serve(endpoint, pipeline, request));
         let not_allowed = move || async move {
             let why = "this endpoint takes POST only: a token in a URL would end up in logs";
-            let wrong = Wrong::invalid("", why).http(StatusCode::METHOD_NOT_ALLOWED).with_header("allow", "POST");
-            wrong.answer(Voice { endpoint, scheme: Scheme::None })
+            let wrong = OAuthError::invalid("", why).http(StatusCode::METHOD_NOT_ALLOWED).with_header("allow", "POST");
+            wrong.answer(ErrorStyle { endpoint, scheme: Scheme::None })
         };
         router.route(endpoint.path(), route.fallback(not_allowed).with_state(pipeline.clone()))
     })
 }
 
 /// What the door read of a request; in its extensions.
-struct Asked {
+struct ParsedRequest {
     endpoint: Endpoint,
     form: Form,
     client: Client,
@@ -85,7 +85,7 @@ struct Asked {
 
 /// Above the pipeline: reads form and client, and says every refusal in OAuth's words.
 async fn serve(endpoint: Endpoint, pipeline: Pipeline, mut request: Request) -> Response {
-    let refuse = |scheme, wrong: Wrong| wrong.answer(Voice { endpoint, scheme });
+    let refuse = |scheme, wrong: OAuthError| wrong.answer(ErrorStyle { endpoint, scheme });
     let form = match Form::take(&mut request).await {
         Ok(form) => form,
         Err(wrong) => return refuse(Scheme::None, wrong),
@@ -94,9 +94,9 @@ async fn serve(endpoint: Endpoint, pipeline: Pipeline, mut request: Request) -> 
         Ok(client) => client,
         Err((scheme, wrong)) => return refuse(scheme, wrong),
     };
-    let voice = Voice { endpoint, scheme: client.scheme };
-    request.extensions_mut().insert(Arc::new(Asked { endpoint, form, client }));
-    let mut response = rpc_route::call(pipeline, endpoint.method(), request, |status| voice.write(status, None)).await;
+    let style = ErrorStyle { endpoint, scheme: client.scheme };
+    request.extensions_mut().insert(Arc::new(ParsedRequest { endpoint, form, client }));
+    let mut response = rpc_route::call(pipeline, endpoint.method(), request, |status| style.write(status, None)).await;
     // RFC 6749, section 5.1, asks for it beside no-store.
     response.headers_mut().insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
     response
@@ -109,7 +109,7 @@ pub(crate) fn service(app: App) -> impl Inner {
         async move {
             let (id, trace) = (request_id(&request), trace(request.headers()));
             let extensions = request.extensions_mut();
-            let answer = match (extensions.remove::<Arc<Asked>>(), extensions.remove::<Authorized>()) {
+            let answer = match (extensions.remove::<Arc<ParsedRequest>>(), extensions.remove::<Authorized>()) {
                 (Some(asked), Some(authorized)) => answer(&app, &authorized, &asked, trace).await,
                 _ => Err(Refusal::internal().into()),
             };
@@ -118,7 +118,12 @@ pub(crate) fn service(app: App) -> impl Inner {
     })
 }
 
-async fn answer(app: &App, authorized: &Authorized, asked: &Asked, trace: Option<Trace>) -> Result<Response, Wrong> {
+async fn answer(
+    app: &App,
+    authorized: &Authorized,
+    asked: &ParsedRequest,
+    trace: Option<Trace>,
+) -> Result<Response, OAuthError> {
     let caller = authorized.by_role()?;
     asked.client.check(caller)?;
     let answer = match asked.endpoint {

@@ -10,23 +10,23 @@ use countersign_core::{
 use http::StatusCode;
 
 use super::{
-    error::{UNSUPPORTED_TOKEN_TYPE, Wrong},
+    error::{OAuthError, UNSUPPORTED_TOKEN_TYPE},
     form::Form,
 };
 
 /// Answers alike for a token that is revoked, was dead already, is somebody else's, or is none at all (RFC 7009, section
 /// 2.2). `token_type_hint` is not needed: a token says itself what it is. `spare_delegated` leaves alive what was started with it.
-pub(super) async fn revoke(app: &App, caller: &Caller, form: &Form) -> Result<Response, Wrong> {
+pub(super) async fn revoke(app: &App, caller: &Caller, form: &Form) -> Result<Response, OAuthError> {
     let (token, spare_delegated) = asked(form)?;
     app.revoke_token(caller, token, spare_delegated, None).await?;
     Ok(StatusCode::OK.into_response())
 }
 
 /// Which token, and whether what was started with it lives on.
-pub(super) fn asked(form: &Form) -> Result<(&str, bool), Wrong> {
+pub(super) fn asked(form: &Form) -> Result<(&str, bool), OAuthError> {
     let token = form.required("token")?;
     if let Some(what) = other(token) {
-        return Err(Wrong::invalid("token", what).named(UNSUPPORTED_TOKEN_TYPE));
+        return Err(OAuthError::invalid("token", what).named(UNSUPPORTED_TOKEN_TYPE));
     }
     Ok((token, form.flag("spare_delegated")?))
 }

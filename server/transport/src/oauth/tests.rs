@@ -1,4 +1,4 @@
-//! The doors over a pipeline with made-up callers: a bearer is an operator with the roles that it names.
+//! The front ends over a pipeline with made-up callers: a bearer is an operator with the roles that it names.
 
 use axum::body::Body;
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -21,7 +21,7 @@ const FORM: &str = "application/x-www-form-urlencoded";
 
 /// Below the pipeline: says what came there.
 async fn echo(request: Request) -> Result<Response, Infallible> {
-    let asked = request.extensions().get::<Arc<Asked>>().unwrap();
+    let asked = request.extensions().get::<Arc<ParsedRequest>>().unwrap();
     let caller = request.extensions().get::<Authorized>().unwrap().by_role().unwrap();
     if let Err(wrong) = asked.client.check(caller) {
         return Ok(wrong.status("the-id").into_http());

@@ -18,15 +18,15 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::Service;
 
 use super::{
-    connections::{Connections, Most},
+    connections::{ConnectionLimits, Connections},
     deliveries::{Deliveries, PUBLIC},
-    dispatch::{Port, too_many_answers},
+    dispatch::{Dispatcher, too_many_answers},
     greeting::{self, Named},
     guarded::{GREETING, Guarded},
     unread::{self, Shared},
 };
 use crate::{
-    middleware::{Activity, Peer, PeerCertificate},
+    middleware::{ConnectionActivity, Peer, PeerCertificate},
     tls::{Tls, certificate},
 };
 
@@ -47,8 +47,8 @@ const OUT_OF_FILES: Duration = Duration::from_millis(100);
 pub(super) struct Acceptor {
     pub(super) listener: TcpListener,
     pub(super) tls: Option<Tls>,
-    pub(super) port: Port,
-    pub(super) most: Most,
+    pub(super) port: Dispatcher,
+    pub(super) most: ConnectionLimits,
     /// How long an HTTP/1.1 connection may be idle between two requests.
     pub(super) keep_alive: Duration,
     /// Cancelled when the port closes.
@@ -132,13 +132,13 @@ struct Connection {
     http: Builder<TokioExecutor>,
     keep_alive: Duration,
     tls: Option<Tls>,
-    port: Port,
+    port: Dispatcher,
     stop: CancellationToken,
     named: Arc<Named>,
 }
 
 impl Connection {
-    async fn serve(self, stream: TcpStream, activity: &Arc<Activity>) {
+    async fn serve(self, stream: TcpStream, activity: &Arc<ConnectionActivity>) {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "TCP_NODELAY cannot be set");
         }
@@ -175,7 +175,7 @@ impl Connection {
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
         certificate: Option<PeerCertificate>,
         opened: Instant,
-        activity: &Arc<Activity>,
+        activity: &Arc<ConnectionActivity>,
     ) {
         let (peer, deliveries) = (Peer(self.peer.ip()), Arc::new(Deliveries::default()));
         let service = hyper::service::service_fn(|mut request: http::Request<Incoming>| {
@@ -217,7 +217,7 @@ impl Connection {
 
 /// The answer to one request, watched until its receiver has it.
 async fn answer(
-    mut port: Port,
+    mut port: Dispatcher,
     deliveries: Arc<Deliveries>,
     request: http::Request<Incoming>,
 ) -> Result<Response, Infallible> {

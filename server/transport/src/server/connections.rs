@@ -9,11 +9,11 @@ use std::{
 };
 
 use super::network::Network;
-use crate::middleware::Activity;
+use crate::middleware::ConnectionActivity;
 
 /// How many connections there may be.
 #[derive(Debug, Clone)]
-pub(super) struct Most {
+pub(super) struct ConnectionLimits {
     pub(super) all: usize,
     /// Of one address.
     pub(super) of_peer: usize,
@@ -23,19 +23,19 @@ pub(super) struct Most {
 
 /// The open connections of a port.
 pub(super) struct Connections {
-    most: Most,
+    most: ConnectionLimits,
     open: Mutex<Open>,
 }
 
 #[derive(Default)]
 struct Open {
     next: u64,
-    all: HashMap<u64, (IpAddr, Arc<Activity>)>,
+    all: HashMap<u64, (IpAddr, Arc<ConnectionActivity>)>,
     of: HashMap<IpAddr, usize>,
 }
 
 impl Open {
-    fn remove(&mut self, id: u64) -> Option<Arc<Activity>> {
+    fn remove(&mut self, id: u64) -> Option<Arc<ConnectionActivity>> {
         let (peer, activity) = self.all.remove(&id)?;
         if let Some(of) = self.of.get_mut(&peer) {
             *of -= 1;
@@ -55,7 +55,7 @@ impl Open {
 }
 
 impl Connections {
-    pub(super) fn new(most: Most) -> Arc<Self> {
+    pub(super) fn new(most: ConnectionLimits) -> Arc<Self> {
         Arc::new(Self { most, open: Mutex::default() })
     }
 
@@ -65,7 +65,7 @@ impl Connections {
     }
 
     /// Room for a connection from `peer`. None: there is none, and nobody can make any.
-    pub(super) fn enter(self: &Arc<Self>, peer: IpAddr) -> Option<Member> {
+    pub(super) fn enter(self: &Arc<Self>, peer: IpAddr) -> Option<OpenConnection> {
         let mut open = self.open();
         let trusted = self.most.trusted.iter().any(|network| network.contains(peer));
         let of_peer = open.of.get(&peer).copied().unwrap_or(0);
@@ -76,12 +76,12 @@ impl Connections {
             let id = open.idlest(None)?;
             make_room(&mut open, id);
         }
-        let (id, activity) = (open.next, Activity::new());
+        let (id, activity) = (open.next, ConnectionActivity::new());
         open.next += 1;
         open.all.insert(id, (peer, activity.clone()));
         *open.of.entry(peer).or_default() += 1;
         drop(open);
-        Some(Member { of: self.clone(), id, activity })
+        Some(OpenConnection { of: self.clone(), id, activity })
     }
 }
 
@@ -93,13 +93,13 @@ fn make_room(open: &mut Open, id: u64) {
 }
 
 /// A connection that is counted until it is dropped.
-pub(super) struct Member {
+pub(super) struct OpenConnection {
     of: Arc<Connections>,
     id: u64,
-    pub(super) activity: Arc<Activity>,
+    pub(super) activity: Arc<ConnectionActivity>,
 }
 
-impl Drop for Member {
+impl Drop for OpenConnection {
     fn drop(&mut self) {
         self.of.open().remove(self.id);
     }
@@ -112,17 +112,17 @@ mod tests {
     use tokio::time::{Instant, advance};
 
     use super::*;
-    use crate::middleware::{GOODBYE, SPARED, Standing};
+    use crate::middleware::{CallerKind, GOODBYE, SPARED};
 
     fn connections(all: usize, of_peer: usize) -> Arc<Connections> {
-        Connections::new(Most { all, of_peer, trusted: vec!["192.0.2.9".parse().unwrap()] })
+        Connections::new(ConnectionLimits { all, of_peer, trusted: vec!["192.0.2.9".parse().unwrap()] })
     }
 
     fn address(last: u8) -> IpAddr {
         IpAddr::from([192, 0, 2, last])
     }
 
-    fn ended(member: &Member) -> bool {
+    fn ended(member: &OpenConnection) -> bool {
         member.activity.is_replaced()
     }
 
@@ -130,14 +130,14 @@ mod tests {
     async fn where_there_is_no_room_the_oldest_that_does_nothing_makes_some() {
         let connections = connections(3, 3);
         let first = connections.enter(address(1)).unwrap();
-        let working = first.activity.work(Standing::Stranger);
+        let working = first.activity.begin_call(CallerKind::Unknown);
         advance(Duration::from_millis(1)).await;
         let second = connections.enter(address(2)).unwrap();
         advance(Duration::from_millis(1)).await;
         let third = connections.enter(address(3)).unwrap();
         let fourth = connections.enter(address(4)).unwrap();
         assert!([&first, &second, &third].map(ended) == [false, true, false], "the first works");
-        let at_work = [&third, &fourth].map(|member| member.activity.work(Standing::Stranger));
+        let at_work = [&third, &fourth].map(|member| member.activity.begin_call(CallerKind::Unknown));
         assert!(connections.enter(address(5)).is_none(), "all are at work");
         advance(Duration::from_millis(1)).await;
         drop(at_work);
@@ -155,10 +155,10 @@ mod tests {
     async fn a_stranger_makes_room_before_an_agent_and_an_agent_before_an_operator() {
         let connections = connections(3, 3);
         let operator = connections.enter(address(1)).unwrap();
-        drop(operator.activity.work(Standing::Operator));
+        drop(operator.activity.begin_call(CallerKind::Operator));
         let agent = connections.enter(address(1)).unwrap();
-        drop(agent.activity.work(Standing::Agent));
-        drop(agent.activity.work(Standing::Stranger));
+        drop(agent.activity.begin_call(CallerKind::Agent));
+        drop(agent.activity.begin_call(CallerKind::Unknown));
         advance(SPARED * 10).await;
         for _ in 0..100 {
             let stranger = connections.enter(address(1)).unwrap();
@@ -166,10 +166,10 @@ mod tests {
             assert!(ended(&stranger) && !ended(&another));
         }
         let stranger = connections.enter(address(1)).unwrap();
-        let working = stranger.activity.work(Standing::Stranger);
+        let working = stranger.activity.begin_call(CallerKind::Unknown);
         let newcomer = connections.enter(address(1)).unwrap();
         assert!(ended(&agent) && !ended(&operator));
-        let also = newcomer.activity.work(Standing::Agent);
+        let also = newcomer.activity.begin_call(CallerKind::Agent);
         assert!(!ended(&operator) && connections.enter(address(1)).is_some() && ended(&operator));
         drop((working, also));
     }
@@ -178,7 +178,7 @@ mod tests {
     async fn a_known_caller_is_told_before_the_connection_is_cut_off() {
         let connections = connections(1, 1);
         let agent = connections.enter(address(1)).unwrap();
-        drop(agent.activity.work(Standing::Agent));
+        drop(agent.activity.begin_call(CallerKind::Agent));
         assert!(connections.enter(address(1)).is_none(), "it is spared");
         advance(SPARED).await;
         let stranger = connections.enter(address(1)).unwrap();
@@ -195,7 +195,7 @@ mod tests {
     async fn an_address_has_its_share_and_a_proxy_that_is_trusted_as_many_as_there_are() {
         let connections = connections(10, 2);
         let held: Vec<_> = (0..2).map(|_| connections.enter(address(1)).unwrap()).collect();
-        let working: Vec<_> = held.iter().map(|member| member.activity.work(Standing::Agent)).collect();
+        let working: Vec<_> = held.iter().map(|member| member.activity.begin_call(CallerKind::Agent)).collect();
         advance(SPARED * 2).await;
         assert!(connections.enter(address(1)).is_none());
         let other = connections.enter(address(2)).unwrap();

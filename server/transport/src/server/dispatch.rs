@@ -41,54 +41,57 @@ use tonic_web::GrpcWebLayer;
 use tower::{Layer, Service, ServiceExt, service_fn, util::BoxCloneSyncService};
 
 use crate::{
-    http::{connect, http1, issue, json, problem, reject::Refused, trailing_newline, transcode},
-    integrations::denial::Neighbours,
+    http::{connect, http1, issue, json, problem, reject::Rejection, trailing_newline, transcode},
+    integrations::denial::DenyOnError,
     middleware::{Inner, Pipeline, Stack},
 };
 
 /// gRPC-web, translated.
 type Web = BoxCloneSyncService<Request, http::Response<tonic::body::Body>, Infallible>;
 
-struct Doors {
-    grpc: Neighbours,
+struct FrontEnds {
+    grpc: DenyOnError,
     web: Web,
     json: Pipeline,
 }
 
 /// Everything the port answers. gRPC, which nearly every call is, goes straight to its pipeline.
 #[derive(Clone)]
-pub(crate) struct Port {
-    grpc: Neighbours,
+pub(crate) struct Dispatcher {
+    grpc: DenyOnError,
     others: Router,
 }
 
-impl Port {
+impl Dispatcher {
     /// The services through every protocol, `issuing` at `POST /issue`, and `plain`.
     pub(crate) fn new(stack: &Arc<Stack>, services: Routes, issuing: impl Inner, plain: Router) -> Self {
         let services = services.prepare();
-        let grpc = Neighbours::before(stack.wrap(services.clone().into_axum_router()));
+        let grpc = DenyOnError::new(stack.wrap(services.clone().into_axum_router()));
         let web = GrpcWebLayer::new()
             .layer(grpc.clone().map_request(|request: http::Request<tonic::body::Body>| request.map(Body::new)));
-        let doors =
-            Doors { web: BoxCloneSyncService::new(web), json: stack.wrap(transcode::Transcode::new(services)), grpc };
-        Self::of(doors, plain.route("/issue", post(issue::issue).with_state(stack.wrap(issuing))))
+        let front_ends = FrontEnds {
+            web: BoxCloneSyncService::new(web),
+            json: stack.wrap(transcode::Transcode::new(services)),
+            grpc,
+        };
+        Self::of(front_ends, plain.route("/issue", post(issue::issue).with_state(stack.wrap(issuing))))
     }
 
     /// Health alone: over gRPC, and `plain`.
     pub(crate) fn of_health(stack: &Arc<Stack>, health: HealthServer<impl Health>, plain: Router) -> Self {
         let services = Routes::new(health).prepare();
-        let grpc = Neighbours::before(stack.wrap(services.clone().into_axum_router()));
+        let grpc = DenyOnError::new(stack.wrap(services.clone().into_axum_router()));
         let web = BoxCloneSyncService::new(service_fn(|_: Request| async {
-            Ok(Refused::not_allowed().answer(problem::error).map(tonic::body::Body::new))
+            Ok(Rejection::not_allowed().answer(problem::error).map(tonic::body::Body::new))
         }));
-        Self::of(Doors { web, json: stack.wrap(transcode::Transcode::new(services)), grpc }, plain)
+        Self::of(FrontEnds { web, json: stack.wrap(transcode::Transcode::new(services)), grpc }, plain)
     }
 
-    fn of(doors: Doors, plain: Router) -> Self {
-        let grpc = doors.grpc.clone();
+    fn of(front_ends: FrontEnds, plain: Router) -> Self {
+        let grpc = front_ends.grpc.clone();
         let others = plain
-            .method_not_allowed_fallback(|| async { Refused::not_allowed().answer(problem::error) })
-            .fallback_service(call.with_state(Arc::new(doors)));
+            .method_not_allowed_fallback(|| async { Rejection::not_allowed().answer(problem::error) })
+            .fallback_service(call.with_state(Arc::new(front_ends)));
         Self { grpc, others }
     }
 }
@@ -96,11 +99,11 @@ impl Port {
 /// What a connection gets that asks for more than it takes.
 pub(crate) fn too_many_answers() -> Response {
     let message = "this connection has not taken the answers to its earlier requests: read them first";
-    let refused = Refused::new(StatusCode::TOO_MANY_REQUESTS, Status::resource_exhausted(message));
+    let refused = Rejection::new(StatusCode::TOO_MANY_REQUESTS, Status::resource_exhausted(message));
     trailing_newline::ended(refused.answer(problem::error))
 }
 
-impl Service<Request> for Port {
+impl Service<Request> for Dispatcher {
     type Response = Response;
     type Error = Infallible;
     type Future = BoxFuture<'static, Result<Response, Infallible>>;
@@ -132,23 +135,23 @@ impl Service<Request> for Port {
 }
 
 /// A call of a method, by the protocol that its content type names. All of them post.
-async fn call(State(doors): State<Arc<Doors>>, request: Request) -> Response {
+async fn call(State(front_ends): State<Arc<FrontEnds>>, request: Request) -> Response {
     if request.method() != Method::POST && transcode::method(request.uri().path()).is_some() {
-        return Refused::not_allowed().allow("POST").answer(connect::error);
+        return Rejection::not_allowed().allow("POST").answer(connect::error);
     }
     let kind = request.headers().get(header::CONTENT_TYPE).map(|value| value.as_bytes().to_ascii_lowercase());
     match kind.as_deref() {
         Some(kind) if kind.starts_with(b"application/grpc-web") => {
-            doors.web.clone().oneshot(request).await.into_response()
+            front_ends.web.clone().oneshot(request).await.into_response()
         }
         Some(kind) if kind.starts_with(b"application/grpc") => {
             if request.version() < Version::HTTP_2 {
                 let message = "gRPC needs HTTP/2; over HTTP/1.1 send gRPC-web or JSON";
-                let refused = Refused::new(StatusCode::HTTP_VERSION_NOT_SUPPORTED, Status::invalid_argument(message));
+                let refused = Rejection::new(StatusCode::HTTP_VERSION_NOT_SUPPORTED, Status::invalid_argument(message));
                 return refused.answer(connect::error);
             }
-            doors.grpc.clone().oneshot(request).await.into_response()
+            front_ends.grpc.clone().oneshot(request).await.into_response()
         }
-        _ => json::call(doors.json.clone(), request).await,
+        _ => json::call(front_ends.json.clone(), request).await,
     }
 }

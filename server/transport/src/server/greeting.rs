@@ -17,7 +17,7 @@ use tokio::{
 
 /// The type of the record that a TLS handshake begins with.
 const TLS_HANDSHAKE: u8 = 0x16;
-/// Most that is read of what the peer sent, bytes: what lies unread when a connection is closed takes the answer with it.
+/// ConnectionLimits that is read of what the peer sent, bytes: what lies unread when a connection is closed takes the answer with it.
 const READ_AWAY: u64 = 16 * 1024;
 /// How long that, and writing the answer, may take.
 const PATIENCE: Duration = Duration::from_secs(1);

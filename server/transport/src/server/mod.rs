@@ -17,11 +17,11 @@ use countersign_app::App;
 use tokio::{net::TcpListener, task::JoinSet, time::sleep};
 use tokio_util::sync::CancellationToken;
 
-use self::connections::Most;
+use self::connections::ConnectionLimits;
 
 use crate::{
     grpc::{self, health, reflection::reflected},
-    http::{health as public, issue, public_url::Base},
+    http::{health as public, issue, public_url::PublicUrl},
     integrations::authzen,
     middleware::{Bounds, Stack},
     oauth,
@@ -171,7 +171,7 @@ impl Server {
         let authzen = authzen::router(&stack.wrap(authzen::service(app.clone())), base);
         let plain = public::router(app.clone(), options.metrics.clone()).merge(oauth).merge(authzen);
         let issuing = issue::service(app.clone());
-        let port = dispatch::Port::new(&stack, services, issuing, plain);
+        let port = dispatch::Dispatcher::new(&stack, services, issuing, plain);
 
         // Aborted when this function returns.
         let mut followers = JoinSet::new();
@@ -185,7 +185,8 @@ impl Server {
         };
         if let Some(listener) = health_listener {
             // To the end of this function, so that who asks hears that the server is not ready as long as it stands.
-            let port = dispatch::Port::of_health(&stack, health, public::health(app.clone(), options.metrics.clone()));
+            let port =
+                dispatch::Dispatcher::of_health(&stack, health, public::health(app.clone(), options.metrics.clone()));
             followers.spawn(accepting(listener, None, port, CancellationToken::new()).serve(std::future::pending()));
         }
         let shutdown = async {
@@ -203,8 +204,8 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {
     TcpListener::bind(address).await.map_err(|source| ServeError::Bind { address, source })
 }
 
-fn most(options: &Options) -> Most {
-    Most {
+fn most(options: &Options) -> ConnectionLimits {
+    ConnectionLimits {
         all: options.limits.max_connections,
         of_peer: options.limits.max_connections_per_peer,
         trusted: options.trusted_proxies.clone(),
@@ -213,17 +214,18 @@ fn most(options: &Options) -> Most {
 
 /// What the endpoints that this server publishes are below of: as configured, or where only this machine reaches it, where
 /// it listens. Never what a request says.
-fn base(options: &Options, issuer: &str, address: SocketAddr) -> Option<Base> {
-    let configured = options.public_url.as_deref().or(Some(issuer)).and_then(Base::of);
+fn base(options: &Options, issuer: &str, address: SocketAddr) -> Option<PublicUrl> {
+    let configured = options.public_url.as_deref().or(Some(issuer)).and_then(PublicUrl::parse);
     let scheme = if options.tls.is_some() { "https" } else { "http" };
-    let local = || address.ip().to_canonical().is_loopback().then(|| Base::of(&format!("{scheme}://{address}")));
+    let local =
+        || address.ip().to_canonical().is_loopback().then(|| PublicUrl::parse(&format!("{scheme}://{address}")));
     configured.or_else(|| local().flatten())
 }
 
 /// Whether `text` can be a server's `public_url`.
 #[must_use]
 pub fn is_public_url(text: &str) -> bool {
-    Base::of(text).is_some()
+    PublicUrl::parse(text).is_some()
 }
 
 fn bounds(limits: &Limits) -> Bounds {

@@ -36,7 +36,7 @@ fn options() -> Options {
 }
 
 /// A running port with health, reflection and a few plain routes.
-struct Port {
+struct Dispatcher {
     address: SocketAddr,
     stop: oneshot::Sender<()>,
     served: JoinHandle<()>,
@@ -60,11 +60,11 @@ async fn port_with(max_connections: usize, tls: Option<Tls>) -> Port {
     };
     let json = get(|| async { axum::Json(serde_json::json!({ "a": 1 })) });
     let plain = Router::new().route("/json", json).route("/", get(|| async { "here" })).route("/slow", get(slow));
-    let port = dispatch::Port::new(&stack, services, Router::new(), plain);
+    let port = dispatch::Dispatcher::new(&stack, services, Router::new(), plain);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (sender, shutdown) = oneshot::channel::<()>();
-    let most = Most { all: max_connections, of_peer: max_connections, trusted: Vec::new() };
+    let most = ConnectionLimits { all: max_connections, of_peer: max_connections, trusted: Vec::new() };
     let acceptor = accept::Acceptor { listener, tls, port, most, keep_alive: Duration::from_secs(75), stop };
     let served = tokio::spawn(acceptor.serve(async {
         let _ = shutdown.await;

@@ -17,7 +17,7 @@ use tonic::Status;
 
 pub(super) use self::{
     policy::policy,
-    revocations::{Sight as RevocationSight, revocations},
+    revocations::{Visibility as RevocationVisibility, revocations},
     rollouts::rollouts,
 };
 

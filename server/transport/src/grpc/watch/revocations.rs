@@ -12,14 +12,14 @@ use crate::convert::{credential::revocation, time::timestamp};
 
 /// What a follower may see of the list.
 #[derive(Debug, Clone)]
-pub(in crate::grpc) enum Sight {
+pub(in crate::grpc) enum Visibility {
     /// All of it.
     All,
     /// What concerns this run: no other's id leaves the server.
     Of(Arc<Credential>),
 }
 
-impl Sight {
+impl Visibility {
     pub(in crate::grpc) fn of(caller: Caller) -> Self {
         match caller {
             Caller::Operator(_) => Self::All,
@@ -41,7 +41,7 @@ impl Sight {
 pub(in crate::grpc) fn revocations(
     feed: Feed<RevocationLog>,
     since: Option<i64>,
-    sight: Sight,
+    visibility: Visibility,
     now: OffsetDateTime,
 ) -> impl Stream<Item = Result<WatchRevocationsResponse, Status>> + Send + 'static {
     // The newest entry that was told; none: nothing was yet.
@@ -49,7 +49,7 @@ pub(in crate::grpc) fn revocations(
     follow(feed, now, move |log: &RevocationLog, until| {
         let update = log.since(known);
         known = Some(update.seq);
-        let entries = update.keys.iter().chain(update.entries).filter(|entry| sight.shows(entry));
+        let entries = update.keys.iter().chain(update.entries).filter(|entry| visibility.shows(entry));
         let entries: Vec<_> = entries.map(revocation).collect();
         let heartbeat = entries.is_empty() && !update.snapshot;
         let reply = WatchRevocationsResponse {
@@ -98,7 +98,7 @@ mod tests {
 
         fn watch(&self, since: Option<i64>) -> impl Stream<Item = v1::WatchRevocationsResponse> + Unpin + use<> {
             let feed = Feed { known: self.log.subscribe(), complete_until: self.complete_until.subscribe() };
-            Box::pin(revocations(feed, since, Sight::All, START).map(Result::unwrap))
+            Box::pin(revocations(feed, since, Visibility::All, START).map(Result::unwrap))
         }
     }
 

@@ -9,20 +9,20 @@ use tonic::Status;
 
 use super::{Wake, Wakes};
 use crate::convert::{
-    rollout_report::{Sight, rollout},
+    rollout_report::{Visibility, rollout},
     time::timestamp,
 };
 
 /// The open rollouts, whole, at first and on every change; and a heartbeat every second. It ends when the server does.
 pub(in crate::grpc) fn rollouts(
     open: Receiver<Arc<Vec<RolloutReport>>>,
-    sight: Sight,
+    visibility: Visibility,
     now: impl Fn() -> OffsetDateTime + Send + 'static,
 ) -> impl Stream<Item = Result<WatchRolloutsResponse, Status>> + Send + 'static {
     stream::unfold((Wakes::new(open), now), move |(mut wakes, now)| async move {
         let heartbeat = wakes.next().await? == Wake::Beat;
         let open = if heartbeat { Arc::default() } else { wakes.newest() };
-        let rollouts = open.iter().map(|open| rollout(open, sight)).collect();
+        let rollouts = open.iter().map(|open| rollout(open, visibility)).collect();
         let reply = WatchRolloutsResponse { rollouts, heartbeat, server_time: Some(timestamp(now())) };
         Some((Ok(reply), (wakes, now)))
     })

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tonic::Status;
 
 use super::{endpoint::Endpoint, error};
-use crate::http::{public_url::Base, reject::Refused};
+use crate::http::{public_url::PublicUrl, reject::Rejection};
 
 /// Before the base's path, if it has one.
 const WELL_KNOWN: &str = "/.well-known/authzen-configuration";
@@ -21,7 +21,7 @@ const WELL_KNOWN: &str = "/.well-known/authzen-configuration";
 /// What the metadata is made from: what is configured, and nothing that a request says. None: this server does not know
 /// how it is reached.
 #[derive(Debug)]
-pub(super) struct Metadata(pub(super) Option<Base>);
+pub(super) struct Metadata(pub(super) Option<PublicUrl>);
 
 impl Metadata {
     pub(super) fn routes(self) -> Router {
@@ -34,7 +34,7 @@ impl Metadata {
     }
 }
 
-fn document(base: &Base) -> Value {
+fn document(base: &PublicUrl) -> Value {
     let at = |endpoint: Endpoint| format!("{}{}", base.url, endpoint.path());
     json!({
         "policy_decision_point": base.url,
@@ -47,7 +47,7 @@ fn document(base: &Base) -> Value {
 async fn metadata(State(metadata): State<Arc<Metadata>>) -> Response {
     let Some(base) = &metadata.0 else {
         let why = "this server does not know the URL that it is reached at: set public_url in its configuration";
-        return Refused::new(StatusCode::NOT_FOUND, Status::not_found(why)).answer(error::error);
+        return Rejection::new(StatusCode::NOT_FOUND, Status::not_found(why)).answer(error::error);
     };
     ([(header::CACHE_CONTROL, "public, max-age=300")], Json(document(base))).into_response()
 }
@@ -58,7 +58,7 @@ mod tests {
 
     #[test]
     fn every_endpoint_is_below_the_base() {
-        let document = document(&Base::of("https://pdp.example.com/tenant1/").unwrap());
+        let document = document(&PublicUrl::parse("https://pdp.example.com/tenant1/").unwrap());
         assert_eq!(
             document,
             json!({

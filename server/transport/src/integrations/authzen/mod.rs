@@ -40,7 +40,7 @@ use self::{
 };
 use crate::{
     convert::provenance::trace,
-    http::{json::takes_json, public_url::Base, reject::Refused, rpc_route, strict_json},
+    http::{json::takes_json, public_url::PublicUrl, reject::Rejection, rpc_route, strict_json},
     middleware::{Inner, Pipeline, X_REQUEST_ID, body_error, refuse, request_id},
     offload::reading,
 };
@@ -48,12 +48,12 @@ use crate::{
 /// The endpoints over `pipeline`, behind which is [`service`], and the metadata where it is known what they are below of.
 ///
 /// A base with a path (`https://example.com/tenant1`) has everything under that path too.
-pub(crate) fn router(pipeline: &Pipeline, base: Option<Base>) -> Router {
+pub(crate) fn router(pipeline: &Pipeline, base: Option<PublicUrl>) -> Router {
     let path = base.as_ref().map(|base| base.path.clone()).unwrap_or_default();
     let own = Endpoint::ALL.into_iter().fold(Router::new(), |router, endpoint| {
         let route: MethodRouter<Pipeline> =
             post(move |State(pipeline): State<Pipeline>, request: Request| serve(endpoint, pipeline, request));
-        let not_allowed = || async { Refused::not_allowed().allow("POST").answer(error::error) };
+        let not_allowed = || async { Rejection::not_allowed().allow("POST").answer(error::error) };
         router.route(endpoint.path(), route.fallback(not_allowed).with_state(pipeline.clone()))
     });
     let router = own.clone().merge(Metadata(base).routes());

@@ -29,7 +29,7 @@ async fn echo(mut request: Request) -> Result<Response, Infallible> {
 
 async fn send(request: Request) -> (http::response::Parts, String) {
     let pipeline = stack(BOUNDS).wrap(service_fn(echo));
-    let (parts, body) = router(&pipeline, Base::of(BASE)).oneshot(request).await.unwrap().into_parts();
+    let (parts, body) = router(&pipeline, PublicUrl::parse(BASE)).oneshot(request).await.unwrap().into_parts();
     (parts, String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap())
 }
 

@@ -27,7 +27,7 @@ use tonic::{Code, Status};
 
 use crate::{
     convert::{provenance::TRACEPARENT, read, sha256, violations::Violations},
-    integrations::explain::{DECISION_HEADER, bearer, retry_after, said, texts, undecided, why},
+    integrations::explain::{DECISION_HEADER, bearer, decision_json, no_decision_json, retry_after, texts, why},
     status::{http_status, whole_seconds},
 };
 
@@ -167,7 +167,7 @@ pub(crate) fn decided(answer: &DecisionAnswer, forward_credential: bool) -> Chec
     };
     let mut headers = vec![set(DECISION_HEADER, answer.policy_decision_id.to_string())];
     headers.extend(answer.approval_id.map(|id| set(APPROVAL_HEADER, id.to_string())));
-    denied(code, http, &answer.message, headers, &said(answer), Some(metadata))
+    denied(code, http, &answer.message, headers, &decision_json(answer), Some(metadata))
 }
 
 /// That there is no decision: the call ends there, whatever the filter's `failure_mode_allow` says of servers that are away.
@@ -178,7 +178,7 @@ pub(crate) fn failed(status: &Status) -> CheckResponse {
         code => http_status(code),
     };
     let headers = retry_after(status).map(|delay| set("retry-after", whole_seconds(delay).to_string()));
-    denied(status.code(), http, &why(status), headers.into_iter().collect(), &undecided(status), None)
+    denied(status.code(), http, &why(status), headers.into_iter().collect(), &no_decision_json(status), None)
 }
 
 fn allowed(answer: &DecisionAnswer, forward_credential: bool, metadata: Struct) -> CheckResponse {

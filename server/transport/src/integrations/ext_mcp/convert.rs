@@ -21,7 +21,7 @@ use tonic::{Code, Status};
 use super::methods::TOOLS_CALL;
 use crate::{
     convert::{arguments::MAX_ARGUMENTS, provenance::TRACEPARENT, read, violations::Violations},
-    integrations::explain::{DECISION_HEADER, bearer, said, texts, undecided, why},
+    integrations::explain::{DECISION_HEADER, bearer, decision_json, no_decision_json, texts, why},
 };
 
 /// The key under which the gateway is told of a decision, and tells of it again when it has the result.
@@ -182,7 +182,7 @@ pub(crate) fn decided(answer: &DecisionAnswer, canonical: Option<Vec<u8>>) -> Mc
         return refused(mcp_request_result::Result::Error(AuthorizationError {
             code: Refused::PermissionDenied.into(),
             reason: format!("{}. {}", answer.message, answer.reason.remedy()),
-            mcp_error: Some(said(answer).to_string().into_bytes()),
+            mcp_error: Some(decision_json(answer).to_string().into_bytes()),
         }));
     }
     let id = answer.policy_decision_id.to_string();
@@ -242,7 +242,7 @@ fn error(status: &Status) -> AuthorizationError {
     AuthorizationError {
         code: code.into(),
         reason: why(status),
-        mcp_error: Some(undecided(status).to_string().into_bytes()),
+        mcp_error: Some(no_decision_json(status).to_string().into_bytes()),
     }
 }
 

@@ -1,4 +1,4 @@
-//! The port as a whole: any request, through the doors and the pipeline.
+//! The port as a whole: any request, through the front ends and the pipeline.
 
 use std::{cell::RefCell, convert::Infallible};
 
@@ -9,10 +9,10 @@ use serde_json::{Value, json};
 use tonic::service::Routes;
 use tower::{ServiceExt as _, service_fn};
 
-use super::Port;
+use super::Dispatcher;
 use crate::{
     fuzz::SECRET,
-    http::{public_url::Base, rpc_route, transcode},
+    http::{public_url::PublicUrl, rpc_route, transcode},
     integrations::authzen,
     middleware::testing::{BOUNDS, stack},
     oauth,
@@ -60,7 +60,7 @@ fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime")
 }
 
-/// Behind the doors: the whole body is read, and an empty message is the answer.
+/// Behind the front ends: the whole body is read, and an empty message is the answer.
 async fn nothing(request: Request) -> Response {
     let trailers = HeaderMap::from_iter([(HeaderName::from_static("grpc-status"), HeaderValue::from_static("0"))]);
     drop(request.into_body().collect().await);
@@ -70,7 +70,7 @@ async fn nothing(request: Request) -> Response {
     response
 }
 
-/// The same for doors that answer themselves.
+/// The same for front ends that answer themselves.
 async fn done(request: Request) -> Result<Response, Infallible> {
     drop(request.into_body().collect().await);
     Ok(rpc_route::done(axum::response::IntoResponse::into_response(axum::Json(json!({})))))
@@ -79,8 +79,9 @@ async fn done(request: Request) -> Result<Response, Infallible> {
 fn port() -> Port {
     let stack = stack(BOUNDS);
     let pipeline = stack.wrap(service_fn(done));
-    let plain = oauth::endpoints(&pipeline).merge(authzen::router(&pipeline, Base::of("https://pdp.example.com/t1")));
-    Port::new(&stack, Routes::from(Router::new().fallback(nothing)), service_fn(done), plain)
+    let plain =
+        oauth::endpoints(&pipeline).merge(authzen::router(&pipeline, PublicUrl::parse("https://pdp.example.com/t1")));
+    Dispatcher::new(&stack, Routes::from(Router::new().fallback(nothing)), service_fn(done), plain)
 }
 
 /// Reads a request as it is written in the seeds, and whether no answer may repeat the secret. None: no client can send it.

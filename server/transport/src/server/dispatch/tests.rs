@@ -80,9 +80,9 @@ async fn echo(request: Request) -> Response {
 }
 
 /// A port that is called as every client of HTTP/1.1 does.
-type Called = MapRequest<Port, fn(Request) -> Request>;
+type Called = MapRequest<Dispatcher, fn(Request) -> Request>;
 
-fn called(port: Port) -> Called {
+fn called(port: Dispatcher) -> Called {
     port.map_request(|mut request| {
         request.headers_mut().entry(header::HOST).or_insert(HeaderValue::from_static("localhost"));
         request
@@ -97,7 +97,7 @@ fn port_with(bounds: Bounds) -> Called {
     let stack = stack(bounds);
     let services = Routes::from(Router::new().fallback(echo));
     let plain = Router::new().route("/healthz", get(|| async { "up" }));
-    called(Port::new(&stack, services, service_fn(issue::echo), plain))
+    called(Dispatcher::new(&stack, services, service_fn(issue::echo), plain))
 }
 
 /// What came back: status, the headers, and the JSON of the body.

@@ -144,7 +144,7 @@ async fn http_has_words_of_its_own_for_what_is_no_call() {
 async fn a_request_passes_the_pipeline_once() {
     let stack = stack(crate::middleware::Bounds { requests: 1, ..BOUNDS });
     let services = Routes::from(Router::new().fallback(echo));
-    let port = called(Port::new(&stack, services, service_fn(super::issue::echo), Router::new()));
+    let port = called(Dispatcher::new(&stack, services, service_fn(super::issue::echo), Router::new()));
     for (path, body) in
         [("/countersign.v1.OperatorService/WhoAmI", "{}"), ("/issue", r#"{"tool":"a","sponsor_id":"b"}"#)]
     {
@@ -156,7 +156,7 @@ async fn a_request_passes_the_pipeline_once() {
 #[tokio::test]
 async fn overload_says_when_to_come_back() {
     let stack = stack(crate::middleware::Bounds { requests: 0, ..BOUNDS });
-    let port = called(Port::new(&stack, Routes::default(), service_fn(super::issue::echo), Router::new()));
+    let port = called(Dispatcher::new(&stack, Routes::default(), service_fn(super::issue::echo), Router::new()));
     for path in [REGISTER, "/issue"] {
         let answer = port.clone().oneshot(json_request(path, "{}")).await.unwrap();
         assert_eq!(

@@ -7,20 +7,20 @@ use countersign_app::{Caller, RefusedAdministration};
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-use super::{Authority, concurrency::Place, grpc_status};
+use super::{Authority, concurrency::Permit, grpc_status};
 use crate::authz::{Row, Work};
 
 /// Refusals that are PERMISSION_DENIED by nature, and not by their code: a second person must do it.
 const FOR_A_SECOND_PERSON: &str = "FOUR_EYES";
 
 /// Who called what, of a method whose refusals are recorded.
-pub(super) struct Watched {
+pub(super) struct AdministrationAudit {
     caller: Caller,
     peer: Option<IpAddr>,
     method: &'static str,
 }
 
-impl Watched {
+impl AdministrationAudit {
     /// What is to be known when the answer is there; none where the method changes nothing, so that it costs nothing.
     pub(super) fn of(row: &Row, caller: Option<&Caller>, peer: Option<IpAddr>) -> Option<Self> {
         let caller = caller.filter(|_| row.work == Work::Administers)?.clone();
@@ -29,7 +29,7 @@ impl Watched {
     }
 
     /// Tells the authority, where the caller was refused because of who they are.
-    pub(super) fn note(&self, authority: &dyn Authority, answer: &Result<(Response, Place), Status>) {
+    pub(super) fn note(&self, authority: &dyn Authority, answer: &Result<(Response, Permit), Status>) {
         let status = match answer {
             Err(status) => refused(status.code()).then(|| status.clone()),
             Ok((response, _)) => {
