@@ -6,7 +6,10 @@ use countersign_app::{Error, SearchActions};
 use countersign_core::names::ActionName;
 use serde_json::{Value, json};
 
-use super::{Object, Parts, call, member, mistyped, object, refuse, text};
+use super::{
+    call::{Parts, call},
+    members::{Object, member, mistyped, object, refuse, text},
+};
 use crate::convert::{read, violations::Violations};
 
 /// Stands for every action: a search has none of its own, and one that a request names is passed over.

@@ -1,3 +1,5 @@
+use aws_lc_rs::digest::{SHA256, digest};
+use countersign_app::DecisionSubject;
 use countersign_core::ids::InstanceId;
 use proptest::prelude::*;
 use serde_json::json;

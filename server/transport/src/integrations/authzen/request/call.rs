@@ -1,0 +1,148 @@
+//! One evaluation, as a call to decide: of a run with its credential or id, or of a subject that a policy declares.
+
+use aws_lc_rs::digest::{SHA256, digest};
+use countersign_app::{Decide, DecisionSubject, EntityCall};
+use countersign_core::{names::ToolId, text::MAX_TEXT};
+use countersign_policy::Context;
+use serde_json::{Value, json};
+
+use super::{
+    entity::{Action, Entity, action, attributes, entity},
+    members::{Object, flag, hash, member, object, refuse, text},
+};
+use crate::convert::violations::Violations;
+
+/// The type of a subject that is a run, by its id.
+const INSTANCE: &str = "instance";
+/// The type of a subject that is a run, by its credential.
+const CREDENTIAL: &str = "credential";
+/// The type of the resource that a run calls.
+const TOOL: &str = "tool";
+
+/// The entities of one evaluation, unread.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Parts<'a> {
+    pub(super) subject: Option<&'a Value>,
+    pub(super) action: Option<&'a Value>,
+    pub(super) resource: Option<&'a Value>,
+    pub(super) context: Option<&'a Value>,
+}
+
+impl<'a> Parts<'a> {
+    pub(super) fn of(object: &'a Object) -> Self {
+        let part = |name: &str| member(object, name);
+        Self { subject: part("subject"), action: part("action"), resource: part("resource"), context: part("context") }
+    }
+
+    /// Each part whole, from here or else from `defaults`.
+    pub(super) fn over(self, defaults: Self) -> Self {
+        Self {
+            subject: self.subject.or(defaults.subject),
+            action: self.action.or(defaults.action),
+            resource: self.resource.or(defaults.resource),
+            context: self.context.or(defaults.context),
+        }
+    }
+}
+
+pub(super) fn call(v: &mut Violations, parts: Parts<'_>) -> Option<Decide> {
+    let subject = entity(v, "subject", parts.subject);
+    let action = action(v, parts.action);
+    let resource = entity(v, "resource", parts.resource);
+    let context = match parts.context {
+        None => Some(None),
+        Some(context) => object(v, "context", Some(context)).map(Some),
+    };
+    let (subject, action, resource) = (subject?, action?, resource?);
+    let context = attributes(v, context?, action.properties);
+    if !matches!(subject.kind, INSTANCE | CREDENTIAL) {
+        return entities(v, &subject, &action, &resource, context);
+    }
+    let who = run(v, &subject);
+    let purpose = v.within("subject.properties", |v| match text(v, "purpose", subject.property("purpose")) {
+        Some(Some(purpose)) => v.text("purpose", purpose.to_owned(), MAX_TEXT).map(Some),
+        other => other.map(|_| None),
+    });
+    let tool_id = v.within("resource", |v| match resource.kind {
+        TOOL => v.required("id", resource.id),
+        _ => refuse(v, "type", format!("must be {TOOL} for a subject of type {}", subject.kind)),
+    });
+    let action = v.within("action", |v| v.required("name", action.name));
+    let (request_hash, approval_id, want_receipt) = v.within("resource.properties", |v| {
+        let request_hash = hash(v, "request_hash", resource.property("request_hash"));
+        let approval = text(v, "approval_id", resource.property("approval_id"));
+        let approval_id = approval.and_then(|id| v.optional("approval_id", id.unwrap_or_default()));
+        (request_hash, approval_id, flag(v, "want_receipt", resource.property("want_receipt")))
+    });
+    Some(Decide {
+        subject: who?,
+        tool_id: tool_id?,
+        action: action?,
+        purpose: purpose?,
+        request_hash: request_hash?,
+        context: context?,
+        approval_id: approval_id?,
+        arguments: None,
+        refused: None,
+        want_receipt: want_receipt?,
+        cached_from: None,
+        trace: None,
+        idempotency: None,
+    })
+}
+
+fn run(v: &mut Violations, subject: &Entity<'_>) -> Option<DecisionSubject> {
+    v.within("subject", |v| match subject.kind {
+        INSTANCE => v.required("id", subject.id).map(DecisionSubject::Instance),
+        _ => Some(DecisionSubject::Token(subject.id.to_owned())),
+    })
+}
+
+/// A subject that is no run: it and the resource are of types that a policy may declare.
+fn entities(
+    v: &mut Violations,
+    subject: &Entity<'_>,
+    action: &Action<'_>,
+    resource: &Entity<'_>,
+    context: Option<Context>,
+) -> Option<Decide> {
+    let kind: Option<ToolId> = v.within("subject", |v| {
+        // The log names the subject, and takes ids of this shape only.
+        let plain = |id: &str| id.len() <= 128 && id.bytes().all(|b| b.is_ascii_graphic() && b != b'"' && b != b'\\');
+        if !plain(subject.id) {
+            v.refuse("id", "must be at most 128 visible ASCII characters other than \" and \\");
+        }
+        v.required("type", subject.kind)
+    });
+    let tool_id = v.within("resource", |v| v.required("type", resource.kind));
+    let name = v.within("action", |v| v.required("name", action.name));
+    kind?;
+    Some(Decide {
+        request_hash: Some(identity(subject, action, resource)),
+        subject: DecisionSubject::Entity(Box::new(EntityCall {
+            subject: subject.owned(v, "subject")?,
+            resource: resource.owned(v, "resource")?,
+        })),
+        tool_id: tool_id?,
+        action: name?,
+        purpose: None,
+        context: context?,
+        approval_id: None,
+        arguments: None,
+        refused: None,
+        want_receipt: false,
+        cached_from: None,
+        trace: None,
+        idempotency: None,
+    })
+}
+
+/// SHA-256 of who acts how on what, in RFC 8785's JSON: the record names only the resource's type beside the subject.
+fn identity(subject: &Entity<'_>, action: &Action<'_>, resource: &Entity<'_>) -> [u8; 32] {
+    let entity = |entity: &Entity<'_>| json!({ "id": entity.id, "type": entity.kind });
+    // Keys in order, and no numbers: serde_json writes what RFC 8785 wants.
+    let text = json!({ "action": { "name": action.name }, "resource": entity(resource), "subject": entity(subject) });
+    let mut hash = [0; 32];
+    hash.copy_from_slice(digest(&SHA256, text.to_string().as_bytes()).as_ref());
+    hash
+}
