@@ -1,5 +1,5 @@
-//! What must hold of every door, whatever comes in. Only tests and the fuzz targets see this: each function takes any bytes, and
-//! panics where a rule is broken.
+//! What must hold of every protocol, whatever the request is. Only tests and the fuzz targets see this: each function takes any
+//! bytes, and panics where a rule is broken.
 
 use countersign_app::Error;
 use http_body_util::BodyExt as _;

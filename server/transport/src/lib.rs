@@ -1,6 +1,6 @@
 //! gRPC, gRPC-web, JSON and HTTP front ends: decode, authenticate, authorise, call app, encode.
 //!
-//! One port. Every call, whichever door it comes through, passes the one pipeline of [`middleware`] and the one table of
+//! One port. Every call, by whichever protocol it comes, passes the one pipeline of [`middleware`] and the one table of
 //! [`authz`] before it reaches a verb of `countersign_app`.
 
 mod authz;

@@ -1,4 +1,4 @@
-//! Reading what is long: on threads of its own, a few at a time, so that nobody else's call waits for it.
+//! Long bodies are parsed on threads of their own, a few at a time, so that no other call waits for them.
 
 use tokio::{sync::Semaphore, task::spawn_blocking};
 

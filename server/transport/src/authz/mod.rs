@@ -1,4 +1,4 @@
-//! Who may call what: one table with a row per method. What has no row is refused.
+//! Who may call which method: one table with a row for each. A method without a row is refused.
 
 mod table;
 #[cfg(test)]
@@ -43,7 +43,7 @@ pub(crate) enum Work {
     Other,
 }
 
-/// How long calls of a method last, and so which of them share the room there is.
+/// How long calls of a method last, and so which of them share a limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CallKind {
     /// As long as a request may take.
@@ -60,7 +60,7 @@ pub(crate) const LONGEST_WAIT: Duration = Duration::from_mins(1);
 /// Who may call a method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Access {
-    /// Nobody is asked who they are. Health and reflection only: they say nothing that is not public.
+    /// Without authentication. Health and reflection only: they return nothing that is not public.
     Open,
     /// Whoever authenticates: any operator, and any instance whose credential is live.
     Authenticated,
@@ -76,7 +76,7 @@ pub(crate) enum Access {
 /// What a method lets an instance do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Instance {
-    /// Not its business.
+    /// It may not call the method.
     Never,
     /// While its credential is live.
     Live,
@@ -88,7 +88,7 @@ pub(crate) enum Instance {
 
 /// Who asks.
 pub(crate) enum Requester<'a> {
-    /// Somebody who was not asked who they are.
+    /// A caller who is not authenticated.
     Unauthenticated,
     /// An operator, with their roles.
     Operator(Roles),
@@ -168,7 +168,7 @@ impl Row {
         match (self.access, who) {
             (Access::Open, _) | (Access::Authenticated, Requester::Operator(_)) => Ok(()),
             (_, Requester::Unauthenticated) => {
-                Err(Error::Unauthenticated { message: "this method takes a credential".to_owned() })
+                Err(Error::Unauthenticated { message: "this method requires a credential".to_owned() })
             }
             (Access::Authenticated, Requester::Instance(ensure_live)) => ensure_live(),
             (Access::Granted { roles, .. }, Requester::Operator(held)) if held.meets(roles) || self.sponsor => Ok(()),

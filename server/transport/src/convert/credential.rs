@@ -105,7 +105,7 @@ pub(crate) fn revoke_many(mut request: v1::RevokeCredentialsRequest) -> Result<(
             Some(Scope::ToolId(tool_id)) => v.required("tool_id", tool_id).map(RevocationScope::Tool),
             Some(Scope::All(true)) => Some(RevocationScope::All),
             Some(Scope::All(false)) => {
-                v.refuse("all", "must be true where it is given: name a tool_id for less than everything");
+                v.refuse("all", "must be true if it is set; name a tool_id to stop less than everything");
                 None
             }
             None => {

@@ -1,4 +1,4 @@
-//! The closed vocabularies: each word of the domain, and the contract's word of the same name.
+//! Enums of the domain and of the contract, mapped by name.
 
 use countersign_app::{InstanceFilterState, PolicyState, Side};
 use countersign_core::{
@@ -14,16 +14,16 @@ use countersign_core::{
 use countersign_ledger::leaf;
 use countersign_proto::v1;
 
-/// A word that the contract has too.
+/// A domain enum that the contract has too.
 pub(super) trait WireEnum: Copy {
-    /// The contract's number for this word.
+    /// The contract's number for this value.
     fn to_wire(self) -> i32;
 
-    /// The word of that number; none where it is unspecified or unknown.
+    /// The value of that number; none where it is unspecified or unknown.
     fn from_wire(number: i32) -> Option<Self>;
 }
 
-/// Pairs two vocabularies by name. Both matches are exhaustive: a word that one side lacks does not compile.
+/// Pairs two enums by name. Both matches are exhaustive: a value that one side lacks does not compile.
 macro_rules! wire_enums {
     ($($domain:ty = $wire:ident { $($word:ident)+ })+) => {$(
         impl WireEnum for $domain {
@@ -82,7 +82,7 @@ wire_enums! {
     leaf::SponsorState = SponsorStanding { Live Missing Revoked Unknown }
 }
 
-/// A word that may be absent, as the contract writes it: unspecified.
+/// A value that may be absent, as the contract writes it: unspecified.
 pub(super) fn wire<W: WireEnum>(word: Option<W>) -> i32 {
     word.map_or(0, WireEnum::to_wire)
 }

@@ -49,14 +49,17 @@ impl Violations {
         let bytes = (token.len() <= MAX_TOKEN).then(|| BASE64URL.decode(token).ok()).flatten();
         let cursor = match bytes.as_deref().and_then(|bytes| bytes.split_at_checked(FINGERPRINT)) {
             Some((bound, _)) if bound != fingerprint => {
-                self.refuse("page_token", "is of another list or filter; repeat the filter that it came from");
+                self.refuse("page_token", "belongs to another list or filter; repeat the filter that it came from");
                 return None;
             }
             Some((_, cursor)) if !cursor.is_empty() => str::from_utf8(cursor).ok(),
             _ => None,
         };
         if cursor.is_none() {
-            self.refuse("page_token", "is no token of this server; send next_page_token as it came, or none");
+            self.refuse(
+                "page_token",
+                "is not a page token of this server; send next_page_token unchanged, or leave it out",
+            );
         }
         cursor.map(|cursor| Some(cursor.to_owned()))
     }

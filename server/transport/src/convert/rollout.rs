@@ -61,7 +61,7 @@ fn steps(v: &mut Violations, steps: &[i32]) -> Option<Vec<u32>> {
     if read.is_empty() || (read.is_sorted_by(|a, b| a < b) && read.last() == Some(&100)) {
         return Some(read);
     }
-    v.refuse("steps", "must rise, each above the one before, and end with 100");
+    v.refuse("steps", "must increase from step to step, and end with 100");
     None
 }
 

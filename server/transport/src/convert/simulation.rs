@@ -34,7 +34,7 @@ fn policy(v: &mut Violations, version: &str, document: String, cedar: String) ->
         return v.required("version", version).map(SimulatedPolicy::Version);
     }
     if !version.is_empty() {
-        v.refuse("version", "must be empty beside a document: one or the other is simulated");
+        v.refuse("version", "must be empty if a document is sent: only one of them is simulated");
         return None;
     }
     Some(SimulatedPolicy::Document { document, cedar })

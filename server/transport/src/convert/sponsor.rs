@@ -171,7 +171,7 @@ fn change(v: &mut Violations, request: v1::UpdateSponsorRequest) -> Option<Spons
         labels: set(labels)?,
     };
     if change == SponsorChange::default() {
-        v.refuse("update_mask", format!("nothing is set: name one of {}", SETTABLE.join(", ")));
+        v.refuse("update_mask", format!("sets no field: name at least one of {}", SETTABLE.join(", ")));
     }
     Some(change)
 }

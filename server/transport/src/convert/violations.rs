@@ -1,4 +1,4 @@
-//! Everything that is wrong with a request, collected while it is read.
+//! Every violation in a request, collected while it is read.
 
 use std::{collections::BTreeMap, fmt::Display, ops::RangeInclusive, str::FromStr};
 

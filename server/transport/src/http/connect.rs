@@ -11,7 +11,7 @@ use crate::{
     status::{http_status, whole_seconds},
 };
 
-/// `status` as Connect writes it; under `http` where the door knows a better word than the code's own.
+/// `status` as Connect writes it; under `http` where the front end knows a better status than that of the code.
 pub(crate) fn error(status: &Status, http: Option<StatusCode>) -> Response {
     let details = Details::of(status);
     let mut body = json!({ "code": code(status.code()), "message": status.message() });

@@ -1,4 +1,4 @@
-//! The JSON door: every method of the contract.
+//! The JSON form of every method of the contract.
 
 use std::{collections::HashMap, sync::LazyLock};
 

@@ -93,7 +93,8 @@ async fn readyz(State(app): State<App>) -> Response {
 async fn render(State(page): State<MetricsPage>) -> Response {
     let Ok(place) = page.room.clone().try_acquire_owned() else {
         let retry = [(header::RETRY_AFTER, "1")];
-        return (StatusCode::SERVICE_UNAVAILABLE, retry, "others read the metrics: try again\n").into_response();
+        return (StatusCode::SERVICE_UNAVAILABLE, retry, "too many clients are reading the metrics: try again\n")
+            .into_response();
     };
     let page = ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], (page.render)()).into_response();
     page.map(|body| {

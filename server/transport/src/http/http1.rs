@@ -30,7 +30,7 @@ fn wrong_host(headers: &HeaderMap, needed: bool) -> Option<&'static str> {
     if hosts.next().is_some() {
         return Some("there is more than one Host header; send one");
     }
-    (!is_host(host)).then_some("the Host header is no host and port; send the host and port that you call")
+    (!is_host(host)).then_some("the Host header is not a valid host and port; send the host and port that you call")
 }
 
 fn is_host(value: &HeaderValue) -> bool {

@@ -1,4 +1,4 @@
-//! What a door refuses by itself, before there is a call.
+//! Requests that a front end refuses by itself, before there is a call.
 
 use axum::response::Response;
 use http::{HeaderName, HeaderValue, StatusCode, header};
@@ -6,7 +6,7 @@ use tonic::Status;
 
 use crate::middleware::count_refusal;
 
-/// How a door writes a refusal: under the HTTP status given, else under the code's own.
+/// How a front end writes an error: under the HTTP status given, else under that of the code.
 pub(crate) type WriteError = fn(&Status, Option<StatusCode>) -> Response;
 
 /// A refusal in HTTP's words, with the header that says what would be taken.

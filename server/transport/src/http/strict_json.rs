@@ -46,9 +46,9 @@ fn without_value(words: &str) -> String {
         return format!("it must be {wanted}");
     }
     if words.starts_with("unrecognized enum value") {
-        return "it is none of the words that this field knows".to_owned();
+        return "it is not a value of this field".to_owned();
     }
-    if quotes(words) { "it is not what this field holds".to_owned() } else { words.to_owned() }
+    if quotes(words) { "it has the wrong type for this field".to_owned() } else { words.to_owned() }
 }
 
 fn quotes(words: &str) -> bool {
@@ -135,8 +135,8 @@ mod tests {
         for (words, said) in [
             (r#"invalid type: string "csk_a", expected a boolean"#, "it must be a boolean"),
             (r#"invalid value: string "a, expected b", expected a 64-bit integer"#, "it must be a 64-bit integer"),
-            ("unrecognized enum value 'csk_a'", "it is none of the words that this field knows"),
-            ("message 'csk_a' not found", "it is not what this field holds"),
+            ("unrecognized enum value 'csk_a'", "it is not a value of this field"),
+            ("message 'csk_a' not found", "it has the wrong type for this field"),
             ("out of range integral type conversion attempted", "out of range integral type conversion attempted"),
         ] {
             assert_eq!(without_value(words), said);

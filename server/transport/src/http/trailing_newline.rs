@@ -1,4 +1,4 @@
-//! JSON ends with the end of a line, so that a terminal's prompt does not follow it on the same one.
+//! JSON ends with a newline, so that a terminal's prompt does not follow it on the same line.
 
 use std::{
     pin::Pin,

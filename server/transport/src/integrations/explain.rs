@@ -17,7 +17,7 @@ pub(super) fn bearer(header: &str) -> String {
     token.map(|(_, token)| token.trim().to_owned()).unwrap_or_default()
 }
 
-/// A decision for whoever made the call: what, why, whether to retry, and who can lift it.
+/// A decision as JSON for the caller: the effect, the reason, whether to retry, and who can lift it.
 pub(super) fn decision_json(answer: &DecisionAnswer) -> Value {
     let mut said = json!({
         "policy_decision_id": answer.policy_decision_id.to_string(),
@@ -33,7 +33,7 @@ pub(super) fn decision_json(answer: &DecisionAnswer) -> Value {
     said
 }
 
-/// That there is no decision, likewise.
+/// The same where there is no decision.
 pub(super) fn no_decision_json(status: &Status) -> Value {
     let reason = status.get_details_error_info().map(|info| info.reason);
     json!({ "reason": reason, "message": why(status), "retryable": retry_after(status).is_some() })

@@ -17,7 +17,7 @@ pub(crate) const SPARED: Duration = Duration::from_secs(1);
 /// How long such a connection has to say goodbye.
 pub(crate) const GOODBYE: Duration = Duration::from_secs(1);
 
-/// Whose a connection is, by the best known caller whose call got a place on it. The first makes room first.
+/// Whose a connection is, by the caller of highest kind whose call got a permit on it. The lowest kind makes room first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum CallerKind {
     Unknown,
@@ -41,7 +41,7 @@ pub(crate) struct ConnectionActivity {
     opened: Instant,
     /// A [`CallerKind`].
     standing: AtomicU8,
-    /// Calls that have a place.
+    /// Calls that have a permit.
     working: AtomicUsize,
     /// When it last began or ended one: milliseconds after `opened`.
     last: AtomicU64,
@@ -60,7 +60,7 @@ impl ConnectionActivity {
         })
     }
 
-    /// Says that a call of somebody has its place, until what is returned is dropped.
+    /// Counts a call that has its permit, until what is returned is dropped.
     pub(crate) fn begin_call(self: &Arc<Self>, standing: CallerKind) -> ActiveCall {
         self.standing.fetch_max(standing as u8, Ordering::Relaxed);
         self.working.fetch_add(1, Ordering::Relaxed);
@@ -110,7 +110,7 @@ impl ConnectionActivity {
     }
 }
 
-/// A call of a connection that has a place.
+/// A call of a connection that has a permit.
 #[derive(Debug)]
 pub(crate) struct ActiveCall(Arc<ConnectionActivity>);
 

@@ -71,7 +71,7 @@ pub(super) async fn within<T>(
 /// What cuts a long call short: the server stops, or its caller may not call any more, which `withdrawn` says.
 pub(super) async fn cut(stop: CancellationToken, withdrawn: impl Future<Output = Status>) -> Status {
     tokio::select! {
-        () = stop.cancelled() => Status::unavailable("the server is stopping: call again, another one answers"),
+        () = stop.cancelled() => Status::unavailable("the server is stopping: call again, another server will answer"),
         status = withdrawn => status,
     }
 }

@@ -1,4 +1,4 @@
-//! How a call went: refusals as gRPC answers, and back; and whose fault what is.
+//! The gRPC status of an answer: refusals as answers, and back.
 
 use std::panic::AssertUnwindSafe;
 
@@ -50,13 +50,12 @@ pub(super) async fn or_internal(call: &Call, answers: impl Future<Output = Resul
     }
 }
 
-/// Says INVALID_ARGUMENT where tonic says INTERNAL (or OUT_OF_RANGE) of bytes that are no message: that is the caller's
-/// fault. Our own refusals bear details and pass as they are.
+/// Maps tonic's decode error, INTERNAL or OUT_OF_RANGE, to INVALID_ARGUMENT: the caller sent bytes that are not a message. Our own refusals bear details and pass as they are.
 pub(super) fn decode_error_to_invalid_argument(call: &Call, response: Response) -> Result<Response, Status> {
     match of_response(&response) {
         Some(status) if status.details().is_empty() && matches!(status.code(), Code::Internal | Code::OutOfRange) => {
             tracing::debug!(why = status.message(), "not a message");
-            Err(call.refuse(Refusal::invalid("", "the body is not a message of this method")))
+            Err(call.refuse(Refusal::invalid("", "the body cannot be decoded as the request message of this method")))
         }
         _ => Ok(response),
     }

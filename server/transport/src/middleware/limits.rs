@@ -51,7 +51,7 @@ pub(crate) fn body_error(error: axum::Error, request_id: &str) -> Response {
 
 fn broken(error: axum::Error, request_id: &str) -> Status {
     Status::try_from_error(error.into())
-        .unwrap_or_else(|_| Refusal::invalid("", "the body broke off before its end").status(request_id))
+        .unwrap_or_else(|_| Refusal::invalid("", "the connection ended before the end of the body").status(request_id))
 }
 
 /// The request, once its body has begun.

@@ -1,4 +1,4 @@
-//! The pipeline that every call passes, whichever door it came through: one tower service that reads top-down.
+//! The pipeline that every call passes, by whichever protocol it came: one tower service that reads top-down.
 //!
 //! Below it is gRPC, above it the front ends. What a step refuses is a gRPC status; the front ends say it in their own protocol. The
 //! steps run in one future: a step costs what it does, and no more.

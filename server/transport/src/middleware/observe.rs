@@ -69,7 +69,7 @@ fn issuance(method: &str, response: &Response, shed: bool) -> Option<Issuance> {
     })
 }
 
-/// Counts what a door refused before there was a call.
+/// Counts what a front end refused before there was a call.
 pub(crate) fn count_refusal(code: Code) {
     count(UNKNOWN, code);
 }

@@ -1,4 +1,4 @@
-//! No stream outlasts the right to it.
+//! A stream ends when its caller may no longer call the method.
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,10 +15,10 @@ use super::{
 };
 use crate::{authz::Row, status::Refusal};
 
-/// How often a stream's caller is looked at again.
+/// How often the caller of a stream is checked again.
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// What the caller of a stream showed, to be asked about again while it lasts.
+/// What the caller of a stream authenticated with, to be checked again while the stream lasts.
 pub(super) struct StreamAuthorization {
     authority: Arc<dyn Authority>,
     row: &'static Row,

@@ -1,4 +1,4 @@
-//! Whoever shows what nobody knows is named in the log by where they call from, in a bounded number of lines.
+//! Callers who cannot be authenticated are logged with their address, in a bounded number of lines.
 
 use std::{
     sync::{Mutex, PoisonError},

@@ -56,7 +56,7 @@ impl Client {
             Caller::Operator(operator) => operator.anonymous || self.is_key || operator.operator_id.as_str() == id,
             Caller::Instance(own) => own.agent.as_str() == id || own.agent_instance_id.to_string() == id,
         };
-        let why = "client_id is not who authenticated: send the operator's id or the API key's, of an instance its own id \
+        let why = "client_id is not the client that authenticated: send the operator's id or the API key's, of an instance its own id \
                    or its agent's name, or leave it out where that is possible";
         if right { Ok(()) } else { Err(OAuthError::client(why)) }
     }
@@ -122,10 +122,10 @@ fn decode(text: &str) -> Option<String> {
 fn one_id(header: Option<String>, form: Option<&str>, scheme: Scheme) -> Result<Option<String>, OAuthError> {
     match (header, form) {
         (Some(header), Some(form)) if header != form => {
-            Err(OAuthError::invalid("client_id", "is another one than that of the authorization header"))
+            Err(OAuthError::invalid("client_id", "differs from the client id in the authorization header"))
         }
         (None, None) if scheme == Scheme::Post => {
-            Err(OAuthError::client("client_secret comes without client_id: send the operator's id or the API key's"))
+            Err(OAuthError::client("client_secret is sent without client_id: send the operator's id or the API key's"))
         }
         (header, form) => Ok(header.or_else(|| form.map(ToOwned::to_owned))),
     }
@@ -133,8 +133,9 @@ fn one_id(header: Option<String>, form: Option<&str>, scheme: Scheme) -> Result<
 
 /// What is presented, as the pipeline takes it.
 fn bearer(presented: &str) -> Result<HeaderValue, OAuthError> {
-    let mut value = HeaderValue::try_from(format!("Bearer {presented}"))
-        .map_err(|_| OAuthError::client("what is presented holds characters that no API key or credential has"))?;
+    let mut value = HeaderValue::try_from(format!("Bearer {presented}")).map_err(|_| {
+        OAuthError::client("the secret contains characters that an API key or a credential never contains")
+    })?;
     value.set_sensitive(true);
     Ok(value)
 }

@@ -1,4 +1,4 @@
-//! Refusals in OAuth's words: `{"error","error_description"}` under the status that the standard of the endpoint names.
+//! Errors as OAuth writes them: `{"error","error_description"}` under the status that the standard of the endpoint names.
 
 use axum::response::Response;
 use countersign_app::Error;
@@ -81,7 +81,7 @@ impl OAuthError {
         status
     }
 
-    /// The answer of a door that refuses before there is a call; counted.
+    /// The answer to a request that is refused before there is a call; counted.
     pub(super) fn answer(mut self, style: ErrorStyle) -> Response {
         let (http, header) = (self.http.take(), self.header.take());
         let status = self.status("");

@@ -81,7 +81,7 @@ async fn actor(app: &App, caller: &Caller, form: &Form, parent: &Credential) -> 
     let (token, kind) = (form.get("actor_token"), token_type(form, "actor_token_type")?);
     match (token, kind) {
         (None, None) => Ok(()),
-        (None, Some(_)) => Err(OAuthError::invalid("actor_token_type", "comes without an actor_token")),
+        (None, Some(_)) => Err(OAuthError::invalid("actor_token_type", "is sent without an actor_token")),
         (Some(_), None) => Err(OAuthError::invalid("actor_token_type", "is required beside an actor_token")),
         (Some(token), Some(_)) => {
             let actor = holder(app, caller, "actor_token", token).await?;

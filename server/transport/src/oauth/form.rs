@@ -64,7 +64,7 @@ impl Form {
         takes_form(request.headers())?;
         let peer = request.extensions().get::<Peer>().map(|peer| peer.0.to_canonical());
         let Some(_permit) = READING.acquire_for_address(peer) else {
-            let why = "the server reads as many requests as it can: try again";
+            let why = "the server is reading as many requests as it can: try again";
             return Err(OAuthError::invalid("", why)
                 .http(StatusCode::SERVICE_UNAVAILABLE)
                 .with_header("retry-after", "1"));
@@ -133,13 +133,13 @@ fn takes_form(headers: &HeaderMap) -> Result<(), OAuthError> {
 
 async fn collect(body: Body) -> Result<Bytes, OAuthError> {
     let read = timeout(READ, Limited::new(body, MAX_BYTES).collect()).await;
-    let late = |_| OAuthError::invalid("", "the body did not come in time").http(StatusCode::REQUEST_TIMEOUT);
+    let late = |_| OAuthError::invalid("", "the body did not arrive in time").http(StatusCode::REQUEST_TIMEOUT);
     match read.map_err(late)? {
         Ok(body) => Ok(body.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => {
             let why = format!("the body is larger than {MAX_BYTES} bytes, the most this endpoint takes");
             Err(OAuthError::invalid("", why).http(StatusCode::PAYLOAD_TOO_LARGE))
         }
-        Err(_) => Err(OAuthError::invalid("", "the body broke off before its end")),
+        Err(_) => Err(OAuthError::invalid("", "the connection ended before the end of the body")),
     }
 }

@@ -76,7 +76,7 @@ fn endpoints(pipeline: &Pipeline) -> Router {
     })
 }
 
-/// What the door read of a request; in its extensions.
+/// The form and the client of a request; in its extensions.
 struct ParsedRequest {
     endpoint: Endpoint,
     form: Form,

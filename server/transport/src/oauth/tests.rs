@@ -236,7 +236,7 @@ async fn a_client_id_beside_a_bearer_must_be_the_callers() {
 
 proptest::proptest! {
     #[test]
-    fn no_body_and_no_authorization_breaks_a_door(body: Vec<u8>, authorization: String) {
+    fn any_body_and_authorization_gets_an_oauth_answer(body: Vec<u8>, authorization: String) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let mut sent = request("token", &[], "");
         *sent.body_mut() = Body::from(body);

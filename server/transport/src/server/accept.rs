@@ -68,7 +68,7 @@ impl Acceptor {
         drop(self.listener);
         connections.close();
         if timeout(DRAIN, connections.wait()).await.is_err() {
-            tracing::warn!(connections = connections.len(), "not all requests finished in time; they are cut off");
+            tracing::warn!(connections = connections.len(), "some requests did not finish in time and are cut off");
             abort.cancel();
             connections.wait().await;
         }
@@ -155,7 +155,7 @@ impl Connection {
                 return greeting::refuse(stream, mistaken).await;
             }
             Ok(Err(error)) => return tracing::debug!(peer = %self.peer, %error, "a connection broke before it began"),
-            Err(_) => return tracing::debug!(peer = %self.peer, "a connection is closed: its peer said nothing"),
+            Err(_) => return tracing::debug!(peer = %self.peer, "a connection is closed: its peer sent nothing"),
         }
         let Some(tls) = &self.tls else { return self.http(stream, None, opened, activity).await };
         match timeout(HANDSHAKE, tls.acceptor().accept(stream)).await {
@@ -209,7 +209,7 @@ impl Connection {
             },
             () = deliveries.stalled() => {
                 metrics::counter!("countersign_connections_stalled_total").increment(1);
-                tracing::info!(peer = %self.peer, "a connection is closed: its peer does not take the answers to its requests");
+                tracing::info!(peer = %self.peer, "a connection is closed: its peer does not read the responses");
             }
         }
     }

@@ -98,7 +98,7 @@ impl Dispatcher {
 
 /// What a connection gets that asks for more than it takes.
 pub(crate) fn too_many_answers() -> Response {
-    let message = "this connection has not taken the answers to its earlier requests: read them first";
+    let message = "this connection has not read the responses to its earlier requests: read them first";
     let refused = Rejection::new(StatusCode::TOO_MANY_REQUESTS, Status::resource_exhausted(message));
     trailing_newline::ended(refused.answer(problem::error))
 }

@@ -81,7 +81,7 @@ pub(super) async fn refuse(mut stream: TcpStream, mistaken: Mistaken) {
         tokio::io::copy(&mut (&mut stream).take(READ_AWAY), &mut tokio::io::sink()).await
     };
     if !matches!(timeout(PATIENCE, told).await, Ok(Ok(_))) {
-        tracing::debug!("a peer that speaks something else than the port did not hear so");
+        tracing::debug!("a peer used the wrong protocol and could not be told");
     }
 }
 

@@ -102,7 +102,7 @@ impl<S> Guarded<S> {
             self.look_at_head(false);
             let end = self.end();
             if end <= Instant::now() {
-                return Poll::Ready(io::Error::new(ErrorKind::TimedOut, "nothing moved for too long"));
+                return Poll::Ready(io::Error::new(ErrorKind::TimedOut, "no data was transferred for too long"));
             }
             self.alarm.as_mut().reset(end);
         }

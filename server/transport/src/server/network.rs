@@ -12,7 +12,7 @@ pub struct Network {
 
 /// What is no network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("is no address and no block such as 10.0.0.0/8")]
+#[error("is not an address and not a block such as 10.0.0.0/8")]
 pub struct NoNetwork;
 
 impl Network {

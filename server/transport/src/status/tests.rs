@@ -145,7 +145,7 @@ fn a_status_fits_the_header_of_every_grpc_library_whatever_is_wrong() {
     let many = Refusal::from(Error::Invalid(found)).status("r");
     let fields = many.get_details_bad_request().unwrap().field_violations;
     assert!(fields.last().unwrap().description.contains("more"));
-    assert!(many.message().ends_with("retrying will not help."));
+    assert!(many.message().ends_with("Sending the same request again will fail again."));
 
     let short = (0..5_000).map(|n| Violation::new(format!("f{n}"), "no")).collect();
     let missing = Error::NotFound { what: "sponsor", id: long.clone() };

@@ -9,7 +9,7 @@ use crate::{
     middleware::MOST_BYTES,
 };
 
-/// `status`, under `http` where the door knows a better word than the code's own.
+/// `status`, under `http` where the front end knows a better status than that of the code.
 pub(super) fn error(status: &Status, http: Option<StatusCode>) -> Response {
     let http = http.unwrap_or_else(|| http_status(status));
     let mut response = connect::answer(status, &Details::of(status), Some(http), status.message().to_owned());

@@ -60,7 +60,7 @@ pub(crate) fn router(pipeline: &Pipeline, base: Option<PublicUrl>) -> Router {
     if path.is_empty() { router } else { router.nest(&path, own) }
 }
 
-/// Above the pipeline: HTTP's own refusals, every other one in this door's words, and the caller's id of the request.
+/// Above the pipeline: HTTP's own refusals, every other one as AuthZEN writes it, and the caller's id of the request.
 async fn serve(endpoint: Endpoint, pipeline: Pipeline, mut request: Request) -> Response {
     // Echoed as it came, whatever it is; the log knows the request by it only where it is fit to stand there.
     let id = request.headers().get(X_REQUEST_ID).cloned();

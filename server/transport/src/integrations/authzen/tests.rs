@@ -1,4 +1,4 @@
-//! The door over a pipeline with made-up callers: a bearer is an operator with the roles that it names.
+//! The endpoints over a pipeline with made-up callers: a bearer is an operator with the roles that it names.
 
 use axum::body::Body;
 use http::header;
@@ -10,7 +10,7 @@ use crate::middleware::testing::{BOUNDS, stack};
 /// A base whose path is not empty.
 const BASE: &str = "https://pdp.example.com/tenant1";
 
-/// Below the pipeline: reads the body as the door does, and says what came there.
+/// Below the pipeline: reads the body as the endpoints do, and returns what it read.
 async fn echo(mut request: Request) -> Result<Response, Infallible> {
     let id = request_id(&request);
     let (method, endpoint) = (request.uri().path().to_owned(), request.extensions_mut().remove::<Endpoint>());

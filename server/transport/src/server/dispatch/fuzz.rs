@@ -18,7 +18,7 @@ use crate::{
     oauth,
 };
 
-/// A request of each door: method, path and version, the headers, and after an empty line the body.
+/// A request to each front end: method, path and version, the headers, and after an empty line the body.
 #[must_use]
 pub fn http_seeds() -> Vec<Vec<u8>> {
     let key = format!("authorization: Bearer admin,gate,issuer,{SECRET}");

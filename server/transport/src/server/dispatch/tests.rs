@@ -1,4 +1,4 @@
-//! Each door, over a pipeline with made-up callers and services that answer with what they were asked.
+//! Each front end, over a pipeline with made-up callers and services that answer with what they were asked.
 
 mod integrations;
 mod issue;
