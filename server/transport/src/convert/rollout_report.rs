@@ -20,12 +20,12 @@ const SALT_READERS: Roles = Roles::of(&[OperatorRole::Gate, OperatorRole::Policy
 
 /// How much of a rollout a caller may read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Visibility {
+pub(crate) struct RolloutVisibility {
     salt: bool,
     figures: bool,
 }
 
-impl Visibility {
+impl RolloutVisibility {
     /// What `caller` may read. An agent that knew the salt could pick an id on the side it likes; what its gates see and
     /// which rules differ is for operators, all of them.
     pub(crate) fn of(caller: &Caller) -> Self {
@@ -34,7 +34,7 @@ impl Visibility {
     }
 }
 
-pub(crate) fn rollout(report: &RolloutReport, visibility: Visibility) -> v1::Rollout {
+pub(crate) fn rollout(report: &RolloutReport, visibility: RolloutVisibility) -> v1::Rollout {
     let rollout = &report.rollout;
     let last_enrolled = report.comparison.enrolment.and_then(|enrolment| enrolment.last);
     v1::Rollout {
@@ -128,12 +128,12 @@ pub(crate) mod tests {
 
     use super::*;
 
-    pub(crate) fn of_an_operator() -> Visibility {
-        Visibility { salt: true, figures: true }
+    pub(crate) fn of_an_operator() -> RolloutVisibility {
+        RolloutVisibility { salt: true, figures: true }
     }
 
-    pub(crate) fn of_an_instance() -> Visibility {
-        Visibility { salt: false, figures: false }
+    pub(crate) fn of_an_instance() -> RolloutVisibility {
+        RolloutVisibility { salt: false, figures: false }
     }
 
     pub(crate) fn an_open_rollout() -> RolloutReport {
@@ -188,7 +188,7 @@ pub(crate) mod tests {
                 scope: None,
             });
             let may = matches!(role, OperatorRole::Gate | OperatorRole::PolicyAdmin | OperatorRole::Auditor);
-            assert_eq!(!rollout(&an_open_rollout(), Visibility::of(&caller)).salt.is_empty(), may, "{role}");
+            assert_eq!(!rollout(&an_open_rollout(), RolloutVisibility::of(&caller)).salt.is_empty(), may, "{role}");
         }
     }
 

@@ -4,7 +4,7 @@ use tonic::{Request, Response, Status, codegen::BoxStream};
 use super::{Api, answer, operator, watch};
 use crate::convert::{
     rollout as convert,
-    rollout_report::{Visibility, rollout},
+    rollout_report::{RolloutVisibility, rollout},
     wide,
 };
 
@@ -19,7 +19,7 @@ impl RolloutService for Api {
         answer(request, |caller, request| async move {
             let (start, idem) = convert::start(request)?;
             let done = self.app.start_rollout(operator(&caller)?, start, idem).await?;
-            let rollout = Some(rollout(&done.rollout, Visibility::of(&caller)));
+            let rollout = Some(rollout(&done.rollout, RolloutVisibility::of(&caller)));
             Ok(v1::StartRolloutResponse { rollout, log_index: done.log_index })
         })
         .await
@@ -31,7 +31,7 @@ impl RolloutService for Api {
     ) -> Result<Response<v1::GetRolloutResponse>, Status> {
         answer(request, |caller, request| async move {
             let report = self.app.get_rollout(&convert::get(&request)?).await?;
-            Ok(v1::GetRolloutResponse { rollout: Some(rollout(&report, Visibility::of(&caller))) })
+            Ok(v1::GetRolloutResponse { rollout: Some(rollout(&report, RolloutVisibility::of(&caller))) })
         })
         .await
     }
@@ -43,7 +43,7 @@ impl RolloutService for Api {
         answer(request, |caller, request| async move {
             let (filter, paging) = convert::list(request)?;
             let page = self.app.list_rollouts(filter, paging.page.clone()).await?;
-            let visibility = Visibility::of(&caller);
+            let visibility = RolloutVisibility::of(&caller);
             Ok(v1::ListRolloutsResponse {
                 next_page_token: paging.token(page.next),
                 rollouts: page.items.iter().map(|report| rollout(report, visibility)).collect(),
@@ -59,7 +59,7 @@ impl RolloutService for Api {
         answer(request, |caller, request| async move {
             let (advance, idem) = convert::advance(request)?;
             let done = self.app.advance_rollout(operator(&caller)?, advance, idem).await?;
-            let rollout = Some(rollout(&done.rollout, Visibility::of(&caller)));
+            let rollout = Some(rollout(&done.rollout, RolloutVisibility::of(&caller)));
             Ok(v1::AdvanceRolloutResponse { rollout, log_index: done.log_index })
         })
         .await
@@ -72,7 +72,7 @@ impl RolloutService for Api {
         answer(request, |caller, request| async move {
             let (pause, idem) = convert::pause(request)?;
             let done = self.app.pause_rollout(operator(&caller)?, pause, idem).await?;
-            let rollout = Some(rollout(&done.rollout, Visibility::of(&caller)));
+            let rollout = Some(rollout(&done.rollout, RolloutVisibility::of(&caller)));
             Ok(v1::PauseRolloutResponse { rollout, log_index: done.log_index })
         })
         .await
@@ -85,7 +85,7 @@ impl RolloutService for Api {
         answer(request, |caller, request| async move {
             let (resume, idem) = convert::resume(request)?;
             let done = self.app.resume_rollout(operator(&caller)?, resume, idem).await?;
-            let rollout = Some(rollout(&done.rollout, Visibility::of(&caller)));
+            let rollout = Some(rollout(&done.rollout, RolloutVisibility::of(&caller)));
             Ok(v1::ResumeRolloutResponse { rollout, log_index: done.log_index })
         })
         .await
@@ -99,7 +99,7 @@ impl RolloutService for Api {
             let (rollback, idem) = convert::rollback(request)?;
             let done = self.app.rollback_rollout(operator(&caller)?, rollback, idem).await?;
             Ok(v1::RollbackRolloutResponse {
-                rollout: Some(rollout(&done.changed.rollout, Visibility::of(&caller))),
+                rollout: Some(rollout(&done.changed.rollout, RolloutVisibility::of(&caller))),
                 log_index: done.changed.log_index,
                 new_allows: wide(done.new_allows),
             })
@@ -113,7 +113,7 @@ impl RolloutService for Api {
     ) -> Result<Response<Self::WatchRolloutsStream>, Status> {
         answer(request, |caller, _| async move {
             let (open, app) = (self.app.watch_rollouts(), self.app.clone());
-            let stream = watch::rollouts(open, Visibility::of(&caller), move || app.clock().now());
+            let stream = watch::rollouts(open, RolloutVisibility::of(&caller), move || app.clock().now());
             Ok(Box::pin(stream) as Self::WatchRolloutsStream)
         })
         .await

@@ -17,7 +17,7 @@ use countersign_app::Caller;
 use countersign_core::{ids::InstanceId, names::OperatorId};
 
 use super::{
-    Bounds,
+    bounds::Bounds,
     connection::{ActiveCall, CallerKind, ConnectionActivity},
 };
 use crate::{

@@ -50,7 +50,8 @@ pub(super) async fn or_internal(call: &Call, answers: impl Future<Output = Resul
     }
 }
 
-/// Maps tonic's decode error, INTERNAL or OUT_OF_RANGE, to INVALID_ARGUMENT: the caller sent bytes that are not a message. Our own refusals bear details and pass as they are.
+/// Maps tonic's decode error, INTERNAL or OUT_OF_RANGE, to INVALID_ARGUMENT: the caller sent bytes
+/// that are not a message. Our own refusals bear details and pass as they are.
 pub(super) fn decode_error_to_invalid_argument(call: &Call, response: Response) -> Result<Response, Status> {
     match of_response(&response) {
         Some(status) if status.details().is_empty() && matches!(status.code(), Code::Internal | Code::OutOfRange) => {

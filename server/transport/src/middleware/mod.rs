@@ -1,9 +1,10 @@
 //! The pipeline that every call passes, by whichever protocol it came: one tower service that reads top-down.
 //!
-//! Below it is gRPC, above it the front ends. What a step refuses is a gRPC status; the front ends say it in their own protocol. The
+//! Below it is gRPC, above it the front ends. What a step refuses is a gRPC status; the front ends write it in their protocol. The
 //! steps run in one future: a step costs what it does, and no more.
 
 mod authenticate;
+mod bounds;
 mod call;
 mod concurrency;
 mod connection;
@@ -36,6 +37,7 @@ use tonic::Status;
 use tower::{Service, ServiceExt, util::BoxCloneSyncService};
 
 pub(crate) use authenticate::{Authority, Peer, PeerCertificate};
+pub(crate) use bounds::Bounds;
 pub(crate) use call::{RequestContext, X_REQUEST_ID, request_id};
 pub(crate) use concurrency::ConcurrencyLimit;
 pub(crate) use connection::ConnectionActivity;
@@ -69,19 +71,6 @@ pub(crate) trait Inner:
 impl<S> Inner for S where
     S: Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + Sync + 'static
 {
-}
-
-/// How much at once, and for how long.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Bounds {
-    /// Largest request, bytes.
-    pub(crate) message_bytes: usize,
-    /// Calls at a time, each counted until its answer stands.
-    pub(crate) requests: usize,
-    /// Streams at a time, each counted until it ends; and as many calls that wait for a person.
-    pub(crate) streams: usize,
-    /// Longest call, beside what it waits for a person; a caller's own timeout may only shorten it.
-    pub(crate) timeout: Duration,
 }
 
 /// What the steps share, over all pipelines of a server.

@@ -1,122 +1,12 @@
-//! Streams that tell a change at once, and that they live in between.
+//! Streams that send a change at once, and heartbeats in between.
 
+mod follow;
 mod policy;
 mod revocations;
 mod rollouts;
 
-use std::{sync::Arc, time::Duration};
-
-use countersign_app::Feed;
-use futures::{Stream, stream};
-use time::OffsetDateTime;
-use tokio::{
-    sync::watch::Receiver,
-    time::{Instant, Interval, MissedTickBehavior, interval_at},
-};
-use tonic::Status;
-
 pub(super) use self::{
     policy::policy,
-    revocations::{Visibility as RevocationVisibility, revocations},
+    revocations::{RevocationVisibility, revocations},
     rollouts::rollouts,
 };
-
-/// How often a stream says that it lives.
-const HEARTBEAT: Duration = Duration::from_secs(1);
-
-/// What wakes a stream: a change of what it tells, or the time to say that it lives. What changed while nobody read is
-/// one change, so a slow reader costs no memory.
-struct Wakes<T> {
-    told: Receiver<T>,
-    beat: Interval,
-}
-
-/// Why a stream woke.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Wake {
-    Change,
-    Beat,
-}
-
-impl<T: Clone> Wakes<T> {
-    /// The present value is the first change.
-    fn new(mut told: Receiver<T>) -> Self {
-        told.mark_changed();
-        let mut beat = interval_at(Instant::now() + HEARTBEAT, HEARTBEAT);
-        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Self { told, beat }
-    }
-
-    /// Waits for the next change or heartbeat, whichever comes first. None: there will be no more changes.
-    async fn next(&mut self) -> Option<Wake> {
-        tokio::select! {
-            biased;
-            changed = self.told.changed() => changed.ok().map(|()| Wake::Change),
-            _ = self.beat.tick() => Some(Wake::Beat),
-        }
-    }
-
-    /// The present value, which is then no change any more.
-    fn newest(&mut self) -> T {
-        self.told.borrow_and_update().clone()
-    }
-}
-
-/// What a follower is told, and whether it is only that nothing is new.
-struct Told<R> {
-    reply: R,
-    heartbeat: bool,
-}
-
-/// What `tell` makes of a feed: at first, on every change, and every second in which the feed is known to be complete.
-/// While the database does not answer there is nothing, so that nobody takes what is old for the present. It begins with
-/// what is known after `now`, and ends when the server does. `tell` gets what is known and until when it is complete.
-fn follow<T: Send + Sync + 'static, R: Send + 'static>(
-    feed: Feed<T>,
-    now: OffsetDateTime,
-    tell: impl FnMut(&T, OffsetDateTime) -> Told<R> + Send + 'static,
-) -> impl Stream<Item = Result<R, Status>> + Send + 'static {
-    let Feed { known, complete_until } = feed;
-    let follower = Follower { wakes: Wakes::new(known), complete_until, said: now, tell };
-    stream::unfold((follower, true), |(mut follower, first)| async move {
-        let reply = if first { follower.first().await? } else { follower.next().await? };
-        Some((Ok(reply), (follower, false)))
-    })
-}
-
-struct Follower<T, F> {
-    wakes: Wakes<Arc<T>>,
-    complete_until: Receiver<OffsetDateTime>,
-    /// Until when what was told was last said to be complete.
-    said: OffsetDateTime,
-    tell: F,
-}
-
-impl<T, R, F: FnMut(&T, OffsetDateTime) -> Told<R>> Follower<T, F> {
-    /// Where the follower comes from another server, this one may be behind: what it knows by now it answers with.
-    async fn first(&mut self) -> Option<R> {
-        let asked = self.said;
-        self.complete_until.wait_for(|until| *until > asked).await.ok()?;
-        let (told, until) = self.told();
-        self.said = until;
-        Some(told.reply)
-    }
-
-    async fn next(&mut self) -> Option<R> {
-        loop {
-            let woken = self.wakes.next().await?;
-            let (told, until) = self.told();
-            if !told.heartbeat || (woken == Wake::Beat && until != self.said) {
-                self.said = until;
-                return Some(told.reply);
-            }
-        }
-    }
-
-    fn told(&mut self) -> (Told<R>, OffsetDateTime) {
-        // Before what is known is read, or it would be said of something older.
-        let until = *self.complete_until.borrow();
-        let known = self.wakes.newest();
-        ((self.tell)(&known, until), until)
-    }
-}

@@ -4,7 +4,7 @@ use futures::Stream;
 use time::OffsetDateTime;
 use tonic::Status;
 
-use super::{Told, follow};
+use super::follow::{Told, follow};
 use crate::convert::{kill_switch::kill_switch, policy::policy as active, time::timestamp};
 
 /// The active version and the kill switches, whole, at first and on every change of what answers; and heartbeats, as
@@ -84,7 +84,7 @@ mod tests {
         );
 
         for _ in 0..5 {
-            advance(super::super::HEARTBEAT).await;
+            advance(super::super::follow::HEARTBEAT).await;
             let said = stream.next().now_or_never();
             assert!(said.is_none(), "the database does not answer: {said:?}");
         }

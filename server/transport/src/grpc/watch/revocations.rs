@@ -7,19 +7,19 @@ use futures::Stream;
 use time::OffsetDateTime;
 use tonic::Status;
 
-use super::{Told, follow};
+use super::follow::{Told, follow};
 use crate::convert::{credential::revocation, time::timestamp};
 
 /// What a follower may see of the list.
 #[derive(Debug, Clone)]
-pub(in crate::grpc) enum Visibility {
+pub(in crate::grpc) enum RevocationVisibility {
     /// All of it.
     All,
     /// What concerns this run: no other's id leaves the server.
     Of(Arc<Credential>),
 }
 
-impl Visibility {
+impl RevocationVisibility {
     pub(in crate::grpc) fn of(caller: Caller) -> Self {
         match caller {
             Caller::Operator(_) => Self::All,
@@ -41,7 +41,7 @@ impl Visibility {
 pub(in crate::grpc) fn revocations(
     feed: Feed<RevocationLog>,
     since: Option<i64>,
-    visibility: Visibility,
+    visibility: RevocationVisibility,
     now: OffsetDateTime,
 ) -> impl Stream<Item = Result<WatchRevocationsResponse, Status>> + Send + 'static {
     // The newest entry that was told; none: nothing was yet.
@@ -98,7 +98,7 @@ mod tests {
 
         fn watch(&self, since: Option<i64>) -> impl Stream<Item = v1::WatchRevocationsResponse> + Unpin + use<> {
             let feed = Feed { known: self.log.subscribe(), complete_until: self.complete_until.subscribe() };
-            Box::pin(revocations(feed, since, Visibility::All, START).map(Result::unwrap))
+            Box::pin(revocations(feed, since, RevocationVisibility::All, START).map(Result::unwrap))
         }
     }
 
@@ -170,7 +170,7 @@ mod tests {
         let mut stream = server.watch(None);
         stream.next().await.unwrap();
         for _ in 0..5 {
-            advance(super::super::HEARTBEAT).await;
+            advance(super::super::follow::HEARTBEAT).await;
             assert!(stream.next().now_or_never().is_none());
         }
         server.looked(5.0);

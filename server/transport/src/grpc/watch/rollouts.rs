@@ -7,16 +7,16 @@ use time::OffsetDateTime;
 use tokio::sync::watch::Receiver;
 use tonic::Status;
 
-use super::{Wake, Wakes};
+use super::follow::{Wake, Wakes};
 use crate::convert::{
-    rollout_report::{Visibility, rollout},
+    rollout_report::{RolloutVisibility, rollout},
     time::timestamp,
 };
 
 /// The open rollouts, whole, at first and on every change; and a heartbeat every second. It ends when the server does.
 pub(in crate::grpc) fn rollouts(
     open: Receiver<Arc<Vec<RolloutReport>>>,
-    visibility: Visibility,
+    visibility: RolloutVisibility,
     now: impl Fn() -> OffsetDateTime + Send + 'static,
 ) -> impl Stream<Item = Result<WatchRolloutsResponse, Status>> + Send + 'static {
     stream::unfold((Wakes::new(open), now), move |(mut wakes, now)| async move {
