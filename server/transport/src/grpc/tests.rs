@@ -36,7 +36,7 @@ where
             Ok::<_, Infallible>(answer.await.err().unwrap_or_else(|| Status::ok("")).into_http::<axum::body::Body>())
         }
     });
-    let response = stack(BOUNDS).wrap(service).oneshot(request(ADDED.method, Some(bearer))).await.unwrap();
+    let response = stack(BOUNDS).wrap(service).oneshot(request(ADDED[0].method, Some(bearer))).await.unwrap();
     outcome(&response).expect("a status in the headers").code()
 }
 

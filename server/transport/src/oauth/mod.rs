@@ -63,7 +63,7 @@ pub(crate) fn router(app: App, pipeline: &Pipeline, https: bool) -> Router {
     if path.is_empty() { router } else { router.nest(&path, own) }
 }
 
-fn endpoints(pipeline: &Pipeline) -> Router {
+pub(crate) fn endpoints(pipeline: &Pipeline) -> Router {
     Endpoint::ALL.into_iter().fold(Router::new(), |router, endpoint| {
         let route: MethodRouter<Pipeline> =
             post(move |State(pipeline): State<Pipeline>, request: Request| serve(endpoint, pipeline, request));

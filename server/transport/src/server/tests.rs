@@ -36,18 +36,18 @@ fn options() -> Options {
 }
 
 /// A running port with health, reflection and a few plain routes.
-struct Dispatcher {
+struct Running {
     address: SocketAddr,
     stop: oneshot::Sender<()>,
     served: JoinHandle<()>,
     database: watch::Sender<bool>,
 }
 
-async fn port(max_connections: usize) -> Port {
+async fn port(max_connections: usize) -> Running {
     port_with(max_connections, None).await
 }
 
-async fn port_with(max_connections: usize, tls: Option<Tls>) -> Port {
+async fn port_with(max_connections: usize, tls: Option<Tls>) -> Running {
     let stop = CancellationToken::new();
     let stack = stack_until(BOUNDS, stop.clone());
     let (database, ready) = watch::channel(true);
@@ -69,10 +69,10 @@ async fn port_with(max_connections: usize, tls: Option<Tls>) -> Port {
     let served = tokio::spawn(acceptor.serve(async {
         let _ = shutdown.await;
     }));
-    Port { address, stop: sender, served, database }
+    Running { address, stop: sender, served, database }
 }
 
-async fn channel(port: &Port) -> Channel {
+async fn channel(port: &Running) -> Channel {
     Channel::from_shared(format!("http://{}", port.address)).unwrap().connect().await.unwrap()
 }
 

@@ -3,10 +3,7 @@
 use serde_json::{Value, json};
 
 use super::form;
-use crate::{
-    fuzz::{SECRET, refused},
-    http::strict_json,
-};
+use crate::fuzz::{SECRET, refused};
 
 /// The line of curl, and every field.
 #[must_use]

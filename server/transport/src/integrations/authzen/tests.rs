@@ -19,7 +19,7 @@ async fn echo(mut request: Request) -> Result<Response, Infallible> {
         Err(error) => return Ok(body_error(error, &id)),
     };
     Ok(match object(&body, usize::MAX) {
-        Ok(body) => route::done(
+        Ok(body) => rpc_route::done(
             Json(json!({ "method": method, "endpoint": format!("{:?}", endpoint.unwrap()), "body": body }))
                 .into_response(),
         ),

@@ -53,7 +53,7 @@ pub fn http_seeds() -> Vec<Vec<u8>> {
 
 thread_local! {
     /// Runs what waits, and a port; renewed now and then, for the made-up callers remember what was refused them.
-    static PORT: RefCell<(usize, tokio::runtime::Runtime, Port)> = RefCell::new((0, runtime(), port()));
+    static PORT: RefCell<(usize, tokio::runtime::Runtime, Dispatcher)> = RefCell::new((0, runtime(), port()));
 }
 
 fn runtime() -> tokio::runtime::Runtime {
@@ -76,7 +76,7 @@ async fn done(request: Request) -> Result<Response, Infallible> {
     Ok(rpc_route::done(axum::response::IntoResponse::into_response(axum::Json(json!({})))))
 }
 
-fn port() -> Port {
+fn port() -> Dispatcher {
     let stack = stack(BOUNDS);
     let pipeline = stack.wrap(service_fn(done));
     let plain =

@@ -7,7 +7,7 @@ use super::members::{Object, member, object, properties, refuse, required};
 use crate::convert::violations::Violations;
 
 /// Most values that attributes may hold; what a policy takes is less.
-const MAX_ATTRIBUTES: usize = 256;
+pub(super) const MAX_ATTRIBUTES: usize = 256;
 
 /// A subject or a resource.
 pub(super) struct Entity<'a> {

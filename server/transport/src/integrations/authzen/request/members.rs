@@ -10,7 +10,7 @@ use crate::convert::violations::Violations;
 pub(crate) type Object = Map<String, Value>;
 
 /// Longest id of a subject or resource, bytes; longer than any token.
-const MAX_ID: usize = 16 * 1024;
+pub(super) const MAX_ID: usize = 16 * 1024;
 
 /// A member that is there; null is as good as absent.
 pub(super) fn member<'a>(object: &'a Object, name: &str) -> Option<&'a Value> {

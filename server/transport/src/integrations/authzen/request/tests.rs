@@ -4,7 +4,7 @@ use countersign_core::ids::InstanceId;
 use proptest::prelude::*;
 use serde_json::json;
 
-use super::*;
+use super::{entity::MAX_ATTRIBUTES, members::MAX_ID, *};
 
 const RUN: &str = "inst_01890a5d-ac96-774b-bcce-b302099a8057";
 
