@@ -47,7 +47,7 @@ pub(super) fn bounded(found: impl IntoIterator<Item = (String, String)>) -> (Str
         message.push(format!("and {unnamed} more"));
     }
     if left_out > 0 {
-        fields.push(FieldViolation::new("", format!("and {left_out} more, once these are mended")));
+        fields.push(FieldViolation::new("", format!("and {left_out} more, once these are fixed")));
     }
     (message.join("; ").trim_start().to_owned(), fields)
 }
