@@ -70,38 +70,58 @@ pub(crate) fn routes(app: App) -> Routes {
 
 /// Answers one request: `verb` gets the caller and the message, and its error becomes a status with details. A caller who may
 /// call the method only as the owner is refused: `verb` has no rule for owners.
-async fn answer<M, A, V>(request: Request<M>, verb: impl FnOnce(Caller, M) -> V) -> Result<Response<A>, Status>
+fn answer<M, A, V>(
+    request: Request<M>,
+    verb: impl FnOnce(Caller, M) -> V,
+) -> impl Future<Output = Result<Response<A>, Status>>
 where
     M: Texts,
     V: Future<Output = Result<A, Error>>,
 {
-    answer_or_owner(request, |authorized, message| {
-        let by_role = authorized.by_role().cloned().map(|caller| verb(caller, message));
-        async { by_role?.await }
-    })
-    .await
+    answered(request, |authorized, message| Ok(verb(authorized.by_role()?.clone(), message)))
 }
 
 /// The same for a use case that has a rule for owners, of which this method has no use.
-async fn answer_by_role<M, A, V>(
+fn answer_by_role<M, A, V>(
     request: Request<M>,
     verb: impl FnOnce(Authorized, M) -> V,
-) -> Result<Response<A>, Status>
+) -> impl Future<Output = Result<Response<A>, Status>>
 where
     M: Texts,
     V: Future<Output = Result<A, Error>>,
 {
-    answer_or_owner(request, |authorized, message| {
-        let by_role = authorized.by_role().map(drop).map(|()| verb(authorized, message));
-        async { by_role?.await }
-    })
-    .await
+    answered(request, |authorized, message| authorized.by_role().map(drop).map(|()| verb(authorized, message)))
 }
 
 /// The same where the method has a rule for owners: the use case gets the basis too, and applies the rule.
-async fn answer_or_owner<M, A, V>(
+fn answer_or_owner<M, A, V>(
     request: Request<M>,
     verb: impl FnOnce(Authorized, M) -> V,
+) -> impl Future<Output = Result<Response<A>, Status>>
+where
+    M: Texts,
+    V: Future<Output = Result<A, Error>>,
+{
+    answered(request, |authorized, message| Ok(verb(authorized, message)))
+}
+
+/// The same for a request that belongs to a trace: by its header, unless the message says so itself.
+pub(crate) fn traced<M, A, V>(
+    request: Request<M>,
+    verb: impl FnOnce(Caller, Option<Trace>, M) -> V,
+) -> impl Future<Output = Result<Response<A>, Status>>
+where
+    M: Texts,
+    V: Future<Output = Result<A, Error>>,
+{
+    let header = trace(request.metadata().as_ref());
+    answer(request, move |caller, message| verb(caller, header, message))
+}
+
+/// What `begin` makes of the caller and the message, as an answer.
+async fn answered<M, A, V>(
+    request: Request<M>,
+    begin: impl FnOnce(Authorized, M) -> Result<V, Error>,
 ) -> Result<Response<A>, Status>
 where
     M: Texts,
@@ -109,25 +129,16 @@ where
 {
     let (_, mut extensions, message) = request.into_parts();
     let request_id = request_id(&extensions);
-    let answer = match (extensions.remove(), message.nul()) {
+    let started = match (extensions.remove(), message.nul()) {
         (Some(_), Some(field)) => Err(Error::Invalid(vec![Violation::new(field, "must not hold U+0000")])),
-        (Some(authorized), None) => verb(authorized, message).await,
+        (Some(authorized), None) => begin(authorized, message),
         (None, _) => Err(Error::Unauthenticated { message: "the request carries no caller".to_owned() }),
     };
+    let answer = match started {
+        Ok(verb) => verb.await,
+        Err(error) => Err(error),
+    };
     answer.map(Response::new).map_err(|error| Refusal::from(error).status(&request_id))
-}
-
-/// The same for a request that belongs to a trace: by its header, unless the message says so itself.
-pub(crate) async fn traced<M, A, V>(
-    request: Request<M>,
-    verb: impl FnOnce(Caller, Option<Trace>, M) -> V,
-) -> Result<Response<A>, Status>
-where
-    M: Texts,
-    V: Future<Output = Result<A, Error>>,
-{
-    let header = trace(request.metadata().as_ref());
-    answer(request, |caller, message| verb(caller, header, message)).await
 }
 
 fn request_id(extensions: &tonic::Extensions) -> String {
