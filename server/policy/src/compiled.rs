@@ -19,7 +19,6 @@ use crate::{
         raw,
         rewrite::rewritten,
         spelling,
-        types::spelled,
         validate::{Validated, validate},
     },
     context::{Context, Named},
@@ -30,6 +29,7 @@ use crate::{
     principal::{Principal, PrincipalSpec},
     recorded::{Recorded, recorded},
     schema::ContextAttribute,
+    text::spelled,
     violation::{At, Violation, Violations},
 };
 

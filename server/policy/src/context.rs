@@ -2,6 +2,7 @@
 
 mod canonical;
 mod derived;
+pub(crate) mod fit;
 mod places;
 
 use std::fmt;
@@ -12,6 +13,7 @@ use serde_json::{Map, Number, Value as Json};
 
 use crate::schema::{ContextAttribute, ContextType};
 
+pub(crate) use crate::value::Value;
 pub(crate) use places::Named;
 
 /// Most values in a context, those inside lists and mappings included.
@@ -35,17 +37,6 @@ pub struct Context {
     attributes: Vec<(String, Value)>,
     /// Where something stands that no rule can read: names from the context down. Without a name: the whole context.
     unreadable: Vec<Vec<String>>,
-}
-
-/// A value that was checked.
-#[derive(Debug, Clone)]
-pub(crate) enum Value {
-    Bool(bool),
-    Long(i64),
-    Text(String),
-    Set(Vec<Self>),
-    /// Each name once.
-    Record(Vec<(String, Self)>),
 }
 
 impl Context {

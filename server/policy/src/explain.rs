@@ -6,8 +6,8 @@ use countersign_core::decision::Reason;
 
 use crate::{
     compiled::CompiledPolicy,
-    evaluate::{Ground, Matches},
     evaluation::{Evaluation, Request},
+    matches::{Ground, Matches},
     text::{listed, quoted},
 };
 

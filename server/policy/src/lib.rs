@@ -22,13 +22,16 @@ mod evaluate;
 mod evaluation;
 mod explain;
 mod index;
+mod matches;
 mod near;
 mod principal;
 mod recorded;
+mod recorded_context;
 mod replay;
 mod schema;
 mod suite;
 mod text;
+mod value;
 mod violation;
 
 pub use compiled::{CompiledPolicy, Rule, content_hash};

@@ -7,9 +7,9 @@ use countersign_core::decision::{Effect, Reason};
 use crate::{
     compiled::{CompiledPolicy, Rule},
     context::Context,
-    evaluate::{Ground, Matches},
     evaluation::{Evaluation, Request},
     explain,
+    matches::{Ground, Matches},
     principal::{Principal, PrincipalSpec},
     text::{listed, quoted},
 };

@@ -2,12 +2,7 @@
 
 use countersign_core::names::ToolId;
 
-use crate::{
-    compiled::CompiledPolicy,
-    context::Value,
-    evaluation::Request,
-    schema::{ContextAttribute, ContextType},
-};
+use crate::schema::{ContextAttribute, ContextType};
 
 /// Most attributes that are recorded of one call.
 pub(crate) const MAX_RECORDED: usize = 16;
@@ -38,8 +33,8 @@ pub enum RecordedValue<'a> {
 #[derive(Debug)]
 pub(crate) struct Recorded {
     pub(crate) name: String,
-    path: Vec<String>,
-    attribute: ContextAttribute,
+    pub(crate) path: Vec<String>,
+    pub(crate) attribute: ContextAttribute,
     /// As declared for what stands in the context itself; empty: every tool.
     pub(crate) tools: Vec<ToolId>,
 }
@@ -83,25 +78,4 @@ fn collect(attribute: &ContextAttribute, path: &mut Vec<String>, tools: &[ToolId
 pub(crate) fn is_token(text: &str) -> bool {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"._@:/-".contains(&byte);
     (1..=128).contains(&text.len()) && text.bytes().all(fits)
-}
-
-impl CompiledPolicy {
-    /// What the custody log states of the call's context where this policy answers it: the attributes that the document marks
-    /// `record: true`, of those the call has and as they are declared, rising by name, at most 16. Free where it marks none.
-    #[must_use]
-    pub fn recorded_context<'a>(&'a self, request: &Request<'a>) -> Vec<RecordedAttribute<'a>> {
-        let of_tool = self.recorded.iter().filter(|one| one.is_for(Some(request.tool)));
-        let value = |one: &'a Recorded| {
-            let value = request.context.at(&one.path)?;
-            let fits = one.attribute.kind.holds(value) && one.attribute.lists(value);
-            let value = match value {
-                Value::Bool(value) => RecordedValue::Bool(*value),
-                Value::Long(value) => RecordedValue::Long(*value),
-                Value::Text(word) => RecordedValue::Word(word),
-                Value::Set(_) | Value::Record(_) => return None,
-            };
-            fits.then_some(RecordedAttribute { name: &one.name, value })
-        };
-        of_tool.filter_map(value).collect()
-    }
 }

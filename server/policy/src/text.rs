@@ -28,6 +28,11 @@ pub(crate) fn quoted(text: &str) -> String {
     if cut.len() < text.len() { format!("{cut:?}...") } else { format!("{cut:?}") }
 }
 
+/// `context.a.b`.
+pub(crate) fn spelled(path: &[String]) -> String {
+    path.iter().fold("context".to_owned(), |text, name| text + "." + name)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

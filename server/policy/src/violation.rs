@@ -2,8 +2,6 @@
 
 use std::fmt;
 
-use crate::cedar::draft::Noted;
-
 /// A place in the document's text. Both count from 1; 0 when unknown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub(crate) struct At {
@@ -46,6 +44,13 @@ impl fmt::Display for Violation {
         }
         f.write_str(&self.message)
     }
+}
+
+/// Things to say, apart for the document and the Cedar beside it.
+#[derive(Default)]
+pub(crate) struct Noted {
+    pub(crate) document: Vec<Violation>,
+    pub(crate) cedar: Vec<Violation>,
 }
 
 /// Everything that is wrong with a document: first the document's, then that of the Cedar beside it, each in the order of

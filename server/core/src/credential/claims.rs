@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Deserializer, Serialize};
 use time::OffsetDateTime;
 
-use super::{MAX_RECEIPT_TTL, Verified, digest::Digest};
+use super::digest::Digest;
 use crate::{
     grant::BACKDATE,
-    ids::{CredentialId, DecisionId, InstanceId, PolicyVersion},
-    names::{ActionName, AgentName, RoleName, SponsorId, ToolId},
+    ids::{CredentialId, InstanceId},
+    names::{AgentName, RoleName, SponsorId, ToolId},
 };
 
 /// Who acts (RFC 8693): the holder, and inside it the parents up to the root.
@@ -204,93 +204,8 @@ impl Claims {
     }
 }
 
-/// The claims of a receipt.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ReceiptClaims {
-    /// The installation that issued it.
-    pub iss: String,
-    /// The tool.
-    pub aud: Audience,
-    /// When it expires, seconds since the epoch; at most [`MAX_RECEIPT_TTL`] after `iat`.
-    pub exp: i64,
-    /// When it was issued, set back by [`BACKDATE`], seconds since the epoch.
-    pub iat: i64,
-    /// The decision again: a tool that remembers it accepts each allowed call once.
-    pub jti: DecisionId,
-    /// The root instance.
-    pub sub: InstanceId,
-    /// The holder of the credential and its parents.
-    pub act: Act,
-    /// Who answers for the run.
-    pub sponsor_id: SponsorId,
-    /// The holder of the credential.
-    pub agent_instance_id: InstanceId,
-    /// The holder's parent; `null` for a root, never left out.
-    #[serde(deserialize_with = "present")]
-    pub parent_agent_id: Option<InstanceId>,
-    /// The ALLOW.
-    pub policy_decision_id: DecisionId,
-    /// The tool that may be called; the same as `aud`.
-    pub tool_id: ToolId,
-    /// How it may be called.
-    pub action: ActionName,
-    /// SHA-256 of the canonical arguments, lower-case hexadecimal; absent where the caller gave none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub request_hash: Option<Digest>,
-    /// The policy version that allowed it; absent where none was asked.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub policy_version: Option<PolicyVersion>,
-}
-
-/// What a receipt is made from.
-#[derive(Debug, Clone)]
-pub struct AllowedCall<'a> {
-    /// The installation.
-    pub issuer: &'a str,
-    /// The credential that the call was allowed on.
-    pub credential: &'a Verified,
-    /// The ALLOW.
-    pub policy_decision_id: DecisionId,
-    /// The tool.
-    pub tool_id: ToolId,
-    /// How it is called.
-    pub action: ActionName,
-    /// SHA-256 of the canonical arguments.
-    pub request_hash: Option<[u8; 32]>,
-    /// The policy version that allowed it.
-    pub policy_version: Option<PolicyVersion>,
-    /// Now.
-    pub now: OffsetDateTime,
-}
-
-impl ReceiptClaims {
-    /// The claims of a receipt for `call`. It lives [`MAX_RECEIPT_TTL`], and no longer than the credential.
-    #[must_use]
-    pub fn new(call: AllowedCall<'_>) -> Self {
-        let (iat, exp) = lifetime(call.now, MAX_RECEIPT_TTL);
-        let credential = call.credential;
-        Self {
-            iss: call.issuer.to_owned(),
-            aud: Audience(call.tool_id.as_str().to_owned()),
-            exp: exp.min(credential.expire_time.unix_timestamp()),
-            iat,
-            jti: call.policy_decision_id,
-            sub: credential.root_instance_id(),
-            act: Act::new(credential.ancestors(), credential.agent_instance_id),
-            sponsor_id: credential.sponsor_id.clone(),
-            agent_instance_id: credential.agent_instance_id,
-            parent_agent_id: credential.parent_agent_id(),
-            policy_decision_id: call.policy_decision_id,
-            tool_id: call.tool_id,
-            action: call.action,
-            request_hash: call.request_hash.map(Digest),
-            policy_version: call.policy_version,
-        }
-    }
-}
-
 /// `iat` and `exp` of a token issued `now` for `ttl` seconds.
-fn lifetime(now: OffsetDateTime, ttl: u32) -> (i64, i64) {
+pub(super) fn lifetime(now: OffsetDateTime, ttl: u32) -> (i64, i64) {
     let iat = now.unix_timestamp() - i64::from(BACKDATE);
     (iat, iat + i64::from(ttl))
 }
@@ -302,7 +217,7 @@ pub(super) fn instant(seconds: i64) -> OffsetDateTime {
 }
 
 /// Reads an optional claim whose key must be there: with `deserialize_with`, serde no longer takes absence for `None`.
-fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<InstanceId>, D::Error> {
+pub(super) fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<InstanceId>, D::Error> {
     Option::deserialize(deserializer)
 }
 

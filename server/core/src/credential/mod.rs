@@ -11,19 +11,21 @@ mod digest;
 mod jwt_svid;
 mod key;
 mod keyset;
+mod receipt;
 mod refusal;
 mod sign;
 mod verified;
 mod verify;
 
-pub use claims::{Act, AllowedCall, Audience, Claims, Grant, ReceiptClaims};
+pub use claims::{Act, Audience, Claims, Grant};
 pub use digest::Digest;
 pub use jwt_svid::JwtSvidClaims;
 pub use key::{KeyError, SigningKey, VerifyingKey};
 pub use keyset::{KeySet, KeyStanding};
+pub use receipt::{AllowedCall, ReceiptClaims, VerifiedReceipt};
 pub use refusal::{ReceiptRefusal, Refusal};
 pub use sign::{SignError, sign_credential, sign_jwt_svid, sign_receipt};
-pub use verified::{Verified, VerifiedReceipt};
+pub use verified::Verified;
 pub use verify::{Expect, verify_credential, verify_receipt};
 
 /// The header's `typ` of a credential (RFC 9068).

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use aws_lc_rs::digest::{SHA256, digest};
 use time::OffsetDateTime;
 
-use super::claims::{Claims, ReceiptClaims, instant};
+use super::claims::{Claims, instant};
 use crate::{
-    ids::{CredentialId, DecisionId, InstanceId, PolicyVersion},
-    names::{ActionName, AgentName, RoleName, SponsorId, ToolId},
+    ids::{CredentialId, InstanceId},
+    names::{AgentName, RoleName, SponsorId, ToolId},
 };
 
 /// What a credential that holds says. Verification makes one of a token; of its own records the server may.
@@ -194,58 +194,5 @@ impl Verified {
     #[must_use]
     pub fn grants(&self, tool: &ToolId) -> bool {
         self.tools.contains(tool)
-    }
-}
-
-/// What a receipt that holds says. Only verification makes one.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct VerifiedReceipt {
-    /// The ALLOW. A tool that remembers it until `expire_time` accepts each allowed call once.
-    pub policy_decision_id: DecisionId,
-    /// The key that signed it.
-    pub kid: String,
-    /// Who answers for the run.
-    pub sponsor_id: SponsorId,
-    /// The run.
-    pub agent_instance_id: InstanceId,
-    /// The chain of instances, root first, the run last.
-    pub chain: Vec<InstanceId>,
-    /// The tool that may be called.
-    pub tool_id: ToolId,
-    /// How it may be called.
-    pub action: ActionName,
-    /// SHA-256 of the canonical arguments that were asked about; none where the caller gave none.
-    pub request_hash: Option<[u8; 32]>,
-    /// The policy version that allowed it.
-    pub policy_version: Option<PolicyVersion>,
-    /// `iat`.
-    pub issue_time: OffsetDateTime,
-    /// `exp`.
-    pub expire_time: OffsetDateTime,
-}
-
-impl VerifiedReceipt {
-    pub(super) fn new(claims: ReceiptClaims, kid: String) -> Self {
-        Self {
-            policy_decision_id: claims.policy_decision_id,
-            kid,
-            sponsor_id: claims.sponsor_id,
-            agent_instance_id: claims.agent_instance_id,
-            chain: claims.act.chain(),
-            tool_id: claims.tool_id,
-            action: claims.action,
-            request_hash: claims.request_hash.map(|digest| digest.0),
-            policy_version: claims.policy_version,
-            issue_time: instant(claims.iat),
-            expire_time: instant(claims.exp),
-        }
-    }
-
-    /// Whether the receipt is for this very call. A receipt without a `request_hash` covers no arguments at all, so it
-    /// is for no call whose arguments matter.
-    #[must_use]
-    pub fn covers(&self, action: &ActionName, request_hash: &[u8; 32]) -> bool {
-        self.action == *action && self.request_hash.as_ref() == Some(request_hash)
     }
 }

@@ -4,11 +4,6 @@ use std::{fmt, ops::RangeInclusive, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-use super::{
-    reading::{Reading, Recent, Verdict},
-    seen::{Sample, Seen},
-};
-
 /// Microseconds in a millisecond.
 pub(super) const MILLISECOND: u64 = 1_000;
 
@@ -131,45 +126,13 @@ impl Gates {
     /// The most samples that a verdict may take for a gate to look further back than its window: that bounds what is read.
     pub const LOOKS_BACK_FOR: u32 = 10_000;
 
-    /// What the gates say of what was seen; a gate that is not set says nothing.
-    #[must_use]
-    pub fn read(&self, seen: &Seen) -> Vec<Reading> {
-        Gate::ALL.into_iter().filter_map(|gate| Some(self.reading(gate, self.limit(gate)?, seen))).collect()
-    }
-
     /// The threshold of a gate, in the unit in which it measures; none where it is not set.
-    fn limit(&self, gate: Gate) -> Option<u64> {
+    pub(super) fn limit(&self, gate: Gate) -> Option<u64> {
         match gate {
             Gate::MissingSponsor => Some(self.missing_sponsor_bp.into()),
             Gate::PolicyError => Some(self.policy_error_bp.into()),
             Gate::LatencyP95 => Some(u64::from(self.latency_p95_ms) * MILLISECOND),
             Gate::IssuanceFailure => self.issuance_failure_bp.map(Into::into),
-        }
-    }
-
-    /// A breach is one by enough samples, old ones among them. A pass takes more: what the window alone shows must not be above
-    /// the threshold either, however few samples that are. So good figures of hours ago do not hide a fresh fault.
-    fn reading(&self, gate: Gate, limit: u64, seen: &Seen) -> Reading {
-        let needed = self.min_decisions.into();
-        let (recent, all) = (seen.recent.sample(gate), seen.figures.sample(gate));
-        let above = |sample: Sample| sample.observed.is_some_and(|observed| observed > limit);
-        let verdict = match all.observed {
-            Some(_) if all.samples < needed => Verdict::Inconclusive,
-            Some(_) if above(all) => Verdict::Fail,
-            Some(_) if above(recent) => Verdict::Inconclusive,
-            Some(_) => Verdict::Pass,
-            None => Verdict::Inconclusive,
-        };
-        let (span_seconds, window_seconds) = (u64::from(seen.spans.of(gate)), u64::from(self.window_seconds));
-        Reading {
-            gate,
-            verdict,
-            observed: all.observed,
-            limit,
-            samples: all.samples,
-            needed,
-            span_seconds,
-            recent: (span_seconds > window_seconds).then_some(Recent { sample: recent, window_seconds }),
         }
     }
 }

@@ -5,6 +5,7 @@ mod change;
 mod comparison;
 mod enrolment;
 mod gate;
+mod read_gates;
 mod reading;
 mod seen;
 

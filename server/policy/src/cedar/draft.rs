@@ -9,12 +9,12 @@ use super::{
     absence::asked,
     nesting, parse_errors,
     scope::{Scope, sorted},
-    types::spelled,
     world::World,
 };
 use crate::{
     document::{Places, RuleNode, Written},
-    violation::{At, Violation, Violations},
+    text::spelled,
+    violation::{At, Noted, Violation, Violations},
 };
 
 /// What stands before and after a condition when it is checked by itself. The line breaks end a comment in the condition.
@@ -52,13 +52,6 @@ pub(crate) struct Findings<'s> {
     pub(crate) faults: Noted,
     /// What may be meant, and probably is not.
     pub(crate) warnings: Noted,
-}
-
-/// Things to say, apart for the document and the Cedar beside it.
-#[derive(Default)]
-pub(crate) struct Noted {
-    pub(crate) document: Vec<Violation>,
-    pub(crate) cedar: Vec<Violation>,
 }
 
 impl<'s> Findings<'s> {

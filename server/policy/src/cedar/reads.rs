@@ -2,16 +2,8 @@
 
 use cedar_policy::pst::{BinaryOp, Clause, Expr, Literal, UnaryOp, Var};
 
-use super::types::{BOOL, ContextTypes, Kind, LONG, Path, STRING};
+use super::types::{BOOL, ContextTypes, Kind, LONG, Path, Read, STRING};
 use crate::schema::Scalar;
-
-/// One use of the context. An empty path is the context as a whole.
-pub(crate) struct Read {
-    pub(crate) path: Path,
-    pub(crate) kind: Option<Kind>,
-    /// Whether it only asks if something is there.
-    pub(crate) presence: bool,
-}
 
 /// Every use of the context in a policy's conditions.
 ///

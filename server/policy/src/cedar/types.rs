@@ -8,19 +8,21 @@
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
-use super::reads::Read;
 use crate::{
     context::PURPOSE,
     schema::{ContextAttribute, ContextType, Scalar},
-    text::listed,
+    text::{listed, spelled},
 };
 
 /// Names from the context down: `["a", "b"]` is `context.a.b`.
 pub(crate) type Path = Vec<String>;
 
-/// `context.a.b`.
-pub(crate) fn spelled(path: &[String]) -> String {
-    path.iter().fold("context".to_owned(), |text, name| text + "." + name)
+/// One use of the context. An empty path is the context as a whole.
+pub(crate) struct Read {
+    pub(crate) path: Path,
+    pub(crate) kind: Option<Kind>,
+    /// Whether it only asks if something is there.
+    pub(crate) presence: bool,
 }
 
 /// The type of an attribute.

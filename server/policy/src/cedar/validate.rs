@@ -18,7 +18,7 @@ use super::{
     lint::Linter,
     reads::reads,
     typed::{Schemas, Typed},
-    types::{By, ContextTypes, Path, spelled},
+    types::{By, ContextTypes, Path},
     world::World,
 };
 use crate::{
@@ -27,6 +27,7 @@ use crate::{
     entities::EntityTypes,
     schema::ContextAttribute,
     text::quoted,
+    text::spelled,
 };
 
 /// What the document lists; none: nothing is listed, anything goes.

@@ -2,6 +2,8 @@
 
 mod context;
 mod entities;
+mod limits;
+mod names;
 mod place;
 pub(crate) mod reader;
 mod rollout;
@@ -10,6 +12,7 @@ mod spelling;
 mod tables;
 pub(crate) mod tree;
 
+pub use limits::{MAX_CONDITION_BYTES, MAX_DOCUMENT_BYTES, MAX_RULES};
 pub(crate) use place::{Places, Written};
 pub use rollout::RolloutSpec;
 pub(crate) use rules::RuleNode;
@@ -23,13 +26,6 @@ use crate::{
 };
 use reader::{Path, Reader};
 use tables::Tables;
-
-/// Largest document, and largest Cedar beside it, in bytes of UTF-8.
-pub const MAX_DOCUMENT_BYTES: usize = 1 << 20;
-/// Most rules, those in Cedar included.
-pub const MAX_RULES: usize = 20_000;
-/// Longest `when`, in bytes of UTF-8.
-pub const MAX_CONDITION_BYTES: usize = 4 << 10;
 
 /// A document as read. Where `violations` is not empty it may have holes and must not be used for decisions.
 #[derive(Debug, Default)]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use countersign_core::decision::Effect;
 
 use super::{
-    MAX_CONDITION_BYTES, MAX_RULES,
+    limits::{MAX_CONDITION_BYTES, MAX_RULES},
     place::Written,
     reader::{Fields, Path, Reader, Spot},
     spelling::NameOf,

@@ -2,7 +2,6 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use super::reader::{Path, Reader, Spot};
 use crate::violation::At;
 
 /// What a name is the name of.
@@ -41,15 +40,4 @@ pub(crate) fn differs(kind: NameOf, name: &str, other: &str, place: &str) -> Str
     format!(
         "{kind} {name:?} differs from {other:?} {place} by case only: names are compared exactly, so spell them alike"
     )
-}
-
-impl Reader {
-    /// Reports a name that the document spells in another case elsewhere, and says whether it is fine.
-    pub(crate) fn spelling(&mut self, kind: NameOf, name: &Spot<Arc<str>>, path: &Path<'_>) -> bool {
-        let other = if name.value.is_empty() { None } else { self.spellings.other(kind, &name.value, name.at) };
-        if let Some((other, at)) = &other {
-            self.report(name.at, path, differs(kind, &name.value, other, &format!("on line {}", at.line)));
-        }
-        other.is_none()
-    }
 }

@@ -7,9 +7,10 @@ use super::{EntityRequest, EntityTypes, uid};
 use crate::{
     cedar::entity::Kind,
     compiled::CompiledPolicy,
+    context::fit::unfit,
     evaluate::{Verdict, ask, with},
     evaluation::Evaluation,
-    schema::{ContextAttribute, unfit},
+    schema::ContextAttribute,
 };
 
 impl CompiledPolicy {

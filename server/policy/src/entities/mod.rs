@@ -13,8 +13,9 @@ use cedar_policy::{Entities, Entity as CedarEntity, EntityId, EntityTypeName, En
 use serde_json::{Map, Value as Json};
 
 use crate::{
+    context::fit::check,
     context::{Context, Value},
-    schema::{ContextAttribute, ContextType, check},
+    schema::{ContextAttribute, ContextType},
 };
 
 /// A subject or a resource, as a question names it.

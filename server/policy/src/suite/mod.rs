@@ -15,8 +15,9 @@ use countersign_core::{
 use crate::{
     compiled::CompiledPolicy,
     context::Context,
-    evaluate::{Matches, by_role},
+    evaluate::by_role,
     evaluation::{Evaluation, Request},
+    matches::Matches,
     principal::{Principal, PrincipalSpec},
     text::listed,
     violation::Violations,

@@ -10,14 +10,13 @@ use serde_json::{Map, Value as Json};
 
 use super::{Expected, PolicyTests, TestCase, TestPrincipal};
 use crate::{
-    cedar::draft::Noted,
     context::Context,
     document::{
         MAX_DOCUMENT_BYTES,
         reader::{Fields, Path, Reader, Spot},
         tree::{self, Node, Value},
     },
-    violation::{At, Violation, Violations},
+    violation::{At, Noted, Violation, Violations},
 };
 
 /// Longest name of a case, purpose or label, bytes.

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::rollout::{Figures, Spans};
+use crate::rollout::{Figures, Reading, Seen, Spans, Verdict};
 
 /// Good by every gate.
 const GOOD: Figures = Figures {

@@ -1,0 +1,29 @@
+//! What the custody log states of a call.
+
+use crate::{
+    compiled::CompiledPolicy,
+    context::Value,
+    evaluation::Request,
+    recorded::{Recorded, RecordedAttribute, RecordedValue},
+};
+
+impl CompiledPolicy {
+    /// What the custody log states of the call's context where this policy answers it: the attributes that the document marks
+    /// `record: true`, of those the call has and as they are declared, rising by name, at most 16. Free where it marks none.
+    #[must_use]
+    pub fn recorded_context<'a>(&'a self, request: &Request<'a>) -> Vec<RecordedAttribute<'a>> {
+        let of_tool = self.recorded.iter().filter(|one| one.is_for(Some(request.tool)));
+        let value = |one: &'a Recorded| {
+            let value = request.context.at(&one.path)?;
+            let fits = one.attribute.kind.holds(value) && one.attribute.lists(value);
+            let value = match value {
+                Value::Bool(value) => RecordedValue::Bool(*value),
+                Value::Long(value) => RecordedValue::Long(*value),
+                Value::Text(word) => RecordedValue::Word(word),
+                Value::Set(_) | Value::Record(_) => return None,
+            };
+            fits.then_some(RecordedAttribute { name: &one.name, value })
+        };
+        of_tool.filter_map(value).collect()
+    }
+}
