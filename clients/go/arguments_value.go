@@ -80,7 +80,7 @@ func checkItems(value reflect.Value, depth, hops int) *UnhashableArgumentsError 
 		return nil // Its text is checked with the rest.
 	}
 	if value.Type().Elem().Kind() == reflect.Uint8 {
-		return refuse("bytes are no JSON value; write them as text")
+		return refuse("bytes are not a JSON value; write them as text")
 	}
 	if depth > maxDepth {
 		return refuse(tooDeep)

@@ -28,7 +28,7 @@ use crate::{
     rewrap, serve,
 };
 
-/// The control plane behind AI agents: who answers for a run, may it do this, and what happened.
+/// The control plane behind AI agents: which human answers for a run, whether it may make a call, and what happened.
 #[derive(Debug, Parser)]
 #[command(name = "countersign", version, max_term_width = 100)]
 struct Cli {
@@ -38,10 +38,10 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Answer agents, gateways and people, until it is stopped.
+    /// Run the server.
     #[command(after_help = "Example: countersign serve --config countersign.yaml")]
     Serve(ConfigArgs),
-    /// Bring the database's schema up to date, and nothing else. `serve` does so too, where its role owns the tables.
+    /// Update the database's schema, then exit. `serve` does this too if its role owns the tables.
     #[command(after_help = "Example: countersign migrate --config countersign.yaml --grant-to countersign_server")]
     Migrate {
         #[command(flatten)]
@@ -49,40 +49,40 @@ enum Command {
         #[command(flatten)]
         migrate: MigrateArgs,
     },
-    /// Look at a configuration without starting anything.
+    /// Check a configuration without starting the server.
     #[command(subcommand)]
     Config(ConfigCommand),
-    /// Look after operators: who may call the server, and their API keys.
+    /// Manage operators (who may call the server) and their API keys.
     #[command(subcommand)]
     Operator(OperatorCommand),
-    /// Say whose the logins are, and confirm it by a second person.
+    /// Bind logins to persons; a second person confirms each binding.
     #[command(subcommand)]
     Person(PersonsCommand),
-    /// Look after sponsors, the persons who answer for runs.
+    /// Manage sponsors, the persons who are accountable for runs.
     #[command(subcommand)]
     Sponsor(SponsorsCommand),
-    /// Answer calls that wait for a person.
+    /// Approve or reject calls that wait for a person.
     #[command(subcommand)]
     Approval(ApprovalsCommand),
     /// Move callers from one policy to another, step by step, and back.
     #[command(subcommand)]
     Rollout(RolloutsCommand),
-    /// Say who a running server takes you for, and what you may do there.
+    /// Show which operator you are to a running server, and what you may do there.
     #[command(name = "whoami", after_help = "Example: countersign whoami --api-key-file ben.key")]
     WhoAmI(RemoteArgs),
-    /// Look after signing keys, and after the key that encrypts them.
+    /// Manage signing keys, and the key that encrypts them.
     #[command(subcommand)]
     Key(KeyCommand),
-    /// Check policy documents, and bring them to a running server.
+    /// Check, test and compare policy documents, and apply them to a running server.
     #[command(subcommand)]
     Policy(PolicyCommand),
-    /// Stop calls at once, whatever the policy says, and let them go on.
+    /// Deny calls at once, whatever the policy says, and end that again.
     #[command(subcommand)]
     KillSwitch(KillSwitchCommand),
-    /// Let caches keep an ALLOW longer while an incident lasts.
+    /// Extend how long caches may keep an ALLOW during an incident.
     #[command(subcommand)]
     Cache(CacheCommand),
-    /// See what this is for: one support agent's day, played on a dev server, and the custody tree it leaves.
+    /// Play one support agent's day on a dev server, and print its custody tree.
     #[command(after_help = "Example: countersign demo")]
     Demo(DemoArgs),
     /// The last steps between the server and its private Postgres.
@@ -92,7 +92,7 @@ enum Command {
 
 #[derive(Debug, Subcommand)]
 enum ConfigCommand {
-    /// Say everything that is wrong with a configuration.
+    /// List all errors in a configuration.
     #[command(after_help = "Example: countersign config check --config countersign.yaml")]
     Check(ConfigArgs),
 }
@@ -101,8 +101,8 @@ enum ConfigCommand {
 enum OperatorCommand {
     #[command(flatten)]
     Remote(OperatorsCommand),
-    /// Make a fresh admin key where every other is lost, expired or revoked, on a machine that reaches the database. Needs the
-    /// database and the key-encryption key; servers may run. The custody log says that it was done.
+    /// Make a new admin key when every other one is lost, expired or revoked. Needs access to the database, and the
+    /// key-encryption key; servers may be running. The custody log records it.
     #[command(
         after_help = "Example: countersign operator recover --config countersign.yaml --reason 'both admins have left'"
     )]
@@ -118,35 +118,35 @@ enum OperatorCommand {
 enum KeyCommand {
     #[command(flatten)]
     Signing(KeysCommand),
-    /// Encrypt what the database holds again under a new key-encryption key, while servers run. Needs the database, the new
-    /// key as key_encryption_key_file, and the old one as previous_key_encryption_key_file.
+    /// Encrypt the secrets in the database with a new key-encryption key; servers may be running. Needs access to the
+    /// database, the new key as key_encryption_key_file, and the old one as previous_key_encryption_key_file.
     #[command(after_help = "Example: countersign key rewrap --config countersign.yaml")]
     Rewrap(ConfigArgs),
 }
 
-/// Where the configuration comes from. Flags go over COUNTERSIGN_* variables, and these over the file.
+/// Where the configuration comes from. Flags override COUNTERSIGN_* variables, and these override the file.
 #[derive(Debug, Args)]
 struct ConfigArgs {
-    /// Try it out: anybody on this machine may call, and without --database-url a private Postgres is started. DATABASE_URL and
-    /// the folder's countersign.yaml are ignored.
+    /// Try it out: every program on this machine may call without a credential. Starts a private Postgres unless
+    /// --database-url is given; ignores DATABASE_URL and the folder's countersign.yaml.
     #[arg(long)]
     dev: bool,
-    /// The configuration file [default: countersign.yaml, if it is there].
+    /// The configuration file [default: countersign.yaml, if it exists].
     #[arg(long, value_name = "FILE")]
     config: Option<String>,
     /// Address and port [default: 127.0.0.1:8080].
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Option<String>,
-    /// Folder for what the server keeps on disk [default: .countersign].
+    /// Folder for the server's files [default: .countersign].
     #[arg(long, value_name = "FOLDER")]
     data_dir: Option<String>,
-    /// Postgres. Other users of the machine can see flags: a URL with a password belongs into DATABASE_URL.
+    /// The URL of Postgres. Other users of this machine can see flags: put a URL with a password into DATABASE_URL.
     #[arg(long, value_name = "URL")]
     database_url: Option<String>,
-    /// What credentials may be issued (token-service-config.yml).
+    /// The limits of the credentials that may be issued (token-service-config.yml).
     #[arg(long, value_name = "FILE")]
     token_service_config: Option<String>,
-    /// The policy to start with where the database has none (policy-config.yaml).
+    /// The first policy, if the database has none (policy-config.yaml).
     #[arg(long, value_name = "FILE")]
     policy: Option<String>,
 }
@@ -259,7 +259,7 @@ fn check_policy(config: &Config) -> Result<(), Failure> {
     if policy.faults.is_empty() {
         return Ok(());
     }
-    let known = "A server starts with this policy file only where its database stores this very document already.";
+    let known = "A server starts with this policy file only if its database already stores exactly this document.";
     Err(Failure { code: 1, message: format!("{}\n{known}", Problems(policy.faults.clone())) })
 }
 
@@ -272,7 +272,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Config(ConfigCommand::Check(args)) => {
             let config = args.load().map_err(|problems| Failure { code: 1, message: problems.to_string() })?;
             check_policy(&config)?;
-            println!("The configuration is fine: {config}.");
+            println!("The configuration is valid: {config}.");
             for notice in &config.notices {
                 println!("{notice}");
             }

@@ -45,23 +45,23 @@ pub(crate) enum DatabaseError {
     #[error(transparent)]
     Postgres(#[from] PostgresError),
     // What sqlx says of a URL may repeat it, and the password with it.
-    #[error("the database's URL cannot be understood")]
+    #[error("the database's URL is invalid")]
     Url,
     #[error("cannot reach the database at {address}")]
     Unreachable { address: String, source: sqlx::Error },
     #[error(
-        "cannot use the {0}: a pooler answers there, which passes nothing on to the sessions of the database. If it is in transaction \
-         mode, say so with database_pooler: transaction"
+        "cannot use the {0}: it is behind a pooler that does not pass settings on to the database's sessions. If the \
+         pooler is in transaction mode, set database_pooler: transaction"
     )]
     Pooler(String),
     #[error(
-        "migrations take a session of their own, which database_pooler: transaction says there is none of: name the database's own \
-         address, with --database-url and COUNTERSIGN_DATABASE_POOLER=none"
+        "migrations need a session of the database, and a pooler in transaction mode has none: give the database's \
+         own address with --database-url, and set COUNTERSIGN_DATABASE_POOLER=none"
     )]
     NoSession,
     #[error("cannot use the {place}: {why}")]
     Unfit { place: String, why: Unfit },
-    #[error("cannot look into the database")]
+    #[error("cannot read the database")]
     Look(#[from] StoreError),
     #[error(transparent)]
     Schema(#[from] SchemaError),
@@ -70,19 +70,20 @@ pub(crate) enum DatabaseError {
     #[error(transparent)]
     Move(#[from] MoveError),
     #[error(
-        "cannot use the {0}: it holds one installation in the schema `countersign` and another in `public`, such as an older version makes \
-         that is started there. Rename or drop the one that is not meant, or name the other with ?options=-csearch_path%3Dpublic"
+        "cannot use the {0}: it has one installation in the schema `countersign` and another in `public`, which a \
+         server of an older version makes. Rename or drop the wrong one, or choose `public` with \
+         ?options=-csearch_path%3Dpublic"
     )]
     TwoInstallations(String),
     #[error(
-        "--dev leaves the {place} alone, because it holds tables that are not Countersign's ({}). Name an empty database with \
-         --database-url, or leave the flag away and a private Postgres is started",
+        "--dev does not use the {place}, because it has tables that are not Countersign's ({}). Give an empty \
+         database with --database-url, or omit the flag to start a private Postgres",
         tables.join(", ")
     )]
     ForeignTables { place: String, tables: Vec<String> },
     #[error(
-        "--dev leaves the {0} alone, because its installation was not made by --dev, which lets anybody in. Name an empty database \
-         with --database-url, or leave the flag away and a private Postgres is started"
+        "--dev does not use the {0}, because its installation was not made by --dev, which accepts every caller. \
+         Give an empty database with --database-url, or omit the flag to start a private Postgres"
     )]
     NotMadeByDev(String),
 }
@@ -96,7 +97,7 @@ impl Database {
             return Ok(Self { options, owner: None, private: None, dev: config.dev });
         }
         let postgres = PrivatePostgres::start(&PostgresOptions::new(&config.data_dir))?;
-        tracing::info!("private Postgres runs; its data is in {}", postgres.data_dir().display());
+        tracing::info!("private Postgres started; its data is in {}", postgres.data_dir().display());
         Ok(Self {
             options: options(config, &[&postgres.serving_url()])?,
             owner: Some(options(config, &[&postgres.url()])?),

@@ -33,7 +33,7 @@ impl Web {
     }
 
     async fn read(&self, url: String) -> Result<Vec<u8>, String> {
-        let uri: Uri = url.parse().map_err(|error| format!("{url} is no URL: {error}"))?;
+        let uri: Uri = url.parse().map_err(|error| format!("{url} is not a valid URL: {error}"))?;
         if !is_confidential(&uri) {
             return Err(format!("{url} is neither https nor on this machine"));
         }

@@ -19,7 +19,7 @@ pub(crate) fn hand_over(path: &Path, key: &str) -> io::Result<()> {
             let aside = free_name(path)?;
             fs::rename(path, &aside)?;
             tracing::warn!(
-                "{} was of another database, or of a start that was cut short; it is now {}",
+                "{} belonged to another database, or to an interrupted start; it was renamed to {}",
                 path.display(),
                 aside.display()
             );

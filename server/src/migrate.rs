@@ -13,12 +13,12 @@ use crate::{
 /// What beside the migrations.
 #[derive(Debug, Args)]
 pub(crate) struct MigrateArgs {
-    /// Let this database role serve, and no more than serve: it can add custody events and neither change nor delete them. The
-    /// role must exist. Servers then connect as it.
+    /// Grant this database role what a server needs, and no more: it can add custody events, but not change or delete
+    /// them. The role must exist. Servers then connect as this role.
     #[arg(long, value_name = "ROLE")]
     grant_to: Option<String>,
-    /// Move the tables of an installation of an older version, which are in the schema `public`, into one of their own,
-    /// `countersign`. No server may be connected meanwhile.
+    /// Move the tables of an older version's installation from the schema `public` to `countersign`. No server may be
+    /// connected during the move.
     #[arg(long)]
     move_schema: bool,
 }
@@ -48,16 +48,16 @@ pub(crate) fn run(config: &Config, args: &MigrateArgs) -> Result<(), MigrateErro
         Some(true) => {
             println!("The tables are now in the schema `countersign`. Start servers of this version or newer only.");
         }
-        Some(false) => println!("The tables are in the schema `countersign` already."),
+        Some(false) => println!("The tables are already in the schema `countersign`."),
         None => {}
     }
     if let Some(role) = &args.grant_to {
-        println!("Role {role} may serve, and may neither change nor delete custody events.");
+        println!("Role {role} may serve. It cannot change or delete custody events.");
     }
     if let Some(Settings::ForAnAdministrator(statements)) = settings {
         println!(
-            "The settings of its sessions could not be set by this role. Behind a pooler they are needed: as an administrator of the \
-             database, run\n{};",
+            "This role could not set the settings of the sessions. They are needed behind a pooler: as an \
+             administrator of the database, run\n{};",
             statements.join(";\n")
         );
     }

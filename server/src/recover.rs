@@ -32,10 +32,10 @@ pub(crate) struct RecoverArgs {
     /// Whose key: an admin, or a new id, which gets every role.
     #[arg(long, value_name = "ID", default_value = "admin")]
     operator: OperatorId,
-    /// Why, for the custody log.
+    /// The reason, for the custody log.
     #[arg(long, value_name = "TEXT", value_parser = reason)]
     reason: String,
-    /// The file to write the key into; it must not be there yet [default: recovered-admin.key in the data folder].
+    /// The file to write the key into; it must not exist yet [default: recovered-admin.key in the data folder].
     #[arg(long, value_name = "FILE")]
     key_file: Option<PathBuf>,
 }
@@ -95,7 +95,7 @@ async fn recover(
     match (written, made) {
         (Some(Err(source)), _) => Err(named(source)),
         (_, Ok(end)) => {
-            tracing::info!("the key is good until {end}: make another with CreateApiKey before");
+            tracing::info!("the key is valid until {end}: make another one with CreateApiKey before then");
             Ok(())
         }
         (None, Err(error)) => Err(error.into()),

@@ -43,6 +43,6 @@ pub(crate) fn run(config: &Config) -> Result<(), RewrapError> {
     });
     database.close()?;
     let done = done?;
-    println!("{} sealed again under the new key, {} were already.", done.resealed, done.current);
+    println!("{} secrets were encrypted with the new key; {} already were.", done.resealed, done.current);
     Ok(())
 }

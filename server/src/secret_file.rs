@@ -89,7 +89,7 @@ pub fn read(path: &Path) -> io::Result<SecretString> {
         return refused(why);
     }
     if found.uid() != 0 && found.uid() != rustix::process::geteuid().as_raw() {
-        return refused(format!("belongs to user {}, not to the one this runs as", found.uid()));
+        return refused(format!("belongs to user {}, not to the user who runs this program", found.uid()));
     }
     if found.len() > LONGEST {
         return refused(format!("must be at most {LONGEST} bytes"));
@@ -105,7 +105,7 @@ pub fn read(path: &Path) -> io::Result<SecretString> {
 pub fn refusal(found: &Metadata) -> Option<String> {
     let others = if is_our_group(found.gid()) { 0o037 } else { 0o077 };
     (found.mode() & others != 0)
-        .then(|| format!("may be read by others (mode {:04o}): `chmod 600` it", found.mode() & 0o777))
+        .then(|| format!("can be read by other users (mode {:04o}): run `chmod 600` on it", found.mode() & 0o777))
 }
 
 /// The same of the file at `path`, with its path; none where there is no file.

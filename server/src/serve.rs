@@ -44,7 +44,7 @@ pub(crate) enum ServeFailure {
     Taken { address: SocketAddr, why: String },
     #[error("cannot start: {0}")]
     App(#[from] countersign_app::Error),
-    #[error("cannot start with this policy file, which the database does not store already:\n{0}")]
+    #[error("cannot start with this policy file, which the database does not store yet:\n{0}")]
     Policy(Problems),
     #[error("cannot use the data folder {path}")]
     DataDir { path: String, source: io::Error },
@@ -56,9 +56,9 @@ pub(crate) enum ServeFailure {
     WebhookCa { name: String, source: io::Error },
     #[error("cannot start a runtime")]
     Runtime(#[source] io::Error),
-    #[error("cannot count for /metrics")]
+    #[error("cannot collect metrics")]
     Metrics(#[from] metrics_exporter_prometheus::BuildError),
-    #[error("the private Postgres ended by itself ({0}); its last words are in the log above")]
+    #[error("the private Postgres stopped unexpectedly ({0}); its last messages are in the log above")]
     PostgresEnded(String),
 }
 
@@ -116,7 +116,8 @@ fn not_bound(config: &Config, error: ServeError) -> ServeFailure {
         }
         ErrorKind::PermissionDenied => {
             format!(
-                "this user may not take port {port}. Set {set} to a port above 1023, or give the program CAP_NET_BIND_SERVICE"
+                "this user may not listen on port {port}. Set {set} to a port above 1023, or give the program \
+                 CAP_NET_BIND_SERVICE"
             )
         }
         _ => return ServeError::Bind { address, source }.into(),
@@ -136,7 +137,7 @@ async fn serve(
     };
     let (store, app, background) = started?;
     if let Err(error) = app.look_at_endings().await {
-        tracing::warn!(%error, "what ends by itself could not be looked at; a worker tries again");
+        tracing::warn!(%error, "cannot read what expires soon; a worker tries again");
     }
     announce(config, data_dir, &app, &server);
 

@@ -32,8 +32,8 @@ What to do next, in another terminal:
       -d '{{"tool":"{tool}","sponsor_id":"alice","ttl":300}}'
   An agent's day on one screen, played on this server:
     countersign demo --address {address} --data-dir {data_dir}
-  What answers here: http://{address}/
-  What is written down: README.md, docs/ARCHITECTURE.md, docs/operating.md
+  What this server offers: http://{address}/
+  Documentation: README.md, docs/guard-your-first-tool.md, docs/operating.md
 
   API keys are in {data_dir}:
     rita.key registers sponsors, oscar.key approves them, first-admin.key makes operators

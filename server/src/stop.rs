@@ -25,7 +25,7 @@ pub(crate) fn on_signal(tasks: &mut JoinSet<()>) -> io::Result<CancellationToken
             }
         };
         next().await;
-        tracing::info!("stopping: finishing what was accepted; once more to stop at once");
+        tracing::info!("stopping: finishing the accepted requests; send the signal again to stop at once");
         stopping.cancel();
         next().await;
         process::exit(INTERRUPTED);

@@ -36,7 +36,7 @@ impl Post {
     }
 
     async fn send(&self, message: WebhookMessage) -> Result<(), String> {
-        let uri: Uri = self.url.expose_secret().parse().map_err(|_| "its address is no URL".to_owned())?;
+        let uri: Uri = self.url.expose_secret().parse().map_err(|_| "its address is not a valid URL".to_owned())?;
         let request = Request::post(uri)
             .header(header::CONTENT_TYPE, "application/json")
             .header(header::USER_AGENT, concat!("countersign/", env!("CARGO_PKG_VERSION")))

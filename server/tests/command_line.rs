@@ -93,7 +93,7 @@ fn config_check_says_what_is_doubtful_in_the_policy_file() {
     let said = String::from_utf8(output.stdout).unwrap();
     assert!(said.starts_with("warning: policy.yaml:3: rules[1].when: "), "{said}");
     let output = check("\"!(context has amount) || context.amount > 500\"");
-    assert!(output.status.success() && output.stdout.starts_with(b"The configuration is fine"));
+    assert!(output.status.success() && output.stdout.starts_with(b"The configuration is valid"));
 }
 
 #[test]
@@ -246,10 +246,10 @@ fn an_api_key_is_taken_from_a_private_file_and_never_shown() {
     write("lines", "csk_1\ngeheim", 0o600);
     for (file, says) in [
         ("missing", "cannot read the API key in missing: No such file"),
-        ("open", "cannot read the API key in open: may be read by others (mode 0644): `chmod 600` it"),
+        ("open", "cannot read the API key in open: can be read by other users (mode 0644): run `chmod 600` on it"),
         (".", "cannot read the API key in .: is not a file"),
         ("empty", "the API key in empty is empty"),
-        ("lines", "cannot call http://127.0.0.1:1: the token holds characters"),
+        ("lines", "cannot call http://127.0.0.1:1: the token has characters"),
     ] {
         // The file is what counts, whatever the variable says.
         let args = ["key", "list", "--server", NOBODY, "--api-key-file", file];

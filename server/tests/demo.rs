@@ -87,7 +87,7 @@ fn the_story_is_told_and_nothing_is_left_of_it() {
         "oscar, a second person, approves: dana is ACTIVE.",
         "ALLOW    query on search",
         "ALLOW    refund on billing",
-        "it holds",
+        "it is valid",
         "DENY     DENIED_BY_RULE: charge on billing is forbidden by rule \"no-large-charges\"",
         "oscar revokes alice",
         "DENY     SPONSOR_NOT_ACTIVE: the sponsor no longer answers",
@@ -149,10 +149,10 @@ fn on_a_server_that_stays_a_fresh_sponsor_is_used_up_and_alice_stays() {
     // oscar's part played by rita: no second person.
     fs::copy(data_dir.join("rita.key"), data_dir.join("oscar.key")).unwrap();
     let output = demo(&folder).args(address).arg("--data-dir").arg(&data_dir).output().unwrap();
-    assert_failed(&output, &["step 1 of the demo (four eyes) came out otherwise: ROLE_REQUIRED: "]);
+    assert_failed(&output, &["step 1 of the demo (four eyes) had another result than expected: ROLE_REQUIRED: "]);
     fs::write(data_dir.join("rita.key"), "csk_of_another_server").unwrap();
     let output = demo(&folder).args(address).arg("--data-dir").arg(&data_dir).output().unwrap();
-    assert_failed(&output, &["does not take the keys in", "UNAUTHENTICATED"]);
+    assert_failed(&output, &["does not accept the keys in", "UNAUTHENTICATED"]);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use tonic::{
 
 /// The token cannot stand in a header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the token holds characters that no API key or credential holds")]
+#[error("the token has characters that no API key or credential has")]
 pub struct InvalidBearer;
 
 /// Adds `authorization: Bearer <token>` to every request; adds nothing for an anonymous caller.

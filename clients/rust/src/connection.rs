@@ -39,7 +39,7 @@ pub enum ConnectError {
     #[error("the CA must be one or more certificates in PEM")]
     Ca,
     /// A token would be readable on its way.
-    #[error("a token is not sent in clear text to another machine: use https, or hand over a Channel of your own")]
+    #[error("a token is not sent in clear text to another machine: use https, or pass a Channel of your own")]
     ClearText,
     /// The token cannot be sent.
     #[error(transparent)]

@@ -188,9 +188,9 @@ fn two_documents_are_compared_without_a_server() {
     assert!(said.starts_with(&format!("{change}{added}")), "{said}");
     let minded = policy(&folder, &["diff", "old.yaml", "new.yaml", "--exit-code"]);
     assert_eq!(failed(&minded, 3), "countersign: the two policies differ\n");
-    assert_eq!(text(&minded.stdout), change, "shown all the same");
+    assert_eq!(text(&minded.stdout), change, "shown in any case");
     let said = done(&policy(&folder, &["diff", "old.yaml", "old.yaml", "--exit-code"]));
-    assert_eq!(said, "nothing changes: the two say the same\n");
+    assert_eq!(said, "no changes: the two policies mean the same\n");
     let json: Value =
         serde_json::from_str(&done(&policy(&folder, &["diff", "new.yaml", "old.yaml", "--json"]))).unwrap();
     assert_eq!(json["changes"].as_array().unwrap().len(), 1);
@@ -211,7 +211,7 @@ async fn stored_versions_are_compared_and_nothing_is_changed() {
     fs::remove_file(folder.path().join("api.key")).unwrap();
     let diff = |args: &[&str]| remote(&world, "oscar", &folder, &[&["diff"], args].concat());
     let size = world.log_size().await;
-    assert_eq!(done(&diff(&["pv_2", "mine.yaml"])), "nothing changes: the two say the same\n");
+    assert_eq!(done(&diff(&["pv_2", "mine.yaml"])), "no changes: the two policies mean the same\n");
     let gained = "rule \"one\": actions gain \"charge\" and lose \"refund\"\n";
     assert_eq!(done(&diff(&["pv_2", "other.yaml"])), gained);
     let said = done(&diff(&["pv_1", "pv_2"]));
@@ -230,15 +230,15 @@ async fn applying_a_document_activates_it_or_starts_the_rollout_that_it_asks_for
 
     let said = done(&apply(&["plain.yaml", "--create-only"]));
     // Said before anything is done.
-    assert!(said.starts_with("Against pv_1, which is active:\n"), "{said}");
+    assert!(said.starts_with("Changes from pv_1, which is active:\n"), "{said}");
     assert!(said.contains("\n  rule \"one\" is added: effect allow, role \"support\", tool \"billing\", "), "{said}");
-    assert!(said.ends_with("\npv_2 stored: 1 rule.\nIt answers nobody yet: pv_1 is active.\n"), "{said}");
+    assert!(said.ends_with("\npv_2 stored: 1 rule.\nIt is not active yet: pv_1 is active.\n"), "{said}");
     let said = done(&apply(&["plain.yaml"]));
-    assert!(said.contains("\npv_2 was stored before: 1 rule.\npv_2 answers for everyone from entry "), "{said}");
+    assert!(said.contains("\npv_2 was stored before: 1 rule.\npv_2 is enforced for all callers from entry "), "{said}");
     let size = world.log_size().await;
     let said = done(&apply(&["plain.yaml"]));
-    assert!(said.starts_with("Nothing changes against pv_2, which is active.\n"), "{said}");
-    assert!(said.ends_with("pv_2 is active already: nothing to do.\n"), "{said}");
+    assert!(said.starts_with("No changes from pv_2, which is active.\n"), "{said}");
+    assert!(said.ends_with("pv_2 is already active: nothing was changed.\n"), "{said}");
     assert_eq!(world.log_size().await, size, "nothing was changed");
 
     let json: Value = serde_json::from_str(&done(&apply(&["rolling.yaml", "--json"]))).unwrap();
@@ -253,19 +253,17 @@ async fn applying_a_document_activates_it_or_starts_the_rollout_that_it_asks_for
     assert_eq!(rollout["incrementPerDay"], 2);
     assert!(rollout.get("salt").is_none(), "a build's log is no place for it");
     let said = done(&apply(&["rolling.yaml"]));
-    assert!(said.ends_with("pv_3 is the candidate of the open rollout already: nothing to do.\n"), "{said}");
+    assert!(said.ends_with("pv_3 is already the candidate of the open rollout: nothing was changed.\n"), "{said}");
     // While it is open, it says who answers.
     let open = format!(
-        "Rollout {} is open: pv_3 answers for 10 % of callers, and pv_2 ",
+        "Rollout {} is open: pv_3 is enforced for 10 % of callers; pv_2 ",
         rollout["rolloutId"].as_str().unwrap()
     );
     let said = done(&apply(&["plain.yaml"]));
     assert!(said.starts_with(&open), "{said}");
-    assert!(said.contains("\nNothing changes against pv_2, which is the baseline of the open rollout.\n"), "{said}");
+    assert!(said.contains("\nNo changes from pv_2, which is the baseline of the open rollout.\n"), "{said}");
     assert!(
-        said.ends_with(
-            "pv_2 is the baseline of the open rollout, and answers for the other 90 %: nothing was changed.\n"
-        ),
+        said.ends_with("pv_2 is the baseline of the open rollout, enforced for the other 90 %: nothing was changed.\n"),
         "{said}"
     );
 
@@ -319,12 +317,12 @@ async fn simulating_a_document_shows_what_would_have_come_out_otherwise_and_stor
     let said = done(&simulate(&["refunds.yaml"]));
     let row = said.lines().nth(1).unwrap().split_whitespace().collect::<Vec<_>>();
     assert_eq!(row[..6], ["1", "ALLOW", "DENY", "allow-support-search", "(NO_MATCHING_RULE)", "alice"], "{said}");
-    assert!(
-        said.contains("4 decisions asked again: 1 would have come out otherwise, 0 newly allowed and 1 no longer.")
-    );
+    assert!(said.contains(
+        "4 decisions evaluated again: 1 would have had another answer, 0 newly allowed and 1 no longer allowed."
+    ));
     let minded = simulate(&["refunds.yaml", "--exit-code"]);
-    assert_eq!(failed(&minded, 3), "countersign: 1 decisions would have come out otherwise\n");
-    assert_eq!(text(&minded.stdout), said, "shown all the same");
+    assert_eq!(failed(&minded, 3), "countersign: 1 decisions would have had another answer\n");
+    assert_eq!(text(&minded.stdout), said, "shown in any case");
 
     let json: Value = serde_json::from_str(&done(&simulate(&["--stored", "pv_1", "--json", "--exit-code"]))).unwrap();
     assert_eq!(
@@ -334,7 +332,7 @@ async fn simulating_a_document_shows_what_would_have_come_out_otherwise_and_stor
     let json: Value = serde_json::from_str(&done(&simulate(&["refunds.yaml", "--json", "--tool", "search"]))).unwrap();
     assert_eq!((&json["evaluated"], &json["kinds"][0]["sponsorId"]), (&"1".into(), &"alice".into()));
     let said = done(&simulate(&["--stored", "pv_1", "--end", "2020-01-01T00:00:00Z"]));
-    assert!(said.starts_with("0 decisions asked again"), "{said}");
+    assert!(said.starts_with("0 decisions evaluated again"), "{said}");
 
     assert!(failed(&simulate(&["bad.yaml"]), 1).starts_with("bad.yaml:1:"));
     assert!(failed(&simulate(&["--stored", "pv_77"]), 1).starts_with("countersign: NOT_FOUND: "));

@@ -192,7 +192,7 @@ async fn what_a_pooler_lacks_is_named() {
     let database = prepared().await;
     let pooler = Pooler::start(&database, SWEPT).await;
     let said = pooler.refusal("none").await;
-    assert!(said.contains("a pooler answers there") && said.contains("database_pooler: transaction"), "{said}");
+    assert!(said.contains("it is behind a pooler") && said.contains("database_pooler: transaction"), "{said}");
 
     let (_, folder) = plain();
     let migrate = Command::new(binary().unwrap())

@@ -86,7 +86,7 @@ async fn the_first_production_day_and_the_rollback_drill_go_as_they_are_written(
     for shown in [
         "operator  admin\nroles     admin, registrar, approver, issuer, gate, policy-admin, auditor\nperson    admin\n",
         "waits for a second person",
-        "It admits nobody until a second person confirms it",
+        "The key is not active until a second person confirms it",
         "EVENT_KIND_OPERATOR_CHANGED\tben",
         "EVENT_KIND_SPONSOR_SUSPENDED\tben",
     ] {

@@ -71,7 +71,7 @@ async fn the_key_encryption_key_is_replaced_step_by_step_and_no_other_key_change
     let output = rewrap(folder.path(), &database, NEW, OLD);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let said = String::from_utf8(output.stdout).unwrap();
-    assert!(said.contains("sealed again under the new key") && !said.starts_with("0 "), "{said}");
+    assert!(said.contains("secrets were encrypted with the new key") && !said.starts_with("0 "), "{said}");
     let event = log(&database).await.pop().unwrap();
     assert_eq!((event.kind(), event.leaf["subject"]["type"].as_str()), ("keys_rewrapped", Some("key_encryption_key")));
     works(&second, &admin).await;

@@ -42,7 +42,7 @@ async fn dev_leaves_databases_of_others_alone() {
         does(&database, theirs).await;
         let before = shows(&database, TABLES).await;
         let said = refusal(Launch::dev().database(&database)).await;
-        assert!(said.contains(named) && said.contains("--dev leaves the database"), "{said}");
+        assert!(said.contains(named) && said.contains("--dev does not use the database"), "{said}");
         assert_eq!(shows(&database, TABLES).await, before, "{theirs}");
     }
     // In the midst of an installation of its own, too.

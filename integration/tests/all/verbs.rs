@@ -178,7 +178,8 @@ async fn a_key_file_is_new_or_there_is_no_key() {
     let size = world.log_size().await;
     fs::write(desk.path("taken"), "mine").unwrap();
     symlink(desk.path("target"), desk.path("link")).unwrap();
-    for (file, says) in [("taken", "is not overwritten"), ("link", "is not overwritten"), ("no/folder", "cannot make")]
+    for (file, says) in
+        [("taken", "is not overwritten"), ("link", "is not overwritten"), ("no/folder", "cannot create")]
     {
         let said = desk.failed("admin", &["operator", "new-key", "rita", "--key-file", file]);
         assert!(said.contains(says) && said.contains("no key was made"), "{said}");
@@ -203,7 +204,7 @@ async fn a_key_file_is_new_or_there_is_no_key() {
     assert!(said.contains(&format!("revoke-key {key_id}")) && !desk.path("again").exists(), "{said}");
     assert!(desk.done("admin", &["operator", "keys", "rita"]).contains(key_id));
     let said = desk.done("admin", &["operator", "revoke-key", key_id, "--reason", "seen in a chat"]);
-    assert!(said.contains("revoked at") && said.contains("It admits nobody after entry "), "{said}");
+    assert!(said.contains("revoked at") && said.contains("it is refused after entry "), "{said}");
     desk.keep("revoked", &key);
     let said = desk.failed("revoked", &["whoami"]);
     assert!(said.contains("UNAUTHENTICATED") && !said.contains(&key), "{said}");
@@ -226,7 +227,7 @@ async fn a_key_file_is_new_or_there_is_no_key() {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
     let said = command.stdout(writer).output().unwrap();
-    assert!(err(&said).contains("could not be written: end it with"), "{}", err(&said));
+    assert!(err(&said).contains("could not be written: revoke it with"), "{}", err(&said));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -299,11 +300,11 @@ async fn a_sponsor_is_approved_on_the_terms_that_were_seen() {
     assert!(desk.failed("oscar", &[&approve[..], &["--etag", &etag]].concat()).contains("ETAG_MISMATCH"));
 
     let one = |verb: &str| desk.done("oscar", &["sponsor", verb, "bob", "--reason", "a test"]);
-    assert!(one("suspend").contains("Nothing of theirs is allowed after entry "));
-    assert!(one("reinstate").contains("Credentials of before stay dead"));
+    assert!(one("suspend").contains("None of their runs' calls is allowed after entry "));
+    assert!(one("reinstate").contains("Earlier credentials stay invalid"));
     assert!(one("recertify").contains("ACTIVE"));
     let update = ["sponsor", "update", "bob", "--reason", "a second role"];
-    assert!(line(&desk.run("rita", &update), 2).contains("nothing is named"));
+    assert!(line(&desk.run("rita", &update), 2).contains("no change was given"));
     let said = desk.done("rita", &[&update[..], &["--role", "support", "--role", "billing", "--no-labels"]].concat());
     assert!(said.contains("PENDING") && said.contains("until the new terms are approved"), "{said}");
     let shown = desk.json("rita", &["sponsor", "show", "bob"])["sponsor"].clone();
@@ -311,7 +312,7 @@ async fn a_sponsor_is_approved_on_the_terms_that_were_seen() {
     let etag = shown["etag"].as_str().unwrap();
     desk.done("oscar", &["sponsor", "approve", "bob", "--etag", etag, "--reason", "fine"]);
     assert!(
-        one("depart").contains("Live runs that wait for another sponsor, and are revoked in 14 days otherwise: 0.")
+        one("depart").contains("Live runs that wait for another sponsor, and are revoked after 14 days otherwise: 0.")
     );
     let shown = desk.json("rita", &["sponsor", "show", "bob"]);
     assert_eq!(shown["sponsor"]["state"], "SPONSOR_STATE_DEPARTED");
@@ -322,7 +323,7 @@ async fn a_sponsor_is_approved_on_the_terms_that_were_seen() {
     desk.done("oscar", &["sponsor", "reject", "cat", "--reason", "no"]);
     assert!(desk.done("oscar", &["sponsor", "revoke", "alice", "--reason", "x"]).contains("REVOKED"));
     let table = desk.run("oscar", &["sponsor", "list", "--limit", "1"]);
-    assert_eq!(err(&table), "There are more than these 1: narrow it down, or raise --limit.\n");
+    assert_eq!(err(&table), "Only the first 1 are shown: filter the list, or raise --limit.\n");
     assert_eq!(out(&table).lines().count(), 2);
     assert_eq!(desk.done("oscar", &["sponsor", "list", "--limit", "3"]).lines().count(), 4);
 }
@@ -334,7 +335,7 @@ async fn calls_that_wait_are_listed_and_answered() {
     let world = World::start().await;
     let desk = Desk::of(&world);
     let none = desk.run("oscar", &["approval", "list"]);
-    assert_eq!((out(&none).as_str(), err(&none).as_str()), ("", "Nothing waits for a person.\n"));
+    assert_eq!((out(&none).as_str(), err(&none).as_str()), ("", "No call waits for a person.\n"));
     assert_eq!(desk.json("oscar", &["approval", "list"])["approvals"], serde_json::json!([]));
     let version = world.policy(ASKS).await;
     let activate = v1::ActivatePolicyRequest { version, reason: "a test".to_owned(), ..Default::default() };
@@ -355,7 +356,7 @@ async fn calls_that_wait_are_listed_and_answered() {
     assert!(shown.contains("arguments              {\"cents\":500}\n"), "{shown}");
     let answer = |verb: &str, id: &str| desk.done("oscar", &["approval", verb, id, "--reason", "I know them"]);
     assert!(answer("approve", &yes).contains("APPROVED"));
-    assert!(answer("reject", &no).contains("Nothing is allowed on it after entry "));
+    assert!(answer("reject", &no).contains("No call is allowed with it after entry "));
     assert!(desk.failed("oscar", &["approval", "approve", &no, "--reason", "x"]).contains("ILLEGAL_TRANSITION"));
     let all = desk.json("oscar", &["approval", "list", "--state", "all"]);
     assert_eq!(all["approvals"].as_array().unwrap().len(), 2);
@@ -394,7 +395,7 @@ rollout: {percent: 10, min_soak_seconds: 60, gates: {min_decisions: 7, window_se
     assert!(refused.contains("SOAK_NOT_OVER"), "{refused}");
     let advance = ["rollout", "advance", id, "--percent", "50", "--force", "--reason", "two are enough"];
     let said = desk.done("rita", &[&advance[..], &["--request-id", "adv-1"]].concat());
-    assert!(said.contains("50 %") && said.contains("So it is from entry "), "{said}");
+    assert!(said.contains("50 %") && said.contains("This applies from entry "), "{said}");
     assert_eq!(desk.done("rita", &[&advance[..], &["--request-id", "adv-1"]].concat()), said, "once");
     assert!(desk.done("rita", &["rollout", "pause", id, "--reason", "a look"]).contains("PAUSED"));
     assert!(desk.done("rita", &["rollout", "resume", id, "--reason", "fine"]).contains("RUNNING"));
@@ -417,7 +418,7 @@ async fn what_does_not_work_is_one_sentence() {
     assert!(said.contains("UNAUTHENTICATED") && said.contains("--api-key-file"), "{said}");
     assert!(desk.failed("nobody", &["whoami"]).contains("cannot read the API key in nobody.key"));
     fs::set_permissions(desk.path("admin.key"), fs::Permissions::from_mode(0o644)).unwrap();
-    assert!(desk.failed("admin", &["whoami"]).contains("`chmod 600` it"));
+    assert!(desk.failed("admin", &["whoami"]).contains("`chmod 600` on it"));
     fs::set_permissions(desk.path("admin.key"), fs::Permissions::from_mode(0o600)).unwrap();
     assert_eq!(desk.json("admin", &["whoami"])["operatorId"], "admin");
     for wrong in [&["whoami", "-o", "yaml"][..], &["whoami", "--json", "-o", "table"], &["sponsor", "approve"]] {
@@ -431,7 +432,7 @@ async fn what_does_not_work_is_one_sentence() {
 
     let no_tls = server.url().replace("http:", "https:");
     let said = desk.failed("admin", &["whoami", "--server", &no_tls]);
-    assert!(said.contains("speaks no TLS"), "{said}");
+    assert!(said.contains("does not use TLS"), "{said}");
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     fs::write(folder.path().join("cert.pem"), made.cert.pem()).unwrap();
     countersign::secret_file::create(&folder.path().join("key.pem"), &made.signing_key.serialize_pem()).unwrap();
@@ -441,7 +442,7 @@ async fn what_does_not_work_is_one_sentence() {
     let launch = countersign_integration::Launch::plain().arg("--config").arg(config.to_str().unwrap());
     let secure = launch.database(&database).start().await.unwrap();
     let said = desk.failed("admin", &["whoami", "--server", &format!("http://{}", secure.address())]);
-    assert!(said.contains("it speaks TLS: then name it https://"), "{said}");
+    assert!(said.contains("it uses TLS, write https://"), "{said}");
     let said = desk.failed("admin", &["whoami", "--server", &format!("https://localhost:{}", secure.address().port())]);
-    assert!(said.contains("is not one that is trusted") && said.contains("--ca"), "{said}");
+    assert!(said.contains("is not trusted") && said.contains("--ca"), "{said}");
 }

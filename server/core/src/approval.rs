@@ -189,7 +189,7 @@ pub enum ApprovalRule {
     )]
     NotPending(ApprovalState),
     /// Who asked for the call, or may have, would approve it.
-    #[error("who asked for a call, or started the run that did, does not approve it. {0}")]
+    #[error("the person who asked for a call, or who started its run, cannot approve it. {0}")]
     Person(#[from] PersonRule),
 }
 

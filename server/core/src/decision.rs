@@ -207,11 +207,11 @@ impl Reason {
             }
             Self::CredentialExpired => "Ask the issuer for a fresh credential, then try again.",
             Self::CredentialRevoked => {
-                "An operator revoked this credential or its key; ask the issuer whether a new one may be had."
+                "An operator revoked this credential or its key; ask the issuer whether it can issue a new one."
             }
             Self::CredentialAlreadyUsed => "Ask the issuer for another single-use credential.",
             Self::SponsorNotActive => {
-                "An approver can reinstate a suspended sponsor; otherwise another sponsor must answer for a new run."
+                "An approver can reinstate a suspended sponsor; otherwise start a new run under another sponsor."
             }
             Self::InstanceNotLive => "Start a new run: a stopped instance, or the child of one, does not come back.",
             Self::ToolNotGranted => "Ask the issuer for a credential that names this tool.",
@@ -221,14 +221,15 @@ impl Reason {
             }
             Self::KillSwitch => "A policy-admin can release the kill switch.",
             Self::TypeUnknown | Self::ToolUnknown | Self::NoMatchingRule | Self::DeniedByRule => {
-                "A policy-admin can change the policy; retrying will not."
+                "A policy-admin can change the policy; retrying will not help."
             }
-            Self::BaselineDeny => "A policy-admin can advance the rollout; retrying will not.",
+            Self::BaselineDeny => "A policy-admin can advance the rollout; retrying will not help.",
             Self::PolicyError => {
                 "Send every attribute that the rule reads, with its type; a policy-admin can see which one failed."
             }
             Self::ApprovalRequired => {
-                "The sponsor or an approver must say yes; wait for it, then repeat the call with the approval_id."
+                "The sponsor or an approver must approve; wait for the answer, then repeat the call with the \
+                 approval_id."
             }
             Self::ApprovalRejected => "A person refused this call; do not repeat it.",
             Self::ApprovalExpired | Self::ApprovalMismatch => "Ask for a new approval of exactly this call.",

@@ -53,7 +53,7 @@ impl ExpiryKind {
             Self::ClientCa => "add the new authority to the file, and give clients certificates of it",
             Self::TrustedCa => "put the new authority into the file and restart the servers",
             Self::X509Authority => {
-                "servers should have made the next one by themselves: look in the log why they could not (database, clocks)"
+                "the servers should have made the next one: the log says why they could not (database, clocks)"
             }
         }
     }

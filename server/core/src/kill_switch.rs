@@ -62,7 +62,7 @@ pub enum Target {
     Role(RoleName),
     /// Calls of this kind of agent, and not of what it started under another name.
     Agent(AgentName),
-    /// Calls of whom this sponsor answers for, down every chain.
+    /// Calls of this sponsor's runs, down every chain.
     Sponsor(SponsorId),
     /// Every call.
     All,

@@ -64,7 +64,7 @@ fn undeclared(declared: &[DeclaredLabel], key: &str, value: &str) -> String {
         return format!("must be one of {}, as this installation declares{meant}", values.join(", "));
     }
     if declared.is_empty() {
-        return "is not declared, as no label is: who runs the server names those that issuers may set in supported_labels of \
+        return "is not declared; no label is. The labels that issuers may set are declared in supported_labels of \
                 token-service-config.yml"
             .to_owned();
     }

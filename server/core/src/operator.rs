@@ -232,10 +232,10 @@ pub fn own_name(operator_id: &OperatorId) -> &str {
 #[must_use]
 pub fn reserved(operator_id: &OperatorId) -> Option<&'static str> {
     match operator_id.as_str() {
-        BOOTSTRAP => Some("is what the server itself is called in the custody log: choose another id"),
-        ANONYMOUS => Some("is what a caller without credentials is called in dev mode: choose another id"),
+        BOOTSTRAP => Some("is the server's own name in the custody log: choose another id"),
+        ANONYMOUS => Some("is the name of callers without a credential in dev mode: choose another id"),
         id if id.starts_with(OIDC_PREFIX) => {
-            Some("must not begin with oidc.: so begin operators whom an identity provider names")
+            Some("must not begin with oidc., which is for operators of identity providers")
         }
         _ => None,
     }
@@ -245,8 +245,8 @@ pub fn reserved(operator_id: &OperatorId) -> Option<&'static str> {
 #[must_use]
 pub fn reserved_person(operator_id: &OperatorId) -> Option<&'static str> {
     match operator_id.as_str() {
-        BOOTSTRAP => Some("is the server itself, which is no person's"),
-        ANONYMOUS => Some("is whoever calls a dev server without credentials, and so no person's"),
+        BOOTSTRAP => Some("is the server itself, and not a person's login"),
+        ANONYMOUS => Some("is every caller of a dev server without a credential, and not a person's login"),
         _ => None,
     }
 }

@@ -68,7 +68,7 @@ impl Login {
 pub enum PersonRule {
     /// Nobody said whose the login is.
     #[error(
-        "this takes two persons, and nobody has said whose login {operator_id} is: an admin who is somebody else binds it with \
+        "this takes two persons, and login {operator_id} is not bound to a person: another admin binds it with \
          BindPerson, and a second person confirms that with ConfirmPerson"
     )]
     Unbound {
@@ -77,8 +77,8 @@ pub enum PersonRule {
     },
     /// No second person confirmed whose the login is.
     #[error(
-        "this takes two persons, and nobody has confirmed that login {operator_id} is {person_id}'s: another person confirms it \
-         with ConfirmPerson"
+        "this takes two persons, and no second person has confirmed that login {operator_id} is {person_id}'s: \
+         another person confirms it with ConfirmPerson"
     )]
     Unconfirmed {
         /// The login.
@@ -87,7 +87,7 @@ pub enum PersonRule {
         person_id: PersonId,
     },
     /// Somebody says of a login that it is theirs.
-    #[error("nobody says of a login that it is their own: an admin who is not {person_id} binds {operator_id} to them")]
+    #[error("a person cannot bind a login to themselves: an admin who is not {person_id} binds {operator_id} to them")]
     OwnBinding {
         /// The login.
         operator_id: OperatorId,
@@ -95,7 +95,7 @@ pub enum PersonRule {
         person_id: PersonId,
     },
     /// Both are one person.
-    #[error("this takes a second person, and {}: somebody else must do it", both(actor, other, person_id))]
+    #[error("this takes a second person, and {}: another person must do it", both(actor, other, person_id))]
     SamePerson {
         /// Who asks.
         actor: OperatorId,

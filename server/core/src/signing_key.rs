@@ -31,7 +31,7 @@ pub struct SigningKeyRecord {
 
 /// Why a key does not move.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the key is COMPROMISED already: that is final, and everything it signed is dead")]
+#[error("the key is already COMPROMISED: that is final, and every token that it signed is invalid")]
 pub struct AlreadyCompromised;
 
 impl SigningKeyRecord {

@@ -71,11 +71,11 @@ pub enum Doubt {
 impl std::fmt::Display for Doubt {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::NotCompared => f.write_str("this server's clock was not yet compared with the database's"),
+            Self::NotCompared => f.write_str("this server's clock has not yet been compared with the database's"),
             Self::Jumped(by) => {
                 write!(
                     f,
-                    "this server's clock jumped by {:+.1} s, and is compared with the database's anew",
+                    "this server's clock jumped by {:+.1} s, and must be compared with the database's again",
                     by.as_seconds_f64()
                 )
             }
@@ -85,7 +85,8 @@ impl std::fmt::Display for Doubt {
                 match database_jumped {
                     Some(by) => write!(
                         f,
-                        "; since they last agreed the database's jumped by {:+.1} s, so rather that one is wrong",
+                        "; the database's clock jumped by {:+.1} s since they last agreed, so that one is probably \
+                         wrong",
                         by.as_seconds_f64()
                     ),
                     None => Ok(()),

@@ -203,7 +203,8 @@ pub fn lifetime(
         Some(asked) if (1..=longest).contains(&asked) => asked,
         Some(asked) => {
             let why = format!(
-                "must be 1 s to {longest} s, is {asked} s: no document outlives its credential, and none {HARD_MAX_TTL} s"
+                "must be 1 s to {longest} s, is {asked} s: an SVID ends with its credential, and after \
+                 {HARD_MAX_TTL} s at the latest"
             );
             return Err(Violation::new("ttl", why));
         }

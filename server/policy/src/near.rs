@@ -107,7 +107,7 @@ impl fmt::Display for NearMiss {
             Miss::Tool { covered, asked } => write!(f, "covers the tool {covered:?} and not {}", quoted(asked))?,
             Miss::Role { covered, held } => write!(f, "is for the role {covered:?} and not {}", quoted(held))?,
         }
-        if self.unsure { f.write_str("; and its condition reads what was not kept of the call") } else { Ok(()) }
+        if self.unsure { f.write_str("; and its condition reads data of the call that was not stored") } else { Ok(()) }
     }
 }
 

@@ -119,7 +119,7 @@ rollout: {percent: 5, steps: [5, 100], scope: {tools: [billing, search]}, gates:
     }
     let back = diff(&load(RULE, ""), &load(old, ""));
     assert_eq!(back[0], "roles are listed: every other role is denied");
-    assert!(back.contains(&"the context is declared: rules read nothing else, and calls must be so".to_owned()));
+    assert!(back.contains(&"the context is declared: rules can read nothing else, and calls must match it".to_owned()));
 }
 
 #[test]

@@ -147,7 +147,7 @@ fn a_deny_rule_that_a_missing_attribute_switches_off_is_warned_of_with_the_form_
         (
             "",
             "context has n && context.n > 5",
-            "8:22: rules[1].when: this deny rule does not apply where context.n is missing, so leaving it out is a way past; where that is not meant, deny it too: !(context has n) || context.n > 5",
+            "8:22: rules[1].when: this deny rule does not apply if context.n is missing, so a call can avoid it by leaving that out; to deny such calls too: !(context has n) || context.n > 5",
         ),
         (
             "",
@@ -180,7 +180,7 @@ fn a_deny_rule_that_a_missing_attribute_switches_off_is_warned_of_with_the_form_
     let cedar = "@id(\"no\")\nforbid (principal is user, action, resource is doc)\nunless { !(principal has nick) || principal.nick == \"x\" };";
     one(
         &said(&format!("{TYPES}rules:\n{OK}"), cedar).1,
-        "3:26: cedar[no]: this deny rule does not apply where principal.nick is missing",
+        "3:26: cedar[no]: this deny rule does not apply if principal.nick is missing",
         cedar,
     );
 }

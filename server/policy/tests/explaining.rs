@@ -86,7 +86,7 @@ fn a_rule_that_misses_more_than_one_thing_is_not_near() {
     let unsure = near(&explained).into_iter().find(|near| near.contains("allow-small")).unwrap();
     assert_eq!(
         unsure,
-        r#"rule "allow-small" would allow it, but covers the action "refund", "void" and not "charge"; and its condition reads what was not kept of the call"#
+        r#"rule "allow-small" would allow it, but covers the action "refund", "void" and not "charge"; and its condition reads data of the call that was not stored"#
     );
 }
 

@@ -86,7 +86,7 @@ fn what_the_log_cannot_state_for_ever_is_refused_with_its_place() {
         ("{type: string, values: [x, y, x]}", "context.a.values[2]: \"x\" stands twice"),
         (
             "{type: record, attributes: {'b c': {type: long, record: true}}}",
-            "2:3: context: what is recorded must have a name of 1 to 128",
+            "2:3: context: the name of a recorded attribute must be 1 to 128",
         ),
     ] {
         let wrong = CompiledPolicy::load(&format!("context:\n  a: {attribute}\n{RULES}"), "").unwrap_err().to_string();

@@ -43,7 +43,7 @@ impl Database {
             );
         }
         if pooler == Some(true) && urls.is_empty() && dev {
-            settings.notice("database_pooler does nothing: no pooler is in front of the private Postgres");
+            settings.notice("database_pooler has no effect: no pooler is in front of the private Postgres");
         }
         // The private Postgres takes 100, of which a few are kept for people.
         let max_connections = settings.number("database_max_connections", 2..=1000, 16);
@@ -64,7 +64,7 @@ fn checked(settings: &mut Settings, url: &SecretString, without_tls: bool) -> Ve
     };
     if checked.passed_over > 0 {
         settings.notice(format!(
-            "database_url has {} parameter(s) that are not known and do nothing, such as connect_timeout",
+            "database_url has {} unknown parameter(s), which have no effect, such as connect_timeout",
             checked.passed_over
         ));
     }

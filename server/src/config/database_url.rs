@@ -29,8 +29,8 @@ const PARAMETERS: [&str; 18] = [
 const FORM: &str = "must be of the form postgres://user:password@host:5432/database";
 const ENCODED: &str = "must be of the form postgres://user:password@host:5432/database, where / ? # and @ in the user and the \
                        password are percent-encoded (%2F %3F %23 %40)";
-const SEVERAL: &str = "names several hosts in a way that is not understood: write them before the path, with commas between, at most \
-                       eight (postgres://user:password@one:5432,other:5432/database)";
+const SEVERAL: &str = "names several hosts in an invalid form: write them before the path, separated by commas, at \
+                       most eight (postgres://user:password@one:5432,other:5432/database)";
 /// Hosts of one URL.
 const MOST_HOSTS: usize = 8;
 /// What has to be said to reach a database without TLS, or with TLS that verifies less.
@@ -92,9 +92,9 @@ pub(super) fn check(url: &str, without_tls: bool) -> Result<Checked, String> {
             None => read(&format!("{query}&sslmode=verify-full")).map(|(url, _)| url),
             Some(_) if matches!(options.get_ssl_mode(), PgSslMode::VerifyFull) => Ok(url),
             Some(_) => Err(format!(
-                "names a host that is reached over a network, so its sslmode must be verify-full, with sslrootcert=FILE where \
-                 its certificate authority is not a public one. Where the network itself is closed to others, say \
-                 database_plaintext: {WITHOUT_TLS}"
+                "names a host that is reached over a network, so its sslmode must be verify-full, with \
+                 sslrootcert=FILE if its certificate authority is not a public one. If no one else can read the \
+                 network, set database_plaintext: {WITHOUT_TLS}"
             )),
         }
     };

@@ -15,7 +15,7 @@ pub(super) fn read(settings: &mut Settings) -> FourEyes {
             "kill_switch_release" => also.kill_switch_release = true,
             "admin_keys" => also.admin_keys = true,
             _ => {
-                let wanted = "must name policies, kill_switch_release or admin_keys; none stands alone";
+                let wanted = "must name policies, kill_switch_release or admin_keys; none cannot be combined with them";
                 settings.report_all(vec![Problem::new(origin, KEY, wanted)]);
             }
         }
@@ -23,7 +23,7 @@ pub(super) fn read(settings: &mut Settings) -> FourEyes {
     match settings.word(KEY, &[("none", FourEyes::None)]) {
         Some(none) if also == AlsoTwo::default() => none,
         Some(_) => {
-            settings.report(KEY, "is none in one place and a list in another: it can only be one of them");
+            settings.report(KEY, "has the value none in one place and a list in another: set one of them only");
             FourEyes::default()
         }
         None if also == AlsoTwo::default() => FourEyes::default(),

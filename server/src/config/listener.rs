@@ -54,7 +54,10 @@ impl Listener {
         if dev && !loopback {
             settings.report(
                 "listen",
-                format!("--dev lets anybody in without credentials and so listens on this machine only (127.0.0.1 or ::1), not on {address}"),
+                format!(
+                    "--dev accepts every caller without a credential, so it listens on this machine only \
+                         (127.0.0.1 or ::1), not on {address}"
+                ),
             );
         }
         let client_ca = settings.readable("tls.client_ca");
@@ -65,7 +68,7 @@ impl Listener {
         match (settings.readable("tls.certificate"), settings.private("tls.private_key")) {
             (Some(certificate), Some(private_key)) => {
                 if proxied {
-                    settings.report("plaintext", "contradicts tls: leave one of the two away");
+                    settings.report("plaintext", "contradicts tls: remove one of the two");
                 }
                 return Some(Self::Tls { address, certificate, private_key, client_ca });
             }

@@ -67,10 +67,10 @@ impl Operators {
         for key in settings.items("operators.oidc", MOST) {
             let Some(provider) = provider(settings, &key) else { continue };
             if oidc.iter().any(|other| other.name == provider.name) {
-                settings.report(&format!("{key}.name"), "stands twice: two providers' operators would share ids");
+                settings.report(&format!("{key}.name"), "occurs twice: the operators of two providers would share ids");
             }
             if oidc.iter().any(|other| other.issuer == provider.issuer) {
-                settings.report(&format!("{key}.issuer"), "stands twice");
+                settings.report(&format!("{key}.issuer"), "occurs twice");
             }
             oidc.push(provider);
         }
@@ -78,7 +78,7 @@ impl Operators {
         for key in settings.items("operators.mtls", MOST) {
             let Some(holder) = holder(settings, &key) else { continue };
             if mtls.iter().any(|other| other.san == holder.san) {
-                settings.report(&format!("{key}.san"), "stands twice");
+                settings.report(&format!("{key}.san"), "occurs twice");
             }
             mtls.push(holder);
         }
@@ -109,7 +109,7 @@ fn provider(settings: &mut Settings, key: &str) -> Option<OidcProvider> {
         roles.extend(value.zip(granted(settings, &format!("{key}.grants"))));
     }
     if settings.items(&at("roles"), MOST).is_empty() {
-        settings.report(&at("roles"), "is missing or empty: no token would grant anything");
+        settings.report(&at("roles"), "is missing or empty: no token would grant a role");
     }
     let mut asked = Vec::new();
     for key in settings.items(&at("required"), MOST) {

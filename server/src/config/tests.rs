@@ -503,7 +503,7 @@ fn a_wrong_webhook_is_named_by_its_place() {
         ("https://hooks", "https://me:pass@hooks", "webhooks[0].url: must be an https URL"),
         ("    secret_file: new.secret\n", "", "webhooks[0].secret_file: is missing"),
         ("new.secret", "short.secret", "must be whsec_ and 24 to 64 random bytes in base64"),
-        ("new.secret", "token.yml", "may be read by others"),
+        ("new.secret", "token.yml", "can be read by other users"),
         ("approval.requested", "approval", "webhooks[0].events: each must be one of approval.requested"),
         ("approval.requested", "rollout.rolled_back", "webhooks[0].events: names rollout.rolled_back twice"),
         ("[approval.requested, rollout.rolled_back]", "[]", "webhooks[0].events: is missing or empty"),

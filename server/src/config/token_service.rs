@@ -44,7 +44,7 @@ impl TokenService {
             None => {
                 settings.report(
                     "token_service",
-                    "is missing: it names the token-service-config.yml, which says what may be issued",
+                    "is missing: set it to the path of token-service-config.yml, which limits what may be issued",
                 );
                 return None;
             }
@@ -88,8 +88,8 @@ impl TokenService {
                 .report("default_ttl_seconds", format!("must be at most max_ttl_seconds, which is {max_ttl_seconds}"));
         }
         if settings.word("require_sponsor", &[("true", true), ("false", false)]) == Some(false) {
-            let why = "must be true: a credential without a sponsor would leave nobody to answer for the agent. To let calls \
-                       through that have none yet, and count them, use a policy rollout with the baseline observe";
+            let why = "must be true: without a sponsor no human would be accountable for the agent. To allow and \
+                       count calls that have no sponsor yet, use a policy rollout with the baseline observe";
             settings.report("require_sponsor", why);
         }
         let supported_tools = supported_tools(&mut settings);
@@ -115,7 +115,7 @@ fn supported_tools(settings: &mut Settings) -> Vec<ToolId> {
     for (text, origin) in items {
         match text.parse::<ToolId>() {
             Ok(tool) if tools.contains(&tool) => {
-                problems.push(Problem::new(origin, "supported_tools", format!("{tool} stands twice")));
+                problems.push(Problem::new(origin, "supported_tools", format!("{tool} occurs twice")));
             }
             Ok(tool) => tools.push(tool),
             Err(_) => {
@@ -138,7 +138,7 @@ fn supported_labels(settings: &mut Settings) -> Vec<DeclaredLabel> {
     for (text, origin) in items {
         match text.parse::<DeclaredLabel>() {
             Ok(label) if labels.contains(&label) => {
-                problems.push(Problem::new(origin, "supported_labels", format!("{label} stands twice")));
+                problems.push(Problem::new(origin, "supported_labels", format!("{label} occurs twice")));
             }
             Ok(label) => labels.push(label),
             Err(why) => {

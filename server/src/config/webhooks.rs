@@ -37,7 +37,8 @@ impl WebhookEndpoint {
         for key in settings.items("webhooks", MOST) {
             let Some(endpoint) = endpoint(settings, &key) else { continue };
             if all.iter().any(|other| other.name == endpoint.name) {
-                settings.report(&format!("{key}.name"), "stands twice: what waits for one would go to the other");
+                settings
+                    .report(&format!("{key}.name"), "occurs twice: messages for one endpoint would go to the other");
             }
             all.push(endpoint);
         }

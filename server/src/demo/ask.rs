@@ -24,7 +24,7 @@ pub(crate) enum Unexpected {
     Answer(String),
     #[error(transparent)]
     Token(#[from] ConnectError),
-    #[error("the server's public keys cannot be read")]
+    #[error("cannot read the server's public keys")]
     Keys(#[from] KeysError),
     #[error("cannot write to standard output")]
     Output(#[from] io::Error),
@@ -122,8 +122,8 @@ impl Agent {
         if !expected.is(&answer) {
             let (effect, code) = (answer.effect().as_str_name(), reason.code().as_str_name());
             return Err(Unexpected::Answer(format!(
-                "expected {expected}, and got {effect} with {code}: {} ({recorded}). The story fits the policy that \
-                 `countersign serve --dev` brings along",
+                "expected {expected}, and got {effect} with {code}: {} ({recorded}). The demo needs the policy that \
+                 `countersign serve --dev` comes with",
                 reason.message
             )));
         }

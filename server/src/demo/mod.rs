@@ -31,7 +31,7 @@ use crate::{secret_file, stop};
 /// What `countersign demo` is told.
 #[derive(Debug, clap::Args)]
 pub(crate) struct DemoArgs {
-    /// A dev server that runs already [default: a fresh one, which is gone afterwards].
+    /// The address of a running dev server [default: start one, and remove it afterwards].
     #[arg(long, value_name = "http://ADDRESS:PORT", value_parser = address)]
     address: Option<SocketAddr>,
     /// With --address: that server's data folder, where the keys of its operators are.
@@ -47,19 +47,20 @@ pub(crate) enum DemoError {
     #[error(transparent)]
     Server(#[from] ServerError),
     #[error(
-        "cannot read {}, the key of an operator whom every dev server has: name the data folder of the server with \
+        "cannot read {}, the key of an operator that every dev server has: give the server's data folder with \
          --data-dir", path.display()
     )]
     Key { path: PathBuf, source: io::Error },
     #[error("no server answers at http://{address}")]
     Unreachable { address: SocketAddr, source: ConnectError },
     #[error(
-        "the server at http://{address} is not in --dev: the demo registers and revokes sponsors, so it plays on no other"
+        "the server at http://{address} does not run with --dev: the demo registers and revokes sponsors, so it uses \
+         dev servers only"
     )]
     NotDev { address: SocketAddr, source: Unexpected },
-    #[error("the server at http://{address} does not take the keys in {}: is that its data folder?", data_dir.display())]
+    #[error("the server at http://{address} does not accept the keys in {}: is that its data folder?", data_dir.display())]
     OtherKeys { address: SocketAddr, data_dir: PathBuf, source: Unexpected },
-    #[error("step {number} of the demo ({step}) came out otherwise")]
+    #[error("step {number} of the demo ({step}) had another result than expected")]
     Step { number: u32, step: &'static str, source: Unexpected },
     #[error("the demo was interrupted")]
     Interrupted,
@@ -80,7 +81,7 @@ pub(crate) fn run(args: &DemoArgs) -> Result<(), DemoError> {
 }
 
 async fn on_own_server(stop: &CancellationToken) -> Result<(), DemoError> {
-    screen::print("A support agent's day, on a dev server that starts now and is gone afterwards.\n")
+    screen::print("A support agent's day, on a dev server that starts now and is removed afterwards.\n")
         .map_err(DemoError::Start)?;
     let mut server = OwnServer::spawn()?;
     let data_dir = server.data_dir().to_owned();
@@ -104,7 +105,7 @@ async fn unless_stopped(
     stop.run_until_cancelled(story).await.unwrap_or(Err(DemoError::Interrupted))
 }
 
-/// Tells the story to the server at `address`; `fresh` where nobody else uses it.
+/// Tells the story to the server at `address`; `fresh` where no one else uses it.
 async fn tell(address: SocketAddr, data_dir: &Path, fresh: bool) -> Result<(), DemoError> {
     let nobody = Connection::connect(&format!("http://{address}"), None).await;
     let nobody = nobody.map_err(|source| DemoError::Unreachable { address, source })?;

@@ -14,8 +14,7 @@ impl Story {
     pub(super) async fn four_eyes(&mut self) -> Result<String, Unexpected> {
         self.screen.step("four eyes");
         let (newcomer, etag) = self.register().await?;
-        self.screen
-            .say(&format!("rita registers {newcomer}, who is to answer for agents, and tries to approve her too:"))?;
+        self.screen.say(&format!("rita registers {newcomer} as a sponsor, and tries to approve her too:"))?;
         let approval = |reason: &str| ApproveSponsorRequest {
             sponsor_id: newcomer.clone(),
             reason: reason.to_owned(),
@@ -54,7 +53,7 @@ impl Story {
                 }
             }
         }
-        Err(Unexpected::Answer("dana and all up to dana-99 are registered already".to_owned()))
+        Err(Unexpected::Answer("dana and all names up to dana-99 are already registered".to_owned()))
     }
 
     /// The sponsor is revoked, and everything under them stops at once.

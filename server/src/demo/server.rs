@@ -85,7 +85,7 @@ impl OwnServer {
         }
         // Its last line says why it ended.
         let said = fs::read_to_string(self.log.path()).unwrap_or_default();
-        let last = said.lines().last().unwrap_or("it left no word");
+        let last = said.lines().last().unwrap_or("it printed nothing");
         Err(ServerError::Ended(last.trim_start_matches("countersign: ").to_owned()))
     }
 

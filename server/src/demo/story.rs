@@ -61,7 +61,10 @@ impl Story {
         let issued = self.rita.credentials().issue_credential(request).await?.into_inner();
         let triage = self.agent(&issued.token, issued.agent_instance_id)?;
         let id = short(&triage.instance_id);
-        self.screen.say(&format!("{sponsor} answers for a support-assistant, {id}, that is to \"{purpose}\"."))?;
+        self.screen.say(&format!(
+            "{sponsor} is the sponsor of a support-assistant, {id}, with the purpose \
+                                  \"{purpose}\"."
+        ))?;
         self.screen.say("With its own short-lived credential it asks whether it may query search:")?;
         let query = triage.asks(&self.screen, QUERY, Expected::AllowedBy("allow-support-search")).await?;
         triage.succeeded(&query, "three earlier tickets").await?;
@@ -82,7 +85,7 @@ impl Story {
             return Err(Unexpected::Answer("the child's parent is not the instance that started it".to_owned()));
         }
         let id = short(&child.agent_instance_id);
-        self.screen.say(&format!("It starts a billing-agent, {id}, which gets less than it has: billing alone."))?;
+        self.screen.say(&format!("It starts a billing-agent, {id}, with fewer rights than its own: billing only."))?;
         self.agent(&child.token, child.agent_instance_id)
     }
 
@@ -92,7 +95,10 @@ impl Story {
         self.screen.say("The billing-agent asks whether it may refund 12.50:")?;
         let refund = billing.asks(&self.screen, REFUND, Expected::AllowedBy("allow-support-billing")).await?;
         tool::accepts(&refund.receipt, &billing.connection.keys().await?, issuer, REFUND)?;
-        self.screen.say("The tool checks the signed receipt with public keys alone: it holds. The refund is made.")?;
+        self.screen.say(
+            "The tool verifies the signed receipt with the public keys alone: it is valid. The refund is \
+                         made.",
+        )?;
         billing.succeeded(&refund, "refunded").await?;
         Ok(refund.policy_decision_id)
     }
@@ -109,7 +115,7 @@ impl Story {
     async fn custody(&mut self, policy_decision_id: String) -> Result<(), Unexpected> {
         self.screen.step("custody");
         let asked = format!(
-            "{}, the refund, leads to everything around it in the log (# is the place):",
+            "{}, the refund, with everything that led to it in the log (# is the log index):",
             short(&policy_decision_id)
         );
         let request = GetCustodyChainRequest { subject: Some(Subject::PolicyDecisionId(policy_decision_id)) };
@@ -128,8 +134,11 @@ impl Story {
 
     fn farewell(&self) -> Result<(), Unexpected> {
         let address = if self.fresh { "localhost:8080".to_owned() } else { self.address.to_string() };
-        let where_from =
-            if self.fresh { "`make run` starts a server that stays. A credential from it:" } else { "A credential:" };
+        let where_from = if self.fresh {
+            "`make run` starts a server that keeps running. To get a credential from it:"
+        } else {
+            "A credential:"
+        };
         Ok(screen::print(&format!(
             "{where_from}\n  curl -X POST http://{address}/issue -H 'Content-Type: application/json' \\\n    \
              -d '{{\"tool\":\"billing\",\"sponsor_id\":\"alice\",\"ttl\":300}}'"

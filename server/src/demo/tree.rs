@@ -29,7 +29,7 @@ pub(super) fn render(chain: &CustodyChain, colours: bool) -> String {
 fn sponsor(chain: &CustodyChain) -> Node {
     let (word, text) = match &chain.sponsor {
         Some(sponsor) => (sponsor.sponsor_id.clone(), format!("sponsor, {}", state(sponsor.state().as_str_name()))),
-        None => ("nobody".to_owned(), "answers for this".to_owned()),
+        None => ("no sponsor".to_owned(), "is accountable for this".to_owned()),
     };
     // A sponsor's life first, then the runs; both in the order of the log.
     let mut children: Vec<_> =

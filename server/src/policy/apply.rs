@@ -28,10 +28,10 @@ use crate::remote::{
 pub(crate) struct ApplyArgs {
     #[command(flatten)]
     files: PolicyFiles,
-    /// Store it only: who answers stays as it is.
+    /// Store it, and do not activate it.
     #[arg(long, conflicts_with = "activate")]
     create_only: bool,
-    /// Let it answer for everyone at once, even where it asks for a rollout.
+    /// Activate it for all callers at once, even if it asks for a rollout.
     #[arg(long)]
     activate: bool,
     #[command(flatten)]
@@ -207,40 +207,37 @@ impl Applied {
         let how = if self.stored.created { "stored" } else { "was stored before" };
         let became = match &self.outcome {
             Outcome::Stored if self.open.is_some() => {
-                "It answers nobody yet: as long as the rollout is open, that is as said above.".to_owned()
+                "It is not active yet: the rollout above decides which version is, while it is open.".to_owned()
             }
             Outcome::Stored => {
                 let active = self.before.as_deref().map_or_else(|| "no policy".to_owned(), printable);
-                format!("It answers nobody yet: {active} is active.")
+                format!("It is not active yet: {active} is active.")
             }
             Outcome::Already if stored.state() == PolicyState::Candidate => {
-                format!("{version} is the candidate of the open rollout already: nothing to do.")
+                format!("{version} is already the candidate of the open rollout: nothing was changed.")
             }
             Outcome::Already => match &self.open {
                 Some(open) if open.baseline == stored.version => {
                     format!(
-                        "{version} is the baseline of the open rollout, and answers for the other {} %: nothing was changed.",
+                        "{version} is the baseline of the open rollout, enforced for the other {} %: nothing was \
+                         changed.",
                         100 - open.percent
                     )
                 }
                 Some(_) => format!(
-                    "{version} was active before the open rollout, and answers nobody while that is open: nothing was changed. A \
-                     policy-admin completes the rollout or rolls it back, and then activates a version."
+                    "{version} was active before the open rollout, and is not while the rollout is open: nothing was \
+                     changed. A policy-admin completes the rollout or rolls it back, and then activates a version."
                 ),
-                None => format!("{version} is active already: nothing to do."),
+                None => format!("{version} is already active: nothing was changed."),
             },
             Outcome::Activated { log_index } => {
-                format!("{version} answers for everyone from entry {log_index} of the custody log on.")
+                format!("{version} is enforced for all callers from entry {log_index} of the custody log on.")
             }
             Outcome::Rolling { rollout, log_index } => format!(
-                "{version} answers for {} % of callers from entry {log_index} of the custody log on; for the rest {}. The \
+                "{version} is enforced for {} % of callers from entry {log_index} of the custody log on; {}. The \
                  rollout is {}.",
                 rollout.percent,
-                match rollout.baseline.as_str() {
-                    "observe" => "calls are let through and recorded".to_owned(),
-                    "deny" => "everything is denied".to_owned(),
-                    version => format!("{} answers", printable(version)),
-                },
+                others(rollout),
                 printable(&rollout.rollout_id),
             ),
         };

@@ -21,10 +21,10 @@ use crate::remote::{
 /// What to compare.
 #[derive(Debug, Args)]
 pub(crate) struct DiffArgs {
-    /// The policy as it was: a policy document, YAML, or a stored version, such as `pv_3` (a file of such a name: `./pv_3`).
+    /// The old policy: a policy document, YAML, or a stored version, such as `pv_3` (a file of such a name: `./pv_3`).
     #[arg(value_name = "OLD")]
     old: PathBuf,
-    /// The policy as it is to be, likewise.
+    /// The new policy, likewise.
     #[arg(value_name = "NEW")]
     new: PathBuf,
     /// Raw Cedar policies beside the old document.
@@ -33,7 +33,7 @@ pub(crate) struct DiffArgs {
     /// Raw Cedar policies beside the new document.
     #[arg(long, value_name = "FILE")]
     new_cedar: Option<PathBuf>,
-    /// End with 3 where the two differ.
+    /// Exit with 3 if the two differ.
     #[arg(long)]
     exit_code: bool,
     #[command(flatten)]
@@ -55,7 +55,7 @@ pub(super) fn run(args: &DiffArgs) -> Result<(), PolicyError> {
 /// A line each, or that there is none.
 fn lines(sentences: &[String]) -> String {
     if sentences.is_empty() {
-        return "nothing changes: the two say the same\n".to_owned();
+        return "no changes: the two policies mean the same\n".to_owned();
     }
     sentences.join("\n") + "\n"
 }
@@ -117,13 +117,13 @@ impl AgainstActive {
         match compile(active) {
             Err(_) => Self {
                 sentences: None,
-                head: format!("What changes cannot be told: {version}, {standing}, does not load here."),
+                head: format!("The changes are unknown: {version}, {standing}, cannot be loaded here."),
             },
             Ok(active) => {
                 let sentences = diff(&active, policy);
                 let head = match sentences.len() {
-                    0 => format!("Nothing changes against {version}, {standing}."),
-                    _ => format!("Against {version}, {standing}:"),
+                    0 => format!("No changes from {version}, {standing}."),
+                    _ => format!("Changes from {version}, {standing}:"),
                 };
                 Self { sentences: Some(sentences), head }
             }

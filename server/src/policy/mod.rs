@@ -17,22 +17,22 @@ use crate::remote::{RemoteError, output::print};
 /// What to do with a policy document.
 #[derive(Debug, Subcommand)]
 pub(crate) enum PolicyCommand {
-    /// Say everything that is wrong with a policy document, each with file, line and column. Needs no server.
+    /// List all errors in a policy document, with file, line and column. Needs no server.
     #[command(after_help = "Example: countersign policy validate policy.yaml")]
     Validate(PolicyFiles),
-    /// See whether a policy answers as its tests say. Needs no server.
+    /// Run the tests of a policy. Needs no server.
     #[command(after_help = "Example: countersign policy test policy.yaml tests.yaml")]
     Test(TestArgs),
-    /// Store a policy document in a running server, and let it answer: by the rollout that it asks for, or for everyone.
-    /// Takes a policy-admin.
+    /// Store a policy document in a running server, and start the rollout that it asks for, or activate it for all
+    /// callers. Needs the role policy-admin.
     #[command(after_help = "Example: countersign policy apply policy.yaml --reason 'refunds up to 500'")]
     Apply(ApplyArgs),
-    /// Say what changes from one policy to another, a sentence each. Needs a server only for stored versions, such as `pv_3`,
-    /// and a policy-admin or an auditor there.
+    /// List what changes from one policy to another, a sentence each. Needs a server, and the role policy-admin or
+    /// auditor there, only for stored versions such as `pv_3`.
     #[command(after_help = "Example: countersign policy diff pv_3 policy.yaml")]
     Diff(DiffArgs),
-    /// Say what a policy document, or a stored version, would have answered to the decisions that a running server recorded:
-    /// how many would have come out otherwise, by rule and sponsor. Changes nothing. Takes a policy-admin or an auditor.
+    /// Evaluate the recorded decisions of a running server with a policy document or a stored version, and count the
+    /// answers that differ, by rule and sponsor. Changes nothing. Needs the role policy-admin or auditor.
     #[command(after_help = "Example: countersign policy simulate policy.yaml --sponsor alice")]
     Simulate(SimulateArgs),
 }
@@ -59,7 +59,7 @@ pub(crate) enum PolicyError {
     #[error(transparent)]
     Remote(#[from] RemoteError),
     /// A simulation found what it was told to mind.
-    #[error("{0} decisions would have come out otherwise")]
+    #[error("{0} decisions would have had another answer")]
     Different(i64),
     /// A comparison found what it was told to mind.
     #[error("the two policies differ")]

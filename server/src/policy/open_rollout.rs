@@ -1,23 +1,29 @@
-//! The open rollout, if there is one: while it is open, it says who answers, and no version is simply active.
+//! The open rollout, if there is one: while it is open, it says which version is enforced for whom.
 
 use countersign_client::v1::Rollout;
 
 use crate::remote::output::printable;
 pub(super) use crate::remote::rollouts::open as read;
 
-/// Who answers while it is open, in a sentence.
+/// Which version is enforced for whom while it is open, in a sentence.
 pub(super) fn answers(rollout: &Rollout) -> String {
-    let (candidate, rest) = (printable(&rollout.candidate), 100 - rollout.percent);
-    let baseline = match rollout.baseline.as_str() {
-        "observe" => "the others' calls are let through and recorded".to_owned(),
-        "deny" => "everything of the others is denied".to_owned(),
-        version => format!("{} answers for the other {rest} %", printable(version)),
-    };
     format!(
-        "Rollout {} is open: {candidate} answers for {} % of callers, and {baseline}.",
+        "Rollout {} is open: {} is enforced for {} % of callers; {}.",
         printable(&rollout.rollout_id),
-        rollout.percent
+        printable(&rollout.candidate),
+        rollout.percent,
+        others(rollout)
     )
+}
+
+/// What happens to the calls of callers outside the percentage.
+pub(super) fn others(rollout: &Rollout) -> String {
+    let rest = 100 - rollout.percent;
+    match rollout.baseline.as_str() {
+        "observe" => format!("the other {rest} % are allowed and recorded"),
+        "deny" => format!("the other {rest} % are denied"),
+        version => format!("{} is enforced for the other {rest} %", printable(version)),
+    }
 }
 
 #[cfg(test)]
@@ -27,9 +33,9 @@ mod tests {
     #[test]
     fn it_says_who_answers() {
         for (baseline, said) in [
-            ("observe", "the others' calls are let through and recorded"),
-            ("deny", "everything of the others is denied"),
-            ("pv_1", "pv_1 answers for the other 90 %"),
+            ("observe", "the other 90 % are allowed and recorded"),
+            ("deny", "the other 90 % are denied"),
+            ("pv_1", "pv_1 is enforced for the other 90 %"),
         ] {
             let rollout = Rollout {
                 rollout_id: "roll_1".to_owned(),
@@ -38,7 +44,7 @@ mod tests {
                 percent: 10,
                 ..Rollout::default()
             };
-            let expected = format!("Rollout roll_1 is open: pv_2 answers for 10 % of callers, and {said}.");
+            let expected = format!("Rollout roll_1 is open: pv_2 is enforced for 10 % of callers; {said}.");
             assert_eq!(answers(&rollout), expected);
         }
     }

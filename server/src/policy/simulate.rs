@@ -46,16 +46,16 @@ pub(crate) struct SimulateArgs {
     /// Decisions before this instant, RFC 3339 [default: now].
     #[arg(long, value_name = "TIME", value_parser = instant)]
     end: Option<Timestamp>,
-    /// Only of this sponsor.
+    /// Only decisions of this sponsor.
     #[arg(long, value_name = "ID", default_value = "", hide_default_value = true)]
     sponsor: String,
-    /// Only of this run.
+    /// Only those of this run.
     #[arg(long, value_name = "ID", default_value = "", hide_default_value = true)]
     instance: String,
-    /// Only on this tool.
+    /// Only those on this tool.
     #[arg(long, value_name = "ID", default_value = "", hide_default_value = true)]
     tool: String,
-    /// End with 3 where a decision would have come out otherwise.
+    /// Exit with 3 if a decision would have had another answer.
     #[arg(long)]
     exit_code: bool,
     #[command(flatten)]
@@ -131,7 +131,7 @@ impl Progress {
         // Nothing depends on it.
         let _ = write!(
             io::stderr(),
-            "{before}looked at {looked_at} decisions, until {reached}: {} different{after}",
+            "{before}checked {looked_at} decisions, until {reached}: {} different{after}",
             piece.different
         );
     }
@@ -236,15 +236,16 @@ impl Kinds {
 
 fn summary(last: &SimulatePolicyResponse) -> String {
     let asked = format!(
-        "{} asked again: {} would have come out otherwise, {} newly allowed and {} no longer.\n",
+        "{} evaluated again: {} would have had another answer, {} newly allowed and {} no longer allowed.\n",
         decisions(last.evaluated),
         last.different,
         last.new_allows,
         last.new_denies
     );
     let some = |count, words: &str| if count > 0 { words.replace("{}", &decisions(count)) } else { String::new() };
-    let unknown = "Unknown: {}, whose answer depends on what was not kept (context, erased purposes).\n";
-    let before = "Not asked again: {}, refused before any policy was. No version changes them.\n";
+    let unknown = "Unknown: {}, whose answer depends on data that was not stored (context, erased purposes).\n";
+    let before = "Not evaluated again: {}, which were refused before any policy was evaluated. No policy changes \
+                  them.\n";
     [asked, some(last.inconclusive, unknown), some(last.not_asked, before)].concat()
 }
 
@@ -293,17 +294,18 @@ mod tests {
         kinds.note(vec![difference("bob", 3)]);
         let last =
             SimulatePolicyResponse { evaluated: 9, different: 3, new_denies: 3, inconclusive: 1, ..Default::default() };
-        let expected = "\
-decisions  was    would be  rules then  rules now           sponsor  one of them
+        let expected = "decisions  was    would be  rules then  rules now           sponsor  one of them
 2          ALLOW  DENY      one         (NO_MATCHING_RULE)  bob      dec_2
 1          ALLOW  DENY      one         (NO_MATCHING_RULE)  alice    dec_1
 
-9 decisions asked again: 3 would have come out otherwise, 0 newly allowed and 3 no longer.
-Unknown: 1 decision, whose answer depends on what was not kept (context, erased purposes).
+9 decisions evaluated again: 3 would have had another answer, 0 newly allowed and 3 no longer allowed.
+Unknown: 1 decision, whose answer depends on data that was not stored (context, erased purposes).
 ";
         assert_eq!(kinds.words(&last), expected);
         let none = Kinds::default().words(&SimulatePolicyResponse { evaluated: 9, not_asked: 2, ..Default::default() });
-        assert!(none.starts_with("9 decisions asked again: 0 would") && none.ends_with("No version changes them.\n"));
+        assert!(
+            none.starts_with("9 decisions evaluated again: 0 would") && none.ends_with("No policy changes them.\n")
+        );
     }
 
     #[test]

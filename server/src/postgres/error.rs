@@ -12,8 +12,8 @@ use super::child::COMMAND;
 pub enum PostgresError {
     /// No programs to run.
     #[error(
-        "no Postgres programs (initdb, postgres) in {}; install them (Debian, Ubuntu: `apt-get install postgresql`), name \
-         their folder in PG_BIN_DIR, or use a Postgres of your own by DATABASE_URL",
+        "no Postgres programs (initdb, postgres) in {}; install them (Debian, Ubuntu: `apt-get install postgresql`), \
+         name their folder in PG_BIN_DIR, or use a Postgres of your own with DATABASE_URL",
         listed(searched)
     )]
     NoPrograms {
@@ -22,8 +22,8 @@ pub enum PostgresError {
     },
     /// The data is of another major version.
     #[error(
-        "the data in {} is of Postgres {wanted}, found here: {found}; install Postgres {wanted} beside it, or start with \
-         another data folder", folder.display()
+        "the data in {} needs Postgres {wanted}, and installed is: {found}; install Postgres {wanted} too, or start \
+         with another data folder", folder.display()
     )]
     WrongVersion {
         /// The data folder.
@@ -89,7 +89,7 @@ pub enum PostgresError {
         folder: PathBuf,
     },
     /// The folder for a short socket path is somebody else's.
-    #[error("{} must be a folder of user {uid} that nobody else can enter; remove it, or choose a shorter data folder", path.display())]
+    #[error("{} must be a folder that only user {uid} can enter; remove it, or choose a shorter data folder", path.display())]
     SocketFolder {
         /// The folder.
         path: PathBuf,
@@ -146,7 +146,7 @@ fn telling(lines: &[String]) -> &str {
     last(&[NO_SPACE[0], NO_SPACE[1], NO_USER])
         .or_else(|| last(&["FATAL:", "PANIC:", "error:", COMMAND]))
         .or(lines.last())
-        .map_or("it said nothing", |line| line.trim())
+        .map_or("it printed nothing", |line| line.trim())
 }
 
 fn listed(folders: &[PathBuf]) -> String {
@@ -164,6 +164,6 @@ mod tests {
         assert_eq!(told(&[full, "PANIC:  cannot abort", "child process exited"]), full);
         assert_eq!(told(&["FATAL:  wrong", "LOG:  shut down"]), "FATAL:  wrong");
         assert_eq!(told(&["one", " two "]), "two");
-        assert_eq!(told(&[]), "it said nothing");
+        assert_eq!(told(&[]), "it printed nothing");
     }
 }

@@ -17,22 +17,25 @@ use super::{
 /// What to do with calls that wait for a person.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ApprovalsCommand {
-    /// Show the calls that wait, newest first, or with --state others. Takes an approver or an auditor; a sponsor sees their own.
+    /// List the calls that wait for a person, newest first, or with --state others. Needs the role approver or auditor;
+    /// a sponsor sees their own.
     #[command(after_help = "Example: countersign approval list --sponsor alice")]
     List(ListArgs),
-    /// Show one call with its arguments and all that a yes is bound to. Takes an approver or an auditor; a sponsor sees their own.
+    /// Show one call with its arguments, and all that an approval is bound to. Needs the role approver or auditor; a
+    /// sponsor sees their own.
     #[command(after_help = "Example: countersign approval show appr_019ad0c4-...")]
     Show {
-        /// The approval, as `approval list` names it.
+        /// The approval's id, as `approval list` shows it.
         #[arg(value_name = "APPROVAL")]
         approval_id: String,
         #[command(flatten)]
         remote: RemoteArgs,
     },
-    /// Say yes to exactly this call, once. Takes the sponsor or an approver, and nobody who asked for the call.
+    /// Approve exactly this call, once. For the sponsor or the role approver, but not for the person who asked for the
+    /// call.
     #[command(after_help = "Example: countersign approval approve appr_019ad0c4-... --reason 'I know the customer'")]
     Approve(AnswerArgs),
-    /// Say no to this call. Takes the sponsor or an approver.
+    /// Reject this call. For the sponsor or the role approver.
     #[command(after_help = "Example: countersign approval reject appr_019ad0c4-... --reason 'too much'")]
     Reject(AnswerArgs),
 }
@@ -40,16 +43,16 @@ pub(crate) enum ApprovalsCommand {
 /// Which approvals to show.
 #[derive(Debug, Args)]
 pub(crate) struct ListArgs {
-    /// Where they stand.
+    /// Only those in this state.
     #[arg(long, value_enum, default_value_t, value_name = "STATE")]
     state: State,
-    /// Only this sponsor's.
+    /// Only those of this sponsor.
     #[arg(long, value_name = "ID", default_value = "", hide_default_value = true)]
     sponsor: String,
-    /// Only of this run.
+    /// Only those of this run.
     #[arg(long, value_name = "ID", default_value = "", hide_default_value = true)]
     instance: String,
-    /// Only on this tool.
+    /// Only those on this tool.
     #[arg(long, value_name = "ID", default_value = "", hide_default_value = true)]
     tool: String,
     #[command(flatten)]
@@ -86,7 +89,7 @@ impl State {
 /// An answer.
 #[derive(Debug, Args)]
 pub(crate) struct AnswerArgs {
-    /// The approval, as `approval list` names it.
+    /// The approval's id, as `approval list` shows it.
     #[arg(value_name = "APPROVAL")]
     approval_id: String,
     #[command(flatten)]
@@ -129,7 +132,7 @@ async fn list(args: &ListArgs) -> Result<String, RemoteError> {
     if args.remote.json() {
         return json_list("ListApprovalsResponse", &ListApprovalsResponse { approvals, ..Default::default() });
     }
-    let none = if args.state == State::Pending { "Nothing waits for a person." } else { "There is no such approval." };
+    let none = if args.state == State::Pending { "No call waits for a person." } else { "There is no such approval." };
     Ok(rows(&approvals, none))
 }
 
@@ -159,7 +162,7 @@ async fn approve(args: AnswerArgs) -> Result<String, RemoteError> {
     let approval = answer.approval.ok_or(RemoteError::Answer)?;
     let until = time(approval.expire_time.as_ref());
     Ok(format!(
-        "{}The run asks again with this approval, once, before {until}.\n",
+        "{}The run can use this approval once, before {until}: it asks again with the approval's id.\n",
         rows(std::slice::from_ref(&approval), "")
     ))
 }
@@ -174,7 +177,7 @@ async fn reject(args: AnswerArgs) -> Result<String, RemoteError> {
     };
     let answer = args.remote.connect().await?.approvals().reject(request).await;
     args.remote.changed(answer, &request_id, "RejectResponse", |answer| {
-        let after = format!("Nothing is allowed on it after entry {} of the custody log.\n", answer.log_index);
+        let after = format!("No call is allowed with it after entry {} of the custody log.\n", answer.log_index);
         rows(answer.approval.as_slice(), "") + &after
     })
 }

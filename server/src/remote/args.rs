@@ -8,7 +8,7 @@ use crate::arguments::reason;
 /// What makes a change safe to repeat.
 #[derive(Debug, Args)]
 pub(crate) struct RequestIdArgs {
-    /// Makes it safe to run the command again: the same id changes something once within a day [default: a fresh one].
+    /// Makes a repeated command safe: the same id makes the change only once within a day [default: a new one].
     #[arg(long, value_name = "ID")]
     request_id: Option<String>,
 }
@@ -24,7 +24,7 @@ impl RequestIdArgs {
 /// What every change of something needs.
 #[derive(Debug, Args)]
 pub(crate) struct ChangeArgs {
-    /// Why, for the custody log.
+    /// The reason, for the custody log.
     #[arg(long, value_name = "TEXT", value_parser = reason)]
     pub(crate) reason: String,
     #[command(flatten)]
@@ -40,7 +40,7 @@ impl ChangeArgs {
 /// What is changed only as it was seen.
 #[derive(Debug, Args)]
 pub(crate) struct EtagArgs {
-    /// Change it only as it was seen: the etag that `-o json` shows [default: as it stands].
+    /// Make the change only while this is the etag, as `-o json` shows it [default: make it in any case].
     #[arg(long, value_name = "ETAG", default_value = "", hide_default_value = true)]
     pub(crate) etag: String,
 }
@@ -48,7 +48,7 @@ pub(crate) struct EtagArgs {
 /// How much a list shows.
 #[derive(Debug, Args)]
 pub(crate) struct LimitArgs {
-    /// Most rows to show. Where there are more, that is said.
+    /// Most rows to show. A note says if there are more.
     #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) limit: u32,
 }

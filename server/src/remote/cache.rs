@@ -18,14 +18,14 @@ use super::{
 /// What to do with how long an ALLOW may be cached.
 #[derive(Debug, Subcommand)]
 pub(crate) enum CacheCommand {
-    /// Propose that caches which follow both streams keep an ALLOW longer for a while; a second person confirms it. Takes a
-    /// policy-admin.
+    /// Propose that caches which follow both streams keep an ALLOW longer for a while; a second person confirms it.
+    /// Needs the role policy-admin.
     #[command(after_help = "Example: countersign cache extend --to 300 --for 1800 --reason 'the database is slow'")]
     Extend {
-        /// For how long an ALLOW may be kept, seconds.
+        /// For how long an ALLOW may be cached, in seconds.
         #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(i64).range(31..=300))]
         to: i64,
-        /// How long that lasts from its confirmation on, seconds.
+        /// How long the extension lasts after its confirmation, in seconds.
         #[arg(long = "for", value_name = "SECONDS", default_value_t = 1_800, value_parser = clap::value_parser!(i64).range(60..=14_400))]
         life: i64,
         #[command(flatten)]
@@ -33,13 +33,14 @@ pub(crate) enum CacheCommand {
         #[command(flatten)]
         remote: RemoteArgs,
     },
-    /// Let a proposed extension hold, as another person than who proposed it. Takes a policy-admin or an approver.
+    /// Confirm an extension that another person proposed. Needs the role policy-admin or approver.
     #[command(after_help = "Example: countersign cache confirm cext_019ad0c4-... --reason 'seen in the channel'")]
     Confirm(ExtensionArgs),
-    /// End an extension before its time, and with it what is cached; or withdraw a proposal. Takes a policy-admin or an approver.
+    /// End an extension early, and with it the answers cached under it; or withdraw a proposal. Needs the role
+    /// policy-admin or approver.
     #[command(after_help = "Example: countersign cache end cext_019ad0c4-... --reason 'it is fast again'")]
     End(ExtensionArgs),
-    /// Show extensions, newest first. Takes a policy-admin, an approver, a gate or an auditor.
+    /// List extensions, newest first. Needs the role policy-admin, approver, gate or auditor.
     #[command(after_help = "Example: countersign cache list -o json")]
     List {
         #[command(flatten)]
@@ -52,7 +53,7 @@ pub(crate) enum CacheCommand {
 /// One extension.
 #[derive(Debug, Args)]
 pub(crate) struct ExtensionArgs {
-    /// The extension, as `cache list` names it.
+    /// The extension's id, as `cache list` shows it.
     #[arg(value_name = "EXTENSION")]
     cache_extension_id: String,
     #[command(flatten)]
@@ -89,7 +90,7 @@ async fn extend((to, life): (i64, i64), change: ChangeArgs, remote: &RemoteArgs)
         let next = answer.cache_extension.iter().map(|extension| {
             let id = printable(&extension.cache_extension_id);
             format!(
-                "It holds when a second person confirms it, within 15 minutes: countersign cache confirm {id} \
+                "It takes effect when a second person confirms it, within 15 minutes: countersign cache confirm {id} \
                  --reason ...\n"
             )
         });
@@ -121,7 +122,7 @@ async fn end(args: ExtensionArgs) -> Result<String, RemoteError> {
     let answer = args.remote.connect().await?.policies().end_cache_extension(request).await;
     args.remote.changed(answer, &request_id, "EndCacheExtensionResponse", |answer| {
         let after =
-            format!("What was cached by it is good no more after entry {} of the custody log.\n", answer.log_index);
+            format!("Answers cached under it are not valid after entry {} of the custody log.\n", answer.log_index);
         rows(answer.cache_extension.as_slice()) + &after
     })
 }
@@ -161,5 +162,5 @@ fn rows(extensions: &[CacheExtension]) -> String {
     };
     let rows: Vec<_> = extensions.iter().map(row).collect();
     let head = ["extension", "state", "to", "for", "ends", "proposed by", "confirmed by", "why"];
-    listed(head, &rows, "Nothing was ever extended.")
+    listed(head, &rows, "There are no extensions.")
 }

@@ -19,7 +19,7 @@ pub(crate) enum RemoteError {
     Ca { path: PathBuf, source: io::Error },
     #[error("--ca is for a server at https://")]
     CaWithoutTls,
-    #[error("no server answers at {server}: see whether it runs and this is its address; retrying may help")]
+    #[error("no server answers at {server}: check that it runs and that this is its address; retrying may help")]
     Unreachable { server: String, source: ConnectError },
     #[error("cannot call {server}")]
     Connect { server: String, source: ConnectError },
@@ -28,11 +28,11 @@ pub(crate) enum RemoteError {
     Call(String),
     /// A change of which nobody knows whether it happened.
     #[error(
-        "{said} It may have happened all the same: the same command with --request-id {request_id} does it once, however \
-         often it is run within a day"
+        "{said} The change may have been made: run the same command with --request-id {request_id}, which makes it \
+         only once within a day"
     )]
     Unsure { said: String, request_id: String },
-    #[error("the server's answer is not what its contract says")]
+    #[error("the server's answer does not match the contract")]
     Answer,
     #[error("cannot start a runtime")]
     Runtime(#[source] io::Error),
@@ -41,42 +41,43 @@ pub(crate) enum RemoteError {
     #[error("cannot ask on the terminal")]
     Terminal(#[source] io::Error),
     #[error(
-        "the certificate of {server} is not one that is trusted, or is for another name: name its authority with --ca, and the \
-         server as its certificate does"
+        "the certificate of {server} is not trusted, or is for another name: give its authority with --ca, and use a \
+         name that is in the certificate"
     )]
     Untrusted { server: String, source: ConnectError },
     #[error(
-        "the server at {server} speaks no TLS: name it http://..., on this machine, or what terminates TLS in front of it"
+        "the server at {server} does not use TLS: write http://... if it is on this machine, or give the address of \
+         the proxy that terminates TLS"
     )]
     NoTls { server: String },
     /// Somebody has the name of the file that was to hold a key.
-    #[error("{} is there already, and is not overwritten: name another file, or move it away; no key was made", path.display())]
+    #[error("{} already exists, and is not overwritten: give another file, or move it away; no key was made", path.display())]
     KeyFileTaken { path: PathBuf },
-    #[error("cannot make {} for the key; no key was made", path.display())]
+    #[error("cannot create {} for the key; no key was made", path.display())]
     NewKeyFile { path: PathBuf, source: io::Error },
     /// A key was made that nobody has.
     #[error(
-        "the key {key_id} was made, and could not be written: end it with `countersign operator revoke-key {key_id}`, and make \
-         another with `countersign operator new-key`"
+        "the key {key_id} was made, but could not be written: revoke it with `countersign operator revoke-key \
+         {key_id}`, and make another one with `countersign operator new-key`"
     )]
     KeyLost { key_id: String, source: io::Error },
     /// A key was made the first time, in an answer that did not arrive.
     #[error(
-        "the key {key_id} was made the first time this request id was used, and its secret is shown once and not kept: where \
-         nobody has it, end it with `countersign operator revoke-key {key_id}`, and make another with `countersign operator \
-         new-key` and no --request-id"
+        "the key {key_id} was made when this request id was used first, and its secret was shown only then: if it is \
+         lost, revoke it with `countersign operator revoke-key {key_id}`, and make another one with `countersign \
+         operator new-key` and no --request-id"
     )]
     SecretGone { key_id: String },
     /// The operator was added, and their key was not made.
-    #[error("the operator was added, and has no key yet, which `countersign operator new-key` makes: {0}")]
+    #[error("the operator was added, but has no key yet; make one with `countersign operator new-key`: {0}")]
     WithoutKey(#[source] Box<RemoteError>),
     /// What takes a look has nobody who looks.
     #[error(
-        "what is approved are the terms that were seen, and here is no terminal to ask on: if these are right, run the command \
-         again with --etag {etag}"
+        "there is no terminal on which to confirm the terms: if the terms above are right, run the command again \
+         with --etag {etag}"
     )]
     NobodyToAsk { etag: String },
-    #[error("nothing is named that is to change")]
+    #[error("no change was given")]
     NothingToChange,
     #[error("nothing was changed")]
     Declined,
@@ -133,14 +134,14 @@ fn said(server: &str, status: &Status, nobody: bool) -> String {
     let message = output::printable(status.message());
     let Some(info) = status.get_details_error_info() else {
         let hint = if server.starts_with("http:") && chain(status).contains("http2 error") {
-            format!(" Or it speaks TLS: then name it https:{}.", server.trim_start_matches("http:"))
+            format!(" If it uses TLS, write https:{}.", server.trim_start_matches("http:"))
         } else {
             String::new()
         };
-        return format!("no answer from {server}, but {:?} ({message}); retrying may help.{hint}", status.code());
+        return format!("no valid answer from {server}: {:?} ({message}); retrying may help.{hint}", status.code());
     };
     let hint = if nobody && status.code() == Code::Unauthenticated {
-        " Name your API key's file with --api-key-file, or put the key into COUNTERSIGN_API_KEY."
+        " Give your API key's file with --api-key-file, or put the key into COUNTERSIGN_API_KEY."
     } else {
         ""
     };
@@ -172,7 +173,7 @@ mod tests {
             assert!(line.contains("--request-id id-1"), "{line}");
         }
         let line = RemoteError::call("http://a", &Status::cancelled("Timeout expired"), false).to_string();
-        assert_eq!(line, "no answer from http://a, but Cancelled (Timeout expired); retrying may help.");
+        assert_eq!(line, "no valid answer from http://a: Cancelled (Timeout expired); retrying may help.");
     }
 
     #[test]

@@ -17,7 +17,7 @@ const STDOUT: &str = "-";
 /// Where a fresh key goes.
 #[derive(Debug, Args)]
 pub(crate) struct KeyFileArgs {
-    /// The file to write the key into, of mode 0600; it must not be there yet. `-` prints the key.
+    /// The file to write the key into, with mode 0600; it must not exist yet. `-` prints the key.
     #[arg(long, value_name = "FILE")]
     pub(crate) key_file: PathBuf,
 }

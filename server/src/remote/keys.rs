@@ -20,10 +20,10 @@ const PAGE: i32 = 1000;
 /// What to do with the signing keys.
 #[derive(Debug, Subcommand)]
 pub(crate) enum KeysCommand {
-    /// Show the signing keys of a running server, newest first. Takes an admin or an auditor.
+    /// List the signing keys of a running server, newest first. Needs the role admin or auditor.
     #[command(after_help = "Example: countersign key list -o json")]
     List(RemoteArgs),
-    /// Let the next signing key sign from now on, and retire the active one. Takes an admin.
+    /// Activate the next signing key, and retire the active one. Needs the role admin.
     #[command(after_help = "Example: countersign key rotate --reason 'before the audit'")]
     Rotate {
         #[command(flatten)]
@@ -31,10 +31,11 @@ pub(crate) enum KeysCommand {
         #[command(flatten)]
         remote: RemoteArgs,
     },
-    /// Kill every token that a signing key signed, for good. Takes an admin.
+    /// Mark a signing key as compromised: every token that it signed becomes invalid, permanently. Needs the role
+    /// admin.
     #[command(after_help = "Example: countersign key compromise WvUq... --reason 'a copy of it was found'")]
     Compromise {
-        /// The key, as `key list` and the heads of its tokens name it.
+        /// The key's id, as `key list` and the headers of its tokens show it.
         #[arg(allow_hyphen_values = true)]
         kid: String,
         #[command(flatten)]
@@ -95,7 +96,7 @@ async fn compromise(kid: String, change: ChangeArgs, remote: &RemoteArgs) -> Res
     let answer = remote.connect().await?.signing_keys().mark_key_compromised(request).await;
     remote.changed(answer, &request_id, "MarkKeyCompromisedResponse", |answer| {
         let since =
-            format!("Nothing it signed is allowed anything after entry {} of the custody log.\n", answer.log_index);
+            format!("No token that it signed is accepted after entry {} of the custody log.\n", answer.log_index);
         rows(answer.key.as_slice()) + &since
     })
 }

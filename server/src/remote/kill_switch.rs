@@ -20,7 +20,7 @@ const PAGE: i32 = 1000;
 /// What to do with kill switches.
 #[derive(Debug, Subcommand)]
 pub(crate) enum KillSwitchCommand {
-    /// Deny calls at once, on every server, whatever policy and rollout say. Takes a policy-admin.
+    /// Deny calls at once, on every server, whatever policy and rollout say. Needs the role policy-admin.
     #[command(after_help = "Example: countersign kill-switch engage --tool billing --reason 'refunds go astray'")]
     Engage {
         #[command(flatten)]
@@ -30,17 +30,17 @@ pub(crate) enum KillSwitchCommand {
         #[command(flatten)]
         remote: RemoteArgs,
     },
-    /// Undo one kill switch. What another one stops too stays stopped. Takes a policy-admin.
-    #[command(after_help = "Example: countersign kill-switch release ks_019ad0c4-... --reason 'the tool is mended'")]
+    /// Release one kill switch. Calls that another one stops too stay denied. Needs the role policy-admin.
+    #[command(after_help = "Example: countersign kill-switch release ks_019ad0c4-... --reason 'the tool is fixed'")]
     Release {
-        /// The switch, as `kill-switch list` names it.
+        /// The kill switch's id, as `kill-switch list` shows it.
         kill_switch_id: String,
         #[command(flatten)]
         change: ChangeArgs,
         #[command(flatten)]
         remote: RemoteArgs,
     },
-    /// Show what is stopped, newest first. Takes a policy-admin, a gate or an auditor.
+    /// List engaged kill switches, newest first. Needs the role policy-admin, gate or auditor.
     #[command(after_help = "Example: countersign kill-switch list -o json")]
     List(RemoteArgs),
 }
@@ -58,7 +58,7 @@ pub(crate) struct TargetArgs {
     /// Calls of this kind of agent.
     #[arg(long, value_name = "ID")]
     agent: Option<String>,
-    /// Calls of whom this sponsor answers for.
+    /// Calls of this sponsor's runs.
     #[arg(long, value_name = "ID")]
     sponsor: Option<String>,
     /// Every call.
@@ -99,7 +99,7 @@ async fn engage(target: TargetArgs, change: ChangeArgs, remote: &RemoteArgs) -> 
         EngageKillSwitchRequest { scope: scope.into(), id, reason: change.reason, request_id: request_id.clone() };
     let answer = remote.connect().await?.policies().engage_kill_switch(request).await;
     remote.changed(answer, &request_id, "EngageKillSwitchResponse", |answer| {
-        let since = format!("Nothing it stops is allowed after entry {} of the custody log.\n", answer.log_index);
+        let since = format!("No call that it covers is allowed after entry {} of the custody log.\n", answer.log_index);
         rows(answer.kill_switch.as_slice()) + &since
     })
 }

@@ -38,7 +38,7 @@ pub(crate) struct RemoteArgs {
     /// The server.
     #[arg(long, value_name = "URL", env = "COUNTERSIGN_SERVER", default_value = "http://127.0.0.1:8080", value_parser = server)]
     server: String,
-    /// The file with your API key; nobody else may read it [default: the key in COUNTERSIGN_API_KEY].
+    /// The file with your API key; no other user may be able to read it [default: the key in COUNTERSIGN_API_KEY].
     #[arg(long, value_name = "FILE")]
     api_key_file: Option<PathBuf>,
     /// PEM certificates to trust instead of the public web's, for an https server with a private CA.

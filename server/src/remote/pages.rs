@@ -21,7 +21,7 @@ pub(super) async fn pages<T>(
         let further = !next.is_empty() && !more.is_empty();
         rows.extend(more);
         if further && rows.len() >= limit {
-            note(&format!("There are more than these {}: narrow it down, or raise --limit.", rows.len()));
+            note(&format!("Only the first {} are shown: filter the list, or raise --limit.", rows.len()));
         }
         if !further || rows.len() >= limit {
             return Ok(rows);

@@ -16,18 +16,19 @@ use super::{
 /// What to do with persons.
 #[derive(Debug, Subcommand)]
 pub(crate) enum PersonsCommand {
-    /// Say whose login an operator id is, of whichever kind; a second person then confirms it. Takes an admin who is not that
-    /// person.
+    /// Bind a login of any kind to a person; a second person then confirms it. Needs the role admin, and an admin who is
+    /// not that person.
     #[command(
         after_help = "Example: countersign person bind oidc.corp.ben --person ben --reason 'his login of the company'"
     )]
     Bind(PersonArgs),
-    /// Confirm whose login an operator id is. Takes an admin or approver, confirmed themself, who is not the person that said so.
+    /// Confirm whose login an operator id is. Needs the role admin or approver, a login that is confirmed itself, and not
+    /// the person who made the binding.
     #[command(
         after_help = "Example: countersign person confirm oidc.corp.ben --person ben --reason 'seen at his desk'"
     )]
     Confirm(PersonArgs),
-    /// Show whose logins are, by login. Takes an admin, an approver or an auditor.
+    /// List logins with their persons, by login. Needs the role admin, approver or auditor.
     #[command(after_help = "Example: countersign person list --unconfirmed")]
     List(ListArgs),
 }
@@ -52,7 +53,7 @@ pub(crate) struct PersonArgs {
 /// Which logins to show.
 #[derive(Debug, Args)]
 pub(crate) struct ListArgs {
-    /// Only this person's.
+    /// Only those of this person.
     #[arg(long, value_name = "ID", default_value = "", hide_default_value = true)]
     person: String,
     /// Only those that wait for a second person.

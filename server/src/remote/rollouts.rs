@@ -21,29 +21,31 @@ use super::{
 /// What to do with rollouts.
 #[derive(Debug, Subcommand)]
 pub(crate) enum RolloutsCommand {
-    /// Show one rollout with its gates and what its two sides disagree on, or the one that is open. Takes a gate, policy-admin,
-    /// auditor or admin.
+    /// Show one rollout, or the open one, with its gates and the calls on which its two sides differ. Needs the role
+    /// gate, policy-admin, auditor or admin.
     #[command(after_help = "Example: countersign rollout show")]
     Show {
-        /// The rollout, as `rollout list` names it [default: the open one].
+        /// The rollout's id, as `rollout list` shows it [default: the open one].
         #[arg(value_name = "ROLLOUT")]
         rollout_id: Option<String>,
         #[command(flatten)]
         remote: RemoteArgs,
     },
-    /// Show rollouts, newest first. Takes a gate, policy-admin, auditor or admin.
+    /// List rollouts, newest first. Needs the role gate, policy-admin, auditor or admin.
     #[command(after_help = "Example: countersign rollout list --candidate pv_4")]
     List(ListArgs),
-    /// Let a rollout's candidate answer more callers: the next step, or --percent; at 100 it answers everyone. Takes a policy-admin.
+    /// Enforce a rollout's candidate for more callers: the next step, or --percent; 100 completes the rollout. Needs
+    /// the role policy-admin.
     #[command(after_help = "Example: countersign rollout advance roll_019ad0c4-... --reason 'a calm week'")]
     Advance(AdvanceArgs),
-    /// Hold a rollout where it is; nothing grows it. Takes a policy-admin.
+    /// Pause a rollout: its percentage stays as it is. Needs the role policy-admin.
     #[command(after_help = "Example: countersign rollout pause roll_019ad0c4-... --reason 'support sees refusals'")]
     Pause(OneArgs),
-    /// Undo a pause. Takes a policy-admin.
+    /// Resume a paused rollout. Needs the role policy-admin.
     #[command(after_help = "Example: countersign rollout resume roll_019ad0c4-... --reason 'it was the tool'")]
     Resume(OneArgs),
-    /// End a rollout: from its commit on, the baseline answers everyone, on every server. Takes a policy-admin.
+    /// Roll a rollout back: from its commit on, the baseline is enforced for all callers, on every server. Needs the
+    /// role policy-admin.
     #[command(after_help = "Example: countersign rollout rollback roll_019ad0c4-... --reason 'it refuses refunds'")]
     Rollback(OneArgs),
 }
@@ -51,7 +53,7 @@ pub(crate) enum RolloutsCommand {
 /// Which rollouts to show.
 #[derive(Debug, Args)]
 pub(crate) struct ListArgs {
-    /// Only towards this policy version.
+    /// Only those to this policy version.
     #[arg(long, value_name = "VERSION", default_value = "", hide_default_value = true)]
     candidate: String,
     #[command(flatten)]
@@ -63,7 +65,7 @@ pub(crate) struct ListArgs {
 /// One rollout.
 #[derive(Debug, Args)]
 pub(crate) struct OneArgs {
-    /// The rollout, as `rollout list` names it.
+    /// The rollout's id, as `rollout list` shows it.
     #[arg(value_name = "ROLLOUT")]
     rollout_id: String,
     #[command(flatten)]
@@ -77,10 +79,10 @@ pub(crate) struct OneArgs {
 /// How far to go.
 #[derive(Debug, Args)]
 pub(crate) struct AdvanceArgs {
-    /// The new percentage, above the present one [default: the next step].
+    /// The new percentage, above the current one [default: the next step].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..=100))]
     percent: Option<i32>,
-    /// Pass over the shortest stay and over gates that do not pass; the custody log says so, and names them.
+    /// Skip the minimum soak and gates that do not pass; the custody log records that, and names the gates.
     #[arg(long)]
     force: bool,
     #[command(flatten)]
@@ -223,7 +225,7 @@ async fn rollback(args: OneArgs) -> Result<String, RemoteError> {
     }
     let loosens = if answer.new_allows > 0 {
         format!(
-            "This loosens: {} calls of the gates' window that the candidate refused are allowed again.\n",
+            "This loosens the policy: {} calls of the gates' window that the candidate denied are allowed again.\n",
             answer.new_allows
         )
     } else {
@@ -233,10 +235,10 @@ async fn rollback(args: OneArgs) -> Result<String, RemoteError> {
 }
 
 fn changed(rollout: &Rollout, log_index: i64) -> String {
-    format!("{}So it is from entry {log_index} of the custody log on.\n", rows(std::slice::from_ref(rollout)))
+    format!("{}This applies from entry {log_index} of the custody log on.\n", rows(std::slice::from_ref(rollout)))
 }
 
-/// A rollout without its secret: whoever may read it may, a build's log may not.
+/// A rollout without its salt: who runs this command may read it, but a build's log may not hold it.
 fn saltless(rollout: Rollout) -> Rollout {
     Rollout { salt: Vec::new(), ..rollout }
 }

@@ -22,9 +22,9 @@ fn words(answer: &WhoAmIResponse) -> String {
         return facts(&[("run", run), ("sponsor", or_dash(&answer.sponsor_id))]);
     }
     let person = match (answer.person_id.as_str(), answer.person_confirmed) {
-        ("", _) => "nobody has said whose login it is".to_owned(),
+        ("", _) => "not bound to a person".to_owned(),
         (person, true) => printable(person),
-        (person, false) => format!("{}, which a second person has to confirm", printable(person)),
+        (person, false) => format!("{}, not yet confirmed by a second person", printable(person)),
     };
     let mut known =
         vec![("operator", or_dash(&answer.operator_id)), ("roles", joined(&answer.roles)), ("person", person)];
@@ -34,7 +34,7 @@ fn words(answer: &WhoAmIResponse) -> String {
         }
     }
     if answer.anonymous {
-        known.push(("note", "the call came without a key, which only a server in --dev takes".to_owned()));
+        known.push(("note", "the call had no API key, which only a server with --dev accepts".to_owned()));
     }
     facts(&known)
 }

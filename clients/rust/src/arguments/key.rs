@@ -7,7 +7,7 @@ use super::Wrong;
 pub(super) struct Key;
 
 fn refused<T>() -> Result<T, Wrong> {
-    Err(Wrong::new("a key is no string; JSON has no other keys"))
+    Err(Wrong::new("a key is not a string; JSON has no other keys"))
 }
 
 macro_rules! refuse {

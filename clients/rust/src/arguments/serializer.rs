@@ -110,7 +110,7 @@ impl Serializer for Strict {
     }
 
     fn serialize_bytes(self, _: &[u8]) -> Result<Value, Wrong> {
-        Err(Wrong::new("bytes are no JSON value; write them as text"))
+        Err(Wrong::new("bytes are not a JSON value; write them as text"))
     }
 
     fn serialize_none(self) -> Result<Value, Wrong> {
@@ -171,7 +171,7 @@ impl Serializer for Strict {
 
     fn serialize_struct(self, name: &'static str, _: usize) -> Result<Members, Wrong> {
         if name.starts_with(PRIVATE) {
-            return Err(Wrong::new("it is JSON text in disguise; read it first"));
+            return Err(Wrong::new("it is raw JSON text; parse it first"));
         }
         Ok(Members::new(self.inside()?, None))
     }

@@ -178,7 +178,7 @@ impl Follower {
                         self.view.send_modify(|view| view.learn_keys(keys));
                     }
                 }
-                () = sleep_until(news + QUIET) => return "the stream fell silent".to_owned(),
+                () = sleep_until(news + QUIET) => return "the stream sent no heartbeat in time".to_owned(),
             }
         }
     }
@@ -188,7 +188,7 @@ impl Follower {
         let keys = if message.snapshot { Some(self.keys().await?) } else { None };
         let mut heard = Ok(());
         self.view.send_modify(|view| heard = view.hear(message, keys, dial, received));
-        heard.map_err(|_| "the server told of revocations that this version cannot read".to_owned())
+        heard.map_err(|_| "the server sent revocations that this version cannot read".to_owned())
     }
 
     async fn keys(&self) -> Result<KeySet, String> {

@@ -21,7 +21,8 @@ pub const STALENESS_BOUND: Duration = Duration::from_secs(5);
 pub enum Denied {
     /// The verifier does not know the present: nothing came from the installation for [`STALENESS_BOUND`], or nothing yet.
     /// It says nothing about the token. Worth a retry; [`Verifier::trouble`](super::Verifier::trouble) says why.
-    #[error("the installation was not heard of for {} s, so nothing is accepted: retry once it is reached again", STALENESS_BOUND.as_secs())]
+    #[error("no heartbeat came from the installation for {} s, so no credential is accepted: retry when it can be \
+             reached again", STALENESS_BOUND.as_secs())]
     CutOff,
     /// The token does not hold. Where its key is not known ([`Refusal::UnknownKey`]) the keys are read again: worth one
     /// retry after a second.
@@ -29,7 +30,7 @@ pub enum Denied {
     Refused(#[from] Refusal),
     /// The credential holds, and was revoked since: by itself, or with its sponsor, an instance of its chain, its key or a
     /// tool. Ask the issuer for another.
-    #[error("the credential is dead ({0})")]
+    #[error("the credential is no longer valid ({0})")]
     Revoked(Reason),
     /// The credential is good for one Decide, which only the installation can count: ask it.
     #[error("the credential is single-use: only Decide can accept it")]

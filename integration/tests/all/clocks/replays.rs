@@ -57,7 +57,7 @@ async fn a_clock_that_is_set_neither_lengthens_nor_shortens_the_time_of_a_replay
     sleep(Duration::from_secs(13)).await;
     clocks.clock.is_off_by(-12.0).unwrap();
     clocks.database_clock.is_off_by(-12.0).unwrap();
-    says(&clocks.good, false, "rather that one is wrong").await;
+    says(&clocks.good, false, "that one is probably wrong").await;
     says(&clocks.other, true, "agrees").await;
     given(&run, "both", &both).await;
     sleep_until((both.0 + WINDOW + Duration::from_millis(500)).into()).await;

@@ -49,7 +49,7 @@ async fn a_server_that_starts_by_a_wrong_clock_only_stops_until_it_is_right() {
 
     // A port that nothing listens on.
     let hook = webhooks::configured(&[("on-call", "http://127.0.0.1:9/", "kill_switch.engaged")]);
-    // The database's. It cannot know that rather that one is wrong, as those can that ran before.
+    // The database's. It cannot know that that one is probably wrong, as those can that ran before.
     for (off, side) in [(QUARTER, "behind the database's"), (-SHORTLY, "ahead of the database's")] {
         let run = clocks.run("alice").await;
         let asked = run.decide("billing", "close").await.unwrap().approval_id;
@@ -61,7 +61,7 @@ async fn a_server_that_starts_by_a_wrong_clock_only_stops_until_it_is_right() {
         clocks.database_clock.is_off_by(off).unwrap();
         let late = webhooks::with(launch(&clocks.database), &hook).unready().start().await.unwrap();
         let fresh = if off > 0.0 { Some(first_start_waits(&clocks).await) } else { None };
-        says(&clocks.good, false, "rather that one is wrong").await;
+        says(&clocks.good, false, "that one is probably wrong").await;
         only_stops(&clocks, &late, side, &run).await;
         // What is over by one of the two clocks alone is stopped all the same.
         Stop::KillSwitch.ask(&clocks, &late, &run, if off > 0.0 { "bob" } else { "dora" }).await.unwrap();

@@ -152,7 +152,7 @@ async fn nothing_that_lasts_is_done_by_a_clock_that_is_wrong() {
         let run = clocks.run("alice").await;
         clocks.database_clock.is_off_by(off).unwrap();
         for server in [&clocks.good, &clocks.other] {
-            says(server, false, "rather that one is wrong").await;
+            says(server, false, "that one is probably wrong").await;
         }
         refused(run.decide("billing", "refund").await, Code::Unavailable, "CLOCK_SKEW");
         Stop::Instance.ask(&clocks, &clocks.other, &run, "alice").await.unwrap();
@@ -168,7 +168,7 @@ async fn nothing_that_lasts_is_done_by_a_clock_that_is_wrong() {
     clocks.clock.is_off_by(QUARTER).unwrap();
     clocks.database_clock.is_off_by(QUARTER).unwrap();
     says(&clocks.other, true, "agrees").await;
-    says(&clocks.good, false, "rather that one is wrong").await;
+    says(&clocks.good, false, "that one is probably wrong").await;
     sleep(Duration::from_secs(11)).await;
     assert_eq!(standing(&clocks).await, before);
 

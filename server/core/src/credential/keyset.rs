@@ -66,7 +66,7 @@ impl KeySet {
             return Err(KeyError::KeySet("it is longer than 64 KiB"));
         }
         let set = json::read(text.as_bytes(), Rules::DOCUMENT)
-            .map_err(|_| KeyError::KeySet("no JSON, or a key that occurs twice"))?;
+            .map_err(|_| KeyError::KeySet("it is not JSON, or a key occurs twice"))?;
         let keys = set.get("keys").and_then(Value::as_array).ok_or(KeyError::KeySet("keys must be an array"))?;
         if keys.len() > MAX_KEYS {
             return Err(KeyError::KeySet("it holds more than 64 keys"));

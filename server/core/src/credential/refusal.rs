@@ -13,11 +13,11 @@ pub enum Refusal<T = Verified> {
     #[error("the token is of another kind: its typ is not {0}")]
     WrongKind(&'static str),
     /// Signature, issuer or claims do not hold.
-    #[error("the token does not hold: {0}")]
+    #[error("the token is invalid: {0}")]
     Invalid(&'static str),
     /// It says that it is of the expected issuer, and its key is not among the verifier's. Where keys are rotated this may
     /// be a fresh one: read the keys again, at most once a second, then verify once more.
-    #[error("the token does not hold: its kid names no key that is known of this issuer")]
+    #[error("the token is invalid: its kid is not the id of a known key of this issuer")]
     UnknownKey,
     /// A token for someone else.
     #[error("the token is for another audience")]
@@ -31,7 +31,7 @@ pub enum Refusal<T = Verified> {
     Expired(Box<T>),
     /// All of it holds, but its time is still to come by this clock: its issuer's is ahead, or this one is behind. As with
     /// [`Self::Expired`], what it says is true.
-    #[error("the token's iat lies in the future: the issuer's clock and this one differ")]
+    #[error("the token's iat is in the future: the issuer's clock and this one differ")]
     Early(Box<T>),
 }
 

@@ -100,11 +100,11 @@ fn open<C: DeserializeOwned, T>(
         return Err(if claims["iss"] == issuer {
             Refusal::UnknownKey
         } else {
-            Refusal::Invalid("its kid names no key of the expected issuer")
+            Refusal::Invalid("its kid is not the id of a key of the expected issuer")
         });
     };
     if !key.verifies(signed.as_bytes(), &signature) {
-        return Err(Refusal::Invalid("its signature does not hold"));
+        return Err(Refusal::Invalid("its signature is invalid"));
     }
     if standing == KeyStanding::Compromised {
         return Err(Refusal::KeyCompromised);
@@ -123,7 +123,7 @@ fn object<T>(part: &str) -> Result<Value, Refusal<T>> {
     json::read(&bytes(part)?, Rules::DOCUMENT)
         .ok()
         .filter(Value::is_object)
-        .ok_or(Refusal::Malformed("header or claims are no JSON object, or a key occurs twice in them"))
+        .ok_or(Refusal::Malformed("header or claims are not a JSON object, or a key occurs twice in them"))
 }
 
 fn check_parties<T>(iss: &str, aud: &str, expect: &Expect<'_>) -> Result<(), Refusal<T>> {

@@ -155,13 +155,13 @@ fn purpose(step: &Step<'_>, violations: &mut Vec<Violation>) {
 
 fn labels(step: &Step<'_>, violations: &mut Vec<Violation>) {
     if step.child.labels != step.parent.labels {
-        violations.push(Violation::new("labels", "are the parent's: a child sets none of its own"));
+        violations.push(Violation::new("labels", "are the parent's: a child cannot set its own"));
     }
 }
 
 fn audience(step: &Step<'_>, violations: &mut Vec<Violation>) {
     if step.child.audience != step.parent.audience {
-        violations.push(Violation::new("audience", "is the parent's: a child is for nobody else"));
+        violations.push(Violation::new("audience", "is the parent's: a child cannot have another audience"));
     }
 }
 

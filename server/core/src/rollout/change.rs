@@ -13,7 +13,7 @@ const AUTOMATION_LIMIT: u32 = 99;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RolloutRule {
     /// The rollout is over, or paused.
-    #[error("the rollout is {0} and cannot be advanced: resume it first where it is PAUSED, else start another")]
+    #[error("the rollout is {0} and cannot be advanced: resume it first if it is PAUSED, or start another one")]
     NotRunning(RolloutState),
     /// Only what runs is paused.
     #[error("the rollout is {0} and cannot be paused: only one that is RUNNING can")]
@@ -22,10 +22,10 @@ pub enum RolloutRule {
     #[error("the rollout is {0} and cannot be resumed: only one that is PAUSED can")]
     NotPaused(RolloutState),
     /// The rollout is over.
-    #[error("the rollout is {0} already")]
+    #[error("the rollout is already {0}")]
     Closed(RolloutState),
     /// The step is not one of growth.
-    #[error("a rollout only grows: it is at {from} %, and {to} % is not more")]
+    #[error("a rollout can only grow: it is at {from} %, and {to} % is not more")]
     NotGrowing {
         /// Percentage now.
         from: u32,

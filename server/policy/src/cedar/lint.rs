@@ -190,8 +190,8 @@ impl<'d> Linter<'d> {
             if unless { format!("when {{ {not} || ... }}") } else { format!("{not} || ...") }
         });
         let message = format!(
-            "this deny rule does not apply where {} is missing, so leaving it out is a way past; where that is not meant, \
-             deny it too: {form}",
+            "this deny rule does not apply if {} is missing, so a call can avoid it by leaving that out; to deny \
+             such calls too: {form}",
             listed(names)
         );
         findings.warn(draft, draft.question(first), message);

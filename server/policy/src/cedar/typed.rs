@@ -149,7 +149,8 @@ fn report(draft: &Draft, error: &ValidationError, findings: &mut Findings<'_>) {
     let detail = DetailedError::from(error);
     let mut message = plain(&detail, error.policy_id());
     if matches!(error, ValidationError::UnsafeOptionalAttributeAccess(_)) && draft.effect == Effect::Deny {
-        message += "; a deny rule does so as `!(... has x) || ...`, so that leaving it out is no way past";
+        message += "; a deny rule does so as `!(... has x) || ...`, so that a call cannot avoid it by leaving the \
+                    attribute out";
     }
     findings.report(draft, detail.source_locations.first().map(|label| label.loc.start), message);
 }

@@ -47,7 +47,7 @@ pub(super) const ALL: [Section; 8] = [
         items: context,
         switch: Some(Switch {
             on: |policy| policy.context().is_some(),
-            comes: "the context is declared: rules read nothing else, and calls must be so",
+            comes: "the context is declared: rules can read nothing else, and calls must match it",
             goes: "the context is no longer declared: rules may read anything",
         }),
     },

@@ -52,7 +52,7 @@ pub(super) fn read(reader: &mut Reader, node: &Node, path: &Path<'_>, tables: &T
 fn check_recorded(reader: &mut Reader, node: &Node, path: &Path<'_>, attributes: &[ContextAttribute]) {
     let recorded = recorded(attributes);
     if let Some(one) = recorded.iter().find(|one| !is_token(&one.name)) {
-        let message = format!("what is recorded must have a name of {TOKEN}, and {} has not", quoted(&one.name));
+        let message = format!("the name of a recorded attribute must be {TOKEN}, and {} is not", quoted(&one.name));
         reader.report(node.at, path, message);
     }
     if let Some(pair) = recorded.windows(2).find(|pair| pair[0].name == pair[1].name) {
@@ -158,7 +158,7 @@ impl Section<'_> {
             let here = Path::Item(&path, nth);
             let Some(word) = self.reader.text(item, &here, MAX_TEXT) else { continue };
             if words.iter().any(|known| known == word) {
-                self.reader.report(item.at, &here, format!("{} stands twice", quoted(word)));
+                self.reader.report(item.at, &here, format!("{} occurs twice", quoted(word)));
             } else {
                 words.push(word.to_owned());
             }

@@ -93,7 +93,7 @@ fn read_entity(reader: &mut Reader, node: &Node, path: &Path<'_>, read: &mut Ent
     let Some((at, id)) = id else { return };
     let of_type = read.known.entry(kind.clone()).or_default();
     if of_type.insert(id.to_owned(), attributes).is_some() {
-        reader.report(at, &Path::Key(path, "id"), format!("stands twice among the entities of type {kind:?}"));
+        reader.report(at, &Path::Key(path, "id"), format!("occurs twice among the entities of type {kind:?}"));
     }
 }
 
@@ -106,7 +106,7 @@ fn values(reader: &mut Reader, node: &Node, path: &Path<'_>, declared: &[Context
             Some(attribute) => {
                 known.extend(value(reader, node, &here, &attribute.kind).map(|value| (name.to_owned(), value)));
             }
-            None => reader.report(key.at, &here, "is no attribute of this type"),
+            None => reader.report(key.at, &here, "is not an attribute of this type"),
         }
     }
     known

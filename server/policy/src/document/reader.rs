@@ -212,7 +212,7 @@ impl Reader {
             }
             match seen.insert(name.value.clone(), nth) {
                 Some(first) => {
-                    self.report(name.at, &here, format!("{:?} stands twice, first as {path}[{first}]", name.value));
+                    self.report(name.at, &here, format!("{:?} occurs twice, first as {path}[{first}]", name.value));
                 }
                 None => names.push(name),
             }

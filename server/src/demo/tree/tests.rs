@@ -111,5 +111,5 @@ fn an_event_that_concerns_no_sponsor_has_a_tree_too() {
         events: vec![by("rita", "", event(3, EventKind::PolicyActivated, ""))],
         ..CustodyChain::default()
     };
-    assert_eq!(render(&chain, false), "nobody answers for this\n└─ #3 policy activated by rita");
+    assert_eq!(render(&chain, false), "no sponsor is accountable for this\n└─ #3 policy activated by rita");
 }

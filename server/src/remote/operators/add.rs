@@ -28,16 +28,16 @@ pub(crate) struct AddArgs {
     /// The operator's id, which you choose.
     #[arg(value_name = "OPERATOR")]
     operator_id: String,
-    /// Their name, for people.
+    /// Their display name.
     #[arg(long, value_name = "TEXT")]
     name: String,
-    /// A role of theirs; give it again for more [default: none, as a sponsor without a role has].
+    /// A role of theirs; repeat for more [default: none, for sponsors who log in only for their own runs].
     #[arg(long = "role", value_name = "ROLE", value_parser = operator_role)]
     roles: Vec<String>,
-    /// The person whose login it is [default: a person of its own, of the operator's id, as a service is].
+    /// The person whose login it is [default: a person named like the operator, as for a service].
     #[arg(long, value_name = "ID", default_value = "", hide_default_value = true)]
     person: String,
-    /// Make an API key for them too, into this file of mode 0600, which must not be there yet. `-` prints the key.
+    /// Also make an API key, and write it into this file with mode 0600, which must not exist yet. `-` prints the key.
     #[arg(long, value_name = "FILE")]
     key_file: Option<PathBuf>,
     /// When the key ends, RFC 3339 [default: in 90 days; at most in 400].
@@ -57,10 +57,10 @@ pub(crate) struct NewKeyArgs {
     operator_id: String,
     #[command(flatten)]
     file: KeyFileArgs,
-    /// A role of the operator's that the key has; give it again for more [default: all of them].
+    /// A role of the operator's that the key has; repeat for more [default: all of them].
     #[arg(long = "role", value_name = "ROLE", value_parser = operator_role)]
     roles: Vec<String>,
-    /// A tool that the key is for; give it again for more [default: all]. Such a key has the roles issuer and gate alone.
+    /// A tool that the key is for; repeat for more [default: all]. Such a key can only have the roles issuer and gate.
     #[arg(long = "tool", value_name = "ID")]
     tools: Vec<String>,
     /// A sponsor that the key is for, likewise.
@@ -197,7 +197,7 @@ fn next_for(person: &PersonBinding) -> String {
     }
     let (login, person) = (printable(&person.operator_id), printable(&person.person_id));
     format!(
-        "The login takes no part in what takes two persons until a second one confirms whose it is: \
+        "The login does not count where two persons are needed until a second person confirms whose it is: \
          countersign person confirm {login} --person {person} --reason ...\n"
     )
 }
@@ -213,7 +213,8 @@ impl Made {
         let key = self.answer.api_key.as_slice();
         let waiting = key.iter().filter(|key| !key.confirmed).map(|key| {
             format!(
-                "It admits nobody until a second person confirms it: countersign operator confirm-key {} --reason ...\n",
+                "The key is not active until a second person confirms it: countersign operator confirm-key {} \
+                 --reason ...\n",
                 printable(&key.key_id)
             )
         });

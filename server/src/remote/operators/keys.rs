@@ -65,7 +65,7 @@ pub(super) async fn revoke(args: KeyArgs) -> Result<String, RemoteError> {
     };
     let answer = args.remote.connect().await?.operators().revoke_api_key(request).await;
     args.remote.changed(answer, &request_id, "RevokeApiKeyResponse", |answer| {
-        let after = format!("It admits nobody after entry {} of the custody log.\n", answer.log_index);
+        let after = format!("The key is revoked: it is refused after entry {} of the custody log.\n", answer.log_index);
         rows(answer.api_key.as_slice()) + &after
     })
 }

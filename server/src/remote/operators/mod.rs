@@ -23,44 +23,45 @@ use crate::arguments::operator_role;
 /// What to do with operators and their keys.
 #[derive(Debug, Subcommand)]
 pub(crate) enum OperatorsCommand {
-    /// Add a person or a service that may call the server, and with --key-file an API key for them. Takes an admin, who
-    /// grants no role that they do not hold.
+    /// Add a person or a service that may call the server, and with --key-file an API key for them. Needs the role
+    /// admin; an admin can only grant roles that they have.
     #[command(
         after_help = "Example: countersign operator add ben --name 'Ben Example' --role approver --person ben --key-file ben.key"
     )]
     Add(AddArgs),
-    /// Show the operators of a running server, by id. Takes an admin or an auditor.
+    /// List the operators of a running server, by id. Needs the role admin or auditor.
     #[command(after_help = "Example: countersign operator list --role admin -o json")]
     List(ListArgs),
-    /// Let somebody in no more, however they come: by API key, identity provider or certificate. Takes an admin.
+    /// Disable an operator, whether they log in by API key, identity provider or certificate. Needs the role admin.
     #[command(after_help = "Example: countersign operator disable oidc.corp.eve --reason 'left on Friday'")]
     Disable(OneArgs),
-    /// Let a disabled operator in again, who is not yourself. Takes an admin.
+    /// Enable a disabled operator other than yourself. Needs the role admin.
     #[command(after_help = "Example: countersign operator enable eve --reason 'back from leave'")]
     Enable(OneArgs),
-    /// Disable an operator for good; the id stays taken, since the custody log speaks of it. Takes an admin.
+    /// Delete an operator, permanently; the id cannot be used again, since the custody log names it. Needs the role
+    /// admin.
     #[command(after_help = "Example: countersign operator delete eve --reason 'the pilot is over'")]
     Delete(OneArgs),
-    /// Set all that an operator may do from now on. Takes an admin, who grants no role that they do not hold.
+    /// Replace an operator's roles. Needs the role admin; an admin can only grant roles that they have.
     #[command(
         after_help = "Example: countersign operator roles ben --role approver --role auditor --reason 'takes over reviews'"
     )]
     Roles(RolesArgs),
-    /// Make another API key for an operator, into a file. Takes an admin.
+    /// Make another API key for an operator, and write it into a file. Needs the role admin.
     #[command(
         after_help = "Example: countersign operator new-key gate --role gate --expires 2027-03-31T00:00:00Z --key-file gate.key"
     )]
     NewKey(NewKeyArgs),
-    /// Show API keys without their secrets, oldest first. Takes an admin or an auditor.
+    /// List API keys without their secrets, oldest first. Needs the role admin or auditor.
     #[command(after_help = "Example: countersign operator keys ben --dead")]
     Keys(KeysArgs),
-    /// Confirm an API key that waits for a second person, once you have seen that its owner has it. Takes an admin or approver
-    /// who is not the person that made it.
+    /// Confirm an API key that waits for a second person, after you checked that its owner has it. Needs the role admin
+    /// or approver, and not the person who made the key.
     #[command(
         after_help = "Example: countersign operator confirm-key 019ad0c4-... --reason 'handed to Ben at his desk'"
     )]
     ConfirmKey(KeyArgs),
-    /// End an API key at once. Takes an admin.
+    /// Revoke an API key at once. Needs the role admin.
     #[command(after_help = "Example: countersign operator revoke-key 019ad0c4-... --reason 'seen in a chat'")]
     RevokeKey(KeyArgs),
 }
@@ -71,7 +72,7 @@ pub(crate) struct ListArgs {
     /// Only those with this role.
     #[arg(long, value_name = "ROLE", value_parser = operator_role)]
     role: Option<String>,
-    /// Those too that were deleted.
+    /// Also those that were deleted.
     #[arg(long)]
     deleted: bool,
     #[command(flatten)]
@@ -97,10 +98,10 @@ pub(crate) struct OneArgs {
 /// One operator, and all that they may do.
 #[derive(Debug, Args)]
 pub(crate) struct RolesArgs {
-    /// A role that they are to have; give it again for more.
+    /// A role that they get; repeat for more.
     #[arg(long = "role", value_name = "ROLE", value_parser = operator_role, required_unless_present = "no_roles")]
     roles: Vec<String>,
-    /// They are to have none: what a sponsor may do who has no role.
+    /// They get no role, for sponsors who log in only for their own runs.
     #[arg(long, conflicts_with = "roles")]
     no_roles: bool,
     #[command(flatten)]
@@ -110,10 +111,10 @@ pub(crate) struct RolesArgs {
 /// Which keys to show.
 #[derive(Debug, Args)]
 pub(crate) struct KeysArgs {
-    /// Only this operator's.
+    /// Only those of this operator.
     #[arg(value_name = "OPERATOR", default_value = "", hide_default_value = true)]
     operator_id: String,
-    /// Those too that have expired or were revoked.
+    /// Also those that have expired or were revoked.
     #[arg(long)]
     dead: bool,
     #[command(flatten)]

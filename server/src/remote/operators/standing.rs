@@ -18,7 +18,7 @@ pub(super) async fn disable(args: OneArgs) -> Result<String, RemoteError> {
     };
     let answer = args.remote.connect().await?.operators().disable_operator(request).await;
     let answer = answer.map_err(|status| args.remote.change_failed(&status, &request_id))?.into_inner();
-    let after = format!("They are let in no more after entry {} of the custody log.\n", answer.log_index);
+    let after = format!("The operator is refused after entry {} of the custody log.\n", answer.log_index);
     changed(&args.remote, "DisableOperatorResponse", &answer, answer.operator.as_ref(), &after)
 }
 
@@ -32,7 +32,7 @@ pub(super) async fn enable(args: OneArgs) -> Result<String, RemoteError> {
     };
     let answer = args.remote.connect().await?.operators().enable_operator(request).await;
     let answer = answer.map_err(|status| args.remote.change_failed(&status, &request_id))?.into_inner();
-    let after = format!("They are let in again from entry {} of the custody log on.\n", answer.log_index);
+    let after = format!("The operator is accepted again from entry {} of the custody log on.\n", answer.log_index);
     changed(&args.remote, "EnableOperatorResponse", &answer, answer.operator.as_ref(), &after)
 }
 
@@ -46,7 +46,7 @@ pub(super) async fn delete(args: OneArgs) -> Result<String, RemoteError> {
     };
     let answer = args.remote.connect().await?.operators().delete_operator(request).await;
     let answer = answer.map_err(|status| args.remote.change_failed(&status, &request_id))?.into_inner();
-    let after = format!("They are let in no more after entry {} of the custody log.\n", answer.log_index);
+    let after = format!("The operator is refused after entry {} of the custody log.\n", answer.log_index);
     changed(&args.remote, "DeleteOperatorResponse", &answer, answer.operator.as_ref(), &after)
 }
 
@@ -63,8 +63,8 @@ pub(super) async fn roles(args: RolesArgs) -> Result<String, RemoteError> {
     let answer = args.remote.connect().await?.operators().set_operator_roles(request).await;
     let answer = answer.map_err(|status| args.remote.change_failed(&status, &request_id))?.into_inner();
     let after = format!(
-        "So it is from entry {} of the custody log on. Keys may no more than they were made for: a role that is new takes a \
-         new key.\n",
+        "This applies from entry {} of the custody log on. Existing keys do not get added roles: make a new key for \
+         them.\n",
         answer.log_index
     );
     changed(&args.remote, "SetOperatorRolesResponse", &answer, answer.operator.as_ref(), &after)

@@ -38,7 +38,7 @@ pub(super) fn all_of(rollout: &Rollout) -> String {
         ("percent", rollout.percent.to_string()),
         ("steps", joined(&steps)),
         ("points a day", rollout.increment_per_day.to_string()),
-        ("shortest stay on a step", soak),
+        ("minimum soak on a step", soak),
         ("side by", word(rollout.sticky_key().as_str_name(), "STICKY_KEY_")),
         ("started", time(rollout.create_time.as_ref())),
         ("started by", or_dash(&rollout.created_by)),
@@ -60,7 +60,7 @@ pub(super) fn all_of(rollout: &Rollout) -> String {
     }
     let gates: Vec<_> = rollout.gate_readings.iter().map(gate).collect();
     let gates = if gates.is_empty() {
-        "No gate was read yet.\n".to_owned()
+        "No gate has a reading yet.\n".to_owned()
     } else {
         table(["gate", "says", "seen", "samples", "missing", "read at"], &gates)
     };
@@ -98,7 +98,7 @@ fn gate(reading: &GateReading) -> [String; 6] {
 
 fn comparison(comparison: &RolloutComparison) -> String {
     let mut said = format!(
-        "Of {} calls that both sides were asked about, only the candidate allows {}, and only the baseline {}.\n",
+        "Of {} calls that both sides evaluated, only the candidate allows {}, and only the baseline {}.\n",
         comparison.compared, comparison.new_allows, comparison.new_denies
     );
     let row = |name: String, allows: i64, denies: i64| [name, allows.to_string(), denies.to_string()];

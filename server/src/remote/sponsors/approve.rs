@@ -20,7 +20,7 @@ pub(crate) struct ApproveArgs {
     /// The sponsor's id.
     #[arg(value_name = "SPONSOR")]
     sponsor_id: String,
-    /// The etag of the terms that you saw, as `sponsor show` shows it [default: they are shown, and you are asked].
+    /// The etag of the terms that you saw, as `sponsor show` shows it [default: show the terms, and ask].
     #[arg(long, value_name = "ETAG", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     etag: Option<String>,
     #[command(flatten)]

@@ -26,42 +26,45 @@ use super::{
 /// What to do with sponsors.
 #[derive(Debug, Subcommand)]
 pub(crate) enum SponsorsCommand {
-    /// Register the person who is to answer for runs; another one approves them. Takes a registrar.
+    /// Register a person as a sponsor; another person approves it. Needs the role registrar.
     #[command(
         after_help = "Example: countersign sponsor register alice --name 'Alice Example' --email alice@example.com --role support --person alice"
     )]
     Register(RegisterArgs),
-    /// Make a registered sponsor answer for runs, on the terms that you saw: with --etag, or after they were shown and you said
-    /// yes on a terminal. Takes an approver who is not the sponsor, and wrote none of the terms.
+    /// Approve a registered sponsor on the terms that you saw: with --etag, or on a terminal, which shows them and
+    /// asks. Needs the role approver, and a person who is not the sponsor and wrote none of the terms.
     #[command(
         after_help = "Example: countersign sponsor approve alice --reason 'leads the support team' --etag 7f3a..."
     )]
     Approve(ApproveArgs),
-    /// Turn a registered sponsor down, for good. Takes an approver.
+    /// Reject a registered sponsor, permanently. Needs the role approver.
     #[command(after_help = "Example: countersign sponsor reject alice --reason 'registered twice'")]
     Reject(OneArgs),
-    /// Stop a sponsor and everything under them, until they are reinstated. Takes an approver, or the sponsor.
+    /// Suspend a sponsor, and stop all their runs, until the sponsor is reinstated. For the sponsor or the role
+    /// approver.
     #[command(after_help = "Example: countersign sponsor suspend alice --reason 'runs behave oddly'")]
     Suspend(OneArgs),
-    /// Let a suspended sponsor answer again; credentials of before stay dead. Takes an approver who is not the sponsor.
+    /// Reinstate a suspended sponsor; earlier credentials stay invalid. Needs the role approver, and not the sponsor.
     #[command(after_help = "Example: countersign sponsor reinstate alice --reason 'it was the test tenant'")]
     Reinstate(OneArgs),
-    /// Change a sponsor's terms, but for labels until a new approval: what lives under them stops. Takes a registrar.
+    /// Change a sponsor's terms. A change of anything but labels stops their runs until a new approval. Needs the role
+    /// registrar.
     #[command(
         after_help = "Example: countersign sponsor update alice --role support --role billing --reason 'takes over billing'"
     )]
     Update(UpdateArgs),
-    /// Renew a sponsor's review before it lapses, or after. Takes an approver who is not the sponsor, and wrote none of the terms.
+    /// Renew a sponsor's review before it lapses, or after. Needs the role approver, and a person who is not the
+    /// sponsor and wrote none of the terms.
     #[command(after_help = "Example: countersign sponsor recertify alice --reason 'quarterly review'")]
     Recertify(RecertifyArgs),
-    /// Stop a sponsor and everything under them, for good. Takes an approver, or the sponsor.
+    /// Revoke a sponsor, and stop all their runs, permanently. For the sponsor or the role approver.
     #[command(after_help = "Example: countersign sponsor revoke alice --reason 'the account was taken over'")]
     Revoke(OneArgs),
-    /// Record that a sponsor has left: their runs stop, and are revoked unless another sponsor accepts them within 14 days. Takes
-    /// a registrar or an approver.
+    /// Record that a sponsor has left: their runs stop, and are revoked unless another sponsor accepts them within 14
+    /// days. Needs the role registrar or approver.
     #[command(after_help = "Example: countersign sponsor depart alice --reason 'left the company'")]
     Depart(OneArgs),
-    /// Show one sponsor with all terms. Takes a registrar, approver, issuer, auditor or admin.
+    /// Show one sponsor with all terms. Needs the role registrar, approver, issuer, auditor or admin.
     #[command(after_help = "Example: countersign sponsor show alice -o json")]
     Show {
         /// The sponsor's id.
@@ -70,7 +73,7 @@ pub(crate) enum SponsorsCommand {
         #[command(flatten)]
         remote: RemoteArgs,
     },
-    /// Show sponsors, by id. Takes a registrar, approver, issuer, auditor or admin.
+    /// List sponsors, by id. Needs the role registrar, approver, issuer, auditor or admin.
     #[command(after_help = "Example: countersign sponsor list --state pending")]
     List(ListArgs),
 }
@@ -92,7 +95,7 @@ pub(crate) struct OneArgs {
 /// Which sponsors to show.
 #[derive(Debug, Args)]
 pub(crate) struct ListArgs {
-    /// Where they stand.
+    /// Only those in this state.
     #[arg(long, value_enum, default_value_t, value_name = "STATE")]
     state: State,
     /// Only those with this role for runs.

@@ -26,7 +26,7 @@ pub(crate) struct RegisterArgs {
     /// The person's e-mail address.
     #[arg(long, value_name = "ADDRESS")]
     email: String,
-    /// A role that runs of theirs may act as; give it again for more.
+    /// A role that their runs may act as; repeat for more.
     #[arg(long = "role", value_name = "ID", required = true)]
     roles: Vec<String>,
     /// The person, as logins are bound to persons [default: no login is the sponsor's, whatever it is called].
@@ -38,7 +38,7 @@ pub(crate) struct RegisterArgs {
     /// Deepest delegation below a run, 0 to 8 [default: 3].
     #[arg(long, value_name = "N")]
     max_depth: Option<i32>,
-    /// A label, NAME=VALUE; give it again for more.
+    /// A label, NAME=VALUE; repeat for more.
     #[arg(long = "label", value_name = "NAME=VALUE", value_parser = label)]
     labels: Vec<(String, String)>,
     #[command(flatten)]
@@ -68,7 +68,8 @@ pub(super) async fn register(args: RegisterArgs) -> Result<String, RemoteError> 
     let sponsor = answer.sponsor.ok_or(RemoteError::Answer)?;
     let id = printable(&sponsor.sponsor_id);
     Ok(format!(
-        "{}An approver who is another person looks at the terms and approves them: countersign sponsor approve {id} --reason ...\n",
+        "{}Another person, with the role approver, checks the terms and approves them: countersign sponsor approve \
+         {id} --reason ...\n",
         rows(std::slice::from_ref(&sponsor))
     ))
 }

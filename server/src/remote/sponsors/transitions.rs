@@ -55,7 +55,7 @@ pub(super) async fn suspend(args: OneArgs) -> Result<String, RemoteError> {
 
 pub(super) async fn reinstate(args: OneArgs) -> Result<String, RemoteError> {
     transition!(args, reinstate_sponsor, "ReinstateSponsorResponse", ReinstateSponsorRequest, |_answer| {
-        "Credentials of before stay dead: runs get fresh ones.\n".to_owned()
+        "Earlier credentials stay invalid: runs need new ones.\n".to_owned()
     })
 }
 
@@ -72,14 +72,14 @@ pub(super) async fn recertify(args: RecertifyArgs) -> Result<String, RemoteError
 
 pub(super) async fn revoke(args: OneArgs) -> Result<String, RemoteError> {
     transition!(args, revoke_sponsor, "RevokeSponsorResponse", RevokeSponsorRequest, |answer| {
-        format!("{}Live runs that stopped with it: {}.\n", stopped(answer.log_index), answer.revoked_instance_count)
+        format!("{}Live runs that were stopped: {}.\n", stopped(answer.log_index), answer.revoked_instance_count)
     })
 }
 
 pub(super) async fn depart(args: OneArgs) -> Result<String, RemoteError> {
     transition!(args, depart_sponsor, "DepartSponsorResponse", DepartSponsorRequest, |answer| {
         format!(
-            "{}Live runs that wait for another sponsor, and are revoked in 14 days otherwise: {}.\n",
+            "{}Live runs that wait for another sponsor, and are revoked after 14 days otherwise: {}.\n",
             stopped(answer.log_index),
             answer.orphaned_instance_count
         )
@@ -87,7 +87,7 @@ pub(super) async fn depart(args: OneArgs) -> Result<String, RemoteError> {
 }
 
 fn stopped(log_index: i64) -> String {
-    format!("Nothing of theirs is allowed after entry {log_index} of the custody log.\n")
+    format!("None of their runs' calls is allowed after entry {log_index} of the custody log.\n")
 }
 
 fn changed(

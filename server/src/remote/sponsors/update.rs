@@ -16,7 +16,7 @@ pub(crate) struct UpdateArgs {
     /// The person's e-mail address.
     #[arg(long, value_name = "ADDRESS")]
     email: Option<String>,
-    /// A role that runs of theirs may act as; give it again for more. Those that are not named are gone.
+    /// A role that their runs may act as; repeat for more. Roles that are not given are removed.
     #[arg(long = "role", value_name = "ID")]
     roles: Vec<String>,
     /// The person, as logins are bound to persons.
@@ -28,10 +28,10 @@ pub(crate) struct UpdateArgs {
     /// Deepest delegation below a run, 0 to 8.
     #[arg(long, value_name = "N")]
     max_depth: Option<i32>,
-    /// A label, NAME=VALUE; give it again for more. Those that are not named are gone.
+    /// A label, NAME=VALUE; repeat for more. Labels that are not given are removed.
     #[arg(long = "label", value_name = "NAME=VALUE", value_parser = label)]
     labels: Vec<(String, String)>,
-    /// No label at all.
+    /// Remove all labels.
     #[arg(long, conflicts_with = "labels")]
     no_labels: bool,
     #[command(flatten)]
@@ -70,15 +70,15 @@ pub(super) async fn update(args: UpdateArgs) -> Result<String, RemoteError> {
     };
     let answer = remote.connect().await?.sponsors().update_sponsor(request).await;
     remote.changed(answer, &request_id, "UpdateSponsorResponse", |answer| {
-    let stopped = if answer.log_index == 0 {
-        String::new()
-    } else {
-        format!(
-            "Nothing of theirs is allowed after entry {} of the custody log, until the new terms are approved. Live runs that \
-             stopped: {}.\n",
-            answer.log_index, answer.revoked_instance_count
-        )
-    };
-    rows(answer.sponsor.as_slice()) + &stopped
+        let stopped = if answer.log_index == 0 {
+            String::new()
+        } else {
+            format!(
+                "None of their runs' calls is allowed after entry {} of the custody log, until the new terms are \
+             approved. Live runs that were stopped: {}.\n",
+                answer.log_index, answer.revoked_instance_count
+            )
+        };
+        rows(answer.sponsor.as_slice()) + &stopped
     })
 }
