@@ -138,7 +138,7 @@ async fn a_breach_pauses_a_rollout_whose_baseline_observes_and_only_a_person_end
     let logs = format!("{}{}", watched.world.server.log(), watched.second.log());
     assert!(logs.contains("paused and not rolled back: gate MISSING_SPONSOR"), "{logs}");
     let warned = readiness(&watched.world).await.warnings;
-    assert!(warned.iter().any(|warning| warning.contains("it is paused and stays there")), "{warned:?}");
+    assert!(warned.iter().any(|warning| warning.contains("it is paused until a person resumes it")), "{warned:?}");
 
     // A person's word.
     let undone = roll_back(&watched.world, &paused.rollout_id).await;

@@ -100,7 +100,7 @@ async fn a_credential_that_was_never_granted_is_good_for_nothing_at_any_door() {
     assert_eq!(introspect.await.unwrap().json()["active"], json!(false));
 
     assert!(counted(&twins.ours, "countersign_grant_lookups_total{found=\"no\"}").await >= 1.0);
-    assert!(twins.ours.log().contains("was never granted as it says"));
+    assert!(twins.ours.log().contains("was never granted as it states"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -208,12 +208,12 @@ impl App {
         use OperatorRole::{Approver, Auditor, Gate, Issuer, PolicyAdmin, Registrar};
         let rita = self.dev_operator(keys, "rita", &[Registrar, Issuer, Gate, PolicyAdmin, Auditor]).await?;
         let oscar = self.dev_operator(keys, "oscar", &[Approver, PolicyAdmin, Auditor]).await?;
-        let name = |text: &str| text.parse().map_err(|error| Error::internal("a built-in name is none", error));
+        let name = |text: &str| text.parse().map_err(|error| Error::internal("a built-in name is invalid", error));
         let command = RegisterSponsor {
             sponsor_id: name("alice")?,
             display_name: "Alice Example".to_owned(),
             email: "alice@example.com".to_owned(),
-            person_id: Some("alice".parse().map_err(|error| Error::internal("a built-in name is none", error))?),
+            person_id: Some("alice".parse().map_err(|error| Error::internal("a built-in name is invalid", error))?),
             roles: roles.to_vec(),
             max_ttl_seconds: None,
             max_depth: None,
@@ -241,7 +241,8 @@ impl App {
     }
 
     async fn dev_operator(&self, keys: &DevKeys, id: &str, roles: &[OperatorRole]) -> Result<OperatorCaller, Error> {
-        let operator_id: OperatorId = id.parse().map_err(|error| Error::internal("a built-in name is none", error))?;
+        let operator_id: OperatorId =
+            id.parse().map_err(|error| Error::internal("a built-in name is invalid", error))?;
         let caller = OperatorCaller { operator_id, roles: Roles::of(roles), anonymous: false, scope: None };
         let inner = &self.inner;
         let mut tx = ChangeTx::begin(&inner.engine.store, &*inner.engine.clock, &inner.engine.entropy).await?;
@@ -276,7 +277,7 @@ async fn prepare(
         make_next(&mut tx, &secrets, None).await?;
     }
     if !operator::any(tx.conn()).await? {
-        let operator_id = "admin".parse().map_err(|error| Error::internal("a built-in name is none", error))?;
+        let operator_id = "admin".parse().map_err(|error| Error::internal("a built-in name is invalid", error))?;
         let admin = OperatorCaller { operator_id, roles: Roles::all(), anonymous: false, scope: None };
         first_operator(&mut tx, &admin, &secrets, &**first_admin).await?;
     }

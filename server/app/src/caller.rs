@@ -80,7 +80,7 @@ impl Caller {
 
 /// What the server itself is called.
 pub(crate) fn bootstrap_id() -> Result<OperatorId, Error> {
-    BOOTSTRAP.parse().map_err(|error| Error::internal("a built-in name is none", error))
+    BOOTSTRAP.parse().map_err(|error| Error::internal("a built-in name is invalid", error))
 }
 
 /// On what basis a caller may call a method.

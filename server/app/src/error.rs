@@ -100,7 +100,8 @@ pub enum Error {
     NotReady(String),
     /// The database did not answer.
     #[error(
-        "the database did not answer, so no answer can be given. What was asked may stand all the same: retry with the same request_id, which cannot do it twice"
+        "the database did not answer, so the outcome is not known. The change may have been made: retry with the \
+         same request_id, which cannot make it twice"
     )]
     StoreUnavailable,
     /// The database ended a read that took too long.
@@ -110,7 +111,8 @@ pub enum Error {
     QueryTooSlow,
     /// This server's clock and the database's do not agree, or this server's has just jumped.
     #[error(
-        "{doubt}. While nobody knows which time it is, nothing is decided, issued or changed here, but stops are taken. Who runs the servers can set the clocks right (NTP); another server may answer"
+        "{doubt}. Until the clocks agree, this server decides, issues and changes nothing, but accepts stops. The \
+         server's administrator can correct the clocks (NTP); another server may answer"
     )]
     ClockSkew {
         /// What was seen, in words.
@@ -167,7 +169,7 @@ pub enum Error {
     #[error("{}", gates(.0))]
     GateNotPassed(Vec<Reading>),
     /// A fault of ours; logged where it happened.
-    #[error("a fault of the server; its log has the details under the request id")]
+    #[error("internal server error; see the server log for the request id")]
     Internal,
 }
 
@@ -235,7 +237,7 @@ impl From<StoreError> for Error {
                 tracing::warn!(%error, "a statement took too long");
                 Self::QueryTooSlow
             }
-            StoreError::Cursor => Self::invalid("page_token", "is none that this list gave out"),
+            StoreError::Cursor => Self::invalid("page_token", "is not a token that this list returned"),
             StoreError::Text(_) => Self::invalid("", "a text holds U+0000, which cannot be stored"),
             StoreError::Conflict(_) => {
                 Self::Conflict("a concurrent change won: read again, then decide again".to_owned())

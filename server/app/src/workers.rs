@@ -78,7 +78,7 @@ impl Background {
             periodic.by_time(CLOSE_OUTCOMES, "overdue outcomes could not be recorded", async move |app: App| {
                 app.close_outcomes().await
             }),
-            periodic.start(POLL, "whoever waits for an approval waits on", async move |app: App| {
+            periodic.start(POLL, "callers that wait for an approval go on waiting", async move |app: App| {
                 app.wake_approval_waits().await
             }),
             tokio::spawn(app.clone().settle(stop.child_token())),
@@ -213,7 +213,8 @@ impl App {
             Ok(Ok(_)) => true,
             Ok(Err(Error::StoreUnavailable)) | Err(_) => false,
             Ok(Err(error)) => {
-                tracing::error!(%error, "what may be allowed cannot be loaded: nothing is allowed until it can");
+                tracing::error!(%error, "authorization snapshot could not be loaded; all decisions are denied until \
+                                         it can be");
                 true
             }
         };

@@ -39,7 +39,7 @@ pub enum StoreError {
     #[error("a text holds a character that cannot be stored: {0}")]
     Text(#[source] sqlx::Error),
     /// The key that a page was to begin after is none of its list's.
-    #[error("the page's cursor is none of this list's")]
+    #[error("the page's cursor does not belong to this list")]
     Cursor,
     /// The schema cannot be brought up to date.
     #[error("migration failed: {0}")]
@@ -55,7 +55,7 @@ impl StoreError {
     pub fn why_no_writes(&self) -> Option<&'static str> {
         let Self::Unavailable(error) = self else { return Some("refuses to write") };
         Some(match code(error)?.as_str() {
-            READ_ONLY => "is read-only: a standby, or somebody set it so",
+            READ_ONLY => "is read-only: a standby, or set to read-only",
             code if NO_SPACE.contains(&code) => "is out of disk space",
             // It is stopping or starting, or the connection broke.
             code if code.starts_with("57") || code.starts_with("08") => return None,

@@ -104,7 +104,8 @@ impl Change for AnswerBy<'_> {
             (ApprovalState::Rejected, Kind::ApprovalRejected)
         };
         let base = tx.leaf(kind, operator);
-        let event_id: EventId = base.event_id.parse().map_err(|error| Error::internal("an event id is none", error))?;
+        let event_id: EventId =
+            base.event_id.parse().map_err(|error| Error::internal("an event id is invalid", error))?;
         let base = Leaf {
             changes: alone.changes(),
             decision_ref: Some(Digest(decision_hash(tx, &found).await?)),

@@ -14,8 +14,8 @@ impl App {
         }
         let holders = &self.inner.engine.config.operators.certificates;
         let mut holders = holders.iter().filter(|holder| certificate.names.contains(&holder.san));
-        let unknown = "no name in the client certificate is an operator's: send authorization: Bearer with an API key, or \
-                       ask whoever configures the server for an entry in operators.mtls";
+        let unknown = "no name in the client certificate is an operator's: send authorization: Bearer with an API \
+                       key, or ask the server's administrator for an entry in operators.mtls";
         let CertificateHolder { operator_id, mut roles, .. } = holders.next().ok_or_else(|| refused(unknown))?.clone();
         for other in holders {
             if other.operator_id != operator_id {

@@ -40,8 +40,8 @@ impl App {
         if !holds {
             tracing::error!(
                 credential_id = %credential.credential_id, kid = credential.kid,
-                "a credential whose signature holds was never granted as it says, and is refused: whoever made it has this \
-                 signing key. Mark the key compromised"
+                "a credential with a valid signature was never granted as it states, and is refused: its maker has \
+                 this signing key. Mark the key compromised"
             );
         }
         Ok(holds)

@@ -45,8 +45,8 @@ pub(crate) struct Unusable(pub(crate) PolicyVersion);
 impl From<Unusable> for Error {
     fn from(Unusable(version): Unusable) -> Self {
         Self::IllegalTransition(format!(
-            "policy {version} answers nobody: the database no longer holds what was stored. Activate another version, or \
-             store the document again with a changed comment and activate that"
+            "policy {version} cannot be used: its stored content does not match its recorded hash. Activate another \
+             version, or store the document again with a changed comment and activate that"
         ))
     }
 }
@@ -147,7 +147,7 @@ fn compile(stored: &StoredPolicy) -> Result<Arc<LoadedPolicy>, Unusable> {
     let version = stored.version;
     intact(stored)?;
     let compiled = CompiledPolicy::load_stored(&stored.document, &stored.cedar).map_err(|violations| {
-        tracing::error!(%version, %violations, "a stored policy does not load: it answers nobody");
+        tracing::error!(%version, %violations, "a stored policy cannot be loaded, and is not used");
         Unusable(version)
     })?;
     Ok(Arc::new(LoadedPolicy { version, compiled }))
@@ -158,7 +158,8 @@ pub(crate) fn intact(stored: &StoredPolicy) -> Result<(), Unusable> {
     if content_hash(&stored.document, &stored.cedar) == stored.content_hash {
         return Ok(());
     }
-    tracing::error!(version = %stored.version, "a stored policy is not what was stored: it answers nobody");
+    tracing::error!(version = %stored.version, "the content of a stored policy does not match its recorded hash: it \
+                                                is not used");
     Err(Unusable(stored.version))
 }
 

@@ -46,7 +46,7 @@ impl KeyRing {
 pub(crate) fn public(record: &SigningKeyRecord) -> Result<VerifyingKey, Error> {
     let jwk =
         serde_json::from_str(&record.public_jwk).map_err(|error| Error::internal("a signing key is no JWK", error))?;
-    let public = VerifyingKey::from_jwk(&jwk).map_err(|error| Error::internal("a signing key is none", error))?;
+    let public = VerifyingKey::from_jwk(&jwk).map_err(|error| Error::internal("a signing key is invalid", error))?;
     if public.kid() == record.kid {
         Ok(public)
     } else {

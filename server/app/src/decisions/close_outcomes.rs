@@ -77,7 +77,7 @@ fn unknown(tx: &mut ChangeTx, open: &OpenDecision) -> Result<ToolCall, Error> {
         Leaf::parse(&open.leaf_bytes).map_err(|error| Error::internal("a stored leaf cannot be read", error))?;
     let own =
         Leaf { outcome: Some(leaf::Outcome::Unknown), reason: Some(REASON.into()), ..tx.own_leaf(Kind::ToolCall) };
-    let event_id: EventId = own.event_id.parse().map_err(|error| Error::internal("an event id is none", error))?;
+    let event_id: EventId = own.event_id.parse().map_err(|error| Error::internal("an event id is invalid", error))?;
     let (log_index, _) = tx.append(answers(&decision, leaf_hash(&open.leaf_bytes), own), "")?;
     Ok(ToolCall {
         decision_id: DecisionId(open.event_id),

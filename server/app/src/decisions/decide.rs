@@ -50,7 +50,7 @@ impl App {
         self.ensure_answerable(caller, &[(&*asked.question, foreseen(&job))])?;
         match self.inner.recorder.submit_one(job, asked.keyed.clone()).await? {
             JobResult::Decision(answer) => self.countersign(&asked, *answer),
-            _ => Err(Error::internal("a decision was answered with something else", METHOD)),
+            _ => Err(Error::internal("the recorder returned the wrong result type", METHOD)),
         }
     }
 
@@ -85,7 +85,7 @@ impl App {
             .zip(done)
             .map(|(asked, done)| match done {
                 JobResult::Decision(answer) => self.countersign(asked, *answer),
-                _ => Err(Error::internal("a decision was answered with something else", METHOD)),
+                _ => Err(Error::internal("the recorder returned the wrong result type", METHOD)),
             })
             .collect()
     }
@@ -246,7 +246,7 @@ fn may_ask(operator: &OperatorCaller, command: &Decide, subject: &Subject) -> Re
             operator
                 .within(&format!("it may not ask for runs of sponsor {sponsor}"), |scope| scope.has_sponsor(sponsor))
         }
-        (Subject::Entity(_), _) => operator.outside("it may ask for runs alone, and this subject is none"),
+        (Subject::Entity(_), _) => operator.outside("it may ask for runs only, and this subject is not a run"),
         (Subject::Unattributed(_), DecisionSubject::Absent { .. }) => {
             operator.within("it may not ask for calls without a sponsor", |scope| scope.sponsors.is_empty())
         }

@@ -286,7 +286,9 @@ pub(crate) fn explain<R: AsRef<str>>(reason: Reason, tool: &str, action: &str, r
         Reason::Observed => {
             format!("{call} is let through and recorded: the caller is outside the rollout, whose baseline observes")
         }
-        Reason::CredentialMalformed => "what was presented is no credential of this server".to_owned(),
+        Reason::CredentialMalformed => "no valid credential came with the call; get one from POST /issue and send it \
+                                        as Authorization: Bearer"
+            .to_owned(),
         Reason::CredentialInvalid => "the credential's signature, issuer or claims do not hold".to_owned(),
         Reason::CredentialWrongKind => "a token of another kind was presented where a credential is needed".to_owned(),
         Reason::CredentialWrongAudience => "the credential is for another audience".to_owned(),

@@ -67,7 +67,7 @@ impl Change for Create<'_> {
         let owner = found.ok_or_else(|| Error::not_found("operator", operator_id))?;
         if owner.disable_time.is_some() {
             return Err(Error::IllegalTransition(format!(
-                "operator {operator_id} is disabled: a key would admit nobody"
+                "operator {operator_id} is disabled: a key would not be accepted"
             )));
         }
         let roles = if roles.is_empty() { owner.roles } else { *roles };

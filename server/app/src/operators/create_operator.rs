@@ -123,7 +123,7 @@ pub(crate) fn ensure_held(caller: &OperatorCaller, granted: Roles) -> Result<(),
     }
     let names: Vec<_> = missing.iter().map(|role| role.as_str()).collect();
     Err(Error::RoleRequired {
-        message: format!("nobody grants a role they do not hold, and the caller lacks: {}", names.join(", ")),
+        message: format!("no one can grant a role that they do not have, and the caller lacks: {}", names.join(", ")),
         roles: missing,
     })
 }

@@ -170,8 +170,9 @@ impl ChangeBy<'_> {
 /// Without this one nobody could let in anybody.
 pub(crate) fn last_admin(operator_id: &OperatorId) -> Error {
     Error::IllegalTransition(format!(
-        "operator {operator_id} is the last one whose key admits an admin, and without them nobody could make another: make another \
-         admin's key first. Where this one is in wrong hands, whoever runs the server can make one with `countersign operator recover`"
+        "operator {operator_id} is the last admin with a working key, and without them no one could make another \
+         key: make another admin's key first. If this one is in the wrong hands, the server's administrator can make \
+         one with `countersign operator recover`"
     ))
 }
 

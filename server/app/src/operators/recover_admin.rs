@@ -69,7 +69,7 @@ pub async fn recover_admin(
     let key = FreshKey::make(&tx, &secrets, &command.operator_id, roles, end);
     hand_over(&key.text).map_err(|error| Error::internal("the key cannot be handed over", error))?;
     if found.is_none() {
-        let bootstrap = BOOTSTRAP.parse().map_err(|error| Error::internal("a built-in name is none", error))?;
+        let bootstrap = BOOTSTRAP.parse().map_err(|error| Error::internal("a built-in name is invalid", error))?;
         let operator_id = command.operator_id.clone();
         let display_name = operator_id.to_string();
         let operator = Operator::new(operator_id, display_name, roles, tx.now());

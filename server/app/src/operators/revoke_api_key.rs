@@ -66,15 +66,15 @@ impl Change for Revoke<'_> {
         }
         let (now, earliest) = (tx.now(), tx.earliest());
         if !key.is_alive(earliest) {
-            let how = if key.revoke_time.is_some() { "was revoked" } else { "has expired" };
-            return Err(Error::IllegalTransition(format!("API key {key_id} {how} already and admits nobody")));
+            let how = if key.revoke_time.is_some() { "is already revoked" } else { "has already expired" };
+            return Err(Error::IllegalTransition(format!("API key {key_id} {how}")));
         }
         let needed = !self.others_admit && key.admits_an_admin(earliest);
         if needed && !api_key::another_admits_an_admin(tx.conn(), (Some(*key_id), None), earliest).await? {
             return Err(Error::IllegalTransition(format!(
-                "API key {key_id} is the last one that admits an admin, and without it nobody could make another: make \
-                 another admin's key first. Where this one is in wrong hands, whoever runs the server can make one \
-                 with `countersign operator recover`"
+                "API key {key_id} is the last working key of an admin, and without it no one could make another: \
+                 make another admin's key first. If this one is in the wrong hands, the server's administrator can \
+                 make one with `countersign operator recover`"
             )));
         }
         api_key::revoke(tx.conn(), *key_id, now).await?;

@@ -88,8 +88,8 @@ impl Change for Propose<'_> {
                     Some(format!("{id} holds: end it with EndCacheExtension, or wait for its end"))
                 }
                 CacheExtensionState::Pending => Some(format!(
-                    "{id} waits for a second person: they confirm it with ConfirmCacheExtension, anybody withdraws it with \
-                     EndCacheExtension, and after {} minutes it is over",
+                    "{id} waits for a second person, who confirms it with ConfirmCacheExtension; EndCacheExtension \
+                     withdraws it, and it lapses after {} minutes",
                     PATIENCE.whole_minutes()
                 )),
             };

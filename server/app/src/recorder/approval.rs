@@ -67,7 +67,7 @@ impl BatchBuilder<'_> {
     pub(super) fn with_approval(&mut self, question: &DecisionRequest) -> Result<(Prepared, Option<Approval>), Error> {
         let mut verdict = evaluate(question, self.snapshot).map_err(|_| no_policy())?;
         let Subject::Run(run) = &question.subject else {
-            return Err(Error::internal("an approval is asked for nobody", question.decision_id));
+            return Err(Error::internal("an approval is requested for no instance", question.decision_id));
         };
         let call = question.call(run);
         let asked = match question.approval_id {

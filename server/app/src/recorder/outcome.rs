@@ -48,7 +48,7 @@ impl BatchBuilder<'_> {
         }
         if decision.kind != Kind::Decision || decision.effect != Some(leaf::Effect::Allow) {
             return Err(Error::OutcomeRefused(format!(
-                "decision {id} is no ALLOW, so no call stands on it; report outcomes of allowed calls only"
+                "decision {id} is not an ALLOW; report outcomes of allowed calls only"
             )));
         }
         may_report(decision.operator_id.as_deref(), job.operator.as_ref().map(|operator| &operator.operator_id))
@@ -85,9 +85,9 @@ fn may_report(asked_by: Option<&str>, operator: Option<&OperatorId>) -> Result<(
     match (asked_by, operator) {
         (None, _) => Ok(()),
         (Some(asked), Some(operator)) if asked == operator.as_str() => Ok(()),
-        (Some(asked), _) => Err(format!(
-            "was asked for by operator {asked}, who alone reports how that call ended: nobody else saw it happen"
-        )),
+        (Some(asked), _) => {
+            Err(format!("was asked for by operator {asked}, and only that operator reports how the call ended"))
+        }
     }
 }
 
@@ -177,7 +177,7 @@ mod tests {
         assert_eq!(may_report(None, Some(&gate)), Ok(()));
         assert_eq!(may_report(Some("gate"), Some(&gate)), Ok(()));
         for wrong in [may_report(Some("other"), Some(&gate)), may_report(Some("gate"), None)] {
-            assert!(wrong.unwrap_err().contains("who alone reports"));
+            assert!(wrong.unwrap_err().contains("only that operator reports"));
         }
     }
 

@@ -98,7 +98,8 @@ impl App {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while stop.run_until_cancelled(ticks.tick()).await.is_some() {
             if let Err(error) = self.settle_all(&stop).await {
-                tracing::warn!(%error, "the events of stopped instances wait; what stopped them holds all the same");
+                tracing::warn!(%error, "the events of stopped instances are delayed; the instances are stopped \
+                                        nevertheless");
             }
         }
     }

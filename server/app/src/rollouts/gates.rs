@@ -113,8 +113,8 @@ impl App {
             }
             OnBreach::Pause => tracing::error!(
                 %rollout_id, log_index, percent = look.rollout.percent,
-                "paused and not rolled back: gate {failed}. The baseline observes, so that undone nobody would be held back: \
-                 a policy-admin decides (RollbackRollout, or ResumeRollout)"
+                "paused and not rolled back: gate {failed}. The baseline observes, so a rollback would let every \
+                 call through: a policy-admin decides (RollbackRollout, or ResumeRollout)"
             ),
         }
         Ok(())

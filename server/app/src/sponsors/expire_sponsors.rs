@@ -67,7 +67,7 @@ impl App {
         }
         for sponsor_id in &due {
             if self.change("server", None, &RevokeOrphans { sponsor_id }).await? {
-                tracing::info!(%sponsor_id, "nobody accepted the departed sponsor's instances in time: revoked");
+                tracing::info!(%sponsor_id, "the departed sponsor's instances were not accepted in time: revoked");
             }
         }
         Ok(())

@@ -58,8 +58,8 @@ fn faulty(policy: &LoadedPolicy) -> Option<String> {
     let faults = policy.compiled.faults();
     let first = faults.first()?;
     Some(format!(
-        "policy {} was stored before checks that it does not pass, {} in all; it goes on answering, and cannot be activated \
-         again: ValidatePolicy says what to mend, first {first}",
+        "policy {} was stored before checks that it does not pass, {} in all; it stays in use, and cannot be \
+         activated again: ValidatePolicy says what to fix, first {first}",
         policy.version,
         faults.len()
     ))
@@ -82,7 +82,7 @@ fn granting_message(granting: &Granting) -> String {
 fn persons_message(also: AlsoTwo) -> String {
     let alone = [
         (!also.policies).then_some("a policy that they stored themself answers"),
-        (!also.admin_keys).then_some("a key that lets somebody else vouch is made"),
+        (!also.admin_keys).then_some("a key with which another person can approve or confirm is made"),
         (!also.kill_switch_release).then_some("a kill switch that they engaged themself is released"),
     ];
     let alone: Vec<_> = alone.into_iter().flatten().collect();
@@ -104,7 +104,7 @@ fn observing(open: &OpenRollout) -> Option<String> {
         return None;
     }
     let held = if rollout.state == RolloutState::Paused {
-        "; it is paused and stays there until a person resumes or undoes it, and undone it holds nobody back"
+        "; it is paused until a person resumes it or rolls it back, and a rollback lets every call through"
     } else {
         ""
     };
@@ -194,23 +194,27 @@ impl App {
         }
         if let Some(power) = self.inner.engine.config.database_power {
             warnings.push(format!(
-                "this server's database role {power}: whoever takes over this server can change what is on record. Make a lesser \
-                 role with `countersign migrate --grant-to ROLE`, and serve as it"
+                "this server's database role {power}: an attacker who takes over this server can change the records. \
+                 Make a lesser role with `countersign migrate --grant-to ROLE`, and serve as it"
             ));
         }
         if self.inner.engine.config.four_eyes == FourEyes::None {
             warnings.push(
-                "four_eyes is none: one person alone approves sponsors and calls, and says who is who; each event of it says so. \
-                 Set four_eyes to persons as soon as there are two"
+                "four_eyes has the value none: one person alone approves sponsors and calls, and binds logins to \
+                 persons; each such event states it. Set four_eyes to persons as soon as there are two"
                     .to_owned(),
             );
         }
         if self.inner.engine.config.dev {
-            warnings.push("dev mode: anybody on this machine may call without a credential and do everything; never expose this server".to_owned());
+            warnings.push(
+                "dev mode: every program on this machine may call without a credential and do everything; \
+                           never expose this server"
+                    .to_owned(),
+            );
         } else if self.inner.engine.config.made_by_dev {
             warnings.push(
-                "this installation was made by --dev, when anybody could call: its operators, sponsors and their keys are those of \
-                 a trial. Use a fresh database for what matters"
+                "this installation was made by --dev, which accepts every caller: its operators, sponsors and their \
+                 keys are those of a trial. Use a new database for production"
                     .to_owned(),
             );
         }

@@ -140,7 +140,7 @@ fn change(v: &mut Violations, request: v1::UpdateSponsorRequest) -> Option<Spons
         // What was sent is not repeated: it may be of any length.
         v.refuse(
             "update_mask",
-            format!("names a field of {} bytes that is none of {}", path.len(), SETTABLE.join(", ")),
+            format!("names a field of {} bytes that is not one of {}", path.len(), SETTABLE.join(", ")),
         );
     }
     let sets = |field: &str, filled: bool| match mask {

@@ -26,7 +26,7 @@ pub(super) fn caller(issuer: &OidcIssuer, claims: &Map<String, Value>) -> Result
     }
     let named = at(claims, &issuer.operator_claim).and_then(Value::as_str).filter(|name| !name.is_empty());
     let named =
-        named.ok_or_else(|| wrong(format!("names nobody: it has no text in its claim {}", issuer.operator_claim)))?;
+        named.ok_or_else(|| wrong(format!("names no one: it has no text in its claim {}", issuer.operator_claim)))?;
     let operator_id = operator_id(&issuer.name, named)?;
     let held = values(claims, &issuer.role_claim);
     let granted = issuer.roles.iter().filter(|(value, _)| held.contains(value));
@@ -34,8 +34,8 @@ pub(super) fn caller(issuer: &OidcIssuer, claims: &Map<String, Value>) -> Result
     if roles.is_empty() {
         return Err(Error::RoleRequired {
             message: format!(
-                "{operator_id} is known and may do nothing here: no value of the token's claim {} is mapped to a role. \
-                 Whoever runs the identity provider can give one that is",
+                "{operator_id} is known, but has no role here: no value of the token's claim {} is mapped to a role. \
+                 The administrator of the identity provider can add one that is",
                 issuer.role_claim
             ),
             roles: issuer.grants().iter().collect::<Vec<OperatorRole>>(),

@@ -191,7 +191,7 @@ async fn a_token_that_does_not_hold_names_nobody() {
         ("iat", json!(now + 6), "in the future"),
         ("iat", json!(-1), "no number"),
         ("nbf", json!(now + 6), "nbf"),
-        ("sub", json!(""), "names nobody"),
+        ("sub", json!(""), "names no one"),
     ];
     for (claim, value, says) in bodies {
         let mut claims = claims();

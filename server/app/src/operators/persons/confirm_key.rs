@@ -45,7 +45,7 @@ impl Change for ConfirmBy<'_> {
         let now = tx.now();
         if !key.is_alive(now) {
             return Err(Error::IllegalTransition(format!(
-                "API key {key_id} was revoked or has expired: it admits nobody"
+                "API key {key_id} was revoked or has expired, and cannot be confirmed"
             )));
         }
         if key.confirmed {

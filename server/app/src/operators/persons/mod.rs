@@ -230,8 +230,8 @@ impl App {
         let waiting = person::unconfirmed(&mut *self.inner.engine.store.connection().await?).await?;
         if waiting > 0 && self.inner.engine.config.four_eyes != FourEyes::None {
             tracing::warn!(
-                "nobody has confirmed whose {waiting} login(s) are: they take no part in what takes two persons until a second person \
-                 calls ConfirmPerson. ListPersonBindings shows them"
+                "{waiting} login(s) are not confirmed: they do not count where two persons are needed until a second \
+                 person calls ConfirmPerson. ListPersonBindings shows them"
             );
         }
         Ok(())
