@@ -237,7 +237,7 @@ impl Applied {
                 "{version} is enforced for {} % of callers from entry {log_index} of the custody log on; {}. The \
                  rollout is {}.",
                 rollout.percent,
-                others(rollout),
+                open_rollout::others(rollout),
                 printable(&rollout.rollout_id),
             ),
         };
