@@ -2,8 +2,8 @@
 //!
 //! Entries are numbered without gaps, in the order in which they take effect. A credential says the newest number that
 //! its issuer had seen (`rev`); an entry that matches it and is newer kills it. So one entry ends everything below what
-//! it names, and what is issued later is not touched by it. Of a compromised key the number does not count: whoever has it
-//! writes the claims.
+//! it names, and what is issued later is not touched by it. For a compromised key the number does not count: the thief of
+//! the key writes the claims.
 
 mod log;
 

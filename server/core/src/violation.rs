@@ -1,4 +1,4 @@
-//! One thing wrong with a request, said so that the caller can mend it.
+//! One error in a request, worded so that the caller can fix it.
 
 use std::borrow::Cow;
 

@@ -1,4 +1,4 @@
-//! What the story looks like: at most 100 columns, colours only where somebody looks.
+//! What the story looks like: at most 100 columns, colours only on a terminal.
 
 use std::{
     env,

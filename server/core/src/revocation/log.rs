@@ -1,4 +1,4 @@
-//! The kept entries in their order, and what of them somebody who follows the list is still to be told.
+//! The kept entries in their order, and which of them a follower of the list has not been told yet.
 
 use time::OffsetDateTime;
 

@@ -1,4 +1,4 @@
-//! Whether anybody is inside a rollout's percentage: a rollout that nobody is in tries nothing.
+//! Whether any caller is inside a rollout's percentage: a rollout without such callers tests nothing.
 
 use time::{Duration, OffsetDateTime};
 

@@ -1,4 +1,4 @@
-//! What Cedar takes and nobody means: attributes that do not exist, entities that no policy can know, deny rules that never
+//! What Cedar accepts although it cannot be meant: attributes that do not exist, entities that no policy can know, deny rules that never
 //! apply or that a missing attribute switches off.
 
 use std::{

@@ -1,4 +1,4 @@
-//! Tools, actions and types whose names differ by case only: each would be a thing of its own, which nobody means.
+//! Tools, actions and types whose names differ by case only: each would be a different one, which cannot be meant.
 
 use std::{collections::HashMap, sync::Arc};
 
