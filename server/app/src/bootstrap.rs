@@ -198,8 +198,13 @@ impl App {
             &Start { operator_id: by, by_person: false, four_eyes: FourEyes::default(), command: &command },
         )
         .await?;
-        let rest = spec.baseline.unwrap_or(Baseline::Observe);
-        Ok(format!("answers for {} % of callers; baseline for the rest: {rest}", spec.percent))
+        let rest = 100 - spec.percent;
+        let others = match spec.baseline.unwrap_or(Baseline::Observe) {
+            Baseline::Observe => format!("the other {rest} % are allowed and recorded"),
+            Baseline::Deny => format!("the other {rest} % are denied"),
+            Baseline::Version(version) => format!("{version} is enforced for the other {rest} %"),
+        };
+        Ok(format!("enforced for {} % of callers; {others}", spec.percent))
     }
 
     /// Fills a fresh dev installation: operators `rita` and `oscar`, and sponsor `alice` with every role, registered by the
