@@ -11,8 +11,8 @@ use tonic::Status;
 use tonic_types::StatusExt as _;
 
 use super::{
+    hash::hash,
     screen::{Colour, Screen, short},
-    tool,
 };
 
 /// What came otherwise than from a dev server with the policy that it brings along.
@@ -107,7 +107,7 @@ impl Agent {
         let question = DecideRequest {
             tool_id: call.tool.to_owned(),
             action: call.action.to_owned(),
-            request_hash: tool::hash(&call.arguments()),
+            request_hash: hash(&call.arguments()),
             context: call.context(),
             want_receipt: true,
             ..DecideRequest::default()
@@ -138,7 +138,7 @@ impl Agent {
         let outcome = RecordToolCallRequest {
             policy_decision_id: allowed.policy_decision_id.clone(),
             outcome: ToolCallOutcome::Success.into(),
-            response_hash: tool::hash(result),
+            response_hash: hash(result),
             ..RecordToolCallRequest::default()
         };
         self.connection.custody().record_tool_call(outcome).await?;

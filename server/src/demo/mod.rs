@@ -1,7 +1,9 @@
 //! `countersign demo`: plays one support agent's day against a dev server, so that a newcomer sees in one screen what
 //! Countersign is for.
 
+mod address;
 mod ask;
+mod hash;
 mod people;
 mod screen;
 mod server;
@@ -20,6 +22,7 @@ use secrecy::ExposeSecret as _;
 use tokio::{runtime, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
+use self::address::address;
 use self::{
     ask::Unexpected,
     screen::Screen,
@@ -132,15 +135,6 @@ async fn tell(address: SocketAddr, data_dir: &Path, fresh: bool) -> Result<(), D
 async fn is_known(caller: &Connection) -> Result<(), Unexpected> {
     caller.operators().who_am_i(WhoAmIRequest {}).await?;
     Ok(())
-}
-
-/// Reads where a dev server listens. That is loopback, in the clear, and nothing else, so keys may be sent there.
-fn address(text: &str) -> Result<SocketAddr, String> {
-    let bare = text.strip_prefix("http://").unwrap_or(text).trim_end_matches('/');
-    let address: Option<SocketAddr> = bare.replacen("localhost:", "127.0.0.1:", 1).parse().ok();
-    address.filter(|address| address.ip().to_canonical().is_loopback()).ok_or_else(|| {
-        "the demo plays on a dev server only, which listens on this machine, such as http://127.0.0.1:8080".to_owned()
-    })
 }
 
 #[cfg(test)]

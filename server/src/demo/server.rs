@@ -20,7 +20,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::address;
+use super::address::address;
 use crate::postgres::child;
 
 /// This program, even if its file was replaced meanwhile.

@@ -1,18 +1,15 @@
 //! The billing tool: it trusts no agent, and needs no connection to the server to know what was allowed.
 
-use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL};
 use countersign_core::{
     clock::{Clock as _, SystemClock},
     credential::{KeySet, verify_receipt},
 };
 
-use super::ask::{Call, Unexpected};
-
-/// SHA-256: what stands for arguments and results in the log, which never holds themselves.
-pub(super) fn hash(text: &str) -> Vec<u8> {
-    digest(&SHA256, text.as_bytes()).as_ref().to_vec()
-}
+use super::{
+    ask::{Call, Unexpected},
+    hash::hash,
+};
 
 /// Checks the receipt that an agent brings along with its call, with the published keys alone.
 pub(super) fn accepts(receipt: &str, keys: &KeySet, issuer: &str, call: Call) -> Result<(), Unexpected> {

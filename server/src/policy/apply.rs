@@ -14,8 +14,10 @@ use prost_types::Duration;
 use serde_json::{Value, json};
 
 use super::{
-    PolicyError, PolicyFiles, counted,
+    PolicyError,
+    counted::counted,
     diff::{AgainstActive, stored},
+    files::PolicyFiles,
     open_rollout,
 };
 use crate::remote::{

@@ -12,7 +12,10 @@ use countersign_policy::{CompiledPolicy, diff};
 use serde_json::json;
 use tonic::Code;
 
-use super::{PolicyError, PolicyFiles, files::PolicyTexts};
+use super::{
+    PolicyError,
+    files::{PolicyFiles, PolicyTexts},
+};
 use crate::remote::{
     RemoteArgs, RemoteError, block_on,
     output::{print, printable},

@@ -12,7 +12,7 @@ use countersign_client::v1::{Effect, PolicyDifference, SimulatePolicyRequest, Si
 use prost_types::Timestamp;
 use serde_json::{Value, json};
 
-use super::{PolicyError, PolicyFiles, counted};
+use super::{PolicyError, counted::counted, files::PolicyFiles};
 use crate::{
     arguments::instant,
     remote::{

@@ -11,8 +11,9 @@ use clap::Args;
 use countersign_policy::{CompiledPolicy, PolicyTests, TestCase};
 
 use super::{
-    PolicyError, PolicyFiles, counted,
-    files::{placed, read_text},
+    PolicyError,
+    counted::counted,
+    files::{PolicyFiles, placed, read_text},
 };
 use crate::remote::output::print;
 

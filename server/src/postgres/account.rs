@@ -11,7 +11,6 @@ use rustix::process::{getegid, geteuid};
 use super::{
     PostgresError,
     error::{NO_SPACE, NO_USER},
-    folder::Folder,
 };
 
 /// A user for Postgres.
@@ -50,15 +49,15 @@ impl Account {
     }
 
     /// Turns the failure of a program into its cause, where that can be told.
-    pub(super) fn explain(&self, folder: &Folder, error: PostgresError) -> PostgresError {
+    pub(super) fn explain(&self, data_dir: &Path, error: PostgresError) -> PostgresError {
         let PostgresError::Failed { message, .. } = &error else { return error };
         if NO_SPACE.iter().any(|mark| message.contains(mark)) {
-            return PostgresError::DiskFull { folder: folder.data_dir.clone() };
+            return PostgresError::DiskFull { folder: data_dir.to_owned() };
         }
         if message.contains(NO_USER) {
             return PostgresError::NoPasswdEntry { uid: self.uid };
         }
-        match self.closed_on_the_way_to(&folder.data_dir) {
+        match self.closed_on_the_way_to(data_dir) {
             Some(at) if self.steps_down => PostgresError::Unreachable { at, user: self.name.clone() },
             _ => error,
         }

@@ -26,9 +26,7 @@ use rustix::{
 };
 
 use super::account::Account;
-
-/// The name of the hidden command.
-pub const COMMAND: &str = "postgres-child";
+pub use super::names::COMMAND;
 
 /// The running program, even if its file was replaced meanwhile.
 pub(crate) const THIS_PROGRAM: &str = "/proc/self/exe";

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::child::COMMAND;
+use super::names::COMMAND;
 
 /// Why the private Postgres does not run. Each message says what to do about it.
 #[derive(Debug, thiserror::Error)]

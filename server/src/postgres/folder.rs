@@ -16,7 +16,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{PORT, PostgresError, account::Account};
+use super::{PostgresError, account::Account, names::PORT};
 use crate::data_dir;
 
 /// Longest path of a Unix socket, bytes (`sun_path`, less the closing zero).

@@ -2,7 +2,7 @@
 
 use std::{fs, fs::DirBuilder, fs::File, io, os::unix::fs::DirBuilderExt as _};
 
-use super::{PostgresError, USER, binaries::Programs, child::Launcher, folder::Folder};
+use super::{PostgresError, binaries::Programs, child::Launcher, folder::Folder, names::USER};
 
 /// Makes the folder under another name and renames it when it is whole: a start that was cut short leaves nothing that
 /// looks like a database.
@@ -35,7 +35,7 @@ pub(super) fn create(folder: &Folder, programs: &Programs, launcher: &Launcher<'
         let _ = fs::remove_dir_all(&draft);
         let lines: Vec<_> = String::from_utf8_lossy(&output.stderr).lines().map(str::to_owned).collect();
         let error = PostgresError::failed("initdb", &output.status.to_string(), &lines);
-        return Err(launcher.account.explain(folder, error));
+        return Err(launcher.account.explain(&folder.data_dir, error));
     }
 
     fs::rename(&draft, &folder.cluster)

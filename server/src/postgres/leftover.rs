@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use super::{PORT, PostgresError, folder::Folder, signals};
+use super::{PostgresError, folder::Folder, names::PORT, signals};
 
 /// How long one that is shutting down may take.
 const PATIENCE: Duration = Duration::from_secs(15);

@@ -15,6 +15,7 @@ mod error;
 mod folder;
 mod initdb;
 mod leftover;
+mod names;
 mod process;
 mod signals;
 
@@ -25,17 +26,18 @@ use std::{
 };
 
 pub use error::PostgresError;
+pub use names::SERVING_ROLE;
 
-use self::{account::Account, binaries::Search, child::Launcher, folder::Folder, leftover::PidFile, process::Process};
+use self::{
+    account::Account,
+    binaries::Search,
+    child::Launcher,
+    folder::Folder,
+    leftover::PidFile,
+    names::{DATABASE, PORT, USER},
+    process::Process,
+};
 
-/// The database superuser, and the owner of everything in the private Postgres.
-const USER: &str = "countersign";
-/// Whom a server connects as: a role that owns nothing, so that a server cannot change what is on record.
-pub const SERVING_ROLE: &str = "countersign_server";
-/// The database that every Postgres has from the start.
-const DATABASE: &str = "postgres";
-/// Part of the socket's name only: nothing listens on a TCP port.
-const PORT: u16 = 5432;
 /// A start after a crash replays the write-ahead log first, which `max_wal_size` bounds.
 const START_LIMIT: Duration = Duration::from_mins(2);
 

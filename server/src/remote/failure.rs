@@ -6,7 +6,7 @@ use countersign_client::ConnectError;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
-use super::output;
+use super::printable::printable;
 
 /// Why a remote command failed.
 #[derive(Debug, thiserror::Error)]
@@ -131,7 +131,7 @@ fn chain(error: &(dyn Error + 'static)) -> String {
 
 /// What the server said, which ends with what to do about it. A status without ErrorInfo does not come from one.
 fn said(server: &str, status: &Status, nobody: bool) -> String {
-    let message = output::printable(status.message());
+    let message = printable(status.message());
     let Some(info) = status.get_details_error_info() else {
         let hint = if server.starts_with("http:") && chain(status).contains("http2 error") {
             format!(" If it uses TLS, write https:{}.", server.trim_start_matches("http:"))
@@ -145,7 +145,7 @@ fn said(server: &str, status: &Status, nobody: bool) -> String {
     } else {
         ""
     };
-    format!("{}: {message}{hint}", output::printable(&info.reason))
+    format!("{}: {message}{hint}", printable(&info.reason))
 }
 
 #[cfg(test)]

@@ -2,7 +2,6 @@
 
 use std::io::{self, Write as _};
 
-use countersign_core::text::shown;
 use countersign_proto::FILE_DESCRIPTOR_SET;
 use prost::Message;
 use prost_reflect::{DescriptorPool, DynamicMessage, FieldDescriptor, MessageDescriptor};
@@ -12,6 +11,7 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use unicode_width::UnicodeWidthStr;
 
 use super::RemoteError;
+pub(crate) use super::printable::printable;
 
 /// Prints to standard output.
 pub(crate) fn print(text: &str) -> Result<(), RemoteError> {
@@ -110,12 +110,6 @@ pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
 pub(crate) fn time(at: Option<&Timestamp>) -> String {
     let at = at.and_then(|at| OffsetDateTime::from_unix_timestamp(at.seconds).ok()?.format(&Rfc3339).ok());
     at.unwrap_or_else(|| "-".to_owned())
-}
-
-/// Another's text on one line, unable to steer a terminal.
-pub(crate) fn printable(text: &str) -> String {
-    let blank: String = text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect();
-    shown(&blank).into_owned()
 }
 
 #[cfg(test)]

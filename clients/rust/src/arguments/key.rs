@@ -2,7 +2,7 @@
 
 use serde::{Serialize, Serializer, ser::Impossible};
 
-use super::Wrong;
+use super::wrong::Wrong;
 
 pub(super) struct Key;
 

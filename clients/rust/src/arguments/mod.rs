@@ -4,9 +4,9 @@
 //! same. A value that JSON cannot hold, or that another parser could read differently, is refused before anything is sent.
 //! Nothing is ever coerced.
 
-mod compound;
 mod key;
 mod serializer;
+mod wrong;
 
 use std::fmt;
 
@@ -14,7 +14,7 @@ use countersign_core::json::{self, Path, Refused};
 use serde::Serialize;
 use serde_json::Value;
 
-use self::serializer::Strict;
+use self::{serializer::Strict, wrong::Wrong};
 
 /// The arguments have no canonical form. This is no denial: nothing was asked, and the call must not be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,43 +73,6 @@ fn unhashable(path: &Path, why: String) -> UnhashableArguments {
 impl From<Refused> for UnhashableArguments {
     fn from(Refused { path, why }: Refused) -> Self {
         Self { path, why }
-    }
-}
-
-/// What a value cannot be written for, and the way to it.
-#[derive(Debug)]
-struct Wrong {
-    path: Path,
-    why: String,
-}
-
-impl Wrong {
-    fn new(why: impl Into<String>) -> Self {
-        Self { path: Path::default(), why: why.into() }
-    }
-
-    fn below_key(mut self, key: &str) -> Self {
-        self.path.below_key(key);
-        self
-    }
-
-    fn below_index(mut self, index: usize) -> Self {
-        self.path.below_index(index);
-        self
-    }
-}
-
-impl fmt::Display for Wrong {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.why)
-    }
-}
-
-impl std::error::Error for Wrong {}
-
-impl serde::ser::Error for Wrong {
-    fn custom<T: fmt::Display>(why: T) -> Self {
-        Self::new(why.to_string())
     }
 }
 

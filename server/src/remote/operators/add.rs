@@ -10,7 +10,8 @@ use countersign_client::{
 use prost_types::Timestamp;
 use serde_json::Value;
 
-use super::{RemoteError, keys, rows};
+use super::{keys, rows::rows};
+use crate::remote::RemoteError;
 use crate::{
     arguments::{instant, operator_role},
     remote::{

@@ -5,7 +5,8 @@ use countersign_client::v1::{
     ApiKey, ConfirmApiKeyRequest, ListApiKeysRequest, ListApiKeysResponse, RevokeApiKeyRequest,
 };
 
-use super::{KeysArgs, RemoteError};
+use super::args::KeysArgs;
+use crate::remote::RemoteError;
 use crate::remote::{
     ChangeArgs, RemoteArgs,
     args::EtagArgs,

@@ -1,21 +1,25 @@
 //! `countersign operator add | list | ...`: who may call a running server, and their API keys.
 
 mod add;
+mod args;
 mod keys;
+mod rows;
 mod standing;
 
 use clap::{Args, Subcommand};
-use countersign_client::v1::{ListOperatorsRequest, ListOperatorsResponse, Operator};
+use countersign_client::v1::{ListOperatorsRequest, ListOperatorsResponse};
 
 use self::{
     add::{AddArgs, NewKeyArgs},
+    args::{KeysArgs, OneArgs, RolesArgs},
     keys::KeyArgs,
+    rows::rows,
 };
 use super::{
-    ChangeArgs, RemoteArgs, RemoteError,
-    args::{EtagArgs, LimitArgs},
+    RemoteArgs, RemoteError,
+    args::LimitArgs,
     block_on,
-    output::{joined, json_list, listed, print, printable, time},
+    output::{json_list, print},
     pages::pages,
 };
 use crate::arguments::operator_role;
@@ -81,48 +85,6 @@ pub(crate) struct ListArgs {
     remote: RemoteArgs,
 }
 
-/// One operator.
-#[derive(Debug, Args)]
-pub(crate) struct OneArgs {
-    /// The operator's id.
-    #[arg(value_name = "OPERATOR")]
-    operator_id: String,
-    #[command(flatten)]
-    etag: EtagArgs,
-    #[command(flatten)]
-    change: ChangeArgs,
-    #[command(flatten)]
-    remote: RemoteArgs,
-}
-
-/// One operator, and all that they may do.
-#[derive(Debug, Args)]
-pub(crate) struct RolesArgs {
-    /// A role that they get; repeat for more.
-    #[arg(long = "role", value_name = "ROLE", value_parser = operator_role, required_unless_present = "no_roles")]
-    roles: Vec<String>,
-    /// They get no role, for sponsors who log in only for their own runs.
-    #[arg(long, conflicts_with = "roles")]
-    no_roles: bool,
-    #[command(flatten)]
-    operator: OneArgs,
-}
-
-/// Which keys to show.
-#[derive(Debug, Args)]
-pub(crate) struct KeysArgs {
-    /// Only those of this operator.
-    #[arg(value_name = "OPERATOR", default_value = "", hide_default_value = true)]
-    operator_id: String,
-    /// Also those that have expired or were revoked.
-    #[arg(long)]
-    dead: bool,
-    #[command(flatten)]
-    limit: LimitArgs,
-    #[command(flatten)]
-    remote: RemoteArgs,
-}
-
 /// Does it, and prints what came of it.
 pub(crate) fn run(command: OperatorsCommand) -> Result<(), RemoteError> {
     print(&block_on(async {
@@ -159,19 +121,4 @@ async fn list(args: &ListArgs) -> Result<String, RemoteError> {
         return json_list("ListOperatorsResponse", &ListOperatorsResponse { operators, ..Default::default() });
     }
     Ok(rows(&operators))
-}
-
-fn rows(operators: &[Operator]) -> String {
-    let row = |operator: &Operator| {
-        let standing = match (&operator.disable_time, operator.deleted) {
-            (None, _) => "in use".to_owned(),
-            (at, false) => format!("disabled since {}", time(at.as_ref())),
-            (at, true) => format!("deleted at {}", time(at.as_ref())),
-        };
-        let added = time(operator.create_time.as_ref());
-        let name = printable(&operator.display_name);
-        [printable(&operator.operator_id), joined(&operator.roles), standing, added, name]
-    };
-    let rows: Vec<_> = operators.iter().map(row).collect();
-    listed(["operator", "roles", "standing", "added", "name"], &rows, "There is no such operator.")
 }

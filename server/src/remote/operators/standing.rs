@@ -5,7 +5,11 @@ use countersign_client::v1::{
 };
 use prost::Message;
 
-use super::{OneArgs, RemoteError, RolesArgs, rows};
+use super::{
+    args::{OneArgs, RolesArgs},
+    rows::rows,
+};
+use crate::remote::RemoteError;
 use crate::remote::{RemoteArgs, output::json};
 
 pub(super) async fn disable(args: OneArgs) -> Result<String, RemoteError> {

@@ -8,7 +8,8 @@ use countersign_client::{
     v1::{ApproveSponsorRequest, Sponsor},
 };
 
-use super::{RemoteError, get, rows, terms};
+use super::terms::{get, rows, terms};
+use crate::remote::RemoteError;
 use crate::remote::{
     ChangeArgs, RemoteArgs,
     output::{note, printable},

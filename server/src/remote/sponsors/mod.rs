@@ -1,25 +1,28 @@
 //! `countersign sponsor register | approve | ...`: who answers for runs.
 
 mod approve;
+mod args;
 mod register;
+mod terms;
 mod transitions;
 mod update;
 
 use clap::{Args, Subcommand, ValueEnum};
-use countersign_client::{
-    Connection,
-    v1::{
-        GetSponsorRequest, GetSponsorResponse, ListSponsorsRequest, ListSponsorsResponse, Sponsor, SponsorState,
-        SuspendCause,
-    },
-};
+use countersign_client::v1::{ListSponsorsRequest, ListSponsorsResponse, SponsorState};
 
-use self::{approve::ApproveArgs, register::RegisterArgs, transitions::RecertifyArgs, update::UpdateArgs};
+use self::{
+    approve::ApproveArgs,
+    args::OneArgs,
+    register::RegisterArgs,
+    terms::{get, rows, terms},
+    transitions::RecertifyArgs,
+    update::UpdateArgs,
+};
 use super::{
-    ChangeArgs, RemoteArgs, RemoteError,
-    args::{EtagArgs, LimitArgs},
+    RemoteArgs, RemoteError,
+    args::LimitArgs,
     block_on,
-    output::{facts, joined, json, json_list, listed, or_dash, print, printable, time, word},
+    output::{json, json_list, print},
     pages::pages,
 };
 
@@ -76,20 +79,6 @@ pub(crate) enum SponsorsCommand {
     /// List sponsors, by id. Needs the role registrar, approver, issuer, auditor or admin.
     #[command(after_help = "Example: countersign sponsor list --state pending")]
     List(ListArgs),
-}
-
-/// One sponsor.
-#[derive(Debug, Args)]
-pub(crate) struct OneArgs {
-    /// The sponsor's id.
-    #[arg(value_name = "SPONSOR")]
-    sponsor_id: String,
-    #[command(flatten)]
-    etag: EtagArgs,
-    #[command(flatten)]
-    change: ChangeArgs,
-    #[command(flatten)]
-    remote: RemoteArgs,
 }
 
 /// Which sponsors to show.
@@ -161,15 +150,6 @@ async fn show(sponsor_id: String, remote: &RemoteArgs) -> Result<String, RemoteE
     Ok(terms(&answer.sponsor.ok_or(RemoteError::Answer)?))
 }
 
-async fn get(
-    connection: &Connection,
-    sponsor_id: String,
-    remote: &RemoteArgs,
-) -> Result<GetSponsorResponse, RemoteError> {
-    let answer = connection.sponsors().get_sponsor(GetSponsorRequest { sponsor_id }).await;
-    Ok(answer.map_err(|status| remote.call_failed(&status))?.into_inner())
-}
-
 async fn list(args: &ListArgs) -> Result<String, RemoteError> {
     let connection = args.remote.connect().await?;
     let sponsors = pages(args.limit.limit, async |page_size, page_token| {
@@ -189,54 +169,4 @@ async fn list(args: &ListArgs) -> Result<String, RemoteError> {
         return json_list("ListSponsorsResponse", &ListSponsorsResponse { sponsors, ..Default::default() });
     }
     Ok(rows(&sponsors))
-}
-
-fn rows(sponsors: &[Sponsor]) -> String {
-    let row = |sponsor: &Sponsor| {
-        [
-            printable(&sponsor.sponsor_id),
-            state(sponsor),
-            joined(&sponsor.roles),
-            time(sponsor.review_due_at.as_ref()),
-            or_dash(&sponsor.person_id),
-            or_dash(&sponsor.display_name),
-        ]
-    };
-    let rows: Vec<_> = sponsors.iter().map(row).collect();
-    listed(["sponsor", "state", "roles", "review due", "person", "name"], &rows, "There is no such sponsor.")
-}
-
-/// All that an approval is of.
-fn terms(sponsor: &Sponsor) -> String {
-    let mut labels: Vec<_> = sponsor.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
-    labels.sort_unstable();
-    let longest = sponsor.max_ttl.as_ref().map_or_else(|| "-".to_owned(), |longest| format!("{} s", longest.seconds));
-    let confirmed = match (sponsor.person_id.is_empty(), sponsor.person_confirmed) {
-        (true, _) => "-".to_owned(),
-        (false, true) => printable(&sponsor.person_id),
-        (false, false) => format!("{}, to be approved", printable(&sponsor.person_id)),
-    };
-    facts(&[
-        ("sponsor", printable(&sponsor.sponsor_id)),
-        ("name", or_dash(&sponsor.display_name)),
-        ("e-mail", or_dash(&sponsor.email)),
-        ("person", confirmed),
-        ("roles", joined(&sponsor.roles)),
-        ("longest credential", longest),
-        ("deepest delegation", sponsor.max_depth.to_string()),
-        ("labels", joined(&labels)),
-        ("state", state(sponsor)),
-        ("review due", time(sponsor.review_due_at.as_ref())),
-        ("registered", time(sponsor.create_time.as_ref())),
-        ("etag", or_dash(&sponsor.etag)),
-    ])
-}
-
-fn state(sponsor: &Sponsor) -> String {
-    let known = |state: SponsorState| word(state.as_str_name(), "SPONSOR_STATE_");
-    let state = SponsorState::try_from(sponsor.state).map_or_else(|_| sponsor.state.to_string(), known);
-    match sponsor.suspend_cause() {
-        SuspendCause::ReviewLapsed => format!("{state}, the review lapsed"),
-        SuspendCause::Operator | SuspendCause::Unspecified => state,
-    }
 }

@@ -4,7 +4,8 @@ use clap::Args;
 use countersign_client::v1::RegisterSponsorRequest;
 use prost_types::Duration;
 
-use super::{RemoteError, rows};
+use super::terms::rows;
+use crate::remote::RemoteError;
 use crate::{
     arguments::{label, seconds},
     remote::{

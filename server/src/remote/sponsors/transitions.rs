@@ -8,7 +8,8 @@ use countersign_client::v1::{
 use prost::Message;
 use prost_types::Timestamp;
 
-use super::{OneArgs, RemoteError, rows};
+use super::{args::OneArgs, terms::rows};
+use crate::remote::RemoteError;
 use crate::{
     arguments::instant,
     remote::{RemoteArgs, output::json},

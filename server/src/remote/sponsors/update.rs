@@ -4,8 +4,9 @@ use clap::Args;
 use countersign_client::v1::UpdateSponsorRequest;
 use prost_types::{Duration, FieldMask};
 
-use super::{OneArgs, RemoteError, rows};
+use super::{args::OneArgs, terms::rows};
 use crate::arguments::{label, seconds};
+use crate::remote::RemoteError;
 
 /// Whom to change, and what. What is not named stays as it is.
 #[derive(Debug, Args)]
