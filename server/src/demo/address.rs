@@ -1,5 +1,7 @@
 //! The address of a server on this machine.
 
+use std::net::SocketAddr;
+
 /// Reads where a dev server listens. That is loopback, in the clear, and nothing else, so keys may be sent there.
 pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
     let bare = text.strip_prefix("http://").unwrap_or(text).trim_end_matches('/');

@@ -113,7 +113,7 @@ impl PrivatePostgres {
         let process = Process::spawn(command)
             .map_err(|source| PostgresError::folder("start Postgres in", &folder.data_dir, source))?;
         let postgres = Self { process, folder, socket_dir };
-        postgres.wait_until_ready().map_err(|error| account.explain(&postgres.folder, error))?;
+        postgres.wait_until_ready().map_err(|error| account.explain(&postgres.folder.data_dir, error))?;
         Ok(postgres)
     }
 

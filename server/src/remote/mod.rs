@@ -12,6 +12,7 @@ pub(crate) mod operators;
 pub(crate) mod output;
 mod pages;
 pub(crate) mod persons;
+mod printable;
 pub(crate) mod rollouts;
 pub(crate) mod sponsors;
 pub(crate) mod who;

@@ -199,7 +199,7 @@ fn named(variant: Option<&'static str>, value: Value) -> Value {
 }
 
 /// A list.
-struct Items {
+pub(super) struct Items {
     strict: Strict,
     variant: Option<&'static str>,
     all: Vec<Value>,
@@ -221,7 +221,7 @@ impl Items {
 }
 
 /// An object.
-struct Members {
+pub(super) struct Members {
     strict: Strict,
     variant: Option<&'static str>,
     /// A map's key whose value is still to come.
