@@ -12,7 +12,6 @@ use countersign_core::{
 use countersign_policy::{CompiledPolicy, Context};
 use time::{Duration, OffsetDateTime};
 
-use crate::credentials::credential::Credential;
 use crate::{
     authority::{
         compiled_policies::LoadedPolicy,
@@ -20,6 +19,7 @@ use crate::{
         snapshot::{DecisionSource, Granting, Snapshot},
         x509_authority::Authorities,
     },
+    credentials::credential::Credential,
     decisions::evaluation::request::{DecisionRequest, Subject},
 };
 

@@ -17,11 +17,11 @@ use countersign_ledger::{commitment::Opening, leaf::Digest};
 use futures::future::join_all;
 
 use super::evaluation::request::{DecisionRequest, Subject};
-use crate::credentials::credential::Credential;
-use crate::engine::sha256::sha256;
 use crate::{
     App, Caller, Decide, DecisionAnswer, DecisionSubject, Error, Idempotency, OperatorCaller,
     authn::authenticate::Presented,
+    credentials::credential::Credential,
+    engine::sha256::sha256,
     recorder::{Job, JobResult, Keyed, Prepared},
 };
 

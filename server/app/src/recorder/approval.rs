@@ -18,15 +18,14 @@ use countersign_ledger::{
 use countersign_store::approval::Waiting;
 
 use super::{Prepared, batch::BatchBuilder};
-use crate::credentials::credential::Credential;
-use crate::decisions::evaluation::verdict::ByApproval;
-use crate::decisions::evaluation::verdict::Verdict;
 use crate::{
     Error, Topic,
     approvals::approval_event::{leaf, notice, summary},
+    credentials::credential::Credential,
     decisions::evaluation::{
         evaluate::evaluate,
         request::{DecisionRequest, Subject},
+        verdict::{ByApproval, Verdict},
     },
     engine::custody_leaf,
     error::no_policy,

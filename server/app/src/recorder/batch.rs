@@ -29,12 +29,13 @@ use super::{
     preload::Preloaded,
     prepared::Prepared,
 };
-use crate::decisions::evaluation::verdict::NoPolicy;
-use crate::decisions::evaluation::verdict::Verdict;
 use crate::{
     Error,
     authority::{Authority, snapshot::Snapshot},
-    decisions::evaluation::request::{DecisionRequest, Subject},
+    decisions::evaluation::{
+        request::{DecisionRequest, Subject},
+        verdict::{NoPolicy, Verdict},
+    },
     engine::{
         context::Context,
         transaction::{ANSWERS_KEPT, repeat},

@@ -9,9 +9,6 @@ use countersign_ledger::{
 };
 use countersign_store::event::NewEvent;
 
-use crate::decisions::evaluation::policy_outcome::PolicyOutcome;
-use crate::decisions::evaluation::verdict::NoPolicy;
-use crate::decisions::evaluation::verdict::Verdict;
 use crate::{
     DecisionAnswer, Error, ShadowAnswer, StandsOn,
     authority::snapshot::Snapshot,
@@ -19,7 +16,9 @@ use crate::{
         decision::{Side, explain, explain_approval},
         evaluation::{
             evaluate::evaluate,
+            policy_outcome::PolicyOutcome,
             request::{DecisionRequest, Subject},
+            verdict::{NoPolicy, Verdict},
         },
     },
     engine::custody_leaf::{self, MAX_RULES},

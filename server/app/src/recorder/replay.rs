@@ -14,10 +14,12 @@ use countersign_core::{
 };
 
 use super::{GrantJob, Granted, Job, JobResult, Minted, Prepared, SvidJob, batch::BatchBuilder};
-use crate::decisions::evaluation::verdict::NoPolicy;
 use crate::{
     DecisionAnswer, Error, StandsOn,
-    decisions::evaluation::request::{DecisionRequest, Subject},
+    decisions::evaluation::{
+        request::{DecisionRequest, Subject},
+        verdict::NoPolicy,
+    },
 };
 
 /// For so long an ALLOW is given again: as long as its receipt can be good.

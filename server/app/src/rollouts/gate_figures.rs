@@ -11,9 +11,7 @@ use countersign_store::{
 };
 use time::OffsetDateTime;
 
-use crate::Error;
-use crate::OneCaller;
-use crate::recorder::indicators::Latency;
+use crate::{Error, OneCaller, recorder::indicators::Latency};
 
 /// What the samples of one rollout are counted by.
 struct Counting<'a> {

@@ -11,11 +11,10 @@ use prost_types::Timestamp;
 use serde_json::Value;
 
 use super::{keys, rows::rows};
-use crate::remote::RemoteError;
 use crate::{
     arguments::{instant, operator_role},
     remote::{
-        RemoteArgs,
+        RemoteArgs, RemoteError,
         args::RequestIdArgs,
         key_file::{KeyFileArgs, KeyPlace},
         output::{note, printable, value},

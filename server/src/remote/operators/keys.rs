@@ -6,9 +6,8 @@ use countersign_client::v1::{
 };
 
 use super::args::KeysArgs;
-use crate::remote::RemoteError;
 use crate::remote::{
-    ChangeArgs, RemoteArgs,
+    ChangeArgs, RemoteArgs, RemoteError,
     args::EtagArgs,
     output::{joined, json_list, listed, or_dash, printable, time},
     pages::pages,

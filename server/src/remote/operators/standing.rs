@@ -9,8 +9,7 @@ use super::{
     args::{OneArgs, RolesArgs},
     rows::rows,
 };
-use crate::remote::RemoteError;
-use crate::remote::{RemoteArgs, output::json};
+use crate::remote::{RemoteArgs, RemoteError, output::json};
 
 pub(super) async fn disable(args: OneArgs) -> Result<String, RemoteError> {
     let request_id = args.change.request_id();

@@ -9,9 +9,8 @@ use countersign_client::{
 };
 
 use super::terms::{get, rows, terms};
-use crate::remote::RemoteError;
 use crate::remote::{
-    ChangeArgs, RemoteArgs,
+    ChangeArgs, RemoteArgs, RemoteError,
     output::{note, printable},
 };
 

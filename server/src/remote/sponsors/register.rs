@@ -5,11 +5,10 @@ use countersign_client::v1::RegisterSponsorRequest;
 use prost_types::Duration;
 
 use super::terms::rows;
-use crate::remote::RemoteError;
 use crate::{
     arguments::{label, seconds},
     remote::{
-        RemoteArgs,
+        RemoteArgs, RemoteError,
         args::RequestIdArgs,
         output::{json, printable},
     },

@@ -5,9 +5,8 @@ use countersign_client::{
     v1::{GetSponsorRequest, GetSponsorResponse, Sponsor, SponsorState, SuspendCause},
 };
 
-use crate::remote::RemoteError;
 use crate::remote::{
-    RemoteArgs,
+    RemoteArgs, RemoteError,
     output::{facts, joined, listed, or_dash, printable, time, word},
 };
 

@@ -9,10 +9,9 @@ use prost::Message;
 use prost_types::Timestamp;
 
 use super::{args::OneArgs, terms::rows};
-use crate::remote::RemoteError;
 use crate::{
     arguments::instant,
-    remote::{RemoteArgs, output::json},
+    remote::{RemoteArgs, RemoteError, output::json},
 };
 
 /// Whose review to renew.

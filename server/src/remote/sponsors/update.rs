@@ -5,8 +5,10 @@ use countersign_client::v1::UpdateSponsorRequest;
 use prost_types::{Duration, FieldMask};
 
 use super::{args::OneArgs, terms::rows};
-use crate::arguments::{label, seconds};
-use crate::remote::RemoteError;
+use crate::{
+    arguments::{label, seconds},
+    remote::RemoteError,
+};
 
 /// Whom to change, and what. What is not named stays as it is.
 #[derive(Debug, Args)]

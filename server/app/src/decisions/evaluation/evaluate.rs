@@ -21,16 +21,19 @@ use super::{
     evaluate_entities,
     request::{DecisionRequest, Subject},
 };
-use crate::Credential;
-use crate::decisions::evaluation::policy_outcome::PolicyOutcome;
-use crate::decisions::evaluation::verdict::NoPolicy;
-use crate::decisions::evaluation::verdict::Verdict;
 use crate::{
+    Credential,
     authority::{
         compiled_policies::LoadedPolicy,
         snapshot::{DecisionSource, OpenRollout, Snapshot},
     },
-    decisions::decision::{RolloutPart, Side},
+    decisions::{
+        decision::{RolloutPart, Side},
+        evaluation::{
+            policy_outcome::PolicyOutcome,
+            verdict::{NoPolicy, Verdict},
+        },
+    },
 };
 
 /// Answers `question` by what stands in `snapshot`.

@@ -12,16 +12,19 @@ use countersign_core::{
 use countersign_policy::{EntityRequest, Evaluation};
 
 use super::{compare::Compared, request::DecisionRequest};
-use crate::decisions::evaluation::policy_outcome::PolicyOutcome;
-use crate::decisions::evaluation::verdict::NoPolicy;
-use crate::decisions::evaluation::verdict::Verdict;
 use crate::{
     EntityCall,
     authority::{
         compiled_policies::LoadedPolicy,
         snapshot::{DecisionSource, Snapshot},
     },
-    decisions::decision::{RolloutPart, Side},
+    decisions::{
+        decision::{RolloutPart, Side},
+        evaluation::{
+            policy_outcome::PolicyOutcome,
+            verdict::{NoPolicy, Verdict},
+        },
+    },
 };
 
 /// Answers the question whether `call` may happen, by what stands in `snapshot`.

@@ -1,8 +1,7 @@
 //! The answer to one call, before it is recorded.
 
 use super::compare::Compared;
-use crate::decisions::decision::RolloutPart;
-use crate::decisions::evaluation::policy_outcome::PolicyOutcome;
+use crate::decisions::{decision::RolloutPart, evaluation::policy_outcome::PolicyOutcome};
 use countersign_core::{
     decision::{Effect, Enforcement, Reason},
     ids::ApprovalId,

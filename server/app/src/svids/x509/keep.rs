@@ -11,11 +11,10 @@ use time::Duration;
 use zeroize::Zeroizing;
 
 use super::certificate::{self, CERTIFICATE_BACKDATE};
-use crate::authority::signing_window::{Window, missing};
 use crate::{
     App, Error,
-    engine::sha256::sha256,
-    engine::{custody_leaf, secrets::Secrets, transaction::ChangeTx},
+    authority::signing_window::{Window, missing},
+    engine::{custody_leaf, secrets::Secrets, sha256::sha256, transaction::ChangeTx},
 };
 
 impl App {
