@@ -166,17 +166,17 @@ pub struct Approval {
 
 /// What an approval means for a call that brings it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
+pub enum ApprovalStanding {
     /// It is for another call.
     Mismatch,
     /// Nobody has answered yet.
-    Waits,
+    Pending,
     /// A person said yes.
-    Yes,
+    Approved,
     /// A person said no.
-    No,
+    Rejected,
     /// Its time is over, or its yes was used.
-    Over,
+    Expired,
 }
 
 /// A rule of an approval's life that an answer breaks.
@@ -225,15 +225,15 @@ impl Approval {
 
     /// What it means for `call` at `now`.
     #[must_use]
-    pub fn standing(&self, call: &Call, now: OffsetDateTime) -> Standing {
+    pub fn standing(&self, call: &Call, now: OffsetDateTime) -> ApprovalStanding {
         if self.call != *call {
-            return Standing::Mismatch;
+            return ApprovalStanding::Mismatch;
         }
         match self.state_at(now) {
-            ApprovalState::Pending => Standing::Waits,
-            ApprovalState::Approved => Standing::Yes,
-            ApprovalState::Rejected => Standing::No,
-            ApprovalState::Expired | ApprovalState::Used => Standing::Over,
+            ApprovalState::Pending => ApprovalStanding::Pending,
+            ApprovalState::Approved => ApprovalStanding::Approved,
+            ApprovalState::Rejected => ApprovalStanding::Rejected,
+            ApprovalState::Expired | ApprovalState::Used => ApprovalStanding::Expired,
         }
     }
 }

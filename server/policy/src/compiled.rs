@@ -168,10 +168,10 @@ impl CompiledPolicy {
             warnings: Vec::new(),
         };
         for (nth, (draft, names)) in drafts.iter().zip(names).enumerate() {
-            if draft.world.has_runs() {
+            if draft.domain.has_runs() {
                 policy.index.insert(nth, &draft.scope);
             }
-            if let Some(scope) = draft.world.entity_scope(&draft.scope) {
+            if let Some(scope) = draft.domain.entity_scope(&draft.scope) {
                 policy.entity_index.insert(nth, &scope);
             }
             let compiled = compile(draft, names, policy.types.as_ref());
@@ -349,7 +349,7 @@ fn rule(draft: &Draft) -> Rule {
         role: draft.scope.role.as_ref().map(text),
         tool: draft.scope.tool.as_ref().map(text),
         actions: draft.scope.actions.iter().flatten().map(text).collect(),
-        of_entities: !draft.world.has_runs(),
+        of_entities: !draft.domain.has_runs(),
         when: draft.when().map(str::to_owned),
     }
 }

@@ -12,7 +12,7 @@ use crate::{
     context::{Context, PURPOSE},
     evaluation::{Evaluation, Request},
     explain,
-    matches::{Ground, Matches},
+    matches::{Basis, Matches},
     schema::ContextAttribute,
 };
 
@@ -69,7 +69,7 @@ impl CompiledPolicy {
     /// A caller that several roles bind is answered as each of them, and the most restrictive answer stands.
     #[must_use]
     pub fn evaluate(&self, request: &Request<'_>) -> Evaluation {
-        let mut answers = by_role(request).map(|request| self.evaluation(&request, &self.ground(&request)));
+        let mut answers = by_role(request).map(|request| self.evaluation(&request, &self.basis(&request)));
         let own = answers.next().unwrap_or(Evaluation::deny(Reason::NoMatchingRule));
         answers.fold(own, Evaluation::and)
     }
@@ -79,9 +79,9 @@ impl CompiledPolicy {
     pub fn evaluate_in_words(&self, request: &Request<'_>) -> (Evaluation, String) {
         let answers: Vec<_> = by_role(request)
             .map(|request| {
-                let ground = self.ground(&request);
-                let evaluation = self.evaluation(&request, &ground);
-                let words = explain::words(self, &request, &ground, &evaluation);
+                let basis = self.basis(&request);
+                let evaluation = self.evaluation(&request, &basis);
+                let words = explain::words(self, &request, &basis, &evaluation);
                 (evaluation, words)
             })
             .collect();
@@ -92,41 +92,41 @@ impl CompiledPolicy {
         (together, words.join("; "))
     }
 
-    fn ground(&self, request: &Request<'_>) -> Ground {
+    fn basis(&self, request: &Request<'_>) -> Basis {
         self.outside_tables(request)
             .or_else(|| self.outside_context(request))
-            .unwrap_or_else(|| Ground::Rules(self.matches(request, self.covering(request))))
+            .unwrap_or_else(|| Basis::Rules(self.matches(request, self.covering(request))))
     }
 
     /// The answer that stands on this.
-    pub(crate) fn evaluation(&self, request: &Request<'_>, ground: &Ground) -> Evaluation {
-        match ground {
-            Ground::UnknownTool => Evaluation::deny(Reason::ToolUnknown),
-            Ground::UnknownRole | Ground::ToolOutsideRole => Evaluation::deny(Reason::NoMatchingRule),
-            Ground::UnfitContext(_) => Evaluation::deny(Reason::PolicyError),
-            Ground::Rules(matches) => self.by_matches(request, matches),
+    pub(crate) fn evaluation(&self, request: &Request<'_>, basis: &Basis) -> Evaluation {
+        match basis {
+            Basis::UnknownTool => Evaluation::deny(Reason::ToolUnknown),
+            Basis::UnknownRole | Basis::ToolOutsideRole => Evaluation::deny(Reason::NoMatchingRule),
+            Basis::UnfitContext(_) => Evaluation::deny(Reason::PolicyError),
+            Basis::Rules(matches) => self.by_matches(request, matches),
         }
     }
 
     /// Whether the call's context is not what the document declares for its tool.
-    pub(crate) fn outside_context(&self, request: &Request<'_>) -> Option<Ground> {
+    pub(crate) fn outside_context(&self, request: &Request<'_>) -> Option<Basis> {
         let wrong = unfit(self.context()?, request.tool, request.context);
-        (!wrong.is_empty()).then_some(Ground::UnfitContext(wrong))
+        (!wrong.is_empty()).then_some(Basis::UnfitContext(wrong))
     }
 
     /// Whether the document's tables do not have the call.
-    pub(crate) fn outside_tables(&self, request: &Request<'_>) -> Option<Ground> {
+    pub(crate) fn outside_tables(&self, request: &Request<'_>) -> Option<Basis> {
         let (tool, role) = (request.tool, request.principal.role());
         if self.lists_tools() && self.tool(tool).is_none() {
-            return Some(Ground::UnknownTool);
+            return Some(Basis::UnknownTool);
         }
         if !self.lists_roles() {
             return None;
         }
         match self.role(role) {
-            None => Some(Ground::UnknownRole),
+            None => Some(Basis::UnknownRole),
             Some(spec) if !spec.tools.is_empty() && !spec.tools.iter().any(|listed| listed.as_str() == tool) => {
-                Some(Ground::ToolOutsideRole)
+                Some(Basis::ToolOutsideRole)
             }
             Some(_) => None,
         }

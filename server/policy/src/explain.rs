@@ -7,27 +7,22 @@ use countersign_core::decision::Reason;
 use crate::{
     compiled::CompiledPolicy,
     evaluation::{Evaluation, Request},
-    matches::{Ground, Matches},
+    matches::{Basis, Matches},
     text::{listed, quoted},
 };
 
 /// Why the policy answered as it did.
-pub(crate) fn words(
-    policy: &CompiledPolicy,
-    request: &Request<'_>,
-    ground: &Ground,
-    evaluation: &Evaluation,
-) -> String {
+pub(crate) fn words(policy: &CompiledPolicy, request: &Request<'_>, basis: &Basis, evaluation: &Evaluation) -> String {
     let (role, tool) = (quoted(request.principal.role()), quoted(request.tool));
-    let matches = match ground {
-        Ground::UnknownTool => return format!("the policy does not know the tool {tool}"),
-        Ground::UnknownRole => return format!("the policy does not list the role {role}"),
-        Ground::ToolOutsideRole => return format!("the role {role} may not use the tool {tool}"),
-        Ground::UnfitContext(wrong) => {
+    let matches = match basis {
+        Basis::UnknownTool => return format!("the policy does not know the tool {tool}"),
+        Basis::UnknownRole => return format!("the policy does not list the role {role}"),
+        Basis::ToolOutsideRole => return format!("the role {role} may not use the tool {tool}"),
+        Basis::UnfitContext(wrong) => {
             let wrong = listed(wrong);
             return format!("the call's context is not what the policy declares, so the call is denied: {wrong}");
         }
-        Ground::Rules(matches) => matches,
+        Basis::Rules(matches) => matches,
     };
     let call = format!("role {role} to call {} on tool {tool}", quoted(request.action));
     let rules = evaluation.rule_ids.as_slice();

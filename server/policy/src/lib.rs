@@ -23,7 +23,7 @@ mod evaluation;
 mod explain;
 mod index;
 mod matches;
-mod near;
+mod near_miss;
 mod principal;
 mod recorded;
 mod recorded_context;
@@ -42,7 +42,7 @@ pub use document::{
 };
 pub use entities::{Entity, EntityRequest};
 pub use evaluation::{Evaluation, Request};
-pub use near::{ExplainedCall, Explanation, MAX_NEAR_MISSES, Miss, NearMiss};
+pub use near_miss::{ExplainedCall, Explanation, MAX_NEAR_MISSES, Mismatch, NearMiss};
 pub use principal::{Principal, PrincipalSpec};
 pub use recorded::{RecordedAttribute, RecordedValue};
 pub use replay::{Replay, Stakes};

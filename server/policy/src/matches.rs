@@ -3,7 +3,7 @@
 use countersign_core::decision::{Effect, Reason};
 
 /// What an answer stands on.
-pub(crate) enum Ground {
+pub(crate) enum Basis {
     /// The document registers tools, and not this one.
     UnknownTool,
     /// The document lists roles, and not this one.

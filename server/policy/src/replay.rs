@@ -75,18 +75,18 @@ impl CompiledPolicy {
         let Replay { principal, tool, action, purpose } = *call;
         let context = Context::default();
         let request = Request { principal, tool, action, purpose: purpose.unwrap_or_default(), context: &context };
-        if let Some(ground) = self.outside_tables(&request) {
-            return Some(self.evaluation(&request, &ground));
+        if let Some(basis) = self.outside_tables(&request) {
+            return Some(self.evaluation(&request, &basis));
         }
-        let (unsure, sure): (Vec<_>, Vec<_>) =
+        let (undetermined, sure): (Vec<_>, Vec<_>) =
             self.covering(&request).partition(|nth| self.compiled[*nth].reads_what_is_gone(purpose.is_some()));
         let answer = self.by_these(&request, sure.into_iter());
         // A rule that is not sure may as well fail, which denies; so no allowance stands beside one. A denial does where a
         // rule makes it, or where nothing else could have allowed.
         let denied_by_a_rule = matches!(answer.reason, Reason::PolicyError | Reason::DeniedByRule);
-        let may_allow = unsure.iter().any(|nth| self.compiled[*nth].effect != Effect::Deny);
+        let may_allow = undetermined.iter().any(|nth| self.compiled[*nth].effect != Effect::Deny);
         // A context that was not what the document declares denies too.
-        let sure = unsure.is_empty() && !self.declares_for(tool);
+        let sure = undetermined.is_empty() && !self.declares_for(tool);
         let stands = sure || denied_by_a_rule || (answer.effect == Effect::Deny && !may_allow);
         stands.then_some(answer)
     }

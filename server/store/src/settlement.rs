@@ -19,7 +19,7 @@ use crate::{
 
 /// An instance that an entry stopped, and whose row does not say so yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Affected {
+pub struct StoppedInstance {
     /// Which one.
     pub agent_instance_id: InstanceId,
     /// Its parent.
@@ -43,7 +43,7 @@ struct Row {
     custody_ref: Vec<u8>,
 }
 
-impl TryFrom<Row> for Affected {
+impl TryFrom<Row> for StoppedInstance {
     type Error = StoreError;
     fn try_from(row: Row) -> Result<Self, StoreError> {
         Ok(Self {
@@ -59,7 +59,7 @@ impl TryFrom<Row> for Affected {
 
 /// An entry that rows have to follow.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unsettled {
+pub struct PendingRevocation {
     /// The entry.
     pub entry: Revocation,
     /// Whether it is a sponsor's departure: what it stopped is ORPHANED, not REVOKED.
@@ -74,7 +74,7 @@ pub async fn is_behind(conn: &mut Connection) -> Result<bool, StoreError> {
 }
 
 /// The oldest entry that rows have not followed yet, of a kind that stops instances.
-pub async fn next(conn: &mut Connection) -> Result<Option<Unsettled>, StoreError> {
+pub async fn next(conn: &mut Connection) -> Result<Option<PendingRevocation>, StoreError> {
     let row = sqlx::query!(
         r#"SELECT seq, kind, id, create_time,
                   EXISTS (SELECT FROM sponsor WHERE sponsor_id = r.id AND depart_seq = r.seq) AS "departure!"
@@ -89,7 +89,7 @@ pub async fn next(conn: &mut Connection) -> Result<Option<Unsettled>, StoreError
         id: row.id,
         create_time: row.create_time,
     };
-    Ok(Some(Unsettled { departure: row.departure && entry.kind == RevocationKind::Sponsor, entry }))
+    Ok(Some(PendingRevocation { departure: row.departure && entry.kind == RevocationKind::Sponsor, entry }))
 }
 
 /// Notes that rows have followed every entry up to `seq`.
@@ -100,15 +100,19 @@ pub async fn advance(conn: &mut Connection, seq: i64) -> Result<(), StoreError> 
 
 /// Instances that `entry` stopped and whose rows do not say so, at most `most`: what was live when it was entered, and
 /// unless it is a departure, what an earlier departure had orphaned.
-pub async fn affected(conn: &mut Connection, unsettled: &Unsettled, most: i64) -> Result<Vec<Affected>, StoreError> {
-    let Unsettled { entry, departure } = unsettled;
+pub async fn stopped(
+    conn: &mut Connection,
+    unsettled: &PendingRevocation,
+    most: i64,
+) -> Result<Vec<StoppedInstance>, StoreError> {
+    let PendingRevocation { entry, departure } = unsettled;
     let rows = match entry.kind {
         RevocationKind::Sponsor => of_sponsor(conn, entry, *departure, most).await?,
         RevocationKind::Instance => of_chain(conn, entry, most).await?,
         RevocationKind::All => of_all(conn, entry, most).await?,
         RevocationKind::Credential | RevocationKind::Key | RevocationKind::Tool => Vec::new(),
     };
-    rows.into_iter().map(Affected::try_from).collect()
+    rows.into_iter().map(StoppedInstance::try_from).collect()
 }
 
 async fn of_sponsor(
@@ -179,7 +183,7 @@ pub async fn started_with(
     credential: CredentialId,
     now: OffsetDateTime,
     most: i64,
-) -> Result<Vec<Affected>, StoreError> {
+) -> Result<Vec<StoppedInstance>, StoreError> {
     let rows = sqlx::query_as!(
         Row,
         r#"SELECT instance_id, parent_id, root_instance_id, sponsor_id, state, custody_ref
@@ -190,7 +194,7 @@ pub async fn started_with(
         now,
         most
     );
-    rows.fetch_all(conn).await?.into_iter().map(Affected::try_from).collect()
+    rows.fetch_all(conn).await?.into_iter().map(StoppedInstance::try_from).collect()
 }
 
 /// Lets the rows of these instances say `state`; `since` is when they stopped, where they did for good. Their revision, and

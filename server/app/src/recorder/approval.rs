@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use countersign_core::{
-    approval::{Approval, ApprovalState, Call, Private, Standing},
+    approval::{Approval, ApprovalStanding, ApprovalState, Call, Private},
     clock::{random, uuid_v7},
     decision::{Effect, Reason},
     ids::{ApprovalId, EventId, InstanceId},
@@ -89,7 +89,7 @@ impl BatchBuilder<'_> {
     ) -> Option<Approval> {
         let (now, config) = (self.engine.clock.now(), &self.engine.config.approvals);
         let known = || self.found.approvals.values();
-        if let Some(waits) = known().find(|known| known.standing(&call, now) == Standing::Waits) {
+        if let Some(waits) = known().find(|known| known.standing(&call, now) == ApprovalStanding::Pending) {
             verdict.approval = Some(ByApproval::named(waits.approval_id));
             return None;
         }
@@ -136,25 +136,25 @@ impl BatchBuilder<'_> {
     fn stand_on(&mut self, id: ApprovalId, call: &Call, verdict: &mut Verdict) {
         let now = self.engine.clock.now();
         let found = self.found.approvals.get(&id).cloned();
-        let standing = found.as_ref().map_or(Standing::Mismatch, |approval| approval.standing(call, now));
+        let standing = found.as_ref().map_or(ApprovalStanding::Mismatch, |approval| approval.standing(call, now));
         let answer = found.as_ref().and_then(|approval| approval.answer.clone());
         let named = ByApproval::named(id);
         let (effect, reason, approval) = match standing {
-            Standing::Waits => (Effect::RequireApproval, Reason::ApprovalRequired, named),
-            Standing::Yes => {
+            ApprovalStanding::Pending => (Effect::RequireApproval, Reason::ApprovalRequired, named),
+            ApprovalStanding::Approved => {
                 let leaf = answer.map(|answer| answer.leaf);
                 (Effect::Allow, Reason::AllowedByRule, ByApproval { leaf, ..named })
             }
-            Standing::No => {
+            ApprovalStanding::Rejected => {
                 let said = answer.map(|answer| answer.reason);
                 (Effect::Deny, Reason::ApprovalRejected, ByApproval { said, ..named })
             }
-            Standing::Over => (Effect::Deny, Reason::ApprovalExpired, named),
-            Standing::Mismatch => (Effect::Deny, Reason::ApprovalMismatch, named),
+            ApprovalStanding::Expired => (Effect::Deny, Reason::ApprovalExpired, named),
+            ApprovalStanding::Mismatch => (Effect::Deny, Reason::ApprovalMismatch, named),
         };
         (verdict.outcome.effect, verdict.outcome.reason) = (effect, reason);
         verdict.approval = Some(approval);
-        if let (Standing::Yes, Some(found)) = (standing, found) {
+        if let (ApprovalStanding::Approved, Some(found)) = (standing, found) {
             self.put(Approval { state: ApprovalState::Used, revision: found.revision + 1, ..found });
         }
     }

@@ -3,7 +3,7 @@
 
 use countersign_core::{decision::Reason, instance::InstanceState, revocation::RevocationKind};
 use countersign_ledger::leaf::{Decimal, Digest, Kind, Leaf};
-use countersign_store::settlement::{self, Affected};
+use countersign_store::settlement::{self, StoppedInstance};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
@@ -30,23 +30,23 @@ impl Change for Settle {
             settlement::advance(tx.conn(), seq).await?;
             return Ok(false);
         };
-        let affected = settlement::affected(tx.conn(), &unsettled, BATCH).await?;
+        let stopped = settlement::stopped(tx.conn(), &unsettled, BATCH).await?;
         let entry = &unsettled.entry;
         let (state, since) = if unsettled.departure {
             (InstanceState::Orphaned, None)
         } else {
             (InstanceState::Revoked, Some(entry.create_time))
         };
-        for instance in &affected {
+        for instance in &stopped {
             stopped(tx, entry.kind, entry.seq, state, instance)?;
         }
-        let ids: Vec<_> = affected.iter().map(|instance| instance.agent_instance_id).collect();
+        let ids: Vec<_> = stopped.iter().map(|instance| instance.agent_instance_id).collect();
         settlement::settle(tx.conn(), &ids, state, since).await?;
-        let all = i64::try_from(affected.len()).unwrap_or(i64::MAX) < BATCH;
+        let all = i64::try_from(stopped.len()).unwrap_or(i64::MAX) < BATCH;
         if all {
             settlement::advance(tx.conn(), entry.seq).await?;
         }
-        metrics::counter!("countersign_instances_settled_total").increment(affected.len() as u64);
+        metrics::counter!("countersign_instances_settled_total").increment(stopped.len() as u64);
         Ok(true)
     }
 }
@@ -57,7 +57,7 @@ pub(crate) fn stopped(
     kind: RevocationKind,
     seq: i64,
     state: InstanceState,
-    instance: &Affected,
+    instance: &StoppedInstance,
 ) -> Result<(), Error> {
     let event = if state == InstanceState::Orphaned { Kind::InstanceOrphaned } else { Kind::InstanceRevoked };
     let leaf = stopped_leaf(kind, seq, state, instance, tx.own_leaf(event));
@@ -69,7 +69,7 @@ pub(crate) fn stopped_leaf(
     kind: RevocationKind,
     seq: i64,
     state: InstanceState,
-    instance: &Affected,
+    instance: &StoppedInstance,
     leaf: Leaf<'static>,
 ) -> Leaf<'static> {
     let why = match kind {

@@ -12,7 +12,7 @@ use countersign_core::{
     revocation::RevocationKind,
 };
 use countersign_ledger::leaf::{Change as Attribute, Decimal, Kind, Leaf, Subject};
-use countersign_store::settlement::{self, Affected};
+use countersign_store::settlement::{self, StoppedInstance};
 use serde::{Deserialize, Serialize};
 
 use super::propagate_revocations::stopped_leaf;
@@ -146,7 +146,7 @@ impl RevokeBy<'_> {
     }
 
     /// The live children that are to stop: those that were started with the credential. Refuses where they are too many.
-    async fn children(&self, tx: &mut ChangeTx) -> Result<Vec<Affected>, Error> {
+    async fn children(&self, tx: &mut ChangeTx) -> Result<Vec<StoppedInstance>, Error> {
         let RevocationScope::Credential(id) = &self.revoke.scope else { return Ok(Vec::new()) };
         if self.revoke.spare_delegated {
             return Ok(Vec::new());
@@ -167,7 +167,7 @@ impl RevokeBy<'_> {
     }
 
     /// Stops children, each by an entry and an event of its own; what is below them stops by the same entries.
-    async fn stop_children(&self, tx: &mut ChangeTx, children: &[Affected]) -> Result<(), Error> {
+    async fn stop_children(&self, tx: &mut ChangeTx, children: &[StoppedInstance]) -> Result<(), Error> {
         if children.is_empty() {
             return Ok(());
         }

@@ -39,11 +39,11 @@ fn what_an_approval_means_follows_from_its_state_and_the_clock() {
     use ApprovalState::{Approved, Expired, Pending, Rejected, Used};
     let (just_before, at_the_end) = (NOW + DEFAULT_LIFE - Duration::MICROSECOND, NOW + DEFAULT_LIFE);
     for (state, before, after) in [
-        (Pending, Standing::Waits, Standing::Over),
-        (Approved, Standing::Yes, Standing::Over),
-        (Rejected, Standing::No, Standing::No),
-        (Expired, Standing::Over, Standing::Over),
-        (Used, Standing::Over, Standing::Over),
+        (Pending, ApprovalStanding::Pending, ApprovalStanding::Expired),
+        (Approved, ApprovalStanding::Approved, ApprovalStanding::Expired),
+        (Rejected, ApprovalStanding::Rejected, ApprovalStanding::Rejected),
+        (Expired, ApprovalStanding::Expired, ApprovalStanding::Expired),
+        (Used, ApprovalStanding::Expired, ApprovalStanding::Expired),
     ] {
         let approval = approval(state);
         assert_eq!(approval.standing(&approval.call, just_before), before, "{state}");
@@ -71,11 +71,11 @@ fn a_yes_is_good_for_exactly_the_call_it_was_asked_for() {
     for (nth, change) in others.into_iter().enumerate() {
         let mut call = given.call.clone();
         change(&mut call);
-        assert_eq!(given.standing(&call, NOW), Standing::Mismatch, "{nth}");
+        assert_eq!(given.standing(&call, NOW), ApprovalStanding::Mismatch, "{nth}");
     }
     let hashless = Approval { call: Call { request_hash: None, ..given.call.clone() }, ..given.clone() };
-    assert_eq!(hashless.standing(&hashless.call, NOW), Standing::Yes);
-    assert_eq!(hashless.standing(&given.call, NOW), Standing::Mismatch, "a yes without a hash is for no hash");
+    assert_eq!(hashless.standing(&hashless.call, NOW), ApprovalStanding::Approved);
+    assert_eq!(hashless.standing(&given.call, NOW), ApprovalStanding::Mismatch, "a yes without a hash is for no hash");
 }
 
 #[test]
@@ -123,7 +123,7 @@ proptest! {
                     }
                 }
                 2 => {
-                    if approval.standing(&approval.call, now) == Standing::Yes {
+                    if approval.standing(&approval.call, now) == ApprovalStanding::Approved {
                         prop_assert!(given && now < approval.expire_time);
                         approval.state = ApprovalState::Used;
                         used += 1;

@@ -7,9 +7,9 @@ use countersign_core::decision::Effect;
 
 use super::{
     absence::asked,
+    domain::PolicyDomain,
     nesting, parse_errors,
     scope::{Scope, sorted},
-    world::World,
 };
 use crate::{
     document::{Places, RuleNode, Written},
@@ -26,7 +26,7 @@ pub(crate) struct Draft {
     pub(crate) id: Arc<str>,
     pub(crate) effect: Effect,
     pub(crate) scope: Scope,
-    pub(crate) world: World,
+    pub(crate) domain: PolicyDomain,
     /// What Cedar evaluates; none where the scope alone decides.
     pub(crate) policy: Option<Policy>,
     /// What Cedar's validator looks at; none where nothing can be wrong.
@@ -139,7 +139,7 @@ impl Draft {
             id: rule.id,
             effect: rule.effect,
             scope,
-            world: World::Runs,
+            domain: PolicyDomain::Runs,
             policy: None,
             check: None,
             origin: Origin::Rule { nth, at: rule.at, when: None },

@@ -12,9 +12,9 @@ use countersign_core::{decision::Effect, likeness::did_you_mean};
 
 use super::{
     absence::{Asked, Root, asked, children, presence, switched_off},
+    domain::PolicyDomain,
     draft::{Draft, Findings},
     types::ContextTypes,
-    world::World,
 };
 use crate::{
     document::RoleSpec,
@@ -114,7 +114,7 @@ impl<'d> Linter<'d> {
             Expr::Var(Var::Principal) => self.of_principal(draft, &path),
             Expr::Var(Var::Resource) => {
                 let kinds = self.kinds(draft, Root::Resource);
-                self.missing("resource", &path, &kinds, &[], draft.world.has_runs())
+                self.missing("resource", &path, &kinds, &[], draft.domain.has_runs())
             }
             Expr::Var(Var::Action) => Some((path.first()?.clone(), "an action has no attributes".to_owned())),
             Expr::Literal(Literal::EntityUID(uid)) => {
@@ -127,7 +127,7 @@ impl<'d> Linter<'d> {
     }
 
     fn of_principal(&self, draft: &Draft, path: &[String]) -> Option<(String, String)> {
-        let runs = draft.world.has_runs();
+        let runs = draft.domain.has_runs();
         let kinds = self.kinds(draft, Root::Principal);
         let (name, mut message) = self.missing("principal", path, &kinds, if runs { &OF_RUNS } else { &[] }, runs)?;
         if runs && path.len() == 1 {
@@ -143,11 +143,11 @@ impl<'d> Linter<'d> {
     /// The declared types that the principal or the resource may be of.
     fn kinds(&self, draft: &Draft, root: Root) -> Vec<&[ContextAttribute]> {
         let Some(entities) = self.entities else { return Vec::new() };
-        let named = match (&draft.world, root) {
-            (World::Runs, _) => return Vec::new(),
-            (World::Entities { subject, .. }, Root::Principal) => subject.as_deref(),
-            (World::Entities { resource, .. }, _) => resource.as_deref(),
-            (World::Both, _) => None,
+        let named = match (&draft.domain, root) {
+            (PolicyDomain::Runs, _) => return Vec::new(),
+            (PolicyDomain::Entities { subject, .. }, Root::Principal) => subject.as_deref(),
+            (PolicyDomain::Entities { resource, .. }, _) => resource.as_deref(),
+            (PolicyDomain::Both, _) => None,
         };
         let all = entities.types.iter().filter(|(name, _)| named.is_none_or(|named| named == &***name));
         all.map(|(_, declared)| declared.as_slice()).collect()
@@ -212,7 +212,7 @@ impl<'d> Linter<'d> {
     fn outside_role(&self, draft: &Draft, findings: &mut Findings<'_>) {
         let (Some(role), Some(tool)) = (&draft.scope.role, &draft.scope.tool) else { return };
         let Some(spec) = self.roles.get(&**role).filter(|spec| !spec.tools.is_empty()) else { return };
-        if draft.world.has_runs() && !spec.tools.iter().any(|listed| listed.as_str() == &**tool) {
+        if draft.domain.has_runs() && !spec.tools.iter().any(|listed| listed.as_str() == &**tool) {
             let message = format!("never applies: `roles` does not let the role {role:?} use the tool {tool:?}");
             findings.warn(draft, None, message);
         }

@@ -1,6 +1,7 @@
 //! The Cedar side: rules and raw policies as Cedar, checked before they are ever asked.
 
 mod absence;
+pub(crate) mod domain;
 pub(crate) mod draft;
 pub(crate) mod entity;
 mod lint;
@@ -13,7 +14,6 @@ pub(crate) mod spelling;
 mod typed;
 pub(crate) mod types;
 pub(crate) mod validate;
-pub(crate) mod world;
 
 use cedar_policy::{ParseError, ParseErrors, ffi::DetailedError};
 

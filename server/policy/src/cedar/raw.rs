@@ -9,10 +9,10 @@ use countersign_core::{
 };
 
 use super::{
+    domain::PolicyDomain,
     draft::{Draft, Findings, Origin},
     nesting, parse_errors,
     scope::Scope,
-    world::World,
 };
 use crate::{
     document::MAX_DOCUMENT_BYTES,
@@ -87,7 +87,7 @@ fn draft(start: usize, text: &str, policy: Policy, types: Option<&EntityTypes>) 
     let (scope, exact) = Scope::of(&policy);
     let decided_by_scope = exact && !policy.has_non_scope_constraint();
     Ok(Draft {
-        world: World::of(&policy, types)?,
+        domain: PolicyDomain::of(&policy, types)?,
         scope,
         effect,
         policy: (!decided_by_scope).then(|| policy.new_id(cedar_policy::PolicyId::new(&id))),

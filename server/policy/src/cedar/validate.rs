@@ -13,13 +13,13 @@ use cedar_policy::{
 use countersign_core::names::{CALL_SHAPE, SHAPE, is_call_name, is_name};
 
 use super::{
+    domain::PolicyDomain,
     draft::{Draft, Findings},
     entity::Kind,
     lint::Linter,
     reads::reads,
     typed::{Schemas, Typed},
     types::{By, ContextTypes, Path},
-    world::World,
 };
 use crate::{
     context::{MAX_DEPTH, Named},
@@ -104,11 +104,11 @@ fn check_types(
         outcome.check(drafts, &guessed, schemas, true, findings);
     };
     for for_one_tool in [true, false] {
-        let of = |draft: &Draft| draft.world.has_runs() && draft.scope.tool.is_some() == for_one_tool;
+        let of = |draft: &Draft| draft.domain.has_runs() && draft.scope.tool.is_some() == for_one_tool;
         check(&of, &Schemas::of_runs(types, entities, for_one_tool, named));
     }
     if let Some(entities) = entities {
-        check(&|draft| draft.world != World::Runs, &Schemas::of_entities(entities, types, named));
+        check(&|draft| draft.domain != PolicyDomain::Runs, &Schemas::of_entities(entities, types, named));
     }
     outcome
 }
@@ -119,7 +119,7 @@ fn names_in(
     types: &ContextTypes<'_>,
     entities: Option<&EntityTypes>,
 ) -> BTreeSet<Named> {
-    let attributes = |var: &Var, name: &str| draft.world.attribute(entities, var, name);
+    let attributes = |var: &Var, name: &str| draft.domain.attribute(entities, var, name);
     let reads = reads(clauses, types, &attributes).into_iter();
     reads.map(|read| Named { path: read.path, presence: read.presence }).collect()
 }
@@ -144,7 +144,7 @@ fn infer<'d>(
         let mut changed = false;
         contradictions.clear();
         for (nth, clauses) in clauses.iter().enumerate() {
-            let attributes = |var: &Var, name: &str| drafts[nth].world.attribute(entities, var, name);
+            let attributes = |var: &Var, name: &str| drafts[nth].domain.attribute(entities, var, name);
             for read in reads(clauses, &types, &attributes) {
                 if read.path.len() > MAX_DEPTH {
                     contradictions.push((

@@ -10,7 +10,7 @@ use super::{
     tree::{Node, Value as Yaml},
 };
 use crate::{
-    cedar::world::is_ours,
+    cedar::domain::is_ours,
     context::{MAX_TEXT, Value},
     entities::{EntityTypes, Known},
     schema::{ContextAttribute, ContextType, Scalar},

@@ -9,7 +9,7 @@ use crate::{
     context::Context,
     evaluation::{Evaluation, Request},
     explain,
-    matches::{Ground, Matches},
+    matches::{Basis, Matches},
     principal::{Principal, PrincipalSpec},
     text::{listed, quoted},
 };
@@ -57,14 +57,14 @@ pub struct NearMiss {
     /// What it would have answered.
     pub effect: Effect,
     /// The one thing.
-    pub miss: Miss,
+    pub miss: Mismatch,
     /// Whether its condition reads what was not kept: it must hold too, and nobody can say whether it does.
-    pub unsure: bool,
+    pub undetermined: bool,
 }
 
 /// The one thing that kept a rule from matching, nearest first.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Miss {
+pub enum Mismatch {
     /// Its condition does not hold: the condition, cut where it is long.
     Condition(String),
     /// It covers other actions.
@@ -99,15 +99,19 @@ impl fmt::Display for NearMiss {
         };
         write!(f, "rule {:?} would {would}, but ", self.rule_id)?;
         match &self.miss {
-            Miss::Condition(condition) => write!(f, "its condition does not hold: {condition}")?,
-            Miss::Action { covered, asked } => {
+            Mismatch::Condition(condition) => write!(f, "its condition does not hold: {condition}")?,
+            Mismatch::Action { covered, asked } => {
                 let covered = listed(covered.iter().map(|action| quoted(action)));
                 write!(f, "covers the action {covered} and not {}", quoted(asked))?;
             }
-            Miss::Tool { covered, asked } => write!(f, "covers the tool {covered:?} and not {}", quoted(asked))?,
-            Miss::Role { covered, held } => write!(f, "is for the role {covered:?} and not {}", quoted(held))?,
+            Mismatch::Tool { covered, asked } => write!(f, "covers the tool {covered:?} and not {}", quoted(asked))?,
+            Mismatch::Role { covered, held } => write!(f, "is for the role {covered:?} and not {}", quoted(held))?,
         }
-        if self.unsure { f.write_str("; and its condition reads data of the call that was not stored") } else { Ok(()) }
+        if self.undetermined {
+            f.write_str("; and its condition reads data of the call that was not stored")
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -131,12 +135,13 @@ impl CompiledPolicy {
         let principal = Principal::new(call.principal);
         let context = Context::default();
         let request = call.request(&principal, &context);
-        let (unsure, sure): (Vec<_>, Vec<_>) = self.covering(&request).partition(|nth| self.is_unsure(*nth, call));
-        let by_rules = || Ground::Rules(self.matches(&request, sure.into_iter()));
-        let ground = self.outside_tables(&request).unwrap_or_else(by_rules);
-        let evaluation = self.evaluation(&request, &ground);
-        let message = explain::words(self, &request, &ground, &evaluation);
-        let Ground::Rules(matches) = ground else {
+        let (undetermined, sure): (Vec<_>, Vec<_>) =
+            self.covering(&request).partition(|nth| self.is_unsure(*nth, call));
+        let by_rules = || Basis::Rules(self.matches(&request, sure.into_iter()));
+        let basis = self.outside_tables(&request).unwrap_or_else(by_rules);
+        let evaluation = self.evaluation(&request, &basis);
+        let message = explain::words(self, &request, &basis, &evaluation);
+        let Basis::Rules(matches) = basis else {
             return Explanation {
                 evaluation,
                 message,
@@ -152,7 +157,7 @@ impl CompiledPolicy {
             evaluation,
             message,
             matched: self.sorted_ids([&matches.allowing, &matches.asking, &matches.denying].into_iter().flatten()),
-            unevaluated: self.sorted_ids(unsure.iter()),
+            unevaluated: self.sorted_ids(undetermined.iter()),
             near_misses,
         }
     }
@@ -171,9 +176,9 @@ impl CompiledPolicy {
     }
 
     fn near_misses(&self, call: &ExplainedCall<'_>, matches: &Matches) -> Vec<NearMiss> {
-        let near = |nth: usize, miss, unsure| {
+        let near = |nth: usize, miss, undetermined| {
             let rule = &self.compiled[nth];
-            NearMiss { rule_id: rule.id.clone(), effect: rule.effect, miss, unsure }
+            NearMiss { rule_id: rule.id.clone(), effect: rule.effect, miss, undetermined }
         };
         let mut found: Vec<_> = matches
             .unmet
@@ -181,10 +186,10 @@ impl CompiledPolicy {
             .chain(&matches.unmet_denying)
             .map(|nth| {
                 let condition = self.rules()[*nth].when.as_deref().unwrap_or_default().trim();
-                near(*nth, Miss::Condition(quoted(condition)), false)
+                near(*nth, Mismatch::Condition(quoted(condition)), false)
             })
             .collect();
-        let mut candidates: Vec<(usize, Miss)> =
+        let mut candidates: Vec<(usize, Mismatch)> =
             self.rules().iter().enumerate().filter_map(|(nth, rule)| Some((nth, only_miss(rule, call)?))).collect();
         // Stable: rules that miss alike stay in the order of the document.
         candidates.sort_by_key(|(nth, miss)| (rank(miss), self.is_unsure(*nth, call)));
@@ -193,9 +198,9 @@ impl CompiledPolicy {
             if found.len() >= MAX_NEAR_MISSES {
                 break;
             }
-            let unsure = self.is_unsure(nth, call);
-            if unsure || self.would_match(nth, &miss, call, &mut others) {
-                found.push(near(nth, miss, unsure));
+            let undetermined = self.is_unsure(nth, call);
+            if undetermined || self.would_match(nth, &miss, call, &mut others) {
+                found.push(near(nth, miss, undetermined));
             }
         }
         found.truncate(MAX_NEAR_MISSES);
@@ -206,20 +211,20 @@ impl CompiledPolicy {
     fn would_match(
         &self,
         nth: usize,
-        miss: &Miss,
+        miss: &Mismatch,
         call: &ExplainedCall<'_>,
         principals: &mut HashMap<String, Principal>,
     ) -> bool {
-        let role = if let Miss::Role { covered, .. } = miss { covered.as_str() } else { call.principal.role };
+        let role = if let Mismatch::Role { covered, .. } = miss { covered.as_str() } else { call.principal.role };
         let principal = principals
             .entry(role.to_owned())
             .or_insert_with(|| Principal::new(&PrincipalSpec { role, ..*call.principal }));
         let context = Context::default();
         let mut request = call.request(principal, &context);
         match miss {
-            Miss::Action { covered, .. } => request.action = covered.first().map_or(request.action, String::as_str),
-            Miss::Tool { covered, .. } => request.tool = covered,
-            Miss::Role { .. } | Miss::Condition(_) => {}
+            Mismatch::Action { covered, .. } => request.action = covered.first().map_or(request.action, String::as_str),
+            Mismatch::Tool { covered, .. } => request.tool = covered,
+            Mismatch::Role { .. } | Mismatch::Condition(_) => {}
         }
         !self.by_these(&request, std::iter::once(nth)).rule_ids.is_empty()
     }
@@ -276,25 +281,25 @@ impl<'a> ExplainedCall<'a> {
     }
 }
 
-const fn rank(miss: &Miss) -> u8 {
+const fn rank(miss: &Mismatch) -> u8 {
     match miss {
-        Miss::Condition(_) => 0,
-        Miss::Action { .. } => 1,
-        Miss::Tool { .. } => 2,
-        Miss::Role { .. } => 3,
+        Mismatch::Condition(_) => 0,
+        Mismatch::Action { .. } => 1,
+        Mismatch::Tool { .. } => 2,
+        Mismatch::Role { .. } => 3,
     }
 }
 
 /// The one part of the rule's scope that does not cover the call, where there is exactly one.
-fn only_miss(rule: &Rule, call: &ExplainedCall<'_>) -> Option<Miss> {
+fn only_miss(rule: &Rule, call: &ExplainedCall<'_>) -> Option<Mismatch> {
     let other_role = rule.role.as_ref().filter(|role| *role != call.principal.role);
     let other_tool = rule.tool.as_ref().filter(|tool| *tool != call.tool);
     let covered = &rule.actions;
     let other_actions = !covered.is_empty() && !covered.iter().any(|action| action == call.action);
     match (other_actions, other_tool, other_role) {
-        (true, None, None) => Some(Miss::Action { covered: covered.clone(), asked: call.action.to_owned() }),
-        (false, Some(tool), None) => Some(Miss::Tool { covered: tool.clone(), asked: call.tool.to_owned() }),
-        (false, None, Some(one)) => Some(Miss::Role { covered: one.clone(), held: call.principal.role.to_owned() }),
+        (true, None, None) => Some(Mismatch::Action { covered: covered.clone(), asked: call.action.to_owned() }),
+        (false, Some(tool), None) => Some(Mismatch::Tool { covered: tool.clone(), asked: call.tool.to_owned() }),
+        (false, None, Some(one)) => Some(Mismatch::Role { covered: one.clone(), held: call.principal.role.to_owned() }),
         _ => None,
     }
 }

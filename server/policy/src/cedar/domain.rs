@@ -13,7 +13,7 @@ use crate::{entities::EntityTypes, schema::ContextType};
 
 /// What a policy is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum World {
+pub(crate) enum PolicyDomain {
     /// Runs, which call tools. Every rule of a document.
     Runs,
     /// Entities of these types; none: of any that is declared.
@@ -29,7 +29,7 @@ enum Side {
     Declared(Arc<str>),
 }
 
-impl World {
+impl PolicyDomain {
     /// What `policy` is about, by its head alone; or why that does not do.
     pub(crate) fn of(policy: &Policy, types: Option<&EntityTypes>) -> Result<Self, String> {
         let Some(types) = types else { return Ok(Self::Runs) };
@@ -38,7 +38,7 @@ impl World {
             // What is neither ours nor declared is no type at all, which validation says.
             Some(name) => types.types.get_key_value(&*name).map_or(Side::Run, |(name, _)| Side::Declared(name.clone())),
         };
-        let world = match (side(principal(policy)), side(resource(policy))) {
+        let domain = match (side(principal(policy)), side(resource(policy))) {
             (Side::Any, Side::Any) if policy.effect() == Effect::Permit => {
                 return Err("must say what it is about where `types` are declared: put `principal is Instance`, or `principal is` \
                             a declared type, into its head"
@@ -57,10 +57,10 @@ impl World {
                 );
             }
         };
-        if matches!(world, Self::Entities { .. }) && policy.annotation("require_approval").is_some() {
+        if matches!(domain, Self::Entities { .. }) && policy.annotation("require_approval").is_some() {
             return Err("only a run's call can wait for a person: leave @require_approval out".to_owned());
         }
-        Ok(world)
+        Ok(domain)
     }
 
     pub(crate) const fn has_runs(&self) -> bool {
