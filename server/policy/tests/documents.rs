@@ -199,7 +199,7 @@ extra: 1
             "13:11: rules[0].tool:  ~ tool \"maill\" is not registered",
             "14:22: rules[0].allowed_actions:  ~ must not be empty",
             "15:9: rules[1].id:  ~ duplicate id \"one\", first on line 11",
-            "18:31: rules[1].allowed_actions[1]:  ~ stands twice",
+            "18:31: rules[1].allowed_actions[1]:  ~ occurs twice",
             "19:5: rules[1].allow:  ~ unknown key \"allow\"; known here: id, effect",
             "22:23: rules[2].require_approval:  ~ nothing to approve",
             "23:5: rules[3].allowed_actions:  ~ is missing",

@@ -305,7 +305,7 @@ fn whatever_is_wrong_is_said_with_its_place() {
         (
             "types: [{id: a}]\nentities: [{type: a, id: b}, {type: a, id: b}]",
             String::new(),
-            "entities[1].id: stands twice",
+            "entities[1].id: occurs twice",
         ),
         (
             "types: [{id: a}]\nentities: [{type: a, id: b, attributes: {c: 1}}]",

@@ -83,7 +83,7 @@ fn what_the_log_cannot_state_for_ever_is_refused_with_its_place() {
         ("{type: long, record: 5}", "context.a.record: must be true or false"),
         ("{type: long, values: [x]}", "context.a.values: is only for `type: string`"),
         ("{type: string, values: []}", "context.a.values: must not be empty"),
-        ("{type: string, values: [x, y, x]}", "context.a.values[2]: \"x\" stands twice"),
+        ("{type: string, values: [x, y, x]}", "context.a.values[2]: \"x\" occurs twice"),
         (
             "{type: record, attributes: {'b c': {type: long, record: true}}}",
             "2:3: context: the name of a recorded attribute must be 1 to 128",

@@ -300,7 +300,7 @@ fn a_url_in_the_wrong_place_is_not_repeated() {
 fn dev_listens_on_this_machine_only() {
     for address in ["0.0.0.0:8080", "192.0.2.1:8080", "[::]:8080"] {
         let error = load_dev(&[("listen", "--listen", address)]).unwrap_err();
-        assert!(error.starts_with("--listen: listen: --dev lets anybody in"), "{error}");
+        assert!(error.starts_with("--listen: listen: --dev accepts every caller without a credential"), "{error}");
         assert_eq!(error.lines().count(), 1, "{error}");
     }
     assert!(load_dev(&[("listen", "--listen", "[::1]:0")]).is_ok());
@@ -437,9 +437,9 @@ fn a_wrong_operator_is_named_by_its_place() {
             "countersign.yaml:10: operators.oidc[0].issuer: must be the provider's https",
         ),
         ("realms/corp", "realms/corp?x=1", "operators.oidc[0].issuer: must be"),
-        ("http://127.0.0.1:9000", "https://login.example.com/realms/corp", "operators.oidc[1].issuer: stands twice"),
+        ("http://127.0.0.1:9000", "https://login.example.com/realms/corp", "operators.oidc[1].issuer: occurs twice"),
         ("http://127.0.0.1:9000", "agent-token-svc", "operators.oidc[1].issuer: must be"),
-        ("name: ci", "name: corp", "operators.oidc[1].name: stands twice"),
+        ("name: ci", "name: corp", "operators.oidc[1].name: occurs twice"),
         ("name: ci", "name: c.i", "operators.oidc[1].name: must be 1 to 16"),
         (
             "      audience: countersign\n      operator_claim",
@@ -513,5 +513,5 @@ fn a_wrong_webhook_is_named_by_its_place() {
         assert!(!error.contains("T0KEN") && !error.contains("c2hvcnQ"), "{error}");
     }
     let twice = WEBHOOKS.replace("webhooks:\n", "").repeat(2);
-    assert!(webhooks(&format!("webhooks:\n{twice}")).unwrap_err().contains("webhooks[1].name: stands twice"));
+    assert!(webhooks(&format!("webhooks:\n{twice}")).unwrap_err().contains("webhooks[1].name: occurs twice"));
 }
