@@ -144,7 +144,11 @@ fn a_url_that_stands_where_none_belongs_is_not_repeated() {
 fn a_wrong_configuration_keeps_everything_else_from_happening() {
     let output = run(&folder(), &["migrate", "--dev", "--listen", "0.0.0.0:8080"]);
     assert_eq!(output.status.code(), Some(2));
-    assert!(stderr(&output).starts_with("--listen: listen: --dev accepts every caller without a credential"), "{}", stderr(&output));
+    assert!(
+        stderr(&output).starts_with("--listen: listen: --dev accepts every caller without a credential"),
+        "{}",
+        stderr(&output)
+    );
 }
 
 #[test]

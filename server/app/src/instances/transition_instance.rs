@@ -152,7 +152,7 @@ impl Found {
     pub(crate) fn settle(self, tx: &mut ChangeTx) -> Result<Instance, Error> {
         let Self { instance, sponsor, row_state } = self;
         if let Some(departure) = sponsor.departure.filter(|_| row_state != instance.state) {
-            let stopped = StoppedInstance {
+            let orphan = StoppedInstance {
                 agent_instance_id: instance.agent_instance_id,
                 parent_agent_id: instance.parent_agent_id,
                 root_instance_id: instance.root_instance_id,
@@ -160,7 +160,7 @@ impl Found {
                 state: row_state,
                 custody_ref: instance.custody_ref,
             };
-            stopped(tx, RevocationKind::Sponsor, departure.revocation_seq, InstanceState::Orphaned, &stopped)?;
+            stopped(tx, RevocationKind::Sponsor, departure.revocation_seq, InstanceState::Orphaned, &orphan)?;
         }
         Ok(instance)
     }

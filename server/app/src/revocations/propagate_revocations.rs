@@ -30,23 +30,23 @@ impl Change for Settle {
             settlement::advance(tx.conn(), seq).await?;
             return Ok(false);
         };
-        let stopped = settlement::stopped(tx.conn(), &unsettled, BATCH).await?;
+        let instances = settlement::stopped(tx.conn(), &unsettled, BATCH).await?;
         let entry = &unsettled.entry;
         let (state, since) = if unsettled.departure {
             (InstanceState::Orphaned, None)
         } else {
             (InstanceState::Revoked, Some(entry.create_time))
         };
-        for instance in &stopped {
+        for instance in &instances {
             stopped(tx, entry.kind, entry.seq, state, instance)?;
         }
-        let ids: Vec<_> = stopped.iter().map(|instance| instance.agent_instance_id).collect();
+        let ids: Vec<_> = instances.iter().map(|instance| instance.agent_instance_id).collect();
         settlement::settle(tx.conn(), &ids, state, since).await?;
-        let all = i64::try_from(stopped.len()).unwrap_or(i64::MAX) < BATCH;
+        let all = i64::try_from(instances.len()).unwrap_or(i64::MAX) < BATCH;
         if all {
             settlement::advance(tx.conn(), entry.seq).await?;
         }
-        metrics::counter!("countersign_instances_settled_total").increment(stopped.len() as u64);
+        metrics::counter!("countersign_instances_settled_total").increment(instances.len() as u64);
         Ok(true)
     }
 }
