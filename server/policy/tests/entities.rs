@@ -310,7 +310,7 @@ fn whatever_is_wrong_is_said_with_its_place() {
         (
             "types: [{id: a}]\nentities: [{type: a, id: b, attributes: {c: 1}}]",
             String::new(),
-            "entities[0].attributes.c: is no attribute",
+            "entities[0].attributes.c: is not an attribute",
         ),
         (
             "types: [{id: a, attributes: {c: {type: long}}}]\nentities: [{type: a, id: b, attributes: {c: x}}]",
