@@ -23,7 +23,9 @@ async fn without_enough_figures_nothing_advances_unless_forced_and_the_event_say
             .await;
     let status = watched.advance(false).await.unwrap_err();
     let message = status.message().to_owned();
-    for word in ["MISSING_SPONSOR is INCONCLUSIVE", "0 decisions", "100 decisions needed", "can force the change with a reason"] {
+    for word in
+        ["MISSING_SPONSOR is INCONCLUSIVE", "0 decisions", "100 decisions needed", "can force the change with a reason"]
+    {
         assert!(message.contains(word), "{word} is not in: {message}");
     }
     let info = refused::<()>(Err(status), Code::FailedPrecondition, "GATE_NOT_PASSED");
