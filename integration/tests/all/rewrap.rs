@@ -78,7 +78,7 @@ async fn the_key_encryption_key_is_replaced_step_by_step_and_no_other_key_change
 
     let size = log(&database).await.len();
     let again = rewrap(folder.path(), &database, NEW, OLD);
-    assert!(String::from_utf8(again.stdout).unwrap().starts_with("0 sealed again"));
+    assert!(String::from_utf8(again.stdout).unwrap().starts_with("0 secrets were encrypted"));
     assert_eq!(log(&database).await.len(), size, "and nothing to record");
 
     let (launch, _folder) = plain();

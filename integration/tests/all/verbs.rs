@@ -140,7 +140,10 @@ async fn an_operator_is_added_with_a_key_in_a_file_and_disabled() {
     assert!(said.contains("The key is in eve.key.\n") && !said.contains(&key), "{said}");
     assert!(said.contains("countersign person confirm eve --person eve"), "{said}");
     let said = desk.done("eve", &["whoami"]);
-    assert!(said.starts_with("operator  eve\nroles     gate\nperson    eve, which a second person"), "{said}");
+    assert!(
+        said.starts_with("operator  eve\nroles     gate\nperson    eve, not yet confirmed by a second person"),
+        "{said}"
+    );
     assert_eq!(desk.json("eve", &["whoami"])["operatorId"], "eve");
 
     desk.done("oscar", &["person", "confirm", "eve", "--person", "eve", "--reason", "seen at the desk"]);

@@ -132,7 +132,7 @@ fn read_table<T>(
     table
 }
 
-/// The ids of one list, to find one that stands twice.
+/// The ids of one list, to find one that occurs twice.
 #[derive(Default)]
 pub(super) struct Ids(HashMap<Arc<str>, At>);
 
