@@ -10,7 +10,7 @@ use std::{
 };
 
 use countersign::postgres::{PostgresError, PostgresOptions, PrivatePostgres, SERVING_ROLE};
-use countersign_store::{Options, lesser_role, own_schema::OWN, schema};
+use countersign_store::{Options, Store, lesser_role, own_schema::OWN, schema};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 use tokio::{sync::OnceCell, task::spawn_blocking};
 
@@ -223,5 +223,10 @@ impl Database {
     /// A connection past the server, to look at what it wrote or to get in its way.
     pub async fn connect(&self) -> Result<PgConnection, Failure> {
         Ok(connect(&self.url).await?)
+    }
+
+    /// The server's own statements on it.
+    pub fn store(&self) -> Result<Store, Failure> {
+        Ok(Store::new(&Options { max_connections: 2, ..Options::new(self.url.parse()?) }))
     }
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use countersign_store::{
-    Connection, Options, Store, StoreError, Unfit, hosts,
+    Options, Session, Store, StoreError, Unfit, hosts,
     installation::{self, Found, MadeBy},
     is_refused_by_pooler,
     lesser_role::{self, GrantError, Power, Settings},
@@ -150,6 +150,18 @@ impl Database {
         Ok(store.prepare().await?)
     }
 
+    /// The migrations that are missing, in their order, where this role may run them.
+    pub(crate) async fn missing_migrations(&self) -> Result<Vec<String>, DatabaseError> {
+        let options = self.administering();
+        if options.transaction_pooler {
+            return Err(DatabaseError::NoSession);
+        }
+        let (_, mut connection) = self.answered(options).await?;
+        let missing = schema::missing(&mut connection, options.own_schema).await?;
+        connection.close().await.map_err(|source| self.unreachable(source))?;
+        Ok(missing)
+    }
+
     /// Runs the migrations that are missing, as the owner, and makes a role ready to serve.
     pub(crate) async fn migrate(&self, grant_to: Option<&str>) -> Result<Option<Settings>, DatabaseError> {
         let options = self.administering();
@@ -182,7 +194,7 @@ impl Database {
     }
 
     /// Marks a new installation with who made it. Returns who made the one that is there.
-    pub(crate) async fn claim(&self, connection: &mut Connection) -> Result<MadeBy, DatabaseError> {
+    pub(crate) async fn claim(&self, connection: &mut Session) -> Result<MadeBy, DatabaseError> {
         let by = if self.dev { MadeBy::Dev } else { MadeBy::Serve };
         let made_by = installation::claim(connection, by).await?;
         // Another start was first.
@@ -193,7 +205,7 @@ impl Database {
     }
 
     /// The first of its hosts that answers and fits, and a connection there.
-    async fn answered(&self, options: &Options) -> Result<(PgConnectOptions, Connection), DatabaseError> {
+    async fn answered(&self, options: &Options) -> Result<(PgConnectOptions, Session), DatabaseError> {
         let start = Instant::now();
         let mut told = false;
         let patience = PATIENCE * u32::try_from(options.hosts.len()).unwrap_or(1);
@@ -215,7 +227,7 @@ impl Database {
     }
 
     /// Refuses a database that `--dev` must leave alone. The private Postgres is always dev's.
-    async fn admit(&self, connection: &mut Connection) -> Result<(), DatabaseError> {
+    async fn admit(&self, connection: &mut Session) -> Result<(), DatabaseError> {
         if !self.dev || self.private.is_some() {
             return Ok(());
         }
@@ -233,7 +245,7 @@ impl Database {
         }
     }
 
-    async fn look(&self, connection: &mut Connection) -> Result<(), DatabaseError> {
+    async fn look(&self, connection: &mut Session) -> Result<(), DatabaseError> {
         match installation::find(connection).await? {
             Found::NoInstallation
             | Found::Installation { made_by: Some(MadeBy::Dev), .. }

@@ -21,6 +21,9 @@ pub(crate) struct MigrateArgs {
     /// connected during the move.
     #[arg(long)]
     move_schema: bool,
+    /// Change nothing: say which migrations are missing, and whether this role may run them.
+    #[arg(long, conflicts_with_all = ["grant_to", "move_schema"])]
+    dry_run: bool,
 }
 
 /// Why the schema is not up to date.
@@ -28,12 +31,45 @@ pub(crate) struct MigrateArgs {
 pub(crate) enum MigrateError {
     #[error(transparent)]
     Database(#[from] DatabaseError),
+    #[error(
+        "--dry-run needs a database: give one with --database-url or DATABASE_URL. A private Postgres is migrated when its \
+         server starts"
+    )]
+    NoDatabase,
     #[error("cannot start a runtime")]
     Runtime(#[from] io::Error),
 }
 
+/// Says what a migration of the configured database would do.
+fn dry_run(config: &Config) -> Result<(), MigrateError> {
+    if config.database.urls.is_empty() {
+        return Err(MigrateError::NoDatabase);
+    }
+    let mut database = Database::open(config)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let missing = runtime.block_on(async {
+        database.reach().await?;
+        database.missing_migrations().await
+    });
+    database.close()?;
+    let missing = missing?;
+    if missing.is_empty() {
+        println!("The schema is up to date: `countersign migrate` would change nothing.");
+        return Ok(());
+    }
+    println!("`countersign migrate` would run {} migration(s), in one transaction:", missing.len());
+    for migration in missing {
+        println!("  {migration}");
+    }
+    println!("Nothing was changed.");
+    Ok(())
+}
+
 /// Migrates the configured database. Servers may run meanwhile, unless its tables are moved.
 pub(crate) fn run(config: &Config, args: &MigrateArgs) -> Result<(), MigrateError> {
+    if args.dry_run {
+        return dry_run(config);
+    }
     let mut database = Database::open(config)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let migrated = runtime.block_on(async {

@@ -5,10 +5,10 @@ use std::time::Duration;
 use countersign_client::v1;
 use countersign_core::{ids::RolloutId, rollout::Comparison};
 use countersign_store::{
-    database_time,
+    commit, database_time,
     indicator::{self, Counts, RolloutSlot, Slot},
 };
-use sqlx::{Connection as _, types::Uuid};
+use sqlx::types::Uuid;
 use tonic::{Code, Response};
 
 use crate::support::{World, decide, document, eventually, issue, refused, seconds};
@@ -154,11 +154,10 @@ async fn a_slot_that_is_sent_again_counts_once_and_what_no_window_reaches_is_for
     let rollout = world.rita.rollouts().start_rollout(request).await.unwrap().into_inner().rollout.unwrap();
     let rollout_id: RolloutId = rollout.rollout_id.parse().unwrap();
     let store = async |number| {
-        let mut connection = world.database.connect().await.unwrap();
-        let mut tx = connection.begin().await.unwrap();
+        let mut tx = world.database.store().unwrap().begin().await.unwrap();
         let now = database_time(&mut tx).await.unwrap();
         indicator::insert(&mut tx, &slot(number, rollout_id), now).await.unwrap();
-        tx.commit().await.unwrap();
+        commit(tx).await.unwrap();
     };
     let compared = async || {
         let request = v1::GetRolloutRequest { rollout_id: rollout.rollout_id.clone() };
@@ -176,8 +175,9 @@ async fn a_slot_that_is_sent_again_counts_once_and_what_no_window_reaches_is_for
     let older = "UPDATE indicator_slot SET begin_time = begin_time - interval '3 hours', end_time = end_time - interval '3 hours' \
                  WHERE slot = 0";
     sqlx::query(older).execute(&mut connection).await.unwrap();
-    let now = database_time(&mut connection).await.unwrap();
-    indicator::purge(&mut connection, now).await.unwrap();
+    let store = world.database.store().unwrap();
+    let now = database_time(&mut store.writing().await.unwrap()).await.unwrap();
+    indicator::purge(&mut store.writing().await.unwrap(), now).await.unwrap();
     for table in ["indicator_slot", "rollout_slot"] {
         let statement = sqlx::AssertSqlSafe(format!("SELECT slot FROM {table}"));
         let left: Vec<i64> = sqlx::query_scalar(statement).fetch_all(&mut connection).await.unwrap();

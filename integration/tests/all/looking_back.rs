@@ -5,10 +5,10 @@ use std::time::Duration;
 use countersign_client::v1;
 use countersign_core::{ids::RolloutId, rollout::Comparison};
 use countersign_store::{
-    Connection, database_time,
+    Store, commit, database_time,
     indicator::{self, Counts, RolloutSlot, Slot},
 };
-use sqlx::{Connection as _, types::Uuid};
+use sqlx::types::Uuid;
 use tonic::{Code, Response};
 
 use crate::{
@@ -20,7 +20,7 @@ use crate::{
 struct Quiet {
     world: World,
     rollout_id: RolloutId,
-    connection: Connection,
+    store: Store,
     slots: i64,
 }
 
@@ -53,8 +53,8 @@ impl Quiet {
         };
         let started = world.rita.rollouts().start_rollout(request).await.unwrap().into_inner();
         let rollout_id = started.rollout.unwrap().rollout_id.parse().unwrap();
-        let connection = world.database.connect().await.unwrap();
-        let mut quiet = Self { world, rollout_id, connection, slots: 0 };
+        let store = world.database.store().unwrap();
+        let mut quiet = Self { world, rollout_id, store, slots: 0 };
         quiet.begins(48).await;
         quiet
     }
@@ -63,12 +63,12 @@ impl Quiet {
     async fn begins(&mut self, hours: i32) {
         let statement = "UPDATE rollout SET create_time = at, advance_time = at, gates_since = at \
                          FROM (SELECT now() - make_interval(hours => $1) AS at) AS begun";
-        sqlx::query(statement).bind(hours).execute(&mut self.connection).await.unwrap();
+        sqlx::query(statement).bind(hours).execute(&mut *self.store.writing().await.unwrap()).await.unwrap();
     }
 
     async fn saw(&mut self, seen: Seen) {
         let Seen { ago: age, calls, errors, issuances } = seen;
-        let mut tx = self.connection.begin().await.unwrap();
+        let mut tx = self.store.begin().await.unwrap();
         let now = database_time(&mut tx).await.unwrap();
         let comparison = Comparison { compared: calls, ..Comparison::default() };
         let of = RolloutSlot { rollout_id: self.rollout_id, candidate_errors: errors, held_back: 0, comparison };
@@ -83,7 +83,7 @@ impl Quiet {
             rollouts: if calls > 0 { vec![of] } else { Vec::new() },
         };
         indicator::insert(&mut tx, &slot, now).await.unwrap();
-        tx.commit().await.unwrap();
+        commit(tx).await.unwrap();
         self.slots += 1;
     }
 
@@ -109,10 +109,14 @@ impl Quiet {
     }
 
     async fn kept(&mut self) -> i64 {
-        let now = database_time(&mut self.connection).await.unwrap();
-        indicator::purge(&mut self.connection, now).await.unwrap();
+        let now = database_time(&mut self.store.writing().await.unwrap()).await.unwrap();
+        indicator::purge(&mut self.store.writing().await.unwrap(), now).await.unwrap();
         let count = "SELECT count(*) FROM indicator_slot WHERE server_id = $1";
-        sqlx::query_scalar(count).bind(Uuid::from_u128(7)).fetch_one(&mut self.connection).await.unwrap()
+        sqlx::query_scalar(count)
+            .bind(Uuid::from_u128(7))
+            .fetch_one(&mut *self.store.writing().await.unwrap())
+            .await
+            .unwrap()
     }
 }
 
@@ -182,7 +186,7 @@ async fn a_fresh_fault_is_not_hidden_by_good_calls_of_hours_ago() {
     // Once the window no longer shows it.
     let later = "UPDATE indicator_slot SET begin_time = begin_time - interval '10 minutes', \
                  end_time = end_time - interval '10 minutes' WHERE end_time > now() - interval '5 minutes'";
-    sqlx::query(later).execute(&mut quiet.connection).await.unwrap();
+    sqlx::query(later).execute(&mut *quiet.store.writing().await.unwrap()).await.unwrap();
     assert_eq!(quiet.advance().await.unwrap().rollout.unwrap().percent, 30);
 }
 
@@ -196,7 +200,7 @@ async fn of_old_slots_as_many_are_kept_as_an_open_rollout_may_look_back_for() {
     quiet.saw(calls(5, hours(26))).await;
     assert_eq!(quiet.kept().await, 21);
     let oldest = "SELECT max(extract(epoch FROM now() - end_time))::bigint FROM indicator_slot WHERE decisions > 0";
-    let oldest: i64 = sqlx::query_scalar(oldest).fetch_one(&mut quiet.connection).await.unwrap();
+    let oldest: i64 = sqlx::query_scalar(oldest).fetch_one(&mut *quiet.store.writing().await.unwrap()).await.unwrap();
     assert!((22_000..23_000).contains(&oldest), "{oldest}");
     let said = quiet.says(v1::RolloutGate::LatencyP95, 20).await;
     assert_eq!(said.verdict(), v1::GateVerdict::Pass);

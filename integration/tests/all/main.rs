@@ -93,6 +93,7 @@ mod support;
 mod surroundings;
 mod texts;
 mod unknown_grants;
+mod upgrades;
 mod verbs;
 mod verifier;
 mod watched;

@@ -14,9 +14,13 @@ const ISSUER: &str = "agent-token-svc";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_is_sponsored_allowed_receipted_recorded_and_read_back() {
-    let world = World::start().await;
-    world.sponsor("bob").await;
-    let triage = world.run_of("bob").await;
+    play(&World::start().await, "bob").await;
+}
+
+/// The story, with this sponsor, who is not there yet.
+pub(crate) async fn play(world: &World, sponsor: &str) {
+    world.sponsor(sponsor).await;
+    let triage = world.run_of(sponsor).await;
     let billing = delegate(&triage).await;
 
     let arguments = sha256(r#"{"amount_cents":1250,"order":"4711"}"#);
@@ -26,7 +30,7 @@ async fn a_call_is_sponsored_allowed_receipted_recorded_and_read_back() {
     assert_eq!((decision.effect(), decision.enforcement()), (v1::Effect::Allow, v1::Enforcement::Enforced));
     assert_eq!(decision.rule_ids, ["allow-support-billing"]);
     assert_eq!(decision.reason.as_ref().unwrap().code(), v1::DecisionReason::AllowedByRule);
-    receipt_holds(&world, &decision, &arguments, &billing).await;
+    receipt_holds(world, sponsor, &decision, &arguments, &billing).await;
 
     let outcome = v1::RecordToolCallRequest {
         policy_decision_id: decision.policy_decision_id.clone(),
@@ -45,11 +49,11 @@ async fn a_call_is_sponsored_allowed_receipted_recorded_and_read_back() {
     let answer = triage.connection.custody().record_tool_call(outcome).await.map(Response::into_inner);
     refused(answer, Code::NotFound, "NOT_FOUND");
 
-    chain_is_whole(&world, &decision, &triage, &billing).await;
+    chain_is_whole(world, sponsor, &decision, &triage, &billing).await;
 }
 
 /// The tool's side: with the public keys and nothing else, by our verifier and by somebody else's library.
-async fn receipt_holds(world: &World, decision: &v1::DecideResponse, arguments: &[u8], run: &Run) {
+async fn receipt_holds(world: &World, sponsor: &str, decision: &v1::DecideResponse, arguments: &[u8], run: &Run) {
     let jwks = world.server.http(None).get("/.well-known/jwks.json").await.unwrap();
     let keys = KeySet::from_jwks(&jwks.text()).unwrap();
     let tool = "billing".parse().unwrap();
@@ -69,7 +73,7 @@ async fn receipt_holds(world: &World, decision: &v1::DecideResponse, arguments: 
     validation.set_audience(&["billing"]);
     let claims: Value = jsonwebtoken::decode(&decision.receipt, &key, &validation).unwrap().claims;
     assert_eq!(claims["policy_decision_id"], decision.policy_decision_id.as_str());
-    assert_eq!(claims["sponsor_id"], "bob");
+    assert_eq!(claims["sponsor_id"], sponsor);
 }
 
 async fn delegate(parent: &Run) -> Run {
@@ -85,11 +89,11 @@ async fn delegate(parent: &Run) -> Run {
     Run { token: child.token, id: child.agent_instance_id, connection, log_index: child.log_index }
 }
 
-async fn chain_is_whole(world: &World, decision: &v1::DecideResponse, triage: &Run, billing: &Run) {
+async fn chain_is_whole(world: &World, sponsor: &str, decision: &v1::DecideResponse, triage: &Run, billing: &Run) {
     let subject = Subject::PolicyDecisionId(decision.policy_decision_id.clone());
     let request = v1::GetCustodyChainRequest { subject: Some(subject) };
     let chain = world.rita.custody().get_custody_chain(request).await.unwrap().into_inner().chain.unwrap();
-    assert_eq!(chain.sponsor.unwrap().sponsor_id, "bob");
+    assert_eq!(chain.sponsor.unwrap().sponsor_id, sponsor);
     let runs: Vec<_> = chain.instances.iter().map(|run| (run.agent_instance_id.as_str(), run.depth)).collect();
     assert_eq!(runs, [(triage.id.as_str(), 0), (billing.id.as_str(), 1)]);
     assert_eq!(chain.decisions[0].outcome(), v1::ToolCallOutcome::Success);

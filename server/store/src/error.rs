@@ -82,8 +82,12 @@ impl From<sqlx::Error> for StoreError {
                 _ => Self::Database(error),
             };
         };
-        if code == READ_ONLY {
+        let is_stale = is_stale_plan(&error);
+        if code == READ_ONLY || is_stale {
             session::begin_anew();
+        }
+        if is_stale {
+            return Self::Conflict(error);
         }
         match code.as_str() {
             // serialization_failure, deadlock_detected; and the session of a transaction that fell silent, of which nothing stands
@@ -108,6 +112,12 @@ fn database(error: &sqlx::Error) -> Option<&PgDatabaseError> {
 
 fn code(error: &sqlx::Error) -> Option<String> {
     database(error).map(|error| error.code().to_owned())
+}
+
+/// Whether a session prepared the statement before the types of its columns changed: nothing was done.
+pub(crate) fn is_stale_plan(error: &sqlx::Error) -> bool {
+    // feature_not_supported, and where the server says it: its text is translated.
+    database(error).is_some_and(|error| error.code() == "0A000" && error.routine() == Some("RevalidateCachedQuery"))
 }
 
 /// Whether a table has other columns than those that were asked for, or of other types.

@@ -5,14 +5,14 @@ use std::{io, time::Duration};
 use sqlx::{Connection as _, postgres::PgConnectOptions};
 use tokio::time::timeout;
 
-use crate::{Connection, Options, Store, StoreError, connect, session};
+use crate::{Options, Session, Store, StoreError, connect, session};
 
 /// How long one of several hosts may take to answer.
 const ANSWER: Duration = Duration::from_secs(2);
 
 /// Connects to the first host that answers and fits, as every connection of a [`Store`] must, and says which it is. Where none
 /// does: what was wrong with the first that answered, or else with the first.
-pub async fn first_that_fits(options: &Options) -> Result<(PgConnectOptions, Connection), sqlx::Error> {
+pub async fn first_that_fits(options: &Options) -> Result<(PgConnectOptions, Session), sqlx::Error> {
     if let [only] = options.hosts.as_slice() {
         return Ok((only.clone(), connect(options).await?));
     }

@@ -4,7 +4,7 @@
 
 use sqlx::{AssertSqlSafe, Connection as _, Row as _, postgres::PgRow};
 
-use crate::{Connection, MIGRATOR, StoreError, error};
+use crate::{MIGRATOR, Session, StoreError, error};
 
 /// Most foreign tables that are named.
 const NAMED: i64 = 3;
@@ -42,7 +42,7 @@ pub enum Found {
 }
 
 /// What the database holds of ours.
-pub async fn find(conn: &mut Connection) -> Result<Found, StoreError> {
+pub async fn find(conn: &mut Session) -> Result<Found, StoreError> {
     if !is_ours(conn, "").await? {
         return Ok(Found::NoInstallation);
     }
@@ -54,7 +54,7 @@ pub async fn find(conn: &mut Connection) -> Result<Found, StoreError> {
 }
 
 /// The names of tables and views that are not ours, a few of them. Those of extensions do not count.
-pub async fn foreign_tables(conn: &mut Connection) -> Result<Vec<String>, StoreError> {
+pub async fn foreign_tables(conn: &mut Session) -> Result<Vec<String>, StoreError> {
     let ours = is_ours(conn, "").await?;
     let names = sqlx::query_scalar(
         "SELECT n.nspname || '.' || c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -75,7 +75,7 @@ pub async fn foreign_tables(conn: &mut Connection) -> Result<Vec<String>, StoreE
 }
 
 /// Marks a new installation as made by this start. Returns what the mark says now: another start may have been first.
-pub async fn claim(conn: &mut Connection, by: MadeBy) -> Result<MadeBy, StoreError> {
+pub async fn claim(conn: &mut Session, by: MadeBy) -> Result<MadeBy, StoreError> {
     sqlx::query("INSERT INTO installation (made_by) VALUES ($1) ON CONFLICT DO NOTHING")
         .bind(by.as_str())
         .execute(&mut *conn)
@@ -83,11 +83,11 @@ pub async fn claim(conn: &mut Connection, by: MadeBy) -> Result<MadeBy, StoreErr
     made_by(conn).await?.ok_or_else(|| StoreError::corrupt("installation", "no row"))
 }
 
-async fn has_table(conn: &mut Connection, name: &str) -> Result<bool, StoreError> {
+async fn has_table(conn: &mut Session, name: &str) -> Result<bool, StoreError> {
     Ok(sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL").bind(name).fetch_one(conn).await?)
 }
 
-async fn made_by(conn: &mut Connection) -> Result<Option<MadeBy>, StoreError> {
+async fn made_by(conn: &mut Session) -> Result<Option<MadeBy>, StoreError> {
     let row = sqlx::query("SELECT made_by FROM installation").fetch_optional(conn).await?;
     let read = |row: PgRow| match row.try_get(0)? {
         "dev" => Ok(MadeBy::Dev),
@@ -99,7 +99,7 @@ async fn made_by(conn: &mut Connection) -> Result<Option<MadeBy>, StoreError> {
 
 /// Whether the record of migrations in a schema (its name with a dot), or in the path, is ours: other programs keep one under the
 /// same name.
-pub(crate) async fn is_ours(conn: &mut Connection, schema: &'static str) -> Result<bool, StoreError> {
+pub(crate) async fn is_ours(conn: &mut Session, schema: &'static str) -> Result<bool, StoreError> {
     let Some(first) = MIGRATOR.iter().next() else { return Ok(false) };
     let there: bool = sqlx::query_scalar("SELECT to_regclass($1 || '_sqlx_migrations') IS NOT NULL")
         .bind(schema)

@@ -6,7 +6,7 @@ use std::{fmt, iter};
 
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _};
 
-use crate::{Connection, Options, StoreError, error, own_schema::OWN, session};
+use crate::{Options, Session, StoreError, error, own_schema::OWN, session};
 
 /// What serving does with each table. A test reads it off this crate's statements.
 const TABLES: [(&str, &str); 38] = [
@@ -122,7 +122,7 @@ impl From<sqlx::Error> for GrantError {
 }
 
 /// Creates the role where it does not exist. It logs in without a password, as the private Postgres lets it.
-pub async fn ensure(conn: &mut Connection, role: &str) -> Result<(), StoreError> {
+pub async fn ensure(conn: &mut Session, role: &str) -> Result<(), StoreError> {
     let there: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)")
         .bind(role)
         .fetch_one(&mut *conn)
@@ -135,7 +135,7 @@ pub async fn ensure(conn: &mut Connection, role: &str) -> Result<(), StoreError>
 
 /// Gives a role what serving needs and takes everything else from it, all or nothing. Done twice it does nothing the second
 /// time. The schema is up to date, and the session is its owner's.
-pub async fn grant(conn: &mut Connection, role: &str, options: &Options) -> Result<Settings, GrantError> {
+pub async fn grant(conn: &mut Session, role: &str, options: &Options) -> Result<Settings, GrantError> {
     let mut tx = conn.begin().await?;
     // Two at once would update the same rows of the catalogue.
     tx.execute("SELECT pg_advisory_xact_lock(hashtext('countersign.grant_to'))").await?;
@@ -164,7 +164,7 @@ pub async fn grant(conn: &mut Connection, role: &str, options: &Options) -> Resu
     Ok(settings)
 }
 
-async fn grant_tables(tx: &mut Connection, role: &str) -> Result<(), sqlx::Error> {
+async fn grant_tables(tx: &mut Session, role: &str) -> Result<(), sqlx::Error> {
     let role = identifier(role);
     // Events are written through the partitioned table, which needs no right on a partition.
     let partitions: Vec<String> = sqlx::query_scalar(
@@ -183,7 +183,7 @@ async fn grant_tables(tx: &mut Connection, role: &str) -> Result<(), sqlx::Error
 }
 
 /// Most databases let everybody in, and their owner is not always the tables'.
-async fn let_in(tx: &mut Connection, role: &str) -> Result<(), sqlx::Error> {
+async fn let_in(tx: &mut Session, role: &str) -> Result<(), sqlx::Error> {
     let closed: Vec<String> = sqlx::query_scalar(
         "SELECT format('GRANT USAGE ON SCHEMA %s TO %I', relnamespace::regnamespace, $1) FROM pg_class
          WHERE oid = to_regclass('custody_event') AND NOT has_schema_privilege($1::name, relnamespace, 'USAGE')
@@ -201,7 +201,7 @@ async fn let_in(tx: &mut Connection, role: &str) -> Result<(), sqlx::Error> {
 }
 
 /// Sets for the role what the server otherwise asks for when it connects, and what a pooler would not pass on.
-async fn set_settings(tx: &mut Connection, role: &str, options: &Options) -> Result<Settings, sqlx::Error> {
+async fn set_settings(tx: &mut Session, role: &str, options: &Options) -> Result<Settings, sqlx::Error> {
     let (database, commit): (String, String) = sqlx::query_as(
         "SELECT quote_ident(current_database()), CASE WHEN EXISTS (
              SELECT FROM pg_db_role_setting s JOIN pg_roles r ON r.oid = s.setrole JOIN pg_database d
@@ -231,7 +231,7 @@ async fn set_settings(tx: &mut Connection, role: &str, options: &Options) -> Res
 }
 
 /// What a role could do that serving does not need. None: there is no such role.
-async fn power_of(conn: &mut Connection, role: &str) -> Result<Option<Option<Power>>, StoreError> {
+async fn power_of(conn: &mut Session, role: &str) -> Result<Option<Option<Power>>, StoreError> {
     let found: Option<Option<String>> = sqlx::query_scalar(
         "SELECT CASE
              WHEN EXISTS (SELECT FROM pg_roles s
@@ -267,12 +267,12 @@ async fn power_of(conn: &mut Connection, role: &str) -> Result<Option<Option<Pow
 }
 
 /// What the role of this session could do that serving does not need.
-pub(crate) async fn power(conn: &mut Connection, role: &str) -> Result<Option<Power>, StoreError> {
+pub(crate) async fn power(conn: &mut Session, role: &str) -> Result<Option<Power>, StoreError> {
     Ok(power_of(conn, role).await?.flatten())
 }
 
 /// What the role of this session may not do and serving needs; a few of it.
-pub(crate) async fn lacking(conn: &mut Connection) -> Result<Vec<String>, StoreError> {
+pub(crate) async fn lacking(conn: &mut Session) -> Result<Vec<String>, StoreError> {
     let needed = TABLES.iter().flat_map(|(table, privileges)| privileges.split(", ").map(move |one| (*table, one)));
     let (tables, privileges): (Vec<_>, Vec<_>) = needed.unzip();
     let lacking = sqlx::query_scalar(

@@ -7,6 +7,7 @@ pub mod api_key;
 pub mod approval;
 pub mod cache_extension;
 pub mod comparison;
+mod connection;
 mod convert;
 pub mod disabled_operator;
 mod error;
@@ -53,6 +54,7 @@ use session::Rules;
 use sqlx::{ConnectOptions as _, PgConnection, PgPool, Postgres, Transaction, postgres::PgConnectOptions};
 use time::OffsetDateTime;
 
+pub use connection::{Connection, Tx};
 pub use error::{StoreError, is_refused_by_pooler};
 pub use page::{Page, PageRequest};
 pub use session::Unfit;
@@ -61,13 +63,8 @@ pub use statements::Statements;
 /// The schema, embedded.
 pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!("../../migrations");
 
-/// A connection or a transaction on one.
-pub type Connection = PgConnection;
-/// An open transaction; dropped without [`Tx::commit`] it is rolled back.
-pub type Tx = Transaction<'static, Postgres>;
-
-/// A connection of a pool.
-type PooledConnection = sqlx::pool::PoolConnection<Postgres>;
+/// A session of the database that is in no pool: for commands, and for what is looked at before a server starts.
+pub type Session = PgConnection;
 
 /// How the database is reached.
 #[derive(Debug, Clone)]
@@ -117,7 +114,7 @@ impl Options {
 }
 
 /// Connects once, as every connection of a [`Store`] does, and says what is wrong; a pool would only say that it waited.
-pub async fn connect(options: &Options) -> Result<Connection, sqlx::Error> {
+pub async fn connect(options: &Options) -> Result<Session, sqlx::Error> {
     let mut conn = session::connect_options(options).connect().await?;
     session::verify(&mut conn, Rules::of(options)).await?;
     Ok(conn)
@@ -179,8 +176,8 @@ impl Store {
     /// connection on which it is not yet to the next user, whose statements nobody would then commit.
     async fn begin_with(&self, statement: &'static str) -> Result<Tx, StoreError> {
         let conn = self.pool.acquire().await?;
-        let begun = tokio::spawn(Tx::begin(conn, Some(self.beginning(statement))));
-        Ok(begun.await.unwrap_or(Err(sqlx::Error::WorkerCrashed))?)
+        let begun = tokio::spawn(Transaction::begin(conn, Some(self.beginning(statement))));
+        Ok(Tx::new(begun.await.unwrap_or(Err(sqlx::Error::WorkerCrashed))?))
     }
 
     /// Closes every connection.
@@ -196,7 +193,11 @@ pub async fn database_time(conn: &mut Connection) -> Result<OffsetDateTime, Stor
 
 /// Commits. After an error it is open whether the transaction stands, unless it is a conflict: then nothing of it does.
 pub async fn commit(tx: Tx) -> Result<(), StoreError> {
-    tx.commit().await.map_err(|error| match error {
+    tx.into_connection().commit().await
+}
+
+async fn commit_transaction(transaction: Transaction<'static, Postgres>) -> Result<(), StoreError> {
+    transaction.commit().await.map_err(|error| match error {
         // The database had ended the session before, so that the word to commit never left.
         sqlx::Error::Io(ref why) if why.kind() == ErrorKind::BrokenPipe => StoreError::Conflict(error),
         error => error.into(),

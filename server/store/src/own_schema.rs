@@ -5,10 +5,10 @@
 
 use std::{fmt, time::Duration};
 
-use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _};
 use tokio::time::{Instant, sleep};
 
-use crate::{MIGRATOR, StoreError, installation, schema};
+use crate::{MIGRATOR, Session, StoreError, installation, schema};
 
 /// Its name.
 pub const OWN: &str = "countersign";
@@ -30,7 +30,7 @@ pub enum Home {
 }
 
 /// Finds out where the tables are, or are to be made.
-pub async fn home(conn: &mut PgConnection) -> Result<Home, StoreError> {
+pub async fn home(conn: &mut Session) -> Result<Home, StoreError> {
     let (usual, made, looks): (bool, bool, bool) = sqlx::query_as(
         r#"SELECT replace(current_setting('search_path'), ' ', '') IN ('"$user",public', $1),
                   EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -52,7 +52,7 @@ pub async fn home(conn: &mut PgConnection) -> Result<Home, StoreError> {
 }
 
 /// Whether an installation is in this schema, or in the path.
-async fn is_there(conn: &mut PgConnection, schema: &'static str) -> Result<bool, StoreError> {
+async fn is_there(conn: &mut Session, schema: &'static str) -> Result<bool, StoreError> {
     let (hidden, log): (Option<bool>, bool) = sqlx::query_as(
         "SELECT NOT has_table_privilege(to_regclass($1 || '_sqlx_migrations'), 'SELECT'), to_regclass($1 || 'custody_event') IS NOT NULL",
     )
@@ -68,18 +68,18 @@ async fn is_there(conn: &mut PgConnection, schema: &'static str) -> Result<bool,
 }
 
 /// Looks at the tables there, until the transaction ends.
-pub async fn enter(tx: &mut PgConnection) -> Result<(), StoreError> {
+pub async fn enter(tx: &mut Session) -> Result<(), StoreError> {
     tx.execute(AssertSqlSafe(format!("SET LOCAL search_path = {OWN}"))).await?;
     Ok(())
 }
 
 /// Whether the schema is there, whatever is in it.
-pub(crate) async fn is_made(conn: &mut PgConnection) -> Result<bool, sqlx::Error> {
+pub(crate) async fn is_made(conn: &mut Session) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1)").bind(OWN).fetch_one(conn).await
 }
 
 /// Makes it, where it is not there. In the transaction of the migrations.
-pub(crate) async fn make(tx: &mut PgConnection) -> Result<(), sqlx::Error> {
+pub(crate) async fn make(tx: &mut Session) -> Result<(), sqlx::Error> {
     if !is_made(tx).await? {
         tx.execute(AssertSqlSafe(format!("CREATE SCHEMA {OWN}"))).await?;
     }
@@ -88,12 +88,12 @@ pub(crate) async fn make(tx: &mut PgConnection) -> Result<(), sqlx::Error> {
 
 /// A session that a server has open.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
-pub struct Session {
+pub struct OpenSession {
     role: String,
     address: String,
 }
 
-impl fmt::Display for Session {
+impl fmt::Display for OpenSession {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "role {} from {}", self.role, self.address)
     }
@@ -107,7 +107,7 @@ pub enum MoveError {
         "servers are connected ({}): stop them all, then run this again",
         .0.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
     )]
-    Connected(Vec<Session>),
+    Connected(Vec<OpenSession>),
     /// There is no installation in the usual path.
     #[error(
         "there is no installation to move: a search_path is set for this role or in the address, and the tables stay where it leads"
@@ -128,7 +128,7 @@ impl From<sqlx::Error> for MoveError {
 }
 
 /// Moves the installation that the session's path leads to, all or nothing. The schema is up to date, and no server is connected.
-pub async fn move_there(conn: &mut PgConnection) -> Result<(), MoveError> {
+pub async fn move_there(conn: &mut Session) -> Result<(), MoveError> {
     let mut tx = conn.begin().await?;
     schema::lock(&mut tx).await?;
     tx.execute(LOCKS).await?;
@@ -188,10 +188,10 @@ const STATEMENTS: &str = "
     ) AS all_of_them
     GROUP BY nth, statement ORDER BY nth, statement";
 
-async fn nobody_else(tx: &mut PgConnection) -> Result<(), MoveError> {
+async fn nobody_else(tx: &mut Session) -> Result<(), MoveError> {
     let end = Instant::now() + ENDING;
     loop {
-        let sessions: Vec<Session> = sqlx::query_as(
+        let sessions: Vec<OpenSession> = sqlx::query_as(
             "SELECT coalesce(usename::text, '?') AS role, coalesce(host(client_addr), 'this machine') AS address
              FROM pg_stat_activity
              WHERE datname = current_database() AND pid <> pg_backend_pid() AND application_name = 'countersign'

@@ -9,7 +9,7 @@ use sqlx::{Connection as _, Executor as _, migrate::MigrateError};
 use tokio::time::{Instant, sleep};
 
 use crate::{
-    Connection, MIGRATOR, Store, StoreError, error,
+    MIGRATOR, Session, Store, StoreError, error,
     lesser_role::{self, Power},
     own_schema::{self, OWN, is_made},
 };
@@ -73,6 +73,7 @@ const ANOTHER_TRY: Duration = Duration::from_millis(500);
 const MAY_NOT: &str = "this role may not change it";
 const MAY_NOT_MAKE: &str =
     "this role may not create the schema `countersign`, which holds them, in this database (GRANT CREATE ON DATABASE)";
+const CANNOT_TELL: &str = "which migrations are missing cannot be told";
 const NO_SESSION: &str = "no migration runs through a pooler";
 
 /// Which of our migrations a database has.
@@ -96,7 +97,7 @@ struct Applied {
 
 /// Runs the migrations that are missing, all or none, under a lock: servers that start at once wait for each other. Makes the
 /// schema of our own where the tables are to be in it. The session is good for nothing else afterwards.
-pub async fn migrate(conn: &mut Connection, own_schema: bool) -> Result<(), SchemaError> {
+pub async fn migrate(conn: &mut Session, own_schema: bool) -> Result<(), SchemaError> {
     let standing = look(conn).await?;
     if standing == Standing::Current {
         return Ok(());
@@ -119,7 +120,7 @@ pub async fn migrate(conn: &mut Connection, own_schema: bool) -> Result<(), Sche
     }
 }
 
-async fn try_to_migrate(conn: &mut Connection, own_schema: bool) -> Result<(), SchemaError> {
+async fn try_to_migrate(conn: &mut Session, own_schema: bool) -> Result<(), SchemaError> {
     let mut tx = conn.begin().await?;
     lock(&mut tx).await?;
     if own_schema {
@@ -138,13 +139,31 @@ fn is_in_the_way(error: &MigrateError) -> bool {
     }
 }
 
+/// The migrations that are missing, each by its number and name, in the order in which [`migrate`] runs them; an error where it would
+/// refuse. Writes nothing.
+pub async fn missing(conn: &mut Session, own_schema: bool) -> Result<Vec<String>, SchemaError> {
+    let standing = look(conn).await?;
+    match standing {
+        Standing::Current => return Ok(Vec::new()),
+        Standing::Foreign => return judge(standing, "", CANNOT_TELL).map(|()| Vec::new()),
+        Standing::Behind { .. } | Standing::Hidden => {}
+    }
+    if let Err(why) = may_migrate(conn, own_schema).await? {
+        return judge(standing, &role(conn).await?, why).map(|()| Vec::new());
+    }
+    let there = sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations') IS NOT NULL").fetch_one(&mut *conn).await?;
+    let applied = if there { applied(conn).await? } else { Vec::new() };
+    let missing = MIGRATOR.iter().filter(|one| !applied.iter().any(|applied| applied.version == one.version));
+    Ok(missing.map(|one| format!("{:04} {}", one.version, one.description)).collect())
+}
+
 /// Waits for others who change the schema, and keeps them out until the transaction ends.
-pub(crate) async fn lock(tx: &mut Connection) -> Result<(), sqlx::Error> {
+pub(crate) async fn lock(tx: &mut Session) -> Result<(), sqlx::Error> {
     tx.execute("SELECT pg_advisory_xact_lock(hashtext('countersign.schema'))").await?;
     Ok(())
 }
 
-async fn role(conn: &mut Connection) -> Result<String, sqlx::Error> {
+async fn role(conn: &mut Session) -> Result<String, sqlx::Error> {
     sqlx::query_scalar("SELECT current_user::text").fetch_one(conn).await
 }
 
@@ -198,7 +217,7 @@ fn judge(standing: Standing, role: &str, why: &'static str) -> Result<(), Schema
     }
 }
 
-async fn look(conn: &mut Connection) -> Result<Standing, StoreError> {
+async fn look(conn: &mut Session) -> Result<Standing, StoreError> {
     let there: bool =
         sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations') IS NOT NULL").fetch_one(&mut *conn).await?;
     if !there {
@@ -217,16 +236,17 @@ async fn look(conn: &mut Connection) -> Result<Standing, StoreError> {
     if !allowed {
         return Ok(Standing::Hidden);
     }
-    let applied = sqlx::query_as("SELECT version, checksum, success FROM _sqlx_migrations").fetch_all(conn).await;
-    match applied {
-        Ok(applied) => {
-            let read = |(version, checksum, success)| Applied { version, checksum, success };
-            Ok(compare(&applied.into_iter().map(read).collect::<Vec<_>>()))
-        }
+    match applied(conn).await {
+        Ok(applied) => Ok(compare(&applied)),
         // A table of that name with other columns, or columns of other types.
         Err(error) if error::is_other_shape(&error) => Ok(Standing::Foreign),
         Err(error) => Err(error.into()),
     }
+}
+
+async fn applied(conn: &mut Session) -> Result<Vec<Applied>, sqlx::Error> {
+    let rows = sqlx::query_as("SELECT version, checksum, success FROM _sqlx_migrations").fetch_all(conn).await?;
+    Ok(rows.into_iter().map(|(version, checksum, success)| Applied { version, checksum, success }).collect())
 }
 
 fn compare(applied: &[Applied]) -> Standing {
@@ -243,7 +263,7 @@ fn compare(applied: &[Applied]) -> Standing {
 }
 
 /// Whether this role makes the tables of a new installation, or owns those that are there; and if not, why.
-async fn may_migrate(conn: &mut Connection, own_schema: bool) -> Result<Result<(), &'static str>, StoreError> {
+async fn may_migrate(conn: &mut Session, own_schema: bool) -> Result<Result<(), &'static str>, StoreError> {
     let (makes, owns): (bool, bool) = sqlx::query_as(
         "SELECT CASE WHEN current_schema() IS NULL AND $1 THEN has_database_privilege(current_database(), 'CREATE')
                      ELSE coalesce(has_schema_privilege(current_schema(), 'CREATE'), false) END,

@@ -9,25 +9,16 @@ use std::ops::{Deref, DerefMut};
 
 use sqlx::{AssertSqlSafe, SqlSafeStr as _, SqlStr};
 
-use crate::{Connection, PooledConnection, Store, StoreError, Tx, commit};
+use crate::{Connection, Store, StoreError};
 
 /// A connection on which statements take effect one by one; behind a pooler, together, by [`Statements::done`].
 #[derive(Debug)]
-pub struct Statements(Kind);
-
-#[derive(Debug)]
-enum Kind {
-    Direct(PooledConnection),
-    Pooled(Tx),
-}
+pub struct Statements(Connection);
 
 impl Statements {
     /// Whatever was written takes effect, if it has not yet.
     pub async fn done(self) -> Result<(), StoreError> {
-        match self.0 {
-            Kind::Direct(_) => Ok(()),
-            Kind::Pooled(tx) => commit(tx).await,
-        }
+        self.0.commit().await
     }
 }
 
@@ -35,19 +26,13 @@ impl Deref for Statements {
     type Target = Connection;
 
     fn deref(&self) -> &Connection {
-        match &self.0 {
-            Kind::Direct(conn) => conn,
-            Kind::Pooled(tx) => tx,
-        }
+        &self.0
     }
 }
 
 impl DerefMut for Statements {
     fn deref_mut(&mut self) -> &mut Connection {
-        match &mut self.0 {
-            Kind::Direct(conn) => conn,
-            Kind::Pooled(tx) => tx,
-        }
+        &mut self.0
     }
 }
 
@@ -70,9 +55,9 @@ impl Store {
 
     async fn statements(&self, begin: &'static str) -> Result<Statements, StoreError> {
         Ok(Statements(if self.has_no_session() {
-            Kind::Pooled(self.begin_with(begin).await?)
+            self.begin_with(begin).await?.into_connection()
         } else {
-            Kind::Direct(self.pool.acquire().await?)
+            Connection::single(self.pool.acquire().await?)
         }))
     }
 

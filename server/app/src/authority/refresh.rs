@@ -83,13 +83,15 @@ impl Authority {
     }
 
     /// Loads a newer snapshot ahead of need, where there is one. Tries again where a connection was broken, as those are that
-    /// the database left behind: whoever has just revoked a key is told so, and then it opens nothing here.
+    /// the database left behind, or a migration came between: whoever has just revoked a key is told so, and then it opens nothing here.
     pub(crate) async fn refresh_snapshot(&self) {
         let begun = Instant::now();
         loop {
             match self.try_refresh_snapshot().await {
                 Ok(()) => return,
-                Err(Error::StoreUnavailable) if begun.elapsed() < REFRESHING => sleep(REFRESH_AGAIN).await,
+                Err(Error::StoreUnavailable | Error::Conflict(_)) if begun.elapsed() < REFRESHING => {
+                    sleep(REFRESH_AGAIN).await
+                }
                 Err(error) => {
                     // The recorder loads it before it records anything, and the next look does in any case.
                     tracing::warn!(%error, "the snapshot could not be refreshed");

@@ -12,6 +12,7 @@ use countersign_store::{Connection, event, instance, sponsor};
 use crate::{
     App, DecisionRecord, Error, EventRecord, InstanceFilterState,
     decisions::read_decisions::{is_decision, records},
+    engine::retry::retried,
     instances::read_instances::standing,
 };
 
@@ -47,6 +48,10 @@ pub struct CustodyChain {
 impl App {
     /// The chain that a decision, an instance or an event belongs to, as it stood at one moment.
     pub async fn custody_chain(&self, subject: ChainSubject) -> Result<CustodyChain, Error> {
+        retried(|| self.read_chain(subject)).await
+    }
+
+    async fn read_chain(&self, subject: ChainSubject) -> Result<CustodyChain, Error> {
         let mut tx = self.inner.engine.store.for_reads().begin_snapshot().await?;
         let root = match subject {
             ChainSubject::Instance(id) => Ok(Some(root_of(&mut tx, id).await?)),

@@ -4,6 +4,7 @@ pub(crate) mod arrival;
 pub(crate) mod aside;
 pub(crate) mod context;
 pub(crate) mod custody_leaf;
+pub(crate) mod retry;
 pub(crate) mod secrets;
 pub(crate) mod sha256;
 pub(crate) mod stops;

@@ -39,6 +39,14 @@ impl Writer {
     /// Makes the first of `works` durable, as many as there is time for, and answers each of those; an error is everybody's, and
     /// then nothing is recorded.
     pub(super) async fn write(&mut self, works: &[Submission]) -> Result<Answers, Error> {
+        match self.try_write(works).await {
+            // Nothing of it stands: it met a deadlock, or a migration.
+            Err(Error::Conflict(_)) => self.try_write(works).await,
+            done => done,
+        }
+    }
+
+    async fn try_write(&mut self, works: &[Submission]) -> Result<Answers, Error> {
         if let Some(answers) = self.write_optimistically(works).await? {
             return Ok(answers);
         }

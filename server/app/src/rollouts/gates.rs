@@ -18,6 +18,7 @@ use super::{
 use crate::{
     App, Error,
     engine::{
+        retry::retried,
         timekeeper::Compared,
         transaction::{Change, ChangeTx},
     },
@@ -58,6 +59,10 @@ fn answer_to_breach(rollout: &Rollout) -> OnBreach {
 impl App {
     /// Reads the gates of a rollout.
     pub(crate) async fn inspect(&self, rollout_id: RolloutId) -> Result<RolloutInspection, Error> {
+        retried(|| self.read_gates(rollout_id)).await
+    }
+
+    async fn read_gates(&self, rollout_id: RolloutId) -> Result<RolloutInspection, Error> {
         let mut tx = self.inner.engine.store.begin_snapshot().await?;
         let found = rollout::get(&mut tx, rollout_id).await?;
         let rollout = found.ok_or_else(|| Error::not_found("rollout", rollout_id))?;

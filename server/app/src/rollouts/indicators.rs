@@ -7,7 +7,7 @@ use countersign_store::{
 };
 use time::OffsetDateTime;
 
-use crate::{App, Error, Issuance, recorder::indicators::Latency};
+use crate::{App, Error, Issuance, engine::retry::retried, recorder::indicators::Latency};
 
 /// The figures of a window, over all servers.
 #[derive(Debug, Clone, PartialEq)]
@@ -66,6 +66,10 @@ impl App {
 
     /// What all servers counted in the last `seconds`.
     pub async fn indicators(&self, seconds: u32) -> Result<IndicatorWindow, Error> {
+        retried(|| self.read_indicators(seconds)).await
+    }
+
+    async fn read_indicators(&self, seconds: u32) -> Result<IndicatorWindow, Error> {
         let mut tx = self.inner.engine.store.for_reads().begin_snapshot().await?;
         let window = indicator::window(&mut tx, seconds, None).await?;
         let open = indicator::open_decisions(&mut tx, window.start_time).await?;

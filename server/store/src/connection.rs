@@ -1,0 +1,187 @@
+//! Connections and transactions whose statements survive a change of the schema.
+//!
+//! The database refuses a prepared statement whose columns have other types than when it was prepared (0A000), once on each session
+//! that prepared it. It refuses before it does anything. So a single statement is prepared again and sent once more here. In a
+//! transaction that error ends the transaction: it becomes [`StoreError::Conflict`], whose transaction is tried again, and on a
+//! session that has prepared nothing yet (`session::begin_anew`).
+
+use std::ops::{Deref, DerefMut};
+
+use futures::{
+    FutureExt as _, StreamExt as _, TryFutureExt as _, TryStreamExt as _,
+    future::BoxFuture,
+    stream::{self, BoxStream},
+};
+use sqlx::{
+    Connection as _, Describe, Either, Error, Execute, Executor, PgConnection, Postgres, SqlStr, Transaction,
+    pool::PoolConnection,
+    postgres::{PgArguments, PgQueryResult, PgRow, PgStatement, PgTypeInfo},
+    query::Query,
+};
+
+use crate::{StoreError, commit_transaction, error::is_stale_plan};
+
+/// Where statements are sent: a connection of a pool, or a transaction on one.
+#[derive(Debug)]
+pub struct Connection(Kind);
+
+#[derive(Debug)]
+enum Kind {
+    Single(PoolConnection<Postgres>),
+    Transaction(Transaction<'static, Postgres>),
+}
+
+impl Connection {
+    /// Each statement takes effect by itself.
+    pub(crate) const fn single(connection: PoolConnection<Postgres>) -> Self {
+        Self(Kind::Single(connection))
+    }
+
+    /// Whatever is still to take effect does. After an error it is open whether it did, unless it is a conflict: then it did not.
+    pub(crate) async fn commit(self) -> Result<(), StoreError> {
+        match self.0 {
+            Kind::Single(_) => Ok(()),
+            Kind::Transaction(transaction) => commit_transaction(transaction).await,
+        }
+    }
+}
+
+/// The session itself, for statements that change the schema or ask for it: they are sent once and stay unprepared elsewhere.
+impl Deref for Connection {
+    type Target = PgConnection;
+
+    fn deref(&self) -> &PgConnection {
+        match &self.0 {
+            Kind::Single(connection) => connection,
+            Kind::Transaction(transaction) => transaction,
+        }
+    }
+}
+
+impl DerefMut for Connection {
+    fn deref_mut(&mut self) -> &mut PgConnection {
+        match &mut self.0 {
+            Kind::Single(connection) => connection,
+            Kind::Transaction(transaction) => transaction,
+        }
+    }
+}
+
+/// An open transaction; dropped without [`commit`](crate::commit) it is rolled back.
+#[derive(Debug)]
+pub struct Tx(Connection);
+
+impl Tx {
+    pub(crate) const fn new(transaction: Transaction<'static, Postgres>) -> Self {
+        Self(Connection(Kind::Transaction(transaction)))
+    }
+
+    pub(crate) fn into_connection(self) -> Connection {
+        self.0
+    }
+
+    /// Takes back what it did, now.
+    pub(crate) async fn rollback(self) -> Result<(), StoreError> {
+        match self.0.0 {
+            Kind::Single(_) => Ok(()),
+            Kind::Transaction(transaction) => Ok(transaction.rollback().await?),
+        }
+    }
+}
+
+impl Deref for Tx {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        &self.0
+    }
+}
+
+impl DerefMut for Tx {
+    fn deref_mut(&mut self) -> &mut Connection {
+        &mut self.0
+    }
+}
+
+/// A statement that can be sent twice.
+struct Repeatable {
+    sql: SqlStr,
+    arguments: PgArguments,
+    persistent: bool,
+}
+
+impl Repeatable {
+    fn query(self) -> Query<'static, Postgres, PgArguments> {
+        sqlx::query_with(self.sql, self.arguments).persistent(self.persistent)
+    }
+
+    fn again(&self) -> Query<'static, Postgres, PgArguments> {
+        Self { sql: self.sql.clone(), arguments: self.arguments.clone(), persistent: self.persistent }.query()
+    }
+}
+
+/// The statement with its arguments; without any it is not prepared, and sent as it is.
+fn repeatable<'q, E: Execute<'q, Postgres>>(mut query: E) -> Result<Result<Repeatable, SqlStr>, Error> {
+    let persistent = query.persistent();
+    let arguments = query.take_arguments().map_err(Error::Encode)?;
+    let sql = query.sql();
+    Ok(match arguments {
+        Some(arguments) => Ok(Repeatable { sql, arguments, persistent }),
+        None => Err(sql),
+    })
+}
+
+impl<'c> Executor<'c> for &'c mut Connection {
+    type Database = Postgres;
+
+    fn fetch_many<'e, 'q: 'e, E>(self, query: E) -> BoxStream<'e, Result<Either<PgQueryResult, PgRow>, Error>>
+    where
+        'c: 'e,
+        E: 'q + Execute<'q, Postgres>,
+    {
+        let connection = match &mut self.0 {
+            Kind::Single(connection) => connection,
+            Kind::Transaction(transaction) => return transaction.fetch_many(query),
+        };
+        let query = repeatable(query);
+        let all = async move {
+            let statement = match query? {
+                Ok(statement) => statement,
+                Err(sql) => return connection.fetch_many(sqlx::raw_sql(sql)).try_collect::<Vec<_>>().await,
+            };
+            match connection.fetch_many(statement.again()).try_collect().await {
+                Err(error) if is_stale_plan(&error) => {
+                    connection.clear_cached_statements().await?;
+                    connection.fetch_many(statement.query()).try_collect().await
+                }
+                done => done,
+            }
+        };
+        all.map_ok(|all| stream::iter(all).map(Ok)).try_flatten_stream().boxed()
+    }
+
+    fn fetch_optional<'e, 'q: 'e, E>(self, query: E) -> BoxFuture<'e, Result<Option<PgRow>, Error>>
+    where
+        'c: 'e,
+        E: 'q + Execute<'q, Postgres>,
+    {
+        // The answers to one statement are read to the end: an error may follow the first row.
+        let all = self.fetch_many(query);
+        let first = |kept: Option<PgRow>, step| async move { Ok(kept.or(Either::right(step))) };
+        all.try_fold(None, first).boxed()
+    }
+
+    fn prepare_with<'e>(self, sql: SqlStr, parameters: &'e [PgTypeInfo]) -> BoxFuture<'e, Result<PgStatement, Error>>
+    where
+        'c: 'e,
+    {
+        (**self).prepare_with(sql, parameters)
+    }
+
+    fn describe<'e>(self, sql: SqlStr) -> BoxFuture<'e, Result<Describe<Postgres>, Error>>
+    where
+        'c: 'e,
+    {
+        (**self).describe(sql)
+    }
+}
