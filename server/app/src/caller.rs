@@ -76,6 +76,14 @@ impl Caller {
             Self::Instance(_) => None,
         }
     }
+
+    /// The operator, for a method that no instance may call.
+    pub fn require_operator(&self) -> Result<&OperatorCaller, Error> {
+        self.operator().ok_or_else(|| Error::RoleRequired {
+            message: "an instance may not call this: it takes an operator".to_owned(),
+            roles: Vec::new(),
+        })
+    }
 }
 
 /// What the server itself is called.
@@ -116,13 +124,15 @@ impl Authorized {
         }
     }
 
+    /// The same, for keeps.
+    pub fn into_by_role(self) -> Result<Caller, Error> {
+        self.by_role()?;
+        Ok(self.caller)
+    }
+
     /// The operator who calls a method that has a rule for owners, and the basis that the rule is applied to.
     pub fn operator(&self) -> Result<(&OperatorCaller, AccessBasis), Error> {
-        let operator = self.caller.operator().ok_or_else(|| Error::RoleRequired {
-            message: "an instance may not call this: it takes an operator".to_owned(),
-            roles: Vec::new(),
-        })?;
-        Ok((operator, self.basis))
+        Ok((self.caller.require_operator()?, self.basis))
     }
 }
 

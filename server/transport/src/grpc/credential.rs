@@ -2,7 +2,7 @@ use countersign_app::Revoked;
 use countersign_proto::v1::{self, credential_service_server::CredentialService};
 use tonic::{Request, Response, Status, codegen::BoxStream};
 
-use super::{Api, answer, operator, traced, watch};
+use super::{Api, answer, traced, watch};
 use crate::convert::credential as convert;
 
 #[tonic::async_trait]
@@ -16,7 +16,7 @@ impl CredentialService for Api {
         traced(request, |caller, header, request| async move {
             let (mut issue, idem) = convert::issue(request)?;
             issue.trace = issue.trace.or(header);
-            self.app.issue_credential(operator(&caller)?, issue, idem).await.map(convert::issued)
+            self.app.issue_credential(caller.require_operator()?, issue, idem).await.map(convert::issued)
         })
         .await
     }

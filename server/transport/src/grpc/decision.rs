@@ -1,7 +1,7 @@
 use countersign_proto::v1::{self, decision_service_server::DecisionService};
 use tonic::{Request, Response, Status};
 
-use super::{Api, answer, operator, traced};
+use super::{Api, answer, traced};
 use crate::convert::decision as convert;
 
 #[tonic::async_trait]
@@ -36,7 +36,7 @@ impl DecisionService for Api {
         request: Request<v1::GetDecisionRequest>,
     ) -> Result<Response<v1::GetDecisionResponse>, Status> {
         answer(request, |caller, request| async move {
-            let decision = self.app.get_decision(operator(&caller)?, &convert::get(&request)?).await?;
+            let decision = self.app.get_decision(caller.require_operator()?, &convert::get(&request)?).await?;
             Ok(v1::GetDecisionResponse { decision: Some(convert::decision(decision)) })
         })
         .await

@@ -1,7 +1,7 @@
 use countersign_proto::v1::{self, instance_service_server::InstanceService};
 use tonic::{Request, Response, Status};
 
-use super::{Api, answer, answer_or_owner, operator};
+use super::{Api, answer, answer_or_owner};
 use crate::convert::instance as convert;
 
 #[tonic::async_trait]
@@ -11,7 +11,7 @@ impl InstanceService for Api {
         request: Request<v1::GetInstanceRequest>,
     ) -> Result<Response<v1::GetInstanceResponse>, Status> {
         answer(request, |caller, request| async move {
-            let instance = self.app.get_instance(operator(&caller)?, &convert::get(&request)?).await?;
+            let instance = self.app.get_instance(caller.require_operator()?, &convert::get(&request)?).await?;
             Ok(v1::GetInstanceResponse { instance: Some(convert::instance(instance)) })
         })
         .await
@@ -67,7 +67,7 @@ impl InstanceService for Api {
     ) -> Result<Response<v1::AcceptInstanceResponse>, Status> {
         answer(request, |caller, request| async move {
             let (accept, idem) = convert::accept(request)?;
-            let instance = self.app.accept_instance(operator(&caller)?, accept, idem).await?;
+            let instance = self.app.accept_instance(caller.require_operator()?, accept, idem).await?;
             Ok(v1::AcceptInstanceResponse { instance: Some(convert::changed(instance)) })
         })
         .await

@@ -1,7 +1,7 @@
 use countersign_proto::v1::{self, key_service_server::KeyService};
 use tonic::{Request, Response, Status};
 
-use super::{Api, answer, operator};
+use super::{Api, answer};
 use crate::convert::key as convert;
 
 #[tonic::async_trait]
@@ -27,7 +27,7 @@ impl KeyService for Api {
     ) -> Result<Response<v1::RotateSigningKeyResponse>, Status> {
         answer(request, |caller, request| async move {
             let (reason, idem) = convert::rotate(request)?;
-            let key = self.app.rotate_signing_key(operator(&caller)?, &reason, idem).await?;
+            let key = self.app.rotate_signing_key(caller.require_operator()?, &reason, idem).await?;
             Ok(v1::RotateSigningKeyResponse { key: Some(convert::key(key)) })
         })
         .await
@@ -39,7 +39,7 @@ impl KeyService for Api {
     ) -> Result<Response<v1::MarkKeyCompromisedResponse>, Status> {
         answer(request, |caller, request| async move {
             let (mark, idem) = convert::compromise(request)?;
-            let done = self.app.mark_key_compromised(operator(&caller)?, mark, idem).await?;
+            let done = self.app.mark_key_compromised(caller.require_operator()?, mark, idem).await?;
             Ok(v1::MarkKeyCompromisedResponse { key: Some(convert::key(done.key)), log_index: done.log_index })
         })
         .await

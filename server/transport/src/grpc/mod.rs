@@ -20,7 +20,7 @@ mod watch;
 
 use std::sync::Arc;
 
-use countersign_app::{App, Authorized, Caller, Error, OperatorCaller, Trace};
+use countersign_app::{App, Authorized, Caller, Error, Trace};
 use countersign_core::Violation;
 use countersign_proto::{
     Texts,
@@ -78,7 +78,7 @@ where
     M: Texts,
     V: Future<Output = Result<A, Error>>,
 {
-    answered(request, |authorized, message| Ok(verb(authorized.by_role()?.clone(), message)))
+    answered(request, |authorized, message| Ok(verb(authorized.into_by_role()?, message)))
 }
 
 /// The same for a use case that has a rule for owners, of which this method has no use.
@@ -143,14 +143,6 @@ where
 
 fn request_id(extensions: &tonic::Extensions) -> String {
     extensions.get::<RequestContext>().map_or_else(String::new, |context| context.request_id.clone())
-}
-
-/// The caller of a method that no instance may call. The authorisation table has refused instances before.
-fn operator(caller: &Caller) -> Result<&OperatorCaller, Error> {
-    caller.operator().ok_or_else(|| Error::RoleRequired {
-        message: "an instance may not call this: it takes an operator".to_owned(),
-        roles: Vec::new(),
-    })
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 use countersign_proto::v1::{self, operator_service_server::OperatorService};
 use tonic::{Request, Response, Status};
 
-use super::{Api, answer, operator};
+use super::{Api, answer};
 use crate::convert::operator as convert;
 
 #[tonic::async_trait]
@@ -12,7 +12,7 @@ impl OperatorService for Api {
     ) -> Result<Response<v1::CreateOperatorResponse>, Status> {
         answer(request, |caller, request| async move {
             let (create, idem) = convert::create(request)?;
-            let created = self.app.create_operator(operator(&caller)?, create, idem).await?;
+            let created = self.app.create_operator(caller.require_operator()?, create, idem).await?;
             Ok(v1::CreateOperatorResponse {
                 operator: Some(convert::operator(created.operator)),
                 person: created.binding.map(convert::binding),
@@ -43,7 +43,7 @@ impl OperatorService for Api {
     ) -> Result<Response<v1::SetOperatorRolesResponse>, Status> {
         answer(request, |caller, request| async move {
             let (change, idem) = convert::set_roles(request)?;
-            let changed = self.app.set_operator_roles(operator(&caller)?, change, idem).await?;
+            let changed = self.app.set_operator_roles(caller.require_operator()?, change, idem).await?;
             let operator = Some(convert::operator(changed.operator));
             Ok(v1::SetOperatorRolesResponse { operator, log_index: changed.log_index })
         })
@@ -56,7 +56,7 @@ impl OperatorService for Api {
     ) -> Result<Response<v1::DisableOperatorResponse>, Status> {
         answer(request, |caller, request| async move {
             let (change, idem) = convert::disable(request)?;
-            let changed = self.app.change_operator(operator(&caller)?, change, idem).await?;
+            let changed = self.app.change_operator(caller.require_operator()?, change, idem).await?;
             let operator = Some(convert::operator(changed.operator));
             Ok(v1::DisableOperatorResponse { operator, log_index: changed.log_index })
         })
@@ -69,7 +69,7 @@ impl OperatorService for Api {
     ) -> Result<Response<v1::EnableOperatorResponse>, Status> {
         answer(request, |caller, request| async move {
             let (change, idem) = convert::enable(request)?;
-            let changed = self.app.change_operator(operator(&caller)?, change, idem).await?;
+            let changed = self.app.change_operator(caller.require_operator()?, change, idem).await?;
             let operator = Some(convert::operator(changed.operator));
             Ok(v1::EnableOperatorResponse { operator, log_index: changed.log_index })
         })
@@ -82,7 +82,7 @@ impl OperatorService for Api {
     ) -> Result<Response<v1::DeleteOperatorResponse>, Status> {
         answer(request, |caller, request| async move {
             let (change, idem) = convert::delete(request)?;
-            let changed = self.app.change_operator(operator(&caller)?, change, idem).await?;
+            let changed = self.app.change_operator(caller.require_operator()?, change, idem).await?;
             let operator = Some(convert::operator(changed.operator));
             Ok(v1::DeleteOperatorResponse { operator, log_index: changed.log_index })
         })
@@ -95,7 +95,7 @@ impl OperatorService for Api {
     ) -> Result<Response<v1::CreateApiKeyResponse>, Status> {
         answer(request, |caller, request| async move {
             let (create, idem) = convert::create_key(request)?;
-            let created = self.app.create_api_key(operator(&caller)?, create, idem).await?;
+            let created = self.app.create_api_key(caller.require_operator()?, create, idem).await?;
             Ok(convert::created(created))
         })
         .await
@@ -107,7 +107,7 @@ impl OperatorService for Api {
     ) -> Result<Response<v1::ConfirmApiKeyResponse>, Status> {
         answer(request, |caller, request| async move {
             let (confirm, idem) = convert::confirm_key(request)?;
-            let confirmed = self.app.confirm_api_key(operator(&caller)?, confirm, idem).await?;
+            let confirmed = self.app.confirm_api_key(caller.require_operator()?, confirm, idem).await?;
             Ok(v1::ConfirmApiKeyResponse { api_key: Some(convert::key(&confirmed)) })
         })
         .await
@@ -134,7 +134,7 @@ impl OperatorService for Api {
     ) -> Result<Response<v1::RevokeApiKeyResponse>, Status> {
         answer(request, |caller, request| async move {
             let (revoke, idem) = convert::revoke_key(request)?;
-            let revoked = self.app.revoke_api_key(operator(&caller)?, revoke, idem).await?;
+            let revoked = self.app.revoke_api_key(caller.require_operator()?, revoke, idem).await?;
             let (api_key, log_index) = (Some(convert::key(&revoked.key)), revoked.log_index);
             Ok(v1::RevokeApiKeyResponse { api_key, log_index })
         })
@@ -147,7 +147,7 @@ impl OperatorService for Api {
     ) -> Result<Response<v1::BindPersonResponse>, Status> {
         answer(request, |caller, request| async move {
             let (bind, idem) = convert::bind(request)?;
-            let bound = self.app.bind_person(operator(&caller)?, bind, idem).await?;
+            let bound = self.app.bind_person(caller.require_operator()?, bind, idem).await?;
             Ok(v1::BindPersonResponse { person: Some(convert::binding(bound)) })
         })
         .await
@@ -159,7 +159,7 @@ impl OperatorService for Api {
     ) -> Result<Response<v1::ConfirmPersonResponse>, Status> {
         answer(request, |caller, request| async move {
             let (confirm, idem) = convert::confirm(request)?;
-            let confirmed = self.app.confirm_person(operator(&caller)?, confirm, idem).await?;
+            let confirmed = self.app.confirm_person(caller.require_operator()?, confirm, idem).await?;
             Ok(v1::ConfirmPersonResponse { person: Some(convert::binding(confirmed)) })
         })
         .await

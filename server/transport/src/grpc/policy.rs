@@ -2,7 +2,7 @@ use countersign_proto::v1::{self, policy_service_server::PolicyService};
 use futures::{StreamExt, stream};
 use tonic::{Request, Response, Status, codegen::BoxStream};
 
-use super::{Api, answer, operator, request_id, watch};
+use super::{Api, answer, request_id, watch};
 use crate::{
     convert::{cache_extension, kill_switch, policy as convert, simulation},
     status::Refusal,
@@ -29,7 +29,7 @@ impl PolicyService for Api {
     ) -> Result<Response<v1::CreatePolicyResponse>, Status> {
         answer(request, |caller, request| async move {
             let (create, idem) = convert::create(request)?;
-            let done = self.app.create_policy(operator(&caller)?, create, idem).await?;
+            let done = self.app.create_policy(caller.require_operator()?, create, idem).await?;
             Ok(v1::CreatePolicyResponse {
                 policy: Some(convert::policy(done.policy)),
                 created: done.created,
@@ -71,7 +71,7 @@ impl PolicyService for Api {
     ) -> Result<Response<v1::ActivatePolicyResponse>, Status> {
         answer(request, |caller, request| async move {
             let (activate, idem) = convert::activate(request)?;
-            let done = self.app.activate_policy(operator(&caller)?, activate, idem).await?;
+            let done = self.app.activate_policy(caller.require_operator()?, activate, idem).await?;
             Ok(v1::ActivatePolicyResponse { policy: Some(convert::policy(done.policy)), log_index: done.log_index })
         })
         .await
@@ -112,7 +112,7 @@ impl PolicyService for Api {
     ) -> Result<Response<v1::EngageKillSwitchResponse>, Status> {
         answer(request, |caller, request| async move {
             let (engage, idem) = kill_switch::engage(request)?;
-            let done = self.app.engage_kill_switch(operator(&caller)?, engage, idem).await?;
+            let done = self.app.engage_kill_switch(caller.require_operator()?, engage, idem).await?;
             let kill_switch = Some(kill_switch::kill_switch(&done.kill_switch));
             Ok(v1::EngageKillSwitchResponse { kill_switch, log_index: done.log_index })
         })
@@ -125,7 +125,7 @@ impl PolicyService for Api {
     ) -> Result<Response<v1::ReleaseKillSwitchResponse>, Status> {
         answer(request, |caller, request| async move {
             let (release, idem) = kill_switch::release(request)?;
-            let log_index = self.app.release_kill_switch(operator(&caller)?, release, idem).await?;
+            let log_index = self.app.release_kill_switch(caller.require_operator()?, release, idem).await?;
             Ok(v1::ReleaseKillSwitchResponse { log_index })
         })
         .await
@@ -152,7 +152,7 @@ impl PolicyService for Api {
     ) -> Result<Response<v1::ProposeCacheExtensionResponse>, Status> {
         answer(request, |caller, request| async move {
             let (propose, idem) = cache_extension::propose(request)?;
-            let done = self.app.propose_cache_extension(operator(&caller)?, propose, idem).await?;
+            let done = self.app.propose_cache_extension(caller.require_operator()?, propose, idem).await?;
             let cache_extension = Some(cache_extension::extension(self.app.standing_of(done.cache_extension)));
             Ok(v1::ProposeCacheExtensionResponse { cache_extension, log_index: done.log_index })
         })
@@ -165,7 +165,7 @@ impl PolicyService for Api {
     ) -> Result<Response<v1::ConfirmCacheExtensionResponse>, Status> {
         answer(request, |caller, request| async move {
             let (confirm, idem) = cache_extension::confirm(request)?;
-            let done = self.app.change_cache_extension(operator(&caller)?, confirm, idem).await?;
+            let done = self.app.change_cache_extension(caller.require_operator()?, confirm, idem).await?;
             let cache_extension = Some(cache_extension::extension(self.app.standing_of(done.cache_extension)));
             Ok(v1::ConfirmCacheExtensionResponse { cache_extension, log_index: done.log_index })
         })
@@ -178,7 +178,7 @@ impl PolicyService for Api {
     ) -> Result<Response<v1::EndCacheExtensionResponse>, Status> {
         answer(request, |caller, request| async move {
             let (end, idem) = cache_extension::end(request)?;
-            let done = self.app.change_cache_extension(operator(&caller)?, end, idem).await?;
+            let done = self.app.change_cache_extension(caller.require_operator()?, end, idem).await?;
             let cache_extension = Some(cache_extension::extension(self.app.standing_of(done.cache_extension)));
             Ok(v1::EndCacheExtensionResponse { cache_extension, log_index: done.log_index })
         })

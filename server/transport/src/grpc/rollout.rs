@@ -1,7 +1,7 @@
 use countersign_proto::v1::{self, rollout_service_server::RolloutService};
 use tonic::{Request, Response, Status, codegen::BoxStream};
 
-use super::{Api, answer, operator, watch};
+use super::{Api, answer, watch};
 use crate::convert::{
     rollout as convert,
     rollout_report::{RolloutVisibility, rollout},
@@ -18,7 +18,7 @@ impl RolloutService for Api {
     ) -> Result<Response<v1::StartRolloutResponse>, Status> {
         answer(request, |caller, request| async move {
             let (start, idem) = convert::start(request)?;
-            let done = self.app.start_rollout(operator(&caller)?, start, idem).await?;
+            let done = self.app.start_rollout(caller.require_operator()?, start, idem).await?;
             let rollout = Some(rollout(&done.rollout, RolloutVisibility::of(&caller)));
             Ok(v1::StartRolloutResponse { rollout, log_index: done.log_index })
         })
@@ -58,7 +58,7 @@ impl RolloutService for Api {
     ) -> Result<Response<v1::AdvanceRolloutResponse>, Status> {
         answer(request, |caller, request| async move {
             let (advance, idem) = convert::advance(request)?;
-            let done = self.app.advance_rollout(operator(&caller)?, advance, idem).await?;
+            let done = self.app.advance_rollout(caller.require_operator()?, advance, idem).await?;
             let rollout = Some(rollout(&done.rollout, RolloutVisibility::of(&caller)));
             Ok(v1::AdvanceRolloutResponse { rollout, log_index: done.log_index })
         })
@@ -71,7 +71,7 @@ impl RolloutService for Api {
     ) -> Result<Response<v1::PauseRolloutResponse>, Status> {
         answer(request, |caller, request| async move {
             let (pause, idem) = convert::pause(request)?;
-            let done = self.app.pause_rollout(operator(&caller)?, pause, idem).await?;
+            let done = self.app.pause_rollout(caller.require_operator()?, pause, idem).await?;
             let rollout = Some(rollout(&done.rollout, RolloutVisibility::of(&caller)));
             Ok(v1::PauseRolloutResponse { rollout, log_index: done.log_index })
         })
@@ -84,7 +84,7 @@ impl RolloutService for Api {
     ) -> Result<Response<v1::ResumeRolloutResponse>, Status> {
         answer(request, |caller, request| async move {
             let (resume, idem) = convert::resume(request)?;
-            let done = self.app.resume_rollout(operator(&caller)?, resume, idem).await?;
+            let done = self.app.resume_rollout(caller.require_operator()?, resume, idem).await?;
             let rollout = Some(rollout(&done.rollout, RolloutVisibility::of(&caller)));
             Ok(v1::ResumeRolloutResponse { rollout, log_index: done.log_index })
         })
@@ -97,7 +97,7 @@ impl RolloutService for Api {
     ) -> Result<Response<v1::RollbackRolloutResponse>, Status> {
         answer(request, |caller, request| async move {
             let (rollback, idem) = convert::rollback(request)?;
-            let done = self.app.rollback_rollout(operator(&caller)?, rollback, idem).await?;
+            let done = self.app.rollback_rollout(caller.require_operator()?, rollback, idem).await?;
             Ok(v1::RollbackRolloutResponse {
                 rollout: Some(rollout(&done.changed.rollout, RolloutVisibility::of(&caller))),
                 log_index: done.changed.log_index,

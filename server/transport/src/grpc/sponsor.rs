@@ -1,7 +1,7 @@
 use countersign_proto::v1::{self, sponsor_service_server::SponsorService};
 use tonic::{Request, Response, Status};
 
-use super::{Api, answer, answer_by_role, answer_or_owner, operator};
+use super::{Api, answer, answer_by_role, answer_or_owner};
 use crate::convert::sponsor as convert;
 
 #[tonic::async_trait]
@@ -12,7 +12,7 @@ impl SponsorService for Api {
     ) -> Result<Response<v1::RegisterSponsorResponse>, Status> {
         answer(request, |caller, request| async move {
             let (register, idem) = convert::register(request)?;
-            let sponsor = self.app.register_sponsor(operator(&caller)?, register, idem).await?;
+            let sponsor = self.app.register_sponsor(caller.require_operator()?, register, idem).await?;
             Ok(v1::RegisterSponsorResponse { sponsor: Some(convert::sponsor(sponsor)) })
         })
         .await
@@ -117,7 +117,7 @@ impl SponsorService for Api {
         request: Request<v1::GetSponsorRequest>,
     ) -> Result<Response<v1::GetSponsorResponse>, Status> {
         answer(request, |caller, request| async move {
-            let sponsor = self.app.get_sponsor(operator(&caller)?, &convert::get(&request)?).await?;
+            let sponsor = self.app.get_sponsor(caller.require_operator()?, &convert::get(&request)?).await?;
             Ok(v1::GetSponsorResponse { sponsor: Some(convert::sponsor(sponsor)) })
         })
         .await
@@ -144,7 +144,7 @@ impl SponsorService for Api {
     ) -> Result<Response<v1::UpdateSponsorResponse>, Status> {
         answer(request, |caller, request| async move {
             let (update, idem) = convert::update(request)?;
-            let done = self.app.update_sponsor(operator(&caller)?, update, idem).await?;
+            let done = self.app.update_sponsor(caller.require_operator()?, update, idem).await?;
             Ok(v1::UpdateSponsorResponse {
                 sponsor: Some(convert::sponsor(done.sponsor)),
                 revoked_instance_count: done.stopped_instance_count,

@@ -81,24 +81,21 @@ pub(crate) fn evaluate(question: &DecisionRequest, snapshot: &Snapshot) -> Resul
 fn by_policy(question: &DecisionRequest, credential: &Credential, snapshot: &Snapshot) -> Result<Verdict, NoPolicy> {
     let Some(open) = &snapshot.rollout else {
         let answerer = snapshot.standing.as_ref().ok_or(NoPolicy)?;
-        return Ok(verdict(ask(answerer, question, credential, &credential.principal), None, None));
+        return Ok(Verdict::of(ask(answerer, question, credential, &credential.principal), true));
     };
     let verified: &Verified = credential;
     let baseline = ask(&open.baseline, question, credential, &credential.principal);
     let Some(candidate) = ask_candidate(open, question, credential) else {
-        return Ok(verdict(baseline, None, None));
+        return Ok(Verdict::of(baseline, true));
     };
     let bucket = bucket_of(open, verified);
     let enrolled = is_enrolled(bucket, open.rollout.percent);
     let rollout_id = open.rollout.rollout_id;
-    let part = |side| Some((RolloutPart { rollout_id, bucket, side }, open.rollout.percent));
     let compared = Some(Compared::new(rollout_id, &candidate, &baseline, enrolled));
-    let verdict = if enrolled {
-        verdict(candidate, part(Side::Candidate), Some(baseline))
-    } else {
-        verdict(baseline, part(Side::Baseline), Some(candidate))
-    };
-    Ok(Verdict { compared, ..verdict })
+    let (side, outcome, shadow) =
+        if enrolled { (Side::Candidate, candidate, baseline) } else { (Side::Baseline, baseline, candidate) };
+    let rollout = Some((RolloutPart { rollout_id, bucket, side }, open.rollout.percent));
+    Ok(Verdict { rollout, shadow: Some(shadow), compared, ..Verdict::of(outcome, true) })
 }
 
 /// What the rollout's candidate answers; none where the call is outside its scope. A scope may hold some of the roles that
@@ -114,21 +111,6 @@ fn ask_candidate(open: &OpenRollout, question: &DecisionRequest, credential: &Cr
     let inside = ask_policy(&open.candidate, question, credential, &principal.as_roles(holds)?);
     let outside = principal.as_roles(|role| !holds(role))?;
     Some(inside.and(ask(&open.baseline, question, credential, &outside)))
-}
-
-fn verdict(outcome: PolicyOutcome, rollout: Option<(RolloutPart, u32)>, shadow: Option<PolicyOutcome>) -> Verdict {
-    let enforcement = if outcome.reason == Reason::Observed { Enforcement::Shadow } else { Enforcement::Enforced };
-    Verdict {
-        outcome,
-        rollout,
-        shadow,
-        compared: None,
-        enforcement,
-        cache_ttl_seconds: 0,
-        extended_cache_ttl_seconds: 0,
-        uses_credential: true,
-        approval: None,
-    }
 }
 
 fn bucket_of(open: &OpenRollout, verified: &Verified) -> u16 {

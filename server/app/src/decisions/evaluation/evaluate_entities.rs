@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use countersign_core::{
-    decision::{Effect, Enforcement, Reason},
+    decision::{Effect, Reason},
     rollout::bucket::{bucket, is_enrolled},
 };
 use countersign_policy::{EntityRequest, Evaluation};
@@ -39,11 +39,11 @@ pub(crate) fn evaluate(
     }
     let Some(open) = &snapshot.rollout else {
         let answerer = snapshot.standing.as_ref().ok_or(NoPolicy)?;
-        return Ok(verdict(ask(answerer, question, call)));
+        return Ok(Verdict::of(ask(answerer, question, call), false));
     };
     // Who is no run has no role, no sponsor and no labels.
     if !open.rollout.scope.holds(question.tool_id.as_str(), "", "", &BTreeMap::new()) {
-        return Ok(verdict(ask(&open.baseline, question, call)));
+        return Ok(Verdict::of(ask(&open.baseline, question, call), false));
     }
     let (rollout_id, percent) = (open.rollout.rollout_id, open.rollout.percent);
     // The subject itself, whatever runs are told apart by.
@@ -55,21 +55,7 @@ pub(crate) fn evaluate(
     let (side, outcome, shadow) =
         if enrolled { (Side::Candidate, candidate, baseline) } else { (Side::Baseline, baseline, candidate) };
     let rollout = Some((RolloutPart { rollout_id, bucket, side }, percent));
-    Ok(Verdict { rollout, shadow: Some(shadow), compared, ..verdict(outcome) })
-}
-
-fn verdict(outcome: PolicyOutcome) -> Verdict {
-    Verdict {
-        outcome,
-        rollout: None,
-        shadow: None,
-        compared: None,
-        enforcement: Enforcement::Enforced,
-        cache_ttl_seconds: 0,
-        extended_cache_ttl_seconds: 0,
-        uses_credential: false,
-        approval: None,
-    }
+    Ok(Verdict { rollout, shadow: Some(shadow), compared, ..Verdict::of(outcome, false) })
 }
 
 fn ask(answerer: &DecisionSource, question: &DecisionRequest, call: &EntityCall) -> PolicyOutcome {
@@ -127,7 +113,7 @@ mod tests {
     fn answer(question: &DecisionRequest, snapshot: &Snapshot) -> (Effect, Reason) {
         let verdict = crate::decisions::evaluation::evaluate::evaluate(question, snapshot).unwrap();
         assert!(!verdict.uses_credential && verdict.cache_ttl_seconds == 0);
-        assert_eq!(verdict.enforcement, Enforcement::Enforced);
+        assert_eq!(verdict.enforcement, countersign_core::decision::Enforcement::Enforced);
         (verdict.outcome.effect, verdict.outcome.reason)
     }
 

@@ -43,19 +43,25 @@ impl ByApproval {
 }
 
 impl Verdict {
-    /// A refusal that asked no policy.
-    pub(crate) fn refused(reason: Reason, uses_credential: bool) -> Self {
+    /// What a policy's outcome says, outside of a rollout.
+    pub(super) fn of(outcome: PolicyOutcome, uses_credential: bool) -> Self {
+        let enforcement = if outcome.reason == Reason::Observed { Enforcement::Shadow } else { Enforcement::Enforced };
         Self {
-            outcome: PolicyOutcome::without_policy(Effect::Deny, reason),
+            outcome,
             rollout: None,
             shadow: None,
             compared: None,
-            enforcement: Enforcement::Enforced,
+            enforcement,
             cache_ttl_seconds: 0,
             extended_cache_ttl_seconds: 0,
             uses_credential,
             approval: None,
         }
+    }
+
+    /// A refusal that asked no policy.
+    pub(crate) fn refused(reason: Reason, uses_credential: bool) -> Self {
+        Self::of(PolicyOutcome::without_policy(Effect::Deny, reason), uses_credential)
     }
 }
 
