@@ -58,7 +58,7 @@ pub use custody::custody_chain::{ChainSubject, CustodyChain};
 pub use custody::event::{EventRecord, RecordToolCall, ToolCallRecorded};
 pub use custody::list_events::EventFilter;
 pub use decisions::decision::{
-    Decide, DecisionAnswer, DecisionRecord, DecisionSubject, EntityCall, RolloutPart, ShadowAnswer, Side, StandsOn,
+    Decide, DecisionAnswer, DecisionRecord, DecisionSubject, EntityCall, RolloutPart, ShadowAnswer, StandsOn,
 };
 pub use decisions::explain_decision::DecisionExplanation;
 pub use decisions::read_decisions::DecisionFilter;

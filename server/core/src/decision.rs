@@ -1,44 +1,6 @@
 //! Decisions: effects, reasons, and what a caller is told.
 
-use std::{fmt, str::FromStr};
-
-use serde::{Deserialize, Serialize};
-
-macro_rules! words {
-    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $word:literal,)* }) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-        pub enum $name {
-            $($(#[$vdoc])* #[serde(rename = $word)] $variant,)*
-        }
-
-        impl $name {
-            /// Every value.
-            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
-
-            /// The word that is recorded and sent.
-            #[must_use]
-            pub const fn as_str(self) -> &'static str {
-                match self {
-                    $(Self::$variant => $word,)*
-                }
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(self.as_str())
-            }
-        }
-
-        impl FromStr for $name {
-            type Err = ();
-            fn from_str(text: &str) -> Result<Self, ()> {
-                Self::ALL.iter().copied().find(|value| value.as_str() == text).ok_or(())
-            }
-        }
-    };
-}
+use crate::words;
 
 words!(
     /// The answer.
@@ -56,9 +18,19 @@ words!(
     /// Whether the answer binds.
     Enforcement {
         /// It binds.
-        Enforced = "ENFORCED",
+        Enforced = "enforced",
         /// Recorded beside calls that flow anyway (baseline `observe`).
-        Shadow = "SHADOW",
+        Shadow = "shadow",
+    }
+);
+
+words!(
+    /// Which policy of a rollout answers a caller.
+    Side {
+        /// The new one: the caller is inside the percentage.
+        Candidate = "candidate",
+        /// The old one, or what stands in for it: the caller is outside.
+        Baseline = "baseline",
     }
 );
 

@@ -30,5 +30,6 @@ pub mod spiffe;
 pub mod sponsor;
 pub mod text;
 pub mod violation;
+pub mod words;
 
 pub use violation::Violation;

@@ -8,7 +8,7 @@ use countersign_core::{
     ids::{DecisionId, EventId},
 };
 use countersign_ledger::{
-    leaf::{self, Kind, Leaf},
+    leaf::{Kind, Leaf},
     merkle::leaf_hash,
 };
 use countersign_store::{
@@ -75,8 +75,7 @@ fn first(due: Due) -> Due {
 fn unknown(tx: &mut ChangeTx, open: &OpenDecision) -> Result<ToolCall, Error> {
     let decision =
         Leaf::parse(&open.leaf_bytes).map_err(|error| Error::internal("a stored leaf cannot be read", error))?;
-    let own =
-        Leaf { outcome: Some(leaf::Outcome::Unknown), reason: Some(REASON.into()), ..tx.own_leaf(Kind::ToolCall) };
+    let own = Leaf { outcome: Some(Outcome::Unknown), reason: Some(REASON.into()), ..tx.own_leaf(Kind::ToolCall) };
     let event_id: EventId = own.event_id.parse().map_err(|error| Error::internal("an event id is invalid", error))?;
     let (log_index, _) = tx.append(answers(&decision, leaf_hash(&open.leaf_bytes), own), "")?;
     Ok(ToolCall {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use countersign_core::{
     approval::Private,
-    decision::{Effect, Enforcement, Outcome, Reason},
+    decision::{Effect, Enforcement, Outcome, Reason, Side},
     ids::{ApprovalId, CredentialId, DecisionId, EventId, InstanceId, PolicyVersion, RolloutId},
     names::{ActionName, AgentName, OperatorId, RoleName, SponsorId, ToolId},
 };
@@ -96,16 +96,6 @@ pub struct Decide {
     pub idempotency: Option<Idempotency>,
 }
 
-/// Which side of a rollout a caller is on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum Side {
-    /// Inside the percentage: the candidate answered.
-    Candidate,
-    /// Outside: the baseline answered.
-    Baseline,
-}
-
 /// The rollout that chose who answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RolloutPart {
@@ -114,6 +104,7 @@ pub struct RolloutPart {
     /// The caller's bucket, 0 to 9999.
     pub bucket: u16,
     /// The caller's side.
+    #[serde(with = "upper_case")]
     pub side: Side,
 }
 
@@ -171,6 +162,7 @@ pub struct DecisionAnswer {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shadow: Option<Box<ShadowAnswer>>,
     /// Whether it binds.
+    #[serde(with = "upper_case")]
     pub enforcement: Enforcement,
     /// How long it may be reused, seconds.
     pub cache_ttl_seconds: u32,
@@ -327,5 +319,23 @@ pub(crate) const fn explain_approval(reason: Reason, named: bool, stands_on_it: 
             "; none was asked for, as too many of this run wait for an answer already"
         }
         _ => "",
+    }
+}
+
+/// A word as answers are kept, in capitals.
+mod upper_case {
+    use std::{fmt::Display, str::FromStr};
+
+    use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
+
+    pub(super) fn serialize<S: Serializer>(word: &impl Display, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&word.to_string().to_ascii_uppercase())
+    }
+
+    pub(super) fn deserialize<'de, T: FromStr<Err: Display>, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<T, D::Error> {
+        let word = String::deserialize(deserializer)?;
+        word.to_ascii_lowercase().parse().map_err(D::Error::custom)
     }
 }

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, str::FromStr};
 
 use countersign_core::{
-    decision::{Effect, Enforcement, Outcome, Reason},
+    decision::{Effect, Reason},
     ids::{DecisionId, InstanceId, PolicyVersion, RolloutId},
     instance::Instance,
     names::{ActionName, SponsorId, ToolId},
@@ -14,7 +14,7 @@ use time::OffsetDateTime;
 
 use super::decision::{explain, explain_approval};
 use crate::{
-    App, DecisionRecord, Error, EventRecord, OperatorCaller, Page, PageRequest, RolloutPart, ShadowAnswer, Side, Trace,
+    App, DecisionRecord, Error, EventRecord, OperatorCaller, Page, PageRequest, RolloutPart, ShadowAnswer, Trace,
 };
 
 /// Which decisions to list; what is none is no restriction.
@@ -156,17 +156,14 @@ fn record(event: &EventRecord, outcome: Option<&Leaf<'static>>, run: Option<&Ins
     let by_approval = explain_approval(reason, leaf.approval_id.is_some(), leaf.approval_ref.is_some());
     Some(DecisionRecord {
         policy_decision_id: decision_id(leaf)?,
-        effect: effect(leaf.effect?),
+        effect: leaf.effect?,
         reason,
         message: explain(reason, tool, action, &rule_ids) + by_approval,
         rule_ids,
         policy_version: parsed(leaf.policy_version.as_deref()),
         policy_content_hash: leaf.policy_hash.map(|hash| hash.0),
         rollout: leaf.rollout.as_ref().and_then(rollout),
-        enforcement: match leaf.enforcement? {
-            leaf::Enforcement::Enforced => Enforcement::Enforced,
-            leaf::Enforcement::Shadow => Enforcement::Shadow,
-        },
+        enforcement: leaf.enforcement?,
         sponsor_id: parsed(leaf.sponsor_id.as_deref()),
         agent_instance_id: parsed(leaf.agent_instance_id.as_deref()),
         parent_agent_id: parsed(leaf.parent_agent_id.as_deref()),
@@ -185,12 +182,7 @@ fn record(event: &EventRecord, outcome: Option<&Leaf<'static>>, run: Option<&Ins
         shadow: leaf.shadow.as_ref().and_then(|other| shadow(other, (tool, action))),
         approval_id: parsed(leaf.approval_id.as_deref()),
         event_id: parsed(Some(&leaf.event_id))?,
-        outcome: outcome.and_then(|leaf| leaf.outcome).map(|outcome| match outcome {
-            leaf::Outcome::Success => Outcome::Success,
-            leaf::Outcome::Failure => Outcome::Failure,
-            leaf::Outcome::NotExecuted => Outcome::NotExecuted,
-            leaf::Outcome::Unknown => Outcome::Unknown,
-        }),
+        outcome: outcome.and_then(|leaf| leaf.outcome),
         response_hash: outcome.and_then(|leaf| leaf.response_hash).map(|hash| hash.0),
         outcome_operator_id: outcome.and_then(|leaf| parsed(leaf.operator_id.as_deref())),
         outcome_time: outcome.and_then(|leaf| instant(leaf.received_time)),
@@ -200,26 +192,11 @@ fn record(event: &EventRecord, outcome: Option<&Leaf<'static>>, run: Option<&Ins
 }
 
 fn rollout(part: &leaf::Rollout<'_>) -> Option<RolloutPart> {
-    Some(RolloutPart {
-        rollout_id: parsed(Some(&part.id))?,
-        bucket: part.bucket?,
-        side: match part.side? {
-            leaf::Side::Candidate => Side::Candidate,
-            leaf::Side::Baseline => Side::Baseline,
-        },
-    })
+    Some(RolloutPart { rollout_id: parsed(Some(&part.id))?, bucket: part.bucket?, side: part.side? })
 }
 
 fn shadow(shadow: &leaf::Shadow<'_>, call: (&str, &str)) -> Option<ShadowAnswer> {
     let rule_ids = shadow.rule_ids.iter().map(ToString::to_string).collect();
     let (reason, version) = (parsed(Some(&shadow.reason))?, parsed(shadow.policy_version.as_deref()));
-    Some(ShadowAnswer::new((effect(shadow.effect), reason), call, rule_ids, version))
-}
-
-const fn effect(effect: leaf::Effect) -> Effect {
-    match effect {
-        leaf::Effect::Allow => Effect::Allow,
-        leaf::Effect::Deny => Effect::Deny,
-        leaf::Effect::RequireApproval => Effect::RequireApproval,
-    }
+    Some(ShadowAnswer::new((shadow.effect, reason), call, rule_ids, version))
 }

@@ -4,6 +4,7 @@ use std::str::FromStr;
 
 use countersign_core::{
     clock::{Entropy, random, unix_micros},
+    decision::Effect,
     ids::EventId,
 };
 use countersign_ledger::{
@@ -50,7 +51,7 @@ pub(crate) fn seal(leaf: &Leaf<'_>, disclosed: Disclosed) -> Result<NewEvent, Er
         instance_id: id(&leaf.agent_instance_id),
         root_instance_id: id(&leaf.root_instance_id),
         tool_id: leaf.tool_id.as_deref().map(str::to_owned),
-        effect: leaf.effect.map(countersign_ledger::leaf::Effect::as_str),
+        effect: leaf.effect.map(Effect::as_str),
         decision_id: of_another.and_then(|text| text.parse().ok()),
         leaf_hash: leaf_hash(&leaf_bytes),
         leaf_bytes,

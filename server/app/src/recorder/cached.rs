@@ -1,7 +1,10 @@
 //! Calls that a client says it served from its cache: the log states of which ALLOW, so there must be one.
 
-use countersign_core::ids::DecisionId;
-use countersign_ledger::leaf::{self, Kind, Leaf};
+use countersign_core::{
+    decision::{Effect, Enforcement},
+    ids::DecisionId,
+};
+use countersign_ledger::leaf::{Kind, Leaf};
 
 use super::batch::BatchBuilder;
 use crate::{
@@ -37,8 +40,8 @@ fn may_have_been_reused(leaf: &Leaf<'_>, question: &DecisionRequest) -> bool {
         Subject::Entity(_) => false,
     };
     run && leaf.kind == Kind::Decision
-        && leaf.effect == Some(leaf::Effect::Allow)
-        && leaf.enforcement == Some(leaf::Enforcement::Enforced)
+        && leaf.effect == Some(Effect::Allow)
+        && leaf.enforcement == Some(Enforcement::Enforced)
         && leaf.tool_id.as_deref() == Some(question.tool_id.as_str())
         && leaf.action.as_deref() == Some(question.action.as_str())
         && leaf.request_hash.map(|hash| hash.0) == question.request_hash

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use countersign_core::{
-    decision::{Outcome, Reporter},
+    decision::{Effect, Outcome, Reporter},
     names::OperatorId,
 };
 use countersign_ledger::{
     export::Disclosed,
-    leaf::{self, Decimal, Digest, Kind, Leaf},
+    leaf::{Decimal, Digest, Kind, Leaf},
 };
 use countersign_store::tool_call::ToolCall;
 
@@ -46,7 +46,7 @@ impl BatchBuilder<'_> {
         if run.as_deref().is_some_and(|run| decision.agent_instance_id.as_deref() != Some(run)) {
             return Err(unknown());
         }
-        if decision.kind != Kind::Decision || decision.effect != Some(leaf::Effect::Allow) {
+        if decision.kind != Kind::Decision || decision.effect != Some(Effect::Allow) {
             return Err(Error::OutcomeRefused(format!(
                 "decision {id} is not an ALLOW; report outcomes of allowed calls only"
             )));
@@ -138,12 +138,7 @@ fn leaf_of(job: &OutcomeJob, decision: &Leaf<'static>, decision_hash: [u8; 32]) 
         emitter_id: report.emitter_id.clone().map(Into::into),
         emitter_seq: report.emitter_seq.map(Decimal),
         operator_id: job.operator.as_ref().map(|operator| operator.operator_id.as_str().to_owned().into()),
-        outcome: Some(match report.outcome {
-            Outcome::Success => leaf::Outcome::Success,
-            Outcome::Failure => leaf::Outcome::Failure,
-            Outcome::NotExecuted => leaf::Outcome::NotExecuted,
-            Outcome::Unknown => leaf::Outcome::Unknown,
-        }),
+        outcome: Some(report.outcome),
         received_time: custody_leaf::timestamp(job.now),
         response_hash: report.response_hash.map(Digest),
         span_id: report.trace.map(|trace| trace.span_id),

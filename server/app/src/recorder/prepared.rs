@@ -13,7 +13,7 @@ use crate::{
     DecisionAnswer, Error, ShadowAnswer, StandsOn,
     authority::snapshot::Snapshot,
     decisions::{
-        decision::{Side, explain, explain_approval},
+        decision::{explain, explain_approval},
         evaluation::{
             evaluate::evaluate,
             policy_outcome::PolicyOutcome,
@@ -123,11 +123,8 @@ fn leaf<'a>(question: &'a DecisionRequest, verdict: &'a Verdict, epoch: i64) -> 
         authority_epoch: u64::try_from(epoch).ok().map(Decimal),
         cached_from: question.cached_from.map(|id| id.to_string().into()),
         context: outcome.context.clone(),
-        effect: Some(effect(outcome.effect)),
-        enforcement: Some(match verdict.enforcement {
-            Enforcement::Enforced => leaf::Enforcement::Enforced,
-            Enforcement::Shadow => leaf::Enforcement::Shadow,
-        }),
+        effect: Some(outcome.effect),
+        enforcement: Some(verdict.enforcement),
         operator_id: question.operator_id.as_ref().map(|id| id.as_str().into()),
         policy_decision_id: Some(question.decision_id.to_string().into()),
         policy_hash: outcome.policy.map(|(_, hash)| Digest(hash)),
@@ -140,14 +137,11 @@ fn leaf<'a>(question: &'a DecisionRequest, verdict: &'a Verdict, epoch: i64) -> 
             id: part.rollout_id.to_string().into(),
             percent: u8::try_from(percent).unwrap_or(100),
             percent_before: None,
-            side: Some(match part.side {
-                Side::Candidate => leaf::Side::Candidate,
-                Side::Baseline => leaf::Side::Baseline,
-            }),
+            side: Some(part.side),
         }),
         rule_ids: rules(outcome),
         shadow: verdict.shadow.as_ref().map(|shadow| leaf::Shadow {
-            effect: effect(shadow.effect),
+            effect: shadow.effect,
             policy_version: shadow.policy.map(|(version, _)| version.to_string().into()),
             reason: shadow.reason.as_str().into(),
             rule_ids: rules(shadow),
@@ -194,14 +188,6 @@ fn leaf<'a>(question: &'a DecisionRequest, verdict: &'a Verdict, epoch: i64) -> 
 
 fn rules(outcome: &PolicyOutcome) -> Vec<std::borrow::Cow<'_, str>> {
     outcome.rule_ids.iter().take(MAX_RULES).map(|rule| rule.as_ref().into()).collect()
-}
-
-const fn effect(effect: Effect) -> leaf::Effect {
-    match effect {
-        Effect::Allow => leaf::Effect::Allow,
-        Effect::Deny => leaf::Effect::Deny,
-        Effect::RequireApproval => leaf::Effect::RequireApproval,
-    }
 }
 
 #[cfg(test)]

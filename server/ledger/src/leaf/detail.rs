@@ -3,9 +3,10 @@
 
 use std::borrow::Cow;
 
+use countersign_core::decision::{Effect, Side};
 use serde::{Deserialize, Serialize};
 
-use super::{Decimal, Effect, Side, Timestamp};
+use super::{Decimal, Timestamp};
 
 /// One attribute of the event's subject that the event set or changed.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]

@@ -18,6 +18,7 @@ mod words;
 
 use std::borrow::Cow;
 
+use countersign_core::decision::{Effect, Enforcement, Outcome};
 use serde::{Deserialize, Serialize};
 
 pub use detail::{Change, Figure, Grant, Rollout, Shadow, Subject, Terms};
@@ -26,7 +27,7 @@ pub use facts::{Attribute, Charge};
 pub use scalar::{Decimal, Digest};
 pub use timestamp::Timestamp;
 pub use trace::{SpanId, TraceId};
-pub use words::{AttributeType, Effect, Enforcement, Kind, Outcome, Schema, Side, SponsorState, UnknownWord};
+pub use words::{AttributeType, Kind, Schema, SponsorState};
 
 /// Longest leaf, bytes.
 pub const MAX_LEAF_BYTES: usize = 16 * 1024;

@@ -1,55 +1,6 @@
-//! The closed vocabularies of a leaf.
+//! The closed vocabularies of a leaf. Those that a decision has too are the domain's.
 
-use std::{fmt, str::FromStr};
-
-use serde::{Deserialize, Serialize};
-
-/// The text is none of the words that may stand in its place.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("is not a word of the custody leaf's {vocabulary}")]
-pub struct UnknownWord {
-    /// Whose words were looked through, as the type is called.
-    pub vocabulary: &'static str,
-}
-
-macro_rules! words {
-    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $word:literal,)* }) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-        pub enum $name {
-            $($(#[$vdoc])* #[serde(rename = $word)] $variant,)*
-        }
-
-        impl $name {
-            /// Every value.
-            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
-
-            /// The word exactly as it is hashed.
-            #[must_use]
-            pub const fn as_str(self) -> &'static str {
-                match self {
-                    $(Self::$variant => $word,)*
-                }
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(self.as_str())
-            }
-        }
-
-        impl FromStr for $name {
-            type Err = UnknownWord;
-            fn from_str(text: &str) -> Result<Self, UnknownWord> {
-                match text {
-                    $($word => Ok(Self::$variant),)*
-                    _ => Err(UnknownWord { vocabulary: stringify!($name) }),
-                }
-            }
-        }
-    };
-}
+use countersign_core::words;
 
 words!(
     /// What happened.
@@ -174,52 +125,6 @@ words!(
         Revoked = "revoked",
         /// Could not be told.
         Unknown = "unknown",
-    }
-);
-
-words!(
-    /// The answer of a decision.
-    Effect {
-        /// The call may happen.
-        Allow = "ALLOW",
-        /// The call must not happen.
-        Deny = "DENY",
-        /// A person must say yes first.
-        RequireApproval = "REQUIRE_APPROVAL",
-    }
-);
-
-words!(
-    /// Whether the answer binds.
-    Enforcement {
-        /// It binds.
-        Enforced = "enforced",
-        /// Recorded beside a call that flows anyway.
-        Shadow = "shadow",
-    }
-);
-
-words!(
-    /// How an allowed call ended.
-    Outcome {
-        /// The tool did what was asked.
-        Success = "SUCCESS",
-        /// The tool ran and failed.
-        Failure = "FAILURE",
-        /// The caller did not make the call after all.
-        NotExecuted = "NOT_EXECUTED",
-        /// Nobody said.
-        Unknown = "UNKNOWN",
-    }
-);
-
-words!(
-    /// Which policy of a rollout answered.
-    Side {
-        /// The new one.
-        Candidate = "candidate",
-        /// The old one.
-        Baseline = "baseline",
     }
 );
 

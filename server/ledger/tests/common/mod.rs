@@ -1,8 +1,9 @@
 //! A leaf with every field filled, and the means to take any field out again.
 
+use countersign_core::decision::{Effect, Enforcement, Outcome, Side};
 use countersign_ledger::leaf::{
-    Attribute, AttributeType, Change, Charge, Decimal, Digest, Effect, Enforcement, Figure, Grant, Kind, Leaf, Outcome,
-    Rollout, Schema, Shadow, Side, SpanId, SponsorState, Subject, Terms, Timestamp, TraceId,
+    Attribute, AttributeType, Change, Charge, Decimal, Digest, Figure, Grant, Kind, Leaf, Rollout, Schema, Shadow,
+    SpanId, SponsorState, Subject, Terms, Timestamp, TraceId,
 };
 
 pub(crate) const UUID: &str = "01890a5d-ac96-774b-bcce-b302099a8057";

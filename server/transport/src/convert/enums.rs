@@ -1,11 +1,11 @@
 //! Enums of the domain and of the contract, mapped by name.
 
-use countersign_app::{InstanceFilterState, PolicyState, Side};
+use countersign_app::{InstanceFilterState, PolicyState};
 use countersign_core::{
     approval::ApprovalState,
     cache_extension::CacheExtensionState,
     credential::KeyStanding,
-    decision::{Effect, Enforcement, Outcome, Reason},
+    decision::{Effect, Enforcement, Outcome, Reason, Side},
     kill_switch::KillSwitchScope,
     revocation::RevocationKind,
     rollout::{Gate, OnBreach, RolloutState, StickyKey, Verdict},
@@ -66,7 +66,6 @@ wire_enums! {
     StickyKey = StickyKey { RootInstance Sponsor Agent }
     SuspendCause = SuspendCause { ReviewLapsed Operator }
     Verdict = GateVerdict { Pass Fail Inconclusive }
-    leaf::Effect = Effect { Allow Deny RequireApproval }
     leaf::Kind = EventKind {
         SponsorRegistered SponsorApproved SponsorRejected SponsorSuspended SponsorReinstated SponsorRecertified
         SponsorChanged SponsorDeparted SponsorRevoked InstanceEnded InstanceRevoked InstanceOrphaned InstanceAccepted
@@ -77,8 +76,6 @@ wire_enums! {
         LegalHoldReleased Manifest CheckpointOverridden Unattributed RefusalsUnanswered
         AdministrationRefused
     }
-    leaf::Outcome = ToolCallOutcome { Success Failure NotExecuted Unknown }
-    leaf::Side = RolloutSide { Baseline Candidate }
     leaf::SponsorState = SponsorStanding { Live Missing Revoked Unknown }
 }
 
@@ -123,10 +120,8 @@ mod tests {
             StickyKey = StickyKey, "STICKY_KEY";
             SuspendCause = SuspendCause, "SUSPEND_CAUSE";
             Verdict = GateVerdict, "GATE_VERDICT";
-            leaf::Effect = Effect, "EFFECT";
             leaf::Kind = EventKind, "EVENT_KIND";
-            leaf::Outcome = ToolCallOutcome, "TOOL_CALL_OUTCOME";
-            leaf::Side = RolloutSide, "ROLLOUT_SIDE";
+            Side = RolloutSide, "ROLLOUT_SIDE";
             leaf::SponsorState = SponsorStanding, "SPONSOR_STANDING";
         }
     }

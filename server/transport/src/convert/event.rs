@@ -88,9 +88,10 @@ fn opening(opening: Option<Opening>) -> (String, Vec<u8>) {
 
 #[cfg(test)]
 mod tests {
+    use countersign_core::decision::{Effect, Side};
     use countersign_ledger::{
         export::Disclosed,
-        leaf::{Effect, Kind, Leaf, Rollout, Side, SponsorState, Timestamp},
+        leaf::{Kind, Leaf, Rollout, SponsorState, Timestamp},
     };
 
     use super::*;

@@ -6,7 +6,7 @@
 use countersign_core::{
     cache_extension::CACHE_TTL,
     credential::Verified,
-    decision::{Effect, Enforcement, Reason},
+    decision::{Effect, Enforcement, Reason, Side},
     grant::narrows,
     rollout::{
         StickyKey,
@@ -28,7 +28,7 @@ use crate::{
         snapshot::{DecisionSource, OpenRollout, Snapshot},
     },
     decisions::{
-        decision::{RolloutPart, Side},
+        decision::RolloutPart,
         evaluation::{
             policy_outcome::PolicyOutcome,
             verdict::{NoPolicy, Verdict},

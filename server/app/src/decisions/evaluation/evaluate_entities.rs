@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use countersign_core::{
-    decision::{Effect, Reason},
+    decision::{Effect, Reason, Side},
     rollout::bucket::{bucket, is_enrolled},
 };
 use countersign_policy::{EntityRequest, Evaluation};
@@ -19,7 +19,7 @@ use crate::{
         snapshot::{DecisionSource, Snapshot},
     },
     decisions::{
-        decision::{RolloutPart, Side},
+        decision::RolloutPart,
         evaluation::{
             policy_outcome::PolicyOutcome,
             verdict::{NoPolicy, Verdict},

@@ -1,6 +1,6 @@
 use countersign_core::{
     clock::{SystemEntropy, uuid_v7},
-    decision::{Effect, Reason},
+    decision::{Effect, Enforcement, Reason},
     ids::{DecisionId, InstanceId},
 };
 use countersign_ledger::leaf::{self, Digest, Kind, Leaf, Timestamp};
@@ -37,15 +37,15 @@ fn run() -> RunFacts {
 fn leaf(run: &RunFacts, tool: &'static str, action: &'static str, reason: Reason) -> Leaf<'static> {
     let id = DecisionId(uuid_v7(NOW, &SystemEntropy));
     let effect = match reason {
-        Reason::AllowedByRule | Reason::Observed => leaf::Effect::Allow,
-        Reason::ApprovalRequired => leaf::Effect::RequireApproval,
-        _ => leaf::Effect::Deny,
+        Reason::AllowedByRule | Reason::Observed => Effect::Allow,
+        Reason::ApprovalRequired => Effect::RequireApproval,
+        _ => Effect::Deny,
     };
     Leaf {
         action: Some(action.into()),
         agent_instance_id: Some(run.agent_instance_id.to_string().into()),
         effect: Some(effect),
-        enforcement: Some(leaf::Enforcement::Enforced),
+        enforcement: Some(Enforcement::Enforced),
         policy_decision_id: Some(id.to_string().into()),
         reason: Some(reason.as_str().into()),
         sponsor_id: Some("alice".into()),
@@ -171,7 +171,7 @@ fn what_the_same_policy_said_itself_is_known() {
     let own = Leaf { policy_hash: Some(Digest(hash)), ..leaf(&run, "billing", "charge", Reason::AllowedByRule) };
     assert_eq!(simulate(&run, &[recorded(&run, &own, None)]).0, EQUAL);
     let shadow = |version: &'static str| leaf::Shadow {
-        effect: leaf::Effect::Deny,
+        effect: Effect::Deny,
         policy_version: Some(version.into()),
         reason: Reason::NoMatchingRule.as_str().into(),
         rule_ids: Vec::new(),

@@ -18,7 +18,7 @@ pub(super) fn decision(answer: &DecisionAnswer) -> Value {
     let mut say = |name: &str, value: Value| drop(context.insert(name.to_owned(), value));
     say("policy_decision_id", json!(answer.policy_decision_id));
     say("effect", json!(answer.effect));
-    say("enforcement", json!(answer.enforcement));
+    say("enforcement", json!(answer.enforcement.as_str().to_ascii_uppercase()));
     let (code, message, remedy) = (answer.reason, answer.message.as_str(), answer.reason.remedy());
     let mut reason = json!({ "code": code, "message": message });
     if !allows(answer) {
