@@ -6,7 +6,7 @@ use time::OffsetDateTime;
 
 use crate::{
     Connection, Page, PageRequest, StoreError,
-    convert::{number, parse},
+    convert::{number, parse, stored},
 };
 
 const TABLE: &str = "cache_extension";
@@ -46,8 +46,8 @@ pub async fn insert(conn: &mut Connection, extension: &CacheExtension) -> Result
         "INSERT INTO cache_extension (cache_extension_id, extend_to_seconds, life_seconds, reason, proposed_by, propose_time)
          VALUES ($1, $2, $3, $4, $5, $6)",
         extension.cache_extension_id.0,
-        i32::try_from(extension.extend_to_seconds).unwrap_or(i32::MAX),
-        i32::try_from(extension.life_seconds).unwrap_or(i32::MAX),
+        stored::<_, i32>(TABLE, extension.extend_to_seconds)?,
+        stored::<_, i32>(TABLE, extension.life_seconds)?,
         extension.reason,
         extension.proposed_by.as_str(),
         extension.propose_time

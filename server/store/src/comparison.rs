@@ -9,13 +9,12 @@ use countersign_core::{
 use sqlx::types::Uuid;
 use time::OffsetDateTime;
 
-use crate::{Connection, StoreError, convert::number};
+use crate::{
+    Connection, StoreError,
+    convert::{all_stored, number, stored},
+};
 
 const TABLE: &str = "rollout_comparison";
-
-fn integer(n: u64) -> i64 {
-    i64::try_from(n).unwrap_or(i64::MAX)
-}
 
 /// Adds what a slot holds. The rollout's row is locked first, so servers that add at once take turns, and together keep to
 /// [`MAX_RULES`].
@@ -25,6 +24,7 @@ pub(crate) async fn add(
     more: &Comparison,
     now: OffsetDateTime,
 ) -> Result<(), StoreError> {
+    let integer = |n: u64| stored::<_, i64>(TABLE, n);
     // Whom the candidate answers is counted from the start, or where an older server counted first, from now.
     sqlx::query!(
         "INSERT INTO rollout_comparison AS kept
@@ -36,10 +36,10 @@ pub(crate) async fn add(
              enrolled = coalesce(kept.enrolled, 0) + excluded.enrolled, enrolled_since = coalesce(kept.enrolled_since, $6),
              last_enrolled_time = greatest(kept.last_enrolled_time, excluded.last_enrolled_time)",
         id.0,
-        integer(more.compared),
-        integer(more.new_allows),
-        integer(more.new_denies),
-        integer(more.enrolled),
+        integer(more.compared)?,
+        integer(more.new_allows)?,
+        integer(more.new_denies)?,
+        integer(more.enrolled)?,
         now,
     )
     .execute(&mut *tx)
@@ -69,8 +69,8 @@ pub(crate) async fn add(
              new_denies = kept.new_denies + excluded.new_denies",
         id.0,
         &named.iter().map(|rule| rule.rule_id.clone()).collect::<Vec<_>>(),
-        &named.iter().map(|rule| integer(rule.new_allows)).collect::<Vec<_>>(),
-        &named.iter().map(|rule| integer(rule.new_denies)).collect::<Vec<_>>(),
+        &all_stored::<_, i64>(TABLE, named.iter().map(|rule| rule.new_allows))?,
+        &all_stored::<_, i64>(TABLE, named.iter().map(|rule| rule.new_denies))?,
     )
     .execute(&mut *tx)
     .await?;
@@ -79,8 +79,8 @@ pub(crate) async fn add(
             "UPDATE rollout_comparison SET other_new_allows = other_new_allows + $2, other_new_denies = other_new_denies + $3
              WHERE rollout_id = $1",
             id.0,
-            integer(other.new_allows),
-            integer(other.new_denies)
+            integer(other.new_allows)?,
+            integer(other.new_denies)?
         )
         .execute(tx)
         .await?;

@@ -35,9 +35,17 @@ pub(crate) fn number<N: TryFrom<I>, I: Display + Copy>(
     N::try_from(n).map_err(|_| StoreError::corrupt(table, format!("{column} {n}")))
 }
 
-/// A domain number in the width of its column.
-pub(crate) fn column<N: TryInto<I>, I>(n: N, most: I) -> I {
-    n.try_into().unwrap_or(most)
+/// A domain number in the width of its column. What does not fit is an error, never another number.
+pub(crate) fn stored<N: TryInto<I> + Display + Copy, I>(table: &'static str, n: N) -> Result<I, StoreError> {
+    n.try_into().map_err(|_| StoreError::TooLarge { table, number: n.to_string() })
+}
+
+/// Each of these numbers.
+pub(crate) fn all_stored<N: TryInto<I> + Display + Copy, I>(
+    table: &'static str,
+    numbers: impl IntoIterator<Item = N>,
+) -> Result<Vec<I>, StoreError> {
+    numbers.into_iter().map(|n| stored(table, n)).collect()
 }
 
 /// Texts for an array parameter.

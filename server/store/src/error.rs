@@ -35,6 +35,14 @@ pub enum StoreError {
         /// The column, and what is wrong with it.
         what: String,
     },
+    /// A number does not fit into its column.
+    #[error("{number} is too large for {table}")]
+    TooLarge {
+        /// The table.
+        table: &'static str,
+        /// The number.
+        number: String,
+    },
     /// A text holds what the database cannot store as text: U+0000.
     #[error("a text holds a character that cannot be stored: {0}")]
     Text(#[source] sqlx::Error),

@@ -11,7 +11,7 @@ use time::OffsetDateTime;
 
 use crate::{
     Connection, StoreError,
-    convert::{number, parse},
+    convert::{all_stored, number, parse, stored},
 };
 
 const TABLE: &str = "gate_reading";
@@ -23,12 +23,10 @@ pub async fn keep(
     readings: &[Reading],
     at: OffsetDateTime,
 ) -> Result<(), StoreError> {
-    let column = |get: fn(&Reading) -> u64| {
-        readings.iter().map(|reading| i64::try_from(get(reading)).unwrap_or(i64::MAX)).collect::<Vec<_>>()
-    };
+    let column = |get: fn(&Reading) -> u64| all_stored::<_, i64>(TABLE, readings.iter().map(get));
     let maybe = |get: fn(&Reading) -> Option<u64>| {
         let numbers = readings.iter().map(get);
-        numbers.map(|number| number.map(|n| i64::try_from(n).unwrap_or(i64::MAX))).collect::<Vec<_>>()
+        numbers.map(|number| number.map(|n| stored::<_, i64>(TABLE, n)).transpose()).collect::<Result<Vec<_>, _>>()
     };
     sqlx::query!(
         "INSERT INTO gate_reading AS kept
@@ -47,13 +45,13 @@ pub async fn keep(
         at,
         &readings.iter().map(|reading| reading.gate.as_str().to_owned()).collect::<Vec<_>>(),
         &readings.iter().map(|reading| reading.verdict.as_str().to_owned()).collect::<Vec<_>>(),
-        &maybe(|reading| reading.observed) as &[Option<i64>],
-        &column(|reading| reading.limit),
-        &column(|reading| reading.samples),
-        &column(|reading| reading.needed),
-        &column(|reading| reading.span_seconds),
-        &maybe(|reading| reading.recent?.sample.observed) as &[Option<i64>],
-        &maybe(|reading| Some(reading.recent?.sample.samples)) as &[Option<i64>],
+        &maybe(|reading| reading.observed)? as &[Option<i64>],
+        &column(|reading| reading.limit)?,
+        &column(|reading| reading.samples)?,
+        &column(|reading| reading.needed)?,
+        &column(|reading| reading.span_seconds)?,
+        &maybe(|reading| reading.recent?.sample.observed)? as &[Option<i64>],
+        &maybe(|reading| Some(reading.recent?.sample.samples))? as &[Option<i64>],
     )
     .execute(conn)
     .await?;

@@ -10,7 +10,10 @@ use sqlx::types::Uuid;
 use time::OffsetDateTime;
 
 pub use crate::look_back::purge;
-use crate::{Connection, StoreError, comparison, convert::number};
+use crate::{
+    Connection, StoreError, comparison,
+    convert::{all_stored, number, stored},
+};
 
 const TABLE: &str = "indicator_slot";
 /// Most of the newest events that are looked through for decisions without an outcome.
@@ -71,16 +74,13 @@ pub struct RolloutSlot {
     pub comparison: Comparison,
 }
 
-fn integer(n: u64) -> i64 {
-    i64::try_from(n).unwrap_or(i64::MAX)
-}
-
 /// Stores a slot, and adds what it holds of rollouts to their comparisons. What was stored before is left as it is, so a slot
 /// may be sent again where it is open whether it stands. `tx` is a transaction, and `now` what the database's clock shows.
 pub async fn insert(tx: &mut Connection, slot: &Slot, now: OffsetDateTime) -> Result<(), StoreError> {
     let counts = &slot.counts;
-    let (latency, latency_count): (Vec<_>, Vec<_>) =
-        slot.latency.iter().map(|(micros, count)| (integer(*micros), integer(*count))).unzip();
+    let integer = |n: u64| stored::<_, i64>(TABLE, n);
+    let latency: Vec<i64> = all_stored(TABLE, slot.latency.iter().map(|(micros, _)| *micros))?;
+    let latency_count: Vec<i64> = all_stored(TABLE, slot.latency.iter().map(|(_, count)| *count))?;
     let stored = sqlx::query!(
         "INSERT INTO indicator_slot (server_id, slot, begin_time, end_time, decisions, missing_sponsor, policy_errors,
              observed, shed, issuances, issuance_failures, latency_us, latency_count, unauthenticated)
@@ -91,16 +91,16 @@ pub async fn insert(tx: &mut Connection, slot: &Slot, now: OffsetDateTime) -> Re
         slot.number,
         slot.span.as_secs_f64(),
         slot.age.as_secs_f64(),
-        integer(counts.decisions),
-        integer(counts.missing_sponsor),
-        integer(counts.policy_errors),
-        integer(counts.observed),
-        integer(counts.shed),
-        integer(counts.issuances),
-        integer(counts.issuance_failures),
+        integer(counts.decisions)?,
+        integer(counts.missing_sponsor)?,
+        integer(counts.policy_errors)?,
+        integer(counts.observed)?,
+        integer(counts.shed)?,
+        integer(counts.issuances)?,
+        integer(counts.issuance_failures)?,
         &latency,
         &latency_count,
-        integer(counts.unauthenticated),
+        integer(counts.unauthenticated)?,
         now,
     )
     .execute(&mut *tx)
@@ -109,8 +109,8 @@ pub async fn insert(tx: &mut Connection, slot: &Slot, now: OffsetDateTime) -> Re
         return Ok(());
     }
     if !slot.without_sponsor.is_empty() {
-        let (callers, told): (Vec<String>, Vec<i64>) =
-            slot.without_sponsor.iter().map(|(caller, count)| (caller.clone(), integer(*count))).unzip();
+        let callers: Vec<String> = slot.without_sponsor.iter().map(|(caller, _)| caller.clone()).collect();
+        let told: Vec<i64> = all_stored(TABLE, slot.without_sponsor.iter().map(|(_, count)| *count))?;
         sqlx::query!(
             "INSERT INTO missing_sponsor_slot (server_id, slot, caller, count)
              SELECT $1, $2, caller, count FROM UNNEST($3::text[], $4::bigint[]) AS told (caller, count)",
@@ -129,9 +129,9 @@ pub async fn insert(tx: &mut Connection, slot: &Slot, now: OffsetDateTime) -> Re
             slot.server_id,
             slot.number,
             rollout.rollout_id.0,
-            integer(rollout.comparison.compared),
-            integer(rollout.candidate_errors),
-            integer(rollout.held_back),
+            integer(rollout.comparison.compared)?,
+            integer(rollout.candidate_errors)?,
+            integer(rollout.held_back)?,
         )
         .execute(&mut *tx)
         .await?;

@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 
 use crate::{
     Connection, Page, PageRequest, StoreError,
-    convert::{bytes, number, parse},
+    convert::{all_stored, bytes, number, parse, stored},
 };
 
 const TABLE: &str = "rollout";
@@ -79,10 +79,6 @@ impl TryFrom<Row> for Rollout {
     }
 }
 
-fn integer(n: u32) -> i32 {
-    i32::try_from(n).unwrap_or(i32::MAX)
-}
-
 /// Stores a new rollout; [`StoreError::Exists`] where one is open.
 pub async fn insert(conn: &mut Connection, rollout: &Rollout) -> Result<(), StoreError> {
     sqlx::query!(
@@ -93,13 +89,13 @@ pub async fn insert(conn: &mut Connection, rollout: &Rollout) -> Result<(), Stor
         rollout.rollout_id.0,
         rollout.baseline.to_string(),
         rollout.candidate.0,
-        integer(rollout.percent),
+        stored::<_, i32>(TABLE, rollout.percent)?,
         rollout.sticky_key.as_str(),
         rollout.state.as_str(),
-        &rollout.steps.iter().copied().map(integer).collect::<Vec<_>>(),
-        rollout.increment_per_day.map(integer),
+        &all_stored::<_, i32>(TABLE, rollout.steps.iter().copied())?,
+        rollout.increment_per_day.map(|points| stored::<_, i32>(TABLE, points)).transpose()?,
         serde_json::json!(rollout.gates),
-        i64::try_from(rollout.min_soak_seconds).unwrap_or(i64::MAX),
+        stored::<_, i64>(TABLE, rollout.min_soak_seconds)?,
         serde_json::json!(rollout.scope),
         &rollout.salt,
         rollout.create_time,
@@ -109,7 +105,7 @@ pub async fn insert(conn: &mut Connection, rollout: &Rollout) -> Result<(), Stor
         rollout.created_by.as_ref().map(AsRef::<str>::as_ref),
         rollout.end_time,
         rollout.gates_since,
-        integer(rollout.person_percent),
+        stored::<_, i32>(TABLE, rollout.person_percent)?,
     )
     .execute(conn)
     .await?;
@@ -123,14 +119,14 @@ pub async fn update(conn: &mut Connection, rollout: &Rollout) -> Result<(), Stor
              gates_since = $8, person_percent = $9
          WHERE rollout_id = $1",
         rollout.rollout_id.0,
-        integer(rollout.percent),
+        stored::<_, i32>(TABLE, rollout.percent)?,
         rollout.state.as_str(),
         rollout.advance_time,
         rollout.rollback_reason,
         rollout.revision,
         rollout.end_time,
         rollout.gates_since,
-        integer(rollout.person_percent),
+        stored::<_, i32>(TABLE, rollout.person_percent)?,
     )
     .execute(conn)
     .await?;

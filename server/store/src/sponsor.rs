@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 
 use crate::{
     Connection, Page, PageRequest, StoreError,
-    convert::{bytes, labels, number, parse, parse_all, texts},
+    convert::{bytes, labels, number, parse, parse_all, stored, texts},
 };
 
 const TABLE: &str = "sponsor";
@@ -101,8 +101,8 @@ pub async fn insert(conn: &mut Connection, sponsor: &Sponsor) -> Result<(), Stor
         sponsor.display_name,
         sponsor.email,
         &texts(&sponsor.roles),
-        i32::try_from(sponsor.max_ttl_seconds).unwrap_or(i32::MAX),
-        i32::try_from(sponsor.max_depth).unwrap_or(i32::MAX),
+        stored::<_, i32>(TABLE, sponsor.max_ttl_seconds)?,
+        stored::<_, i32>(TABLE, sponsor.max_depth)?,
         sponsor.state.as_str(),
         sponsor.review_due_at,
         sponsor.create_time,
@@ -132,8 +132,8 @@ pub async fn update(conn: &mut Connection, sponsor: &Sponsor) -> Result<(), Stor
         sponsor.display_name,
         sponsor.email,
         &texts(&sponsor.roles),
-        i32::try_from(sponsor.max_ttl_seconds).unwrap_or(i32::MAX),
-        i32::try_from(sponsor.max_depth).unwrap_or(i32::MAX),
+        stored::<_, i32>(TABLE, sponsor.max_ttl_seconds)?,
+        stored::<_, i32>(TABLE, sponsor.max_depth)?,
         sponsor.state.as_str(),
         sponsor.review_due_at,
         sponsor.approve_time,

@@ -6,7 +6,10 @@ use std::collections::BTreeMap;
 use sqlx::types::Uuid;
 use time::OffsetDateTime;
 
-use crate::{Connection, StoreError, convert::number};
+use crate::{
+    Connection, StoreError,
+    convert::{number, stored},
+};
 
 /// A notice for one endpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -126,7 +129,7 @@ pub async fn postpone(
         "UPDATE webhook_outbox SET next_time = $4 WHERE message_id = $1 AND endpoint = $2 AND attempts = $3",
         due.message_id,
         endpoint,
-        i32::try_from(due.attempts).unwrap_or(i32::MAX),
+        stored::<_, i32>("webhook_outbox", due.attempts)?,
         next_time
     )
     .execute(conn)
