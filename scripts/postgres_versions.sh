@@ -14,6 +14,7 @@ names=("$@")
 [[ ${#versions[@]} -gt 0 ]] || versions=(16 17 18)
 [[ ${#names[@]} -gt 0 ]] || names=(story:: races:: upgrades:: own_schema:: lesser_role:: recovery:: replicas:: crash:: gates:: looking_back::)
 
+scripts/setup.sh run test
 target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 cargo test --quiet --locked --workspace --no-run --test all --test command_line
 for version in "${versions[@]}"; do

@@ -1,5 +1,6 @@
 //! Rollouts: how many callers are inside, and whether a given one is.
 
+use countersign_core::rollout::Percent;
 use countersign_core::rollout::bucket::{bucket, is_enrolled};
 
 use crate::v1;
@@ -27,7 +28,7 @@ pub struct NoSalt;
 #[derive(Clone)]
 pub struct Rollout {
     id: String,
-    percent: u32,
+    percent: Percent,
     salt: Vec<u8>,
 }
 
@@ -46,13 +47,15 @@ impl Rollout {
         }
         // Undone: the baseline answers for everyone, whatever the percentage was.
         let percent = if read.state() == v1::RolloutState::RolledBack { 0 } else { read.percent };
-        Ok(Self { id: read.rollout_id.clone(), percent: u32::try_from(percent).unwrap_or(0), salt: read.salt.clone() })
+        // What is none can only be of a server that this client does not understand: nobody is inside.
+        let percent = Percent::try_from(percent).unwrap_or(Percent::NONE);
+        Ok(Self { id: read.rollout_id.clone(), percent, salt: read.salt.clone() })
     }
 
     /// How many callers are inside, 0 to 100.
     #[must_use]
-    pub const fn percent(&self) -> u32 {
-        self.percent
+    pub fn percent(&self) -> u32 {
+        self.percent.into()
     }
 
     /// The bucket of `key`, 0 to 9999. `key` is what the rollout's `sticky_key` names: the root instance, the sponsor or

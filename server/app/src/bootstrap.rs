@@ -12,7 +12,7 @@ use countersign_core::{
     ids::PolicyVersion,
     names::OperatorId,
     operator::{BOOTSTRAP, Operator, OperatorRole, Roles},
-    rollout::{Baseline, StickyKey},
+    rollout::{Baseline, Percent, StickyKey},
     sponsor::{SponsorState, Transition},
 };
 use countersign_ledger::leaf::Kind;
@@ -170,7 +170,7 @@ impl App {
         compiled: &CompiledPolicy,
     ) -> Result<String, Error> {
         let reason = "the first policy of this installation".to_owned();
-        let Some(spec) = compiled.rollout().filter(|spec| spec.percent < 100) else {
+        let Some(spec) = compiled.rollout().filter(|spec| spec.percent < Percent::ALL) else {
             let command = ActivatePolicy { version, reason };
             self.change(
                 BOOTSTRAP,
@@ -198,7 +198,7 @@ impl App {
             &Start { operator_id: by, by_person: false, four_eyes: FourEyes::default(), command: &command },
         )
         .await?;
-        let rest = 100 - spec.percent;
+        let rest = spec.percent.rest();
         let others = match spec.baseline.unwrap_or(Baseline::Observe) {
             Baseline::Observe => format!("the other {rest} % are allowed and recorded"),
             Baseline::Deny => format!("the other {rest} % are denied"),

@@ -5,7 +5,7 @@
 use countersign_core::{
     decision::Effect,
     ids::PolicyVersion,
-    rollout::{Baseline, Gates, OnBreach, StickyKey},
+    rollout::{Baseline, Gates, OnBreach, Percent, StickyKey},
 };
 use countersign_policy::{CompiledPolicy, MAX_DOCUMENT_BYTES, MAX_RULES, Risk};
 
@@ -43,7 +43,10 @@ fn the_smallest_policy_config_loads() {
     assert_eq!((rule.role.as_deref(), rule.tool.as_deref()), (Some("support"), Some("billing")));
     assert_eq!((rule.actions.as_slice(), &rule.when), (["charge".to_owned(), "refund".to_owned()].as_slice(), &None));
     let rollout = policy.rollout().unwrap();
-    assert_eq!((rollout.percent, rollout.increment, rollout.baseline), (10, Some(2), None));
+    assert_eq!(
+        (rollout.percent, rollout.increment, rollout.baseline),
+        (Percent::of::<10>(), Some(Percent::of::<2>()), None)
+    );
     assert!(!policy.lists_roles() && !policy.lists_tools());
     assert!(policy.role("support").is_none() && policy.tool("billing").is_none());
 }
@@ -123,10 +126,13 @@ fn a_rollout_says_everything_it_can() {
     )
     .unwrap();
     let rollout = policy.rollout().unwrap();
-    assert_eq!((rollout.percent, rollout.increment), (0, None));
+    assert_eq!((rollout.percent, rollout.increment), (Percent::NONE, None));
     assert_eq!(rollout.baseline, Some(Baseline::Version(PolicyVersion(3))));
     assert_eq!(rollout.sticky_key, Some(StickyKey::Sponsor));
-    assert_eq!((rollout.steps.as_deref(), rollout.min_soak_seconds), (Some([10, 100].as_slice()), Some(60)));
+    assert_eq!(
+        (rollout.steps.as_deref(), rollout.min_soak_seconds),
+        (Some([Percent::of::<10>(), Percent::ALL].as_slice()), Some(60))
+    );
     assert_eq!(
         (rollout.scope.tools.as_slice(), rollout.scope.labels["tier"].as_str()),
         (["t".to_owned()].as_slice(), "trial")

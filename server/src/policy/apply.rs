@@ -8,7 +8,7 @@ use countersign_client::{
         Rollout, RolloutGates, RolloutScope, StartRolloutRequest, StickyKey as WireStickyKey,
     },
 };
-use countersign_core::rollout::{Gates, OnBreach, Scope, StickyKey};
+use countersign_core::rollout::{Gates, OnBreach, Percent, Scope, StickyKey};
 use countersign_policy::{CompiledPolicy, RolloutSpec};
 use prost_types::Duration;
 use serde_json::{Value, json};
@@ -127,7 +127,7 @@ impl ApplyArgs {
             return Ok(Outcome::Stored);
         }
         let failed = |status| self.remote.change_failed(&status, request_id);
-        let spec = policy.rollout().filter(|spec| !self.activate && spec.percent < 100);
+        let spec = policy.rollout().filter(|spec| !self.activate && spec.percent < Percent::ALL);
         let Some(spec) = spec else {
             let request = ActivatePolicyRequest {
                 version: stored.version.clone(),
@@ -150,14 +150,13 @@ impl ApplyArgs {
 
 /// The rollout that the document asks for. What it leaves open is left to the server.
 fn rollout_of(spec: &RolloutSpec, candidate: &str) -> StartRolloutRequest {
-    let narrow = |number: &u32| i32::try_from(*number).unwrap_or(i32::MAX);
     StartRolloutRequest {
         baseline: spec.baseline.map(|baseline| baseline.to_string()).unwrap_or_default(),
         candidate: candidate.to_owned(),
-        percent: Some(narrow(&spec.percent)),
+        percent: Some(spec.percent.into()),
         sticky_key: spec.sticky_key.map_or(WireStickyKey::Unspecified, sticky_key).into(),
-        steps: spec.steps.iter().flatten().map(narrow).collect(),
-        increment_per_day: spec.increment.as_ref().map(narrow).unwrap_or_default(),
+        steps: spec.steps.iter().flatten().map(|step| (*step).into()).collect(),
+        increment_per_day: spec.increment.map(Into::into).unwrap_or_default(),
         gates: Some(gates(&spec.gates)),
         min_soak: spec.min_soak_seconds.map(|seconds| Duration { seconds: seconds.into(), nanos: 0 }),
         scope: Some(scope(&spec.scope)),

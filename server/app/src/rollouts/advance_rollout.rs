@@ -3,11 +3,10 @@
 
 use countersign_core::{
     ids::RolloutId,
-    rollout::{Baseline, Rollout, RolloutState},
+    rollout::{Baseline, Percent, Rollout, RolloutState},
 };
 use countersign_ledger::leaf::{Change as LeafChange, Figure, Kind, Leaf};
 use countersign_store::{policy, rollout};
-use time::OffsetDateTime;
 
 use super::rollout_change::{By, Changed, RolloutInspection, checked, leaf_of, part, tell, unchanged};
 use crate::{
@@ -25,7 +24,7 @@ pub struct AdvanceRollout {
     /// The rollout.
     pub rollout_id: RolloutId,
     /// The new percentage; none: the next step.
-    pub percent: Option<u32>,
+    pub percent: Option<Percent>,
     /// Why, in words.
     pub reason: String,
     /// Pass over the minimum soak and gates that do not pass.
@@ -67,7 +66,7 @@ impl Change for Advance<'_> {
         }));
         changes.sort_by(|a, b| a.field.cmp(&b.field));
         let by = By::Person(&self.caller.operator_id, &command.reason);
-        grow(tx, rollout, (to, now), &by, (changes, self.look.figures())).await
+        grow(tx, rollout, to, &by, changes, self.look.figures()).await
     }
 }
 
@@ -83,22 +82,22 @@ impl Change for Increment<'_> {
 
     async fn apply(&self, tx: &mut ChangeTx) -> Result<Option<Changed>, Error> {
         let Some(rollout) = unchanged(tx, self.look).await? else { return Ok(None) };
-        let now = tx.now();
-        let Some(to) = rollout.due_increment(now) else { return Ok(None) };
-        grow(tx, rollout, (to, now), &By::Server(INCREMENT), (Vec::new(), self.look.figures())).await.map(Some)
+        let Some(to) = rollout.due_increment(tx.now()) else { return Ok(None) };
+        grow(tx, rollout, to, &By::Server(INCREMENT), Vec::new(), self.look.figures()).await.map(Some)
     }
 }
 
-/// Grows `rollout` to a percentage at an instant. The event states `changes` and `figures`.
+/// Grows `rollout` to a percentage. The event states `changes` and `figures`.
 async fn grow(
     tx: &mut ChangeTx,
     mut rollout: Rollout,
-    (to, now): (u32, OffsetDateTime),
+    to: Percent,
     by: &By<'_>,
-    (changes, figures): (Vec<LeafChange<'static>>, Vec<Figure<'static>>),
+    changes: Vec<LeafChange<'static>>,
+    figures: Vec<Figure<'static>>,
 ) -> Result<Changed, Error> {
     let (state, percent) = (rollout.state, rollout.percent);
-    rollout.advance(to, now, matches!(by, By::Person(..)));
+    rollout.advance(to, tx.now(), matches!(by, By::Person(..)));
     let completes = rollout.state == RolloutState::Completed;
     tx.changes_authority();
     rollout::update(tx.conn(), &rollout).await?;
@@ -107,9 +106,9 @@ async fn grow(
     } else {
         (Kind::RolloutAdvanced, Topic::RolloutAdvanced)
     };
-    let leaf = Leaf { changes, figures, ..leaf_of(tx, kind, by, &rollout, (state, Some(percent))) };
+    let leaf = Leaf { changes, figures, ..leaf_of(tx, kind, by, &rollout, state, Some(percent)) };
     let (log_index, _) = tx.append(leaf, by.reason())?;
-    tell(tx, topic, by, (&rollout, percent), log_index)?;
+    tell(tx, topic, by, &rollout, percent, log_index)?;
     if completes {
         let stored = policy::get(tx.conn(), rollout.candidate).await?;
         let stored = stored.ok_or_else(|| Error::not_found("policy", rollout.candidate))?;

@@ -4,7 +4,7 @@
 
 use countersign_core::{
     ids::RolloutId,
-    rollout::{Baseline, Gate, OnBreach, Reading, Rollout, RolloutState, Verdict},
+    rollout::{Baseline, Gate, OnBreach, Percent, Reading, Rollout, RolloutState, Verdict},
 };
 use countersign_store::{gate_reading, rollout};
 use time::OffsetDateTime;
@@ -49,7 +49,7 @@ impl Change for Breach<'_> {
 /// What a breach asks for. A server by itself never ends all enforcement: where the baseline only observes, a rollback would
 /// let through what the candidate holds back, and that is a person's to do. So such a rollout is held where it is.
 fn answer_to_breach(rollout: &Rollout) -> OnBreach {
-    let holds_somebody_back = rollout.percent > 0;
+    let holds_somebody_back = rollout.percent > Percent::NONE;
     match rollout.gates.on_breach {
         OnBreach::Rollback if rollout.baseline == Baseline::Observe && holds_somebody_back => OnBreach::Pause,
         on_breach => on_breach,
@@ -74,7 +74,7 @@ impl App {
     pub(crate) async fn watch_gates(&self) -> Result<(), Error> {
         let mut tx = self.inner.engine.store.begin_snapshot().await?;
         let Some(rollout) = rollout::open(&mut tx).await? else {
-            show(0, &[]);
+            show(Percent::NONE, &[]);
             return Ok(());
         };
         let sent = self.inner.engine.clock.now();
@@ -117,7 +117,7 @@ impl App {
                 tracing::error!(%rollout_id, log_index, "paused: gate {failed}");
             }
             OnBreach::Pause => tracing::error!(
-                %rollout_id, log_index, percent = look.rollout.percent,
+                %rollout_id, log_index, percent = %look.rollout.percent,
                 "paused and not rolled back: gate {failed}. The baseline observes, so a rollback would let every \
                  call through: a policy-admin decides (RollbackRollout, or ResumeRollout)"
             ),
@@ -137,8 +137,8 @@ impl App {
 }
 
 /// Shows where the open rollout and its gates stand.
-fn show(percent: u32, readings: &[Reading]) {
-    metrics::gauge!("countersign_rollout_percent").set(f64::from(percent));
+fn show(percent: Percent, readings: &[Reading]) {
+    metrics::gauge!("countersign_rollout_percent").set(f64::from(percent.get()));
     for gate in Gate::ALL {
         let said = readings.iter().find(|reading| reading.gate == gate).map(|reading| reading.verdict);
         let value = match said {

@@ -57,7 +57,7 @@ impl Change for Resume<'_> {
         tx.changes_authority();
         rollout::update(tx.conn(), &rollout).await?;
         let by = By::Person(&self.caller.operator_id, &self.command.reason);
-        let leaf = leaf_of(tx, Kind::RolloutResumed, &by, &rollout, (before, None));
+        let leaf = leaf_of(tx, Kind::RolloutResumed, &by, &rollout, before, None);
         let (log_index, _) = tx.append(leaf, by.reason())?;
         Ok(Changed { rollout_id: rollout.rollout_id, log_index })
     }
@@ -74,9 +74,9 @@ pub(crate) async fn hold(
     rollout.pause()?;
     tx.changes_authority();
     rollout::update(tx.conn(), &rollout).await?;
-    let leaf = Leaf { figures, ..leaf_of(tx, Kind::RolloutPaused, by, &rollout, (before, None)) };
+    let leaf = Leaf { figures, ..leaf_of(tx, Kind::RolloutPaused, by, &rollout, before, None) };
     let (log_index, _) = tx.append(leaf, by.reason())?;
-    tell(tx, Topic::RolloutPaused, by, (&rollout, rollout.percent), log_index)?;
+    tell(tx, Topic::RolloutPaused, by, &rollout, rollout.percent, log_index)?;
     Ok(Changed { rollout_id: rollout.rollout_id, log_index })
 }
 

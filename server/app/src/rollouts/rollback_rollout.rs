@@ -85,9 +85,9 @@ pub(crate) async fn undo(
     let mut figures = look.figures();
     figures.push(Figure { name: "new_allows".into(), value: Decimal(look.seen.recent.held_back) });
     figures.sort_by(|a, b| a.name.cmp(&b.name));
-    let leaf = Leaf { figures, ..leaf_of(tx, Kind::RolloutRolledBack, by, &rollout, (state, Some(percent))) };
+    let leaf = Leaf { figures, ..leaf_of(tx, Kind::RolloutRolledBack, by, &rollout, state, Some(percent)) };
     let (log_index, _) = tx.append(leaf, by.reason())?;
-    tell(tx, Topic::RolloutRolledBack, by, (&rollout, percent), log_index)?;
+    tell(tx, Topic::RolloutRolledBack, by, &rollout, percent, log_index)?;
     if policy::standing(tx.conn()).await? != Some(rollout.baseline) {
         stand_by_baseline(tx, rollout.baseline, by).await?;
     }

@@ -3,7 +3,7 @@
 use countersign_core::{
     ids::RolloutId,
     names::OperatorId,
-    rollout::{Figures, Gates, Reading, Rollout, RolloutState, Seen, Spans, Verdict},
+    rollout::{Figures, Gates, Percent, Reading, Rollout, RolloutState, Seen, Spans, Verdict},
 };
 use countersign_ledger::leaf::{self, Decimal, Figure, Kind, Leaf};
 use countersign_store::rollout;
@@ -129,30 +129,30 @@ impl RolloutInspection {
 }
 
 /// A rollout as its own events name it.
-pub(crate) fn part(rollout: &Rollout, percent_before: Option<u32>) -> leaf::Rollout<'static> {
-    let percent = |percent: u32| u8::try_from(percent).unwrap_or(100);
+pub(crate) fn part(rollout: &Rollout, percent_before: Option<Percent>) -> leaf::Rollout<'static> {
     leaf::Rollout {
         bucket: None,
         id: rollout.rollout_id.to_string().into(),
-        percent: percent(rollout.percent),
-        percent_before: percent_before.map(percent),
+        percent: rollout.percent.get(),
+        percent_before: percent_before.map(Percent::get),
         side: None,
     }
 }
 
-/// The leaf of a change that took `rollout` from `before`.
+/// The leaf of a change of `rollout`; `percent_before` where the change is one of its percentage.
 pub(crate) fn leaf_of(
     tx: &ChangeTx,
     kind: Kind,
     by: &By<'_>,
     rollout: &Rollout,
-    before: (RolloutState, Option<u32>),
+    state_before: RolloutState,
+    percent_before: Option<Percent>,
 ) -> Leaf<'static> {
     Leaf {
         policy_version: Some(rollout.candidate.to_string().into()),
-        rollout: Some(part(rollout, before.1)),
+        rollout: Some(part(rollout, percent_before)),
         state_after: Some(rollout.state.as_str().into()),
-        state_before: Some(before.0.as_str().into()),
+        state_before: Some(state_before.as_str().into()),
         ..by.leaf(tx, kind)
     }
 }
@@ -162,7 +162,8 @@ pub(crate) fn tell(
     tx: &mut ChangeTx,
     topic: Topic,
     by: &By<'_>,
-    (rollout, percent_before): (&Rollout, u32),
+    rollout: &Rollout,
+    percent_before: Percent,
     log_index: i64,
 ) -> Result<(), Error> {
     let (operator_id, reason) = match by {

@@ -4,7 +4,7 @@ use countersign_core::{
     clock::{random, uuid_v7},
     ids::{PolicyVersion, RolloutId},
     names::OperatorId,
-    rollout::{Baseline, DEFAULT_MIN_SOAK, DEFAULT_STEPS, Gates, Rollout, RolloutState, Scope, StickyKey},
+    rollout::{Baseline, DEFAULT_MIN_SOAK, DEFAULT_STEPS, Gates, Percent, Rollout, RolloutState, Scope, StickyKey},
 };
 use countersign_ledger::leaf::{Change as LeafChange, Digest, Kind, Leaf};
 use countersign_store::{
@@ -27,13 +27,13 @@ pub struct StartRollout {
     /// The version to move to.
     pub candidate: PolicyVersion,
     /// First percentage; none: the first step.
-    pub percent: Option<u32>,
+    pub percent: Option<Percent>,
     /// Which id decides a caller's side.
     pub sticky_key: StickyKey,
     /// Rising percentages up to 100; empty: the default path.
-    pub steps: Vec<u32>,
+    pub steps: Vec<Percent>,
     /// Percentage points a day that automation may add; none: only a person advances.
-    pub increment_per_day: Option<u32>,
+    pub increment_per_day: Option<Percent>,
     /// When it stops by itself.
     pub gates: Gates,
     /// Shortest stay on a step; none: the default.
@@ -76,7 +76,7 @@ impl Change for Start<'_> {
         }
         let steps = if command.steps.is_empty() { DEFAULT_STEPS.to_vec() } else { command.steps.clone() };
         let now = tx.now();
-        let percent = command.percent.or(steps.first().copied()).unwrap_or(0);
+        let percent = command.percent.or(steps.first().copied()).unwrap_or_default();
         let rollout = Rollout {
             rollout_id: RolloutId(uuid_v7(tx.now(), tx.entropy())),
             baseline,

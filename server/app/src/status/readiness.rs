@@ -112,7 +112,7 @@ fn observing(open: &OpenRollout) -> Option<String> {
         "rollout {} is at {} % and its baseline observes: the other {} % of callers are recorded, not held back{held}",
         rollout.rollout_id,
         rollout.percent,
-        100 - rollout.percent
+        rollout.percent.rest()
     ))
 }
 

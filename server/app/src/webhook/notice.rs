@@ -5,7 +5,7 @@ use countersign_core::{
     ids::{KillSwitchId, RolloutId},
     kill_switch::KillSwitch,
     names::OperatorId,
-    rollout::RolloutState,
+    rollout::{Percent, RolloutState},
 };
 use countersign_store::webhook::NewNotice;
 use serde::Serialize;
@@ -80,9 +80,9 @@ pub(crate) struct RolloutNotice<'a> {
     /// Where it stands now.
     pub(crate) state: RolloutState,
     /// Percentage of callers on the candidate's side.
-    pub(crate) percent: u32,
+    pub(crate) percent: Percent,
     /// The same before.
-    pub(crate) percent_before: u32,
+    pub(crate) percent_before: Percent,
     /// Who did it; none: the server.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) operator_id: Option<&'a OperatorId>,

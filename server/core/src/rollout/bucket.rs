@@ -4,6 +4,8 @@
 
 use aws_lc_rs::hmac;
 
+use super::Percent;
+
 /// How many buckets there are; a bucket is a hundredth of a percent.
 pub const BUCKETS: u16 = 10_000;
 
@@ -28,10 +30,10 @@ pub fn bucket(salt: &[u8], rollout_id: &str, key: &str) -> u16 {
     u16::try_from(scaled).unwrap_or(BUCKETS - 1)
 }
 
-/// Whether the caller in `bucket` is inside a rollout at `percent` (0 to 100; more counts as 100).
+/// Whether the caller in `bucket` is inside a rollout at `percent`.
 #[must_use]
-pub const fn is_enrolled(bucket: u16, percent: u32) -> bool {
-    (bucket as u32) < percent.saturating_mul(100)
+pub const fn is_enrolled(bucket: u16, percent: Percent) -> bool {
+    bucket < percent.get() as u16 * 100
 }
 
 #[cfg(test)]

@@ -2,12 +2,12 @@
 
 use time::{Duration, OffsetDateTime};
 
-use super::{Rollout, RolloutState};
+use super::{Percent, Rollout, RolloutState};
 
 /// How often, at most, automation grows a rollout.
 pub const INCREMENT_EVERY: Duration = Duration::DAY;
 /// The most that automation grows a rollout to: completion is a person's.
-const AUTOMATION_LIMIT: u32 = 99;
+const AUTOMATION_LIMIT: Percent = Percent::of::<99>();
 
 /// A rule that a change of a rollout breaks.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -28,9 +28,9 @@ pub enum RolloutRule {
     #[error("a rollout can only grow: it is at {from} %, and {to} % is not more")]
     NotGrowing {
         /// Percentage now.
-        from: u32,
+        from: Percent,
         /// Percentage asked for.
-        to: u32,
+        to: Percent,
     },
     /// Too early.
     #[error("the minimum soak is not over: {left_seconds} s are left on this step; force it with a reason")]
@@ -49,20 +49,20 @@ impl Rollout {
 
     /// The percentage after this one on the path; 100 where the path ends.
     #[must_use]
-    pub fn next_step(&self) -> u32 {
+    pub fn next_step(&self) -> Percent {
         self.step_after(self.percent)
     }
 
-    fn step_after(&self, percent: u32) -> u32 {
-        self.steps.iter().copied().find(|step| *step > percent).unwrap_or(100)
+    fn step_after(&self, percent: Percent) -> Percent {
+        self.steps.iter().copied().find(|step| *step > percent).unwrap_or(Percent::ALL)
     }
 
     /// Checks an advance by a person to `to` at `now`; `forced` passes over the soak.
-    pub fn check_advance(&self, to: u32, now: OffsetDateTime, forced: bool) -> Result<(), RolloutRule> {
+    pub fn check_advance(&self, to: Percent, now: OffsetDateTime, forced: bool) -> Result<(), RolloutRule> {
         if self.state != RolloutState::Running {
             return Err(RolloutRule::NotRunning(self.state));
         }
-        if to <= self.percent || to > 100 {
+        if to <= self.percent {
             return Err(RolloutRule::NotGrowing { from: self.percent, to });
         }
         let soaked = u64::try_from((now - self.advance_time).whole_seconds()).unwrap_or(0);
@@ -76,25 +76,25 @@ impl Rollout {
     /// the percentage at the earliest, after the minimum soak, and up to the step after the one that a person last chose:
     /// beyond that it takes a person again, and so does completion.
     #[must_use]
-    pub fn due_increment(&self, now: OffsetDateTime) -> Option<u32> {
+    pub fn due_increment(&self, now: OffsetDateTime) -> Option<Percent> {
         let points = self.increment_per_day?;
         let soak = Duration::seconds(i64::try_from(self.min_soak_seconds).unwrap_or(i64::MAX));
         if self.state != RolloutState::Running || now - self.advance_time < INCREMENT_EVERY.max(soak) {
             return None;
         }
         let most = self.step_after(self.person_percent).min(AUTOMATION_LIMIT);
-        Some((self.percent + points).min(most)).filter(|to| *to > self.percent)
+        Some(self.percent.plus(points).min(most)).filter(|to| *to > self.percent)
     }
 
     /// Grows it to `to` at `now`; `by_person` says on whose word. At 100 % it completes.
-    pub const fn advance(&mut self, to: u32, now: OffsetDateTime, by_person: bool) {
+    pub fn advance(&mut self, to: Percent, now: OffsetDateTime, by_person: bool) {
         self.percent = to;
         self.advance_time = now;
         self.gates_since = now;
         if by_person {
             self.person_percent = to;
         }
-        if to == 100 {
+        if to == Percent::ALL {
             self.state = RolloutState::Completed;
             self.end_time = Some(now);
         }
@@ -128,7 +128,7 @@ impl Rollout {
             return Err(RolloutRule::Closed(self.state));
         }
         self.state = RolloutState::RolledBack;
-        self.percent = 0;
+        self.percent = Percent::NONE;
         self.rollback_reason = Some(reason);
         self.end_time = Some(now);
         self.revision += 1;

@@ -2,7 +2,7 @@
 
 use time::{Duration, OffsetDateTime};
 
-use super::{Rollout, StickyKey};
+use super::{Percent, Rollout, StickyKey};
 
 /// For so long nobody may be inside before that is told.
 const QUIET: Duration = Duration::DAY;
@@ -25,7 +25,7 @@ impl Rollout {
     pub fn nobody_inside(&self, enrolment: Option<Enrolment>, evaluations: u64, now: OffsetDateTime) -> Option<String> {
         let Enrolment { since, last } = enrolment?;
         let quiet = now - last.unwrap_or(since).max(self.create_time);
-        if !self.state.is_open() || self.percent == 0 || quiet < QUIET || now - self.advance_time < GRACE {
+        if !self.state.is_open() || self.percent == Percent::NONE || quiet < QUIET || now - self.advance_time < GRACE {
             return None;
         }
         let (hours, percent) = (quiet.whole_hours(), self.percent);

@@ -5,6 +5,7 @@ mod change;
 mod comparison;
 mod enrolment;
 mod gate;
+mod percent;
 mod read_gates;
 mod reading;
 mod seen;
@@ -23,11 +24,12 @@ pub use change::{INCREMENT_EVERY, RolloutRule};
 pub use comparison::{Comparison, MAX_RULES, RuleComparison};
 pub use enrolment::Enrolment;
 pub use gate::{Gate, Gates, OnBreach, basis_points};
+pub use percent::{NotAPercentage, Percent};
 pub use reading::{IN_VAIN, Reading, Recent, Verdict};
 pub use seen::{Figures, LOOK_BACK_SECONDS, Sample, Seen, Spans};
 
 /// The shipped path: percentages, each after a person's word.
-pub const DEFAULT_STEPS: [u32; 4] = [10, 30, 60, 100];
+pub const DEFAULT_STEPS: [Percent; 4] = [Percent::of::<10>(), Percent::of::<30>(), Percent::of::<60>(), Percent::ALL];
 /// Shortest stay on a step before it may be advanced without force, by default.
 pub const DEFAULT_MIN_SOAK: Duration = Duration::hours(24);
 
@@ -215,16 +217,16 @@ pub struct Rollout {
     pub baseline: Baseline,
     /// What answers inside.
     pub candidate: PolicyVersion,
-    /// How many callers are inside, percent.
-    pub percent: u32,
+    /// How many callers are inside.
+    pub percent: Percent,
     /// Which id decides a caller's side.
     pub sticky_key: StickyKey,
     /// Where it stands.
     pub state: RolloutState,
     /// The percentages it goes through, rising.
-    pub steps: Vec<u32>,
+    pub steps: Vec<Percent>,
     /// Percentage points a day that automation may add; none: only a person advances.
-    pub increment_per_day: Option<u32>,
+    pub increment_per_day: Option<Percent>,
     /// When it stops by itself.
     pub gates: Gates,
     /// Shortest stay on a step, seconds.
@@ -244,7 +246,7 @@ pub struct Rollout {
     #[serde(with = "time::serde::timestamp::microseconds")]
     pub gates_since: OffsetDateTime,
     /// The percentage that a person last gave it; automation goes on from there, up to the next step.
-    pub person_percent: u32,
+    pub person_percent: Percent,
     /// Why it was rolled back.
     pub rollback_reason: Option<String>,
     /// Counts changes; the etag is its text.

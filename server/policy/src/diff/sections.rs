@@ -2,7 +2,7 @@
 
 use countersign_core::{
     decision::Effect,
-    rollout::{OnBreach, StickyKey},
+    rollout::{OnBreach, Percent, StickyKey},
 };
 
 use super::item::{Item, Value};
@@ -218,7 +218,7 @@ fn rollout(spec: &RolloutSpec) -> Item {
         StickyKey::Sponsor => "sponsor",
         StickyKey::Agent => "agent",
     });
-    let steps = |steps: &Vec<u32>| steps.iter().map(u32::to_string).collect::<Vec<_>>().join(", ");
+    let steps = |steps: &Vec<Percent>| steps.iter().map(Percent::to_string).collect::<Vec<_>>().join(", ");
     let labels = spec.scope.labels.iter().map(|(label, value)| format!("{label}={value}"));
     let mut fields = vec![
         field("percent", Value::words(&spec.percent)),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use countersign_core::rollout::{Baseline, Gates, OnBreach, Scope, StickyKey};
+use countersign_core::rollout::{Baseline, Gates, OnBreach, Percent, Scope, StickyKey};
 
 use super::{
     reader::{Path, Reader},
@@ -27,16 +27,16 @@ const MAX_SOAK: u32 = 30 * 24 * 3600;
 /// How a document wants to be introduced. What is none is the server's default.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RolloutSpec {
-    /// Percentage of callers at the start, 0 to 100.
-    pub percent: u32,
+    /// Percentage of callers at the start.
+    pub percent: Percent,
     /// Percentage points a day that automation may add, 1 to 100.
-    pub increment: Option<u32>,
+    pub increment: Option<Percent>,
     /// What answers for callers outside.
     pub baseline: Option<Baseline>,
     /// Which id decides a caller's side.
     pub sticky_key: Option<StickyKey>,
     /// The percentages of the path, rising.
-    pub steps: Option<Vec<u32>>,
+    pub steps: Option<Vec<Percent>>,
     /// Shortest stay on a step, seconds.
     pub min_soak_seconds: Option<u32>,
     /// Whom it concerns; empty: everyone.
@@ -51,10 +51,10 @@ pub(super) fn read(reader: &mut Reader, node: &Node, path: &Path<'_>, tables: &T
     let fields = reader.fields(node, path, &KEYS)?;
     let percent = reader
         .required(&fields, path, "percent")
-        .and_then(|node| reader.whole(node, &Path::Key(path, "percent"), 0, 100));
+        .and_then(|node| percent_in(reader, node, &Path::Key(path, "percent"), 0));
     let mut spec = RolloutSpec { percent: percent.unwrap_or_default(), ..RolloutSpec::default() };
     if let Some(node) = fields.get("increment") {
-        spec.increment = reader.whole(node, &Path::Key(path, "increment"), 1, 100);
+        spec.increment = percent_in(reader, node, &Path::Key(path, "increment"), 1);
     }
     if let Some(node) = fields.get("baseline") {
         spec.baseline = read_baseline(reader, node, &Path::Key(path, "baseline"));
@@ -75,6 +75,10 @@ pub(super) fn read(reader: &mut Reader, node: &Node, path: &Path<'_>, tables: &T
         spec.gates = read_gates(reader, node, &Path::Key(path, "gates"));
     }
     Some(spec)
+}
+
+fn percent_in(reader: &mut Reader, node: &Node, path: &Path<'_>, from: u32) -> Option<Percent> {
+    reader.whole(node, path, from, 100).and_then(|number| Percent::try_from(number).ok())
 }
 
 /// The thresholds; those that the document leaves out are the default ones.
@@ -109,11 +113,11 @@ fn read_baseline(reader: &mut Reader, node: &Node, path: &Path<'_>) -> Option<Ba
     }
 }
 
-fn read_steps(reader: &mut Reader, node: &Node, path: &Path<'_>) -> Vec<u32> {
-    let mut steps: Vec<u32> = Vec::new();
+fn read_steps(reader: &mut Reader, node: &Node, path: &Path<'_>) -> Vec<Percent> {
+    let mut steps: Vec<Percent> = Vec::new();
     for (nth, item) in reader.list(node, path).iter().enumerate() {
         let path = Path::Item(path, nth);
-        let Some(step) = reader.whole(item, &path, 1, 100) else { continue };
+        let Some(step) = percent_in(reader, item, &path, 1) else { continue };
         if let Some(last) = steps.last().filter(|last| **last >= step) {
             reader.report(item.at, &path, format!("steps must rise: {step} comes after {last}"));
         } else {

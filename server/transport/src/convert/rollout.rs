@@ -6,7 +6,7 @@ use countersign_app::{AdvanceRollout, Error, HoldRollout, RollbackRollout, Rollo
 use countersign_core::{
     ids::RolloutId,
     names::{RoleName, SponsorId, ToolId},
-    rollout::{Gates, Scope},
+    rollout::{Gates, Percent, Scope},
     text::MAX_TEXT,
 };
 use countersign_proto::v1;
@@ -31,7 +31,7 @@ pub(crate) fn start(mut request: v1::StartRolloutRequest) -> Result<(StartRollou
         let percent = request.percent.map(|percent| v.number("percent", percent, 0..=99));
         let sticky_key = v.optional_enum("sticky_key", request.sticky_key);
         let steps = steps(v, &request.steps);
-        let increment = v.number("increment_per_day", request.increment_per_day, 0..=100);
+        let increment: Option<Percent> = v.number("increment_per_day", request.increment_per_day, 0..=100);
         let gates = request.gates.map(|wire| v.within("gates", |v| gates(v, wire)));
         let min_soak_seconds = v.seconds("min_soak", request.min_soak, 0..=MAX_SOAK);
         let scope = request.scope.map(|wire| v.within("scope", |v| scope(v, wire)));
@@ -42,7 +42,7 @@ pub(crate) fn start(mut request: v1::StartRolloutRequest) -> Result<(StartRollou
             percent: percent.flatten(),
             sticky_key: sticky_key?.unwrap_or_default(),
             steps: steps?,
-            increment_per_day: Some(increment?).filter(|points| *points > 0),
+            increment_per_day: Some(increment?).filter(|points| *points > Percent::NONE),
             gates: gates.flatten().unwrap_or_default(),
             min_soak_seconds: min_soak_seconds?,
             scope: scope.flatten().unwrap_or_default(),
@@ -53,12 +53,12 @@ pub(crate) fn start(mut request: v1::StartRolloutRequest) -> Result<(StartRollou
 }
 
 /// Rising percentages up to 100; empty: the default ones.
-fn steps(v: &mut Violations, steps: &[i32]) -> Option<Vec<u32>> {
+fn steps(v: &mut Violations, steps: &[i32]) -> Option<Vec<Percent>> {
     v.counted("steps", steps.len(), 0..=MAX_STEPS)?;
     let read: Vec<_> =
         steps.iter().enumerate().map(|(nth, step)| v.number(&format!("steps[{nth}]"), *step, 1..=100)).collect();
-    let read: Vec<u32> = read.into_iter().collect::<Option<_>>()?;
-    if read.is_empty() || (read.is_sorted_by(|a, b| a < b) && read.last() == Some(&100)) {
+    let read: Vec<Percent> = read.into_iter().collect::<Option<_>>()?;
+    if read.is_empty() || (read.is_sorted_by(|a, b| a < b) && read.last() == Some(&Percent::ALL)) {
         return Some(read);
     }
     v.refuse("steps", "must increase from step to step, and end with 100");
@@ -119,12 +119,12 @@ pub(crate) fn advance(mut request: v1::AdvanceRolloutRequest) -> Result<(Advance
     read(|v| {
         let idem = v.idempotency("AdvanceRollout", request_id, &request);
         let rollout_id = v.required("rollout_id", &request.rollout_id);
-        let percent = v.number("percent", request.percent, 0..=100);
+        let percent: Option<Percent> = v.number("percent", request.percent, 0..=100);
         let reason = v.text("reason", request.reason, MAX_TEXT);
         let etag = v.etag(request.etag);
         let advance = AdvanceRollout {
             rollout_id: rollout_id?,
-            percent: Some(percent?).filter(|percent| *percent > 0),
+            percent: Some(percent?).filter(|percent| *percent > Percent::NONE),
             reason: reason?,
             force: request.force,
             etag: etag?,

@@ -41,11 +41,11 @@ pub(crate) fn rollout(report: &RolloutReport, visibility: RolloutVisibility) -> 
         rollout_id: rollout.rollout_id.to_string(),
         baseline: rollout.baseline.to_string(),
         candidate: rollout.candidate.to_string(),
-        percent: narrow(rollout.percent),
+        percent: rollout.percent.into(),
         sticky_key: rollout.sticky_key.to_wire(),
         state: rollout.state.to_wire(),
-        steps: rollout.steps.iter().copied().map(narrow).collect(),
-        increment_per_day: rollout.increment_per_day.map_or(0, narrow),
+        steps: rollout.steps.iter().copied().map(Into::into).collect(),
+        increment_per_day: rollout.increment_per_day.map_or(0, Into::into),
         gates: Some(gates_of(&rollout.gates)),
         min_soak: Some(seconds(rollout.min_soak_seconds)),
         scope: Some(scope_of(&rollout.scope)),
@@ -124,7 +124,9 @@ fn rule(rule: &RuleComparison) -> v1::RuleComparison {
 #[cfg(test)]
 pub(crate) mod tests {
     use countersign_app::OperatorCaller;
-    use countersign_core::rollout::{Baseline, Enrolment, Figures, Rollout, RolloutState, Seen, StickyKey};
+    use countersign_core::rollout::{
+        Baseline, DEFAULT_STEPS, Enrolment, Figures, Percent, Rollout, RolloutState, Seen, StickyKey,
+    };
 
     use super::*;
 
@@ -141,11 +143,11 @@ pub(crate) mod tests {
             rollout_id: "roll_01890a5d-ac96-774b-bcce-b302099a8057".parse().unwrap(),
             baseline: Baseline::Observe,
             candidate: "pv_1".parse().unwrap(),
-            percent: 10,
+            percent: Percent::of::<10>(),
             sticky_key: StickyKey::RootInstance,
             state: RolloutState::Running,
-            steps: vec![10, 30, 60, 100],
-            increment_per_day: Some(2),
+            steps: DEFAULT_STEPS.to_vec(),
+            increment_per_day: Some(Percent::of::<2>()),
             gates: Gates::default(),
             min_soak_seconds: 86_400,
             scope: Scope::default(),
@@ -153,7 +155,7 @@ pub(crate) mod tests {
             create_time: OffsetDateTime::UNIX_EPOCH,
             advance_time: OffsetDateTime::UNIX_EPOCH,
             gates_since: OffsetDateTime::UNIX_EPOCH,
-            person_percent: 10,
+            person_percent: Percent::of::<10>(),
             rollback_reason: None,
             revision: 1,
             created_by: None,

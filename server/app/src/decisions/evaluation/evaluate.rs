@@ -31,7 +31,7 @@ use crate::{
         decision::RolloutPart,
         evaluation::{
             policy_outcome::PolicyOutcome,
-            verdict::{NoPolicy, Verdict},
+            verdict::{NoPolicy, RolloutPlace, Verdict},
         },
     },
 };
@@ -94,7 +94,8 @@ fn by_policy(question: &DecisionRequest, credential: &Credential, snapshot: &Sna
     let compared = Some(Compared::new(rollout_id, &candidate, &baseline, enrolled));
     let (side, outcome, shadow) =
         if enrolled { (Side::Candidate, candidate, baseline) } else { (Side::Baseline, baseline, candidate) };
-    let rollout = Some((RolloutPart { rollout_id, bucket, side }, open.rollout.percent));
+    let part = RolloutPart { rollout_id, bucket, side };
+    let rollout = Some(RolloutPlace { part, percent: open.rollout.percent });
     Ok(Verdict { rollout, shadow: Some(shadow), compared, ..Verdict::of(outcome, true) })
 }
 

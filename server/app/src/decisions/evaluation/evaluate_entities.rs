@@ -22,7 +22,7 @@ use crate::{
         decision::RolloutPart,
         evaluation::{
             policy_outcome::PolicyOutcome,
-            verdict::{NoPolicy, Verdict},
+            verdict::{NoPolicy, RolloutPlace, Verdict},
         },
     },
 };
@@ -54,7 +54,7 @@ pub(crate) fn evaluate(
     let compared = Some(Compared::new(rollout_id, &candidate, &baseline, enrolled));
     let (side, outcome, shadow) =
         if enrolled { (Side::Candidate, candidate, baseline) } else { (Side::Baseline, baseline, candidate) };
-    let rollout = Some((RolloutPart { rollout_id, bucket, side }, percent));
+    let rollout = Some(RolloutPlace { part: RolloutPart { rollout_id, bucket, side }, percent });
     Ok(Verdict { rollout, shadow: Some(shadow), compared, ..Verdict::of(outcome, false) })
 }
 

@@ -5,13 +5,14 @@ use crate::decisions::{decision::RolloutPart, evaluation::policy_outcome::Policy
 use countersign_core::{
     decision::{Effect, Enforcement, Reason},
     ids::ApprovalId,
+    rollout::Percent,
 };
 
 /// An answer, before it is recorded.
 #[derive(Debug, Clone)]
 pub(crate) struct Verdict {
     pub(crate) outcome: PolicyOutcome,
-    pub(crate) rollout: Option<(RolloutPart, u32)>,
+    pub(crate) rollout: Option<RolloutPlace>,
     /// What the other side of the rollout would have answered.
     pub(crate) shadow: Option<PolicyOutcome>,
     /// How the rollout's two sides compare.
@@ -24,6 +25,14 @@ pub(crate) struct Verdict {
     pub(crate) uses_credential: bool,
     /// The approval that has to do with it. Not known before it is recorded.
     pub(crate) approval: Option<ByApproval>,
+}
+
+/// A caller's place in the open rollout.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RolloutPlace {
+    pub(crate) part: RolloutPart,
+    /// How many callers are inside.
+    pub(crate) percent: Percent,
 }
 
 /// An approval, as far as an answer tells of it.

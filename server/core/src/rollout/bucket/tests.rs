@@ -7,6 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use super::*;
 
+fn percent(number: u32) -> Percent {
+    number.try_into().unwrap()
+}
+
 proptest! {
     #[test]
     fn a_bucket_is_below_ten_thousand(salt: [u8; 32], rollout in ".{0,64}", key in ".{0,64}") {
@@ -15,14 +19,15 @@ proptest! {
 
     #[test]
     fn growing_never_moves_anyone_out(bucket in 0..BUCKETS, from in 0_u32..=100, more in 0_u32..=100) {
-        let to = (from + more).min(100);
+        let (from, more) = (percent(from), percent(more));
+        let to = from.plus(more);
         prop_assert!(!is_enrolled(bucket, from) || is_enrolled(bucket, to));
     }
 
     #[test]
     fn nobody_is_in_at_0_and_everybody_at_100(bucket in 0..BUCKETS) {
-        prop_assert!(!is_enrolled(bucket, 0));
-        prop_assert!(is_enrolled(bucket, 100));
+        prop_assert!(!is_enrolled(bucket, Percent::NONE));
+        prop_assert!(is_enrolled(bucket, Percent::ALL));
     }
 }
 
@@ -44,7 +49,8 @@ fn the_share_that_is_in_is_within_half_a_point_of_the_percentage_and_growing_mov
             let buckets: Vec<u16> = keys.iter().map(|key| bucket(&salt, "roll_share", key)).collect();
             let mut before = vec![false; buckets.len()];
             for percent in 0..=100 {
-                let now: Vec<bool> = buckets.iter().map(|bucket| is_enrolled(*bucket, percent)).collect();
+                let now: Vec<bool> =
+                    buckets.iter().map(|bucket| is_enrolled(*bucket, self::percent(percent))).collect();
                 assert!(
                     before.iter().zip(&now).all(|(before, now)| *now || !before),
                     "{kind}: {percent} % moved one out"
@@ -123,7 +129,7 @@ fn case(salt: &[u8], rollout_id: &str, key: &str) -> Case {
         rollout_id: rollout_id.into(),
         key: key.into(),
         bucket,
-        enrolled: percents.into_iter().map(|percent| (percent, is_enrolled(bucket, percent))).collect(),
+        enrolled: percents.into_iter().map(|percent| (percent, is_enrolled(bucket, self::percent(percent)))).collect(),
     }
 }
 

@@ -12,16 +12,20 @@ use crate::{
 
 const NOW: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;
 
-fn rollout(percent: u32, increment: Option<u32>) -> Rollout {
+fn percent(number: u32) -> Percent {
+    number.try_into().unwrap()
+}
+
+fn rollout(at: u32, increment: Option<u32>) -> Rollout {
     Rollout {
         rollout_id: RolloutId::from_str("roll_01890a5d-ac96-774b-bcce-b302099a8057").unwrap(),
         baseline: Baseline::Observe,
         candidate: PolicyVersion(1),
-        percent,
+        percent: percent(at),
         sticky_key: StickyKey::RootInstance,
         state: RolloutState::Running,
         steps: DEFAULT_STEPS.to_vec(),
-        increment_per_day: increment,
+        increment_per_day: increment.map(percent),
         gates: Gates::default(),
         min_soak_seconds: 3_600,
         scope: Scope::default(),
@@ -29,7 +33,7 @@ fn rollout(percent: u32, increment: Option<u32>) -> Rollout {
         create_time: NOW,
         advance_time: NOW,
         gates_since: NOW,
-        person_percent: percent,
+        person_percent: percent(at),
         rollback_reason: None,
         revision: 1,
         created_by: None,
@@ -41,15 +45,15 @@ fn rollout(percent: u32, increment: Option<u32>) -> Rollout {
 fn a_person_advances_what_runs_and_has_soaked_and_only_upwards() {
     let running = rollout(10, None);
     let soaked = NOW + Duration::HOUR;
-    assert_eq!(running.check_advance(30, soaked, false), Ok(()));
-    assert_eq!(running.check_advance(30, NOW, false), Err(RolloutRule::Soaking { left_seconds: 3_600 }));
-    assert_eq!(running.check_advance(30, NOW, true), Ok(()));
-    for to in [0, 9, 10, 101] {
-        assert_eq!(running.check_advance(to, soaked, true), Err(RolloutRule::NotGrowing { from: 10, to }));
+    assert_eq!(running.check_advance(percent(30), soaked, false), Ok(()));
+    assert_eq!(running.check_advance(percent(30), NOW, false), Err(RolloutRule::Soaking { left_seconds: 3_600 }));
+    assert_eq!(running.check_advance(percent(30), NOW, true), Ok(()));
+    for to in [0, 9, 10].map(percent) {
+        assert_eq!(running.check_advance(to, soaked, true), Err(RolloutRule::NotGrowing { from: percent(10), to }));
     }
     for state in [RolloutState::Paused, RolloutState::Completed, RolloutState::RolledBack] {
         let other = Rollout { state, ..rollout(10, None) };
-        assert_eq!(other.check_advance(30, soaked, true), Err(RolloutRule::NotRunning(state)));
+        assert_eq!(other.check_advance(percent(30), soaked, true), Err(RolloutRule::NotRunning(state)));
     }
 }
 
@@ -88,16 +92,16 @@ fn increments_come_once_a_day_up_to_the_step_after_a_persons_and_then_wait_for_o
             path.push(to);
         }
     }
-    assert_eq!(path, [17, 24, 30], "30 is the next step, and further takes a person");
-    growing.advance(31, now, true);
-    assert_eq!(growing.due_increment(now + Duration::DAY), Some(38));
+    assert_eq!(path, [17, 24, 30].map(percent), "30 is the next step, and further takes a person");
+    growing.advance(percent(31), now, true);
+    assert_eq!(growing.due_increment(now + Duration::DAY), Some(percent(38)));
 }
 
 #[test]
 fn automation_completes_nothing() {
     let mut last = rollout(60, Some(100));
-    assert_eq!(last.due_increment(NOW + Duration::DAY), Some(99));
-    last.advance(99, NOW, false);
+    assert_eq!(last.due_increment(NOW + Duration::DAY), Some(percent(99)));
+    last.advance(percent(99), NOW, false);
     assert_eq!(last.due_increment(NOW + Duration::WEEK), None);
 }
 
@@ -105,7 +109,7 @@ fn automation_completes_nothing() {
 fn increments_wait_for_the_soak_and_for_a_rollout_that_runs() {
     let soaking = Rollout { min_soak_seconds: 3 * 86_400, ..rollout(10, Some(2)) };
     assert_eq!(soaking.due_increment(NOW + Duration::days(2)), None);
-    assert_eq!(soaking.due_increment(NOW + Duration::days(3)), Some(12));
+    assert_eq!(soaking.due_increment(NOW + Duration::days(3)), Some(percent(12)));
     let paused = Rollout { state: RolloutState::Paused, ..rollout(10, Some(2)) };
     assert_eq!(paused.due_increment(NOW + Duration::WEEK), None);
     assert_eq!(rollout(10, None).due_increment(NOW + Duration::WEEK), None);
@@ -126,6 +130,6 @@ proptest! {
             }
         }
         prop_assert!(added <= (furthest - NOW).whole_days());
-        prop_assert!(growing.percent <= 30);
+        prop_assert!(growing.percent <= percent(30));
     }
 }

@@ -8,10 +8,10 @@ fn rollout(sticky_key: StickyKey) -> Rollout {
         rollout_id: "roll_01890a5d-ac96-774b-bcce-b302099a8057".parse().unwrap(),
         baseline: Baseline::Observe,
         candidate: "pv_1".parse().unwrap(),
-        percent: 10,
+        percent: Percent::of::<10>(),
         sticky_key,
         state: RolloutState::Running,
-        steps: vec![10, 100],
+        steps: vec![Percent::of::<10>(), Percent::ALL],
         increment_per_day: None,
         gates: Gates::default(),
         min_soak_seconds: 0,
@@ -20,7 +20,7 @@ fn rollout(sticky_key: StickyKey) -> Rollout {
         create_time: START,
         advance_time: START,
         gates_since: START,
-        person_percent: 10,
+        person_percent: Percent::of::<10>(),
         rollback_reason: None,
         revision: 1,
         created_by: None,
@@ -57,7 +57,7 @@ fn somebody_inside_too_early_or_not_counted_is_not_told() {
     assert_eq!(said(&open, enrolled(None), day - Duration::SECOND), None);
     assert_eq!(said(&open, enrolled(Some(START + Duration::SECOND)), day), None);
     assert_eq!(said(&open, Some(Enrolment { since: START + Duration::HOUR, last: None }), day), None);
-    assert_eq!(said(&Rollout { percent: 0, ..open.clone() }, enrolled(None), day), None);
+    assert_eq!(said(&Rollout { percent: Percent::NONE, ..open.clone() }, enrolled(None), day), None);
     assert_eq!(said(&Rollout { state: RolloutState::RolledBack, ..open.clone() }, enrolled(None), day), None);
     assert_eq!(said(&Rollout { advance_time: day - Duration::MINUTE, ..open.clone() }, enrolled(None), day), None);
     // A daily increment begins no new day.

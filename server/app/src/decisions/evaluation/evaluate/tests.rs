@@ -4,7 +4,7 @@ use countersign_core::{
     clock::{SystemEntropy, uuid_v7},
     ids::{ApprovalId, InstanceId, KillSwitchId, PolicyVersion, RolloutId},
     kill_switch::{KillSwitch, KillSwitchScope, KillSwitches, Target},
-    rollout::{Baseline, Gates, Rollout, RolloutState, Scope},
+    rollout::{Baseline, Gates, Percent, Rollout, RolloutState, Scope},
 };
 use countersign_policy::Context;
 use serde_json::json;
@@ -27,10 +27,10 @@ fn rolling(percent: u32, baseline: DecisionSource) -> Snapshot {
         rollout_id: RolloutId(uuid_v7(NOW, &SystemEntropy)),
         baseline: Baseline::Observe,
         candidate: PolicyVersion(2),
-        percent,
+        percent: percent.try_into().unwrap(),
         sticky_key: StickyKey::RootInstance,
         state: RolloutState::Running,
-        steps: vec![100],
+        steps: vec![Percent::ALL],
         increment_per_day: None,
         gates: Gates::default(),
         min_soak_seconds: 0,
@@ -39,7 +39,7 @@ fn rolling(percent: u32, baseline: DecisionSource) -> Snapshot {
         create_time: NOW,
         advance_time: NOW,
         gates_since: NOW,
-        person_percent: percent,
+        person_percent: percent.try_into().unwrap(),
         rollback_reason: None,
         revision: 1,
         created_by: None,
@@ -236,7 +236,7 @@ fn a_whole_chain_is_on_one_side() {
     let rolling = rolling(50, DecisionSource::Deny);
     let bucket = |run: &Arc<Credential>| {
         let asked = question(Subject::Run(run.clone()), "billing", "refund");
-        evaluate(&asked, &rolling).unwrap().rollout.unwrap().0.bucket
+        evaluate(&asked, &rolling).unwrap().rollout.unwrap().part.bucket
     };
     assert_eq!(bucket(&root), bucket(&child));
 }
