@@ -49,6 +49,10 @@ pub fn csr_seeds() -> Vec<Vec<u8>> {
     seeds.push(to_be_signed);
     if let Some(at) = about_own.windows(2).position(|pair| pair == [0x00, 0x04]) {
         about_own.splice(at + 1..at + 1 + own.len(), own.iter().copied());
+        // The same point in the hybrid form, which was taken once.
+        let mut hybrid = about_own.clone();
+        hybrid[at + 1] = 0x06 | (own.last().copied().unwrap_or_default() & 1);
+        seeds.push(hybrid);
     }
     seeds.push(about_own);
     seeds

@@ -17,6 +17,9 @@ const MAX_CSR: usize = 8 * 1024;
 /// Shortest and longest RSA key, bits. Longer ones only cost whoever verifies.
 const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=4096;
 
+/// How a point on a curve begins that is written with both coordinates (SEC 1).
+const UNCOMPRESSED: u8 = 0x04;
+
 /// Smallest exponent of an RSA key (NIST SP 800-56B). With a small one, signatures have been forged against verifiers that do
 /// not look at every byte of the padding.
 const LEAST_EXPONENT: u64 = 65_537;
@@ -56,13 +59,19 @@ impl CsrKey {
     }
 }
 
-const KEYS: &str = "must name a key on P-256 or P-384, an Ed25519 key, or an RSA key of 2048 to 4096 bits whose exponent is 65537 or more";
+const KEYS: &str = "must name a key on P-256 or P-384 (an uncompressed point), an Ed25519 key, or an RSA key of 2048 to 4096 bits whose exponent is 65537 or more";
 
 /// Refuses keys that are too weak to stand for anybody, and kinds that TLS libraries do not take.
 fn strong(spki: &Spki<'_>) -> Result<(), &'static str> {
     let curve = || spki.algorithm.parameters.as_ref().and_then(|any| any.as_oid().ok());
     let fits = match spki.parsed() {
-        Ok(PublicKey::EC(_)) => curve().is_some_and(|curve| curve == OID_EC_P256 || curve == OID_NIST_EC_P384),
+        // RFC 5480: the point is written uncompressed. Some libraries take other forms for the same key, which others refuse.
+        Ok(PublicKey::EC(point)) => match (point.data(), curve()) {
+            ([UNCOMPRESSED, xy @ ..], Some(curve)) => {
+                (curve == OID_EC_P256 && xy.len() == 64) || (curve == OID_NIST_EC_P384 && xy.len() == 96)
+            }
+            _ => false,
+        },
         Ok(PublicKey::RSA(key)) => {
             RSA_BITS.contains(&key.key_size()) && key.try_exponent().is_ok_and(|e| e >= LEAST_EXPONENT && e % 2 == 1)
         }
