@@ -7,7 +7,11 @@ use countersign_core::{
     names::{OperatorId, SponsorId, ToolId},
     operator::{BOOTSTRAP, OperatorRole, Roles},
 };
-use countersign_store::{Connection, person};
+use countersign_store::{
+    Connection,
+    idempotency::{Key, Keyed},
+    person,
+};
 
 use crate::{Credential, Error};
 
@@ -188,12 +192,8 @@ pub struct Idempotency {
 }
 
 impl Idempotency {
-    pub(crate) fn key(&self, caller: &str, method: &'static str) -> (countersign_store::idempotency::Key, [u8; 32]) {
-        let key = countersign_store::idempotency::Key {
-            caller: caller.to_owned(),
-            method,
-            request_id: self.request_id.clone(),
-        };
-        (key, self.fingerprint)
+    pub(crate) fn key(&self, caller: &str, method: &'static str) -> Keyed {
+        let key = Key { caller: caller.to_owned(), method, request_id: self.request_id.clone() };
+        Keyed { key, fingerprint: self.fingerprint }
     }
 }

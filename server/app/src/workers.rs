@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     App, Error,
     authn::{is_granted, known_grants},
-    recorder::{self, Queued},
+    recorder::{self, Work},
 };
 
 /// How often a newer snapshot is looked for: the longest a caller waits for a change that another server made to be loaded
@@ -53,7 +53,7 @@ pub struct Background {
 impl Background {
     pub(crate) fn start(
         app: &App,
-        queue: mpsc::Receiver<Queued>,
+        queue: mpsc::Receiver<Box<dyn Work>>,
         lookups: mpsc::Receiver<known_grants::GrantLookup>,
     ) -> Self {
         let stop = CancellationToken::new();
@@ -134,7 +134,7 @@ impl Background {
 }
 
 /// Runs the recorder, and stores what it counted last.
-async fn record(app: App, queue: mpsc::Receiver<Queued>, stop: CancellationToken) {
+async fn record(app: App, queue: mpsc::Receiver<Box<dyn Work>>, stop: CancellationToken) {
     let (authority, indicators) = (app.inner.authority.clone(), app.inner.indicators.clone());
     recorder::run(authority, indicators, queue, stop).await;
     if let Err(error) = app.state_unanswered().await {

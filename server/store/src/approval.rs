@@ -161,8 +161,11 @@ impl<'a> NewRow<'a> {
 }
 
 /// Stores approvals; where one exists, what became of it. Whoever writes holds the head.
-pub async fn upsert(conn: &mut Connection, approvals: &[&Approval]) -> Result<(), StoreError> {
-    let rows: Vec<_> = approvals.iter().map(|approval| NewRow::of(approval)).collect();
+pub async fn upsert<'a>(
+    conn: &mut Connection,
+    approvals: impl IntoIterator<Item = &'a Approval>,
+) -> Result<(), StoreError> {
+    let rows: Vec<_> = approvals.into_iter().map(NewRow::of).collect();
     let rows = serde_json::to_value(rows).map_err(|error| StoreError::corrupt(TABLE, error))?;
     sqlx::query!(
         "INSERT INTO approval (approval_id, decision_id, state, instance_id, root_instance_id, sponsor_id, tool_id, action,

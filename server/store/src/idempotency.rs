@@ -4,6 +4,8 @@ use time::OffsetDateTime;
 
 use crate::{Connection, StoreError, convert::bytes};
 
+const TABLE: &str = "idempotency";
+
 /// Whose request, to which method.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Key {
@@ -13,6 +15,15 @@ pub struct Key {
     pub method: &'static str,
     /// The id that the caller gave the request.
     pub request_id: String,
+}
+
+/// A request that is answered once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Keyed {
+    /// Under which id.
+    pub key: Key,
+    /// SHA-256 of the request: another request under the same id is refused.
+    pub fingerprint: [u8; 32],
 }
 
 /// A request and its answer.
@@ -26,8 +37,8 @@ pub struct Answered {
     pub answer: String,
 }
 
-/// The answers that these requests have, as (place in `keys`, fingerprint, answer).
-pub async fn get_all(conn: &mut Connection, keys: &[Key]) -> Result<Vec<(usize, [u8; 32], String)>, StoreError> {
+/// The answers that these requests have.
+pub async fn get_all(conn: &mut Connection, keys: &[Key]) -> Result<Vec<Answered>, StoreError> {
     let callers: Vec<&str> = keys.iter().map(|key| key.caller.as_str()).collect();
     let methods: Vec<&str> = keys.iter().map(|key| key.method).collect();
     let requests: Vec<&str> = keys.iter().map(|key| key.request_id.as_str()).collect();
@@ -43,18 +54,20 @@ pub async fn get_all(conn: &mut Connection, keys: &[Key]) -> Result<Vec<(usize, 
         .await?
         .into_iter()
         .map(|row| {
-            let place = usize::try_from(row.nth - 1).unwrap_or(usize::MAX);
-            Ok((place, bytes("idempotency", "fingerprint", &row.fingerprint)?, row.answer))
+            let key = usize::try_from(row.nth - 1).ok().and_then(|place| keys.get(place));
+            let key = key.ok_or_else(|| StoreError::corrupt(TABLE, format!("place {}", row.nth)))?.clone();
+            Ok(Answered { key, fingerprint: bytes(TABLE, "fingerprint", &row.fingerprint)?, answer: row.answer })
         })
         .collect()
 }
 
 /// Keeps answers until `expire_time`.
-pub async fn insert(
+pub async fn insert<'a>(
     conn: &mut Connection,
-    answered: &[Answered],
+    answered: impl IntoIterator<Item = &'a Answered>,
     expire_time: OffsetDateTime,
 ) -> Result<(), StoreError> {
+    let answered: Vec<_> = answered.into_iter().collect();
     let callers: Vec<&str> = answered.iter().map(|a| a.key.caller.as_str()).collect();
     let methods: Vec<&str> = answered.iter().map(|a| a.key.method).collect();
     let requests: Vec<&str> = answered.iter().map(|a| a.key.request_id.as_str()).collect();

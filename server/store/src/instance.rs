@@ -155,8 +155,11 @@ impl<'a> NewRow<'a> {
 }
 
 /// Stores instances; where one exists, its newest credential is noted.
-pub async fn upsert(conn: &mut Connection, instances: &[Instance]) -> Result<(), StoreError> {
-    let rows: Vec<_> = instances.iter().map(NewRow::of).collect();
+pub async fn upsert<'a>(
+    conn: &mut Connection,
+    instances: impl IntoIterator<Item = &'a Instance>,
+) -> Result<(), StoreError> {
+    let rows: Vec<_> = instances.into_iter().map(NewRow::of).collect();
     let rows = serde_json::to_value(rows).map_err(|error| StoreError::corrupt(TABLE, error))?;
     sqlx::query!(
         "INSERT INTO instance (instance_id, parent_id, root_instance_id, chain, sponsor_id, agent, role, inherited_roles, tools,

@@ -1,5 +1,7 @@
 //! Single-use credentials: each is consumed in the transaction that records its decision.
 
+use std::collections::HashMap;
+
 use countersign_core::ids::CredentialId;
 use sqlx::types::Uuid;
 use time::OffsetDateTime;
@@ -26,8 +28,12 @@ pub async fn used(
 }
 
 /// Notes that these credentials are used; each is forgotten some time after it has expired anyway.
-pub async fn consume(conn: &mut Connection, credentials: &[(CredentialId, OffsetDateTime)]) -> Result<(), StoreError> {
-    let (ids, times): (Vec<Uuid>, Vec<OffsetDateTime>) = credentials.iter().map(|(id, at)| (id.0, *at)).unzip();
+pub async fn consume(
+    conn: &mut Connection,
+    expire_times: &HashMap<CredentialId, OffsetDateTime>,
+) -> Result<(), StoreError> {
+    let ids: Vec<Uuid> = expire_times.keys().map(|id| id.0).collect();
+    let times: Vec<OffsetDateTime> = expire_times.values().copied().collect();
     sqlx::query!(
         "INSERT INTO consumed_credential (credential_id, expire_time)
          SELECT used.id, used.expire_time FROM UNNEST($1::uuid[], $2::timestamptz[]) AS used (id, expire_time)",

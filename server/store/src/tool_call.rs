@@ -48,7 +48,11 @@ pub async fn get_all(conn: &mut Connection, decisions: &[Uuid]) -> Result<Vec<To
 }
 
 /// Stores outcomes.
-pub async fn insert(conn: &mut Connection, calls: &[ToolCall]) -> Result<(), StoreError> {
+pub async fn insert<'a>(
+    conn: &mut Connection,
+    calls: impl IntoIterator<Item = &'a ToolCall>,
+) -> Result<(), StoreError> {
+    let calls: Vec<_> = calls.into_iter().collect();
     let decisions: Vec<_> = calls.iter().map(|call| call.decision_id.0).collect();
     let events: Vec<_> = calls.iter().map(|call| call.event_id.0).collect();
     let indices: Vec<_> = calls.iter().map(|call| call.log_index).collect();

@@ -116,7 +116,7 @@ impl Change for AnswerBy<'_> {
         let (log_index, hash) = tx.append(leaf(&found, base), &command.reason)?;
         let answer = Answer { by: operator.clone(), reason: command.reason.clone(), time: now, event_id, leaf: hash };
         let answered = Approval { state, answer: Some(answer), revision: found.revision + 1, ..found };
-        approval::upsert(tx.conn(), &[&answered]).await?;
+        approval::upsert(tx.conn(), [&answered]).await?;
         tx.notify(Topic::ApprovalAnswered, &notice(&answered, log_index))?;
         Ok(ApprovalAnswered { approval: answered, log_index })
     }

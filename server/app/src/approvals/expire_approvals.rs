@@ -40,7 +40,7 @@ impl Change for Expire {
             lapsed.push(expired);
         }
         if !lapsed.is_empty() {
-            approval::upsert(tx.conn(), &lapsed.iter().collect::<Vec<_>>()).await?;
+            approval::upsert(tx.conn(), &lapsed).await?;
         }
         Ok(i64::try_from(ids.len()).is_ok_and(|found| found == BATCH))
     }

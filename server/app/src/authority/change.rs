@@ -5,7 +5,7 @@ use std::time::Instant;
 use countersign_core::operator::BOOTSTRAP;
 use countersign_store::{
     Store,
-    idempotency::{self, Answered},
+    idempotency::{self, Answered, Keyed},
 };
 
 use super::Authority;
@@ -110,18 +110,18 @@ impl Authority {
             tx.doubt_clock(engine.clock.earliest());
         }
         let keyed = idempotency.map(|idempotency| idempotency.key(caller, C::METHOD));
-        if let Some((key, fingerprint)) = &keyed
-            && let Some((_, first, answer)) = idempotency::get_all(tx.conn(), std::slice::from_ref(key)).await?.pop()
+        if let Some(Keyed { key, fingerprint }) = &keyed
+            && let Some(first) = idempotency::get_all(tx.conn(), std::slice::from_ref(key)).await?.pop()
         {
-            return repeat(&answer, first == *fingerprint);
+            return repeat(&first.answer, first.fingerprint == *fingerprint);
         }
         let answer = change.apply(&mut tx).await?;
-        if let Some((key, fingerprint)) = keyed {
-            let text =
-                serde_json::to_string(&answer).map_err(|error| Error::internal("an answer is no JSON", error))?;
+        if let Some(Keyed { key, fingerprint }) = keyed {
+            let text = serde_json::to_string(&answer)
+                .map_err(|error| Error::internal("an answer cannot be written as JSON", error))?;
             let answered = Answered { key, fingerprint, answer: text };
             let expire_time = tx.now() + ANSWERS_KEPT;
-            idempotency::insert(tx.conn(), &[answered], expire_time).await?;
+            idempotency::insert(tx.conn(), [&answered], expire_time).await?;
         }
         tx.post(&engine.config.webhooks).await?;
         let ready = tx.write().await?;

@@ -12,7 +12,7 @@ use time::OffsetDateTime;
 
 use crate::{
     AgentFacts, App, Error, Idempotency, OperatorCaller, Trace,
-    recorder::{Fresh, GrantJob, Granted, Holder, Job, JobResult},
+    recorder::{Fresh, GrantJob, Granted, Holder},
 };
 
 /// For whom, as what, for which tools and why.
@@ -149,10 +149,8 @@ impl App {
         self.inner.engine.clock.trust()?;
         self.inner.authn.rates.grant(sponsor_id)?;
         let keyed = idempotency.map(|idempotency| idempotency.key(caller, method));
-        match self.inner.recorder.submit_one(Job::Grant(Box::new(job)), keyed).await? {
-            JobResult::Grant(granted) => self.sign(*granted),
-            _ => Err(Error::internal("a grant was answered with something else", method)),
-        }
+        let granted = self.inner.recorder.submit_one(job, keyed).await?;
+        self.sign(granted)
     }
 
     fn sign(&self, granted: Granted) -> Result<IssuedCredential, Error> {

@@ -14,6 +14,7 @@ use countersign_core::{
     operator::OperatorRole,
 };
 use countersign_ledger::{commitment::Opening, leaf::Digest};
+use countersign_store::idempotency::Keyed;
 use futures::future::join_all;
 
 use super::evaluation::request::{DecisionRequest, Subject};
@@ -22,7 +23,7 @@ use crate::{
     authn::authenticate::Presented,
     credentials::credential::Credential,
     engine::sha256::sha256,
-    recorder::{Job, JobResult, Keyed, Prepared},
+    recorder::{DecisionJob, Entry, Prepared},
 };
 
 const METHOD: &str = "Decide";
@@ -47,11 +48,9 @@ impl App {
         self.inner.engine.clock.trust()?;
         let asked = self.ask(caller, command, &mut NamedSubjects::default()).await?;
         let job = self.prepare(&asked.question)?;
-        self.ensure_answerable(caller, &[(&*asked.question, foreseen(&job))])?;
-        match self.inner.recorder.submit_one(job, asked.keyed.clone()).await? {
-            JobResult::Decision(answer) => self.countersign(&asked, *answer),
-            _ => Err(Error::internal("the recorder returned the wrong result type", METHOD)),
-        }
+        self.ensure_answerable(caller, &[(&*asked.question, job.foreseen())])?;
+        let answer = self.inner.recorder.submit_one(job, asked.keyed.clone()).await?;
+        self.countersign(&asked, answer)
     }
 
     /// Answers up to 100 calls in order, in one transaction.
@@ -72,28 +71,21 @@ impl App {
         let mut named = NamedSubjects { tokens, ..NamedSubjects::default() };
         for command in commands {
             let one = self.ask(caller, command, &mut named).await?;
-            jobs.push((self.prepare(&one.question)?, one.keyed.clone()));
+            jobs.push(Entry { job: self.prepare(&one.question)?, keyed: one.keyed.clone() });
             asked.push(one);
         }
         let answers: Vec<_> =
-            asked.iter().zip(&jobs).map(|(asked, (job, _))| (&*asked.question, foreseen(job))).collect();
+            asked.iter().zip(&jobs).map(|(asked, entry)| (&*asked.question, entry.job.foreseen())).collect();
         self.ensure_answerable(caller, &answers)?;
         let keyed = idempotency.map(|idempotency| idempotency.key(&caller.id(), "BatchDecide"));
-        let done = self.inner.recorder.submit(jobs, keyed).await?;
-        asked
-            .iter()
-            .zip(done)
-            .map(|(asked, done)| match done {
-                JobResult::Decision(answer) => self.countersign(asked, *answer),
-                _ => Err(Error::internal("the recorder returned the wrong result type", METHOD)),
-            })
-            .collect()
+        let answers = self.inner.recorder.submit(jobs, keyed).await?;
+        asked.iter().zip(answers).map(|(asked, answer)| self.countersign(asked, answer)).collect()
     }
 
     /// Evaluates a question by the snapshot at hand; the recorder does it again where that is behind.
-    fn prepare(&self, question: &Arc<DecisionRequest>) -> Result<Job, Error> {
+    fn prepare(&self, question: &Arc<DecisionRequest>) -> Result<DecisionJob, Error> {
         let prepared = Prepared::new(question, &self.snapshot())?;
-        Ok(Job::Decision(question.clone(), prepared))
+        Ok(DecisionJob { question: question.clone(), prepared })
     }
 
     /// What is asked, by whom.
@@ -224,14 +216,6 @@ impl App {
             answer.receipt = Some(signed.map_err(|error| Error::internal("a receipt cannot be signed", error))?);
         }
         Ok(answer)
-    }
-}
-
-/// The answer that a call will get, unless what may be allowed changes meanwhile.
-fn foreseen(job: &Job) -> Option<&DecisionAnswer> {
-    match job {
-        Job::Decision(_, Ok(prepared)) => Some(&prepared.answer),
-        _ => None,
     }
 }
 

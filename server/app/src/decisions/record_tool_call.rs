@@ -5,7 +5,7 @@ use time::Duration;
 
 use crate::{
     App, Caller, Error, Idempotency, RecordToolCall, ToolCallRecorded,
-    recorder::{Job, JobResult, Keyed, OutcomeJob},
+    recorder::{Entry, OutcomeJob},
 };
 
 const METHOD: &str = "RecordToolCall";
@@ -13,11 +13,8 @@ const METHOD: &str = "RecordToolCall";
 impl App {
     /// Records the outcome of an allowed call. The same outcome again is answered alike; another is refused.
     pub async fn record_tool_call(&self, caller: &Caller, report: RecordToolCall) -> Result<ToolCallRecorded, Error> {
-        let (job, keyed) = self.outcome_job(caller, report)?;
-        match self.inner.recorder.submit_one(job, keyed).await? {
-            JobResult::Outcome(recorded) => Ok(recorded),
-            _ => Err(Error::internal("an outcome was answered with something else", METHOD)),
-        }
+        let Entry { job, keyed } = self.outcome_job(caller, report)?;
+        self.inner.recorder.submit_one(job, keyed).await
     }
 
     /// Records up to 100 outcomes in one transaction, all or none.
@@ -30,16 +27,10 @@ impl App {
         self.inner.authn.rates.more(caller, reports.len().saturating_sub(1))?;
         let jobs = reports.into_iter().map(|report| self.outcome_job(caller, report)).collect::<Result<_, _>>()?;
         let keyed = idempotency.map(|idempotency| idempotency.key(&caller.id(), "BatchRecordToolCalls"));
-        let done = self.inner.recorder.submit(jobs, keyed).await?;
-        done.into_iter()
-            .map(|done| match done {
-                JobResult::Outcome(recorded) => Ok(recorded),
-                _ => Err(Error::internal("an outcome was answered with something else", METHOD)),
-            })
-            .collect()
+        self.inner.recorder.submit(jobs, keyed).await
     }
 
-    fn outcome_job(&self, caller: &Caller, mut report: RecordToolCall) -> Result<(Job, Option<Keyed>), Error> {
+    fn outcome_job(&self, caller: &Caller, mut report: RecordToolCall) -> Result<Entry<OutcomeJob>, Error> {
         let now = self.inner.engine.clock.now();
         if report.timestamp.is_some_and(|at| at > now + Duration::seconds(LEEWAY)) {
             return Err(Error::invalid("timestamp", "lies in the future by this server's clock"));
@@ -50,6 +41,6 @@ impl App {
             Caller::Operator(operator) => (None, Some(operator.clone())),
         };
         let event_id = EventId(uuid_v7(now, &*self.inner.engine.entropy));
-        Ok((Job::Outcome(Box::new(OutcomeJob { event_id, now, instance, operator, report })), keyed))
+        Ok(Entry { job: OutcomeJob { event_id, now, instance, operator, report }, keyed })
     }
 }

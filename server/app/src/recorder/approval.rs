@@ -7,7 +7,7 @@ use countersign_core::{
     approval::{Approval, ApprovalStanding, ApprovalState, Call, Private},
     clock::{random, uuid_v7},
     decision::{Effect, Reason},
-    ids::{ApprovalId, EventId, InstanceId},
+    ids::{ApprovalId, EventId},
     names::SponsorId,
 };
 use countersign_ledger::{
@@ -15,7 +15,6 @@ use countersign_ledger::{
     export::Disclosed,
     leaf::{Digest, Kind, Leaf},
 };
-use countersign_store::approval::Waiting;
 
 use super::{Prepared, batch::BatchBuilder};
 use crate::{
@@ -35,14 +34,11 @@ use crate::{
 /// So many that wait for one sponsor's people are told of in a message each.
 const TOLD_ONE_BY_ONE: usize = 16;
 
-/// Counts an approval that waits now, or waits no more.
-fn count_waiting(waiting: &mut Waiting, approval: &Approval, more: i64) {
-    *waiting.chains.entry(approval.root_instance_id).or_default() += more;
-    *waiting.sponsors.entry(approval.call.sponsor_id.clone()).or_default() += more;
-}
-
-fn count(waiting: Option<&i64>) -> usize {
-    waiting.and_then(|count| usize::try_from(*count).ok()).unwrap_or_default()
+/// The answer to a call that a person must allow.
+pub(super) struct ByPerson {
+    pub(super) prepared: Prepared,
+    /// The approval that was asked for, if it is a new one.
+    pub(super) asked: Option<Approval>,
 }
 
 impl DecisionRequest {
@@ -61,9 +57,8 @@ impl DecisionRequest {
 }
 
 impl BatchBuilder<'_> {
-    /// What is answered to a call that a rule lets happen only with a person's yes; and the approval that was asked for, if
-    /// it is a new one.
-    pub(super) fn with_approval(&mut self, question: &DecisionRequest) -> Result<(Prepared, Option<Approval>), Error> {
+    /// What is answered to a call that a rule lets happen only with a person's yes.
+    pub(super) fn with_approval(&mut self, question: &DecisionRequest) -> Result<ByPerson, Error> {
         let mut verdict = evaluate(question, self.snapshot).map_err(|_| no_policy())?;
         let Subject::Run(run) = &question.subject else {
             return Err(Error::internal("an approval is requested for no instance", question.decision_id));
@@ -76,7 +71,7 @@ impl BatchBuilder<'_> {
             }
             None => self.ask(question, run, call, &mut verdict),
         };
-        Ok((Prepared::of(question, &verdict, self.snapshot.epoch)?, asked))
+        Ok(ByPerson { prepared: Prepared::of(question, &verdict, self.snapshot.epoch)?, asked })
     }
 
     /// Finds what waits for an answer to this very call already, or else makes a request, unless too many wait.
@@ -88,7 +83,7 @@ impl BatchBuilder<'_> {
         verdict: &mut Verdict,
     ) -> Option<Approval> {
         let (now, config) = (self.engine.clock.now(), &self.engine.config.approvals);
-        let known = || self.found.approvals.values();
+        let known = || self.approvals();
         if let Some(waits) = known().find(|known| known.standing(&call, now) == ApprovalStanding::Pending) {
             verdict.approval = Some(ByApproval::named(waits.approval_id));
             return None;
@@ -96,7 +91,7 @@ impl BatchBuilder<'_> {
         let of_run = |known: &&Approval| known.call.agent_instance_id == call.agent_instance_id;
         let waiting = known().filter(of_run).filter(|known| known.state_at(now) == ApprovalState::Pending).count();
         let root = run.root_instance_id();
-        let (of_chain, of_sponsor) = (self.waiting(&root), self.waiting_of(&call.sponsor_id));
+        let (of_chain, of_sponsor) = (self.waiting(|of| of.chains.get(&root)), self.waiting_of(&call.sponsor_id));
         if waiting >= config.pending_per_instance
             || of_chain >= config.pending_per_chain
             || of_sponsor >= config.pending_per_sponsor
@@ -118,24 +113,19 @@ impl BatchBuilder<'_> {
             revision: 1,
         };
         verdict.approval = Some(ByApproval::named(asked.approval_id));
-        self.put(asked.clone());
+        self.delta.put(asked.clone());
         Some(asked)
-    }
-
-    /// How many of a chain wait for an answer, those of this batch among them.
-    fn waiting(&self, root: &InstanceId) -> usize {
-        count(self.found.waiting.chains.get(root))
     }
 
     /// How many of a sponsor wait for an answer, those of this batch among them.
     fn waiting_of(&self, sponsor: &SponsorId) -> usize {
-        count(self.found.waiting.sponsors.get(sponsor))
+        self.waiting(|of| of.sponsors.get(sponsor))
     }
 
     /// What the approval that was brought along means for this call. A yes is used up.
     fn stand_on(&mut self, id: ApprovalId, call: &Call, verdict: &mut Verdict) {
         let now = self.engine.clock.now();
-        let found = self.found.approvals.get(&id).cloned();
+        let found = self.approval(id).cloned();
         let standing = found.as_ref().map_or(ApprovalStanding::Mismatch, |approval| approval.standing(call, now));
         let answer = found.as_ref().and_then(|approval| approval.answer.clone());
         let named = ByApproval::named(id);
@@ -155,7 +145,7 @@ impl BatchBuilder<'_> {
         (verdict.outcome.effect, verdict.outcome.reason) = (effect, reason);
         verdict.approval = Some(approval);
         if let (ApprovalStanding::Approved, Some(found)) = (standing, found) {
-            self.put(Approval { state: ApprovalState::Used, revision: found.revision + 1, ..found });
+            self.delta.put(Approval { state: ApprovalState::Used, revision: found.revision + 1, ..found });
         }
     }
 
@@ -172,10 +162,10 @@ impl BatchBuilder<'_> {
             ..Leaf::new(Kind::ApprovalRequested, event_id.to_string(), custody_leaf::timestamp(asked.create_time))
         };
         let event = custody_leaf::seal(&leaf(asked, base), Disclosed::default())?;
-        let log_index = self.append(Arc::new(event));
+        let log_index = self.append(Arc::new(event))?;
         // So that one who asks and asks is no flood of messages: beyond a few that wait they are told of together.
         let waiting = self.waiting_of(&asked.call.sponsor_id);
-        self.notices.push(if waiting > TOLD_ONE_BY_ONE {
+        self.delta.notices.push(if waiting > TOLD_ONE_BY_ONE {
             Notice::summary(
                 Topic::ApprovalRequested,
                 asked.create_time,
@@ -186,29 +176,5 @@ impl BatchBuilder<'_> {
             Notice::new(Topic::ApprovalRequested, asked.create_time, &notice(asked, log_index))?
         });
         Ok(())
-    }
-
-    /// Writes an approval, for the rest of the batch too.
-    fn put(&mut self, approval: Approval) {
-        let id = approval.approval_id;
-        if approval.state == ApprovalState::Pending {
-            count_waiting(&mut self.found.waiting, &approval, 1);
-        }
-        let before = self.found.approvals.insert(id, approval);
-        self.approvals.push((id, before));
-    }
-
-    /// Forgets what was written of approvals after the first `kept` times.
-    pub(super) fn undo_approvals(&mut self, kept: usize) {
-        for (id, before) in self.approvals.drain(kept..).rev() {
-            match before {
-                Some(before) => drop(self.found.approvals.insert(id, before)),
-                None => {
-                    if let Some(asked) = self.found.approvals.remove(&id) {
-                        count_waiting(&mut self.found.waiting, &asked, -1);
-                    }
-                }
-            }
-        }
     }
 }

@@ -1,293 +1,177 @@
 //! One batch: what it will write, and what its jobs see of each other.
 
-use std::{
-    collections::HashSet,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{mem, sync::Arc};
 
 use countersign_core::{
     approval::Approval,
-    decision::Reason,
-    ids::{ApprovalId, CredentialId},
+    credential::Verified,
+    ids::{ApprovalId, DecisionId},
     instance::Instance,
 };
 use countersign_store::{
-    approval,
+    Connection,
+    approval::{self, Waiting},
     event::{self, NewEvent},
     head::Head,
-    idempotency::{self, Answered},
+    idempotency::{self, Answered, Keyed},
     instance, single_use,
     tool_call::{self, ToolCall},
     webhook,
 };
-use time::OffsetDateTime;
 
-use super::{
-    indicators::DecisionMetrics,
-    job::{Job, JobResult, Keyed, Submission},
-    preload::Preloaded,
-    prepared::Prepared,
-};
+use super::{delta::Delta, preload::Preloaded};
 use crate::{
     Error,
     authority::{Authority, snapshot::Snapshot},
-    decisions::evaluation::{
-        request::{DecisionRequest, Subject},
-        verdict::{NoPolicy, Verdict},
-    },
-    engine::{
-        context::Context,
-        transaction::{ANSWERS_KEPT, repeat},
-    },
-    error::no_policy,
-    webhook::Notice,
+    engine::{context::Context, transaction::ANSWERS_KEPT},
 };
 
-/// After so long no more is added to a batch: what it holds is still to be written while it holds the log head.
-const LONGEST_STAGING: Duration = Duration::from_millis(20);
-
 /// What a batch will write, and what its jobs see of each other.
-pub(super) struct BatchBuilder<'a> {
+pub(crate) struct BatchBuilder<'a> {
     pub(super) engine: &'a Context,
     pub(super) authority: &'a Authority,
     pub(super) snapshot: &'a Arc<Snapshot>,
+    /// The head after all that is staged.
     pub(super) head: Head,
+    /// What the database holds.
     pub(super) found: Preloaded,
-    pub(super) instances: Vec<Instance>,
-    /// Approvals that were written, and what was found of each before.
-    pub(super) approvals: Vec<(ApprovalId, Option<Approval>)>,
-    pub(super) notices: Vec<Notice>,
-    pub(super) events: Vec<Arc<NewEvent>>,
-    outcomes: Vec<ToolCall>,
-    consumed: Vec<(CredentialId, OffsetDateTime)>,
-    answered: Vec<Answered>,
-    /// Of the decisions, each with when its request arrived.
-    pub(super) counted: Vec<(DecisionMetrics, Instant)>,
-}
-
-/// How much was staged at some moment.
-struct Savepoint {
-    head: Head,
-    instances: usize,
-    approvals: usize,
-    notices: usize,
-    events: usize,
-    outcomes: usize,
-    consumed: usize,
-    answered: usize,
-    counted: usize,
+    /// What the submissions before add to that.
+    pub(super) staged: Delta,
+    /// What the submission under way adds.
+    pub(super) delta: Delta,
 }
 
 impl<'a> BatchBuilder<'a> {
     pub(super) fn new(authority: &'a Authority, snapshot: &'a Arc<Snapshot>, head: Head, found: Preloaded) -> Self {
-        Self {
-            engine: &authority.engine,
-            authority,
-            snapshot,
-            head,
-            found,
-            instances: Vec::new(),
-            approvals: Vec::new(),
-            notices: Vec::new(),
-            events: Vec::new(),
-            outcomes: Vec::new(),
-            consumed: Vec::new(),
-            answered: Vec::new(),
-            counted: Vec::new(),
-        }
+        let (staged, delta) = (Delta::default(), Delta::default());
+        Self { engine: &authority.engine, authority, snapshot, head, found, staged, delta }
     }
 
-    /// Stages the first of these, at least one, and as many as there is time for.
-    pub(super) fn all(&mut self, works: &[Submission]) -> Vec<Result<Vec<JobResult>, Error>> {
-        let begun = Instant::now();
-        let mut answers = Vec::with_capacity(works.len());
-        for work in works {
-            if !answers.is_empty() && begun.elapsed() > LONGEST_STAGING {
-                break;
-            }
-            answers.push(self.work(work));
-        }
-        answers
-    }
-
-    /// Stages all jobs of a submission, or none.
-    fn work(&mut self, work: &Submission) -> Result<Vec<JobResult>, Error> {
-        if let Some(kept) = self.kept::<Vec<JobResult>>(work.keyed.as_ref()) {
-            // The same request: as many jobs, in the same order.
-            return work.jobs.iter().zip(kept?).map(|((job, _), kept)| self.again(job, kept)).collect();
-        }
-        let mark = self.mark();
-        let done: Result<Vec<JobResult>, Error> =
-            work.jobs.iter().map(|(job, keyed)| self.job(job, keyed.as_ref(), work.arrived)).collect();
-        match done {
-            Ok(done) => {
-                self.keep(work.keyed.as_ref(), &done)?;
-                Ok(done)
-            }
-            Err(error) => {
-                self.undo(mark);
-                Err(error)
-            }
-        }
-    }
-
-    fn mark(&self) -> Savepoint {
-        Savepoint {
-            head: self.head.clone(),
-            instances: self.instances.len(),
-            approvals: self.approvals.len(),
-            notices: self.notices.len(),
-            events: self.events.len(),
-            outcomes: self.outcomes.len(),
-            consumed: self.consumed.len(),
-            answered: self.answered.len(),
-            counted: self.counted.len(),
-        }
-    }
-
-    /// Forgets what was staged since `mark`.
-    fn undo(&mut self, mark: Savepoint) {
-        self.head = mark.head;
-        self.instances.truncate(mark.instances);
-        self.undo_approvals(mark.approvals);
-        self.notices.truncate(mark.notices);
-        self.events.truncate(mark.events);
-        for outcome in self.outcomes.drain(mark.outcomes..) {
-            if let Some(noted) = self.found.outcomes.get_mut(&outcome.decision_id) {
-                noted.retain(|noted| noted.event_id != outcome.event_id);
-            }
-        }
-        for (credential, _) in self.consumed.drain(mark.consumed..) {
-            self.found.used.remove(&credential);
-        }
-        for answered in self.answered.drain(mark.answered..) {
-            self.found.answers.remove(&answered.key);
-        }
-        self.counted.truncate(mark.counted);
-    }
-
-    fn job(&mut self, job: &Job, keyed: Option<&Keyed>, arrived: Instant) -> Result<JobResult, Error> {
-        if let Some(kept) = self.kept(keyed) {
-            return self.again(job, kept?);
-        }
-        let done = match job {
-            Job::Decision(question, prepared) => self.decision(question, prepared, arrived)?,
-            Job::Grant(grant) => JobResult::Grant(Box::new(self.grant(grant)?)),
-            Job::Svid(svid) => JobResult::Svid(Box::new(self.svid(svid)?)),
-            Job::Outcome(outcome) => JobResult::Outcome(self.outcome(outcome)?),
-        };
-        self.keep(keyed, &done)?;
-        Ok(done)
-    }
-
-    fn decision(
+    /// Stages what `submission` adds, or nothing where it fails.
+    pub(super) fn all_or_none<T>(
         &mut self,
-        question: &DecisionRequest,
-        prepared: &Result<Box<Prepared>, NoPolicy>,
-        arrived: Instant,
-    ) -> Result<JobResult, Error> {
-        if let Some(ground) = question.cached_from {
-            self.check_cached_from(question, ground)?;
-        }
-        let again;
-        let prepared = match prepared {
-            Ok(prepared) if prepared.epoch == self.snapshot.epoch => Ok(prepared),
-            _ => {
-                again = Prepared::new(question, self.snapshot)?;
-                again.as_ref().map_err(|none| *none)
+        submission: impl FnOnce(&mut Self) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let done = submission(self);
+        let delta = mem::take(&mut self.delta);
+        if done.is_ok() {
+            for event in &delta.events {
+                self.head.frontier.append(event.leaf_hash);
             }
-        };
-        let prepared = prepared.map_err(|NoPolicy| no_policy())?;
-        let used_before;
-        let prepared = if prepared.uses_credential && !self.use_credential(question) {
-            let verdict = Verdict::refused(Reason::CredentialAlreadyUsed, false);
-            used_before = Prepared::of(question, &verdict, self.snapshot.epoch)?;
-            &used_before
-        } else {
-            prepared
-        };
-        let by_approval;
-        let (prepared, asked) = if prepared.asks {
-            by_approval = self.with_approval(question)?;
-            (&by_approval.0, by_approval.1.as_ref())
-        } else {
-            (prepared, None)
-        };
-        let mut answer = prepared.answer.clone();
-        answer.log_index = self.append(prepared.event.clone());
-        self.counted.push((prepared.of_decision.clone(), arrived));
-        if let Some(asked) = asked {
-            self.append_request(asked)?;
+            self.staged.absorb(delta);
         }
-        Ok(JobResult::Decision(Box::new(answer)))
-    }
-
-    /// Uses up a single-use credential; false where it was used before.
-    fn use_credential(&mut self, question: &DecisionRequest) -> bool {
-        let Subject::Run(credential) = &question.subject else { return true };
-        if !credential.single_use {
-            return true;
-        }
-        let first = self.found.used.insert(credential.credential_id);
-        if first {
-            self.consumed.push((credential.credential_id, credential.expire_time));
-        }
-        first
+        done
     }
 
     /// Gives an event its place in the log.
-    pub(super) fn append(&mut self, event: Arc<NewEvent>) -> i64 {
-        let index = self.head.size();
-        self.head.frontier.append(event.leaf_hash);
-        self.events.push(event);
-        index
+    pub(super) fn append(&mut self, event: Arc<NewEvent>) -> Result<i64, Error> {
+        let more = i64::try_from(self.delta.events.len())
+            .map_err(|error| Error::internal("too many events for one submission", error))?;
+        self.delta.events.push(event);
+        Ok(self.head.size() + more)
     }
 
-    /// Notes an outcome of a decision, for the rest of the batch too.
-    pub(super) fn note_outcome(&mut self, outcome: ToolCall) {
-        self.found.outcomes.entry(outcome.decision_id).or_default().push(outcome);
-        self.outcomes.push(outcome);
+    /// What was noted of a decision's outcome, in the order of the log.
+    pub(super) fn outcomes(&self, id: DecisionId) -> impl Iterator<Item = &ToolCall> + Clone {
+        let noted = [&self.found.outcomes, &self.staged.outcomes, &self.delta.outcomes];
+        noted.into_iter().filter_map(move |outcomes| outcomes.get(&id)).flatten()
     }
 
-    fn kept<T: serde::de::DeserializeOwned>(&self, keyed: Option<&Keyed>) -> Option<Result<T, Error>> {
-        let (key, fingerprint) = keyed?;
-        let (first, answer) = self.found.answers.get(key)?;
-        Some(repeat(answer, first == fingerprint))
+    /// One approval.
+    pub(super) fn approval(&self, id: ApprovalId) -> Option<&Approval> {
+        let newest_first = [&self.delta.approvals, &self.staged.approvals, &self.found.approvals];
+        newest_first.into_iter().find_map(|approvals| approvals.get(&id))
     }
 
-    fn keep<T: serde::Serialize>(&mut self, keyed: Option<&Keyed>, answer: &T) -> Result<(), Error> {
-        let Some((key, fingerprint)) = keyed else { return Ok(()) };
-        let answer = serde_json::to_string(answer).map_err(|error| Error::internal("an answer is no JSON", error))?;
-        self.found.answers.insert(key.clone(), (*fingerprint, answer.clone()));
-        self.answered.push(Answered { key: key.clone(), fingerprint: *fingerprint, answer });
+    /// Every approval that is known of.
+    pub(super) fn approvals(&self) -> impl Iterator<Item = &Approval> {
+        let (delta, staged) = (&self.delta.approvals, &self.staged.approvals);
+        let of_staged = staged.values().filter(|approval| !delta.contains_key(&approval.approval_id));
+        let older = |approval: &&Approval| {
+            !delta.contains_key(&approval.approval_id) && !staged.contains_key(&approval.approval_id)
+        };
+        delta.values().chain(of_staged).chain(self.found.approvals.values().filter(older))
+    }
+
+    /// How many approvals wait, by `of`.
+    pub(super) fn waiting(&self, of: impl Fn(&Waiting) -> Option<&i64>) -> usize {
+        let waiting = [&self.found.waiting, &self.staged.waiting, &self.delta.waiting];
+        let count: i64 = waiting.into_iter().filter_map(of).sum();
+        usize::try_from(count).unwrap_or_default()
+    }
+
+    /// Instances of this batch, each as it will be written.
+    pub(super) fn new_instances(&self) -> impl Iterator<Item = &Instance> {
+        let later = &self.delta.instances;
+        let earlier = self.staged.instances.iter().filter(|(id, _)| !later.contains_key(id));
+        earlier.chain(later).map(|(_, instance)| instance)
+    }
+
+    /// Uses up a single-use credential; false where it was used before.
+    pub(super) fn use_credential(&mut self, credential: &Verified) -> bool {
+        let id = &credential.credential_id;
+        if self.found.used.contains(id) || self.staged.used.contains_key(id) {
+            return false;
+        }
+        self.delta.used.insert(*id, credential.expire_time).is_none()
+    }
+
+    /// The kept text of the same request, as `read` reads it.
+    pub(super) fn kept<T>(
+        &self,
+        keyed: Option<&Keyed>,
+        read: impl FnOnce(&str) -> Result<T, serde_json::Error>,
+    ) -> Option<Result<T, Error>> {
+        let unreadable = |error| Error::internal("a kept answer cannot be read", error);
+        self.kept_text(keyed).map(|text| text.and_then(|text| read(text).map_err(unreadable)))
+    }
+
+    fn kept_text(&self, keyed: Option<&Keyed>) -> Option<Result<&str, Error>> {
+        let Keyed { key, fingerprint } = keyed?;
+        let staged = [&self.delta.answers, &self.staged.answers].into_iter().find_map(|answers| answers.get(key));
+        let kept = staged.or_else(|| self.found.answers.get(key))?;
+        let same = kept.fingerprint == *fingerprint;
+        Some(if same { Ok(&kept.answer) } else { Err(Error::RequestIdReused) })
+    }
+
+    /// Keeps the text of an answer for its request id.
+    pub(super) fn keep(
+        &mut self,
+        keyed: Option<&Keyed>,
+        text: impl FnOnce() -> Result<String, serde_json::Error>,
+    ) -> Result<(), Error> {
+        let Some(Keyed { key, fingerprint }) = keyed else { return Ok(()) };
+        let answer = text().map_err(|error| Error::internal("an answer cannot be written as JSON", error))?;
+        let answered = Answered { key: key.clone(), fingerprint: *fingerprint, answer };
+        self.delta.answers.insert(key.clone(), answered);
         Ok(())
     }
 
-    pub(super) async fn flush(&self, tx: &mut countersign_store::Connection, before: &Head) -> Result<(), Error> {
-        if !self.instances.is_empty() {
-            instance::upsert(tx, &self.instances).await?;
+    /// Writes what is staged.
+    pub(super) async fn flush(&self, tx: &mut Connection, before: &Head) -> Result<(), Error> {
+        let Delta { events, instances, approvals, waiting: _, notices, outcomes, used, answers, counted: _ } =
+            &self.staged;
+        if !instances.is_empty() {
+            instance::upsert(tx, instances.values()).await?;
         }
-        if !self.outcomes.is_empty() {
-            tool_call::insert(tx, &self.outcomes).await?;
+        if !outcomes.is_empty() {
+            tool_call::insert(tx, outcomes.values().flatten()).await?;
         }
-        if !self.consumed.is_empty() {
-            single_use::consume(tx, &self.consumed).await?;
+        if !used.is_empty() {
+            single_use::consume(tx, used).await?;
         }
-        if !self.approvals.is_empty() {
-            let written: HashSet<_> = self.approvals.iter().map(|(id, _)| id).collect();
-            let approvals: Vec<_> = written.into_iter().filter_map(|id| self.found.approvals.get(id)).collect();
-            approval::upsert(tx, &approvals).await?;
+        if !approvals.is_empty() {
+            approval::upsert(tx, approvals.values()).await?;
         }
         let (webhooks, entropy) = (&self.engine.config.webhooks, &*self.engine.entropy);
-        let notices: Vec<_> = self.notices.iter().flat_map(|notice| notice.rows(webhooks, entropy)).collect();
+        let notices: Vec<_> = notices.iter().flat_map(|notice| notice.rows(webhooks, entropy)).collect();
         if !notices.is_empty() {
             webhook::insert(tx, &notices).await?;
         }
-        if !self.answered.is_empty() {
-            idempotency::insert(tx, &self.answered, self.engine.clock.now() + ANSWERS_KEPT).await?;
+        if !answers.is_empty() {
+            idempotency::insert(tx, answers.values(), self.engine.clock.now() + ANSWERS_KEPT).await?;
         }
-        if !self.events.is_empty() && !event::append(tx, before, &self.head, &self.events).await? {
+        if !events.is_empty() && !event::append(tx, before, &self.head, events).await? {
             return Err(Error::internal("the log head moved under its lock", before.size()));
         }
         Ok(())

@@ -13,7 +13,10 @@ use countersign_store::{
 };
 use time::{Duration, OffsetDateTime};
 
-use super::job::{GrantJob, Holder, Job, Submission};
+use super::{
+    job::{GrantJob, Holder},
+    submission::Work,
+};
 use crate::{Ceilings, Error};
 
 impl Ceilings {
@@ -64,7 +67,7 @@ impl Counts {
     pub(super) async fn read(
         &mut self,
         conn: &mut Connection,
-        works: &[Submission],
+        works: &[Box<dyn Work>],
         ceilings: Ceilings,
         head: &Head,
         now: OffsetDateTime,
@@ -114,10 +117,9 @@ impl Counts {
 }
 
 /// What new instances would add to, and how many there would be.
-fn wanted(works: &[Submission]) -> HashMap<Holding, i64> {
+fn wanted(works: &[Box<dyn Work>]) -> HashMap<Holding, i64> {
     let mut wanted = HashMap::new();
-    let jobs = works.iter().flat_map(|work| &work.jobs);
-    for holding in jobs.flat_map(|(job, _)| if let Job::Grant(grant) = job { adds_to(grant) } else { Vec::new() }) {
+    for holding in works.iter().flat_map(|work| work.adds_to()) {
         *wanted.entry(holding).or_insert(0) += 1;
     }
     wanted

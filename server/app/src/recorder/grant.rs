@@ -1,6 +1,6 @@
 //! Grants: a credential for a root instance or a child, by the records as they stand when it is recorded.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use countersign_core::{
     Violation,
@@ -16,18 +16,47 @@ use countersign_ledger::{
     export::Disclosed,
     leaf::{self, Decimal, Digest, Kind, Leaf},
 };
-use countersign_store::instance::Standing;
+use countersign_store::instance::{Holding, Standing};
 use time::{Duration, OffsetDateTime};
 
 use super::{
     batch::BatchBuilder,
-    job::{GrantJob, Granted, Holder},
+    ceilings,
+    job::{GrantJob, Granted, Holder, Job},
+    preload::Wanted,
     validate::EffectiveGrant,
 };
 use crate::{Error, credentials::introspect_credential::refused, engine::custody_leaf};
 
+impl Job for GrantJob {
+    type Reply = Granted;
+    const KEPT_AS: &'static [&'static str] = &["Grant"];
+
+    fn wants(&self, wanted: &mut Wanted, _epoch: i64) {
+        match &self.holder {
+            Holder::Root { sponsor_id, renews } => {
+                wanted.sponsors.insert(sponsor_id.clone());
+                wanted.instances.extend(renews);
+            }
+            Holder::Child { parent } => drop(wanted.sponsors.insert(parent.sponsor_id.clone())),
+        }
+    }
+
+    fn adds_to(&self) -> Vec<Holding> {
+        ceilings::adds_to(self)
+    }
+
+    fn record(&self, batch: &mut BatchBuilder<'_>, _arrived: Instant) -> Result<Granted, Error> {
+        batch.grant(self)
+    }
+
+    fn again(&self, batch: &BatchBuilder<'_>, kept: Granted) -> Result<Granted, Error> {
+        batch.granted_again(self, kept)
+    }
+}
+
 impl BatchBuilder<'_> {
-    pub(super) fn grant(&mut self, job: &GrantJob) -> Result<Granted, Error> {
+    fn grant(&mut self, job: &GrantJob) -> Result<Granted, Error> {
         let policy = self.snapshot.granting_policy()?;
         let parent = self.live_parent(job)?;
         let sponsor_id = match &job.holder {
@@ -136,15 +165,9 @@ impl BatchBuilder<'_> {
         let event = custody_leaf::seal(&leaf, disclosed)?;
         claims.custody_ref = event.leaf_hash.into();
         let instance = instance_of(job, &claims, ancestors, event.leaf_hash, renewed);
-        let log_index = self.append(Arc::new(event));
-        self.note_instance(instance);
+        let log_index = self.append(Arc::new(event))?;
+        self.delta.instances.insert(instance.agent_instance_id, instance);
         Ok(Granted { claims, log_index, key_id: Some(key.kid().to_owned()), key: Some(key) })
-    }
-
-    /// Notes an instance once, with its newest credential.
-    fn note_instance(&mut self, instance: Instance) {
-        self.instances.retain(|noted| noted.agent_instance_id != instance.agent_instance_id);
-        self.instances.push(instance);
     }
 }
 

@@ -33,6 +33,13 @@ const DIGITS: u8 = 2;
 /// Most callers that are counted apart between two rows.
 const MAX_CALLERS: usize = 100;
 
+/// A decision that is counted once it is recorded.
+pub(crate) struct Counted {
+    pub(crate) metrics: DecisionMetrics,
+    /// When its request arrived.
+    pub(crate) arrived: Instant,
+}
+
 /// What a recorded decision adds to the indicators.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct DecisionMetrics {
@@ -218,15 +225,15 @@ impl Indicators {
         self.gathered.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Counts decisions that have just become durable, each with when its request arrived.
-    pub(crate) fn decided(&self, counted: &[(DecisionMetrics, Instant)]) {
+    /// Counts decisions that have just become durable.
+    pub(crate) fn decided(&self, counted: &[Counted]) {
         if counted.is_empty() {
             return;
         }
         let now = Instant::now();
         let mut gathered = self.gathered();
-        for (of_decision, arrived) in counted {
-            gathered.add(of_decision, now.saturating_duration_since(*arrived));
+        for Counted { metrics, arrived } in counted {
+            gathered.add(metrics, now.saturating_duration_since(*arrived));
         }
     }
 

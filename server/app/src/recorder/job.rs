@@ -8,48 +8,50 @@ use countersign_core::{
     names::{AgentName, OperatorId, RoleName, SponsorId, ToolId},
     spiffe::{SpiffeId, SvidAudience},
 };
-use countersign_store::idempotency;
-use serde::{Deserialize, Serialize};
+use countersign_store::{idempotency::Keyed, instance::Holding};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::prepared::Prepared;
+use super::{batch::BatchBuilder, preload::Wanted, prepared::Preparation};
 use crate::{
-    AgentFacts, Credential, CsrKey, DecisionAnswer, OperatorCaller, RecordToolCall, ToolCallRecorded, Trace,
-    decisions::evaluation::{request::DecisionRequest, verdict::NoPolicy},
-    svids::x509::Serial,
+    AgentFacts, Credential, CsrKey, Error, OperatorCaller, RecordToolCall, Trace,
+    decisions::evaluation::request::DecisionRequest, svids::x509::Serial,
 };
 
-/// A submission without its reply.
-pub(super) struct Submission {
-    pub(super) jobs: Vec<(Job, Option<Keyed>)>,
-    pub(super) keyed: Option<Keyed>,
-    /// When its request arrived.
-    pub(super) arrived: Instant,
+/// One thing to record, and what it is answered with.
+pub(crate) trait Job: Send + Sync + 'static {
+    /// What became of it.
+    type Reply: Serialize + DeserializeOwned + Send + Sync + 'static;
+    /// A reply that is kept for its request id lies in JSON objects of one field each, one in the other; these are the fields.
+    const KEPT_AS: &'static [&'static str];
+
+    /// Adds what it needs of the database where it is recorded, evaluated at `epoch`.
+    fn wants(&self, wanted: &mut Wanted, epoch: i64);
+
+    /// What it adds a live instance to.
+    fn adds_to(&self) -> Vec<Holding> {
+        Vec::new()
+    }
+
+    /// Adds it to the batch. Its request arrived at `arrived`.
+    fn record(&self, batch: &mut BatchBuilder<'_>, arrived: Instant) -> Result<Self::Reply, Error>;
+
+    /// What a repeated one is answered, `kept` being what it was answered first.
+    fn again(&self, batch: &BatchBuilder<'_>, kept: Self::Reply) -> Result<Self::Reply, Error>;
 }
 
-/// A request id's place and what it asked for.
-pub(crate) type Keyed = (idempotency::Key, [u8; 32]);
-
-/// One thing to record.
-pub(crate) enum Job {
-    /// An answer, evaluated already; evaluated again where the snapshot was behind.
-    Decision(Arc<DecisionRequest>, Result<Box<Prepared>, NoPolicy>),
-    /// A credential to grant.
-    Grant(Box<GrantJob>),
-    /// An SVID to mint.
-    Svid(Box<SvidJob>),
-    /// How an allowed call ended.
-    Outcome(Box<OutcomeJob>),
+/// A job, and the request id under which its reply is kept.
+pub(crate) struct Entry<J> {
+    pub(crate) job: J,
+    pub(crate) keyed: Option<Keyed>,
 }
 
-/// What became of a job.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) enum JobResult {
-    Decision(Box<DecisionAnswer>),
-    Grant(Box<Granted>),
-    Svid(Box<Minted>),
-    Outcome(ToolCallRecorded),
+/// A question to answer.
+pub(crate) struct DecisionJob {
+    pub(crate) question: Arc<DecisionRequest>,
+    /// The answer, evaluated already; evaluated again where the snapshot was behind.
+    pub(crate) prepared: Preparation,
 }
 
 /// For whom a credential is asked.
@@ -111,9 +113,9 @@ pub(crate) struct Granted {
     pub(crate) key: Option<Arc<SigningKey>>,
 }
 
-/// An SVID to record and to make.
+/// An SVID to record and to make; `D` is what is its kind's own.
 #[derive(Debug)]
-pub(crate) struct SvidJob {
+pub(crate) struct SvidJob<D> {
     /// On what it stands.
     pub(crate) holder: Arc<Credential>,
     /// Who asks; none where the instance does itself.
@@ -122,29 +124,41 @@ pub(crate) struct SvidJob {
     pub(crate) ttl: Option<i64>,
     pub(crate) event_id: EventId,
     pub(crate) now: OffsetDateTime,
-    pub(crate) document: Document,
+    pub(crate) document: D,
 }
 
-/// What kind of SVID, and what is its own.
+/// What is a JWT-SVID's own.
 #[derive(Debug)]
-pub(crate) enum Document {
-    Jwt { jti: Uuid, audience: Vec<SvidAudience> },
-    X509 { serial: Serial, key: CsrKey },
+pub(crate) struct JwtDocument {
+    pub(crate) jti: Uuid,
+    pub(crate) audience: Vec<SvidAudience>,
 }
 
-/// A recorded SVID.
+/// What is an X.509-SVID's own.
+#[derive(Debug)]
+pub(crate) struct X509Document {
+    pub(crate) serial: Serial,
+    pub(crate) key: CsrKey,
+}
+
+/// A recorded JWT-SVID, to be signed: tokens are not kept.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) enum Minted {
-    /// To be signed. Tokens are not kept.
-    Jwt {
-        claims: JwtSvidClaims,
-        log_index: i64,
-        /// The key that the custody log names. Not kept: a repeated answer is signed with the key of the day.
-        #[serde(skip)]
-        key: Option<Arc<SigningKey>>,
-    },
-    /// Signed: a certificate is no secret.
-    X509 { certificate: Vec<u8>, serial: Serial, spiffe_id: SpiffeId, expire_time: OffsetDateTime, log_index: i64 },
+pub(crate) struct MintedJwt {
+    pub(crate) claims: JwtSvidClaims,
+    pub(crate) log_index: i64,
+    /// The key that the custody log names. Not kept: a repeated answer is signed with the key of the day.
+    #[serde(skip)]
+    pub(crate) key: Option<Arc<SigningKey>>,
+}
+
+/// A recorded X.509-SVID, signed: a certificate is no secret.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct MintedX509 {
+    pub(crate) certificate: Vec<u8>,
+    pub(crate) serial: Serial,
+    pub(crate) spiffe_id: SpiffeId,
+    pub(crate) expire_time: OffsetDateTime,
+    pub(crate) log_index: i64,
 }
 
 /// An outcome to record.

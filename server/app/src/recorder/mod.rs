@@ -7,28 +7,39 @@ mod approval;
 mod batch;
 mod cached;
 mod ceilings;
+mod decision;
+mod delta;
 mod grant;
 pub(crate) mod indicators;
 mod job;
+mod kept;
 mod outcome;
 mod preload;
 mod prepared;
 mod replay;
+mod submission;
 mod svid;
 mod validate;
 mod writer;
 
 use std::{panic::AssertUnwindSafe, sync::Arc};
 
+use countersign_store::idempotency::Keyed;
 use futures::FutureExt;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use grant::not_active;
-pub(crate) use job::{Document, Fresh, GrantJob, Granted, Holder, Job, JobResult, Keyed, Minted, OutcomeJob, SvidJob};
+pub(crate) use job::{
+    DecisionJob, Entry, Fresh, GrantJob, Granted, Holder, Job, JwtDocument, MintedJwt, MintedX509, OutcomeJob, SvidJob,
+    X509Document,
+};
 pub(crate) use outcome::{answers, fingerprint};
 pub(crate) use prepared::Prepared;
+pub(crate) use submission::Work;
 pub(crate) use validate::{limits, of_role};
+
+use submission::Submission;
 
 use crate::{
     Error,
@@ -45,34 +56,28 @@ const MAX_JOBS: usize = 1024;
 /// So many submissions are worth a commit at once.
 const GATHERED_ENOUGH: usize = 32;
 
-/// Jobs that are recorded together or not at all, in order.
-pub(crate) struct Queued {
-    work: job::Submission,
-    reply: oneshot::Sender<Result<Vec<JobResult>, Error>>,
-}
-
 /// Where jobs are handed in.
 #[derive(Debug, Clone)]
 pub(crate) struct Recorder {
-    queue: mpsc::Sender<Queued>,
+    queue: mpsc::Sender<Box<dyn Work>>,
 }
 
 impl Recorder {
     /// A recorder whose queue takes `capacity` submissions, and its other end.
-    pub(crate) fn new(capacity: usize) -> (Self, mpsc::Receiver<Queued>) {
+    pub(crate) fn new(capacity: usize) -> (Self, mpsc::Receiver<Box<dyn Work>>) {
         let (queue, receiver) = mpsc::channel(capacity);
         (Self { queue }, receiver)
     }
 
-    /// Records `jobs`, and says what became of them when it is durable.
-    pub(crate) async fn submit(
+    /// Records `jobs`, all or none, and says what became of them when it is durable. `keyed` is the request id of all together.
+    pub(crate) async fn submit<J: Job>(
         &self,
-        jobs: Vec<(Job, Option<Keyed>)>,
+        jobs: Vec<Entry<J>>,
         keyed: Option<Keyed>,
-    ) -> Result<Vec<JobResult>, Error> {
-        let (reply, answer) = oneshot::channel();
-        match self.queue.try_send(Queued { work: job::Submission { jobs, keyed, arrived: arrived() }, reply }) {
-            Ok(()) => answer.await.unwrap_or(Err(Error::StoreUnavailable)),
+    ) -> Result<Vec<J::Reply>, Error> {
+        let (submission, replies) = Submission::new(jobs, keyed, arrived());
+        match self.queue.try_send(submission) {
+            Ok(()) => replies.await.unwrap_or(Err(Error::StoreUnavailable)),
             Err(mpsc::error::TrySendError::Full(_)) => {
                 metrics::counter!("countersign_recorder_shed_total").increment(1);
                 Err(Error::Overloaded)
@@ -82,9 +87,9 @@ impl Recorder {
     }
 
     /// Records one job.
-    pub(crate) async fn submit_one(&self, job: Job, keyed: Option<Keyed>) -> Result<JobResult, Error> {
-        let mut done = self.submit(vec![(job, None)], keyed).await?;
-        done.pop().ok_or_else(|| Error::internal("a job has no answer", "recorder"))
+    pub(crate) async fn submit_one<J: Job>(&self, job: J, keyed: Option<Keyed>) -> Result<J::Reply, Error> {
+        let mut replies = self.submit(vec![Entry { job, keyed: None }], keyed).await?;
+        replies.pop().ok_or_else(|| Error::internal("a job has no answer", "recorder"))
     }
 }
 
@@ -92,7 +97,7 @@ impl Recorder {
 pub(crate) async fn run(
     authority: Arc<Authority>,
     indicators: Arc<Indicators>,
-    mut queue: mpsc::Receiver<Queued>,
+    mut queue: mpsc::Receiver<Box<dyn Work>>,
     stop: CancellationToken,
 ) {
     let mut gathered = Vec::with_capacity(MAX_BATCH);
@@ -115,25 +120,23 @@ pub(crate) async fn run(
         }
         pauses.give_way(&authority.engine.stops).await;
         gather(&mut queue, &mut gathered).await;
-        let (mut works, mut replies): (Vec<_>, Vec<_>) =
-            gathered.drain(..).map(|submission| (submission.work, submission.reply)).unzip();
-        let most = most(&works);
+        let most = most(&gathered);
         // A panic while writing must not stop the recorder: its transaction is gone, and nobody was answered.
-        let written = AssertUnwindSafe(writer.write(&works[..most])).catch_unwind().await;
+        let written = AssertUnwindSafe(writer.write(&mut gathered[..most])).catch_unwind().await;
         let written = written.unwrap_or_else(|_| Err(Error::internal("the recorder panicked", "its batch is dropped")));
-        let done = written.as_ref().map_or(most, Vec::len);
+        let done = *written.as_ref().unwrap_or(&most);
         metrics::histogram!("countersign_recorder_batch_size")
             .record(f64::from(u32::try_from(done).unwrap_or(u32::MAX)));
         // What the batch had no time for begins the next one, in its order.
-        let left = works.split_off(done).into_iter().zip(replies.split_off(done));
-        gathered.extend(left.map(|(work, reply)| Queued { work, reply }));
-        answer(replies, written);
+        for work in gathered.drain(..done) {
+            work.answer(written.as_ref().map(drop).map_err(shared));
+        }
     }
 }
 
 /// Callers that were just answered come back within a turn or two of the executor: worth a fifth more throughput, as long as
 /// few have gathered. Beyond that, waiting would only make callers, server and database take turns.
-async fn gather(queue: &mut mpsc::Receiver<Queued>, gathered: &mut Vec<Queued>) {
+async fn gather(queue: &mut mpsc::Receiver<Box<dyn Work>>, gathered: &mut Vec<Box<dyn Work>>) {
     for _ in 0..2 {
         if gathered.len() >= GATHERED_ENOUGH {
             break;
@@ -148,32 +151,21 @@ async fn gather(queue: &mut mpsc::Receiver<Queued>, gathered: &mut Vec<Queued>) 
 }
 
 /// How many of these one batch takes: at least one.
-fn most(works: &[job::Submission]) -> usize {
+fn most(works: &[Box<dyn Work>]) -> usize {
     let mut jobs = 0;
-    let validate = works.iter().take_while(|work| {
-        jobs += work.jobs.len();
+    let fitting = works.iter().take_while(|work| {
+        jobs += work.jobs();
         jobs <= MAX_JOBS
     });
-    validate.count().max(1)
+    fitting.count().max(1)
 }
 
-fn answer(
-    replies: Vec<oneshot::Sender<Result<Vec<JobResult>, Error>>>,
-    written: Result<Vec<Result<Vec<JobResult>, Error>>, Error>,
-) {
-    match written {
-        // A caller that went away has its answer in the log.
-        Ok(answers) => replies.into_iter().zip(answers).for_each(|(reply, answer)| drop(reply.send(answer))),
-        Err(error) => {
-            let shared = || match error {
-                Error::StoreUnavailable | Error::QueryTooSlow => Error::StoreUnavailable,
-                Error::NotReady(ref why) => Error::NotReady(why.clone()),
-                Error::Conflict(ref why) => Error::Conflict(why.clone()),
-                _ => Error::Internal,
-            };
-            for reply in replies {
-                drop(reply.send(Err(shared())));
-            }
-        }
+/// The error of a batch, as each of its callers is told.
+fn shared(error: &Error) -> Error {
+    match error {
+        Error::StoreUnavailable | Error::QueryTooSlow => Error::StoreUnavailable,
+        Error::NotReady(why) => Error::NotReady(why.clone()),
+        Error::Conflict(why) => Error::Conflict(why.clone()),
+        _ => Error::Internal,
     }
 }

@@ -1,6 +1,6 @@
 //! Outcomes of allowed calls: each decision has one.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use countersign_core::{
     decision::{Effect, Outcome, Reporter},
@@ -12,7 +12,11 @@ use countersign_ledger::{
 };
 use countersign_store::tool_call::ToolCall;
 
-use super::{batch::BatchBuilder, job::OutcomeJob};
+use super::{
+    batch::BatchBuilder,
+    job::{Job, OutcomeJob},
+    preload::Wanted,
+};
 use crate::{Error, custody::event::ToolCallRecorded, engine::custody_leaf, engine::sha256::sha256};
 
 impl OutcomeJob {
@@ -37,8 +41,25 @@ pub(crate) fn fingerprint(outcome: Outcome, response_hash: Option<[u8; 32]>, dur
     sha256(&text)
 }
 
+impl Job for OutcomeJob {
+    type Reply = ToolCallRecorded;
+    const KEPT_AS: &'static [&'static str] = &["Outcome"];
+
+    fn wants(&self, wanted: &mut Wanted, _epoch: i64) {
+        wanted.decisions.push(self.report.policy_decision_id);
+    }
+
+    fn record(&self, batch: &mut BatchBuilder<'_>, _arrived: Instant) -> Result<ToolCallRecorded, Error> {
+        batch.outcome(self)
+    }
+
+    fn again(&self, _batch: &BatchBuilder<'_>, kept: ToolCallRecorded) -> Result<ToolCallRecorded, Error> {
+        Ok(kept)
+    }
+}
+
 impl BatchBuilder<'_> {
-    pub(super) fn outcome(&mut self, job: &OutcomeJob) -> Result<ToolCallRecorded, Error> {
+    fn outcome(&mut self, job: &OutcomeJob) -> Result<ToolCallRecorded, Error> {
         let id = job.report.policy_decision_id;
         let unknown = || Error::not_found("decision", id);
         let (decision, decision_hash) = self.found.decisions.get(&id).ok_or_else(unknown)?;
@@ -59,8 +80,7 @@ impl BatchBuilder<'_> {
             })?;
         }
         let (fingerprint, reporter) = (job.fingerprint(), job.reporter());
-        let before = self.found.outcomes.get(&id).map_or(&[][..], Vec::as_slice);
-        match follows(before, reporter, &fingerprint) {
+        match follows(self.outcomes(id), reporter, &fingerprint) {
             Follows::Said(first) => {
                 return Ok(ToolCallRecorded { event_id: first.event_id, log_index: first.log_index });
             }
@@ -73,8 +93,9 @@ impl BatchBuilder<'_> {
             Follows::Adds => {}
         }
         let leaf = leaf_of(job, decision, *decision_hash);
-        let log_index = self.append(Arc::new(custody_leaf::seal(&leaf, Disclosed::default())?));
-        self.note_outcome(ToolCall { decision_id: id, event_id: job.event_id, log_index, fingerprint, reporter });
+        let log_index = self.append(Arc::new(custody_leaf::seal(&leaf, Disclosed::default())?))?;
+        let call = ToolCall { decision_id: id, event_id: job.event_id, log_index, fingerprint, reporter };
+        self.delta.outcomes.entry(id).or_default().push(call);
         Ok(ToolCallRecorded { event_id: job.event_id, log_index })
     }
 }
@@ -104,8 +125,12 @@ enum Follows<'a> {
 
 /// What a report of `reporter` is to those before it. What the server said at the deadline is provisional; what a run says an
 /// operator may follow up, and nobody an operator.
-fn follows<'a>(before: &'a [ToolCall], reporter: Reporter, fingerprint: &[u8; 32]) -> Follows<'a> {
-    let mut standing = before.iter().filter(|call| call.reporter != Reporter::Server);
+fn follows<'a>(
+    before: impl Iterator<Item = &'a ToolCall> + Clone,
+    reporter: Reporter,
+    fingerprint: &[u8; 32],
+) -> Follows<'a> {
+    let mut standing = before.filter(|call| call.reporter != Reporter::Server);
     if let Some(same) = standing.clone().find(|call| call.fingerprint == *fingerprint) {
         return Follows::Said(same);
     }
@@ -192,11 +217,11 @@ mod tests {
             (vec![(Server, Unknown), (Run, Success)], Operator, Failure, true),
         ] {
             let calls: Vec<_> = before.iter().map(|(reporter, outcome)| call(*reporter, *outcome)).collect();
-            let follows = follows(&calls, reporter, &fingerprint(outcome, None, None));
+            let follows = follows(calls.iter(), reporter, &fingerprint(outcome, None, None));
             assert_eq!(follows == Follows::Adds, adds, "{outcome} of {reporter} after {before:?}");
         }
         let said = [call(Run, Success), call(Operator, Failure)];
-        let again = follows(&said, Run, &said[0].fingerprint);
+        let again = follows(said.iter(), Run, &said[0].fingerprint);
         assert_eq!(again, Follows::Said(&said[0]), "what was said before is answered alike");
     }
 }

@@ -14,20 +14,19 @@ use countersign_ledger::{
 };
 use countersign_store::{
     Connection, approval, event,
-    idempotency::{self, Key},
+    idempotency::{self, Answered, Key},
     instance::{self, Holding, Live, StoredInstance},
     single_use, sponsor,
     tool_call::{self, ToolCall},
 };
 use time::OffsetDateTime;
 
-use super::job::{Holder, Job, Keyed, Submission};
-use crate::{Error, decisions::evaluation::request::Subject};
+use crate::Error;
 
 /// Rows by what a batch's jobs name. The head is held, so nothing of this changes before the batch commits.
 #[derive(Debug, Default)]
 pub(super) struct Preloaded {
-    pub(super) answers: HashMap<Key, ([u8; 32], String)>,
+    pub(super) answers: HashMap<Key, Answered>,
     pub(super) decisions: HashMap<DecisionId, (Leaf<'static>, Hash)>,
     /// In the order of the log.
     pub(super) outcomes: HashMap<DecisionId, Vec<ToolCall>>,
@@ -43,69 +42,24 @@ pub(super) struct Preloaded {
 
 /// The ids that a batch's jobs name.
 #[derive(Default)]
-struct Wanted {
-    keys: Vec<Key>,
-    decisions: Vec<DecisionId>,
-    sponsors: HashSet<SponsorId>,
-    instances: Vec<InstanceId>,
+pub(crate) struct Wanted {
+    pub(super) keys: Vec<Key>,
+    pub(super) decisions: Vec<DecisionId>,
+    pub(super) sponsors: HashSet<SponsorId>,
+    pub(super) instances: Vec<InstanceId>,
     /// Single-use ones, with when they expire.
-    credentials: Vec<(CredentialId, OffsetDateTime)>,
-    approvals: Vec<ApprovalId>,
+    pub(super) credentials: Vec<(CredentialId, OffsetDateTime)>,
+    pub(super) approvals: Vec<ApprovalId>,
     /// Runs whose pending approvals are looked through.
-    asking: Vec<InstanceId>,
+    pub(super) asking: Vec<InstanceId>,
     /// Their chains, and who answers for them.
-    asking_roots: HashSet<InstanceId>,
-    asking_sponsors: HashSet<SponsorId>,
+    pub(super) asking_roots: HashSet<InstanceId>,
+    pub(super) asking_sponsors: HashSet<SponsorId>,
 }
 
 impl Wanted {
-    /// What the jobs name, evaluated at `epoch`.
-    fn of(works: &[Submission], epoch: i64) -> Self {
-        let mut wanted = Self::default();
-        for work in works {
-            wanted.keys.extend(work.keyed.iter().map(|(key, _)| key.clone()));
-            for (job, keyed) in &work.jobs {
-                wanted.keys.extend(keyed.iter().map(|(key, _): &Keyed| key.clone()));
-                wanted.job(job, epoch);
-            }
-        }
-        wanted
-    }
-
-    fn job(&mut self, job: &Job, epoch: i64) {
-        match job {
-            Job::Decision(question, prepared) => {
-                self.decisions.extend(question.cached_from);
-                let Subject::Run(credential) = &question.subject else { return };
-                if credential.single_use {
-                    self.credentials.push((credential.credential_id, credential.expire_time));
-                }
-                // What was evaluated at another epoch may turn out to need an approval.
-                if !prepared.as_ref().is_ok_and(|prepared| prepared.epoch == epoch && !prepared.asks) {
-                    if let Some(id) = question.approval_id {
-                        self.approvals.push(id);
-                    } else {
-                        self.asking.push(credential.agent_instance_id);
-                        self.asking_roots.insert(credential.root_instance_id());
-                        self.asking_sponsors.insert(credential.sponsor_id.clone());
-                    }
-                }
-            }
-            Job::Grant(grant) => match &grant.holder {
-                Holder::Root { sponsor_id, renews } => {
-                    self.sponsors.insert(sponsor_id.clone());
-                    self.instances.extend(renews);
-                }
-                Holder::Child { parent } => drop(self.sponsors.insert(parent.sponsor_id.clone())),
-            },
-            // Its credential says everything, and the snapshot whether that is dead.
-            Job::Svid(_) => {}
-            Job::Outcome(outcome) => self.decisions.push(outcome.report.policy_decision_id),
-        }
-    }
-
     /// Whether nothing needs to be read or kept, so that the head's lock is not needed either.
-    fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.keys.is_empty()
             && self.decisions.is_empty()
             && self.sponsors.is_empty()
@@ -116,27 +70,13 @@ impl Wanted {
     }
 }
 
-/// Whether these jobs stand alone on the snapshot of `epoch`.
-pub(super) fn needs_nothing(works: &[Submission], epoch: i64) -> bool {
-    Wanted::of(works, epoch).is_empty()
-}
-
 impl Preloaded {
-    /// Reads what `works` name; a statement for each kind of thing, and none for what is not named.
-    pub(super) async fn read(
-        conn: &mut Connection,
-        works: &[Submission],
-        epoch: i64,
-        now: OffsetDateTime,
-    ) -> Result<Self, Error> {
-        let wanted = Wanted::of(works, epoch);
+    /// Reads what is wanted; a statement for each kind of thing, and none for what is not named.
+    pub(super) async fn read(conn: &mut Connection, wanted: &Wanted, now: OffsetDateTime) -> Result<Self, Error> {
         let mut found = Self::default();
         if !wanted.keys.is_empty() {
-            for (place, fingerprint, answer) in idempotency::get_all(conn, &wanted.keys).await? {
-                if let Some(key) = wanted.keys.get(place) {
-                    found.answers.insert(key.clone(), (fingerprint, answer));
-                }
-            }
+            let answered = idempotency::get_all(conn, &wanted.keys).await?;
+            found.answers = answered.into_iter().map(|answered| (answered.key.clone(), answered)).collect();
         }
         if !wanted.decisions.is_empty() {
             found.read_decisions(conn, &wanted.decisions).await?;

@@ -39,12 +39,31 @@ pub(crate) struct Prepared {
     pub(crate) asks: bool,
 }
 
+/// What became of a question that was evaluated ahead.
+#[derive(Debug)]
+pub(crate) enum Preparation {
+    /// It has an answer.
+    Ready(Arc<Prepared>),
+    /// No policy answers: neither ALLOW nor DENY would be true.
+    NoPolicy,
+}
+
+impl Preparation {
+    /// The answer, if there is one.
+    pub(crate) fn answer(&self) -> Option<&Prepared> {
+        match self {
+            Self::Ready(prepared) => Some(prepared),
+            Self::NoPolicy => None,
+        }
+    }
+}
+
 impl Prepared {
     /// Evaluates `question` and writes the leaf.
-    pub(crate) fn new(question: &DecisionRequest, snapshot: &Snapshot) -> Result<Result<Box<Self>, NoPolicy>, Error> {
+    pub(crate) fn new(question: &DecisionRequest, snapshot: &Snapshot) -> Result<Preparation, Error> {
         match evaluate(question, snapshot) {
-            Ok(verdict) => Self::of(question, &verdict, snapshot.epoch).map(|prepared| Ok(Box::new(prepared))),
-            Err(none) => Ok(Err(none)),
+            Ok(verdict) => Ok(Preparation::Ready(Arc::new(Self::of(question, &verdict, snapshot.epoch)?))),
+            Err(NoPolicy) => Ok(Preparation::NoPolicy),
         }
     }
 
@@ -203,8 +222,8 @@ mod tests {
 
     fn leaf_of(question: &DecisionRequest) -> String {
         let snapshot = snapshot(Some(DecisionSource::Policy(policy(1, RULES))));
-        let prepared = Prepared::new(question, &snapshot).unwrap().unwrap();
-        String::from_utf8(prepared.event.leaf_bytes.clone()).unwrap()
+        let prepared = Prepared::new(question, &snapshot).unwrap();
+        String::from_utf8(prepared.answer().unwrap().event.leaf_bytes.clone()).unwrap()
     }
 
     #[test]

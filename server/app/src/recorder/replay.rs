@@ -13,47 +13,30 @@ use countersign_core::{
     decision::{Effect, Reason},
 };
 
-use super::{GrantJob, Granted, Job, JobResult, Minted, Prepared, SvidJob, batch::BatchBuilder};
+use time::OffsetDateTime;
+
+use super::{
+    batch::BatchBuilder,
+    job::{DecisionJob, GrantJob, Granted, SvidJob},
+    prepared::Preparation,
+};
 use crate::{
     DecisionAnswer, Error, StandsOn,
-    decisions::evaluation::{
-        request::{DecisionRequest, Subject},
-        verdict::NoPolicy,
-    },
+    decisions::evaluation::request::{DecisionRequest, Subject},
 };
 
 /// For so long an ALLOW is given again: as long as its receipt can be good.
 const WINDOW: Duration = Duration::from_secs(30);
 
 impl BatchBuilder<'_> {
-    /// What a repeated job is answered, `kept` being what it was answered first.
-    pub(super) fn again(&self, job: &Job, kept: JobResult) -> Result<JobResult, Error> {
-        match (job, kept) {
-            (Job::Decision(question, prepared), JobResult::Decision(answer)) => {
-                self.decided_again(question, prepared, *answer).map(|answer| JobResult::Decision(Box::new(answer)))
-            }
-            (Job::Grant(job), JobResult::Grant(granted)) => {
-                self.granted_again(job, *granted).map(|granted| JobResult::Grant(Box::new(granted)))
-            }
-            (Job::Svid(job), JobResult::Svid(minted)) => {
-                self.minted_again(job, *minted).map(|minted| JobResult::Svid(Box::new(minted)))
-            }
-            (_, kept) => Ok(kept),
-        }
-    }
-
-    fn decided_again(
-        &self,
-        question: &DecisionRequest,
-        prepared: &Result<Box<Prepared>, NoPolicy>,
-        kept: DecisionAnswer,
-    ) -> Result<DecisionAnswer, Error> {
+    /// What a repeated question is answered.
+    pub(super) fn decided_again(&self, job: &DecisionJob, kept: DecisionAnswer) -> Result<DecisionAnswer, Error> {
         if kept.effect != Effect::Allow {
             return Ok(kept);
         }
-        let age = self.age(question, &kept).filter(|age| *age < WINDOW);
+        let age = self.age(&job.question, &kept).filter(|age| *age < WINDOW);
         let given = match age {
-            Some(_) => self.would_allow(question, prepared, &kept)?,
+            Some(_) => self.would_allow(job, &kept)?,
             None => false,
         };
         let outcome = if given { "given" } else { "refused" };
@@ -75,27 +58,14 @@ impl BatchBuilder<'_> {
 
     /// Whether the call that `kept` allows would be allowed now, on the same ground. What this very decision used up counts as
     /// unused.
-    fn would_allow(
-        &self,
-        question: &DecisionRequest,
-        prepared: &Result<Box<Prepared>, NoPolicy>,
-        kept: &DecisionAnswer,
-    ) -> Result<bool, Error> {
-        let again;
-        let now = match prepared {
-            Ok(prepared) if prepared.epoch == self.snapshot.epoch => Ok(prepared),
-            _ => {
-                again = Prepared::new(question, self.snapshot)?;
-                again.as_ref()
-            }
-        };
-        let (Ok(now), Some(stood_on)) = (now, kept.stands_on) else { return Ok(false) };
+    fn would_allow(&self, job: &DecisionJob, kept: &DecisionAnswer) -> Result<bool, Error> {
+        let (Preparation::Ready(now), Some(stood_on)) = (job.current(self)?, kept.stands_on) else { return Ok(false) };
         // Another credential of the same run: this decision did not use that one up, and its receipt would be another.
         let same_ground = now.answer.stands_on.and_then(|on| on.credential_id) == stood_on.credential_id
             && now.answer.policy_version == kept.policy_version
             && now.answer.enforcement == kept.enforcement;
         let allows = if now.asks {
-            self.stands_on_its_approval(question, stood_on)
+            self.stands_on_its_approval(&job.question, stood_on)
         } else {
             now.answer.effect == Effect::Allow && stood_on.approval_id.is_none()
         };
@@ -107,7 +77,7 @@ impl BatchBuilder<'_> {
         let (Some(id), Subject::Run(run)) = (stood_on.approval_id, &question.subject) else { return false };
         let now = self.engine.clock.now();
         question.approval_id == Some(id)
-            && self.found.approvals.get(&id).is_some_and(|approval| {
+            && self.approval(id).is_some_and(|approval| {
                 approval.state == ApprovalState::Used
                     && now < approval.expire_time
                     && approval.call == question.call(run)
@@ -115,7 +85,7 @@ impl BatchBuilder<'_> {
     }
 
     /// The grant again, to be signed again, while what was granted may act. It is the same credential: same id, same time.
-    fn granted_again(&self, job: &GrantJob, kept: Granted) -> Result<Granted, Error> {
+    pub(super) fn granted_again(&self, job: &GrantJob, kept: Granted) -> Result<Granted, Error> {
         let dead = match &kept.key_id {
             Some(kid) => self.dead(&Verified::new(kept.claims.clone(), kid.clone()), job.fresh.now),
             // Which key signed it first was not kept, so whether that was compromised is not known.
@@ -133,19 +103,15 @@ impl BatchBuilder<'_> {
         }
     }
 
-    /// The SVID again, while its holder may get one.
-    fn minted_again(&self, job: &SvidJob, kept: Minted) -> Result<Minted, Error> {
+    /// Refuses the SVID of a repeated job, which ends at `end`, unless its holder may get one.
+    pub(super) fn ensure_minted_again<D>(&self, job: &SvidJob<D>, end: OffsetDateTime) -> Result<(), Error> {
         self.ensure_live(&job.holder, job.now)?;
-        let end = match &kept {
-            Minted::Jwt { claims, .. } => claims.expire_time(),
-            Minted::X509 { expire_time, .. } => *expire_time,
-        };
         if end <= job.now {
             return Err(Error::IllegalTransition(
-                "this request_id was answered before, with an SVID whose time is over: a fresh request_id asks for another"
+                "this request_id was answered before, with an SVID that has expired: a fresh request_id asks for another"
                     .to_owned(),
             ));
         }
-        Ok(kept)
+        Ok(())
     }
 }

@@ -1,64 +1,94 @@
 //! SVIDs: documents that prove an instance's SPIFFE ID, on its live credential as it stands when they are recorded.
 
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, sync::Arc, time::Instant};
 
 use countersign_core::{
     Violation,
     credential::{JwtSvidClaims, Verified},
     grant::BACKDATE,
-    spiffe::{self, Lifetime, SvidAudience},
+    spiffe::{self, Lifetime},
 };
 use countersign_ledger::{
     export::Disclosed,
     leaf::{self, Change, Digest, Kind, Leaf, Subject},
 };
-use uuid::Uuid;
 
 use super::{
     batch::BatchBuilder,
-    job::{Document, Minted, SvidJob},
+    job::{Job, JwtDocument, MintedJwt, MintedX509, SvidJob, X509Document},
+    preload::Wanted,
 };
 use crate::{
-    CsrKey, Error,
+    Error,
     engine::custody_leaf,
-    svids::x509::{self, CERTIFICATE_BACKDATE, Serial, hex},
+    svids::x509::{self, CERTIFICATE_BACKDATE, hex},
 };
 
-impl BatchBuilder<'_> {
-    pub(super) fn svid(&mut self, job: &SvidJob) -> Result<Minted, Error> {
-        self.ensure_live(&job.holder, job.now)?;
-        match &job.document {
-            Document::Jwt { jti, audience } => self.jwt_svid(job, *jti, audience),
-            Document::X509 { serial, key } => self.x509_svid(job, *serial, key),
-        }
+impl Job for SvidJob<JwtDocument> {
+    type Reply = MintedJwt;
+    const KEPT_AS: &'static [&'static str] = &["Svid", "Jwt"];
+
+    /// Its credential says everything, and the snapshot whether that is dead.
+    fn wants(&self, _wanted: &mut Wanted, _epoch: i64) {}
+
+    fn record(&self, batch: &mut BatchBuilder<'_>, _arrived: Instant) -> Result<MintedJwt, Error> {
+        batch.ensure_live(&self.holder, self.now)?;
+        batch.jwt_svid(self)
     }
 
-    fn jwt_svid(&mut self, job: &SvidJob, jti: Uuid, audience: &[SvidAudience]) -> Result<Minted, Error> {
+    fn again(&self, batch: &BatchBuilder<'_>, kept: MintedJwt) -> Result<MintedJwt, Error> {
+        batch.ensure_minted_again(self, kept.claims.expire_time())?;
+        Ok(kept)
+    }
+}
+
+impl Job for SvidJob<X509Document> {
+    type Reply = MintedX509;
+    const KEPT_AS: &'static [&'static str] = &["Svid", "X509"];
+
+    /// As of a JWT-SVID.
+    fn wants(&self, _wanted: &mut Wanted, _epoch: i64) {}
+
+    fn record(&self, batch: &mut BatchBuilder<'_>, _arrived: Instant) -> Result<MintedX509, Error> {
+        batch.ensure_live(&self.holder, self.now)?;
+        batch.x509_svid(self)
+    }
+
+    fn again(&self, batch: &BatchBuilder<'_>, kept: MintedX509) -> Result<MintedX509, Error> {
+        batch.ensure_minted_again(self, kept.expire_time)?;
+        Ok(kept)
+    }
+}
+
+impl BatchBuilder<'_> {
+    fn jwt_svid(&mut self, job: &SvidJob<JwtDocument>) -> Result<MintedJwt, Error> {
+        let JwtDocument { jti, audience } = &job.document;
         let life = self.svid_life(job, BACKDATE)?;
         let key = self.snapshot.keys.active.clone();
         let issuer = &self.engine.config.issuer;
-        let claims = JwtSvidClaims::new(issuer, job.spiffe_id.clone(), audience.to_vec(), life, jti);
+        let claims = JwtSvidClaims::new(issuer, job.spiffe_id.clone(), audience.clone(), life, *jti);
         let mut changes: Vec<_> =
             audience.iter().zip(1..).map(|(one, n)| set(format!("audience.{n}"), one.as_str())).collect();
         changes.extend([expires(life), set("key_id", key.kid())]);
         let log_index = self.record_svid(job, "jwt_svid", jti.to_string(), changes)?;
-        Ok(Minted::Jwt { claims, log_index, key: Some(key) })
+        Ok(MintedJwt { claims, log_index, key: Some(key) })
     }
 
-    fn x509_svid(&mut self, job: &SvidJob, serial: Serial, key: &CsrKey) -> Result<Minted, Error> {
+    fn x509_svid(&mut self, job: &SvidJob<X509Document>) -> Result<MintedX509, Error> {
+        let X509Document { serial, key } = &job.document;
         let life = self.svid_life(job, CERTIFICATE_BACKDATE)?;
         let authority = self.snapshot.authorities.signing(job.now).ok_or_else(|| {
             Error::NotReady("no X.509 authority may sign now: a server makes one within a minute".to_owned())
         })?;
-        let certificate = x509::of_instance(key, &job.spiffe_id, serial, life, &authority.issuer)?.der().to_vec();
+        let certificate = x509::of_instance(key, &job.spiffe_id, *serial, life, &authority.issuer)?.der().to_vec();
         let changes = vec![set("authority", authority.id.clone()), expires(life)];
-        let log_index = self.record_svid(job, "x509_svid", hex(&serial), changes)?;
+        let log_index = self.record_svid(job, "x509_svid", hex(serial), changes)?;
         let spiffe_id = job.spiffe_id.clone();
-        Ok(Minted::X509 { certificate, serial, spiffe_id, expire_time: life.end, log_index })
+        Ok(MintedX509 { certificate, serial: *serial, spiffe_id, expire_time: life.end, log_index })
     }
 
     /// How long the SVID lives, or everything that does not fit.
-    fn svid_life(&self, job: &SvidJob, backdate: u32) -> Result<Lifetime, Error> {
+    fn svid_life<D>(&self, job: &SvidJob<D>, backdate: u32) -> Result<Lifetime, Error> {
         let default = self.engine.config.default_ttl;
         let life = spiffe::lifetime(job.ttl, default, job.holder.expire_time, backdate, job.now);
         let single_use = job
@@ -72,21 +102,21 @@ impl BatchBuilder<'_> {
     }
 
     /// Appends the event of an SVID.
-    fn record_svid(
+    fn record_svid<D>(
         &mut self,
-        job: &SvidJob,
+        job: &SvidJob<D>,
         kind: &'static str,
         id: String,
         changes: Vec<Change<'_>>,
     ) -> Result<i64, Error> {
         let subject = Subject { id: Some(id.into()), kind: kind.into() };
         let leaf = Leaf { changes, subject: Some(subject), ..leaf_of(job) };
-        Ok(self.append(Arc::new(custody_leaf::seal(&leaf, Disclosed::default())?)))
+        self.append(Arc::new(custody_leaf::seal(&leaf, Disclosed::default())?))
     }
 }
 
 /// What the events of all SVIDs state.
-fn leaf_of(job: &SvidJob) -> Leaf<'_> {
+fn leaf_of<D>(job: &SvidJob<D>) -> Leaf<'_> {
     let holder: &Verified = &job.holder;
     Leaf {
         agent_instance_id: Some(holder.agent_instance_id.to_string().into()),

@@ -139,7 +139,7 @@ impl BatchBuilder<'_> {
         for holding in ceilings::adds_to(job) {
             let Some(ceiling) = self.engine.config.ceilings.of(&holding) else { continue };
             let Some(known) = self.found.live.get(&holding) else { continue };
-            let new = self.instances.iter().filter(|instance| {
+            let new = self.new_instances().filter(|instance| {
                 !self.found.instances.contains_key(&instance.agent_instance_id) && holding.holds(instance)
             });
             let live = known.count + i64::try_from(new.count()).unwrap_or(i64::MAX);

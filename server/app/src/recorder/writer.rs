@@ -8,16 +8,13 @@ use super::{
     batch::BatchBuilder,
     ceilings::Counts,
     indicators::Indicators,
-    job::{JobResult, Submission},
-    preload::{Preloaded, needs_nothing},
+    preload::Preloaded,
+    submission::{Work, stage, wanted},
 };
 use crate::{Error, authority::Authority, engine::context::Context};
 
 /// After the head had moved under an optimistic batch, so many batches take the lock before the next try.
 const LOCKED_AFTER_MISS: u32 = 8;
-
-/// What became of the jobs of each submission.
-type Answers = Vec<Result<Vec<JobResult>, Error>>;
 
 /// Writes batches, one after the other.
 pub(super) struct Writer {
@@ -36,9 +33,9 @@ impl Writer {
         Self { authority, indicators, head: None, locked_batches: 0, counts: Counts::default(), connection: None }
     }
 
-    /// Makes the first of `works` durable, as many as there is time for, and answers each of those; an error is everybody's, and
-    /// then nothing is recorded.
-    pub(super) async fn write(&mut self, works: &[Submission]) -> Result<Answers, Error> {
+    /// Makes the first of `works` durable, as many as there is time for, and says how many. An error is that of all, and then
+    /// nothing is recorded.
+    pub(super) async fn write(&mut self, works: &mut [Box<dyn Work>]) -> Result<usize, Error> {
         match self.try_write(works).await {
             // Nothing of it stands: it met a deadlock, or a migration.
             Err(Error::Conflict(_)) => self.try_write(works).await,
@@ -46,29 +43,29 @@ impl Writer {
         }
     }
 
-    async fn try_write(&mut self, works: &[Submission]) -> Result<Answers, Error> {
-        if let Some(answers) = self.write_optimistically(works).await? {
-            return Ok(answers);
+    async fn try_write(&mut self, works: &mut [Box<dyn Work>]) -> Result<usize, Error> {
+        if let Some(written) = self.write_optimistically(works).await? {
+            return Ok(written);
         }
         self.head = None;
         let (mut tx, before, snapshot) = self.authority.lock_head().await?;
         let Context { config, clock, .. } = &*self.authority.engine;
         let (ceilings, now) = (config.ceilings, clock.now());
-        let mut found = Preloaded::read(&mut tx, works, snapshot.epoch, now).await?;
+        let mut found = Preloaded::read(&mut tx, &wanted(works, snapshot.epoch), now).await?;
         found.live = self.counts.read(&mut tx, works, ceilings, &before, now).await?;
         let mut builder = BatchBuilder::new(&self.authority, &snapshot, before.clone(), found);
-        let answers = builder.all(works);
+        let staged = stage(works, &mut builder);
         builder.flush(&mut tx, &before).await?;
-        let (head, counted) = (builder.head, builder.counted);
+        let (head, counted) = (builder.head, builder.staged.counted);
         commit(tx).await?;
         self.indicators.decided(&counted);
         self.head = Some(head);
-        Ok(answers)
+        Ok(staged)
     }
 
     /// Appends in a single statement that takes effect only where the head is still as this writer left it, so that a lone
-    /// server pays no round trip for the lock. None: not this time.
-    async fn write_optimistically(&mut self, works: &[Submission]) -> Result<Option<Answers>, Error> {
+    /// server pays no round trip for the lock. None: not this time; else how many of `works`.
+    async fn write_optimistically(&mut self, works: &mut [Box<dyn Work>]) -> Result<Option<usize>, Error> {
         // Behind a pooler it would be a transaction too, and no quicker.
         if self.authority.engine.store.has_no_session() {
             return Ok(None);
@@ -81,27 +78,27 @@ impl Writer {
         let Some(before) = self.head.take().filter(|head| head.authority_epoch == snapshot.epoch) else {
             return Ok(None);
         };
-        if !needs_nothing(works, snapshot.epoch) {
+        if !wanted(works, snapshot.epoch).is_empty() {
             return Ok(None);
         }
         let mut builder = BatchBuilder::new(&self.authority, &snapshot, before.clone(), Preloaded::default());
-        let answers = builder.all(works);
-        if builder.events.is_empty() {
+        let staged = stage(works, &mut builder);
+        if builder.staged.events.is_empty() {
             self.head = Some(before);
-            return Ok(Some(answers));
+            return Ok(Some(staged));
         }
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
             None => self.authority.engine.store.for_recorder().writing().await?,
         };
-        if !event::append(&mut connection, &before, &builder.head, &builder.events).await? {
+        if !event::append(&mut connection, &before, &builder.head, &builder.staged.events).await? {
             self.connection = Some(connection);
             self.locked_batches = LOCKED_AFTER_MISS;
             return Ok(None);
         }
         self.connection = Some(connection);
-        self.indicators.decided(&builder.counted);
+        self.indicators.decided(&builder.staged.counted);
         self.head = Some(builder.head);
-        Ok(Some(answers))
+        Ok(Some(staged))
     }
 }

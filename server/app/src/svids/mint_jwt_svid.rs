@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::{
     App, Caller, Credential, Error, Idempotency,
-    recorder::{Document, Job, JobResult, Minted, SvidJob},
+    recorder::{JwtDocument, MintedJwt, SvidJob},
 };
 
 /// Whose it is to be, and for whom.
@@ -80,16 +80,10 @@ impl App {
             ttl: command.ttl_seconds,
             event_id: EventId(uuid_v7(now, entropy)),
             now,
-            document: Document::Jwt { jti: uuid_v7(now, entropy), audience: command.audience },
+            document: JwtDocument { jti: uuid_v7(now, entropy), audience: command.audience },
         };
         let keyed = idempotency.map(|idempotency| idempotency.key(&caller.id(), "MintJwtSvid"));
-        let done = self.inner.recorder.submit_one(Job::Svid(Box::new(job)), keyed).await?;
-        let JobResult::Svid(minted) = done else {
-            return Err(Error::internal("an SVID was answered with something else", "MintJwtSvid"));
-        };
-        let Minted::Jwt { claims, log_index, key } = *minted else {
-            return Err(Error::internal("a JWT-SVID was answered with another kind", "MintJwtSvid"));
-        };
+        let MintedJwt { claims, log_index, key } = self.inner.recorder.submit_one(job, keyed).await?;
         let key = key.unwrap_or_else(|| self.snapshot().keys.active.clone());
         let svid =
             sign_jwt_svid(&claims, &key).map_err(|error| Error::internal("a JWT-SVID cannot be signed", error))?;

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     App, Caller, CsrKey, Error, Idempotency,
-    recorder::{Document, Job, JobResult, Minted, SvidJob},
+    recorder::{MintedX509, SvidJob, X509Document},
 };
 
 /// Whose it is to be, and for which key.
@@ -76,16 +76,11 @@ impl App {
             ttl: command.ttl_seconds,
             event_id: EventId(uuid_v7(now, entropy)),
             now,
-            document: Document::X509 { serial: serial(random(entropy)), key: command.key },
+            document: X509Document { serial: serial(random(entropy)), key: command.key },
         };
         let keyed = idempotency.map(|idempotency| idempotency.key(&caller.id(), "MintX509Svid"));
-        let done = self.inner.recorder.submit_one(Job::Svid(Box::new(job)), keyed).await?;
-        let JobResult::Svid(minted) = done else {
-            return Err(Error::internal("an SVID was answered with something else", "MintX509Svid"));
-        };
-        let Minted::X509 { certificate, serial, spiffe_id, expire_time, log_index } = *minted else {
-            return Err(Error::internal("an X.509-SVID was answered with another kind", "MintX509Svid"));
-        };
+        let minted = self.inner.recorder.submit_one(job, keyed).await?;
+        let MintedX509 { certificate, serial, spiffe_id, expire_time, log_index } = minted;
         Ok(X509Svid {
             chain: vec![certificate],
             bundle: self.snapshot().authorities.certificates(),

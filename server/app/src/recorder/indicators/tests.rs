@@ -31,7 +31,7 @@ fn a_batch_is_counted_whole() {
     let erred = DecisionMetrics { policy_error: true, ..DecisionMetrics::default() };
     let watched = DecisionMetrics { observed: true, ..DecisionMetrics::default() };
     let counted = [nobody, erred, watched, differs(rollout, &["a", "b"]), differs(rollout, &[])];
-    indicators.decided(&counted.map(|of_decision| (of_decision, arrived)));
+    indicators.decided(&counted.map(|metrics| Counted { metrics, arrived }));
     indicators.issued(Issuance::Granted);
     indicators.issued(Issuance::Refused);
     indicators.issued(Issuance::Failed);
@@ -69,7 +69,8 @@ fn a_batch_is_counted_whole() {
 fn rules_beyond_a_hundred_are_counted_together() {
     let (indicators, rollout) = (indicators(), id());
     for nth in 0..150 {
-        indicators.decided(&[(differs(rollout, &[&format!("rule-{nth}"), "rule-0"]), Instant::now())]);
+        let metrics = differs(rollout, &[&format!("rule-{nth}"), "rule-0"]);
+        indicators.decided(&[Counted { metrics, arrived: Instant::now() }]);
     }
     let slot = indicators.storing.try_lock().unwrap().slot(&indicators).unwrap();
     let comparison = &slot.rollouts[0].comparison;
@@ -138,7 +139,8 @@ fn who_sent_a_call_without_a_sponsor_is_counted_apart_and_boundedly() {
         without_sponsor: Some(by.into()),
         ..DecisionMetrics::default()
     };
-    let counted: Vec<_> = (0..150).map(|n| (told(&format!("gate-{}", n % 130)), Instant::now())).collect();
+    let counted: Vec<_> =
+        (0..150).map(|n| Counted { metrics: told(&format!("gate-{}", n % 130)), arrived: Instant::now() }).collect();
     indicators.decided(&counted);
     let slot = indicators.storing.try_lock().unwrap().slot(&indicators).unwrap();
     assert_eq!((slot.counts.missing_sponsor, slot.counts.unauthenticated), (150, 0));
