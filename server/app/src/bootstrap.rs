@@ -28,7 +28,7 @@ use crate::{
     authority::{
         Authority,
         compiled_policies::{LoadedPolicy, Need},
-        snapshot::Loader,
+        snapshot::{Loaded, Loader},
     },
     caller::bootstrap_id,
     engine::{context::Context, secrets::Secrets, timekeeper::Timekeeper, transaction::ChangeTx},
@@ -96,8 +96,8 @@ impl App {
             let mut tx = store.begin_snapshot().await?;
             let (head, _) = Head::read(&mut tx).await?;
             let missing = match loader.load(&mut tx, &head, None, &secrets, clock.earliest()).await? {
-                Ok(snapshot) => break snapshot,
-                Err(missing) => missing,
+                Loaded::Ready(snapshot) => break snapshot,
+                Loaded::Missing(missing) => missing,
             };
             drop(tx);
             loader.policies.compile(&store, missing, Need::Ahead).await?;

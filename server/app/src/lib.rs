@@ -86,7 +86,7 @@ pub use policies::cache_extension::{
     CacheExtensionChanged, CacheExtensionStep, ChangeCacheExtension, ProposeCacheExtension,
 };
 pub use policies::create_policy::{CreatePolicy, PolicyCreated};
-pub use policies::read_policies::{PolicyFilter, PolicyState, ValidPolicy};
+pub use policies::read_policies::{PolicyFilter, PolicyState, PolicyValidation, ValidPolicy};
 pub use policies::record::PolicyRecord;
 pub use policies::simulate_policy::{
     PolicyDifference, SimulatePolicy, SimulatedPolicy, SimulationCounts, SimulationPiece,

@@ -103,14 +103,20 @@ impl DerefMut for Tx {
     }
 }
 
-/// A statement that can be sent twice.
-struct Repeatable {
+/// A statement, as it can be sent more than once.
+enum Statement {
+    Prepared(PreparedStatement),
+    /// Without arguments: it is not prepared, and sent as it is.
+    Text(SqlStr),
+}
+
+struct PreparedStatement {
     sql: SqlStr,
     arguments: PgArguments,
     persistent: bool,
 }
 
-impl Repeatable {
+impl PreparedStatement {
     fn query(self) -> Query<'static, Postgres, PgArguments> {
         sqlx::query_with(self.sql, self.arguments).persistent(self.persistent)
     }
@@ -120,14 +126,13 @@ impl Repeatable {
     }
 }
 
-/// The statement with its arguments; without any it is not prepared, and sent as it is.
-fn repeatable<'q, E: Execute<'q, Postgres>>(mut query: E) -> Result<Result<Repeatable, SqlStr>, Error> {
+fn statement<'q, E: Execute<'q, Postgres>>(mut query: E) -> Result<Statement, Error> {
     let persistent = query.persistent();
     let arguments = query.take_arguments().map_err(Error::Encode)?;
     let sql = query.sql();
     Ok(match arguments {
-        Some(arguments) => Ok(Repeatable { sql, arguments, persistent }),
-        None => Err(sql),
+        Some(arguments) => Statement::Prepared(PreparedStatement { sql, arguments, persistent }),
+        None => Statement::Text(sql),
     })
 }
 
@@ -143,11 +148,11 @@ impl<'c> Executor<'c> for &'c mut Connection {
             Kind::Single(connection) => connection,
             Kind::Transaction(transaction) => return transaction.fetch_many(query),
         };
-        let query = repeatable(query);
+        let statement = statement(query);
         let all = async move {
-            let statement = match query? {
-                Ok(statement) => statement,
-                Err(sql) => return connection.fetch_many(sqlx::raw_sql(sql)).try_collect::<Vec<_>>().await,
+            let statement = match statement? {
+                Statement::Prepared(statement) => statement,
+                Statement::Text(sql) => return connection.fetch_many(sqlx::raw_sql(sql)).try_collect::<Vec<_>>().await,
             };
             match connection.fetch_many(statement.again()).try_collect().await {
                 Err(error) if is_stale_plan(&error) => {

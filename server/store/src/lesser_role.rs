@@ -140,11 +140,11 @@ pub async fn grant(conn: &mut Session, role: &str, options: &Options) -> Result<
     // Two at once would update the same rows of the catalogue.
     tx.execute("SELECT pg_advisory_xact_lock(hashtext('countersign.grant_to'))").await?;
     let refused = |power| GrantError::TooPowerful { role: role.to_owned(), power };
-    match power_of(&mut tx, role).await? {
-        None => return Err(GrantError::NoRole(role.to_owned())),
+    match role_of(&mut tx, role).await? {
+        Role::Missing => return Err(GrantError::NoRole(role.to_owned())),
         // This one is taken away below.
-        Some(None | Some(Power::ChangesEvents)) => {}
-        Some(Some(power)) => return Err(refused(power)),
+        Role::Lesser | Role::Powerful(Power::ChangesEvents) => {}
+        Role::Powerful(power) => return Err(refused(power)),
     }
     let (user, is_owner): (String, bool) = sqlx::query_as(
         "SELECT current_user::text, pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = to_regclass('custody_event')",
@@ -156,7 +156,7 @@ pub async fn grant(conn: &mut Session, role: &str, options: &Options) -> Result<
     }
     grant_tables(&mut tx, role).await?;
     let_in(&mut tx, role).await?;
-    if let Some(Some(power)) = power_of(&mut tx, role).await? {
+    if let Role::Powerful(power) = role_of(&mut tx, role).await? {
         return Err(refused(power));
     }
     let settings = set_settings(&mut tx, role, options).await?;
@@ -230,9 +230,17 @@ async fn set_settings(tx: &mut Session, role: &str, options: &Options) -> Result
     }
 }
 
-/// What a role could do that serving does not need. None: there is no such role.
-async fn power_of(conn: &mut Session, role: &str) -> Result<Option<Option<Power>>, StoreError> {
-    let found: Option<Option<String>> = sqlx::query_scalar(
+/// What a role is, beside what serving needs.
+enum Role {
+    Missing,
+    /// It could do no more.
+    Lesser,
+    /// It could do this, too.
+    Powerful(Power),
+}
+
+async fn role_of(conn: &mut Session, role: &str) -> Result<Role, StoreError> {
+    let found = sqlx::query_as::<_, (Option<String>,)>(
         "SELECT CASE
              WHEN EXISTS (SELECT FROM pg_roles s
                           WHERE (s.rolsuper OR s.rolname IN ('pg_execute_server_program', 'pg_write_server_files'))
@@ -258,17 +266,22 @@ async fn power_of(conn: &mut Session, role: &str) -> Result<Option<Option<Power>
     .bind(FUNCTIONS[0])
     .fetch_optional(conn)
     .await?;
-    Ok(found.map(|power| match power.as_deref()? {
-        "superuser" => Some(Power::Superuser),
-        "owner" => Some(Power::Owner),
-        "makes roles" => Some(Power::MakesRoles),
-        _ => Some(Power::ChangesEvents),
-    }))
+    let Some((power,)) = found else { return Ok(Role::Missing) };
+    Ok(match power.as_deref() {
+        None => Role::Lesser,
+        Some("superuser") => Role::Powerful(Power::Superuser),
+        Some("owner") => Role::Powerful(Power::Owner),
+        Some("makes roles") => Role::Powerful(Power::MakesRoles),
+        Some(_) => Role::Powerful(Power::ChangesEvents),
+    })
 }
 
 /// What the role of this session could do that serving does not need.
 pub(crate) async fn power(conn: &mut Session, role: &str) -> Result<Option<Power>, StoreError> {
-    Ok(power_of(conn, role).await?.flatten())
+    Ok(match role_of(conn, role).await? {
+        Role::Powerful(power) => Some(power),
+        Role::Lesser | Role::Missing => None,
+    })
 }
 
 /// What the role of this session may not do and serving needs; a few of it.

@@ -102,7 +102,7 @@ pub async fn migrate(conn: &mut Session, own_schema: bool) -> Result<(), SchemaE
     if standing == Standing::Current {
         return Ok(());
     }
-    if let Err(why) = may_migrate(conn, own_schema).await? {
+    if let MayMigrate::No(why) = may_migrate(conn, own_schema).await? {
         return judge(standing, &role(conn).await?, why);
     }
     // An index over a large table takes longer than any request may, and so does the wait for another server's.
@@ -148,7 +148,7 @@ pub async fn missing(conn: &mut Session, own_schema: bool) -> Result<Vec<String>
         Standing::Foreign => return judge(standing, "", CANNOT_TELL).map(|()| Vec::new()),
         Standing::Behind { .. } | Standing::Hidden => {}
     }
-    if let Err(why) = may_migrate(conn, own_schema).await? {
+    if let MayMigrate::No(why) = may_migrate(conn, own_schema).await? {
         return judge(standing, &role(conn).await?, why).map(|()| Vec::new());
     }
     let there = sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations') IS NOT NULL").fetch_one(&mut *conn).await?;
@@ -184,18 +184,18 @@ impl Store {
         let role = role(&mut conn).await?;
         let standing = look(&mut conn).await?;
         let may = if self.has_no_session() {
-            Err(NO_SESSION)
+            MayMigrate::No(NO_SESSION)
         } else {
             may_migrate(&mut conn, self.pools.options.own_schema).await?
         };
         match may {
-            Ok(()) if standing != Standing::Current => {
+            MayMigrate::Yes if standing != Standing::Current => {
                 drop(conn);
                 self.migrate().await?;
                 conn = self.connection().await?;
             }
-            Ok(()) => {}
-            Err(why) => judge(standing, &role, why)?,
+            MayMigrate::Yes => {}
+            MayMigrate::No(why) => judge(standing, &role, why)?,
         }
         let lacking = lesser_role::lacking(&mut conn).await?;
         if !lacking.is_empty() {
@@ -262,8 +262,15 @@ fn compare(applied: &[Applied]) -> Standing {
     }
 }
 
-/// Whether this role makes the tables of a new installation, or owns those that are there; and if not, why.
-async fn may_migrate(conn: &mut Session, own_schema: bool) -> Result<Result<(), &'static str>, StoreError> {
+/// Whether a role may run migrations.
+enum MayMigrate {
+    Yes,
+    /// Why not.
+    No(&'static str),
+}
+
+/// Whether this role makes the tables of a new installation, or owns those that are there.
+async fn may_migrate(conn: &mut Session, own_schema: bool) -> Result<MayMigrate, StoreError> {
     let (makes, owns): (bool, bool) = sqlx::query_as(
         "SELECT CASE WHEN current_schema() IS NULL AND $1 THEN has_database_privilege(current_database(), 'CREATE')
                      ELSE coalesce(has_schema_privilege(current_schema(), 'CREATE'), false) END,
@@ -274,9 +281,9 @@ async fn may_migrate(conn: &mut Session, own_schema: bool) -> Result<Result<(), 
     .await?;
     let there = !own_schema || is_made(conn).await?;
     Ok(match (makes && owns, there) {
-        (true, _) => Ok(()),
-        (false, true) => Err(MAY_NOT),
-        (false, false) => Err(MAY_NOT_MAKE),
+        (true, _) => MayMigrate::Yes,
+        (false, true) => MayMigrate::No(MAY_NOT),
+        (false, false) => MayMigrate::No(MAY_NOT_MAKE),
     })
 }
 

@@ -42,6 +42,22 @@ impl Missing {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Unusable(pub(crate) PolicyVersion);
 
+/// What became of a stored version.
+pub(crate) enum StoredVersion {
+    Compiled(Arc<LoadedPolicy>),
+    Unusable(Unusable),
+}
+
+impl StoredVersion {
+    /// The policy; of one that cannot be used, why.
+    pub(crate) fn into_result(self) -> Result<Arc<LoadedPolicy>, Unusable> {
+        match self {
+            Self::Compiled(policy) => Ok(policy),
+            Self::Unusable(unusable) => Err(unusable),
+        }
+    }
+}
+
 impl From<Unusable> for Error {
     fn from(Unusable(version): Unusable) -> Self {
         Self::IllegalTransition(format!(
@@ -99,18 +115,13 @@ impl CompiledPolicies {
     }
 
     /// A stored version, compiled. To be called with no transaction open.
-    pub(crate) async fn get(
-        &self,
-        store: &Store,
-        version: PolicyVersion,
-        need: Need,
-    ) -> Result<Result<Arc<LoadedPolicy>, Unusable>, Error> {
+    pub(crate) async fn get(&self, store: &Store, version: PolicyVersion, need: Need) -> Result<StoredVersion, Error> {
         if let Some(policy) = self.ready(version) {
-            return Ok(Ok(policy));
+            return Ok(StoredVersion::Compiled(policy));
         }
         let turn = self.turn.clone().lock_owned().await;
         if let Some(policy) = self.ready(version) {
-            return Ok(Ok(policy));
+            return Ok(StoredVersion::Compiled(policy));
         }
         let stored = policy::get(&mut *store.connection().await?, version).await?;
         let stored = stored.ok_or_else(|| Error::not_found("policy", version))?;
@@ -129,7 +140,7 @@ impl CompiledPolicies {
                 Ok(policy) => ready.insert(version, policy.clone()),
                 Err(_) => unusable.insert(version, ()),
             }
-            compiled
+            compiled.map_or_else(StoredVersion::Unusable, StoredVersion::Compiled)
         });
         compiling.await.map_err(|error| Error::internal("a policy could not be compiled", error))
     }

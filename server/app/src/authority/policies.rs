@@ -14,7 +14,7 @@ use crate::Error;
 impl Authority {
     /// A stored version, compiled, for who names it.
     pub(crate) async fn policy(&self, version: PolicyVersion) -> Result<Arc<LoadedPolicy>, Error> {
-        Ok(self.loader.policies.get(&self.engine.store, version, Need::Asked).await??)
+        Ok(self.loader.policies.get(&self.engine.store, version, Need::Asked).await?.into_result()?)
     }
 
     /// Compiles the versions that stand or may be made to stand next, so that nobody waits when they are.

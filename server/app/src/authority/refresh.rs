@@ -13,7 +13,7 @@ use tokio::{sync::watch, time::sleep};
 use super::{
     Authority,
     compiled_policies::{Missing, Need},
-    snapshot::Snapshot,
+    snapshot::{Loaded, Snapshot},
 };
 use crate::{Error, PolicyStanding, RolloutReport, engine::context::Context};
 
@@ -34,6 +34,13 @@ const UNKNOWN_KEY_PAUSE: Duration = Duration::from_secs(1);
 const REFRESHING: Duration = Duration::from_millis(500);
 const REFRESH_AGAIN: Duration = Duration::from_millis(10);
 
+/// The log head, held, and what may be allowed at it.
+pub(crate) struct LockedHead {
+    pub(crate) tx: Tx,
+    pub(crate) head: Head,
+    pub(crate) snapshot: Arc<Snapshot>,
+}
+
 impl Authority {
     /// What may be allowed, as far as this server knows.
     pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
@@ -41,15 +48,15 @@ impl Authority {
     }
 
     /// Locks the log head, for who records: with what may be allowed at it.
-    pub(crate) async fn lock_head(&self) -> Result<(Tx, Head, Arc<Snapshot>), Error> {
+    pub(crate) async fn lock_head(&self) -> Result<LockedHead, Error> {
         loop {
             let begun = Instant::now();
             let mut tx = self.engine.store.for_recorder().begin().await?;
             let (head, _) = Head::lock(&mut tx).await?;
             self.head_marks.note(begun, head.size());
             let missing = match self.snapshot_at(&mut tx, &head).await? {
-                Ok(snapshot) => return Ok((tx, head, snapshot)),
-                Err(missing) => missing,
+                Loaded::Ready(snapshot) => return Ok(LockedHead { tx, head, snapshot }),
+                Loaded::Missing(missing) => missing,
             };
             // Others go on meanwhile.
             drop(tx);
@@ -58,18 +65,16 @@ impl Authority {
     }
 
     /// What may be allowed at `head`, which `conn` holds locked.
-    pub(crate) async fn snapshot_at(
-        &self,
-        conn: &mut Connection,
-        head: &Head,
-    ) -> Result<Result<Arc<Snapshot>, Missing>, Error> {
+    pub(crate) async fn snapshot_at(&self, conn: &mut Connection, head: &Head) -> Result<Loaded<Arc<Snapshot>>, Error> {
         let known = self.snapshot();
         if known.epoch == head.authority_epoch {
-            return Ok(Ok(known));
+            return Ok(Loaded::Ready(known));
         }
         metrics::counter!("countersign_snapshot_reloads_total", "where" => "recorder").increment(1);
-        let loaded = self.load_snapshot(conn, head, &known).await?;
-        Ok(loaded.map(|loaded| self.publish(loaded)))
+        Ok(match self.load_snapshot(conn, head, &known).await? {
+            Loaded::Ready(snapshot) => Loaded::Ready(self.publish(snapshot)),
+            Loaded::Missing(missing) => Loaded::Missing(missing),
+        })
     }
 
     async fn load_snapshot(
@@ -77,7 +82,7 @@ impl Authority {
         conn: &mut Connection,
         head: &Head,
         known: &Snapshot,
-    ) -> Result<Result<Snapshot, Missing>, Error> {
+    ) -> Result<Loaded<Snapshot>, Error> {
         let Context { secrets, clock, .. } = &*self.engine;
         self.loader.load(conn, head, Some(known), secrets, clock.earliest()).await
     }
@@ -121,8 +126,8 @@ impl Authority {
         let mended = known.unusable.is_some_and(|version| self.loader.policies.ready(version).is_some());
         if head.authority_epoch > known.epoch || mended {
             match self.load_snapshot(&mut tx, &head, &known).await? {
-                Ok(loaded) => drop(self.publish(loaded)),
-                Err(missing) => return Ok(Some(missing)),
+                Loaded::Ready(snapshot) => drop(self.publish(snapshot)),
+                Loaded::Missing(missing) => return Ok(Some(missing)),
             }
         }
         // What another task has just published it may not have told yet.

@@ -152,6 +152,12 @@ pub(crate) struct Loader {
     trust_domain: Option<TrustDomain>,
 }
 
+/// What may be allowed, or the policies that must be compiled first.
+pub(crate) enum Loaded<T> {
+    Ready(T),
+    Missing(Missing),
+}
+
 impl Loader {
     pub(crate) fn new(trust_domain: Option<TrustDomain>) -> Self {
         Self { policies: CompiledPolicies::default(), trust_domain }
@@ -166,12 +172,12 @@ impl Loader {
         before: Option<&Snapshot>,
         secrets: &Secrets,
         now: OffsetDateTime,
-    ) -> Result<Result<Snapshot, Missing>, Error> {
+    ) -> Result<Loaded<Snapshot>, Error> {
         let (standing, open) = (policy::standing(conn).await?, rollout::open(conn).await?);
         let last = policy::last_active(conn).await?;
         let Answers { standing, rollout, granting, unusable } = match self.answers(standing, last, open, before) {
             Ok(answers) => answers,
-            Err(missing) => return Ok(Err(missing)),
+            Err(missing) => return Ok(Loaded::Missing(missing)),
         };
         let kill_switches = Arc::new(KillSwitches::new(kill_switch::all(conn).await?));
         let policy_standing = Arc::new(PolicyStanding::load(conn, kill_switches.clone()).await?);
@@ -188,7 +194,7 @@ impl Loader {
             }
             None => Authorities::default(),
         };
-        Ok(Ok(Snapshot {
+        Ok(Loaded::Ready(Snapshot {
             epoch: head.authority_epoch,
             standing,
             rollout,

@@ -15,6 +15,7 @@ use time::Duration;
 use super::transition_instance::{Found, leaf as leaf_of, read};
 use crate::{
     App, Error, Idempotency, OperatorCaller,
+    authority::snapshot::Loaded,
     engine::transaction::{Change, ChangeTx},
     operators::persons::Alone,
     recorder::{limits, not_active, of_role},
@@ -49,8 +50,10 @@ impl Change for AcceptBy<'_> {
     async fn apply(&self, tx: &mut ChangeTx) -> Result<Instance, Error> {
         let (command, operator, now) = (self.command, &self.caller.operator_id, tx.now());
         let head = tx.head_before().clone();
-        let snapshot =
-            self.app.inner.authority.snapshot_at(tx.conn(), &head).await?.map_err(|missing| missing.not_yet())?;
+        let snapshot = match self.app.inner.authority.snapshot_at(tx.conn(), &head).await? {
+            Loaded::Ready(snapshot) => snapshot,
+            Loaded::Missing(missing) => return Err(missing.not_yet()),
+        };
         let found = read(tx, command.agent_instance_id).await?;
         found.ensure(command.etag.as_deref())?;
         let after = found.instance.check(InstanceTransition::Accept, now)?;

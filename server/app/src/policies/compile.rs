@@ -7,7 +7,16 @@ use crate::{Error, engine::aside::aside};
 
 /// Checks a document before it is stored.
 pub(crate) async fn compile(document: String, cedar: String) -> Result<CompiledPolicy, Error> {
-    try_compile(document, cedar).await?.map_err(|violations| Error::PolicyInvalid(violations.into_iter().collect()))
+    match try_compile(document, cedar).await? {
+        Compilation::Valid(policy) => Ok(policy),
+        Compilation::Invalid(violations) => Err(Error::PolicyInvalid(violations.into_iter().collect())),
+    }
+}
+
+/// What became of a document.
+pub(crate) enum Compilation {
+    Valid(CompiledPolicy),
+    Invalid(Violations),
 }
 
 /// Documents that are compiled at a time for who asks: each takes a processor and a lot of memory.
@@ -16,12 +25,12 @@ static TURNS: Semaphore = Semaphore::const_new(2);
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// Compiles aside: a large document takes seconds, and requests must not wait for it.
-pub(crate) async fn try_compile(document: String, cedar: String) -> Result<Result<CompiledPolicy, Violations>, Error> {
+pub(crate) async fn try_compile(document: String, cedar: String) -> Result<Compilation, Error> {
     let Ok(Ok(turn)) = timeout(PATIENCE, TURNS.acquire()).await else { return Err(Error::Overloaded) };
     aside("a policy could not be compiled", move || {
         // Until it is done, also where whoever asked has gone.
         let _turn = turn;
-        CompiledPolicy::load(&document, &cedar)
+        CompiledPolicy::load(&document, &cedar).map_or_else(Compilation::Invalid, Compilation::Valid)
     })
     .await
 }

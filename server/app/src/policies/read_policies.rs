@@ -1,12 +1,12 @@
 //! ValidatePolicy, GetPolicy and ListPolicies.
 
 use countersign_core::{ids::PolicyVersion, rollout::Baseline};
-use countersign_policy::{CompiledPolicy, Rule, Violation};
+use countersign_policy::{Rule, Violation};
 pub use countersign_store::policy::{PolicyFilter, PolicyState};
 use countersign_store::{Store, policy};
 
 use super::{
-    compile::try_compile,
+    compile::{Compilation, try_compile},
     record::{PolicyRecord, record},
 };
 use crate::{App, Error, Page, PageRequest};
@@ -20,19 +20,25 @@ pub struct ValidPolicy {
     pub warnings: Vec<Violation>,
 }
 
+/// What a document is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PolicyValidation {
+    /// It can be stored.
+    Valid(ValidPolicy),
+    /// It cannot: every reason.
+    Invalid(Vec<Violation>),
+}
+
 impl App {
-    /// Checks a document, and stores nothing. The outer error is a fault of the server.
-    pub async fn validate_policy(
-        &self,
-        document: String,
-        cedar: String,
-    ) -> Result<Result<ValidPolicy, Vec<Violation>>, Error> {
-        let compiled = try_compile(document, cedar).await?;
-        let valid = |policy: CompiledPolicy| ValidPolicy {
-            rules: policy.rules().to_vec(),
-            warnings: policy.warnings().to_vec(),
-        };
-        Ok(compiled.map(valid).map_err(|violations| violations.into_iter().collect()))
+    /// Checks a document, and stores nothing.
+    pub async fn validate_policy(&self, document: String, cedar: String) -> Result<PolicyValidation, Error> {
+        Ok(match try_compile(document, cedar).await? {
+            Compilation::Valid(policy) => {
+                let (rules, warnings) = (policy.rules().to_vec(), policy.warnings().to_vec());
+                PolicyValidation::Valid(ValidPolicy { rules, warnings })
+            }
+            Compilation::Invalid(violations) => PolicyValidation::Invalid(violations.into_iter().collect()),
+        })
     }
 
     /// One version with its document; none: the active one.

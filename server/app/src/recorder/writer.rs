@@ -11,7 +11,11 @@ use super::{
     preload::Preloaded,
     submission::{Work, stage, wanted},
 };
-use crate::{Error, authority::Authority, engine::context::Context};
+use crate::{
+    Error,
+    authority::{Authority, refresh::LockedHead},
+    engine::context::Context,
+};
 
 /// After the head had moved under an optimistic batch, so many batches take the lock before the next try.
 const LOCKED_AFTER_MISS: u32 = 8;
@@ -48,7 +52,7 @@ impl Writer {
             return Ok(written);
         }
         self.head = None;
-        let (mut tx, before, snapshot) = self.authority.lock_head().await?;
+        let LockedHead { mut tx, head: before, snapshot } = self.authority.lock_head().await?;
         let Context { config, clock, .. } = &*self.authority.engine;
         let (ceilings, now) = (config.ceilings, clock.now());
         let mut found = Preloaded::read(&mut tx, &wanted(works, snapshot.epoch), now).await?;

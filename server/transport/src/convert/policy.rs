@@ -2,7 +2,7 @@
 
 use std::mem;
 
-use countersign_app::{ActivatePolicy, CreatePolicy, Error, PolicyFilter, PolicyRecord, ValidPolicy};
+use countersign_app::{ActivatePolicy, CreatePolicy, Error, PolicyFilter, PolicyRecord, PolicyValidation, ValidPolicy};
 use countersign_core::{ids::PolicyVersion, text::MAX_TEXT};
 use countersign_policy::{Rule, Violation};
 use countersign_proto::v1;
@@ -44,15 +44,17 @@ pub(crate) fn activate(mut request: v1::ActivatePolicyRequest) -> Result<(Activa
     })
 }
 
-pub(crate) fn validated(outcome: Result<ValidPolicy, Vec<Violation>>) -> v1::ValidatePolicyResponse {
+pub(crate) fn validated(outcome: PolicyValidation) -> v1::ValidatePolicyResponse {
     let all = |violations: Vec<Violation>| violations.into_iter().map(violation).collect();
     match outcome {
-        Ok(ValidPolicy { rules, warnings }) => v1::ValidatePolicyResponse {
+        PolicyValidation::Valid(ValidPolicy { rules, warnings }) => v1::ValidatePolicyResponse {
             violations: Vec::new(),
             rules: rules.into_iter().map(rule).collect(),
             warnings: all(warnings),
         },
-        Err(violations) => v1::ValidatePolicyResponse { violations: all(violations), ..Default::default() },
+        PolicyValidation::Invalid(violations) => {
+            v1::ValidatePolicyResponse { violations: all(violations), ..Default::default() }
+        }
     }
 }
 
