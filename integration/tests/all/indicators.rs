@@ -137,8 +137,8 @@ fn slot(number: i64, rollout: RolloutId) -> Slot {
         span: Duration::from_secs(1),
         age: Duration::ZERO,
         counts: Counts { decisions: 7, ..Counts::default() },
-        latency: vec![(900, 7)],
-        without_sponsor: vec![("gate-1".to_owned(), 2)],
+        latency: [(900, 7)].into(),
+        without_sponsor: [("gate-1".to_owned(), 2)].into(),
         rollouts: vec![RolloutSlot { rollout_id: rollout, candidate_errors: 1, held_back: 0, comparison }],
     }
 }

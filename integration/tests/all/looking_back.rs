@@ -1,6 +1,6 @@
 //! How far back gates look where their window holds too few samples, by slots of old that are put into the database.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use countersign_client::v1;
 use countersign_core::{ids::RolloutId, rollout::Comparison};
@@ -78,8 +78,8 @@ impl Quiet {
             span: Duration::from_secs(1),
             age,
             counts: Counts { decisions: calls, issuances, ..Counts::default() },
-            latency: vec![(900, calls)],
-            without_sponsor: Vec::new(),
+            latency: [(900, calls)].into(),
+            without_sponsor: BTreeMap::new(),
             rollouts: if calls > 0 { vec![of] } else { Vec::new() },
         };
         indicator::insert(&mut tx, &slot, now).await.unwrap();

@@ -125,13 +125,25 @@ pub async fn revoke(conn: &mut Connection, key_id: ApiKeyId, now: OffsetDateTime
     Ok(())
 }
 
-/// Whether a key admits an admin at `now` other than the one with this id, and than those of this operator.
+/// Keys that are left aside.
+#[derive(Debug, Clone, Copy)]
+pub enum Except<'a> {
+    /// This one.
+    Key(ApiKeyId),
+    /// All of this operator.
+    KeysOf(&'a OperatorId),
+}
+
+/// Whether a key admits an admin at `now`, other than these.
 pub async fn another_admits_an_admin(
     conn: &mut Connection,
-    besides: (Option<ApiKeyId>, Option<&OperatorId>),
+    except: Except<'_>,
     now: OffsetDateTime,
 ) -> Result<bool, StoreError> {
-    let (key_id, operator_id) = besides;
+    let (key_id, operator_id) = match except {
+        Except::Key(key_id) => (Some(key_id.0), None),
+        Except::KeysOf(operator_id) => (None, Some(operator_id.as_str())),
+    };
     let another = sqlx::query_scalar!(
         r#"SELECT EXISTS (
              SELECT FROM api_key JOIN operator USING (operator_id)
@@ -140,10 +152,10 @@ pub async fn another_admits_an_admin(
                AND $3 = ANY (api_key.roles) AND $3 = ANY (operator.roles)
                AND NOT EXISTS (SELECT FROM disabled_operator d WHERE d.operator_id = operator.operator_id)
          ) AS "another!""#,
-        key_id.map(|id| id.0),
+        key_id,
         now,
         OperatorRole::Admin.as_str(),
-        operator_id.map(OperatorId::as_str)
+        operator_id
     );
     Ok(another.fetch_one(conn).await?)
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use countersign_core::{
     ids::RolloutId,
-    rollout::{Reading, Recent, Sample},
+    rollout::{KeptReading, Reading, Recent, Sample},
 };
 use sqlx::types::Uuid;
 use time::OffsetDateTime;
@@ -58,11 +58,8 @@ pub async fn keep(
     Ok(())
 }
 
-/// The readings of these rollouts, each with when it was made.
-pub async fn of(
-    conn: &mut Connection,
-    ids: &[Uuid],
-) -> Result<HashMap<RolloutId, Vec<(Reading, OffsetDateTime)>>, StoreError> {
+/// The readings of these rollouts.
+pub async fn of(conn: &mut Connection, ids: &[Uuid]) -> Result<HashMap<RolloutId, Vec<KeptReading>>, StoreError> {
     let rows = sqlx::query!(
         r#"SELECT rollout_id, gate, verdict, observed, threshold, samples, needed, span_seconds, recent_observed, recent_samples,
                evaluate_time, (rollout.gates ->> 'window_seconds')::bigint AS "window_seconds!"
@@ -87,10 +84,13 @@ pub async fn of(
             span_seconds: read("span_seconds", row.span_seconds)?.unwrap_or(0),
             recent: read("recent_samples", row.recent_samples)?.map(recent).transpose()?,
         };
-        found.entry(RolloutId(row.rollout_id)).or_default().push((reading, row.evaluate_time));
+        found
+            .entry(RolloutId(row.rollout_id))
+            .or_default()
+            .push(KeptReading { reading, evaluate_time: row.evaluate_time });
     }
     for readings in found.values_mut() {
-        readings.sort_by_key(|(reading, _)| reading.gate);
+        readings.sort_by_key(|kept| kept.reading.gate);
     }
     Ok(found)
 }

@@ -1,6 +1,6 @@
 //! What servers counted, slot by slot, and its sums over a window and all servers.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use countersign_core::{
     ids::RolloutId,
@@ -53,10 +53,10 @@ pub struct Slot {
     pub age: Duration,
     /// The counts.
     pub counts: Counts,
-    /// How long decisions took, microseconds, and how many took so long.
-    pub latency: Vec<(u64, u64)>,
+    /// How many decisions took how many microseconds.
+    pub latency: BTreeMap<u64, u64>,
     /// Who told of calls without a sponsor, and how often.
-    pub without_sponsor: Vec<(String, u64)>,
+    pub without_sponsor: BTreeMap<String, u64>,
     /// What concerns one rollout only.
     pub rollouts: Vec<RolloutSlot>,
 }
@@ -79,8 +79,8 @@ pub struct RolloutSlot {
 pub async fn insert(tx: &mut Connection, slot: &Slot, now: OffsetDateTime) -> Result<(), StoreError> {
     let counts = &slot.counts;
     let integer = |n: u64| stored::<_, i64>(TABLE, n);
-    let latency: Vec<i64> = all_stored(TABLE, slot.latency.iter().map(|(micros, _)| *micros))?;
-    let latency_count: Vec<i64> = all_stored(TABLE, slot.latency.iter().map(|(_, count)| *count))?;
+    let latency: Vec<i64> = all_stored(TABLE, slot.latency.keys().copied())?;
+    let latency_count: Vec<i64> = all_stored(TABLE, slot.latency.values().copied())?;
     let stored = sqlx::query!(
         "INSERT INTO indicator_slot (server_id, slot, begin_time, end_time, decisions, missing_sponsor, policy_errors,
              observed, shed, issuances, issuance_failures, latency_us, latency_count, unauthenticated)
@@ -109,8 +109,8 @@ pub async fn insert(tx: &mut Connection, slot: &Slot, now: OffsetDateTime) -> Re
         return Ok(());
     }
     if !slot.without_sponsor.is_empty() {
-        let callers: Vec<String> = slot.without_sponsor.iter().map(|(caller, _)| caller.clone()).collect();
-        let told: Vec<i64> = all_stored(TABLE, slot.without_sponsor.iter().map(|(_, count)| *count))?;
+        let callers: Vec<String> = slot.without_sponsor.keys().cloned().collect();
+        let told: Vec<i64> = all_stored(TABLE, slot.without_sponsor.values().copied())?;
         sqlx::query!(
             "INSERT INTO missing_sponsor_slot (server_id, slot, caller, count)
              SELECT $1, $2, caller, count FROM UNNEST($3::text[], $4::bigint[]) AS told (caller, count)",
@@ -149,8 +149,8 @@ pub struct Window {
     pub end_time: OffsetDateTime,
     /// What all servers counted.
     pub counts: Counts,
-    /// How long decisions took, microseconds, and how many took so long.
-    pub latency: Vec<(u64, u64)>,
+    /// How many decisions took how many microseconds.
+    pub latency: BTreeMap<u64, u64>,
 }
 
 /// What all servers counted in the last `seconds`; of slots that began before `since`, nothing. `tx` is a transaction that

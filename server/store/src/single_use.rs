@@ -12,9 +12,10 @@ use crate::{Connection, StoreError};
 /// they were. The caller holds the head, so nobody uses one meanwhile.
 pub async fn used(
     conn: &mut Connection,
-    credentials: &[(CredentialId, OffsetDateTime)],
+    expire_times: &HashMap<CredentialId, OffsetDateTime>,
 ) -> Result<Vec<CredentialId>, StoreError> {
-    let (ids, times): (Vec<Uuid>, Vec<OffsetDateTime>) = credentials.iter().map(|(id, at)| (id.0, *at)).unzip();
+    let ids: Vec<Uuid> = expire_times.keys().map(|id| id.0).collect();
+    let times: Vec<OffsetDateTime> = expire_times.values().copied().collect();
     // Two questions, of which the first is the index's: together in one condition, all that was ever used would be read.
     let ids = sqlx::query_scalar!(
         r#"SELECT credential_id AS "id!" FROM consumed_credential WHERE credential_id = ANY ($1::uuid[])

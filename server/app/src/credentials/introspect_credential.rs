@@ -104,6 +104,6 @@ impl App {
             return Ok(false);
         }
         let mut conn = self.inner.engine.store.for_authority().connection().await?;
-        Ok(!single_use::used(&mut conn, &[(credential.credential_id, credential.expire_time)]).await?.is_empty())
+        Ok(!single_use::used(&mut conn, &[(credential.credential_id, credential.expire_time)].into()).await?.is_empty())
     }
 }

@@ -48,7 +48,7 @@ impl App {
         self.inner.engine.clock.trust()?;
         let asked = self.ask(caller, command, &mut NamedSubjects::default()).await?;
         let job = self.prepare(&asked.question)?;
-        self.ensure_answerable(caller, &[(&*asked.question, job.foreseen())])?;
+        self.ensure_answerable(caller, &[job.foreseen()])?;
         let answer = self.inner.recorder.submit_one(job, asked.keyed.clone()).await?;
         self.countersign(&asked, answer)
     }
@@ -74,9 +74,8 @@ impl App {
             jobs.push(Entry { job: self.prepare(&one.question)?, keyed: one.keyed.clone() });
             asked.push(one);
         }
-        let answers: Vec<_> =
-            asked.iter().zip(&jobs).map(|(asked, entry)| (&*asked.question, entry.job.foreseen())).collect();
-        self.ensure_answerable(caller, &answers)?;
+        let foreseen: Vec<_> = jobs.iter().map(|entry| entry.job.foreseen()).collect();
+        self.ensure_answerable(caller, &foreseen)?;
         let keyed = idempotency.map(|idempotency| idempotency.key(&caller.id(), "BatchDecide"));
         let answers = self.inner.recorder.submit(jobs, keyed).await?;
         asked.iter().zip(answers).map(|(asked, answer)| self.countersign(asked, answer)).collect()

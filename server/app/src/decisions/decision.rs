@@ -126,8 +126,10 @@ pub struct ShadowAnswer {
 impl ShadowAnswer {
     /// What the other side of a rollout says of `action` on `tool`.
     pub(crate) fn new(
-        (effect, reason): (Effect, Reason),
-        (tool, action): (&str, &str),
+        effect: Effect,
+        reason: Reason,
+        tool: &str,
+        action: &str,
         rule_ids: Vec<String>,
         policy_version: Option<PolicyVersion>,
     ) -> Self {

@@ -15,6 +15,7 @@ use super::{
 use crate::{
     App, Caller, DecisionAnswer, Error,
     engine::transaction::{Change, ChangeTx},
+    recorder::Foreseen,
 };
 
 /// States how many calls were not answered.
@@ -42,13 +43,9 @@ impl Change for State {
 impl App {
     /// Refuses to answer where every one of these calls would only be one more refusal above the limits. One that may be allowed, or
     /// that is within them, has all of them answered, which stand or fall together.
-    pub(crate) fn ensure_answerable(
-        &self,
-        caller: &Caller,
-        asked: &[(&DecisionRequest, Option<&DecisionAnswer>)],
-    ) -> Result<(), Error> {
+    pub(crate) fn ensure_answerable(&self, caller: &Caller, asked: &[Foreseen<'_>]) -> Result<(), Error> {
         let mut chains: HashMap<Option<InstanceId>, u32> = HashMap::new();
-        for (question, answer) in asked {
+        for Foreseen { question, answer } in asked {
             if !self.only_refuses(question, *answer) {
                 return Ok(());
             }
@@ -66,8 +63,8 @@ impl App {
             }
         }
         let Some(error) = over else { return Ok(()) };
-        for (question, _) in asked {
-            self.inner.refusals.note(question);
+        for asked in asked {
+            self.inner.refusals.note(asked.question);
             self.note_shed();
         }
         metrics::counter!("countersign_unanswered_refusals_total")

@@ -179,7 +179,7 @@ fn record(event: &EventRecord, outcome: Option<&Leaf<'static>>, run: Option<&Ins
         log_index: event.log_index,
         credential_id: parsed(leaf.credential_id.as_deref()),
         cached_from: parsed(leaf.cached_from.as_deref()),
-        shadow: leaf.shadow.as_ref().and_then(|other| shadow(other, (tool, action))),
+        shadow: leaf.shadow.as_ref().and_then(|other| shadow(other, tool, action)),
         approval_id: parsed(leaf.approval_id.as_deref()),
         event_id: parsed(Some(&leaf.event_id))?,
         outcome: outcome.and_then(|leaf| leaf.outcome),
@@ -195,8 +195,8 @@ fn rollout(part: &leaf::Rollout<'_>) -> Option<RolloutPart> {
     Some(RolloutPart { rollout_id: parsed(Some(&part.id))?, bucket: part.bucket?, side: part.side? })
 }
 
-fn shadow(shadow: &leaf::Shadow<'_>, call: (&str, &str)) -> Option<ShadowAnswer> {
+fn shadow(shadow: &leaf::Shadow<'_>, tool: &str, action: &str) -> Option<ShadowAnswer> {
     let rule_ids = shadow.rule_ids.iter().map(ToString::to_string).collect();
     let (reason, version) = (parsed(Some(&shadow.reason))?, parsed(shadow.policy_version.as_deref()));
-    Some(ShadowAnswer::new((shadow.effect, reason), call, rule_ids, version))
+    Some(ShadowAnswer::new(shadow.effect, reason, tool, action, rule_ids, version))
 }

@@ -7,7 +7,7 @@ use countersign_core::{
 };
 use countersign_ledger::leaf::{Change as LeafChange, Kind, Leaf};
 use countersign_store::{
-    api_key,
+    api_key::{self, Except},
     disabled_operator::{self, Disabled},
     operator,
 };
@@ -137,8 +137,8 @@ impl ChangeBy<'_> {
     async fn disable(&self, tx: &mut ChangeTx, before: &Operator) -> Result<OffsetDateTime, Error> {
         let (now, earliest) = (tx.now(), tx.earliest());
         if !self.others_admit && before.roles.has(OperatorRole::Admin) {
-            let besides = (None, Some(&before.operator_id));
-            if !api_key::another_admits_an_admin(tx.conn(), besides, earliest).await? {
+            let except = Except::KeysOf(&before.operator_id);
+            if !api_key::another_admits_an_admin(tx.conn(), except, earliest).await? {
                 return Err(last_admin(&before.operator_id));
             }
         }

@@ -2,7 +2,7 @@
 
 use countersign_core::api_key::{ApiKey, ApiKeyId};
 use countersign_ledger::leaf::{Kind, Leaf};
-use countersign_store::api_key;
+use countersign_store::api_key::{self, Except};
 use serde::{Deserialize, Serialize};
 
 use super::create_api_key::subject;
@@ -70,7 +70,7 @@ impl Change for Revoke<'_> {
             return Err(Error::IllegalTransition(format!("API key {key_id} {how}")));
         }
         let needed = !self.others_admit && key.admits_an_admin(earliest);
-        if needed && !api_key::another_admits_an_admin(tx.conn(), (Some(*key_id), None), earliest).await? {
+        if needed && !api_key::another_admits_an_admin(tx.conn(), Except::Key(*key_id), earliest).await? {
             return Err(Error::IllegalTransition(format!(
                 "API key {key_id} is the last working key of an admin, and without it no one could make another: \
                  make another admin's key first. If this one is in the wrong hands, the server's administrator can \

@@ -6,7 +6,10 @@ use countersign_core::{
     person::{Login, PersonRule},
 };
 use countersign_ledger::leaf::{Change as LeafChange, Kind, Leaf};
-use countersign_store::{api_key, operator};
+use countersign_store::{
+    api_key::{self, Except},
+    operator,
+};
 
 use super::{create_operator::ensure_held, operator_standing::last_admin, persons::subject};
 use crate::{
@@ -58,8 +61,8 @@ impl Change for SetBy<'_> {
             self.four_eyes.hold(of_admin(self.caller, &login))?;
         }
         if taken.has(OperatorRole::Admin) && !self.others_admit {
-            let (besides, earliest) = ((None, Some(operator_id)), tx.earliest());
-            if !api_key::another_admits_an_admin(tx.conn(), besides, earliest).await? {
+            let earliest = tx.earliest();
+            if !api_key::another_admits_an_admin(tx.conn(), Except::KeysOf(operator_id), earliest).await? {
                 return Err(last_admin(operator_id));
             }
         }

@@ -62,6 +62,14 @@ impl Counted {
     }
 }
 
+/// What is not known well enough.
+struct Uncounted {
+    holding: Holding,
+    /// How many more are wanted.
+    wanted: i64,
+    ceiling: i64,
+}
+
 impl Counts {
     /// How many instances are live of whatever the grants among `works` would add to, as far as there is a ceiling.
     pub(super) async fn read(
@@ -82,13 +90,13 @@ impl Counts {
             let known = self.known.get(&holding).and_then(|known| known.answers(wanted, ceiling, head.size(), now));
             match known {
                 Some(live) => drop(found.insert(holding, live)),
-                None => unknown.push((holding, wanted, ceiling)),
+                None => unknown.push(Uncounted { holding, wanted, ceiling }),
             }
         }
         // By their rows first, which is quick and may count a few that were revoked a moment ago; then exactly where those
         // would be in the way.
         let by_row = self.count(conn, &unknown, head, now, false).await?;
-        let near = unknown.into_iter().filter(|(holding, wanted, ceiling)| by_row[holding].count + wanted > *ceiling);
+        let near = unknown.into_iter().filter(|of| by_row[&of.holding].count + of.wanted > of.ceiling);
         let near: Vec<_> = near.collect();
         let exactly = self.count(conn, &near, head, now, true).await?;
         found.extend(by_row);
@@ -99,7 +107,7 @@ impl Counts {
     async fn count(
         &mut self,
         conn: &mut Connection,
-        of: &[(Holding, i64, i64)],
+        of: &[Uncounted],
         head: &Head,
         now: OffsetDateTime,
         exactly: bool,
@@ -107,7 +115,7 @@ impl Counts {
         if of.is_empty() {
             return Ok(HashMap::new());
         }
-        let holdings: Vec<_> = of.iter().map(|(holding, ..)| holding.clone()).collect();
+        let holdings: Vec<_> = of.iter().map(|of| of.holding.clone()).collect();
         let counted = instance::live(conn, &holdings, now, exactly).await?;
         let counted: HashMap<_, _> = holdings.into_iter().zip(counted).collect();
         let known = |live: &Live| Counted { live: *live, size: head.size(), time: now };

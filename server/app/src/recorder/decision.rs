@@ -13,14 +13,23 @@ use super::{
 };
 use crate::{
     DecisionAnswer, Error,
-    decisions::evaluation::{request::Subject, verdict::Verdict},
+    decisions::evaluation::{
+        request::{DecisionRequest, Subject},
+        verdict::Verdict,
+    },
     error::no_policy,
 };
 
+/// A question, and the answer that it will get unless what may be allowed changes meanwhile.
+pub(crate) struct Foreseen<'a> {
+    pub(crate) question: &'a DecisionRequest,
+    pub(crate) answer: Option<&'a DecisionAnswer>,
+}
+
 impl DecisionJob {
-    /// The answer that the call will get, unless what may be allowed changes meanwhile.
-    pub(crate) fn foreseen(&self) -> Option<&DecisionAnswer> {
-        self.prepared.answer().map(|prepared| &prepared.answer)
+    /// What the question asks, and what it will be answered.
+    pub(crate) fn foreseen(&self) -> Foreseen<'_> {
+        Foreseen { question: &self.question, answer: self.prepared.answer().map(|prepared| &prepared.answer) }
     }
 
     /// As it was prepared, or again where the snapshot was behind.
@@ -42,7 +51,7 @@ impl Job for DecisionJob {
         wanted.decisions.extend(self.question.cached_from);
         let Subject::Run(credential) = &self.question.subject else { return };
         if credential.single_use {
-            wanted.credentials.push((credential.credential_id, credential.expire_time));
+            wanted.credentials.insert(credential.credential_id, credential.expire_time);
         }
         // What was evaluated at another epoch may turn out to need an approval.
         if self.prepared.answer().is_some_and(|prepared| prepared.epoch == epoch && !prepared.asks) {

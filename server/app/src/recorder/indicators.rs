@@ -65,6 +65,13 @@ struct Accumulator {
     rollouts: BTreeMap<RolloutId, RolloutAccumulator>,
 }
 
+/// Where the sides of a rollout disagreed.
+#[derive(Debug, Clone, Copy, Default)]
+struct Differences {
+    new_allows: u64,
+    new_denies: u64,
+}
+
 #[derive(Debug, Default)]
 struct RolloutAccumulator {
     candidate_errors: u64,
@@ -73,8 +80,8 @@ struct RolloutAccumulator {
     enrolled: u64,
     new_allows: u64,
     new_denies: u64,
-    rules: HashMap<Arc<str>, (u64, u64)>,
-    other_rules: (u64, u64),
+    rules: HashMap<Arc<str>, Differences>,
+    other_rules: Differences,
 }
 
 /// How long decisions took.
@@ -89,7 +96,7 @@ impl Default for Latency {
 
 impl Latency {
     /// Of what was stored.
-    pub(crate) fn of(stored: &[(u64, u64)]) -> Self {
+    pub(crate) fn of(stored: &BTreeMap<u64, u64>) -> Self {
         let mut latency = Self::default();
         for (micros, count) in stored {
             latency.0.saturating_record_n(*micros, u32::try_from(*count).unwrap_or(u32::MAX));
@@ -102,7 +109,7 @@ impl Latency {
         (!self.0.is_empty()).then(|| self.0.value_at_quantile(share))
     }
 
-    fn stored(&self) -> Vec<(u64, u64)> {
+    fn stored(&self) -> BTreeMap<u64, u64> {
         self.0.iter_recorded().map(|step| (step.value_iterated_to(), step.count_since_last_iteration())).collect()
     }
 }
@@ -168,12 +175,12 @@ impl RolloutAccumulator {
         } else {
             &mut self.other_rules
         };
-        sum.0 += allows;
-        sum.1 += denies;
+        sum.new_allows += allows;
+        sum.new_denies += denies;
     }
 
     fn slot(self, rollout_id: RolloutId) -> RolloutSlot {
-        let rule = |rule_id: &str, (new_allows, new_denies)| RuleComparison {
+        let rule = |rule_id: &str, Differences { new_allows, new_denies }| RuleComparison {
             rule_id: rule_id.to_owned(),
             new_allows,
             new_denies,
@@ -207,12 +214,20 @@ pub(crate) struct Indicators {
     pub(crate) storing: tokio::sync::Mutex<Storing>,
 }
 
+/// A slot that is still to be stored.
+#[derive(Debug)]
+pub(crate) struct PendingSlot {
+    slot: Slot,
+    /// When it ended.
+    end: Instant,
+}
+
 #[derive(Debug)]
 pub(crate) struct Storing {
     /// Since when [`Indicators::gathered`] gathers.
     since: Instant,
     next: i64,
-    pub(crate) pending: Option<(Slot, Instant)>,
+    pub(crate) pending: Option<PendingSlot>,
 }
 
 impl Indicators {
@@ -270,9 +285,9 @@ impl Storing {
                 rollouts: gathered.rollouts.into_iter().map(|(id, of)| of.slot(id)).collect(),
             };
             self.next += 1;
-            self.pending = Some((slot, now));
+            self.pending = Some(PendingSlot { slot, end: now });
         }
-        self.pending.as_ref().map(|(slot, ended)| Slot { age: ended.elapsed(), ..slot.clone() })
+        self.pending.as_ref().map(|PendingSlot { slot, end }| Slot { age: end.elapsed(), ..slot.clone() })
     }
 }
 

@@ -29,6 +29,7 @@ use futures::FutureExt;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use decision::Foreseen;
 pub(crate) use grant::not_active;
 pub(crate) use job::{
     DecisionJob, Entry, Fresh, GrantJob, Granted, Holder, Job, JwtDocument, MintedJwt, MintedX509, OutcomeJob, SvidJob,

@@ -48,7 +48,7 @@ pub(crate) struct Wanted {
     pub(super) sponsors: HashSet<SponsorId>,
     pub(super) instances: Vec<InstanceId>,
     /// Single-use ones, with when they expire.
-    pub(super) credentials: Vec<(CredentialId, OffsetDateTime)>,
+    pub(super) credentials: HashMap<CredentialId, OffsetDateTime>,
     pub(super) approvals: Vec<ApprovalId>,
     /// Runs whose pending approvals are looked through.
     pub(super) asking: Vec<InstanceId>,

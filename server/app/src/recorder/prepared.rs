@@ -105,7 +105,7 @@ fn answer(question: &DecisionRequest, verdict: &Verdict) -> DecisionAnswer {
         reason: *reason,
         message,
         rule_ids,
-        policy_version: policy.map(|(version, _)| version),
+        policy_version: policy.map(|policy| policy.version),
         rollout: verdict.rollout.map(|place| place.part),
         shadow: verdict.shadow.as_ref().map(|shadow| Box::new(shadow_answer(question, shadow))),
         enforcement: verdict.enforcement,
@@ -127,9 +127,9 @@ fn answer(question: &DecisionRequest, verdict: &Verdict) -> DecisionAnswer {
 
 fn shadow_answer(question: &DecisionRequest, shadow: &PolicyOutcome) -> ShadowAnswer {
     let rule_ids = shadow.rule_ids.iter().take(MAX_RULES).map(ToString::to_string).collect();
-    let version = shadow.policy.map(|(version, _)| version);
-    let call = (question.tool_id.as_str(), question.action.as_str());
-    ShadowAnswer::new((shadow.effect, shadow.reason), call, rule_ids, version)
+    let version = shadow.policy.map(|policy| policy.version);
+    let (tool, action) = (question.tool_id.as_str(), question.action.as_str());
+    ShadowAnswer::new(shadow.effect, shadow.reason, tool, action, rule_ids, version)
 }
 
 fn leaf<'a>(question: &'a DecisionRequest, verdict: &'a Verdict, epoch: i64) -> Leaf<'a> {
@@ -146,8 +146,8 @@ fn leaf<'a>(question: &'a DecisionRequest, verdict: &'a Verdict, epoch: i64) -> 
         enforcement: Some(verdict.enforcement),
         operator_id: question.operator_id.as_ref().map(|id| id.as_str().into()),
         policy_decision_id: Some(question.decision_id.to_string().into()),
-        policy_hash: outcome.policy.map(|(_, hash)| Digest(hash)),
-        policy_version: outcome.policy.map(|(version, _)| version.to_string().into()),
+        policy_hash: outcome.policy.map(|policy| Digest(policy.content_hash)),
+        policy_version: outcome.policy.map(|policy| policy.version.to_string().into()),
         purpose_commitment: question.purpose_opening.as_ref().map(|opening| Digest(opening.commitment())),
         reason: Some(outcome.reason.as_str().into()),
         request_hash: question.request_hash.map(Digest),
@@ -161,7 +161,7 @@ fn leaf<'a>(question: &'a DecisionRequest, verdict: &'a Verdict, epoch: i64) -> 
         rule_ids: rules(outcome),
         shadow: verdict.shadow.as_ref().map(|shadow| leaf::Shadow {
             effect: shadow.effect,
-            policy_version: shadow.policy.map(|(version, _)| version.to_string().into()),
+            policy_version: shadow.policy.map(|policy| policy.version.to_string().into()),
             reason: shadow.reason.as_str().into(),
             rule_ids: rules(shadow),
         }),

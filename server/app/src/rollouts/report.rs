@@ -2,7 +2,7 @@
 
 use countersign_core::{
     ids::RolloutId,
-    rollout::{Comparison, Enrolment, Gate, Reading, Rollout, Verdict},
+    rollout::{Comparison, Enrolment, Gate, KeptReading, Rollout, Verdict},
 };
 use countersign_store::{Connection, comparison, gate_reading, rollout};
 use time::OffsetDateTime;
@@ -14,8 +14,8 @@ use crate::Error;
 pub struct RolloutReport {
     /// The rollout.
     pub rollout: Rollout,
-    /// What each gate last said, and when.
-    pub readings: Vec<(Reading, OffsetDateTime)>,
+    /// What each gate last said.
+    pub readings: Vec<KeptReading>,
     /// Where its sides disagree since the start.
     pub comparison: Comparison,
     /// What there is to know beside, in whole sentences.
@@ -33,14 +33,14 @@ impl RolloutReport {
         // Nothing was compared, so nothing is counted: since the start.
         let never =
             (self.comparison.compared == 0).then_some(Enrolment { since: self.rollout.create_time, last: None });
-        let of_candidate = self.readings.iter().find(|(reading, _)| reading.gate == Gate::PolicyError);
-        let evaluations = of_candidate.map_or(0, |(reading, _)| reading.samples);
+        let of_candidate = self.readings.iter().find(|kept| kept.reading.gate == Gate::PolicyError);
+        let evaluations = of_candidate.map_or(0, |kept| kept.reading.samples);
         let notice = self.rollout.nobody_inside(self.comparison.enrolment.or(never), evaluations, now);
         Self { notices: notice.into_iter().collect(), ..self }
     }
 
     pub(crate) fn verdicts(&self) -> impl Iterator<Item = Verdict> {
-        self.readings.iter().map(|(reading, _)| reading.verdict)
+        self.readings.iter().map(|kept| kept.reading.verdict)
     }
 }
 

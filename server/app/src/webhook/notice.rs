@@ -22,8 +22,15 @@ pub(crate) struct Notice {
     topic: Topic,
     at: OffsetDateTime,
     data: serde_json::Value,
-    /// Of a summary: its message's id, which it shares with the others of its time, and when it goes out.
-    together: Option<(Uuid, OffsetDateTime)>,
+    /// Of a summary: the message that it shares with the others of its time.
+    together: Option<Message>,
+}
+
+/// A message, and when it goes out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Message {
+    id: Uuid,
+    time: OffsetDateTime,
 }
 
 /// Summaries of one thing are told of once in so many seconds.
@@ -45,7 +52,7 @@ impl Notice {
         id.copy_from_slice(&hash[..16]);
         let goes = OffsetDateTime::from_unix_timestamp(time * TOGETHER).unwrap_or(at);
         Ok(Self {
-            together: Some((uuid::Builder::from_custom_bytes(id).into_uuid(), goes)),
+            together: Some(Message { id: uuid::Builder::from_custom_bytes(id).into_uuid(), time: goes }),
             ..Self::new(topic, at, data)?
         })
     }
@@ -53,7 +60,8 @@ impl Notice {
     /// A row for each of `webhooks` that wants to hear of it.
     pub(crate) fn rows(&self, webhooks: &[Webhook], entropy: &dyn Entropy) -> Vec<NewNotice> {
         let wanted = webhooks.iter().filter(|webhook| webhook.topics.contains(&self.topic));
-        let (message_id, next_time) = self.together.unwrap_or_else(|| (uuid_v7(self.at, entropy), self.at));
+        let alone = || Message { id: uuid_v7(self.at, entropy), time: self.at };
+        let Message { id: message_id, time: next_time } = self.together.unwrap_or_else(alone);
         wanted
             .map(|webhook| NewNotice {
                 message_id,
@@ -166,7 +174,7 @@ mod tests {
         let row = |seconds, about| {
             let at = NOW + time::Duration::seconds(seconds);
             let notice = Notice::summary(Topic::ApprovalRequested, at, about, &json!({})).unwrap();
-            let (id, goes) = notice.together.unwrap();
+            let Message { id, time: goes } = notice.together.unwrap();
             assert!(goes > at && goes <= at + time::Duration::seconds(5));
             id
         };

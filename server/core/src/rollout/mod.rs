@@ -25,7 +25,7 @@ pub use comparison::{Comparison, MAX_RULES, RuleComparison};
 pub use enrolment::Enrolment;
 pub use gate::{Gate, Gates, OnBreach, basis_points};
 pub use percent::{NotAPercentage, Percent};
-pub use reading::{IN_VAIN, Reading, Recent, Verdict};
+pub use reading::{IN_VAIN, KeptReading, Reading, Recent, Verdict};
 pub use seen::{Figures, LOOK_BACK_SECONDS, Sample, Seen, Spans};
 
 /// The shipped path: percentages, each after a person's word.

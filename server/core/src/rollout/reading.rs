@@ -2,6 +2,8 @@
 
 use std::{fmt, str::FromStr};
 
+use time::OffsetDateTime;
+
 use super::{
     gate::{Gate, Gates, MILLISECOND},
     seen::{LOOK_BACK_SECONDS, Sample},
@@ -175,6 +177,15 @@ fn length(seconds: u64) -> String {
         [unit(minutes, "minute"), unit(seconds, "second")]
     };
     parts.into_iter().flatten().collect::<Vec<_>>().join(" ")
+}
+
+/// What a gate last said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptReading {
+    /// What it said.
+    pub reading: Reading,
+    /// When, by the database's clock.
+    pub evaluate_time: OffsetDateTime,
 }
 
 #[cfg(test)]

@@ -3,10 +3,9 @@
 use countersign_app::{Caller, RolloutReport};
 use countersign_core::{
     operator::{OperatorRole, Roles},
-    rollout::{Comparison, Gate, Gates, Reading, RuleComparison, Scope},
+    rollout::{Comparison, Gate, Gates, KeptReading, RuleComparison, Scope},
 };
 use countersign_proto::v1;
-use time::OffsetDateTime;
 
 use super::{
     enums::WireEnum,
@@ -85,7 +84,7 @@ fn scope_of(scope: &Scope) -> v1::RolloutScope {
     }
 }
 
-fn reading((reading, evaluate_time): &(Reading, OffsetDateTime)) -> v1::GateReading {
+fn reading(KeptReading { reading, evaluate_time }: &KeptReading) -> v1::GateReading {
     let latency = reading.gate == Gate::LatencyP95;
     v1::GateReading {
         gate: reading.gate.to_wire(),
@@ -127,6 +126,7 @@ pub(crate) mod tests {
     use countersign_core::rollout::{
         Baseline, DEFAULT_STEPS, Enrolment, Figures, Percent, Rollout, RolloutState, Seen, StickyKey,
     };
+    use time::OffsetDateTime;
 
     use super::*;
 
@@ -166,7 +166,7 @@ pub(crate) mod tests {
             .gates
             .read(&Seen::window(figures, 300))
             .into_iter()
-            .map(|reading| (reading, OffsetDateTime::UNIX_EPOCH));
+            .map(|reading| KeptReading { reading, evaluate_time: OffsetDateTime::UNIX_EPOCH });
         let rule = RuleComparison { rule_id: "a".to_owned(), new_allows: 2, new_denies: 3 };
         let comparison = Comparison {
             compared: 9,

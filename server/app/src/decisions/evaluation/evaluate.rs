@@ -30,7 +30,7 @@ use crate::{
     decisions::{
         decision::RolloutPart,
         evaluation::{
-            policy_outcome::PolicyOutcome,
+            policy_outcome::{AnsweringPolicy, PolicyOutcome},
             verdict::{NoPolicy, RolloutPlace, Verdict},
         },
     },
@@ -156,7 +156,7 @@ fn ask_policy(
         effect,
         reason,
         rule_ids,
-        policy: Some((policy.version, policy.compiled.content_hash())),
+        policy: Some(AnsweringPolicy { version: policy.version, content_hash: policy.compiled.content_hash() }),
         cacheable,
         context: policy.compiled.recorded_context(&request).into_iter().map(attribute).collect(),
     }

@@ -21,7 +21,7 @@ use crate::{
     decisions::{
         decision::RolloutPart,
         evaluation::{
-            policy_outcome::PolicyOutcome,
+            policy_outcome::{AnsweringPolicy, PolicyOutcome},
             verdict::{NoPolicy, RolloutPlace, Verdict},
         },
     },
@@ -77,7 +77,7 @@ fn ask_policy(policy: &LoadedPolicy, question: &DecisionRequest, call: &EntityCa
         effect,
         reason,
         rule_ids,
-        policy: Some((policy.version, policy.compiled.content_hash())),
+        policy: Some(AnsweringPolicy { version: policy.version, content_hash: policy.compiled.content_hash() }),
         cacheable,
         context: Vec::new(),
     }

@@ -8,13 +8,21 @@ use countersign_core::{
 };
 use countersign_ledger::leaf::Attribute;
 
+/// The policy that answered.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct AnsweringPolicy {
+    pub(crate) version: PolicyVersion,
+    /// SHA-256 of its content.
+    pub(crate) content_hash: [u8; 32],
+}
+
 /// What one side of a rollout, or the one policy there is, answers.
 #[derive(Debug, Clone)]
 pub(crate) struct PolicyOutcome {
     pub(crate) effect: Effect,
     pub(crate) reason: Reason,
     pub(crate) rule_ids: Vec<Arc<str>>,
-    pub(crate) policy: Option<(PolicyVersion, [u8; 32])>,
+    pub(crate) policy: Option<AnsweringPolicy>,
     pub(crate) cacheable: bool,
     /// What the custody log states of the call's context.
     pub(crate) context: Vec<Attribute<'static>>,
