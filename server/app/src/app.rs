@@ -10,7 +10,7 @@ use time::OffsetDateTime;
 use tokio::sync::watch;
 
 use crate::{
-    Error, Feed, Idempotency, PolicyStanding, RolloutReport,
+    Error, Feed, Idempotency, PolicyStatus, RolloutReport,
     approvals::waits::Waits,
     authn::{Authn, known_grants::KnownGrants},
     authority::{Authority, snapshot::Snapshot},
@@ -88,7 +88,7 @@ impl App {
 
     /// The active version and the kill switches, and every change of what answers.
     #[must_use]
-    pub fn watch_policy(&self) -> Feed<PolicyStanding> {
+    pub fn watch_policy(&self) -> Feed<PolicyStatus> {
         self.inner.authority.watch_policy()
     }
 

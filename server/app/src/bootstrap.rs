@@ -143,7 +143,7 @@ impl App {
         };
         let version = self.change(BOOTSTRAP, None, &create).await?.version;
         if self.anything_answers().await? {
-            let active = policy::standing(&mut *self.inner.engine.store.connection().await?).await?;
+            let active = policy::active_baseline(&mut *self.inner.engine.store.connection().await?).await?;
             return Ok(if active == Some(Baseline::Version(version)) {
                 format!("policy {version} ({}) is active", file.path)
             } else {
@@ -160,7 +160,7 @@ impl App {
 
     async fn anything_answers(&self) -> Result<bool, Error> {
         let mut conn = self.inner.engine.store.connection().await?;
-        Ok(policy::standing(&mut conn).await?.is_some() || rollout::open(&mut conn).await?.is_some())
+        Ok(policy::active_baseline(&mut conn).await?.is_some() || rollout::open(&mut conn).await?.is_some())
     }
 
     async fn first_policy(

@@ -42,7 +42,7 @@ pub use authn::oidc::{Documents as OidcDocuments, MAX_DOCUMENT, OidcIssuer};
 pub use authn::rate_limit::{Rate, RateLimits};
 pub use authn::reads::ReadTurn;
 pub use authn::refused_administration::RefusedAdministration;
-pub use authority::policy_status::PolicyStanding;
+pub use authority::policy_status::PolicyStatus;
 pub use authority::refresh::Feed;
 pub use bootstrap::{DevKeys, FirstAdmin, HandOver, PolicyFile};
 pub use caller::{AccessBasis, Authorized, Caller, Idempotency, OperatorCaller};

@@ -86,8 +86,8 @@ pub(crate) fn policy(version: i64, document: &str) -> Arc<LoadedPolicy> {
     Arc::new(LoadedPolicy { version: PolicyVersion(version), compiled })
 }
 
-/// A snapshot at epoch 1 in which `standing` answers and nothing is revoked.
-pub(crate) fn snapshot(standing: Option<DecisionSource>) -> Snapshot {
+/// A snapshot at epoch 1 in which `active` answers and nothing is revoked.
+pub(crate) fn snapshot(active: Option<DecisionSource>) -> Snapshot {
     let record = SigningKeyRecord {
         kid: "kid".to_owned(),
         state: KeyStanding::Active,
@@ -102,14 +102,14 @@ pub(crate) fn snapshot(standing: Option<DecisionSource>) -> Snapshot {
         next_record: record.clone(),
         active_record: record,
     };
-    let granting = match &standing {
+    let granting = match &active {
         Some(DecisionSource::Policy(policy)) => Granting::Policy(policy.clone()),
         Some(_) => Granting::ServiceLimits,
         None => Granting::Nothing,
     };
     Snapshot {
         epoch: 1,
-        standing,
+        active,
         granting,
         rollout: None,
         revocations: Revocations::default(),
@@ -119,7 +119,7 @@ pub(crate) fn snapshot(standing: Option<DecisionSource>) -> Snapshot {
         authorities: Authorities::default(),
         kill_switches: Arc::default(),
         cache_extension: None,
-        policy_standing: Arc::default(),
+        policy_status: Arc::default(),
         unusable: None,
     }
 }

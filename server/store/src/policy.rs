@@ -201,7 +201,7 @@ pub async fn list(
 }
 
 /// What answers where no rollout does; none before the first activation.
-pub async fn standing(conn: &mut Connection) -> Result<Option<Baseline>, StoreError> {
+pub async fn active_baseline(conn: &mut Connection) -> Result<Option<Baseline>, StoreError> {
     let row = sqlx::query!("SELECT version, baseline FROM active_policy").fetch_optional(conn).await?;
     let Some(row) = row else { return Ok(None) };
     match (row.version, row.baseline) {

@@ -18,7 +18,7 @@ use countersign_core::revocation::RevocationLog;
 use time::OffsetDateTime;
 use tokio::sync::{Mutex, watch};
 
-use self::{head_marks::HeadMarks, policy_status::PolicyStanding, snapshot::Loader, snapshot::Snapshot};
+use self::{head_marks::HeadMarks, policy_status::PolicyStatus, snapshot::Loader, snapshot::Snapshot};
 use crate::{RolloutReport, engine::context::Context};
 
 /// What this server knows of what may be allowed, and who follows it.
@@ -29,7 +29,7 @@ pub(crate) struct Authority {
     snapshot: ArcSwap<Snapshot>,
     pub(crate) open_rollouts: watch::Sender<Arc<Vec<RolloutReport>>>,
     pub(crate) revocation_log: watch::Sender<Arc<RevocationLog>>,
-    pub(crate) policy_standing: watch::Sender<Arc<PolicyStanding>>,
+    pub(crate) policy_status: watch::Sender<Arc<PolicyStatus>>,
     /// Everything that was committed before this instant is in the snapshot.
     pub(crate) complete_until: watch::Sender<OffsetDateTime>,
     /// Whether the database answered last.
@@ -48,7 +48,7 @@ impl Authority {
             loader,
             open_rollouts: watch::Sender::new(Arc::new(open)),
             revocation_log: watch::Sender::new(snapshot.revocation_log.clone()),
-            policy_standing: watch::Sender::new(snapshot.policy_standing.clone()),
+            policy_status: watch::Sender::new(snapshot.policy_status.clone()),
             snapshot: ArcSwap::from_pointee(snapshot),
             // Not said before the first look at the head.
             complete_until: watch::Sender::new(OffsetDateTime::UNIX_EPOCH),

@@ -10,7 +10,7 @@ use crate::{Error, PolicyRecord, engine::sha256::sha256, policies::record::recor
 
 /// What answers, for who follows it.
 #[derive(Debug, Clone, Default)]
-pub struct PolicyStanding {
+pub struct PolicyStatus {
     /// The active version, without its texts.
     pub active: Option<PolicyRecord>,
     /// What is stopped.
@@ -20,7 +20,7 @@ pub struct PolicyStanding {
     pub cache_generation: String,
 }
 
-impl PolicyStanding {
+impl PolicyStatus {
     pub(crate) async fn load(conn: &mut Connection, kill_switches: Arc<KillSwitches>) -> Result<Self, Error> {
         let active = policy::active(conn).await?.map(|stored| record(stored, false));
         let mut mark = policy::mark(conn).await?;

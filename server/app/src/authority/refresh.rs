@@ -15,7 +15,7 @@ use super::{
     compiled_policies::{Missing, Need},
     snapshot::{Loaded, Snapshot},
 };
-use crate::{Error, PolicyStanding, RolloutReport, engine::context::Context};
+use crate::{Error, PolicyStatus, RolloutReport, engine::context::Context};
 
 /// Something of the present, as this server comes to know it.
 #[derive(Debug, Clone)]
@@ -168,11 +168,11 @@ impl Authority {
             }
             changed
         });
-        self.policy_standing.send_if_modified(|told| {
-            let standing = self.snapshot().policy_standing.clone();
-            let changed = told.cache_generation != standing.cache_generation;
+        self.policy_status.send_if_modified(|told| {
+            let status = self.snapshot().policy_status.clone();
+            let changed = told.cache_generation != status.cache_generation;
             if changed {
-                *told = standing;
+                *told = status;
             }
             changed
         });
@@ -204,8 +204,8 @@ impl Authority {
     }
 
     /// The active version and the kill switches, and every change of what answers.
-    pub(crate) fn watch_policy(&self) -> Feed<PolicyStanding> {
-        self.feed(&self.policy_standing)
+    pub(crate) fn watch_policy(&self) -> Feed<PolicyStatus> {
+        self.feed(&self.policy_status)
     }
 
     fn feed<T>(&self, known: &watch::Sender<Arc<T>>) -> Feed<T> {

@@ -28,7 +28,7 @@ use time::{Duration, OffsetDateTime};
 use super::{
     compiled_policies::{CompiledPolicies, LoadedPolicy, Missing},
     key_ring::KeyRing,
-    policy_status::PolicyStanding,
+    policy_status::PolicyStatus,
     x509_authority::Authorities,
 };
 use crate::{Error, engine::secrets::Secrets, error::no_policy};
@@ -68,7 +68,7 @@ pub(crate) enum Granting {
 pub(crate) struct Snapshot {
     pub(crate) epoch: i64,
     /// What answers where no rollout does; none before the first activation.
-    pub(crate) standing: Option<DecisionSource>,
+    pub(crate) active: Option<DecisionSource>,
     pub(crate) rollout: Option<OpenRollout>,
     pub(crate) granting: Granting,
     /// A version that would have to answer and whose row is not what was stored: then nothing does.
@@ -77,7 +77,7 @@ pub(crate) struct Snapshot {
     /// Whether caches may keep an ALLOW longer for a while.
     pub(crate) cache_extension: Option<CacheExtension>,
     /// What WatchPolicy tells.
-    pub(crate) policy_standing: Arc<PolicyStanding>,
+    pub(crate) policy_status: Arc<PolicyStatus>,
     pub(crate) revocations: Revocations,
     /// The same entries in their order, with their floor, for who follows them.
     pub(crate) revocation_log: Arc<RevocationLog>,
@@ -119,7 +119,7 @@ impl Snapshot {
     /// The versions that answer somebody or bound what is granted; one may come more than once.
     pub(crate) fn policies(&self) -> impl Iterator<Item = &Arc<LoadedPolicy>> {
         let open = self.rollout.as_ref();
-        let held = [self.standing.as_ref(), open.map(|open| &open.baseline)].into_iter().flatten();
+        let held = [self.active.as_ref(), open.map(|open| &open.baseline)].into_iter().flatten();
         let held = held.filter_map(|answerer| match answerer {
             DecisionSource::Policy(policy) => Some(policy),
             DecisionSource::Observe | DecisionSource::Deny => None,
@@ -133,13 +133,13 @@ impl Snapshot {
 
     /// Whether any call can be answered.
     pub(crate) const fn answers(&self) -> bool {
-        self.standing.is_some() || self.rollout.is_some()
+        self.active.is_some() || self.rollout.is_some()
     }
 }
 
 /// Who answers, ready.
 struct Answers {
-    standing: Option<DecisionSource>,
+    active: Option<DecisionSource>,
     rollout: Option<OpenRollout>,
     granting: Granting,
     unusable: Option<PolicyVersion>,
@@ -173,14 +173,14 @@ impl Loader {
         secrets: &Secrets,
         now: OffsetDateTime,
     ) -> Result<Loaded<Snapshot>, Error> {
-        let (standing, open) = (policy::standing(conn).await?, rollout::open(conn).await?);
+        let (active, open) = (policy::active_baseline(conn).await?, rollout::open(conn).await?);
         let last = policy::last_active(conn).await?;
-        let Answers { standing, rollout, granting, unusable } = match self.answers(standing, last, open, before) {
+        let Answers { active, rollout, granting, unusable } = match self.answers(active, last, open, before) {
             Ok(answers) => answers,
             Err(missing) => return Ok(Loaded::Missing(missing)),
         };
         let kill_switches = Arc::new(KillSwitches::new(kill_switch::all(conn).await?));
-        let policy_standing = Arc::new(PolicyStanding::load(conn, kill_switches.clone()).await?);
+        let policy_status = Arc::new(PolicyStatus::load(conn, kill_switches.clone()).await?);
         let kept = revocation::kept(conn, head.revocation_floor).await?;
         let revocation_log = RevocationLog::new(head.revocation_seq, head.revocation_floor, kept);
         let revocations = Revocations::new(&revocation_log)
@@ -196,13 +196,13 @@ impl Loader {
         };
         Ok(Loaded::Ready(Snapshot {
             epoch: head.authority_epoch,
-            standing,
+            active,
             rollout,
             granting,
             unusable,
             kill_switches,
             cache_extension: cache_extension::newest(conn).await?.filter(|newest| newest.stop_time.is_none()),
-            policy_standing,
+            policy_status,
             revocations,
             revocation_log: Arc::new(revocation_log),
             keys,
@@ -215,13 +215,13 @@ impl Loader {
     /// would not be what was decided on.
     fn answers(
         &self,
-        standing: Option<Baseline>,
+        active: Option<Baseline>,
         last: Option<PolicyVersion>,
         open: Option<Rollout>,
         before: Option<&Snapshot>,
     ) -> Result<Answers, Missing> {
         let of_rollout = open.iter().flat_map(|open| [open.baseline, Baseline::Version(open.candidate)]);
-        let answering: HashSet<_> = standing.into_iter().chain(of_rollout).filter_map(Baseline::version).collect();
+        let answering: HashSet<_> = active.into_iter().chain(of_rollout).filter_map(Baseline::version).collect();
         let (mut ready, mut missing, mut unusable) = (HashMap::new(), Vec::new(), None);
         for version in answering.iter().copied().chain(last.filter(|last| !answering.contains(last))) {
             let compiled = before.and_then(|before| before.compiled(version));
@@ -237,7 +237,7 @@ impl Loader {
             return Err(Missing(missing));
         }
         if unusable.is_some() {
-            return Ok(Answers { standing: None, rollout: None, granting: Granting::Nothing, unusable });
+            return Ok(Answers { active: None, rollout: None, granting: Granting::Nothing, unusable });
         }
         let policy = |version: PolicyVersion| ready.get(&version).cloned();
         let answerer = |answer| match answer {
@@ -254,9 +254,9 @@ impl Loader {
             (Some(last), _) => policy(last).map_or(Granting::Nothing, Granting::Policy),
             // Nothing was active before it, so that it bounds what is granted while it is open, and no longer.
             (None, Some(open)) => Granting::Policy(open.candidate.clone()),
-            (None, None) if standing.is_some() => Granting::ServiceLimits,
+            (None, None) if active.is_some() => Granting::ServiceLimits,
             (None, None) => Granting::Nothing,
         };
-        Ok(Answers { standing: standing.and_then(answerer), rollout, granting, unusable: None })
+        Ok(Answers { active: active.and_then(answerer), rollout, granting, unusable: None })
     }
 }

@@ -55,7 +55,7 @@ impl App {
         // As of now, and not at all without the database.
         self.inner.authority.look_for_snapshot().await?;
         let snapshot = self.snapshot();
-        if snapshot.standing.is_none() && snapshot.rollout.is_none() {
+        if snapshot.active.is_none() && snapshot.rollout.is_none() {
             return Err(no_policy());
         }
         search(question, &snapshot, command.after.as_ref(), command.limit)
@@ -99,7 +99,7 @@ fn named<'s>(question: &DecisionRequest, snapshot: &'s Snapshot) -> BTreeSet<&'s
         Subject::Unattributed(_) => Vec::new(),
     };
     let rollout = snapshot.rollout.as_ref();
-    let baselines = rollout.map(|open| &open.baseline).into_iter().chain(&snapshot.standing);
+    let baselines = rollout.map(|open| &open.baseline).into_iter().chain(&snapshot.active);
     let policies = baselines.filter_map(|answerer| match answerer {
         DecisionSource::Policy(policy) => Some(policy),
         DecisionSource::Observe | DecisionSource::Deny => None,

@@ -57,20 +57,20 @@ impl Change for Activate<'_> {
             policy_version: Some(version.to_string().into()),
             ..tx.leaf(Kind::PolicyActivated, self.operator_id)
         };
-        let log_index = stand(tx, answer, leaf, self.operator_id, &self.command.reason).await?;
+        let log_index = set_active(tx, answer, leaf, self.operator_id, &self.command.reason).await?;
         Ok(Changed { version, created: false, log_index })
     }
 }
 
 /// Makes `answer` answer where no rollout does, and appends the leaf that says so; it states what answered before.
-pub(crate) async fn stand(
+pub(crate) async fn set_active(
     tx: &mut ChangeTx,
     answer: Baseline,
     leaf: Leaf<'static>,
     operator_id: &OperatorId,
     reason: &str,
 ) -> Result<i64, Error> {
-    let before = policy::standing(tx.conn()).await?;
+    let before = policy::active_baseline(tx.conn()).await?;
     let now = tx.now();
     policy::set_standing(tx.conn(), answer, operator_id, now).await?;
     let change = LeafChange {

@@ -54,7 +54,7 @@ impl App {
         let mut conn = store.connection().await?;
         let version = match version {
             Some(version) => version,
-            None => match policy::standing(&mut conn).await? {
+            None => match policy::active_baseline(&mut conn).await? {
                 Some(Baseline::Version(version)) => version,
                 _ => return Err(Error::not_found("policy", "that is active")),
             },

@@ -12,7 +12,7 @@ use super::rollout_change::{By, Changed, RolloutInspection, checked, leaf_of, pa
 use crate::{
     App, Error, Idempotency, OperatorCaller, RolloutChanged, Topic,
     engine::transaction::{Change, ChangeTx},
-    policies::activate_policy::stand,
+    policies::activate_policy::set_active,
 };
 
 /// The reason code of a daily increment.
@@ -118,7 +118,7 @@ async fn grow(
             rollout: Some(part(&rollout, None)),
             ..by.leaf(tx, Kind::PolicyActivated)
         };
-        stand(tx, Baseline::Version(rollout.candidate), leaf, &by.id()?, by.reason()).await?;
+        set_active(tx, Baseline::Version(rollout.candidate), leaf, &by.id()?, by.reason()).await?;
     }
     Ok(Changed { rollout_id: rollout.rollout_id, log_index })
 }

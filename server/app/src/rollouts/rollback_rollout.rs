@@ -12,7 +12,7 @@ use super::rollout_change::{By, Changed, RolloutInspection, checked, leaf_of, te
 use crate::{
     App, Error, Idempotency, OperatorCaller, RolloutChanged, Topic,
     engine::transaction::{Change, ChangeTx},
-    policies::activate_policy::stand,
+    policies::activate_policy::set_active,
 };
 
 /// Which rollout, and why.
@@ -88,14 +88,14 @@ pub(crate) async fn undo(
     let leaf = Leaf { figures, ..leaf_of(tx, Kind::RolloutRolledBack, by, &rollout, state, Some(percent)) };
     let (log_index, _) = tx.append(leaf, by.reason())?;
     tell(tx, Topic::RolloutRolledBack, by, &rollout, percent, log_index)?;
-    if policy::standing(tx.conn()).await? != Some(rollout.baseline) {
-        stand_by_baseline(tx, rollout.baseline, by).await?;
+    if policy::active_baseline(tx.conn()).await? != Some(rollout.baseline) {
+        set_baseline_active(tx, rollout.baseline, by).await?;
     }
     Ok(Changed { rollout_id: rollout.rollout_id, log_index })
 }
 
 /// The baseline was not what stood before the rollout: from now on it is.
-async fn stand_by_baseline(tx: &mut ChangeTx, baseline: Baseline, by: &By<'_>) -> Result<(), Error> {
+async fn set_baseline_active(tx: &mut ChangeTx, baseline: Baseline, by: &By<'_>) -> Result<(), Error> {
     let id = by.id()?;
     let Baseline::Version(version) = baseline else {
         let now = tx.now();
@@ -107,7 +107,7 @@ async fn stand_by_baseline(tx: &mut ChangeTx, baseline: Baseline, by: &By<'_>) -
         policy_version: Some(version.to_string().into()),
         ..by.leaf(tx, Kind::PolicyActivated)
     };
-    stand(tx, baseline, leaf, &id, by.reason()).await?;
+    set_active(tx, baseline, leaf, &id, by.reason()).await?;
     Ok(())
 }
 

@@ -63,8 +63,8 @@ impl Change for Start<'_> {
         if let Some(open) = rollout::open(tx.conn()).await? {
             return Err(Error::RolloutOpen(open.rollout_id));
         }
-        let standing = policy::standing(tx.conn()).await?;
-        let baseline = command.baseline.or(standing).unwrap_or(Baseline::Observe);
+        let active = policy::active_baseline(tx.conn()).await?;
+        let baseline = command.baseline.or(active).unwrap_or(Baseline::Observe);
         if let Baseline::Version(version) = baseline {
             known(tx, version, "baseline").await?;
             if version == command.candidate {

@@ -171,7 +171,7 @@ impl App {
         }
         if let Some(open) = &snapshot.rollout {
             warnings.extend(observing(open));
-        } else if matches!(snapshot.standing, Some(DecisionSource::Observe)) {
+        } else if matches!(snapshot.active, Some(DecisionSource::Observe)) {
             warnings.push(
                 "nothing is enforced: the last rollout was undone and its baseline observes. Every call is recorded and let \
                  through until a policy-admin activates a policy or starts another rollout"

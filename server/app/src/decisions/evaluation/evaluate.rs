@@ -80,7 +80,7 @@ pub(crate) fn evaluate(question: &DecisionRequest, snapshot: &Snapshot) -> Resul
 
 fn by_policy(question: &DecisionRequest, credential: &Credential, snapshot: &Snapshot) -> Result<Verdict, NoPolicy> {
     let Some(open) = &snapshot.rollout else {
-        let answerer = snapshot.standing.as_ref().ok_or(NoPolicy)?;
+        let answerer = snapshot.active.as_ref().ok_or(NoPolicy)?;
         return Ok(Verdict::of(ask(answerer, question, credential, &credential.principal), true));
     };
     let verified: &Verified = credential;

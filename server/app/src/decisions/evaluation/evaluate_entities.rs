@@ -38,7 +38,7 @@ pub(crate) fn evaluate(
         return Ok(Verdict::refused(Reason::KillSwitch, false));
     }
     let Some(open) = &snapshot.rollout else {
-        let answerer = snapshot.standing.as_ref().ok_or(NoPolicy)?;
+        let answerer = snapshot.active.as_ref().ok_or(NoPolicy)?;
         return Ok(Verdict::of(ask(answerer, question, call), false));
     };
     // Who is no run has no role, no sponsor and no labels.

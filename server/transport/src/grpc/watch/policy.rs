@@ -1,4 +1,4 @@
-use countersign_app::{Feed, PolicyStanding};
+use countersign_app::{Feed, PolicyStatus};
 use countersign_proto::v1::WatchPolicyResponse;
 use futures::Stream;
 use time::OffsetDateTime;
@@ -10,22 +10,22 @@ use crate::convert::{kill_switch::kill_switch, policy::policy as active, time::t
 /// The active version and the kill switches, whole, at first and on every change of what answers; and heartbeats, as
 /// [`follow`] says.
 pub(in crate::grpc) fn policy(
-    feed: Feed<PolicyStanding>,
+    feed: Feed<PolicyStatus>,
     now: OffsetDateTime,
 ) -> impl Stream<Item = Result<WatchPolicyResponse, Status>> + Send + 'static {
     let mut told: Option<String> = None;
-    follow(feed, now, move |standing: &PolicyStanding, until| {
-        let heartbeat = told.as_ref() == Some(&standing.cache_generation);
-        told = Some(standing.cache_generation.clone());
+    follow(feed, now, move |status: &PolicyStatus, until| {
+        let heartbeat = told.as_ref() == Some(&status.cache_generation);
+        told = Some(status.cache_generation.clone());
         let mut reply = WatchPolicyResponse {
             heartbeat,
             server_time: Some(timestamp(until)),
-            cache_generation: standing.cache_generation.clone(),
+            cache_generation: status.cache_generation.clone(),
             ..WatchPolicyResponse::default()
         };
         if !heartbeat {
-            reply.policy = standing.active.clone().map(active);
-            reply.kill_switches = standing.kill_switches.engaged().iter().map(kill_switch).collect();
+            reply.policy = status.active.clone().map(active);
+            reply.kill_switches = status.kill_switches.engaged().iter().map(kill_switch).collect();
         }
         Told { reply, heartbeat }
     })
@@ -44,7 +44,7 @@ mod tests {
 
     const START: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;
 
-    fn standing(generation: &str, engaged: usize) -> Arc<PolicyStanding> {
+    fn status(generation: &str, engaged: usize) -> Arc<PolicyStatus> {
         let switch = KillSwitch {
             kill_switch_id: "kill_01890a5d-ac96-774b-bcce-b302099a8057".parse().unwrap(),
             target: Target::All,
@@ -52,7 +52,7 @@ mod tests {
             engaged_by: "rita".parse().unwrap(),
             engage_time: START,
         };
-        Arc::new(PolicyStanding {
+        Arc::new(PolicyStatus {
             active: None,
             kill_switches: Arc::new(KillSwitches::new(vec![switch; engaged])),
             cache_generation: generation.to_owned(),
@@ -61,7 +61,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn all_that_stands_comes_at_once_and_again_on_a_change_and_heartbeats_while_the_present_is_known() {
-        let (known, complete_until) = (Sender::new(standing("a", 1)), Sender::new(START));
+        let (known, complete_until) = (Sender::new(status("a", 1)), Sender::new(START));
         let feed = Feed { known: known.subscribe(), complete_until: complete_until.subscribe() };
         let mut stream = Box::pin(policy(feed, START).map(Result::unwrap));
         assert!(stream.next().now_or_never().is_none(), "not before what was known is known to be the present");
@@ -74,8 +74,8 @@ mod tests {
         assert_eq!((beat.heartbeat, beat.kill_switches.len(), beat.cache_generation.as_str()), (true, 0, "a"));
         assert_eq!(beat.server_time, Some(timestamp(START + Duration::seconds(2))));
 
-        known.send_replace(standing("b", 0));
-        known.send_replace(standing("c", 0));
+        known.send_replace(status("b", 0));
+        known.send_replace(status("c", 0));
         let changed = stream.next().await.unwrap();
         assert_eq!(
             (changed.heartbeat, changed.cache_generation.as_str()),
