@@ -1,4 +1,4 @@
-//! Calls through a real Envoy that asks before it lets them on to a tool: the file of docs/neighbours-envoy.md, as it stands.
+//! Calls through a real Envoy that asks before it lets them on to a tool: the file of docs/envoy.md, as it stands.
 
 use std::{
     collections::BTreeSet,
@@ -108,7 +108,7 @@ impl Envoy {
         }
         foreign::install("envoy").await;
         let address = Port::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let docs = fs::read_to_string(here.join("../docs/neighbours-envoy.md")).unwrap();
+        let docs = fs::read_to_string(here.join("../docs/envoy.md")).unwrap();
         let mut config = docs.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap().to_owned();
         let replaced = [
             ("port_value: 10000", format!("port_value: {}", address.port())),

@@ -19,7 +19,7 @@ pub(super) async fn do_nothing_but_stop(clocks: &Clocks, there: &Server, run: &R
     let before = given(clocks).await;
     own_contract(clocks, there, run).await;
     json_doors(clocks, there, run).await;
-    neighbours(clocks, there, run).await;
+    integrations(clocks, there, run).await;
     authzen_door(clocks, there, run).await;
     oauth_door(clocks, there, run).await;
     assert_eq!(given(clocks).await, before, "nothing was decided or granted");
@@ -82,7 +82,7 @@ async fn json_doors(clocks: &Clocks, there: &Server, run: &Run) {
 }
 
 /// What gateways obey: a denial, and no error that they might let pass.
-async fn neighbours(clocks: &Clocks, there: &Server, run: &Run) {
+async fn integrations(clocks: &Clocks, there: &Server, run: &Run) {
     let key = clocks.key("rita");
     let (status, said) = envoy::refusal(there, &key, &run.token).await;
     assert_eq!((status, &said["reason"], &said["retryable"]), (503, &json!("CLOCK_SKEW"), &json!(true)), "{said}");

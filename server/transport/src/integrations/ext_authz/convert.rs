@@ -1,4 +1,4 @@
-//! Envoy's `ext_authz` v3. docs/neighbours-envoy.md has the mapping, for those who configure it.
+//! Envoy's `ext_authz` v3. docs/envoy.md has the mapping, for those who configure it.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! agentgateway's `ExtMcp`. docs/neighbours-agentgateway.md has the mapping, for those who configure it.
+//! agentgateway's `ExtMcp`. docs/agentgateway.md has the mapping, for those who configure it.
 
 use countersign_app::{Decide, DecisionAnswer, DecisionSubject, Error, RecordToolCall, Trace};
 use countersign_core::{
