@@ -154,7 +154,7 @@ impl BatchBuilder<'_> {
         let event_id = EventId(uuid_v7(asked.create_time, &*self.engine.entropy));
         let base = Leaf {
             operator_id: asked.asked_by.as_ref().map(|by| by.as_str().to_owned().into()),
-            // Attributes have few values: whoever has the log must not be able to try them all.
+            // Attributes have few values: a reader of the log must not be able to try them all.
             context_commitment: asked
                 .context_salt
                 .map(|salt| Digest(Opening { salt, text: asked.call.context.0.clone() }.commitment())),

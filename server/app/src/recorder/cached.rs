@@ -34,7 +34,7 @@ fn may_have_been_reused(leaf: &Leaf<'_>, question: &DecisionRequest) -> bool {
         Subject::Run(run) => {
             !run.single_use && leaf.agent_instance_id.as_deref() == Some(&run.agent_instance_id.to_string())
         }
-        // Dead by now, so that nobody is allowed anything by it. It is stated which call was reported.
+        // The credential is dead, so this allows nothing. It is stated which call was reported.
         Subject::Unattributed(_) => true,
         // Who is no run has no cached answers to report.
         Subject::Entity(_) => false,

@@ -71,7 +71,7 @@ struct Uncounted {
 }
 
 impl Counts {
-    /// How many instances are live of whatever the grants among `works` would add to, as far as there is a ceiling.
+    /// How many instances are live of each sponsor and chain that the grants among `works` would add to, where it has a ceiling.
     pub(super) async fn read(
         &mut self,
         conn: &mut Connection,

@@ -43,11 +43,11 @@ pub(crate) struct Counted {
 /// What a recorded decision adds to the indicators.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct DecisionMetrics {
-    /// Whether nobody answers for it.
+    /// Whether it has no sponsor.
     pub(crate) missing_sponsor: bool,
-    /// Whoever is known to have sent it so; none: nobody knows who did.
+    /// The operator who sent it so; none: the caller is unknown.
     pub(crate) without_sponsor: Option<Arc<str>>,
-    /// The operator who asked; none: the run itself, or nobody known.
+    /// The operator who asked; none: the run itself, or an unknown caller.
     pub(crate) asked_by: Option<OperatorId>,
     /// Whether the answer is a policy error.
     pub(crate) policy_error: bool,

@@ -81,7 +81,7 @@ pub(crate) struct GrantJob {
     /// The one tool that it is for; none: the installation.
     pub(crate) resource: Option<ToolId>,
     pub(crate) labels: BTreeMap<String, String>,
-    /// Of a root: the end user for whom it acts. None: nobody; of a renewal, the one it was started for.
+    /// Of a root: the end user for whom it acts. None: no end user; of a renewal, the one that it was started for.
     pub(crate) on_behalf_of: Option<String>,
     pub(crate) facts: AgentFacts,
     pub(crate) trace: Option<Trace>,

@@ -1,6 +1,6 @@
-//! The recorder: makes decisions, grants and outcomes durable before anybody hears of them, many in one transaction.
+//! The recorder: makes decisions, grants and outcomes durable before their callers hear of them, many in one transaction.
 //!
-//! While one batch commits, the next one gathers. There is no timer, so a lone caller waits for nobody. A full queue sheds
+//! While one batch commits, the next one gathers. There is no timer, so a lone caller does not wait. A full queue sheds
 //! load, and what cannot be recorded is never answered.
 
 mod approval;
@@ -122,7 +122,7 @@ pub(crate) async fn run(
         pauses.give_way(&authority.engine.stops).await;
         gather(&mut queue, &mut gathered).await;
         let most = most(&gathered);
-        // A panic while writing must not stop the recorder: its transaction is gone, and nobody was answered.
+        // A panic while writing must not stop the recorder: its transaction is gone, and no caller was answered.
         let written = AssertUnwindSafe(writer.write(&mut gathered[..most])).catch_unwind().await;
         let written = written.unwrap_or_else(|_| Err(Error::internal("the recorder panicked", "its batch is dropped")));
         let done = *written.as_ref().unwrap_or(&most);

@@ -100,7 +100,7 @@ impl BatchBuilder<'_> {
     }
 }
 
-/// Whether whoever reports may say how a call ended that `asked_by` asked for; none: the run itself. Who asked for it made the
+/// Whether `operator` (none: the run) may report how a call ended that `asked_by` (none: the run) asked for. Who asked for it made the
 /// call, or not; of a call that a run makes itself, what stands before the tool sees it too.
 fn may_report(asked_by: Option<&str>, operator: Option<&OperatorId>) -> Result<(), String> {
     match (asked_by, operator) {

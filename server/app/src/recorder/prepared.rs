@@ -188,7 +188,7 @@ fn leaf<'a>(question: &'a DecisionRequest, verdict: &'a Verdict, epoch: i64) -> 
             let run = credential;
             Leaf {
                 agent_instance_id: Some(run.agent_instance_id.to_string().into()),
-                // None was shown where an operator only named the run; custody_ref names the grant all the same.
+                // An operator who only named the run showed no credential; custody_ref names the grant in any case.
                 credential_id: run.presented.then(|| run.credential_id.to_string().into()),
                 custody_ref: Some(Digest(run.custody_ref)),
                 parent_agent_id: run.parent_agent_id().map(|id| id.to_string().into()),

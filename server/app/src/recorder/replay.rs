@@ -1,4 +1,4 @@
-//! Repeated requests: what is kept is given again only where it gives nobody more than they would get now.
+//! Repeated requests: a kept answer is given again only where it gives the caller no more than a fresh one would.
 //!
 //! A refusal can be repeated for ever. An ALLOW is given again for [`WINDOW`], and only where the snapshot of the head that is
 //! held would allow the same call on the same credential by the same policy version: so no ALLOW is answered after a change

@@ -98,7 +98,7 @@ impl BatchBuilder<'_> {
         parent: &Verified,
         child: &EffectiveGrant,
     ) -> Vec<Violation> {
-        // A credential for somebody else would not have been taken for the parent's.
+        // A credential for another audience would not have been taken for the parent's.
         let audience = &self.engine.config.audience;
         let of_parent = Terms {
             sponsor_id: &parent.sponsor_id,

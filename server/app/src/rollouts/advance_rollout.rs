@@ -131,7 +131,7 @@ impl App {
         command: AdvanceRollout,
         idempotency: Option<Idempotency>,
     ) -> Result<RolloutChanged, Error> {
-        // Before the head is held, so that nobody waits for it.
+        // Before the head is held, so that no other change waits for it.
         let look = self.inspect(command.rollout_id).await?;
         let change = Advance { caller, command: &command, look: &look };
         let changed = self.change(caller.operator_id.as_str(), idempotency.as_ref(), &change).await?;

@@ -1,5 +1,5 @@
 //! The gates of the open rollout. Every server reads them every two seconds, from what all servers counted, and does what a
-//! breach asks for, under the log head: so it is done once, whoever sees it first. Where the figures cannot be read nothing is
+//! breach asks for, under the log head: so it is done once, by the first server that sees it. Where the figures cannot be read nothing is
 //! done, and nothing advances.
 
 use countersign_core::{
@@ -49,9 +49,9 @@ impl Change for Breach<'_> {
 /// What a breach asks for. A server by itself never ends all enforcement: where the baseline only observes, a rollback would
 /// let through what the candidate holds back, and that is a person's to do. So such a rollout is held where it is.
 fn answer_to_breach(rollout: &Rollout) -> OnBreach {
-    let holds_somebody_back = rollout.percent > Percent::NONE;
+    let holds_callers_back = rollout.percent > Percent::NONE;
     match rollout.gates.on_breach {
-        OnBreach::Rollback if rollout.baseline == Baseline::Observe && holds_somebody_back => OnBreach::Pause,
+        OnBreach::Rollback if rollout.baseline == Baseline::Observe && holds_callers_back => OnBreach::Pause,
         on_breach => on_breach,
     }
 }

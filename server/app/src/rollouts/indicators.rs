@@ -20,7 +20,7 @@ pub struct IndicatorWindow {
     pub decisions: u64,
     /// Those without a sponsor, basis points.
     pub missing_sponsor_bp: u64,
-    /// Those of them of whose caller nobody knows anything.
+    /// Those of them whose caller is unknown.
     pub unauthenticated: u64,
     /// Those that ended in a policy error, basis points.
     pub policy_error_bp: u64,

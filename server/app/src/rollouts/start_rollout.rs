@@ -156,7 +156,7 @@ impl App {
         command: StartRollout,
         idempotency: Option<Idempotency>,
     ) -> Result<RolloutChanged, Error> {
-        // Compiled before the head is held, so that nobody waits for it.
+        // Compiled before the head is held, so that no other change waits for it.
         let baseline = command.baseline.and_then(Baseline::version);
         self.inner.authority.policy(command.candidate).await?.may_begin()?;
         if let Some(version) = baseline {

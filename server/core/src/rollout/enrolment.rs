@@ -4,9 +4,9 @@ use time::{Duration, OffsetDateTime};
 
 use super::{Percent, Rollout, StickyKey};
 
-/// For so long nobody may be inside before that is told.
+/// A rollout may have no callers inside for so long before that is told.
 const QUIET: Duration = Duration::DAY;
-/// After the percentage changed, so long is left for somebody to come.
+/// After the percentage changed, so long is left for a caller to come.
 const GRACE: Duration = Duration::HOUR;
 
 /// When the candidate answered.
@@ -20,7 +20,7 @@ pub struct Enrolment {
 
 impl Rollout {
     /// What is to be told at `now` where the candidate has answered no call for a day, and what helps; none where it has, where
-    /// that is not known, or where nobody is to be inside. `evaluations` is how many calls in scope were seen lately.
+    /// that is not known, or where no caller is to be inside. `evaluations` is how many calls in scope were seen lately.
     #[must_use]
     pub fn nobody_inside(&self, enrolment: Option<Enrolment>, evaluations: u64, now: OffsetDateTime) -> Option<String> {
         let Enrolment { since, last } = enrolment?;

@@ -37,7 +37,7 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 pub(crate) fn of_authority(key: &KeyPair, id: &SpiffeId, serial: Serial, life: Lifetime) -> Result<Certificate, Error> {
     let mut params = params(id, serial, life)?;
     params.distinguished_name.push(DnType::OrganizationName, "Countersign");
-    // Its own for each: whoever builds a chain looks an issuer up by its name.
+    // Each has its own: a verifier finds an issuer by its name.
     params.distinguished_name.push(DnType::CommonName, format!("X.509-SVID authority {}", hex(&serial)));
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];

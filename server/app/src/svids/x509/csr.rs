@@ -14,7 +14,7 @@ use x509_parser::{
 
 /// Longest request, bytes: an RSA key of 4096 bits with many names takes a quarter of it.
 const MAX_CSR: usize = 8 * 1024;
-/// Shortest and longest RSA key, bits. Longer ones only cost whoever verifies.
+/// Shortest and longest RSA key, bits. Longer ones only cost their verifiers.
 const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=4096;
 
 /// How a point on a curve begins that is written with both coordinates (SEC 1).
@@ -24,7 +24,7 @@ const UNCOMPRESSED: u8 = 0x04;
 /// not look at every byte of the padding.
 const LEAST_EXPONENT: u64 = 65_537;
 
-/// The public key of a request whose own signature holds: whoever made it has the private key.
+/// The public key of a request whose own signature is valid: its maker has the private key.
 #[derive(Debug, Clone)]
 pub struct CsrKey(SubjectPublicKeyInfo);
 
@@ -61,7 +61,7 @@ impl CsrKey {
 
 const KEYS: &str = "must name a key on P-256 or P-384 (an uncompressed point), an Ed25519 key, or an RSA key of 2048 to 4096 bits whose exponent is 65537 or more";
 
-/// Refuses keys that are too weak to stand for anybody, and kinds that TLS libraries do not take.
+/// Refuses keys that are too weak to identify an instance, and kinds that TLS libraries do not take.
 fn strong(spki: &Spki<'_>) -> Result<(), &'static str> {
     let curve = || spki.algorithm.parameters.as_ref().and_then(|any| any.as_oid().ok());
     let fits = match spki.parsed() {

@@ -18,7 +18,7 @@ use crate::{
 };
 
 impl App {
-    /// Makes the authorities that are missing and removes those that have served their time. Asks nobody where nothing is
+    /// Makes the authorities that are missing and removes those that have served their time. Does not ask the database where nothing is
     /// due, and under the head's lock looks again: another server may have done it.
     pub(crate) async fn keep_x509_authorities(&self) -> Result<(), Error> {
         let inner = &self.inner;

@@ -98,7 +98,7 @@ fn vectors() -> Vectors {
         "alice@example.com",
         "support-assistant",
         "J\u{fc}rgen \u{1f510} \u{5f20}\u{4f1f}",
-        // The same letters decomposed: bytes count, nobody normalises.
+        // The same letters decomposed: bytes count, and no client normalises.
         "Ju\u{308}rgen",
         "a\0b",
         &"k".repeat(64),
