@@ -1,10 +1,10 @@
-//! The answers to writes that named a request id, for a day.
+//! Answers to writes that came with a request id, kept for a day.
 
 use time::OffsetDateTime;
 
 use crate::{Connection, StoreError, convert::bytes};
 
-/// Whose request, to which method.
+/// The caller, the method and the request id.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Key {
     /// The operator or instance that called.
@@ -18,15 +18,15 @@ pub struct Key {
 /// A request and its answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answered {
-    /// Whose request, to which method.
+    /// The caller, the method and the request id.
     pub key: Key,
-    /// SHA-256 of the request: another request under the same id is refused.
+    /// SHA-256 of the request; a different request with the same id is refused.
     pub fingerprint: [u8; 32],
-    /// The answer, JSON; never a signed token.
+    /// The answer as JSON; never a signed token.
     pub answer: String,
 }
 
-/// The answers that these requests have, as (place in `keys`, fingerprint, answer).
+/// The stored answers of these requests, as (position in `keys`, fingerprint, answer).
 pub async fn get_all(conn: &mut Connection, keys: &[Key]) -> Result<Vec<(usize, [u8; 32], String)>, StoreError> {
     let callers: Vec<&str> = keys.iter().map(|key| key.caller.as_str()).collect();
     let methods: Vec<&str> = keys.iter().map(|key| key.method).collect();
@@ -77,7 +77,7 @@ pub async fn insert(
     Ok(())
 }
 
-/// Forgets answers whose time is over at `now`.
+/// Forgets answers that have expired at `now`.
 pub async fn purge(conn: &mut Connection, now: OffsetDateTime) -> Result<u64, StoreError> {
     let done = sqlx::query!("DELETE FROM idempotency WHERE expire_time < $1", now).execute(conn).await?;
     Ok(done.rows_affected())

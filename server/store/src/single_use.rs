@@ -6,14 +6,15 @@ use time::OffsetDateTime;
 
 use crate::{Connection, StoreError};
 
-/// Which of these credentials, each with when it expires, were used before, or expire so early that it is forgotten whether
-/// they were. The caller holds the head, so nobody uses one meanwhile.
+/// Which of these credentials, each with its expiry, were used before, or expire so early that their use may have been
+/// forgotten. The caller holds the log head, so no other transaction uses one meanwhile.
 pub async fn used(
     conn: &mut Connection,
     credentials: &[(CredentialId, OffsetDateTime)],
 ) -> Result<Vec<CredentialId>, StoreError> {
     let (ids, times): (Vec<Uuid>, Vec<OffsetDateTime>) = credentials.iter().map(|(id, at)| (id.0, *at)).unzip();
-    // Two questions, of which the first is the index's: together in one condition, all that was ever used would be read.
+    // Two queries, so that the first can use the index. With one combined condition, every used credential would be
+    // read.
     let ids = sqlx::query_scalar!(
         r#"SELECT credential_id AS "id!" FROM consumed_credential WHERE credential_id = ANY ($1::uuid[])
            UNION ALL
@@ -25,7 +26,7 @@ pub async fn used(
     Ok(ids.fetch_all(conn).await?.into_iter().map(CredentialId).collect())
 }
 
-/// Notes that these credentials are used; each is forgotten some time after it has expired anyway.
+/// Records that these credentials were used. A record is deleted some time after its credential has expired.
 pub async fn consume(conn: &mut Connection, credentials: &[(CredentialId, OffsetDateTime)]) -> Result<(), StoreError> {
     let (ids, times): (Vec<Uuid>, Vec<OffsetDateTime>) = credentials.iter().map(|(id, at)| (id.0, *at)).unzip();
     sqlx::query!(
@@ -39,7 +40,7 @@ pub async fn consume(conn: &mut Connection, credentials: &[(CredentialId, Offset
     Ok(())
 }
 
-/// Forgets credentials that expire before `before`: they count as used from now on.
+/// Forgets credentials that expire before `before`; from now on they count as used.
 pub async fn purge(conn: &mut Connection, before: OffsetDateTime) -> Result<u64, StoreError> {
     let done = sqlx::query!(
         "WITH moved AS (
