@@ -60,7 +60,7 @@ pub enum Doubt {
     NotCompared,
     /// It jumped by this much since the last comparison.
     Jumped(Duration),
-    /// It differs from the database's clock. `database_jumped`: how far the database's clock moved since the two agreed, if it
+    /// It differs from the database's clock. `database_jumped`: how far that clock moved since the two agreed, if it
     /// did, so that probably the database's clock is wrong.
     Apart {
         /// How far ahead.

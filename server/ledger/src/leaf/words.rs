@@ -107,7 +107,7 @@ words!(
         CheckpointOverridden = "checkpoint_overridden",
         /// A call that could not be attributed to a live credential.
         Unattributed = "unattributed",
-        /// Calls with credentials that are not valid came too often to be answered one by one; the event has their number.
+        /// Calls with invalid credentials came too often to be answered one by one; the event has their number.
         RefusalsUnanswered = "refusals_unanswered",
         /// A caller tried to change something without the right to do so; the event has the number of attempts.
         AdministrationRefused = "administration_refused",
