@@ -23,7 +23,7 @@ use crate::{
     decisions::evaluation::request::{DecisionRequest, Subject},
 };
 
-/// The instant at which tests happen.
+/// The time in tests.
 pub(crate) const NOW: OffsetDateTime = OffsetDateTime::UNIX_EPOCH.saturating_add(Duration::days(20_000));
 
 /// A credential for `tools`, for `purpose "triage"`, `rev` 5, that lives 300 s from [`NOW`].
@@ -86,7 +86,7 @@ pub(crate) fn policy(version: i64, document: &str) -> Arc<LoadedPolicy> {
     Arc::new(LoadedPolicy { version: PolicyVersion(version), compiled })
 }
 
-/// A snapshot at epoch 1 in which `standing` answers and nothing is revoked.
+/// A snapshot at epoch 1 in which `standing` decides and nothing is revoked.
 pub(crate) fn snapshot(standing: Option<DecisionSource>) -> Snapshot {
     let record = SigningKeyRecord {
         kid: "kid".to_owned(),

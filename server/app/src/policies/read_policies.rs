@@ -14,14 +14,14 @@ use crate::{App, Error, Page, PageRequest};
 /// A document that may be stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ValidPolicy {
-    /// Its rules in short.
+    /// Its rules.
     pub rules: Vec<Rule>,
-    /// What may be meant, and probably is not.
+    /// Constructs that are permitted but are probably a mistake.
     pub warnings: Vec<Violation>,
 }
 
 impl App {
-    /// Checks a document, and stores nothing. The outer error is a fault of the server.
+    /// Checks a document, and stores nothing. The outer error is an internal error.
     pub async fn validate_policy(
         &self,
         document: String,
@@ -35,7 +35,7 @@ impl App {
         Ok(compiled.map(valid).map_err(|violations| violations.into_iter().collect()))
     }
 
-    /// One version with its document; none: the active one.
+    /// One version with its document; `None` for the active one.
     pub async fn get_policy(&self, version: Option<PolicyVersion>) -> Result<PolicyRecord, Error> {
         self.policy_record(&self.inner.engine.store.for_reads(), version).await
     }

@@ -1,4 +1,4 @@
-//! What messages say: ids and states. Texts that people wrote stay in the custody log, where they can be erased.
+//! The content of messages: ids and states. Texts that persons wrote stay in the custody log, where they can be erased.
 
 use countersign_core::{
     clock::{Entropy, uuid_v7},
@@ -16,28 +16,28 @@ use uuid::Uuid;
 use super::{Topic, Webhook};
 use crate::{Error, engine::sha256::sha256};
 
-/// Something to tell of; not written yet.
+/// A message that is not written yet.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Notice {
     topic: Topic,
     at: OffsetDateTime,
     data: serde_json::Value,
-    /// Of a summary: its message's id, which it shares with the others of its time, and when it goes out.
+    /// For a summary: the message id, which it shares with the others of its period, and when it is sent.
     together: Option<(Uuid, OffsetDateTime)>,
 }
 
-/// Summaries of one thing are told of once in so many seconds.
+/// Summaries of one thing are sent once in this many seconds.
 const TOGETHER: i64 = 5;
 
 impl Notice {
-    /// That what `topic` says happened at `at`, with what `data` says of it.
+    /// A message about `topic` at `at`, with `data`.
     pub(crate) fn new(topic: Topic, at: OffsetDateTime, data: &impl Serialize) -> Result<Self, Error> {
         let data = serde_json::to_value(data).map_err(|error| Error::internal("a notice is no JSON", error))?;
         Ok(Self { topic, at, data, together: None })
     }
 
-    /// One of several of `about` that are told of in one message, every few seconds: the newest says it for all. Over all servers,
-    /// since they make the same id of the same time.
+    /// One of several messages about `about` that are combined every few seconds: the newest represents all. This works
+    /// across servers, because they compute the same id for the same period.
     pub(crate) fn summary(topic: Topic, at: OffsetDateTime, about: &str, data: &impl Serialize) -> Result<Self, Error> {
         let time = at.unix_timestamp().div_euclid(TOGETHER) + 1;
         let hash = sha256(format!("{} {time} {about}", topic.as_str()).as_bytes());
@@ -50,7 +50,7 @@ impl Notice {
         })
     }
 
-    /// A row for each of `webhooks` that wants to hear of it.
+    /// A row for each of `webhooks` that subscribes to it.
     pub(crate) fn rows(&self, webhooks: &[Webhook], entropy: &dyn Entropy) -> Vec<NewNotice> {
         let wanted = webhooks.iter().filter(|webhook| webhook.topics.contains(&self.topic));
         let (message_id, next_time) = self.together.unwrap_or_else(|| (uuid_v7(self.at, entropy), self.at));
@@ -89,7 +89,7 @@ pub(crate) struct RolloutNotice<'a> {
     /// Why the server did it: the reason code of the event.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) reason: Option<&'static str>,
-    /// Where the custody log says so.
+    /// The log index of the event.
     pub(crate) log_index: i64,
 }
 
@@ -98,14 +98,14 @@ pub(crate) struct RolloutNotice<'a> {
 pub(crate) struct KillSwitchNotice<'a> {
     /// Which.
     kill_switch_id: KillSwitchId,
-    /// What kind of thing it stops: tool, role, agent, sponsor, all.
+    /// The kind of what it stops: tool, role, agent, sponsor, all.
     scope: &'static str,
-    /// Which one; none: everything.
+    /// Its id. `None` for everything.
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<&'a str>,
     /// Who did it.
     operator_id: &'a OperatorId,
-    /// Where the custody log says so.
+    /// The log index of the event.
     log_index: i64,
 }
 

@@ -1,4 +1,4 @@
-//! What one policy answers.
+//! The answer of one policy.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use countersign_core::{
 };
 use countersign_ledger::leaf::Attribute;
 
-/// What one side of a rollout, or the one policy there is, answers.
+/// The answer of one side of a rollout, or of the only policy.
 #[derive(Debug, Clone)]
 pub(crate) struct PolicyOutcome {
     pub(crate) effect: Effect,
@@ -16,7 +16,7 @@ pub(crate) struct PolicyOutcome {
     pub(crate) rule_ids: Vec<Arc<str>>,
     pub(crate) policy: Option<(PolicyVersion, [u8; 32])>,
     pub(crate) cacheable: bool,
-    /// What the custody log states of the call's context.
+    /// The part of the call's context that the custody log contains.
     pub(crate) context: Vec<Attribute<'static>>,
 }
 
@@ -25,14 +25,15 @@ impl PolicyOutcome {
         Self { effect, reason, rule_ids: Vec::new(), policy: None, cacheable: false, context: Vec::new() }
     }
 
-    /// What two answers make together, of which both bind: the more restrictive one, this one where they are alike.
+    /// The combination of two answers that both apply: the more restrictive one; this one wins a tie.
     pub(crate) fn and(self, other: Self) -> Self {
         let cacheable = self.cacheable && other.cacheable;
         let stands = if other.restricts() > self.restricts() { other } else { self };
         Self { cacheable, ..stands }
     }
 
-    /// How restrictive it is, as a number to compare. A failure is before all else, and what only observes is the least.
+    /// How restrictive it is, as a number for comparison. A failure is the most restrictive, and an answer that only
+    /// observes the least.
     const fn restricts(&self) -> u8 {
         match (self.effect, self.reason) {
             (Effect::Deny, Reason::PolicyError) => 5,
