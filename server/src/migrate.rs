@@ -1,4 +1,4 @@
-//! `countersign migrate`: brings the schema up to date, and makes a role ready to serve on it.
+//! `countersign migrate`: brings the schema up to date, and prepares a role for serving.
 
 use std::io;
 
@@ -40,7 +40,7 @@ pub(crate) enum MigrateError {
     Runtime(#[from] io::Error),
 }
 
-/// Says what a migration of the configured database would do.
+/// Prints what a migration of the configured database would do.
 fn dry_run(config: &Config) -> Result<(), MigrateError> {
     if config.database.urls.is_empty() {
         return Err(MigrateError::NoDatabase);

@@ -1,4 +1,4 @@
-//! `sponsor register`: a person who is to answer for runs.
+//! `sponsor register`: registers a person as a sponsor.
 
 use clap::Args;
 use countersign_client::v1::RegisterSponsorRequest;

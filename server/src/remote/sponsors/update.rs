@@ -1,4 +1,4 @@
-//! `sponsor update`: other terms, for a new approval.
+//! `sponsor update`: changes the terms, for a new approval.
 
 use clap::Args;
 use countersign_client::v1::UpdateSponsorRequest;
