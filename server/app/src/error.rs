@@ -65,7 +65,7 @@ pub enum Error {
     /// The request id has an ALLOW that is not given again.
     #[error(
         "this request_id was answered before, with decision {0}, and that ALLOW is not given again: it is older than 30 s, or \
-         it would not be given now. The first answer stands in the log; a fresh request_id asks anew"
+         it would not be given now. The first answer is in the log; a fresh request_id asks again"
     )]
     AlreadyDecided(DecisionId),
     /// The resource's state does not permit the change.

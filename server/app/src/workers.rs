@@ -86,14 +86,13 @@ impl Background {
             tokio::spawn(app.clone().settle(stop.child_token())),
             tokio::spawn(hear_of_stops(app.clone(), stop.child_token())),
             tokio::spawn(is_granted::run(app.clone(), lookups, stop.child_token())),
-            periodic
-                .by_time(HOUSEKEEPING, "tables could not be tended", async move |app: App| app.housekeeping().await),
-            periodic.by_time(
-                HOUSEKEEPING,
-                "revocations whose time is over could not be forgotten",
-                async move |app: App| app.move_revocation_floor().await,
-            ),
-            periodic.by_time(HOUSEKEEPING, "the X.509 authorities could not be looked after", async move |app: App| {
+            periodic.by_time(HOUSEKEEPING, "housekeeping of the tables failed", async move |app: App| {
+                app.housekeeping().await
+            }),
+            periodic.by_time(HOUSEKEEPING, "housekeeping of expired revocations failed", async move |app: App| {
+                app.move_revocation_floor().await
+            }),
+            periodic.by_time(HOUSEKEEPING, "housekeeping of the X.509 authorities failed", async move |app: App| {
                 app.keep_x509_authorities().await
             }),
             periodic.by_time(LOOK_AT_KEYS, "the signing key is due and could not be rotated", async move |app: App| {

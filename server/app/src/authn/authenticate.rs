@@ -115,7 +115,7 @@ impl App {
             }
             Presented::Refused(reason) => Err(Error::Unauthenticated {
                 message: if token.split('.').count() == 3 {
-                    format!("the bearer token does not hold ({reason}). {}", reason.remedy())
+                    format!("the bearer token is not valid ({reason}). {}", reason.remedy())
                 } else {
                     format!(
                         "what came after Bearer is neither an API key (csk_...) nor a credential of this server ({reason})"

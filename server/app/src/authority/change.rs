@@ -118,8 +118,8 @@ impl Authority {
         }
         let answer = change.apply(&mut tx).await?;
         if let Some((key, fingerprint)) = keyed {
-            let text =
-                serde_json::to_string(&answer).map_err(|error| Error::internal("an answer is no JSON", error))?;
+            let text = serde_json::to_string(&answer)
+                .map_err(|error| Error::internal("an answer is not valid JSON", error))?;
             let answered = Answered { key, fingerprint, answer: text };
             let expire_time = tx.now() + ANSWERS_KEPT;
             idempotency::insert(tx.conn(), &[answered], expire_time).await?;

@@ -281,10 +281,10 @@ pub(crate) fn explain<R: AsRef<str>>(reason: Reason, tool: &str, action: &str, r
         Reason::CredentialMalformed => "no valid credential came with the call; get one from POST /issue and send it \
                                         as Authorization: Bearer"
             .to_owned(),
-        Reason::CredentialInvalid => "the credential's signature, issuer or claims do not hold".to_owned(),
+        Reason::CredentialInvalid => "the credential's signature, issuer or claims are not valid".to_owned(),
         Reason::CredentialWrongKind => "a token of another kind was presented where a credential is needed".to_owned(),
         Reason::CredentialWrongAudience => "the credential is for another audience".to_owned(),
-        Reason::CredentialExpired => "the credential's time is over".to_owned(),
+        Reason::CredentialExpired => "the credential has expired".to_owned(),
         Reason::CredentialRevoked => "the credential, or the key that signed it, was revoked".to_owned(),
         Reason::CredentialAlreadyUsed => "the credential was good for one decision, and that was taken".to_owned(),
         Reason::SponsorNotActive => "the sponsor no longer answers for this run".to_owned(),

@@ -92,7 +92,7 @@ impl Change for Create<'_> {
 
 /// The person of an operator whose login was not bound to a person.
 fn own_person(operator_id: &OperatorId) -> Result<PersonId, Error> {
-    operator_id.as_str().parse().map_err(|error| Error::internal("an id is no person's", error))
+    operator_id.as_str().parse().map_err(|error| Error::internal("an id belongs to no person", error))
 }
 
 /// Stores an operator, added by `by`; `leaf` becomes the event.

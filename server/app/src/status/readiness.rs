@@ -45,7 +45,7 @@ impl Readiness {
 fn policy_message(snapshot: &Snapshot) -> String {
     match snapshot.unusable {
         Some(version) => format!(
-            "policy {version} would answer, and the database no longer holds what was stored as it, so nothing can be \
+            "policy {version} is active, but its stored content does not match its recorded hash, so nothing can be \
              allowed: activate another version"
         ),
         None if snapshot.answers() => "a valid policy answers".to_owned(),

@@ -32,7 +32,7 @@ const TOGETHER: i64 = 5;
 impl Notice {
     /// A message about `topic` at `at`, with `data`.
     pub(crate) fn new(topic: Topic, at: OffsetDateTime, data: &impl Serialize) -> Result<Self, Error> {
-        let data = serde_json::to_value(data).map_err(|error| Error::internal("a notice is no JSON", error))?;
+        let data = serde_json::to_value(data).map_err(|error| Error::internal("a notice is not valid JSON", error))?;
         Ok(Self { topic, at, data, together: None })
     }
 

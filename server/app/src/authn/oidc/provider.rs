@@ -175,7 +175,7 @@ enum Failed {
 impl Failed {
     fn error(self, provider: &str) -> Error {
         let unauthenticated =
-            |why: &str| Error::Unauthenticated { message: format!("the token of {provider} does not hold: {why}") };
+            |why: &str| Error::Unauthenticated { message: format!("the token of {provider} is not valid: {why}") };
         match self {
             Self::Keys => Error::NotReady(format!(
                 "tokens of {provider} cannot be checked now: the identity provider's keys could not be fetched; an API \

@@ -53,7 +53,7 @@ pub(super) fn verify(token: &str, keys: &Keys, issuer: &OidcIssuer, now: OffsetD
     signature_only.required_spec_claims.clear();
     (signature_only.validate_exp, signature_only.validate_aud) = (false, false);
     let decoded = decode::<Map<String, Value>>(token, &key.decoding, &signature_only);
-    let claims = decoded.map_err(|_| Because("its signature does not hold"))?.claims;
+    let claims = decoded.map_err(|_| Because("its signature is not valid"))?.claims;
     let expire_time = check_claims(&claims, issuer, now)?;
     Ok(Verified { claims, expire_time })
 }

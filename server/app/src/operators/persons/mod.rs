@@ -204,7 +204,8 @@ fn nobody(operator_id: &OperatorId) -> Option<(PersonId, bool)> {
 /// machine itself.
 pub(crate) fn of_the_machine(operator_id: &OperatorId, tx: &ChangeTx) -> Result<Binding, Error> {
     let by = crate::caller::bootstrap_id()?;
-    let person_id = operator_id.as_str().parse().map_err(|error| Error::internal("an id is no person's", error))?;
+    let person_id =
+        operator_id.as_str().parse().map_err(|error| Error::internal("an id belongs to no person", error))?;
     Ok(Binding {
         operator_id: operator_id.clone(),
         person_id,
