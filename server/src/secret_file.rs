@@ -77,8 +77,8 @@ fn folder_of(path: &Path) -> &Path {
 /// Reads a secret, without the white space at its ends.
 ///
 /// # Errors
-/// Where anybody but its owner may read it, it is not this process' user's or root's, no regular file, too large or no
-/// text; otherwise what the file system says. Never the content.
+/// If other users than its owner may read it, or if it does not belong to this process' user or root, is not a regular
+/// file, is too large or is not text; otherwise the error of the file system. Never contains the content.
 pub fn read(path: &Path) -> io::Result<SecretString> {
     let refused = |why: String| Err(io::Error::new(io::ErrorKind::InvalidData, why));
     // Opening a FIFO would block for ever.

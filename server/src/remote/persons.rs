@@ -33,7 +33,7 @@ pub(crate) enum PersonsCommand {
     List(ListArgs),
 }
 
-/// A login, and whose it is.
+/// A login and its person.
 #[derive(Debug, Args)]
 pub(crate) struct PersonArgs {
     /// The login: an operator of the server, oidc.PROVIDER.NAME, or one of a client certificate.

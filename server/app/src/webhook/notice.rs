@@ -83,7 +83,7 @@ pub(crate) struct RolloutNotice<'a> {
     pub(crate) percent: Percent,
     /// The same before.
     pub(crate) percent_before: Percent,
-    /// Who did it; none: the server.
+    /// The operator who did it. `None` if the server did.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) operator_id: Option<&'a OperatorId>,
     /// Why the server did it: the reason code of the event.

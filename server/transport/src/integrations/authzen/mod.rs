@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `POST /access/v1/evaluation` | Decide |
 //! | `POST /access/v1/evaluations` | BatchDecide |
-//! | `POST /access/v1/search/action` | none of its own: whoever may ask Decide may search |
+//! | `POST /access/v1/search/action` | none; a caller that may ask Decide may search |
 //! | `GET /.well-known/authzen-configuration` | none: it is public |
 //!
 //! A request becomes a call of its method: the same pipeline, the same row of the table, the same record.
