@@ -4,8 +4,8 @@
 - no file imports itself through other files of its crate (a circle of files),
 - the lower modules of server/app do not use the facade `App`.
 
-A module that only re-exports a name (`pub use child::Name`) is not counted as an import: the name counts for the file that
-defines it. With --arrows CRATE it prints the imports of a crate, one per line.
+A module that only re-exports a name (`pub use child::Name`) is not counted as an import: the name counts for the file
+that defines it. With --arrows CRATE it prints the imports of a crate, one per line.
 """
 
 import re
