@@ -10,7 +10,7 @@ use crate::{
     database::{Database, DatabaseError},
 };
 
-/// What beside the migrations.
+/// The steps besides the migrations.
 #[derive(Debug, Args)]
 pub(crate) struct MigrateArgs {
     /// Grant this database role what a server needs, and no more: it can add custody events, but not change or delete

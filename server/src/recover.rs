@@ -26,7 +26,7 @@ use crate::{
     serve::{self, ServeFailure},
 };
 
-/// Whose key, where it goes, and why.
+/// The operator, the key file, and the reason.
 #[derive(Debug, Args)]
 pub(crate) struct RecoverArgs {
     /// Whose key: an admin, or a new id, which gets every role.

@@ -117,7 +117,7 @@ pub struct Departure {
     /// When it was recorded.
     #[serde(with = "time::serde::timestamp::microseconds")]
     pub time: OffsetDateTime,
-    /// Who recorded it.
+    /// The operator who recorded it.
     pub recorded_by: OperatorId,
     /// The revocation entry that stopped the live instances, which became ORPHANED.
     pub revocation_seq: i64,

@@ -31,7 +31,7 @@ use self::{
 };
 use crate::{secret_file, stop};
 
-/// What `countersign demo` is told.
+/// The arguments of `countersign demo`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct DemoArgs {
     /// The address of a running dev server [default: start one, and remove it afterwards].

@@ -25,7 +25,7 @@ use crate::remote::{
     output::{print, printable, value},
 };
 
-/// What to store, and how it is to answer.
+/// The document to store, and how to make it active.
 #[derive(Debug, Args)]
 pub(crate) struct ApplyArgs {
     #[command(flatten)]

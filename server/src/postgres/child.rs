@@ -31,7 +31,7 @@ pub use super::names::COMMAND;
 /// The running program, even if its file was replaced meanwhile.
 pub(crate) const THIS_PROGRAM: &str = "/proc/self/exe";
 
-/// What `postgres-child` is told.
+/// The arguments of `postgres-child`.
 #[derive(Debug, clap::Args)]
 pub struct ChildArgs {
     /// The server, without which nothing is to run.

@@ -61,7 +61,7 @@ pub(crate) struct ListArgs {
     remote: RemoteArgs,
 }
 
-/// Where approvals stand.
+/// The states of approvals.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 enum State {
     #[default]

@@ -14,7 +14,7 @@ use crate::secret_file::Reserved;
 /// The path that means standard output.
 const STDOUT: &str = "-";
 
-/// Where a fresh key goes.
+/// Where a new key is written.
 #[derive(Debug, Args)]
 pub(crate) struct KeyFileArgs {
     /// The file to write the key into, with mode 0600; it must not exist yet. `-` prints the key.

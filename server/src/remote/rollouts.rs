@@ -77,7 +77,7 @@ pub(crate) struct OneArgs {
     remote: RemoteArgs,
 }
 
-/// How far to go.
+/// The new percentage.
 #[derive(Debug, Args)]
 pub(crate) struct AdvanceArgs {
     /// The new percentage, above the current one [default: the next step].

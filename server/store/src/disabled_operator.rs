@@ -5,7 +5,7 @@ use time::OffsetDateTime;
 
 use crate::{Connection, StoreError, convert::parse};
 
-/// That a login is disabled.
+/// The record that a login is disabled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Disabled {
     /// Since when.

@@ -267,7 +267,7 @@ pub async fn asked(
 /// What a credential says about the event that granted it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct GrantKey {
-    /// Who holds it.
+    /// The instance that holds it.
     pub agent_instance_id: InstanceId,
     /// The event's leaf hash.
     pub custody_ref: Hash,

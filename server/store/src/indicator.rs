@@ -24,11 +24,11 @@ const MOST_EVENTS: i64 = 100_000;
 pub struct Counts {
     /// Decisions recorded.
     pub decisions: u64,
-    /// Those without a sponsor.
+    /// Decisions without a sponsor.
     pub missing_sponsor: u64,
     /// Decisions without a sponsor whose caller is unknown.
     pub unauthenticated: u64,
-    /// Those that ended in a policy error.
+    /// Decisions that ended in a policy error.
     pub policy_errors: u64,
     /// Decisions that were allowed only because a baseline observes.
     pub observed: u64,

@@ -202,7 +202,7 @@ pub struct SponsorFilter {
     pub state: Option<SponsorState>,
     /// With this role.
     pub role: Option<String>,
-    /// Whose review is due before this instant.
+    /// With a review that is due before this instant.
     pub review_due_before: Option<OffsetDateTime>,
 }
 

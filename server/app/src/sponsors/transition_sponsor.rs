@@ -25,7 +25,7 @@ use crate::{
 /// The sponsor, the transition, and the reason.
 #[derive(Debug, Clone)]
 pub struct TransitionSponsor {
-    /// Who.
+    /// The sponsor.
     pub sponsor_id: SponsorId,
     /// The transition.
     pub transition: Transition,

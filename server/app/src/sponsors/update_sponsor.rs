@@ -21,7 +21,7 @@ use crate::{
 /// The sponsor, the change, and the reason.
 #[derive(Debug, Clone)]
 pub struct UpdateSponsor {
-    /// Who.
+    /// The sponsor.
     pub sponsor_id: SponsorId,
     /// The new values.
     pub change: SponsorChange,

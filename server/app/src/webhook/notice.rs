@@ -77,11 +77,11 @@ impl Notice {
 pub(crate) struct RolloutNotice<'a> {
     /// Which.
     pub(crate) rollout_id: RolloutId,
-    /// Where it stands now.
+    /// Its current state.
     pub(crate) state: RolloutState,
     /// Percentage of callers on the candidate's side.
     pub(crate) percent: Percent,
-    /// The same before.
+    /// The percentage before the change.
     pub(crate) percent_before: Percent,
     /// The operator who did it. `None` if the server did.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -103,7 +103,7 @@ pub(crate) struct KillSwitchNotice<'a> {
     /// Its id. `None` for everything.
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<&'a str>,
-    /// Who did it.
+    /// The operator who did it.
     operator_id: &'a OperatorId,
     /// The log index of the event.
     log_index: i64,

@@ -22,7 +22,7 @@ use crate::{
     },
 };
 
-/// Whom to add.
+/// The operator to add.
 #[derive(Debug, Args)]
 pub(crate) struct AddArgs {
     /// The operator's id, which you choose.

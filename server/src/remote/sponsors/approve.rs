@@ -14,7 +14,7 @@ use crate::remote::{
     output::{note, printable},
 };
 
-/// Whom to approve.
+/// The sponsor to approve.
 #[derive(Debug, Args)]
 pub(crate) struct ApproveArgs {
     /// The sponsor's id.

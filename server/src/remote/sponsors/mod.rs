@@ -96,7 +96,7 @@ pub(crate) struct ListArgs {
     remote: RemoteArgs,
 }
 
-/// Where sponsors stand.
+/// The states of sponsors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 enum State {
     #[default]

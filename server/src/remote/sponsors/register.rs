@@ -14,7 +14,7 @@ use crate::{
     },
 };
 
-/// Whom to register, and on which terms.
+/// The person to register, and the terms.
 #[derive(Debug, Args)]
 pub(crate) struct RegisterArgs {
     /// The sponsor's id, which you choose.

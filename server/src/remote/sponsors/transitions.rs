@@ -14,7 +14,7 @@ use crate::{
     remote::{RemoteArgs, RemoteError, output::json},
 };
 
-/// Whose review to renew.
+/// The sponsor whose review is renewed.
 #[derive(Debug, Args)]
 pub(crate) struct RecertifyArgs {
     /// When the next review is due, RFC 3339 [default: in 90 days; at most in 400].
