@@ -108,8 +108,7 @@ impl DecisionId {
         EventId(self.0)
     }
 
-    /// When it was decided, in whole milliseconds, because the id is a UUIDv7. Any other UUID counts as decided in
-    /// 1970.
+    /// When it was decided, in whole milliseconds, because the id is a UUIDv7. For any other UUID, 1970.
     #[must_use]
     pub fn decide_time(self) -> OffsetDateTime {
         let (seconds, nanos) = self.0.get_timestamp().map_or((0, 0), |at| at.to_unix());
