@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Asks for known vulnerabilities of what the server and the clients in five languages are built from, each language with its own
-# tool, where the tool is there and its database can be reached.
+# Looks up known vulnerabilities in the dependencies of the server and of the clients in five languages. Each language
+# has a separate tool, which is used if it is installed and its database can be reached.
 #
 #   scripts/advisories.sh [--strict]
 #
-# Fails where an advisory is found. Where nothing could be asked it says "not checked: ..." and goes on: a machine may have no network,
-# and a registry no advisories. With --strict, for a release, that fails too.
+# Fails if an advisory is found. If a look-up is not possible, it prints "not checked: ..." and continues, because a machine
+# may have no network, and a registry no advisories. With --strict, for a release, that is a failure too.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -14,7 +14,7 @@ ok() { printf 'advisories: %-10s nothing known\n' "$1"; }
 not_checked() { missing+=("$1") && printf 'advisories: %-10s not checked: %s\n' "$1" "$2"; }
 bad() { found+=("$1") && printf 'advisories: %-10s FOUND\n%s\n' "$1" "$2"; }
 have() { command -v "$1" >/dev/null; }
-# asked COMMAND...: what it prints, whatever it returns, within a minute.
+# asked COMMAND...: its output within a minute, whatever its exit code is.
 asked() { timeout 60 "$@" </dev/null 2>/dev/null || true; }
 
 rust() {

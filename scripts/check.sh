@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Everything that can be said of the code without running the program. Quick looks first; goes on after a failure, so that
-# one run tells all.
+# All checks of the code that do not run the program, the quick ones first. Continues after a failure, so that one run
+# shows all of them.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/step.sh
 
-# The commit from which the v1 contract only grows, until there is a release: then the newest one's tag.
+# The commit since which the v1 contract may only grow. Once there is a release, the tag of the newest one is used.
 contract_since=6a9039c
 
 buf() { clients/typescript/node_modules/.bin/buf "$@"; }
@@ -16,7 +16,7 @@ contract_grows() {
   if ! git cat-file -e "$base^{commit}" 2>/dev/null; then
     echo "$base is not in this clone, so there is nothing to compare with" && return
   fi
-  # Not a ref of the repository itself: buf would clone it, and what is cloned by its hash is not found.
+  # Not a ref of the repository: buf would clone it, and cannot find a commit by its hash in the clone.
   rm -rf target/contract && mkdir -p target/contract
   git archive "$base" proto | tar -x -C target/contract
   buf breaking proto --against target/contract/proto
@@ -27,7 +27,7 @@ cargo_deny() {
   cargo deny --offline --log-level error check bans licenses sources
 }
 
-# An installation uses the registry that its own tools are set to.
+# An installation uses the registry that its tools are configured for, so lock files must not name one.
 lock_files_name_no_host() {
   ! git grep -nE '"resolved"' -- '*package-lock.json' &&
     ! git grep -nE '^source = ' -- '*Cargo.lock' | grep -v 'registry+https://github.com/rust-lang/crates.io-index' &&
@@ -38,10 +38,10 @@ no_machine_paths() {
   ! git grep -nIE '(^|[^[:alnum:]_.])/(work|root|Users|home/[a-z]+)/' -- ':!migrations' ':!scripts/check.sh'
 }
 
-# Left-overs that were meant for later.
+# Code that was left unfinished.
 nothing_left_open() { ! git grep -nE '(todo|unimplemented)!|FIXME|XXX|#\[ignore\]' -- '*.rs' '*.py' '*.ts' '*.go' '*.java' '*.proto'; }
 
-# What operators look up is written down: error reasons, metrics, configuration keys.
+# docs/operating.md must have all error reasons, metrics and configuration keys, because operators look them up there.
 operating_is_complete() {
   local name missing=()
   for name in $(sed -n 's/^  ERROR_REASON_\([A-Z_]*\) = [1-9].*/\1/p' proto/countersign/v1/error_reason.proto) \
@@ -72,7 +72,7 @@ step 'contract: buf lint' buf lint proto
 step 'contract: buf breaking' contract_grows
 step 'clippy' cargo clippy --quiet --keep-going --workspace --all-targets --locked -- --deny warnings
 step 'queries' scripts/sqlx.sh --check
-# Not a step: what could not be asked about is said, where nothing is wrong too.
+# Not a step, because it must also show what was not checked, even if nothing is wrong.
 scripts/advisories.sh || failed+=(advisories)
 
 if [[ ${#failed[@]} -gt 0 ]]; then

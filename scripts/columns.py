@@ -1,18 +1,19 @@
 #!/usr/bin/env python3
 """Refuses queries of the server that do not name their columns.
 
-A server goes on while the next version's migrations add columns. What it has prepared must return what it returned, and what it
-writes must leave out what it does not know (docs/upgrading.md). So there is no `*` but in count(*), and no INSERT without a list.
+A server continues to run while the next version's migrations add columns. Its prepared statements must return the same
+columns as before, and its inserts must leave out columns that it does not know (docs/upgrading.md). So `*` is permitted
+only in count(*), and every INSERT must have a column list.
 """
 
 import re
 import subprocess
 import sys
 
-# A string of Rust: raw, or with escapes. What may hold a quotation mark and is none is passed over: comments and characters.
+# A string of Rust: raw, or with escapes. Comments and characters are skipped, because they may contain quotation marks.
 STRING = re.compile(r'''//[^\n]*|'(?:[^'\\]|\\.)'|r(#+)"(?P<raw>.*?)"\1|"(?P<plain>(?:[^"\\]|\\.)*)"''', re.DOTALL)
 QUERY = re.compile(r"\b(?:SELECT|RETURNING|INSERT INTO|FROM)\b")
-# Not a product: that has something before it.
+# Not a multiplication, which has something before it.
 STAR = re.compile(r"(?:\b(?:SELECT|RETURNING|DISTINCT|ALL)\s+|,\s*|\.)\*")
 NO_LIST = re.compile(r"\bINSERT INTO\s+[^\s(]+(?:\s+AS\s+\w+)?\s+(?:SELECT|VALUES|WITH|TABLE)\b")
 
@@ -32,7 +33,7 @@ SAMPLES = [
 
 
 def findings(text):
-    """The place in `text` of each query that does not name its columns, and what is wrong with it."""
+    """The place in `text` of each query that does not name its columns, and the error."""
     for string in STRING.finditer(text):
         kind = "raw" if string["raw"] is not None else "plain"
         if not QUERY.search(string[kind] or ""):

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Holds the dependency tree to deny.toml, offline and in a second: licenses, banned crates, single versions, sources.
+"""Checks the dependency tree against deny.toml, offline and in a second: licenses, banned crates, single versions, sources.
 
-Reads of deny.toml what it knows, and refuses a ban that it does not understand. Python 3.11 (tomllib).
+Reads the parts of deny.toml that it knows, and refuses a ban that it does not understand. Python 3.11 (tomllib).
 """
 
 import os
@@ -53,14 +53,14 @@ def allowed(expression, licenses):
 
 
 def findings(policy, tree):
-    """What in `tree` goes against `policy`."""
+    """The parts of `tree` that `policy` does not allow."""
     licenses = set(policy["licenses"]["allow"])
     versions = defaultdict(list)
     for name, version, origin, license in tree:
         versions[name].append(version)
         if not license or not allowed(license, licenses):
             yield f"{name} {version}: its license is not allowed: {license or 'none'}"
-        # Crates of crates.io have none; this repository's have their folder.
+        # Crates of crates.io have no origin; this repository's have their folder.
         if origin not in ("", "(proc-macro)") and not origin.startswith(f"({os.getcwd()}"):
             yield f"{name} {version}: comes from {origin}, not from crates.io"
     for ban in policy["bans"]["deny"]:

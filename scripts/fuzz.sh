@@ -1,19 +1,19 @@
 #!/usr/bin/env bash
-# Fuzzes whatever reads bytes from outside: scripts/fuzz.sh TARGET... | all
+# Fuzzes all code that reads bytes from outside: scripts/fuzz.sh TARGET... | all
 #
 #   scripts/fuzz.sh oauth json_door          # ten minutes each, one after the other
 #   scripts/fuzz.sh all                      # every target
 #   scripts/fuzz.sh                          # lists the targets
-#   FUZZ_SECONDS=60 scripts/fuzz.sh oauth    # how long each
+#   FUZZ_SECONDS=60 scripts/fuzz.sh oauth    # the time for each target
 #   FUZZ_SANITIZER=address scripts/fuzz.sh oauth
 #
-# Needs a nightly toolchain (rustup toolchain install nightly) and cargo-fuzz (cargo install cargo-fuzz). There is no unsafe code of
-# ours, so the address sanitizer, which halves the speed, is off unless asked for.
+# Needs a nightly toolchain (rustup toolchain install nightly) and cargo-fuzz (cargo install cargo-fuzz). We have no
+# unsafe code, so the address sanitizer, which halves the speed, is off by default.
 #
-# A target begins with what its stable test begins with and writes that into fuzz/corpus, where what it found to be new stays. What
-# broke a rule is in fuzz/artifacts; the last lines say how many were run. Fix the whole kind of fault that was found, and add
-# the case to the seeds of the target, so that the stable test holds it from then on. A target fails where it panics, takes
-# more than ten seconds for one input or 2 GiB of memory.
+# A target begins with the seeds of its stable test and writes them into fuzz/corpus, where new inputs that it finds are
+# kept. Inputs that broke a rule are in fuzz/artifacts; the last lines show how many inputs were run. Fix the whole kind
+# of fault that was found, and add the input to the target's seeds, so that the stable test checks it from then on. A
+# target fails if it panics, or takes more than ten seconds or 2 GiB of memory for one input.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -32,7 +32,7 @@ cargo +nightly fuzz --version >/dev/null 2>&1 || {
   echo "a nightly toolchain and cargo-fuzz are needed: rustup toolchain install nightly; cargo install cargo-fuzz" >&2 && exit 2
 }
 
-# One target needs only a part of the server built; for several all of it is, once.
+# For one target only a part of the server is built; for several, all of it is built once.
 features=$(sed -n '/^\[features\]/,/^$/s/^\([a-z]*\) = .*/\1/p' fuzz/Cargo.toml | paste -sd,)
 if [[ ${#targets[@]} -eq 1 ]]; then
   features=$(sed -n "/^name = \"${targets[0]}\"/,/^$/s/^required-features = \[\"\(.*\)\"\]/\1/p" fuzz/Cargo.toml)

@@ -27,7 +27,7 @@ def anchors(text: str) -> set[str]:
 
 
 def faults(name: str, text: str, exists, read) -> list[str]:
-    """What is wrong with the links of one page. ``exists`` and ``read`` look at a path below the root."""
+    """The errors in the links of one page. ``exists`` and ``read`` take a path below the root."""
     found = []
     for link in LINK.findall(FENCE.sub("", text)):
         if re.match(r"[a-z]+:", link):

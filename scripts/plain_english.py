@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Refuses turns of phrase that are hard to read for people whose first language is not English.
+"""Refuses phrases that are hard to read for people whose first language is not English.
 
 Reads the documents and the texts that users and operators see: the string literals of the Rust crates outside of tests,
 and the help of the command line, which is written as doc comments. Comments and names in code are not read.
 
-    scripts/plain_english.py           says where a turn occurs, and what to say instead
+    scripts/plain_english.py           prints where such a phrase occurs, and what to say instead
     scripts/plain_english.py --list    prints every text that it reads
 """
 
@@ -16,7 +16,7 @@ from collections.abc import Iterator
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
-# The turn, as a regular expression over text in which white space is one blank; what to say instead; a sample of it.
+# The phrase, as a regular expression over text in which white space is one space; what to say instead; a sample of it.
 BANNED = [
     (r"answers? (nobody|no one|everybody|everyone)", "cannot be used; is not active; is used for ...", "It answers nobody yet."),
     (r"admits? (nobody|no one|an admin)", "is revoked; is not active; is not valid", "the key admits nobody"),
@@ -37,7 +37,7 @@ BANNED = [
 ]
 TURNS = [(re.compile(rf"(?i:(?<![\w-]){turn})"), instead) for turn, instead, _ in BANNED]
 
-# Rust's tokens that matter here: comments, strings with their prefixes, and characters, which may be quotes.
+# The relevant tokens of Rust: comments, strings with their prefixes, and characters, which may be quotes.
 TOKEN = re.compile(
     r"""(?P<doc>//[/!][^\n]*)|//[^\n]*|/\*.*?\*/|b?r(?P<hashes>\#*)"(?P<raw>.*?)"(?P=hashes)|b?"(?P<text>(?:\\.|[^"\\])*)"
     |'(?:\\.[^']*|[^'\\])'|(?P<tests>\#\[cfg\(test\)\]\s*mod\s\w+\s*\{)""",
@@ -54,20 +54,20 @@ def rust_texts(source: str) -> Iterator[tuple[int, str]]:
         text = token["raw"] or re.sub(r"\\\n\s*", "", token["text"] or "")
         if token["doc"] and helps and token["doc"].startswith("///"):
             text = token["doc"][3:]
-        # One word is a name, and so is what stands between backquotes.
+        # A single word is a name, and so is a text between backquotes.
         if " " in text.strip():
             yield source.count("\n", 0, token.start()) + 1, re.sub(r"`[^`]*`", "`", text)
 
 
 def paragraphs(page: str) -> Iterator[tuple[int, str]]:
-    """The line and the text of each paragraph of a page, without what stands in fences and between backquotes."""
+    """The line and the text of each paragraph of a page, without code fences and texts between backquotes."""
     page = re.sub(r"^ *```.*?^ *```", lambda fence: "\n" * fence[0].count("\n"), page, flags=re.MULTILINE | re.DOTALL)
     for block in re.finditer(r"(?:[^\n]+\n?)+", page):
         yield page.count("\n", 0, block.start()) + 1, re.sub(r"`[^`]*`", "`", block[0])
 
 
 def turns(text: str) -> Iterator[tuple[str, str]]:
-    """Each banned turn in the text, and what to say instead."""
+    """Each banned phrase in the text, and what to say instead."""
     text = " ".join(text.split())
     for pattern, instead in TURNS:
         yield from ((found[0], instead) for found in pattern.finditer(text))

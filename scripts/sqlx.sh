@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Checks every query of server/store against the schema that migrations/ make, and renews .sqlx, with which everybody else
-# compiles. With --check only says whether .sqlx is up to date.
+# Checks every query of server/store against the schema that migrations/ create, and updates .sqlx, with which all other
+# builds compile. With --check it only reports whether .sqlx is up to date.
 #
-# The database is a throw-away one of its own; sqlx-cli is not needed (docs/decisions/0005).
+# The database is a separate, temporary one; sqlx-cli is not needed (docs/decisions/0005).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# What was compared before needs no Postgres.
+# Inputs that were checked before need no Postgres.
 stamp=target/sqlx.stamp
 inputs() { find .sqlx migrations server/store Cargo.lock scripts/sqlx.sh -type f | LC_ALL=C sort | xargs sha256sum | sha256sum; }
 if [[ ${1:-} == --check && -f $stamp && $(<"$stamp") == "$(inputs)" ]]; then exit; fi
@@ -22,7 +22,7 @@ stop() {
 }
 trap stop EXIT
 
-# Debian has these two outside of the PATH.
+# Debian installs these two programs outside of the PATH.
 newest=$(printf '%s\n' /usr/lib/postgresql/*/bin | sort -V | tail -n 1)
 PATH=${PG_BIN_DIR:+$PG_BIN_DIR:}$PATH:$newest
 if [[ $EUID -eq 0 ]]; then chown postgres: "$folder"; fi
@@ -38,8 +38,8 @@ done
 
 mkdir "$folder/queries"
 export DATABASE_URL="postgres://postgres@localhost/postgres?host=$folder" SQLX_OFFLINE=false SQLX_OFFLINE_DIR=$folder/queries
-# The macros write their queries while they compile, so the crate must be compiled: a new --cfg makes cargo do so, and
-# leaves what was built with the usual flags as it is.
+# The macros write their queries during compilation, so the crate must be compiled. A new --cfg makes cargo do so, and
+# does not affect what was built with the usual flags.
 cargo rustc --quiet --locked --package countersign-store --lib --profile check -- \
   --cfg "sqlx_prepare=\"$RANDOM$RANDOM\"" --check-cfg 'cfg(sqlx_prepare, values(any()))'
 

@@ -1,9 +1,9 @@
 # shellcheck shell=bash
-# For sourcing: runs steps, with a line each.
+# To be sourced: runs steps, with one line for each.
 
 failed=()
 
-# step WHAT COMMAND...: runs COMMAND and says how it went; its output is shown where it failed. Notes the failure.
+# step WHAT COMMAND...: runs COMMAND and prints the result, with its output if it failed. Records the failure.
 step() {
   local what=$1 started=$SECONDS log
   shift

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Holds the structure of the Rust crates, by the `use` lines of their files:
+"""Checks the structure of the Rust crates, by the `use` lines of their files:
 
-- no file imports itself through others of its crate (a circle of files),
-- what lies low in server/app does not know the facade `App`.
+- no file imports itself through other files of its crate (a circle of files),
+- the lower modules of server/app do not use the facade `App`.
 
-A module that only hands a name on (`pub use child::Name`) is no arrow: the name counts for the file that has it.
-With --arrows CRATE it prints the imports of a crate, a line each.
+A module that only re-exports a name (`pub use child::Name`) is not counted as an import: the name counts for the file
+that defines it. With --arrows CRATE it prints the imports of a crate, one per line.
 """
 
 import re
@@ -13,12 +13,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-# Below the use cases: they are given what they need.
+# Modules below the use cases, which get what they need as arguments.
 LOW = ["engine", "authority", "recorder", "decisions/evaluation"]
 USE = re.compile(r"^(?P<indent>[ \t]*)(?P<vis>pub(?:\([^)]*\))?\s+)?use\s+(?P<tree>[^;]+);", re.M)
-# What still has circles: its root is imported by its own parts. To be taken out of here, not added to.
+# Crates that still have circles, because their parts import their root. Remove entries, but never add one.
 OPEN = ["server/store"]
-# Modules in a file, tests most of them, see their own file.
+# Modules inside a file, most of them tests, use names of that file.
 INLINE = re.compile(r"^(?:pub(?:\(crate\))? )?mod \w+ \{", re.M)
 
 

@@ -1,20 +1,20 @@
 #!/usr/bin/env bash
-# Every test. Ends at the first part that fails; the last lines say how it went, and what failed in full.
+# Runs all tests. Ends at the first part that fails; the last lines have the result, and all details of what failed.
 #
-#   scripts/test.sh NAME   only the tests from outside whose names hold this
+#   scripts/test.sh NAME   only the tests from outside whose names contain this
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-never}
 
 if [[ -n ${1:-} ]]; then
-  # The second test is there for its package's program, which is built with it.
+  # The second test is named so that its package's program is built.
   cargo test --quiet --locked --workspace --no-run --test all --test command_line
   server=$(realpath "${CARGO_TARGET_DIR:-target}")/debug/countersign
   COUNTERSIGN_BIN=$server exec cargo test --locked --workspace --test all -- "$1"
 fi
 
 log=$(mktemp)
-# What is secret, and what came out: see scripts/secrets.sh.
+# The secrets and the output of the tests: see scripts/secrets.sh.
 export COUNTERSIGN_TEST_RECORD=$PWD/target/test-record
 rm -rf "$COUNTERSIGN_TEST_RECORD"
 (umask 077 && mkdir -p "$COUNTERSIGN_TEST_RECORD/output")
@@ -22,14 +22,15 @@ now='' started=$SECONDS
 summary() {
   local status=$?
   if [[ $status -ne 0 ]]; then
-    # Again at the end, where only the end of a long log is kept: what cargo printed of each test that failed, without stacks.
+    # Repeated at the end, because often only the end of a long log is kept: cargo's output for each failed test, without
+    # stack traces.
     awk '/^failures:$/ { failed = 1 } /^test result: / { failed = 0 } failed && !/^ +([0-9]+:|at) /' "$log" | tail -n 200
     printf 'test: FAILED: %s\n' "$now"
   fi
   rm -f "$log"
 }
 trap summary EXIT
-# run WHAT COMMAND...: says what is run, runs it, and ends everything where it fails.
+# run WHAT COMMAND...: prints what it runs, runs it, and ends the script if it fails.
 run() {
   now=$1
   shift
@@ -37,7 +38,7 @@ run() {
   "$@" </dev/null 2>&1 | tee -a "$log"
 }
 
-# The programs are built with the tests, in one go, so that nothing is compiled twice.
+# The programs are built together with the tests, so that nothing is compiled twice.
 run 'Rust: build' cargo test --locked --workspace --no-run
 built=$(realpath "${CARGO_TARGET_DIR:-target}")/debug
 run 'Rust: unit and integration tests' env COUNTERSIGN_BIN="$built/countersign" cargo test --locked --workspace --no-fail-fast

@@ -1,20 +1,20 @@
 #!/usr/bin/env bash
-# Runs a command beside a fresh dev server, on a database of its own and a free port.
+# Runs a command beside a new dev server, with a separate database and a free port.
 #
 #   scripts/with-server.sh COMMAND...
 #
-# COMMAND finds the server at COUNTERSIGN_ADDR (host:port). What the server logged is shown where COMMAND fails, whose
-# exit code is handed on. The server is target/debug/countersign, unless SERVER is another command that serves.
+# COMMAND finds the server at COUNTERSIGN_ADDR (host:port). The server's log is shown if COMMAND fails, and COMMAND's exit
+# code is returned. The server is target/debug/countersign, unless SERVER is another command that serves.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 folder=$(mktemp -d /tmp/countersign-test.XXXXXX)
-# The private Postgres of root runs as another user, who has to get through.
+# If this is root, the private Postgres runs as another user, who must be able to pass through.
 chmod 711 "$folder"
 server=
 stop() {
   if [[ -n ${COUNTERSIGN_TEST_RECORD:-} ]]; then
-    # The keys that the server made are secret, and what it says is output.
+    # The keys that the server created are secrets, and what it prints is output.
     cat "$folder"/data/*.key >>"$COUNTERSIGN_TEST_RECORD/secrets" 2>/dev/null || true
     cat "$folder/stdout" "$folder/log" >>"$COUNTERSIGN_TEST_RECORD/output/with-server-stderr" 2>/dev/null || true
   fi
@@ -23,7 +23,7 @@ stop() {
 }
 trap stop EXIT
 
-# A database that the environment names is not ours.
+# A database in the environment is not for this server.
 unset DATABASE_URL COUNTERSIGN_DATABASE_URL COUNTERSIGN_CONFIG
 COUNTERSIGN_LISTEN=127.0.0.1:0 COUNTERSIGN_DATA_DIR=$folder/data \
   ${SERVER:-target/debug/countersign serve --dev} >"$folder/stdout" 2>"$folder/log" </dev/null &

@@ -9,8 +9,8 @@ use std::{
 
 use crate::Failure;
 
-/// The server's program: `COUNTERSIGN_BIN` where that is set; else the one of this build's profile, brought up to date
-/// first, so that no test runs against yesterday's server.
+/// The server's program: `COUNTERSIGN_BIN` if it is set; otherwise the one of this build's profile, which is built
+/// first, so that no test uses an old server.
 pub fn binary() -> Result<&'static Path, Failure> {
     static BINARY: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     let built = BINARY.get_or_init(|| match env::var_os("COUNTERSIGN_BIN") {
@@ -20,7 +20,7 @@ pub fn binary() -> Result<&'static Path, Failure> {
     built.as_deref().map_err(|message| message.clone().into())
 }
 
-/// Builds it with the features that the dependencies have in this very build, so that nothing is compiled twice.
+/// Builds it with the features that the dependencies have in this build, so that nothing is compiled twice.
 fn build() -> Result<PathBuf, Failure> {
     // <target>/<profile>/deps/<this program>, or one folder up for a program that is not a test.
     let this = env::current_exe()?;

@@ -1,5 +1,5 @@
-//! Clocks that can be set while a program runs: Debian's faketime, for the wall clock alone. What counts time without a clock
-//! (CLOCK_MONOTONIC) goes on evenly, as it does on a machine whose clock is set.
+//! Clocks that can be set while a program runs: Debian's faketime, for the wall clock only. The monotonic clock
+//! (CLOCK_MONOTONIC) advances evenly, as on a machine whose clock is set.
 
 use std::{
     fs,
@@ -10,11 +10,11 @@ use std::{
 
 use crate::{Failure, Launch, binary};
 
-/// Where Debian's package `faketime` has the library for programs with threads, by kind of machine.
+/// The path of the library for programs with threads in Debian's package `faketime`, by kind of machine.
 const LIBRARIES: [&str; 2] =
     ["/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1", "/usr/lib/aarch64-linux-gnu/faketime/libfaketimeMT.so.1"];
 
-/// A clock of its own for one program, in a folder that the program can read.
+/// A separate clock for one program, in a folder that the program can read.
 #[derive(Debug)]
 pub struct FakeClock {
     file: PathBuf,
@@ -22,7 +22,7 @@ pub struct FakeClock {
 }
 
 impl FakeClock {
-    /// A clock that is right so far, in a file of this name in `folder`.
+    /// A clock that is still correct, in a file of this name in `folder`.
     pub fn new(folder: &Path, name: &str) -> Result<Self, Failure> {
         let library = LIBRARIES.into_iter().find(|library| Path::new(library).exists());
         let library = library.ok_or("faketime is not installed: run scripts/setup.sh, or apt-get install faketime")?;
@@ -31,7 +31,7 @@ impl FakeClock {
         Ok(clock)
     }
 
-    /// From now on the clock goes so many seconds ahead of the machine's, or behind.
+    /// From now on the clock is this many seconds ahead of the machine's, or behind.
     pub fn is_off_by(&self, seconds: f64) -> Result<(), Failure> {
         self.set(&format!("{seconds:+}"))
     }
@@ -43,14 +43,14 @@ impl FakeClock {
     }
 
     fn set(&self, text: &str) -> Result<(), Failure> {
-        // In one step: the file is read at every look at the clock.
+        // In one step, because the file is read on every reading of the clock.
         let new = self.file.with_extension("new");
         fs::write(&new, text)?;
         fs::set_permissions(&new, fs::Permissions::from_mode(0o644))?;
         Ok(fs::rename(new, &self.file)?)
     }
 
-    /// A program goes by this clock that has these variables.
+    /// The variables with which a program uses this clock.
     fn variables(&self) -> [(&'static str, String); 5] {
         [
             ("LD_PRELOAD", self.library.to_owned()),
@@ -61,13 +61,13 @@ impl FakeClock {
         ]
     }
 
-    /// Lets a server go by this clock.
+    /// Makes a server use this clock.
     #[must_use]
     pub fn drive(&self, launch: Launch) -> Launch {
         self.variables().iter().fold(launch, |launch, (name, value)| launch.variable(name, value))
     }
 
-    /// A launcher whose Postgres goes by this clock: the server's program, that starts `postgres` through `env`.
+    /// A launcher whose Postgres uses this clock: the server's program, which starts `postgres` through `env`.
     pub fn launcher(&self) -> Result<PathBuf, Failure> {
         let variables: Vec<_> = self.variables().iter().map(|(name, value)| format!("'{name}={value}'")).collect();
         let script = format!(

@@ -1,4 +1,4 @@
-//! A plain HTTP/1.1 client, as curl is one.
+//! A plain HTTP/1.1 client, like curl.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -14,14 +14,14 @@ use crate::{Failure, record};
 /// Longest a request may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A client of one address under one identity.
+/// A client of one address with one identity.
 #[derive(Debug, Clone)]
 pub struct Http {
     address: SocketAddr,
     token: Option<String>,
 }
 
-/// What came back.
+/// An answer.
 #[derive(Debug, Clone)]
 pub struct Answer {
     /// The status.
@@ -33,7 +33,7 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// The body as JSON; null where it is none.
+    /// The body as JSON; null if it is not JSON.
     #[must_use]
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_default()
@@ -68,7 +68,7 @@ impl Http {
         self.post(&format!("/countersign.v1.{method}"), request.to_string()).await
     }
 
-    /// Sends any request, on a connection of its own.
+    /// Sends any request, on a new connection.
     pub async fn send(
         &self,
         method: Method,

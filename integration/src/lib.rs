@@ -1,4 +1,4 @@
-//! Starts the real binary on a real Postgres, for tests and measurements that talk to it from outside, as a user does.
+//! Starts the real program on a real Postgres, for tests and measurements that use it from outside, as a user does.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), countersign_integration::Failure> {
@@ -11,7 +11,7 @@
 //! # }
 //! ```
 //!
-//! Nothing outlives the process that started it, however that ends: the kernel stops servers and Postgres with it.
+//! Nothing outlives the process that started it, however it ends: the kernel stops servers and Postgres with it.
 
 mod binary;
 mod faketime;
@@ -29,5 +29,5 @@ pub use postgres::{Cluster, Database, connect};
 pub use proxy::{Proxy, Weather};
 pub use server::{KEY_ENCRYPTION_KEY, Launch, Server};
 
-/// Why something could not be started or reached, in words for whoever runs the tests.
+/// Why something could not be started or reached, in words for the person who runs the tests.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;

@@ -1,4 +1,4 @@
-//! One Postgres for a run, and a database of its own for each test.
+//! One Postgres per run, and a separate database for each test.
 
 use std::{
     env, mem,
@@ -16,30 +16,31 @@ use tokio::{sync::OnceCell, task::spawn_blocking};
 
 use crate::{Failure, binary};
 
-/// The database that has the schema and nothing else; the others are copies of it.
+/// The database with only the schema, from which the others are copied.
 const TEMPLATE: &str = "countersign_template";
-/// What the databases of tests are called, before their number.
+/// The names of the tests' databases, before their number.
 const PREFIX: &str = "test_";
-/// Databases of tests that are over, before they are dropped together: each drop alone costs a checkpoint.
+/// How many databases of finished tests are dropped together, because each drop alone costs a checkpoint.
 const DROPPED_TOGETHER: usize = 16;
-/// Runs at a time on one machine.
+/// Limit of the runs at a time on one machine.
 const MOST_RUNS: u32 = 16;
 
-/// A private Postgres, as durable as any. It stops with this process, or when it is dropped.
+/// A private Postgres with full durability. It stops with this process, or when it is dropped.
 #[derive(Debug)]
 pub struct Cluster {
     options: PostgresOptions,
-    /// None while it is stopped.
+    /// `None` while it is stopped.
     postgres: Option<PrivatePostgres>,
     url: String,
     serving_url: String,
     databases: AtomicU32,
-    /// The names of databases whose tests are over.
+    /// The names of the databases of finished tests.
     unused: Arc<Mutex<Vec<String>>>,
 }
 
 impl Cluster {
-    /// The cluster of this run, started by whoever asks first. Its folder stays, so that the next run need not make it.
+    /// The cluster of this run, started by the first caller. Its folder is kept, so that the next run need not create
+    /// it.
     pub async fn shared() -> Result<&'static Self, Failure> {
         static SHARED: OnceCell<Cluster> = OnceCell::const_new();
         SHARED.get_or_try_init(Self::start_shared).await
@@ -50,7 +51,7 @@ impl Cluster {
         for run in 0..MOST_RUNS {
             let folder = env::temp_dir().join(format!("countersign-integration-{user}-{run}"));
             match Self::start(folder).await {
-                // Another run has it.
+                // Another run uses it.
                 Err(failure) if matches!(failure.downcast_ref(), Some(PostgresError::InUse { .. })) => {}
                 Err(failure) => return Err(failure),
                 Ok(cluster) => return Ok(cluster),
@@ -59,12 +60,12 @@ impl Cluster {
         Err(format!("{MOST_RUNS} test runs are under way already").into())
     }
 
-    /// Starts the cluster of a data folder, makes it anew where there is none, and prepares the template.
+    /// Starts the cluster of a data folder, which is created if there is none, and prepares the template.
     pub async fn start(data_dir: impl Into<PathBuf>) -> Result<Self, Failure> {
         Self::start_through(data_dir, binary()?.to_owned()).await
     }
 
-    /// As [`Self::start`], through another launcher: [`crate::FakeClock::launcher`].
+    /// Like [`Self::start`], with another launcher: [`crate::FakeClock::launcher`].
     pub async fn start_through(data_dir: impl Into<PathBuf>, launcher: PathBuf) -> Result<Self, Failure> {
         let options = PostgresOptions { data_dir: data_dir.into(), launcher };
         let postgres = run(&options).await?;
@@ -96,24 +97,24 @@ impl Cluster {
         Ok(cluster)
     }
 
-    /// A database that has the schema and nothing else. Servers come to it as a role that owns nothing.
+    /// A database with only the schema. Servers connect as a role that owns nothing.
     pub async fn database(&self) -> Result<Database, Failure> {
         self.create(TEMPLATE).await
     }
 
-    /// A database that has nothing at all. Servers come to it as its owner, who can make the tables.
+    /// An empty database. Servers connect as its owner, who can create the tables.
     pub async fn empty_database(&self) -> Result<Database, Failure> {
         let made = self.create("template0").await?;
         Ok(Database { serving_url: made.url.clone(), ..made })
     }
 
-    /// A database that is as another one is, to which nobody may be connected.
+    /// A copy of another database, to which no one may be connected.
     pub async fn copy(&self, of: &Database) -> Result<Database, Failure> {
         let name = of.url.split('?').next().and_then(|url| url.rsplit('/').next()).unwrap_or_default();
         self.create(name).await
     }
 
-    /// Stops Postgres, in good order.
+    /// Stops Postgres properly.
     pub async fn stop(&mut self) -> Result<(), Failure> {
         let Some(postgres) = self.postgres.take() else { return Ok(()) };
         Ok(spawn_blocking(move || postgres.stop()).await??)
@@ -134,7 +135,8 @@ impl Cluster {
         Ok(Database { url, serving_url, _lease: Some(Arc::new(Lease { name, unused: self.unused.clone() })) })
     }
 
-    /// Drops the databases whose tests are over, so that a run does not fill the disk. One that a server still uses waits.
+    /// Drops the databases of finished tests, so that a run does not fill the disk. One that a server still uses is
+    /// dropped later.
     async fn drop_unused(&self, admin: &mut PgConnection) -> Result<(), Failure> {
         let unused = {
             let mut unused = self.unused.lock().unwrap_or_else(PoisonError::into_inner);
@@ -166,7 +168,7 @@ impl Cluster {
     }
 }
 
-/// A connection past the server, on which the names of its tables lead to them.
+/// A direct connection to the database, on which table names lead to the server's tables.
 pub async fn connect(url: &str) -> Result<PgConnection, sqlx::Error> {
     let mut connection = PgConnection::connect(url).await?;
     connection.execute(AssertSqlSafe(format!("SET search_path = {OWN}, public"))).await?;
@@ -183,18 +185,18 @@ async fn run(options: &PostgresOptions) -> Result<PrivatePostgres, Failure> {
     Ok(spawn_blocking(move || PrivatePostgres::start(&options)).await??)
 }
 
-/// One database. It is dropped some time after the last copy of this.
+/// One database. It is dropped some time after the last clone of this.
 #[derive(Debug, Clone)]
 pub struct Database {
-    /// Its address as its owner, for whatever reaches past the server.
+    /// Its address for its owner, for direct access without the server.
     pub url: String,
-    /// Its address as servers come, for `DATABASE_URL`.
+    /// Its address for servers, for `DATABASE_URL`.
     pub serving_url: String,
-    /// None: it is somebody else's.
+    /// `None` if the database was not created here.
     _lease: Option<Arc<Lease>>,
 }
 
-/// Says that a database is no longer used, when it is dropped.
+/// Marks a database as no longer used when it is dropped.
 #[derive(Debug)]
 struct Lease {
     name: String,
@@ -208,19 +210,19 @@ impl Drop for Lease {
 }
 
 impl Database {
-    /// The database of this address, to which servers come as its owner.
+    /// The database at this address, to which servers connect as its owner.
     #[must_use]
     pub fn of(url: String) -> Self {
         Self { serving_url: url.clone(), url, _lease: None }
     }
 
-    /// The same database, to which servers come by another way.
+    /// The same database, to which servers connect through another address.
     #[must_use]
     pub fn through(&self, serving_url: String) -> Self {
         Self { serving_url, ..self.clone() }
     }
 
-    /// A connection past the server, to look at what it wrote or to get in its way.
+    /// A direct connection, to read what the server wrote or to interfere with it.
     pub async fn connect(&self) -> Result<PgConnection, Failure> {
         Ok(connect(&self.url).await?)
     }

@@ -1,4 +1,4 @@
-//! A TCP proxy that gets in the way: between a server and its database, or between a client and its server.
+//! A TCP proxy that disturbs connections: between a server and its database, or between a client and its server.
 
 use std::{future::pending, net::SocketAddr, path::PathBuf, str::FromStr as _, time::Duration};
 
@@ -13,29 +13,29 @@ use tokio::{
 
 use crate::{Database, Failure};
 
-/// What happens to what comes through, and to every open connection at once.
+/// How the proxy treats the data, on every open connection at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Weather {
-    /// It passes.
+    /// The data passes.
     Fair,
-    /// What is asked arrives so much later.
+    /// Requests arrive later by this time.
     Slow(Duration),
-    /// Nothing moves, and nobody is told.
+    /// Nothing is transferred, and neither side is told.
     Stalled,
-    /// What is asked arrives, and its connection breaks where the answer would have come.
+    /// Requests arrive, and the connection breaks where the answer would have come.
     Unanswered,
-    /// Connections break, and new ones do as soon as they are made.
+    /// Connections break, and new ones break as soon as they are made.
     Cut,
 }
 
-/// Where a proxy leads.
+/// The target of a proxy.
 #[derive(Debug, Clone)]
 enum End {
     Tcp(SocketAddr),
     Unix(PathBuf),
 }
 
-/// A proxy on a port of its own. It ends when it is dropped, and all that goes through it.
+/// A proxy on a separate port. When it is dropped, it ends, and so do all its connections.
 #[derive(Debug)]
 pub struct Proxy {
     address: SocketAddr,
@@ -44,12 +44,12 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// In front of whatever listens on this address.
+    /// In front of the program that listens on this address.
     pub async fn to(address: SocketAddr) -> Result<Self, Failure> {
         Self::start(End::Tcp(address)).await
     }
 
-    /// In front of a database, and the database as it is reached through it.
+    /// In front of a database; also returns the database with the address of the proxy.
     pub async fn to_database(database: &Database) -> Result<(Self, Database), Failure> {
         let options = PgConnectOptions::from_str(&database.serving_url)?;
         let name = options.get_database().ok_or("a database without a name")?;
@@ -72,13 +72,13 @@ impl Proxy {
         Ok(Self { address, weather, accepting: accepting.abort_handle() })
     }
 
-    /// Where it listens.
+    /// The address on which it listens.
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Lets it be so from now on.
+    /// Sets how it treats data from now on.
     pub fn becomes(&self, weather: Weather) {
         self.weather.send_replace(weather);
     }
@@ -107,7 +107,7 @@ async fn connect(near: TcpStream, end: End, weather: watch::Receiver<Weather>) {
     }
 }
 
-/// Goes on until one way ends: then both do.
+/// Runs until one direction ends; then both end.
 async fn both<A, B, C, D>(asking: Way<A, B>, answering: Way<C, D>, weather: watch::Receiver<Weather>)
 where
     A: AsyncRead + Unpin,
@@ -140,7 +140,8 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Way<R, W> {
         Self { from, to, answers: true }
     }
 
-    /// Carries until either side ends. What is read while something waits to go on waits beside it and not behind it.
+    /// Transfers data until either side ends. Data that is read while other data waits has its own waiting time, which
+    /// runs in parallel.
     async fn carry(self, weather: &mut watch::Receiver<Weather>) {
         let Self { mut from, mut to, answers } = self;
         let (read, mut held) = mpsc::channel(32);
@@ -164,7 +165,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Way<R, W> {
     }
 }
 
-/// Waits until what was read `at` some moment may go on; false: never.
+/// Waits until data that was read at `at` may pass; false if it never may.
 async fn is_through(weather: &mut watch::Receiver<Weather>, at: Instant, answers: bool) -> bool {
     loop {
         let now = *weather.borrow_and_update();

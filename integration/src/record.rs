@@ -1,8 +1,8 @@
-//! What the suite made that is secret, and what came out of it: kept for `scripts/secrets.sh`, which looks for the one in
-//! the other.
+//! Keeps the secrets that the tests created, and everything that came out, for `scripts/secrets.sh`, which searches the
+//! output for the secrets.
 //!
-//! Only where `COUNTERSIGN_TEST_RECORD` names a folder, as `scripts/test.sh` does. What is secret goes into `secrets` there,
-//! a line each, readable by its owner alone; what came out, into `output/`.
+//! Only if `COUNTERSIGN_TEST_RECORD` names a folder, as in `scripts/test.sh`. The secrets are written into `secrets`
+//! there, one per line, readable only by the owner; the output is written into `output/`.
 
 use std::{
     fs::{self, OpenOptions},
@@ -22,19 +22,19 @@ use tokio::runtime;
 
 use crate::{Failure, connect};
 
-/// Anything shorter is found by chance.
+/// Anything shorter would be found by chance.
 const SHORTEST: usize = 16;
-/// Longest wait for a server that may be gone.
+/// Longest wait for a server that may have ended.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Where the record is kept; none: it is not.
+/// Where the record is kept. `None` if it is not kept.
 pub(crate) fn folder() -> Option<&'static Path> {
     static FOLDER: OnceLock<Option<PathBuf>> = OnceLock::new();
     FOLDER.get_or_init(|| std::env::var_os("COUNTERSIGN_TEST_RECORD").map(PathBuf::from)).as_deref()
 }
 
-/// Notes something that must show nowhere: an API key, a token, a key. What makes it secret is noted by itself too: the
-/// secret part of an API key, the signature of a token.
+/// Records something that must not appear anywhere: an API key, a token, a key. Its secret part is also recorded alone:
+/// the secret of an API key, the signature of a token.
 pub fn secret(text: &str) {
     let Some(folder) = folder() else { return };
     let text = text.trim();
@@ -47,7 +47,7 @@ pub fn secret(text: &str) {
     append(&folder.join("secrets"), lines.as_bytes());
 }
 
-/// Notes the secrets of an answer in JSON: tokens, receipts and keys, by the names that the doors give them.
+/// Records the secrets in a JSON answer: tokens, receipts and keys, by the field names of the endpoints.
 pub(crate) fn secrets_of(answer: &[u8]) {
     if folder().is_none() {
         return;
@@ -65,7 +65,7 @@ pub fn output(name: &str, text: &[u8]) {
     append(&folder.join("output").join(format!("{}-{name}", process::id())), text);
 }
 
-/// Keeps what a server printed and logged, and its metrics, if it still shows them.
+/// Keeps what a server printed and logged, and its metrics, if it can still be reached.
 pub(crate) fn server(address: SocketAddr, home: &Path) {
     if folder().is_none() {
         return;
@@ -85,16 +85,16 @@ fn metrics(address: SocketAddr) -> Option<Vec<u8>> {
     Some(page)
 }
 
-/// Keeps every row of every table of a database. Blocks, for callers that cannot wait otherwise.
+/// Keeps every row of every table of a database. Blocks, for callers that cannot await.
 ///
 /// # Panics
-/// Where the database cannot be read: then nothing would be looked at.
+/// If the database cannot be read, because then nothing would be checked.
 pub fn database(url: &str) {
     if folder().is_none() {
         return;
     }
     let url = url.to_owned();
-    // A runtime of its own: whoever drops something may be inside one.
+    // A separate runtime, because the caller may be inside one when it drops something.
     let kept =
         thread::spawn(move || runtime::Builder::new_current_thread().enable_all().build()?.block_on(tables(&url)));
     let kept = kept.join().unwrap_or_else(|_| Err("a panic".into()));

@@ -16,16 +16,16 @@ use tokio::time::sleep;
 
 use crate::{Database, Failure, Http, record, spawn};
 
-/// What stands before the address in the line that a server prints when it serves.
+/// The text before the address in the line that a server prints when it serves.
 const READY: &str = "countersign is ready on ";
-/// Longest a start may take: on a busy machine, and with a database to make first.
+/// Longest time for a start, on a busy machine and with a database to create first.
 const START: Duration = Duration::from_mins(1);
-/// Longest a graceful stop may take.
+/// Longest time for a graceful stop.
 const STOP: Duration = Duration::from_secs(30);
-/// The key-encryption key of every server on a database of the tests: they share what it encrypts.
+/// The key-encryption key of every server on a test database, because these servers share what it encrypts.
 pub const KEY_ENCRYPTION_KEY: &str = "QUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUE=";
 
-/// How a server is to be started.
+/// How to start a server.
 #[derive(Debug)]
 pub struct Launch {
     args: Vec<String>,
@@ -50,8 +50,8 @@ impl Launch {
         launch.variable("COUNTERSIGN_LISTEN", "127.0.0.1:0")
     }
 
-    /// `serve --dev`: seeded with a policy, the sponsor alice and the operators rita and oscar. Without a database it
-    /// starts a Postgres of its own.
+    /// `serve --dev`: with a policy, the sponsor alice and the operators rita and oscar. Without a database it starts a
+    /// private Postgres.
     #[must_use]
     pub fn dev() -> Self {
         let mut launch = Self::plain().arg("--dev");
@@ -59,18 +59,18 @@ impl Launch {
         launch
     }
 
-    /// Is started also when it is not ready.
+    /// Counts as started even if it is not ready.
     #[must_use]
     pub const fn unready(mut self) -> Self {
         self.waits = false;
         self
     }
 
-    /// Runs on this database, with the key-encryption key of all that do.
+    /// Runs on this database, with the common key-encryption key.
     #[must_use]
     pub fn database(mut self, database: &Database) -> Self {
         self.database = Some(database.clone());
-        // Few connections: many servers share the Postgres of a run.
+        // Few connections, because many servers share the Postgres of a run.
         self.variable("COUNTERSIGN_KEY_ENCRYPTION_KEY", KEY_ENCRYPTION_KEY)
             .variable("COUNTERSIGN_DATABASE_MAX_CONNECTIONS", "5")
             .variable("COUNTERSIGN_DATABASE_READ_CONNECTIONS", "2")
@@ -90,21 +90,21 @@ impl Launch {
         self
     }
 
-    /// Sets an environment variable. A later one of the same name counts.
+    /// Sets an environment variable. A later one with the same name wins.
     #[must_use]
     pub fn variable(mut self, name: &str, value: &str) -> Self {
         self.variables.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    /// Starts it, and returns when it serves. What it wrote to standard error is part of the failure.
+    /// Starts it, and returns when it serves. Its output on standard error is part of the failure.
     pub async fn start(self) -> Result<Server, Failure> {
-        // Open to be passed through: started by root, the server's Postgres runs as somebody else.
+        // Other users may pass through: if the server is root, its Postgres runs as another user.
         let mode = Permissions::from_mode(0o711);
         let home = tempfile::Builder::new().prefix("countersign-server-").permissions(mode.clone()).tempdir()?;
         let data_dir = self.data_dir.clone().unwrap_or_else(|| home.path().join("data"));
         if !data_dir.exists() {
-            // The launcher's umask is stricter than a person's.
+            // The launcher's umask is stricter than that of a person.
             fs::create_dir(&data_dir)?;
             fs::set_permissions(&data_dir, mode)?;
         }
@@ -119,7 +119,7 @@ impl Launch {
         }
         command.arg("--data-dir").arg(&data_dir);
         if let Some(Database { serving_url: url, .. }) = &self.database {
-            // In dev a database is named by flag only.
+            // In dev, only the flag can name a database.
             let dev = self.args.iter().any(|arg| arg == "--dev");
             if dev {
                 command.arg("--database-url").arg(url)
@@ -128,11 +128,11 @@ impl Launch {
             };
         }
         if record::folder().is_some() {
-            // The more it says, the more there is to look at.
+            // More output means that more can be searched for secrets.
             command.env("COUNTERSIGN_LOG_LEVEL", "info,countersign=trace");
         }
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
-        // Not in the folder of the test: a countersign.yaml there would be read.
+        // Not in the folder of the test, because a countersign.yaml there would be read.
         command.current_dir(home.path());
         command.stdout(File::create(home.path().join("stdout"))?).stderr(File::create(home.path().join("stderr"))?);
         let child = spawn::spawn(command)?;
@@ -151,83 +151,83 @@ impl Launch {
     }
 }
 
-/// A running server. Dropping it kills it; what it logged is shown where a test fails.
+/// A running server. Dropping it kills it; its log is shown if the test fails.
 #[derive(Debug)]
 pub struct Server {
     child: Child,
     address: SocketAddr,
     data_dir: PathBuf,
     home: TempDir,
-    /// Not dropped before the server is.
+    /// Kept so that it is dropped after the server.
     _database: Option<Database>,
 }
 
 impl Server {
-    /// Where it listens.
+    /// The address on which it listens.
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Where it listens, as a URL.
+    /// The address on which it listens, as a URL.
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// Where it keeps its data.
+    /// The folder with its data.
     #[must_use]
     pub fn data_dir(&self) -> &Path {
         &self.data_dir
     }
 
-    /// Its process.
+    /// Its process id.
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// What it has logged so far.
+    /// Its log so far.
     #[must_use]
     pub fn log(&self) -> String {
         fs::read_to_string(self.home.path().join("stderr")).unwrap_or_default()
     }
 
-    /// What it has printed so far.
+    /// Its output so far.
     #[must_use]
     pub fn printed(&self) -> String {
         fs::read_to_string(self.home.path().join("stdout")).unwrap_or_default()
     }
 
-    /// A gRPC connection under this identity.
+    /// A gRPC connection with this identity.
     pub async fn connect(&self, token: Option<&str>) -> Result<Connection, Failure> {
         token.into_iter().for_each(record::secret);
         Ok(Connection::connect(&self.url(), token).await?)
     }
 
-    /// A gRPC connection as a dev operator (rita, oscar) whose key this server made.
+    /// A gRPC connection as a dev operator (rita, oscar) whose key this server created.
     pub async fn operator(&self, id: &str) -> Result<Connection, Failure> {
         self.connect(Some(&self.operator_key(id)?)).await
     }
 
-    /// A plain HTTP client under this identity.
+    /// A plain HTTP client with this identity.
     #[must_use]
     pub fn http(&self, token: Option<&str>) -> Http {
         token.into_iter().for_each(record::secret);
         Http::new(self.address, token)
     }
 
-    /// The key of a dev operator (rita, oscar), on the server that made it.
+    /// The key of a dev operator (rita, oscar), on the server that created it.
     pub fn operator_key(&self, id: &str) -> Result<String, Failure> {
         self.secret(&format!("{id}.key"))
     }
 
-    /// The key of the first admin, on the server that made it.
+    /// The key of the first administrator, on the server that created it.
     pub fn admin_key(&self) -> Result<String, Failure> {
         self.secret("first-admin.key")
     }
 
-    /// Returns when it is ready: `/readyz` says so.
+    /// Returns when `/readyz` says that it is ready.
     pub async fn ready(&self) -> Result<(), Failure> {
         self.becomes_ready(true).await
     }
@@ -247,19 +247,19 @@ impl Server {
         }
     }
 
-    /// Ends it as `kill -9` does.
+    /// Ends it like `kill -9`.
     pub fn kill(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 
-    /// Asks it to stop, as `kill` does.
+    /// Asks it to stop, like `kill`.
     pub fn ask_to_stop(&self) -> Result<(), Failure> {
         let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).ok_or("a process without a number")?;
         Ok(kill_process(pid, Signal::TERM)?)
     }
 
-    /// Returns when it has ended, and how.
+    /// Returns when and how it has ended.
     pub async fn ended(&mut self) -> Result<ExitStatus, Failure> {
         let start = Instant::now();
         loop {
@@ -273,7 +273,7 @@ impl Server {
         }
     }
 
-    /// The address in the line that says it is ready.
+    /// The address in the line that says that it is ready.
     async fn announced(&mut self) -> Result<SocketAddr, Failure> {
         let start = Instant::now();
         loop {

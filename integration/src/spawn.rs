@@ -11,8 +11,8 @@ use crate::{Failure, binary};
 
 type Order = (Command, mpsc::Sender<io::Result<Child>>);
 
-/// A command that runs the server's program with `args` when it is spawned by [`spawn`]: through the program's own
-/// launcher, which asks the kernel for SIGINT, a graceful stop, when this process ends in whatever way.
+/// A command that runs the server's program with `args` when [`spawn`] spawns it: through the program's launcher, which
+/// asks the kernel for SIGINT, a graceful stop, when this process ends for any reason.
 pub(crate) fn command<'a>(args: impl IntoIterator<Item = &'a str>) -> Result<Command, Failure> {
     let program = binary()?;
     let mut command = Command::new(program);
@@ -20,15 +20,15 @@ pub(crate) fn command<'a>(args: impl IntoIterator<Item = &'a str>) -> Result<Com
     Ok(command)
 }
 
-/// Spawns from one thread that lives as long as this process: the kernel watches the thread, and those of a test runtime
-/// end with their test.
+/// Spawns from one thread that lives as long as this process, because the kernel watches the thread, and the threads of
+/// a test runtime end with their test.
 pub(crate) fn spawn(command: Command) -> io::Result<Child> {
     static SPAWNER: OnceLock<mpsc::Sender<Order>> = OnceLock::new();
     let spawner = SPAWNER.get_or_init(|| {
         let (sender, orders) = mpsc::channel::<Order>();
         thread::spawn(move || {
             for (mut command, reply) in orders {
-                // Whoever ordered it waits for the answer.
+                // The caller waits for the answer.
                 let _ = reply.send(command.spawn());
             }
         });

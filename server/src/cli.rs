@@ -152,7 +152,7 @@ struct ConfigArgs {
 }
 
 impl ConfigArgs {
-    /// Loads the configuration and starts the log it asks for.
+    /// Loads the configuration and starts the log with its settings.
     fn start(self) -> Result<Config, Failure> {
         let config = self.load()?;
         if config.database.urls.is_empty() {
@@ -181,7 +181,7 @@ impl ConfigArgs {
     }
 }
 
-/// Runs the program. The exit code is 0 for done, 1 for failed, 2 for a wrong command line or configuration.
+/// Runs the program. The exit code is 0 for success, 1 for a failure, 2 for an invalid command line or configuration.
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -197,7 +197,8 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Shows help, or what is wrong with the command line: without a URL's password, should one stand where none belongs.
+/// Shows help, or what is wrong with the command line. The password of a URL is left out, even if the URL is in a wrong
+/// place.
 fn refused(error: &clap::Error) -> ExitCode {
     let said = error.to_string();
     let shown: String = said.split_inclusive(' ').map(without_password).collect();
@@ -216,7 +217,7 @@ struct Failure {
 }
 
 impl Failure {
-    /// Something failed: one line with its causes, less those that their effect tells already.
+    /// A failure: one line with its causes, without those that the message already contains.
     fn of(error: &dyn Error) -> Self {
         let mut message = format!("countersign: {error}");
         let mut cause = error.source();
@@ -250,7 +251,8 @@ impl From<PolicyError> for Failure {
     }
 }
 
-/// Says what is doubtful in the policy file, and fails where a server that does not store it yet would not start with it.
+/// Warns about what is doubtful in the policy file, and fails if a server that does not store it yet would not start
+/// with it.
 fn check_policy(config: &Config) -> Result<(), Failure> {
     let Some(policy) = &config.policy else { return Ok(()) };
     for warning in &policy.warnings {

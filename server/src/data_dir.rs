@@ -1,4 +1,4 @@
-//! The folder for what a server keeps on disk.
+//! The folder for the server's files.
 
 use std::{
     fs::{self, DirBuilder, Permissions},
@@ -9,14 +9,15 @@ use std::{
 
 use rustix::process::geteuid;
 
-/// Makes the folder if it is not there, closed to others, and returns its absolute path.
+/// Creates the folder if it does not exist, closed to others, and returns its absolute path.
 pub(crate) fn ensure(path: &Path) -> io::Result<PathBuf> {
-    // Root's private Postgres runs as somebody else, who has to get through to its own folder but need not look around.
+    // If the server is root, its private Postgres runs as another user, who must be able to pass to its folder but need
+    // not list this one.
     let mode = if geteuid().is_root() { 0o711 } else { 0o700 };
     let is_new = !path.try_exists()?;
     DirBuilder::new().recursive(true).mode(mode).create(path)?;
     if is_new {
-        // A strict umask would close it to that somebody. A folder that was there keeps the mode it was given.
+        // A strict umask would close it to that user. An existing folder keeps its mode.
         fs::set_permissions(path, Permissions::from_mode(mode))?;
     }
     fs::canonicalize(path)

@@ -1,4 +1,4 @@
-//! The database that a configuration means: one that is named, or a private Postgres.
+//! The configured database: a named one, or a private Postgres.
 
 use std::{
     io,
@@ -23,17 +23,18 @@ use crate::{
     postgres::{PostgresError, PostgresOptions, PrivatePostgres, SERVING_ROLE},
 };
 
-/// How long a database may take to answer at first: one that is started beside the server is not there at once.
+/// How long a database may take to answer at first, because one that is started together with the server needs some
+/// time.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How long another start may take to make the tables of an installation.
+/// How long another start may take to create the tables of an installation.
 const MAKING: Duration = Duration::from_secs(2);
 
 /// A database that was started or found.
 #[derive(Debug)]
 pub(crate) struct Database {
-    /// How a server reaches it.
+    /// How a server connects to it.
     pub(crate) options: Options,
-    /// How the owner of the private Postgres reaches it.
+    /// How the owner of the private Postgres connects to it.
     owner: Option<Options>,
     private: Option<PrivatePostgres>,
     dev: bool,
@@ -44,7 +45,7 @@ pub(crate) struct Database {
 pub(crate) enum DatabaseError {
     #[error(transparent)]
     Postgres(#[from] PostgresError),
-    // What sqlx says of a URL may repeat it, and the password with it.
+    // sqlx's message about a URL may repeat it, with the password.
     #[error("the database's URL is invalid")]
     Url,
     #[error("cannot reach the database at {address}")]
@@ -89,7 +90,7 @@ pub(crate) enum DatabaseError {
 }
 
 impl Database {
-    /// Starts the private Postgres, unless a database is named. Blocks. Nothing is connected to yet.
+    /// Starts the private Postgres, unless a database is named. Blocks. Does not connect yet.
     pub(crate) fn open(config: &Config) -> Result<Self, DatabaseError> {
         if !config.database.urls.is_empty() {
             let urls: Vec<_> = config.database.urls.iter().map(SecretString::expose_secret).collect();
@@ -106,14 +107,14 @@ impl Database {
         })
     }
 
-    /// How commands reach it that look after the database itself, not only after what it holds.
+    /// How commands connect that manage the database itself, and not only its content.
     pub(crate) fn administering(&self) -> &Options {
         self.owner.as_ref().unwrap_or(&self.options)
     }
 
-    /// Returns when the database answers and is one that this start may use, or says why it is not; a pool would only say that
-    /// it waited. Waits a while for one that is just starting. Learns which schema the tables are in, or are to be in. Writes
-    /// nothing.
+    /// Returns when the database answers and this start may use it, or the reason why not; a pool would only report a
+    /// timeout. Waits some time for one that is just starting. Finds out which schema has the tables, or will have
+    /// them. Writes nothing.
     pub(crate) async fn reach(&mut self) -> Result<(), DatabaseError> {
         if let Some(owner) = &self.owner {
             let (_, mut connection) = self.answered(owner).await?;
@@ -141,8 +142,8 @@ impl Database {
         Ok(())
     }
 
-    /// Brings the schema up to date where anything is missing, and says what this server's role could do that serving does not
-    /// need.
+    /// Brings the schema up to date if migrations are missing, and returns what this server's role could do that
+    /// serving does not need.
     pub(crate) async fn prepare(&self, store: &Store) -> Result<Option<Power>, DatabaseError> {
         if self.owner.is_some() {
             self.migrate(Some(SERVING_ROLE)).await?;
@@ -150,7 +151,7 @@ impl Database {
         Ok(store.prepare().await?)
     }
 
-    /// The migrations that are missing, in their order, where this role may run them.
+    /// The missing migrations in order, if this role may run them.
     pub(crate) async fn missing_migrations(&self) -> Result<Vec<String>, DatabaseError> {
         let options = self.administering();
         if options.transaction_pooler {
@@ -162,7 +163,7 @@ impl Database {
         Ok(missing)
     }
 
-    /// Runs the migrations that are missing, as the owner, and makes a role ready to serve.
+    /// Runs the missing migrations as the owner, and prepares a role for serving.
     pub(crate) async fn migrate(&self, grant_to: Option<&str>) -> Result<Option<Settings>, DatabaseError> {
         let options = self.administering();
         if options.transaction_pooler {
@@ -178,7 +179,7 @@ impl Database {
         Ok(settings)
     }
 
-    /// Moves an installation of an older version into the schema of our own. Says whether it was not there yet.
+    /// Moves an installation of an older version into our own schema. Returns whether it was not there yet.
     pub(crate) async fn move_schema(&mut self) -> Result<bool, DatabaseError> {
         if self.administering().own_schema {
             return Ok(false);
@@ -193,7 +194,7 @@ impl Database {
         Ok(true)
     }
 
-    /// Marks a new installation with who made it. Returns who made the one that is there.
+    /// Marks a new installation with the command that made it. Returns the stored mark.
     pub(crate) async fn claim(&self, connection: &mut Session) -> Result<MadeBy, DatabaseError> {
         let by = if self.dev { MadeBy::Dev } else { MadeBy::Serve };
         let made_by = installation::claim(connection, by).await?;
@@ -204,7 +205,7 @@ impl Database {
         Ok(made_by)
     }
 
-    /// The first of its hosts that answers and fits, and a connection there.
+    /// The first host that answers and fits, and a connection to it.
     async fn answered(&self, options: &Options) -> Result<(PgConnectOptions, Session), DatabaseError> {
         let start = Instant::now();
         let mut told = false;
@@ -226,7 +227,7 @@ impl Database {
         }
     }
 
-    /// Refuses a database that `--dev` must leave alone. The private Postgres is always dev's.
+    /// Refuses a database that `--dev` must not use. The private Postgres always belongs to dev.
     async fn admit(&self, connection: &mut Session) -> Result<(), DatabaseError> {
         if !self.dev || self.private.is_some() {
             return Ok(());
@@ -234,7 +235,8 @@ impl Database {
         let start = Instant::now();
         loop {
             match self.look(connection).await {
-                // Another start may be making the tables at this moment, and then they are known as ours in the next.
+                // Another start may be creating the tables at this moment, and then they are recognised as ours in the
+                // next check.
                 Err(DatabaseError::NotMadeByDev(_) | DatabaseError::ForeignTables { .. })
                     if start.elapsed() < MAKING =>
                 {
@@ -273,8 +275,8 @@ impl Database {
         DatabaseError::Unreachable { address: hosts.collect::<Vec<_>>().join(", "), source }
     }
 
-    /// Waits for the private Postgres to end by itself, and says how it did. For ever where there is none: a database of its
-    /// own may come and go.
+    /// Waits for the private Postgres to end by itself, and returns how it ended. Waits for ever if there is none,
+    /// because a separate database may restart.
     pub(crate) fn exited(&self) -> impl Future<Output = String> + Send + use<> {
         let exited = self.private.as_ref().map(PrivatePostgres::exited);
         async move {
@@ -291,7 +293,7 @@ impl Database {
     }
 }
 
-/// How the store reaches the database of these URLs, one for each host.
+/// How the store connects to the database of these URLs, one per host.
 fn options(config: &Config, urls: &[&str]) -> Result<Options, DatabaseError> {
     let hosts = urls.iter().map(|url| PgConnectOptions::from_str(url).map_err(|_| DatabaseError::Url));
     let hosts = hosts.collect::<Result<Vec<_>, _>>()?;
@@ -309,7 +311,7 @@ fn options(config: &Config, urls: &[&str]) -> Result<Options, DatabaseError> {
     })
 }
 
-/// Whether this is what a database says that is not there yet.
+/// Whether a database that is still starting gives this error.
 fn may_come_up(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_) => true,

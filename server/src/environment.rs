@@ -1,12 +1,13 @@
-//! What the environment says to other programs and must not say to this one.
+//! Environment variables for other programs that must not affect this one.
 
 use std::{env, ffi::OsStr, io, os::unix::process::CommandExt as _, process::Command};
 
 use crate::postgres::child::THIS_PROGRAM;
 
-/// Starts this program again without the variables that Postgres' clients read (`PGHOST`, `PGOPTIONS`, ...), where there are any:
-/// the private Postgres is reached as it was started, whatever the shell is set up for. The driver reads them itself, and a
-/// process cannot safely change its environment; another program in the same process, under the same id, can.
+/// Starts this program again without the variables that Postgres' clients read (`PGHOST`, `PGOPTIONS`, ...), if there
+/// are any, so that the private Postgres is reached as it was started, whatever the shell is configured for. The driver
+/// reads them itself, and a process cannot safely change its environment; but it can run a program with another
+/// environment under the same process id.
 pub(crate) fn without_postgres() -> io::Result<()> {
     let of_postgres: Vec<_> = env::vars_os().map(|(name, _)| name).filter(|name| is_of_postgres(name)).collect();
     if of_postgres.is_empty() {
@@ -21,7 +22,7 @@ pub(crate) fn without_postgres() -> io::Result<()> {
     Err(command.exec())
 }
 
-/// `PG` and capitals. `PG_BIN_DIR` is ours.
+/// `PG` followed by capitals. `PG_BIN_DIR` is ours.
 fn is_of_postgres(name: &OsStr) -> bool {
     let name = name.as_encoded_bytes();
     name.len() > 2 && name.starts_with(b"PG") && name.iter().all(u8::is_ascii_uppercase)

@@ -1,4 +1,4 @@
-//! What must hold of a configuration, whatever it says. Only tests and the fuzz targets see this.
+//! Rules for a configuration, whatever it contains. For tests and fuzz targets only.
 
 pub use crate::config::fuzz::{
     config, config_seeds, database_url, database_url_seeds, token_service, token_service_seeds,

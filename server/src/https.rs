@@ -15,7 +15,7 @@ use rustls_pki_types::{CertificateDer, pem::PemObject as _};
 /// Sends requests and follows no redirects.
 pub(crate) type HttpsClient = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
 
-/// A client that trusts the public certificate authorities and those in `ca`. It speaks HTTP, too: its users ask
+/// A client that trusts the public certificate authorities and those in `ca`. It also speaks HTTP; its users check
 /// [`is_confidential`](crate::config::is_confidential) first.
 pub(crate) fn client(ca: Option<&Path>) -> io::Result<HttpsClient> {
     let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
@@ -30,11 +30,11 @@ pub(crate) fn client(ca: Option<&Path>) -> io::Result<HttpsClient> {
         .with_root_certificates(roots)
         .with_no_client_auth();
     let connector = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().build();
-    // A request every now and then: a connection that is kept would be dead by the next.
+    // Requests are rare, so a kept connection would be dead by the next one.
     Ok(Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector))
 }
 
-/// An error with what caused it: the outermost one of a client only says that it could not connect.
+/// An error with its causes, because a client's outermost error only says that it could not connect.
 pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

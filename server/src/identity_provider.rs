@@ -1,4 +1,4 @@
-//! How an identity provider's documents are read.
+//! Reads an identity provider's documents.
 
 use std::{fmt, io, path::Path, time::Duration};
 
@@ -16,8 +16,8 @@ use crate::{
 /// How long one document may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Reads documents over HTTPS, trusting the public certificate authorities and those of a file; from this machine over
-/// HTTP too. Follows no redirects.
+/// Reads documents over HTTPS, trusting the public certificate authorities and those of a file; from this machine also
+/// over HTTP. Follows no redirects.
 pub(crate) struct Web(HttpsClient);
 
 impl fmt::Debug for Web {
@@ -27,7 +27,7 @@ impl fmt::Debug for Web {
 }
 
 impl Web {
-    /// Trusts the authorities in `ca`, too.
+    /// Also trusts the authorities in `ca`.
     pub(crate) fn new(ca: Option<&Path>) -> io::Result<Self> {
         Ok(Self(https::client(ca)?))
     }

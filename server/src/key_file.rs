@@ -1,4 +1,4 @@
-//! API keys of the first start, each in a file of its own.
+//! API keys of the first start, each in a separate file.
 
 use std::{
     fs, io,
@@ -7,11 +7,11 @@ use std::{
 
 use crate::secret_file;
 
-/// Writes a fresh operator's key where a person finds it. A key that is there already belongs to no operator of this
-/// database, which is why a new one was made; it may be another database's, so it is put aside and not thrown away.
+/// Writes a new operator's key to a file for a person. If there is already a key, it belongs to no operator of this
+/// database, which is why a new one was created; it may belong to another database, so it is renamed and not deleted.
 ///
 /// # Errors
-/// What the file system says.
+/// The error of the file system.
 pub(crate) fn hand_over(path: &Path, key: &str) -> io::Result<()> {
     let line = zeroize::Zeroizing::new(format!("{key}\n"));
     match secret_file::create(path, &line) {

@@ -14,7 +14,7 @@ pub(crate) fn start(log: &Log) {
     // The level was checked with the rest of the configuration.
     let filter = EnvFilter::new(&log.level);
     let colours = io::stderr().is_terminal() && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    // Whoever reads the log may go away; the server does not go with them, and complaining to them would be a panic.
+    // The reader of the log may disconnect. The server continues, and an attempt to report the error there would panic.
     let builder = fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(colours).log_internal_errors(false);
     let _ = match log.format {
         LogFormat::Text => builder.with_target(false).try_init(),

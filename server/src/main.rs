@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use mimalloc::MiMalloc;
 
-/// Why: docs/decisions/0019.
+/// The reason is in docs/decisions/0019.
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 

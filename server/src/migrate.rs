@@ -1,4 +1,4 @@
-//! `countersign migrate`: brings the schema up to date, and makes a role ready to serve on it.
+//! `countersign migrate`: brings the schema up to date, and prepares a role for serving.
 
 use std::io;
 
@@ -10,7 +10,7 @@ use crate::{
     database::{Database, DatabaseError},
 };
 
-/// What beside the migrations.
+/// The steps besides the migrations.
 #[derive(Debug, Args)]
 pub(crate) struct MigrateArgs {
     /// Grant this database role what a server needs, and no more: it can add custody events, but not change or delete
@@ -40,7 +40,7 @@ pub(crate) enum MigrateError {
     Runtime(#[from] io::Error),
 }
 
-/// Says what a migration of the configured database would do.
+/// Prints what a migration of the configured database would do.
 fn dry_run(config: &Config) -> Result<(), MigrateError> {
     if config.database.urls.is_empty() {
         return Err(MigrateError::NoDatabase);

@@ -1,14 +1,14 @@
-//! Who holds a port that is taken, where the machine says it: Linux, by /proc.
+//! Finds the process that uses a port, where the machine shows it: on Linux, in /proc.
 
 use std::{
     fmt, fs,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
 };
 
-/// A socket that listens, as the kernel's tables write it.
+/// The state of a listening socket in the kernel's tables.
 const LISTENS: &str = "0A";
 
-/// Who listens at an address.
+/// The process that listens on an address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Holder {
     /// The program's name.
@@ -22,7 +22,8 @@ impl fmt::Display for Holder {
     }
 }
 
-/// Who holds `address`. None: the machine does not say it, since the process is another user's or in another namespace.
+/// The process that uses `address`. `None` if the machine does not show it, because the process belongs to another user
+/// or is in another namespace.
 pub(crate) fn of(address: SocketAddr) -> Option<Holder> {
     let tables = ["/proc/net/tcp", "/proc/net/tcp6"].into_iter().filter_map(|table| fs::read_to_string(table).ok());
     let inodes: Vec<String> = tables.flat_map(|table| listening(&table, address)).collect();
@@ -46,7 +47,7 @@ fn shown(name: &str) -> String {
     name.trim_end().chars().map(|letter| if letter.is_control() { '?' } else { letter }).collect()
 }
 
-/// The sockets of `table` that keep others from listening at `address`, as links of open files name them.
+/// The sockets in `table` that prevent listening on `address`, in the form in which links of open files name them.
 fn listening(table: &str, address: SocketAddr) -> Vec<String> {
     let of_line = |line: &str| {
         let mut fields = line.split_whitespace();
@@ -61,7 +62,7 @@ fn listening(table: &str, address: SocketAddr) -> Vec<String> {
     table.lines().skip(1).filter_map(of_line).collect()
 }
 
-/// An address as the tables write it: 32-bit words in the machine's order, in hexadecimal.
+/// An address in the tables' form: 32-bit words in the machine's byte order, in hexadecimal.
 fn ip(text: &str) -> Option<IpAddr> {
     let word = |at: usize| u32::from_str_radix(text.get(at..at + 8)?, 16).ok().map(u32::to_ne_bytes);
     match text.len() {

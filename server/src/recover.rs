@@ -1,5 +1,5 @@
-//! `countersign operator recover`: a fresh admin key where every other one is lost, expired or revoked. Local: it takes
-//! the database and the key-encryption key, and no server.
+//! `countersign operator recover`: creates an administrator key if all others are lost, expired or revoked. It works
+//! locally: it needs the database and the key-encryption key, and no server.
 
 use std::{
     fs, io,
@@ -26,7 +26,7 @@ use crate::{
     serve::{self, ServeFailure},
 };
 
-/// Whose key, where it goes, and why.
+/// The operator, the key file, and the reason.
 #[derive(Debug, Args)]
 pub(crate) struct RecoverArgs {
     /// Whose key: an admin, or a new id, which gets every role.
@@ -55,7 +55,7 @@ pub(crate) enum RecoverError {
     Runtime(#[source] io::Error),
 }
 
-/// Makes the key, and says in which file it is and nothing else.
+/// Creates the key, and prints only the name of the file that contains it.
 pub(crate) fn run(config: &Config, args: RecoverArgs) -> Result<(), RecoverError> {
     let data_dir = data_dir::ensure(&config.data_dir)
         .map_err(|source| ServeFailure::DataDir { path: config.data_dir.display().to_string(), source })?;
@@ -100,7 +100,7 @@ async fn recover(
         }
         (None, Err(error)) => Err(error.into()),
         (Some(Ok(())), Err(error)) => {
-            // It holds a key that was not stored.
+            // It contains a key that was not stored.
             fs::remove_file(path).map_err(named)?;
             Err(error.into())
         }

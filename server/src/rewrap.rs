@@ -1,5 +1,5 @@
-//! `countersign key rewrap`: everything that is encrypted in the database, under the new key-encryption key. Local: it
-//! takes the database and both keys, and no server.
+//! `countersign key rewrap`: encrypts everything in the database again with the new key-encryption key. It works
+//! locally: it needs the database and both keys, and no server.
 
 use std::{io, sync::Arc};
 
@@ -26,7 +26,7 @@ pub(crate) enum RewrapError {
     Runtime(#[source] io::Error),
 }
 
-/// Seals again what the configured key did not seal, and says how much that was.
+/// Seals again what the configured key did not seal, and prints how much that was.
 pub(crate) fn run(config: &Config) -> Result<(), RewrapError> {
     let data_dir = data_dir::ensure(&config.data_dir)
         .map_err(|source| ServeFailure::DataDir { path: config.data_dir.display().to_string(), source })?;

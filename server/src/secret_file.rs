@@ -1,4 +1,5 @@
-//! Files that hold a secret: only their owner may read them, they appear whole or not at all, and they replace nothing.
+//! Files with a secret: only their owner may read them, they appear completely or not at all, and they replace no other
+//! file.
 
 use std::{
     fs::{self, File, Metadata, OpenOptions},
@@ -9,16 +10,16 @@ use std::{
 
 use secrecy::SecretString;
 
-/// Largest secret, bytes.
+/// Size limit of a secret, in bytes.
 const LONGEST: u64 = 64 * 1024;
 
-/// Writes `content` into a new file of mode 0600, durably. Whatever has the name already stays as it is, a link too.
+/// Writes `content` durably into a new file with mode 0600. An existing file or link with this name is not changed.
 ///
 /// # Errors
-/// `AlreadyExists` where the name is taken; otherwise what the file system says.
+/// `AlreadyExists` if the name is taken; otherwise the error of the file system.
 pub fn create(path: &Path, content: &str) -> io::Result<()> {
     let folder = folder_of(path);
-    // A temporary file is made exclusively, under a random name, with mode 0600.
+    // A temporary file is created exclusively, with a random name and mode 0600.
     let mut draft = tempfile::Builder::new().prefix(".secret-").tempfile_in(folder)?;
     draft.write_all(content.as_bytes())?;
     draft.as_file().sync_all()?;
@@ -26,7 +27,8 @@ pub fn create(path: &Path, content: &str) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
-/// A file of mode 0600 that was made before its secret, so that the secret is not made in vain. Empty until it is filled.
+/// A file with mode 0600 that is created before its secret, so that no secret is created without a place. Empty until
+/// it is filled.
 #[derive(Debug)]
 pub struct Reserved {
     path: PathBuf,
@@ -34,32 +36,32 @@ pub struct Reserved {
 }
 
 impl Reserved {
-    /// Makes the empty file. Whatever has the name already stays as it is, a link too.
+    /// Creates the empty file. An existing file or link with this name is not changed.
     ///
     /// # Errors
-    /// `AlreadyExists` where the name is taken; otherwise what the file system says.
+    /// `AlreadyExists` if the name is taken; otherwise the error of the file system.
     pub fn create(path: &Path) -> io::Result<Self> {
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
         Ok(Self { path: path.to_owned(), file })
     }
 
-    /// Writes the secret, durably.
+    /// Writes the secret durably.
     ///
     /// # Errors
-    /// What the file system says; part of the secret may be in the file then.
+    /// The error of the file system; the file may then contain part of the secret.
     pub fn fill(mut self, content: &str) -> io::Result<()> {
         self.file.write_all(content.as_bytes())?;
         self.file.sync_all()?;
         File::open(folder_of(&self.path))?.sync_all()
     }
 
-    /// Removes the file, if nobody put another one in its place.
+    /// Removes the file, unless another one was put in its place.
     pub fn discard(self) {
         let is_ours = |found: &Metadata, ours: &Metadata| found.ino() == ours.ino() && found.dev() == ours.dev();
         if let (Ok(found), Ok(ours)) = (fs::symlink_metadata(&self.path), self.file.metadata())
             && is_ours(&found, &ours)
         {
-            // It is empty: left behind it gives nothing away, and the next command says that it is there.
+            // It is empty: if it is left behind, it reveals nothing, and the next command reports it.
             let _ = fs::remove_file(&self.path);
         }
     }
@@ -75,11 +77,11 @@ fn folder_of(path: &Path) -> &Path {
 /// Reads a secret, without the white space at its ends.
 ///
 /// # Errors
-/// Where anybody but its owner may read it, it is not this process' user's or root's, no regular file, too large or no
-/// text; otherwise what the file system says. Never the content.
+/// If other users than its owner may read it, or if it does not belong to this process' user or root, is not a regular
+/// file, is too large or is not text; otherwise the error of the file system. Never contains the content.
 pub fn read(path: &Path) -> io::Result<SecretString> {
     let refused = |why: String| Err(io::Error::new(io::ErrorKind::InvalidData, why));
-    // A FIFO would block the opening for ever.
+    // Opening a FIFO would block for ever.
     if !fs::metadata(path)?.is_file() {
         return refused("is not a file".to_owned());
     }
@@ -99,8 +101,8 @@ pub fn read(path: &Path) -> io::Result<SecretString> {
     Ok(content.trim().into())
 }
 
-/// Why a file must not hold a secret, if others than its owner may read it. Its group may, where this process is in it: so
-/// Kubernetes hands out secrets to a process that is not root (`fsGroup`).
+/// Why a file must not contain a secret, if other users than its owner may read it. Its group may, if this process
+/// belongs to it: this is how Kubernetes gives secrets to a process that is not root (`fsGroup`).
 #[must_use]
 pub fn refusal(found: &Metadata) -> Option<String> {
     let others = if is_our_group(found.gid()) { 0o037 } else { 0o077 };
@@ -108,7 +110,7 @@ pub fn refusal(found: &Metadata) -> Option<String> {
         .then(|| format!("can be read by other users (mode {:04o}): run `chmod 600` on it", found.mode() & 0o777))
 }
 
-/// The same of the file at `path`, with its path; none where there is no file.
+/// The same for the file at `path`, with its path. `None` if there is no file.
 #[must_use]
 pub fn refusal_of(path: &Path) -> Option<String> {
     let why = refusal(&fs::metadata(path).ok()?)?;
@@ -163,7 +165,7 @@ mod tests {
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
         reserved.fill("geheim\n").unwrap();
         assert_eq!(read(&path).unwrap().expose_secret(), "geheim");
-        // What somebody put in its place stays.
+        // A file that was put in its place stays.
         let other = folder.path().join("other");
         let reserved = Reserved::create(&other).unwrap();
         fs::rename(&path, &other).unwrap();

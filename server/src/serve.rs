@@ -1,4 +1,4 @@
-//! `countersign serve`: everything put together, started in order and stopped in the opposite one.
+//! `countersign serve`: starts all parts in order, and stops them in reverse order.
 
 use std::{
     io::{self, ErrorKind, Write as _},
@@ -62,11 +62,11 @@ pub(crate) enum ServeFailure {
     PostgresEnded(String),
 }
 
-/// Stack of a thread, in bytes: so much that policies are evaluated on it and need none of their own. Only what is used
+/// Stack of a thread in bytes: large enough that policies can be evaluated on it directly. Only the part that is used
 /// becomes memory.
 const THREAD_STACK: usize = 8 << 20;
 
-/// Serves until a signal, or until something that a server needs is gone for good.
+/// Serves until a signal, or until something that the server needs has failed permanently.
 pub(crate) fn run(config: &Config) -> Result<(), ServeFailure> {
     let runtime = runtime::Builder::new_multi_thread()
         .worker_threads(config.worker_threads)
@@ -78,7 +78,7 @@ pub(crate) fn run(config: &Config) -> Result<(), ServeFailure> {
     let started = runtime.block_on(async {
         let stop = stop::on_signal(&mut tasks).map_err(ServeFailure::Runtime)?;
         let metrics = metrics::start(&mut tasks)?;
-        // The port first: that it is taken is the likeliest mistake, and this the quickest way to learn of it.
+        // The port first: that it is in use is the most likely error, and this is the fastest way to report it.
         let server = Server::bind(options(config, metrics)).await.map_err(|error| not_bound(config, error))?;
         Ok::<_, ServeFailure>((stop, server))
     });
@@ -92,7 +92,7 @@ pub(crate) fn run(config: &Config) -> Result<(), ServeFailure> {
     outcome.and(Ok(closed?))
 }
 
-/// Why an address cannot be listened on, and how to go on.
+/// Why the server cannot listen on an address, and what to do.
 fn not_bound(config: &Config, error: ServeError) -> ServeFailure {
     let ServeError::Bind { address, source } = error else { return error.into() };
     let (port, ip) = (address.port(), address.ip());
@@ -218,7 +218,7 @@ fn app_config(config: &Config, made_by: MadeBy, power: Option<Power>) -> Result<
         default_ttl: config.token_service.default_ttl_seconds,
         max_ttl: config.token_service.max_ttl_seconds,
         supported_tools: config.token_service.supported_tools.clone(),
-        // A trial has a word of its own to say only where somebody declares something.
+        // For a trial, labels are limited only if the configuration declares some.
         supported_labels: match config.token_service.supported_labels.clone() {
             declared if config.dev && declared.is_empty() => DeclaredLabels::Any,
             declared => DeclaredLabels::These(declared),
@@ -254,8 +254,8 @@ fn webhooks(config: &Config) -> Result<Vec<Webhook>, ServeFailure> {
     config.webhooks.iter().map(webhook).collect()
 }
 
-/// Every file with certificates that the configuration names. What else it names has no end of its own: webhooks' secrets are
-/// random bytes, and of identity providers there is no secret, since only the signatures of their tokens are verified.
+/// All certificate files in the configuration. Other configured secrets do not expire: webhook secrets are random
+/// bytes, and identity providers have no secret, because only the signatures of their tokens are verified.
 fn certificates(config: &Config) -> Vec<CertificateFile> {
     let file = |kind, setting: String, path: &Path| CertificateFile { kind, setting, path: path.to_owned() };
     let mut files = Vec::new();
@@ -332,8 +332,8 @@ fn announce(config: &Config, data_dir: &Path, app: &App, server: &Server) {
     for warning in app.readiness().warnings.into_iter().chain(app.expiry_warnings()) {
         tracing::warn!("{warning}");
     }
-    // On standard output, alone, for scripts: with port 0 nothing else says which one it is.
-    // Nobody has to read it.
+    // On standard output, alone, for scripts: with port 0 nothing else shows the port. An error here has no
+    // consequences.
     let _ = writeln!(io::stdout(), "countersign is ready on {scheme}://{}", server.local_addr());
     start_screen::show(config, data_dir, server.local_addr());
 }

@@ -1,4 +1,4 @@
-//! What a dev server says once it is ready: what to do next, with its own address.
+//! The screen of a dev server once it is ready: what to do next, with the server's address.
 
 use std::{
     io::{self, Write as _},
@@ -11,7 +11,7 @@ use crate::{
     dev,
 };
 
-/// Shows it on standard error, where people read: standard output is for scripts. Nobody has to read it.
+/// Shows it on standard error for persons; standard output is for scripts. An error here has no consequences.
 pub(crate) fn show(config: &Config, data_dir: &Path, address: SocketAddr) {
     if config.dev && config.log.format == LogFormat::Text {
         let shipped = config.policy.as_ref().is_some_and(|policy| policy.path == Path::new(dev::POLICY_NAME));
@@ -19,7 +19,7 @@ pub(crate) fn show(config: &Config, data_dir: &Path, address: SocketAddr) {
     }
 }
 
-/// `shipped`: the policy is the one of a fresh dev server.
+/// `shipped`: the policy is that of a new dev server.
 fn screen(data_dir: &str, address: SocketAddr, shipped: bool) -> String {
     let tool = if shipped { "billing" } else { "TOOL" };
     let or_name = if shipped { "" } else { "; TOOL is one that your policy names" };

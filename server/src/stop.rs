@@ -1,4 +1,4 @@
-//! What makes a server stop: SIGINT, SIGTERM.
+//! Stops the server on SIGINT and SIGTERM.
 
 use std::{io, process};
 
@@ -8,10 +8,10 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// What a shell makes of "ended by SIGINT".
+/// The exit code of a shell for "ended by SIGINT".
 const INTERRUPTED: i32 = 130;
 
-/// Follows the signals from now on: the first asks for an end in good order, a second one ends the process at once (the
+/// Handles the signals from now on: the first one starts a graceful stop, a second one ends the process at once (the
 /// kernel then stops a private Postgres).
 pub(crate) fn on_signal(tasks: &mut JoinSet<()>) -> io::Result<CancellationToken> {
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);

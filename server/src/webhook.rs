@@ -1,4 +1,4 @@
-//! How messages get to webhooks.
+//! Delivers messages to webhooks.
 
 use std::{fmt, io, path::Path, time::Duration};
 
@@ -11,15 +11,15 @@ use tokio::time::timeout;
 
 use crate::https::{self, HttpsClient, with_causes};
 
-/// How long one try may take, until the answer is read.
+/// How long one attempt may take, until the answer is read.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Most of an answer that is read, bytes: nothing in it matters.
+/// How much of an answer is read, in bytes; its content does not matter.
 const MAX_ANSWER: usize = 16 * 1024;
 
 /// Posts messages to one address.
 pub(crate) struct Post {
     client: HttpsClient,
-    /// Services hide tokens in paths.
+    /// It is a secret, because services hide tokens in paths.
     url: SecretString,
 }
 
@@ -30,7 +30,7 @@ impl fmt::Debug for Post {
 }
 
 impl Post {
-    /// Trusts the authorities in `ca`, too.
+    /// Also trusts the authorities in `ca`.
     pub(crate) fn new(url: SecretString, ca: Option<&Path>) -> io::Result<Self> {
         Ok(Self { client: https::client(ca)?, url })
     }
@@ -46,7 +46,7 @@ impl Post {
             .body(message.body.into())
             .map_err(|error| error.to_string())?;
         let answer = self.client.request(request).await.map_err(|error| with_causes(&error))?;
-        // A redirect is no yes, and is not followed: what is signed for one receiver goes to no other.
+        // A redirect is not a success, and is not followed: a message that is signed for one receiver goes to no other.
         let status = answer.status();
         // Read, so that the receiver is not cut off while it still writes.
         drop(Limited::new(answer.into_body(), MAX_ANSWER).collect().await);

@@ -198,7 +198,7 @@ async fn tokens_that_do_not_hold_name_nobody() {
     let wrong_aud = provider.token("ada", "https://somewhere.else").await;
     unauthenticated(who(&server, &wrong_aud).await, &wrong_aud, "aud");
     let wrong_iss = stranger.token("ada", AUDIENCE).await;
-    unauthenticated(who(&server, &wrong_iss).await, &wrong_iss, "does not hold");
+    unauthenticated(who(&server, &wrong_iss).await, &wrong_iss, "is not valid");
 
     let parts: Vec<_> = good.split('.').collect();
     let mut claims = claims(&good);

@@ -1,4 +1,4 @@
-//! [`App`]: what every use case is a method of.
+//! [`App`], of which every use case is a method.
 
 use std::sync::{Arc, atomic::Ordering};
 
@@ -37,7 +37,7 @@ pub(crate) struct Inner {
     pub(crate) status: Status,
     pub(crate) refusals: Refusals,
     pub(crate) indicators: Arc<Indicators>,
-    /// Who waits for an answer to which approval.
+    /// The callers that wait for an answer to an approval.
     pub(crate) approval_waits: Waits,
     pub(crate) past_keys: PastKeys,
 }
@@ -59,12 +59,12 @@ impl App {
         Self { inner: Arc::new(inner) }
     }
 
-    /// What may be allowed, as this server knows it.
+    /// The authorization snapshot of this server.
     pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
         self.inner.authority.snapshot()
     }
 
-    /// Makes a change, once for each request id.
+    /// Makes a change, once per request id.
     pub(crate) async fn change<C: Change>(
         &self,
         caller: &str,
@@ -86,30 +86,30 @@ impl App {
         self.inner.authority.watch_revocations()
     }
 
-    /// The active version and the kill switches, and every change of what answers.
+    /// The active version and the kill switches, and every change of what is in use.
     #[must_use]
     pub fn watch_policy(&self) -> Feed<PolicyStatus> {
         self.inner.authority.watch_policy()
     }
 
-    /// What goes evenly while the server runs: followers compare it with what they were told before.
+    /// A time that advances evenly while the server runs. Followers compare it with what they were told before.
     #[must_use]
     pub fn even_now(&self) -> OffsetDateTime {
         self.inner.engine.clock.even_now()
     }
 
-    /// Whether the database answered last and the clock is believed, and every change of that.
+    /// Whether the database answered last and the clock is trusted, and every change of that.
     #[must_use]
     pub fn fit(&self) -> watch::Receiver<bool> {
         self.inner.status.fit.subscribe()
     }
 
-    /// Says that the server is to stop soon: it is not ready, and serves as before.
+    /// Announces that the server will stop soon: it is no longer ready, but continues to serve.
     pub fn stop_serving(&self) {
         self.inner.status.leaving.store(true, Ordering::Relaxed);
     }
 
-    /// The keys that credentials and receipts verify with, as an RFC 7517 set.
+    /// The keys with which credentials and receipts are verified, as an RFC 7517 set.
     #[must_use]
     pub fn jwks(&self) -> serde_json::Value {
         self.snapshot().keys.verifying.to_jwks()
@@ -127,13 +127,13 @@ impl App {
         &self.inner.engine.config.audience
     }
 
-    /// The clock that every rule here is checked against. It does not jump where the machine's does.
+    /// The clock against which every rule here is checked. It does not jump when the machine's clock does.
     #[must_use]
     pub fn clock(&self) -> &dyn Clock {
         &*self.inner.engine.clock
     }
 
-    /// Where ids and salts come from.
+    /// The source of ids and salts.
     #[must_use]
     pub fn entropy(&self) -> &dyn Entropy {
         &*self.inner.engine.entropy

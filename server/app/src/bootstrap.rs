@@ -1,7 +1,8 @@
-//! The first start, and every later one: schema, signing keys, the first admin, the policy file, the dev installation.
+//! The start of a server, the first and every later one: schema, signing keys, the first administrator, the policy
+//! file, the dev installation.
 //!
-//! Each step looks whether it was done, so that a start that was cut off is finished by the next, and servers that start at
-//! once do each step once.
+//! Each step checks whether it was done before. So a start that was interrupted is completed by the next one, and
+//! servers that start at once do each step only once.
 
 use std::{fmt, io, sync::Arc, time::Instant};
 
@@ -45,14 +46,15 @@ use crate::{
     sponsors::{register_sponsor::Register, transition_sponsor::TransitionBy},
 };
 
-/// Where the first admin's key goes; called before it is stored, so that a key that cannot be handed over is not made.
+/// Receives the first administrator's key. It is called before the key is stored, so that a key that cannot be
+/// delivered is not created.
 pub type FirstAdmin = Box<dyn Fn(&str) -> io::Result<()> + Send + Sync>;
-/// Where the key of a dev operator goes: the operator's id, and the key.
+/// Receives the key of a dev operator: the operator's id, and the key.
 pub type HandOver = Box<dyn Fn(&str, &str) -> io::Result<()> + Send + Sync>;
 
-/// What a dev installation gets: two operators for trying four eyes, and the sponsor alice.
+/// The content of a dev installation: two operators for trying four eyes, and the sponsor alice.
 pub struct DevKeys {
-    /// Where the key of a dev operator goes, by the operator's id.
+    /// Receives the key of a dev operator, by the operator's id.
     pub hand_over: HandOver,
 }
 
@@ -116,11 +118,11 @@ impl App {
         Ok((app, background))
     }
 
-    /// Loads a policy file: stores it where it is new, and where nothing answers yet, makes it answer, by its own rollout
-    /// where it has one. Returns what was done, for the log.
+    /// Loads a policy file: stores it if it is new, and if no policy is active yet, activates it, with its rollout if
+    /// it has one. Returns what was done, for the log.
     pub async fn load_policy_file(&self, file: &PolicyFile) -> Result<String, Error> {
         let by: OperatorId = bootstrap_id()?;
-        // What is stored already was checked when it was.
+        // A document that is stored already was checked then.
         let hash = content_hash(&file.document, "");
         let known = policy::by_content(&mut *self.inner.engine.store.connection().await?, &hash).await?;
         let compiled = if let Some((version, _)) = known {
@@ -151,7 +153,7 @@ impl App {
             });
         }
         match self.first_policy(&by, version, compiled).await {
-            // Another server that starts at the same moment did it.
+            // Another server that starts at the same time did it.
             Err(Error::RolloutOpen(_)) => Ok(format!("policy {version} ({}) is stored", file.path)),
             Err(error) => Err(error),
             Ok(done) => Ok(format!("policy {version} ({}) {done}", file.path)),
@@ -207,7 +209,7 @@ impl App {
         Ok(format!("enforced for {} % of callers; {others}", spec.percent))
     }
 
-    /// Fills a fresh dev installation: operators `rita` and `oscar`, and sponsor `alice` with every role, registered by the
+    /// Fills a new dev installation: operators `rita` and `oscar`, and sponsor `alice` with every role, registered by
     /// one and approved by the other.
     pub async fn seed_dev(&self, keys: &DevKeys, roles: &[countersign_core::names::RoleName]) -> Result<(), Error> {
         use OperatorRole::{Approver, Auditor, Gate, Issuer, PolicyAdmin, Registrar};
@@ -237,7 +239,7 @@ impl App {
                 review_due_at: None,
             };
             match self.change(BOOTSTRAP, None, &TransitionBy::of(&oscar, FourEyes::default(), &command)).await {
-                // Another server that starts at the same moment did it.
+                // Another server that starts at the same time did it.
                 Ok(_) | Err(Error::IllegalTransition(_)) => {}
                 Err(error) => return Err(error),
             }
@@ -259,7 +261,7 @@ impl App {
     }
 }
 
-/// Secrets, signing keys and the first admin, once for each database.
+/// Creates secrets, signing keys and the first administrator, once per database.
 async fn prepare(
     store: &Store,
     clock: &Timekeeper,
@@ -270,7 +272,7 @@ async fn prepare(
     let mut tx = ChangeTx::begin(store, clock, entropy).await?;
     let secrets = Secrets::load(&mut tx, keys).await?;
     if signing_key::standing(tx.conn(), KeyStanding::Active).await?.is_none() {
-        // Nothing can be stopped yet, and keys that are dated wrongly would not turn for as long as the clock was ahead.
+        // There is nothing to stop yet, and keys with a wrong date would not rotate for as long as the clock was ahead.
         clock.trust()?;
         let mut first = match signing_key::standing(tx.conn(), KeyStanding::Next).await? {
             Some(next) => next.record,
@@ -286,8 +288,8 @@ async fn prepare(
         let admin = OperatorCaller { operator_id, roles: Roles::all(), anonymous: false, scope: None };
         first_operator(&mut tx, &admin, &secrets, &**first_admin).await?;
     }
-    // Whoever comes from before there was a floor, or was stopped for long, need not load every entry there ever was. Where
-    // the clocks are apart that waits: nobody would lose authority by it, but every run would have to renew.
+    // After an update from a version without a floor, or after a long stop, this avoids loading all old entries. It
+    // waits while the clocks differ: no one would lose rights by it, but every run would have to renew.
     if clock.doubt().is_none() {
         move_floor(&mut tx).await?;
     }
@@ -295,7 +297,7 @@ async fn prepare(
     Ok(secrets)
 }
 
-/// An operator and their key, which is handed over before it is stored.
+/// An operator and their key, which is delivered before it is stored.
 async fn first_operator(
     tx: &mut ChangeTx,
     caller: &OperatorCaller,

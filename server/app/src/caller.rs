@@ -15,21 +15,21 @@ use countersign_store::{
 
 use crate::{Credential, Error};
 
-/// An operator, as authenticated.
+/// An authenticated operator.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OperatorCaller {
-    /// Who.
+    /// The operator's id.
     pub operator_id: OperatorId,
-    /// What they may do: the key's roles, as far as the operator still has them.
+    /// Their roles: those of the key that the operator still has.
     pub roles: Roles,
-    /// Whether no credential was given and dev mode let the caller in.
+    /// Whether there was no credential and dev mode let the caller in.
     pub anonymous: bool,
-    /// The tools and sponsors that the key is for; none: all.
+    /// The tools and sponsors that the key is limited to. `None` for no limit.
     pub scope: Option<Arc<KeyScope>>,
 }
 
 impl OperatorCaller {
-    /// Refuses what the key is not for: `covers` says whether it covers `what`.
+    /// Refuses what the key does not cover: `covers` says whether it covers `what`.
     pub(crate) fn within(&self, what: &str, covers: impl FnOnce(&KeyScope) -> bool) -> Result<(), Error> {
         match self.scope.as_deref() {
             Some(scope) if !covers(scope) => Err(self.out_of_scope(scope, what)),
@@ -37,7 +37,7 @@ impl OperatorCaller {
         }
     }
 
-    /// Refuses a method that no scope bounds.
+    /// Refuses a method to which no scope applies.
     pub fn outside(&self, what: &str) -> Result<(), Error> {
         self.within(what, |_| false)
     }
@@ -63,7 +63,7 @@ pub enum Caller {
 }
 
 impl Caller {
-    /// The operator's or the instance's id.
+    /// The id of the operator or instance.
     #[must_use]
     pub fn id(&self) -> String {
         match self {
@@ -90,23 +90,23 @@ impl Caller {
     }
 }
 
-/// What the server itself is called.
+/// The operator id of the server itself.
 pub(crate) fn bootstrap_id() -> Result<OperatorId, Error> {
     BOOTSTRAP.parse().map_err(|error| Error::internal("a built-in name is invalid", error))
 }
 
-/// On what basis a caller may call a method.
+/// The basis on which a caller may call a method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AccessBasis {
-    /// The method's row allows it: one of their roles, or that they are an instance which may call it for itself.
+    /// The method's row allows it: by one of their roles, or because they are an instance that may call it for itself.
     Role,
-    /// No role of theirs allows it. They may call it only for what they are the sponsor of: a sponsor may always stop that.
-    /// Holds the roles that would allow it.
+    /// None of their roles allows it. They may call it only for what they are the sponsor of, because a sponsor may
+    /// always stop that. Contains the roles that would allow it.
     OwnerOnly(Roles),
 }
 
-/// A caller whom the authorisation table lets call one method, and the basis on which it does. Computed once for each call,
-/// where the table is asked; a method without a rule for owners gets its caller by [`Authorized::by_role`] only.
+/// A caller whom the authorisation table lets call one method, and the basis. It is computed once per call, where the
+/// table is checked; a method without a rule for owners gets its caller only through [`Authorized::by_role`].
 #[derive(Debug, Clone)]
 pub struct Authorized {
     caller: Caller,
@@ -114,13 +114,13 @@ pub struct Authorized {
 }
 
 impl Authorized {
-    /// For the one place that asks the authorisation table.
+    /// For the only place that checks the authorisation table.
     #[must_use]
     pub const fn new(caller: Caller, basis: AccessBasis) -> Self {
         Self { caller, basis }
     }
 
-    /// The caller of a method that has no rule for owners. A caller who may call it only as the owner is refused.
+    /// The caller of a method without a rule for owners. A caller who may call it only as the owner is refused.
     pub fn by_role(&self) -> Result<&Caller, Error> {
         match self.basis {
             AccessBasis::Role => Ok(&self.caller),
@@ -128,29 +128,30 @@ impl Authorized {
         }
     }
 
-    /// The same, for keeps.
+    /// The same, by value.
     pub fn into_by_role(self) -> Result<Caller, Error> {
         self.by_role()?;
         Ok(self.caller)
     }
 
-    /// The operator who calls a method that has a rule for owners, and the basis that the rule is applied to.
+    /// The operator who calls a method with a rule for owners, and the basis for that rule.
     pub fn operator(&self) -> Result<(&OperatorCaller, AccessBasis), Error> {
         Ok((self.caller.require_operator()?, self.basis))
     }
 }
 
-/// What a sponsor does with what is theirs.
+/// What a sponsor does with what belongs to them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Own {
-    /// Stops it: whoever is said to be the sponsor may.
+    /// Stops it: every operator who is named as the sponsor may.
     Stop,
-    /// Reads it, or answers for it: that takes that second persons said so, of the login and of the sponsor.
+    /// Reads it or answers for it: second persons must have confirmed both the binding of the login and the sponsor.
     Answer,
 }
 
 impl AccessBasis {
-    /// Refuses a caller who is not the owner, where the basis is ownership. `sponsor` is the owner; none: the owner is unknown.
+    /// Refuses a caller who is not the owner, if the basis is ownership. `sponsor` is the owner; `None` if the owner is
+    /// unknown.
     pub(crate) async fn permits(
         self,
         conn: &mut Connection,
@@ -168,7 +169,7 @@ impl AccessBasis {
     }
 }
 
-/// That neither a role allows it, nor that the caller is the sponsor.
+/// The error that neither a role allows it, nor is the caller the sponsor.
 pub(crate) fn not_the_sponsor(roles: Roles) -> Error {
     let names: Vec<_> = roles.iter().map(OperatorRole::as_str).collect();
     Error::RoleRequired {
@@ -182,7 +183,7 @@ pub(crate) fn not_the_sponsor(roles: Roles) -> Error {
     }
 }
 
-/// What makes a write happen once: its id and what it asked for.
+/// The idempotency key of a write: its id and the fingerprint of the request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Idempotency {
     /// The id that the caller gave the request.

@@ -1,4 +1,4 @@
-//! What an installation sets, as the configuration and the command line say.
+//! The settings of an installation, from the configuration file and the command line.
 
 use std::num::NonZeroU32;
 
@@ -7,101 +7,102 @@ use countersign_store::lesser_role::Power;
 
 use crate::{CertificateFile, ConfiguredOperators, RateLimits, Webhook};
 
-/// What an installation sets.
+/// The settings of an installation.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// `iss` of everything that is signed.
     pub issuer: String,
     /// `aud` of credentials.
     pub audience: String,
-    /// TTL for who names none, seconds.
+    /// TTL if the request names none, in seconds.
     pub default_ttl: u32,
     /// Longest TTL, seconds, at most 900.
     pub max_ttl: u32,
-    /// Tools that credentials may name; empty: any.
+    /// Tools that credentials may name; empty for any.
     pub supported_tools: Vec<ToolId>,
     /// The labels that issuers may set.
     pub supported_labels: DeclaredLabels,
-    /// Whose SPIFFE IDs instances have; none: they have none.
+    /// The trust domain of the instances' SPIFFE IDs. `None` if they have none.
     pub trust_domain: Option<TrustDomain>,
-    /// Operators who come in without an API key.
+    /// Operators who authenticate without an API key.
     pub operators: ConfiguredOperators,
-    /// Whether a caller on loopback without a credential is taken for the operator `dev` with every role.
+    /// Whether a caller on loopback without a credential becomes the operator `dev` with every role.
     pub dev: bool,
-    /// Whether the installation was made by `--dev`, and so has operators whose keys lie in a folder of somebody's trying out.
+    /// Whether the installation was made by `--dev`, and so has operators whose keys are in a folder for trying it out.
     pub made_by_dev: bool,
-    /// What this server's database role could do that serving does not need.
+    /// Rights of this server's database role that serving does not need.
     pub database_power: Option<Power>,
     /// How long a signing key signs.
     pub key_rotation: std::time::Duration,
-    /// Most submissions that wait for the recorder.
+    /// Limit of the submissions that wait for the recorder.
     pub recorder_queue: usize,
-    /// How fast callers may call and sponsors' credentials are granted.
+    /// How fast callers may call, and credentials of a sponsor are granted.
     pub rates: RateLimits,
-    /// How many refusals a minute are answered.
+    /// How many refusals are answered per minute.
     pub refusals: RefusalLimits,
-    /// How many reads of one caller are under way at a time.
+    /// How many reads of one caller may run at a time.
     pub reads_at_a_time: usize,
     /// How many instances may be live.
     pub ceilings: Ceilings,
-    /// Who is told at once what people should hear of.
+    /// Endpoints that are informed at once.
     pub webhooks: Vec<Webhook>,
-    /// Files with certificates whose ends are announced.
+    /// Certificate files whose expiry is announced.
     pub certificates: Vec<CertificateFile>,
-    /// How long people have to say yes, and how many questions may wait.
+    /// How long persons have to answer an approval, and how many may wait.
     pub approvals: Approvals,
     /// How long an allowed call may be without an outcome.
     pub outcome_deadline: std::time::Duration,
-    /// Whether one caller by itself can fail the gate MISSING_SPONSOR.
+    /// Whether one caller alone can fail the gate MISSING_SPONSOR.
     pub one_caller: OneCaller,
-    /// Whether what takes two persons takes two.
+    /// Whether actions that need two persons are checked for that.
     pub four_eyes: FourEyes,
 }
 
-/// Bounds of approvals.
+/// Limits for approvals.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Approvals {
-    /// How long a person has, and the yes is good, from when it was asked for.
+    /// How long a person has to answer, and the approval is valid, from when it was requested.
     pub life: time::Duration,
-    /// Most that may wait for an answer at a time, of one instance.
+    /// How many may wait for an answer at a time, per instance.
     pub pending_per_instance: usize,
-    /// The same of one root instance and all below it.
+    /// The same per root instance and all below it.
     pub pending_per_chain: usize,
-    /// The same of everything that one sponsor answers for.
+    /// The same per sponsor.
     pub pending_per_sponsor: usize,
 }
 
-/// Most live instances at a time; none: no ceiling.
+/// Limits for live instances. `None` means no limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Ceilings {
-    /// Of one sponsor.
+    /// Per sponsor.
     pub sponsor: Option<u32>,
-    /// Of one chain: a root and all that descend from it.
+    /// Per chain: a root and all its descendants.
     pub chain: Option<u32>,
 }
 
-/// How many refusals a minute are answered; none: any number.
+/// How many refusals are answered per minute. `None` means any number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct RefusalLimits {
-    /// Of one chain whose credential is dead.
+    /// Per chain whose credential is not active.
     pub chain: Option<NonZeroU32>,
-    /// Of one caller, whoever it asks for.
+    /// Per caller, whichever runs it asks for.
     pub caller: Option<NonZeroU32>,
 }
 
-/// Whether one caller by itself can fail the gate MISSING_SPONSOR.
+/// Whether one caller alone can fail the gate MISSING_SPONSOR.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum OneCaller {
-    /// Beside others it adds at most as much as they do together; the only caller there is counts wholly.
+    /// It counts at most as much as all other callers together; an only caller counts completely.
     #[default]
     Capped,
-    /// All that it sends counts.
+    /// All its calls count.
     Counted,
 }
 
 impl OneCaller {
-    /// What counts for the gate of calls that came without a sponsor, `told` being how many each caller sent: of those who sent
-    /// none, one at least. A team with one gateway has nobody else to tell of them.
+    /// The number of calls without a sponsor that counts for the gate. `told` has the number of each caller; if there
+    /// are callers without such calls, at least one of them is in it with 0. A team with only one gateway has no other
+    /// caller to compare with.
     pub(crate) fn of(self, told: &[u64]) -> u64 {
         let (all, most) = (told.iter().sum::<u64>(), told.iter().max().copied().unwrap_or_default());
         let others = all - most;
@@ -112,23 +113,23 @@ impl OneCaller {
     }
 }
 
-/// Whether what takes two persons takes two.
+/// Whether actions that need two persons are checked for that.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FourEyes {
-    /// It does: sponsors, approvals and bindings, and what is named here.
+    /// They are: sponsors, approvals and bindings, and the actions named here.
     Persons(AlsoTwo),
-    /// One person does everything alone; each event of what should have taken two says so.
+    /// One person may do everything alone; each event of such an action says so.
     None,
 }
 
-/// What takes two persons where the configuration says so.
+/// Further actions that need two persons.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct AlsoTwo {
-    /// Who stored a policy does not make it answer, at once or by a rollout.
+    /// The operator who stored a policy may not activate it, at once or by a rollout.
     pub policies: bool,
-    /// Who engaged a kill switch does not release it.
+    /// The operator who engaged a kill switch may not release it.
     pub kill_switch_release: bool,
-    /// A key that lets somebody else vouch for things waits for a second person.
+    /// A key with which its owner could confirm things for others needs a second person.
     pub admin_keys: bool,
 }
 

@@ -14,16 +14,16 @@ use countersign_core::{
 };
 use countersign_store::StoreError;
 
-/// Why a use case refused. Every variant but [`Error::Internal`] is an answer a caller can act on; none holds a secret.
+/// Why a use case refused. A caller can act on every variant except [`Error::Internal`]; none contains a secret.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Fields are missing or malformed.
     #[error("the request has {} invalid field(s)", .0.len())]
     Invalid(Vec<Violation>),
-    /// No credential, or one that does not hold.
+    /// No credential, or one that is not valid.
     #[error("{message}")]
     Unauthenticated {
-        /// What to present instead.
+        /// What to send instead.
         message: String,
     },
     /// The caller may not do this.
@@ -31,18 +31,18 @@ pub enum Error {
     RoleRequired {
         /// What was refused.
         message: String,
-        /// The roles that may.
+        /// The roles that may do it.
         roles: Vec<OperatorRole>,
     },
-    /// The caller's key is for other tools or sponsors.
+    /// The caller's key is limited to other tools or sponsors.
     #[error("{0}")]
     OutOfScope(String),
-    /// The resource does not exist, or the caller may not know of it.
+    /// The resource does not exist, or the caller may not know that it does.
     #[error("there is no {what} {id}")]
     NotFound {
         /// The kind of resource.
         what: &'static str,
-        /// Its id, as asked for.
+        /// The requested id.
         id: String,
     },
     /// The id is taken.
@@ -59,19 +59,19 @@ pub enum Error {
         /// The kind of resource.
         what: &'static str,
     },
-    /// The request id stands for another request.
+    /// The request id was used for another request.
     #[error("this request_id was used for another request within the last day: use a fresh one")]
     RequestIdReused,
     /// The request id has an ALLOW that is not given again.
     #[error(
         "this request_id was answered before, with decision {0}, and that ALLOW is not given again: it is older than 30 s, or \
-         it would not be given now. The first answer stands in the log; a fresh request_id asks anew"
+         it would not be given now. The first answer is in the log; a fresh request_id asks again"
     )]
     AlreadyDecided(DecisionId),
-    /// The resource's state does not allow the change.
+    /// The resource's state does not permit the change.
     #[error("{0}")]
     IllegalTransition(String),
-    /// A second person must do this.
+    /// A second person is required.
     #[error("{0}")]
     FourEyes(String),
     /// The sponsor cannot sponsor.
@@ -81,21 +81,21 @@ pub enum Error {
     SponsorNotActive {
         /// Who.
         sponsor_id: SponsorId,
-        /// Where they stand; SUSPENDED also where the review has lapsed.
+        /// Their state; SUSPENDED also if the review has lapsed.
         state: SponsorState,
     },
-    /// The credential in the request does not hold.
+    /// The credential in the request is not valid.
     #[error("{message}")]
     CredentialRefused {
-        /// Why.
+        /// The reason.
         reason: Reason,
-        /// In words, with the remedy.
+        /// The explanation with the remedy.
         message: String,
     },
-    /// The grant does not fit; nothing was clamped.
+    /// The grant exceeds a limit; nothing was clamped.
     #[error("the grant does not fit in {} way(s); nothing was issued", .0.len())]
     GrantTooWide(Vec<Violation>),
-    /// No valid policy answers.
+    /// No valid policy is in use.
     #[error("{0}")]
     NotReady(String),
     /// The database did not answer.
@@ -115,7 +115,7 @@ pub enum Error {
          server's administrator can correct the clocks (NTP); another server may answer"
     )]
     ClockSkew {
-        /// What was seen, in words.
+        /// What was observed, in words.
         doubt: String,
         /// How far this server's clock is ahead, or has jumped.
         by: time::Duration,
@@ -126,23 +126,23 @@ pub enum Error {
     /// Faster than this server allows.
     #[error("{}", over(of, id, *.retry_after))]
     RateLimited {
-        /// Whose rate it is: operator, chain or sponsor; or what there is too much of: reads, refusals.
+        /// The kind of rate: operator, chain or sponsor; or what there is too much of: reads, refusals.
         of: &'static str,
-        /// Their id; a chain's is its root instance.
+        /// Its id; for a chain, the root instance.
         id: String,
-        /// When the next call passes.
+        /// When the next call is permitted.
         retry_after: Duration,
     },
-    /// As many instances live as may be.
+    /// The limit of live instances is reached.
     #[error("{of} {id} has {live} live instances, and {ceiling} are the most at a time: room comes back as they end or expire, the next one within {} s", .retry_after.as_secs() + 1)]
     LiveInstancesExceeded {
-        /// Of what: sponsor or chain.
+        /// The kind of limit: sponsor or chain.
         of: &'static str,
-        /// Its id; a chain's is its root instance.
+        /// Its id; for a chain, the root instance.
         id: String,
-        /// So many are live.
+        /// The number of live instances.
         live: i64,
-        /// So many may be.
+        /// The limit.
         ceiling: i64,
         /// When the next one expires, unless it is renewed.
         retry_after: Duration,
@@ -168,24 +168,24 @@ pub enum Error {
     /// Gates do not pass.
     #[error("{}", gates(.0))]
     GateNotPassed(Vec<Reading>),
-    /// A fault of ours; logged where it happened.
+    /// An internal error, logged where it happened.
     #[error("internal server error; see the server log for the request id")]
     Internal,
 }
 
 impl Error {
-    /// A fault of ours: says what to the log, and nothing to the caller.
+    /// An internal error: logged with details, which the caller does not get.
     pub(crate) fn internal(what: &str, error: impl std::fmt::Display) -> Self {
         tracing::error!(%error, "{what}");
         Self::Internal
     }
 
-    /// The request's one invalid field.
+    /// One invalid field of the request.
     pub(crate) fn invalid(field: &'static str, description: impl Into<String>) -> Self {
         Self::Invalid(vec![Violation::new(field, description)])
     }
 
-    /// This of something that is no read: whoever asked for it has nothing to narrow.
+    /// The same error for something that is not a read, which the caller cannot narrow.
     pub(crate) fn of_no_read(self) -> Self {
         match self {
             Self::QueryTooSlow => Self::StoreUnavailable,
@@ -220,7 +220,7 @@ fn gates(readings: &[Reading]) -> String {
     format!("the rollout stays where it is: {said}{in_vain}")
 }
 
-/// Nothing answers, so neither ALLOW nor DENY would be true.
+/// No policy is in use, so neither ALLOW nor DENY would be true.
 pub(crate) fn no_policy() -> Error {
     let why = "no valid policy is active, so nothing can be allowed: a policy-admin must create and activate one";
     Error::NotReady(why.to_owned())

@@ -1,5 +1,5 @@
-//! What must hold of what the use cases read themselves, whatever comes in: certificate requests, identity providers' documents and
-//! tokens, trace contexts. Only tests and the fuzz targets see this.
+//! Rules for what the use cases parse themselves: certificate requests, identity providers' documents and tokens, trace
+//! contexts. For tests and fuzz targets only.
 
 use aws_lc_rs::{
     rand::SystemRandom,
@@ -18,7 +18,7 @@ const SEQUENCE: [u8; 2] = [0x30, 0x82];
 /// ecdsa-with-SHA256.
 const ALGORITHM: [u8; 12] = [0x30, 0x0a, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02];
 
-/// A key of our own, to sign what no client would.
+/// A key of ours, for signing what no client would sign.
 fn key() -> EcdsaKeyPair {
     let der = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).expect("a key").serialize_der();
     EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &der).expect("the same key")
@@ -29,10 +29,10 @@ fn own_key() -> &'static EcdsaKeyPair {
     &KEY
 }
 
-/// Requests of each kind of key, those that are too weak, and the part that is signed of one.
+/// Requests with each kind of key, those with weak keys, and the signed part of one.
 ///
 /// # Panics
-/// Where no key can be made.
+/// If no key can be made.
 #[must_use]
 pub fn csr_seeds() -> Vec<Vec<u8>> {
     let request = |algorithm| {
@@ -43,7 +43,7 @@ pub fn csr_seeds() -> Vec<Vec<u8>> {
     let mut seeds = vec![request(&PKCS_ECDSA_P256_SHA256), request(&PKCS_ECDSA_P384_SHA384), request(&PKCS_ED25519)];
     seeds.extend(x509::weak_requests());
     let to_be_signed = first_inside(&seeds[0]);
-    // The same about the key that the target signs with.
+    // The same for the key with which the target signs.
     let own = own_key().public_key().as_ref();
     let mut about_own = to_be_signed.clone();
     seeds.push(to_be_signed);
@@ -69,7 +69,7 @@ fn first_inside(der: &[u8]) -> Vec<u8> {
     inside.get(..header(inside) + length).unwrap_or_default().to_vec()
 }
 
-/// How long tag and length of an element are.
+/// The length of an element's tag and length.
 fn header(der: &[u8]) -> usize {
     match der.get(1) {
         Some(0x82) => 4,
@@ -78,10 +78,10 @@ fn header(der: &[u8]) -> usize {
     }
 }
 
-/// A certificate request gives a key that is in it, or is refused; and one that our own key signed names that key.
+/// A certificate request is refused, or gives a key that it contains; and one that our key signed gives that key.
 ///
 /// # Panics
-/// Where that is not so.
+/// If that is not the case.
 pub fn csr(data: &[u8]) {
     taken(data);
     let signature = own_key().sign(&SystemRandom::new(), data).expect("a signature");
@@ -100,7 +100,7 @@ fn signed_request(to_be_signed: &[u8], signature: &[u8]) -> Vec<u8> {
     [&SEQUENCE[..], &length, &inner].concat()
 }
 
-/// The public key of a request that is taken.
+/// The public key of a request that is accepted.
 fn taken(der: &[u8]) -> Option<Vec<u8>> {
     match CsrKey::from_der(der) {
         Ok(key) => {
@@ -122,10 +122,10 @@ pub fn traceparent_seeds() -> Vec<Vec<u8>> {
     ["00", "cc"].into_iter().map(|version| format!("{version}-{of}").into_bytes()).chain([Vec::new()]).collect()
 }
 
-/// A trace context that is taken stands in the text as it is written.
+/// A trace context that is accepted is written in the text exactly like this.
 ///
 /// # Panics
-/// Where that is not so.
+/// If that is not the case.
 pub fn traceparent(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     if let Ok(Trace { trace_id, span_id }) = text.parse() {

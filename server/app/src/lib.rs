@@ -1,7 +1,8 @@
-//! The use cases of Countersign, one file a verb. Transactions start and end here.
+//! The use cases of Countersign, one file per verb. Transactions start and end here.
 //!
-//! Everything is reached through [`App`]. What changes what may be allowed is a [`change`](engine::transaction::Change), one transaction
-//! under the log head; decisions, grants and outcomes go through the [`recorder`]; both append to the custody log.
+//! Everything is reached through [`App`]. A change of what may be allowed is a [`change`](engine::transaction::Change),
+//! one transaction under the log head; decisions, grants and outcomes go through the [`recorder`]; both append to the
+//! custody log.
 
 mod app;
 mod approvals;

@@ -23,7 +23,7 @@ use crate::{
     decisions::evaluation::request::{DecisionRequest, Subject},
 };
 
-/// The instant at which tests happen.
+/// The time in tests.
 pub(crate) const NOW: OffsetDateTime = OffsetDateTime::UNIX_EPOCH.saturating_add(Duration::days(20_000));
 
 /// A credential for `tools`, for `purpose "triage"`, `rev` 5, that lives 300 s from [`NOW`].

@@ -1,4 +1,4 @@
-//! What goes on beside requests. Every worker may run on every replica at once, and catches up by itself after a pause.
+//! Background work. Every worker may run on every replica at once, and catches up by itself after a pause.
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,34 +12,36 @@ use crate::{
     recorder::{self, Work},
 };
 
-/// How often a newer snapshot is looked for: the longest a caller waits for a change that another server made to be loaded
-/// ahead. Correctness does not hang on it.
+/// How often a newer snapshot is looked for, which is the longest that a change by another server takes to be loaded
+/// ahead of need. Correctness does not depend on it.
 pub(crate) const POLL: Duration = Duration::from_millis(250);
-/// Longest the database may take to answer the poll before it counts as down.
+/// Longest time for the database to answer the poll before it counts as down.
 const POLL_TIMEOUT: Duration = Duration::from_secs(2);
-/// How often a server writes to know that it can: how long a database may refuse writes before the server is not ready.
+/// How often a server checks that it can write: how long a database may refuse writes before the server reports not
+/// ready.
 const PROBE_WRITES: Duration = Duration::from_secs(2);
-/// Longest that this may take.
+/// Longest time for this check.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
-/// How often the clocks of sponsors are looked at: the longest that credentials outlive a lapsed review.
+/// How often sponsors are checked for lapsed reviews: the longest that credentials outlive one.
 const EXPIRE_DUE: Duration = Duration::from_secs(1);
-/// How often what was counted is stored: the most that a server that is killed loses of its indicators.
+/// How often counts are stored: the most of its indicators that a killed server loses.
 const STORE_INDICATORS: Duration = Duration::from_secs(1);
-/// How often the gates of the open rollout are read. With the above, a breach is acted on within about three seconds.
+/// How often the gates of the open rollout are read. Together with the above, a breach has an effect within about three
+/// seconds.
 const WATCH_GATES: Duration = Duration::from_secs(2);
-/// How often it is looked for allowed calls whose outcome is overdue.
+/// How often allowed calls with an overdue outcome are looked for.
 const CLOSE_OUTCOMES: Duration = Duration::from_secs(2);
-/// How often it is put on record how many refusals were not answered.
+/// How often the number of unanswered refusals is recorded.
 const STATE_UNANSWERED: Duration = Duration::from_mins(1);
-/// How often it is put on record which administration was refused.
+/// How often refused administration is recorded.
 const STATE_REFUSED: Duration = Duration::from_secs(2);
-/// How often it is looked at what ends by itself.
+/// How often expiries are checked.
 const LOOK_AT_ENDINGS: Duration = Duration::from_secs(10);
-/// How often tables are tended.
+/// How often tables are cleaned up.
 const HOUSEKEEPING: Duration = Duration::from_mins(1);
-/// How often it is looked whether the signing key is due for rotation.
+/// How often it is checked whether the signing key is due for rotation.
 const LOOK_AT_KEYS: Duration = Duration::from_secs(10);
-/// Day partitions that are made ahead, today's and yesterday's among them.
+/// How many day partitions exist, including today's and yesterday's.
 const PARTITION_DAYS: i32 = 4;
 
 /// The recorder and the workers.
@@ -67,7 +69,7 @@ impl Background {
             }),
             periodic.start(POLL, "policies could not be compiled ahead", async move |app: App| {
                 match app.inner.authority.compile_ahead().await {
-                    // What the poll says of the database need not be said twice.
+                    // The poll already reports that the database does not answer.
                     Err(Error::StoreUnavailable) => Ok(()),
                     other => other,
                 }
@@ -84,14 +86,13 @@ impl Background {
             tokio::spawn(app.clone().settle(stop.child_token())),
             tokio::spawn(hear_of_stops(app.clone(), stop.child_token())),
             tokio::spawn(is_granted::run(app.clone(), lookups, stop.child_token())),
-            periodic
-                .by_time(HOUSEKEEPING, "tables could not be tended", async move |app: App| app.housekeeping().await),
-            periodic.by_time(
-                HOUSEKEEPING,
-                "revocations whose time is over could not be forgotten",
-                async move |app: App| app.move_revocation_floor().await,
-            ),
-            periodic.by_time(HOUSEKEEPING, "the X.509 authorities could not be looked after", async move |app: App| {
+            periodic.by_time(HOUSEKEEPING, "housekeeping of the tables failed", async move |app: App| {
+                app.housekeeping().await
+            }),
+            periodic.by_time(HOUSEKEEPING, "housekeeping of expired revocations failed", async move |app: App| {
+                app.move_revocation_floor().await
+            }),
+            periodic.by_time(HOUSEKEEPING, "housekeeping of the X.509 authorities failed", async move |app: App| {
                 app.keep_x509_authorities().await
             }),
             periodic.by_time(LOOK_AT_KEYS, "the signing key is due and could not be rotated", async move |app: App| {
@@ -122,7 +123,7 @@ impl Background {
         Self { stop, recorder, workers }
     }
 
-    /// Stops taking work, and returns when all that was taken is recorded.
+    /// Accepts no more work, and returns when everything that was accepted is recorded.
     pub async fn stop(self) {
         self.stop.cancel();
         for task in self.workers.into_iter().chain([self.recorder]) {
@@ -133,7 +134,7 @@ impl Background {
     }
 }
 
-/// Runs the recorder, and stores what it counted last.
+/// Runs the recorder, and then stores the last counts.
 async fn record(app: App, queue: mpsc::Receiver<Box<dyn Work>>, stop: CancellationToken) {
     let (authority, indicators) = (app.inner.authority.clone(), app.inner.indicators.clone());
     recorder::run(authority, indicators, queue, stop).await;
@@ -148,20 +149,21 @@ async fn record(app: App, queue: mpsc::Receiver<Box<dyn Work>>, stop: Cancellati
     }
 }
 
-/// Hears of other servers' stops until `stop`.
+/// Listens for other servers' stops until `stop`.
 async fn hear_of_stops(app: App, stop: CancellationToken) {
     let engine = &app.inner.engine;
     engine.stops.listen(&engine.store, stop).await;
 }
 
-/// Starts what is done again and again.
+/// Starts periodic work.
 struct Periodic<'a> {
     app: &'a App,
     stop: &'a CancellationToken,
 }
 
 impl Periodic<'_> {
-    /// Does `work` every `period` until the server stops. A failure is logged as `failure`, and the next round is a new try.
+    /// Runs `work` every `period` until the server stops. A failure is logged as `failure`, and the next round tries
+    /// again.
     fn start<F>(
         &self,
         period: Duration,
@@ -185,7 +187,7 @@ impl Periodic<'_> {
 }
 
 impl Periodic<'_> {
-    /// As [`Self::start`], for what time alone does: nothing, while it is not known which time it is.
+    /// Like [`Self::start`], for time-based changes: nothing happens while the time is in doubt.
     fn by_time<F>(
         &self,
         period: Duration,
@@ -204,12 +206,12 @@ impl Periodic<'_> {
 }
 
 impl App {
-    /// Loads a newer snapshot ahead of need, notes whether the database answers, and shows how issuance goes.
+    /// Loads a newer snapshot ahead of need, records whether the database answers, and updates the metric of issuance.
     async fn poll(&self) -> Result<(), Error> {
         self.show_issuance_failures();
         let polled = tokio::time::timeout(POLL_TIMEOUT, self.inner.authority.look_for_snapshot()).await;
         let ready = match polled {
-            // What has to be compiled first, compile_ahead does.
+            // Versions that must be compiled first are left to compile_ahead.
             Ok(Ok(_)) => true,
             Ok(Err(Error::StoreUnavailable)) | Err(_) => false,
             Ok(Err(error)) => {
@@ -243,7 +245,7 @@ impl App {
         self.inner.status.fit.send_if_modified(|known| std::mem::replace(known, fit) != fit);
     }
 
-    /// Writes, and notes whether the database took it. That it does not answer at all is the poll's to say.
+    /// Writes, and records whether the database accepted it. Whether it answers at all is checked by the poll.
     async fn probe_writes(&self) -> Result<(), Error> {
         let probed = tokio::time::timeout(PROBE_TIMEOUT, self.inner.engine.store.probe_writes()).await;
         let failed = !matches!(probed, Ok(Ok(())));
@@ -252,7 +254,7 @@ impl App {
             Ok(Err(error)) => error.why_no_writes(),
             Err(_) => self.inner.authority.database_ready.borrow().then_some("does not write"),
         };
-        // Whether it answers or not: the address may name others.
+        // In either case, because the address may name other hosts.
         if failed {
             match self.inner.engine.store.follow_primary().await {
                 Ok(None) => {}
@@ -276,16 +278,16 @@ impl App {
         Ok(())
     }
 
-    /// Makes partitions ahead and forgets what has served its time.
+    /// Creates partitions ahead of time and deletes old data.
     pub(crate) async fn housekeeping(&self) -> Result<(), Error> {
         let mut conn = self.inner.engine.store.writing().await?;
         let now = self.inner.engine.database_now(&mut conn).await?;
         event::ensure_partitions(&mut conn, now - time::Duration::DAY, PARTITION_DAYS).await?;
-        // By itself: it holds a lock on the log's table.
+        // In a separate transaction, because it holds a lock on the log's table.
         conn.done().await?;
         let mut conn = self.inner.engine.store.writing().await?;
         idempotency::purge(&mut conn, now).await?;
-        // Clocks of replicas may differ: a credential is forgotten well after it has expired.
+        // Clocks of replicas may differ, so a credential is forgotten well after it has expired.
         single_use::purge(&mut conn, now - time::Duration::HOUR).await?;
         indicator::purge(&mut conn, now).await?;
         self.forget_announcements(&mut conn, now).await?;

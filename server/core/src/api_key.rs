@@ -1,4 +1,4 @@
-//! API keys: `csk_<id>_<secret>`, how long they live, and what they may do.
+//! API keys: their form `csk_<id>_<secret>`, their lifetime, and their rights.
 
 use std::{fmt, str::FromStr};
 
@@ -12,14 +12,14 @@ use crate::{
     operator::{OperatorRole, Roles},
 };
 
-/// How every API key begins.
+/// The prefix of every API key.
 const PREFIX: &str = "csk_";
 /// Length of a secret: 32 random bytes in base64url.
 const SECRET_CHARS: usize = 43;
 
-/// How long a key lives for which nothing else is asked.
+/// Lifetime of a key if the request does not say.
 pub const DEFAULT_LIFE: Duration = Duration::days(90);
-/// Longest life that can be asked for.
+/// Longest lifetime that can be requested.
 pub const MAX_LIFE: Duration = Duration::days(400);
 
 /// The part of a key before its secret: a UUIDv7 as 32 hexadecimal digits.
@@ -27,7 +27,7 @@ pub const MAX_LIFE: Duration = Duration::days(400);
 #[serde(try_from = "String", into = "String")]
 pub struct ApiKeyId(pub Uuid);
 
-/// The text is no key id.
+/// The text is not a key id.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("must be the 32 lower-case hexadecimal digits of a key_id")]
 pub struct InvalidApiKeyId;
@@ -60,7 +60,7 @@ impl From<ApiKeyId> for String {
     }
 }
 
-/// Whether a bearer means to be an API key.
+/// Whether a bearer has the form of an API key.
 #[must_use]
 pub fn is_key(bearer: &str) -> bool {
     bearer.starts_with(PREFIX)
@@ -73,7 +73,7 @@ pub fn parse(key: &str) -> Option<(ApiKeyId, &str)> {
     (secret.len() == SECRET_CHARS).then_some((id.parse().ok()?, secret))
 }
 
-/// How a key is shown to its owner, once.
+/// The key as it is shown to its owner, once.
 #[must_use]
 pub fn write(key_id: ApiKeyId, secret: &str) -> String {
     format!("{PREFIX}{key_id}_{secret}")
@@ -84,37 +84,37 @@ pub fn write(key_id: ApiKeyId, secret: &str) -> String {
 pub struct ApiKey {
     /// Its id.
     pub key_id: ApiKeyId,
-    /// Whose it is.
+    /// The operator who owns it.
     pub operator_id: OperatorId,
-    /// What it may do: its own roles, as far as the operator still has them.
+    /// The roles that it grants, if the operator still has them.
     pub roles: Roles,
-    /// When made.
+    /// When it was created.
     #[serde(with = "time::serde::timestamp::microseconds")]
     pub create_time: OffsetDateTime,
-    /// When it ends by itself.
+    /// When it expires.
     #[serde(with = "time::serde::timestamp::microseconds::option")]
     pub expire_time: Option<OffsetDateTime>,
     /// When it was revoked.
     #[serde(with = "time::serde::timestamp::microseconds::option")]
     pub revoke_time: Option<OffsetDateTime>,
-    /// Who made it, and so knows it; none: the machine itself, or nobody wrote it down.
+    /// The operator who created it, and so knows it. `None` if the machine itself created it, or it was not recorded.
     #[serde(default)]
     pub made_by: Option<OperatorId>,
-    /// Whether it admits its owner; a second person has still to say so otherwise.
+    /// Whether its owner can use it. If not, a second person has still to confirm it.
     #[serde(default = "yes")]
     pub confirmed: bool,
-    /// The tools and sponsors that it is for.
+    /// The tools and sponsors that it is limited to.
     #[serde(default)]
     pub scope: KeyScope,
 }
 
-/// What a version kept that knew no other keys.
+/// The default for keys stored by a version that knew only confirmed ones.
 const fn yes() -> bool {
     true
 }
 
 impl ApiKey {
-    /// The opaque version of this row: a key changes when it is confirmed, and when it is revoked.
+    /// The etag of this row: a key changes when it is confirmed and when it is revoked.
     #[must_use]
     pub fn etag(&self) -> String {
         match (self.revoke_time, self.confirmed) {
@@ -131,17 +131,17 @@ impl ApiKey {
         self.revoke_time.is_none() && self.expire_time.is_none_or(|end| now < end)
     }
 
-    /// Whether an admin can come in with it at `now`.
+    /// Whether an administrator can log in with it at `now`.
     #[must_use]
     pub fn admits_an_admin(&self, now: OffsetDateTime) -> bool {
         self.confirmed && self.is_alive(now) && self.roles.has(OperatorRole::Admin)
     }
 }
 
-/// When a fresh key is to end. An error says what would be accepted.
+/// When a new key expires. An error says what would be accepted.
 pub fn expiry(asked: Option<OffsetDateTime>, now: OffsetDateTime) -> Result<OffsetDateTime, String> {
     let Some(asked) = asked else { return Ok(now + DEFAULT_LIFE) };
-    // Whole microseconds, as it is kept.
+    // Whole microseconds, because that is what is stored.
     let asked = asked - Duration::nanoseconds(i64::from(asked.nanosecond() % 1_000));
     if asked <= now {
         return Err("must be in the future".to_owned());

@@ -1,4 +1,4 @@
-//! Approvals: a person's answer to one call that a rule lets happen only with it.
+//! Approvals: a person's answer to one call that a rule allows only with it.
 
 #[cfg(test)]
 mod tests;
@@ -15,22 +15,22 @@ use crate::{
     text::hides,
 };
 
-/// How long a person has, and the yes is good, by default.
+/// How long a person has to answer, and how long the approval is valid, by default.
 pub const DEFAULT_LIFE: Duration = Duration::minutes(15);
 
-/// Where an approval stands.
+/// The state of an approval.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum ApprovalState {
     /// Waits for a person.
     Pending,
-    /// A person said yes, and no call has used that yet.
+    /// A person approved, and no call has used the approval yet.
     Approved,
-    /// A person said no. Terminal.
+    /// A person rejected. Terminal.
     Rejected,
-    /// Nobody answered in time, or the yes was not used in time. Terminal.
+    /// No one answered in time, or the approval was not used in time. Terminal.
     Expired,
-    /// A call used the yes. Terminal.
+    /// A call used the approval. Terminal.
     Used,
 }
 
@@ -64,27 +64,27 @@ impl FromStr for ApprovalState {
     }
 }
 
-/// What a person says yes or no to. A yes is good for a call that is the same in all of this, and for no other.
+/// What a person approves or rejects. An approval is valid only for a call that is equal in all of these fields.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Call {
     /// The run.
     pub agent_instance_id: InstanceId,
-    /// Who answers for it.
+    /// Its sponsor.
     pub sponsor_id: SponsorId,
-    /// What is called.
+    /// The tool.
     pub tool_id: ToolId,
-    /// How.
+    /// The action.
     pub action: ActionName,
-    /// SHA-256 of the arguments. None: nobody knows them, and the yes is for a call that states none either.
+    /// SHA-256 of the arguments. `None` if they are unknown; then the approval is for a call that states none either.
     pub request_hash: Option<[u8; 32]>,
-    /// Why; empty after erasure, and then no call is the same.
+    /// The purpose. Empty after erasure; then no call matches.
     pub purpose: String,
-    /// The context attributes, as canonical JSON; empty after erasure, and then no call is the same. Kept in one place only.
+    /// The context attributes as canonical JSON. Empty after erasure; then no call matches. Stored in one place only.
     #[serde(skip)]
     pub context: Private,
 }
 
-/// A text of a call that is shown to who answers for it, and to nobody else: it stays out of logs.
+/// A text of a call that is shown to the persons who may approve it, and to no one else. It stays out of logs.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct Private(pub String);
 
@@ -95,8 +95,8 @@ impl fmt::Debug for Private {
 }
 
 impl Private {
-    /// The text as it is shown to a person: what a screen hides, or shows in another order, is written as JSON's `\u` escapes.
-    /// It must be JSON, and the same value is read from what is shown.
+    /// The text as it is shown to a person: characters that a screen hides or shows in another order are written as
+    /// JSON's `\u` escapes. The text must be JSON, and the shown text has the same value.
     #[must_use]
     pub fn shown(&self) -> String {
         let mut shown = String::with_capacity(self.0.len());
@@ -104,7 +104,7 @@ impl Private {
         for character in self.0.chars() {
             if hides(character) {
                 for unit in character.encode_utf16(&mut units) {
-                    // Writing to a String does not fail.
+                    // Writing to a String cannot fail.
                     write!(shown, "\\u{unit:04x}").unwrap_or_default();
                 }
             } else {
@@ -115,19 +115,19 @@ impl Private {
     }
 }
 
-/// What a person said.
+/// A person's answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Answer {
-    /// Who.
+    /// The operator who answered.
     pub by: OperatorId,
-    /// Why, in their words; empty after erasure.
+    /// The reason in their words. Empty after erasure.
     pub reason: String,
-    /// When.
+    /// When they answered.
     #[serde(with = "time::serde::timestamp::microseconds")]
     pub time: OffsetDateTime,
     /// The event that records it.
     pub event_id: EventId,
-    /// Its leaf's hash.
+    /// The hash of its leaf.
     pub leaf: [u8; 32],
 }
 
@@ -136,71 +136,72 @@ pub struct Answer {
 pub struct Approval {
     /// Its id.
     pub approval_id: ApprovalId,
-    /// The decision that asks.
+    /// The decision that requires it.
     pub policy_decision_id: DecisionId,
-    /// Where its row stands; time may have gone on, see [`Approval::state_at`].
+    /// The state in its row; the current state may differ, see [`Approval::state_at`].
     pub state: ApprovalState,
     /// The root of the run's chain.
     pub root_instance_id: InstanceId,
-    /// What it is for.
+    /// The call that it is for.
     pub call: Call,
-    /// Salts the commitment to the context; none where there is none.
+    /// Salt of the commitment to the context. `None` if there is no context.
     #[serde(skip)]
     pub context_salt: Option<[u8; 16]>,
-    /// The arguments, where they were sent: canonical JSON that hashes to the call's `request_hash`. Kept in one place only.
+    /// The arguments, if they were sent: canonical JSON whose hash is the call's `request_hash`. Stored in one place
+    /// only.
     #[serde(skip)]
     pub arguments: Option<Private>,
-    /// The operator who asked for the run; none where it asked itself.
+    /// The operator who asked for the run. `None` if the run asked itself.
     pub asked_by: Option<OperatorId>,
-    /// When asked.
+    /// When it was requested.
     #[serde(with = "time::serde::timestamp::microseconds")]
     pub create_time: OffsetDateTime,
-    /// When it lapses, answered or not.
+    /// When it expires, whether it was answered or not.
     #[serde(with = "time::serde::timestamp::microseconds")]
     pub expire_time: OffsetDateTime,
-    /// What a person said; none before.
+    /// The person's answer. `None` while it is pending.
     pub answer: Option<Answer>,
-    /// Counts its changes.
+    /// The number of its changes.
     pub revision: i64,
 }
 
-/// What an approval means for a call that brings it.
+/// What an approval means for a call that refers to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ApprovalStanding {
     /// It is for another call.
     Mismatch,
-    /// Nobody has answered yet.
+    /// It has not been answered yet.
     Pending,
-    /// A person said yes.
+    /// A person approved.
     Approved,
-    /// A person said no.
+    /// A person rejected.
     Rejected,
-    /// Its time is over, or its yes was used.
+    /// It has expired, or it was used.
     Expired,
 }
 
-/// A rule of an approval's life that an answer breaks.
+/// A rule about approvals that an answer violates.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ApprovalRule {
-    /// It waits for no answer.
+    /// It does not wait for an answer.
     #[error(
         "this approval is already {0}, and an approval takes one answer: if the call still needs one, the agent asks again and gets a \
          new approval"
     )]
     NotPending(ApprovalState),
-    /// Who asked for the call, or may have, would approve it.
+    /// A person would approve a call that they asked for, or may have asked for.
     #[error("the person who asked for a call, or who started its run, cannot approve it. {0}")]
     Person(#[from] PersonRule),
 }
 
 impl Approval {
-    /// The opaque version of this approval.
+    /// The etag of this approval.
     #[must_use]
     pub fn etag(&self) -> String {
         self.revision.to_string()
     }
 
-    /// Where it stands at `now`: what has lapsed is EXPIRED to everybody, before its row says so.
+    /// Its state at `now`: an approval that has expired is EXPIRED for every reader, even before its row says so.
     #[must_use]
     pub fn state_at(&self, now: OffsetDateTime) -> ApprovalState {
         match self.state {
@@ -217,8 +218,8 @@ impl Approval {
         }
     }
 
-    /// Whether `actor` may say yes: a second person beside all who asked. A no only stops what would happen, so whoever may
-    /// answer may give it.
+    /// Whether `actor` may approve: they must be another person than all who asked. A rejection only stops something,
+    /// so every person who may answer may reject.
     pub fn check_yes(&self, actor: &Login, asked: &[Login]) -> Result<(), ApprovalRule> {
         Ok(second_person(actor, asked)?)
     }

@@ -1,18 +1,19 @@
-//! While it lasts, caches that follow both streams may keep an ALLOW longer than usual: for an incident in which decisions are hard
-//! to come by. Two people say so, it ends by itself, and whatever ends an entry at once still does.
+//! Cache extensions: for a limited time, caches that follow both streams may keep an ALLOW longer than usual, for an
+//! incident in which decisions are hard to get. Two persons are required, an extension ends by itself, and everything
+//! that ends a cache entry at once still does.
 
 use serde::{Deserialize, Serialize};
 use time::{Duration, OffsetDateTime};
 
 use crate::{ids::CacheExtensionId, names::OperatorId};
 
-/// For how long an ALLOW may be cached without any of this, seconds.
+/// How long an ALLOW may be cached without an extension, in seconds.
 pub const CACHE_TTL: u32 = 30;
-/// The longest that it may be extended to, seconds.
+/// How long it may be cached with an extension at most, in seconds.
 pub const LONGEST_TTL: u32 = 300;
-/// How long an extension lasts for which nothing else is asked.
+/// How long an extension lasts if the request does not say.
 pub const DEFAULT_LIFE: Duration = Duration::minutes(30);
-/// How short and how long an extension may last.
+/// The shortest and the longest life of an extension.
 pub const LIVES: (Duration, Duration) = (Duration::MINUTE, Duration::hours(4));
 /// How long a proposal waits for a second person.
 pub const PATIENCE: Duration = Duration::minutes(15);
@@ -22,40 +23,40 @@ pub const PATIENCE: Duration = Duration::minutes(15);
 pub struct CacheExtension {
     /// Its id.
     pub cache_extension_id: CacheExtensionId,
-    /// For how long an ALLOW may be cached, seconds.
+    /// How long an ALLOW may be cached, in seconds.
     pub extend_to_seconds: u32,
-    /// How long it lasts from its confirmation on, seconds.
+    /// How long it lasts after its confirmation, in seconds.
     pub life_seconds: u32,
-    /// Why, in words.
+    /// The reason, in words.
     pub reason: String,
-    /// Who proposed it.
+    /// The operator who proposed it.
     pub proposed_by: OperatorId,
-    /// When.
+    /// When it was proposed.
     #[serde(with = "time::serde::timestamp::microseconds")]
     pub propose_time: OffsetDateTime,
-    /// The second person; none while there was none.
+    /// The second person. `None` if it is not confirmed yet.
     pub confirmed_by: Option<OperatorId>,
-    /// When it ends by itself: none while nobody has confirmed it.
+    /// When it ends by itself. `None` if it is not confirmed yet.
     #[serde(with = "time::serde::timestamp::microseconds::option")]
     pub end_time: Option<OffsetDateTime>,
-    /// When somebody ended it before its time, or withdrew the proposal.
+    /// When an operator ended it early, or withdrew the proposal.
     #[serde(with = "time::serde::timestamp::microseconds::option")]
     pub stop_time: Option<OffsetDateTime>,
 }
 
-/// Where an extension stands.
+/// The state of an extension.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CacheExtensionState {
     /// It waits for a second person.
     Pending,
-    /// It holds.
+    /// It is active.
     Active,
-    /// It is over: by itself, by somebody, or as nobody confirmed it in time.
+    /// It has ended: by itself, by an operator, or because it was not confirmed in time.
     Ended,
 }
 
 impl CacheExtension {
-    /// Where it stands at `now`.
+    /// Its state at `now`.
     #[must_use]
     pub fn state(&self, now: OffsetDateTime) -> CacheExtensionState {
         let over = |end: OffsetDateTime| now >= end;
@@ -68,8 +69,8 @@ impl CacheExtension {
         }
     }
 
-    /// For how long an ALLOW that is given at `now` may be cached by it, seconds; 0: no longer than without it. What is cached
-    /// outlives it no longer than it would without.
+    /// How long an ALLOW that is given at `now` may be cached because of this extension, in seconds; 0 means no longer
+    /// than without it. After the end of the extension, cached answers live no longer than without it.
     #[must_use]
     pub fn ttl(&self, now: OffsetDateTime) -> u32 {
         if self.state(now) != CacheExtensionState::Active {
@@ -80,7 +81,7 @@ impl CacheExtension {
         if ttl > CACHE_TTL { ttl } else { 0 }
     }
 
-    /// The opaque version of this row.
+    /// The etag of this row.
     #[must_use]
     pub fn etag(&self) -> String {
         match (self.stop_time, self.end_time) {

@@ -4,15 +4,16 @@ use std::{fmt, str::FromStr};
 
 use time::OffsetDateTime;
 
-/// Longest name that is looked for, bytes.
+/// Longest name that is compared, in bytes.
 const MAX_NAME: usize = 512;
 
-/// One subject alternative name. Two are the same where they are spelled the same; host names in either case.
+/// One subject alternative name. Two are equal if their spelling is equal; host names are compared without regard to
+/// case.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum SubjectAltName {
     /// A URI, such as `spiffe://example.org/gateway`.
     Uri(String),
-    /// A host name, in lower case. A wildcard is a name as any other, and stands for nothing.
+    /// A host name in lower case. A wildcard is compared literally and matches no other name.
     Dns(String),
     /// An e-mail address.
     Email(String),
@@ -26,7 +27,7 @@ impl SubjectAltName {
     }
 }
 
-/// The text is no subject alternative name.
+/// The text is not a subject alternative name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("must be uri:, dns: or email: and a name without blanks, such as dns:gateway.example.com")]
 pub struct InvalidName;
@@ -57,12 +58,12 @@ impl fmt::Display for SubjectAltName {
     }
 }
 
-/// What a certificate says of the client that has shown to hold its key. Its chain was verified.
+/// The verified certificate of a client that has proved that it has the key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientCertificate {
-    /// Who it is for.
+    /// The names that the certificate is for.
     pub names: Vec<SubjectAltName>,
-    /// Until when it says so.
+    /// When the certificate expires.
     pub expire_time: OffsetDateTime,
 }
 

@@ -1,17 +1,17 @@
-//! Time and randomness, passed in.
+//! Time and randomness, which are passed in as arguments.
 
 use std::fmt;
 
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
-/// Where `now` comes from.
+/// A source of the current time.
 pub trait Clock: Send + Sync + fmt::Debug {
-    /// The present instant, UTC.
+    /// The current time in UTC.
     fn now(&self) -> OffsetDateTime;
 }
 
-/// The machine's clock, in whole microseconds: what is answered is then what was recorded.
+/// The machine's clock in whole microseconds, so that an answer has exactly the recorded time.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemClock;
 
@@ -23,7 +23,7 @@ impl Clock for SystemClock {
     }
 }
 
-/// Where random bytes come from.
+/// A source of random bytes.
 pub trait Entropy: Send + Sync + fmt::Debug {
     /// Fills `bytes` with unpredictable bytes.
     fn fill(&self, bytes: &mut [u8]);
@@ -35,12 +35,12 @@ pub struct SystemEntropy;
 
 impl Entropy for SystemEntropy {
     fn fill(&self, bytes: &mut [u8]) {
-        // aws-lc aborts by itself when the operating system has no entropy; an error here has no other cause.
+        // aws-lc aborts by itself if the operating system has no entropy; there is no other cause for an error here.
         aws_lc_rs::rand::fill(bytes).expect("the system's random generator answers");
     }
 }
 
-/// A fresh array of random bytes.
+/// An array of new random bytes.
 pub fn random<const N: usize>(entropy: &dyn Entropy) -> [u8; N] {
     let mut bytes = [0; N];
     entropy.fill(&mut bytes);

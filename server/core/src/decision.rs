@@ -1,4 +1,4 @@
-//! Decisions: effects, reasons, and what a caller is told.
+//! Decisions: effects, reasons and remedies.
 
 use crate::words;
 
@@ -9,27 +9,27 @@ words!(
         Allow = "ALLOW",
         /// The call must not happen.
         Deny = "DENY",
-        /// A person must say yes first.
+        /// A person must approve first.
         RequireApproval = "REQUIRE_APPROVAL",
     }
 );
 
 words!(
-    /// Whether the answer binds.
+    /// Whether the answer is enforced.
     Enforcement {
-        /// It binds.
+        /// It is enforced.
         Enforced = "enforced",
-        /// Recorded beside calls that flow anyway (baseline `observe`).
+        /// Recorded, while the calls are allowed in any case (baseline `observe`).
         Shadow = "shadow",
     }
 );
 
 words!(
-    /// Which policy of a rollout answers a caller.
+    /// Which policy of a rollout answers for a caller.
     Side {
-        /// The new one: the caller is inside the percentage.
+        /// The new policy: the caller is inside the percentage.
         Candidate = "candidate",
-        /// The old one, or what stands in for it: the caller is outside.
+        /// The old policy, or what is used in its place: the caller is outside.
         Baseline = "baseline",
     }
 );
@@ -41,47 +41,47 @@ words!(
         Success = "SUCCESS",
         /// The tool ran and failed.
         Failure = "FAILURE",
-        /// The caller did not make the call after all.
+        /// The caller did not make the call.
         NotExecuted = "NOT_EXECUTED",
-        /// Nobody said.
+        /// No one reported it.
         Unknown = "UNKNOWN",
     }
 );
 
 words!(
-    /// Who says how a tool call ended.
+    /// Who reports how a tool call ended.
     Reporter {
         /// The run itself.
         Run = "RUN",
-        /// An operator, for the run.
+        /// An operator, on behalf of the run.
         Operator = "OPERATOR",
-        /// The server, at the deadline: nobody had said.
+        /// The server, at the deadline, because no one had reported.
         Server = "SERVER",
     }
 );
 
 words!(
-    /// Why a decision came out as it did. The order of the refusals is the order in which they are checked.
+    /// The reason for a decision. Refusals are listed in the order in which they are checked.
     Reason {
         /// A rule allows it.
         AllowedByRule = "ALLOWED_BY_RULE",
-        /// The caller is outside the rollout and the baseline observes: let through, recorded.
+        /// The caller is outside the rollout and the baseline observes: the call is allowed and recorded.
         Observed = "OBSERVED",
-        /// The credential is no token of ours at all.
+        /// The credential is not a token of ours.
         CredentialMalformed = "CREDENTIAL_MALFORMED",
-        /// The credential's signature, issuer or claims do not hold.
+        /// The credential's signature, issuer or claims are not valid.
         CredentialInvalid = "CREDENTIAL_INVALID",
         /// A token of another kind, such as a receipt.
         CredentialWrongKind = "CREDENTIAL_WRONG_KIND",
         /// A token for another audience.
         CredentialWrongAudience = "CREDENTIAL_WRONG_AUDIENCE",
-        /// The credential's time is over.
+        /// The credential has expired.
         CredentialExpired = "CREDENTIAL_EXPIRED",
         /// The credential, or the key that signed it, was revoked.
         CredentialRevoked = "CREDENTIAL_REVOKED",
         /// A single-use credential was used before.
         CredentialAlreadyUsed = "CREDENTIAL_ALREADY_USED",
-        /// The sponsor no longer answers for this chain.
+        /// The sponsor is no longer accountable for this chain.
         SponsorNotActive = "SPONSOR_NOT_ACTIVE",
         /// The instance, or one of its parents, was stopped.
         InstanceNotLive = "INSTANCE_NOT_LIVE",
@@ -91,9 +91,9 @@ words!(
         PurposeWidened = "PURPOSE_WIDENED",
         /// The gateway in front of the tool names a method that its protocol does not have.
         MethodUnknown = "METHOD_UNKNOWN",
-        /// No policy that answers declares the type of the subject or the resource.
+        /// No policy in use declares the type of the subject or the resource.
         TypeUnknown = "TYPE_UNKNOWN",
-        /// Someone pulled the kill switch.
+        /// A kill switch is engaged.
         KillSwitch = "KILL_SWITCH",
         /// The policy does not know the tool.
         ToolUnknown = "TOOL_UNKNOWN",
@@ -105,30 +105,30 @@ words!(
         BaselineDeny = "BASELINE_DENY",
         /// A rule could not be evaluated on this request.
         PolicyError = "POLICY_ERROR",
-        /// A person must say yes first.
+        /// A person must approve first.
         ApprovalRequired = "APPROVAL_REQUIRED",
-        /// A person said no.
+        /// A person rejected the call.
         ApprovalRejected = "APPROVAL_REJECTED",
-        /// The yes came too late or was used.
+        /// The approval came too late or was used.
         ApprovalExpired = "APPROVAL_EXPIRED",
-        /// The yes was for another call.
+        /// The approval was for another call.
         ApprovalMismatch = "APPROVAL_MISMATCH",
     }
 );
 
-/// What an answer came from. They are asked in this order, and the first that refuses answers.
+/// The stage that an answer came from. The stages are checked in this order, and the first that refuses decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
-    /// What was presented is, by itself, no credential to act on.
+    /// The credential by itself is not valid.
     Credential,
-    /// What the run may do, whatever the policy says.
+    /// The rights of the run, whatever the policy says.
     Standing,
-    /// A policy, what stands in for one, or a person whom it asks for.
+    /// A policy, what is used in its place, or a person whom it asks.
     Policy,
 }
 
 impl Reason {
-    /// What an answer with this reason came from.
+    /// The stage that an answer with this reason came from.
     #[must_use]
     pub const fn stage(self) -> Stage {
         match self {
@@ -160,7 +160,7 @@ impl Reason {
         }
     }
 
-    /// Whether the same call may succeed later without anyone changing anything.
+    /// Whether the same call may succeed later although no one changes anything.
     #[must_use]
     pub const fn retryable(self) -> bool {
         matches!(self, Self::CredentialExpired | Self::ApprovalRequired)

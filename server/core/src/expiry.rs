@@ -1,23 +1,23 @@
-//! What ends by itself, and how long before its end that is announced.
+//! Keys, certificates and reviews that expire, and how long in advance that is announced.
 
 use std::fmt;
 
 use time::{Duration, OffsetDateTime};
 
-/// The kinds of things that end by themselves.
+/// The kinds of things that expire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ExpiryKind {
     /// An operator's API key.
     ApiKey,
-    /// The review of an ACTIVE sponsor: where it lapses, the sponsor is suspended.
+    /// The review of an ACTIVE sponsor, who is suspended when it lapses.
     SponsorReview,
-    /// The certificate that the server shows.
+    /// The server's certificate.
     TlsCertificate,
     /// A certificate authority of clients.
     ClientCa,
-    /// A certificate authority that vouches for an identity provider or a webhook.
+    /// A certificate authority that is trusted for an identity provider or a webhook.
     TrustedCa,
-    /// The last of the authorities that sign X.509-SVIDs. Servers make the next one by themselves.
+    /// The last of the authorities that sign X.509-SVIDs. Servers create the next one by themselves.
     X509Authority,
 }
 
@@ -39,7 +39,7 @@ impl ExpiryKind {
         }
     }
 
-    /// What to do before the end.
+    /// What to do before it expires.
     #[must_use]
     pub const fn remedy(self) -> &'static str {
         match self {
@@ -58,11 +58,11 @@ impl ExpiryKind {
         }
     }
 
-    /// How long before its end it is first spoken of.
+    /// How long in advance its expiry is first reported.
     #[must_use]
     pub const fn notice(self) -> Duration {
         match self {
-            // Servers renew it a day before: later, that has failed.
+            // Servers renew it a day before; if it is not renewed by then, that has failed.
             Self::X509Authority => Duration::hours(12),
             _ => Duration::days(14),
         }
@@ -75,7 +75,7 @@ impl fmt::Display for ExpiryKind {
     }
 }
 
-/// How many days ahead an end is announced.
+/// How many days in advance an expiry is announced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Threshold {
     /// A day ahead.
@@ -100,7 +100,8 @@ impl Threshold {
         }
     }
 
-    /// The threshold to announce of what ends at `end`: the nearest one that is reached by `now`. None: it is too early, or over.
+    /// The threshold to announce for what expires at `end`: the nearest one that is reached by `now`. `None` if it is
+    /// too early, or if it has expired.
     #[must_use]
     pub fn reached(kind: ExpiryKind, end: OffsetDateTime, now: OffsetDateTime) -> Option<Self> {
         let left = end - now;
@@ -110,7 +111,7 @@ impl Threshold {
         Self::ALL.into_iter().find(|threshold| left <= Duration::days(threshold.days().into()))
     }
 
-    /// Ends of which this is the nearest threshold at `now`: after the first, up to the second.
+    /// The expiries for which this is the nearest threshold at `now`: after the first, up to the second.
     #[must_use]
     pub fn ends(self, now: OffsetDateTime) -> [OffsetDateTime; 2] {
         let nearer = Self::ALL.into_iter().rev().find(|nearer| *nearer < self).map_or(0, Self::days);
@@ -118,7 +119,7 @@ impl Threshold {
     }
 }
 
-/// How long it is to `end` at `now`, as people say it.
+/// The time from `now` to `end` in words.
 #[must_use]
 pub fn left(end: OffsetDateTime, now: OffsetDateTime) -> String {
     let left = end - now;

@@ -1,4 +1,4 @@
-//! What a credential may grant: how long, which tools, how deep. What does not fit is refused, never clamped.
+//! The limits for a credential: lifetime, tools, depth. A request above a limit is refused, never clamped.
 
 mod child;
 
@@ -13,56 +13,56 @@ use crate::{
     violation::Violation,
 };
 
-/// Longest credential of all, seconds. No configuration lifts it.
+/// Longest lifetime of any credential, in seconds. No configuration can raise it.
 pub const HARD_MAX_TTL: u32 = 900;
-/// Length of a credential whose caller names none, seconds, by default.
+/// Default lifetime of a credential, in seconds, if the configuration does not say.
 pub const DEFAULT_TTL: u32 = 300;
-/// Shortest credential that can be asked for, seconds.
+/// Shortest lifetime that can be requested, in seconds.
 pub const MIN_TTL: u32 = 1;
-/// How far `iat` is set back, seconds, so that a verifier whose clock is a little behind accepts a fresh token.
+/// How far `iat` is set back, in seconds, so that a verifier whose clock is slightly behind accepts a new token.
 pub const BACKDATE: u32 = 2;
 /// Most tools in one credential.
 pub const MAX_TOOLS: usize = 32;
 
-/// The limits that the installation, the policy's role and the sponsor set.
+/// The limits of the installation, the policy's role and the sponsor.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits<'a> {
-    /// TTL for who names none, seconds.
+    /// TTL if the caller requests none, in seconds.
     pub default_ttl: u32,
     /// The installation's longest TTL, seconds; at most [`HARD_MAX_TTL`].
     pub max_ttl: u32,
-    /// Tools the installation knows; empty: any.
+    /// The tools that the installation knows; empty for any.
     pub supported_tools: &'a [ToolId],
-    /// What the policy says of each role that binds the credential, its own first.
+    /// The policy's limits for each role that restricts the credential, its own first.
     pub roles: &'a [RoleLimits<'a>],
 }
 
-/// What the policy says of one role.
+/// The policy's limits for one role.
 #[derive(Debug, Clone, Copy)]
 pub struct RoleLimits<'a> {
     /// The role.
     pub role: &'a RoleName,
-    /// Whether the policy lists roles but not this one.
+    /// Whether the policy lists roles, but not this one.
     pub unknown: bool,
-    /// Tools the role may use; empty: any.
+    /// The tools that the role may use; empty for any.
     pub tools: &'a [ToolId],
     /// The role's longest TTL, seconds.
     pub max_ttl: Option<u32>,
 }
 
-/// What is asked for.
+/// The request.
 #[derive(Debug, Clone, Copy)]
 pub struct Wanted<'a> {
     /// The tools.
     pub tools: &'a [ToolId],
-    /// The TTL in seconds; none: the longest fitting one up to the default.
+    /// The TTL in seconds. `None` for the longest one that fits, up to the default.
     pub ttl: Option<i64>,
     /// For a child: seconds until its parent's credential expires, counted as a TTL of a credential issued now.
     pub remaining: Option<u32>,
 }
 
-/// Checks a grant against what installation, policy and sponsor allow: the TTL in seconds that it has, and everything that
-/// does not fit. Whether a child is wider than its parent is asked of [`check_child`].
+/// Checks a grant against the limits of installation, policy and sponsor. Returns the TTL in seconds and all
+/// violations. Whether a child is wider than its parent is checked by [`check_child`].
 #[must_use]
 pub fn check(wanted: Wanted<'_>, sponsor: &Sponsor, limits: Limits<'_>) -> (u32, Vec<Violation>) {
     let mut violations = Vec::new();
@@ -142,13 +142,13 @@ fn check_ttl(wanted: Wanted<'_>, sponsor: &Sponsor, limits: Limits<'_>, violatio
             violations.push(Violation::new("ttl", format!("must be at most {seconds} s ({what}), is {ttl} s")));
         }
     }
-    // What is no TTL was refused above; as the shortest it is longer than nothing.
+    // An invalid TTL was refused above; the shortest one is used for it here.
     u32::try_from(ttl).unwrap_or(if ttl < 0 { MIN_TTL } else { HARD_MAX_TTL })
 }
 
-/// Names, comma-separated, for messages: of many the first.
+/// Names, separated by commas, for messages; if there are many, only the first.
 pub fn join<T: AsRef<str>>(names: &[T]) -> String {
-    /// Most that are named.
+    /// How many are named at most.
     const NAMED: usize = 20;
     if names.is_empty() {
         return "none".to_owned();

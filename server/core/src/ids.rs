@@ -1,4 +1,4 @@
-//! Ids that the server makes: UUIDv7 behind a prefix that names the kind.
+//! Ids that the server creates: UUIDv7 with a prefix that names the kind.
 
 use std::{fmt, str::FromStr};
 
@@ -39,7 +39,7 @@ macro_rules! id {
                 let bare = text.strip_prefix(Self::PREFIX).filter(|bare| bare.len() == 36);
                 bare.and_then(|bare| Uuid::try_parse(bare).ok())
                     .map(Self)
-                    // One spelling per id: what is not written as we write it is not an id of ours.
+                    // One spelling per id: a text in another spelling is not an id of ours.
                     .filter(|id| id.to_string() == text)
                     .ok_or(InvalidId { prefix: Self::PREFIX })
             }
@@ -108,7 +108,7 @@ impl DecisionId {
         EventId(self.0)
     }
 
-    /// When it was decided, in whole milliseconds: the id is a UUIDv7. Any other UUID counts as decided in 1970.
+    /// When it was decided, in whole milliseconds, because the id is a UUIDv7. For any other UUID, 1970.
     #[must_use]
     pub fn decide_time(self) -> OffsetDateTime {
         let (seconds, nanos) = self.0.get_timestamp().map_or((0, 0), |at| at.to_unix());
@@ -118,7 +118,7 @@ impl DecisionId {
     }
 }
 
-/// A stored policy document's version: `pv_1`, `pv_2`, ... in the order of their creation.
+/// The version of a stored policy document: `pv_1`, `pv_2`, ... in the order of their creation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct PolicyVersion(pub i64);

@@ -1,4 +1,4 @@
-//! Instances: one run of an agent, its parents, and when it stops.
+//! Instances: one run of an agent, its parents, and its end.
 
 use std::{collections::BTreeMap, fmt, str::FromStr};
 
@@ -13,17 +13,17 @@ use crate::{
     sponsor::Sponsor,
 };
 
-/// Where an instance stands. Expiry is not a state: it follows from the clock.
+/// The state of an instance. Expiry is not a state: it follows from the clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum InstanceState {
-    /// Running, as far as the server knows.
+    /// Running, to the server's knowledge.
     Live,
-    /// Said to be finished.
+    /// Reported as finished.
     Ended,
-    /// Stopped by an operator or with its sponsor.
+    /// Stopped by an operator, or with its sponsor.
     Revoked,
-    /// Its sponsor departed; waits for another to accept it.
+    /// Its sponsor departed; it waits for another one to accept it.
     Orphaned,
 }
 
@@ -61,7 +61,7 @@ impl FromStr for InstanceState {
 pub enum InstanceTransition {
     /// Stop it, and everything it started.
     Revoke,
-    /// Say that it is finished; what it started stops too.
+    /// Report that it is finished; what it started stops too.
     End,
     /// Give an orphan another sponsor.
     Accept,
@@ -93,30 +93,30 @@ impl InstanceTransition {
     }
 }
 
-/// A rule of an instance's life that a request breaks.
+/// A rule about instances that a request violates.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InstanceRule {
-    /// Where the instance stands does not allow it.
+    /// The state of the instance does not permit it.
     #[error("an instance that is {from} cannot be {verb}")]
     IllegalTransition {
-        /// What was asked.
+        /// The requested transition.
         verb: &'static str,
-        /// Where it stands; EXPIRED where its last credential's time is over.
+        /// The state; EXPIRED if its last credential has expired.
         from: &'static str,
     },
-    /// A child was to be accepted by itself.
+    /// The instance is a child, which cannot be accepted alone.
     #[error("only a root instance can be accepted: accept its root {root}, which then delegates anew")]
     NotARoot {
         /// The root of its chain.
         root: InstanceId,
     },
-    /// The person has a part in the transfer already.
+    /// The person already has a part in the transfer.
     #[error("{who} cannot accept the instance: another person with the role approver must")]
     SamePerson {
-        /// What part.
+        /// Which part.
         who: &'static str,
     },
-    /// Who recorded the departure, or may have, would accept what it orphaned.
+    /// A person would accept orphans whose departure they recorded, or may have recorded.
     #[error("{0}")]
     Person(#[from] PersonRule),
 }
@@ -126,28 +126,28 @@ pub enum InstanceRule {
 pub struct Instance {
     /// This run.
     pub agent_instance_id: InstanceId,
-    /// The run that started this one; none for a root.
+    /// The run that started this one. `None` for a root.
     pub parent_agent_id: Option<InstanceId>,
     /// The root of the chain; itself for a root.
     pub root_instance_id: InstanceId,
-    /// Every ancestor, root first, without itself.
+    /// Every ancestor, root first, without the instance itself.
     pub chain: Vec<InstanceId>,
-    /// Who answers for it.
+    /// The sponsor.
     pub sponsor_id: SponsorId,
     /// The kind of agent.
     pub agent: AgentName,
-    /// What it acts as.
+    /// The role.
     pub role: RoleName,
-    /// The roles that bind it beside its own, those of its ancestors, the root's first.
+    /// The inherited roles, those of its ancestors, the root's first.
     #[serde(default)]
     pub inherited_roles: Vec<RoleName>,
-    /// What it may call at most.
+    /// The tools that it may call at most.
     pub tools: Vec<ToolId>,
-    /// Why it runs. Empty after erasure.
+    /// The purpose. Empty after erasure.
     pub purpose: String,
-    /// Steps below the root.
+    /// Distance from the root.
     pub depth: u32,
-    /// Where it stands.
+    /// Its state.
     pub state: InstanceState,
     /// Free labels.
     pub labels: BTreeMap<String, String>,
@@ -160,32 +160,33 @@ pub struct Instance {
     /// When it stopped.
     #[serde(with = "time::serde::timestamp::microseconds::option")]
     pub end_time: Option<OffsetDateTime>,
-    /// The newest revocation that had been seen when its last credential was issued: what comes later can kill it.
+    /// The newest revocation that had been seen when its last credential was issued: only later entries can revoke it.
     pub rev: i64,
     /// Leaf hash of the event that granted its last credential.
     pub custody_ref: [u8; 32],
-    /// Counts the changes of its row.
+    /// The number of changes of its row.
     pub revision: i64,
     /// The end user for whom its chain acts, who is not the sponsor.
     #[serde(default)]
     pub on_behalf_of: Option<String>,
-    /// Of a child, its parent's credential that it was started with: revoking that one stops the child too.
+    /// For a child, the credential of its parent with which it was started: revoking that credential stops the child
+    /// too.
     #[serde(default)]
     pub parent_credential_id: Option<CredentialId>,
-    /// The kind of agent of the chain's root; none where it is `agent`.
+    /// The kind of agent of the chain's root. `None` if it equals `agent`.
     #[serde(default)]
     pub root_agent: Option<AgentName>,
 }
 
 impl Instance {
-    /// The opaque version of this instance: of its row, and of where revocation entries have put it since.
+    /// The etag of this instance: of its row, and of the state that revocation entries have put it in since.
     #[must_use]
     pub fn etag(&self) -> String {
         format!("{}-{}", self.revision, self.state)
     }
 
-    /// Checks `transition` at `now` and returns the state after it. The clock stops a run as surely as a person; until the
-    /// leeway of verifiers is over it may be stopped all the same.
+    /// Checks `transition` at `now` and returns the state after it. A run also ends when its credential expires, but
+    /// until the verifiers' leeway has passed it can still be stopped.
     pub fn check(&self, transition: InstanceTransition, now: OffsetDateTime) -> Result<InstanceState, InstanceRule> {
         let after = transition.apply(self.state)?;
         if self.state == InstanceState::Live && now >= self.expire_time + Duration::seconds(LEEWAY) {
@@ -194,7 +195,7 @@ impl Instance {
         Ok(after)
     }
 
-    /// Refuses to accept what is no root.
+    /// Refuses to accept an instance that is not a root.
     pub fn check_root(&self) -> Result<(), InstanceRule> {
         if self.parent_agent_id.is_some() {
             return Err(InstanceRule::NotARoot { root: self.root_instance_id });
@@ -202,8 +203,8 @@ impl Instance {
         Ok(())
     }
 
-    /// Checks who may give this orphan of the sponsor `from` to the sponsor `to`: a person who is neither of the two, nor recorded the
-    /// departure.
+    /// Checks who may move this orphan from the sponsor `from` to the sponsor `to`: a person who is neither of the two,
+    /// and did not record the departure.
     pub fn check_acceptance(
         &self,
         actor: &Login,
@@ -223,7 +224,7 @@ impl Instance {
         }
     }
 
-    /// Whether the instance may act at `now`, revocation entries aside.
+    /// Whether the instance may act at `now`, without regard to revocation entries.
     #[must_use]
     pub fn is_live(&self, now: OffsetDateTime) -> bool {
         self.state == InstanceState::Live && now < self.expire_time

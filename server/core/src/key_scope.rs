@@ -1,4 +1,4 @@
-//! What an API key is for: some tools, some sponsors.
+//! Limits of an API key to some tools and sponsors.
 
 use std::{collections::BTreeSet, fmt};
 
@@ -10,26 +10,27 @@ use crate::{
     operator::{OperatorRole, Roles},
 };
 
-/// To what an API key is bound. What is empty binds nothing.
+/// The tools and sponsors that an API key is limited to. An empty set is no limit.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct KeyScope {
-    /// The tools it is for.
+    /// The tools that it may be used for.
     #[serde(default)]
     pub tools: BTreeSet<ToolId>,
-    /// The sponsors it is for.
+    /// The sponsors that it may be used for.
     #[serde(default)]
     pub sponsors: BTreeSet<SponsorId>,
 }
 
 impl KeyScope {
-    /// The roles of which such a key may have some. What the others do is not about a tool or a sponsor.
+    /// The roles that a limited key may have. The work of the other roles is not about one tool or sponsor.
     pub const ROLES: Roles = Roles::of(&[OperatorRole::Issuer, OperatorRole::Gate]);
-    /// Most tools, and most sponsors.
+    /// Limit of the number of tools, and of sponsors.
     pub const MOST: usize = 32;
-    /// Longest that the names of either may be together with their commas, bytes: the custody log holds them in one value.
+    /// Limit of the length of the names of either, with their commas, in bytes, because the custody log holds them in
+    /// one value.
     const MOST_TEXT: usize = 1_024;
 
-    /// Whether it binds nothing.
+    /// Whether it limits nothing.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.tools.is_empty() && self.sponsors.is_empty()
@@ -47,19 +48,19 @@ impl KeyScope {
         self.sponsors.is_empty() || self.sponsors.contains(sponsor)
     }
 
-    /// Whether it covers all that a run of this sponsor with these tools may do.
+    /// Whether it covers everything that a run of this sponsor with these tools may do.
     #[must_use]
     pub fn has_run(&self, sponsor: &SponsorId, tools: &[ToolId]) -> bool {
         self.has_sponsor(sponsor) && tools.iter().all(|tool| self.has_tool(tool))
     }
 
-    /// Whether it covers some of it.
+    /// Whether it covers some of that.
     #[must_use]
     pub fn meets_run(&self, sponsor: &SponsorId, tools: &[ToolId]) -> bool {
         self.has_sponsor(sponsor) && tools.iter().any(|tool| self.has_tool(tool))
     }
 
-    /// Whether it covers a call of this tool by a run of this sponsor. What names none is nobody's.
+    /// Whether it covers a call of this tool by a run of this sponsor. A call that names neither is not covered.
     #[must_use]
     pub fn has_call(&self, sponsor: Option<&str>, tool: Option<&str>) -> bool {
         let tool_is_in = tool.is_some_and(|tool| self.tools.iter().any(|one| one.as_str() == tool));
@@ -67,19 +68,19 @@ impl KeyScope {
         (self.tools.is_empty() || tool_is_in) && (self.sponsors.is_empty() || sponsor_is_in)
     }
 
-    /// The tools, a comma between; none: all.
+    /// The tools, separated by commas. `None` for all.
     #[must_use]
     pub fn tools_text(&self) -> Option<String> {
         joined(self.tools.iter().map(ToolId::as_str), ",")
     }
 
-    /// The sponsors, a comma between; none: all.
+    /// The sponsors, separated by commas. `None` for all.
     #[must_use]
     pub fn sponsors_text(&self) -> Option<String> {
         joined(self.sponsors.iter().map(SponsorId::as_str), ",")
     }
 
-    /// What is wrong with it for a key with these roles.
+    /// The violations if a key with these roles had this scope.
     #[must_use]
     pub fn check(&self, roles: Roles) -> Vec<Violation> {
         let mut violations = Vec::new();

@@ -1,4 +1,4 @@
-//! The kill switch: what no call may happen on, whatever policy and rollout say.
+//! Kill switches: they stop calls, whatever policy and rollout say.
 
 use std::{collections::HashSet, fmt, str::FromStr};
 
@@ -11,7 +11,7 @@ use crate::{
     names::{AgentName, InvalidCallName, InvalidName, OperatorId, RoleName, SponsorId, ToolId},
 };
 
-/// Most switches that may be engaged at a time: every server keeps them all in memory.
+/// Limit of the switches that may be engaged at a time, because every server keeps all of them in memory.
 pub const MAX_ENGAGED: usize = 1_000;
 
 /// What kind of thing a switch stops.
@@ -58,32 +58,32 @@ impl FromStr for KillSwitchScope {
 pub enum Target {
     /// Calls of this tool.
     Tool(ToolId),
-    /// Calls of runs that act as this role, and of what they started as another.
+    /// Calls of runs with this role, and of the children that they started with another role.
     Role(RoleName),
-    /// Calls of this kind of agent, and not of what it started under another name.
+    /// Calls of this kind of agent, but not of children that it started under another name.
     Agent(AgentName),
-    /// Calls of this sponsor's runs, down every chain.
+    /// Calls of this sponsor's runs, in every chain.
     Sponsor(SponsorId),
     /// Every call.
     All,
 }
 
-/// The scope and the id do not go together.
+/// The scope and the id do not fit together.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidTarget {
-    /// A scope of one thing, and no name of one.
+    /// The scope is one thing, and the id is not a valid name.
     #[error(transparent)]
     Name(#[from] InvalidName),
-    /// A tool, and no name of one.
+    /// The scope is a tool, and the id is not a valid name of a tool.
     #[error(transparent)]
     Tool(#[from] InvalidCallName),
-    /// Everything has no id.
+    /// The scope is everything, which has no id.
     #[error("must be empty where everything is stopped")]
     NotEmpty,
 }
 
 impl Target {
-    /// The thing of this scope that has this id; the id of everything is empty.
+    /// The thing with this scope and id; for everything, the id must be empty.
     pub fn new(scope: KillSwitchScope, id: &str) -> Result<Self, InvalidTarget> {
         Ok(match scope {
             KillSwitchScope::Tool => Self::Tool(id.parse()?),
@@ -107,7 +107,7 @@ impl Target {
         }
     }
 
-    /// Its id; none: everything.
+    /// Its id. `None` for everything.
     #[must_use]
     pub fn id(&self) -> Option<&str> {
         match self {
@@ -129,24 +129,24 @@ impl fmt::Display for Target {
     }
 }
 
-/// An engaged switch. Each stands by itself: where two stop the same thing, it is stopped until both are released.
+/// An engaged switch. Switches are independent: if two stop the same thing, it is stopped until both are released.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KillSwitch {
     /// Its id.
     pub kill_switch_id: KillSwitchId,
     /// What it stops.
     pub target: Target,
-    /// Why, in words.
+    /// The reason, in words.
     pub reason: String,
-    /// Who engaged it.
+    /// The operator who engaged it.
     pub engaged_by: OperatorId,
-    /// When.
+    /// When it was engaged.
     #[serde(with = "time::serde::timestamp::microseconds")]
     pub engage_time: OffsetDateTime,
 }
 
-/// The engaged switches, and what they stop. Asking costs the same however many there are, and next to nothing where there
-/// are none.
+/// The engaged switches, in a form for look-ups. A look-up costs the same however many switches there are, and nearly
+/// nothing if there are none.
 #[derive(Debug, Clone, Default)]
 pub struct KillSwitches {
     engaged: Vec<KillSwitch>,
@@ -158,7 +158,7 @@ pub struct KillSwitches {
 }
 
 impl KillSwitches {
-    /// What these switches stop.
+    /// Builds the look-up for these switches.
     #[must_use]
     pub fn new(engaged: Vec<KillSwitch>) -> Self {
         let mut this = Self::default();
@@ -180,7 +180,7 @@ impl KillSwitches {
         &self.engaged
     }
 
-    /// Whether whatever would be done with this tool is stopped, whoever would do it.
+    /// Whether every call of this tool is stopped, whoever makes it.
     #[must_use]
     pub fn stops_everybodys(&self, tool: &ToolId) -> bool {
         self.all || self.tools.contains(tool)

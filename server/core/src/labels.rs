@@ -1,4 +1,5 @@
-//! Which labels issuers may set. Rules and rollouts read labels, so who may choose them freely chooses their side.
+//! The labels that issuers may set. Rules and rollouts read labels, so an issuer who could choose them freely could
+//! choose its side.
 
 use std::{collections::BTreeMap, fmt, str::FromStr};
 
@@ -7,9 +8,9 @@ use crate::{likeness::did_you_mean, names, text, violation::Violation};
 /// The labels that the installation declares.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DeclaredLabels {
-    /// Whatever somebody sets, as where a server is tried out.
+    /// Any label, for a server that is being tried out.
     Any,
-    /// These, and no others.
+    /// Only these.
     These(Vec<DeclaredLabel>),
 }
 
@@ -17,11 +18,11 @@ pub enum DeclaredLabels {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeclaredLabel {
     key: String,
-    /// None: any value.
+    /// `None` for any value.
     value: Option<String>,
 }
 
-/// The text declares no label.
+/// The text does not declare a label.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("must be a key, or a key, = and a value: tier=standard")]
 pub struct InvalidLabel;
@@ -46,7 +47,7 @@ impl fmt::Display for DeclaredLabel {
 }
 
 impl DeclaredLabels {
-    /// What is set and not declared.
+    /// The labels that are set but not declared.
     #[must_use]
     pub fn check(&self, labels: &BTreeMap<String, String>) -> Vec<Violation> {
         let Self::These(declared) = self else { return Vec::new() };

@@ -1,4 +1,4 @@
-//! The domain of Countersign: the words, the states and the rules, and nothing that touches the outside.
+//! The domain of Countersign: its terms, states and rules, without any access to the outside.
 //!
 //! No I/O, no async, no database, no wire format. Time and randomness are arguments ([`clock::Clock`],
 //! [`clock::Entropy`]), so that every rule can be tested at any instant.

@@ -1,13 +1,13 @@
-//! What was probably meant by a name that is not known.
+//! Suggestions for a name that is not known.
 
-/// `; did you mean "x"?` for what is like `name` among `known`; empty: nothing is.
+/// `; did you mean "x"?` for a name among `known` that is similar to `name`; empty if there is none.
 #[must_use]
 pub fn did_you_mean<'k>(name: &str, known: impl IntoIterator<Item = &'k str>) -> String {
-    /// Least likeness, as Jaro and Winkler count it.
+    /// The least similarity, by Jaro and Winkler.
     const LIKE: f64 = 0.8;
-    /// Most names that are looked at.
+    /// How many names are compared at most.
     const MAX_LOOKED_AT: usize = 10_000;
-    // A hostile name costs time by its square.
+    // The cost grows with the square of the length, which a hostile name would exploit.
     if name.len() > 128 {
         return String::new();
     }

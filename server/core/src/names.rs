@@ -1,10 +1,11 @@
-//! Ids that people choose (sponsors, operators, agents, roles), and the names of tools and actions, which others choose.
+//! Ids that people choose (sponsors, operators, agents, roles), and the names of tools and actions, which other systems
+//! choose.
 
 use std::{borrow::Borrow, fmt, str::FromStr, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-/// What a name looks like, in words for error messages.
+/// The permitted form of a name, for error messages.
 pub const SHAPE: &str = "1 to 64 characters of a-z 0-9 . _ @ -";
 
 /// Whether `text` is 1 to 64 of `[a-z0-9._@-]`.
@@ -14,23 +15,23 @@ pub fn is_name(text: &str) -> bool {
         && text.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'@' | b'-'))
 }
 
-/// What the name of a tool or an action looks like, in words for error messages.
+/// The permitted form of the name of a tool or an action, for error messages.
 pub const CALL_SHAPE: &str = "1 to 128 characters of A-Z a-z 0-9 . _ @ : / -";
 
-/// Whether `text` is 1 to 128 of `[A-Za-z0-9._@:/-]`. Others name tools and actions (MCP servers, HTTP APIs, policies that
-/// were written elsewhere), so their case is kept, and counts: `Refund` and `refund` are two.
+/// Whether `text` is 1 to 128 characters of `[A-Za-z0-9._@:/-]`. Tools and actions are named by others (MCP servers,
+/// HTTP APIs, policies from elsewhere), so upper and lower case are different: `Refund` and `refund` are two names.
 #[must_use]
 pub fn is_call_name(text: &str) -> bool {
     (1..=128).contains(&text.len())
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'@' | b':' | b'/' | b'-'))
 }
 
-/// The text is not a name; says what one looks like.
+/// The text is not a name; the message shows the permitted form.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("must be {SHAPE}")]
 pub struct InvalidName;
 
-/// The text is no name of a tool or an action; says what one looks like.
+/// The text is not the name of a tool or an action; the message shows the permitted form.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("must be {CALL_SHAPE}")]
 pub struct InvalidCallName;
@@ -102,7 +103,7 @@ name!(
     OperatorId
 );
 name!(
-    /// A person: who stands behind one or several operators.
+    /// A person: the human behind one or several operators.
     PersonId
 );
 name!(
@@ -110,17 +111,17 @@ name!(
     AgentName
 );
 name!(
-    /// What an instance acts as, such as `support`.
+    /// The role of an instance, such as `support`.
     RoleName
 );
 name!(
-    /// What is called, such as `billing` or `Orders/Lookup:v2`.
+    /// A tool, such as `billing` or `Orders/Lookup:v2`.
     ToolId,
     is_call_name,
     InvalidCallName
 );
 name!(
-    /// How a tool is called, such as `refund` or `view:public`.
+    /// An action of a tool, such as `refund` or `view:public`.
     ActionName,
     is_call_name,
     InvalidCallName

@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 
 use crate::{likeness::did_you_mean, names::OperatorId};
 
-/// What an operator may do. Default deny: an RPC names the roles that may call it.
+/// A role of an operator. The default is deny: an RPC names the roles that may call it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum OperatorRole {
@@ -19,7 +19,7 @@ pub enum OperatorRole {
     Approver,
     /// Issues credentials.
     Issuer,
-    /// A tool's gateway: asks for decisions and records tool calls for others.
+    /// An enforcement point, such as a tool's gateway: asks for decisions and records tool calls for others.
     Gate,
     /// Policies and rollouts.
     PolicyAdmin,
@@ -51,7 +51,7 @@ impl OperatorRole {
     }
 }
 
-/// The text names no operator role.
+/// The text is not the name of an operator role.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("must be one of admin, registrar, approver, issuer, gate, policy-admin, auditor{0}")]
 pub struct InvalidRole(String);
@@ -72,7 +72,7 @@ impl fmt::Display for OperatorRole {
     }
 }
 
-/// A set of operator roles; written down as the list of their names.
+/// A set of operator roles; written as the list of their names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(from = "Vec<OperatorRole>", into = "Vec<OperatorRole>")]
 pub struct Roles(u8);
@@ -111,7 +111,7 @@ impl Roles {
         self.0 & other.0 != 0
     }
 
-    /// Whether every role of `other` is here.
+    /// Whether this set contains every role of `other`.
     #[must_use]
     pub const fn covers(self, other: Self) -> bool {
         self.0 & other.0 == other.0
@@ -123,7 +123,7 @@ impl Roles {
         Self(self.0 & other.0)
     }
 
-    /// The roles that are here and not in `other`.
+    /// The roles that are in this set but not in `other`.
     #[must_use]
     pub const fn without(self, other: Self) -> Self {
         Self(self.0 & !other.0)
@@ -159,7 +159,7 @@ impl From<Roles> for Vec<OperatorRole> {
     }
 }
 
-/// The names, a comma between.
+/// The names, separated by commas.
 impl fmt::Display for Roles {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (nth, role) in self.iter().enumerate() {
@@ -169,66 +169,66 @@ impl fmt::Display for Roles {
     }
 }
 
-/// An authenticated caller of the control plane that the server keeps: a person or a service.
+/// An authenticated caller of the control plane that the server stores: a person or a service.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Operator {
-    /// Chosen id.
+    /// The chosen id.
     pub operator_id: OperatorId,
-    /// Name for people.
+    /// The name for persons.
     pub display_name: String,
-    /// What they may do.
+    /// Their roles.
     pub roles: Roles,
     /// When added.
     #[serde(with = "time::serde::timestamp::microseconds")]
     pub create_time: OffsetDateTime,
-    /// Since when they can do nothing; none: they can.
+    /// Since when they are disabled. `None` if they are not.
     #[serde(default, with = "time::serde::timestamp::microseconds::option")]
     pub disable_time: Option<OffsetDateTime>,
-    /// Whether that is for good.
+    /// Whether they were deleted, which is permanent.
     #[serde(default)]
     pub deleted: bool,
-    /// Counts changes; the etag is its text.
+    /// The number of changes; the etag is its text.
     #[serde(default = "first")]
     pub revision: i64,
 }
 
-/// The revision of what a version kept that changed no operator.
+/// The revision of an operator stored by a version that could not change operators.
 const fn first() -> i64 {
     1
 }
 
 impl Operator {
-    /// A new one.
+    /// A new operator.
     #[must_use]
     pub fn new(operator_id: OperatorId, display_name: String, roles: Roles, create_time: OffsetDateTime) -> Self {
         Self { operator_id, display_name, roles, create_time, disable_time: None, deleted: false, revision: first() }
     }
 
-    /// The opaque version of this row.
+    /// The etag of this row.
     #[must_use]
     pub fn etag(&self) -> String {
         self.revision.to_string()
     }
 }
 
-/// Who does what the first start and the command line do on the machine itself.
+/// The operator for what the first start and the command line do on the machine itself.
 pub const BOOTSTRAP: &str = "bootstrap";
-/// Who anybody on this machine is in dev mode.
+/// The operator for every caller on this machine in dev mode.
 pub const ANONYMOUS: &str = "dev";
-/// How the ids of operators begin whom an identity provider names.
+/// The prefix of the ids of operators that an identity provider names.
 pub const OIDC_PREFIX: &str = "oidc.";
 
-/// What an operator is called where they come from: the id, or of `oidc.<provider>.<name>` the name. For seeing that two
-/// names are one person's; that they differ proves nothing.
+/// The name of an operator at its source: the id, or the name in `oidc.<provider>.<name>`. It is used to see that two
+/// names belong to one person; two different names prove nothing.
 #[must_use]
 pub fn own_name(operator_id: &OperatorId) -> &str {
     let id = operator_id.as_str();
     let of_provider = id.strip_prefix(OIDC_PREFIX).and_then(|rest| rest.split_once('.'));
-    // `oidc.<provider>@<hash>` holds no name; a dot behind an @ cannot be in it.
+    // `oidc.<provider>@<hash>` contains no name; a dot after an @ cannot be part of it.
     of_provider.map_or(id, |(_, name)| name)
 }
 
-/// Why nobody may be called so, if it is so: the log would show two under one name.
+/// Why no operator may have this id, if that is so: the log would show two operators under one name.
 #[must_use]
 pub fn reserved(operator_id: &OperatorId) -> Option<&'static str> {
     match operator_id.as_str() {
@@ -241,7 +241,7 @@ pub fn reserved(operator_id: &OperatorId) -> Option<&'static str> {
     }
 }
 
-/// Why nobody may say whose login this is, if it is so: it is nobody's.
+/// Why this login may not be bound to a person, if that is so: it belongs to no person.
 #[must_use]
 pub fn reserved_person(operator_id: &OperatorId) -> Option<&'static str> {
     match operator_id.as_str() {

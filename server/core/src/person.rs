@@ -1,28 +1,29 @@
-//! Persons: who stands behind a login. Rules that take a second person compare persons, never the names of logins.
+//! Persons: the humans behind logins. Rules that need two persons compare persons, never the names of logins.
 //!
-//! A login is an operator id, however it comes in: by API key, by an identity provider's token, by a client certificate. A
-//! binding says whose it is. One person made it, and a second one confirmed it.
+//! A login is an operator id, however it comes in: with an API key, with an identity provider's token, or with a client
+//! certificate. A binding says which person it belongs to. One person makes a binding, and a second person confirms it.
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use crate::names::{OperatorId, PersonId};
 
-/// Whose a login is.
+/// The binding of a login to a person.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Binding {
     /// The login.
     pub operator_id: OperatorId,
     /// The person.
     pub person_id: PersonId,
-    /// Who said so; none: it was taken over from a version that knew no persons.
+    /// The operator who made it. `None` if it was taken over from a version without persons.
     pub bound_by: Option<OperatorId>,
-    /// When.
+    /// When it was made.
     #[serde(with = "time::serde::timestamp::microseconds")]
     pub bind_time: OffsetDateTime,
-    /// Who confirmed it; none: nobody has, and the login may stop things and vouch for nothing.
+    /// The operator who confirmed it. `None` if it is not confirmed; then the login may stop things, but cannot be a
+    /// second person.
     pub confirmed_by: Option<OperatorId>,
-    /// When.
+    /// When it was confirmed.
     #[serde(with = "time::serde::timestamp::microseconds::option")]
     pub confirm_time: Option<OffsetDateTime>,
 }
@@ -34,24 +35,24 @@ impl Binding {
         self.confirmed_by.is_some()
     }
 
-    /// The opaque version of this binding.
+    /// The etag of this binding.
     #[must_use]
     pub fn etag(&self) -> String {
         format!("{}.{}", self.bind_time.unix_timestamp_nanos() / 1_000, u8::from(self.is_confirmed()))
     }
 }
 
-/// A login, and what is known of whose it is.
+/// A login and its person, if that is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Login {
     /// The login.
     pub operator_id: OperatorId,
-    /// The person, and whether a second one confirmed it; none: nobody said whose it is.
+    /// The person, and whether a second person confirmed the binding. `None` if the login is not bound.
     pub person: Option<(PersonId, bool)>,
 }
 
 impl Login {
-    /// The person, where it is confirmed who that is.
+    /// The person, if the binding is confirmed.
     pub fn person(&self) -> Result<&PersonId, PersonRule> {
         match &self.person {
             Some((person, true)) => Ok(person),
@@ -63,10 +64,10 @@ impl Login {
     }
 }
 
-/// A rule about persons that a request breaks.
+/// A rule about persons that a request violates.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PersonRule {
-    /// Nobody said whose the login is.
+    /// The login is not bound to a person.
     #[error(
         "this takes two persons, and login {operator_id} is not bound to a person: another admin binds it with \
          BindPerson, and a second person confirms that with ConfirmPerson"
@@ -75,7 +76,7 @@ pub enum PersonRule {
         /// The login.
         operator_id: OperatorId,
     },
-    /// No second person confirmed whose the login is.
+    /// No second person confirmed the binding of the login.
     #[error(
         "this takes two persons, and no second person has confirmed that login {operator_id} is {person_id}'s: \
          another person confirms it with ConfirmPerson"
@@ -83,23 +84,23 @@ pub enum PersonRule {
     Unconfirmed {
         /// The login.
         operator_id: OperatorId,
-        /// Whose it is said to be.
+        /// The person it is bound to.
         person_id: PersonId,
     },
-    /// Somebody says of a login that it is theirs.
+    /// An operator binds a login to themself.
     #[error("a person cannot bind a login to themselves: an admin who is not {person_id} binds {operator_id} to them")]
     OwnBinding {
         /// The login.
         operator_id: OperatorId,
-        /// Whose it would be.
+        /// The person it would be bound to.
         person_id: PersonId,
     },
-    /// Both are one person.
+    /// Both logins belong to one person.
     #[error("this takes a second person, and {}: another person must do it", both(actor, other, person_id))]
     SamePerson {
-        /// Who asks.
+        /// The login that asks.
         actor: OperatorId,
-        /// Who did what it is about.
+        /// The login that made the first step.
         other: OperatorId,
         /// The person.
         person_id: PersonId,
@@ -114,8 +115,8 @@ fn both(actor: &OperatorId, other: &OperatorId, person_id: &PersonId) -> String 
     }
 }
 
-/// Refuses where `actor` is not, beyond doubt, another person than each of `others`. Whose login is not confirmed takes no part
-/// in it, on either side.
+/// Returns an error unless `actor` is confirmed to be another person than each of `others`. A login without a confirmed
+/// binding cannot take part on either side.
 pub fn second_person(actor: &Login, others: &[Login]) -> Result<(), PersonRule> {
     let person_id = actor.person()?;
     for other in others {

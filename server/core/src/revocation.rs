@@ -1,8 +1,8 @@
-//! Revocation: append-only entries, and which credentials they kill. Server and verifiers share this one rule.
+//! Revocation: append-only entries, and which credentials they revoke. Server and verifiers share this rule.
 //!
-//! Entries are numbered without gaps, in the order in which they take effect. A credential says the newest number that
-//! its issuer had seen (`rev`); an entry that matches it and is newer kills it. So one entry ends everything below what
-//! it names, and what is issued later is not touched by it. For a compromised key the number does not count: the thief of
+//! Entries are numbered without gaps, in the order in which they take effect. A credential contains the newest number
+//! that its issuer had seen (`rev`); a later entry that matches revokes it. So one entry ends everything below what it
+//! names, and does not affect what is issued later. For a compromised key the number does not count, because a thief of
 //! the key writes the claims.
 
 mod log;
@@ -20,11 +20,11 @@ use crate::{
 
 pub use log::{RevocationLog, Update};
 
-/// How long an entry can matter: the longest credential, leeway, and clocks that differ. What it kills has expired then, so
-/// that the floor can be moved to it without a credential noticing.
+/// How long an entry can matter: the longest credential, the leeway, and the difference of clocks. After that,
+/// everything that it revokes has expired, so the floor can be raised to it without an effect on any credential.
 pub const ENTRIES_KEPT: Duration = Duration::seconds(HARD_MAX_TTL as i64 + 120);
 
-/// What an entry kills.
+/// What an entry revokes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum RevocationKind {
     /// Every credential of a sponsor.
@@ -66,21 +66,21 @@ impl std::str::FromStr for RevocationKind {
     }
 }
 
-/// One entry.
+/// One revocation entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Revocation {
     /// Its number.
     pub seq: i64,
-    /// What it kills.
+    /// The kind of what it revokes.
     pub kind: RevocationKind,
-    /// Which one; empty for all.
+    /// Its id; empty for all.
     pub id: String,
-    /// When it was entered.
+    /// When it was made.
     pub create_time: OffsetDateTime,
 }
 
 impl Revocation {
-    /// Whether it names what the credential says of itself. Whether it kills it is another question: see
+    /// Whether it names a value of the credential. Whether it revokes the credential is another question: see
     /// [`Revocations::kill`].
     #[must_use]
     pub fn concerns(&self, credential: &Verified) -> bool {
@@ -95,15 +95,15 @@ impl Revocation {
     }
 }
 
-/// The entry names no subject of its kind.
+/// The entry does not name a valid subject of its kind.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("revocation {0} names no subject of its kind")]
 pub struct UnreadableEntry(pub i64);
 
-/// The newest entry of each subject, and the floor.
+/// The newest entry for each subject, and the floor.
 #[derive(Debug, Clone, Default)]
 pub struct Revocations {
-    /// Of what was entered up to here nothing needs to be known: a credential below it counts as expired.
+    /// Entries up to this number need not be known: a credential below it counts as expired.
     floor: i64,
     sponsors: HashMap<String, Newest>,
     instances: HashMap<InstanceId, Newest>,
@@ -120,7 +120,7 @@ struct Newest {
 }
 
 impl Revocations {
-    /// From the kept entries and their floor. Where one cannot be read nothing may be allowed.
+    /// From the kept entries and their floor. If one cannot be read, nothing may be allowed.
     pub fn new(log: &RevocationLog) -> Result<Self, UnreadableEntry> {
         let mut this = Self { floor: log.floor(), ..Self::default() };
         log.kept().try_for_each(|entry| this.enter(entry))?;
@@ -143,8 +143,8 @@ impl Revocations {
         Ok(())
     }
 
-    /// Raises the floor, and drops the entries up to it: whatever they could kill counts as expired from now on. Not those
-    /// of keys: whoever has one can sign something new with it at any time, and write into `rev` what they like.
+    /// Raises the floor and drops the entries up to it, because everything that they could revoke counts as expired
+    /// from now on. Entries of keys are kept: a thief of a key can sign a new token at any time, with any `rev`.
     pub fn raise_floor(&mut self, floor: i64) {
         if floor <= self.floor {
             return;
@@ -158,8 +158,8 @@ impl Revocations {
         self.all = self.all.filter(kept);
     }
 
-    /// Raises the floor to the newest entry that was entered before `time`: for who follows a list that states no floor
-    /// longer than entries matter ([`ENTRIES_KEPT`]).
+    /// Raises the floor to the newest entry that was made before `time`, for a follower of a list that states no floor
+    /// for longer than entries matter ([`ENTRIES_KEPT`]).
     pub fn forget(&mut self, time: OffsetDateTime) {
         let sponsors = self.sponsors.values().chain(self.instances.values());
         let others = self.credentials.values().chain(self.tools.values()).chain(&self.all);
@@ -173,7 +173,7 @@ impl Revocations {
         self.keys.contains_key(kid)
     }
 
-    /// Why this credential is dead; none: no entry that matches it is newer than it.
+    /// Why this credential is revoked. `None` if no later entry matches it.
     #[must_use]
     pub fn kill(&self, credential: &Verified) -> Option<Reason> {
         if credential.rev < self.floor {
@@ -187,7 +187,7 @@ impl Revocations {
             return Some(Reason::InstanceNotLive);
         }
         let revoked = newer(self.credentials.get(&credential.credential_id))
-            // Whoever has a compromised key writes into `rev` what they like.
+            // A thief of a compromised key can write any `rev`.
             || self.keys.contains_key(&credential.kid)
             || newer(self.all.as_ref())
             || (!self.tools.is_empty() && credential.tools.iter().any(|tool| newer(self.tools.get(tool.as_str()))));

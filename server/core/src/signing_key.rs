@@ -1,15 +1,16 @@
-//! A signing key's life: next, active, retired; compromised from any of them.
+//! The life of a signing key: next, active, retired; and from each of them, compromised.
 
 use serde::{Deserialize, Serialize};
 use time::{Duration, OffsetDateTime};
 
 use crate::credential::KeyStanding;
 
-/// How long a key is published, at least, before it may sign on demand: four times as long as a replica may take to load it.
+/// How long a key must be published before it may sign on demand: four times as long as a replica may take to load it.
 pub const PUBLISHED_BEFORE_USE: Duration = Duration::seconds(1);
 
-/// How long a key is published, at least, before it signs by the clock: longer than common libraries keep the keys they fetched,
-/// and than the answer at `/.well-known/jwks.json` may be kept. On demand a person may need it sooner.
+/// How long a key must be published before it signs by schedule: longer than common libraries keep the keys they
+/// fetched, and longer than the answer at `/.well-known/jwks.json` may be cached. On demand, a person may need it
+/// sooner.
 pub const PUBLISHED_BEFORE_ROTATION: Duration = Duration::minutes(10);
 
 /// A signing key without its private half.
@@ -17,62 +18,62 @@ pub const PUBLISHED_BEFORE_ROTATION: Duration = Duration::minutes(10);
 pub struct SigningKeyRecord {
     /// RFC 7638 thumbprint.
     pub kid: String,
-    /// Where it stands.
+    /// Its state.
     pub state: KeyStanding,
-    /// The public half, RFC 7517 JSON.
+    /// The public half as RFC 7517 JSON.
     pub public_jwk: String,
-    /// When made.
+    /// When it was created.
     pub create_time: OffsetDateTime,
     /// When it began to sign.
     pub activate_time: Option<OffsetDateTime>,
-    /// When it ceased to sign, or was declared compromised where it never had begun.
+    /// When it stopped signing, or was declared compromised if it had never signed.
     pub retire_time: Option<OffsetDateTime>,
 }
 
-/// Why a key does not move.
+/// The key is compromised, which is final.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the key is already COMPROMISED: that is final, and every token that it signed is invalid")]
 pub struct AlreadyCompromised;
 
 impl SigningKeyRecord {
-    /// The version of this record. A key never returns to a state that it left, so the state is enough.
+    /// The etag of this record. A key never returns to an earlier state, so the state is sufficient.
     #[must_use]
     pub const fn etag(&self) -> &'static str {
         self.state.as_str()
     }
 
     /// How long it must still be published before it may sign; at most [`PUBLISHED_BEFORE_USE`], whatever the clocks of
-    /// those who made it and who asks.
+    /// its creator and of the caller show.
     #[must_use]
     pub fn left_before_use(&self, now: OffsetDateTime) -> Duration {
         (self.create_time + PUBLISHED_BEFORE_USE - now).clamp(Duration::ZERO, PUBLISHED_BEFORE_USE)
     }
 
-    /// Whether it was published for long enough to sign by the clock.
+    /// Whether it was published for long enough to sign by schedule.
     #[must_use]
     pub fn is_spread(&self, now: OffsetDateTime) -> bool {
         now - self.create_time >= PUBLISHED_BEFORE_ROTATION
     }
 
-    /// How long it has been signing; zero where it has not, or the clock went back since it began.
+    /// How long it has been signing; zero if it has not, or if the clock was set back since it began.
     #[must_use]
     pub fn age(&self, now: OffsetDateTime) -> Duration {
         self.activate_time.map_or(Duration::ZERO, |at| (now - at).max(Duration::ZERO))
     }
 
-    /// Begins to sign.
+    /// Starts signing.
     pub const fn activate(&mut self, now: OffsetDateTime) {
         self.state = KeyStanding::Active;
         self.activate_time = Some(now);
     }
 
-    /// Ceases to sign.
+    /// Stops signing.
     pub const fn retire(&mut self, now: OffsetDateTime) {
         self.state = KeyStanding::Retired;
         self.retire_time = Some(now);
     }
 
-    /// Is declared known to others. Final.
+    /// Declares that others know it, which is final.
     pub fn compromise(&mut self, now: OffsetDateTime) -> Result<(), AlreadyCompromised> {
         if self.state == KeyStanding::Compromised {
             return Err(AlreadyCompromised);

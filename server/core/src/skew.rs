@@ -1,20 +1,22 @@
-//! How far this server's clock is from the database's, and whether either of them jumped. No clock is read here: instants
-//! are handed in, and beside each what has passed by a counter that only goes forward (*elapsed*).
+//! How far this server's clock is from the database's, and whether either of them jumped.
+//!
+//! No clock is read here: instants are arguments, each with the reading of a counter that only goes forward
+//! (*elapsed*).
 
 use time::{Duration, OffsetDateTime};
 
-/// Beyond this the clock should be mended.
+/// Beyond this difference the clock should be corrected.
 pub const WORRYING: Duration = Duration::seconds(2);
-/// Beyond this nothing is decided by it.
+/// Beyond this difference no decision is made by the clock.
 pub const BOUND: Duration = Duration::seconds(5);
-/// A clock that moved so far against the counter has jumped: no clock that is steered moves like that.
+/// A clock that moved this far against the counter has jumped: a clock that is adjusted gradually does not.
 pub const JUMP: Duration = Duration::seconds(2);
-/// After a jump, clocks must go evenly for so long before time alone does anything that lasts.
+/// After a jump, the clocks must run evenly for this long before time alone causes a permanent change.
 pub const EVEN: Duration = Duration::MINUTE;
-/// So many looks make a judgement.
+/// The number of samples for a judgement.
 pub const SAMPLES: usize = 3;
 
-/// One look at the database's clock.
+/// One reading of the database's clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sample {
     /// This server's clock when the answer came.
@@ -23,12 +25,12 @@ pub struct Sample {
     pub elapsed: Duration,
     /// How long the answer took, by the counter.
     pub round_trip: Duration,
-    /// What the database's clock showed, somewhere in between.
+    /// The database's clock at some moment in between.
     pub database: OffsetDateTime,
 }
 
 impl Sample {
-    /// How far this server's clock is ahead of the database's, at least: less half the round trip.
+    /// How far this server's clock is ahead of the database's, at least: reduced by half of the round trip.
     #[must_use]
     pub fn skew(&self) -> Duration {
         let half: Duration = self.round_trip / 2;
@@ -45,25 +47,25 @@ struct Mark {
 }
 
 impl Mark {
-    /// What the clock would show by now, had it gone evenly.
+    /// What the clock would show now if it had run evenly.
     fn at(self, elapsed: Duration) -> OffsetDateTime {
         self.clock.checked_add(elapsed - self.elapsed).unwrap_or(self.clock)
     }
 }
 
-/// Why nothing is decided by this server's clock.
+/// Why no decision is made by this server's clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Doubt {
-    /// It was not compared yet: at the start, or since the database was away.
+    /// It was not compared yet: since the start, or since the database was away.
     NotCompared,
-    /// It jumped by so much since it was compared last.
+    /// It jumped by this much since the last comparison.
     Jumped(Duration),
-    /// It is so far ahead of the database's. `jumped`: by how much the database's clock moved since the two agreed, where
-    /// that is what happened, so that rather the database's is wrong.
+    /// It differs from the database's clock. `database_jumped`: how far that clock moved since the two agreed, if it
+    /// did, so that probably the database's clock is wrong.
     Apart {
         /// How far ahead.
         skew: Duration,
-        /// How far the database's clock jumped, where it did.
+        /// How far the database's clock jumped, if it did.
         database_jumped: Option<Duration>,
     },
 }
@@ -96,32 +98,32 @@ impl std::fmt::Display for Doubt {
     }
 }
 
-/// What is known of the two clocks.
+/// The knowledge about the two clocks.
 #[derive(Debug, Clone, Default)]
 pub struct Clocks {
-    /// The newest looks, oldest first; none from before a jump.
+    /// The newest samples, oldest first; none from before a jump.
     recent: Vec<Duration>,
-    /// This server's clock when it was compared last.
+    /// This server's clock at the last comparison.
     compared: Option<Mark>,
-    /// The database's at the last look.
+    /// The database's clock at the last sample.
     database: Option<Mark>,
-    /// This server's when the two agreed last; the database's where they never did.
+    /// This server's clock when the two last agreed; the database's if they never did.
     agreed: Option<Mark>,
     /// Whether they ever agreed.
     ever: bool,
-    /// How long the last look took.
+    /// The round trip of the last sample.
     round_trip: Duration,
-    /// When one of them jumped last, by the counter.
+    /// When one of them last jumped, by the counter.
     jumped: Option<Duration>,
 }
 
 impl Clocks {
-    /// Takes a look into account.
+    /// Adds a sample.
     pub fn take(&mut self, sample: Sample) {
         let Sample { wall, elapsed, round_trip, database } = sample;
         let moved =
             |mark: Option<Mark>, clock: OffsetDateTime| mark.map_or(Duration::ZERO, |mark| clock - mark.at(elapsed));
-        // Each of the two looks was somewhere on its way.
+        // The two samples were each taken at some moment of their round trip.
         let slack = JUMP + round_trip + self.round_trip;
         if moved(self.compared, wall).abs() > JUMP || moved(self.database, database).abs() > slack {
             self.recent.clear();
@@ -142,18 +144,18 @@ impl Clocks {
         }
     }
 
-    /// Begins to compare anew: the database was away, and what answers now may be another one.
+    /// Starts the comparison again, because the database was away and another one may answer now.
     pub fn compare_anew(&mut self) {
         self.recent.clear();
     }
 
-    /// Whether the clocks were compared often enough.
+    /// Whether there were enough comparisons.
     #[must_use]
     pub fn compared(&self) -> bool {
         self.recent.len() == SAMPLES
     }
 
-    /// How far this server's clock is ahead of the database's: what each of the last looks proves, so the least of them.
+    /// How far this server's clock is ahead of the database's: the least of what the last samples prove.
     #[must_use]
     pub fn skew(&self) -> Duration {
         let one_side =
@@ -162,7 +164,7 @@ impl Clocks {
         least.filter(|_| one_side).unwrap_or(Duration::ZERO)
     }
 
-    /// Why nothing may be decided by this server's clock, which shows `wall`; none: it may.
+    /// Why no decision may be made by this server's clock, which shows `wall`. `None` if it may.
     #[must_use]
     pub fn doubt(&self, wall: OffsetDateTime, elapsed: Duration) -> Option<Doubt> {
         let compared = self.compared.filter(|_| self.compared());
@@ -175,7 +177,7 @@ impl Clocks {
         (skew.abs() > BOUND).then(|| Doubt::Apart { skew, database_jumped: self.database_jumped() })
     }
 
-    /// How far the database's clock went from where it was when both agreed, where this server's did not.
+    /// How far the database's clock moved from where both agreed, if this server's clock did not.
     fn database_jumped(&self) -> Option<Duration> {
         let (agreed, database, compared) = (self.agreed.filter(|_| self.ever)?, self.database?, self.compared?);
         let own = compared.clock - agreed.at(compared.elapsed);
@@ -183,22 +185,23 @@ impl Clocks {
         (own.abs() <= JUMP && its.abs() > BOUND).then_some(its)
     }
 
-    /// The time to believe where this server's clock shows `wall`: that, and while it is in doubt, what it would show had it
-    /// gone evenly since the two agreed. Where they never did, the database's, which all servers share.
+    /// The time to use if this server's clock shows `wall`: that time, and while the clock is in doubt, what it would
+    /// show if it had run evenly since the two agreed. If they never agreed, the database's time, which all servers
+    /// share.
     #[must_use]
     pub fn now(&self, wall: OffsetDateTime, elapsed: Duration) -> OffsetDateTime {
         let Some(even) = self.agreed.map(|agreed| agreed.at(elapsed)) else { return wall };
         if (wall - even).abs() <= JUMP { wall } else { even }
     }
 
-    /// The times of which one is right: the one to believe, and where the two never agreed, this server's beside it.
+    /// The times of which one is right: the one to use, and if the two never agreed, also this server's.
     #[must_use]
     pub fn possible(&self, wall: OffsetDateTime, elapsed: Duration) -> [OffsetDateTime; 2] {
         let now = self.now(wall, elapsed);
         [now, if self.ever { now } else { wall }]
     }
 
-    /// Whether both have gone evenly for long enough that time alone may do what lasts.
+    /// Whether both have run evenly for long enough that time alone may cause a permanent change.
     #[must_use]
     pub fn even(&self, elapsed: Duration) -> bool {
         self.jumped.is_none_or(|at| elapsed - at >= EVEN)
@@ -213,7 +216,7 @@ mod tests {
 
     const START: OffsetDateTime = OffsetDateTime::UNIX_EPOCH.saturating_add(Duration::days(20_000));
 
-    /// Two clocks, and how far each is off.
+    /// Two clocks, and the error of each.
     #[derive(Default)]
     struct World {
         clocks: Clocks,
@@ -231,7 +234,7 @@ mod tests {
             self.elapsed += Duration::milliseconds(milliseconds);
         }
 
-        /// The database answered at half the time.
+        /// The database answered in the middle of the round trip.
         fn looks(&mut self, round_trip: i64) {
             self.passes(round_trip);
             let round_trip = Duration::milliseconds(round_trip);
@@ -263,7 +266,7 @@ mod tests {
         world.looks(1);
         assert!(matches!(world.doubt(), Some(Doubt::Apart { database_jumped: None, .. })));
         assert_eq!(world.clocks.skew(), Duration::microseconds(5_999_500));
-        // 3 s of the way there may be the way.
+        // A difference of 3 s can be explained by the round trip.
         world.looks(6_000);
         assert_eq!((world.doubt(), world.clocks.skew()), (None, Duration::seconds(3)));
     }
@@ -363,8 +366,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever the way does with a look, a good clock is never called wrong, nor one called good that is 5 s further off
-        /// than half the way.
+        /// Whatever delay a sample has, a correct clock is never called wrong, and a clock is never called correct if
+        /// its error is 5 s more than half of the round trip.
         #[test]
         fn no_delay_makes_a_clock_wrong(own in -20_000_i64..20_000, looks in prop::collection::vec((0_i64..30_000, 0.0..1.0), 3..9)) {
             let mut clocks = Clocks::default();

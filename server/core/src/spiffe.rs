@@ -1,7 +1,7 @@
-//! SPIFFE: the trust domain, the ids of instances in it, and how long a document that proves one may live.
+//! SPIFFE: the trust domain, the ids of instances in it, and the lifetime of a document that proves an id.
 //!
-//! After SPIFFE-ID (sections 2.1 to 2.4). An instance's id is `spiffe://<trust domain>/instance/<agent_instance_id>` and
-//! nothing more: names of sponsors and agents may hold `@`, which no path may.
+//! Follows SPIFFE-ID (sections 2.1 to 2.4). An instance's id is `spiffe://<trust domain>/instance/<agent_instance_id>`
+//! and nothing more: names of sponsors and agents may contain `@`, which a path may not.
 
 use std::{collections::HashSet, fmt, str::FromStr, sync::Arc};
 
@@ -10,19 +10,19 @@ use time::{Duration, OffsetDateTime};
 
 use crate::{grant::HARD_MAX_TTL, ids::InstanceId, violation::Violation};
 
-/// Longest trust domain, bytes (RFC 3986 bounds a host so).
+/// Longest trust domain in bytes (the limit of RFC 3986 for a host).
 pub const MAX_TRUST_DOMAIN: usize = 255;
-/// Most audiences of one JWT-SVID. One is best: each of several can present the token to the others.
+/// Limit of the audiences of one JWT-SVID. One is best, because each of several can present the token to the others.
 pub const MAX_AUDIENCES: usize = 8;
 /// Longest audience, bytes.
 pub const MAX_AUDIENCE: usize = 255;
 
-/// The text is no trust domain.
+/// The text is not a trust domain.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("must be 1 to {MAX_TRUST_DOMAIN} characters of a-z 0-9 . _ -, such as agents.example.com")]
 pub struct InvalidTrustDomain;
 
-/// Whose ids these are: the authority of a SPIFFE ID, without user or port.
+/// The trust domain of SPIFFE IDs: the authority of the URI, without user or port.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct TrustDomain(Arc<str>);
 
@@ -33,8 +33,8 @@ impl TrustDomain {
         &self.0
     }
 
-    /// The domain that an issuer's URL names by its host; none where it is no URL, or its host is no trust domain, as an IPv6
-    /// address is none.
+    /// The domain of an issuer's URL, which is its host. `None` if the issuer is not a URL, or its host is not a trust
+    /// domain, as an IPv6 address is not.
     #[must_use]
     pub fn of_issuer(issuer: &str) -> Option<Self> {
         let (scheme, rest) = issuer.split_once("://")?;
@@ -46,7 +46,7 @@ impl TrustDomain {
         host.to_ascii_lowercase().parse().ok()
     }
 
-    /// The domain's own id, which its certificate authorities bear.
+    /// The id of the domain itself, which its certificate authorities have.
     #[must_use]
     pub fn id(&self) -> SpiffeId {
         SpiffeId(format!("spiffe://{self}"))
@@ -74,7 +74,7 @@ impl fmt::Display for TrustDomain {
     }
 }
 
-/// A SPIFFE ID of this installation. Only a [`TrustDomain`] makes one.
+/// A SPIFFE ID of this installation. Only a [`TrustDomain`] creates one.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct SpiffeId(String);
@@ -93,14 +93,14 @@ impl fmt::Display for SpiffeId {
     }
 }
 
-/// The text is no audience.
+/// The text is not an audience.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "must be 1 to {MAX_AUDIENCE} visible ASCII characters other than \" and \\, such as spiffe://example.com/billing"
 )]
 pub struct InvalidAudience;
 
-/// For whom a JWT-SVID is: an id of the service it will be presented to.
+/// The audience of a JWT-SVID: an id of the service to which it will be presented.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct SvidAudience(String);
@@ -113,7 +113,7 @@ impl SvidAudience {
     }
 }
 
-/// Names that a document for somebody else must not be for: this installation's, its tools'.
+/// The names of this installation and its tools, which must not be the audience of a document for other services.
 #[derive(Debug, Default)]
 pub struct OwnNames(HashSet<String>);
 
@@ -123,7 +123,7 @@ impl OwnNames {
         self.0.insert(plain(name));
     }
 
-    /// Whether the audience is one of the names, however it is spelt, or an address below one that is a URL.
+    /// Whether the audience is one of the names, in any spelling, or an address below one that is a URL.
     #[must_use]
     pub fn has(&self, audience: &SvidAudience) -> bool {
         let audience = plain(audience.as_str());
@@ -134,8 +134,8 @@ impl OwnNames {
     }
 }
 
-/// A name in one spelling of those that libraries take for the same: lower case, percent escapes read, nothing at the end that
-/// means nothing, no port that goes without saying.
+/// A name in one of the spellings that libraries treat as equal: lower case, percent escapes decoded, no meaningless
+/// characters at the end, no default port.
 fn plain(name: &str) -> String {
     let mut plain = unescaped(name).to_lowercase();
     plain.truncate(plain.trim_end_matches(['/', '.', '?', '#']).len());
@@ -148,7 +148,7 @@ fn plain(name: &str) -> String {
     plain
 }
 
-/// Percent escapes read, those of escapes too; what is none stays as it is.
+/// Decodes percent escapes, including escaped escapes; everything else is unchanged.
 fn unescaped(text: &str) -> String {
     let mut text = text.to_owned();
     // Each round makes it shorter.
@@ -178,18 +178,18 @@ impl FromStr for SvidAudience {
     }
 }
 
-/// From when to when a document is good.
+/// From when to when a document is valid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lifetime {
     /// Set back, for verifiers whose clocks are behind.
     pub begin: OffsetDateTime,
-    /// Never beyond the credential's end.
+    /// Never after the credential's end.
     pub end: OffsetDateTime,
 }
 
-/// The life of a document that stands on a credential which ends at `credential_end`, in whole seconds: `asked` seconds from
-/// `now`, or where nothing is asked `default`, or what is left if that is less. With `backdate` it is at most
-/// [`HARD_MAX_TTL`]. What is too long is refused, never clamped.
+/// The lifetime of a document that is based on a credential which ends at `credential_end`, in whole seconds: `asked`
+/// seconds from `now`, or if it is not given `default`, or the rest of the credential if that is less. With `backdate`
+/// it is at most [`HARD_MAX_TTL`]. A request that is too long is refused, never clamped.
 pub fn lifetime(
     asked: Option<i64>,
     default: u32,
@@ -327,7 +327,7 @@ mod tests {
         fn no_document_outlives_its_credential_or_900_seconds(
             asked in proptest::option::of(-5i64..2_000), left in 1i64..2_000, backdate in 0u32..60, millis in 0i64..1_000,
         ) {
-            // A credential ends at a whole second, and `now` lies anywhere before it.
+            // A credential ends at a whole second, and `now` is any time before it.
             let (end, now) = (NOW + Duration::seconds(left), NOW + Duration::milliseconds(millis.min(left * 1_000 - 1)));
             if let Ok(life) = lifetime(asked, 300, end, backdate, now) {
                 prop_assert!(life.end <= end && life.end > now);

@@ -1,4 +1,4 @@
-//! The sponsor: who they are, what they may answer for, and where they stand.
+//! Sponsors: their person, their limits and their state.
 
 mod change;
 #[cfg(test)]
@@ -19,28 +19,28 @@ use crate::{
 pub use change::{Changed, Difference, SponsorChange};
 pub use transition::{SponsorRule, Transition};
 
-/// How long an approval stands before the sponsor must be recertified, by default.
+/// How long an approval is valid, by default, before the sponsor must be recertified.
 pub const DEFAULT_REVIEW: Duration = Duration::days(90);
 /// How far ahead a review can be due at most.
 pub const MAX_REVIEW: Duration = Duration::days(400);
 /// How long a departed sponsor's orphans wait for another sponsor before they are revoked.
 pub const ORPHANS_KEPT: Duration = Duration::days(14);
-/// Deepest delegation below a root that a sponsor gets unless they ask for another.
+/// Deepest delegation below a root if the registration does not say.
 pub const DEFAULT_MAX_DEPTH: u32 = 3;
 /// Deepest delegation that can be asked for.
 pub const MAX_DEPTH_CEILING: u32 = 8;
 
-/// Where a sponsor stands.
+/// The state of a sponsor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum SponsorState {
-    /// Registered, waiting for a second pair of eyes.
+    /// Registered; waits for a second person.
     Pending,
     /// May sponsor.
     Active,
     /// May not sponsor until reinstated.
     Suspended,
-    /// Turned down. Terminal.
+    /// Not approved. Terminal.
     Rejected,
     /// Withdrawn. Terminal.
     Revoked,
@@ -80,11 +80,11 @@ impl FromStr for SponsorState {
     }
 }
 
-/// Why a sponsor is suspended: it decides what undoes it.
+/// Why a sponsor is suspended, which decides how that can be undone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum SuspendCause {
-    /// Nobody renewed the review in time; recertifying undoes it.
+    /// The review was not renewed in time; recertifying undoes it.
     ReviewLapsed,
     /// A person ordered it; reinstating undoes it.
     Operator,
@@ -111,17 +111,17 @@ impl FromStr for SuspendCause {
     }
 }
 
-/// That a sponsor left the organisation.
+/// The departure of a sponsor from the organisation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Departure {
     /// When it was recorded.
     #[serde(with = "time::serde::timestamp::microseconds")]
     pub time: OffsetDateTime,
-    /// Who recorded it.
+    /// The operator who recorded it.
     pub recorded_by: OperatorId,
-    /// The revocation entry that stopped what was live; that became ORPHANED.
+    /// The revocation entry that stopped the live instances, which became ORPHANED.
     pub revocation_seq: i64,
-    /// When the orphans that nobody accepted are revoked; none: that is done.
+    /// When the orphans that were not accepted are revoked. `None` if that is done.
     #[serde(with = "time::serde::timestamp::microseconds::option")]
     pub orphans_due_at: Option<OffsetDateTime>,
 }
@@ -129,25 +129,26 @@ pub struct Departure {
 /// A named human who is accountable for agents.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sponsor {
-    /// Chosen id.
+    /// The chosen id.
     pub sponsor_id: SponsorId,
     /// The person's name. Empty after erasure.
     pub display_name: String,
     /// The person's e-mail address. Empty after erasure.
     pub email: String,
-    /// The person, as logins are bound to persons; none: no login is theirs. Whoever approves the sponsor says that it is so.
+    /// The person, as in the bindings of logins. `None` if no login belongs to the sponsor. Approving the sponsor
+    /// confirms it.
     #[serde(default)]
     pub person_id: Option<PersonId>,
-    /// Whether a second person has said so; what they registered, or a migration took over, nobody has.
+    /// Whether a second person has confirmed it; a registration or a migration does not.
     #[serde(default)]
     pub person_confirmed: bool,
-    /// Roles that instances of this sponsor may act as.
+    /// Roles that instances of this sponsor may have.
     pub roles: Vec<RoleName>,
     /// Longest credential, seconds.
     pub max_ttl_seconds: u32,
     /// Deepest delegation below a root.
     pub max_depth: u32,
-    /// Where the sponsor stands.
+    /// The state of the sponsor.
     pub state: SponsorState,
     /// When the approval lapses.
     #[serde(with = "time::serde::timestamp::microseconds::option")]
@@ -161,30 +162,30 @@ pub struct Sponsor {
     /// When revoked.
     #[serde(with = "time::serde::timestamp::microseconds::option")]
     pub revoke_time: Option<OffsetDateTime>,
-    /// Counts changes; the etag is its text.
+    /// The number of changes; the etag is its text.
     pub revision: i64,
     /// Free labels.
     pub labels: BTreeMap<String, String>,
-    /// Who registered.
+    /// The operator who registered the sponsor.
     pub registered_by: OperatorId,
-    /// Who changed the terms last; none: they are as registered.
+    /// The operator who last changed the terms. `None` if they are as registered.
     #[serde(default)]
     pub changed_by: Option<OperatorId>,
-    /// Everybody who changed the terms since they were last approved before; none: they are as registered.
+    /// The operators who changed the terms since they were last approved. Empty if they are as registered.
     #[serde(default)]
     pub terms_by: Vec<OperatorId>,
-    /// Why the sponsor is SUSPENDED; none in any other state.
+    /// Why the sponsor is SUSPENDED. `None` in any other state.
     #[serde(default)]
     pub suspend_cause: Option<SuspendCause>,
     /// The departure of a sponsor who left.
     #[serde(default)]
     pub departure: Option<Departure>,
-    /// Leaf hash of the approval that this sponsor's instances stand on.
+    /// Leaf hash of the approval on which this sponsor's instances are based.
     pub grant_leaf: Option<[u8; 32]>,
 }
 
 impl Sponsor {
-    /// The opaque version of this row.
+    /// The etag of this row.
     #[must_use]
     pub fn etag(&self) -> String {
         self.revision.to_string()
@@ -200,14 +201,14 @@ impl Sponsor {
         Ok(after)
     }
 
-    /// Everybody who wrote the terms that stand: who registered them, and who changed them since.
+    /// All operators who wrote the current terms: the one who registered them, and those who changed them since.
     pub fn writers(&self) -> impl Iterator<Item = &OperatorId> {
-        // Before there was a list, there was the last one.
+        // Older rows have only the last one and no list.
         [&self.registered_by].into_iter().chain(&self.changed_by).chain(&self.terms_by)
     }
 
-    /// Whether the login is the sponsor's own. A sponsor whose person nobody named is known by their name and e-mail address: that
-    /// gives no right, and can only ever refuse.
+    /// Whether the login belongs to the sponsor. A sponsor without a person is compared by name and e-mail address,
+    /// which gives no right and can only refuse.
     pub fn is_person(&self, login: &Login) -> Result<bool, PersonRule> {
         let person = login.person()?;
         let names = [own_name(&login.operator_id), person.as_str()];
@@ -215,8 +216,8 @@ impl Sponsor {
         Ok(self.person_id.as_ref() == Some(person) || names.iter().any(is_named))
     }
 
-    /// Refuses a transition that takes a second person where `actor` is none, or is the sponsor. `writers` are the logins of
-    /// [`Sponsor::writers`].
+    /// Refuses a transition that needs a second person if `actor` is not one, or is the sponsor. `writers` are the
+    /// logins of [`Sponsor::writers`].
     pub fn check_person(&self, transition: Transition, actor: &Login, writers: &[Login]) -> Result<(), SponsorRule> {
         if !transition.needs_four_eyes() {
             return Ok(());
@@ -230,20 +231,21 @@ impl Sponsor {
         Ok(())
     }
 
-    /// Whether the review has lapsed by `now`, and the sponsor is still to be suspended for it.
+    /// Whether the review has lapsed by `now`, and the sponsor is not suspended for it yet.
     #[must_use]
     pub fn review_lapsed(&self, now: OffsetDateTime) -> bool {
         self.state == SponsorState::Active && self.review_due_at.is_some_and(|due| due <= now)
     }
 
-    /// Whether the sponsor may sponsor at `now`. A lapsed review counts at once, before any worker has noticed.
+    /// Whether the sponsor may sponsor at `now`. A lapsed review counts at once, before the worker has suspended the
+    /// sponsor.
     #[must_use]
     pub fn is_active(&self, now: OffsetDateTime) -> bool {
         self.state == SponsorState::Active && self.review_due_at.is_none_or(|due| now < due)
     }
 }
 
-/// When a review that is renewed at `now` is due again: as asked, or after the default.
+/// When a review that is renewed at `now` is due again: at the requested time, or after the default.
 pub fn next_review(now: OffsetDateTime, asked: Option<OffsetDateTime>) -> Result<OffsetDateTime, SponsorRule> {
     let due = asked.unwrap_or(now + DEFAULT_REVIEW);
     if due > now && due <= now + MAX_REVIEW { Ok(due) } else { Err(SponsorRule::ReviewDate) }

@@ -1,4 +1,4 @@
-//! Bounded free text: purposes, reasons, display names, labels; and what a person who reads it is shown.
+//! Free text of limited length: purposes, reasons, display names, labels; and how it is shown to a person.
 
 use std::{borrow::Cow, collections::BTreeMap};
 
@@ -13,11 +13,11 @@ pub const MAX_ON_BEHALF_OF: usize = 256;
 /// Most labels on one resource.
 pub const MAX_LABELS: usize = 16;
 
-/// What a text must not contain, in words for messages.
+/// The characters that a text must not contain, for messages.
 const STEERING: &str =
     "must not contain control characters, line separators, or marks that change the direction of text";
 
-/// Checks one free text: something can be seen of it, at most `max` bytes, nothing that steers how the rest is shown.
+/// Checks one free text: it must show something, have at most `max` bytes, and not control how other text is shown.
 pub fn check(field: &'static str, text: &str, max: usize) -> Result<(), Violation> {
     if text.chars().all(|character| character.is_whitespace() || (hides(character) && !steers(character))) {
         return Err(Violation::new(field, "must not be empty"));
@@ -31,7 +31,8 @@ pub fn check(field: &'static str, text: &str, max: usize) -> Result<(), Violatio
     Ok(())
 }
 
-/// Checks an e-mail address as far as it can be checked without sending one: one `@`, something on both sides.
+/// Checks an e-mail address, to the extent that this is possible without sending mail: one `@`, with text on both
+/// sides.
 pub fn check_email(field: &'static str, text: &str) -> Result<(), Violation> {
     check(field, text, MAX_DISPLAY)?;
     match text.split_once('@') {
@@ -47,7 +48,7 @@ pub fn check_email(field: &'static str, text: &str) -> Result<(), Violation> {
     }
 }
 
-/// Checks labels: at most [`MAX_LABELS`], keys like names of 1 to 64, values up to 128 bytes.
+/// Checks labels: at most [`MAX_LABELS`], keys like names of 1 to 64 characters, values up to 128 bytes.
 #[must_use]
 pub fn check_labels(labels: &BTreeMap<String, String>) -> Vec<Violation> {
     let mut violations = Vec::new();
@@ -65,8 +66,8 @@ pub fn check_labels(labels: &BTreeMap<String, String>) -> Vec<Violation> {
     violations
 }
 
-/// A text as it is shown to a person who decides by it: what would steer the rest of it is written out. Texts that were stored
-/// before they were checked may hold such characters.
+/// A text as it is shown to a person who decides by it: characters that would control how the rest is shown are written
+/// out. Texts that were stored before such checks existed may contain them.
 #[must_use]
 pub fn shown(text: &str) -> Cow<'_, str> {
     if !text.chars().any(steers) {
@@ -78,7 +79,7 @@ pub fn shown(text: &str) -> Cow<'_, str> {
     text.chars().map(written).collect::<String>().into()
 }
 
-/// Whether a character steers how the characters around it are shown: controls, line separators, and marks of direction.
+/// Whether a character controls how the characters around it are shown: controls, line separators, and direction marks.
 const fn steers(character: char) -> bool {
     matches!(
         character,
@@ -91,7 +92,7 @@ const fn steers(character: char) -> bool {
     )
 }
 
-/// Whether a character shows nothing by itself or moves what is around it: controls, separators, marks of direction, fillers,
+/// Whether a character is invisible or moves the text around it: controls, separators, direction marks, fillers,
 /// variation selectors and tags.
 pub(crate) const fn hides(character: char) -> bool {
     matches!(

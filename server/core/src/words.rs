@@ -1,10 +1,10 @@
-//! Closed vocabularies: a type whose values are words, in the log, in the database and on the wire.
+//! Closed vocabularies: types whose values are words in the log, in the database and on the wire.
 
-/// The text is none of the words that may stand in its place.
+/// The text is not a word of the vocabulary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("is not a word of {vocabulary}")]
 pub struct UnknownWord {
-    /// Whose words were looked through, as the type is called.
+    /// The vocabulary, named after its type.
     pub vocabulary: &'static str,
 }
 

@@ -1,5 +1,5 @@
-//! Salted commitments: a leaf names a free text without holding it, so that the text can be erased and every proof
-//! still verifies.
+//! Salted commitments: a leaf refers to a free text without containing it, so that the text can be erased and every
+//! proof still verifies.
 
 use aws_lc_rs::digest::{Context, SHA256};
 
@@ -8,7 +8,7 @@ use crate::merkle::finish;
 /// Length of a salt, bytes.
 pub const SALT_LEN: usize = 16;
 
-/// SHA-256(salt || text). The salt is random and fresh for every event: without it a short text could be guessed.
+/// SHA-256(salt || text). The salt is random and new for every event, because without it a short text could be guessed.
 #[must_use]
 pub fn commitment(salt: &[u8; SALT_LEN], text: &str) -> [u8; 32] {
     let mut context = Context::new(&SHA256);
@@ -17,10 +17,10 @@ pub fn commitment(salt: &[u8; SALT_LEN], text: &str) -> [u8; 32] {
     finish(context)
 }
 
-/// What opens a commitment: the text and its salt. Erasing either closes it for ever.
+/// The text and the salt that open a commitment. Erasing either closes it permanently.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Opening {
-    /// The salt the text was committed with.
+    /// The salt of the commitment.
     pub salt: [u8; SALT_LEN],
     /// The text, exactly as committed.
     pub text: String,
@@ -34,9 +34,9 @@ impl Opening {
     }
 }
 
-/// The text behind `identity_commitment`: who the sponsor is, as one line each of display name and e-mail address.
+/// The text behind `identity_commitment`: the sponsor's display name and e-mail address, each on one line.
 ///
-/// Neither may hold a line feed, so two different people never share a text.
+/// Neither may contain a line feed, so two different persons never have the same text.
 #[must_use]
 pub fn identity_text(display_name: &str, email: &str) -> String {
     format!("{display_name}\n{email}")

@@ -1,8 +1,8 @@
-//! The exported form of an event: the leaf's own fields, and beside them its place in the log, its hash, and the texts
-//! that are disclosed. `docs/audit-log-schema.json` describes it.
+//! The exported form of an event: the fields of the leaf, its index in the log, its hash, and the disclosed texts.
+//! `docs/audit-log-schema.json` describes it.
 //!
-//! Nothing of the leaf is renamed, moved or repeated, so removing [`NON_LEAF_KEYS`] and canonicalising what is left
-//! (RFC 8785) gives the leaf's bytes again, whatever has reordered or reindented the export meanwhile.
+//! No field of the leaf is renamed, moved or repeated. So removing [`NON_LEAF_KEYS`] and canonicalising the rest with
+//! RFC 8785 gives the leaf's bytes, even if a program has reordered or reindented the export.
 
 use serde_json::{Map, Value};
 
@@ -13,7 +13,7 @@ use crate::{
     merkle::leaf_hash,
 };
 
-/// The keys of an export that are not the leaf's.
+/// The keys of an export that do not belong to the leaf.
 pub const NON_LEAF_KEYS: [&str; 12] = [
     "context_salt",
     "context_text",
@@ -29,27 +29,27 @@ pub const NON_LEAF_KEYS: [&str; 12] = [
     "reason_text",
 ];
 
-/// Why something is no export of a leaf.
+/// Why something is not a valid export of a leaf.
 #[derive(Debug, thiserror::Error)]
 pub enum ExportError {
-    /// What is left without the keys around the leaf is no leaf.
+    /// The fields without the keys around the leaf are not a valid leaf.
     #[error(transparent)]
     Leaf(#[from] LeafError),
     /// The export is not a JSON object.
     #[error("an export is a JSON object")]
     NotAnObject,
-    /// A key around the leaf is absent or has the wrong shape.
+    /// A key around the leaf is missing or has the wrong form.
     #[error("{key} must be {wanted}")]
     Shape {
         /// The key.
         key: &'static str,
-        /// What would fit.
+        /// The form that is required.
         wanted: &'static str,
     },
-    /// The leaf has another hash than the export says.
+    /// The hash of the leaf differs from the hash in the export.
     #[error("leaf_hash is not the hash of this leaf")]
     HashMismatch,
-    /// The leaf has another commitment, or none, to this text.
+    /// The leaf has no commitment to this text, or a different one.
     #[error("{key} is not the text that the leaf commits to")]
     CommitmentMismatch {
         /// The key of the text.
@@ -57,22 +57,22 @@ pub enum ExportError {
     },
 }
 
-/// The texts that are disclosed with a leaf. What is absent was never given, was erased, or is withheld.
+/// The texts that are disclosed with a leaf. A missing text was never given, was erased, or is withheld.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Disclosed {
-    /// Why the run runs, or the call is made: opens `purpose_commitment`.
+    /// The purpose of the run or the call: opens `purpose_commitment`.
     pub purpose: Option<Opening>,
-    /// What the operator gave as a reason: opens `reason_commitment`.
+    /// The operator's reason: opens `reason_commitment`.
     pub reason: Option<Opening>,
-    /// Who the sponsor is (see [`crate::commitment::identity_text`]): opens `identity_commitment`.
+    /// The identity of the sponsor (see [`crate::commitment::identity_text`]): opens `identity_commitment`.
     pub identity: Option<Opening>,
     /// The context attributes, as RFC 8785 JSON: opens `context_commitment`.
     pub context: Option<Opening>,
-    /// Whom the run acts for: opens `on_behalf_of_commitment`.
+    /// The end user for whom the run acts: opens `on_behalf_of_commitment`.
     pub on_behalf_of: Option<Opening>,
 }
 
-/// An export, read back and checked.
+/// An export that was read and checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Exported {
     /// The event.
@@ -81,9 +81,9 @@ pub struct Exported {
     pub leaf_bytes: Vec<u8>,
     /// Its hash.
     pub leaf_hash: Digest,
-    /// Its place in the log.
+    /// Its index in the log.
     pub log_index: u64,
-    /// The texts that came with it; each opens its commitment.
+    /// The texts in the export; each opens its commitment.
     pub disclosed: Disclosed,
 }
 
@@ -102,7 +102,7 @@ const TEXTS: [TextKeys; 5] = [
         slot: |disclosed| &mut disclosed.purpose,
     },
     TextKeys {
-        // `reason` is the leaf's own reason code.
+        // `reason` is the leaf's reason code.
         text: "reason_text",
         salt: "reason_salt",
         commitment: |leaf| leaf.reason_commitment,
@@ -115,7 +115,7 @@ const TEXTS: [TextKeys; 5] = [
         slot: |disclosed| &mut disclosed.identity,
     },
     TextKeys {
-        // `context` is the leaf's own list of recorded attributes.
+        // `context` is the leaf's list of recorded attributes.
         text: "context_text",
         salt: "context_salt",
         commitment: |leaf| leaf.context_commitment,
@@ -151,7 +151,7 @@ impl TextKeys {
     }
 }
 
-/// The export of a leaf. Refuses bytes that are no leaf and texts that the leaf does not commit to.
+/// The export of a leaf. Refuses bytes that are not a leaf, and texts that the leaf does not commit to.
 pub fn export_json(leaf_bytes: &[u8], log_index: u64, disclosed: &Disclosed) -> Result<Value, ExportError> {
     let leaf = Leaf::parse(leaf_bytes)?;
     let mut export: Map<String, Value> = serde_json::from_slice(leaf_bytes).map_err(LeafError::from)?;
@@ -186,7 +186,7 @@ pub fn leaf_from_export(export: &Value) -> Result<Exported, ExportError> {
     let stated = export.remove("leaf_hash");
     let leaf: Leaf<'static> = serde_json::from_value(Value::Object(export.clone())).map_err(LeafError::from)?;
     let leaf_bytes = leaf.encode()?;
-    // An explicit null or an empty list would vanish in the encoding: it was no leaf.
+    // An explicit null or an empty list would be lost in the encoding, so it was not in the leaf.
     if serde_json::from_slice::<Value>(&leaf_bytes).map_err(LeafError::from)? != Value::Object(export) {
         return Err(LeafError::NotCanonical.into());
     }

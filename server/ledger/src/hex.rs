@@ -1,4 +1,4 @@
-//! Lower-case hexadecimal: the one spelling of hashes and salts.
+//! Lower-case hexadecimal, the only spelling of hashes and salts.
 
 use std::str;
 
@@ -13,7 +13,7 @@ pub(crate) fn encode_into<'a>(bytes: &[u8], buffer: &'a mut [u8]) -> &'a str {
     str::from_utf8(buffer).unwrap_or_default()
 }
 
-/// Reads exactly `N` bytes. Upper-case digits are refused: one value, one spelling.
+/// Reads exactly `N` bytes. Upper-case digits are refused, so that each value has one spelling.
 pub(crate) fn decode<const N: usize>(text: &str) -> Option<[u8; N]> {
     if text.len() != 2 * N {
         return None;

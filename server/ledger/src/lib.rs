@@ -1,9 +1,9 @@
-//! The custody log's leaves and Merkle tree. No I/O; enough by itself to verify offline.
+//! The custody log's leaves and Merkle tree. No I/O; this crate alone is sufficient to verify offline.
 //!
-//! * [`leaf`]: one custody event, exactly as it is hashed. `docs/custody-leaf.md` is its normative description.
+//! * [`leaf`]: one custody event in the form that is hashed. `docs/custody-leaf.md` is its normative description.
 //! * [`commitment`]: how free text is bound to a leaf without being in it, so that it can be erased.
 //! * [`merkle`]: the RFC 6962 tree over the leaves, its frontier and its proofs.
-//! * [`export`]: the leaf plus the texts that are disclosed, as auditors and SIEMs receive it.
+//! * [`export`]: the leaf and the disclosed texts, as auditors and SIEMs receive it.
 //!
 //! ```
 //! use countersign_ledger::{leaf::{Kind, Leaf, Subject, Timestamp}, merkle::{leaf_hash, Frontier}};

@@ -1,4 +1,4 @@
-//! A document ready to answer.
+//! A compiled document, ready to answer.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -33,8 +33,9 @@ use crate::{
     violation::{At, Violation, Violations},
 };
 
-/// Stack for loading, in bytes, of which only what is used becomes memory. Cedar's parser and validator recurse with the depth
-/// of an expression; the deepest that is let through to them takes a fraction of this, more than a worker thread has.
+/// Stack for loading, in bytes; only the part that is used becomes memory. Cedar's parser and validator recurse with
+/// the depth of an expression. The deepest expression that is passed to them needs a fraction of this, which is more
+/// than a worker thread has.
 const LOAD_STACK: usize = 64 << 20;
 
 /// A compiled, validated, probed policy document. Immutable; cheap to share in an `Arc`.
@@ -45,55 +46,55 @@ pub struct CompiledPolicy {
     context: Option<Vec<ContextAttribute>>,
     pub(crate) types: Option<EntityTypes>,
     rules: Vec<Rule>,
-    /// How many of the rules stand in the document; the others are raw Cedar.
+    /// How many of the rules are in the document; the others are raw Cedar.
     documented: usize,
     rollout: Option<RolloutSpec>,
     cedar: Vec<String>,
     pub(crate) compiled: Vec<Compiled>,
     pub(crate) index: Index,
-    /// The policies about declared types, those of subject and resource standing for role and tool.
+    /// The policies about declared types, with the types of subject and resource in the place of role and tool.
     pub(crate) entity_index: Index,
-    /// What is recorded of a call's context, rising by name.
+    /// The attributes of a call's context that are recorded, sorted by name.
     pub(crate) recorded: Vec<Recorded>,
     faults: Vec<Violation>,
     warnings: Vec<Violation>,
 }
 
-/// A rule, for people and machines to look at.
+/// A rule in a form for persons and programs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rule {
     /// Its id, as in decisions.
     pub rule_id: String,
-    /// What it answers where it applies.
+    /// Its answer if it applies.
     pub effect: Effect,
-    /// The role it covers; none: every role. For raw Cedar: as far as the policy's head says it.
+    /// The role it covers; `None` for every role. For raw Cedar: to the extent that the policy's head states it.
     pub role: Option<String>,
-    /// The tool it covers; none: every tool.
+    /// The tool it covers; `None` for every tool.
     pub tool: Option<String>,
-    /// The actions it covers, sorted; none: every action.
+    /// The actions it covers, sorted; empty for every action.
     pub actions: Vec<String>,
-    /// Whether it is about declared types, and never about a run.
+    /// Whether it applies to declared types, and never to a run.
     pub of_entities: bool,
-    /// Its condition as written; for raw Cedar with anything but a plain head, the policy's text.
+    /// Its condition as written; for raw Cedar with more than a plain head, the policy's text.
     pub when: Option<String>,
 }
 
-/// What answering needs of a rule.
+/// The part of a rule that is needed for answering.
 pub(crate) struct Compiled {
     pub(crate) id: Arc<str>,
     pub(crate) effect: Effect,
-    /// The rule by itself as Cedar; none where its scope alone decides.
+    /// The rule alone in Cedar. `None` if its scope alone decides.
     pub(crate) policy: Option<PolicySet>,
-    /// The entities of the document that its condition names; none: none of them. It can reach no others but those of the call,
-    /// for nothing leads from one entity of a document to another.
+    /// The entities of the document that its condition names. `None` if it names none. Besides these it can reach only
+    /// the entities of the call, because no entity of a document refers to another.
     pub(crate) reaches: Option<Entities>,
-    /// What it names of the context: what it reads, and what it only asks the presence of.
+    /// The parts of the context that it names: those that it reads, and those whose presence it only tests.
     pub(crate) names: Vec<Named>,
-    /// The same, as it is spelled: `context.amount_cents`.
+    /// The same as text: `context.amount_cents`.
     pub(crate) reads: Vec<String>,
 }
 
-/// A list in the document's order, found by name.
+/// A list in the document's order, with look-up by name.
 struct Table<K, V> {
     rows: Vec<V>,
     by_name: HashMap<K, usize>,
@@ -114,15 +115,15 @@ impl<K: Eq + std::hash::Hash, V> Table<K, V> {
 }
 
 impl CompiledPolicy {
-    /// Loads a YAML document and the raw Cedar policies beside it (each with an `@id`; empty: none). A document with any
-    /// error is refused whole, with every error and its line and column. At the end the policy is asked something that it
-    /// must deny; one that does not is refused too.
+    /// Loads a YAML document and the raw Cedar policies beside it (each with an `@id`; the text may be empty). A
+    /// document with errors is refused completely, with every error and its line and column. At the end the policy is
+    /// asked a question that it must deny; a policy that does not is refused too.
     pub fn load(document: &str, cedar: &str) -> Result<Self, Violations> {
         stacker::grow(LOAD_STACK, || Self::load_here(document, cedar, true))
     }
 
-    /// As [`Self::load`], for what was stored under an older version of this code: it goes on answering, whatever later checks
-    /// would have refused. That is in [`Self::faults`].
+    /// Like [`Self::load`], for a document that was stored under an older version of this code: it continues to answer,
+    /// whatever later checks would have refused. Those violations are in [`Self::faults`].
     pub fn load_stored(document: &str, cedar: &str) -> Result<Self, Violations> {
         stacker::grow(LOAD_STACK, || Self::load_here(document, cedar, false))
     }
@@ -184,8 +185,8 @@ impl CompiledPolicy {
         Ok(policy)
     }
 
-    /// Asks for what nobody may ever do: by names that no role, tool or action can have. Only a policy that allows everything
-    /// allows this, and there is none that should.
+    /// Asks for a call that must never be allowed, with names that no role, tool or action can have. Only a policy that
+    /// allows everything would allow it, and such a policy must not exist.
     fn probe(&self, drafts: &[Draft], findings: &mut Findings<'_>) {
         const NOBODY: &str = "(probe)";
         let principal = Principal::new(&PrincipalSpec {
@@ -207,26 +208,26 @@ impl CompiledPolicy {
         if answer.effect == Effect::Deny {
             return;
         }
-        // Sorted, as every answer's are.
+        // Sorted, as in every answer.
         for draft in drafts.iter().filter(|draft| answer.rule_ids.binary_search(&draft.id).is_ok()) {
             let message = "allows a call that must be denied, by an unknown role on an unknown tool: name a role, a tool or an action";
             findings.report(draft, None, message);
         }
     }
 
-    /// [`content_hash`] of what it was loaded from.
+    /// The [`content_hash`] of the texts from which it was loaded.
     #[must_use]
     pub const fn content_hash(&self) -> [u8; 32] {
         self.content_hash
     }
 
-    /// What a new document must not have, and this one has: only where it was loaded as stored already.
+    /// Violations that would refuse a new document. Only a document that was loaded as stored can have them.
     #[must_use]
     pub fn faults(&self) -> &[Violation] {
         &self.faults
     }
 
-    /// What may be meant, and probably is not.
+    /// Constructs that are permitted but are probably a mistake.
     #[must_use]
     pub fn warnings(&self) -> &[Violation] {
         &self.warnings
@@ -243,60 +244,60 @@ impl CompiledPolicy {
         &self.rules[..self.documented]
     }
 
-    /// Raw Cedar alone, in its order: each policy's id and text.
+    /// Raw Cedar only, in its order: each policy's id and text.
     pub(crate) fn raw(&self) -> impl Iterator<Item = (&str, &str)> {
         let pairs = self.rules.iter().zip(&self.cedar).skip(self.documented);
         pairs.map(|(rule, text)| (rule.rule_id.as_str(), text.as_str()))
     }
 
-    /// What the document says of roles, in its order; none when it lists none.
+    /// The document's roles, in its order. `None` if it lists none.
     pub(crate) fn roles(&self) -> Option<&[RoleSpec]> {
         self.roles.as_ref().map(|table| table.rows.as_slice())
     }
 
-    /// What the document says of tools, in its order; none when it registers none.
+    /// The document's tools, in its order. `None` if it registers none.
     pub(crate) fn tools(&self) -> Option<&[ToolSpec]> {
         self.tools.as_ref().map(|table| table.rows.as_slice())
     }
 
-    /// The roles that the document lists, in its order; none when it lists no roles.
+    /// The names of the document's roles, in its order. Empty if it lists none.
     pub fn role_names(&self) -> impl Iterator<Item = &RoleName> {
         self.roles.iter().flat_map(|table| &table.rows).map(|spec| &spec.role)
     }
 
-    /// Whether the document lists roles. Where it does, others are denied.
+    /// Whether the document lists roles. If it does, other roles are denied.
     #[must_use]
     pub const fn lists_roles(&self) -> bool {
         self.roles.is_some()
     }
 
-    /// What the document says of a role; none when it does not list it.
+    /// The document's entry for a role. `None` if it does not list the role.
     #[must_use]
     pub fn role(&self, role: &str) -> Option<&RoleSpec> {
         self.roles.as_ref()?.get(role)
     }
 
-    /// Whether the document registers tools. Where it does, others are denied.
+    /// Whether the document registers tools. If it does, other tools are denied.
     #[must_use]
     pub const fn lists_tools(&self) -> bool {
         self.tools.is_some()
     }
 
-    /// What the document says of a tool; none when it does not register it.
+    /// The document's entry for a tool. `None` if it does not register the tool.
     #[must_use]
     pub fn tool(&self, tool: &str) -> Option<&ToolSpec> {
         self.tools.as_ref()?.get(tool)
     }
 
-    /// Every tool that it names, by whichever of its parts; some more than once.
+    /// Every tool that any part of the document names; some more than once.
     pub fn tool_names(&self) -> impl Iterator<Item = &str> {
         let registered = self.tools().into_iter().flatten().map(|spec| spec.tool.as_str());
         let of_roles = self.roles().into_iter().flatten().flat_map(|spec| &spec.tools).map(ToolId::as_str);
         registered.chain(of_roles).chain(self.rules.iter().filter_map(|rule| rule.tool.as_deref()))
     }
 
-    /// What the document declares of a call's context, in its order; none when it declares nothing and any attribute may be
-    /// read.
+    /// The document's declarations about a call's context, in its order. `None` if it declares nothing, so that any
+    /// attribute may be read.
     #[must_use]
     pub fn context(&self) -> Option<&[ContextAttribute]> {
         self.context.as_deref()
@@ -307,34 +308,33 @@ impl CompiledPolicy {
         self.context.iter().flatten().any(|attribute| attribute.is_for(tool))
     }
 
-    /// The actions that it names and says something of where a run of `role` calls `tool`, in order.
+    /// The actions that rules name for calls of `tool` by a run of `role`, sorted.
     #[must_use]
     pub fn actions(&self, role: &str, tool: &str) -> Vec<&str> {
         self.index.actions(tool, role)
     }
 
-    /// The actions that it names and says something of where an entity of type `subject` acts on one of type `resource`, in
-    /// order.
+    /// The actions that rules name for an entity of type `subject` acting on one of type `resource`, sorted.
     #[must_use]
     pub fn entity_actions(&self, subject: &str, resource: &str) -> Vec<&str> {
         self.entity_index.actions(resource, subject)
     }
 
-    /// How the document wants to be introduced, if it says.
+    /// The document's wishes for its rollout, if it states any.
     #[must_use]
     pub const fn rollout(&self) -> Option<&RolloutSpec> {
         self.rollout.as_ref()
     }
 
-    /// The whole policy as Cedar text, one policy per rule, in the order of [`Self::rules`]: what any Cedar tool can read.
-    /// A permit under `@require_approval` is only an allowance once a person said yes.
+    /// The whole policy as Cedar text, one policy per rule, in the order of [`Self::rules`], for any Cedar tool. A
+    /// permit with `@require_approval` allows only after a person has approved.
     #[must_use]
     pub fn to_cedar(&self) -> String {
         self.cedar.join("\n\n")
     }
 }
 
-/// Rules say too much for a log line; their number and the hash identify the policy.
+/// The rules are too long for a log line; their number and the hash identify the policy.
 impl fmt::Debug for CompiledPolicy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CompiledPolicy").field("rules", &self.rules.len()).finish_non_exhaustive()
@@ -364,7 +364,7 @@ fn compile(draft: &Draft, names: Vec<Named>, types: Option<&EntityTypes>) -> Com
     Compiled { id: draft.id.clone(), effect: draft.effect, policy, reaches, names, reads }
 }
 
-/// SHA-256 over a document and the Cedar beside it, each after its length in bytes as a big-endian u64.
+/// SHA-256 over a document and the Cedar text beside it, each preceded by its length in bytes as a big-endian u64.
 #[must_use]
 pub fn content_hash(document: &str, cedar: &str) -> [u8; 32] {
     let mut context = digest::Context::new(&digest::SHA256);

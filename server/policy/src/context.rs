@@ -1,4 +1,4 @@
-//! What the caller says about one call: attributes for conditions to read.
+//! The context of one call: attributes from the caller that conditions can read.
 
 mod canonical;
 mod derived;
@@ -16,7 +16,7 @@ use crate::schema::{ContextAttribute, ContextType};
 pub(crate) use crate::value::Value;
 pub(crate) use places::Named;
 
-/// Most values in a context, those inside lists and mappings included.
+/// Limit of the values in a context, including those in lists and mappings.
 pub(crate) const MAX_VALUES: usize = 64;
 /// Deepest value: `context.a.b.c.d`.
 pub(crate) const MAX_DEPTH: usize = 4;
@@ -28,20 +28,20 @@ pub(crate) const MAX_KEY: usize = 64;
 /// The key under which a condition finds the call's purpose.
 pub(crate) const PURPOSE: &str = "purpose";
 
-/// Largest whole number: up to here every JSON reader and writer has the same one.
+/// Largest whole number: up to here all JSON readers and writers have the same numbers.
 const MAX_WHOLE: i64 = (1 << 53) - 1;
 
 /// A call's attributes, checked. The default has none.
 #[derive(Clone, Default)]
 pub struct Context {
     attributes: Vec<(String, Value)>,
-    /// Where something stands that no rule can read: names from the context down. Without a name: the whole context.
+    /// The places that no rule can read, as names from the context down. No names mean the whole context.
     unreadable: Vec<Vec<String>>,
 }
 
 impl Context {
-    /// Checks attributes and takes them over. All violations at once, each naming its field (`context.amount_cents`) and never
-    /// a value. Lists become sets. `purpose` is taken: conditions find the call's own purpose there.
+    /// Checks and takes over attributes. Returns all violations at once, each with its field (`context.amount_cents`)
+    /// and never a value. Lists become sets. `purpose` is reserved: conditions find the call's purpose there.
     pub fn from_json(object: Map<String, Json>) -> Result<Self, Vec<Violation>> {
         let mut checker = Checker::default();
         let mut attributes = Vec::with_capacity(object.len().min(MAX_VALUES));
@@ -60,7 +60,7 @@ impl Context {
         Ok(Self { attributes, unreadable: Vec::new() })
     }
 
-    /// What stands at a path.
+    /// The value at a path.
     pub(crate) fn at(&self, path: &[String]) -> Option<&Value> {
         let (name, rest) = path.split_first()?;
         rest.iter().try_fold(self.get(name)?, |value, name| match value {
@@ -73,7 +73,7 @@ impl Context {
         self.attributes.iter().find(|(known, _)| known == name).map(|(_, value)| value)
     }
 
-    /// The attributes as Cedar takes them: of what is declared for calls on `tool`, and where nothing is declared, all.
+    /// The attributes in Cedar's form: those that are declared for calls on `tool`, or all if nothing is declared.
     pub(crate) fn to_cedar(
         &self,
         declared: Option<&[ContextAttribute]>,
@@ -94,7 +94,7 @@ fn declared_pair((attribute, value): (&ContextAttribute, &Value)) -> (String, Re
 }
 
 impl Value {
-    /// A value as a caller sends it, within the bounds of a context; none where it is none.
+    /// A value that a caller sent, within the limits of a context. `None` if it is not a valid value.
     pub(crate) fn from_json(value: Json) -> Option<Self> {
         let mut checker = Checker::default();
         let value = checker.value("", value, 1)?;
@@ -102,10 +102,10 @@ impl Value {
         checker.violations.is_empty().then_some(value)
     }
 
-    /// The value as Cedar takes it; of a mapping, what is declared.
+    /// The value in Cedar's form; of a mapping, the declared attributes.
     ///
     /// # Panics
-    /// Never: a record whose names are each there once is a record.
+    /// Never: the names of a record are unique.
     pub(crate) fn to_cedar(&self, declared: Option<&ContextType>) -> RestrictedExpression {
         match self {
             Self::Bool(value) => RestrictedExpression::new_bool(*value),
@@ -128,7 +128,7 @@ impl Value {
     }
 }
 
-/// Names and values stay out of logs.
+/// Names and values must not get into logs.
 impl fmt::Debug for Context {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = f.debug_struct("Context");
@@ -151,7 +151,7 @@ impl Checker {
         self.violations.push(Violation::new(field.to_owned(), description));
     }
 
-    /// The field's name, if the key is one.
+    /// The path of the field, if the key is valid.
     fn key(&mut self, parent: &str, key: &str) -> Option<String> {
         if is_key(key) {
             return Some(format!("{parent}.{key}"));
@@ -215,7 +215,7 @@ fn is_key(key: &str) -> bool {
     (1..=MAX_KEY).contains(&key.len()) && !key.chars().any(char::is_control)
 }
 
-/// A number as the whole number it is. JSON has one kind of number, and many writers send 500 as `500.0`.
+/// A number as a whole number. JSON has only one kind of number, and many writers send 500 as `500.0`.
 fn whole(number: &Number) -> Option<i64> {
     let integer = number.as_i64().or_else(|| {
         let value = number.as_f64().filter(|value| number.is_f64() && value.fract() == 0.0)?;

@@ -1,4 +1,4 @@
-//! From a call to an answer.
+//! Answers a call.
 
 use std::{cell::OnceCell, sync::Arc};
 
@@ -16,26 +16,26 @@ use crate::{
     schema::ContextAttribute,
 };
 
-/// How one rule answers one call that its scope covers.
+/// The result of one rule for a call that its scope covers.
 pub(crate) enum Verdict {
-    /// Its condition holds, or it has none.
+    /// Its condition is true, or it has none.
     Applies,
-    /// Its condition does not hold.
+    /// Its condition is false.
     Unmet,
     /// Its condition could not be evaluated.
     Failed,
-    /// Its condition names what the call has and no rule can read.
+    /// Its condition names an attribute that the call has and no rule can read.
     Unreadable,
 }
 
-/// Stack that the deepest condition which loads can take, in bytes. Cedar refuses to evaluate where it runs short, and an
-/// answer must hang on what is asked, not on how deep in a server that happens.
+/// Stack that the deepest accepted condition can need, in bytes. Cedar refuses to evaluate if the stack is too small,
+/// and an answer must depend on the question, not on the depth of the stack at which it is evaluated.
 const EVALUATION_STACK: usize = 4 << 20;
-/// What a thread that has less is given for the time; only what is used becomes memory.
+/// The stack that a thread with less is given for the evaluation; only the part that is used becomes memory.
 const AMPLE_STACK: usize = 16 << 20;
 
-/// Asks one policy. Cedar skips a policy that fails, which would turn a failing deny rule into an allowance: here a failure
-/// is an answer of its own.
+/// Evaluates one policy. Cedar skips a policy that fails, which would turn a failing deny rule into an allowance; here
+/// a failure is a separate result.
 pub(crate) fn ask(request: &cedar_policy::Request, policy: &PolicySet, entities: &Entities) -> Verdict {
     let authorize = || Authorizer::new().is_authorized(request, policy, entities);
     let response = stacker::maybe_grow(EVALUATION_STACK, AMPLE_STACK, authorize);
@@ -49,24 +49,25 @@ pub(crate) fn ask(request: &cedar_policy::Request, policy: &PolicySet, entities:
     }
 }
 
-/// Entities of the document and those of a call. What the call says of one that is both was made of what the document says.
+/// The entities of the document and those of a call. For an entity in both, the call's version is used, which was made
+/// from the document's.
 pub(crate) fn with(document: &Entities, call: &Entities) -> Option<Entities> {
     document.clone().upsert_entities(call.iter().cloned(), None).ok()
 }
 
 impl CompiledPolicy {
-    /// Answers a call. Default is deny. In this order:
+    /// Answers a call. The default is deny. In this order:
     ///
     /// 1. a tool that the document does not register: DENY, `TOOL_UNKNOWN`;
-    /// 2. a role that the document does not list, or a tool outside the role's: DENY, `NO_MATCHING_RULE`;
-    /// 3. a context that is not what the document declares, or a covering rule whose condition fails to evaluate or names
-    ///    what cannot be read: DENY, `POLICY_ERROR`, whatever the other rules say;
+    /// 2. a role that the document does not list, or a tool outside of the role's: DENY, `NO_MATCHING_RULE`;
+    /// 3. a context that does not match the declarations, or a covering rule whose condition fails to evaluate or names
+    ///    an unreadable value: DENY, `POLICY_ERROR`, whatever the other rules say;
     /// 4. a deny rule: DENY, `DENIED_BY_RULE`;
     /// 5. an allow rule that requires approval: REQUIRE_APPROVAL, even beside rules that do not;
     /// 6. an allow rule: ALLOW;
-    /// 7. none: DENY, `NO_MATCHING_RULE`.
+    /// 7. none of these: DENY, `NO_MATCHING_RULE`.
     ///
-    /// A caller that several roles bind is answered as each of them, and the most restrictive answer stands.
+    /// A caller with several roles is answered once for each of them, and the most restrictive answer is used.
     #[must_use]
     pub fn evaluate(&self, request: &Request<'_>) -> Evaluation {
         let mut answers = by_role(request).map(|request| self.evaluation(&request, &self.basis(&request)));
@@ -74,7 +75,7 @@ impl CompiledPolicy {
         answers.fold(own, Evaluation::and)
     }
 
-    /// As [`Self::evaluate`], and what and why in words for people, which never hold a value of the context.
+    /// Like [`Self::evaluate`], with an explanation for persons, which never contains a value of the context.
     #[must_use]
     pub fn evaluate_in_words(&self, request: &Request<'_>) -> (Evaluation, String) {
         let answers: Vec<_> = by_role(request)
@@ -98,7 +99,7 @@ impl CompiledPolicy {
             .unwrap_or_else(|| Basis::Rules(self.matches(request, self.covering(request))))
     }
 
-    /// The answer that stands on this.
+    /// The answer that follows from this basis.
     pub(crate) fn evaluation(&self, request: &Request<'_>, basis: &Basis) -> Evaluation {
         match basis {
             Basis::UnknownTool => Evaluation::deny(Reason::ToolUnknown),
@@ -108,13 +109,13 @@ impl CompiledPolicy {
         }
     }
 
-    /// Whether the call's context is not what the document declares for its tool.
+    /// Whether the call's context does not match the document's declarations for its tool.
     pub(crate) fn outside_context(&self, request: &Request<'_>) -> Option<Basis> {
         let wrong = unfit(self.context()?, request.tool, request.context);
         (!wrong.is_empty()).then_some(Basis::UnfitContext(wrong))
     }
 
-    /// Whether the document's tables do not have the call.
+    /// Whether the call is not in the document's tables.
     pub(crate) fn outside_tables(&self, request: &Request<'_>) -> Option<Basis> {
         let (tool, role) = (request.tool, request.principal.role());
         if self.lists_tools() && self.tool(tool).is_none() {
@@ -132,7 +133,7 @@ impl CompiledPolicy {
         }
     }
 
-    /// The answer of the rules alone, for the caller's own role.
+    /// The answer of the rules alone, for the caller's first role.
     pub(crate) fn by_rules(&self, request: &Request<'_>) -> Evaluation {
         self.by_these(request, self.covering(request))
     }
@@ -142,7 +143,7 @@ impl CompiledPolicy {
         self.index.matching(request.tool, request.action, request.principal.role())
     }
 
-    /// The answer of `rules`, which cover the call, alone.
+    /// The answer of `rules` alone, which cover the call.
     pub(crate) fn by_these(&self, request: &Request<'_>, rules: impl Iterator<Item = usize>) -> Evaluation {
         self.by_matches(request, &self.matches(request, rules))
     }
@@ -157,7 +158,7 @@ impl CompiledPolicy {
         Evaluation { effect, reason, rule_ids, cacheable }
     }
 
-    /// How each of `rules`, which cover the call, answers it.
+    /// The result of each of `rules`, which cover the call.
     pub(crate) fn matches(&self, request: &Request<'_>, rules: impl Iterator<Item = usize>) -> Matches {
         let cedar = Cedar::new(request, self.context());
         self.sorted(rules, request.context, |policy, reaches| cedar.ask(policy, reaches))
@@ -170,7 +171,7 @@ impl CompiledPolicy {
         rule_ids
     }
 
-    /// Asks `rules`, which cover the call, and sorts them by what they say.
+    /// Evaluates `rules`, which cover the call, and sorts them by their results.
     pub(crate) fn sorted(
         &self,
         rules: impl Iterator<Item = usize>,
@@ -204,19 +205,19 @@ impl CompiledPolicy {
 }
 
 impl Compiled {
-    /// Whether what it answers may hang on what the context holds and no rule can read.
+    /// Whether the answer may depend on values in the context that no rule can read.
     fn is_blind(&self, context: &Context) -> bool {
         !context.is_readable() && self.names.iter().any(|named| context.concerns(named))
     }
 }
 
-/// The call as each role that binds its caller, the caller's own first.
+/// The call with each role that restricts its caller, the caller's own role first.
 pub(crate) fn by_role<'r>(request: &Request<'r>) -> impl Iterator<Item = Request<'r>> {
     let request = *request;
     request.principal.by_role().map(move |principal| Request { principal, ..request })
 }
 
-/// A call as Cedar takes it, made when the first rule with a condition needs it.
+/// A call in Cedar's form, made when the first rule with a condition needs it.
 struct Cedar<'r> {
     request: &'r Request<'r>,
     declared: Option<&'r [ContextAttribute]>,
@@ -228,7 +229,7 @@ impl<'r> Cedar<'r> {
         Self { request, declared, made: OnceCell::new() }
     }
 
-    /// Asks one policy, which reaches these entities of the document beside the caller.
+    /// Evaluates one policy, which can reach these entities of the document besides the caller.
     fn ask(&self, policy: &PolicySet, reaches: Option<&Entities>) -> Verdict {
         let caller = &self.request.principal.entities;
         let Some(request) = self.made.get_or_init(|| self.make()).as_ref() else { return Verdict::Failed };

@@ -9,28 +9,30 @@ use crate::{context::Context, principal::Principal};
 /// One call.
 #[derive(Debug, Clone, Copy)]
 pub struct Request<'a> {
-    /// Who calls.
+    /// The caller.
     pub principal: &'a Principal,
-    /// What is called.
+    /// The tool.
     pub tool: &'a str,
-    /// How.
+    /// The action.
     pub action: &'a str,
-    /// What for: the run's purpose, or a narrower one. Conditions find it as `context.purpose`.
+    /// The run's purpose, or a narrower one. Conditions find it as `context.purpose`.
     pub purpose: &'a str,
-    /// What else the caller says of this call.
+    /// The other attributes of this call.
     pub context: &'a Context,
 }
 
-/// What a policy answers to one call.
+/// A policy's answer to one call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Evaluation {
     /// The answer.
     pub effect: Effect,
-    /// Why.
+    /// The reason.
     pub reason: Reason,
-    /// The rules that made the answer, sorted: those that deny, those that ask, those that allow, or those that failed.
+    /// The rules that determine the answer, sorted: those that deny, those that require approval, those that allow, or
+    /// those that failed.
     pub rule_ids: Vec<Arc<str>>,
-    /// Whether the same call by the same credential may be let through again without asking, whatever its context.
+    /// Whether the same call with the same credential may be allowed again without a new decision, whatever its
+    /// context.
     pub cacheable: bool,
 }
 
@@ -39,8 +41,8 @@ impl Evaluation {
         Self { effect: Effect::Deny, reason, rule_ids: Vec::new(), cacheable: false }
     }
 
-    /// What two answers make together, of which both bind: the more restrictive one, a failure before all else, this one
-    /// where they are alike. Where they say the same, by the rules of both.
+    /// The combination of two answers that both apply: the more restrictive one; a failure comes before all else, and
+    /// this answer wins a tie. If both say the same, the rules of both are named.
     #[must_use]
     pub fn and(mut self, other: Self) -> Self {
         if (self.effect, self.reason) == (other.effect, other.reason) {
@@ -53,7 +55,7 @@ impl Evaluation {
         if other.restricts() > self.restricts() { other } else { self }
     }
 
-    /// How restrictive it is, as a number to compare.
+    /// How restrictive it is, as a number for comparison.
     pub(crate) fn restricts(&self) -> u8 {
         match (self.effect, self.reason) {
             (Effect::Deny, Reason::PolicyError) => 4,

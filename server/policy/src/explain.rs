@@ -1,4 +1,4 @@
-//! Answers in words. They name what was asked and which rules answered, never what the context held.
+//! Answers in words. They name the call and the rules that answered, never values of the context.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::{
     text::{listed, quoted},
 };
 
-/// Why the policy answered as it did.
+/// The reason for the policy's answer.
 pub(crate) fn words(policy: &CompiledPolicy, request: &Request<'_>, basis: &Basis, evaluation: &Evaluation) -> String {
     let (role, tool) = (quoted(request.principal.role()), quoted(request.tool));
     let matches = match basis {

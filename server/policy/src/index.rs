@@ -1,10 +1,10 @@
-//! Which rules can match a call: by tool, action and role, whatever the number of rules.
+//! Finds the rules that can match a call, by tool, action and role; the cost does not depend on the number of rules.
 
 use std::{collections::HashMap, sync::Arc};
 
 use crate::cedar::scope::Scope;
 
-/// Stands for "any" in a key.
+/// Means "any" in a key.
 const ANY: u32 = 0;
 
 /// Numbers for the names of one kind, from 1.
@@ -17,13 +17,13 @@ impl Names {
         *self.0.entry(name.clone()).or_insert(next)
     }
 
-    /// None: no rule names it.
+    /// `None` if no rule contains the name.
     fn find(&self, name: &str) -> Option<u32> {
         self.0.get(name).copied()
     }
 }
 
-/// Rules by what they cover.
+/// Rules by their scope.
 #[derive(Debug, Default)]
 pub(crate) struct Index {
     tools: Names,
@@ -31,12 +31,13 @@ pub(crate) struct Index {
     roles: Names,
     /// By tool, action, role.
     rules: HashMap<[u32; 3], Vec<usize>>,
-    /// Which of tool, action and role some rule names, each combination once: where to look for a call, eight places at most.
+    /// The combinations of tool, action and role that rules name, each once: a call is looked up in at most eight
+    /// places.
     shapes: Vec<[bool; 3]>,
 }
 
 impl Index {
-    /// Files the rule numbered `nth`.
+    /// Adds the rule numbered `nth`.
     pub(crate) fn insert(&mut self, nth: usize, scope: &Scope) {
         let shape = [scope.tool.is_some(), scope.actions.is_some(), scope.role.is_some()];
         if !self.shapes.contains(&shape) {
@@ -51,7 +52,7 @@ impl Index {
         }
     }
 
-    /// The actions that a rule names and a rule covers, in order.
+    /// The actions that a rule names and a rule covers, sorted.
     pub(crate) fn actions(&self, tool: &str, role: &str) -> Vec<&str> {
         let covered = |action: &&str| self.matching(tool, action, role).next().is_some();
         let mut actions: Vec<_> = self.actions.0.keys().map(AsRef::as_ref).filter(covered).collect();

@@ -1,13 +1,14 @@
 //! Policy documents to Cedar: loading, indexing, evaluation, explanation. No I/O.
 //!
-//! [`CompiledPolicy::load`] reads one YAML document, refuses it whole with every [`Violation`] it has, or compiles it to Cedar
-//! policies behind an index by tool, action and role. [`CompiledPolicy::evaluate`] then answers a [`Request`]:
+//! [`CompiledPolicy::load`] reads one YAML document, and refuses it completely with all its [`Violation`]s, or compiles
+//! it to Cedar policies behind an index by tool, action and role. [`CompiledPolicy::evaluate`] then answers a
+//! [`Request`]:
 //!
 //! - the document's tools and the role's tools are checked first;
-//! - the index hands over only the rules that can match; where none of those has a condition, the index answers alone;
-//! - otherwise Cedar evaluates these few, and the answer is the one Cedar gives over the whole set, by the same rules;
-//! - a rule that fails while it is evaluated makes the whole answer a denial. Cedar itself skips such a rule, which would turn
-//!   a failing deny rule into an allowance.
+//! - the index returns only the rules that can match; if none of them has a condition, the index answers alone;
+//! - otherwise Cedar evaluates these few, and the answer is the same that Cedar gives for the whole set;
+//! - a rule that fails during evaluation makes the whole answer a denial. Cedar itself skips such a rule, which would
+//!   turn a failing deny rule into an allowance.
 //!
 //! Everything here is a pure function of the document and the request: no clock, no I/O, no state. The language is described
 //! in docs/policy-document.md.

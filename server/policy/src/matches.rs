@@ -1,40 +1,40 @@
-//! The rules that cover a call, and how they answered it.
+//! The rules that cover a call, and their results.
 
 use countersign_core::decision::{Effect, Reason};
 
-/// What an answer stands on.
+/// What an answer is based on.
 pub(crate) enum Basis {
-    /// The document registers tools, and not this one.
+    /// The document registers tools, but not this one.
     UnknownTool,
-    /// The document lists roles, and not this one.
+    /// The document lists roles, but not this one.
     UnknownRole,
     /// The role may use other tools only.
     ToolOutsideRole,
-    /// The context is not what the document declares: what is wrong, a clause each.
+    /// The context does not match the document's declarations: what is wrong, one clause each.
     UnfitContext(Vec<String>),
     /// The rules that cover the call.
     Rules(Matches),
 }
 
-/// The rules whose scope covers a call, by how they answered it.
+/// The rules whose scope covers a call, by their results.
 #[derive(Default)]
 pub(crate) struct Matches {
     pub(crate) allowing: Vec<usize>,
     pub(crate) asking: Vec<usize>,
     pub(crate) denying: Vec<usize>,
     pub(crate) failed: Vec<usize>,
-    /// Those of the failed that name what no rule can read.
+    /// The failed rules that name an unreadable value.
     pub(crate) unreadable: Vec<usize>,
-    /// Rules that would allow, but for their condition.
+    /// Rules that would allow if their condition were true.
     pub(crate) unmet: Vec<usize>,
-    /// Rules that would deny, but for their condition.
+    /// Rules that would deny if their condition were true.
     pub(crate) unmet_denying: Vec<usize>,
-    /// Whether any condition that was looked at reads the context: another context could then have another answer.
+    /// Whether any evaluated condition reads the context, so that another context could have another answer.
     pub(crate) context_matters: bool,
 }
 
 impl Matches {
-    /// The answer, why, and the rules that make it.
+    /// The answer, the reason, and the rules that determine it.
     pub(crate) fn answer(&self) -> (Effect, Reason, &[usize]) {
         match self {
             Self { failed, .. } if !failed.is_empty() => (Effect::Deny, Reason::PolicyError, failed),

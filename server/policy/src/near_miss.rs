@@ -1,4 +1,5 @@
-//! Why a recorded call was answered as it was: what matched, what nearly did, and what would have changed the answer.
+//! Explains the answer to a recorded call: which rules matched, which nearly did, and what would have changed the
+//! answer.
 
 use std::{collections::HashMap, fmt, sync::Arc};
 
@@ -14,78 +15,79 @@ use crate::{
     text::{listed, quoted},
 };
 
-/// Most rules that are named as near misses.
+/// Limit of the rules that are named as near misses.
 pub const MAX_NEAR_MISSES: usize = 50;
-/// Most conditions that are evaluated to find them: a document may have 20,000.
+/// Limit of the conditions that are evaluated to find them, because a document may have 20,000.
 const MAX_TRIES: usize = 1_000;
 
-/// A recorded call, to be explained.
+/// A recorded call that is explained.
 #[derive(Debug, Clone, Copy)]
 pub struct ExplainedCall<'a> {
-    /// Who called. A purpose that is empty was erased.
+    /// The caller. An empty purpose was erased.
     pub principal: &'a PrincipalSpec<'a>,
-    /// What was called.
+    /// The tool.
     pub tool: &'a str,
-    /// How.
+    /// The action.
     pub action: &'a str,
-    /// What for; none: it was erased.
+    /// The purpose. `None` if it was erased.
     pub purpose: Option<&'a str>,
 }
 
-/// What a policy says of a recorded call.
+/// A policy's explanation of a recorded call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Explanation {
-    /// The answer, as far as the rules that could be evaluated make it.
+    /// The answer, to the extent that rules could be evaluated.
     pub evaluation: Evaluation,
-    /// What and why, for people. Never holds a value of the context.
+    /// The explanation for persons. Never contains a value of the context.
     pub message: String,
-    /// The rules that cover the call and whose condition, if they have one, holds; sorted.
+    /// The rules that cover the call and have no condition, or one that is true; sorted.
     pub matched: Vec<Arc<str>>,
-    /// The rules that would have matched but for one thing, nearest first: its condition, its actions, its tool, its role.
+    /// The rules that would have matched except for one mismatch, nearest first: condition, actions, tool, role.
     pub near_misses: Vec<NearMiss>,
-    /// The rules that cover the call and read what was not kept of it; sorted.
+    /// The rules that cover the call and read data that was not kept; sorted.
     pub unevaluated: Vec<Arc<str>>,
-    /// What would have answered otherwise, in a sentence; none: nothing that is near.
+    /// What would have changed the answer, in a sentence. `None` if there is no near miss.
     pub otherwise: Option<String>,
 }
 
-/// A rule that would have matched but for one thing.
+/// A rule that would have matched except for one mismatch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NearMiss {
     /// The rule.
     pub rule_id: Arc<str>,
-    /// What it would have answered.
+    /// Its answer if it had matched.
     pub effect: Effect,
-    /// The one thing.
+    /// The mismatch.
     pub miss: Mismatch,
-    /// Whether its condition reads what was not kept: it must hold too, and nobody can say whether it does.
+    /// Whether its condition reads data that was not kept: the condition must be true too, and it is unknown whether it
+    /// is.
     pub undetermined: bool,
 }
 
-/// The one thing that kept a rule from matching, nearest first.
+/// The only reason why a rule did not match, nearest first.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Mismatch {
-    /// Its condition does not hold: the condition, cut where it is long.
+    /// Its condition is false: the condition, cut if it is long.
     Condition(String),
     /// It covers other actions.
     Action {
-        /// Those.
+        /// The actions that it covers.
         covered: Vec<String>,
-        /// The one that was asked for.
+        /// The action of the call.
         asked: String,
     },
     /// It covers another tool.
     Tool {
-        /// That one.
+        /// The tool that it covers.
         covered: String,
-        /// The one that was asked for.
+        /// The tool of the call.
         asked: String,
     },
-    /// It is for another role.
+    /// It covers another role.
     Role {
-        /// That one.
+        /// The role that it covers.
         covered: String,
-        /// The caller's.
+        /// The role of the caller.
         held: String,
     },
 }
@@ -116,10 +118,10 @@ impl fmt::Display for NearMiss {
 }
 
 impl CompiledPolicy {
-    /// Explains a recorded call. Of its context nothing was kept: the rules that cover it and read the context are named and
-    /// left out, and so is what the document declares of the context.
+    /// Explains a recorded call. Its context was not kept, so the rules that cover the call and read the context are
+    /// named and left out, and so are the document's declarations about the context.
     ///
-    /// Where several roles bind the caller, it is explained as the one whose answer is the most restrictive.
+    /// If several roles restrict the caller, the explanation is that of the role with the most restrictive answer.
     #[must_use]
     pub fn explain(&self, call: &ExplainedCall<'_>) -> Explanation {
         let alone = PrincipalSpec { inherited_roles: &[], ..*call.principal };
@@ -130,7 +132,7 @@ impl CompiledPolicy {
             .fold(own, |own, principal| own.and(self.explain_as(&ExplainedCall { principal: &principal, ..*call })))
     }
 
-    /// [`Self::explain`], for the caller's own role.
+    /// [`Self::explain`] for the caller's first role.
     fn explain_as(&self, call: &ExplainedCall<'_>) -> Explanation {
         let principal = Principal::new(call.principal);
         let context = Context::default();
@@ -162,7 +164,7 @@ impl CompiledPolicy {
         }
     }
 
-    /// Whether the rule reads what was not kept of the call.
+    /// Whether the rule reads data of the call that was not kept.
     fn is_unsure(&self, nth: usize, call: &ExplainedCall<'_>) -> bool {
         let erased = call.principal.purpose.is_empty();
         self.compiled[nth].reads_what_is_gone(call.purpose.is_some())
@@ -191,7 +193,7 @@ impl CompiledPolicy {
             .collect();
         let mut candidates: Vec<(usize, Mismatch)> =
             self.rules().iter().enumerate().filter_map(|(nth, rule)| Some((nth, only_miss(rule, call)?))).collect();
-        // Stable: rules that miss alike stay in the order of the document.
+        // A stable sort: rules with the same mismatch stay in the order of the document.
         candidates.sort_by_key(|(nth, miss)| (rank(miss), self.is_unsure(*nth, call)));
         let mut others = HashMap::new();
         for (nth, miss) in candidates.into_iter().take(MAX_TRIES) {
@@ -207,7 +209,7 @@ impl CompiledPolicy {
         found
     }
 
-    /// Whether the rule would match, were the one thing otherwise. `principals`: callers of other roles, made once each.
+    /// Whether the rule would match without its mismatch. `principals`: the caller with other roles, each made once.
     fn would_match(
         &self,
         nth: usize,
@@ -229,7 +231,7 @@ impl CompiledPolicy {
         !self.by_these(&request, std::iter::once(nth)).rule_ids.is_empty()
     }
 
-    /// What would have answered otherwise: the nearest thing that turns a denial round.
+    /// What would have changed the answer: the nearest change that turns a denial into an allowance.
     fn otherwise(&self, answer: &Evaluation, matches: &Matches, near: &[NearMiss]) -> Option<String> {
         let allows = |nths: &[usize]| self.sorted_ids(nths.iter()).into_iter().next();
         match answer.reason {
@@ -248,7 +250,7 @@ impl CompiledPolicy {
 }
 
 impl Explanation {
-    /// The explanation of what two answers make together, of which both bind. What could not be evaluated is so of either.
+    /// The combined explanation of two answers that both apply. A rule that could not be evaluated in one is listed.
     fn and(self, other: Self) -> Self {
         let evaluation = self.evaluation.clone().and(other.evaluation.clone());
         let alike =
@@ -290,7 +292,7 @@ const fn rank(miss: &Mismatch) -> u8 {
     }
 }
 
-/// The one part of the rule's scope that does not cover the call, where there is exactly one.
+/// The only part of the rule's scope that does not cover the call, if there is exactly one.
 fn only_miss(rule: &Rule, call: &ExplainedCall<'_>) -> Option<Mismatch> {
     let other_role = rule.role.as_ref().filter(|role| *role != call.principal.role);
     let other_tool = rule.tool.as_ref().filter(|tool| *tool != call.tool);

@@ -1,4 +1,4 @@
-//! Who calls: what is constant for one credential.
+//! The caller: the facts that are constant for one credential.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -11,7 +11,7 @@ use countersign_core::names::{RoleName, ToolId};
 
 use crate::cedar::entity::Kind;
 
-/// What a policy can know of a caller. In Cedar: `principal.agent`, `principal.depth` and so on; labels are tags,
+/// What a policy can know about a caller. In Cedar: `principal.agent`, `principal.depth` and so on; labels are tags,
 /// `principal.hasTag("tier") && principal.getTag("tier") == "trial"`.
 #[derive(Debug, Clone, Copy)]
 pub struct PrincipalSpec<'a> {
@@ -19,36 +19,36 @@ pub struct PrincipalSpec<'a> {
     pub agent_instance_id: &'a str,
     /// The run at the root of its chain; itself, if it is the root.
     pub root_instance_id: &'a str,
-    /// Who answers for it.
+    /// Its sponsor.
     pub sponsor_id: &'a str,
-    /// What kind of agent it is.
+    /// Its kind of agent.
     pub agent: &'a str,
-    /// What it acts as.
+    /// Its role.
     pub role: &'a str,
-    /// The roles that bind it beside its own, those of its ancestors: it is allowed only what every one of them is.
+    /// The inherited roles, those of its ancestors: a call is allowed only if it is allowed for every role.
     pub inherited_roles: &'a [RoleName],
-    /// How far below the root it is; 0 for a root.
+    /// Its distance from the root; 0 for a root.
     pub depth: u32,
     /// What it was started for.
     pub purpose: &'a str,
-    /// What its credential lets it call.
+    /// The tools that its credential permits.
     pub tools: &'a [ToolId],
     /// Its labels.
     pub labels: &'a BTreeMap<String, String>,
 }
 
-/// A caller as Cedar sees it. Made once per credential, good for every call and every policy. Cheap to clone.
+/// A caller in Cedar's form. Made once per credential, for every call and every policy. Cheap to clone.
 #[derive(Clone)]
 pub struct Principal {
     pub(crate) uid: EntityUid,
     pub(crate) entities: Arc<Entities>,
     role: Arc<str>,
-    /// The same caller as each of the other roles that bind it.
+    /// The same caller with each of its inherited roles.
     inherited: Arc<[Self]>,
 }
 
 impl Principal {
-    /// Builds the caller, once for each role that binds it.
+    /// Builds the caller, once for each role that restricts it.
     ///
     /// # Panics
     /// Never: text, numbers and sets of text evaluate to themselves, and one entity has no duplicates and no cycles.
@@ -59,7 +59,7 @@ impl Principal {
         Self { inherited, ..alone(spec.role) }
     }
 
-    /// The caller as its own role alone.
+    /// The caller with its own role only.
     fn alone(spec: &PrincipalSpec<'_>) -> Self {
         let text = |value: &str| RestrictedExpression::new_string(value.to_owned());
         let uid = Kind::Instance.uid(spec.agent_instance_id);
@@ -82,7 +82,7 @@ impl Principal {
         Self { uid, entities: Arc::new(entities), role: spec.role.into(), inherited: Arc::new([]) }
     }
 
-    /// The same caller, bound only by those of its roles that `holds` is true of; none: by none of them.
+    /// The same caller with only those of its roles for which `holds` is true. `None` if there is no such role.
     #[must_use]
     pub fn as_roles(&self, holds: impl Fn(&str) -> bool) -> Option<Self> {
         let (mut held, mut first) = (Vec::new(), None);
@@ -93,12 +93,12 @@ impl Principal {
         first.map(|first| Self { inherited: held.into(), ..first })
     }
 
-    /// The caller as each role that binds it, its own first.
+    /// The caller with each role that restricts it, its own first.
     pub(crate) fn by_role(&self) -> impl Iterator<Item = &Self> {
         [self].into_iter().chain(self.inherited.iter())
     }
 
-    /// What it acts as.
+    /// Its role.
     #[must_use]
     pub fn role(&self) -> &str {
         &self.role

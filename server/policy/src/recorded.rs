@@ -1,18 +1,18 @@
-//! What of a call's context the custody log states: attributes that the document marks `record: true`.
+//! The attributes of a call's context that the custody log contains: those that the document marks `record: true`.
 
 use countersign_core::names::ToolId;
 
 use crate::schema::{ContextAttribute, ContextType};
 
-/// Most attributes that are recorded of one call.
+/// Limit of the attributes that are recorded per call.
 pub(crate) const MAX_RECORDED: usize = 16;
-/// What names and words look like that are recorded.
+/// The permitted form of names and words that are recorded.
 pub(crate) const TOKEN: &str = "1 to 128 characters of A-Z a-z 0-9 . _ @ : / -";
 
 /// An attribute of a call that is recorded, and its value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RecordedAttribute<'a> {
-    /// Its name: those of what holds it and its own, with dots.
+    /// Its name: the names of its parents and its own, separated by dots.
     pub name: &'a str,
     /// Its value.
     pub value: RecordedValue<'a>,
@@ -29,24 +29,24 @@ pub enum RecordedValue<'a> {
     Word(&'a str),
 }
 
-/// An attribute that is recorded wherever a call has it.
+/// An attribute that is recorded if a call has it.
 #[derive(Debug)]
 pub(crate) struct Recorded {
     pub(crate) name: String,
     pub(crate) path: Vec<String>,
     pub(crate) attribute: ContextAttribute,
-    /// As declared for what stands in the context itself; empty: every tool.
+    /// As declared for the attribute of the context that contains it; empty for every tool.
     pub(crate) tools: Vec<ToolId>,
 }
 
 impl Recorded {
-    /// Whether it is one of calls on `tool`; none: of every call.
+    /// Whether it is an attribute of calls on `tool`; with `None`, of all calls.
     pub(crate) fn is_for(&self, tool: Option<&str>) -> bool {
         self.tools.is_empty() || tool.is_some_and(|tool| self.tools.iter().any(|listed| listed.as_str() == tool))
     }
 }
 
-/// What is recorded of these declared attributes, rising by name.
+/// The recorded attributes among these declared ones, sorted by name.
 pub(crate) fn recorded(declared: &[ContextAttribute]) -> Vec<Recorded> {
     let mut found = Vec::new();
     for attribute in declared {
@@ -74,7 +74,7 @@ fn collect(attribute: &ContextAttribute, path: &mut Vec<String>, tools: &[ToolId
     path.pop();
 }
 
-/// Whether text has the shape of what the custody log can state: its tokens.
+/// Whether a text has the form of a token, which the custody log can contain.
 pub(crate) fn is_token(text: &str) -> bool {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"._@:/-".contains(&byte);
     (1..=128).contains(&text.len()) && text.bytes().all(fits)

@@ -1,4 +1,4 @@
-//! What the custody log states of a call.
+//! The part of a call's context that the custody log contains.
 
 use crate::{
     compiled::CompiledPolicy,
@@ -8,8 +8,9 @@ use crate::{
 };
 
 impl CompiledPolicy {
-    /// What the custody log states of the call's context where this policy answers it: the attributes that the document marks
-    /// `record: true`, of those the call has and as they are declared, rising by name, at most 16. Free where it marks none.
+    /// The part of the call's context that the custody log contains if this policy answers: the attributes that the
+    /// document marks `record: true`, that the call has and that match the declarations, sorted by name, at most 16.
+    /// Costs nothing if the document marks none.
     #[must_use]
     pub fn recorded_context<'a>(&'a self, request: &Request<'a>) -> Vec<RecordedAttribute<'a>> {
         let of_tool = self.recorded.iter().filter(|one| one.is_for(Some(request.tool)));

@@ -1,4 +1,4 @@
-//! Answering again what was asked before, by what was kept of it: not its context, and perhaps not its purpose.
+//! Answers a recorded call again, from what was kept of it: not its context, and possibly not its purpose.
 
 use countersign_core::decision::{Effect, Reason};
 
@@ -12,27 +12,27 @@ use crate::{
 /// A recorded call.
 #[derive(Debug, Clone, Copy)]
 pub struct Replay<'a> {
-    /// Who called.
+    /// The caller.
     pub principal: &'a Principal,
-    /// What was called.
+    /// The tool.
     pub tool: &'a str,
-    /// How.
+    /// The action.
     pub action: &'a str,
-    /// What for; none: it was erased.
+    /// The purpose. `None` if it was erased.
     pub purpose: Option<&'a str>,
 }
 
-/// What the answer to a call depends on beside its role, tool and action.
+/// What the answer to a call depends on besides its role, tool and action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Stakes {
-    /// Who calls, beyond their role.
+    /// Facts about the caller other than its role.
     pub principal: bool,
-    /// What for.
+    /// The purpose.
     pub purpose: bool,
 }
 
 impl Stakes {
-    /// What depends on either.
+    /// What either depends on.
     #[must_use]
     pub const fn or(self, other: Self) -> Self {
         Self { principal: self.principal || other.principal, purpose: self.purpose || other.purpose }
@@ -40,7 +40,7 @@ impl Stakes {
 }
 
 impl CompiledPolicy {
-    /// What the answer to such a call depends on: calls that agree in that, too, have the same one.
+    /// What the answer to such a call depends on: calls that agree in this too have the same answer.
     #[must_use]
     pub fn stakes(&self, role: &str, tool: &str, action: &str) -> Stakes {
         let mut stakes = Stakes::default();
@@ -57,10 +57,10 @@ impl CompiledPolicy {
         self.compiled.iter().any(Compiled::reads_purpose)
     }
 
-    /// Answers a recorded call as [`Self::evaluate`] would have. None: that depends on what was not kept. A denial that
-    /// stands whatever that was names the rules which are sure.
+    /// Answers a recorded call as [`Self::evaluate`] would have. `None` if the answer depends on data that was not
+    /// kept. A denial that does not depend on it names the rules that are certain.
     ///
-    /// Where several roles bind the caller, a denial by any of them stands whatever the others say.
+    /// If several roles restrict the caller, a denial for any of them is final, whatever the others say.
     #[must_use]
     pub fn replay(&self, call: &Replay<'_>) -> Option<Evaluation> {
         let answers: Vec<_> =
@@ -70,7 +70,7 @@ impl CompiledPolicy {
         known().filter(|answer| all_known || answer.effect == Effect::Deny)
     }
 
-    /// [`Self::replay`], for the caller's own role.
+    /// [`Self::replay`] for the caller's first role.
     fn replay_as(&self, call: &Replay<'_>) -> Option<Evaluation> {
         let Replay { principal, tool, action, purpose } = *call;
         let context = Context::default();
@@ -81,11 +81,11 @@ impl CompiledPolicy {
         let (undetermined, sure): (Vec<_>, Vec<_>) =
             self.covering(&request).partition(|nth| self.compiled[*nth].reads_what_is_gone(purpose.is_some()));
         let answer = self.by_these(&request, sure.into_iter());
-        // A rule that is not sure may as well fail, which denies; so no allowance stands beside one. A denial does where a
-        // rule makes it, or where nothing else could have allowed.
+        // An uncertain rule may also fail, which denies; so an allowance beside one is not certain. A denial is certain
+        // if a rule denies, or if nothing else could have allowed.
         let denied_by_a_rule = matches!(answer.reason, Reason::PolicyError | Reason::DeniedByRule);
         let may_allow = undetermined.iter().any(|nth| self.compiled[*nth].effect != Effect::Deny);
-        // A context that was not what the document declares denies too.
+        // A context that did not match the declarations would deny too.
         let sure = undetermined.is_empty() && !self.declares_for(tool);
         let stands = sure || denied_by_a_rule || (answer.effect == Effect::Deny && !may_allow);
         stands.then_some(answer)
@@ -97,7 +97,7 @@ impl Compiled {
         self.reads.iter().any(|path| is_purpose(path))
     }
 
-    /// Whether it reads the context beyond a purpose that is kept.
+    /// Whether the rule reads the context, apart from a purpose that was kept.
     pub(crate) fn reads_what_is_gone(&self, purpose_is_kept: bool) -> bool {
         self.reads.iter().any(|path| !(purpose_is_kept && is_purpose(path)))
     }

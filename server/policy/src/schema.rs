@@ -1,4 +1,4 @@
-//! What a document declares of a call's context.
+//! The document's declarations about a call's context.
 
 use countersign_core::names::ToolId;
 
@@ -34,7 +34,7 @@ impl Scalar {
         }
     }
 
-    /// A set of such values in words for messages.
+    /// A set of such values, in words for messages.
     pub(crate) const fn set_words(self) -> &'static str {
         match self {
             Self::Bool => "a set of true and false",
@@ -89,18 +89,18 @@ pub struct ContextAttribute {
     pub name: String,
     /// Its type.
     pub kind: ContextType,
-    /// Whether a call must have it. Where not, a rule must ask `has` before it reads it.
+    /// Whether a call must have it. If not, a rule must test it with `has` before it reads it.
     pub required: bool,
-    /// The tools whose calls have it; empty: every tool. Inside a mapping always empty.
+    /// The tools whose calls have it; empty for every tool. Always empty inside a mapping.
     pub tools: Vec<ToolId>,
-    /// Of text: the words that it may be, in the document's order. Empty: any text.
+    /// For text: the words that it may be, in the document's order. Empty for any text.
     pub values: Vec<String>,
-    /// Whether the custody log states its value with every decision.
+    /// Whether the custody log contains its value with every decision.
     pub record: bool,
 }
 
 impl ContextAttribute {
-    /// Whether it is one of the words that the document lists, where it lists any.
+    /// Whether the value is one of the listed words, if the document lists any.
     pub(crate) fn lists(&self, value: &Value) -> bool {
         self.values.is_empty() || matches!(value, Value::Text(text) if self.values.contains(text))
     }

@@ -1,8 +1,8 @@
-//! Words for messages.
+//! Text functions for messages.
 
 use std::fmt::Write as _;
 
-/// `items` as a list for people, shortened after twenty.
+/// `items` as a list for persons, shortened after twenty.
 pub(crate) fn listed<T: AsRef<str>>(items: impl IntoIterator<Item = T>) -> String {
     const SHOWN: usize = 20;
     let mut text = String::new();
@@ -21,7 +21,7 @@ pub(crate) fn listed<T: AsRef<str>>(items: impl IntoIterator<Item = T>) -> Strin
     text
 }
 
-/// `text` as a quotation in a message: escaped and cut, so that a document cannot make a message as long as itself.
+/// `text` as a quotation in a message: escaped and cut, so that a message is never as long as the document.
 pub(crate) fn quoted(text: &str) -> String {
     const SHOWN: usize = 64;
     let cut: String = text.chars().take(SHOWN).collect();

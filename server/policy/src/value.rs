@@ -7,6 +7,6 @@ pub(crate) enum Value {
     Long(i64),
     Text(String),
     Set(Vec<Self>),
-    /// Each name once.
+    /// Each name is unique.
     Record(Vec<(String, Self)>),
 }

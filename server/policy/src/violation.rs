@@ -1,8 +1,8 @@
-//! What is wrong with a document, each with its place.
+//! Violations in a document, each with its place.
 
 use std::fmt;
 
-/// A place in the document's text. Both count from 1; 0 when unknown.
+/// A place in the document's text. Both numbers count from 1; 0 means unknown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub(crate) struct At {
     /// Line.
@@ -16,17 +16,18 @@ impl At {
     pub(crate) const START: Self = Self { line: 1, column: 1 };
 }
 
-/// One thing wrong with a document.
+/// One violation in a document.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Violation {
-    /// Line, from 1; 0 when unknown. Of the Cedar text where `path` starts with `cedar`, of the document otherwise.
+    /// Line, from 1; 0 if unknown. It refers to the Cedar text if `path` starts with `cedar`, otherwise to the
+    /// document.
     pub line: u32,
-    /// Column in characters, from 1; 0 when unknown.
+    /// Column in characters, from 1; 0 if unknown.
     pub column: u32,
-    /// Where in the document, such as `rules[2].tool`; `cedar` or `cedar[its id]` for the Cedar beside it; empty for the
-    /// document as a whole.
+    /// The place in the document, such as `rules[2].tool`; `cedar` or `cedar[its id]` for the Cedar text beside it;
+    /// empty for the document as a whole.
     pub path: String,
-    /// What is wrong and what would be accepted, in words for people.
+    /// What is wrong and what would be accepted, in words for persons.
     pub message: String,
 }
 
@@ -46,29 +47,29 @@ impl fmt::Display for Violation {
     }
 }
 
-/// Things to say, apart for the document and the Cedar beside it.
+/// Messages, separately for the document and the Cedar text beside it.
 #[derive(Default)]
 pub(crate) struct Noted {
     pub(crate) document: Vec<Violation>,
     pub(crate) cedar: Vec<Violation>,
 }
 
-/// Everything that is wrong with a document: first the document's, then that of the Cedar beside it, each in the order of
-/// its text. Never empty.
+/// All violations in a document: first those of the document, then those of the Cedar text beside it, each in the order
+/// of its text. Never empty.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violations(Vec<Violation>);
 
 impl Violations {
-    /// Most violations that are written out; the last one then says how many more there are.
+    /// Limit of the violations that are written out; the last one then says how many more there are.
     pub const MAX: usize = 1_000;
 
-    /// Orders what was found; nothing at all is no error.
+    /// Sorts what was found. No violations mean success.
     pub(crate) fn check(found: Noted) -> Result<(), Self> {
         let all = Self::sorted(found);
         if all.is_empty() { Ok(()) } else { Err(Self(all)) }
     }
 
-    /// In order, and not too many.
+    /// Sorted and limited.
     pub(crate) fn sorted(noted: Noted) -> Vec<Violation> {
         let Noted { document: mut all, mut cedar } = noted;
         all.sort();

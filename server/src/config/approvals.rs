@@ -1,4 +1,4 @@
-//! How long people have to say yes, and how many questions may wait for them.
+//! How long persons have to answer an approval, and how many may wait for them.
 
 use countersign_app::Approvals;
 use countersign_core::approval::DEFAULT_LIFE;
@@ -6,10 +6,10 @@ use time::Duration;
 
 use super::settings::Settings;
 
-/// The longest that people may have, seconds: a day.
+/// The longest time that persons may have, in seconds: a day.
 const LONGEST: u32 = 24 * 60 * 60;
 
-/// The bounds, by default 15 minutes, and 16 questions of an instance, 64 of a chain, 256 of a sponsor.
+/// The limits; by default 15 minutes, and 16 approvals per instance, 64 per chain, 256 per sponsor.
 pub(super) fn read(settings: &mut Settings) -> Approvals {
     let default = u32::try_from(DEFAULT_LIFE.whole_seconds()).unwrap_or(LONGEST);
     let life = settings.number("approvals.life_seconds", 5..=LONGEST, default);

@@ -11,20 +11,20 @@ use super::{
 };
 use crate::secret_file;
 
-/// What has to be said to use a database that does without fsync.
+/// The value that permits a database without fsync.
 const REPLACES_FSYNC: &str = "replaces-fsync-and-full-page-writes";
 
 /// The database.
 #[derive(Debug)]
 pub struct Database {
-    /// Its address, one for each host that is named, in the order in which they are tried; none, and only in dev: a private
+    /// Its address, once for each host, in the order in which the hosts are tried. Empty only in dev: a private
     /// Postgres.
     pub urls: Vec<SecretString>,
-    /// Most connections of this server for changes and workers.
+    /// Limit of this server's connections for changes and workers.
     pub max_connections: u32,
-    /// Whether the storage keeps what it acknowledged without fsync and full page writes.
+    /// Whether the storage keeps acknowledged writes without fsync and full page writes.
     pub storage_replaces_fsync: bool,
-    /// Most connections of this server for reads.
+    /// Limit of this server's connections for reads.
     pub read_connections: u32,
     /// Whether a pooler in transaction mode is in front.
     pub transaction_pooler: bool,
@@ -45,7 +45,7 @@ impl Database {
         if pooler == Some(true) && urls.is_empty() && dev {
             settings.notice("database_pooler has no effect: no pooler is in front of the private Postgres");
         }
-        // The private Postgres takes 100, of which a few are kept for people.
+        // The private Postgres has 100 connections, of which a few are kept for persons.
         let max_connections = settings.number("database_max_connections", 2..=1000, 16);
         let read_connections = settings.number("database_read_connections", 1..=1000, 4);
         let transaction_pooler = pooler.unwrap_or_default() && !urls.is_empty();
@@ -53,7 +53,7 @@ impl Database {
     }
 }
 
-/// The URLs as they are used. What is wrong with them is reported.
+/// The URLs as they are used. Errors in them are reported.
 fn checked(settings: &mut Settings, url: &SecretString, without_tls: bool) -> Vec<SecretString> {
     let checked = match database_url::check(url.expose_secret(), without_tls) {
         Ok(checked) => checked,

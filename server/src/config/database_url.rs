@@ -1,10 +1,10 @@
-//! The URL of a database: what may be in it, and what no message repeats.
+//! The URL of a database: what it may contain, and what no message may repeat.
 
 use std::{net::IpAddr, path::PathBuf, str::FromStr as _};
 
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 
-/// The parameters that are understood. Those in brackets (`options[name]`) are too.
+/// The known parameters. Parameters with brackets (`options[name]`) are known too.
 const PARAMETERS: [&str; 18] = [
     "sslmode",
     "ssl-mode",
@@ -31,24 +31,24 @@ const ENCODED: &str = "must be of the form postgres://user:password@host:5432/da
                        password are percent-encoded (%2F %3F %23 %40)";
 const SEVERAL: &str = "names several hosts in an invalid form: write them before the path, separated by commas, at \
                        most eight (postgres://user:password@one:5432,other:5432/database)";
-/// Hosts of one URL.
+/// Limit of the hosts in one URL.
 const MOST_HOSTS: usize = 8;
-/// What has to be said to reach a database without TLS, or with TLS that verifies less.
+/// The value that permits a database connection without TLS, or with TLS that verifies less.
 pub(super) const WITHOUT_TLS: &str = "network-that-nobody-else-can-read";
 
-/// A URL that was looked at.
+/// A URL that was checked.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Checked {
-    /// It, without the parameters that are not understood; where it names several hosts, one for each.
+    /// The URL without unknown parameters; if it names several hosts, one URL for each.
     pub(super) urls: Vec<String>,
-    /// How many of those there were.
+    /// How many parameters were unknown.
     pub(super) passed_over: usize,
     pub(super) has_password: bool,
     /// The client's private key for TLS.
     pub(super) key_file: Option<PathBuf>,
 }
 
-/// Looks at a URL. What is said of it never repeats it: it may be wrong exactly where its password is.
+/// Checks a URL. The messages never repeat it, because the error may be in the password.
 pub(super) fn check(url: &str, without_tls: bool) -> Result<Checked, String> {
     let rest = ["postgres://", "postgresql://"].iter().find_map(|scheme| url.strip_prefix(scheme)).ok_or(FORM)?;
     let (authority, after) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
@@ -106,7 +106,7 @@ pub(super) fn check(url: &str, without_tls: bool) -> Result<Checked, String> {
     })
 }
 
-/// Whether a database is reached without a network: by a Unix socket or on loopback.
+/// Whether a database is reached without a network: through a Unix socket or on loopback.
 fn is_local(options: &PgConnectOptions) -> bool {
     let host = options.get_host();
     let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
@@ -116,7 +116,7 @@ fn is_local(options: &PgConnectOptions) -> bool {
         || address.is_ok_and(|address| address.to_canonical().is_loopback())
 }
 
-/// A database for messages: as whom, where, which. Never the password.
+/// A database for messages: role, host, database. Never the password.
 pub(crate) fn place(options: &PgConnectOptions) -> String {
     let user = options.get_username();
     let name = options.get_database().unwrap_or(user);
@@ -127,7 +127,7 @@ pub(crate) fn place(options: &PgConnectOptions) -> String {
     }
 }
 
-/// `text` without what stands where a URL has its user and password. For messages that quote what somebody wrote.
+/// `text` without the part in which a URL has its user and password, for messages that quote the configuration.
 pub(crate) fn without_password(text: &str) -> String {
     let Some(at) = text.find("://") else { return text.to_owned() };
     let (scheme, rest) = text.split_at(at + 3);
@@ -235,7 +235,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever is wrong with it, and wherever.
+        /// For any error in it, in any place.
         #[test]
         fn no_message_repeats_a_password(
             before in "[ -~]{0,6}", after in "[ -~]{0,6}", tail in "(@db:5432/x|@db|@[a-z/?#&=:@ ]{0,8})[ -~]{0,8}",

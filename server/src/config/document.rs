@@ -1,7 +1,7 @@
 //! A YAML file as a list of settings: `tls: {certificate: a.pem}` on line 3 is the setting `tls.certificate` = `a.pem`.
 //!
-//! Flat, because a setting then looks the same whether a file, the environment or a flag gave it, and one reader can
-//! report the mistakes of all three.
+//! The list is flat, because a setting then looks the same in a file, in the environment and in a flag, and one reader
+//! can report the errors of all three.
 
 use std::{fmt, path::Path};
 
@@ -10,18 +10,19 @@ use serde_saphyr::{MergeKeyPolicy, Options, Spanned, options::DuplicateKeyPolicy
 
 use super::problem::{Origin, Problem};
 
-/// A setting and where it was made.
+/// A setting and its place.
 #[derive(Debug, Clone)]
 pub(super) struct Entry {
-    /// The key, dotted; with `[]` at its end for each item of a list, or where the items are mappings, `[0]`, `[1]`, ... in
-    /// its midst.
+    /// The key with dots. `[]` at its end means an item of a list; if the items are mappings, `[0]`, `[1]`, ... are
+    /// inside it.
     pub(super) key: String,
-    /// The value; none where the key stands alone.
+    /// The value. `None` if the key has no value.
     pub(super) value: Option<String>,
     pub(super) origin: Origin,
 }
 
-/// Reads the settings of a document, in its order and with its duplicates. A syntax error ends the reading, so there is only ever one of those.
+/// Reads the settings of a document, in order and with duplicates. Reading ends at a syntax error, so there is at most
+/// one.
 pub(super) fn parse(text: &str, path: &Path) -> Result<Vec<Entry>, Problem> {
     let root: Spanned<Value> = serde_saphyr::from_str_with_options(text, options()).map_err(|error| {
         let error = error.without_snippet();
@@ -117,7 +118,7 @@ impl<'de> Visitor<'de> for ValueVisitor {
         Ok(Value::Scalar(value.to_string()))
     }
 
-    /// No setting is a fraction, and text that looks like one (`1.10`) would lose its last digit.
+    /// No setting is a fraction, and a text that looks like one (`1.10`) would lose its last digit.
     fn visit_f64<E: serde::de::Error>(self, _: f64) -> Result<Value, E> {
         Err(E::custom("a fraction is not a setting; if it is meant as text, put it in quotes"))
     }
@@ -142,7 +143,7 @@ impl<'de> Visitor<'de> for ValueVisitor {
         if pairs.iter().any(|(name, _)| name.value.is_empty()) {
             return Err(A::Error::custom("a key must not be empty"));
         }
-        // They say which item of a list a setting is of, and only a list says so.
+        // Brackets mark the item of a list, so a key in the file may not contain them.
         if pairs.iter().any(|(name, _)| name.value.contains(['[', ']'])) {
             return Err(A::Error::custom("a key must not contain [ or ]; write a list as a list"));
         }

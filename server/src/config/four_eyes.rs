@@ -1,4 +1,4 @@
-//! What takes two persons.
+//! The actions that need two persons.
 
 use countersign_app::{AlsoTwo, FourEyes};
 
@@ -6,7 +6,7 @@ use super::{problem::Problem, settings::Settings};
 
 const KEY: &str = "four_eyes";
 
-/// `none`, or a list of what takes two persons beside sponsors, approvals and bindings.
+/// `none`, or a list of actions that need two persons, besides sponsors, approvals and bindings.
 pub(super) fn read(settings: &mut Settings) -> FourEyes {
     let mut also = AlsoTwo::default();
     for (word, origin) in settings.list(KEY) {

@@ -1,4 +1,4 @@
-//! Everything that is wrong with a configuration is said with its place, nothing panics, and no message repeats a password.
+//! Every error in a configuration is reported with its place, nothing panics, and no message repeats a password.
 
 use std::{path::Path, str::FromStr as _};
 
@@ -9,10 +9,10 @@ use crate::dev;
 
 /// A password.
 const SECRET: &str = "hunter2hunter2";
-/// The file's name in messages. What it names lies in a folder that there is not.
+/// The file's name in messages. The files that it names are in a folder that does not exist.
 const FILE: &str = "/nowhere/countersign.yaml";
 
-/// The example that is shipped, all its comments taken for settings, and the shortest one.
+/// The shipped example with all its comments as settings, and the shortest configuration.
 #[must_use]
 pub fn config_seeds() -> Vec<Vec<u8>> {
     let example = include_str!("../../../deploy/config/countersign.yaml");
@@ -26,9 +26,9 @@ pub fn config_seeds() -> Vec<Vec<u8>> {
         "operators:\n  oidc:\n    - {name: corp, issuer: 'https://id.example', audience: a, roles: [{value: v, grants: [admin]}]}\n\
          \x20 mtls: [{san: 'dns:a', operator_id: a, roles: [gate]}]\nwebhooks: [{name: a, url: 'https://a/b', events: [x]}]\n"
             .to_owned(),
-        // Found by a panic: the number of an item that no list has.
+        // Found because of a panic: the number of a list item that does not exist.
         "'operators.oidc[18446744073709551615].name': a\n'webhooks[7].name': b\nx[]: 1\n".to_owned(),
-        // Found by its time: a key that is compared with every known one, and was repeated whole.
+        // Found because of its run time: a key that was compared with every known one, and repeated in full.
         format!("? {}\n: 1\n", "listem".repeat(1_400)),
         "operators.oidc[3].name: a\nlimits.max_connections: 7\n&a listen: *a\nfour_eyes: none\n".to_owned(),
     ];
@@ -38,10 +38,10 @@ pub fn config_seeds() -> Vec<Vec<u8>> {
 /// A `countersign.yaml`.
 ///
 /// # Panics
-/// Where a rule is broken.
+/// If a rule is broken.
 pub fn config(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
-    // No other file of the machine is read, whatever is named.
+    // No other file of the machine is read, whatever the configuration names.
     if text.contains("..") || text.contains(": /") || text.contains(":/") && !text.contains("://") {
         return;
     }
@@ -59,7 +59,7 @@ pub fn config(data: &[u8]) {
 fn says_where(problems: &Problems, text: &str) {
     let lines = 1 + text.matches(['\n', '\r']).count() as u64;
     assert!(!problems.0.is_empty());
-    // Only where a URL of a database has it is it known to be a password.
+    // Only in the URL of a database it is known to be a password.
     let hidden = text.lines().filter(|line| line.contains(SECRET)).all(|line| {
         line.trim_start_matches("database_url: ").starts_with("postgres://u:") && line.matches(SECRET).count() == 1
     });
@@ -72,7 +72,7 @@ fn says_where(problems: &Problems, text: &str) {
     }
 }
 
-/// The file that is shipped, and some that are wrong.
+/// The shipped file, and some invalid ones.
 #[must_use]
 pub fn token_service_seeds() -> Vec<Vec<u8>> {
     let wrong = "issuer: [a]\ndefault_ttl_seconds: 1.5\nmax_ttl_seconds: 901\nsupported_tools: [a, a, 'b c']\n";
@@ -82,7 +82,7 @@ pub fn token_service_seeds() -> Vec<Vec<u8>> {
 /// A `token-service-config.yml`.
 ///
 /// # Panics
-/// Where a rule is broken.
+/// If a rule is broken.
 pub fn token_service(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     match TokenService::parse(text, Path::new(FILE)) {
@@ -94,7 +94,7 @@ pub fn token_service(data: &[u8]) {
     }
 }
 
-/// What follows a password in the URL of a database.
+/// The part after the password in the URL of a database.
 #[must_use]
 pub fn database_url_seeds() -> Vec<Vec<u8>> {
     let rests = [
@@ -108,13 +108,13 @@ pub fn database_url_seeds() -> Vec<Vec<u8>> {
     rests.map(|rest| rest.as_bytes().to_vec()).into()
 }
 
-/// Nothing that is said of the URL of a database repeats the password, wherever the URL is wrong; and a database that is reached
-/// over a network is reached with TLS that verifies it.
+/// No message about the URL of a database repeats the password, wherever the error is; and a database on a network is
+/// reached with TLS that verifies it.
 ///
 /// # Panics
-/// Where that is not so.
+/// If that is not the case.
 pub fn database_url(data: &[u8]) {
-    // What is a password and a database's name at once is shown as the name.
+    // If the password is also the name of the database, it is shown as the name.
     let Some(rest) = std::str::from_utf8(data).ok().filter(|rest| !rest.contains(SECRET)) else { return };
     let url = format!("postgres://u:{SECRET}{rest}");
     assert!(!database_url::without_password(&url).contains(SECRET));

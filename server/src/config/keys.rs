@@ -1,4 +1,4 @@
-//! The key-encryption key, under which signing keys lie in the database.
+//! The key-encryption key, which encrypts the signing keys in the database.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use secrecy::{ExposeSecret as _, SecretBox, SecretString};
@@ -13,12 +13,12 @@ const HOW_TO_MAKE: &str = "make one with `(umask 077; head -c 32 /dev/urandom | 
 pub enum KeyEncryption {
     /// Here: 32 bytes.
     Key {
-        /// What seals.
+        /// The key that encrypts.
         primary: SecretBox<[u8; 32]>,
-        /// What opens too, while one is replaced by the other.
+        /// Another key that can decrypt, while it is being replaced.
         previous: Option<SecretBox<[u8; 32]>>,
     },
-    /// In the data folder, made at the first start. Only in dev.
+    /// In the data folder, created at the first start. Only in dev.
     InDataFolder,
 }
 
@@ -39,7 +39,7 @@ impl KeyEncryption {
     }
 }
 
-/// The key of a variable or else of a file, if there is one. What is wrong with it is reported.
+/// The key from a variable, or else from a file, if there is one. Errors are reported.
 fn key(settings: &mut Settings, variable: &'static str, file: &'static str) -> Option<Result<SecretBox<[u8; 32]>, ()>> {
     if let Some(text) = settings.secret(variable) {
         return Some(decode(&text).map_err(|message| settings.report(variable, message)));

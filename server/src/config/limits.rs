@@ -1,4 +1,4 @@
-//! Bounds.
+//! Limits on what callers can make the server do.
 
 use std::{num::NonZeroU32, time::Duration};
 
@@ -9,29 +9,29 @@ use super::settings::Settings;
 /// Bounds on what callers can make the server do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Most open connections.
+    /// Limit of open connections.
     pub max_connections: usize,
-    /// Most open connections of one address.
+    /// Limit of open connections of one address.
     pub max_connections_per_peer: usize,
     /// How long an HTTP/1.1 connection may be idle between two requests.
     pub keep_alive: Duration,
-    /// Most requests that are worked on at a time; more are turned away.
+    /// Limit of requests at a time; more are refused.
     pub max_concurrent_requests: usize,
-    /// Most streams (the Watch methods) at a time; they do not count as requests.
+    /// Limit of streams (the Watch methods) at a time; they do not count as requests.
     pub max_concurrent_streams: usize,
     /// Largest request, bytes.
     pub max_message_bytes: usize,
-    /// Longest a request may take, unless its caller gives it less.
+    /// Longest time for a request, unless its caller sets a shorter one.
     pub request_timeout: Duration,
-    /// Most decisions and events that wait to be recorded; more are turned away.
+    /// Limit of decisions and events that wait to be recorded; more are refused.
     pub recorder_queue: usize,
     /// How fast each caller may call, and credentials of each sponsor are granted.
     pub rates: RateLimits,
-    /// How many refusals a minute are answered.
+    /// How many refusals are answered per minute.
     pub refusals: RefusalLimits,
-    /// How many reads of one caller are under way at a time.
+    /// How many reads of one caller may run at a time.
     pub reads_at_a_time: usize,
-    /// Longest statement of a read.
+    /// Statement timeout of reads.
     pub read_timeout: Duration,
     /// How many instances may be live.
     pub ceilings: Ceilings,
@@ -53,7 +53,7 @@ impl Limits {
         let mut rate = |per_second, default, burst, default_burst| {
             let per_second = settings.number(per_second, 0..=1_000_000, default);
             let burst = settings.number(burst, 1..=1_000_000, default_burst);
-            // 0 is no limit.
+            // 0 means no limit.
             NonZeroU32::new(per_second)
                 .zip(NonZeroU32::new(burst))
                 .map(|(per_second, burst)| Rate { per_second, burst })

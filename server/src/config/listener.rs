@@ -1,4 +1,4 @@
-//! Where to listen, and whether in the clear.
+//! Where to listen, and whether without TLS.
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -7,7 +7,7 @@ use std::{
 
 use super::settings::Settings;
 
-/// What has to be said to listen in the clear where others can reach.
+/// The value that permits listening without TLS on an address that others can reach.
 const BEHIND_PROXY: &str = "behind-proxy-that-terminates-tls";
 
 /// Where and how to listen.
@@ -15,20 +15,20 @@ const BEHIND_PROXY: &str = "behind-proxy-that-terminates-tls";
 pub enum Listener {
     /// TLS.
     Tls {
-        /// Where.
+        /// The address.
         address: SocketAddr,
         /// Certificate chain, PEM.
         certificate: PathBuf,
         /// Its private key, PEM.
         private_key: PathBuf,
-        /// The certificate authorities of clients, PEM; none: no client is asked for a certificate.
+        /// The certificate authorities of clients in PEM. `None` if clients are not asked for a certificate.
         client_ca: Option<PathBuf>,
     },
-    /// In the clear: on loopback, or behind what terminates TLS.
+    /// Without TLS: on loopback, or behind a proxy that terminates TLS.
     Plaintext {
-        /// Where.
+        /// The address.
         address: SocketAddr,
-        /// Whether the configuration says that something in front terminates TLS.
+        /// Whether the configuration says that a proxy in front terminates TLS.
         behind_proxy: bool,
     },
 }

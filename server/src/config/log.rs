@@ -1,22 +1,22 @@
-//! The log's form and levels.
+//! The log's format and levels.
 
 use super::settings::Settings;
 
 /// What to log, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Log {
-    /// Lines for people or for machines.
+    /// Lines for persons or for programs.
     pub format: LogFormat,
     /// Levels by target, such as `info,sqlx=warn`.
     pub level: String,
 }
 
-/// The form of a line of the log.
+/// The format of a line of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
-    /// For people; with colours on a terminal.
+    /// For persons; with colours on a terminal.
     Text,
-    /// For machines, an object a line.
+    /// For programs, one object per line.
     Json,
 }
 
@@ -30,7 +30,7 @@ impl Log {
     }
 }
 
-/// A level, or a target and its level. A bare word that is no level would be taken for a target, and a mistyped level
+/// A level, or a target and its level. A single word that is not a level would be read as a target, so a misspelt level
 /// would silence everything.
 fn is_directive(text: &str) -> bool {
     let level = text.rsplit('=').next().unwrap_or(text).trim();

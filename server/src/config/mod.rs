@@ -1,7 +1,7 @@
-//! The server's configuration: `countersign.yaml`, over it `COUNTERSIGN_*`, over it the flags.
+//! The server's configuration: `countersign.yaml`, overridden by `COUNTERSIGN_*`, overridden by the flags.
 //!
-//! A configuration is refused whole, with everything that is wrong with it: the file and line, variable or flag, the key,
-//! and what would be accepted.
+//! A configuration is refused completely, with all its errors: the file and line, variable or flag, the key, and what
+//! would be accepted.
 
 mod approvals;
 mod database;
@@ -53,60 +53,60 @@ pub(crate) use self::{
 };
 use settings::Settings;
 
-/// What a public URL looks like, in words for messages.
+/// The form of a public URL, for messages.
 const PUBLIC_URL: &str = "an http(s) URL without query and fragment, such as https://countersign.example.com";
 
-/// The longest that an allowed call may be without an outcome, seconds: a week.
+/// The longest time that an allowed call may be without an outcome, in seconds: a week.
 const LONGEST_OUTCOME_DEADLINE: u32 = 7 * 24 * 60 * 60;
-/// Longest that a signing key may sign, hours: 90 days.
+/// The longest time that a signing key may sign, in hours: 90 days.
 const LONGEST_ROTATION_HOURS: u32 = 90 * 24;
 
-/// Everything `countersign serve` has to know.
+/// Everything that `countersign serve` needs to know.
 #[derive(Debug)]
 pub struct Config {
-    /// Whether this is `--dev`: anonymous callers, a private Postgres, documents that are shipped.
+    /// Whether this is `--dev`: anonymous callers, a private Postgres, built-in documents.
     pub dev: bool,
     /// Where and how to listen.
     pub listener: Listener,
-    /// What stands around the port.
+    /// The settings around the port.
     pub serving: Serving,
-    /// The URL that this server is reached at from outside, where the issuer is none.
+    /// The URL by which this server is reached from outside, if the issuer is not a URL.
     pub public_url: Option<String>,
-    /// The folder for what the server keeps on disk.
+    /// The folder for the server's files.
     pub data_dir: PathBuf,
     /// The database.
     pub database: Database,
     /// The `aud` of every credential.
     pub audience: String,
-    /// Whose SPIFFE IDs instances have; none: they have none.
+    /// The trust domain of the instances' SPIFFE IDs. `None` if they have none.
     pub trust_domain: Option<TrustDomain>,
-    /// Operators who come in without an API key.
+    /// Operators who authenticate without an API key.
     pub operators: Operators,
-    /// What credentials may be issued at all.
+    /// Limits for all credentials.
     pub token_service: TokenService,
-    /// The policy to start with where the database has none.
+    /// The first policy, if the database has none.
     pub policy: Option<PolicyDocument>,
-    /// The key that signing keys are encrypted under.
+    /// The key that encrypts signing keys.
     pub key_encryption: KeyEncryption,
     /// How long a signing key signs.
     pub key_rotation: Duration,
     /// What to log, and how.
     pub log: Log,
-    /// Bounds on what callers can make the server do.
+    /// Limits on what callers can make the server do.
     pub limits: Limits,
-    /// Who is told at once what people should hear of.
+    /// Endpoints that are informed at once.
     pub webhooks: Vec<WebhookEndpoint>,
-    /// How long people have to say yes, and how many questions may wait for them.
+    /// How long persons have to answer an approval, and how many may wait for them.
     pub approvals: Approvals,
     /// How long an allowed call may be without an outcome.
     pub outcome_deadline: Duration,
-    /// Whether one caller by itself can fail the gate MISSING_SPONSOR.
+    /// Whether one caller alone can fail the gate MISSING_SPONSOR.
     pub one_caller: OneCaller,
-    /// Whether what takes two persons takes two.
+    /// Whether actions that need two persons are checked for that.
     pub four_eyes: FourEyes,
     /// Threads that run requests.
     pub worker_threads: usize,
-    /// What whoever starts the server should know of where its configuration comes from.
+    /// Notices about the sources of the configuration, for the person who starts the server.
     pub notices: Vec<String>,
 }
 
@@ -114,12 +114,12 @@ impl Config {
     /// Reads and checks a configuration.
     ///
     /// # Errors
-    /// Everything that is wrong with it.
+    /// All errors in it.
     pub fn load(sources: &Sources) -> Result<Self, Problems> {
         Self::read(sources.layers()?, sources.dev)
     }
 
-    /// Reads and checks settings that lie over each other already.
+    /// Reads and checks settings that are already combined.
     fn read(mut settings: Settings, dev: bool) -> Result<Self, Problems> {
         let listener = Listener::read(&mut settings, dev);
         let public_url = settings.parse("public_url", PUBLIC_URL, |text| {
@@ -186,7 +186,7 @@ impl Config {
     }
 }
 
-/// What a server says of itself when it starts, without secrets.
+/// The server's description of itself at the start, without secrets.
 impl fmt::Display for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let database = if self.database.urls.is_empty() { "private" } else { "as configured" };

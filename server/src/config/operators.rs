@@ -1,4 +1,4 @@
-//! Operators whom the configuration names: those of identity providers, and holders of client certificates.
+//! Operators in the configuration: those of identity providers, and holders of client certificates.
 
 use std::{net::IpAddr, path::PathBuf, time::Duration};
 
@@ -11,9 +11,9 @@ use http::Uri;
 
 use super::{problem::Problem, settings::Settings};
 
-/// Longest life of a token that can be accepted, hours: 30 days.
+/// The highest permitted limit for a token's lifetime, in hours: 30 days.
 const LONGEST_LIFE_HOURS: u32 = 720;
-/// Most entries of each list.
+/// Limit of the entries of each list.
 const MOST: usize = 64;
 
 /// Operators that exist without a row in the database.
@@ -28,36 +28,36 @@ pub struct Operators {
 /// An identity provider, and what its tokens grant.
 #[derive(Debug)]
 pub struct OidcProvider {
-    /// What its operators' ids begin with, after `oidc.`.
+    /// The start of its operators' ids after `oidc.`.
     pub name: String,
-    /// Its URL, as `iss` spells it.
+    /// Its URL, as in `iss`.
     pub issuer: String,
-    /// What `aud` must contain.
+    /// The value that `aud` must contain.
     pub audience: String,
-    /// The claim that names the operator.
+    /// The claim with the operator's name.
     pub operator_claim: String,
     /// The claim whose values are mapped to roles.
     pub role_claim: String,
-    /// Values of that claim, and what each grants.
+    /// Values of that claim, and the roles that each grants.
     pub roles: Vec<(String, Roles)>,
     /// Claims that must have these values.
     pub required: Vec<(String, String)>,
-    /// Longest life of a token that is accepted.
+    /// Longest accepted lifetime of a token.
     pub longest_life: Duration,
-    /// The clients whose tokens count, by `azp`; empty: any client's.
+    /// The clients whose tokens are accepted, by `azp`; empty for any client.
     pub authorized_parties: Vec<String>,
-    /// Certificate authorities that vouch for the provider beside the public ones, PEM.
+    /// Certificate authorities that are trusted for the provider besides the public ones, in PEM.
     pub ca: Option<PathBuf>,
 }
 
-/// Whom a certificate with this name stands for.
+/// The operator of a certificate with this name.
 #[derive(Debug, Clone)]
 pub struct CertificateHolder {
     /// The name in the certificate.
     pub san: SubjectAltName,
-    /// Who that is.
+    /// The operator.
     pub operator_id: OperatorId,
-    /// What they may do.
+    /// Their roles.
     pub roles: Roles,
 }
 
@@ -168,7 +168,7 @@ fn granted(settings: &mut Settings, key: &str) -> Option<Roles> {
     (!roles.is_empty() && roles.len() == items.len()).then(|| Roles::from(roles))
 }
 
-/// A value that must be there, and that `read` understands.
+/// A required value that `read` accepts.
 pub(super) fn required<T>(
     settings: &mut Settings,
     key: &str,
@@ -194,7 +194,7 @@ fn is_issuer(text: &str) -> bool {
     plain && text.parse::<Uri>().is_ok_and(|uri| is_confidential(&uri))
 }
 
-/// Whether nobody on the way can read or change what is fetched from there: HTTPS, or this machine.
+/// Whether no one in between can read or change what is fetched from there: HTTPS, or this machine.
 pub(crate) fn is_confidential(uri: &Uri) -> bool {
     let Some(host) = uri.host() else { return false };
     let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();

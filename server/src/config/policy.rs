@@ -1,4 +1,4 @@
-//! The policy document that a configuration names.
+//! The policy document in a configuration.
 
 use std::path::PathBuf;
 
@@ -14,20 +14,21 @@ use crate::dev;
 /// A policy document that compiles.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PolicyDocument {
-    /// Where it comes from, for messages.
+    /// The path, for messages.
     pub path: PathBuf,
     /// The YAML.
     pub text: String,
-    /// The roles it speaks of.
+    /// The roles in it.
     pub roles: Vec<RoleName>,
-    /// What a server refuses that does not store this document already. `serve` asks the database; a check cannot.
+    /// Errors for which a server refuses this document, unless it is already stored. `serve` asks the database; a check
+    /// cannot.
     pub faults: Vec<Problem>,
-    /// What may be meant, and probably is not.
+    /// Constructs that are permitted but are probably a mistake.
     pub warnings: Vec<Problem>,
 }
 
 impl PolicyDocument {
-    /// The document that is named; in dev, unless one is, the one that is shipped.
+    /// The configured document; in dev, if none is configured, the built-in one.
     pub(super) fn read(settings: &mut Settings, dev: bool) -> Option<Self> {
         let (path, text) = match settings.path("policy") {
             Some(path) => match settings::read_text(&path) {
@@ -45,7 +46,7 @@ impl PolicyDocument {
             Problem::new(origin, &violation.path, violation.message.clone())
         };
         let problems = |violations: &[Violation]| violations.iter().map(problem).collect::<Vec<_>>();
-        // What is stored already goes on answering; whether this may be stored, loading it says.
+        // A document that is already stored stays in use; whether this one may be stored is checked when it is loaded.
         match CompiledPolicy::load_stored(&text, "") {
             Ok(policy) => {
                 let (faults, warnings) = (problems(policy.faults()), problems(policy.warnings()));

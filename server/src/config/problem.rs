@@ -1,4 +1,4 @@
-//! What is wrong with a configuration, each with its place.
+//! Errors in a configuration, each with its place.
 
 use std::{
     fmt,
@@ -7,7 +7,7 @@ use std::{
 
 use super::database_url::without_password;
 
-/// Where a value comes from.
+/// The source of a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
     /// A line of a file, from 1; 0 for the file as a whole.
@@ -16,13 +16,13 @@ pub enum Origin {
     Variable(String),
     /// A flag of the command line.
     Flag(String),
-    /// Nowhere: it is missing.
+    /// No source: it is missing.
     Nowhere,
 }
 
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // A URL may stand where a path belongs.
+        // A URL may be in the place of a path.
         let shown = |path: &Path| without_password(&path.display().to_string());
         match self {
             Self::File(path, 0) => write!(f, "{}: ", shown(path)),
@@ -37,12 +37,12 @@ impl fmt::Display for Origin {
 /// Longest key that a message repeats, characters.
 const LONGEST_KEY: usize = 128;
 
-/// One thing wrong with a configuration.
+/// One error in a configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// Where.
+    /// Its place.
     pub origin: Origin,
-    /// Which key, such as `limits.max_connections`; empty for a file as a whole.
+    /// The key, such as `limits.max_connections`; empty for a file as a whole.
     pub key: String,
     /// What is wrong and what would be accepted. Never a secret.
     pub message: String,
@@ -50,7 +50,7 @@ pub struct Problem {
 
 impl Problem {
     pub(super) fn new(origin: Origin, key: &str, message: impl Into<String>) -> Self {
-        // A key may be a URL that stands in the wrong place, or a whole text.
+        // A key may be a URL in the wrong place, or a whole text.
         let mut key = without_password(key);
         if let Some((end, _)) = key.char_indices().nth(LONGEST_KEY) {
             key.truncate(end);
@@ -70,7 +70,7 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Everything that is wrong with a configuration, a line each. Never empty.
+/// All errors in a configuration, one line each. Never empty.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problems(pub Vec<Problem>);
 

@@ -1,9 +1,10 @@
-//! The variables that Kubernetes sets in every container for every service of its namespace ("service links"). A service named
-//! `countersign-database` gives `COUNTERSIGN_DATABASE_PORT=tcp://10.0.0.1:5432` and six more, of which we read none.
+//! Recognises the variables that Kubernetes sets in every container for every service of its namespace ("service
+//! links"). A service named `countersign-database` causes `COUNTERSIGN_DATABASE_PORT=tcp://10.0.0.1:5432` and six more,
+//! none of which are settings.
 
 use std::net::IpAddr;
 
-/// Whether a variable is one: by its name and by what Kubernetes would set it to.
+/// Whether a variable is one, by its name and by the value that Kubernetes would set.
 pub(super) fn is_one(name: &str, value: &str) -> bool {
     let number = || value.parse::<u16>().is_ok();
     let address = || value.parse::<IpAddr>().is_ok();

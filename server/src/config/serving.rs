@@ -1,4 +1,4 @@
-//! What stands around the port: proxies in front of it, a listener for health beside it, and how it closes.
+//! Settings around the port: proxies in front of it, a listener for health, and how it closes.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -6,12 +6,12 @@ use countersign_transport::Network;
 
 use super::{problem::Problem, settings::Settings};
 
-/// What stands around the port.
+/// Settings around the port.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Serving {
-    /// Where health and metrics are served beside the port; none: on the port alone.
+    /// The address for health and metrics besides the port. `None` if only the port serves them.
     pub health: Option<SocketAddr>,
-    /// Proxies, whose connections are many people's.
+    /// Proxies, whose connections carry the calls of many persons.
     pub trusted_proxies: Vec<Network>,
     /// How long the port stays open, not ready, once the server is told to stop.
     pub shutdown_delay: Duration,

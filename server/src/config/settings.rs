@@ -1,5 +1,5 @@
-//! Settings of several sources, later ones over earlier ones, read by type. Whatever does not fit is noted, and reading
-//! goes on, so that all mistakes are told at once.
+//! Settings from several sources, later ones overriding earlier ones, read by type. An invalid value is recorded and
+//! reading continues, so that all errors are reported at once.
 
 use std::{
     collections::HashMap,
@@ -19,14 +19,14 @@ use super::{
 };
 use crate::secret_file;
 
-/// What the environment variables of the server start with.
+/// The prefix of the server's environment variables.
 const PREFIX: &str = "COUNTERSIGN_";
-/// Largest configuration file, bytes.
+/// Size limit of a configuration file, in bytes.
 const LONGEST_FILE: u64 = 1024 * 1024;
-/// Longest misspelt key that is compared with those that are known, bytes.
+/// Longest misspelt key that is compared with the known ones, in bytes.
 const LONGEST_WORD: usize = 128;
 
-/// Settings, and what was wrong with them so far.
+/// Settings, and the errors so far.
 #[derive(Debug, Default)]
 pub(super) struct Settings {
     entries: Vec<Entry>,
@@ -35,16 +35,16 @@ pub(super) struct Settings {
 }
 
 impl Settings {
-    /// Lays the settings of a file over what there is. Keys that are not `known` are problems.
+    /// Adds the settings of a file, which override earlier ones. Keys that are not `known` are errors.
     ///
     /// # Errors
-    /// A file that is no YAML: then nothing is known of its settings, and nothing else should be said of them.
+    /// A file that is not YAML: then its settings are unknown, and nothing else should be reported about them.
     pub(super) fn add_file(&mut self, path: &Path, known: &[&str]) -> Result<(), Problems> {
         let text = read_text(path).map_err(|problem| Problems(vec![problem]))?;
         self.add_text(&text, path, known)
     }
 
-    /// Lays the settings of a file's text over what there is, as [`Settings::add_file`] does.
+    /// Adds the settings of a file's text, as [`Settings::add_file`] does.
     pub(super) fn add_text(&mut self, text: &str, path: &Path, known: &[&str]) -> Result<(), Problems> {
         let mut seen: HashMap<String, Origin> = HashMap::new();
         for entry in document::parse(text, path).map_err(|problem| Problems(vec![problem]))? {
@@ -57,9 +57,9 @@ impl Settings {
         Ok(())
     }
 
-    /// Lays `COUNTERSIGN_*` over what there is. An empty variable counts as not set. An unknown one is a problem only where
-    /// it looks like a misspelt one: others may own names of this kind. What Kubernetes sets for a service of our name is
-    /// passed over, whatever it looks like.
+    /// Adds `COUNTERSIGN_*`, which override earlier settings. An empty variable counts as not set. An unknown one is an
+    /// error only if it looks like a misspelt key, because other programs may use such names. Variables that Kubernetes
+    /// sets for a service of our name are ignored, whatever they look like.
     pub(super) fn add_environment<'e>(
         &mut self,
         variables: impl IntoIterator<Item = (&'e str, &'e str)>,
@@ -79,46 +79,46 @@ impl Settings {
         }
     }
 
-    /// Lays one value over what there is.
+    /// Adds one value, which overrides earlier ones.
     pub(super) fn set(&mut self, key: &str, value: &str, origin: Origin) {
         self.entries.push(Entry { key: key.to_owned(), value: Some(value.to_owned()), origin });
     }
 
-    /// Lays other settings over what there is.
+    /// Adds other settings, which override earlier ones.
     pub(super) fn append(&mut self, mut over: Self) {
         self.entries.append(&mut over.entries);
         self.problems.append(&mut over.problems);
         self.notices.append(&mut over.notices);
     }
 
-    /// Drops what was set for `key`. Returns where that was.
+    /// Drops the value of `key`. Returns its source.
     pub(super) fn forget(&mut self, key: &str) -> Option<Origin> {
         let origin = self.entry(key).map(|(_, origin)| origin);
         self.entries.retain(|entry| entry.key != key);
         origin
     }
 
-    /// Notes what whoever starts the server should know, and what keeps nothing from starting.
+    /// Adds a notice for the person who starts the server, which does not prevent the start.
     pub(super) fn notice(&mut self, text: impl Into<String>) {
         self.notices.push(text.into());
     }
 
-    /// Everything that was noted.
+    /// All notices so far.
     pub(super) fn take_notices(&mut self) -> Vec<String> {
         std::mem::take(&mut self.notices)
     }
 
-    /// Notes something wrong with `key`, at the place where it was set.
+    /// Adds an error about `key`, at the place where it was set.
     pub(super) fn report(&mut self, key: &str, message: impl Into<String>) {
         self.problems.push(Problem::new(self.origin(key), key, message));
     }
 
-    /// Notes what another reader found.
+    /// Adds the errors that another reader found.
     pub(super) fn report_all(&mut self, problems: Vec<Problem>) {
         self.problems.extend(problems);
     }
 
-    /// Where `key` was set.
+    /// The place where `key` was set.
     pub(super) fn origin(&self, key: &str) -> Origin {
         self.entry(key).map_or(Origin::Nowhere, |(_, origin)| origin)
     }
@@ -149,7 +149,7 @@ impl Settings {
         (0..count.min(most)).map(|nth| format!("{key}[{nth}]")).collect()
     }
 
-    /// A value that `read` understands. `wanted` says in words what that is.
+    /// A value that `read` accepts. `wanted` describes the permitted values.
     pub(super) fn parse<T>(&mut self, key: &str, wanted: &str, read: impl FnOnce(&str) -> Option<T>) -> Option<T> {
         let text = self.text(key)?;
         let value = read(&text);
@@ -190,7 +190,7 @@ impl Settings {
         Some(path)
     }
 
-    /// The path of a file that can be opened and holds a secret.
+    /// The path of a file that can be opened and contains a secret.
     pub(super) fn private(&mut self, key: &str) -> Option<PathBuf> {
         let path = self.readable(key)?;
         if let Some(refusal) = secret_file::refusal_of(&path) {
@@ -199,7 +199,7 @@ impl Settings {
         Some(path)
     }
 
-    /// `value` if nothing was wrong.
+    /// `value` if there were no errors.
     pub(super) fn finish<T>(self, value: Option<T>) -> Result<T, Problems> {
         match value {
             Some(value) if self.problems.is_empty() => Ok(value),
@@ -213,11 +213,11 @@ impl Settings {
     }
 }
 
-/// Reads a text file of bounded size.
+/// Reads a text file of limited size.
 pub(super) fn read_text(path: &Path) -> Result<String, Problem> {
     let refused = |message: String| Problem::new(Origin::File(path.to_owned(), 0), "", message);
     let unreadable = |error: io::Error| refused(format!("cannot be read: {error}"));
-    // What its size is said to be counts for nothing: a device or a pipe has none, and no end.
+    // The reported size is not used, because a device or a pipe has none, and may never end.
     let mut bytes = Vec::new();
     File::open(path).and_then(|file| file.take(LONGEST_FILE + 1).read_to_end(&mut bytes)).map_err(unreadable)?;
     if bytes.len() as u64 > LONGEST_FILE {
@@ -231,7 +231,7 @@ fn variable(key: &str) -> String {
     format!("{PREFIX}{}", key.replace('.', "_").to_uppercase())
 }
 
-/// Why an entry is not among the `known` keys, if it is not.
+/// Why an entry is not one of the `known` keys, if it is not.
 fn misplaced(entry: &Entry, known: &[&str]) -> Option<String> {
     let key = unnumbered(&entry.key);
     let key = key.as_str();
@@ -240,7 +240,7 @@ fn misplaced(entry: &Entry, known: &[&str]) -> Option<String> {
     }
     let below: Vec<&str> = known.iter().filter_map(|known| known.strip_prefix(key)?.strip_prefix('.')).collect();
     if !below.is_empty() {
-        // A section that is left empty says nothing, and does no harm.
+        // A section without content has no effect.
         return entry.value.as_ref().map(|_| format!("must be a mapping with {}", below.join(", ")));
     }
     if known.contains(&format!("{key}[]").as_str()) {
@@ -256,7 +256,7 @@ fn misplaced(entry: &Entry, known: &[&str]) -> Option<String> {
     })
 }
 
-/// The key without the numbers of its lists: `operators.oidc[].name` for `operators.oidc[3].name`.
+/// The key without list numbers: `operators.oidc[].name` for `operators.oidc[3].name`.
 fn unnumbered(key: &str) -> String {
     let mut within = false;
     let number = |at: char| {
@@ -266,7 +266,7 @@ fn unnumbered(key: &str) -> String {
     key.replace(number, "")
 }
 
-/// Why an entry may not stand where it does, if one of its key came before it.
+/// Why an entry may not be in this place, if an earlier entry has its key.
 fn repeated(entry: &Entry, seen: &mut HashMap<String, Origin>) -> Option<String> {
     if entry.key.ends_with("[]") {
         return None;
@@ -277,9 +277,9 @@ fn repeated(entry: &Entry, seen: &mut HashMap<String, Origin>) -> Option<String>
     }
 }
 
-/// The known word that `word` was probably meant to be.
+/// The known word that is most similar to `word`.
 fn nearest<K: AsRef<str>>(word: &str, known: impl IntoIterator<Item = K>) -> Option<K> {
-    // It costs time by the length, and nobody means a short word by a long one.
+    // The cost grows with the length, and a long word is never a misspelt short one.
     if word.len() > LONGEST_WORD {
         return None;
     }

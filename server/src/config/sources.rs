@@ -1,4 +1,4 @@
-//! The sources of a configuration, and the keys they may hold.
+//! The sources of a configuration, and the keys that each may contain.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use super::{
     settings::Settings,
 };
 
-/// The file that is read when none is named and it is there.
+/// The file that is read if none is named and this one exists.
 const DEFAULT_FILE: &str = "countersign.yaml";
 
 const KEYS: [&str; 75] = [
@@ -87,12 +87,12 @@ const KEYS: [&str; 75] = [
     "webhooks[].events[]",
     "webhooks[].ca",
 ];
-/// Only the environment may hold them: a configuration file is shown around.
+/// Only the environment may contain them, because configuration files are shown to others.
 const SECRET_KEYS: [&str; 2] = ["key_encryption_key", "previous_key_encryption_key"];
-/// Names the file, so it cannot stand in it.
+/// It names the file, so it cannot be in it.
 const FILE_KEY: &str = "config";
 
-/// The database, as many programs name it.
+/// The variable with which many programs name their database.
 const DATABASE_URL: &str = "DATABASE_URL";
 /// Variables that `--dev` ignores.
 const IN_DEV_BY_FLAG: [&str; 3] = [DATABASE_URL, "COUNTERSIGN_DATABASE_URL", "COUNTERSIGN_CONFIG"];
@@ -104,7 +104,7 @@ pub(super) const fn keys() -> &'static [&'static str] {
     &KEYS
 }
 
-/// Where a configuration comes from.
+/// The sources of a configuration.
 #[derive(Debug, Default)]
 pub struct Sources {
     /// Whether this is `--dev`.
@@ -141,15 +141,15 @@ impl Sources {
         Ok(settings)
     }
 
-    /// What the environment sets. In dev, nothing that leads to a database or to another server's file: a shell often has that
-    /// for another purpose.
+    /// The settings in the environment. In dev, without those that lead to a database or to another server's file,
+    /// because a shell often has them for another purpose.
     fn environment(&self) -> Settings {
         let ignored = |name: &str| self.dev && IN_DEV_BY_FLAG.contains(&name);
         let set = || {
             self.variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).filter(|(_, v)| !v.is_empty())
         };
         let variables = || set().filter(|(name, _)| !ignored(name));
-        // Lists of mappings have no place in a variable.
+        // A list of mappings cannot be written in a variable.
         let one_value = KEYS.iter().filter(|key| !key.contains("[]"));
         let known: Vec<&str> = one_value.chain(&SECRET_KEYS).copied().chain([FILE_KEY]).collect();
         let mut settings = Settings::default();

@@ -1,4 +1,4 @@
-//! Whose SPIFFE IDs instances have.
+//! The trust domain of the instances' SPIFFE IDs.
 
 use countersign_core::spiffe::TrustDomain;
 
@@ -6,10 +6,11 @@ use super::settings::Settings;
 
 const WANTED: &str = "a trust domain: 1 to 255 characters of a-z 0-9 . _ -, such as agents.example.com";
 
-/// In dev, where the issuer is a mere name. No name of the public DNS ends so.
+/// The trust domain in dev, where the issuer is only a name. No name of the public DNS ends like this.
 const DEV: &str = "dev.countersign.internal";
 
-/// The trust domain that is named; unless one is, the host of the issuer's URL. None: instances have no SPIFFE IDs.
+/// The configured trust domain; if none is configured, the host of the issuer's URL. `None` if instances have no SPIFFE
+/// IDs.
 pub(super) fn trust_domain(settings: &mut Settings, issuer: Option<&str>, dev: bool) -> Option<TrustDomain> {
     let named = settings.text("spiffe.trust_domain").is_some();
     let domain = settings.parse("spiffe.trust_domain", WANTED, |text| text.parse().ok());

@@ -1,4 +1,4 @@
-//! Every source, every rule between keys, every message.
+//! Tests of every source, every rule between keys, and every message.
 
 use std::{fs, path::Path};
 
@@ -10,7 +10,7 @@ use crate::dev;
 
 const KEK: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 
-/// A folder with a complete configuration that is no dev one.
+/// A folder with a complete configuration that is not for dev.
 struct Folder(tempfile::TempDir);
 
 impl Folder {
@@ -273,7 +273,7 @@ fn a_file_with_a_password_and_a_tls_key_must_be_private() {
             assert!(!error.contains("hunter2"), "{error}");
         }
     }
-    // What holds no secret may be read by anybody.
+    // A file without a secret may be readable by every user.
     mode("key.pem", 0o600);
     mode("countersign.yaml", 0o644);
     fs::write(folder.0.path().join("countersign.yaml"), yaml.replace(":hunter2", "")).unwrap();
@@ -472,7 +472,7 @@ const WEBHOOKS: &str = "webhooks:
     events: [approval.requested, rollout.rolled_back]
 ";
 
-/// What is wrong with these webhooks, beside secret files that are right.
+/// The errors of these webhooks, whose secret files are valid.
 fn webhooks(yaml: &str) -> Result<Vec<WebhookEndpoint>, String> {
     use std::os::unix::fs::PermissionsExt as _;
 

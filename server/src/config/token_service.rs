@@ -1,4 +1,4 @@
-//! `token-service-config.yml`: what credentials may be issued at all.
+//! `token-service-config.yml`: the limits for all credentials.
 
 use std::path::Path;
 
@@ -16,27 +16,27 @@ use crate::dev;
 
 const KEYS: [&str; 6] =
     ["issuer", "default_ttl_seconds", "max_ttl_seconds", "require_sponsor", "supported_tools[]", "supported_labels[]"];
-/// Most labels that can be declared.
+/// Limit of the labels that can be declared.
 const MOST_LABELS: usize = 256;
 const LONGEST_ISSUER: usize = 255;
 
-/// The installation's word on credentials.
+/// The installation's limits for credentials.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenService {
     /// The `iss` of every credential and receipt.
     pub issuer: String,
-    /// Life of a credential whose caller names none, seconds.
+    /// Lifetime of a credential if the request names none, in seconds.
     pub default_ttl_seconds: u32,
-    /// Longest life, seconds; at most 900.
+    /// Longest lifetime in seconds; at most 900.
     pub max_ttl_seconds: u32,
-    /// The tools that credentials can be issued for; at least one, none twice.
+    /// The tools for which credentials can be issued; at least one, no duplicates.
     pub supported_tools: Vec<ToolId>,
     /// The labels that issuers may set.
     pub supported_labels: Vec<DeclaredLabel>,
 }
 
 impl TokenService {
-    /// The file that is named; in dev, unless one is, the one that is shipped.
+    /// The configured file; in dev, if none is configured, the built-in one.
     pub(super) fn named(settings: &mut Settings, dev: bool) -> Option<Self> {
         let read = match settings.path("token_service") {
             Some(path) => Self::read(&path),
@@ -55,7 +55,7 @@ impl TokenService {
     /// Reads the file.
     ///
     /// # Errors
-    /// Everything that is wrong with it, each with its line.
+    /// All its errors, each with its line.
     pub fn read(path: &Path) -> Result<Self, Problems> {
         let mut settings = Settings::default();
         settings.add_file(path, &KEYS)?;
@@ -65,7 +65,7 @@ impl TokenService {
     /// Reads the file's text; `path` is its name in messages.
     ///
     /// # Errors
-    /// Everything that is wrong with it, each with its line.
+    /// All its errors, each with its line.
     pub fn parse(text: &str, path: &Path) -> Result<Self, Problems> {
         let mut settings = Settings::default();
         settings.add_text(text, path, &KEYS)?;

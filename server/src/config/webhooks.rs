@@ -1,4 +1,4 @@
-//! Who is told at once what people should hear of.
+//! Endpoints that are informed at once about events that persons should know about.
 
 use std::path::PathBuf;
 
@@ -12,26 +12,26 @@ use super::{
 };
 use crate::secret_file;
 
-/// Most endpoints: each has a task of its own, on every server.
+/// Limit of the endpoints, because each has a task on every server.
 const MOST: usize = 16;
 
 /// An endpoint.
 #[derive(Debug)]
 pub struct WebhookEndpoint {
-    /// What it is called in the outbox, in metrics and in the log.
+    /// Its name in the outbox, in metrics and in the log.
     pub name: String,
-    /// Where messages are posted. Services hide tokens in paths.
+    /// The URL to which messages are posted. It is a secret, because services hide tokens in paths.
     pub url: SecretString,
-    /// What messages are signed with, the newest first.
+    /// The secrets with which messages are signed, the newest first.
     pub secrets: Vec<WebhookSecret>,
-    /// What it is told of.
+    /// The subjects that it subscribes to.
     pub topics: Vec<Topic>,
-    /// Certificate authorities that vouch for it beside the public ones, PEM.
+    /// Certificate authorities that are trusted for it besides the public ones, in PEM.
     pub ca: Option<PathBuf>,
 }
 
 impl WebhookEndpoint {
-    /// Every endpoint that is configured.
+    /// All configured endpoints.
     pub(super) fn read_all(settings: &mut Settings) -> Vec<Self> {
         let mut all: Vec<Self> = Vec::new();
         for key in settings.items("webhooks", MOST) {
@@ -60,7 +60,7 @@ fn endpoint(settings: &mut Settings, key: &str) -> Option<WebhookEndpoint> {
             "is missing: it names the 0600 file of the secret that messages are signed with",
         );
     }
-    // While a receiver changes over, messages bear both signatures.
+    // While a receiver changes its secret, messages have both signatures.
     let previous = secret(settings, &at("previous_secret_file"));
     let topics = topics(settings, &at("events"));
     let ca = settings.readable(&at("ca"));
@@ -68,7 +68,7 @@ fn endpoint(settings: &mut Settings, key: &str) -> Option<WebhookEndpoint> {
     Some(WebhookEndpoint { name: name?, url: url?, secrets, topics: topics?, ca })
 }
 
-/// The address, which no message repeats.
+/// The URL, which no message repeats.
 fn address(settings: &mut Settings, key: &str) -> Option<SecretString> {
     let wrong = match settings.secret(key) {
         None => "is missing; it must be an https URL (http on this machine only)",
@@ -85,7 +85,7 @@ fn has_user(uri: &Uri) -> bool {
     uri.authority().is_some_and(|authority| authority.as_str().contains('@'))
 }
 
-/// The secret of a file, if one is named. What is wrong with it is reported.
+/// The secret in a file, if one is named. Errors are reported.
 fn secret(settings: &mut Settings, key: &str) -> Option<WebhookSecret> {
     let path = settings.path(key)?;
     let read = secret_file::read(&path)
@@ -94,7 +94,7 @@ fn secret(settings: &mut Settings, key: &str) -> Option<WebhookSecret> {
     read.map_err(|why| settings.report(key, format!("{} {why}", path.display()))).ok()
 }
 
-/// What an endpoint is told of, at least one topic.
+/// The subjects of an endpoint, at least one.
 fn topics(settings: &mut Settings, key: &str) -> Option<Vec<Topic>> {
     let known = || Topic::ALL.map(Topic::as_str).join(", ");
     let items = settings.list(key);

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-/// Reads where a dev server listens. That is loopback, in the clear, and nothing else, so keys may be sent there.
+/// Reads the address of a dev server. It must be on loopback and without TLS, so keys may be sent there.
 pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
     let bare = text.strip_prefix("http://").unwrap_or(text).trim_end_matches('/');
     let address: Option<SocketAddr> = bare.replacen("localhost:", "127.0.0.1:", 1).parse().ok();

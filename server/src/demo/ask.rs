@@ -1,4 +1,4 @@
-//! What an agent does before and after every call of a tool, and what the story expects of the answers.
+//! What an agent does before and after every tool call, and the answers that the story expects.
 
 use std::{fmt, io};
 
@@ -15,7 +15,7 @@ use super::{
     screen::{Colour, Screen, short},
 };
 
-/// What came otherwise than from a dev server with the policy that it brings along.
+/// An answer that differs from that of a dev server with the built-in policy.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Unexpected {
     #[error("{reason}: {message}")]
@@ -37,7 +37,7 @@ impl From<Status> for Unexpected {
     }
 }
 
-/// A run of an agent: nothing but its credential.
+/// A run of an agent, which is only its credential.
 #[derive(Debug)]
 pub(super) struct Agent {
     pub(super) connection: Connection,
@@ -53,13 +53,13 @@ pub(super) struct Call {
 }
 
 impl Call {
-    /// Its arguments, which stay between agent and tool: the server gets their hash.
+    /// Its arguments, which only the agent and the tool see; the server gets their hash.
     pub(super) fn arguments(self) -> String {
         let amount = self.amount_cents.map(|cents| format!(r#""amount_cents":{cents},"#)).unwrap_or_default();
         format!(r#"{{{amount}"ticket":"4711"}}"#)
     }
 
-    /// What rules may look at.
+    /// The attributes that rules can read.
     fn context(self) -> Option<Struct> {
         let amount = Value { kind: Some(Kind::NumberValue(self.amount_cents?.into())) };
         Some(Struct { fields: [("amount_cents".to_owned(), amount)].into() })
@@ -133,7 +133,7 @@ impl Agent {
         Ok(answer)
     }
 
-    /// Records how an allowed call went.
+    /// Records the outcome of an allowed call.
     pub(super) async fn succeeded(&self, allowed: &DecideResponse, result: &str) -> Result<(), Unexpected> {
         let outcome = RecordToolCallRequest {
             policy_decision_id: allowed.policy_decision_id.clone(),

@@ -1,8 +1,8 @@
-//! What stands for arguments and results in the log.
+//! Hashes of arguments and results for the log.
 
 use aws_lc_rs::digest::{SHA256, digest};
 
-/// SHA-256: what stands for arguments and results in the log, which never holds themselves.
+/// SHA-256. The log has this hash in place of arguments and results, which it never contains.
 pub(super) fn hash(text: &str) -> Vec<u8> {
     digest(&SHA256, text.as_bytes()).as_ref().to_vec()
 }

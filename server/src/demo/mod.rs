@@ -31,7 +31,7 @@ use self::{
 };
 use crate::{secret_file, stop};
 
-/// What `countersign demo` is told.
+/// The arguments of `countersign demo`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct DemoArgs {
     /// The address of a running dev server [default: start one, and remove it afterwards].
@@ -69,9 +69,9 @@ pub(crate) enum DemoError {
     Interrupted,
 }
 
-/// Tells the story. What it started is stopped and removed, however it ends.
+/// Tells the story. Everything that it started is stopped and removed, however it ends.
 pub(crate) fn run(args: &DemoArgs) -> Result<(), DemoError> {
-    // One thread, this one: the kernel stops a server whose starting thread ends.
+    // A single thread, which is this one: the kernel stops a server whose starting thread ends.
     let runtime = runtime::Builder::new_current_thread().enable_all().build().map_err(DemoError::Start)?;
     runtime.block_on(async {
         let mut tasks = JoinSet::new();
@@ -108,7 +108,7 @@ async fn unless_stopped(
     stop.run_until_cancelled(story).await.unwrap_or(Err(DemoError::Interrupted))
 }
 
-/// Tells the story to the server at `address`; `fresh` where no one else uses it.
+/// Tells the story to the server at `address`; `fresh` if no one else uses it.
 async fn tell(address: SocketAddr, data_dir: &Path, fresh: bool) -> Result<(), DemoError> {
     let nobody = Connection::connect(&format!("http://{address}"), None).await;
     let nobody = nobody.map_err(|source| DemoError::Unreachable { address, source })?;

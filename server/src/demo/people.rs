@@ -1,4 +1,4 @@
-//! The scenes of the people: who may answer for agents, and how that ends.
+//! The scenes with persons: who may sponsor agents, and how that ends.
 
 use countersign_proto::v1::{ApproveSponsorRequest, RegisterSponsorRequest, RevokeSponsorRequest};
 use tonic::Code;
@@ -10,7 +10,7 @@ use super::{
 };
 
 impl Story {
-    /// A newcomer is registered, and approved by a second person.
+    /// A new sponsor is registered, and approved by a second person.
     pub(super) async fn four_eyes(&mut self) -> Result<String, Unexpected> {
         self.screen.step("four eyes");
         let (newcomer, etag) = self.register().await?;
@@ -34,7 +34,7 @@ impl Story {
         Ok(newcomer)
     }
 
-    /// Registers dana or, where she is known already, dana-2 and so on; and says of which state she is then.
+    /// Registers dana or, if that id is taken, dana-2 and so on. Returns the id and the state.
     async fn register(&self) -> Result<(String, String), Unexpected> {
         for number in 1..100 {
             let sponsor_id = if number == 1 { "dana".to_owned() } else { format!("dana-{number}") };
@@ -56,7 +56,7 @@ impl Story {
         Err(Unexpected::Answer("dana and all names up to dana-99 are already registered".to_owned()))
     }
 
-    /// The sponsor is revoked, and everything under them stops at once.
+    /// The sponsor is revoked, and all its runs stop at once.
     pub(super) async fn revocation(&mut self, sponsor: &str, billing: &Agent) -> Result<(), Unexpected> {
         self.screen.step("revocation");
         let request = RevokeSponsorRequest {

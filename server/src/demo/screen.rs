@@ -1,14 +1,14 @@
-//! What the story looks like: at most 100 columns, colours only on a terminal.
+//! The appearance of the story: at most 100 columns, colours only on a terminal.
 
 use std::{
     env,
     io::{self, IsTerminal as _, Write as _},
 };
 
-/// Columns.
+/// Width in columns.
 pub(super) const WIDTH: usize = 100;
 const INDENT: &str = "    ";
-/// Columns of an answer's word, such as `ALLOW`, with the blank after it.
+/// Columns for an answer's word, such as `ALLOW`, and the space after it.
 const WORD: usize = 9;
 
 /// A colour of a terminal.
@@ -21,7 +21,7 @@ pub(super) enum Colour {
 }
 
 impl Colour {
-    /// `text` in this colour, where colours are wanted.
+    /// `text` in this colour, if colours are wanted.
     pub(super) fn paint(self, text: &str, colours: bool) -> String {
         let code = match self {
             Self::Bold => 1,
@@ -33,10 +33,10 @@ impl Colour {
     }
 }
 
-/// Standard output, and how far the story is.
+/// Standard output, and the current step of the story.
 #[derive(Debug)]
 pub(super) struct Screen {
-    /// Whether somebody sees colours.
+    /// Whether colours are shown.
     pub(super) colours: bool,
     number: u32,
     step: &'static str,
@@ -49,7 +49,7 @@ impl Screen {
         Self { colours: wanted && io::stdout().is_terminal(), number: 0, step: "before the first", begun: false }
     }
 
-    /// The number and the name of the step that was begun last.
+    /// The number and the name of the last step that began.
     pub(super) const fn last_step(&self) -> (u32, &'static str) {
         (self.number, self.step)
     }
@@ -59,7 +59,7 @@ impl Screen {
         (self.number, self.step, self.begun) = (self.number + 1, name, false);
     }
 
-    /// A sentence of the step; the first one bears its number.
+    /// A sentence of the step; the first one has its number.
     pub(super) fn say(&mut self, text: &str) -> io::Result<()> {
         let number = format!("{:>2}  ", self.number);
         let first = if self.begun { INDENT.to_owned() } else { Colour::Bold.paint(&number, self.colours) };
@@ -67,7 +67,7 @@ impl Screen {
         wrapped(&first, INDENT, text)
     }
 
-    /// An answer: its word, what it says, and what follows from it.
+    /// An answer: its word, its text, and what follows from it.
     pub(super) fn answer(&self, word: &str, colour: Colour, text: &str, below: &str) -> io::Result<()> {
         let rest = " ".repeat(INDENT.len() + WORD);
         let first = format!("{INDENT}{}", colour.paint(&format!("{word:<WORD$}"), self.colours));
@@ -81,7 +81,7 @@ pub(super) fn print(text: &str) -> io::Result<()> {
     writeln!(io::stdout(), "{text}")
 }
 
-/// Prints text that begins behind `first` and goes on behind `rest`, which takes as many columns.
+/// Prints text that begins after `first` and continues after `rest`, which has the same width.
 fn wrapped(first: &str, rest: &str, text: &str) -> io::Result<()> {
     let mut before = first;
     for line in wrap(text, WIDTH - rest.len()) {
@@ -91,7 +91,7 @@ fn wrapped(first: &str, rest: &str, text: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// Lines of at most `width` characters, broken at blanks; a longer word stays whole.
+/// Lines of at most `width` characters, broken at spaces; a longer word is not broken.
 fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in text.split(' ') {
@@ -108,7 +108,7 @@ fn wrap(text: &str, width: usize) -> Vec<String> {
     lines
 }
 
-/// An id that is short enough to read and long enough to find again: its kind and its last six digits.
+/// An id that is short enough to read and long enough to search for: its kind and its last six digits.
 pub(super) fn short(id: &str) -> String {
     match id.split_once('_') {
         Some((kind, digits)) if digits.len() > 6 && digits.is_ascii() => {

@@ -1,4 +1,4 @@
-//! A dev server of the demo's own: a child process, with its data in a folder that goes with it.
+//! The demo's dev server: a child process, with its data in a folder that is removed with it.
 
 use std::{
     env,
@@ -25,14 +25,14 @@ use crate::postgres::child;
 
 /// This program, even if its file was replaced meanwhile.
 const THIS_PROGRAM: &str = "/proc/self/exe";
-/// What a server prints when it is ready, before its address.
+/// The text before the address that a server prints when it is ready.
 const READY: &str = "countersign is ready on ";
-/// Longest a start may take: a private Postgres is made first.
+/// Longest time for a start, which creates a private Postgres first.
 const START_LIMIT: Duration = Duration::from_mins(2);
-/// Longest an end may take, the private Postgres' included.
+/// Longest time for stopping, including the private Postgres.
 const STOP_LIMIT: Duration = Duration::from_secs(30);
 
-/// Why there is no server to play on, or why it is not wholly gone.
+/// Why there is no server to play on, or why it was not removed completely.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ServerError {
     #[error("cannot start a dev server")]
@@ -45,7 +45,7 @@ pub(crate) enum ServerError {
     Remove { path: PathBuf, source: io::Error },
 }
 
-/// A dev server that nobody else knows.
+/// A dev server that no one else uses.
 #[derive(Debug)]
 pub(super) struct OwnServer {
     process: Child,
@@ -54,9 +54,9 @@ pub(super) struct OwnServer {
 }
 
 impl OwnServer {
-    /// Starts it on a free port. What configures other servers of this machine does not reach it.
+    /// Starts it on a free port. Settings for other servers on this machine have no effect on it.
     pub(super) fn spawn() -> Result<Self, ServerError> {
-        // Root's private Postgres runs as somebody else, who has to get through to its own folder.
+        // If this is root, the private Postgres runs as another user, who must be able to pass to its folder.
         let folder = tempfile::Builder::new()
             .prefix("countersign-demo-")
             .permissions(Permissions::from_mode(0o711))
@@ -68,12 +68,12 @@ impl OwnServer {
         Ok(Self { process: process.map_err(ServerError::Spawn)?, folder, log })
     }
 
-    /// Where it keeps its data.
+    /// The folder with its data.
     pub(super) fn data_dir(&self) -> &Path {
         self.folder.path()
     }
 
-    /// Waits until it answers, and returns where.
+    /// Waits until it answers, and returns its address.
     pub(super) async fn ready(&mut self) -> Result<SocketAddr, ServerError> {
         let mut line = String::new();
         if let Some(output) = self.process.stdout.take() {
@@ -89,10 +89,10 @@ impl OwnServer {
         Err(ServerError::Ended(last.trim_start_matches("countersign: ").to_owned()))
     }
 
-    /// Stops it and removes its folder. Its log stays where that is asked for; then the path is returned.
+    /// Stops it and removes its folder. With `keep_log` its log is kept, and the path is returned.
     pub(super) async fn stop(mut self, keep_log: bool) -> Result<Option<PathBuf>, ServerError> {
         if let Some(pid) = self.process.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw) {
-            // It may have ended by itself.
+            // It may already have ended.
             let _ = kill_process(pid, Signal::TERM);
         }
         if timeout(STOP_LIMIT, self.process.wait()).await.is_err() {
@@ -105,8 +105,8 @@ impl OwnServer {
     }
 }
 
-/// It takes the way of the private Postgres (`postgres-child`): out of the terminal's reach, so that Ctrl-C comes to
-/// this process alone, and not outliving it in any case.
+/// It is started like the private Postgres (`postgres-child`): outside of the terminal's session, so that Ctrl-C
+/// reaches only this process, and so that it never outlives this process.
 fn command(folder: &Path, log: &NamedTempFile) -> io::Result<Command> {
     let mut command = Command::new(THIS_PROGRAM);
     command.arg0("countersign").arg(child::COMMAND).args(["--parent", &std::process::id().to_string()]);
@@ -114,7 +114,7 @@ fn command(folder: &Path, log: &NamedTempFile) -> io::Result<Command> {
     for (name, _) in env::vars_os().filter(|(name, _)| configures(name)) {
         command.env_remove(name);
     }
-    // A countersign.yaml of the present folder is another server's too.
+    // A countersign.yaml in the current folder would also belong to another server.
     command.current_dir(folder);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log.reopen()?).kill_on_drop(true);
     Ok(command)

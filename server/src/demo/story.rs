@@ -1,4 +1,4 @@
-//! The story: a support agent, the billing agent that it starts, and the people behind both.
+//! The story: a support agent, the billing agent that it starts, and the persons behind both.
 
 use std::net::SocketAddr;
 
@@ -19,7 +19,7 @@ pub(super) const REFUND: Call = Call { tool: "billing", action: "refund", amount
 /// A charge above the dev policy's limit of 500.00.
 const CHARGE: Call = Call { tool: "billing", action: "charge", amount_cents: Some(75_000) };
 
-/// Who plays, and where.
+/// The persons, and the server.
 #[derive(Debug)]
 pub(super) struct Story {
     /// Registers sponsors, issues credentials, reads the log.
@@ -27,13 +27,13 @@ pub(super) struct Story {
     /// Approves and revokes sponsors.
     pub(super) oscar: Connection,
     pub(super) address: SocketAddr,
-    /// Whether the server is the demo's own: then alice, whom every dev server has, may be revoked for good.
+    /// Whether the server is the demo's own: then alice, whom every dev server has, may be revoked permanently.
     pub(super) fresh: bool,
     pub(super) screen: Screen,
 }
 
 impl Story {
-    /// Tells it, and stops where an answer is not the one that it should be.
+    /// Tells it, and stops if an answer is not the expected one.
     pub(super) async fn tell(&mut self) -> Result<(), Unexpected> {
         let newcomer = self.four_eyes().await?;
         let sponsor = if self.fresh { "alice" } else { &newcomer };
@@ -46,7 +46,7 @@ impl Story {
         self.farewell()
     }
 
-    /// A run gets a credential of its own. Returns the issuer too.
+    /// A run gets a credential. Also returns the issuer.
     async fn identity(&mut self, sponsor: &str) -> Result<(Agent, String), Unexpected> {
         self.screen.step("identity");
         let request = IssueCredentialRequest {
@@ -71,7 +71,7 @@ impl Story {
         Ok((triage, tool::issuer(&issued.token)?))
     }
 
-    /// The run starts another one below itself.
+    /// The run starts another one as its child.
     async fn delegation(&mut self, parent: &Agent) -> Result<Agent, Unexpected> {
         self.screen.step("delegation");
         let request = DelegateCredentialRequest {
@@ -111,7 +111,7 @@ impl Story {
         Ok(())
     }
 
-    /// From one decision alone: who ran, who answered for it, what was allowed, and what came of it.
+    /// From one decision: who ran, who is accountable, what was allowed, and the outcome.
     async fn custody(&mut self, policy_decision_id: String) -> Result<(), Unexpected> {
         self.screen.step("custody");
         let asked = format!(

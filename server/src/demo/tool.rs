@@ -11,7 +11,7 @@ use super::{
     hash::hash,
 };
 
-/// Checks the receipt that an agent brings along with its call, with the published keys alone.
+/// Checks the receipt that an agent sends with its call, with only the published keys.
 pub(super) fn accepts(receipt: &str, keys: &KeySet, issuer: &str, call: Call) -> Result<(), Unexpected> {
     let refused = |why: String| Unexpected::Answer(format!("the billing tool refuses the receipt: {why}"));
     let name = |error: countersign_core::names::InvalidCallName| refused(error.to_string());
@@ -22,7 +22,7 @@ pub(super) fn accepts(receipt: &str, keys: &KeySet, issuer: &str, call: Call) ->
     if covered { Ok(()) } else { Err(refused("it is for another call".to_owned())) }
 }
 
-/// The `iss` of a token. A tool has it in its configuration; the demo believes the server that it plays on.
+/// The `iss` of a token. A real tool has it in its configuration; the demo trusts the server that it plays on.
 pub(super) fn issuer(token: &str) -> Result<String, Unexpected> {
     let claims = token.split('.').nth(1).and_then(|claims| BASE64URL.decode(claims).ok());
     let claims = claims.and_then(|claims| serde_json::from_slice::<serde_json::Value>(&claims).ok());

@@ -1,4 +1,4 @@
-//! A custody chain as a tree: the sponsor, the runs they answer for, what each was answered, and what came of it.
+//! A custody chain as a tree: the sponsor, its runs, the answers to each, and the outcomes.
 
 use std::fmt::Write as _;
 
@@ -6,19 +6,19 @@ use countersign_proto::v1::{CustodyChain, CustodyEvent, Effect, EventKind, Insta
 
 use super::screen::{Colour, WIDTH, short};
 
-/// One line and what hangs below it.
+/// One line and the lines below it.
 #[derive(Debug, Default)]
 struct Node {
-    /// Place in the log; none for a sponsor or a run, which are no events.
+    /// Log index. `None` for a sponsor or a run, which are not events.
     log_index: Option<i64>,
-    /// What catches the eye.
+    /// The highlighted word.
     word: String,
     colour: Option<Colour>,
     text: String,
     children: Vec<Self>,
 }
 
-/// The tree, a line each, without an end of line after the last.
+/// The tree, one line each, without an end of line after the last.
 pub(super) fn render(chain: &CustodyChain, colours: bool) -> String {
     let mut tree = String::new();
     write(&mut tree, &sponsor(chain), ("", ""), colours);
@@ -31,14 +31,14 @@ fn sponsor(chain: &CustodyChain) -> Node {
         Some(sponsor) => (sponsor.sponsor_id.clone(), format!("sponsor, {}", state(sponsor.state().as_str_name()))),
         None => ("no sponsor".to_owned(), "is accountable for this".to_owned()),
     };
-    // A sponsor's life first, then the runs; both in the order of the log.
+    // Events of the sponsor first, then the runs; both in log order.
     let mut children: Vec<_> =
         chain.events.iter().filter(|event| event.agent_instance_id.is_empty()).map(plain).collect();
     children.extend(chain.instances.iter().filter(|it| it.parent_agent_id.is_empty()).map(|it| run(chain, it)));
     Node { word, colour: Some(Colour::Bold), text, children, ..Node::default() }
 }
 
-/// A run: what happened to it and the runs that it started, in the order of the log.
+/// A run: its events and the runs that it started, in log order.
 fn run(chain: &CustodyChain, instance: &Instance) -> Node {
     let own = |event: &&CustodyEvent| {
         event.agent_instance_id == instance.agent_instance_id && event.kind() != EventKind::ToolCall
@@ -106,7 +106,7 @@ fn state(name: &str) -> &str {
     name.split_once("_STATE_").map_or(name, |(_, state)| state)
 }
 
-/// Writes a node behind `before.0`, and what hangs below it behind `before.1`.
+/// Writes a node after `before.0`, and the lines below it after `before.1`.
 fn write(tree: &mut String, node: &Node, before: (&str, &str), colours: bool) {
     let index = node.log_index.map(|index| format!("#{index} ")).unwrap_or_default();
     let word = if node.word.is_empty() { String::new() } else { format!("{} ", node.word) };
@@ -121,7 +121,7 @@ fn write(tree: &mut String, node: &Node, before: (&str, &str), colours: bool) {
     }
 }
 
-/// At most `width` characters; what is missing is marked.
+/// At most `width` characters; a cut is marked.
 fn cut(text: &str, width: usize) -> String {
     if text.chars().count() <= width {
         return text.to_owned();

@@ -1,4 +1,4 @@
-//! What `serve --dev` brings along, so that the first command after the start just works.
+//! The built-in files of `serve --dev`, so that the first command after the start works.
 
 use std::{io, path::Path};
 
@@ -8,11 +8,11 @@ use zeroize::Zeroizing;
 
 use crate::{config, secret_file};
 
-/// The token service's configuration, as the project's first document prints it.
+/// The token service's configuration, as in the project's first document.
 pub const TOKEN_SERVICE: &str = include_str!("token-service-config.yml");
 /// Its name in messages.
 pub const TOKEN_SERVICE_NAME: &str = "(built in) token-service-config.yml";
-/// The policy of a fresh dev database.
+/// The policy of a new dev database.
 pub const POLICY: &str = include_str!("policy-config.yaml");
 /// Its name in messages.
 pub const POLICY_NAME: &str = "(built in) policy-config.yaml";
@@ -20,10 +20,10 @@ pub const POLICY_NAME: &str = "(built in) policy-config.yaml";
 /// Name of the key-encryption key's file in the data folder.
 const KEY_FILE: &str = "key-encryption.key";
 
-/// The key-encryption key of a data folder, made if there is none. Whoever calls holds the folder's lock.
+/// The key-encryption key in a data folder, created if there is none. The caller holds the folder's lock.
 ///
 /// # Errors
-/// Where the file cannot be made or read, others may read it, or it holds something else.
+/// If the file cannot be created or read, if other users may read it, or if it contains something else.
 pub fn key_encryption_key(data_dir: &Path, entropy: &dyn Entropy) -> io::Result<SecretBox<[u8; 32]>> {
     let path = data_dir.join(KEY_FILE);
     if !path.try_exists()? {

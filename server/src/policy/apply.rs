@@ -1,4 +1,4 @@
-//! `countersign policy apply`: from a file to what answers.
+//! `countersign policy apply`: stores a policy file and makes it active.
 
 use clap::Args;
 use countersign_client::{
@@ -25,7 +25,7 @@ use crate::remote::{
     output::{print, printable, value},
 };
 
-/// What to store, and how it is to answer.
+/// The document to store, and how to make it active.
 #[derive(Debug, Args)]
 pub(crate) struct ApplyArgs {
     #[command(flatten)]
@@ -42,11 +42,11 @@ pub(crate) struct ApplyArgs {
     remote: RemoteArgs,
 }
 
-/// What became of the document.
+/// What was done with the document.
 struct Applied {
-    /// What was active before, where a policy was.
+    /// The active version before, if there was one.
     before: Option<String>,
-    /// The rollout that was open before: while one is, it says who answers.
+    /// The rollout that was open before; while one is open, it decides which version is used.
     open: Option<Rollout>,
     changes: AgainstActive,
     stored: CreatePolicyResponse,
@@ -54,9 +54,9 @@ struct Applied {
 }
 
 enum Outcome {
-    /// It is stored, as was asked for.
+    /// It is stored, as requested.
     Stored,
-    /// It answered before, for everyone or in the open rollout.
+    /// It was already in use, for all callers or in the open rollout.
     Already,
     Activated {
         log_index: i64,
@@ -68,7 +68,7 @@ enum Outcome {
 }
 
 pub(super) fn run(args: &ApplyArgs) -> Result<String, PolicyError> {
-    // Here first: what is wrong is said with its file, and no server is bothered.
+    // Checked here first: errors are reported with the file, and no call is made.
     let (texts, policy) = args.files.load()?;
     let request_id = args.change.request_id();
     let create = CreatePolicyRequest {
@@ -93,7 +93,7 @@ pub(super) fn run(args: &ApplyArgs) -> Result<String, PolicyError> {
         let stored = stored.map_err(|status| args.remote.change_failed(&status, &request_id))?.into_inner();
         let outcome = args.introduce(&connection, &stored, &policy, &request_id).await;
         if let (Err(_), false, Some(policy)) = (&outcome, args.remote.json(), &stored.policy) {
-            // Why it does not answer, the failure says after it.
+            // The error message that follows says why it is not active.
             print(&format!("{} is stored.\n", printable(&policy.version)))?;
         }
         Ok::<_, RemoteError>(Applied { before, open, changes, stored, outcome: outcome? })
@@ -101,7 +101,7 @@ pub(super) fn run(args: &ApplyArgs) -> Result<String, PolicyError> {
     if args.remote.json() { Ok(applied.json(&policy)?) } else { Ok(applied.words(&policy)) }
 }
 
-/// How the version stands that was active last.
+/// The state of the version that was last active.
 fn standing(open: Option<&Rollout>, active: Option<&str>) -> &'static str {
     match open {
         None => "which is active",
@@ -111,7 +111,7 @@ fn standing(open: Option<&Rollout>, active: Option<&str>) -> &'static str {
 }
 
 impl ApplyArgs {
-    /// Lets the stored version answer, in the way that is asked for.
+    /// Makes the stored version active, in the requested way.
     async fn introduce(
         &self,
         connection: &Connection,
@@ -148,7 +148,7 @@ impl ApplyArgs {
     }
 }
 
-/// The rollout that the document asks for. What it leaves open is left to the server.
+/// The rollout that the document requests. Values that it leaves out are left to the server.
 fn rollout_of(spec: &RolloutSpec, candidate: &str) -> StartRolloutRequest {
     StartRolloutRequest {
         baseline: spec.baseline.map(|baseline| baseline.to_string()).unwrap_or_default(),
@@ -164,7 +164,7 @@ fn rollout_of(spec: &RolloutSpec, candidate: &str) -> StartRolloutRequest {
     }
 }
 
-/// The document's gates, which are the brief's where it sets none.
+/// The document's gates, with the defaults for those that it does not set.
 fn gates(gates: &Gates) -> RolloutGates {
     let narrow = |number: u32| i32::try_from(number).unwrap_or(i32::MAX);
     let (seconds, millis) = (gates.latency_p95_ms / 1000, gates.latency_p95_ms % 1000);
@@ -245,8 +245,8 @@ impl Applied {
         format!("{version} {how}: {rules}.\n{became}\n")
     }
 
-    /// One object: the stored version as CreatePolicy answers, what is doubtful in it, what it changes where that can be told,
-    /// and the rollout that was started, if one was.
+    /// One object: the stored version as CreatePolicy returns it, the warnings, the differences if they are known, and
+    /// the rollout that was started, if any.
     fn json(&self, policy: &CompiledPolicy) -> Result<String, RemoteError> {
         let mut all = value("CreatePolicyResponse", &self.stored)?;
         if !policy.warnings().is_empty() {
@@ -259,7 +259,7 @@ impl Applied {
             Outcome::Stored | Outcome::Already => {}
             Outcome::Activated { log_index } => all["activated"] = json!({ "logIndex": log_index.to_string() }),
             Outcome::Rolling { rollout, log_index } => {
-                // Whoever may start a rollout may read its secret; a build's log may not.
+                // An operator who may start a rollout may read its secret, but a build's log must not contain it.
                 let shown = Rollout { salt: Vec::new(), ..Rollout::clone(rollout) };
                 all["rollout"] = value("Rollout", &shown)?;
                 all["rollout"]["logIndex"] = Value::String(log_index.to_string());

@@ -1,4 +1,4 @@
-//! `countersign policy diff`: what changes from one policy to another.
+//! `countersign policy diff`: the differences between two policies.
 
 use std::path::{Path, PathBuf};
 
@@ -43,7 +43,7 @@ pub(crate) struct DiffArgs {
     remote: RemoteArgs,
 }
 
-/// Does it, and prints what came of it.
+/// Runs the command and prints the result.
 pub(super) fn run(args: &DiffArgs) -> Result<(), PolicyError> {
     let sentences =
         diff(&args.load(&args.old, args.old_cedar.as_ref())?, &args.load(&args.new, args.new_cedar.as_ref())?);
@@ -55,7 +55,7 @@ pub(super) fn run(args: &DiffArgs) -> Result<(), PolicyError> {
     if args.exit_code && !sentences.is_empty() { Err(PolicyError::Changed) } else { Ok(()) }
 }
 
-/// A line each, or that there is none.
+/// One line each, or that there is no difference.
 fn lines(sentences: &[String]) -> String {
     if sentences.is_empty() {
         return "no changes: the two policies mean the same\n".to_owned();
@@ -81,7 +81,7 @@ impl DiffArgs {
     }
 }
 
-/// A stored version with its document; empty: the active one, none where there is none.
+/// A stored version with its document; an empty name means the active one. `None` if there is none.
 pub(super) async fn stored(
     connection: &Connection,
     remote: &RemoteArgs,
@@ -94,24 +94,25 @@ pub(super) async fn stored(
     }
 }
 
-/// Compiles a stored version. One that an older server took may not be valid any more: what is wrong is said with its name.
+/// Compiles a stored version. One that an older server accepted may no longer be valid; errors are reported with its
+/// name.
 fn compile(stored: Policy) -> Result<CompiledPolicy, PolicyError> {
     let name = printable(&stored.version);
     PolicyTexts { document: stored.document, cedar: stored.cedar }.compile_stored(Path::new(&name))
 }
 
-/// What `policy` changes against what answers now, a sentence each; in words for people under a line that says so.
+/// The differences of `policy` from the active version, one sentence each; for persons with a line above that says so.
 pub(super) struct AgainstActive {
-    /// None where they cannot be told.
+    /// `None` if they are unknown.
     pub(super) sentences: Option<Vec<String>>,
     head: String,
 }
 
 impl AgainstActive {
-    /// Compares. What cannot be compared is said and is no reason not to go on: what answers now may be invalid, and that may
-    /// be why it is replaced.
+    /// Compares. If that is not possible, it is reported, but is no reason to stop: the active version may be invalid,
+    /// and that may be why it is being replaced.
     ///
-    /// `standing`: how the version that is compared with stands, such as `which is active`.
+    /// `standing`: the state of the version that is compared with, such as `which is active`.
     pub(super) fn new(active: Option<Policy>, standing: &str, policy: &CompiledPolicy) -> Self {
         let Some(active) = active else {
             return Self { sentences: None, head: "No policy is active: all of this is new.".to_owned() };

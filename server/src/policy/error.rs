@@ -7,34 +7,35 @@ use crate::remote::RemoteError;
 /// Why a policy command ends without success.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PolicyError {
-    /// A file that is named cannot be used at all.
+    /// A named file cannot be used.
     #[error("cannot read {}", path.display())]
     Unreadable { path: PathBuf, source: io::Error },
-    /// What is wrong with a document, a line each.
+    /// The errors of a document, one line each.
     #[error("{0}")]
     Invalid(String),
-    /// What is wrong with a file of tests, a line each.
+    /// The errors of a test file, one line each.
     #[error("{0}")]
     InvalidTests(String),
-    /// The policy does not answer as its tests say.
+    /// The policy's answers differ from its tests.
     #[error("{failed} of {cases} test cases failed")]
     Failed { failed: usize, cases: usize },
-    /// A stored version has its Cedar with it.
+    /// A stored version already includes its Cedar text.
     #[error("a stored version has its Cedar with it: leave --old-cedar or --new-cedar out")]
     CedarOfVersion,
-    /// A server did not do it.
+    /// A call to a server failed.
     #[error(transparent)]
     Remote(#[from] RemoteError),
-    /// A simulation found what it was told to mind.
+    /// A simulation found differences, with the flag that makes this an error.
     #[error("{0} decisions would have had another answer")]
     Different(i64),
-    /// A comparison found what it was told to mind.
+    /// A comparison found differences, with the flag that makes this an error.
     #[error("the two policies differ")]
     Changed,
 }
 
 impl PolicyError {
-    /// The exit code: 2 where the command line is wrong, 1 where what it names is, 3 where something differs that was to be minded.
+    /// The exit code: 2 if the command line is wrong, 1 if something that it names is wrong, 3 if differences were
+    /// found that are to be reported.
     pub(crate) const fn code(&self) -> u8 {
         match self {
             Self::Unreadable { .. } | Self::InvalidTests(_) | Self::CedarOfVersion => 2,

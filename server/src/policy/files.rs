@@ -1,4 +1,4 @@
-//! The files that a policy stands in.
+//! The files of a policy.
 
 use std::{
     fs::{self, File},
@@ -22,11 +22,11 @@ pub(crate) struct PolicyFiles {
     cedar: Option<PathBuf>,
 }
 
-/// What the files hold.
+/// The content of the files.
 #[derive(Debug)]
 pub(super) struct PolicyTexts {
     pub(super) document: String,
-    /// Empty: there is none.
+    /// Empty if there is none.
     pub(super) cedar: String,
 }
 
@@ -35,12 +35,12 @@ impl PolicyFiles {
         Self { document, cedar }
     }
 
-    /// How messages call the policy.
+    /// The name of the policy in messages.
     pub(super) fn name(&self) -> String {
         self.document.display().to_string()
     }
 
-    /// What may be meant in it, and probably is not, a line each.
+    /// The warnings about it, one line each.
     pub(super) fn warnings(&self, policy: &CompiledPolicy) -> String {
         let line = |violation: &Violation| {
             let file = file_of(violation, &self.document, self.cedar.as_deref());
@@ -50,7 +50,7 @@ impl PolicyFiles {
         policy.warnings().iter().map(line).collect()
     }
 
-    /// Reads and compiles the policy. Everything that is wrong is said at once, each with its file and place.
+    /// Reads and compiles the policy. All errors are reported at once, each with its file and place.
     pub(super) fn load(&self) -> Result<(PolicyTexts, CompiledPolicy), PolicyError> {
         let document = read_text(&self.document)?;
         let cedar = self.cedar.as_deref().map(read_text).transpose()?.unwrap_or_default();
@@ -61,12 +61,12 @@ impl PolicyFiles {
 }
 
 impl PolicyTexts {
-    /// Compiles the policy. What is wrong is placed in what messages are to call the document, and the Cedar beside it.
+    /// Compiles the policy. Errors are reported with these names for the document and the Cedar text.
     pub(super) fn compile(&self, document: &Path, cedar: Option<&Path>) -> Result<CompiledPolicy, PolicyError> {
         Self::placed(CompiledPolicy::load(&self.document, &self.cedar), document, cedar)
     }
 
-    /// Compiles a policy that a server stores: it may have what a new one may not.
+    /// Compiles a policy that a server stores: it may have faults that a new one may not have.
     pub(super) fn compile_stored(&self, name: &Path) -> Result<CompiledPolicy, PolicyError> {
         Self::placed(CompiledPolicy::load_stored(&self.document, &self.cedar), name, None)
     }
@@ -79,7 +79,7 @@ impl PolicyTexts {
     }
 }
 
-/// The file that a violation is of.
+/// The file of a violation.
 pub(super) fn file_of<'f>(violation: &Violation, document: &'f Path, cedar: Option<&'f Path>) -> &'f Path {
     let in_cedar = violation.path == "cedar" || violation.path.starts_with("cedar[");
     cedar.filter(|_| in_cedar).unwrap_or(document)
@@ -94,10 +94,10 @@ pub(super) fn placed(file: &Path, violation: &Violation) -> String {
     }
 }
 
-/// Reads a text file that is no longer than a document may be.
+/// Reads a text file that is not longer than a document may be.
 pub(super) fn read_text(path: &Path) -> Result<String, PolicyError> {
     let unreadable = |source: io::Error| PolicyError::Unreadable { path: path.to_owned(), source };
-    // A FIFO would block the opening for ever.
+    // Opening a FIFO would block for ever.
     if !fs::metadata(path).map_err(unreadable)?.is_file() {
         return Err(unreadable(io::Error::new(io::ErrorKind::InvalidInput, "is not a file")));
     }

@@ -1,4 +1,4 @@
-//! `countersign policy ...`: policy documents, before they reach a server and on their way to one.
+//! `countersign policy ...`: checks policy documents, and applies them to a server.
 
 mod apply;
 mod counted;
@@ -41,7 +41,7 @@ pub(crate) enum PolicyCommand {
     Simulate(SimulateArgs),
 }
 
-/// Does it, and prints what came of it.
+/// Runs the command and prints the result.
 pub(crate) fn run(command: PolicyCommand) -> Result<(), PolicyError> {
     let said = match command {
         PolicyCommand::Validate(files) => validate(&files)?,

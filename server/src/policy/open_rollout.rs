@@ -1,11 +1,11 @@
-//! The open rollout, if there is one: while it is open, it says which version is enforced for whom.
+//! The open rollout, if there is one: it says which version is enforced for which callers.
 
 use countersign_client::v1::Rollout;
 
 use crate::remote::output::printable;
 pub(super) use crate::remote::rollouts::open as read;
 
-/// Which version is enforced for whom while it is open, in a sentence.
+/// Which version is enforced for which callers while it is open, in a sentence.
 pub(super) fn answers(rollout: &Rollout) -> String {
     format!(
         "Rollout {} is open: {} is enforced for {} % of callers; {}.",

@@ -1,4 +1,4 @@
-//! `countersign policy simulate`: what a policy would have answered to what was recorded.
+//! `countersign policy simulate`: the answers that a policy would have given to recorded decisions.
 
 use std::{
     collections::BTreeMap,
@@ -21,9 +21,9 @@ use crate::{
     },
 };
 
-/// Most rows of the table; what is rarer is summed up.
+/// Limit of the table's rows; rarer kinds are summed up.
 const ROWS: usize = 50;
-/// Most kinds of differences that are told apart: further ones are counted, and nothing else.
+/// Limit of the kinds of differences that are counted separately; further ones are only counted in total.
 const KINDS: usize = 10_000;
 /// How often progress is shown.
 const PROGRESS: Duration = Duration::from_secs(1);
@@ -62,7 +62,7 @@ pub(crate) struct SimulateArgs {
     remote: RemoteArgs,
 }
 
-/// Does it, and prints what came of it.
+/// Runs the command and prints the result.
 pub(super) fn run(args: &SimulateArgs) -> Result<(), PolicyError> {
     let request = args.request()?;
     let (last, kinds) = block_on(args.simulate(request))?;
@@ -74,7 +74,7 @@ pub(super) fn run(args: &SimulateArgs) -> Result<(), PolicyError> {
 impl SimulateArgs {
     fn request(&self) -> Result<SimulatePolicyRequest, PolicyError> {
         let texts = match &self.document {
-            // Here first: what is wrong is said with its file, and no server is bothered.
+            // Checked here first: errors are reported with the file, and no call is made.
             Some(document) => Some(PolicyFiles::new(document.clone(), self.cedar.clone()).load()?.0),
             None => None,
         };
@@ -108,7 +108,7 @@ impl SimulateArgs {
     }
 }
 
-/// How far it is, on standard error: on a terminal one line that changes, else a line a second.
+/// The progress on standard error: on a terminal one line that changes, otherwise one line per second.
 struct Progress {
     last: Instant,
     terminal: bool,
@@ -128,7 +128,7 @@ impl Progress {
         let looked_at = piece.evaluated + piece.inconclusive + piece.not_asked;
         let reached = time(piece.reached_time.as_ref());
         let (before, after) = if self.terminal { ("\r", "") } else { ("", "\n") };
-        // Nothing depends on it.
+        // An error here has no consequences.
         let _ = write!(
             io::stderr(),
             "{before}checked {looked_at} decisions, until {reached}: {} different{after}",
@@ -153,11 +153,11 @@ struct Kind {
     sponsor_id: String,
 }
 
-/// How many of each kind, and one of them.
+/// The number of each kind, and an example.
 #[derive(Debug, Default)]
 struct Kinds {
     counts: BTreeMap<Kind, (i64, String)>,
-    /// Of kinds that are not told apart any more.
+    /// The number of kinds that are not counted separately.
     further: i64,
 }
 
@@ -212,7 +212,7 @@ impl Kinds {
         format!("{}{rest}\n{}", table(head, &rows), summary(last))
     }
 
-    /// One object: the last piece as SimulatePolicy answers it, and the differences by kind.
+    /// One object: the last piece as SimulatePolicy returns it, and the differences by kind.
     fn json(&self, last: &SimulatePolicyResponse) -> Result<String, RemoteError> {
         let kind = |(kind, count, example): (&Kind, i64, &str)| {
             json!({
@@ -262,7 +262,7 @@ const fn word(effect: Effect) -> &'static str {
     }
 }
 
-/// The rules that made an answer, or the reason where none did.
+/// The rules that determined an answer, or the reason if there are none.
 fn rules(ids: &[String], reason: &str) -> String {
     let reason = reason.trim_start_matches("DECISION_REASON_");
     if ids.is_empty() { format!("({reason})") } else { printable(&ids.join(" ")) }

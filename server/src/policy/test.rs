@@ -1,4 +1,4 @@
-//! `countersign policy test`: whether a policy answers as its tests say.
+//! `countersign policy test`: whether a policy's answers are those that its tests expect.
 
 use std::{
     collections::BTreeSet,
@@ -27,7 +27,7 @@ pub(crate) struct TestArgs {
     tests: Vec<PathBuf>,
 }
 
-/// What came of the cases so far.
+/// The results of the cases so far.
 #[derive(Default)]
 struct Report {
     text: String,

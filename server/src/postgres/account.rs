@@ -1,4 +1,4 @@
-//! Which user Postgres runs as. It refuses to run as root, rightly.
+//! The user that Postgres runs as, because it refuses to run as root.
 
 use std::{
     fs,
@@ -19,12 +19,12 @@ pub(super) struct Account {
     pub(super) uid: u32,
     pub(super) gid: u32,
     name: String,
-    /// Whether this process is root and gives its privileges up for Postgres.
+    /// Whether this process is root and drops its privileges for Postgres.
     pub(super) steps_down: bool,
 }
 
 impl Account {
-    /// The present user; for root the owner of the data, and when there is none yet `postgres`, else `nobody`.
+    /// The current user; for root, the owner of the data, and if there is none yet `postgres`, otherwise `nobody`.
     pub(super) fn choose(cluster: &Path) -> Result<Self, PostgresError> {
         let (uid, gid) = (geteuid(), getegid());
         if !uid.is_root() {
@@ -39,7 +39,7 @@ impl Account {
         ["postgres", "nobody"].iter().find_map(|name| look_up(&passwd, name)).ok_or(PostgresError::NoAccount)
     }
 
-    /// Gives a folder to this user, where this process is another one.
+    /// Gives a folder to this user, if this process runs as another one.
     pub(super) fn own(&self, path: &Path) -> Result<(), PostgresError> {
         if !self.steps_down {
             return Ok(());
@@ -48,7 +48,7 @@ impl Account {
             .map_err(|source| PostgresError::folder("change the owner of", path, source))
     }
 
-    /// Turns the failure of a program into its cause, where that can be told.
+    /// Turns the failure of a program into its cause, if that is known.
     pub(super) fn explain(&self, data_dir: &Path, error: PostgresError) -> PostgresError {
         let PostgresError::Failed { message, .. } = &error else { return error };
         if NO_SPACE.iter().any(|mark| message.contains(mark)) {
@@ -63,7 +63,7 @@ impl Account {
         }
     }
 
-    /// The first folder on the way to `path`, or `path` itself, that this user may not enter by its mode.
+    /// The first folder on the path to `path`, or `path` itself, that this user may not enter because of its mode.
     fn closed_on_the_way_to(&self, path: &Path) -> Option<PathBuf> {
         let way: Vec<&Path> = path.ancestors().collect();
         let closed = |at: &&Path| {

@@ -1,4 +1,4 @@
-//! Where the programs of Postgres are.
+//! Finds the programs of Postgres.
 
 use std::{
     env, fs,
@@ -9,24 +9,24 @@ use std::{
 
 use super::PostgresError;
 
-/// The two programs that are run.
+/// The two programs that are used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Programs {
     pub(super) initdb: PathBuf,
     pub(super) postgres: PathBuf,
 }
 
-/// Where to look for them.
+/// Where to search for them.
 #[derive(Debug)]
 pub(super) struct Search {
-    /// The one folder that is meant, if one was named.
+    /// The only folder to search, if one is named.
     pub(super) named: Option<PathBuf>,
     /// Folders, best first.
     pub(super) folders: Vec<PathBuf>,
 }
 
 impl Search {
-    /// `PG_BIN_DIR`; else PATH, then where Debian keeps them, newest first.
+    /// `PG_BIN_DIR`; otherwise PATH, then the folders of Debian, newest first.
     pub(super) fn from_environment() -> Self {
         let mut folders: Vec<PathBuf> =
             env::var_os("PATH").map(|path| env::split_paths(&path).collect()).unwrap_or_default();
@@ -34,7 +34,7 @@ impl Search {
         Self { named: env::var_os("PG_BIN_DIR").filter(|dir| !dir.is_empty()).map(PathBuf::from), folders }
     }
 
-    /// The best programs there are.
+    /// The best programs that are installed.
     pub(super) fn find(&self) -> Result<Programs, PostgresError> {
         self.candidates().into_iter().next().ok_or_else(|| PostgresError::NoPrograms { searched: self.searched() })
     }
@@ -63,7 +63,8 @@ impl Search {
         self.named.clone().map_or_else(|| self.folders.clone(), |named| vec![named])
     }
 
-    /// Wrapper scripts (such as Debian's or a package manager's) come last: a script in between may hold back signals.
+    /// Wrapper scripts (such as Debian's or a package manager's) come last, because a script in between may not pass on
+    /// signals.
     fn candidates(&self) -> Vec<Programs> {
         let mut candidates: Vec<Programs> = Vec::new();
         for programs in self.searched().iter().filter_map(|folder| Programs::in_folder(folder)) {
@@ -77,7 +78,7 @@ impl Search {
 }
 
 impl Programs {
-    /// The programs of a folder. Links are followed, so that both are taken from where they really are.
+    /// The programs in a folder. Links are followed, so that both come from their real folder.
     fn in_folder(folder: &Path) -> Option<Self> {
         let initdb = fs::canonicalize(folder.join("initdb")).ok()?;
         let beside = [initdb.parent()?, folder].map(|home| home.join("postgres"));

@@ -1,13 +1,13 @@
-//! The hidden command `postgres-child`: the last steps between the server and Postgres, taken in a process of their own.
+//! The hidden command `postgres-child`: the last steps between the server and Postgres, in a separate process.
 //!
-//! They have to happen after the fork and before Postgres, and code of ours between the two is possible only where it is a
-//! program: this one, started again. In this order:
+//! They must happen after the fork and before Postgres. Our code can run between the two only as a program: this one,
+//! started again. In this order:
 //!
-//! 1. give up root, all of it. Afterwards would be too late, because changing the user clears what step 3 sets;
-//! 2. leave the terminal's session, so that Ctrl-C reaches the server alone, which then stops Postgres in good order;
-//! 3. ask the kernel for SIGINT when the server dies. The kernel watches the *thread* that started this process, so that
-//!    has to be one that lives as long as the server;
-//! 4. see whether the server died before step 3;
+//! 1. drop all root privileges. Later would be too late, because changing the user clears what step 3 sets;
+//! 2. leave the terminal's session, so that Ctrl-C reaches only the server, which then stops Postgres properly;
+//! 3. ask the kernel for SIGINT when the server dies. The kernel watches the *thread* that started this process, so
+//!    that thread must live as long as the server;
+//! 4. check whether the server died before step 3;
 //! 5. become Postgres.
 
 use std::{
@@ -31,7 +31,7 @@ pub use super::names::COMMAND;
 /// The running program, even if its file was replaced meanwhile.
 pub(crate) const THIS_PROGRAM: &str = "/proc/self/exe";
 
-/// What `postgres-child` is told.
+/// The arguments of `postgres-child`.
 #[derive(Debug, clap::Args)]
 pub struct ChildArgs {
     /// The server, without which nothing is to run.
@@ -50,10 +50,11 @@ pub struct ChildArgs {
     args: Vec<OsString>,
 }
 
-/// Becomes the program. Has to be called while the process has one thread only: the user is changed for the calling thread.
+/// Becomes the program. Call it while the process has only one thread, because the user is changed for the calling
+/// thread.
 ///
 /// # Errors
-/// Whatever kept it from becoming the program; there is no other way to return.
+/// The reason why it did not become the program; there is no other way to return.
 pub fn become_program(args: &ChildArgs) -> io::Result<Infallible> {
     if let (Some(uid), Some(gid)) = (args.uid, args.gid) {
         let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
@@ -71,7 +72,7 @@ pub fn become_program(args: &ChildArgs) -> io::Result<Infallible> {
     Err(io::Error::new(error.kind(), format!("cannot run {}: {error}", args.program.display())))
 }
 
-/// Makes commands that run through `postgres-child`.
+/// Creates commands that run through `postgres-child`.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Launcher<'a> {
     pub(super) program: &'a Path,
@@ -79,8 +80,8 @@ pub(super) struct Launcher<'a> {
 }
 
 impl Launcher<'_> {
-    /// A command for `program`, in an environment that holds nothing of the caller's (PGOPTIONS, PGPORT and the like would
-    /// change what it does), in a folder that everybody may enter.
+    /// A command for `program`, without the caller's environment (PGOPTIONS, PGPORT and others would change what it
+    /// does), in a folder that every user may enter.
     pub(super) fn command(&self, program: &Path) -> Command {
         let mut command = Command::new(self.program);
         command.env_clear().env("PATH", "/usr/bin:/bin").env("LC_ALL", "C").env("TZ", "UTC").current_dir("/");

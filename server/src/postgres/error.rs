@@ -1,4 +1,4 @@
-//! What can stand in the way of the private Postgres, and what would help.
+//! Errors of the private Postgres, with their remedies.
 
 use std::{
     io,
@@ -10,17 +10,17 @@ use super::names::COMMAND;
 /// Why the private Postgres does not run. Each message says what to do about it.
 #[derive(Debug, thiserror::Error)]
 pub enum PostgresError {
-    /// No programs to run.
+    /// There are no programs to run.
     #[error(
         "no Postgres programs (initdb, postgres) in {}; install them (Debian, Ubuntu: `apt-get install postgresql`), \
          name their folder in PG_BIN_DIR, or use a Postgres of your own with DATABASE_URL",
         listed(searched)
     )]
     NoPrograms {
-        /// Folders that were looked in.
+        /// Folders that were searched.
         searched: Vec<PathBuf>,
     },
-    /// The data is of another major version.
+    /// Another major version wrote the data.
     #[error(
         "the data in {} needs Postgres {wanted}, and installed is: {found}; install Postgres {wanted} too, or start \
          with another data folder", folder.display()
@@ -33,7 +33,7 @@ pub enum PostgresError {
         /// Major versions that are installed.
         found: String,
     },
-    /// Another server has the folder.
+    /// Another server uses the folder.
     #[error("another server{} uses the data folder {}; stop it, or choose another folder with --data-dir or COUNTERSIGN_DATA_DIR",
         pid.map(|pid| format!(" (process {pid})")).unwrap_or_default(), folder.display())]
     InUse {
@@ -42,22 +42,22 @@ pub enum PostgresError {
         /// The other server, if it is known.
         pid: Option<i32>,
     },
-    /// A Postgres left behind in the folder does not go.
+    /// A Postgres that was left behind in the folder does not stop.
     #[error("a Postgres left behind (process {pid}) still uses {} and does not stop; end it with `kill -QUIT {pid}`", folder.display())]
     LeftBehind {
         /// The data folder.
         folder: PathBuf,
-        /// The one left behind.
+        /// Its process.
         pid: i32,
     },
-    /// A folder or file cannot be made or read.
+    /// A folder or file cannot be created or read.
     #[error("cannot {action} {}", path.display())]
     Io {
-        /// What was tried, as in "cannot ... the path".
+        /// The action, as in "cannot ... the path".
         action: &'static str,
-        /// On what.
+        /// The path.
         path: PathBuf,
-        /// Why not.
+        /// The error.
         source: io::Error,
     },
     /// Started by root on a machine without an ordinary user to run as.
@@ -65,16 +65,16 @@ pub enum PostgresError {
         "Postgres does not run as root, and there is neither a user `postgres` nor a user `nobody` to run it as; run the server as an ordinary user"
     )]
     NoAccount,
-    /// Started by root, and the user that Postgres runs as cannot get to its folder.
+    /// Started by root, and the user that Postgres runs as cannot reach its folder.
     #[error("Postgres runs as user {user}, who may not enter {}; choose another data folder (--data-dir, COUNTERSIGN_DATA_DIR), or `chmod o+x {}`",
         at.display(), at.display())]
     Unreachable {
-        /// The folder on the way that is closed.
+        /// The closed folder on the path.
         at: PathBuf,
-        /// Whom it is closed to.
+        /// The user.
         user: String,
     },
-    /// initdb wants to know the name of the user.
+    /// initdb needs the name of the user.
     #[error(
         "user id {uid} has no entry in /etc/passwd and initdb refuses to run without; add one, or run the server as another user (in a container: `--user`)"
     )]
@@ -88,33 +88,33 @@ pub enum PostgresError {
         /// The data folder.
         folder: PathBuf,
     },
-    /// The folder for a short socket path is somebody else's.
+    /// The folder for a short socket path belongs to another user.
     #[error("{} must be a folder that only user {uid} can enter; remove it, or choose a shorter data folder", path.display())]
     SocketFolder {
         /// The folder.
         path: PathBuf,
-        /// Who has to own it.
+        /// The required owner.
         uid: u32,
     },
-    /// It did not come up in time.
+    /// It did not start in time.
     #[error("Postgres in {} was not ready after {seconds} s", folder.display())]
     Slow {
         /// The data folder.
         folder: PathBuf,
-        /// How long it was waited for.
+        /// How long the server waited.
         seconds: u64,
     },
     /// It ended by itself.
     #[error("{program} failed ({status}): {message}")]
     Failed {
-        /// What was run.
+        /// The program.
         program: &'static str,
         /// How it ended.
         status: String,
-        /// The last that it said.
+        /// Its last message.
         message: String,
     },
-    /// It did not stop when asked.
+    /// It did not stop when it was asked to.
     #[error("Postgres in {} did not stop when asked and was killed; the next start recovers what was committed", folder.display())]
     Killed {
         /// The data folder.
@@ -135,12 +135,13 @@ impl PostgresError {
     }
 }
 
-/// What is said of a full disk: by the system, and by Postgres where only a part of a page could be written.
+/// Messages about a full disk: from the system, and from Postgres if only part of a page could be written.
 pub(super) const NO_SPACE: [&str; 2] = ["No space left on device", "Check free disk space"];
-/// What initdb says where the user has no name.
+/// initdb's message if the user has no name.
 pub(super) const NO_USER: &str = "could not look up effective user ID";
 
-/// The line that tells most: one that names a cause with a remedy, else the last one of an error, else the last one.
+/// The most useful line: one that names a cause with a remedy, otherwise the last one of an error, otherwise the last
+/// one.
 fn telling(lines: &[String]) -> &str {
     let last = |marks: &[&str]| lines.iter().rev().find(|line| marks.iter().any(|mark| line.contains(mark)));
     last(&[NO_SPACE[0], NO_SPACE[1], NO_USER])

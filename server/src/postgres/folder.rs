@@ -1,4 +1,4 @@
-//! The data folder: what lies where, and the lock that keeps a second server out.
+//! The data folder: its content, and the lock that keeps a second server out.
 //!
 //! ```text
 //! server.lock     held while a server runs; says which process
@@ -19,21 +19,21 @@ use std::{
 use super::{PostgresError, account::Account, names::PORT};
 use crate::data_dir;
 
-/// Longest path of a Unix socket, bytes (`sun_path`, less the closing zero).
+/// Longest path of a Unix socket in bytes (`sun_path` without the final zero).
 const LONGEST_SOCKET_PATH: usize = 107;
 
-/// A data folder that this process has for itself.
+/// A data folder that only this process uses.
 #[derive(Debug)]
 pub(super) struct Folder {
     /// The folder, absolute.
     pub(super) data_dir: PathBuf,
-    /// Postgres' own folder in it.
+    /// Postgres' folder in it.
     pub(super) cluster: PathBuf,
     _lock: File,
 }
 
 impl Folder {
-    /// Makes the folder if it is not there, and locks it.
+    /// Creates the folder if it does not exist, and locks it.
     pub(super) fn open(path: &Path) -> Result<Self, PostgresError> {
         let failed = |source| PostgresError::folder("create the data folder", path, source);
         let data_dir = data_dir::ensure(path).map_err(failed)?;
@@ -41,12 +41,12 @@ impl Folder {
         Ok(Self { cluster: data_dir.join("postgres"), data_dir, _lock: lock })
     }
 
-    /// Whether Postgres' folder was made already.
+    /// Whether Postgres' folder was created already.
     pub(super) fn has_cluster(&self) -> bool {
         self.cluster.join("PG_VERSION").exists()
     }
 
-    /// Where the socket belongs: in the data folder, or where that makes its path too long, in a short one in /tmp.
+    /// The folder of the socket: in the data folder, or if its path would be too long, a short one in /tmp.
     pub(super) fn socket_path(&self) -> PathBuf {
         let near = self.data_dir.join("socket");
         if near.as_os_str().len() + format!("/.s.PGSQL.{PORT}").len() <= LONGEST_SOCKET_PATH {
@@ -58,8 +58,8 @@ impl Folder {
         Path::new("/tmp").join(format!("countersign-{:016x}", u64::from_be_bytes(name)))
     }
 
-    /// Makes the folder of the socket: the user's own, closed to everybody else. One that is there already has to be just
-    /// that, because anybody may make folders in /tmp.
+    /// Creates the folder of the socket, owned by the user and closed to all others. An existing folder must already be
+    /// like this, because every user may create folders in /tmp.
     pub(super) fn socket_dir(&self, account: &Account) -> Result<PathBuf, PostgresError> {
         let path = self.socket_path();
         match DirBuilder::new().mode(0o700).create(&path) {
@@ -74,7 +74,7 @@ impl Folder {
         Ok(path)
     }
 
-    /// Removes the socket's folder where it lies outside the data folder and is empty.
+    /// Removes the socket's folder if it is outside of the data folder and empty.
     pub(super) fn discard_socket_dir(&self, path: &Path) {
         if !path.starts_with(&self.data_dir) {
             let _ = fs::remove_dir(path);
@@ -82,7 +82,7 @@ impl Folder {
     }
 }
 
-/// The lock goes with the process, however it ends; the file stays.
+/// The lock ends with the process, however it ends; the file stays.
 fn lock(data_dir: &Path) -> Result<File, PostgresError> {
     let path = data_dir.join("server.lock");
     let failed = |source| PostgresError::folder("lock", &path, source);

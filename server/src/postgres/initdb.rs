@@ -1,11 +1,11 @@
-//! Making Postgres' folder, the first time.
+//! Creates Postgres' folder at the first start.
 
 use std::{fs, fs::DirBuilder, fs::File, io, os::unix::fs::DirBuilderExt as _};
 
 use super::{PostgresError, binaries::Programs, child::Launcher, folder::Folder, names::USER};
 
-/// Makes the folder under another name and renames it when it is whole: a start that was cut short leaves nothing that
-/// looks like a database.
+/// Creates the folder under another name and renames it when it is complete, so that an interrupted start leaves
+/// nothing that looks like a database.
 pub(super) fn create(folder: &Folder, programs: &Programs, launcher: &Launcher<'_>) -> Result<(), PostgresError> {
     let draft = folder.data_dir.join("postgres.new");
     match fs::remove_dir_all(&draft) {
@@ -27,7 +27,7 @@ pub(super) fn create(folder: &Folder, programs: &Programs, launcher: &Launcher<'
         "--data-checksums",
         "--no-instructions",
     ]);
-    // Whoever can open the socket is trusted, and the socket's folder is closed to all but the server's user.
+    // Every user who can open the socket is trusted, and the socket's folder is closed to all but the server's user.
     command.args(["--auth-local=trust", "--auth-host=reject"]);
     let output = command.output().map_err(|source| PostgresError::folder("run initdb in", &draft, source))?;
     if !output.status.success() {

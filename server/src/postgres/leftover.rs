@@ -1,8 +1,8 @@
 //! A Postgres that an earlier server left behind.
 //!
-//! When a server is killed the kernel asks its Postgres to stop, which takes a moment: the next start waits for that. What
-//! does not stop by itself is stopped. What a Postgres that was killed itself left in the folder is cleared away where
-//! Postgres would stumble over it.
+//! When a server is killed, the kernel asks its Postgres to stop, which takes a moment; the next start waits for that.
+//! A Postgres that does not stop by itself is stopped. Files that a killed Postgres left in the folder are removed if
+//! they would prevent a start.
 
 use std::{
     fs, io,
@@ -13,10 +13,10 @@ use std::{
 
 use super::{PostgresError, folder::Folder, names::PORT, signals};
 
-/// How long one that is shutting down may take.
+/// How long a Postgres may take to shut down.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// What Postgres writes into `postmaster.pid`.
+/// The content of `postmaster.pid`.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct PidFile {
     /// The postmaster.
@@ -26,12 +26,12 @@ pub(super) struct PidFile {
 }
 
 impl PidFile {
-    /// Reads the file of a cluster; none if there is none, or one that is being written.
+    /// Reads the file of a cluster. `None` if there is none, or if it is being written.
     pub(super) fn read(cluster: &Path) -> Option<Self> {
         Self::parse(&fs::read_to_string(path(cluster)).ok()?)
     }
 
-    /// Line 1 is the process, line 8 what it does.
+    /// Line 1 is the process id, line 8 its state.
     fn parse(text: &str) -> Option<Self> {
         let mut lines = text.lines();
         let pid = lines.next()?.trim().parse().ok().filter(|&pid: &i32| pid > 0)?;
@@ -44,8 +44,8 @@ fn path(cluster: &Path) -> PathBuf {
     cluster.join("postmaster.pid")
 }
 
-/// Returns when no Postgres runs on the cluster and nothing keeps one from starting. The folder's lock is held, so no
-/// other server starts one meanwhile.
+/// Returns when no Postgres runs on the cluster and nothing prevents a start. The folder's lock is held, so no other
+/// server starts one meanwhile.
 pub(super) fn settle(folder: &Folder) -> Result<(), PostgresError> {
     let cluster = &folder.cluster;
     if let Some(pid) = running(cluster) {
@@ -56,7 +56,7 @@ pub(super) fn settle(folder: &Folder) -> Result<(), PostgresError> {
         }
     }
     match PidFile::read(cluster) {
-        // Postgres refuses to start while the process of this number lives, whatever that process now is.
+        // Postgres refuses to start while a process with this id lives, whatever process that is.
         Some(stale) if Path::new(&format!("/proc/{}", stale.pid)).exists() => discard(folder),
         _ => Ok(()),
     }
@@ -75,8 +75,8 @@ fn discard(folder: &Folder) -> Result<(), PostgresError> {
     Ok(())
 }
 
-/// The postmaster that runs on the cluster. Told by its command line, which everybody may read; its working folder would
-/// need a privilege that root in a container does not have.
+/// The postmaster that runs on the cluster. It is recognised by its command line, which every user may read; reading
+/// its working folder would need a privilege that root in a container does not have.
 fn running(cluster: &Path) -> Option<i32> {
     let pid = PidFile::read(cluster)?.pid;
     let line = fs::read(format!("/proc/{pid}/cmdline")).ok()?;

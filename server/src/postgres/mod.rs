@@ -1,12 +1,12 @@
-//! The private Postgres of `serve --dev`: a child process in the data folder, reached by a Unix socket and by nothing else.
+//! The private Postgres of `serve --dev`: a child process in the data folder, reached only through a Unix socket.
 //!
-//! It is a whole Postgres, durable as any (fsync, data checksums), so that what works on it works on the real one.
-//! Three things make it safe to own:
+//! It is a complete Postgres with full durability (fsync, data checksums), so that what works on it works on a real
+//! one. Three rules make it safe:
 //!
-//! - it never runs as root: started by root, it runs as `postgres`, else as `nobody` ([`account`]);
-//! - it never outlives the server by accident: the kernel sends it SIGINT, a clean stop, when the server dies in whatever
-//!   way ([`child`]), and the next start waits for one that is still stopping ([`leftover`]);
-//! - two servers never share a folder: the folder is locked ([`folder`]).
+//! - it never runs as root: if the server is root, it runs as `postgres`, otherwise as `nobody` ([`account`]);
+//! - it never outlives the server by accident: the kernel sends it SIGINT, a clean stop, when the server dies for any
+//!   reason ([`child`]), and the next start waits for one that is still stopping ([`leftover`]);
+//! - two servers never share a folder, because the folder is locked ([`folder`]).
 
 mod account;
 mod binaries;
@@ -38,11 +38,11 @@ use self::{
     process::Process,
 };
 
-/// A start after a crash replays the write-ahead log first, which `max_wal_size` bounds.
+/// A start after a crash first replays the write-ahead log, whose size `max_wal_size` limits.
 const START_LIMIT: Duration = Duration::from_mins(2);
 
-/// Settings that differ from the defaults. Durability (`fsync`, `full_page_writes`, `synchronous_commit`) is spelled out so
-/// that nobody has to wonder.
+/// Settings that differ from the defaults. Durability (`fsync`, `full_page_writes`, `synchronous_commit`) is set
+/// explicitly, so that it is not in doubt.
 const SETTINGS: [&str; 13] = [
     "listen_addresses=",
     "unix_socket_permissions=0700",
@@ -55,17 +55,17 @@ const SETTINGS: [&str; 13] = [
     "huge_pages=off",
     "jit=off",
     "log_line_prefix=",
-    // Statements and their values stay out of the log.
+    // Statements and their values must not get into the log.
     "log_error_verbosity=terse",
     "log_min_error_statement=panic",
 ];
 
-/// Where and by what the private Postgres is started.
+/// Where the private Postgres is started, and with which program.
 #[derive(Debug, Clone)]
 pub struct PostgresOptions {
-    /// The server's data folder; made if it is not there.
+    /// The server's data folder; created if it does not exist.
     pub data_dir: PathBuf,
-    /// The program with the hidden command `postgres-child`; the running one, unless a test runs another.
+    /// The program with the hidden command `postgres-child`: the running one, unless a test uses another.
     pub launcher: PathBuf,
 }
 
@@ -86,11 +86,11 @@ pub struct PrivatePostgres {
 }
 
 impl PrivatePostgres {
-    /// Starts the Postgres of a data folder, creating it the first time, and returns when it accepts connections. Blocks:
-    /// a second the first time, some 30 ms after that, up to 15 s when one left behind has to finish first.
+    /// Starts the Postgres of a data folder, creating it the first time, and returns when it accepts connections.
+    /// Blocks: a second the first time, about 30 ms after that, up to 15 s if one that was left behind must stop first.
     ///
     /// # Errors
-    /// [`PostgresError`] says what stands in the way and what would help.
+    /// [`PostgresError`] says what is wrong and how to fix it.
     pub fn start(options: &PostgresOptions) -> Result<Self, PostgresError> {
         let folder = Folder::open(&options.data_dir)?;
         let account = Account::choose(&folder.cluster)?;
@@ -117,19 +117,20 @@ impl PrivatePostgres {
         Ok(postgres)
     }
 
-    /// Where its data is.
+    /// The folder with its data.
     #[must_use]
     pub fn data_dir(&self) -> &Path {
         &self.folder.data_dir
     }
 
-    /// Its owner's address, as sqlx and psql understand it. It holds no secret: what guards the socket is its folder's mode.
+    /// The address for its owner, as sqlx and psql accept it. It contains no secret: the mode of the socket's folder
+    /// protects the socket.
     #[must_use]
     pub fn url(&self) -> String {
         self.url_of(USER)
     }
 
-    /// The address of [`SERVING_ROLE`], which the owner creates.
+    /// The address for [`SERVING_ROLE`], which the owner creates.
     #[must_use]
     pub fn serving_url(&self) -> String {
         self.url_of(SERVING_ROLE)
@@ -140,15 +141,15 @@ impl PrivatePostgres {
         format!("postgresql:///{DATABASE}?host={host}&port={PORT}&user={user}")
     }
 
-    /// Waits for Postgres to end and says how it ended. Whoever holds a future of this kind learns of a crash.
+    /// Waits for Postgres to end and returns how it ended. Use it to learn about a crash.
     pub fn exited(&self) -> impl Future<Output = String> + Send + use<> {
         self.process.exited()
     }
 
-    /// Stops it: open transactions are rolled back, what was committed is flushed. Blocks, up to 20 s.
+    /// Stops it: open transactions are rolled back, committed data is flushed. Blocks, up to 20 s.
     ///
     /// # Errors
-    /// When it had to be killed. Nothing that was committed is lost then; the next start recovers it.
+    /// If it had to be killed. No committed data is lost then; the next start recovers it.
     pub fn stop(self) -> Result<(), PostgresError> {
         self.halt()
     }

@@ -2,11 +2,11 @@
 
 /// The database superuser, and the owner of everything in the private Postgres.
 pub(super) const USER: &str = "countersign";
-/// Whom a server connects as: a role that owns nothing, so that a server cannot change what is on record.
+/// The role that a server connects as. It owns nothing, so that a server cannot change what is on record.
 pub const SERVING_ROLE: &str = "countersign_server";
 /// The database that every Postgres has from the start.
 pub(super) const DATABASE: &str = "postgres";
-/// Part of the socket's name only: nothing listens on a TCP port.
+/// Only a part of the socket's name: nothing listens on a TCP port.
 pub(super) const PORT: u16 = 5432;
 /// The name of the hidden command.
 pub const COMMAND: &str = "postgres-child";

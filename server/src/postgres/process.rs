@@ -1,4 +1,4 @@
-//! The running postmaster: its life, its words, its end.
+//! The running postmaster: its life, its output, its end.
 
 use std::{
     collections::VecDeque,
@@ -13,14 +13,14 @@ use tokio::sync::watch;
 
 use super::signals;
 
-/// Lines kept for the message when it fails.
+/// How many lines are kept for the error message.
 const KEPT_LINES: usize = 20;
-/// Longest line that is passed on whole, bytes.
+/// Longest line that is passed on completely, in bytes.
 const LONGEST_LINE: u64 = 8 * 1024;
 
 type Lines = Arc<Mutex<VecDeque<String>>>;
 
-/// A child process under watch.
+/// A child process that is watched.
 #[derive(Debug)]
 pub(super) struct Process {
     pub(super) pid: i32,
@@ -29,7 +29,7 @@ pub(super) struct Process {
 }
 
 impl Process {
-    /// Starts it from a thread of its own, which waits for its end: the kernel takes Postgres down when the thread that
+    /// Starts it from a separate thread, which waits for its end. The kernel stops Postgres when the thread that
     /// started it ends, so that must not be a thread of a pool.
     pub(super) fn spawn(mut command: Command) -> io::Result<Self> {
         let (started, start) = mpsc::sync_channel(1);
@@ -38,7 +38,7 @@ impl Process {
         let kept = Arc::clone(&lines);
         let life = move || match command.spawn() {
             Ok(child) => {
-                // Whoever started this waits for the message; if it is gone, so is the process.
+                // The caller waits for the message; if it is gone, so is the process.
                 let _ = started.send(Ok(child.id()));
                 ended.send_replace(Some(attend(child, &kept)));
             }
@@ -51,7 +51,7 @@ impl Process {
         Ok(Self { pid: i32::try_from(pid).map_err(io::Error::other)?, exit, lines })
     }
 
-    /// How it ended, if it has.
+    /// How it ended, if it has ended.
     pub(super) fn exit_status(&self) -> Option<String> {
         self.exit.borrow().clone()
     }
@@ -65,12 +65,12 @@ impl Process {
         }
     }
 
-    /// The last lines it wrote.
+    /// The last lines that it wrote.
     pub(super) fn last_lines(&self) -> Vec<String> {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
 
-    /// Stops it, by force if it must be. Returns whether it went when asked.
+    /// Stops it, with force if necessary. Returns whether it stopped when it was asked to.
     pub(super) fn stop(&self) -> bool {
         let gone = || self.exit.borrow().is_some();
         if signals::stop(self.pid, gone) {
@@ -83,15 +83,15 @@ impl Process {
     }
 }
 
-/// Passes its words on until it has ended.
+/// Passes on its output until it has ended.
 fn attend(mut child: Child, kept: &Lines) -> String {
     let stderr = child.stderr.take();
     let kept = Arc::clone(kept);
     let reader =
         thread::Builder::new().name("postgres-log".into()).spawn(move || stderr.map(|stderr| pass_on(stderr, &kept)));
     let status = child.wait().map_or_else(|error| error.to_string(), |status| status.to_string());
-    // Its last words matter most when it failed. They are all there once every process of it has ended; one that the
-    // postmaster left behind may take longer than anybody wants to wait.
+    // Its last lines matter most if it failed. They are complete once each of its processes has ended; a process that
+    // the postmaster left behind may take too long to wait for.
     if let Ok(reader) = reader {
         signals::wait(std::time::Duration::from_millis(200), || reader.is_finished());
     }
@@ -113,9 +113,11 @@ fn pass_on(stderr: impl Read, kept: &Lines) {
     }
 }
 
-/// Postgres' words in our log. What it calls an error is the answer to one statement, which whoever sent it gets too.
+/// Writes Postgres' output into our log. What Postgres calls an error is the answer to one statement, which its sender
+/// also gets.
 fn log(line: &str) {
-    // What ends sessions ends this server's too, which says so where it matters; at every stop it would only be noise.
+    // When sessions end, this server's end too, and the server reports that where it matters; at every stop this line
+    // would only be noise.
     if line.contains("terminating connection due to administrator command") {
         return tracing::debug!("postgres: {line}");
     }

@@ -1,4 +1,4 @@
-//! Stopping a Postgres by signals.
+//! Stops a Postgres with signals.
 
 use std::{
     thread,
@@ -7,14 +7,15 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process};
 
-/// SIGINT is Postgres' fast shutdown, SIGQUIT its immediate one; both lose nothing that was committed.
+/// SIGINT is Postgres' fast shutdown, SIGQUIT its immediate one; neither loses committed data.
 const STEPS: [(Signal, Duration); 2] = [(Signal::INT, Duration::from_secs(10)), (Signal::QUIT, Duration::from_secs(8))];
 
-/// Asks the postmaster `pid` to stop, first politely, until it is `gone`. False if it is not after all that.
+/// Asks the postmaster `pid` to stop, with increasing force, until it is `gone`. False if it is still running after all
+/// steps.
 pub(super) fn stop(pid: i32, gone: impl Fn() -> bool) -> bool {
     let Some(pid) = Pid::from_raw(pid) else { return gone() };
     STEPS.iter().any(|&(signal, patience)| {
-        // A process that is gone already cannot be signalled, and need not be.
+        // A process that has ended cannot be signalled, and need not be.
         if !gone() {
             let _ = kill_process(pid, signal);
         }
@@ -22,7 +23,7 @@ pub(super) fn stop(pid: i32, gone: impl Fn() -> bool) -> bool {
     })
 }
 
-/// Waits until `done`, at most `patience`. Returns whether it is.
+/// Waits until `done`, at most `patience`. Returns whether it is done.
 pub(super) fn wait(patience: Duration, done: impl Fn() -> bool) -> bool {
     let start = Instant::now();
     loop {

@@ -61,7 +61,7 @@ pub(crate) struct ListArgs {
     remote: RemoteArgs,
 }
 
-/// Where approvals stand.
+/// The states of approvals.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 enum State {
     #[default]
@@ -100,7 +100,7 @@ pub(crate) struct AnswerArgs {
     remote: RemoteArgs,
 }
 
-/// Does it, and prints what came of it.
+/// Runs the command and prints the result.
 pub(crate) fn run(command: ApprovalsCommand) -> Result<(), RemoteError> {
     print(&block_on(async {
         match command {

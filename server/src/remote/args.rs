@@ -5,7 +5,7 @@ use countersign_core::clock::{Clock as _, SystemClock, SystemEntropy, uuid_v7};
 
 use crate::arguments::reason;
 
-/// What makes a change safe to repeat.
+/// The argument that makes a change safe to repeat.
 #[derive(Debug, Args)]
 pub(crate) struct RequestIdArgs {
     /// Makes a repeated command safe: the same id makes the change only once within a day [default: a new one].
@@ -14,14 +14,14 @@ pub(crate) struct RequestIdArgs {
 }
 
 impl RequestIdArgs {
-    /// The id of this run of the command: ask once.
+    /// The request id of this run of the command. Call it once.
     pub(crate) fn request_id(&self) -> String {
         let fresh = || uuid_v7(SystemClock.now(), &SystemEntropy).to_string();
         self.request_id.clone().unwrap_or_else(fresh)
     }
 }
 
-/// What every change of something needs.
+/// The arguments that every change needs.
 #[derive(Debug, Args)]
 pub(crate) struct ChangeArgs {
     /// The reason, for the custody log.
@@ -37,7 +37,7 @@ impl ChangeArgs {
     }
 }
 
-/// What is changed only as it was seen.
+/// The argument that makes a change depend on the version that was seen.
 #[derive(Debug, Args)]
 pub(crate) struct EtagArgs {
     /// Make the change only while this is the etag, as `-o json` shows it [default: make it in any case].
@@ -45,7 +45,7 @@ pub(crate) struct EtagArgs {
     pub(crate) etag: String,
 }
 
-/// How much a list shows.
+/// The argument that limits a list.
 #[derive(Debug, Args)]
 pub(crate) struct LimitArgs {
     /// Most rows to show. A note says if there are more.

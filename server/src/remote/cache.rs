@@ -1,4 +1,4 @@
-//! `countersign cache extend | confirm | end | list`: lets caches keep an ALLOW longer while an incident lasts.
+//! `countersign cache extend | confirm | end | list`: lets caches keep an ALLOW longer during an incident.
 
 use clap::{Args, Subcommand};
 use countersign_client::v1::{
@@ -64,7 +64,7 @@ pub(crate) struct ExtensionArgs {
     remote: RemoteArgs,
 }
 
-/// Does it, and prints what came of it.
+/// Runs the command and prints the result.
 pub(crate) fn run(command: CacheCommand) -> Result<(), RemoteError> {
     print(&block_on(async {
         match command {

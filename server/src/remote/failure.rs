@@ -1,4 +1,4 @@
-//! Why a remote command did not do what it was to do, in one line each.
+//! Why a remote command failed, in one line each.
 
 use std::{error::Error, io, path::PathBuf};
 
@@ -23,10 +23,10 @@ pub(crate) enum RemoteError {
     Unreachable { server: String, source: ConnectError },
     #[error("cannot call {server}")]
     Connect { server: String, source: ConnectError },
-    /// The server said no, or nothing.
+    /// The server refused, or did not answer.
     #[error("{0}")]
     Call(String),
-    /// A change of which nobody knows whether it happened.
+    /// A change of which it is unknown whether it was made.
     #[error(
         "{said} The change may have been made: run the same command with --request-id {request_id}, which makes it \
          only once within a day"
@@ -50,28 +50,28 @@ pub(crate) enum RemoteError {
          the proxy that terminates TLS"
     )]
     NoTls { server: String },
-    /// Somebody has the name of the file that was to hold a key.
+    /// The file for a key already exists.
     #[error("{} already exists, and is not overwritten: give another file, or move it away; no key was made", path.display())]
     KeyFileTaken { path: PathBuf },
     #[error("cannot create {} for the key; no key was made", path.display())]
     NewKeyFile { path: PathBuf, source: io::Error },
-    /// A key was made that nobody has.
+    /// A key was created but could not be delivered.
     #[error(
         "the key {key_id} was made, but could not be written: revoke it with `countersign operator revoke-key \
          {key_id}`, and make another one with `countersign operator new-key`"
     )]
     KeyLost { key_id: String, source: io::Error },
-    /// A key was made the first time, in an answer that did not arrive.
+    /// A key was created by an earlier call, whose answer did not arrive.
     #[error(
         "the key {key_id} was made when this request id was used first, and its secret was shown only then: if it is \
          lost, revoke it with `countersign operator revoke-key {key_id}`, and make another one with `countersign \
          operator new-key` and no --request-id"
     )]
     SecretGone { key_id: String },
-    /// The operator was added, and their key was not made.
+    /// The operator was added, but their key was not created.
     #[error("the operator was added, but has no key yet; make one with `countersign operator new-key`: {0}")]
     WithoutKey(#[source] Box<RemoteError>),
-    /// What takes a look has nobody who looks.
+    /// There is no terminal for a command that must show something to a person.
     #[error(
         "there is no terminal on which to confirm the terms: if the terms above are right, run the command again \
          with --etag {etag}"
@@ -91,14 +91,14 @@ impl RemoteError {
             ConnectError::Unreachable(_) if why.contains("invalid peer certificate") => {
                 Self::Untrusted { server, source }
             }
-            // What a server that speaks plain HTTP answers is no TLS record.
+            // The answer of a server that speaks plain HTTP is not a TLS record.
             ConnectError::Unreachable(_) if why.contains("InvalidContentType") => Self::NoTls { server },
             ConnectError::Unreachable(_) => Self::Unreachable { server, source },
             _ => Self::Connect { server, source },
         }
     }
 
-    /// A call that changes nothing failed. `nobody`: it went out without a key.
+    /// A call that changes nothing failed. `nobody`: it was sent without a key.
     pub(super) fn call(server: &str, status: &Status, nobody: bool) -> Self {
         Self::Call(said(server, status, nobody))
     }
@@ -114,7 +114,7 @@ impl RemoteError {
         }
     }
 
-    /// The exit code: 2 where the command line is wrong, else 1.
+    /// The exit code: 2 if the command line is wrong, otherwise 1.
     pub(crate) const fn code(&self) -> u8 {
         match self {
             Self::NobodyToAsk { .. } | Self::NothingToChange => 2,
@@ -123,13 +123,14 @@ impl RemoteError {
     }
 }
 
-/// An error with its causes, to be looked at.
+/// An error with its causes, as text to be searched.
 fn chain(error: &(dyn Error + 'static)) -> String {
     let causes = std::iter::successors(Some(error), |error| (*error).source());
     causes.fold(String::new(), |text, error| format!("{text}{error} {error:?} "))
 }
 
-/// What the server said, which ends with what to do about it. A status without ErrorInfo does not come from one.
+/// The server's message, which ends with the remedy. A status without ErrorInfo does not come from a Countersign
+/// server.
 fn said(server: &str, status: &Status, nobody: bool) -> String {
     let message = printable(status.message());
     let Some(info) = status.get_details_error_info() else {

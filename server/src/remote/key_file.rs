@@ -1,4 +1,4 @@
-//! Where a fresh API key goes: into a file of mode 0600 that was not there before, or to standard output where that is asked for.
+//! Where a new API key is written: into a new file with mode 0600, or to standard output if that is requested.
 
 use std::{
     io,
@@ -11,10 +11,10 @@ use zeroize::Zeroizing;
 use super::{RemoteError, output::print};
 use crate::secret_file::Reserved;
 
-/// The path that stands for standard output.
+/// The path that means standard output.
 const STDOUT: &str = "-";
 
-/// Where a fresh key goes.
+/// Where a new key is written.
 #[derive(Debug, Args)]
 pub(crate) struct KeyFileArgs {
     /// The file to write the key into, with mode 0600; it must not exist yet. `-` prints the key.
@@ -22,7 +22,7 @@ pub(crate) struct KeyFileArgs {
     pub(crate) key_file: PathBuf,
 }
 
-/// A place for a key, made before the key is.
+/// A place for a key, reserved before the key is created.
 #[derive(Debug)]
 pub(super) enum KeyPlace {
     File(PathBuf, Reserved),
@@ -30,7 +30,7 @@ pub(super) enum KeyPlace {
 }
 
 impl KeyPlace {
-    /// Makes the file, empty: no key is made that there is no place for.
+    /// Creates an empty file, so that no key is created without a place for it.
     pub(super) fn reserve(path: &Path) -> Result<Self, RemoteError> {
         if path == Path::new(STDOUT) {
             return Ok(Self::Stdout);
@@ -44,7 +44,7 @@ impl KeyPlace {
         }
     }
 
-    /// Whether the key is printed, and nothing else is to be beside it.
+    /// Whether the key is printed, so that nothing else may be printed with it.
     pub(super) const fn is_stdout(&self) -> bool {
         matches!(self, Self::Stdout)
     }
@@ -56,7 +56,7 @@ impl KeyPlace {
         }
     }
 
-    /// Puts the key there, and says where it is.
+    /// Writes the key there, and returns where it is.
     pub(super) fn fill(self, key_id: &str, secret: &str) -> Result<String, RemoteError> {
         let lost = |source| RemoteError::KeyLost { key_id: key_id.to_owned(), source };
         let line = Zeroizing::new(format!("{secret}\n"));

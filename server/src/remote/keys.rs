@@ -14,7 +14,7 @@ use super::{
     output::{json_list, listed, print, printable, time},
 };
 
-/// Keys per page, as many as the server gives.
+/// Keys per page, the server's maximum.
 const PAGE: i32 = 1000;
 
 /// What to do with the signing keys.
@@ -45,7 +45,7 @@ pub(crate) enum KeysCommand {
     },
 }
 
-/// Does it, and prints what came of it.
+/// Runs the command and prints the result.
 pub(crate) fn run(command: KeysCommand) -> Result<(), RemoteError> {
     print(&block_on(async {
         match command {
@@ -68,7 +68,7 @@ async fn every(connection: &Connection, remote: &RemoteArgs) -> Result<Vec<Signi
     loop {
         let page = connection.signing_keys().list_signing_keys(request.clone()).await;
         let page = page.map_err(|status| remote.call_failed(&status))?.into_inner();
-        // A page that gets nobody further would be the last one for ever.
+        // A page that makes no progress would repeat for ever.
         let further = !page.next_page_token.is_empty() && !page.keys.is_empty();
         keys.extend(page.keys);
         if !further {
@@ -110,7 +110,7 @@ fn rows(keys: &[SigningKey]) -> String {
     listed(["kid", "state", "created", "active since", "retired"], &rows, "There is no signing key.")
 }
 
-/// A key's state in a word; the number of one that this program does not know.
+/// The state of a key as a word; its number if this program does not know it.
 fn state(key: &SigningKey) -> String {
     SigningKeyState::try_from(key.state).map_or_else(
         |_| key.state.to_string(),

@@ -14,7 +14,7 @@ use super::{
     output::{json_list, listed, print, printable, time},
 };
 
-/// Switches per page, as many as the server gives.
+/// Switches per page, the server's maximum.
 const PAGE: i32 = 1000;
 
 /// What to do with kill switches.
@@ -79,7 +79,7 @@ impl TargetArgs {
     }
 }
 
-/// Does it, and prints what came of it.
+/// Runs the command and prints the result.
 pub(crate) fn run(command: KillSwitchCommand) -> Result<(), RemoteError> {
     print(&block_on(async {
         match command {
@@ -132,7 +132,7 @@ async fn every(connection: &Connection, remote: &RemoteArgs) -> Result<Vec<KillS
     loop {
         let page = connection.policies().list_kill_switches(request.clone()).await;
         let page = page.map_err(|status| remote.call_failed(&status))?.into_inner();
-        // A page that gets nobody further would be the last one for ever.
+        // A page that makes no progress would repeat for ever.
         let further = !page.next_page_token.is_empty() && !page.kill_switches.is_empty();
         switches.extend(page.kill_switches);
         if !further {
@@ -151,7 +151,7 @@ fn rows(switches: &[KillSwitch]) -> String {
     listed(["kill switch", "stops", "since", "by", "why"], &rows, "No kill switch is engaged.")
 }
 
-/// What a switch stops, in words; the number of a scope that this program does not know.
+/// What a switch stops, in words; the number of its scope if this program does not know it.
 fn stops(switch: &KillSwitch) -> String {
     match KillSwitchScope::try_from(switch.scope) {
         Ok(KillSwitchScope::All) => "everything".to_owned(),

@@ -1,5 +1,5 @@
-//! Commands that call a running server over gRPC, for people and scripts: where it is, who calls, and what is said when it
-//! does not work.
+//! Commands that call a running server over gRPC, for persons and scripts: how the server is reached, who the caller
+//! is, and how errors are reported.
 
 pub(crate) mod approvals;
 mod args;
@@ -30,10 +30,10 @@ use tonic::{Response, Status};
 pub(crate) use self::{args::ChangeArgs, failure::RemoteError};
 use crate::secret_file;
 
-/// The variable that may hold the API key. It is no flag: other users of the machine can see those.
+/// The variable that may contain the API key. It is not a flag, because other users of the machine can see flags.
 const API_KEY: &str = "COUNTERSIGN_API_KEY";
 
-/// Which server, and as whom. Without a key the call goes out without one, which only a server in --dev takes.
+/// The server and the caller. Without a key the call is sent without one, which only a server in --dev accepts.
 #[derive(Debug, Args)]
 pub(crate) struct RemoteArgs {
     /// The server.
@@ -53,7 +53,7 @@ pub(crate) struct RemoteArgs {
     json: bool,
 }
 
-/// In which form a command says what came of it.
+/// The form in which a command prints its result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 enum Output {
     #[default]
@@ -61,7 +61,7 @@ enum Output {
     Json,
 }
 
-/// Runs what calls a server.
+/// Runs calls to a server.
 pub(crate) fn block_on<T>(calls: impl Future<Output = Result<T, RemoteError>>) -> Result<T, RemoteError> {
     let runtime = runtime::Builder::new_current_thread().enable_all().build().map_err(RemoteError::Runtime)?;
     runtime.block_on(calls)
@@ -83,7 +83,7 @@ impl RemoteArgs {
         RemoteError::change(&self.server, status, self.is_nobody(), request_id)
     }
 
-    /// What came of a change that `request_id` makes once: the message `name` as the HTTP API writes it, or in words.
+    /// The result of a change that `request_id` makes once: the message `name` as the HTTP API writes it, or in words.
     pub(crate) fn changed<M: Message>(
         &self,
         answer: Result<Response<M>, Status>,
@@ -95,7 +95,7 @@ impl RemoteArgs {
         if self.json() { output::json(name, &answer) } else { Ok(words(&answer)) }
     }
 
-    /// Whether the calls go out without a key.
+    /// Whether the calls are sent without a key.
     fn is_nobody(&self) -> bool {
         self.api_key_file.is_none() && env::var_os(API_KEY).is_none()
     }
@@ -121,16 +121,16 @@ impl RemoteArgs {
                 let place = path.display().to_string();
                 (place, key.map_err(|source| RemoteError::KeyFile { path: path.clone(), source })?)
             }
-            // What is no text is no key either, and is refused as such later.
+            // A value that is not text is not a key either, and is refused later.
             (None, Some(key)) => (API_KEY.to_owned(), key.to_string_lossy().trim().into()),
             (None, None) => return Ok(None),
         };
-        // Whoever names a key means to be somebody, and not whomever the server takes for nobody.
+        // A caller who names a key wants to use it, and must not become the anonymous caller if it is empty.
         if key.expose_secret().is_empty() { Err(RemoteError::EmptyKey { place }) } else { Ok(Some(key)) }
     }
 }
 
-/// Reads a server's URL: scheme, host and port, with nothing that could be a password in a message.
+/// Reads a server's URL: scheme, host and port, without anything that could put a password into a message.
 fn server(text: &str) -> Result<String, String> {
     let usable = |uri: &Uri| {
         let authority = uri.authority().is_some_and(|authority| !authority.as_str().contains('@'));

@@ -1,4 +1,4 @@
-//! What remote commands print: tables for people, JSON for scripts.
+//! The output of remote commands: tables for persons, JSON for scripts.
 
 use std::io::{self, Write as _};
 
@@ -23,7 +23,7 @@ pub(crate) fn json(name: &str, message: &impl Message) -> Result<String, RemoteE
     Ok(format!("{:#}\n", value(name, message)?))
 }
 
-/// The same, to be put into something larger.
+/// The same as a value, for a larger document.
 pub(crate) fn value(name: &str, message: &impl Message) -> Result<Value, RemoteError> {
     let message = DynamicMessage::decode(descriptor(name)?, message.encode_to_vec().as_slice());
     message.ok().and_then(|message| serde_json::to_value(&message).ok()).ok_or(RemoteError::Answer)
@@ -34,7 +34,7 @@ fn descriptor(name: &str) -> Result<MessageDescriptor, RemoteError> {
     pool.get_message_by_name(&format!("countersign.v1.{name}")).ok_or(RemoteError::Answer)
 }
 
-/// A list as JSON: the message, in which a list without anything in it shows too.
+/// A list as JSON: the message, in which an empty list is shown too.
 pub(crate) fn json_list(name: &str, message: &impl Message) -> Result<String, RemoteError> {
     let mut value = value(name, message)?;
     for field in descriptor(name)?.fields().filter(FieldDescriptor::is_list) {
@@ -44,12 +44,12 @@ pub(crate) fn json_list(name: &str, message: &impl Message) -> Result<String, Re
     Ok(format!("{value:#}\n"))
 }
 
-/// Says something beside what is asked for, on standard error. Nothing depends on it.
+/// Prints a note on standard error. An error here has no consequences.
 pub(crate) fn note(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{text}");
 }
 
-/// Rows in columns under a head; where there is none, `none` says so on standard error.
+/// Rows in columns under a head; if there are no rows, `none` is printed on standard error.
 pub(crate) fn listed<const N: usize>(head: [&str; N], rows: &[[String; N]], none: &str) -> String {
     if rows.is_empty() {
         note(none);
@@ -58,7 +58,7 @@ pub(crate) fn listed<const N: usize>(head: [&str; N], rows: &[[String; N]], none
     table(head, rows)
 }
 
-/// Rows in columns, two blanks apart, under a head.
+/// Rows in columns, separated by two spaces, under a head.
 pub(crate) fn table<const N: usize>(head: [&str; N], rows: &[[String; N]]) -> String {
     let width = |column: usize| {
         let cells = rows.iter().map(|row| row[column].as_str()).chain([head[column]]);
@@ -73,7 +73,7 @@ pub(crate) fn table<const N: usize>(head: [&str; N], rows: &[[String; N]]) -> St
     [line(head)].into_iter().chain(rows).collect()
 }
 
-/// What is known of one thing, a line each.
+/// The fields of one thing, one line each.
 pub(crate) fn facts(facts: &[(&str, String)]) -> String {
     let width = facts.iter().map(|(name, _)| name.width()).max().unwrap_or_default();
     let line =
@@ -81,12 +81,12 @@ pub(crate) fn facts(facts: &[(&str, String)]) -> String {
     facts.iter().map(line).collect()
 }
 
-/// A text and blanks up to a width on the screen, where a letter may be as wide as two.
+/// A text and spaces up to a width on the screen, where a letter may be two columns wide.
 fn padded(text: &str, width: usize) -> String {
     format!("{text}{}", " ".repeat(width.saturating_sub(text.width())))
 }
 
-/// The word of an enumeration's value, without the prefix that all of them have.
+/// The word of an enum value, without the prefix that all values have.
 pub(crate) fn word(name: &str, prefix: &str) -> String {
     name.trim_start_matches(prefix).to_owned()
 }
@@ -96,7 +96,7 @@ pub(crate) fn joined(names: &[String]) -> String {
     if names.is_empty() { "-".to_owned() } else { printable(&names.join(", ")) }
 }
 
-/// A text, or `-` where there is none.
+/// A text, or `-` if it is empty.
 pub(crate) fn or_dash(text: &str) -> String {
     if text.is_empty() { "-".to_owned() } else { printable(text) }
 }
@@ -106,7 +106,7 @@ pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
 }
 
-/// A time in UTC, to the second; `-` where there is none.
+/// A time in UTC, to the second; `-` if there is none.
 pub(crate) fn time(at: Option<&Timestamp>) -> String {
     let at = at.and_then(|at| OffsetDateTime::from_unix_timestamp(at.seconds).ok()?.format(&Rfc3339).ok());
     at.unwrap_or_else(|| "-".to_owned())

@@ -1,13 +1,13 @@
-//! Lists that come page by page.
+//! Reads lists page by page.
 
 use super::{RemoteError, output::note};
 
-/// Rows per page, as many as the server gives.
+/// Rows per page, the server's maximum.
 const PAGE: usize = 1000;
 
-/// Reads pages until there are no more, or `limit` rows. Where there are more, that is said on standard error.
+/// Reads pages until there are no more, or `limit` rows. If there are more, a note says so on standard error.
 ///
-/// `page` reads one page of at most so many rows, at this token, and answers with the rows and the next token.
+/// `page` reads one page with a maximum number of rows and a token, and returns the rows and the next token.
 pub(super) async fn pages<T>(
     limit: u32,
     mut page: impl AsyncFnMut(i32, String) -> Result<(Vec<T>, String), RemoteError>,
@@ -17,7 +17,7 @@ pub(super) async fn pages<T>(
     loop {
         let room = i32::try_from(PAGE.min(limit - rows.len())).unwrap_or(i32::MAX);
         let (more, next) = page(room, token).await?;
-        // A page that gets nobody further would be the last one for ever.
+        // A page that makes no progress would repeat for ever.
         let further = !next.is_empty() && !more.is_empty();
         rows.extend(more);
         if further && rows.len() >= limit {

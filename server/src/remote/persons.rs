@@ -1,4 +1,4 @@
-//! `countersign person bind | confirm | list`: whose the logins of a running server are.
+//! `countersign person bind | confirm | list`: the persons of a running server's logins.
 
 use clap::{Args, Subcommand};
 use countersign_client::v1::{
@@ -33,7 +33,7 @@ pub(crate) enum PersonsCommand {
     List(ListArgs),
 }
 
-/// A login, and whose it is.
+/// A login and its person.
 #[derive(Debug, Args)]
 pub(crate) struct PersonArgs {
     /// The login: an operator of the server, oidc.PROVIDER.NAME, or one of a client certificate.
@@ -65,7 +65,7 @@ pub(crate) struct ListArgs {
     remote: RemoteArgs,
 }
 
-/// Does it, and prints what came of it.
+/// Runs the command and prints the result.
 pub(crate) fn run(command: PersonsCommand) -> Result<(), RemoteError> {
     print(&block_on(async {
         match command {

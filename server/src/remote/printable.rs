@@ -1,8 +1,8 @@
-//! Texts of others, harmless on a terminal.
+//! Makes texts of others safe for a terminal.
 
 use countersign_core::text::shown;
 
-/// Another's text on one line, unable to steer a terminal.
+/// A text of another party on one line, without characters that control a terminal.
 pub(crate) fn printable(text: &str) -> String {
     let blank: String = text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect();
     shown(&blank).into_owned()

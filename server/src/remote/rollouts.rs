@@ -1,4 +1,5 @@
-//! `countersign rollout show | list | advance | pause | resume | rollback`: from one policy version to another.
+//! `countersign rollout show | list | advance | pause | resume | rollback`: moves callers from one policy version to
+//! another.
 
 mod words;
 
@@ -76,7 +77,7 @@ pub(crate) struct OneArgs {
     remote: RemoteArgs,
 }
 
-/// How far to go.
+/// The new percentage.
 #[derive(Debug, Args)]
 pub(crate) struct AdvanceArgs {
     /// The new percentage, above the current one [default: the next step].
@@ -89,7 +90,7 @@ pub(crate) struct AdvanceArgs {
     rollout: OneArgs,
 }
 
-/// Does it, and prints what came of it.
+/// Runs the command and prints the result.
 pub(crate) fn run(command: RolloutsCommand) -> Result<(), RemoteError> {
     print(&block_on(async {
         match command {
@@ -238,7 +239,7 @@ fn changed(rollout: &Rollout, log_index: i64) -> String {
     format!("{}This applies from entry {log_index} of the custody log on.\n", rows(std::slice::from_ref(rollout)))
 }
 
-/// A rollout without its salt: who runs this command may read it, but a build's log may not hold it.
+/// A rollout without its salt: the caller may read it, but a build's log must not contain it.
 fn saltless(rollout: Rollout) -> Rollout {
     Rollout { salt: Vec::new(), ..rollout }
 }

@@ -1,4 +1,4 @@
-//! `countersign whoami`: who a running server takes the caller for.
+//! `countersign whoami`: the caller's identity and roles at a running server.
 
 use countersign_client::v1::{WhoAmIRequest, WhoAmIResponse};
 
@@ -7,7 +7,7 @@ use super::{
     output::{facts, joined, json, or_dash, print, printable},
 };
 
-/// Asks, and prints what the server says.
+/// Asks the server, and prints its answer.
 pub(crate) fn run(remote: &RemoteArgs) -> Result<(), RemoteError> {
     print(&block_on(async {
         let answer = remote.connect().await?.operators().who_am_i(WhoAmIRequest {}).await;

@@ -1,4 +1,4 @@
-//! Operators' API keys. A key's secret is kept as a keyed hash only.
+//! API keys of operators. Only a keyed hash of a key's secret is stored.
 
 use countersign_core::{
     api_key::{ApiKey, ApiKeyId},
@@ -16,7 +16,7 @@ use crate::{
 
 const TABLE: &str = "api_key";
 
-/// A key as its bearer is checked against it.
+/// A key, with the hash against which a presented secret is checked.
 #[derive(Debug, Clone)]
 pub struct StoredKey {
     /// The key.
@@ -94,13 +94,13 @@ pub async fn insert(conn: &mut Connection, stored: &StoredKey) -> Result<(), Sto
     Ok(())
 }
 
-/// The ids of the keys that there are, at most `most`.
+/// The ids of all stored keys, at most `most`.
 pub async fn ids(conn: &mut Connection, most: i64) -> Result<Vec<ApiKeyId>, StoreError> {
     let ids = sqlx::query_scalar!("SELECT key_id FROM api_key ORDER BY key_id LIMIT $1", most);
     Ok(ids.fetch_all(conn).await?.into_iter().map(ApiKeyId).collect())
 }
 
-/// One key, whatever has become of it.
+/// One key, active or not.
 pub async fn get(conn: &mut Connection, key_id: ApiKeyId) -> Result<Option<StoredKey>, StoreError> {
     let row = sqlx::query_as!(
         Row,
@@ -113,19 +113,19 @@ pub async fn get(conn: &mut Connection, key_id: ApiKeyId) -> Result<Option<Store
     row.fetch_optional(conn).await?.map(StoredKey::try_from).transpose()
 }
 
-/// Writes that a key admits its owner.
+/// Records that the key was confirmed, so that its operator can use it.
 pub async fn confirm(conn: &mut Connection, key_id: ApiKeyId) -> Result<(), StoreError> {
     sqlx::query!("UPDATE api_key SET confirmed = true WHERE key_id = $1", key_id.0).execute(conn).await?;
     Ok(())
 }
 
-/// Writes that a key ended at `now`.
+/// Records that a key was revoked at `now`.
 pub async fn revoke(conn: &mut Connection, key_id: ApiKeyId, now: OffsetDateTime) -> Result<(), StoreError> {
     sqlx::query!("UPDATE api_key SET revoke_time = $2 WHERE key_id = $1", key_id.0, now).execute(conn).await?;
     Ok(())
 }
 
-/// Keys that are left aside.
+/// Keys that are not considered.
 #[derive(Debug, Clone, Copy)]
 pub enum Except<'a> {
     /// This one.
@@ -134,7 +134,7 @@ pub enum Except<'a> {
     KeysOf(&'a OperatorId),
 }
 
-/// Whether a key admits an admin at `now`, other than these.
+/// Whether a key lets an administrator in at `now`, other than these.
 pub async fn another_admits_an_admin(
     conn: &mut Connection,
     except: Except<'_>,
@@ -160,7 +160,7 @@ pub async fn another_admits_an_admin(
     Ok(another.fetch_one(conn).await?)
 }
 
-/// One page of keys, oldest first. Those that are dead at `now` only where `dead` says so.
+/// One page of keys, oldest first. Keys that are not active at `now` are included only if `dead` is set.
 pub async fn list(
     conn: &mut Connection,
     operator_id: Option<&OperatorId>,

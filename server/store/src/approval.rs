@@ -1,4 +1,6 @@
-//! Approvals. Their texts are in the custody log: why the run asked, with the decision; what the person said, with the answer.
+//! Approvals.
+//!
+//! Their texts are in the custody log: the run's reason with the decision, the person's comment with the answer.
 
 use std::collections::HashMap;
 
@@ -44,7 +46,7 @@ struct Row {
     reason: Option<String>,
 }
 
-/// The columns of a [`Row`], with what follows them.
+/// The columns of a [`Row`], followed by the rest of the statement.
 macro_rules! approvals {
     ($rest:literal $(, $value:expr)* $(,)?) => {
         sqlx::query_as!(
@@ -102,7 +104,7 @@ fn approvals(rows: Vec<Row>) -> Result<Vec<Approval>, StoreError> {
     rows.into_iter().map(Approval::try_from).collect()
 }
 
-/// A row as Postgres reads it out of JSON; the names are the columns'.
+/// A row in the form in which Postgres reads it from JSON; the field names are the column names.
 #[derive(Serialize)]
 struct NewRow<'a> {
     approval_id: Uuid,
@@ -160,7 +162,7 @@ impl<'a> NewRow<'a> {
     }
 }
 
-/// Stores approvals; where one exists, what became of it. Whoever writes holds the head.
+/// Stores approvals. For one that exists already, updates its state. The caller holds the log head.
 pub async fn upsert<'a>(
     conn: &mut Connection,
     approvals: impl IntoIterator<Item = &'a Approval>,
@@ -185,14 +187,15 @@ pub async fn upsert<'a>(
     Ok(())
 }
 
-/// The approvals with these ids, and those of these instances whose rows are PENDING.
+/// The approvals with these ids, and the PENDING approvals of these instances.
 pub async fn find(conn: &mut Connection, ids: &[Uuid], pending_of: &[Uuid]) -> Result<Vec<Approval>, StoreError> {
     let rows =
         approvals!("WHERE approval_id = ANY ($1) OR (state = 'PENDING' AND instance_id = ANY ($2))", ids, pending_of);
     approvals(rows.fetch_all(conn).await?)
 }
 
-/// How many wait for an answer at `now`, of each of these chains and each of these sponsors; those of which none does are missing.
+/// For each of these chains and sponsors, how many approvals wait for an answer at `now`. A chain or sponsor without
+/// one is left out.
 pub async fn waiting(
     conn: &mut Connection,
     roots: &[Uuid],
@@ -225,9 +228,9 @@ pub async fn waiting(
 /// How many approvals wait for an answer.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Waiting {
-    /// Of each chain.
+    /// Per chain.
     pub chains: HashMap<InstanceId, i64>,
-    /// Of each sponsor.
+    /// Per sponsor.
     pub sponsors: HashMap<SponsorId, i64>,
 }
 
@@ -236,7 +239,7 @@ pub async fn get(conn: &mut Connection, id: ApprovalId) -> Result<Option<Approva
     Ok(find(conn, &[id.0], &[]).await?.pop())
 }
 
-/// Which of these approvals wait for nobody any more at `now`.
+/// Which of these approvals no longer wait for an answer at `now`.
 pub async fn answered(conn: &mut Connection, ids: &[Uuid], now: OffsetDateTime) -> Result<Vec<ApprovalId>, StoreError> {
     let ids = sqlx::query_scalar!(
         "SELECT approval_id FROM approval WHERE approval_id = ANY ($1) AND (state <> 'PENDING' OR expire_time <= $2)",
@@ -246,7 +249,7 @@ pub async fn answered(conn: &mut Connection, ids: &[Uuid], now: OffsetDateTime) 
     Ok(ids.fetch_all(conn).await?.into_iter().map(ApprovalId).collect())
 }
 
-/// What has lapsed by `now` and does not say so yet, the earliest first, at most `most`.
+/// Approvals that have expired by `now` but are not stored as EXPIRED yet, the earliest first, at most `most`.
 pub async fn lapsed(conn: &mut Connection, now: OffsetDateTime, most: i64) -> Result<Vec<Uuid>, StoreError> {
     let ids = sqlx::query_scalar!(
         "SELECT approval_id FROM approval
@@ -257,14 +260,14 @@ pub async fn lapsed(conn: &mut Connection, now: OffsetDateTime, most: i64) -> Re
     Ok(ids.fetch_all(conn).await?)
 }
 
-/// Which approvals to list; what is none is no restriction.
+/// Which approvals to list. A field that is `None` does not restrict the list.
 #[derive(Debug, Clone, Default)]
 pub struct ApprovalFilter {
-    /// In this state, by the clock.
+    /// In this state at the time of the query.
     pub state: Option<ApprovalState>,
     /// This sponsor's.
     pub sponsor_id: Option<String>,
-    /// Of the sponsors who are this person, beyond doubt.
+    /// Of the sponsors who are confirmed to be this person.
     pub of_person: Option<String>,
     /// Of this instance.
     pub agent_instance_id: Option<InstanceId>,
@@ -276,7 +279,7 @@ pub struct ApprovalFilter {
     pub end_time: Option<OffsetDateTime>,
 }
 
-/// One page of approvals as they stand at `now`, newest first.
+/// One page of approvals in their state at `now`, newest first.
 pub async fn list(
     conn: &mut Connection,
     filter: &ApprovalFilter,

@@ -1,4 +1,4 @@
-//! Extensions of how long an ALLOW may be cached.
+//! Cache extensions: how much longer than usual an ALLOW may be cached.
 
 use countersign_core::{cache_extension::CacheExtension, ids::CacheExtensionId};
 use sqlx::types::Uuid;
@@ -57,7 +57,7 @@ pub async fn insert(conn: &mut Connection, extension: &CacheExtension) -> Result
     Ok(())
 }
 
-/// Writes who confirmed it and when it ends, or that it was stopped.
+/// Records who confirmed it and when it ends, or that it was stopped.
 pub async fn update(conn: &mut Connection, extension: &CacheExtension) -> Result<(), StoreError> {
     sqlx::query!(
         "UPDATE cache_extension SET confirmed_by = $2, end_time = $3, stop_time = $4 WHERE cache_extension_id = $1",
@@ -71,7 +71,7 @@ pub async fn update(conn: &mut Connection, extension: &CacheExtension) -> Result
     Ok(())
 }
 
-/// One.
+/// One extension.
 pub async fn get(conn: &mut Connection, id: CacheExtensionId) -> Result<Option<CacheExtension>, StoreError> {
     let row = sqlx::query_as!(
         Row,
@@ -83,7 +83,7 @@ pub async fn get(conn: &mut Connection, id: CacheExtensionId) -> Result<Option<C
     row.fetch_optional(conn).await?.map(CacheExtension::try_from).transpose()
 }
 
-/// The newest.
+/// The newest extension.
 pub async fn newest(conn: &mut Connection) -> Result<Option<CacheExtension>, StoreError> {
     let row = sqlx::query_as!(
         Row,
@@ -94,7 +94,7 @@ pub async fn newest(conn: &mut Connection) -> Result<Option<CacheExtension>, Sto
     row.fetch_optional(conn).await?.map(CacheExtension::try_from).transpose()
 }
 
-/// The newest that was stopped while it held: what is cached by it is good no more.
+/// The newest extension that was stopped while it was active: answers that were cached under it are no longer valid.
 pub async fn newest_stopped(conn: &mut Connection) -> Result<Option<CacheExtensionId>, StoreError> {
     let id = sqlx::query_scalar!(
         "SELECT cache_extension_id FROM cache_extension WHERE stop_time IS NOT NULL AND end_time IS NOT NULL
@@ -103,7 +103,7 @@ pub async fn newest_stopped(conn: &mut Connection) -> Result<Option<CacheExtensi
     Ok(id.fetch_optional(conn).await?.map(CacheExtensionId))
 }
 
-/// One page, newest first.
+/// One page of extensions, newest first.
 pub async fn list(conn: &mut Connection, page: &PageRequest) -> Result<Page<CacheExtension>, StoreError> {
     let before = page.after::<CacheExtensionId>()?.map_or(Uuid::max(), |id| id.0);
     let rows = sqlx::query_as!(

@@ -1,4 +1,4 @@
-//! Where candidate and baseline of a rollout disagreed since its start.
+//! Where the candidate and the baseline of a rollout have disagreed since its start.
 
 use std::collections::{HashMap, HashSet};
 
@@ -16,8 +16,8 @@ use crate::{
 
 const TABLE: &str = "rollout_comparison";
 
-/// Adds what a slot holds. The rollout's row is locked first, so servers that add at once take turns, and together keep to
-/// [`MAX_RULES`].
+/// Adds the counts of a slot. The rollout's row is locked first, so servers that add at once take turns and together
+/// stay within [`MAX_RULES`].
 pub(crate) async fn add(
     tx: &mut Connection,
     id: RolloutId,
@@ -25,7 +25,8 @@ pub(crate) async fn add(
     now: OffsetDateTime,
 ) -> Result<(), StoreError> {
     let integer = |n: u64| stored::<_, i64>(TABLE, n);
-    // Whom the candidate answers is counted from the start, or where an older server counted first, from now.
+    // Calls that the candidate answers are counted from the start of the rollout, or from now if an older server
+    // counted first.
     sqlx::query!(
         "INSERT INTO rollout_comparison AS kept
              (rollout_id, compared, new_allows, new_denies, enrolled, enrolled_since, last_enrolled_time)
@@ -88,7 +89,7 @@ pub(crate) async fn add(
     Ok(())
 }
 
-/// The comparisons of these rollouts; one that nothing was compared for has none.
+/// The comparisons of these rollouts. A rollout for which no call was compared is left out.
 pub async fn of(conn: &mut Connection, ids: &[Uuid]) -> Result<HashMap<RolloutId, Comparison>, StoreError> {
     let mut found = HashMap::new();
     let rows = sqlx::query!(

@@ -1,9 +1,9 @@
 //! Connections and transactions whose statements survive a change of the schema.
 //!
-//! The database refuses a prepared statement whose columns have other types than when it was prepared (0A000), once on each session
-//! that prepared it. It refuses before it does anything. So a single statement is prepared again and sent once more here. In a
-//! transaction that error ends the transaction: it becomes [`StoreError::Conflict`], whose transaction is tried again, and on a
-//! session that has prepared nothing yet (`session::begin_anew`).
+//! If a column's type has changed since a statement was prepared, the database refuses the statement (0A000), once on
+//! each session that prepared it, before it does anything. A single statement is therefore prepared again and sent once
+//! more here. In a transaction the error ends the transaction: it becomes [`StoreError::Conflict`], and the caller
+//! tries the transaction again on a session that has prepared nothing yet (`session::begin_anew`).
 
 use std::ops::{Deref, DerefMut};
 
@@ -32,12 +32,13 @@ enum Kind {
 }
 
 impl Connection {
-    /// Each statement takes effect by itself.
+    /// A connection on which each statement takes effect by itself.
     pub(crate) const fn single(connection: PoolConnection<Postgres>) -> Self {
         Self(Kind::Single(connection))
     }
 
-    /// Whatever is still to take effect does. After an error it is open whether it did, unless it is a conflict: then it did not.
+    /// Commits what has not taken effect yet. After an error other than a conflict it is unknown whether it took
+    /// effect; after a conflict it did not.
     pub(crate) async fn commit(self) -> Result<(), StoreError> {
         match self.0 {
             Kind::Single(_) => Ok(()),
@@ -46,7 +47,8 @@ impl Connection {
     }
 }
 
-/// The session itself, for statements that change the schema or ask for it: they are sent once and stay unprepared elsewhere.
+/// The session itself, for statements that change or inspect the schema: they are sent once and are not prepared
+/// elsewhere.
 impl Deref for Connection {
     type Target = PgConnection;
 
@@ -80,7 +82,7 @@ impl Tx {
         self.0
     }
 
-    /// Takes back what it did, now.
+    /// Rolls back now.
     pub(crate) async fn rollback(self) -> Result<(), StoreError> {
         match self.0.0 {
             Kind::Single(_) => Ok(()),
@@ -126,6 +128,7 @@ impl PreparedStatement {
     }
 }
 
+/// The statement with its arguments. A statement without arguments is not prepared; it is sent as it is.
 fn statement<'q, E: Execute<'q, Postgres>>(mut query: E) -> Result<Statement, Error> {
     let persistent = query.persistent();
     let arguments = query.take_arguments().map_err(Error::Encode)?;
@@ -170,7 +173,7 @@ impl<'c> Executor<'c> for &'c mut Connection {
         'c: 'e,
         E: 'q + Execute<'q, Postgres>,
     {
-        // The answers to one statement are read to the end: an error may follow the first row.
+        // The answers to a statement are read to the end, because an error may follow the first row.
         let all = self.fetch_many(query);
         let first = |kept: Option<PgRow>, step| async move { Ok(kept.or(Either::right(step))) };
         all.try_fold(None, first).boxed()

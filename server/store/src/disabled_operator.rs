@@ -1,20 +1,20 @@
-//! Logins that admit nobody.
+//! Disabled and deleted operators: logins that are refused.
 
 use countersign_core::names::OperatorId;
 use time::OffsetDateTime;
 
 use crate::{Connection, StoreError, convert::parse};
 
-/// That a login admits nobody.
+/// The record that a login is disabled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Disabled {
     /// Since when.
     pub time: OffsetDateTime,
-    /// Whether for good.
+    /// Whether it was deleted, which is permanent.
     pub deleted: bool,
 }
 
-/// Since when a login admits nobody; none: it does not stand here.
+/// Since when a login is disabled. `None` if it is not.
 pub async fn get(conn: &mut Connection, operator_id: &OperatorId) -> Result<Option<Disabled>, StoreError> {
     let row = sqlx::query_as!(
         Disabled,
@@ -24,13 +24,13 @@ pub async fn get(conn: &mut Connection, operator_id: &OperatorId) -> Result<Opti
     Ok(row.fetch_optional(conn).await?)
 }
 
-/// Every login that admits nobody.
+/// Every disabled login.
 pub async fn all(conn: &mut Connection) -> Result<Vec<OperatorId>, StoreError> {
     let ids = sqlx::query_scalar!("SELECT operator_id FROM disabled_operator");
     ids.fetch_all(conn).await?.iter().map(|id| parse("disabled_operator", "operator_id", id)).collect()
 }
 
-/// Writes that a login admits nobody any more. Since when, it keeps where it did not already.
+/// Records that a login is disabled. If it was disabled already, the earlier time is kept.
 pub async fn insert(
     conn: &mut Connection,
     operator_id: &OperatorId,
@@ -50,7 +50,7 @@ pub async fn insert(
     Ok(())
 }
 
-/// Lets a login admit whose it is again.
+/// Enables a login again.
 pub async fn delete(conn: &mut Connection, operator_id: &OperatorId) -> Result<(), StoreError> {
     sqlx::query!("DELETE FROM disabled_operator WHERE operator_id = $1", operator_id.as_str()).execute(conn).await?;
     Ok(())

@@ -4,30 +4,31 @@ use sqlx::postgres::PgDatabaseError;
 
 use crate::session;
 
-/// read_only_sql_transaction: what was a primary is a standby now, or somebody made the database read-only.
+/// read_only_sql_transaction: the former primary is now a standby, or an administrator made the database read-only.
 const READ_ONLY: &str = "25006";
-/// disk_full, and where the server cannot write a file (io_error).
+/// disk_full, and io_error, which the server returns when it cannot write a file.
 const NO_SPACE: [&str; 2] = ["53100", "58030"];
 
-/// What can go wrong between here and the database. Texts are for the log, never for callers.
+/// Errors of the database and of the connection to it. The texts are for the log, never for callers.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The database did not answer, refused the connection, or broke it: nothing is known of the last statement.
+    /// The database did not answer, refused the connection or broke it. It is unknown whether the last statement took
+    /// effect.
     #[error("the database is unavailable: {0}")]
     Unavailable(#[source] sqlx::Error),
     /// The database ended a statement that took too long.
     #[error("a statement took too long: {0}")]
     TooSlow(#[source] sqlx::Error),
-    /// A concurrent transaction won; the same one may be tried again.
+    /// A concurrent transaction won. The caller may try the same transaction again.
     #[error("a concurrent transaction won: {0}")]
     Conflict(#[source] sqlx::Error),
     /// A row exists already.
     #[error("a row with this key exists: {constraint}")]
     Exists {
-        /// The constraint that said so.
+        /// The constraint that reported it.
         constraint: String,
     },
-    /// A stored value is none that this server could have written.
+    /// A stored value is one that this server could not have written.
     #[error("{table} holds a value that cannot be read: {what}")]
     Corrupt {
         /// The table.
@@ -43,22 +44,23 @@ pub enum StoreError {
         /// The number.
         number: String,
     },
-    /// A text holds what the database cannot store as text: U+0000.
+    /// A text contains U+0000, which the database cannot store.
     #[error("a text holds a character that cannot be stored: {0}")]
     Text(#[source] sqlx::Error),
-    /// The key that a page was to begin after is none of its list's.
+    /// The key after which a page begins is not a key of this list.
     #[error("the page's cursor does not belong to this list")]
     Cursor,
     /// The schema cannot be brought up to date.
     #[error("migration failed: {0}")]
     Migrate(#[from] sqlx::migrate::MigrateError),
-    /// Any other refusal by the database: a fault of ours.
+    /// The database refused for any other reason: a bug of ours.
     #[error("the database refused a statement: {0}")]
     Database(#[source] sqlx::Error),
 }
 
 impl StoreError {
-    /// Why a database that answers does not write, in words for anybody; none: it did not answer.
+    /// Why a database that answers does not accept writes, in words that every reader may see. `None` if it did not
+    /// answer.
     #[must_use]
     pub fn why_no_writes(&self) -> Option<&'static str> {
         let Self::Unavailable(error) = self else { return Some("refuses to write") };
@@ -98,7 +100,8 @@ impl From<sqlx::Error> for StoreError {
             return Self::Conflict(error);
         }
         match code.as_str() {
-            // serialization_failure, deadlock_detected; and the session of a transaction that fell silent, of which nothing stands
+            // serialization_failure, deadlock_detected; and the session of an idle transaction that was ended: it had
+            // no effect
             "40001" | "40P01" | "25P03" => Self::Conflict(error),
             // character_not_in_repertoire, untranslatable_character
             "22021" | "22P05" => Self::Text(error),
@@ -122,35 +125,35 @@ fn code(error: &sqlx::Error) -> Option<String> {
     database(error).map(|error| error.code().to_owned())
 }
 
-/// Whether a session prepared the statement before the types of its columns changed: nothing was done.
+/// Whether the session prepared the statement before the types of its columns changed. Then nothing was done.
 pub(crate) fn is_stale_plan(error: &sqlx::Error) -> bool {
-    // feature_not_supported, and where the server says it: its text is translated.
+    // feature_not_supported. The routine is compared because the error text is translated.
     database(error).is_some_and(|error| error.code() == "0A000" && error.routine() == Some("RevalidateCachedQuery"))
 }
 
-/// Whether a table has other columns than those that were asked for, or of other types.
+/// Whether a table lacks the columns that were named, or has them with other types.
 pub(crate) fn is_other_shape(error: &sqlx::Error) -> bool {
     // undefined_column, undefined_function (an operator between types), datatype_mismatch, wrong_object_type
     code(error).is_some_and(|code| ["42703", "42883", "42804", "42809"].contains(&code.as_str()))
 }
 
-/// Whether a prepared statement of this name is left.
+/// Whether a prepared statement of this name exists already.
 pub(crate) fn is_there_already(error: &sqlx::Error) -> bool {
     code(error).as_deref() == Some("42P05")
 }
 
-/// Whether a pooler refused what a client asks of a session on connecting.
+/// Whether a pooler refused a setting that the client asks for on connecting.
 #[must_use]
 pub fn is_refused_by_pooler(error: &sqlx::Error) -> bool {
     error.as_database_error().is_some_and(|error| error.message().contains("unsupported startup parameter"))
 }
 
-/// Whether a lock was not to be had in the time that there was.
+/// Whether a lock was not obtained within the lock timeout.
 pub(crate) fn is_lock_timeout(error: &sqlx::Error) -> bool {
     code(error).as_deref() == Some("55P03")
 }
 
-/// Whether the role may not do this.
+/// Whether the role lacks a right.
 pub(crate) fn is_denied(error: &sqlx::Error) -> bool {
     code(error).as_deref() == Some("42501")
 }

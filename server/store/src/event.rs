@@ -1,4 +1,4 @@
-//! Custody events: appending them under the head, and reading them back.
+//! Custody events: appending them under the log head, and reading them back.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -15,7 +15,7 @@ use crate::{
     head::{Head, LOG_ID},
 };
 
-/// One event to append: its leaf, what is indexed of it, and the texts that it commits to.
+/// One event to append: its leaf, the values by which it is indexed, and the texts that it commits to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewEvent {
     /// Its id.
@@ -32,7 +32,7 @@ pub struct NewEvent {
     pub tool_id: Option<String>,
     /// The leaf's effect.
     pub effect: Option<&'static str>,
-    /// Only of what came of a decision, an outcome or an approval: that decision.
+    /// The decision, if the event is a decision's outcome or approval.
     pub decision_id: Option<DecisionId>,
     /// The event, exactly as hashed.
     pub leaf_bytes: Vec<u8>,
@@ -53,11 +53,11 @@ pub struct StoredEvent {
     pub disclosed: Disclosed,
 }
 
-/// Appends `events` after `before` and writes `after`, in one statement, only where the head still is `before`.
+/// Appends `events` after `before` and writes `after`, in one statement, but only if the head is still `before`.
 ///
-/// Returns false, with nothing written, where another transaction moved the head. Whoever holds the lock is always told
-/// true; without it this is the optimistic way, a whole batch in one round trip. `after` is `before` with every
-/// `leaf_hash` appended, in order, and perhaps a newer epoch.
+/// Returns false, with nothing written, if another transaction moved the head. A caller that holds the lock always gets
+/// true. Without the lock this is the optimistic way: a whole batch in one round trip. `after` is `before` with every
+/// `leaf_hash` appended in order, and possibly a newer epoch.
 pub async fn append(
     conn: &mut Connection,
     before: &Head,
@@ -137,7 +137,7 @@ pub async fn append(
     Ok(moved == 1)
 }
 
-/// Makes the day partitions from `from` on, where they do not exist.
+/// Creates the day partitions from `from` on where they do not exist.
 pub async fn ensure_partitions(conn: &mut Connection, from: OffsetDateTime, days: i32) -> Result<(), StoreError> {
     sqlx::query!("SELECT ensure_custody_partitions($1, $2)", from.date(), days).execute(conn).await?;
     Ok(())
@@ -171,7 +171,7 @@ impl TryFrom<Row> for StoredEvent {
                 purpose: opening(row.purpose, row.purpose_salt)?,
                 reason: opening(row.reason, row.reason_salt)?,
                 identity: opening(row.identity, row.identity_salt)?,
-                // Kept with the approval that shows it.
+                // Stored with the approval that shows it.
                 context: None,
                 on_behalf_of: opening(row.on_behalf_of, row.on_behalf_of_salt)?,
             },
@@ -183,7 +183,7 @@ fn stored(rows: Vec<Row>) -> Result<Vec<StoredEvent>, StoreError> {
     rows.into_iter().map(StoredEvent::try_from).collect()
 }
 
-/// The events with these ids, in the order of the log. Ids that name none are passed over.
+/// The events with these ids, in log order. Unknown ids are ignored.
 pub async fn get_all(conn: &mut Connection, ids: &[Uuid]) -> Result<Vec<StoredEvent>, StoreError> {
     let rows = sqlx::query_as!(
         Row,
@@ -195,7 +195,7 @@ pub async fn get_all(conn: &mut Connection, ids: &[Uuid]) -> Result<Vec<StoredEv
     stored(rows.fetch_all(conn).await?)
 }
 
-/// The event that granted an instance its newest credential; none where the log no longer holds it.
+/// The event that granted an instance its newest credential. `None` if the log no longer holds it.
 pub async fn newest_grant(conn: &mut Connection, instance: InstanceId) -> Result<Option<StoredEvent>, StoreError> {
     let row = sqlx::query_as!(
         Row,
@@ -208,7 +208,7 @@ pub async fn newest_grant(conn: &mut Connection, instance: InstanceId) -> Result
     row.fetch_optional(conn).await?.map(StoredEvent::try_from).transpose()
 }
 
-/// The operators who asked for credentials of these instances, each once.
+/// The operators who requested credentials for these instances, each once.
 pub async fn issuers(conn: &mut Connection, instances: &[Uuid]) -> Result<Vec<OperatorId>, StoreError> {
     let ids = sqlx::query_scalar!(
         r#"SELECT DISTINCT convert_from(leaf_bytes, 'UTF8')::jsonb ->> 'operator_id' AS "operator_id" FROM custody_event
@@ -219,8 +219,8 @@ pub async fn issuers(conn: &mut Connection, instances: &[Uuid]) -> Result<Vec<Op
     ids.iter().flatten().map(|id| convert::parse("custody_event", "operator_id", id)).collect()
 }
 
-/// The event of a grant to an instance, by its leaf hash, to which decisions point (`custody_ref`); none where the log no
-/// longer holds it.
+/// The event of a grant to an instance, by its leaf hash, which decisions refer to as `custody_ref`. `None` if the log
+/// no longer holds it.
 pub async fn grant(
     conn: &mut Connection,
     instance: InstanceId,
@@ -239,7 +239,7 @@ pub async fn grant(
     row.fetch_optional(conn).await?.map(StoredEvent::try_from).transpose()
 }
 
-/// Whether `operator` asked for a decision for this instance, as far as the first `most` decisions of it tell.
+/// Whether `operator` asked for one of the first `most` decisions of this instance.
 pub async fn asked(
     conn: &mut Connection,
     instance: InstanceId,
@@ -264,18 +264,18 @@ pub async fn asked(
     Ok(asked.fetch_one(conn).await?)
 }
 
-/// What a credential says of the event that granted it.
+/// What a credential says about the event that granted it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct GrantKey {
-    /// Who holds it.
+    /// The instance that holds it.
     pub agent_instance_id: InstanceId,
     /// The event's leaf hash.
     pub custody_ref: Hash,
-    /// The second in which it was granted: that names the partition to look into.
+    /// The second in which it was granted, which names the partition to search.
     pub grant_time: OffsetDateTime,
 }
 
-/// The event of a grant, and what is fixed of the instance that holds it.
+/// The event of a grant, and the attributes that are fixed for the instance.
 #[derive(Debug, Clone)]
 pub struct StoredGrant {
     /// The event, exactly as hashed.
@@ -284,7 +284,7 @@ pub struct StoredGrant {
     pub agent_instance_id: InstanceId,
     /// Its ancestors, root first.
     pub chain: Vec<InstanceId>,
-    /// The roles that bind it beside its own.
+    /// The inherited roles, which restrict it in addition to its own.
     pub inherited_roles: Vec<RoleName>,
     /// The kind of agent of the root, where it is another one.
     pub root_agent: Option<AgentName>,
@@ -296,7 +296,7 @@ pub struct StoredGrant {
     pub on_behalf_of: Option<String>,
 }
 
-/// The grants that the log holds of these, each with its place among `keys`.
+/// Which of these grants the log holds, each with its position in `keys`.
 pub async fn grants(conn: &mut Connection, keys: &[GrantKey]) -> Result<Vec<(usize, StoredGrant)>, StoreError> {
     let instances: Vec<_> = keys.iter().map(|key| key.agent_instance_id.0).collect();
     let hashes: Vec<_> = keys.iter().map(|key| key.custody_ref.to_vec()).collect();
@@ -338,7 +338,7 @@ pub async fn grants(conn: &mut Connection, keys: &[GrantKey]) -> Result<Vec<(usi
     Ok(grants)
 }
 
-/// Which events to list; what is none is no restriction.
+/// Which events to list. A field that is `None` does not restrict the list.
 #[derive(Debug, Clone, Default)]
 pub struct EventFilter {
     /// From this index on.
@@ -355,7 +355,7 @@ pub struct EventFilter {
     pub tool_id: Option<String>,
     /// With this answer.
     pub effect: Option<&'static str>,
-    /// This decision and what came of it.
+    /// This decision, its outcomes and its approval.
     pub policy_decision_id: Option<DecisionId>,
     /// At or after this instant.
     pub start_time: Option<OffsetDateTime>,
@@ -364,7 +364,7 @@ pub struct EventFilter {
 }
 
 impl EventFilter {
-    /// Whether no index finds what it asks for, so that much of the log may have to be looked through.
+    /// Whether no index serves this filter, so that much of the log may have to be read.
     #[must_use]
     pub const fn may_scan(&self) -> bool {
         let restricted = self.kind.is_some()
@@ -377,7 +377,7 @@ impl EventFilter {
     }
 }
 
-/// One page of events, in the order of the log.
+/// One page of events, in log order.
 pub async fn list(
     conn: &mut Connection,
     filter: &EventFilter,
@@ -416,7 +416,7 @@ pub async fn list(
     Ok(Page::cut(events, page, |event| event.log_index))
 }
 
-/// Which decisions to list; what is none is no restriction.
+/// Which decisions to list. A field that is `None` does not restrict the list.
 #[derive(Debug, Clone, Default)]
 pub struct DecisionFilter {
     /// Of this sponsor.
@@ -437,9 +437,9 @@ pub struct DecisionFilter {
     pub policy_version: Option<String>,
     /// Under this rollout; read out of the leaf.
     pub rollout_id: Option<String>,
-    /// Where the other side of a rollout would have answered this; read out of the leaf.
+    /// The other side of a rollout would have given this answer; read out of the leaf.
     pub shadow_effect: Option<&'static str>,
-    /// Only where the other side of a rollout would have answered otherwise; read out of the leaf.
+    /// Only if the other side of a rollout would have given a different answer; read out of the leaf.
     pub shadow_disagrees: bool,
     /// At or after this instant.
     pub start_time: Option<OffsetDateTime>,
@@ -448,7 +448,7 @@ pub struct DecisionFilter {
 }
 
 impl DecisionFilter {
-    /// Whether no index finds what it asks for, so that much of the log may have to be looked through.
+    /// Whether no index serves this filter, so that much of the log may have to be read.
     #[must_use]
     pub const fn may_scan(&self) -> bool {
         let restricted = self.sponsor_id.is_some()
@@ -512,8 +512,8 @@ pub async fn list_decisions(
     Ok(Page::cut(events, page, |event| event.log_index))
 }
 
-/// The events of a chain and of its sponsors' own lives, in the order of the log, at most `most`. A chain whose root was
-/// accepted by another sponsor has more than one.
+/// The events of a chain, and those about its sponsors themselves, in log order, at most `most`. A chain has several
+/// sponsors if another sponsor accepted its root.
 pub async fn chain(
     conn: &mut Connection,
     root: InstanceId,

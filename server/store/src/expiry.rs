@@ -1,4 +1,4 @@
-//! What ends by itself, as far as the database knows it, and which of that was announced.
+//! Keys, reviews and certificates that expire, and which of these expiries were announced already.
 
 use countersign_core::{
     api_key::ApiKeyId,
@@ -8,29 +8,29 @@ use time::OffsetDateTime;
 
 use crate::{Connection, StoreError};
 
-/// Something that ends.
+/// A thing that expires.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ending {
-    /// What kind of thing.
+    /// What kind of thing it is.
     pub kind: ExpiryKind,
-    /// Which: the id of a key or sponsor, the SHA-256 of a certificate.
+    /// The id of a key or sponsor, or the SHA-256 of a certificate.
     pub id: String,
-    /// The operator of a key, or where a certificate is configured; none: the id says it all.
+    /// The operator of a key, or where a certificate is configured. `None` if the id is enough.
     pub of: Option<String>,
-    /// When.
+    /// When it expires.
     pub end_time: OffsetDateTime,
 }
 
-/// The soonest ends of all kinds that the database knows, however far away.
+/// The next expiry of each kind that the database knows, however far away.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Soonest {
-    /// Of the API keys that are not revoked.
+    /// The next expiry of an API key that is not revoked.
     pub api_key: Option<OffsetDateTime>,
-    /// Of the reviews of ACTIVE sponsors.
+    /// The next review date of an ACTIVE sponsor.
     pub sponsor_review: Option<OffsetDateTime>,
 }
 
-/// When the first API key and the first review end after `now`.
+/// The next expiry of an API key and the next review date after `now`.
 pub async fn soonest(conn: &mut Connection, now: OffsetDateTime) -> Result<Soonest, StoreError> {
     let row = sqlx::query!(
         "SELECT (SELECT min(expire_time) FROM api_key WHERE revoke_time IS NULL AND expire_time > $1) AS api_key,
@@ -41,8 +41,8 @@ pub async fn soonest(conn: &mut Connection, now: OffsetDateTime) -> Result<Soone
     Ok(Soonest { api_key: row.api_key, sponsor_review: row.sponsor_review })
 }
 
-/// API keys and reviews that end after `after` and not after `until`, the soonest first, at most `most` of each. Those that
-/// were announced at `unannounced` are left out.
+/// API keys and reviews that expire after `after` and not after `until`, the soonest first, at most `most` of each,
+/// without those that were announced at `unannounced`.
 pub async fn between(
     conn: &mut Connection,
     [after, until]: [OffsetDateTime; 2],
@@ -93,7 +93,7 @@ pub async fn between(
     Ok(endings)
 }
 
-/// Writes that `endings` are announced at `threshold`, and returns those that no server had announced.
+/// Records that `endings` are announced at `threshold`, and returns those that no server had announced.
 pub async fn announce(
     conn: &mut Connection,
     endings: Vec<Ending>,
@@ -103,7 +103,7 @@ pub async fn announce(
     let kinds: Vec<_> = endings.iter().map(|ending| ending.kind.as_str().to_owned()).collect();
     let ids: Vec<_> = endings.iter().map(|ending| ending.id.clone()).collect();
     let ends: Vec<_> = endings.iter().map(|ending| ending.end_time).collect();
-    // In one order on every server, so that two of them wait for each other one way.
+    // Every server uses the same order, so that two servers cannot wait for each other.
     let new = sqlx::query!(
         "INSERT INTO expiry_announced (kind, id, end_time, days, announce_time)
          SELECT kind, id, end_time, $4, $5 FROM UNNEST($1::text[], $2::text[], $3::timestamptz[]) AS new (kind, id, end_time)
@@ -120,7 +120,7 @@ pub async fn announce(
     Ok(endings.into_iter().filter(is_new).collect())
 }
 
-/// Forgets announcements of what ended before `before`.
+/// Forgets announcements about expiries before `before`.
 pub async fn purge(conn: &mut Connection, before: OffsetDateTime) -> Result<(), StoreError> {
     sqlx::query!("DELETE FROM expiry_announced WHERE end_time < $1", before).execute(conn).await?;
     Ok(())

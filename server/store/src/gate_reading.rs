@@ -1,4 +1,4 @@
-//! What each gate of a rollout last said.
+//! The last reading of each gate of a rollout.
 
 use std::collections::HashMap;
 
@@ -16,7 +16,7 @@ use crate::{
 
 const TABLE: &str = "gate_reading";
 
-/// Keeps these readings in place of the ones before, unless those are newer.
+/// Stores these readings in place of the earlier ones, unless the stored ones are newer.
 pub async fn keep(
     conn: &mut Connection,
     id: RolloutId,

@@ -1,15 +1,15 @@
 //! The head of the custody log: size, Merkle frontier, authority epoch, newest revocation.
 //!
-//! Whoever holds it locked is the only one who appends, bumps the epoch or revokes. Everything that changes what may be
-//! allowed takes this lock first, so no two such transactions can deadlock, and no decision is recorded between a change
-//! and its epoch.
+//! Only the transaction that has locked the head appends, raises the epoch or revokes. Every change of what may be
+//! allowed takes this lock first, so no two such transactions can deadlock, and no decision is recorded between a
+//! change and its epoch.
 
 use countersign_ledger::merkle::Frontier;
 use time::OffsetDateTime;
 
 use crate::{Connection, StoreError, convert};
 
-/// The one log there is for now.
+/// The only log at present.
 pub(crate) const LOG_ID: i16 = 0;
 
 /// The head row, locked until the transaction ends.
@@ -17,20 +17,20 @@ pub(crate) const LOG_ID: i16 = 0;
 pub struct Head {
     /// The tree over all leaves so far.
     pub frontier: Frontier,
-    /// Counts the changes of what may be allowed.
+    /// The number of changes of what may be allowed.
     pub authority_epoch: i64,
     /// The newest revocation entry.
     pub revocation_seq: i64,
-    /// Up to here revocation entries are forgotten, and credentials whose `rev` is below count as expired.
+    /// Revocation entries up to this one are forgotten; credentials whose `rev` is below it count as expired.
     pub revocation_floor: i64,
 }
 
 impl Head {
-    /// Locks the head until `tx` ends. Also says what the database's clock showed once it was locked.
+    /// Locks the head until `tx` ends. Also returns the database's clock at the moment of the lock.
     pub async fn lock(tx: &mut Connection) -> Result<(Self, OffsetDateTime), StoreError> {
-        // The clock is read of the locked row, outside of what waits for the lock. So are the limits set for the rest of the
-        // transaction: however long the wait for the head may be, who has it neither waits for another lock nor falls silent
-        // for long while everybody else waits for them.
+        // The clock is read from the locked row, outside of the part that waits for the lock. The limits for the rest
+        // of the transaction are set there too: however long the wait for the head was, the transaction that holds it
+        // must neither wait for another lock nor stay idle for long, because every other writer waits for it.
         let row = sqlx::query_as!(
             Row,
             r#"SELECT size AS "size!", frontier AS "frontier!", authority_epoch AS "authority_epoch!",
@@ -58,7 +58,7 @@ impl Head {
         row.fetch_one(tx).await?.read()
     }
 
-    /// Moves the floor of the revocations; it never goes back. The caller holds the head, and begins an epoch.
+    /// Raises the floor of the revocations; it never goes down. The caller holds the head and starts a new epoch.
     pub async fn move_floor(tx: &mut Connection, floor: i64) -> Result<(), StoreError> {
         sqlx::query!(
             "UPDATE log_head SET revocation_floor = greatest(revocation_floor, $2) WHERE log_id = $1",
@@ -70,10 +70,10 @@ impl Head {
         Ok(())
     }
 
-    /// How many events the log holds; also the next one's index.
+    /// How many events the log holds, which is also the index of the next one.
     #[must_use]
     pub fn size(&self) -> i64 {
-        // Its column is as wide, and there is no event without a row.
+        // The column has the same width, and every event has a row.
         i64::try_from(self.frontier.size()).unwrap_or(i64::MAX)
     }
 }

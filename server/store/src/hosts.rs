@@ -1,4 +1,4 @@
-//! The hosts that an address names: tried in its order, and the first that takes writes is the database.
+//! The hosts that a database address names. They are tried in order; the first that accepts writes is used.
 
 use std::{io, time::Duration};
 
@@ -7,11 +7,12 @@ use tokio::time::timeout;
 
 use crate::{Options, Session, Store, StoreError, connect, session};
 
-/// How long one of several hosts may take to answer.
+/// How long each of several hosts may take to answer.
 const ANSWER: Duration = Duration::from_secs(2);
 
-/// Connects to the first host that answers and fits, as every connection of a [`Store`] must, and says which it is. Where none
-/// does: what was wrong with the first that answered, or else with the first.
+/// Connects to the first host that answers and fits, with the checks that every connection of a [`Store`] passes, and
+/// returns which host it is. If none fits, the error is that of the first host that answered, or else of the first
+/// host.
 pub async fn first_that_fits(options: &Options) -> Result<(PgConnectOptions, Session), sqlx::Error> {
     if let [only] = options.hosts.as_slice() {
         return Ok((only.clone(), connect(options).await?));
@@ -35,7 +36,7 @@ pub async fn first_that_fits(options: &Options) -> Result<(PgConnectOptions, Ses
     Err(failed.unwrap_or_else(|| io::Error::from(io::ErrorKind::NotFound).into()))
 }
 
-/// Whether both mean one server. What else an address says is the same for all its hosts.
+/// Whether both addresses mean the same server. Everything else in an address is the same for all its hosts.
 fn is_same(one: &PgConnectOptions, other: &PgConnectOptions) -> bool {
     let place =
         |options: &PgConnectOptions| (options.get_socket().cloned(), options.get_host().to_owned(), options.get_port());
@@ -43,8 +44,8 @@ fn is_same(one: &PgConnectOptions, other: &PgConnectOptions) -> bool {
 }
 
 impl Store {
-    /// Looks for the database among the hosts, and goes there where it is another than before: new connections are made
-    /// there, and those that are open are used no more. Says which it is, where it is another. To be called when writes fail.
+    /// Looks for the primary among the hosts. If it is another host than before, new connections are made there and
+    /// open ones are no longer used. Returns the host if it has changed. Call this when writes fail.
     pub async fn follow_primary(&self) -> Result<Option<String>, StoreError> {
         let options = &self.pools.options;
         if options.hosts.len() < 2 {

@@ -1,4 +1,4 @@
-//! The answers to writes that named a request id, for a day.
+//! Answers to writes that came with a request id, kept for a day.
 
 use time::OffsetDateTime;
 
@@ -29,11 +29,11 @@ pub struct Keyed {
 /// A request and its answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answered {
-    /// Whose request, to which method.
+    /// The caller, the method and the request id.
     pub key: Key,
-    /// SHA-256 of the request: another request under the same id is refused.
+    /// SHA-256 of the request; a different request with the same id is refused.
     pub fingerprint: [u8; 32],
-    /// The answer, JSON; never a signed token.
+    /// The answer as JSON; never a signed token.
     pub answer: String,
 }
 
@@ -90,7 +90,7 @@ pub async fn insert<'a>(
     Ok(())
 }
 
-/// Forgets answers whose time is over at `now`.
+/// Forgets answers that have expired at `now`.
 pub async fn purge(conn: &mut Connection, now: OffsetDateTime) -> Result<u64, StoreError> {
     let done = sqlx::query!("DELETE FROM idempotency WHERE expire_time < $1", now).execute(conn).await?;
     Ok(done.rows_affected())

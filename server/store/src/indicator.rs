@@ -1,4 +1,4 @@
-//! What servers counted, slot by slot, and its sums over a window and all servers.
+//! What servers counted, per slot of time, and its sums over a window and all servers.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -16,7 +16,7 @@ use crate::{
 };
 
 const TABLE: &str = "indicator_slot";
-/// Most of the newest events that are looked through for decisions without an outcome.
+/// How many of the newest events are searched for decisions without an outcome, at most.
 const MOST_EVENTS: i64 = 100_000;
 
 /// What a server counts.
@@ -24,19 +24,19 @@ const MOST_EVENTS: i64 = 100_000;
 pub struct Counts {
     /// Decisions recorded.
     pub decisions: u64,
-    /// Those without a sponsor.
+    /// Decisions without a sponsor.
     pub missing_sponsor: u64,
-    /// Those of them of whose caller nobody knows anything.
+    /// Decisions without a sponsor whose caller is unknown.
     pub unauthenticated: u64,
-    /// Those that ended in a policy error.
+    /// Decisions that ended in a policy error.
     pub policy_errors: u64,
-    /// Those let through only because a baseline observes.
+    /// Decisions that were allowed only because a baseline observes.
     pub observed: u64,
     /// Requests that were shed.
     pub shed: u64,
-    /// Issuances and delegations asked for.
+    /// Issuances and delegations requested.
     pub issuances: u64,
-    /// Those that failed by a fault of the servers.
+    /// Issuances and delegations that failed because of an error in the servers.
     pub issuance_failures: u64,
 }
 
@@ -45,15 +45,15 @@ pub struct Counts {
 pub struct Slot {
     /// The server.
     pub server_id: Uuid,
-    /// Its own number of the slot.
+    /// The slot's number on that server.
     pub number: i64,
-    /// How long it was counted.
+    /// The length of the slot.
     pub span: Duration,
-    /// How long ago that ended.
+    /// How long ago the slot ended.
     pub age: Duration,
     /// The counts.
     pub counts: Counts,
-    /// How many decisions took how many microseconds.
+    /// The number of decisions by their latency in microseconds.
     pub latency: BTreeMap<u64, u64>,
     /// Who told of calls without a sponsor, and how often.
     pub without_sponsor: BTreeMap<String, u64>,
@@ -61,7 +61,7 @@ pub struct Slot {
     pub rollouts: Vec<RolloutSlot>,
 }
 
-/// What a slot holds of a rollout that was open.
+/// The counts of one open rollout in a slot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RolloutSlot {
     /// The rollout.
@@ -70,12 +70,12 @@ pub struct RolloutSlot {
     pub candidate_errors: u64,
     /// Calls that the candidate answered and refused, and that the baseline would allow.
     pub held_back: u64,
-    /// Where the sides disagreed.
+    /// Where the two sides disagreed.
     pub comparison: Comparison,
 }
 
-/// Stores a slot, and adds what it holds of rollouts to their comparisons. What was stored before is left as it is, so a slot
-/// may be sent again where it is open whether it stands. `tx` is a transaction, and `now` what the database's clock shows.
+/// Stores a slot, and adds its rollout counts to the comparisons. A slot that is stored already is left as it is, so a
+/// slot can be sent again if it is unknown whether it was stored. `tx` is a transaction; `now` is the database's clock.
 pub async fn insert(tx: &mut Connection, slot: &Slot, now: OffsetDateTime) -> Result<(), StoreError> {
     let counts = &slot.counts;
     let integer = |n: u64| stored::<_, i64>(TABLE, n);
@@ -143,18 +143,18 @@ pub async fn insert(tx: &mut Connection, slot: &Slot, now: OffsetDateTime) -> Re
 /// The sums over a window.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Window {
-    /// Where it begins, by the database's clock.
+    /// Its start, by the database's clock.
     pub start_time: OffsetDateTime,
-    /// Where it ends: now, by the database's clock.
+    /// Its end: now, by the database's clock.
     pub end_time: OffsetDateTime,
-    /// What all servers counted.
+    /// The counts of all servers.
     pub counts: Counts,
-    /// How many decisions took how many microseconds.
+    /// Latencies of decisions in microseconds, each with its number of decisions.
     pub latency: BTreeMap<u64, u64>,
 }
 
-/// What all servers counted in the last `seconds`; of slots that began before `since`, nothing. `tx` is a transaction that
-/// sees one state throughout.
+/// The sums of all servers' counts in the last `seconds`. Slots that began before `since` are left out. `tx` is a
+/// transaction that sees one state throughout.
 pub async fn window(tx: &mut Connection, seconds: u32, since: Option<OffsetDateTime>) -> Result<Window, StoreError> {
     let row = sqlx::query!(
         r#"SELECT now() - make_interval(secs => $1) AS "start_time!", now() AS "end_time!",
@@ -203,7 +203,8 @@ pub async fn window(tx: &mut Connection, seconds: u32, since: Option<OffsetDateT
     })
 }
 
-/// How many calls without a sponsor each caller told of in the last `seconds`; of slots that began before `since`, nothing.
+/// How many calls without a sponsor each caller reported in the last `seconds`. Slots that began before `since` are
+/// left out.
 pub async fn without_sponsor(tx: &mut Connection, seconds: u32, since: OffsetDateTime) -> Result<Vec<u64>, StoreError> {
     let counts = sqlx::query_scalar!(
         r#"SELECT sum(count)::bigint AS "count!"
@@ -216,8 +217,8 @@ pub async fn without_sponsor(tx: &mut Connection, seconds: u32, since: OffsetDat
     counts.fetch_all(tx).await?.into_iter().map(|count| number("missing_sponsor_slot", "count", count)).collect()
 }
 
-/// Adds to `figures` what was counted of one rollout in the last `seconds`. Evaluations count from `since` on; what was held
-/// back counts over the whole window.
+/// Adds to `figures` the counts of one rollout in the last `seconds`. Evaluations count from `since` on; calls that
+/// were held back count over the whole window.
 pub async fn of_rollout(
     tx: &mut Connection,
     rollout_id: RolloutId,
@@ -245,7 +246,7 @@ pub async fn of_rollout(
     })
 }
 
-/// How many decisions that allowed since `start` have no outcome; of the newest 100,000 events.
+/// How many of the decisions that allowed since `start` have no outcome, among the newest 100,000 events.
 pub async fn open_decisions(conn: &mut Connection, start: OffsetDateTime) -> Result<u64, StoreError> {
     let count = sqlx::query_scalar!(
         r#"SELECT count(*) AS "count!" FROM (

@@ -1,18 +1,18 @@
-//! Whose database this is. A start asks before it writes anything.
+//! Which program made this database. A server asks before it writes anything.
 //!
-//! These statements are not checked at compile time: they are sent to databases that may not have our tables.
+//! These statements are not checked at compile time, because they are sent to databases that may not have our tables.
 
 use sqlx::{AssertSqlSafe, Connection as _, Row as _, postgres::PgRow};
 
 use crate::{MIGRATOR, Session, StoreError, error};
 
-/// Most foreign tables that are named.
+/// How many foreign tables are named, at most.
 const NAMED: i64 = 3;
 
-/// Who made an installation.
+/// Which command made an installation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MadeBy {
-    /// `serve --dev`, which lets anybody in.
+    /// `serve --dev`, which lets every caller in.
     Dev,
     /// `serve`.
     Serve,
@@ -30,30 +30,30 @@ impl MadeBy {
 /// What a database holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Found {
-    /// Nothing of ours.
+    /// No tables of ours.
     NoInstallation,
-    /// Our tables. `used` says whether there are operators in them.
+    /// Our tables. `used` says whether they hold operators.
     Installation {
-        /// Who made it; none: an older version did, or no server has started on it yet.
+        /// Which command made it. `None` if an older version did, or if no server has started on it yet.
         made_by: Option<MadeBy>,
         /// Whether a server has started on it.
         used: bool,
     },
 }
 
-/// What the database holds of ours.
+/// Whether the database holds an installation of ours.
 pub async fn find(conn: &mut Session) -> Result<Found, StoreError> {
     if !is_ours(conn, "").await? {
         return Ok(Found::NoInstallation);
     }
-    // Another start may be making the tables at this moment.
+    // Another server that is starting may be creating the tables at this moment.
     let operators = has_table(conn, "operator").await?;
     let used = operators && sqlx::query_scalar("SELECT EXISTS (SELECT FROM operator)").fetch_one(&mut *conn).await?;
     let made_by = if has_table(conn, "installation").await? { made_by(conn).await? } else { None };
     Ok(Found::Installation { made_by, used })
 }
 
-/// The names of tables and views that are not ours, a few of them. Those of extensions do not count.
+/// The names of some tables and views that are not ours. Those of extensions do not count.
 pub async fn foreign_tables(conn: &mut Session) -> Result<Vec<String>, StoreError> {
     let ours = is_ours(conn, "").await?;
     let names = sqlx::query_scalar(
@@ -74,7 +74,7 @@ pub async fn foreign_tables(conn: &mut Session) -> Result<Vec<String>, StoreErro
     Ok(names.bind(ours).bind(our_tables()).bind(NAMED).fetch_all(conn).await?)
 }
 
-/// Marks a new installation as made by this start. Returns what the mark says now: another start may have been first.
+/// Marks a new installation as made by this start. Returns the stored mark: another start may have been first.
 pub async fn claim(conn: &mut Session, by: MadeBy) -> Result<MadeBy, StoreError> {
     sqlx::query("INSERT INTO installation (made_by) VALUES ($1) ON CONFLICT DO NOTHING")
         .bind(by.as_str())
@@ -97,8 +97,8 @@ async fn made_by(conn: &mut Session) -> Result<Option<MadeBy>, StoreError> {
     row.map(read).transpose()
 }
 
-/// Whether the record of migrations in a schema (its name with a dot), or in the path, is ours: other programs keep one under the
-/// same name.
+/// Whether the record of migrations in a schema (its name with a dot), or in the search path, is ours. Other programs
+/// keep a record of the same name.
 pub(crate) async fn is_ours(conn: &mut Session, schema: &'static str) -> Result<bool, StoreError> {
     let Some(first) = MIGRATOR.iter().next() else { return Ok(false) };
     let there: bool = sqlx::query_scalar("SELECT to_regclass($1 || '_sqlx_migrations') IS NOT NULL")
@@ -108,7 +108,7 @@ pub(crate) async fn is_ours(conn: &mut Session, schema: &'static str) -> Result<
     if !there {
         return Ok(false);
     }
-    // By itself, so that its failure is not that of what follows.
+    // In a transaction by itself, so that its failure does not fail the statements that follow.
     let mut attempt = conn.begin().await?;
     let look = format!("SELECT EXISTS (SELECT FROM {schema}_sqlx_migrations WHERE version = $1 AND checksum = $2)");
     let ours = sqlx::query_scalar(AssertSqlSafe(look))
@@ -118,13 +118,13 @@ pub(crate) async fn is_ours(conn: &mut Session, schema: &'static str) -> Result<
         .await;
     attempt.rollback().await?;
     match ours {
-        // A table of that name with other columns, or columns of other types.
+        // A table of that name with other columns, or with columns of other types.
         Err(error) if error::is_other_shape(&error) => Ok(false),
         other => Ok(other?),
     }
 }
 
-/// The tables that migrations make, by their text.
+/// The tables that the migrations create, read from the migrations' text.
 pub(crate) fn our_tables() -> Vec<String> {
     let made = |line: &str| {
         let name = line.strip_prefix("CREATE TABLE ")?.trim_start_matches("IF NOT EXISTS ");

@@ -1,4 +1,4 @@
-//! Instances. Not read on the way of a decision: a credential says all that one needs.
+//! Instances. A decision does not read them: the credential carries all that it needs.
 
 use countersign_core::{
     ids::{CredentialId, InstanceId},
@@ -17,12 +17,12 @@ use crate::{
 
 const TABLE: &str = "instance";
 
-/// An instance as it stands by the revocation entries, and what its row says of it.
+/// An instance in its state by the revocation entries, and the state that its row shows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredInstance {
-    /// The instance, in the state that entries have put it in.
+    /// The instance, in the state that the entries have put it in.
     pub instance: Instance,
-    /// The state of its row, which follows.
+    /// The state in its row, which is updated later.
     pub row_state: InstanceState,
 }
 
@@ -53,7 +53,7 @@ struct Row {
     since: Option<OffsetDateTime>,
 }
 
-/// The columns of a [`Row`], with what follows them.
+/// The columns of a [`Row`], followed by the rest of the statement.
 macro_rules! instances {
     ($rest:literal $(, $value:expr)* $(,)?) => {
         sqlx::query_as!(
@@ -98,7 +98,7 @@ impl TryFrom<Row> for StoredInstance {
     }
 }
 
-/// A row as Postgres reads it out of JSON; the names are the columns'.
+/// A row in the form in which Postgres reads it from JSON; the field names are the column names.
 #[derive(Serialize)]
 struct NewRow<'a> {
     instance_id: Uuid,
@@ -154,7 +154,7 @@ impl<'a> NewRow<'a> {
     }
 }
 
-/// Stores instances; where one exists, its newest credential is noted.
+/// Stores instances. For one that exists already, its newest credential is recorded.
 pub async fn upsert<'a>(
     conn: &mut Connection,
     instances: impl IntoIterator<Item = &'a Instance>,
@@ -178,7 +178,7 @@ pub async fn upsert<'a>(
     Ok(())
 }
 
-/// The instances with these ids. Ids that name none are passed over.
+/// The instances with these ids. Unknown ids are ignored.
 pub async fn get_all(conn: &mut Connection, ids: &[Uuid]) -> Result<Vec<StoredInstance>, StoreError> {
     let rows = instances!("WHERE instance_id = ANY ($1)", ids);
     rows.fetch_all(conn).await?.into_iter().map(StoredInstance::try_from).collect()
@@ -201,7 +201,7 @@ pub async fn count_live(conn: &mut Connection, sponsor: &SponsorId, now: OffsetD
     Ok(count.fetch_one(conn).await?)
 }
 
-/// How many live instances there are below one, at any depth.
+/// How many live instances are below this one, at any depth.
 pub async fn count_live_below(
     conn: &mut Connection,
     instance: &Instance,
@@ -218,7 +218,7 @@ pub async fn count_live_below(
     Ok(count.fetch_one(conn).await?)
 }
 
-/// Writes what a transition changes, or an acceptance.
+/// Writes what a state transition or an acceptance changes.
 pub async fn update(conn: &mut Connection, instance: &Instance) -> Result<(), StoreError> {
     sqlx::query!(
         "UPDATE instance SET sponsor_id = $2, state = $3, expire_time = $4, end_time = $5, rev = $6, custody_ref = $7,
@@ -238,17 +238,17 @@ pub async fn update(conn: &mut Connection, instance: &Instance) -> Result<(), St
     Ok(())
 }
 
-/// What instances are counted of.
+/// A set of instances that is counted.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Holding {
-    /// All of a sponsor.
+    /// All instances of a sponsor.
     Sponsor(SponsorId),
-    /// All of the chain with this root, itself among them.
+    /// All instances of the chain with this root, including the root.
     Chain(InstanceId),
 }
 
 impl Holding {
-    /// Whether the instance counts here.
+    /// Whether the instance belongs to this set.
     #[must_use]
     pub fn holds(&self, instance: &Instance) -> bool {
         match self {
@@ -261,14 +261,15 @@ impl Holding {
 /// How many instances are live.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Live {
-    /// So many.
+    /// The number of live instances.
     pub count: i64,
-    /// When the first of them expires, unless it is renewed; none where there are none.
+    /// When the first of them expires, unless it is renewed. `None` if there are no live instances.
     pub next_expiry: Option<OffsetDateTime>,
 }
 
-/// How many instances are live of each holding, in their order. Without `exactly` those count too that are stopped by a
-/// revocation which their rows do not show yet: cheaper, and never too few.
+/// How many instances of each holding are live, in the order of the holdings. Without `exactly`, instances that a
+/// revocation stopped but whose rows do not show it yet are counted too: this is cheaper, and the count is never too
+/// low.
 pub async fn live(
     conn: &mut Connection,
     of: &[Holding],
@@ -306,12 +307,12 @@ pub async fn live(
     Ok(rows.into_iter().map(|row| Live { count: row.count, next_expiry: row.next_expiry }).collect())
 }
 
-/// Where an instance stands at an instant.
+/// The state of an instance at an instant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Standing {
-    /// In this state; where LIVE, its last credential is good.
+    /// In this state. If LIVE, its last credential is valid.
     In(InstanceState),
-    /// LIVE, but its last credential's time is over.
+    /// LIVE, but its last credential has expired.
     Expired,
 }
 
@@ -326,7 +327,7 @@ impl Standing {
 }
 
 impl StoredInstance {
-    /// Where it stands at `now`; the list filter's SQL says the same.
+    /// Its state at `now`; the SQL of the list filter follows the same rule.
     #[must_use]
     pub fn standing(&self, now: OffsetDateTime) -> Standing {
         match self.instance.state {
@@ -336,7 +337,7 @@ impl StoredInstance {
     }
 }
 
-/// Which instances to list; what is none is no restriction.
+/// Which instances to list. A field that is `None` does not restrict the list.
 #[derive(Debug, Clone, Default)]
 pub struct InstanceFilter {
     /// Of this sponsor.
@@ -345,7 +346,7 @@ pub struct InstanceFilter {
     pub root_instance_id: Option<InstanceId>,
     /// Direct children of this instance.
     pub parent_agent_id: Option<InstanceId>,
-    /// That stand so.
+    /// In this state.
     pub standing: Option<Standing>,
     /// This kind of agent.
     pub agent: Option<String>,
@@ -357,7 +358,7 @@ pub struct InstanceFilter {
     pub end_time: Option<OffsetDateTime>,
 }
 
-/// One page of instances as they stand at `now`, newest first.
+/// One page of instances in their state at `now`, newest first.
 pub async fn list(
     conn: &mut Connection,
     filter: &InstanceFilter,

@@ -1,4 +1,4 @@
-//! Engaged kill switches.
+//! Kill switches that are engaged.
 
 use countersign_core::{
     ids::KillSwitchId,
@@ -52,7 +52,7 @@ pub async fn insert(conn: &mut Connection, switch: &KillSwitch) -> Result<(), St
     Ok(())
 }
 
-/// Releases a switch and returns it; none where it is not engaged.
+/// Releases and returns a switch. `None` if it is not engaged.
 pub async fn delete(conn: &mut Connection, kill_switch_id: KillSwitchId) -> Result<Option<KillSwitch>, StoreError> {
     let row = sqlx::query_as!(
         Row,
@@ -63,12 +63,12 @@ pub async fn delete(conn: &mut Connection, kill_switch_id: KillSwitchId) -> Resu
     row.fetch_optional(conn).await?.map(KillSwitch::try_from).transpose()
 }
 
-/// How many are engaged.
+/// How many switches are engaged.
 pub async fn count(conn: &mut Connection) -> Result<i64, StoreError> {
     Ok(sqlx::query_scalar!(r#"SELECT count(*) AS "count!" FROM kill_switch"#).fetch_one(conn).await?)
 }
 
-/// Every engaged one, newest first.
+/// All engaged switches, newest first.
 pub async fn all(conn: &mut Connection) -> Result<Vec<KillSwitch>, StoreError> {
     let rows = sqlx::query_as!(
         Row,
@@ -77,7 +77,7 @@ pub async fn all(conn: &mut Connection) -> Result<Vec<KillSwitch>, StoreError> {
     rows.fetch_all(conn).await?.into_iter().map(KillSwitch::try_from).collect()
 }
 
-/// One page of engaged ones, newest first; with `scope`, those of it.
+/// One page of engaged switches, newest first; with `scope`, only those of this scope.
 pub async fn list(
     conn: &mut Connection,
     scope: Option<KillSwitchScope>,

@@ -1,6 +1,6 @@
-//! The role that serves: it owns nothing, and may do with each table what serving needs and no more.
+//! The role with which a server runs: it owns nothing, and has only the rights on each table that serving needs.
 //!
-//! These statements are not checked at compile time: they are about the catalogue, and name a role.
+//! These statements are not checked at compile time, because they use the catalogue and name a role.
 
 use std::{fmt, iter};
 
@@ -8,7 +8,7 @@ use sqlx::{AssertSqlSafe, Connection as _, Executor as _};
 
 use crate::{Options, Session, StoreError, error, own_schema::OWN, session};
 
-/// What serving does with each table. A test reads it off this crate's statements.
+/// The rights that serving needs on each table. A test compares them with this crate's statements.
 const TABLES: [(&str, &str); 38] = [
     ("_sqlx_migrations", "SELECT"),
     ("active_policy", "SELECT, INSERT, UPDATE"),
@@ -50,22 +50,23 @@ const TABLES: [(&str, &str); 38] = [
     ("x509_authority", "SELECT, INSERT, UPDATE, DELETE"),
 ];
 
-/// What serving calls. The first one acts as its owner: it makes the partitions of the custody log.
+/// The functions that serving calls. The first one runs with its owner's rights: it creates the partitions of the
+/// custody log.
 const FUNCTIONS: [&str; 2] = ["ensure_custody_partitions(date, integer)", "uuid_v7_floor(timestamptz)"];
 
-/// Most missing rights that are named.
+/// How many missing rights are named, at most.
 const NAMED: i64 = 3;
 
-/// More than serving needs: why a role could change what is on record.
+/// A right that serving does not need, with which a role could change what is on record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Power {
-    /// Everything.
+    /// It may do everything.
     Superuser,
-    /// Owners disable triggers, alter and drop.
+    /// It owns tables, so it could disable triggers, alter and drop.
     Owner,
-    /// Who makes roles makes itself a member of the owner.
+    /// It may create roles, so it could make itself a member of the owner.
     MakesRoles,
-    /// Updates, deletes, truncates or adds triggers.
+    /// It may update, delete or truncate events, or add triggers.
     ChangesEvents,
 }
 
@@ -82,22 +83,22 @@ impl fmt::Display for Power {
     }
 }
 
-/// Whether the session settings of the role could be set too.
+/// Whether the session settings of the role could be set as well.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Settings {
     /// They are set.
     Set,
-    /// The owner may not set them for another role. These statements do it, as an administrator of the database.
+    /// The owner may not set them for another role. An administrator of the database must run these statements.
     ForAnAdministrator(Vec<String>),
 }
 
-/// Why a role was given nothing.
+/// Why a role was given no rights.
 #[derive(Debug, thiserror::Error)]
 pub enum GrantError {
-    /// It is not there.
+    /// The role does not exist.
     #[error("there is no database role {0:?}: create it first (CREATE ROLE {quoted} LOGIN PASSWORD '...')", quoted = identifier(.0))]
     NoRole(String),
-    /// It could change what is on record, whatever it is granted.
+    /// The role could change what is on record, whatever it is granted.
     #[error("role {role:?} cannot be a lesser role, because it {power}: name another one")]
     TooPowerful {
         /// The role.
@@ -105,7 +106,7 @@ pub enum GrantError {
         /// Why.
         power: Power,
     },
-    /// Who connected does not own the tables.
+    /// The role of the session does not own the tables.
     #[error(
         "role {0:?} does not own the tables, so it cannot grant rights on them: connect as the role that ran the migrations"
     )]
@@ -121,7 +122,7 @@ impl From<sqlx::Error> for GrantError {
     }
 }
 
-/// Creates the role where it does not exist. It logs in without a password, as the private Postgres lets it.
+/// Creates the role if it does not exist. It logs in without a password, which the private Postgres permits.
 pub async fn ensure(conn: &mut Session, role: &str) -> Result<(), StoreError> {
     let there: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)")
         .bind(role)
@@ -133,11 +134,11 @@ pub async fn ensure(conn: &mut Session, role: &str) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Gives a role what serving needs and takes everything else from it, all or nothing. Done twice it does nothing the second
-/// time. The schema is up to date, and the session is its owner's.
+/// Grants a role what serving needs and takes all other rights from it, completely or not at all. A second call changes
+/// nothing. The schema must be up to date, and the session must be that of the tables' owner.
 pub async fn grant(conn: &mut Session, role: &str, options: &Options) -> Result<Settings, GrantError> {
     let mut tx = conn.begin().await?;
-    // Two at once would update the same rows of the catalogue.
+    // Two such calls at once would update the same rows of the catalogue.
     tx.execute("SELECT pg_advisory_xact_lock(hashtext('countersign.grant_to'))").await?;
     let refused = |power| GrantError::TooPowerful { role: role.to_owned(), power };
     match role_of(&mut tx, role).await? {
@@ -166,7 +167,7 @@ pub async fn grant(conn: &mut Session, role: &str, options: &Options) -> Result<
 
 async fn grant_tables(tx: &mut Session, role: &str) -> Result<(), sqlx::Error> {
     let role = identifier(role);
-    // Events are written through the partitioned table, which needs no right on a partition.
+    // Events are written through the partitioned table, which needs no rights on its partitions.
     let partitions: Vec<String> = sqlx::query_scalar(
         "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = to_regclass('custody_event')",
     )
@@ -182,7 +183,7 @@ async fn grant_tables(tx: &mut Session, role: &str) -> Result<(), sqlx::Error> {
     Ok(())
 }
 
-/// Most databases let everybody in, and their owner is not always the tables'.
+/// Most databases let every role connect, and the database's owner is not always the owner of the tables.
 async fn let_in(tx: &mut Session, role: &str) -> Result<(), sqlx::Error> {
     let closed: Vec<String> = sqlx::query_scalar(
         "SELECT format('GRANT USAGE ON SCHEMA %s TO %I', relnamespace::regnamespace, $1) FROM pg_class
@@ -200,7 +201,8 @@ async fn let_in(tx: &mut Session, role: &str) -> Result<(), sqlx::Error> {
     Ok(())
 }
 
-/// Sets for the role what the server otherwise asks for when it connects, and what a pooler would not pass on.
+/// Sets for the role the settings that a server otherwise requests when it connects, and that a pooler would not pass
+/// on.
 async fn set_settings(tx: &mut Session, role: &str, options: &Options) -> Result<Settings, sqlx::Error> {
     let (database, commit): (String, String) = sqlx::query_as(
         "SELECT quote_ident(current_database()), CASE WHEN EXISTS (
@@ -213,7 +215,7 @@ async fn set_settings(tx: &mut Session, role: &str, options: &Options) -> Result
     .fetch_one(&mut *tx)
     .await?;
     let settings = session::settings(options).into_iter().chain([("synchronous_commit", commit)]);
-    // Tables that are not in a schema of our own are where the role's path leads, as before.
+    // If the tables are not in our own schema, they are found through the role's search path, as before.
     let settings = settings.chain(options.own_schema.then(|| ("search_path", OWN.to_owned())));
     let role = identifier(role);
     let statements: Vec<_> = settings
@@ -284,7 +286,7 @@ pub(crate) async fn power(conn: &mut Session, role: &str) -> Result<Option<Power
     })
 }
 
-/// What the role of this session may not do and serving needs; a few of it.
+/// Some of the rights that serving needs and the role of this session lacks.
 pub(crate) async fn lacking(conn: &mut Session) -> Result<Vec<String>, StoreError> {
     let needed = TABLES.iter().flat_map(|(table, privileges)| privileges.split(", ").map(move |one| (*table, one)));
     let (tables, privileges): (Vec<_>, Vec<_>) = needed.unzip();
@@ -306,7 +308,7 @@ pub(crate) async fn lacking(conn: &mut Session) -> Result<Vec<String>, StoreErro
         .await?)
 }
 
-/// A name as SQL takes it, whatever is in it.
+/// A name quoted as an SQL identifier, whatever it contains.
 fn identifier(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
@@ -322,13 +324,13 @@ mod tests {
     use super::*;
     use crate::MIGRATOR;
 
-    /// What the statements of this crate do with each table, beside reading it.
+    /// What the statements of this crate do with each table, besides reading it.
     fn written() -> BTreeMap<String, BTreeSet<&'static str>> {
         let mut written: BTreeMap<String, BTreeSet<&'static str>> = BTreeMap::new();
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
         for file in fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()) {
             let text = fs::read_to_string(&file).unwrap();
-            // Those whose statements are the owner's.
+            // The files whose statements the owner runs.
             if ["lesser_role.rs", "own_schema.rs"].iter().any(|of_owners| file.ends_with(of_owners)) {
                 continue;
             }
@@ -370,7 +372,7 @@ mod tests {
     #[test]
     fn tables_of_migrations_are_granted_and_there_are_no_sequences() {
         let granted: BTreeSet<_> = TABLES.iter().map(|(table, _)| (*table).to_owned()).collect();
-        // Rows of events are reached through the table that is partitioned.
+        // Rows of events are reached through the partitioned table.
         let unreached = "custody_event_default";
         for migration in MIGRATOR.iter() {
             for line in migration.sql.as_str().lines().filter(|line| !line.starts_with("--")) {

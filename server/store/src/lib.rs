@@ -1,7 +1,7 @@
-//! Every SQL statement of Countersign, one module an aggregate. Queries are checked against the schema when this is
-//! compiled (`.sqlx`), row types stay private to their module, and nothing here decides anything.
+//! Every SQL statement of Countersign, one module per aggregate. Queries are checked against the schema at compile time
+//! (`.sqlx`), row types are private to their module, and nothing here makes a decision.
 //!
-//! Writes take a [`Tx`] and, where they stand in the custody log, the [`head::Head`] that its holder has locked.
+//! Writes take a [`Tx`]. Those that go into the custody log also take the locked [`head::Head`].
 
 pub mod api_key;
 pub mod approval;
@@ -63,34 +63,34 @@ pub use statements::Statements;
 /// The schema, embedded.
 pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!("../../migrations");
 
-/// A session of the database that is in no pool: for commands, and for what is looked at before a server starts.
+/// A session with the database that is in no pool: for commands, and for checks before a server starts.
 pub type Session = PgConnection;
 
-/// How the database is reached.
+/// How to connect to the database, and with which limits.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Where, and as whom.
+    /// The address and the role.
     pub connect: PgConnectOptions,
-    /// The hosts that may be that, in the order in which they are tried; each as whole as `connect`.
+    /// The hosts to try for this address, in order; each is as complete as `connect`.
     pub hosts: Vec<PgConnectOptions>,
-    /// Most connections at once for changes and workers. Reads, stops, the recorder and the question who may do what have
-    /// connections of their own beside them.
+    /// Largest number of connections for changes and workers. Reads, stops, the recorder and the authorization data
+    /// have separate connections.
     pub max_connections: u32,
-    /// Most connections at once for reads.
+    /// Largest number of connections for reads.
     pub read_connections: u32,
     /// Longest wait for a free or a new connection.
     pub acquire_timeout: Duration,
-    /// Longest statement, by the server's clock.
+    /// Statement timeout, by the database server's clock.
     pub statement_timeout: Duration,
-    /// Longest statement of a read.
+    /// Statement timeout of reads.
     pub read_timeout: Duration,
-    /// Whether the configuration says that the storage keeps what it acknowledged without fsync and full page writes.
+    /// Whether the configuration says that the storage keeps acknowledged writes without fsync and full page writes.
     pub storage_replaces_fsync: bool,
-    /// Whether a pooler in transaction mode is in front: one that gives a session of the database to a client for a transaction,
-    /// and then to the next.
+    /// Whether a pooler in transaction mode is in front: it assigns a session of the database to a client for one
+    /// transaction, and then to the next client.
     pub transaction_pooler: bool,
-    /// Whether the tables are, or are to be, in the schema of our own: what [`own_schema::home`] says. False: they are where the
-    /// role's or the address's `search_path` leads.
+    /// Whether the tables are, or will be, in our own schema, as [`own_schema::home`] says. If false, they are in the
+    /// first schema of the `search_path` of the role or the address.
     pub own_schema: bool,
 }
 
@@ -113,7 +113,8 @@ impl Options {
     }
 }
 
-/// Connects once, as every connection of a [`Store`] does, and says what is wrong; a pool would only say that it waited.
+/// Connects once, with the checks that every connection of a [`Store`] passes, and returns the error; a pool would only
+/// report a timeout.
 pub async fn connect(options: &Options) -> Result<Session, sqlx::Error> {
     let mut conn = session::connect_options(options).connect().await?;
     session::verify(&mut conn, Rules::of(options)).await?;
@@ -124,39 +125,39 @@ pub async fn connect(options: &Options) -> Result<Session, sqlx::Error> {
 #[derive(Debug, Clone)]
 pub struct Store {
     pools: Arc<Pools>,
-    /// The one of them that this handle takes its connections from.
+    /// The pool from which this handle takes its connections.
     pool: PgPool,
-    /// Longest statement of this handle, where it is not that of every session.
+    /// Statement timeout of this handle, if it differs from the session's.
     longest: Option<Duration>,
 }
 
 impl Store {
-    /// A store on this database. Connects when first used, so that a database that is down now can come up later.
+    /// A store on this database. It connects on first use, so the database may be down now and come up later.
     #[must_use]
     pub fn new(options: &Options) -> Self {
         let pools = Pools::new(options);
         Self { pool: pools.ordinary.clone(), longest: None, pools: Arc::new(pools) }
     }
 
-    /// The same database over the connections that only stops take.
+    /// The same database over the connections that are reserved for stops.
     #[must_use]
     pub fn for_stops(&self) -> Self {
         Self { pool: self.pools.stops.clone(), longest: None, ..self.clone() }
     }
 
-    /// The same database over the connections of the recorder.
+    /// The same database over the recorder's connections.
     #[must_use]
     pub fn for_recorder(&self) -> Self {
         Self { pool: self.pools.recorder.clone(), longest: None, ..self.clone() }
     }
 
-    /// The same database over the connections that say who may do what: keys, grants, and the snapshot.
+    /// The same database over the connections for authorization data: keys, grants and the snapshot.
     #[must_use]
     pub fn for_authority(&self) -> Self {
         Self { pool: self.pools.authority.clone(), longest: None, ..self.clone() }
     }
 
-    /// The same database over the connections of reads, whose statements end sooner.
+    /// The same database over the connections for reads, whose statement timeout is shorter.
     #[must_use]
     pub fn for_reads(&self) -> Self {
         Self { pool: self.pools.reads.clone(), longest: Some(self.pools.options.read_timeout), ..self.clone() }
@@ -172,8 +173,8 @@ impl Store {
         self.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await
     }
 
-    /// Begins to the end, whoever stops waiting: sqlx knows of a transaction once its BEGIN is answered, and would give a
-    /// connection on which it is not yet to the next user, whose statements nobody would then commit.
+    /// Runs to the end even if the caller stops waiting. sqlx knows of a transaction only once its BEGIN is answered;
+    /// before that it would give the connection to the next user, whose statements would never be committed.
     async fn begin_with(&self, statement: &'static str) -> Result<Tx, StoreError> {
         let conn = self.pool.acquire().await?;
         let begun = tokio::spawn(Transaction::begin(conn, Some(self.beginning(statement))));
@@ -186,19 +187,20 @@ impl Store {
     }
 }
 
-/// What the database's clock shows.
+/// The time of the database's clock.
 pub async fn database_time(conn: &mut Connection) -> Result<OffsetDateTime, StoreError> {
     Ok(sqlx::query_scalar!(r#"SELECT clock_timestamp() AS "now!""#).fetch_one(conn).await?)
 }
 
-/// Commits. After an error it is open whether the transaction stands, unless it is a conflict: then nothing of it does.
+/// Commits. After an error other than a conflict it is unknown whether the transaction took effect; after a conflict it
+/// did not.
 pub async fn commit(tx: Tx) -> Result<(), StoreError> {
     tx.into_connection().commit().await
 }
 
 async fn commit_transaction(transaction: Transaction<'static, Postgres>) -> Result<(), StoreError> {
     transaction.commit().await.map_err(|error| match error {
-        // The database had ended the session before, so that the word to commit never left.
+        // The database had ended the session before, so the COMMIT was never sent.
         sqlx::Error::Io(ref why) if why.kind() == ErrorKind::BrokenPipe => StoreError::Conflict(error),
         error => error.into(),
     })

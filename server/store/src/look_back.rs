@@ -1,7 +1,7 @@
-//! How far back gates look where their window holds too few samples, and what is kept of old slots for them.
+//! How far back gates look when their window holds too few samples, and which old slots are kept for them.
 //!
-//! A slot that is looked for holds at least one sample. So a look back for `needed` samples is done after as many slots, and of
-//! slots that no window reaches any more as many are kept, of each kind.
+//! A slot that is looked for holds at least one sample. So a look back for `needed` samples needs at most `needed`
+//! slots, and of the slots that no window reaches any more that many are kept, per kind of sample.
 
 use countersign_core::{
     ids::RolloutId,
@@ -12,9 +12,9 @@ use time::{Duration, OffsetDateTime};
 use crate::{Connection, StoreError, convert::number};
 
 const TABLE: &str = "indicator_slot";
-/// For so long slots are kept for windows: the longest is an hour.
+/// How long slots are kept for windows, of which the longest is an hour.
 const WINDOWS: Duration = Duration::hours(2);
-/// For so long they are kept for gates: a little longer than those look back.
+/// How long slots are kept for gates: a little longer than gates look back.
 const LOOK_BACK: Duration = Duration::hours(25);
 
 /// What is counted.
@@ -22,14 +22,14 @@ const LOOK_BACK: Duration = Duration::hours(25);
 pub enum Samples {
     /// Decisions.
     Decisions,
-    /// Issuances and delegations asked for.
+    /// Issuances and delegations requested.
     Issuances,
     /// Evaluations of this rollout's candidate.
     Evaluations(RolloutId),
 }
 
-/// The shortest span up to now that holds `needed` samples, in whole seconds; where a day does not, or what there was since `since`,
-/// that day or the time since then. `tx` is a transaction that sees one state throughout.
+/// The shortest span up to now that holds `needed` samples, in whole seconds. At most a day, and at most the time since
+/// `since`. `tx` is a transaction that sees one state throughout.
 pub async fn span(
     tx: &mut Connection,
     samples: Samples,
@@ -85,7 +85,7 @@ pub async fn span(
     number(TABLE, "seconds", seconds)
 }
 
-/// Adds to `figures` the issuances of the last `seconds`; of slots that began before `since`, nothing.
+/// Adds to `figures` the issuances of the last `seconds`. Slots that began before `since` are left out.
 pub async fn issuances(
     tx: &mut Connection,
     seconds: u32,
@@ -108,8 +108,8 @@ pub async fn issuances(
     })
 }
 
-/// Forgets slots that no window reaches any more at `now`, nor a gate that looks back: of each kind of sample the newest slots
-/// are kept that hold what the open rollout needs for a verdict.
+/// Forgets slots that at `now` neither a window nor a gate that looks back can reach. Per kind of sample, the newest
+/// slots are kept that hold what the gates of the open rollout need.
 pub async fn purge(conn: &mut Connection, now: OffsetDateTime) -> Result<(), StoreError> {
     sqlx::query!(
         "WITH wanted AS (

@@ -1,5 +1,5 @@
-//! Decisions that allowed and have no outcome yet: which of them have waited long enough, by the database's clock and the order
-//! of the log alone.
+//! Decisions that allowed and have no outcome yet: which of them have waited long enough, judged only by the database's
+//! clock and the log order.
 
 use std::time::Duration;
 
@@ -8,16 +8,16 @@ use time::OffsetDateTime;
 
 use crate::{Connection, StoreError, head::LOG_ID};
 
-/// A stretch of the log in which decisions are due.
+/// A range of the log in which decisions are due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Due {
-    /// Below this place nothing is open.
+    /// No decision before this index is open.
     pub from: i64,
-    /// What is below this place has waited long enough.
+    /// Everything before this index has waited long enough.
     pub to: i64,
 }
 
-/// A decision that allowed, without an outcome.
+/// A decision that allowed and has no outcome.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OpenDecision {
     /// Its event.
@@ -28,8 +28,8 @@ pub struct OpenDecision {
     pub leaf_bytes: Vec<u8>,
 }
 
-/// Notes how long the log is, where it has grown beyond what is closed and that was not noted within `spacing`. `now`: what the
-/// database's clock shows.
+/// Records the length of the log if it has grown past what is closed and no length was recorded within `spacing`. `now`
+/// is the database's clock.
 pub async fn mark(conn: &mut Connection, spacing: Duration, now: OffsetDateTime) -> Result<(), StoreError> {
     sqlx::query!(
         "INSERT INTO outcome_mark (size, mark_time)
@@ -47,7 +47,7 @@ pub async fn mark(conn: &mut Connection, spacing: Duration, now: OffsetDateTime)
     Ok(())
 }
 
-/// Where decisions have waited for `deadline` at `now`; none where none has.
+/// Where decisions have waited for `deadline` at `now`. `None` if there is no such range.
 pub async fn due(conn: &mut Connection, deadline: Duration, now: OffsetDateTime) -> Result<Option<Due>, StoreError> {
     let row = sqlx::query!(
         r#"SELECT size AS "from!",
@@ -62,7 +62,7 @@ pub async fn due(conn: &mut Connection, deadline: Duration, now: OffsetDateTime)
     Ok(row.to.filter(|to| *to > row.from).map(|to| Due { from: row.from, to }))
 }
 
-/// What is open in a stretch, the first `most`.
+/// The open decisions in a range, the first `most`.
 pub async fn open(conn: &mut Connection, stretch: Due, most: i64) -> Result<Vec<OpenDecision>, StoreError> {
     let rows = sqlx::query_as!(
         OpenDecision,
@@ -77,7 +77,7 @@ pub async fn open(conn: &mut Connection, stretch: Due, most: i64) -> Result<Vec<
     Ok(rows.fetch_all(conn).await?)
 }
 
-/// Says that nothing is open below `size`.
+/// Records that no decision before `size` is open.
 pub async fn close(conn: &mut Connection, size: i64) -> Result<(), StoreError> {
     sqlx::query!(
         "WITH closed AS (UPDATE outcome_closed SET size = $2 WHERE log_id = $1 AND size < $2 RETURNING size)

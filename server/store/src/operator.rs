@@ -70,7 +70,7 @@ pub async fn get(conn: &mut Connection, operator_id: &OperatorId) -> Result<Opti
     row.fetch_optional(conn).await?.map(Operator::try_from).transpose()
 }
 
-/// Writes what an operator may do.
+/// Writes the roles of an operator.
 pub async fn update(conn: &mut Connection, operator: &Operator) -> Result<(), StoreError> {
     sqlx::query!(
         "UPDATE operator SET roles = $2, revision = $3 WHERE operator_id = $1",
@@ -83,7 +83,8 @@ pub async fn update(conn: &mut Connection, operator: &Operator) -> Result<(), St
     Ok(())
 }
 
-/// One page of operators, in the order of their ids; with `role`, those who have it; with `deleted`, also those who are gone.
+/// One page of operators, in the order of their ids; with `role`, those who have it; with `deleted`, also the deleted
+/// ones.
 pub async fn list(
     conn: &mut Connection,
     role: Option<OperatorRole>,

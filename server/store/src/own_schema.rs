@@ -1,7 +1,8 @@
 //! The schema that holds our tables, and the move of an older installation into it.
 //!
-//! Installations before had their tables where the session's `search_path` led, which is `public` unless somebody changed it,
-//! among those of others. These statements are not checked at compile time: they are about the catalogue.
+//! Older installations have their tables in the first schema of the session's `search_path`, which is `public` by
+//! default, together with the tables of other programs. These statements are not checked at compile time, because they
+//! use the catalogue.
 
 use std::{fmt, time::Duration};
 
@@ -10,26 +11,27 @@ use tokio::time::{Instant, sleep};
 
 use crate::{MIGRATOR, Session, StoreError, installation, schema};
 
-/// Its name.
+/// The name of the schema.
 pub const OWN: &str = "countersign";
 
-/// How long sessions of servers that were just stopped may take to end.
+/// How long the sessions of servers that were just stopped may take to end.
 const ENDING: Duration = Duration::from_secs(2);
-/// How long the move waits for who looks at a table.
+/// How long the move waits for sessions that read a table.
 const LOCKS: &str = "SET LOCAL lock_timeout = '5s'";
 
-/// Where the tables are, or are to be made.
+/// Where the tables are, or will be created.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Home {
-    /// In the schema of our own.
+    /// In our own schema.
     Own,
-    /// Where the path leads: somebody set one of their own, for the role or in the address, or an older installation is there.
+    /// Where the search path leads: a path is set for the role or in the address, or an older installation is there.
     Path,
-    /// There is one in the schema of our own and one in `public`, as far as this role may look: nobody can say which is meant.
+    /// An installation is in our own schema and another in `public`, to the extent that this role can see. It is
+    /// unknown which one is meant.
     Both,
 }
 
-/// Finds out where the tables are, or are to be made.
+/// Finds out where the tables are, or will be created.
 pub async fn home(conn: &mut Session) -> Result<Home, StoreError> {
     let (usual, made, looks): (bool, bool, bool) = sqlx::query_as(
         r#"SELECT replace(current_setting('search_path'), ' ', '') IN ('"$user",public', $1),
@@ -51,7 +53,7 @@ pub async fn home(conn: &mut Session) -> Result<Home, StoreError> {
     })
 }
 
-/// Whether an installation is in this schema, or in the path.
+/// Whether an installation is in this schema, or in the search path.
 async fn is_there(conn: &mut Session, schema: &'static str) -> Result<bool, StoreError> {
     let (hidden, log): (Option<bool>, bool) = sqlx::query_as(
         "SELECT NOT has_table_privilege(to_regclass($1 || '_sqlx_migrations'), 'SELECT'), to_regclass($1 || 'custody_event') IS NOT NULL",
@@ -61,24 +63,24 @@ async fn is_there(conn: &mut Session, schema: &'static str) -> Result<bool, Stor
     .await?;
     match hidden {
         None => Ok(false),
-        // Others keep a record of that name too.
+        // Other programs have a table of that name too.
         Some(true) => Ok(log),
         Some(false) => installation::is_ours(conn, schema).await,
     }
 }
 
-/// Looks at the tables there, until the transaction ends.
+/// Uses the tables in our own schema until the transaction ends.
 pub async fn enter(tx: &mut Session) -> Result<(), StoreError> {
     tx.execute(AssertSqlSafe(format!("SET LOCAL search_path = {OWN}"))).await?;
     Ok(())
 }
 
-/// Whether the schema is there, whatever is in it.
+/// Whether the schema exists, whatever it contains.
 pub(crate) async fn is_made(conn: &mut Session) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1)").bind(OWN).fetch_one(conn).await
 }
 
-/// Makes it, where it is not there. In the transaction of the migrations.
+/// Creates the schema if it does not exist, in the transaction of the migrations.
 pub(crate) async fn make(tx: &mut Session) -> Result<(), sqlx::Error> {
     if !is_made(tx).await? {
         tx.execute(AssertSqlSafe(format!("CREATE SCHEMA {OWN}"))).await?;
@@ -86,7 +88,7 @@ pub(crate) async fn make(tx: &mut Session) -> Result<(), sqlx::Error> {
     Ok(())
 }
 
-/// A session that a server has open.
+/// An open session of a server.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
 pub struct OpenSession {
     role: String,
@@ -102,18 +104,18 @@ impl fmt::Display for OpenSession {
 /// Why an installation was not moved.
 #[derive(Debug, thiserror::Error)]
 pub enum MoveError {
-    /// They would go on looking for the tables where they were.
+    /// Servers are connected; they would continue to look for the tables in the old schema.
     #[error(
         "servers are connected ({}): stop them all, then run this again",
         .0.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
     )]
     Connected(Vec<OpenSession>),
-    /// There is no installation in the usual path.
+    /// There is no installation in the usual search path.
     #[error(
         "there is no installation to move: a search_path is set for this role or in the address, and the tables stay where it leads"
     )]
     PathIsSet,
-    /// It is not this role's.
+    /// The installation does not belong to this role.
     #[error("role {0:?} does not own the tables, so it cannot move them: connect as the role that ran the migrations")]
     NotOwner(String),
     /// The database failed.
@@ -127,7 +129,8 @@ impl From<sqlx::Error> for MoveError {
     }
 }
 
-/// Moves the installation that the session's path leads to, all or nothing. The schema is up to date, and no server is connected.
+/// Moves the installation in the session's search path, completely or not at all. The schema must be up to date, and no
+/// server may be connected.
 pub async fn move_there(conn: &mut Session) -> Result<(), MoveError> {
     let mut tx = conn.begin().await?;
     schema::lock(&mut tx).await?;
@@ -155,7 +158,8 @@ pub async fn move_there(conn: &mut Session) -> Result<(), MoveError> {
         .fetch_all(&mut *tx)
         .await?;
     tx.execute(AssertSqlSafe(statements.join(";"))).await?;
-    // A server of an older version finds this where it looks, and refuses to start: it would make a second installation.
+    // A server of an older version finds this where it looks, and refuses to start. Without it, it would create a
+    // second installation.
     if may {
         tx.execute(AssertSqlSafe(format!(
             "CREATE TABLE {left}._sqlx_migrations (moved_to_schema text NOT NULL);
@@ -168,8 +172,8 @@ pub async fn move_there(conn: &mut Session) -> Result<(), MoveError> {
     Ok(())
 }
 
-/// What moves everything: tables (indexes, triggers and rights go along) and functions, of which one names its schema. Who
-/// may use the tables may use their schema.
+/// Moves the tables (indexes, triggers and rights move with them) and the functions, one of which names its schema. A
+/// role that may use the tables gets the right to use their schema.
 const STATEMENTS: &str = "
     WITH home AS (SELECT oid, relnamespace FROM pg_class WHERE oid = to_regclass('custody_event'))
     SELECT statement FROM (
@@ -206,12 +210,12 @@ async fn nobody_else(tx: &mut Session) -> Result<(), MoveError> {
             return Err(MoveError::Connected(sessions));
         }
         sleep(Duration::from_millis(100)).await;
-        // What was seen of other sessions is kept until the transaction ends, unless it is said that it is not.
+        // What was seen of other sessions is cached until the transaction ends, unless the cache is cleared.
         tx.execute("SELECT pg_stat_clear_snapshot()").await?;
     }
 }
 
-/// The functions that migrations make, by their text.
+/// The functions that the migrations create, read from the migrations' text.
 fn our_functions() -> Vec<String> {
     let made = |line: &str| {
         let name = line.strip_prefix("CREATE ")?.trim_start_matches("OR REPLACE ").strip_prefix("FUNCTION ")?;

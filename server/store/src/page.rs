@@ -1,25 +1,25 @@
-//! Pages by key: a page begins where the one before ended, whatever was inserted meanwhile.
+//! Pages by key: a page begins where the previous one ended, whatever was inserted meanwhile.
 
 use std::{fmt::Display, str::FromStr};
 
 use crate::StoreError;
 
-/// Which page.
+/// Which page to return.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PageRequest {
-    /// Most items on it, at least 1.
+    /// Largest number of items, at least 1.
     pub size: u32,
-    /// The key of the last item of the page before; none: the first page.
+    /// The key of the last item of the previous page. `None` for the first page.
     pub after: Option<String>,
 }
 
 impl PageRequest {
-    /// The key of the last item of the page before, read; none: the first page.
+    /// The parsed key of the last item of the previous page. `None` for the first page.
     pub(crate) fn after<K: FromStr>(&self) -> Result<Option<K>, StoreError> {
         self.after.as_deref().map(|after| after.parse().map_err(|_| StoreError::Cursor)).transpose()
     }
 
-    /// One more than the page holds, to see whether another follows.
+    /// One more than the page holds, to see whether another page follows.
     pub(crate) fn limit(&self) -> i64 {
         i64::from(self.size) + 1
     }
@@ -30,12 +30,12 @@ impl PageRequest {
 pub struct Page<T> {
     /// Its items.
     pub items: Vec<T>,
-    /// The key to ask for the next page with; none: this is the last.
+    /// The key with which to request the next page. `None` on the last page.
     pub next: Option<String>,
 }
 
 impl<T> Page<T> {
-    /// Cuts what was read with [`PageRequest::limit`] to the page.
+    /// Cuts the rows that were read with [`PageRequest::limit`] to the page.
     pub(crate) fn cut<K: Display>(mut items: Vec<T>, request: &PageRequest, key: impl Fn(&T) -> K) -> Self {
         let size = usize::try_from(request.size).unwrap_or(usize::MAX);
         let more = items.len() > size;
@@ -44,7 +44,7 @@ impl<T> Page<T> {
         Self { items, next }
     }
 
-    /// The same page of other items.
+    /// The same page with other items.
     pub fn map<U>(self, f: impl FnMut(T) -> U) -> Page<U> {
         Page { items: self.items.into_iter().map(f).collect(), next: self.next }
     }

@@ -1,4 +1,4 @@
-//! Whose logins are: operator ids, bound to persons.
+//! Bindings of operator logins to the persons who use them.
 
 use countersign_core::{
     names::{OperatorId, PersonId, SponsorId},
@@ -37,7 +37,7 @@ impl TryFrom<Row> for Binding {
     }
 }
 
-/// Writes whose a login is, in the place of what stood there.
+/// Writes the person of a login, in place of an earlier one.
 pub async fn upsert(conn: &mut Connection, binding: &Binding) -> Result<(), StoreError> {
     sqlx::query!(
         "INSERT INTO person_binding (operator_id, person_id, bound_by, bind_time, confirmed_by, confirm_time)
@@ -57,7 +57,7 @@ pub async fn upsert(conn: &mut Connection, binding: &Binding) -> Result<(), Stor
     Ok(())
 }
 
-/// Whose these logins are, those that somebody bound.
+/// The bindings of these logins, without the logins that are not bound.
 pub async fn get_all(conn: &mut Connection, operators: &[OperatorId]) -> Result<Vec<Binding>, StoreError> {
     let rows = sqlx::query_as!(
         Row,
@@ -74,8 +74,8 @@ pub async fn were_two(conn: &mut Connection) -> Result<bool, StoreError> {
     Ok(were.fetch_one(conn).await?)
 }
 
-/// Notes, once, that there are two persons who can confirm others: confirmed, with the role for it, and with a key or another way in.
-/// What an identity provider or a certificate grants is not known here, and counts.
+/// Records, once, that there are two persons who can confirm others: confirmed, with the role for it, and with a key or
+/// another way to log in. A right that an identity provider or a certificate grants is not known here, and counts.
 pub async fn note_two(conn: &mut Connection, now: OffsetDateTime) -> Result<(), StoreError> {
     sqlx::query!(
         "INSERT INTO two_persons (since)
@@ -94,13 +94,13 @@ pub async fn note_two(conn: &mut Connection, now: OffsetDateTime) -> Result<(), 
     Ok(())
 }
 
-/// How many logins wait for a second person to confirm whose they are.
+/// How many logins wait for a second person to confirm their binding.
 pub async fn unconfirmed(conn: &mut Connection) -> Result<i64, StoreError> {
     let count = sqlx::query_scalar!(r#"SELECT count(*) AS "count!" FROM person_binding WHERE confirmed_by IS NULL"#);
     Ok(count.fetch_one(conn).await?)
 }
 
-/// Whether the login is of the sponsor's person; with `confirmed`, only where second persons said both.
+/// Whether the login belongs to the sponsor's person; with `confirmed`, only if second persons confirmed both bindings.
 pub async fn is_sponsor(
     conn: &mut Connection,
     operator_id: &OperatorId,
@@ -119,7 +119,7 @@ pub async fn is_sponsor(
     Ok(is.fetch_one(conn).await?)
 }
 
-/// Whether some sponsor is this person.
+/// Whether any sponsor is this person.
 pub async fn is_any_sponsor(conn: &mut Connection, person: &PersonId) -> Result<bool, StoreError> {
     let is =
         sqlx::query_scalar!(r#"SELECT EXISTS (SELECT FROM sponsor WHERE person_id = $1) AS "is!""#, person.as_str());

@@ -1,4 +1,4 @@
-//! Policy documents, and which of them answers.
+//! Policy documents, and which of them is active.
 
 use countersign_core::{ids::PolicyVersion, names::OperatorId, rollout::Baseline};
 use time::OffsetDateTime;
@@ -8,14 +8,14 @@ use crate::{
     convert::{bytes, parse},
 };
 
-/// What a stored version is used for now.
+/// What a stored version is currently used for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum PolicyState {
-    /// Answers nobody.
+    /// Not used for any decision.
     Stored,
-    /// Answers for the callers inside the open rollout.
+    /// Used for the callers inside the open rollout.
     Candidate,
-    /// Answers where no rollout does.
+    /// Used for the callers outside of a rollout.
     Active,
 }
 
@@ -34,21 +34,21 @@ impl PolicyState {
 pub struct StoredPolicy {
     /// Its number.
     pub version: PolicyVersion,
-    /// SHA-256 of document and Cedar.
+    /// SHA-256 of the document and the Cedar text.
     pub content_hash: [u8; 32],
-    /// The YAML document as given.
+    /// The YAML document as it was stored.
     pub document: String,
-    /// Raw Cedar beside it.
+    /// The Cedar text beside it.
     pub cedar: String,
-    /// What it is used for now.
+    /// What it is currently used for.
     pub state: PolicyState,
-    /// When stored.
+    /// When it was stored.
     pub create_time: OffsetDateTime,
-    /// Who stored it.
+    /// The operator who stored it.
     pub created_by: OperatorId,
     /// When it last became active.
     pub activate_time: Option<OffsetDateTime>,
-    /// How many rules it holds.
+    /// The number of its rules.
     pub rule_count: i32,
 }
 
@@ -85,7 +85,7 @@ impl TryFrom<Row> for StoredPolicy {
     }
 }
 
-/// The number of the next version. The caller holds the head, so numbers have no gaps.
+/// The number of the next version. The caller holds the log head, so the numbers have no gaps.
 pub async fn next_version(conn: &mut Connection) -> Result<PolicyVersion, StoreError> {
     let next = sqlx::query_scalar!(r#"SELECT coalesce(max(version), 0) + 1 AS "next!" FROM policy"#);
     Ok(PolicyVersion(next.fetch_one(conn).await?))
@@ -94,21 +94,21 @@ pub async fn next_version(conn: &mut Connection) -> Result<PolicyVersion, StoreE
 /// A document to store.
 #[derive(Debug)]
 pub struct NewPolicy<'a> {
-    /// [`next_version`].
+    /// The number, from [`next_version`].
     pub version: PolicyVersion,
-    /// SHA-256 of document and Cedar.
+    /// SHA-256 of the document and the Cedar text.
     pub content_hash: [u8; 32],
     /// The YAML document.
     pub document: &'a str,
-    /// Raw Cedar beside it.
+    /// The Cedar text beside it.
     pub cedar: &'a str,
-    /// How many rules both hold.
+    /// The number of rules in both.
     pub rule_count: i32,
-    /// Who stores it.
+    /// The operator who stores it.
     pub created_by: &'a OperatorId,
-    /// When.
+    /// The time of storing.
     pub create_time: OffsetDateTime,
-    /// Where the custody log holds it.
+    /// The log index of its creation.
     pub log_index: i64,
 }
 
@@ -146,7 +146,7 @@ pub async fn get(conn: &mut Connection, version: PolicyVersion) -> Result<Option
     row.fetch_optional(conn).await?.map(StoredPolicy::try_from).transpose()
 }
 
-/// The version with this content, and where the custody log holds its creation.
+/// The version with this content, and the log index of its creation.
 pub async fn by_content(
     conn: &mut Connection,
     content_hash: &[u8; 32],
@@ -155,10 +155,10 @@ pub async fn by_content(
     Ok(row.fetch_optional(conn).await?.map(|row| (PolicyVersion(row.version), row.log_index)))
 }
 
-/// Which versions to list; what is none is no restriction.
+/// Which versions to list. A field that is `None` does not restrict the list.
 #[derive(Debug, Clone, Default)]
 pub struct PolicyFilter {
-    /// Used so.
+    /// Used for this.
     pub state: Option<PolicyState>,
     /// Stored at or after this instant.
     pub start_time: Option<OffsetDateTime>,
@@ -200,7 +200,7 @@ pub async fn list(
     Ok(Page::cut(policies, page, |policy: &StoredPolicy| policy.version))
 }
 
-/// What answers where no rollout does; none before the first activation.
+/// The baseline, which is used where no rollout applies. `None` before the first activation.
 pub async fn active_baseline(conn: &mut Connection) -> Result<Option<Baseline>, StoreError> {
     let row = sqlx::query!("SELECT version, baseline FROM active_policy").fetch_optional(conn).await?;
     let Some(row) = row else { return Ok(None) };
@@ -211,13 +211,14 @@ pub async fn active_baseline(conn: &mut Connection) -> Result<Option<Baseline>, 
     }
 }
 
-/// The version that answered last where no rollout did, if what answers now is none; none before the first activation.
+/// The active version, or the last one that was active if the current baseline is not a version. `None` before the
+/// first activation.
 pub async fn last_active(conn: &mut Connection) -> Result<Option<PolicyVersion>, StoreError> {
     let last = sqlx::query_scalar!("SELECT coalesce(version, last_version) FROM active_policy");
     Ok(last.fetch_optional(conn).await?.flatten().map(PolicyVersion))
 }
 
-/// The active version, without its texts; none where no version is.
+/// The active version, without its texts. `None` if no version is active.
 pub async fn active(conn: &mut Connection) -> Result<Option<StoredPolicy>, StoreError> {
     let row = sqlx::query_as!(
         Row,
@@ -228,7 +229,7 @@ pub async fn active(conn: &mut Connection) -> Result<Option<StoredPolicy>, Store
     row.fetch_optional(conn).await?.map(StoredPolicy::try_from).transpose()
 }
 
-/// A text that is another one after every change of what answers or of a rollout.
+/// A text that changes with every change of the baseline or of a rollout.
 pub async fn mark(conn: &mut Connection) -> Result<Vec<String>, StoreError> {
     let row = sqlx::query!(
         r#"SELECT (SELECT extract(epoch FROM activate_time)::text FROM active_policy) AS stands_since,
@@ -238,7 +239,7 @@ pub async fn mark(conn: &mut Connection) -> Result<Vec<String>, StoreError> {
     Ok([row.stands_since, row.rollout].map(Option::unwrap_or_default).to_vec())
 }
 
-/// Versions that answer, and those that may be asked to next: the newest and the last that were active.
+/// Versions that are in use, and those that may be used next: the newest, and the last active ones.
 pub async fn likely(conn: &mut Connection) -> Result<Vec<PolicyVersion>, StoreError> {
     let versions = sqlx::query_scalar!(
         r#"SELECT version AS "version!" FROM active_policy WHERE version IS NOT NULL
@@ -250,7 +251,7 @@ pub async fn likely(conn: &mut Connection) -> Result<Vec<PolicyVersion>, StoreEr
     Ok(versions.fetch_all(conn).await?.into_iter().map(PolicyVersion).collect())
 }
 
-/// Makes `answer` answer where no rollout does.
+/// Makes `answer` the baseline.
 pub async fn set_standing(
     conn: &mut Connection,
     answer: Baseline,

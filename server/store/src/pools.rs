@@ -1,4 +1,4 @@
-//! Connections in pools, one for each kind of work: none of them takes what another one needs.
+//! Connection pools, one for each kind of work, so that no kind of work takes the connections that another needs.
 
 use std::{fmt, future::ready};
 
@@ -12,28 +12,28 @@ use crate::{
     session::{self, Rules},
 };
 
-/// Of stops: they wait for the log head one after the other, so that few are enough.
+/// Connections for stops: stops wait for the log head one after the other, so a few are enough.
 const STOPS: u32 = 3;
-/// Of the recorder: one for batches that need no lock, one for those that do.
+/// Connections for the recorder: one for batches that need no lock, one for batches that do.
 const RECORDER: u32 = 2;
-/// Of API keys, grants and the snapshot, whose statements are short.
+/// Connections for API keys, grants and the snapshot, whose statements are short.
 const AUTHORITY: u32 = 3;
 
 /// The pools of one database.
 pub(crate) struct Pools {
-    /// Of everything that has none of its own.
+    /// For all work without a pool for its kind.
     pub(crate) ordinary: PgPool,
     pub(crate) stops: PgPool,
     pub(crate) recorder: PgPool,
     pub(crate) authority: PgPool,
     pub(crate) reads: PgPool,
-    /// Of the one connection that listens for other servers' stops.
+    /// For the one connection that listens for the stops of other servers.
     pub(crate) listener: PgPool,
     pub(crate) options: Options,
 }
 
 impl fmt::Debug for Pools {
-    /// Without the options, which hold a password.
+    /// Leaves out the options, which hold a password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Pools").finish_non_exhaustive()
     }
@@ -48,7 +48,7 @@ impl Pools {
                 .max_connections(most)
                 .min_connections(least)
                 .acquire_timeout(options.acquire_timeout)
-                // A dead connection shows itself on use; asking first would cost a round trip on every use.
+                // A dead connection shows itself on use; a test before each use would cost a round trip.
                 .test_before_acquire(false)
                 .after_connect(move |conn, _| Box::pin(session::verify(conn, rules)))
                 .before_acquire(|_, meta| Box::pin(ready(Ok(session::is_fresh(meta.age)))))
@@ -57,7 +57,7 @@ impl Pools {
         };
         Self {
             ordinary: pool(options.max_connections, 0, options),
-            // One stays open, so that a database that takes no more connections still takes a stop.
+            // One connection stays open, so that a stop succeeds even if the database accepts no more connections.
             stops: pool(STOPS, 1, options),
             recorder: pool(RECORDER, 0, options),
             authority: pool(AUTHORITY, 1, options),
@@ -67,7 +67,7 @@ impl Pools {
         }
     }
 
-    /// Makes new connections there.
+    /// Makes new connections on this host.
     pub(crate) fn go_to(&self, host: &PgConnectOptions) {
         let there = Options { connect: host.clone(), ..self.options.clone() };
         let Self { ordinary, stops, recorder, authority, reads, listener, .. } = self;
@@ -85,7 +85,7 @@ impl Pools {
     }
 }
 
-/// The same, for sessions whose statements end sooner. Behind a pooler each transaction says so itself.
+/// The same options for sessions whose statements time out sooner. Behind a pooler, each transaction sets that itself.
 fn for_reads(options: &Options) -> Options {
     let statement_timeout = if options.transaction_pooler { options.statement_timeout } else { options.read_timeout };
     Options { statement_timeout, ..options.clone() }

@@ -1,4 +1,4 @@
-//! Decisions as they were recorded, in bulk: what a simulation reads.
+//! Recorded decisions in bulk, for simulations.
 
 use std::collections::BTreeMap;
 
@@ -16,12 +16,13 @@ use crate::{
 
 const TABLE: &str = "instance";
 
-/// Where in the log a simulation is, by the ids of events: UUIDv7, so by the time of the decision.
+/// The part of the log that a simulation has still to read, by event ids. These are UUIDv7, so they are in the order of
+/// the decisions' times.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stretch {
-    /// The last event that was looked at.
+    /// The last event that was read.
     after: Uuid,
-    /// The first one that is not to be.
+    /// The first event that is not to be read.
     end: Uuid,
 }
 
@@ -32,7 +33,7 @@ impl Stretch {
         Self { after: Uuid::from_u128(floor(start).saturating_sub(1)), end: Uuid::from_u128(floor(end)) }
     }
 
-    /// The instant of the last event that was looked at; none before the first.
+    /// The instant of the last event that was read. `None` before the first.
     #[must_use]
     pub fn reached(&self) -> Option<OffsetDateTime> {
         let millis = self.after.as_u128() >> 80;
@@ -40,12 +41,12 @@ impl Stretch {
     }
 }
 
-/// The smallest UUIDv7 of an instant, as `uuid_v7_floor` makes it.
+/// The smallest UUIDv7 of an instant, the same as `uuid_v7_floor` returns.
 fn floor(at: OffsetDateTime) -> u128 {
     u128::try_from(at.unix_timestamp_nanos() / 1_000_000).unwrap_or(0) << 80
 }
 
-/// Which decisions; what is none is no restriction.
+/// Which decisions to read. A field that is `None` does not restrict them.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
     /// Of this sponsor.
@@ -61,11 +62,11 @@ pub struct Filter {
 /// A recorded decision.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecordedDecision {
-    /// The run; none where nobody is known.
+    /// The run. `None` if the caller is unknown.
     pub agent_instance_id: Option<InstanceId>,
     /// The event, exactly as hashed.
     pub leaf_bytes: Vec<u8>,
-    /// What for; none where it was erased, was empty, or is not asked for.
+    /// The purpose. `None` if it was erased, was empty, or is not requested.
     pub purpose: Option<String>,
 }
 
@@ -76,11 +77,11 @@ struct Row {
     purpose: Option<String>,
 }
 
-/// Reads on: the decisions among the next `most` events of the stretch, which then is shorter by these. False: there are no
-/// more.
+/// Reads the decisions among the next `most` events of the stretch, and shortens the stretch by these events. Returns
+/// false if there are no more.
 ///
-/// Each call is one statement that looks at `most` events, whatever the filter: none holds a snapshot for long, and a scan
-/// of a year holds back nobody.
+/// Each call is one statement that reads `most` events, whatever the filter. So no call holds a snapshot for long, and
+/// a scan of a year delays no other work.
 pub async fn read_on(
     conn: &mut Connection,
     stretch: &mut Stretch,
@@ -124,31 +125,31 @@ pub async fn read_on(
     Ok((rows.into_iter().filter_map(decision).collect(), more))
 }
 
-/// What a policy can know of a run beside its sponsor at the time, which the event says.
+/// What a policy can know about a run, besides its sponsor at the time, which is in the event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunFacts {
     /// The run.
     pub agent_instance_id: InstanceId,
     /// The root of its chain.
     pub root_instance_id: InstanceId,
-    /// What kind of agent it is.
+    /// Its kind of agent.
     pub agent: AgentName,
-    /// What it acts as.
+    /// Its role.
     pub role: RoleName,
-    /// The roles that bind it beside its own.
+    /// The inherited roles, which restrict it in addition to its own.
     pub inherited_roles: Vec<RoleName>,
-    /// What its credential lets it call.
+    /// The tools that its credential permits.
     pub tools: Vec<ToolId>,
     /// What it was started for.
     pub purpose: String,
-    /// How far below the root it is.
+    /// Its distance from the root.
     pub depth: u32,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
 }
 
 impl RunFacts {
-    /// Every role that binds the run, its own first.
+    /// Every role that restricts the run, its own first.
     pub fn roles(&self) -> impl Iterator<Item = &RoleName> {
         [&self.role].into_iter().chain(&self.inherited_roles)
     }
@@ -183,7 +184,7 @@ impl TryFrom<FactsRow> for RunFacts {
     }
 }
 
-/// The facts of these runs. Ids that name none are passed over.
+/// The facts of these runs. Unknown ids are ignored.
 pub async fn facts(conn: &mut Connection, ids: &[Uuid]) -> Result<Vec<RunFacts>, StoreError> {
     let rows = sqlx::query_as!(
         FactsRow,

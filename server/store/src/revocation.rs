@@ -1,4 +1,5 @@
-//! Revocation entries: append-only, numbered under the head, so the numbers have no gaps and commit in order.
+//! Revocation entries: append-only, numbered under the log head, so the numbers have no gaps and are committed in
+//! order.
 
 use countersign_core::revocation::Revocation;
 use time::OffsetDateTime;
@@ -25,7 +26,7 @@ pub async fn insert(conn: &mut Connection, entries: &[Revocation]) -> Result<(),
     Ok(())
 }
 
-/// The entries above `floor` and those of keys, oldest first.
+/// The entries above `floor` and those of signing keys, oldest first.
 pub async fn kept(conn: &mut Connection, floor: i64) -> Result<Vec<Revocation>, StoreError> {
     let rows = sqlx::query!(
         "SELECT seq, kind, id, create_time FROM revocation WHERE seq > $1 OR kind = 'key' ORDER BY seq",
@@ -45,7 +46,8 @@ pub async fn kept(conn: &mut Connection, floor: i64) -> Result<Vec<Revocation>, 
         .collect()
 }
 
-/// The newest entry up to which all above `floor` were entered before `before`; `floor` itself where the oldest was not.
+/// The newest entry such that it and all earlier ones above `floor` were made before `before`. Returns `floor` if there
+/// is none.
 pub async fn older(conn: &mut Connection, floor: i64, before: OffsetDateTime) -> Result<i64, StoreError> {
     let seq = sqlx::query_scalar!(
         r#"SELECT coalesce(

@@ -37,7 +37,7 @@ struct Row {
     person_percent: Option<i32>,
 }
 
-/// The columns of a [`Row`], with what follows them.
+/// The columns of a [`Row`], followed by the rest of the statement.
 macro_rules! rollouts {
     ($rest:literal $(, $value:expr)* $(,)?) => {
         sqlx::query_as!(
@@ -112,7 +112,7 @@ pub async fn insert(conn: &mut Connection, rollout: &Rollout) -> Result<(), Stor
     Ok(())
 }
 
-/// Writes what a change of a rollout changes.
+/// Writes what a state change of a rollout changes.
 pub async fn update(conn: &mut Connection, rollout: &Rollout) -> Result<(), StoreError> {
     sqlx::query!(
         "UPDATE rollout SET percent = $2, state = $3, advance_time = $4, rollback_reason = $5, revision = $6, end_time = $7,
@@ -139,18 +139,18 @@ pub async fn get(conn: &mut Connection, rollout_id: RolloutId) -> Result<Option<
     row.fetch_optional(conn).await?.map(Rollout::try_from).transpose()
 }
 
-/// The open rollout; there is at most one.
+/// The open rollout, of which there is at most one.
 pub async fn open(conn: &mut Connection) -> Result<Option<Rollout>, StoreError> {
     let row = rollouts!("FROM rollout WHERE state IN ('RUNNING', 'PAUSED')");
     row.fetch_optional(conn).await?.map(Rollout::try_from).transpose()
 }
 
-/// Which rollouts to list; what is none is no restriction.
+/// Which rollouts to list. A field that is `None` does not restrict the list.
 #[derive(Debug, Clone, Default)]
 pub struct RolloutFilter {
     /// In this state.
     pub state: Option<RolloutState>,
-    /// Towards this version.
+    /// To this candidate.
     pub candidate: Option<PolicyVersion>,
     /// Started at or after this instant.
     pub start_time: Option<OffsetDateTime>,

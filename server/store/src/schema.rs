@@ -1,7 +1,8 @@
-//! Whether the schema is the one that this program needs, and making it so.
+//! Checks that the schema is the one that this program needs, and brings it up to date.
 //!
-//! A role that serves and owns nothing cannot even ask whether there is something to do in the way that migrations are run,
-//! which begins by creating what is there already. So it is looked first, and nothing is changed where nothing is missing.
+//! A role that serves and owns nothing cannot use the migration runner even to ask whether migrations are missing,
+//! because the runner begins by creating its own table. So the check comes first, and nothing is changed if nothing is
+//! missing.
 
 use std::time::Duration;
 
@@ -23,20 +24,20 @@ pub enum SchemaError {
          as the role that owns the tables, then start the server again"
     )]
     Behind {
-        /// How many.
+        /// How many migrations are missing.
         missing: usize,
         /// Why they are not run now.
         why: &'static str,
         /// The role of the session.
         role: String,
     },
-    /// Migrations are there that this program does not know, or others under the same number.
+    /// The database has migrations that this program does not know, or different ones with the same number.
     #[error(
         "the schema was made by another version of Countersign, or not by Countersign, and {why}: start the version that ran \
          `countersign migrate` last"
     )]
     Foreign {
-        /// Why it is not looked at any further.
+        /// Why the schema is not checked any further.
         why: &'static str,
     },
     /// Rights are missing.
@@ -48,7 +49,7 @@ pub enum SchemaError {
     Lacking {
         /// The role of the session.
         role: String,
-        /// Some of what it needs.
+        /// Some of the missing rights.
         lacking: Vec<String>,
     },
     /// The database failed.
@@ -62,14 +63,14 @@ impl From<sqlx::Error> for SchemaError {
     }
 }
 
-/// Who waits for a lock on a table makes everybody after it wait too, stops among them: so a migration waits no longer than
-/// this, lets go of all it has, and tries again.
+/// While a migration waits for a lock on a table, every later statement on that table waits too, including stops. So a
+/// migration waits no longer than this, releases all its locks and tries again.
 pub const GIVING_WAY: &str = "SET LOCAL lock_timeout = '100ms'";
-/// How long it tries, and how soon again.
+/// How long a migration keeps trying, and the pause between two tries.
 const PATIENCE: Duration = Duration::from_mins(5);
 const ANOTHER_TRY: Duration = Duration::from_millis(500);
 
-/// Why migrations that are missing are not run.
+/// Why missing migrations are not run.
 const MAY_NOT: &str = "this role may not change it";
 const MAY_NOT_MAKE: &str =
     "this role may not create the schema `countersign`, which holds them, in this database (GRANT CREATE ON DATABASE)";
@@ -84,7 +85,7 @@ enum Standing {
         missing: usize,
     },
     Foreign,
-    /// Nobody told this role.
+    /// This role cannot see them.
     Hidden,
 }
 
@@ -95,8 +96,8 @@ struct Applied {
     success: bool,
 }
 
-/// Runs the migrations that are missing, all or none, under a lock: servers that start at once wait for each other. Makes the
-/// schema of our own where the tables are to be in it. The session is good for nothing else afterwards.
+/// Runs the missing migrations, all or none, under a lock, so that servers that start at once wait for each other.
+/// Creates our own schema if the tables will be in it. Do not use the session afterwards.
 pub async fn migrate(conn: &mut Session, own_schema: bool) -> Result<(), SchemaError> {
     let standing = look(conn).await?;
     if standing == Standing::Current {
@@ -105,7 +106,7 @@ pub async fn migrate(conn: &mut Session, own_schema: bool) -> Result<(), SchemaE
     if let MayMigrate::No(why) = may_migrate(conn, own_schema).await? {
         return judge(standing, &role(conn).await?, why);
     }
-    // An index over a large table takes longer than any request may, and so does the wait for another server's.
+    // To build an index over a large table takes longer than a request may, and so does the wait for another server.
     conn.execute("SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0").await?;
     let start = Instant::now();
     loop {
@@ -131,7 +132,7 @@ async fn try_to_migrate(conn: &mut Session, own_schema: bool) -> Result<(), Sche
     Ok(tx.commit().await?)
 }
 
-/// Whether somebody's work kept a migration from its lock.
+/// Whether other work on the database kept a migration from getting its lock.
 fn is_in_the_way(error: &MigrateError) -> bool {
     match error {
         MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => error::is_lock_timeout(error),
@@ -139,8 +140,8 @@ fn is_in_the_way(error: &MigrateError) -> bool {
     }
 }
 
-/// The migrations that are missing, each by its number and name, in the order in which [`migrate`] runs them; an error where it would
-/// refuse. Writes nothing.
+/// The missing migrations by number and name, in the order in which [`migrate`] runs them. Returns an error if
+/// [`migrate`] would. Writes nothing.
 pub async fn missing(conn: &mut Session, own_schema: bool) -> Result<Vec<String>, SchemaError> {
     let standing = look(conn).await?;
     match standing {
@@ -157,7 +158,7 @@ pub async fn missing(conn: &mut Session, own_schema: bool) -> Result<Vec<String>
     Ok(missing.map(|one| format!("{:04} {}", one.version, one.description)).collect())
 }
 
-/// Waits for others who change the schema, and keeps them out until the transaction ends.
+/// Waits until no one else changes the schema, and keeps others from changing it until the transaction ends.
 pub(crate) async fn lock(tx: &mut Session) -> Result<(), sqlx::Error> {
     tx.execute("SELECT pg_advisory_xact_lock(hashtext('countersign.schema'))").await?;
     Ok(())
@@ -168,17 +169,17 @@ async fn role(conn: &mut Session) -> Result<String, sqlx::Error> {
 }
 
 impl Store {
-    /// Runs the migrations that are missing.
+    /// Runs the missing migrations.
     async fn migrate(&self) -> Result<(), SchemaError> {
         let mut conn = self.pool.acquire().await?;
         let migrated = migrate(&mut conn, self.pools.options.own_schema).await;
-        // Closed, not returned: the next user shall have its timeout.
+        // Closed instead of returned, so that the next user gets a session with the usual timeout.
         conn.close().await?;
         migrated
     }
 
-    /// Brings the schema up to date where anything is missing and this role may, and says what the role could do that serving
-    /// does not need.
+    /// Brings the schema up to date if migrations are missing and this role may run them, and returns what the role
+    /// could do that serving does not need.
     pub async fn prepare(&self) -> Result<Option<Power>, SchemaError> {
         let mut conn = self.connection().await?;
         let role = role(&mut conn).await?;
@@ -238,7 +239,7 @@ async fn look(conn: &mut Session) -> Result<Standing, StoreError> {
     }
     match applied(conn).await {
         Ok(applied) => Ok(compare(&applied)),
-        // A table of that name with other columns, or columns of other types.
+        // A table of that name with other columns, or with columns of other types.
         Err(error) if error::is_other_shape(&error) => Ok(Standing::Foreign),
         Err(error) => Err(error.into()),
     }

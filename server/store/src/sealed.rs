@@ -1,24 +1,24 @@
-//! What is encrypted under the key-encryption key, wherever it lies.
+//! Everything in the database that is encrypted under the key-encryption key.
 
 use crate::{Connection, StoreError};
 
-/// Where a sealed text lies.
+/// Where a sealed text is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
-    /// The private half of a signing key, by its `kid`.
+    /// The private half of a signing key, named by its `kid`.
     SigningKey,
-    /// The private half of an X.509 authority, by its id.
+    /// The private half of an X.509 authority, named by its id.
     X509Authority,
-    /// A secret of the installation, by its name.
+    /// A secret of the installation, named by its name.
     Secret,
 }
 
-/// A sealed text; it is bound to its name.
+/// A sealed text. The encryption is bound to its name.
 #[derive(Debug, Clone)]
 pub struct Sealed {
-    /// Where it lies.
+    /// Where it is stored.
     pub place: Place,
-    /// Which one there.
+    /// Its name there.
     pub name: String,
     /// Nonce of the encryption.
     pub nonce: Vec<u8>,
@@ -46,7 +46,7 @@ pub async fn insert_secret(conn: &mut Connection, name: &str, nonce: &[u8], text
     Ok(())
 }
 
-/// Everything that is sealed; wiped halves are left out.
+/// All sealed texts, without the private halves that were wiped.
 pub async fn list(conn: &mut Connection) -> Result<Vec<Sealed>, StoreError> {
     let rows = sqlx::query!(
         r#"SELECT 'signing_key' AS "place!", kid AS "name!", private_nonce AS "nonce!", private_key AS "text!"
@@ -65,7 +65,7 @@ pub async fn list(conn: &mut Connection) -> Result<Vec<Sealed>, StoreError> {
     Ok(sealed.collect())
 }
 
-/// Replaces the sealed form of what is there.
+/// Replaces the sealed form of a stored text.
 pub async fn update(conn: &mut Connection, sealed: &Sealed) -> Result<(), StoreError> {
     let Sealed { place, name, nonce, text } = sealed;
     match place {

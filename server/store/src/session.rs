@@ -1,4 +1,5 @@
-//! What a session must be set to, and that it is: read back on every new connection, in one round trip, and not believed.
+//! Settings that a database session must have. They are read back on every new connection, in one round trip, because a
+//! pooler or a role may change them.
 
 use std::{
     error::Error as StdError,
@@ -14,45 +15,46 @@ use sqlx::{
 
 use crate::{Options, error::is_there_already, own_schema::OWN};
 
-/// Longest that a transaction may be idle, milliseconds.
+/// Longest time that a transaction may be idle, in milliseconds.
 const IDLE_IN_TRANSACTION: &str = "30000";
 
-/// The address, and the settings that sessions begin with.
+/// The address, with the settings that sessions begin with.
 pub(crate) fn connect_options(options: &Options) -> PgConnectOptions {
     let connect = options.connect.clone().application_name("countersign");
     if options.transaction_pooler {
-        // It would refuse to pass these on: its sessions are others'. And nothing stays prepared from one transaction to the next.
+        // A pooler would refuse to pass these on, because its sessions are shared; and no statement stays prepared from
+        // one transaction to the next.
         return connect.extra_float_digits(None).statement_cache_capacity(0);
     }
     let connect = connect.options(settings(options));
-    // Where it is not ours, the role's or the address's path leads to the tables.
+    // If the schema is not ours, the search path of the role or the address leads to the tables.
     if options.own_schema { connect.options([("search_path", OWN)]) } else { connect }
 }
 
-/// What sessions begin with, beside `synchronous_commit`.
+/// The settings that sessions begin with, besides `synchronous_commit`.
 pub(crate) fn settings(options: &Options) -> [(&'static str, String); 7] {
     [
         ("statement_timeout", options.statement_timeout.as_millis().to_string()),
         ("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION.to_owned()),
-        // How long a statement waits for a lock is part of how long it may take.
+        // The wait for a lock is part of the statement timeout.
         ("lock_timeout", "0".to_owned()),
         ("default_transaction_isolation", "read committed".to_owned()),
         ("standard_conforming_strings", "on".to_owned()),
-        // Statements here are short and many: compiling one takes longer than running it.
+        // Statements here are short and many; compiling one takes longer than running it.
         ("jit", "off".to_owned()),
-        // The server's log is for what people have to know.
+        // The server's log is for messages that an operator needs.
         ("client_min_messages", "warning".to_owned()),
     ]
 }
 
-/// Sets what may only become stronger. `remote_apply` waits for more than `on` and stays; what is weaker loses answers that
-/// were given.
+/// Sets what may only become stronger. `remote_apply` waits for more than `on` and is kept; a weaker setting could lose
+/// answers that were already given.
 const STRENGTHENED: &str = "set_config('synchronous_commit', CASE current_setting('synchronous_commit')
         WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, false)";
-/// The same behind a pooler, where what is set stays with a session that is another client's next.
+/// The same behind a pooler, where a setting would stay with a session that the next client uses.
 const AS_IT_IS: &str = "current_setting('synchronous_commit')";
 
-/// What else counts, in the order of [`Rules::judge`].
+/// The other settings that count, in the order of [`Rules::judge`].
 const OTHERS: &str = "
     current_setting('fsync'),
     current_setting('full_page_writes'),
@@ -65,9 +67,9 @@ const OTHERS: &str = "
     (extract(epoch FROM current_setting('lock_timeout')::interval) * 1000)::bigint::text,
     current_setting('search_path')";
 
-/// Leaves something behind, as every statement of the driver does.
+/// Prepares a statement and leaves it on the session, as every statement of the driver does.
 const LEAVE: &str = "PREPARE countersign_left_this AS SELECT 1";
-/// Whether what was left behind is gone.
+/// Whether the prepared statement is gone.
 const LEFT: &str = "SELECT count(*)::text FROM pg_prepared_statements";
 
 /// A setting of the database that this server cannot work with.
@@ -88,16 +90,16 @@ impl fmt::Display for Unfit {
 
 impl StdError for Unfit {}
 
-/// What a session must be.
+/// The requirements for a session.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Rules {
-    /// Whether the configuration says that the storage keeps what it acknowledged without fsync.
+    /// Whether the configuration says that the storage keeps acknowledged writes without fsync.
     storage_replaces_fsync: bool,
-    /// Longest statement that a session may be set to, milliseconds.
+    /// The longest permitted statement timeout of a session, in milliseconds.
     longest_statement: i64,
     /// Whether a pooler in transaction mode is in front.
     transaction_pooler: bool,
-    /// Whether the tables are in the schema of our own.
+    /// Whether the tables are in our own schema.
     own_schema: bool,
 }
 
@@ -165,7 +167,7 @@ impl Rules {
     }
 }
 
-/// Looks at a session that has just begun. A simple query, which takes one round trip and leaves no prepared statement.
+/// Checks a session that has just begun, with a simple query: one round trip, and no prepared statement is left behind.
 pub(crate) async fn verify(conn: &mut PgConnection, rules: Rules) -> Result<(), sqlx::Error> {
     if rules.transaction_pooler {
         is_swept(conn).await?;
@@ -180,7 +182,8 @@ pub(crate) async fn verify(conn: &mut PgConnection, rules: Rules) -> Result<(), 
     rules.judge(&found).map_err(|unfit| sqlx::Error::Configuration(Box::new(unfit)))
 }
 
-/// Says so where the pooler gives sessions on with what was prepared on them: names meet again.
+/// Returns an error if the pooler passes on sessions with their prepared statements: the names of two clients would
+/// collide.
 async fn is_swept(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
     let left = match sqlx::raw_sql(LEAVE).execute(&mut *conn).await {
         Ok(_) => sqlx::raw_sql(LEFT).fetch_one(conn).await?.try_get(0)?,
@@ -199,8 +202,8 @@ async fn is_swept(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
     })))
 }
 
-/// When it was last found that open sessions are of no use, milliseconds since the first use of this; 0: never. One process has
-/// one database, and an error is met far from its pool.
+/// When open sessions were last found to be useless, in milliseconds since the first use of this; 0 means never. It is
+/// a static because a process has one database, and the error is seen far from the pool.
 static ANEW_AT: AtomicU64 = AtomicU64::new(0);
 
 fn since_start() -> u64 {
@@ -209,13 +212,13 @@ fn since_start() -> u64 {
     u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX).saturating_add(1)
 }
 
-/// Notes that the sessions that are open are of a server that is no primary any more: one of them refused to write, or another
-/// server is the primary now.
+/// Records that the open sessions belong to a server that is no longer the primary: one of them refused to write, or
+/// another server is the primary now.
 pub(crate) fn begin_anew() {
     ANEW_AT.store(since_start(), Ordering::Relaxed);
 }
 
-/// Whether a connection of this age may be used: it began after the last of the primary that was.
+/// Whether a connection of this age may be used: it began after the primary last changed.
 pub(crate) fn is_fresh(age: Duration) -> bool {
     let met = ANEW_AT.load(Ordering::Relaxed);
     met == 0 || u128::from(since_start().saturating_sub(met)) >= age.as_millis()
@@ -225,7 +228,7 @@ pub(crate) fn is_fresh(age: Duration) -> bool {
 mod tests {
     use super::*;
 
-    /// Fit settings, in the order of [`Rules::judge`].
+    /// Settings that fit, in the order of [`Rules::judge`].
     const FIT: [&str; 11] = ["on", "on", "on", "UTF8", "read committed", "on", "off", "10000", "30000", "0", OWN];
 
     fn judged(nth: usize, value: &str, storage_replaces_fsync: bool) -> Result<(), Unfit> {

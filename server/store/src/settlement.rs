@@ -1,7 +1,7 @@
-//! Letting rows follow their revocation entries: which instances an entry stopped, and how far that has come.
+//! Brings the rows of instances up to date with revocation entries.
 //!
-//! An entry is one row, however much it stops. What is written for each instance follows in batches, each in a transaction
-//! under the log head, so that servers that do it at once do it once.
+//! An entry is one row, however many instances it stops. The rows of the instances are updated later in batches, each
+//! in a transaction under the log head, so that several servers that do this at once do each batch only once.
 
 use countersign_core::{
     ids::{CredentialId, InstanceId},
@@ -17,7 +17,7 @@ use crate::{
     convert::{bytes, parse},
 };
 
-/// An instance that an entry stopped, and whose row does not say so yet.
+/// An instance that an entry stopped, and whose row does not show it yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoppedInstance {
     /// Which one.
@@ -26,7 +26,7 @@ pub struct StoppedInstance {
     pub parent_agent_id: Option<InstanceId>,
     /// The root of its chain.
     pub root_instance_id: InstanceId,
-    /// Who answered for it.
+    /// Its sponsor at the time.
     pub sponsor_id: SponsorId,
     /// The state of its row.
     pub state: InstanceState,
@@ -57,23 +57,23 @@ impl TryFrom<Row> for StoppedInstance {
     }
 }
 
-/// An entry that rows have to follow.
+/// An entry that the rows of instances do not show yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PendingRevocation {
     /// The entry.
     pub entry: Revocation,
-    /// Whether it is a sponsor's departure: what it stopped is ORPHANED, not REVOKED.
+    /// Whether it is the departure of a sponsor: the instances that it stops become ORPHANED instead of REVOKED.
     pub departure: bool,
 }
 
-/// Whether there is an entry that rows have not followed yet. Takes no lock.
+/// Whether there is an entry that rows do not show yet. Takes no lock.
 pub async fn is_behind(conn: &mut Connection) -> Result<bool, StoreError> {
     let behind =
         sqlx::query_scalar!(r#"SELECT s.seq < h.revocation_seq AS "behind!" FROM settled_revocation s, log_head h"#);
     Ok(behind.fetch_optional(conn).await?.unwrap_or(false))
 }
 
-/// The oldest entry that rows have not followed yet, of a kind that stops instances.
+/// The oldest entry that rows do not show yet, among the kinds that stop instances.
 pub async fn next(conn: &mut Connection) -> Result<Option<PendingRevocation>, StoreError> {
     let row = sqlx::query!(
         r#"SELECT seq, kind, id, create_time,
@@ -92,14 +92,14 @@ pub async fn next(conn: &mut Connection) -> Result<Option<PendingRevocation>, St
     Ok(Some(PendingRevocation { departure: row.departure && entry.kind == RevocationKind::Sponsor, entry }))
 }
 
-/// Notes that rows have followed every entry up to `seq`.
+/// Records that rows show every entry up to `seq`.
 pub async fn advance(conn: &mut Connection, seq: i64) -> Result<(), StoreError> {
     sqlx::query!("UPDATE settled_revocation SET seq = $1 WHERE seq < $1", seq).execute(conn).await?;
     Ok(())
 }
 
-/// Instances that `entry` stopped and whose rows do not say so, at most `most`: what was live when it was entered, and
-/// unless it is a departure, what an earlier departure had orphaned.
+/// Instances that `entry` stopped and whose rows do not show it, at most `most`: those that were live when the entry
+/// was made and, unless it is a departure, those that an earlier departure had orphaned.
 pub async fn stopped(
     conn: &mut Connection,
     unsettled: &PendingRevocation,
@@ -197,8 +197,8 @@ pub async fn started_with(
     rows.fetch_all(conn).await?.into_iter().map(StoppedInstance::try_from).collect()
 }
 
-/// Lets the rows of these instances say `state`; `since` is when they stopped, where they did for good. Their revision, and
-/// with it what was seen as their etag, stays: they stood so before.
+/// Writes `state` into the rows of these instances; `since` is when they stopped, if they stopped permanently. The
+/// revision, and with it the etag, does not change, because they were in this state before.
 pub async fn settle(
     conn: &mut Connection,
     instances: &[InstanceId],
@@ -217,7 +217,7 @@ pub async fn settle(
     Ok(())
 }
 
-/// Whether a departed sponsor has orphans left.
+/// Whether a departed sponsor still has orphans.
 pub async fn has_orphans(conn: &mut Connection, sponsor: &SponsorId) -> Result<bool, StoreError> {
     let exists = sqlx::query_scalar!(
         r#"SELECT EXISTS (SELECT FROM instance WHERE state = 'ORPHANED' AND sponsor_id = $1) AS "exists!""#,

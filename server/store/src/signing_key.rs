@@ -1,4 +1,4 @@
-//! Signing keys, shared by replicas. The private half arrives and leaves encrypted, and goes when its key ceases to sign.
+//! Signing keys, shared by replicas. The private half is stored encrypted, and is deleted when the key stops signing.
 
 use std::{fmt, str::FromStr};
 
@@ -12,11 +12,11 @@ const TABLE: &str = "signing_key";
 /// A key with its private half.
 #[derive(Debug, Clone)]
 pub struct StoredKey {
-    /// All but the private half.
+    /// The key without the private half.
     pub record: SigningKeyRecord,
-    /// Nonce of the encryption of the private half; empty where that is gone.
+    /// Nonce of the encryption of the private half. Empty if the private half was deleted.
     pub private_nonce: Vec<u8>,
-    /// The private half, encrypted; empty once the key signs no more.
+    /// The encrypted private half. Empty once the key no longer signs.
     pub private_key: Vec<u8>,
 }
 
@@ -67,7 +67,7 @@ pub async fn insert(conn: &mut Connection, key: &StoredKey) -> Result<(), StoreE
     Ok(())
 }
 
-/// Writes where a key stands now. The private half of one that signs no more is wiped.
+/// Writes the state of a key. The private half of a key that no longer signs is deleted.
 pub async fn update(conn: &mut Connection, record: &SigningKeyRecord) -> Result<(), StoreError> {
     let signs = matches!(record.state, KeyStanding::Next | KeyStanding::Active);
     sqlx::query!(
@@ -97,7 +97,7 @@ pub async fn get(conn: &mut Connection, kid: &str) -> Result<Option<StoredKey>, 
     row.fetch_optional(conn).await?.map(StoredKey::try_from).transpose()
 }
 
-/// The key that stands so, of which there is at most one: for the next and the active one.
+/// The key in this state, of which there is at most one if the state is next or active.
 pub async fn standing(conn: &mut Connection, state: KeyStanding) -> Result<Option<StoredKey>, StoreError> {
     let row = sqlx::query_as!(
         Row,
@@ -147,7 +147,7 @@ pub async fn list(
     }))
 }
 
-/// A key's place in the list.
+/// A key's position in the list.
 struct Place {
     create_time: OffsetDateTime,
     kid: String,

@@ -8,8 +8,8 @@ use time::OffsetDateTime;
 
 use crate::{Connection, StoreError};
 
-/// Which of these credentials, each with when it expires, were used before, or expire so early that it is forgotten whether
-/// they were. The caller holds the head, so nobody uses one meanwhile.
+/// Which of these credentials, each with its expiry, were used before, or expire so early that their use may have been
+/// forgotten. The caller holds the log head, so no other transaction uses one meanwhile.
 pub async fn used(
     conn: &mut Connection,
     expire_times: &HashMap<CredentialId, OffsetDateTime>,
@@ -28,7 +28,7 @@ pub async fn used(
     Ok(ids.fetch_all(conn).await?.into_iter().map(CredentialId).collect())
 }
 
-/// Notes that these credentials are used; each is forgotten some time after it has expired anyway.
+/// Records that these credentials were used. A record is deleted some time after its credential has expired.
 pub async fn consume(
     conn: &mut Connection,
     expire_times: &HashMap<CredentialId, OffsetDateTime>,
@@ -46,7 +46,7 @@ pub async fn consume(
     Ok(())
 }
 
-/// Forgets credentials that expire before `before`: they count as used from now on.
+/// Forgets credentials that expire before `before`; from now on they count as used.
 pub async fn purge(conn: &mut Connection, before: OffsetDateTime) -> Result<u64, StoreError> {
     let done = sqlx::query!(
         "WITH moved AS (

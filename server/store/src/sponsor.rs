@@ -40,7 +40,7 @@ struct Row {
     terms_by: Vec<String>,
 }
 
-/// The columns of a [`Row`], with what follows them.
+/// The columns of a [`Row`], followed by the rest of the statement.
 macro_rules! sponsors {
     ($rest:literal $(, $value:expr)* $(,)?) => {
         sqlx::query_as!(
@@ -91,7 +91,7 @@ impl TryFrom<Row> for Sponsor {
     }
 }
 
-/// Stores a new sponsor; [`StoreError::Exists`] where the id is taken.
+/// Stores a new sponsor; [`StoreError::Exists`] if the id is taken.
 pub async fn insert(conn: &mut Connection, sponsor: &Sponsor) -> Result<(), StoreError> {
     sqlx::query!(
         "INSERT INTO sponsor (sponsor_id, display_name, email, roles, max_ttl_seconds, max_depth, state, review_due_at,
@@ -119,7 +119,7 @@ pub async fn insert(conn: &mut Connection, sponsor: &Sponsor) -> Result<(), Stor
     Ok(())
 }
 
-/// Writes everything that can change of a sponsor.
+/// Writes every field of a sponsor that can change.
 pub async fn update(conn: &mut Connection, sponsor: &Sponsor) -> Result<(), StoreError> {
     let departure = sponsor.departure.as_ref();
     sqlx::query!(
@@ -156,7 +156,7 @@ pub async fn update(conn: &mut Connection, sponsor: &Sponsor) -> Result<(), Stor
     Ok(())
 }
 
-/// ACTIVE sponsors whose review has lapsed by `now`, at most `most`.
+/// ACTIVE sponsors whose review date has passed at `now`, at most `most`.
 pub async fn review_lapsed(
     conn: &mut Connection,
     now: OffsetDateTime,
@@ -170,7 +170,8 @@ pub async fn review_lapsed(
     ids.fetch_all(conn).await?.iter().map(|id| parse(TABLE, "sponsor_id", id)).collect()
 }
 
-/// Departed sponsors whose orphans' time is over at `now`, and all of whose instances know it; at most `most`.
+/// Departed sponsors whose orphans' time has expired at `now` and whose instances all show the departure; at most
+/// `most`.
 pub async fn orphans_due(conn: &mut Connection, now: OffsetDateTime, most: i64) -> Result<Vec<SponsorId>, StoreError> {
     let ids = sqlx::query_scalar!(
         "SELECT sponsor_id FROM sponsor
@@ -188,20 +189,20 @@ pub async fn get(conn: &mut Connection, sponsor_id: &SponsorId) -> Result<Option
     row.fetch_optional(conn).await?.map(Sponsor::try_from).transpose()
 }
 
-/// The sponsors with these ids. Ids that name none are passed over.
+/// The sponsors with these ids. Unknown ids are ignored.
 pub async fn get_all(conn: &mut Connection, sponsor_ids: &[String]) -> Result<Vec<Sponsor>, StoreError> {
     let rows = sponsors!("FROM sponsor WHERE sponsor_id = ANY ($1)", sponsor_ids);
     rows.fetch_all(conn).await?.into_iter().map(Sponsor::try_from).collect()
 }
 
-/// Which sponsors to list; what is none is no restriction.
+/// Which sponsors to list. A field that is `None` does not restrict the list.
 #[derive(Debug, Clone, Default)]
 pub struct SponsorFilter {
     /// In this state.
     pub state: Option<SponsorState>,
     /// With this role.
     pub role: Option<String>,
-    /// Whose review is due before this instant.
+    /// With a review that is due before this instant.
     pub review_due_before: Option<OffsetDateTime>,
 }
 

@@ -1,9 +1,9 @@
 //! Connections for single statements.
 //!
-//! Behind a pooler in transaction mode two statements in turn may meet two sessions of the database, and the driver sends a
-//! statement in two steps: what one session has prepared, the other would be told to run. So there, even a single statement is
-//! a transaction, which a pooler leaves on one session. The one for reads is read-only, so that a write that nobody would commit
-//! fails at once.
+//! Behind a pooler in transaction mode, two consecutive statements may go to two sessions of the database. The driver
+//! sends a statement in two steps, so one session would prepare it and another would be told to run it. There, even a
+//! single statement is therefore a transaction, which a pooler keeps on one session. The transaction for reads is
+//! read-only, so that a write, which would never be committed, fails at once.
 
 use std::ops::{Deref, DerefMut};
 
@@ -11,12 +11,12 @@ use sqlx::{AssertSqlSafe, SqlSafeStr as _, SqlStr};
 
 use crate::{Connection, Store, StoreError};
 
-/// A connection on which statements take effect one by one; behind a pooler, together, by [`Statements::done`].
+/// A connection on which statements take effect one by one; behind a pooler, together, on [`Statements::done`].
 #[derive(Debug)]
 pub struct Statements(Connection);
 
 impl Statements {
-    /// Whatever was written takes effect, if it has not yet.
+    /// Commits what was written, if it has not taken effect yet.
     pub async fn done(self) -> Result<(), StoreError> {
         self.0.commit().await
     }
@@ -37,7 +37,7 @@ impl DerefMut for Statements {
 }
 
 impl Store {
-    /// Whether a pooler in transaction mode is in front of the database: there is no session to keep anything in.
+    /// Whether a pooler in transaction mode is in front of the database, so that no state can be kept in a session.
     #[must_use]
     pub fn has_no_session(&self) -> bool {
         self.pools.options.transaction_pooler
@@ -61,7 +61,7 @@ impl Store {
         }))
     }
 
-    /// How transactions of this store begin. A session that nobody set up for reads is told how long each may take.
+    /// How transactions of this store begin. A session that was not set up for reads is told the statement timeout.
     pub(crate) fn beginning(&self, begin: &'static str) -> SqlStr {
         match self.longest {
             Some(longest) if self.has_no_session() => {

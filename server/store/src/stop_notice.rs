@@ -1,7 +1,7 @@
-//! Notices between servers that a stop waits for the log head. They only make others wait a moment: whether a stop holds is
-//! the head's to say, and a notice that is lost costs the stop time alone.
+//! Notices between servers that a stop waits for the log head. They only make other writers wait a moment. Whether a
+//! stop is in effect is decided by the head; a lost notice only makes the stop take longer.
 //!
-//! To hear takes a session, which there is none of behind a pooler in transaction mode. To send does not.
+//! Listening needs a session, so it is not possible behind a pooler in transaction mode. Sending is.
 
 use sqlx::postgres::PgListener;
 
@@ -10,13 +10,13 @@ use crate::{Connection, Store, StoreError};
 /// The channel of the notices.
 const CHANNEL: &str = "countersign_stops";
 
-/// Sends a notice to every server that listens, this one among them.
+/// Sends a notice to every server that listens, including this one.
 pub async fn send(conn: &mut Connection, notice: &str) -> Result<(), StoreError> {
     sqlx::query("SELECT pg_notify($1, $2)").bind(CHANNEL).bind(notice).execute(conn).await?;
     Ok(())
 }
 
-/// Hears notices, on a connection of its own.
+/// Receives notices, on a separate connection.
 #[derive(Debug)]
 pub struct Listener(PgListener);
 
@@ -29,7 +29,7 @@ impl Listener {
         Ok(Self(listener))
     }
 
-    /// The next notice; none: the connection was lost, and is there again.
+    /// The next notice. `None` if the connection was lost and has been restored.
     pub async fn next(&mut self) -> Result<Option<String>, StoreError> {
         Ok(self.0.try_recv().await?.map(|notice| notice.payload().to_owned()))
     }

@@ -1,4 +1,4 @@
-//! Outcomes: each decision has at most one of each reporter.
+//! Outcomes of decisions. Each reporter may report at most one per decision.
 
 use countersign_core::{
     decision::Reporter,
@@ -14,19 +14,19 @@ use crate::{
 /// An outcome of a decision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ToolCall {
-    /// The decision that it answers.
+    /// The decision whose outcome it is.
     pub decision_id: DecisionId,
     /// The event that records it.
     pub event_id: EventId,
     /// That event's place in the log.
     pub log_index: i64,
-    /// What was reported, hashed: the same report again is answered, another is refused.
+    /// Hash of the report: the same report is answered again, a different one is refused.
     pub fingerprint: [u8; 32],
-    /// Who reported it.
+    /// The party that reported it.
     pub reporter: Reporter,
 }
 
-/// The outcomes of these decisions, where there are any, in the order of the log.
+/// The outcomes of these decisions, if there are any, in log order.
 pub async fn get_all(conn: &mut Connection, decisions: &[Uuid]) -> Result<Vec<ToolCall>, StoreError> {
     let rows = sqlx::query!(
         "SELECT decision_id, event_id, log_index, fingerprint, reporter FROM tool_call WHERE decision_id = ANY ($1) ORDER BY log_index",

@@ -1,5 +1,5 @@
-//! Notices that wait to be delivered to webhooks. Servers share the work: each takes rows that no other has taken, and a
-//! row that was taken and not finished comes up again.
+//! Notices that wait for delivery to webhooks. Servers share the work: each takes rows that no other server has taken,
+//! and a row that was taken but not finished becomes due again.
 
 use std::collections::BTreeMap;
 
@@ -14,38 +14,38 @@ use crate::{
 /// A notice for one endpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewNotice {
-    /// The same for every endpoint and every try.
+    /// The same for every endpoint and every attempt.
     pub message_id: Uuid,
     /// The endpoint's name.
     pub endpoint: String,
-    /// What it tells of.
+    /// What the notice is about.
     pub topic: &'static str,
-    /// JSON, as it is sent.
+    /// The JSON that is sent.
     pub body: String,
-    /// When that happened.
+    /// When the event happened.
     pub create_time: OffsetDateTime,
-    /// When it is to be tried first.
+    /// The time of the first attempt.
     pub next_time: OffsetDateTime,
 }
 
-/// A notice that is to be tried now.
+/// A notice whose delivery is due.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Due {
-    /// The same for every endpoint and every try.
+    /// The same for every endpoint and every attempt.
     pub message_id: Uuid,
-    /// What it tells of.
+    /// What the notice is about.
     pub topic: String,
-    /// JSON, as it is sent.
+    /// The JSON that is sent.
     pub body: String,
-    /// When that happened.
+    /// When the event happened.
     pub create_time: OffsetDateTime,
-    /// This try's number, from 1.
+    /// The number of this attempt, from 1.
     pub attempts: u32,
 }
 
-/// Writes notices. One with the message id of another that was not tried yet takes its place.
+/// Writes notices. A notice replaces an earlier one with the same message id that was not attempted yet.
 pub async fn insert(conn: &mut Connection, notices: &[NewNotice]) -> Result<(), StoreError> {
-    // A statement may write a row once: of several that take each other's place, the last.
+    // A statement may write a row only once: of several notices with one id, the last is kept.
     let notices: BTreeMap<_, _> =
         notices.iter().map(|notice| ((notice.message_id, notice.endpoint.as_str()), notice)).collect();
     let notices: Vec<_> = notices.into_values().collect();
@@ -71,8 +71,8 @@ pub async fn insert(conn: &mut Connection, notices: &[NewNotice]) -> Result<(), 
     Ok(())
 }
 
-/// Begins a try of what is due for `endpoint` at `now`, oldest first, at most `most`. Nobody else takes it before `lost_at`.
-/// Nothing waits beyond `never`: what seems to was written by a clock that was wrong, and is due.
+/// Starts an attempt of what is due for `endpoint` at `now`, oldest first, at most `most`. No other server takes these
+/// before `lost_at`. No notice is scheduled after `never`; one that is was written by a wrong clock, and is due.
 pub async fn take_due(
     conn: &mut Connection,
     endpoint: &str,
@@ -110,7 +110,7 @@ pub async fn take_due(
         .collect()
 }
 
-/// Forgets a notice that was delivered.
+/// Deletes a notice that was delivered.
 pub async fn delivered(conn: &mut Connection, endpoint: &str, message_id: Uuid) -> Result<(), StoreError> {
     sqlx::query!("DELETE FROM webhook_outbox WHERE message_id = $1 AND endpoint = $2", message_id, endpoint)
         .execute(conn)
@@ -118,7 +118,8 @@ pub async fn delivered(conn: &mut Connection, endpoint: &str, message_id: Uuid) 
     Ok(())
 }
 
-/// Says when a notice whose try failed is tried again; none: never. A later try than `due` is not touched.
+/// Sets when a notice whose attempt failed is attempted again; `None` means never. Nothing is written if a later
+/// attempt has started.
 pub async fn postpone(
     conn: &mut Connection,
     endpoint: &str,
@@ -146,7 +147,7 @@ pub async fn waiting(conn: &mut Connection, endpoint: &str) -> Result<i64, Store
     Ok(count.fetch_one(conn).await?)
 }
 
-/// Forgets what was to be told before `before`, delivered or not.
+/// Deletes notices from before `before`, delivered or not.
 pub async fn purge(conn: &mut Connection, before: OffsetDateTime) -> Result<u64, StoreError> {
     let done = sqlx::query!("DELETE FROM webhook_outbox WHERE create_time < $1", before).execute(conn).await?;
     Ok(done.rows_affected())

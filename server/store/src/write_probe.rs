@@ -1,13 +1,13 @@
-//! Whether the database takes writes: asked by writing.
+//! Checks whether the database accepts writes, by writing.
 
 use crate::{Store, StoreError};
 
-/// Of the filler, bytes: a page holds one.
+/// Size of the filler in bytes; a page holds one.
 const FILLER: i32 = 7_000;
 
 impl Store {
-    /// Writes a row and commits it, and makes a table grow and takes that back: a database that is read-only or out of space
-    /// refuses the one or the other.
+    /// Writes and commits a row, and makes a table grow and rolls that back: a database that is read-only or out of
+    /// space refuses one or the other.
     pub async fn probe_writes(&self) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
         sqlx::query("INSERT INTO write_probe_filler (filler) VALUES (convert_to(repeat('x', $1), 'UTF8'))")

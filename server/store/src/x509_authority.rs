@@ -1,4 +1,4 @@
-//! The authorities that sign X.509-SVIDs, shared by replicas. The private half arrives and leaves encrypted.
+//! The authorities that sign X.509-SVIDs, shared by replicas. The private half is stored encrypted.
 
 use time::OffsetDateTime;
 
@@ -9,21 +9,21 @@ use crate::{Connection, StoreError};
 pub struct StoredAuthority {
     /// SHA-256 of the certificate, lower-case hexadecimal.
     pub authority_id: String,
-    /// Whose SVIDs it signs.
+    /// The trust domain whose SVIDs it signs.
     pub trust_domain: String,
-    /// The certificate, DER.
+    /// The certificate in DER.
     pub certificate: Vec<u8>,
     /// Nonce of the encryption of the private half.
     pub private_nonce: Vec<u8>,
     /// The private half, encrypted under the key-encryption key.
     pub private_key: Vec<u8>,
-    /// Since when it is in the bundle.
+    /// The start of its time in the bundle.
     pub publish_time: OffsetDateTime,
-    /// From when it signs.
+    /// When it starts signing.
     pub sign_from: OffsetDateTime,
-    /// Until when it signs.
+    /// When it stops signing.
     pub sign_until: OffsetDateTime,
-    /// When it leaves the bundle, and its certificate ends.
+    /// When it leaves the bundle and its certificate expires.
     pub expire_time: OffsetDateTime,
 }
 

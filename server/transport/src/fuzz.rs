@@ -1,5 +1,5 @@
-//! What must hold of every protocol, whatever the request is. Only tests and the fuzz targets see this: each function takes any
-//! bytes, and panics where a rule is broken.
+//! Rules that every protocol must meet, whatever the request is. For tests and fuzz targets only: each function takes
+//! any bytes, and panics if a rule is broken.
 
 use countersign_app::Error;
 use http_body_util::BodyExt as _;
@@ -21,14 +21,14 @@ pub use crate::{
     server::dispatch::fuzz::{http, http_seeds},
 };
 
-/// What no refusal may repeat, wherever in a request it stood: half an API key.
+/// A text that no refusal may repeat, wherever it is in the request: half of an API key.
 pub(crate) const SECRET: &str = "hunter2hunter2";
 
-/// Most bytes of a refusal's details: they travel in a header, encoded, and libraries take 8 KiB of headers.
+/// Limit of a refusal's details in bytes: they are encoded in a header, and libraries accept 8 KiB of headers.
 const MAX_DETAILS: usize = 5 * 1024;
 
-/// A request that cannot be read is the caller's fault; the refusal says which fields and why, fits into a header, and repeats
-/// no value.
+/// A request that cannot be read is the caller's error. The refusal says which fields are wrong and why, fits into a
+/// header, and repeats no value.
 pub(crate) fn refused(error: Error) {
     assert!(matches!(error, Error::Invalid(_)), "another refusal: {error:?}");
     let status = Refusal::from(error).status("the-id");
@@ -41,7 +41,7 @@ pub(crate) fn refused(error: Error) {
     }
 }
 
-/// The body of an answer that is whole.
+/// The body of a complete answer.
 pub(crate) fn body(response: axum::response::Response) -> Vec<u8> {
     let collected = futures::FutureExt::now_or_never(response.into_body().collect());
     collected.expect("the body is there").expect("it can be read").to_bytes().to_vec()

@@ -1,7 +1,7 @@
-//! gRPC, gRPC-web, JSON and HTTP front ends: decode, authenticate, authorise, call app, encode.
+//! gRPC, gRPC-web, JSON and HTTP front ends: they decode, authenticate, authorise, call the app and encode.
 //!
-//! One port. Every call, by whichever protocol it comes, passes the one pipeline of [`middleware`] and the one table of
-//! [`authz`] before it reaches a verb of `countersign_app`.
+//! There is one port. Every call, in any protocol, passes the pipeline of [`middleware`] and the table of [`authz`]
+//! before it reaches a verb of `countersign_app`.
 
 mod authz;
 mod convert;

@@ -1,21 +1,21 @@
-//! Long bodies are parsed on threads of their own, a few at a time, so that no other call waits for them.
+//! Parses long bodies on separate threads, a few at a time, so that no other call waits for them.
 
 use tokio::{sync::Semaphore, task::spawn_blocking};
 
 /// A text up to this many bytes is read at once.
 const SHORT: usize = 32 * 1024;
-/// Long texts that are read at a time.
+/// How many long texts are read at a time.
 static LONG: Semaphore = Semaphore::const_new(2);
 
-/// Runs `read`, which reads so many bytes.
+/// Runs `read`, which reads `bytes` bytes.
 pub(crate) async fn reading<T: Send + 'static>(bytes: usize, read: impl FnOnce() -> T + Send + 'static) -> T {
     if bytes <= SHORT {
         return read();
     }
-    // It is never closed; and where it were, reading would still be right.
+    // The semaphore is never closed; and if it were, reading would still be correct.
     let place = LONG.acquire().await;
     let done = spawn_blocking(move || {
-        // Until it is done, also where whoever asked has gone.
+        // Held until the reading is done, even if the caller has disconnected.
         let _place = place;
         read()
     })

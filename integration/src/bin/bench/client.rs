@@ -1,4 +1,4 @@
-//! The callers: each an instance with a credential and a connection of its own, as agents are processes of their own.
+//! The callers: each is an instance with a separate credential and connection, because agents are separate processes.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use tonic::{
 
 use crate::{Result, load::Call};
 
-/// Most in one BatchDecide or BatchRecordToolCalls.
+/// Limit of the calls in one BatchDecide or BatchRecordToolCalls.
 pub(crate) const BATCH: usize = 100;
 const SPONSOR: &str = "alice";
 const ROLE: &str = "support";
@@ -66,7 +66,7 @@ pub(crate) struct Instance {
 }
 
 impl Instance {
-    /// So many of them, whose credentials `issuer` issues and whose connections go to `urls` in turn.
+    /// `count` instances, whose credentials `issuer` issues and whose connections go to `urls` in turn.
     pub(crate) async fn start(issuer: &str, urls: &[&str], count: usize) -> Result<Vec<Self>> {
         let issuer = connect(issuer).await?;
         try_join_all(urls.iter().cycle().take(count).map(|url| {
@@ -79,13 +79,13 @@ impl Instance {
         .await
     }
 
-    /// One decision, to see what it looks like.
+    /// One decision, to see its form.
     pub(crate) async fn decide(&self) -> Result<DecideResponse> {
         let answer = self.decisions().decide(with_bearer(question(), &self.bearer)).await?;
         allowed(answer.into_inner())
     }
 
-    /// The outcome of one decision, to see what that looks like.
+    /// The outcome of one decision, to see its form.
     pub(crate) async fn report(&self, decision: &DecideResponse) -> Result<()> {
         let report = outcome(&decision.policy_decision_id);
         CustodyServiceClient::new(self.channel.clone()).record_tool_call(with_bearer(report, &self.bearer)).await?;
@@ -109,7 +109,7 @@ impl Instance {
         DecisionServiceClient::new(self.channel.clone())
     }
 
-    /// Asks Decide over and over.
+    /// A caller that calls Decide repeatedly.
     pub(crate) fn decider(&self) -> Decider {
         Decider { client: self.decisions(), bearer: self.bearer.clone(), question: question() }
     }
@@ -145,7 +145,7 @@ impl Call for Decider {
     }
 }
 
-/// A caller of Decide with a credential for each call, good for that one.
+/// A caller of Decide with a single-use credential for each call.
 #[derive(Debug)]
 pub(crate) struct SingleUse {
     client: DecisionServiceClient<Channel>,
@@ -153,7 +153,7 @@ pub(crate) struct SingleUse {
 }
 
 impl SingleUse {
-    /// So many of them, each with `credentials` to use.
+    /// `count` callers, each with `credentials` credentials.
     pub(crate) async fn start(url: &str, count: usize, credentials: usize) -> Result<Vec<Self>> {
         try_join_all((0..count).map(|_| async {
             let channel = connect(url).await?;
@@ -178,14 +178,14 @@ impl Call for SingleUse {
     }
 }
 
-/// A caller of IssueCredential: an operator, which `--dev` does not ask for a key.
+/// A caller of IssueCredential: an operator, for which `--dev` needs no key.
 #[derive(Debug)]
 pub(crate) struct Issuer {
     client: CredentialServiceClient<Channel>,
 }
 
 impl Issuer {
-    /// So many of them.
+    /// `count` issuers.
     pub(crate) async fn start(url: &str, count: usize) -> Result<Vec<Self>> {
         let client = async || Ok(Self { client: CredentialServiceClient::new(connect(url).await?) });
         try_join_all((0..count).map(|_| client())).await
@@ -199,18 +199,18 @@ impl Call for Issuer {
     }
 }
 
-/// A caller of RecordToolCall, or of its batch, with decisions to report on.
+/// A caller of RecordToolCall, or of its batch form, with decisions to report on.
 #[derive(Debug)]
 pub(crate) struct Reporter {
     client: CustodyServiceClient<Channel>,
     bearer: Bearer,
     decisions: Vec<String>,
-    /// Outcomes a call; one is RecordToolCall, more are BatchRecordToolCalls.
+    /// Outcomes per call; one is RecordToolCall, more are BatchRecordToolCalls.
     batch: usize,
 }
 
 impl Reporter {
-    /// So many of them, each with `decisions` that it may report on, `batch` a call.
+    /// `count` reporters, each with `decisions` decisions to report on, `batch` per call.
     pub(crate) async fn start(url: &str, count: usize, decisions: usize, batch: usize) -> Result<Vec<Self>> {
         let instances = Instance::start(url, &[url], count).await?;
         try_join_all(instances.into_iter().map(|instance| async move {

@@ -1,5 +1,5 @@
-//! What tonic does by itself: a bare handler that takes Decide's request and gives a ready answer of Decide's size. It runs in
-//! a process of its own, as the server does.
+//! The cost of tonic alone: a bare handler that accepts Decide's request and returns a prepared answer of Decide's
+//! size. It runs in a separate process, as the server does.
 
 use std::{io::Write as _, net::SocketAddr};
 
@@ -25,13 +25,13 @@ use crate::Result;
 /// The hidden command.
 pub(crate) const COMMAND: &str = "echo-server";
 
-/// What the hidden command is told.
+/// The arguments of the hidden command.
 #[derive(Debug, clap::Args)]
 pub(crate) struct EchoArgs {
     /// Threads that run requests.
     #[arg(long)]
     threads: usize,
-    /// What to answer, encoded and in base64.
+    /// The answer, encoded and in base64.
     #[arg(long)]
     answer: String,
 }
@@ -78,7 +78,7 @@ pub(crate) fn serve(args: &EchoArgs) -> Result<()> {
     let bytes = STANDARD.decode(&args.answer)?;
     let answer = DecideResponse::decode(bytes.as_slice())?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(args.threads).enable_all().build()?;
-    // On a worker, as every connection is: the main thread would be one more.
+    // On a worker thread, as every connection is; the main thread would be an additional one.
     runtime.block_on(runtime.spawn(async move {
         let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await?;
         writeln!(std::io::stdout(), "{}", listener.local_addr()?)?;
@@ -100,7 +100,7 @@ pub(crate) struct EchoServer {
 }
 
 impl EchoServer {
-    /// Starts this very program once more, as the echo.
+    /// Starts this program again, as the echo.
     pub(crate) async fn start(answer: &DecideResponse, threads: usize) -> Result<Self> {
         let answer = STANDARD.encode(answer.encode_to_vec());
         let mut process = Command::new(std::env::current_exe()?)
@@ -113,7 +113,7 @@ impl EchoServer {
         Ok(Self { process, url: format!("http://{address}") })
     }
 
-    /// Its process; none once it has ended.
+    /// Its process id. `None` once it has ended.
     pub(crate) fn pid(&self) -> Option<u32> {
         self.process.id()
     }

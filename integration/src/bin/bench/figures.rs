@@ -1,4 +1,4 @@
-//! What a run measured, and what many runs say together.
+//! The measurements of one run, and their summary over many runs.
 
 use std::{fmt, time::Duration};
 
@@ -7,13 +7,13 @@ use hdrhistogram::Histogram;
 /// One run of one side.
 #[derive(Debug, Clone)]
 pub(crate) struct Run {
-    /// Calls, rows or events a second.
+    /// Calls, rows or events per second.
     pub(crate) rate: f64,
-    /// Median time of a call; none where only the rate is known.
+    /// Median time of a call. `None` if only the rate is known.
     pub(crate) p50: Option<Duration>,
     /// Time within which 99 of 100 calls were answered.
     pub(crate) p99: Option<Duration>,
-    /// What the server's process itself worked for a call, whatever else the machine did; Postgres not counted.
+    /// The CPU time of the server's process per call, whatever else ran on the machine; without Postgres.
     pub(crate) cpu: Option<Duration>,
 }
 
@@ -29,24 +29,24 @@ impl Run {
         Self { rate, p50: at(0.5), p99: at(0.99), cpu: None }
     }
 
-    /// The median in microseconds; not a number where it is not known.
+    /// The median in microseconds; NaN if it is unknown.
     pub(crate) fn p50_us(&self) -> f64 {
         micros(self.p50)
     }
 
-    /// The 99th percentile in microseconds; not a number where it is not known.
+    /// The 99th percentile in microseconds; NaN if it is unknown.
     pub(crate) fn p99_us(&self) -> f64 {
         micros(self.p99)
     }
 
-    /// The server's work in microseconds; not a number where it is not known.
+    /// The server's CPU time in microseconds; NaN if it is unknown.
     pub(crate) fn cpu_us(&self) -> f64 {
         micros(self.cpu)
     }
 }
 
 impl fmt::Display for Run {
-    /// What is known of it.
+    /// Shows the known figures.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let known =
             [("/s", self.rate), (" us p50", self.p50_us()), (" us p99", self.p99_us()), (" us CPU", self.cpu_us())];
@@ -69,7 +69,7 @@ pub(crate) struct Spread {
 }
 
 impl Spread {
-    /// Over one figure a round.
+    /// Of one figure per round.
     pub(crate) fn over(figures: impl IntoIterator<Item = f64>) -> Self {
         let mut sorted: Vec<f64> = figures.into_iter().collect();
         sorted.sort_by(f64::total_cmp);
@@ -79,7 +79,7 @@ impl Spread {
     }
 }
 
-/// A histogram that holds a nanosecond to a minute at three digits.
+/// A histogram from a nanosecond to a minute, with three digits.
 pub(crate) fn histogram() -> Histogram<u64> {
     Histogram::new_with_bounds(1, 60_000_000_000, 3).expect("the bounds are constant and in order")
 }

@@ -1,5 +1,6 @@
-//! The load client. Closed loop: so many callers, each asks again when it is answered. Open loop: so many calls a second,
-//! whether or not the earlier ones are answered, each timed from when it was due; so a server that stalls cannot hide it.
+//! The load client. In a closed loop a fixed number of callers each call again when they are answered. In an open loop
+//! a fixed number of calls per second is made, whether or not the earlier ones are answered, and each is timed from
+//! when it was due; so a server that stalls cannot hide it.
 
 use std::{
     pin::pin,
@@ -22,28 +23,28 @@ use crate::{
     machine::cpu_time,
 };
 
-/// How long a run is.
+/// The length of a run.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Length {
-    /// Before anything is counted: connections, caches, the other side's end.
+    /// The time before anything is counted, for connections, caches and the end of the other side.
     pub(crate) warm_up: Duration,
-    /// What is counted.
+    /// The time that is counted.
     pub(crate) measured: Duration,
 }
 
-/// How long a single call may take before the run is given up.
+/// How long a single call may take before the run is abandoned.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// Calls of an open loop that may be under way; with more the server does not keep up and the run says nothing.
+/// Limit of the calls of an open loop at a time; above it the server does not keep up, and the run has no result.
 const MOST_IN_FLIGHT: usize = 20_000;
 
-/// Something that can be called over and over.
+/// Something that can be called repeatedly.
 pub(crate) trait Call: Send + 'static {
-    /// Makes one call. Says how many units of work it was, or none when there is no more to do.
+    /// Makes one call. Returns its units of work, or `None` when there is no more to do.
     fn call(&mut self) -> impl Future<Output = Result<Option<u32>>> + Send;
 }
 
-/// Callers side by side, until the time is over or the first one has no more to do. The rate is in units of work, and so is
-/// the CPU time of the `servers`, which are processes.
+/// Runs callers side by side, until the time has passed or the first one has no more to do. The rate is in units of
+/// work, and so is the CPU time of the `servers`, which are processes.
 pub(crate) async fn closed<C: Call>(callers: Vec<C>, length: Length, servers: &[u32]) -> Result<Run> {
     let start = Instant::now() + length.warm_up;
     let end = start + length.measured;
@@ -82,7 +83,7 @@ pub(crate) async fn closed<C: Call>(callers: Vec<C>, length: Length, servers: &[
     Ok(Run { cpu: cpu.filter(|_| !servers.is_empty()), ..Run::of_times(float(units) / counted, &times) })
 }
 
-/// What one caller did.
+/// The results of one caller.
 struct Done {
     units: u64,
     times: Histogram<u64>,
@@ -111,7 +112,7 @@ async fn call_until<C: Call>(mut caller: C, start: Instant, end: Instant, over: 
     Ok(done)
 }
 
-/// `rate` calls a second over `callers` in turn.
+/// `rate` calls per second, over `callers` in turn.
 pub(crate) async fn open<C: Call + Clone>(callers: Vec<C>, rate: f64, length: Length) -> Result<Run> {
     let start = Instant::now();
     let warm = start + length.warm_up;
@@ -125,7 +126,8 @@ pub(crate) async fn open<C: Call + Clone>(callers: Vec<C>, rate: f64, length: Le
             times.saturating_record(nanos(ended - due));
         }
     };
-    // Whoever is due within a tick is sent at its end and pays for the wait, so that the figure can only be too high.
+    // Calls that are due within a tick are sent at its end, and the wait is counted, so the measured time can only be
+    // too high.
     let mut ticks = interval(Duration::from_millis(1));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
@@ -173,7 +175,7 @@ mod tests {
 
     const SHORT: Length = Length { warm_up: Duration::from_millis(20), measured: Duration::from_millis(200) };
 
-    /// Takes its time, and ends after so many calls.
+    /// Takes a fixed time, and ends after a number of calls.
     #[derive(Clone)]
     struct Slow(Duration, u32);
 
@@ -199,7 +201,7 @@ mod tests {
         assert!((run.rate - 400.0).abs() < 80.0, "{run:?}");
     }
 
-    /// Answers nobody until a certain moment.
+    /// Does not answer until a certain moment.
     #[derive(Clone)]
     struct Stalled(Instant);
 

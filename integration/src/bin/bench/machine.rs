@@ -1,4 +1,4 @@
-//! What the figures depend on.
+//! The machine on which the figures depend.
 
 use std::{
     fs,
@@ -10,16 +10,16 @@ use std::{
 
 use crate::{Result, figures::Spread};
 
-/// What Postgres writes at a time.
+/// The number of bytes that Postgres writes at a time.
 const PAGE: usize = 8192;
 const SYNCS: Duration = Duration::from_secs(1);
 
-/// How many threads run at once here.
+/// The number of threads that can run at once here.
 pub(crate) fn cores() -> usize {
     thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
-/// The machine, in words, with the price of a sync on the disk of `folder`.
+/// A description of the machine, with the cost of a sync on the disk of `folder`.
 pub(crate) fn describe(folder: &Path) -> Result<Vec<(String, String)>> {
     let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpu.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
@@ -36,7 +36,7 @@ pub(crate) fn describe(folder: &Path) -> Result<Vec<(String, String)>> {
     ])
 }
 
-/// Overwrites one page of a file and waits until the disk has it, again and again, as pg_test_fsync does. Microseconds.
+/// Repeatedly overwrites one page of a file and waits until the disk has it, as pg_test_fsync does. In microseconds.
 fn fdatasync(folder: &Path) -> Result<Spread> {
     let mut file = tempfile::tempfile_in(folder)?;
     file.write_all(&vec![0; 64 * PAGE])?;
@@ -53,16 +53,16 @@ fn fdatasync(folder: &Path) -> Result<Spread> {
     Ok(Spread::over(times))
 }
 
-/// How long a process has worked so far, on all cores; none where the system does not say. In steps of 10 ms.
+/// The CPU time of a process so far, on all cores, in steps of 10 ms. `None` if the system does not tell.
 pub(crate) fn cpu_time(pid: u32) -> Option<Duration> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The second field, the name in parentheses, may hold blanks; utime and stime are the 14th and 15th.
+    // The second field, the name in parentheses, may contain spaces; utime and stime are fields 14 and 15.
     let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
     let mut ticks = || fields.next()?.parse::<u64>().ok();
     Some(Duration::from_millis(10 * (ticks()? + ticks()?)))
 }
 
-/// Resident memory of a process, MiB; none where the system does not say.
+/// Resident memory of a process in MiB. `None` if the system does not tell.
 pub(crate) fn resident(pid: u32) -> Option<f64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;

@@ -1,6 +1,6 @@
-//! `make bench`: what a durable record of every decision costs, as ratios against baselines of the same run.
+//! `make bench`: the cost of a durable record of every decision, as ratios against baselines of the same run.
 //!
-//! docs/performance.md says what each row means and how its baseline is made.
+//! docs/performance.md explains each row and how its baseline is made.
 
 mod client;
 mod echo;
@@ -30,11 +30,12 @@ use crate::{
     rows::{Bench, ROWS},
 };
 
-/// The server's, for evaluation in this process and for the echo that the server is held against.
+/// The same allocator as the server's, for evaluation in this process and for the echo with which the server is
+/// compared.
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 
-/// Whatever a measurement comes to; errors are words for whoever runs it.
+/// The result of a measurement; errors are texts for the person who runs it.
 pub(crate) type Result<T, E = Box<dyn std::error::Error + Send + Sync>> = std::result::Result<T, E>;
 
 /// Measures the server against baselines of the same run, and prints ratios.
@@ -128,7 +129,7 @@ fn bench(options: &Options) -> Result<()> {
         let known: Vec<_> = ROWS.iter().map(|row| row.key).collect();
         return Err(format!("there is no row {unknown}; rows are {}", known.join(", ")).into());
     }
-    // Builds the server of this profile, unless COUNTERSIGN_BIN names one.
+    // Builds the server with this profile, unless COUNTERSIGN_BIN names one.
     let server = countersign_integration::binary()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(options.threads()).enable_all().build()?;
     let report = runtime.block_on(measure(options, server))?;
@@ -139,7 +140,7 @@ fn bench(options: &Options) -> Result<()> {
 }
 
 async fn measure(options: &Options, server: &std::path::Path) -> Result<Report> {
-    // On the disk that the build is on: a temporary folder may be memory, where fsync costs nothing.
+    // On the disk of the build: a temporary folder may be in memory, where fsync costs nothing.
     let place = server.parent().ok_or("the server's program lies in no folder")?;
     let mut machine = machine::describe(place)?;
     let bench = Bench::start(options, place).await?;
@@ -154,7 +155,7 @@ async fn measure(options: &Options, server: &std::path::Path) -> Result<Report> 
     Ok(Report { machine, options: options.clone(), rows })
 }
 
-/// Which source was measured.
+/// The commit that was measured.
 fn commit() -> String {
     let output = Command::new("git").args(["describe", "--always", "--dirty"]).output();
     let known = output.ok().filter(|output| output.status.success());

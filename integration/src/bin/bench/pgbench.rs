@@ -1,4 +1,4 @@
-//! What Postgres does by itself: pgbench, one row and one commit a call, into a table like the server's.
+//! The cost of Postgres alone: pgbench, with one row and one commit per call, into a table like the server's.
 
 use std::{fs, path::PathBuf, process::Stdio, time::Duration};
 
@@ -13,23 +13,24 @@ use crate::{
     sample::{COLUMNS, Sample},
 };
 
-/// A UUIDv7 of this moment. Postgres 15 has no function for it; this one costs some 3 us of a commit's hundreds.
+/// A UUIDv7 of the current time. Postgres 15 has no function for it; this expression costs about 3 us of a commit's
+/// hundreds.
 const UUID_V7: &str = "(lpad(to_hex((extract(epoch FROM clock_timestamp()) * 1000)::bigint), 12, '0') || '7' || \
                        substr(replace(gen_random_uuid()::text, '-', ''), 14))::uuid";
 /// An index that grows, as the log's does.
 const LOG_INDEX: &str = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint";
 
-/// What pgbench calls over and over.
+/// The statements that pgbench repeats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Script {
     /// `INSERT` and its commit.
     Row,
-    /// The same under a log head: lock and count the head row, insert, commit. What one commit a decision would cost, with
-    /// contiguous indices, in a server that takes no time at all.
+    /// The same under a log head: lock and count the head row, insert, commit. This is the cost of one commit per
+    /// decision, with contiguous indices, in a server that takes no time at all.
     RowUnderHead,
 }
 
-/// pgbench on one database, with its tables made.
+/// pgbench on one database, whose tables exist.
 #[derive(Debug)]
 pub(crate) struct Pgbench {
     program: PathBuf,
@@ -40,7 +41,7 @@ pub(crate) struct Pgbench {
 }
 
 impl Pgbench {
-    /// Makes `bench_event`, which has the columns, indices and partitions of `custody_event`, and `bench_head`.
+    /// Creates `bench_event`, which has the columns, indices and partitions of `custody_event`, and `bench_head`.
     pub(crate) async fn prepare(
         postgres: &Postgres,
         (name, url): (&'static str, &str),
@@ -83,7 +84,7 @@ impl Pgbench {
         command.arg("-h").arg(&self.host).args(["-U", Postgres::user(), "-n", "-M", "prepared"]);
         command.args(["-c", &clients.to_string(), "-j", &self.threads.min(clients).to_string()]);
         command.args(["-T", &length.as_secs().max(1).to_string()]).arg("-f").arg(self.scripts.path().join(file));
-        // A log of each call's time costs a little; only a lone client's times are looked at.
+        // A log of each call's time costs a little; it is used only with a single client.
         if clients == 1 {
             command.arg("-l").arg(format!("--log-prefix={}", logs.path().join("times").display()));
         }

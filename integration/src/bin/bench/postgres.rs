@@ -1,4 +1,5 @@
-//! The Postgres of the measurements: as durable as any, with room for 64 clients of pgbench beside the servers.
+//! The Postgres of the measurements, with full durability and connections for 64 clients of pgbench besides the
+//! servers.
 
 use std::{
     fs::{self, DirBuilder, File},
@@ -20,9 +21,10 @@ use tokio::{task::spawn_blocking, time::sleep};
 
 use crate::Result;
 
-/// Database superuser, as the private Postgres made it.
+/// The database superuser, as the private Postgres created it.
 const USER: &str = "countersign";
-/// What is set beyond the defaults. What makes commits durable is spelled out; no checkpoint falls into a run by its size.
+/// Settings that differ from the defaults. Those for durable commits are explicit; the size of the log causes no
+/// checkpoint during a run.
 const SETTINGS: [&str; 10] = [
     "listen_addresses=",
     "unix_socket_permissions=0700",
@@ -35,7 +37,7 @@ const SETTINGS: [&str; 10] = [
     "checkpoint_timeout=30min",
     "jit=off",
 ];
-/// What is read back and printed.
+/// Settings that are read back and printed.
 const SHOWN: [&str; 8] = [
     "server_version",
     "fsync",
@@ -48,22 +50,22 @@ const SHOWN: [&str; 8] = [
 ];
 const START: Duration = Duration::from_secs(30);
 
-/// A running Postgres, thrown away at the end.
+/// A running Postgres, which is removed at the end.
 #[derive(Debug)]
 pub(crate) struct Postgres {
     process: Child,
-    /// Where its programs are, pgbench among them.
+    /// The folder of its programs, including pgbench.
     pub(crate) programs: PathBuf,
     socket: TempDir,
     _folder: TempDir,
 }
 
 impl Postgres {
-    /// Makes a cluster in a folder of its own below `place`, which has to be on the disk that is measured, and starts it.
+    /// Creates a cluster in a new folder below `place`, which must be on the disk that is measured, and starts it.
     pub(crate) async fn start(place: &Path) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("bench-").tempdir_in(place)?;
         let options = PostgresOptions { data_dir: folder.path().join("data"), launcher: binary()?.to_owned() };
-        // The server's own code makes the cluster, with its checks of who owns what; then it is started with other settings.
+        // The server's code creates the cluster, with its ownership checks; then it is started with other settings.
         let cluster = options.data_dir.join("postgres");
         fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o711))?;
         let made = spawn_blocking(move || PrivatePostgres::start(&options)).await??;
@@ -94,7 +96,7 @@ impl Postgres {
         Ok(postgres)
     }
 
-    /// Where its socket is, for `pgbench -h`.
+    /// The folder of its socket, for `pgbench -h`.
     pub(crate) fn host(&self) -> PathBuf {
         self.socket.path().join("s")
     }
@@ -112,7 +114,7 @@ impl Postgres {
         Ok(Database::of(self.url(name)))
     }
 
-    /// The settings that matter, as the running Postgres states them.
+    /// The relevant settings, as the running Postgres reports them.
     pub(crate) async fn settings(&self) -> Result<Vec<(&'static str, String)>> {
         let mut admin = PgConnection::connect(&self.url("postgres")).await?;
         let mut settings = Vec::new();
@@ -126,7 +128,7 @@ impl Postgres {
         Ok(settings)
     }
 
-    /// Writes out what is dirty, so that no run pays for an earlier one.
+    /// Writes all dirty pages, so that no run pays for an earlier one.
     pub(crate) async fn checkpoint(&self) -> Result<()> {
         let mut admin = PgConnection::connect(&self.url("postgres")).await?;
         admin.execute("CHECKPOINT").await?;
@@ -152,7 +154,7 @@ impl Postgres {
 }
 
 impl Drop for Postgres {
-    /// Stops it by SIGQUIT: nothing of it is needed again.
+    /// Stops it with SIGQUIT, because none of its data is needed again.
     fn drop(&mut self) {
         if let Some(pid) = i32::try_from(self.process.id()).ok().and_then(Pid::from_raw) {
             let _ = kill_process(pid, Signal::QUIT);

@@ -10,23 +10,23 @@ use crate::{
     rows::{Row, Target},
 };
 
-/// One side of a comparison: what was called, and what each round measured.
+/// One side of a comparison: what was called, and the measurements of each round.
 #[derive(Debug, Clone)]
 pub(crate) struct Part {
     pub(crate) name: String,
     pub(crate) runs: Vec<Run>,
 }
 
-/// What a row came to.
+/// The result of a row.
 #[derive(Debug)]
 pub(crate) enum Finding {
-    /// A figure a round, and the sides that it is made of.
+    /// One figure per round, and the sides from which it is computed.
     Measured { rounds: Vec<f64>, parts: Vec<Part>, note: String },
-    /// Why there is none. Nothing is ever put in its place.
+    /// Why there is no result. No other figure is used in its place.
     NotMeasured(String),
 }
 
-/// Everything that was found.
+/// All results.
 #[derive(Debug)]
 pub(crate) struct Report {
     pub(crate) machine: Vec<(String, String)>,
@@ -92,7 +92,7 @@ impl fmt::Display for Target {
 }
 
 impl Report {
-    /// Every figure, for machines.
+    /// All figures, for programs.
     pub(crate) fn json(&self) -> Result<String> {
         let rows: Vec<Value> = self.rows.iter().map(|(row, finding)| row_json(row, finding)).collect();
         let machine: serde_json::Map<String, Value> =

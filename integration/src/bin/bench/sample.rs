@@ -1,4 +1,4 @@
-//! A row as the server writes it, for the baselines to write as well.
+//! A row as the server writes it, which the baselines write as well.
 
 use std::{
     fmt::Write as _,
@@ -14,11 +14,11 @@ use crate::{
     load::Length,
 };
 
-/// The columns of `custody_event`, in the order of everything here.
+/// The columns of `custody_event`, in the order used in this file.
 pub(crate) const COLUMNS: &str = "(log_id, log_index, event_id, kind, sponsor_id, instance_id, root_instance_id, tool_id, \
      effect, decision_id, leaf_bytes, purpose, purpose_salt, reason, reason_salt, identity, identity_salt)";
 
-/// What the server last wrote of one kind, less its id and its place.
+/// The last row of one kind that the server wrote, without its id and log index.
 #[derive(Debug, sqlx::FromRow)]
 pub(crate) struct Sample {
     kind: String,
@@ -83,8 +83,8 @@ fn hex(bytes: &[u8]) -> String {
     })
 }
 
-/// Writes rows like `row` into `bench_event` by one connection, `batch` of them in a statement with a commit of its own: what
-/// Postgres takes from one writer that does nothing else. The rate is in rows.
+/// Writes rows like `row` into `bench_event` over one connection, `batch` per statement and commit: the speed at which
+/// Postgres accepts rows from a writer that does nothing else. The rate is in rows.
 pub(crate) async fn unnest(url: &str, row: &Sample, batch: usize, length: Length) -> Result<Run> {
     let mut conn = countersign_integration::connect(url).await?;
     let statement = format!(

@@ -1,4 +1,4 @@
-//! A log that has grown already: events written past the server, which is stopped meanwhile.
+//! A log that has already grown: events are written directly into the database while the server is stopped.
 
 use sqlx::{Connection as _, Executor as _, types::Uuid};
 
@@ -7,11 +7,12 @@ use crate::{
     sample::{COLUMNS, Sample},
 };
 
-/// Events a statement.
+/// Events per statement.
 const CHUNK: i64 = 100_000;
 
-/// Appends `count` events like `row`, spread over the day so far, to `runs` in turn, or ten each to runs that there are not, and
-/// moves the head past them. Its frontier is of the right shape and no tree: nothing is proven on this database.
+/// Appends `count` events like `row`, spread over the day so far, to `runs` in turn, or ten each to runs that do not
+/// exist, and moves the head past them. Its frontier has the right form but is not a tree: nothing is proved on this
+/// database.
 pub(crate) async fn grow(url: &str, row: &Sample, count: u32, runs: &[Uuid]) -> Result<()> {
     let mut conn = countersign_integration::connect(url).await?;
     let size: i64 = sqlx::query_scalar("SELECT size FROM log_head WHERE log_id = 0").fetch_one(&mut conn).await?;

@@ -1,4 +1,4 @@
-//! The attacks, each by as many attackers as it takes on a server that does not defend itself.
+//! The attacks, each with as many attackers as would stop a server without defences.
 
 use std::{
     collections::HashMap,
@@ -29,7 +29,7 @@ use crate::people::{issue, refund};
 
 type Running = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// One way to keep others from being served.
+/// A way to keep other callers from being served.
 pub(crate) struct Attack {
     pub(crate) name: &'static str,
     pub(crate) what: &'static str,
@@ -39,7 +39,7 @@ pub(crate) struct Attack {
 
 macro_rules! attacks {
     ($($name:ident $attackers:literal $what:literal)*) => {
-        /// All of them.
+        /// All attacks.
         pub(crate) const ATTACKS: &[Attack] = &[$(Attack {
             name: stringify!($name),
             what: $what,
@@ -66,7 +66,7 @@ attacks! {
     approvals 4 "children that ask people, 16 questions each"
 }
 
-/// What is attacked, and what the attackers have.
+/// The attacked server, and the credentials of the attackers.
 pub(crate) struct Target {
     address: SocketAddr,
     rita: Connection,
@@ -74,7 +74,7 @@ pub(crate) struct Target {
     /// A revoked run.
     dead: Connection,
     dead_token: String,
-    /// A run that lives.
+    /// A run that is live.
     live: Connection,
     document: String,
     database: Database,
@@ -135,7 +135,7 @@ async fn http_2(target: &Target, window: Option<u32>) -> Option<http2::SendReque
     Some(sender)
 }
 
-/// Keeps 500 calls without a body under way on a connection.
+/// Keeps 500 calls without a body in progress on a connection.
 async fn without_bodies(target: Arc<Target>, name: &'static str, path: &'static str, bearer: Option<String>) {
     loop {
         let Some(sender) = http_2(&target, None).await else {
@@ -264,7 +264,7 @@ async fn forms(target: Arc<Target>, _: usize) {
     }
 }
 
-/// Asks without end for 100 answers at once.
+/// Repeatedly asks for 100 answers at once.
 async fn of_100(target: &Target, name: &'static str, by: &Connection) {
     loop {
         let request = v1::BatchDecideRequest { requests: vec![refund(); 100], ..Default::default() };
@@ -305,7 +305,7 @@ async fn migrations(target: Arc<Target>, _: usize) {
     loop {
         let altered = connection.execute(AssertSqlSafe(altering.clone())).await;
         target.count("migrations", 1, altered.is_err());
-        // What failed is still in its transaction.
+        // The failed statement leaves its transaction open.
         let _ = connection.execute("ROLLBACK").await;
         sleep(Duration::from_millis(500)).await;
     }

@@ -1,8 +1,9 @@
-//! `make soak`: whether anybody can keep a stop from working.
+//! `make soak`: whether any caller can prevent a stop.
 //!
-//! Every attack at once on one server, on this machine, for so many seconds: by strangers, by a run that was revoked, by a run that
-//! lives, by a gate and by an auditor. Meanwhile somebody stops things, a well-behaved gate asks at a fixed rate, and health is
-//! looked at. It prints what each attack sent and what the others noticed, and fails where that is more than docs/reliability.md says.
+//! All attacks run at once against one server on this machine, for a number of seconds: by strangers, by a run that was
+//! revoked, by a live run, by an enforcement point and by an auditor. Meanwhile an operator stops things, a
+//! well-behaved enforcement point asks at a fixed rate, and health is checked. It prints what each attack sent and what
+//! the other callers noticed, and fails if that is more than docs/reliability.md permits.
 
 mod attack;
 mod people;
@@ -25,9 +26,9 @@ use self::{
     table::{Claim, print},
 };
 
-/// How much the attackers' threads stand back.
+/// How much lower the priority of the attackers' threads is.
 const ATTACKERS_NICE: i32 = 10;
-/// How often the gate asks, a second.
+/// How often the enforcement point asks, per second.
 const GATE: u32 = 40;
 
 /// Attacks a server in every known way at once, and says what its users notice.
@@ -74,7 +75,7 @@ async fn soak(options: &Options) -> Result<bool, Failure> {
     let calm = Rate::measured(&people, GATE, Duration::from_secs(3)).await;
     let before = memory(server.pid())?;
 
-    // Two a second are stopped at most.
+    // At most two stops per second are made.
     let doomed = people.doomed(2 * options.seconds + 1).await?;
     let (stop, mut attackers) = (CancellationToken::new(), JoinSet::new());
     let elsewhere = elsewhere()?;
@@ -136,11 +137,11 @@ async fn soak(options: &Options) -> Result<bool, Failure> {
     Ok(print(&attacks, &target, &claims))
 }
 
-/// Where the attackers run: real ones have processors of their own, these get what others leave of this machine's.
+/// Where the attackers run: real attackers have separate processors, these get what is left of this machine's.
 fn elsewhere() -> std::io::Result<Runtime> {
     let mut threads = tokio::runtime::Builder::new_multi_thread();
     threads.enable_all().thread_name("attacker").on_thread_start(|| {
-        // On Linux this is the thread's, not the process's.
+        // On Linux this sets the priority of the thread, not of the process.
         let _ = rustix::process::nice(ATTACKERS_NICE);
     });
     threads.build()

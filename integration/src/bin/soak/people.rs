@@ -1,4 +1,4 @@
-//! Who goes about their business meanwhile.
+//! The callers that work normally during the attacks.
 
 use std::{
     collections::HashMap,
@@ -10,10 +10,10 @@ use countersign_client::{Connection, v1};
 use countersign_integration::{Failure, Server};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
-/// Longest anybody waits for an answer.
+/// Longest time that a caller waits for an answer.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// What was noticed: how long calls took, and why some failed.
+/// What the callers noticed: how long calls took, and why some failed.
 #[derive(Debug, Default)]
 pub(crate) struct Seen(Mutex<Noticed>);
 
@@ -24,7 +24,7 @@ struct Noticed {
 }
 
 impl Seen {
-    /// Notes a call that began then.
+    /// Records a call that began at `asked`.
     fn took<T>(&self, what: &'static str, asked: Instant, answer: Result<T, String>) {
         let mut seen = self.0.lock().expect("nobody panics with it");
         let slowest = seen.slowest.entry(what).or_default();
@@ -38,17 +38,17 @@ impl Seen {
         self.0.lock().expect("nobody panics with it").slowest.get(what).copied()
     }
 
-    /// What failed, each with the reason.
+    /// The failures, each with the reason.
     pub(crate) fn failures(&self) -> Vec<(&'static str, String)> {
         self.0.lock().expect("nobody panics with it").failures.clone()
     }
 }
 
-/// The people of a dev server.
+/// The operators of a dev server.
 pub(crate) struct People {
     pub(crate) rita: Connection,
     pub(crate) oscar: Connection,
-    /// A run that behaves.
+    /// A run that behaves well.
     pub(crate) run: Connection,
 }
 
@@ -64,7 +64,7 @@ pub(crate) fn issue() -> v1::IssueCredentialRequest {
     }
 }
 
-/// What the gate asks.
+/// The question of the enforcement point.
 pub(crate) fn refund() -> v1::DecideRequest {
     v1::DecideRequest { tool_id: "billing".to_owned(), action: "refund".to_owned(), ..Default::default() }
 }
@@ -84,7 +84,7 @@ impl People {
         Ok(Self { rita, oscar, run })
     }
 
-    /// Runs that are there to be revoked, so many.
+    /// `count` runs that will be revoked.
     pub(crate) async fn doomed(&self, count: u64) -> Result<Vec<String>, Failure> {
         let mut doomed = Vec::new();
         for _ in 0..count {
@@ -94,7 +94,7 @@ impl People {
         Ok(doomed)
     }
 
-    /// Stops things and looks at health for so long.
+    /// Stops things and checks health for the given time.
     pub(crate) async fn watch(&self, server: &Server, mut doomed: Vec<String>, how_long: Duration, seen: &Seen) {
         let begun = Instant::now();
         let mut nth = 0;
@@ -137,7 +137,7 @@ async fn in_time<T>(call: impl Future<Output = Result<T, tonic::Status>>) -> Res
     }
 }
 
-/// What a gate that asks at a fixed rate got.
+/// The answers to an enforcement point that asks at a fixed rate.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Rate {
     asked: u64,

@@ -1,10 +1,10 @@
-//! What came of it, as a table for docs/reliability.md.
+//! The results as a table for docs/reliability.md.
 
 use std::time::Duration;
 
 use crate::attack::{Attack, Target};
 
-/// What must hold for who goes about their business.
+/// A limit for what well-behaved callers notice.
 pub(crate) struct Claim {
     what: &'static str,
     is: String,
@@ -31,7 +31,7 @@ impl Claim {
     }
 }
 
-/// Prints both tables. Says whether everything holds, attacks that were not received among it.
+/// Prints both tables. Returns whether all limits were kept and all attacks were received.
 pub(crate) fn print(attacks: &[&Attack], target: &Target, claims: &[Claim]) -> bool {
     println!("| attack | sent | refused or failed |\n|---|---|---|");
     let mut holds = true;

@@ -19,16 +19,16 @@ use crate::{
     operators::persons::Alone,
 };
 
-/// Which approval, what the answer is, and why.
+/// The approval, the answer, and the reason.
 #[derive(Debug, Clone)]
 pub struct AnswerApproval {
     /// The approval.
     pub approval_id: ApprovalId,
-    /// Yes or no.
+    /// Whether the person approves.
     pub yes: bool,
-    /// Why, in words.
+    /// The reason, in words.
     pub reason: String,
-    /// The approval's etag as last read; none: no check.
+    /// The approval's etag as last read. `None` for no check.
     pub etag: Option<String>,
 }
 
@@ -39,7 +39,7 @@ pub struct ApprovalAnswered {
     /// The approval.
     #[serde(flatten)]
     pub approval: Approval,
-    /// Where the custody log holds the answer. 0 in an answer that an earlier version kept.
+    /// The log index of the answer. 0 in an answer that an earlier version stored.
     pub log_index: i64,
 }
 
@@ -59,7 +59,8 @@ struct AnswerBy<'a> {
 }
 
 impl AnswerBy<'_> {
-    /// Refuses a yes of whoever asked for the call, or for a credential of the run or of one above it: they hold its token.
+    /// Refuses an approval by the operator who asked for the call, or for a credential of the run or of an ancestor,
+    /// because they have its token.
     async fn check_person(&self, tx: &mut ChangeTx, approval: &Approval) -> Result<Alone, Error> {
         if !self.command.yes {
             return Ok(Alone::default());
@@ -77,7 +78,7 @@ impl AnswerBy<'_> {
 }
 
 impl Change for AnswerBy<'_> {
-    // Both verbs share one space of request ids; the fingerprint tells them apart.
+    // Both verbs share one set of request ids; the fingerprint tells them apart.
     const METHOD: &'static str = "AnswerApproval";
     type Answer = ApprovalAnswered;
 
@@ -88,7 +89,7 @@ impl Change for AnswerBy<'_> {
     async fn apply(&self, tx: &mut ChangeTx) -> Result<ApprovalAnswered, Error> {
         let Self { caller, basis, four_eyes: _, command } = self;
         let found = approval::get(tx.conn(), command.approval_id).await?;
-        // Who may only answer for their own does not learn what else there is.
+        // An operator who may only answer as the sponsor is not told which other approvals exist.
         let own = if command.yes { Own::Answer } else { Own::Stop };
         basis.permits(tx.conn(), caller, found.as_ref().map(|found| &found.call.sponsor_id), own).await?;
         let found = found.ok_or_else(|| Error::not_found("approval", command.approval_id))?;
@@ -122,7 +123,7 @@ impl Change for AnswerBy<'_> {
     }
 }
 
-/// Leaf hash of the decision that asked.
+/// Leaf hash of the decision that required the approval.
 async fn decision_hash(tx: &mut ChangeTx, approval: &Approval) -> Result<[u8; 32], Error> {
     let id = approval.policy_decision_id;
     let event = event::get_all(tx.conn(), &[id.0]).await?.pop();
@@ -131,7 +132,8 @@ async fn decision_hash(tx: &mut ChangeTx, approval: &Approval) -> Result<[u8; 32
 }
 
 impl App {
-    /// Says yes or no to one call. A yes allows nothing by itself: the call is decided on afresh, and then stands on it once.
+    /// Approves or rejects one call. An approval by itself allows nothing: the call is decided again, and can use the
+    /// approval once.
     pub async fn answer_approval(
         &self,
         authorized: &Authorized,
@@ -145,7 +147,7 @@ impl App {
             return Ok(done);
         }
         let ApprovalAnswered { approval: answered, log_index } = done;
-        // A kept answer does not hold what is kept in one place only.
+        // A stored answer does not contain texts that are stored in one place only.
         let stored =
             approval::get(&mut *self.inner.engine.store.for_authority().connection().await?, answered.approval_id)
                 .await?;

@@ -1,11 +1,11 @@
-//! What is said of an approval: in the custody log, and to webhooks.
+//! The content of events about approvals, for the custody log and for webhooks.
 
 use countersign_core::approval::Approval;
 use countersign_ledger::leaf::{Digest, Leaf};
 use serde_json::{Value, json};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-/// What every event of an approval states.
+/// The fields of every event about an approval.
 pub(crate) fn leaf(approval: &Approval, leaf: Leaf<'static>) -> Leaf<'static> {
     let call = &approval.call;
     Leaf {
@@ -21,7 +21,7 @@ pub(crate) fn leaf(approval: &Approval, leaf: Leaf<'static>) -> Leaf<'static> {
     }
 }
 
-/// Several requests as webhooks are told of them: how many of the sponsor wait, this one the newest.
+/// Several requests in one webhook message: how many of the sponsor's requests wait, and the newest of them.
 pub(crate) fn summary(newest: &Approval, waiting: usize, log_index: i64) -> Value {
     json!({
         "sponsor_id": newest.call.sponsor_id,
@@ -32,8 +32,8 @@ pub(crate) fn summary(newest: &Approval, waiting: usize, log_index: i64) -> Valu
     })
 }
 
-/// An approval as webhooks are told of it: what an approver needs to find it, and no text that a person wrote. `log_index`:
-/// where the custody log holds the event.
+/// An approval in a webhook message: what an approver needs to find it, without texts that persons wrote. `log_index`
+/// is the log index of the event.
 pub(crate) fn notice(approval: &Approval, log_index: i64) -> Value {
     let call = &approval.call;
     let time = |at: OffsetDateTime| at.format(&Rfc3339).unwrap_or_default();

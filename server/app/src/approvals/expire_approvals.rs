@@ -1,4 +1,5 @@
-//! What time alone does to approvals. To every reader what has lapsed is EXPIRED at once; here rows and events follow.
+//! Expires approvals. Every reader sees an approval as EXPIRED at once when its time has passed; here the rows and
+//! events follow.
 
 use countersign_core::approval::{Approval, ApprovalState};
 use countersign_ledger::leaf::{Kind, Leaf};
@@ -10,9 +11,9 @@ use crate::{
     engine::transaction::{Change, ChangeTx},
 };
 
-/// Most approvals in one transaction: it holds the log head, and with it every decision, for as long as it takes.
+/// Limit of the approvals in one transaction, which holds the log head, and with it every decision, until it ends.
 const BATCH: i64 = 100;
-/// Most transactions in one round: the next is a second away.
+/// Limit of the transactions in one round; the next round is a second away.
 const ROUND: usize = 10;
 
 /// The next batch.
@@ -47,7 +48,7 @@ impl Change for Expire {
 }
 
 impl App {
-    /// Lets rows and events follow the clock.
+    /// Brings rows and events up to date with the clock.
     pub(crate) async fn expire_approvals(&self) -> Result<(), Error> {
         {
             let mut conn = self.inner.engine.store.connection().await?;

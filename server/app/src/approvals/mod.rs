@@ -1,4 +1,4 @@
-//! Approvals: asked for by policies, answered by people.
+//! Approvals: required by policies, answered by persons.
 
 pub(crate) mod answer_approval;
 pub(crate) mod approval_event;

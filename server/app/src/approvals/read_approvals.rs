@@ -1,4 +1,4 @@
-//! GetApproval and ListApprovals: approvals as they stand by the clock.
+//! GetApproval and ListApprovals: approvals in their current state.
 
 use countersign_core::{
     approval::{Approval, ApprovalState},
@@ -14,7 +14,7 @@ use crate::{
     caller::{AccessBasis, Authorized, Own, not_the_sponsor},
 };
 
-/// Which approvals to list; what is none is no restriction.
+/// Which approvals to list. A field that is `None` does not restrict the list.
 #[derive(Debug, Clone, Default)]
 pub struct ApprovalFilter {
     /// In this state.
@@ -52,7 +52,7 @@ impl App {
         let (caller, basis) = authorized.operator()?;
         let mut conn = self.inner.engine.store.for_reads().connection().await?;
         let of_person = match (&filter.sponsor_id, basis) {
-            // Who asks for no sponsor's in particular is shown what they may see.
+            // Without a sponsor in the request, the list has the sponsors that the caller may see.
             (None, AccessBasis::OwnerOnly(roles)) => {
                 let bound = person::get_all(&mut conn, std::slice::from_ref(&caller.operator_id)).await?.pop();
                 let bound = bound.filter(Binding::is_confirmed).ok_or_else(|| not_the_sponsor(roles))?;
@@ -76,7 +76,7 @@ impl App {
         Ok(approval::list(&mut conn, &filter, now, &page).await?.map(|approval| at(approval, now)))
     }
 
-    /// One approval, as it stands.
+    /// One approval in its current state.
     pub(crate) async fn read_approval(&self, id: ApprovalId) -> Result<Option<Approval>, Error> {
         let found = approval::get(&mut *self.inner.engine.store.for_reads().connection().await?, id).await?;
         let now = self.inner.engine.clock.now();

@@ -1,6 +1,6 @@
-//! WaitApproval: returns when a person has answered, on whichever server that was.
+//! WaitApproval: returns when a person has answered, on whichever server.
 //!
-//! Those who wait hold no connection: four times a second one query asks for all of them.
+//! Waiting callers hold no database connection: four times a second one query asks for all of them.
 
 use countersign_core::{
     approval::{Approval, ApprovalState, Call, Private},
@@ -12,8 +12,8 @@ use tokio::time::{Duration, Instant, timeout_at};
 use crate::{App, Caller, Error};
 
 impl App {
-    /// The approval, when it waits for an answer no more, or after `wait`: it is PENDING then. An instance waits for its own
-    /// chain's.
+    /// The approval, once it no longer waits for an answer, or after `wait`, when it is still PENDING. An instance can
+    /// wait for approvals of its own chain.
     pub async fn wait_approval(&self, caller: &Caller, id: ApprovalId, wait: Duration) -> Result<Approval, Error> {
         let end = Instant::now() + wait;
         loop {
@@ -27,19 +27,19 @@ impl App {
             });
             let approval = visible.ok_or_else(|| Error::not_found("approval", id))?;
             if approval.state != ApprovalState::Pending || Instant::now() >= end {
-                // Who waits asked, or stands before the tool, and does not answer.
+                // The caller asked, or is an enforcement point; it does not answer the approval.
                 return Ok(Approval {
                     arguments: None,
                     call: Call { context: Private::default(), ..approval.call },
                     ..approval
                 });
             }
-            // Awake or out of time, the row says how it stands.
+            // After waking or after the time, the row has the state.
             drop(timeout_at(end, answered.changed()).await);
         }
     }
 
-    /// Wakes whoever waits for what was answered meanwhile.
+    /// Wakes the callers whose approval was answered.
     pub(crate) async fn wake_approval_waits(&self) -> Result<(), Error> {
         let waits = &self.inner.approval_waits;
         let ids: Vec<_> = waits.waited_for().into_iter().map(|id| id.0).collect();

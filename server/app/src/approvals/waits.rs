@@ -1,4 +1,4 @@
-//! The approvals that somebody waits for.
+//! The approvals for which callers wait.
 
 use std::{
     collections::HashMap,
@@ -8,7 +8,7 @@ use std::{
 use countersign_core::ids::ApprovalId;
 use tokio::sync::watch;
 
-/// The approvals that are waited for. Who waits holds a receiver, and wakes when its sender goes.
+/// The approvals for which callers wait. A waiting caller holds a receiver, and wakes when the sender is dropped.
 #[derive(Debug, Default)]
 pub(crate) struct Waits(Mutex<HashMap<ApprovalId, watch::Sender<()>>>);
 
@@ -17,12 +17,12 @@ impl Waits {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// To be called before the approval is read: an answer after that wakes.
+    /// Call this before the approval is read, so that an answer after that wakes the caller.
     pub(crate) fn enter(&self, id: ApprovalId) -> watch::Receiver<()> {
         self.map().entry(id).or_default().subscribe()
     }
 
-    /// What somebody still waits for.
+    /// The approvals for which a caller still waits.
     pub(crate) fn waited_for(&self) -> Vec<ApprovalId> {
         let mut map = self.map();
         map.retain(|_, sender| sender.receiver_count() > 0);

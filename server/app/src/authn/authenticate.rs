@@ -1,4 +1,5 @@
-//! Who calls: an operator by API key or by an identity provider's token, a run by its own credential, or in dev mode anybody on loopback.
+//! Authentication of callers: an operator by API key or by an identity provider's token, a run by its credential, or in
+//! dev mode any caller on loopback.
 
 use std::sync::Arc;
 
@@ -18,17 +19,17 @@ use super::{
 };
 use crate::{App, Caller, Error, OperatorCaller, credentials::credential::Credential, engine::sha256::sha256};
 
-/// What somebody authenticates for.
+/// The purpose of authenticating.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
-    /// To be allowed something.
+    /// To act.
     Acting,
-    /// To report how calls ended, which takes no authority and is evidence whoever is dead by now.
+    /// To report how calls ended. This needs no rights, and is evidence even if the run has ended.
     Reporting,
 }
 
 impl Purpose {
-    /// For how long after its end a credential still says who calls.
+    /// How long after its end a credential still identifies the caller.
     fn remembers(self) -> Duration {
         match self {
             Self::Acting => Duration::seconds(HARD_MAX_TTL.into()),
@@ -37,22 +38,24 @@ impl Purpose {
     }
 }
 
-/// What a token is worth. A dead one of ours still says whose it was.
+/// The result of checking a token. An expired or revoked token of ours still says which run it belongs to.
 #[derive(Debug, Clone)]
 pub(crate) enum Presented {
-    /// Its signature and claims hold; its time may be over.
+    /// Its signature and claims are valid; it may have expired.
     Holds(Arc<Credential>),
-    /// It says nothing that can be believed.
+    /// Its content cannot be trusted.
     Refused(Reason),
 }
 
 impl App {
-    /// Says who calls. `bearer` is what came as `authorization: Bearer`; `loopback`, whether the peer is this machine.
+    /// Identifies the caller. `bearer` is the text of `authorization: Bearer`; `loopback`, whether the peer is this
+    /// machine.
     ///
-    /// A credential whose time is over, or that was revoked, still authenticates, so that its refusal can go on record;
-    /// [`App::ensure_live`] is for everything that is not recorded.
+    /// A credential that has expired or was revoked still authenticates, so that its refusal can be recorded; use
+    /// [`App::ensure_live`] for everything that is not recorded.
     pub async fn authenticate(&self, bearer: Option<&str>, loopback: bool, purpose: Purpose) -> Result<Caller, Error> {
-        // What happens once a credential, or rarely, is in boxes: a future is moved on every call, with all that it may hold.
+        // Parts that run once per credential, or rarely, are boxed, because a future is moved on every call with
+        // everything that it may hold.
         match bearer {
             Some(key) if api_key::is_key(key) => Box::pin(self.operator(key)).await.map(Caller::Operator),
             Some(token) => match oidc::claimed(&self.inner.authn.providers, token) {
@@ -66,7 +69,7 @@ impl App {
         }
     }
 
-    /// As [`App::authenticate`], for a caller that was authenticated a moment ago: at once, without asking anybody.
+    /// Like [`App::authenticate`], for a caller that was authenticated a moment ago: at once, without a query.
     #[must_use]
     pub fn recognise(&self, bearer: Option<&str>, loopback: bool, purpose: Purpose) -> Option<Caller> {
         let Some(bearer) = bearer else { return self.anonymous(loopback).map(Caller::Operator) };
@@ -79,7 +82,7 @@ impl App {
         self.inner.engine.clock.may_hold(|now| now < end).then_some(Caller::Instance(known))
     }
 
-    /// Whoever calls from this machine and shows nothing, in dev mode.
+    /// The operator for a caller on this machine without a credential, in dev mode.
     fn anonymous(&self, loopback: bool) -> Option<OperatorCaller> {
         let operator_id = (self.inner.engine.config.dev && loopback).then(|| ANONYMOUS.parse().ok())??;
         Some(OperatorCaller { operator_id, roles: Roles::all(), anonymous: true, scope: None })
@@ -92,7 +95,7 @@ impl App {
         stands.then_some(known.caller)
     }
 
-    /// Refuses an instance whose credential is dead.
+    /// Refuses an instance whose credential is not active.
     pub fn ensure_live(&self, instance: &Verified) -> Result<(), Error> {
         let snapshot = self.snapshot();
         let [dead, perhaps] = self.inner.engine.clock.possible().map(|now| snapshot.dead(instance, now));
@@ -112,7 +115,7 @@ impl App {
             }
             Presented::Refused(reason) => Err(Error::Unauthenticated {
                 message: if token.split('.').count() == 3 {
-                    format!("the bearer token does not hold ({reason}). {}", reason.remedy())
+                    format!("the bearer token is not valid ({reason}). {}", reason.remedy())
                 } else {
                     format!(
                         "what came after Bearer is neither an API key (csk_...) nor a credential of this server ({reason})"
@@ -122,9 +125,9 @@ impl App {
         }
     }
 
-    /// Verifies a token, once: what holds is remembered by its hash.
+    /// Verifies a token, once: a valid token is remembered by its hash.
     ///
-    /// It must have been granted too, as it says. An error: nobody knows whether it was, so nothing is believed.
+    /// The log must also have its grant, with the same content. On an error that is unknown, so it is not trusted.
     pub(crate) async fn present(&self, token: &str) -> Result<Presented, Error> {
         self.present_for(token, Purpose::Acting).await
     }
@@ -136,13 +139,13 @@ impl App {
         }
         let mut verified = self.verify(token);
         if verified == Err(Refusal::UnknownKey) {
-            // A key is published before it signs, so this server knows it by now unless it is late, or clocks differ.
+            // A key is published before it signs, so this server knows it already, unless it is late or clocks differ.
             Box::pin(self.inner.authority.refresh_for_unknown_key()).await;
             verified = self.verify(token);
         }
         if verified == Err(Refusal::UnknownKey) && purpose == Purpose::Reporting {
-            // Keys turn once a day, and a report may come a day after. Nothing that such a key signed still lives, and what is
-            // remembered is good for more than reports: so it is not.
+            // Keys rotate once a day, and a report may come a day later. No token of such a key is still active, and
+            // remembered tokens are used for more than reports; so this one is not remembered.
             let keys = Box::pin(self.inner.past_keys.get(&self.inner.engine)).await;
             if let Err(Refusal::Expired(verified)) = self.verify_by(&keys, token)
                 && self.is_granted(&verified).await?
@@ -153,7 +156,7 @@ impl App {
         match verified {
             Ok(verified) | Err(Refusal::Expired(verified) | Refusal::Early(verified)) => {
                 if verified.rev > self.snapshot().revocation_log.seq() {
-                    // Another server may just have granted it, after a revocation that this one has not seen.
+                    // Another server may have granted it just now, after a revocation that this server has not seen.
                     Box::pin(self.inner.authority.try_refresh_snapshot()).await?;
                 }
                 if !self.is_granted(&verified).await? {
@@ -182,7 +185,7 @@ impl App {
         if let Some(known) = self.known_operator(&hash) {
             return Ok(known);
         }
-        // One answer to whatever is wrong, so that keys cannot be probed for.
+        // The same answer for every error, so that keys cannot be probed.
         let wrong = || unauthenticated("the API key is unknown, expired or revoked: an admin can make another");
         let (key_id, secret) = api_key::parse(key).ok_or_else(wrong)?;
         let epoch = self.snapshot().epoch;
@@ -204,7 +207,7 @@ impl App {
         Ok(caller)
     }
 
-    /// Refuses a login that admits nobody.
+    /// Refuses a disabled login.
     pub(crate) fn ensure_enabled(&self, operator_id: &OperatorId) -> Result<(), Error> {
         if self.snapshot().disabled.contains(operator_id) {
             return Err(Error::Unauthenticated {
@@ -230,7 +233,7 @@ impl App {
     }
 }
 
-/// What is said where nothing came.
+/// The message if there is no credential.
 const MISSING: &str = "no credential came with the call: send `authorization: Bearer`, a space, and an API key (csk_...), or a credential \
      that POST /issue gives";
 

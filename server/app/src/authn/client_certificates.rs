@@ -1,4 +1,4 @@
-//! Operators who come with a client certificate.
+//! Operators who authenticate with a client certificate.
 
 use countersign_core::certificate::ClientCertificate;
 
@@ -6,7 +6,7 @@ use super::configured_operators::CertificateHolder;
 use crate::{App, Caller, Error, OperatorCaller};
 
 impl App {
-    /// Says whom a verified client certificate stands for.
+    /// Returns the operator of a verified client certificate.
     pub fn authenticate_certificate(&self, certificate: &ClientCertificate) -> Result<Caller, Error> {
         let refused = |why: &str| Error::Unauthenticated { message: why.to_owned() };
         if certificate.expire_time <= self.inner.engine.clock.now() {

@@ -1,4 +1,4 @@
-//! Operators whom the configuration names. They have no row; events carry their ids as any other's.
+//! Operators in the configuration. They have no row; events have their ids as for all operators.
 
 use countersign_core::{
     certificate::SubjectAltName,
@@ -8,28 +8,28 @@ use countersign_core::{
 
 use super::oidc::OidcIssuer;
 
-/// Who comes in without an API key.
+/// The ways to authenticate without an API key.
 #[derive(Debug, Clone, Default)]
 pub struct ConfiguredOperators {
-    /// Issuers whose tokens name operators.
+    /// Issuers whose tokens identify operators.
     pub oidc: Vec<OidcIssuer>,
     /// Holders of client certificates.
     pub certificates: Vec<CertificateHolder>,
 }
 
-/// Whom a certificate with this name stands for.
+/// The operator of a certificate with this name.
 #[derive(Debug, Clone)]
 pub struct CertificateHolder {
     /// The name in the certificate.
     pub san: SubjectAltName,
-    /// Who that is.
+    /// The operator.
     pub operator_id: OperatorId,
-    /// What they may do.
+    /// Their roles.
     pub roles: Roles,
 }
 
 impl ConfiguredOperators {
-    /// Whether an admin can come in without an API key.
+    /// Whether an administrator can log in without an API key.
     pub(crate) fn admit_an_admin(&self) -> bool {
         let granted =
             self.oidc.iter().map(OidcIssuer::grants).chain(self.certificates.iter().map(|holder| holder.roles));

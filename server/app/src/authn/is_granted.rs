@@ -1,4 +1,4 @@
-//! Looks up whether a credential was granted: at this server, or else in the log, many in one statement.
+//! Looks up whether a credential was granted: by this server, or else in the log, many in one statement.
 
 use countersign_core::{credential::Verified, grant::BACKDATE};
 use countersign_store::event::{self, GrantKey};
@@ -8,10 +8,10 @@ use tokio_util::sync::CancellationToken;
 use super::known_grants::GrantLookup;
 use crate::{App, Error};
 
-/// Most credentials that are looked up in one statement.
+/// Limit of the credentials in one statement.
 const MAX_BATCH: usize = 256;
 impl App {
-    /// Whether the log holds the grant of this credential, and as it says. An error: nobody knows.
+    /// Whether the log contains the grant of this credential, with the same content. On an error that is unknown.
     pub(crate) async fn is_granted(&self, credential: &Verified) -> Result<bool, Error> {
         let grants = &self.inner.authn.grants;
         let said = credential.digest();
@@ -22,7 +22,7 @@ impl App {
         let key = GrantKey {
             agent_instance_id: credential.agent_instance_id,
             custody_ref: credential.custody_ref,
-            // Its event was of the second that it says it was issued in.
+            // Its event is from the second in which it says that it was issued.
             grant_time: credential.issue_time + time::Duration::seconds(BACKDATE.into()),
         };
         match grants.queue.try_send(GrantLookup { key, reply }) {
@@ -47,7 +47,7 @@ impl App {
         Ok(holds)
     }
 
-    /// What the grants of these say, as hashes, in their order; none: there is none.
+    /// The content of each grant as a hash, in the order of the keys. `None` if there is no grant.
     async fn look_up(&self, keys: &[GrantKey]) -> Result<Vec<Option<[u8; 32]>>, Error> {
         let mut conn = self.inner.engine.store.for_authority().connection().await?;
         let mut found = vec![None; keys.len()];
@@ -61,7 +61,7 @@ impl App {
     }
 }
 
-/// Looks grants up until `stop`; what came in the meantime together.
+/// Looks grants up until `stop`, always together those that arrived in the meantime.
 pub(crate) async fn run(app: App, mut queue: mpsc::Receiver<GrantLookup>, stop: CancellationToken) {
     let mut asked = Vec::with_capacity(MAX_BATCH);
     while stop.run_until_cancelled(queue.recv_many(&mut asked, MAX_BATCH)).await.is_some_and(|many| many > 0) {
@@ -73,7 +73,7 @@ pub(crate) async fn run(app: App, mut queue: mpsc::Receiver<GrantLookup>, stop: 
                 Err(Error::StoreUnavailable) => Err(Error::StoreUnavailable),
                 Err(_) => Err(Error::Internal),
             };
-            // Whoever does not wait any more hears nothing.
+            // A caller that no longer waits gets no answer.
             drop(reply.send(answer));
         }
     }

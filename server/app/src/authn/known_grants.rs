@@ -1,8 +1,8 @@
-//! Whether a credential was granted. That a signature holds says that a key of ours signed it; that it was granted, only the log
-//! says. So who stole a key, and cannot write to the log, can make nothing that is believed.
+//! Whether a credential was granted. A valid signature proves that a key of ours signed it; only the log proves that it
+//! was granted. So a thief of a key who cannot write to the log cannot make a token that is trusted.
 //!
-//! A server knows what it granted itself, and looks up the rest, many in one statement. What is found is kept, what is not is
-//! looked for again: a grant is known as soon as it is in the log.
+//! A server knows its own grants, and looks up the others, many in one statement. Grants that are found are remembered;
+//! others are looked up again each time, because a grant is known as soon as it is in the log.
 
 use std::{
     array,
@@ -16,23 +16,23 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::Error;
 
-/// Most grants that are kept, at some 130 bytes each; those that were not asked for longest go first. An old one does no harm:
-/// whether its credential still lives, others say.
+/// Limit of the remembered grants, at about 130 bytes each; the least recently used are dropped. An old one does no
+/// harm: whether its credential is still active is checked elsewhere.
 const KEPT: usize = 200_000;
-/// They are in so many parts: who looks one up holds up few others.
+/// The number of parts of the cache: a look-up delays few others.
 const PARTS: usize = 16;
-/// Most that wait. Each is of a request that was let in.
+/// Limit of the look-ups that wait. Each belongs to a request that was let in.
 const QUEUE: usize = 4_096;
 
-/// What is known of grants, and where others are asked for.
+/// The known grants, and the queue for look-ups.
 #[derive(Debug)]
 pub(crate) struct KnownGrants {
-    /// What a grant's credential says, by the leaf hash of its event; both as hashes.
+    /// The content of a grant's credential, by the leaf hash of its event; both as hashes.
     known: [Mutex<LruCache<[u8; 32], [u8; 32]>>; PARTS],
     pub(crate) queue: mpsc::Sender<GrantLookup>,
 }
 
-/// A credential that is looked for.
+/// A credential to look up.
 #[derive(Debug)]
 pub(crate) struct GrantLookup {
     pub(crate) key: GrantKey,
@@ -40,13 +40,13 @@ pub(crate) struct GrantLookup {
 }
 
 impl KnownGrants {
-    /// Knows nothing yet; and its other end.
+    /// An empty cache, and the receiving end of its queue.
     pub(crate) fn new() -> (Self, mpsc::Receiver<GrantLookup>) {
         let (queue, receiver) = mpsc::channel(QUEUE);
         (Self { known: array::from_fn(|_| Mutex::new(LruCache::new(KEPT / PARTS))), queue }, receiver)
     }
 
-    /// Notes what was granted here.
+    /// Remembers a grant of this server.
     pub(crate) fn note(&self, claims: Claims) {
         let granted = Verified::new(claims, String::new());
         self.keep(granted.custody_ref, granted.digest());

@@ -1,8 +1,8 @@
-//! Which API keys there may be: whoever makes one up is refused from memory.
+//! The API keys that may exist, so that an invented key is refused from memory.
 //!
 //! The secret of a key ends in a short code over the key's id and the rest of the secret, which only the servers of the
-//! installation can make: what has none was never made by them, and the database is not asked. Keys from before that was so
-//! have none; their ids are remembered, and looked for again at most once a second.
+//! installation can compute. A secret without a valid code was not made by them, and is refused without a database
+//! query. Older keys have no code; their ids are remembered, and looked up again at most once a second.
 
 use std::{
     collections::HashSet,
@@ -16,15 +16,16 @@ use countersign_store::api_key::StoredKey;
 use moka::sync::Cache;
 use tokio::sync::Mutex;
 
-/// For how long a key is known as it was read, unless what may be allowed changes first.
+/// How long a key from the database is cached, unless the authority epoch changes first.
 const READ_FOR: Duration = Duration::from_secs(5);
 
-/// What is remembered of API keys.
+/// The cached API keys.
 #[derive(Debug)]
 pub(crate) struct KnownKeys {
     pub(crate) ids: ArcSwap<HashSet<ApiKeyId>>,
     pub(crate) looked: Mutex<Option<Instant>>,
-    /// As the database has them, and the epoch before they were read: whatever ended one since began a later one.
+    /// The keys as the database has them, with the epoch before they were read: any change that ended a key since then
+    /// started a later epoch.
     pub(crate) read: Cache<ApiKeyId, (i64, Option<Arc<StoredKey>>)>,
 }
 

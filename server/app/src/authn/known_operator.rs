@@ -1,4 +1,4 @@
-//! Operators who came in a moment ago.
+//! Operators who authenticated a moment ago.
 
 use time::OffsetDateTime;
 
@@ -9,6 +9,7 @@ use crate::OperatorCaller;
 pub(crate) struct KnownOperator {
     pub(crate) caller: OperatorCaller,
     pub(crate) expire_time: Option<OffsetDateTime>,
-    /// The snapshot's, before the key was looked up: whatever has ended the key since began a later one.
+    /// The snapshot's epoch before the key was looked up: any change that ended the key since then started a later
+    /// epoch.
     pub(crate) epoch: i64,
 }

@@ -1,18 +1,18 @@
-//! How often a caller may call, and how many reads may be under way.
+//! How often a caller may call, and how many of its reads may run at a time.
 
 use super::reads::ReadTurn;
 use crate::{App, Caller, Error};
 
 impl App {
-    /// Waits a moment for the caller's turn to read; refuses where too many of their reads are under way.
+    /// Waits a moment for the caller's turn to read; refuses if too many of its reads are running.
     pub async fn enter_read(&self, caller: &Caller) -> Result<ReadTurn, Error> {
         let kind = if matches!(caller, Caller::Operator(_)) { "operator" } else { "run" };
         self.inner.authn.reads.enter(&format!("{kind} {}", caller.id())).await
     }
 
-    /// Counts a call of `caller`, who was authenticated: refuses where that is faster than this server allows it.
+    /// Counts a call of `caller`, who is authenticated, and refuses it if it exceeds the rate limit.
     ///
-    /// What stops something has a rate of its own, which no other call uses up.
+    /// Calls that stop something have a separate rate, which no other call uses up.
     pub fn take_rate(&self, caller: &Caller, stops: bool) -> Result<(), Error> {
         if stops { self.inner.authn.rates.stop(caller) } else { self.inner.authn.rates.call(caller) }
     }

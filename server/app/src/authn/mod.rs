@@ -1,4 +1,4 @@
-//! Who calls: API keys, credentials, OpenID Connect, client certificates; and how often a caller may.
+//! Authentication: API keys, credentials, OpenID Connect, client certificates; and the rate limits of callers.
 
 pub(crate) mod authenticate;
 pub(crate) mod client_certificates;
@@ -26,18 +26,18 @@ use self::{
 };
 use crate::{Config, Credential};
 
-/// Most verified credentials that are remembered.
+/// Limit of the verified credentials that are remembered.
 const CREDENTIALS_KEPT: u64 = 20_000;
 
-/// What this server knows of who calls.
+/// This server's knowledge about callers.
 #[derive(Debug)]
 pub(crate) struct Authn {
     pub(crate) grants: KnownGrants,
     pub(crate) keys: KnownKeys,
-    /// Verified credentials by the SHA-256 of their token: a signature is checked once. Time and revocation are looked at
-    /// again on every call.
+    /// Verified credentials by the SHA-256 of their token, so that a signature is checked only once. Expiry and
+    /// revocation are checked on every call.
     pub(crate) credentials: Cache<[u8; 32], Arc<Credential>>,
-    /// Operators by the SHA-256 of the key or token that they came in with a moment ago.
+    /// Operators by the SHA-256 of the key or token with which they authenticated a moment ago.
     pub(crate) operators: Cache<[u8; 32], KnownOperator>,
     pub(crate) providers: Vec<Arc<oidc::Provider>>,
     pub(crate) rates: Rates,

@@ -1,11 +1,12 @@
-//! Rate limits: how fast operators and chains of instances may call this server, and how fast it grants credentials that a
-//! sponsor answers for.
+//! Rate limits: how fast operators and chains of instances may call this server, and how fast credentials are granted
+//! per sponsor.
 //!
-//! The generic cell rate algorithm of `governor`: a burst at once, then a steady rate. Nobody is locked out: whoever is over
-//! is refused for exactly as long as the rate asks, a refused call costs nothing, and every key has a cell of its own. Only
-//! authenticated callers are counted, so nobody can use up the rate of somebody else by guessing keys.
+//! This is the generic cell rate algorithm of `governor`: a burst at once, then a steady rate. No caller is locked out:
+//! a caller above the rate is refused only for as long as the rate requires, a refused call costs nothing, and every
+//! key has a separate cell. Only authenticated callers are counted, so no one can use up another caller's rate by
+//! guessing keys.
 //!
-//! Cells are in this server's memory alone: with several servers, each allows the rate.
+//! Cells are in this server's memory only: with several servers, each allows the full rate.
 
 use std::{fmt::Display, hash::Hash, num::NonZeroU32, sync::Arc, time::Duration};
 
@@ -24,38 +25,38 @@ use moka::sync::Cache;
 
 use crate::{Caller, Error};
 
-/// Most keys of a kind that are told apart. Beyond it the least used are forgotten, which gives them a fresh burst.
+/// Limit of the keys of a kind. Above it the least used are forgotten, which gives them a new burst.
 const MAX_KEYS: u64 = 100_000;
-/// A key that was not used for so long, or until its burst is whole again where that takes longer, is forgotten.
+/// A key is forgotten if it was not used for this long, or until its burst is complete again if that takes longer.
 const IDLE: Duration = Duration::from_mins(1);
 
-/// Stops of one operator, or of one chain: more than anybody sends who means them, and a bound all the same.
+/// The limit for stops of one operator, or of one chain: more than any legitimate caller sends, but still a limit.
 const STOPS: Option<Rate> = match (NonZeroU32::new(1_000), NonZeroU32::new(10_000)) {
     (Some(per_second), Some(burst)) => Some(Rate { per_second, burst }),
     _ => None,
 };
 
-/// A burst at once, then so many a second.
+/// A burst at once, then a steady rate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate {
-    /// So many a second in the long run.
+    /// The long-term rate per second.
     pub per_second: NonZeroU32,
-    /// So many at once, after a pause.
+    /// The number at once, after a pause.
     pub burst: NonZeroU32,
 }
 
-/// What an installation allows; none: no limit.
+/// The limits of an installation. `None` means no limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct RateLimits {
     /// Calls of one operator.
     pub operator: Option<Rate>,
-    /// Calls of one root instance and all that descend from it.
+    /// Calls of one root instance and all its descendants.
     pub chain: Option<Rate>,
-    /// Credentials asked for that one sponsor answers for, issued and delegated.
+    /// Requests for credentials of one sponsor, issued and delegated.
     pub sponsor: Option<Rate>,
 }
 
-/// The limits, and how far each key has used its own.
+/// The limits, and how much of it each key has used.
 #[derive(Debug)]
 pub(crate) struct Rates<C: Clock = MonotonicClock> {
     operators: Option<Limiter<OperatorId, C>>,
@@ -81,18 +82,18 @@ impl<C: Clock + Clone> Rates<C> {
         take(caller, self.operators.as_ref(), self.chains.as_ref())
     }
 
-    /// Counts so many more of what is counted in a call: one that asks for many decisions costs as much as many calls.
+    /// Counts additional calls: a call that asks for many decisions costs as much as many calls.
     pub(crate) fn more(&self, caller: &Caller, more: usize) -> Result<(), Error> {
         let Some(more) = u32::try_from(more).ok().and_then(NonZeroU32::new) else { return Ok(()) };
         take_many(caller, self.operators.as_ref(), self.chains.as_ref(), more)
     }
 
-    /// Counts a call that stops something. It uses up nothing of the rate of other calls, and they nothing of its own.
+    /// Counts a call that stops something. Its rate and the rate of other calls are separate.
     pub(crate) fn stop(&self, caller: &Caller) -> Result<(), Error> {
         take(caller, self.operators_stops.as_ref(), self.chains_stops.as_ref())
     }
 
-    /// Counts a credential that is asked for in this sponsor's name: by whom does not matter, and neither whether it fits.
+    /// Counts a request for a credential of this sponsor, whoever the caller is, and whether it is granted or not.
     pub(crate) fn grant(&self, sponsor_id: &SponsorId) -> Result<(), Error> {
         self.sponsors.as_ref().map_or(Ok(()), |limit| limit.take(sponsor_id))
     }
@@ -119,19 +120,19 @@ fn take_many<C: Clock + Clone>(
     }
 }
 
-/// Whose rate it may be.
+/// A type of key that a rate can belong to.
 pub(crate) trait Key: Hash + Eq + Clone + Display + Send + Sync + 'static {}
 
 impl<K: Hash + Eq + Clone + Display + Send + Sync + 'static> Key for K {}
 
-/// One limit over many keys.
+/// One limit for many keys.
 #[derive(Debug)]
 pub(crate) struct Limiter<K: Key, C: Clock> {
-    /// Whose rate it is, for refusals and metrics.
+    /// The name of the kind of key, for refusals and metrics.
     of: &'static str,
     burst: NonZeroU32,
     cells: RateLimiter<K, RateLimiters<K>, C, NoOpMiddleware<C::Instant>>,
-    /// Lets one line a second into the log.
+    /// Limits the log to one line per second.
     log: RateLimiter<NotKeyed, InMemoryState, C, NoOpMiddleware<C::Instant>>,
 }
 
@@ -140,7 +141,7 @@ impl<K: Key, C: Clock + Clone> Limiter<K, C> {
         Self::of_quota(of, Quota::per_second(rate.per_second).allow_burst(rate.burst), clock)
     }
 
-    /// A limit of so many a minute, all of them at once where there were none.
+    /// A limit of `most` per minute, all of them at once after a pause.
     pub(crate) fn a_minute(of: &'static str, most: NonZeroU32, clock: &C) -> Self {
         Self::of_quota(of, Quota::per_minute(most), clock)
     }
@@ -159,11 +160,11 @@ impl<K: Key, C: Clock + Clone> Limiter<K, C> {
         self.take_many(key, NonZeroU32::MIN)
     }
 
-    /// Takes so many at once, or none. More than the burst counts as the burst: it would never pass.
+    /// Takes `many` at once, or none. More than the burst counts as the burst, because it would never be allowed.
     pub(crate) fn take_many(&self, key: &K, many: NonZeroU32) -> Result<(), Error> {
         let Ok(Err(not_until)) = self.cells.check_key_n(key, many.min(self.burst)) else { return Ok(()) };
         let retry_after = not_until.wait_time_from(self.cells.clock().now());
-        // Not by id: callers come and go, and every label value stays.
+        // Without the id, because callers come and go, and every label value is kept.
         metrics::counter!("countersign_rate_limited_total", "limit" => self.of).increment(1);
         if self.log.check().is_ok() {
             tracing::warn!(limit = self.of, id = %key, "over the rate limit; at most one such line a second");
@@ -172,7 +173,7 @@ impl<K: Key, C: Clock + Clone> Limiter<K, C> {
     }
 }
 
-/// A cell for each key, bounded in number; governor's own store grows until somebody prunes it.
+/// A cell for each key, limited in number; governor's store would grow until it is pruned.
 #[derive(Debug)]
 struct RateLimiters<K: Key>(Cache<K, Arc<InMemoryState>>);
 
@@ -207,7 +208,7 @@ mod tests {
     }
 
     fn rates(limits: RateLimits) -> (Rates<FakeRelativeClock>, FakeRelativeClock) {
-        // Not at its beginning: a cell that reads 0 is one that was never used.
+        // The clock does not start at 0, because a cell with the value 0 counts as never used.
         let clock = FakeRelativeClock::default();
         let rates = Rates::new(limits, &clock);
         clock.advance(Duration::from_secs(1));
@@ -323,7 +324,7 @@ mod tests {
             limiter.check_key(&format!("s{n}")).unwrap();
         }
         let cells = limiter.into_state_store().0;
-        // Moka tidies up a little later than it inserts.
+        // Moka evicts a little later than it inserts.
         cells.run_pending_tasks();
         assert!((1..=100).contains(&cells.entry_count()), "{}", cells.entry_count());
     }

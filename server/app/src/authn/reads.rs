@@ -1,4 +1,5 @@
-//! Reads at a time of one caller. Reads have connections of their own; this keeps one caller from taking all of them.
+//! Limits the reads of one caller that run at a time. Reads have separate connections; this prevents one caller from
+//! taking all of them.
 
 use std::{
     sync::{
@@ -17,33 +18,33 @@ use tokio::{
 
 use crate::Error;
 
-/// How long a read waits for those of its caller before it is refused.
+/// How long a read waits for other reads of its caller before it is refused.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// When to come back.
+/// When to try again.
 const RETRY: Duration = Duration::from_millis(500);
-/// Reads at a time, of everybody, that may have to look through much of the log.
+/// Limit of all callers' reads at a time that may have to read much of the log.
 const SCANS: usize = 2;
-/// How many times as long as such a read took its turn rests where others wait for it, and at most how long: the database may
-/// share its processors with everything else, and scans without end then take a fifth of one.
+/// After such a read, its turn rests for this many times its duration if others wait, and at most for this long. The
+/// database may share its processors with other work, so endless scans then take only a fifth of one processor.
 const REST: (u32, Duration) = (9, Duration::from_secs(3));
 
-/// The reads that are under way.
+/// The running reads.
 #[derive(Debug)]
 pub(crate) struct Reads {
     at_a_time: usize,
     callers: Cache<String, Arc<Semaphore>>,
     scans: Arc<Semaphore>,
-    /// How many wait for a turn to scan.
+    /// The number of callers that wait for a turn to scan.
     waiting: Arc<AtomicUsize>,
 }
 
-/// A read that is under way, until it is dropped.
+/// A running read, until it is dropped.
 #[derive(Debug)]
 pub struct ReadTurn {
     _turn: OwnedSemaphorePermit,
 }
 
-/// The same of a read that may have to look through much of the log.
+/// A running read that may have to read much of the log.
 #[derive(Debug)]
 pub(crate) struct ScanTurn {
     turn: Option<OwnedSemaphorePermit>,
@@ -52,7 +53,7 @@ pub(crate) struct ScanTurn {
 }
 
 impl Drop for ScanTurn {
-    /// Where others wait for it, the turn rests before it is theirs.
+    /// If others wait, the turn rests before it is passed on.
     fn drop(&mut self) {
         if self.waiting.load(Ordering::Relaxed) == 0 {
             return;
@@ -67,7 +68,7 @@ impl Drop for ScanTurn {
     }
 }
 
-/// One who waits, until it is dropped.
+/// A waiting caller, until it is dropped.
 struct Waits<'a>(&'a AtomicUsize);
 
 impl<'a> Waits<'a> {
@@ -102,7 +103,7 @@ impl Reads {
         Err(Error::RateLimited { of: "reads", id: caller.to_owned(), retry_after: RETRY })
     }
 
-    /// A turn for a read that may have to look through much of the log.
+    /// A turn for a read that may have to read much of the log.
     pub(crate) async fn scan(&self) -> Result<ScanTurn, Error> {
         let waits = Waits::one_more(&self.waiting);
         let turn = timeout(2 * PATIENCE, self.scans.clone().acquire_owned()).await;
@@ -134,7 +135,7 @@ mod tests {
     async fn the_turn_of_a_scan_rests_where_others_wait_for_it() {
         let reads = Arc::new(Reads::new(2));
         let asked = Instant::now();
-        // One after the other, by somebody who is alone.
+        // One after the other, by a caller who is alone.
         for _ in 0..10 {
             drop(reads.scan().await.unwrap());
         }

@@ -1,7 +1,8 @@
-//! Refused administration is on record: who tried to change what they may not.
+//! Records refused administration: who tried to change something without the right to do so.
 //!
-//! The refusal waits for nothing. It is counted here, and a worker states the counts in the custody log: of one caller, method and
-//! reason the first time within seconds, and after that at most once a minute, with the number since.
+//! The refusal itself does not wait. It is counted here, and a worker writes the counts into the custody log: for each
+//! caller, method and reason the first time within seconds, and after that at most once a minute, with the number since
+//! then.
 
 use std::{
     collections::HashMap,
@@ -17,21 +18,21 @@ use countersign_core::{
     names::{OperatorId, SponsorId},
 };
 
-/// Between two events about the same.
+/// The shortest pause between two events about the same.
 const PAUSE: Duration = Duration::from_mins(1);
-/// Most operators, and most chains, that are told apart.
+/// Limit of the operators, and of the chains, that are counted separately.
 const MOST_CALLERS: usize = 32;
-/// Most methods and reasons of one caller that are told apart.
+/// Limit of the methods and reasons of one caller that are counted separately.
 const MOST_CALLS: usize = 8;
-/// Most events in one transaction, which holds the log head.
+/// Limit of the events in one transaction, which holds the log head.
 const MOST_EVENTS: usize = 100;
 
 /// A refusal of a method that changes something.
 #[derive(Debug, Clone, Copy)]
 pub struct RefusedAdministration<'a> {
-    /// Who called.
+    /// The caller.
     pub caller: &'a Caller,
-    /// From where.
+    /// The caller's address.
     pub peer: Option<IpAddr>,
     /// The method, such as `OperatorService/CreateOperator`.
     pub method: &'static str,
@@ -39,29 +40,29 @@ pub struct RefusedAdministration<'a> {
     pub reason: &'a str,
 }
 
-/// Whose refusals are counted together. Without an id: those of more callers than are told apart. Runs are told apart by their
-/// chains, because a run can start others.
+/// The caller whose refusals are counted together. Without an id: all callers above the limit. Runs are counted by
+/// their chains, because a run can start others.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Who {
     Operator(Option<OperatorId>),
     Chain(Option<InstanceId>),
 }
 
-/// What was refused, and why. Without a method: those beyond what is told apart.
+/// The method and the reason. Without a method: all that are above the limit.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Refused {
     pub(crate) method: Option<&'static str>,
     pub(crate) reason: Box<str>,
 }
 
-/// A run, and who answers for it.
+/// A run and its sponsor.
 #[derive(Debug, Clone)]
 pub(crate) struct Run {
     pub(crate) agent_instance_id: InstanceId,
     pub(crate) sponsor_id: SponsorId,
 }
 
-/// How often, since the last event.
+/// The number since the last event.
 #[derive(Debug, Clone, Default)]
 struct Count {
     calls: u64,
@@ -73,7 +74,7 @@ struct Count {
 
 type Counts = HashMap<Who, HashMap<Refused, Count>>;
 
-/// What was refused and is not on record yet.
+/// Refusals that are not recorded yet.
 #[derive(Debug, Default)]
 pub(crate) struct RefusedAdministrations(Mutex<Counts>);
 
@@ -85,7 +86,7 @@ impl Who {
         }
     }
 
-    /// The same among more than are told apart.
+    /// The same, for the callers above the limit.
     const fn unnamed(&self) -> Self {
         match self {
             Self::Operator(_) => Self::Operator(None),
@@ -103,7 +104,7 @@ impl RefusedAdministrations {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Counts refusals. Says whether they are the first since the last event.
+    /// Counts refusals. Returns whether they are the first since the last event.
     pub(crate) fn add(&self, who: Who, refused: Refused, calls: u64, run: Option<Run>) -> bool {
         let mut counts = self.counts();
         let alike = counts.keys().filter(|known| known.is_like(&who)).count();
@@ -118,7 +119,7 @@ impl RefusedAdministrations {
         first
     }
 
-    /// Takes what is to be stated: `all` of it, or what was not stated within [`PAUSE`].
+    /// Takes the refusals to record: `all` of them, or those without an event within [`PAUSE`].
     pub(crate) fn take(&self, all: bool) -> Vec<Stated> {
         let mut counts = self.counts();
         let mut due = Vec::new();
@@ -137,7 +138,7 @@ impl RefusedAdministrations {
         due
     }
 
-    /// Takes back what could not be stated: it is due again.
+    /// Takes back refusals that could not be recorded, so that they are due again.
     pub(crate) fn take_back(&self, stated: Vec<Stated>) {
         for Stated { who, refused, calls, run } in stated {
             self.add(who.clone(), refused.clone(), calls, run);

@@ -1,4 +1,4 @@
-//! Puts refused administration on record.
+//! Writes refused administration into the custody log.
 
 use countersign_ledger::leaf::{Decimal, Figure, Kind, Leaf, Subject};
 
@@ -18,7 +18,7 @@ impl Stated {
             Who::Chain(root) => *root,
             Who::Operator(_) => None,
         };
-        // Of a chain that is told apart alone: others are not one run's.
+        // Only for a chain that is counted separately; other counts belong to several runs.
         let run = self.run.as_ref().filter(|_| root.is_some());
         Leaf {
             agent_instance_id: run.map(|run| run.agent_instance_id.to_string().into()),
@@ -32,7 +32,7 @@ impl Stated {
     }
 }
 
-/// States refusals.
+/// Writes refusals.
 struct State(Vec<Stated>);
 
 impl Change for State {
@@ -49,8 +49,8 @@ impl Change for State {
 }
 
 impl App {
-    /// Counts a refusal of a method that changes something, for the custody log, and writes a line where it is the first since the
-    /// last event about the same.
+    /// Counts a refusal of a method that changes something, for the custody log, and logs a line if it is the first
+    /// since the last event about the same.
     pub fn note_refused_administration(&self, refused: &RefusedAdministration<'_>) {
         let RefusedAdministration { caller, peer, method, reason } = *refused;
         metrics::counter!("countersign_administration_refused_total", "reason" => reason.to_owned()).increment(1);
@@ -67,7 +67,7 @@ impl App {
         }
     }
 
-    /// Puts on record what was refused: what is due, or `all`.
+    /// Records refusals: those that are due, or `all`.
     pub(crate) async fn state_refused_administration(&self, all: bool) -> Result<(), Error> {
         let refused = &self.inner.authn.refused_administrations;
         let state = State(refused.take(all));

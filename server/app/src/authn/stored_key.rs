@@ -1,4 +1,4 @@
-//! Finds an API key as the database has it.
+//! Looks up an API key in the database.
 
 use std::{
     sync::Arc,
@@ -10,12 +10,13 @@ use countersign_store::api_key::{self, StoredKey};
 
 use crate::{App, Error};
 
-/// Most ids that are remembered of keys without a code.
+/// Limit of the remembered ids of keys without a code.
 const MOST_IDS: i64 = 100_000;
-/// How often at most they are looked for.
+/// The shortest pause between two look-ups.
 const LOOK: Duration = Duration::from_secs(1);
 impl App {
-    /// The key with this id, as the database has it; none: there is none, or nobody but a stranger made this secret.
+    /// The key with this id in the database. `None` if there is none, or if this secret was not made by the
+    /// installation.
     pub(crate) async fn stored_key(&self, id: ApiKeyId, secret: &str) -> Result<Option<Arc<StoredKey>>, Error> {
         if !self.inner.engine.secrets.made(id, secret) && !self.is_old_key(id).await? {
             return Ok(None);
@@ -32,7 +33,8 @@ impl App {
         Ok(stored)
     }
 
-    /// Whether a key without a code has this id. Who asks at the same time as another look is under way goes by what is known.
+    /// Whether a key without a code has this id. A caller during another look-up gets the answer from what is known so
+    /// far.
     async fn is_old_key(&self, id: ApiKeyId) -> Result<bool, Error> {
         let keys = &self.inner.authn.keys;
         if keys.ids.load().contains(&id) {

@@ -1,4 +1,4 @@
-//! Makes a change, once for each request id, and again where it met a concurrent one; then what may be allowed is refreshed.
+//! Makes a change, once per request id, and again after a conflict with a concurrent one; then refreshes the snapshot.
 
 use std::time::Instant;
 
@@ -19,18 +19,18 @@ use crate::{
 
 /// How often a change that met a concurrent one is tried.
 const TRIES: u32 = 5;
-/// For how long a stop is tried again whose caller set no deadline.
+/// How long a stop without a deadline is tried again.
 const LONGEST_STOP: std::time::Duration = std::time::Duration::from_mins(5);
 
-/// One try of a change.
+/// One attempt of a change.
 struct Try<'a> {
     store: &'a Store,
-    /// Whether it is open what became of it: its commit was under way.
+    /// Whether it is unknown if the change was made, because its commit had begun.
     open: bool,
 }
 
 impl Authority {
-    /// Makes a change, once for each request id.
+    /// Makes a change, once per request id.
     pub(crate) async fn change<C: Change>(
         &self,
         caller: &str,
@@ -42,7 +42,7 @@ impl Authority {
         }
         let mut tries = 1;
         loop {
-            // Few are in the database's queue for the head at a time, where nothing overtakes them.
+            // Only a few wait in the database's queue for the head at a time, because nothing can overtake there.
             let _turn = self.engine.stops.turn().await;
             let mut this = Try { store: &self.engine.store, open: false };
             match self.change_once(caller, idempotency, change, &mut this).await {
@@ -56,8 +56,9 @@ impl Authority {
         }
     }
 
-    /// Makes a change that stops something: ahead of others, over connections of its own, and again until its caller's
-    /// deadline, at which it is dropped; but never again where the first time may have been done and nobody could tell.
+    /// Makes a change that stops something: before others, over separate connections, and again until the caller's
+    /// deadline, at which it is dropped. It is never tried again if an earlier attempt may have been made and that
+    /// cannot be determined.
     async fn stop<C: Change>(
         &self,
         caller: &str,
@@ -97,7 +98,7 @@ impl Authority {
         this: &mut Try<'_>,
     ) -> Result<C::Answer, Error> {
         let engine = &*self.engine;
-        // What a start makes, it makes by the database's clock: a server that does not start takes no stops.
+        // Changes at the start use the database's clock: a server that does not start could not make stops.
         let by_any_clock = change.stops() || caller == BOOTSTRAP;
         if !by_any_clock {
             engine.clock.trust()?;

@@ -1,5 +1,5 @@
-//! Stored policies, compiled: kept, made ahead of need, and never made while the log head is held, for a large document
-//! takes seconds and every server waits for who holds the head.
+//! A cache of compiled policies. They are compiled ahead of need, and never while the log head is held, because a large
+//! document takes seconds and every server waits for the holder of the head.
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,31 +14,31 @@ use tokio::sync::Mutex;
 
 use crate::Error;
 
-/// Most compiled policies that are kept beside those that the snapshot holds.
+/// Limit of the cached policies, besides those that the snapshot holds.
 const KEPT: u64 = 16;
-/// How long a row that holds no policy is not tried again.
+/// How long a row without a usable policy is not tried again.
 const UNUSABLE_FOR: Duration = Duration::from_mins(1);
 
-/// A stored policy, ready to answer.
+/// A stored policy in compiled form.
 #[derive(Debug)]
 pub(crate) struct LoadedPolicy {
     pub(crate) version: PolicyVersion,
     pub(crate) compiled: CompiledPolicy,
 }
 
-/// Versions that must be compiled before a snapshot can be made. Whoever meets them lets go of the head first.
+/// Versions that must be compiled before a snapshot can be made. The caller must release the head first.
 #[derive(Debug)]
 pub(crate) struct Missing(pub(crate) Vec<PolicyVersion>);
 
 impl Missing {
-    /// For who cannot let go of the head.
+    /// The error for a caller that cannot release the head.
     pub(crate) fn not_yet(&self) -> Error {
         let versions: Vec<_> = self.0.iter().map(ToString::to_string).collect();
         Error::NotReady(format!("policy {} is being compiled: retry in a moment", versions.join(", ")))
     }
 }
 
-/// The row of a version is not what was stored, so it answers nobody.
+/// The row of a version does not match its recorded hash, so it cannot be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Unusable(pub(crate) PolicyVersion);
 
@@ -70,27 +70,28 @@ impl From<Unusable> for Error {
 /// Why versions are compiled, for the metric.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Need {
-    /// They may be asked for soon.
+    /// They may be needed soon.
     Ahead,
-    /// Whoever asks names them, and waits alone.
+    /// A caller names them, and only it waits.
     Asked,
-    /// Decisions wait.
+    /// Decisions wait for them.
     Waited,
 }
 
-/// The compiled policies that are kept.
+/// The cached compiled policies.
 #[derive(Debug)]
 pub(crate) struct CompiledPolicies {
     ready: Cache<PolicyVersion, Arc<LoadedPolicy>>,
     unusable: Cache<PolicyVersion, ()>,
-    /// One is compiled at a time: it takes a processor and a lot of memory.
+    /// Only one is compiled at a time, because it takes a processor and much memory.
     turn: Arc<Mutex<()>>,
 }
 
 impl Default for CompiledPolicies {
     fn default() -> Self {
         Self {
-            // What was just compiled must not be turned away for what was asked for more often.
+            // With the default eviction policy, a policy that was just compiled could be dropped in favour of a more
+            // frequently used one.
             ready: Cache::builder().max_capacity(KEPT).eviction_policy(EvictionPolicy::lru()).build(),
             unusable: Cache::builder().max_capacity(KEPT).time_to_live(UNUSABLE_FOR).build(),
             turn: Arc::default(),
@@ -99,22 +100,22 @@ impl Default for CompiledPolicies {
 }
 
 impl CompiledPolicies {
-    /// A version that is compiled already.
+    /// The version, if it is compiled already.
     pub(crate) fn ready(&self, version: PolicyVersion) -> Option<Arc<LoadedPolicy>> {
         self.ready.get(&version)
     }
 
-    /// Whether the row of a version was lately seen to hold none.
+    /// Whether the row of a version was recently found to be unusable.
     pub(crate) fn is_unusable(&self, version: PolicyVersion) -> bool {
         self.unusable.contains_key(&version)
     }
 
-    /// Keeps what was compiled for another purpose.
+    /// Caches a policy that was compiled for another purpose.
     pub(crate) fn keep(&self, version: PolicyVersion, compiled: CompiledPolicy) {
         self.ready.insert(version, Arc::new(LoadedPolicy { version, compiled }));
     }
 
-    /// A stored version, compiled. To be called with no transaction open.
+    /// A stored version, compiled. Call this without an open transaction.
     pub(crate) async fn get(&self, store: &Store, version: PolicyVersion, need: Need) -> Result<StoredVersion, Error> {
         if let Some(policy) = self.ready(version) {
             return Ok(StoredVersion::Compiled(policy));
@@ -132,7 +133,7 @@ impl CompiledPolicies {
         };
         metrics::counter!("countersign_policy_compilations_total", "when" => when).increment(1);
         let (ready, unusable) = (self.ready.clone(), self.unusable.clone());
-        // On a thread of its own, where it is finished and kept also when whoever asked has gone.
+        // On a separate thread, where it is finished and cached even if the caller has disconnected.
         let compiling = tokio::task::spawn_blocking(move || {
             let _turn = turn;
             let compiled = compile(&stored);
@@ -145,7 +146,7 @@ impl CompiledPolicies {
         compiling.await.map_err(|error| Error::internal("a policy could not be compiled", error))
     }
 
-    /// Compiles what is missing. What cannot be is known to be unusable afterwards.
+    /// Compiles the missing versions. Those that cannot be compiled are marked as unusable.
     pub(crate) async fn compile(&self, store: &Store, Missing(versions): Missing, need: Need) -> Result<(), Error> {
         for version in versions {
             drop(self.get(store, version, need).await?);
@@ -164,7 +165,7 @@ fn compile(stored: &StoredPolicy) -> Result<Arc<LoadedPolicy>, Unusable> {
     Ok(Arc::new(LoadedPolicy { version, compiled }))
 }
 
-/// Whether a row still holds what was checked and logged when it was stored.
+/// Whether a row still has the content that was checked and logged when it was stored.
 pub(crate) fn intact(stored: &StoredPolicy) -> Result<(), Unusable> {
     if content_hash(&stored.document, &stored.cedar) == stored.content_hash {
         return Ok(());
@@ -175,7 +176,8 @@ pub(crate) fn intact(stored: &StoredPolicy) -> Result<(), Unusable> {
 }
 
 impl LoadedPolicy {
-    /// Whether it may begin to answer. What was stored before a check was there goes on answering, and no more.
+    /// Whether it may become active. A version that was stored before a check existed stays in use, but may not become
+    /// active again.
     pub(crate) fn may_begin(&self) -> Result<(), Error> {
         let faults = self.compiled.faults();
         if faults.is_empty() { Ok(()) } else { Err(Error::PolicyInvalid(faults.to_vec())) }

@@ -1,5 +1,5 @@
-//! How long ago the log was how long, by this machine's monotonic clock alone: what bounds the age of an event whatever any
-//! wall clock says, and whichever server recorded it.
+//! Past sizes of the log by this machine's monotonic clock. They limit the age of an event, whatever any wall clock
+//! says and whichever server recorded it.
 
 use std::{
     collections::VecDeque,
@@ -7,25 +7,25 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Marks closer than this are one.
+/// Marks closer than this are merged.
 const SPACING: Duration = Duration::from_millis(100);
-/// Older marks are forgotten: nobody asks about what is older.
+/// Older marks are forgotten, because they are not needed.
 const KEPT: Duration = Duration::from_mins(1);
 
-/// Sizes of the log, each with an instant at which it was no larger.
+/// Sizes of the log, each with an instant at which the log was not larger.
 #[derive(Debug, Default)]
 pub(crate) struct HeadMarks(Mutex<VecDeque<(Instant, i64)>>);
 
 impl HeadMarks {
-    /// Notes that the log, looked at after `before`, held `size` events.
+    /// Records that the log, read after `before`, held `size` events.
     pub(crate) fn note(&self, before: Instant, size: i64) {
         let mut marks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if marks.back().is_some_and(|(at, _)| before < *at) {
             return;
         }
         let repeats = |kept: &(Instant, i64), last: &(Instant, i64)| {
-            // A log that has not grown is as long now as it was then; one that shrank (a backup that was restored) has lost
-            // what the mark stood for.
+            // A log that has not grown has the same size as then. If it has shrunk (a backup was restored), the mark is
+            // no longer valid.
             last.1 >= size || last.0.saturating_duration_since(kept.0) < SPACING
         };
         while let [.., kept, last] = *marks.make_contiguous()
@@ -44,8 +44,8 @@ impl HeadMarks {
         }
     }
 
-    /// How old the event at `log_index` can be at most; none where this server does not know: it has not run for so long, or
-    /// the event is older than what is remembered.
+    /// The greatest possible age of the event at `log_index`. `None` if it is unknown: the server has not run for long
+    /// enough, or the event is older than the marks.
     pub(crate) fn oldest(&self, log_index: i64, now: Instant) -> Option<Duration> {
         let marks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let before = marks.iter().rev().find(|(_, size)| *size <= log_index)?;

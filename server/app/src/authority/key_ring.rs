@@ -1,4 +1,4 @@
-//! The signing keys of a snapshot: what verifies, and what signs.
+//! The signing keys of a snapshot: those that verify, and the one that signs.
 
 use std::sync::Arc;
 
@@ -13,18 +13,18 @@ use crate::{Error, engine::secrets::Secrets};
 /// The signing keys.
 #[derive(Debug)]
 pub(crate) struct KeyRing {
-    /// Every key whose tokens may still live, and every compromised one.
+    /// Every key whose tokens may still be active, and every compromised one.
     pub(crate) verifying: KeySet,
-    /// What signs.
+    /// The key that signs.
     pub(crate) active: Arc<SigningKey>,
-    /// The record of what signs.
+    /// The record of the key that signs.
     pub(crate) active_record: SigningKeyRecord,
-    /// What signs after the next rotation.
+    /// The record of the key that signs after the next rotation.
     pub(crate) next_record: SigningKeyRecord,
 }
 
 impl KeyRing {
-    /// From every key that a verifier must know. The one that `before` signs with already is not decrypted again.
+    /// From every key that a verifier must know. A key with which `before` signs already is not decrypted again.
     pub(crate) fn new(stored: Vec<StoredKey>, before: Option<&Self>, secrets: &Secrets) -> Result<Self, Error> {
         let mut verifying = KeySet::default();
         let (mut active, mut next_record) = (None, None);

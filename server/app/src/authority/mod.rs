@@ -1,4 +1,5 @@
-//! What may be allowed, in memory, as of one authority epoch: loaded, kept up with the log, and published to followers.
+//! The authorization snapshot: everything that a decision is evaluated against, at one authority epoch. It is loaded,
+//! kept up to date with the log, and published to followers.
 
 mod change;
 pub(crate) mod compiled_policies;
@@ -21,7 +22,7 @@ use tokio::sync::{Mutex, watch};
 use self::{head_marks::HeadMarks, policy_status::PolicyStatus, snapshot::Loader, snapshot::Snapshot};
 use crate::{RolloutReport, engine::context::Context};
 
-/// What this server knows of what may be allowed, and who follows it.
+/// This server's snapshot, and its followers.
 #[derive(Debug)]
 pub(crate) struct Authority {
     pub(crate) engine: Arc<Context>,
@@ -34,9 +35,9 @@ pub(crate) struct Authority {
     pub(crate) complete_until: watch::Sender<OffsetDateTime>,
     /// Whether the database answered last.
     pub(crate) database_ready: watch::Sender<bool>,
-    /// How long ago the log was how long.
+    /// Past sizes of the log.
     pub(crate) head_marks: HeadMarks,
-    /// When the snapshot was last refreshed because a token named a key that is not in it.
+    /// When the snapshot was last refreshed because a token named an unknown key.
     unknown_key: Mutex<Option<Instant>>,
 }
 
@@ -50,7 +51,7 @@ impl Authority {
             revocation_log: watch::Sender::new(snapshot.revocation_log.clone()),
             policy_status: watch::Sender::new(snapshot.policy_status.clone()),
             snapshot: ArcSwap::from_pointee(snapshot),
-            // Not said before the first look at the head.
+            // Not before the head was read for the first time.
             complete_until: watch::Sender::new(OffsetDateTime::UNIX_EPOCH),
             database_ready: watch::Sender::new(true),
             head_marks: HeadMarks::default(),

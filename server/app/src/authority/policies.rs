@@ -1,4 +1,4 @@
-//! Compiled policies, for who names a version, and ahead of need.
+//! Compiled policies, for callers that name a version, and ahead of need.
 
 use std::sync::Arc;
 
@@ -12,12 +12,12 @@ use super::{
 use crate::Error;
 
 impl Authority {
-    /// A stored version, compiled, for who names it.
+    /// A stored version, compiled, for a caller that names it.
     pub(crate) async fn policy(&self, version: PolicyVersion) -> Result<Arc<LoadedPolicy>, Error> {
         Ok(self.loader.policies.get(&self.engine.store, version, Need::Asked).await?.into_result()?)
     }
 
-    /// Compiles the versions that stand or may be made to stand next, so that nobody waits when they are.
+    /// Compiles the versions that are in use or may be used next, so that no caller has to wait then.
     pub(crate) async fn compile_ahead(&self) -> Result<(), Error> {
         let (store, policies) = (&self.engine.store, &self.loader.policies);
         let mut versions = policy::likely(&mut *store.connection().await?).await?;

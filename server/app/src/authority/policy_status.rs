@@ -1,4 +1,4 @@
-//! What WatchPolicy tells: the active version, the kill switches, and whether what is cached may still be used.
+//! The content of WatchPolicy: the active version, the kill switches, and whether cached answers may still be used.
 
 use std::sync::Arc;
 
@@ -8,15 +8,15 @@ use countersign_store::{Connection, cache_extension, policy};
 
 use crate::{Error, PolicyRecord, engine::sha256::sha256, policies::record::record};
 
-/// What answers, for who follows it.
+/// The policy in use, for followers.
 #[derive(Debug, Clone, Default)]
 pub struct PolicyStatus {
     /// The active version, without its texts.
     pub active: Option<PolicyRecord>,
-    /// What is stopped.
+    /// The engaged kill switches.
     pub kill_switches: Arc<KillSwitches>,
-    /// Another one after every change of active version, open rollout or kill switches, and after the end of an extension that
-    /// somebody ended before its time; the same on all servers.
+    /// A text that changes with every change of the active version, the open rollout or the kill switches, and when an
+    /// extension is ended early. It is the same on all servers.
     pub cache_generation: String,
 }
 

@@ -1,4 +1,4 @@
-//! What this server knows of what may be allowed: kept up with the log, and told to who follows.
+//! Keeps the snapshot up to date with the log, and informs followers.
 
 use std::{
     sync::Arc,
@@ -17,20 +17,20 @@ use super::{
 };
 use crate::{Error, PolicyStatus, RolloutReport, engine::context::Context};
 
-/// Something of the present, as this server comes to know it.
+/// A part of the current state, as this server learns it.
 #[derive(Debug, Clone)]
 pub struct Feed<T> {
-    /// What is known; changes whenever that does.
+    /// The known state; the receiver is notified of every change.
     pub known: watch::Receiver<Arc<T>>,
-    /// Everything that was committed before this instant, by [`App::even_now`](crate::App::even_now), is in `known`. It advances several times a
-    /// second while the database answers, and stands still while it does not.
+    /// Everything that was committed before this instant, by [`App::even_now`](crate::App::even_now), is in `known`. It
+    /// advances several times a second while the database answers, and stops while it does not.
     pub complete_until: watch::Receiver<OffsetDateTime>,
 }
 
-/// How often, at most, a token with an unknown key makes this server ask the database: anybody can make one up.
+/// The shortest pause between database queries because of tokens with an unknown key, which any caller can invent.
 const UNKNOWN_KEY_PAUSE: Duration = Duration::from_secs(1);
 
-/// How long the newest snapshot is tried for over connections that turn out to be broken, and how soon again.
+/// How long loading the newest snapshot is tried if connections turn out to be broken, and the pause between tries.
 const REFRESHING: Duration = Duration::from_millis(500);
 const REFRESH_AGAIN: Duration = Duration::from_millis(10);
 
@@ -42,12 +42,12 @@ pub(crate) struct LockedHead {
 }
 
 impl Authority {
-    /// What may be allowed, as far as this server knows.
+    /// The authorization snapshot, to this server's knowledge.
     pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
         self.snapshot.load_full()
     }
 
-    /// Locks the log head, for who records: with what may be allowed at it.
+    /// Locks the log head for the recorder, with the snapshot at that head.
     pub(crate) async fn lock_head(&self) -> Result<LockedHead, Error> {
         loop {
             let begun = Instant::now();
@@ -58,13 +58,13 @@ impl Authority {
                 Loaded::Ready(snapshot) => return Ok(LockedHead { tx, head, snapshot }),
                 Loaded::Missing(missing) => missing,
             };
-            // Others go on meanwhile.
+            // Other work continues meanwhile.
             drop(tx);
             self.loader.policies.compile(&self.engine.store, missing, Need::Waited).await?;
         }
     }
 
-    /// What may be allowed at `head`, which `conn` holds locked.
+    /// The snapshot at `head`, which `conn` holds locked.
     pub(crate) async fn snapshot_at(&self, conn: &mut Connection, head: &Head) -> Result<Loaded<Arc<Snapshot>>, Error> {
         let known = self.snapshot();
         if known.epoch == head.authority_epoch {
@@ -87,8 +87,9 @@ impl Authority {
         self.loader.load(conn, head, Some(known), secrets, clock.earliest()).await
     }
 
-    /// Loads a newer snapshot ahead of need, where there is one. Tries again where a connection was broken, as those are that
-    /// the database left behind, or a migration came between: whoever has just revoked a key is told so, and then it opens nothing here.
+    /// Loads a newer snapshot ahead of need, if there is one. Tries again if a connection was broken, as after a
+    /// failover, or if a migration came between: an operator who has just revoked a key is told so, and from then on
+    /// the key must not be accepted here.
     pub(crate) async fn refresh_snapshot(&self) {
         let begun = Instant::now();
         loop {
@@ -98,7 +99,7 @@ impl Authority {
                     sleep(REFRESH_AGAIN).await
                 }
                 Err(error) => {
-                    // The recorder loads it before it records anything, and the next look does in any case.
+                    // The recorder loads it before it records anything, and so does the next round.
                     tracing::warn!(%error, "the snapshot could not be refreshed");
                     return;
                 }
@@ -113,14 +114,14 @@ impl Authority {
         Ok(())
     }
 
-    /// Loads a newer snapshot where there is one and its policies are compiled; or else says which are not.
+    /// Loads a newer snapshot if there is one and its policies are compiled; otherwise returns those that are not.
     pub(crate) async fn look_for_snapshot(&self) -> Result<Option<Missing>, Error> {
         let (known, begun, before) = (self.snapshot(), self.engine.clock.even_now(), Instant::now());
         let mut tx = self.engine.store.for_authority().begin_snapshot().await?;
         let asked = Instant::now();
         let (head, database) = Head::read(&mut tx).await?;
         self.head_marks.note(before, head.size());
-        // Where the database was away, another one may answer now.
+        // After the database was away, another one may answer now.
         let anew = !*self.database_ready.borrow();
         self.engine.clock.compare(&mut tx, asked, database, anew).await?;
         let mended = known.unusable.is_some_and(|version| self.loader.policies.ready(version).is_some());
@@ -130,13 +131,13 @@ impl Authority {
                 Loaded::Missing(missing) => return Ok(Some(missing)),
             }
         }
-        // What another task has just published it may not have told yet.
+        // Another task may have published it without having informed followers yet.
         self.notify_watchers();
         self.complete_until.send_replace(begun);
         Ok(None)
     }
 
-    /// Refreshes the snapshot for a token whose key is not in it. Callers at the same time share one refresh, and after it
+    /// Refreshes the snapshot for a token whose key is not in it. Concurrent callers share one refresh, and after it
     /// there is none for a second.
     pub(crate) async fn refresh_for_unknown_key(&self) {
         let mut last = self.unknown_key.lock().await;
@@ -146,7 +147,7 @@ impl Authority {
         }
     }
 
-    /// Makes `loaded` the known snapshot, unless a newer one is known; returns it either way.
+    /// Makes `loaded` the current snapshot, unless a newer one is known; returns the current one in both cases.
     pub(crate) fn publish(&self, loaded: Snapshot) -> Arc<Snapshot> {
         let loaded = Arc::new(loaded);
         let newer =
@@ -156,8 +157,8 @@ impl Authority {
         loaded
     }
 
-    /// Tells followers what the known snapshot holds. It is read under each channel's lock: of two that publish at once,
-    /// the later one tells the newest.
+    /// Informs followers of the current snapshot. It is read under each channel's lock, so that of two concurrent
+    /// publishers the later one sends the newest.
     fn notify_watchers(&self) {
         self.notify_of_rollouts();
         self.revocation_log.send_if_modified(|told| {
@@ -178,7 +179,7 @@ impl Authority {
         });
     }
 
-    /// Tells followers what the known snapshot holds of rollouts.
+    /// Informs followers of the current snapshot's rollouts.
     fn notify_of_rollouts(&self) {
         self.open_rollouts.send_if_modified(|told| {
             let snapshot = self.snapshot();
@@ -203,7 +204,7 @@ impl Authority {
         self.feed(&self.revocation_log)
     }
 
-    /// The active version and the kill switches, and every change of what answers.
+    /// The active version and the kill switches, and every change of what is in use.
     pub(crate) fn watch_policy(&self) -> Feed<PolicyStatus> {
         self.feed(&self.policy_status)
     }

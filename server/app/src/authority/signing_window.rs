@@ -1,10 +1,12 @@
-//! When an authority signs, and which are missing. Time alone decides, so that servers need not tell each other.
+//! When an authority signs, and which authorities are missing. This depends only on time, so servers need not inform
+//! each other.
 
 use time::{Duration, OffsetDateTime};
 
-/// How long one signs. The next one is made, and published, when it begins: so long before it signs.
+/// How long an authority signs. The next one is created and published when it begins, that is, this long before it
+/// signs.
 const SIGNS: Duration = Duration::DAY;
-/// How long it stays in the bundle after that: longer than its last SVID lives, for clocks that differ.
+/// How long it stays in the bundle after that: longer than its last SVID is valid, for clocks that differ.
 const STAYS: Duration = Duration::HOUR;
 
 /// From when to when an authority signs.
@@ -23,17 +25,17 @@ impl Window {
         self.from <= now && now < self.until
     }
 
-    /// When the authority leaves the bundle, and its certificate ends.
+    /// When the authority leaves the bundle and its certificate expires.
     pub(crate) fn leaves(&self) -> OffsetDateTime {
         self.until + STAYS
     }
 }
 
-/// The windows that are missing for one authority to sign now and one to follow it.
+/// The missing windows, so that one authority signs now and another one follows.
 pub(crate) fn missing(known: &[Window], now: OffsetDateTime) -> Vec<Window> {
     let mut missing = Vec::new();
     let current = known.iter().find(|window| window.covers(now)).copied().unwrap_or_else(|| {
-        // The first of all, or nobody was here to make one in time.
+        // It is the first of all, or no server was running to create one in time.
         let first = Window::from(now);
         missing.push(first);
         first
@@ -62,7 +64,7 @@ mod tests {
         assert_eq!(missing(&[first, next], NOW + Duration::DAY).len(), 1, "one to follow the second");
     }
 
-    /// Looks after each pause, and says what signs then and since when it had been published.
+    /// Checks after each pause, and returns what signs then and since when it was published.
     fn signing_after(pauses: Vec<i64>) -> Vec<(Window, OffsetDateTime)> {
         let (mut now, mut known) = (NOW, Vec::<(Window, OffsetDateTime)>::new());
         let mut signed = Vec::new();

@@ -1,6 +1,6 @@
-//! What may be allowed, in memory: policies, the open rollout, revocations, keys, as of one authority epoch.
+//! The authorization snapshot: policies, the open rollout, revocations and keys, at one authority epoch.
 //!
-//! A decision is evaluated against a snapshot and recorded only while the log head is still at the snapshot's epoch.
+//! A decision is evaluated against a snapshot, and recorded only while the log head is still at the snapshot's epoch.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -33,10 +33,10 @@ use super::{
 };
 use crate::{Error, engine::secrets::Secrets, error::no_policy};
 
-/// How long a retired key stays published: as long as a revocation entry, until nothing that it signed can be good.
+/// How long a retired key stays published: as long as a revocation entry, until no token that it signed can be valid.
 const RETIRED_KEYS_KEPT: Duration = ENTRIES_KEPT;
 
-/// What answers for a caller.
+/// What decides for a caller.
 #[derive(Debug, Clone)]
 pub(crate) enum DecisionSource {
     Policy(Arc<LoadedPolicy>),
@@ -44,7 +44,7 @@ pub(crate) enum DecisionSource {
     Deny,
 }
 
-/// The open rollout, ready to answer.
+/// The open rollout with its compiled policies.
 #[derive(Debug)]
 pub(crate) struct OpenRollout {
     pub(crate) rollout: Rollout,
@@ -52,44 +52,44 @@ pub(crate) struct OpenRollout {
     pub(crate) baseline: DecisionSource,
 }
 
-/// Whose roles and tools bound new credentials.
+/// The source of the limits for new credentials.
 #[derive(Debug, Clone)]
 pub(crate) enum Granting {
-    /// Those of this policy.
+    /// The roles and tools of this policy.
     Policy(Arc<LoadedPolicy>),
-    /// Nobody's: no policy was ever active, and a baseline answers. The token service's limits alone.
+    /// No policy was ever active, and a baseline is used: only the token service's limits.
     ServiceLimits,
-    /// Nothing is granted: no policy was activated yet, or the one that counts cannot be read.
+    /// Nothing is granted: no policy was activated yet, or the one that counts cannot be used.
     Nothing,
 }
 
-/// What may be allowed, as of one authority epoch.
+/// The authorization data at one authority epoch.
 #[derive(Debug)]
 pub(crate) struct Snapshot {
     pub(crate) epoch: i64,
-    /// What answers where no rollout does; none before the first activation.
+    /// What decides where no rollout applies. `None` before the first activation.
     pub(crate) active: Option<DecisionSource>,
     pub(crate) rollout: Option<OpenRollout>,
     pub(crate) granting: Granting,
-    /// A version that would have to answer and whose row is not what was stored: then nothing does.
+    /// A version that should be in use but whose row does not match its hash. While it is set, no policy decides.
     pub(crate) unusable: Option<PolicyVersion>,
     pub(crate) kill_switches: Arc<KillSwitches>,
-    /// Whether caches may keep an ALLOW longer for a while.
+    /// Whether caches may temporarily keep an ALLOW longer.
     pub(crate) cache_extension: Option<CacheExtension>,
-    /// What WatchPolicy tells.
+    /// The content of WatchPolicy.
     pub(crate) policy_status: Arc<PolicyStatus>,
     pub(crate) revocations: Revocations,
-    /// The same entries in their order, with their floor, for who follows them.
+    /// The same entries in order, with their floor, for followers.
     pub(crate) revocation_log: Arc<RevocationLog>,
     pub(crate) keys: KeyRing,
-    /// Logins that admit nobody.
+    /// Disabled logins.
     pub(crate) disabled: HashSet<OperatorId>,
-    /// What signs X.509-SVIDs; none without a trust domain.
+    /// The authorities that sign X.509-SVIDs. Empty without a trust domain.
     pub(crate) authorities: Authorities,
 }
 
 impl Snapshot {
-    /// The policy whose roles and tools bound new credentials; none: the token service's limits alone.
+    /// The policy whose roles and tools limit new credentials. `None` for the token service's limits alone.
     pub(crate) fn granting_policy(&self) -> Result<Option<&CompiledPolicy>, Error> {
         match &self.granting {
             Granting::Policy(policy) => Ok(Some(&policy.compiled)),
@@ -98,13 +98,13 @@ impl Snapshot {
         }
     }
 
-    /// Why a credential that holds may not act at `now`: its time is over, or to come, or it was revoked.
+    /// Why a valid credential may not be used at `now`: it has expired, is not valid yet, or was revoked.
     pub(crate) fn dead(&self, credential: &Verified, now: OffsetDateTime) -> Option<Reason> {
         let leeway = Duration::seconds(LEEWAY);
         if now >= credential.expire_time + leeway || credential.issue_time > now + leeway {
             return Some(Reason::CredentialExpired);
         }
-        // Nobody can have seen a revocation that there is not.
+        // No issuer can have seen a revocation that does not exist.
         if credential.rev > self.revocation_log.seq() {
             return Some(Reason::CredentialInvalid);
         }
@@ -116,7 +116,7 @@ impl Snapshot {
         self.policies().find(|policy| policy.version == version).cloned()
     }
 
-    /// The versions that answer somebody or bound what is granted; one may come more than once.
+    /// The versions that are in use or limit what is granted; one may occur more than once.
     pub(crate) fn policies(&self) -> impl Iterator<Item = &Arc<LoadedPolicy>> {
         let open = self.rollout.as_ref();
         let held = [self.active.as_ref(), open.map(|open| &open.baseline)].into_iter().flatten();
@@ -131,13 +131,13 @@ impl Snapshot {
         held.chain(open.map(|open| &open.candidate)).chain(granting)
     }
 
-    /// Whether any call can be answered.
+    /// Whether any call can be decided.
     pub(crate) const fn answers(&self) -> bool {
         self.active.is_some() || self.rollout.is_some()
     }
 }
 
-/// Who answers, ready.
+/// The policies that decide, compiled.
 struct Answers {
     active: Option<DecisionSource>,
     rollout: Option<OpenRollout>,
@@ -145,7 +145,7 @@ struct Answers {
     unusable: Option<PolicyVersion>,
 }
 
-/// Makes snapshots.
+/// Creates snapshots.
 #[derive(Debug)]
 pub(crate) struct Loader {
     pub(crate) policies: CompiledPolicies,
@@ -163,8 +163,8 @@ impl Loader {
         Self { policies: CompiledPolicies::default(), trust_domain }
     }
 
-    /// Loads what stands at `head`. `conn` is a transaction that holds the head, or that sees one state throughout. Nothing
-    /// is compiled here: where that would be needed, it says what.
+    /// Loads the state at `head`. `conn` is a transaction that holds the head, or that sees one state throughout.
+    /// Nothing is compiled here; if that is needed, the versions are returned.
     pub(crate) async fn load(
         &self,
         conn: &mut Connection,
@@ -211,8 +211,8 @@ impl Loader {
         }))
     }
 
-    /// Puts compiled policies in the place of versions. Where one of them is not usable nothing answers at all: what is left
-    /// would not be what was decided on.
+    /// Replaces versions by their compiled policies. If one of them is not usable, no policy decides at all, because
+    /// the rest would not be what the operators activated.
     fn answers(
         &self,
         active: Option<Baseline>,
@@ -229,7 +229,7 @@ impl Loader {
                 Some(policy) => drop(ready.insert(version, policy)),
                 None if !self.policies.is_unusable(version) => missing.push(version),
                 None if answering.contains(&version) => unusable = Some(version),
-                // It answers nobody, and only what it would bound is refused.
+                // It is not used for decisions, and only what it would limit is refused.
                 None => {}
             }
         }
@@ -252,7 +252,7 @@ impl Loader {
         let rollout = open.and_then(opened);
         let granting = match (last, &rollout) {
             (Some(last), _) => policy(last).map_or(Granting::Nothing, Granting::Policy),
-            // Nothing was active before it, so that it bounds what is granted while it is open, and no longer.
+            // No policy was active before the rollout, so its candidate limits what is granted, only while it is open.
             (None, Some(open)) => Granting::Policy(open.candidate.clone()),
             (None, None) if active.is_some() => Granting::ServiceLimits,
             (None, None) => Granting::Nothing,

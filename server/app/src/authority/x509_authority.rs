@@ -1,4 +1,4 @@
-//! The authorities as a server knows them.
+//! The X.509 authorities in this server's memory.
 
 use std::sync::Arc;
 
@@ -16,11 +16,11 @@ use time::OffsetDateTime;
 use super::signing_window::{Window, missing};
 use crate::{Error, engine::secrets::Secrets};
 
-/// One authority, ready to sign.
+/// One authority with its opened key.
 #[derive(Debug)]
 pub(crate) struct Authority {
     pub(crate) id: String,
-    /// DER.
+    /// The certificate in DER.
     pub(crate) certificate: Vec<u8>,
     window: Window,
     pub(crate) issuer: Issuer<'static, KeyPair>,
@@ -38,7 +38,7 @@ impl Authority {
         Ok(Self { id: stored.authority_id, certificate: stored.certificate, window, issuer })
     }
 
-    /// How the bundle names it (X509-SVID, section 6.1).
+    /// Its entry in the bundle (X509-SVID, section 6.1).
     fn to_jwk(&self) -> Value {
         // An uncompressed point: 0x04, x, y.
         let (x, y) = self.issuer.key().der_bytes().get(1..).unwrap_or_default().split_at(32);
@@ -54,7 +54,7 @@ impl Authority {
 pub(crate) struct Authorities(Vec<Arc<Authority>>);
 
 impl Authorities {
-    /// Opens what is stored; what `known` has open already is taken from there.
+    /// Opens the stored authorities; those that `known` has already opened are taken from there.
     pub(crate) fn open(stored: Vec<StoredAuthority>, known: Option<&Self>, secrets: &Secrets) -> Result<Self, Error> {
         let open = |stored: StoredAuthority| {
             let known = known.and_then(|known| known.0.iter().find(|known| known.id == stored.authority_id));
@@ -63,25 +63,25 @@ impl Authorities {
         stored.into_iter().map(open).collect::<Result<_, _>>().map(Self)
     }
 
-    /// The one that signs now.
+    /// The authority that signs now.
     pub(crate) fn signing(&self, now: OffsetDateTime) -> Option<&Arc<Authority>> {
         self.0.iter().find(|authority| authority.window.covers(now))
     }
 
-    /// Whether one has to be made, or has served its time.
+    /// Whether an authority must be created, or one can be removed.
     pub(crate) fn due(&self, now: OffsetDateTime) -> bool {
         let windows: Vec<_> = self.0.iter().map(|authority| authority.window).collect();
         !missing(&windows, now).is_empty() || windows.iter().any(|window| window.leaves() <= now)
     }
 
-    /// The last one that is there to sign, and until when.
+    /// The last authority that will sign, and until when.
     pub(crate) fn last(&self) -> Option<Ending> {
         let last = self.0.iter().max_by_key(|authority| authority.window.until)?;
         let (id, end_time) = (last.id.clone(), last.window.until);
         Some(Ending { kind: ExpiryKind::X509Authority, id, of: None, end_time })
     }
 
-    /// The certificates to trust, DER.
+    /// The trusted certificates in DER.
     pub(crate) fn certificates(&self) -> Vec<Vec<u8>> {
         self.0.iter().map(|authority| authority.certificate.clone()).collect()
     }

@@ -1,28 +1,28 @@
-//! A credential that holds, as the server keeps it.
+//! A valid credential in the server's memory.
 
 use std::ops::Deref;
 
 use countersign_core::credential::Verified;
 use countersign_policy::{Principal, PrincipalSpec};
 
-/// A credential that holds, with what evaluation needs of it. Made once for each token.
+/// A valid credential, with what evaluation needs of it. Made once per token.
 ///
-/// It reads as the [`Verified`] that it holds.
+/// It dereferences to the [`Verified`] that it contains.
 #[derive(Debug)]
 pub struct Credential {
     verified: Verified,
-    /// Whether somebody showed the token. Otherwise an operator named its instance, and the log said the rest.
+    /// Whether the token was presented. Otherwise an operator named its instance, and the rest is from the log.
     pub(crate) presented: bool,
     pub(crate) principal: Principal,
 }
 
 impl Credential {
-    /// What a token says whose signature and claims hold.
+    /// The content of a token whose signature and claims are valid.
     pub(crate) fn presented(verified: Verified) -> Self {
         Self::new(verified, true)
     }
 
-    /// What the custody log says was granted.
+    /// The content of a grant in the custody log.
     pub(crate) fn recorded(verified: Verified) -> Self {
         Self::new(verified, false)
     }

@@ -10,33 +10,33 @@ use crate::{
     recorder::{GrantJob, Holder},
 };
 
-/// What the child is.
+/// The child to start.
 #[derive(Debug, Clone)]
 pub struct DelegateCredential {
-    /// The parent's live credential; none: the one the caller authenticated with.
+    /// The parent's live credential. `None` for the one with which the caller authenticated.
     pub parent_token: Option<String>,
     /// The kind of agent.
     pub agent: AgentName,
-    /// What it acts as; none: as its parent.
+    /// Its role. `None` for the parent's.
     pub role: Option<RoleName>,
-    /// What it may call; empty: what its parent may.
+    /// The tools that it may call; empty for the parent's.
     pub tools: Vec<ToolId>,
-    /// Why; none: as its parent.
+    /// Its purpose. `None` for the parent's.
     pub purpose: Option<String>,
-    /// Seconds; none: the longest that fits, up to the default.
+    /// Lifetime in seconds. `None` for the longest one that fits, up to the default.
     pub ttl_seconds: Option<i64>,
-    /// Good for one Decide only.
+    /// Valid for one Decide only.
     pub single_use: bool,
-    /// The one tool that the credential is for; none: the installation.
+    /// The only tool that the credential is for. `None` for the installation.
     pub resource: Option<ToolId>,
-    /// What the child is.
+    /// The version, model and platform of the child.
     pub facts: AgentFacts,
     /// The trace of the request.
     pub trace: Option<Trace>,
 }
 
 impl App {
-    /// Grants, records and signs a child's credential. An instance delegates for itself only.
+    /// Grants, records and signs a child's credential. An instance can delegate only for itself.
     pub async fn delegate_credential(
         &self,
         caller: &Caller,
@@ -58,7 +58,7 @@ impl App {
             single_use: command.single_use,
             resource: command.resource,
             labels: BTreeMap::new(),
-            // The parent's.
+            // The parent's value is used.
             on_behalf_of: None,
             facts: command.facts,
             trace: command.trace,

@@ -1,4 +1,4 @@
-//! IntrospectCredential: whether a token is good now, and what it says (RFC 7662).
+//! IntrospectCredential: whether a token is valid now, and its content (RFC 7662).
 
 use std::sync::Arc;
 
@@ -7,27 +7,27 @@ use countersign_store::single_use;
 
 use crate::{App, Caller, Credential, Error, authn::authenticate::Presented};
 
-/// After how long without a look at the log a verifier believes nothing any more (docs/revocation.md).
+/// How long after its last message from the log a verifier stops trusting credentials (docs/revocation.md).
 const SILENCE: time::Duration = time::Duration::seconds(5);
-/// How long a caller waits for the next look.
+/// How long a caller waits for the next message.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(1);
 
-/// Whether a token is good.
+/// Whether a token is valid.
 #[derive(Debug, Clone)]
 pub enum Introspection {
-    /// It is, and says this.
+    /// It is, with this content.
     Active(Arc<Credential>),
-    /// It is not.
+    /// It is not, for this reason.
     Inactive(Reason),
 }
 
-/// A credential in a request that does not hold.
+/// The error for a credential in a request that is not valid.
 pub(crate) fn refused(reason: Reason) -> Error {
     Error::CredentialRefused { reason, message: format!("the credential is refused ({reason}). {}", reason.remedy()) }
 }
 
 impl App {
-    /// The credential in a request's `field`, or else the caller's own. An instance acts with its own only.
+    /// The credential in a request's `field`, or else the caller's own. An instance can act only with its own.
     pub(crate) async fn holder(
         &self,
         caller: &Caller,
@@ -57,7 +57,8 @@ impl App {
         }
     }
 
-    /// Says whether `token`, or else the caller's own credential, is good now. An instance may ask about its own chain.
+    /// Returns whether `token`, or else the caller's own credential, is valid now. An instance may ask about its own
+    /// chain.
     pub async fn introspect_credential(&self, caller: &Caller, token: Option<&str>) -> Result<Introspection, Error> {
         self.inner.engine.clock.trust()?;
         let credential = match (token, caller) {
@@ -75,7 +76,7 @@ impl App {
             Caller::Operator(operator) => operator.meets(&credential.sponsor_id, &credential.tools),
         };
         if !concerned {
-            // Of another chain, or for other tools: no more is said than of a token of somebody else's.
+            // For another chain or other tools, the answer is the same as for a token of another installation.
             return Ok(Introspection::Inactive(Reason::CredentialInvalid));
         }
         let dead = match self.snapshot().dead(&credential, self.inner.engine.clock.now()) {
@@ -88,17 +89,17 @@ impl App {
         Ok(dead.map_or(Introspection::Active(credential), Introspection::Inactive))
     }
 
-    /// Refuses where this server may not know of a revocation that every verifier knows of: that a credential is active would then
-    /// be said longer than anybody else goes on believing it.
+    /// Refuses if this server may not know of a revocation that every verifier knows of: it would then report a
+    /// credential as active for longer than verifiers trust it.
     async fn is_told(&self) -> Result<(), Error> {
         let since = self.inner.engine.clock.even_now() - SILENCE;
         let mut told = self.inner.authority.complete_until.subscribe();
         let told = tokio::time::timeout(PATIENCE, told.wait_for(|until| *until >= since)).await;
-        // At the start, and after a hiccup, the next look at the log is a moment away.
+        // At the start, and after a short interruption, the log is read again within a moment.
         if matches!(told, Ok(Ok(_))) { Ok(()) } else { Err(Error::StoreUnavailable) }
     }
 
-    /// Whether a single-use credential was used. Where the database cannot say, nothing is said.
+    /// Whether a single-use credential was used. If the database cannot answer, the result is an error.
     async fn was_used(&self, credential: &Credential) -> Result<bool, Error> {
         if !credential.single_use {
             return Ok(false);

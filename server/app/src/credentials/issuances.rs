@@ -1,12 +1,13 @@
-//! How issuance goes: what was granted, refused by a rule, and failed by a fault of ours, over the last five minutes.
+//! Statistics about issuance: requests that were granted, refused by a rule, or failed because of an error of ours, in
+//! the last five minutes.
 
 use std::{collections::VecDeque, sync::Mutex};
 
-/// How far back the share of failures looks, seconds.
+/// The window of the failure ratio, in seconds.
 const WINDOW: i64 = 300;
-/// How fine the window moves, seconds.
+/// The step by which the window moves, in seconds.
 const STEP: i64 = 10;
-/// The share of failures above which an operator is warned; `deploy/alerts/countersign.yml` says the same.
+/// The failure ratio above which an operator is warned; `deploy/alerts/countersign.yml` uses the same value.
 pub(crate) const WORRYING: f64 = 0.005;
 
 /// How one request for a credential ended.
@@ -14,9 +15,9 @@ pub(crate) const WORRYING: f64 = 0.005;
 pub enum Issuance {
     /// With a credential.
     Granted,
-    /// By a rule: the request, its caller, the sponsor or the policy was in the way.
+    /// By a rule: because of the request, its caller, the sponsor or the policy.
     Refused,
-    /// By a fault of ours: database, overload, deadline, no policy to answer, a defect.
+    /// By an error of ours: database, overload, deadline, no policy in use, a bug.
     Failed,
 }
 
@@ -30,7 +31,7 @@ impl Issuance {
     }
 }
 
-/// What was asked for in the window, and how much of it failed.
+/// The requests in the window, and how many of them failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Share {
     pub(crate) failed: u32,
@@ -38,18 +39,18 @@ pub(crate) struct Share {
 }
 
 impl Share {
-    /// 0 to 1; 0 where nothing was asked for.
+    /// 0 to 1; 0 if there were no requests.
     pub(crate) fn ratio(self) -> f64 {
         if self.of == 0 { 0.0 } else { f64::from(self.failed) / f64::from(self.of) }
     }
 }
 
-/// A sliding window, in steps.
+/// A sliding window of steps.
 #[derive(Debug, Default)]
 pub(crate) struct Issuances(Mutex<VecDeque<(i64, Share)>>);
 
 impl Issuances {
-    /// Counts one at an instant, seconds since the epoch.
+    /// Counts one request at an instant, in seconds since the epoch.
     pub(crate) fn note(&self, issuance: Issuance, now: i64) {
         self.with_steps(now, |steps| {
             let step = now.div_euclid(STEP);

@@ -1,4 +1,4 @@
-//! Where a request comes from, as far as it says so itself: the trace that it belongs to, and what the agent is.
+//! Where a request comes from, by its own statement: the trace that it belongs to, and the facts about the agent.
 
 use std::str::FromStr;
 
@@ -13,7 +13,7 @@ pub struct Trace {
     pub span_id: SpanId,
 }
 
-/// The text is no `traceparent`.
+/// The text is not a `traceparent`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("must be a traceparent of W3C Trace Context, such as 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")]
 pub struct InvalidTraceparent;
@@ -21,7 +21,7 @@ pub struct InvalidTraceparent;
 impl FromStr for Trace {
     type Err = InvalidTraceparent;
 
-    /// Reads a `traceparent`: version, trace, span and flags. A later version may say more after a dash.
+    /// Reads a `traceparent`: version, trace, span and flags. A later version may have more after a dash.
     fn from_str(text: &str) -> Result<Self, InvalidTraceparent> {
         let hex = |text: &str, digits: usize| {
             text.len() == digits && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
@@ -38,7 +38,7 @@ impl FromStr for Trace {
     }
 }
 
-/// What an instance is, as its issuer states it. What is none is not known.
+/// The facts about an instance, as its issuer states them. A field that is `None` is unknown.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AgentFacts {
     /// The version of the agent.

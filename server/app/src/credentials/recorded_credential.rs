@@ -1,6 +1,6 @@
-//! An instance's newest credential as the log has it: for operators who name an instance and have no token of it.
+//! An instance's newest credential from the log, for operators who name an instance and do not have its token.
 //!
-//! It says what its token says, so that whatever kills or bounds the one does the other: revocations, its time, its
+//! It has the content of the token, so everything that ends or limits the token applies to it too: revocations, expiry,
 //! tools, single use.
 
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use countersign_store::{
 use crate::{App, Credential, Error, decisions::read_decisions::instant};
 
 impl App {
-    /// The newest credential of an instance, dead or alive; none where there is no such instance.
+    /// The newest credential of an instance, active or not. `None` if there is no such instance.
     pub(crate) async fn recorded_credential(&self, id: InstanceId) -> Result<Option<Arc<Credential>>, Error> {
         let mut conn = self.inner.engine.store.for_authority().connection().await?;
         let Some(stored) = instance::get_all(&mut conn, &[id.0]).await?.pop() else { return Ok(None) };
@@ -43,7 +43,8 @@ impl App {
         Ok(Some(Arc::new(Credential::recorded(Verified::new(claims, kid)))))
     }
 
-    /// The claims of the token that was signed for this grant, and the key that signed it first; none: the event is no grant.
+    /// The claims of the token that was signed for this grant, and the key that first signed it. `None` if the event is
+    /// not a grant.
     pub(crate) fn claims(&self, stored: StoredGrant) -> Result<Option<(Claims, String)>, Error> {
         let custody_ref = leaf_hash(&stored.leaf_bytes);
         let leaf =
@@ -56,7 +57,7 @@ impl App {
                 credential_id: leaf.credential_id?.parse().ok()?,
                 ancestors: &stored.chain,
                 agent_instance_id: stored.agent_instance_id,
-                // Not the instance's: it may have another by now, for whom nothing was granted yet.
+                // The instance's current sponsor is not used: it may be another one, for whom nothing was granted yet.
                 sponsor_id: leaf.sponsor_id?.parse().ok()?,
                 agent: granted.agent.parse().ok()?,
                 role: granted.role.parse().ok()?,

@@ -1,4 +1,4 @@
-//! GetCustodyChain: from the sponsor through every instance of a chain to the calls, as one tree.
+//! GetCustodyChain: one tree from the sponsor through every instance of a chain to the calls.
 
 use std::collections::HashMap;
 
@@ -16,10 +16,11 @@ use crate::{
     instances::read_instances::standing,
 };
 
-/// Most events, and most instances, of one chain in one reply: what fits into the 4 MiB that gRPC clients take by default.
+/// Limit of the events, and of the instances, of one chain in a reply: what fits into the 4 MiB that gRPC clients
+/// accept by default.
 const MOST: i64 = 1_000;
 
-/// One thing in the chain.
+/// A member of a chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ChainSubject {
     /// A decision.
@@ -30,12 +31,12 @@ pub enum ChainSubject {
     Event(EventId),
 }
 
-/// Everything from the sponsor to the leaf call.
+/// Everything from the sponsor to the last call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CustodyChain {
-    /// Who answers for it; none for an event that concerns no sponsor.
+    /// The sponsor. `None` for an event that concerns no sponsor.
     pub sponsor: Option<Sponsor>,
-    /// The root first, then its descendants, by time of start.
+    /// The root first, then its descendants by start time.
     pub instances: Vec<(Instance, InstanceFilterState)>,
     /// The decisions, in log order.
     pub decisions: Vec<DecisionRecord>,
@@ -46,7 +47,7 @@ pub struct CustodyChain {
 }
 
 impl App {
-    /// The chain that a decision, an instance or an event belongs to, as it stood at one moment.
+    /// The chain that a decision, an instance or an event belongs to, as it was at one moment.
     pub async fn custody_chain(&self, subject: ChainSubject) -> Result<CustodyChain, Error> {
         retried(|| self.read_chain(subject)).await
     }
@@ -86,7 +87,7 @@ impl App {
     }
 }
 
-/// The root of an event's chain; none where it belongs to no instance.
+/// The root of an event's chain. `None` if the event belongs to no instance.
 async fn of_event(
     conn: &mut Connection,
     event_id: EventId,
@@ -113,7 +114,7 @@ async fn root_of(conn: &mut Connection, id: InstanceId) -> Result<InstanceId, Er
     Ok(found.ok_or_else(|| Error::not_found("instance", id))?.instance.root_instance_id)
 }
 
-/// An event that belongs to no instance: itself, and its sponsor.
+/// An event that belongs to no instance: the event and its sponsor.
 async fn alone(conn: &mut Connection, subject: ChainSubject) -> Result<CustodyChain, Error> {
     let id = match subject {
         ChainSubject::Decision(id) => id.0,

@@ -14,7 +14,7 @@ use crate::{Error, Idempotency, Trace};
 /// How an allowed call ended.
 #[derive(Debug, Clone)]
 pub struct RecordToolCall {
-    /// The ALLOW that it answers.
+    /// The ALLOW to which it belongs.
     pub policy_decision_id: DecisionId,
     /// How it ended.
     pub outcome: Outcome,
@@ -22,19 +22,19 @@ pub struct RecordToolCall {
     pub response_hash: Option<[u8; 32]>,
     /// How long it took, microseconds.
     pub duration_micros: Option<u64>,
-    /// Who reports.
+    /// The reporter.
     pub emitter_id: Option<String>,
-    /// The reporter's own count.
+    /// The reporter's counter.
     pub emitter_seq: Option<u64>,
     /// When it ended, by the reporter's clock.
     pub timestamp: Option<OffsetDateTime>,
     /// The trace of the report.
     pub trace: Option<Trace>,
-    /// Makes the report count once.
+    /// The idempotency key of the report.
     pub idempotency: Option<Idempotency>,
 }
 
-/// Where an outcome is recorded.
+/// Where an outcome was recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ToolCallRecorded {
     /// The event.
@@ -43,14 +43,14 @@ pub struct ToolCallRecorded {
     pub log_index: i64,
 }
 
-/// One custody event, read back.
+/// One custody event that was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EventRecord {
     /// Its place in the log.
     pub log_index: i64,
     /// The event, exactly as hashed.
     pub leaf_bytes: Vec<u8>,
-    /// The same, parsed.
+    /// The parsed event.
     pub leaf: Leaf<'static>,
     /// The texts that are not erased.
     pub disclosed: Disclosed,

@@ -1,4 +1,4 @@
-//! ListEvents: the log in its order.
+//! ListEvents: the events in log order.
 
 use countersign_core::{
     decision::Effect,
@@ -11,7 +11,7 @@ use time::OffsetDateTime;
 
 use crate::{App, Error, EventRecord, Page, PageRequest};
 
-/// Which events to list; what is none is no restriction.
+/// Which events to list. A field that is `None` does not restrict the list.
 #[derive(Debug, Clone, Default)]
 pub struct EventFilter {
     /// From this index on.
@@ -37,7 +37,7 @@ pub struct EventFilter {
 }
 
 impl App {
-    /// One page of events, in the order of the log.
+    /// One page of events, in log order.
     pub async fn list_events(&self, filter: EventFilter, page: PageRequest) -> Result<Page<EventRecord>, Error> {
         let filter = event::EventFilter {
             start_index: filter.start_index,

@@ -1,4 +1,4 @@
-//! Custody events: read back, one by one and as a chain.
+//! Reading custody events, singly and as a chain.
 
 pub(crate) mod custody_chain;
 pub(crate) mod event;

@@ -1,5 +1,5 @@
-//! The deadline of outcomes: what nobody reported is UNKNOWN, so that every decision that allowed ends in an outcome. It is
-//! provisional: whoever may report still can, once.
+//! The deadline for outcomes: an outcome that was not reported becomes UNKNOWN, so that every decision that allowed
+//! ends in an outcome. This is provisional: a reporter can still report once.
 
 use std::time::Duration;
 
@@ -22,13 +22,13 @@ use crate::{
     recorder::{answers, fingerprint},
 };
 
-/// Most decisions in one transaction: it holds the log head, and with it every decision, for as long as it takes.
+/// Limit of the decisions in one transaction, which holds the log head, and with it every decision, until it ends.
 const BATCH: i64 = 200;
-/// Most events that one statement looks through.
+/// Limit of the events that one statement reads.
 const STRETCH: i64 = 10_000;
-/// Most of either in one round: the next is two seconds away.
+/// Limit of both in one round; the next round is two seconds away.
 const ROUND: usize = 20;
-/// Why there is an outcome that nobody reported, as its event says.
+/// The reason code of an outcome that was not reported.
 const REASON: &str = "OUTCOME_DEADLINE";
 
 /// The next batch.
@@ -36,7 +36,7 @@ struct Close {
     deadline: Duration,
 }
 
-/// What a batch came to.
+/// The result of a batch.
 #[derive(serde::Serialize, serde::Deserialize)]
 struct Closed {
     unknown: u64,
@@ -66,12 +66,12 @@ impl Change for Close {
     }
 }
 
-/// As much of it as one statement looks through.
+/// The first part of it, as much as one statement reads.
 fn first(due: Due) -> Due {
     Due { to: due.to.min(due.from + STRETCH), ..due }
 }
 
-/// Appends that nobody said how the call of this decision ended.
+/// Appends an event that the outcome of this decision was not reported.
 fn unknown(tx: &mut ChangeTx, open: &OpenDecision) -> Result<ToolCall, Error> {
     let decision =
         Leaf::parse(&open.leaf_bytes).map_err(|error| Error::internal("a stored leaf cannot be read", error))?;
@@ -88,7 +88,7 @@ fn unknown(tx: &mut ChangeTx, open: &OpenDecision) -> Result<ToolCall, Error> {
 }
 
 impl App {
-    /// Ends what has waited for its outcome long enough.
+    /// Closes the decisions that have waited long enough for their outcome.
     pub(crate) async fn close_outcomes(&self) -> Result<(), Error> {
         let deadline = self.inner.engine.config.outcome_deadline;
         {
@@ -112,8 +112,8 @@ impl App {
         Ok(())
     }
 
-    /// Goes on over a stretch in which nothing is open, without the log head, and says whether there is more. None: something
-    /// is.
+    /// Skips a range in which no decision is open, without the log head, and returns whether there is more. `None` if a
+    /// decision is open.
     async fn pass_over(&self, deadline: Duration) -> Result<Option<bool>, Error> {
         let mut conn = self.inner.engine.store.writing().await?;
         let now = self.inner.engine.database_now(&mut conn).await?;
@@ -128,7 +128,7 @@ impl App {
     }
 }
 
-/// How often it is noted how long the log is: often enough for a deadline to be about kept.
+/// How often the length of the log is recorded: often enough to keep a deadline approximately.
 fn spacing(deadline: Duration) -> Duration {
     (deadline / 60).clamp(Duration::from_millis(500), Duration::from_mins(1))
 }

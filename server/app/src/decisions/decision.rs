@@ -1,4 +1,4 @@
-//! Decisions: what is asked, what is answered, what is recorded, and how a record is read back.
+//! The types of decisions: the question, the answer, the record, and a record that was read.
 
 use std::fmt;
 
@@ -15,26 +15,26 @@ use time::OffsetDateTime;
 
 use crate::{Idempotency, Trace};
 
-/// Who wants to call.
+/// The subject of a call.
 #[derive(Clone)]
 pub enum DecisionSubject {
-    /// The run that asks, with the credential that it authenticated with.
+    /// The run that asks, with the credential with which it authenticated.
     Caller,
     /// The run that holds this credential.
     Token(String),
-    /// This run, as its newest credential stands in the log. For operators who authenticated it themselves.
+    /// This run, with its newest credential in the log. For operators who authenticated it themselves.
     Instance(InstanceId),
-    /// Nobody: the call came without a credential, from whom a gateway authenticated by itself.
+    /// No run: the call came without a credential, from a principal that a gateway authenticated.
     Absent {
-        /// Who that is, as the gateway says.
+        /// The principal, as the gateway states it.
         principal: String,
     },
-    /// Not a run: an entity of a type that the policy declares, on another. For operators who know it.
+    /// Not a run: an entity of a declared type that acts on another one. For operators who know it.
     Entity(Box<EntityCall>),
 }
 
 impl DecisionSubject {
-    /// The token that was brought along.
+    /// The token in the request.
     pub(crate) fn token(&self) -> Option<&str> {
         match self {
             Self::Token(token) => Some(token),
@@ -43,16 +43,16 @@ impl DecisionSubject {
     }
 }
 
-/// What somebody who is no run wants to act on. Recorded as nobody's: no sponsor answers for it.
+/// What a subject that is not a run wants to act on. The record names no sponsor, because none is accountable for it.
 #[derive(Debug, Clone)]
 pub struct EntityCall {
-    /// Who acts.
+    /// The subject.
     pub subject: Entity,
-    /// On what; its type stands as the tool in the record.
+    /// The resource; its type is recorded as the tool.
     pub resource: Entity,
 }
 
-/// Tokens stay out of logs.
+/// Tokens must not get into logs.
 impl fmt::Debug for DecisionSubject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -68,35 +68,35 @@ impl fmt::Debug for DecisionSubject {
 /// A call that is about to happen.
 #[derive(Debug, Clone)]
 pub struct Decide {
-    /// Who wants to call.
+    /// The subject of the call.
     pub subject: DecisionSubject,
-    /// What is to be called.
+    /// The tool.
     pub tool_id: ToolId,
-    /// How.
+    /// The action.
     pub action: ActionName,
-    /// Why, where it is narrower than the run's purpose.
+    /// The purpose, if it is narrower than the run's.
     pub purpose: Option<String>,
     /// SHA-256 of the canonical arguments.
     pub request_hash: Option<[u8; 32]>,
-    /// Attributes that rules read.
+    /// Attributes that rules can read.
     pub context: Context,
-    /// The approval that answers an earlier REQUIRE_APPROVAL.
+    /// The approval of an earlier REQUIRE_APPROVAL.
     pub approval_id: Option<ApprovalId>,
-    /// The arguments, canonical JSON that hashes to `request_hash`, for a person who is asked.
+    /// The arguments as canonical JSON whose hash is `request_hash`, for the person who is asked.
     pub arguments: Option<Private>,
-    /// Why the door refuses the call whatever a policy says. The refusal is recorded like any other.
+    /// Why the endpoint refuses the call, whatever a policy says. The refusal is recorded like any other.
     pub refused: Option<Reason>,
     /// Whether to sign a receipt on ALLOW.
     pub want_receipt: bool,
-    /// The ALLOW that a client served this call from.
+    /// The ALLOW from which a client served this call.
     pub cached_from: Option<DecisionId>,
     /// The trace of the request.
     pub trace: Option<Trace>,
-    /// Makes the question count once.
+    /// The idempotency key of the question.
     pub idempotency: Option<Idempotency>,
 }
 
-/// The rollout that chose who answered.
+/// The rollout that chose the policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RolloutPart {
     /// Which one.
@@ -108,23 +108,23 @@ pub struct RolloutPart {
     pub side: Side,
 }
 
-/// What the side of a rollout that did not answer would have answered. What a person's approval makes of an answer is left out.
+/// The answer that the other side of a rollout would have given, without the effect of a person's approval.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShadowAnswer {
     /// Its answer.
     pub effect: Effect,
-    /// Why, for programs.
+    /// The reason, for programs.
     pub reason: Reason,
-    /// Why, for people.
+    /// The explanation, for persons.
     pub message: String,
     /// The rules that determined it.
     pub rule_ids: Vec<String>,
-    /// Its policy version; none where that side is no policy.
+    /// Its policy version. `None` if that side is not a policy.
     pub policy_version: Option<PolicyVersion>,
 }
 
 impl ShadowAnswer {
-    /// What the other side of a rollout says of `action` on `tool`.
+    /// The answer of the other side of a rollout to `action` on `tool`.
     pub(crate) fn new(
         effect: Effect,
         reason: Reason,
@@ -134,7 +134,7 @@ impl ShadowAnswer {
         policy_version: Option<PolicyVersion>,
     ) -> Self {
         let message = match reason {
-            // The words for these are about a caller on the baseline's side.
+            // The usual texts for these are about a caller on the baseline's side.
             Reason::Observed => format!("{action} on {tool} would be let through and recorded: the baseline observes"),
             Reason::BaselineDeny => format!("{action} on {tool} would be denied: the baseline denies"),
             reason => explain(reason, tool, action, &rule_ids),
@@ -143,16 +143,16 @@ impl ShadowAnswer {
     }
 }
 
-/// The recorded answer to one question.
+/// A recorded answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DecisionAnswer {
     /// The answer's id.
     pub policy_decision_id: DecisionId,
     /// The answer.
     pub effect: Effect,
-    /// Why, for programs.
+    /// The reason, for programs.
     pub reason: Reason,
-    /// Why, for people.
+    /// The explanation, for persons.
     pub message: String,
     /// The rules that determined it.
     pub rule_ids: Vec<String>,
@@ -160,51 +160,51 @@ pub struct DecisionAnswer {
     pub policy_version: Option<PolicyVersion>,
     /// The rollout that chose it.
     pub rollout: Option<RolloutPart>,
-    /// What the other side of that rollout would have answered.
+    /// The answer that the other side of that rollout would have given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shadow: Option<Box<ShadowAnswer>>,
-    /// Whether it binds.
+    /// Whether it is enforced.
     #[serde(with = "upper_case")]
     pub enforcement: Enforcement,
-    /// How long it may be reused, seconds.
+    /// How long it may be reused, in seconds.
     pub cache_ttl_seconds: u32,
-    /// How long a cache that follows both streams may reuse it, while an extension holds, seconds; else 0.
+    /// How long a cache that follows both streams may reuse it while an extension is active, in seconds; otherwise 0.
     #[serde(default)]
     pub extended_cache_ttl_seconds: u32,
-    /// Where the custody log holds it.
+    /// Its log index.
     pub log_index: i64,
-    /// Signed statement for the tool. Never kept.
+    /// Signed statement for the tool. Never stored.
     #[serde(skip)]
     pub receipt: Option<String>,
-    /// What to wait for.
+    /// The approval to wait for.
     pub approval_id: Option<ApprovalId>,
-    /// Whether this is the kept answer to a repeated request.
+    /// Whether this is the stored answer to a repeated request.
     #[serde(skip)]
     pub replayed: bool,
-    /// On what it stands; none where that was not kept.
+    /// What it is based on. `None` if that was not stored.
     #[serde(default)]
     pub stands_on: Option<StandsOn>,
 }
 
-/// On what a decision stands that its own repetition may stand on again.
+/// What a decision is based on, and a repetition of it may be based on again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct StandsOn {
     /// The credential.
     pub credential_id: Option<CredentialId>,
-    /// The approval whose yes it used up.
+    /// The approval that it used up.
     pub approval_id: Option<ApprovalId>,
 }
 
-/// A recorded answer, read back with its outcome.
+/// A recorded answer that was read, with its outcome.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DecisionRecord {
     /// Its id.
     pub policy_decision_id: DecisionId,
     /// The answer.
     pub effect: Effect,
-    /// Why, for programs.
+    /// The reason, for programs.
     pub reason: Reason,
-    /// Why, for people.
+    /// The explanation, for persons.
     pub message: String,
     /// The rules that determined it.
     pub rule_ids: Vec<String>,
@@ -214,9 +214,9 @@ pub struct DecisionRecord {
     pub policy_content_hash: Option<[u8; 32]>,
     /// The rollout that chose it.
     pub rollout: Option<RolloutPart>,
-    /// Whether it binds.
+    /// Whether it is enforced.
     pub enforcement: Enforcement,
-    /// Who answers for the run; none when unattributed.
+    /// The sponsor of the run. `None` if the call is unattributed.
     pub sponsor_id: Option<SponsorId>,
     /// The run.
     pub agent_instance_id: Option<InstanceId>,
@@ -226,13 +226,13 @@ pub struct DecisionRecord {
     pub root_instance_id: Option<InstanceId>,
     /// The kind of agent.
     pub agent: Option<AgentName>,
-    /// What the run acts as.
+    /// The role of the run.
     pub role: Option<RoleName>,
-    /// What was to be called.
+    /// The tool.
     pub tool_id: Option<ToolId>,
-    /// How.
+    /// The action.
     pub action: Option<ActionName>,
-    /// Why; empty after erasure.
+    /// The purpose; empty after erasure.
     pub purpose: String,
     /// SHA-256 of the arguments.
     pub request_hash: Option<[u8; 32]>,
@@ -240,15 +240,15 @@ pub struct DecisionRecord {
     pub operator_id: Option<OperatorId>,
     /// When decided.
     pub decide_time: OffsetDateTime,
-    /// Where the custody log holds it.
+    /// Its log index.
     pub log_index: i64,
     /// The credential that was presented.
     pub credential_id: Option<CredentialId>,
-    /// The ALLOW that a client served the call from.
+    /// The ALLOW from which a client served the call.
     pub cached_from: Option<DecisionId>,
-    /// What the other side of the rollout would have answered.
+    /// The answer that the other side of the rollout would have given.
     pub shadow: Option<ShadowAnswer>,
-    /// The approval that it asked for or stood on.
+    /// The approval that it required or used.
     pub approval_id: Option<ApprovalId>,
     /// The custody event.
     pub event_id: EventId,
@@ -256,18 +256,18 @@ pub struct DecisionRecord {
     pub outcome: Option<Outcome>,
     /// SHA-256 of the result.
     pub response_hash: Option<[u8; 32]>,
-    /// The operator who reported the outcome; none where the run did, or nobody.
+    /// The operator who reported the outcome. `None` if the run did, or if it was not reported.
     pub outcome_operator_id: Option<OperatorId>,
     /// When the outcome was recorded.
     pub outcome_time: Option<OffsetDateTime>,
     /// The trace of the question.
     pub trace: Option<Trace>,
-    /// What it looked at: the attributes that the policy document records.
+    /// The recorded attributes: those that the policy document marks.
     pub context: Vec<Attribute<'static>>,
 }
 
-/// Why an answer came out as it did, in words for people. A function of what the leaf says, so that a record read back
-/// says the same.
+/// An explanation of the answer for persons. It depends only on the leaf, so that a record that is read later has the
+/// same text.
 pub(crate) fn explain<R: AsRef<str>>(reason: Reason, tool: &str, action: &str, rules: &[R]) -> String {
     let no_rules = rules.is_empty();
     let rules = || {
@@ -283,10 +283,10 @@ pub(crate) fn explain<R: AsRef<str>>(reason: Reason, tool: &str, action: &str, r
         Reason::CredentialMalformed => "no valid credential came with the call; get one from POST /issue and send it \
                                         as Authorization: Bearer"
             .to_owned(),
-        Reason::CredentialInvalid => "the credential's signature, issuer or claims do not hold".to_owned(),
+        Reason::CredentialInvalid => "the credential's signature, issuer or claims are not valid".to_owned(),
         Reason::CredentialWrongKind => "a token of another kind was presented where a credential is needed".to_owned(),
         Reason::CredentialWrongAudience => "the credential is for another audience".to_owned(),
-        Reason::CredentialExpired => "the credential's time is over".to_owned(),
+        Reason::CredentialExpired => "the credential has expired".to_owned(),
         Reason::CredentialRevoked => "the credential, or the key that signed it, was revoked".to_owned(),
         Reason::CredentialAlreadyUsed => "the credential was good for one decision, and that was taken".to_owned(),
         Reason::SponsorNotActive => "the sponsor no longer answers for this run".to_owned(),
@@ -313,7 +313,7 @@ pub(crate) fn explain<R: AsRef<str>>(reason: Reason, tool: &str, action: &str, r
     }
 }
 
-/// What an approval adds to [`explain`]: whether the leaf names one, and whether the answer stands on it.
+/// What an approval adds to [`explain`]: whether the leaf names one, and whether the answer is based on it.
 pub(crate) const fn explain_approval(reason: Reason, named: bool, stands_on_it: bool) -> &'static str {
     match reason {
         Reason::AllowedByRule if stands_on_it => ", and a person said yes to this call",
@@ -324,7 +324,7 @@ pub(crate) const fn explain_approval(reason: Reason, named: bool, stands_on_it: 
     }
 }
 
-/// A word as answers are kept, in capitals.
+/// A word in capitals, as stored answers have it.
 mod upper_case {
     use std::{fmt::Display, str::FromStr};
 

@@ -1,4 +1,4 @@
-//! Refuses to answer what would only be one more refusal, and puts on record how many there were.
+//! Refuses to answer calls that would only add another refusal, and records how many there were.
 
 use std::{collections::HashMap, mem};
 
@@ -18,7 +18,7 @@ use crate::{
     recorder::Foreseen,
 };
 
-/// States how many calls were not answered.
+/// Records how many calls were not answered.
 struct State(Unanswered);
 
 impl Change for State {
@@ -41,8 +41,8 @@ impl Change for State {
 }
 
 impl App {
-    /// Refuses to answer where every one of these calls would only be one more refusal above the limits. One that may be allowed, or
-    /// that is within them, has all of them answered, which stand or fall together.
+    /// Refuses to answer if every one of these calls would only be one more refusal above the limits. If one of them
+    /// may be allowed or is within the limits, all are answered, because they are recorded together.
     pub(crate) fn ensure_answerable(&self, caller: &Caller, asked: &[Foreseen<'_>]) -> Result<(), Error> {
         let mut chains: HashMap<Option<InstanceId>, u32> = HashMap::new();
         for Foreseen { question, answer } in asked {
@@ -72,7 +72,7 @@ impl App {
         Err(error)
     }
 
-    /// Whether a call is refused for its credential: it is dead or used up, or there is none.
+    /// Whether a call is refused because of its credential: it is not active, is used up, or is missing.
     fn only_refuses(&self, question: &DecisionRequest, answer: Option<&DecisionAnswer>) -> bool {
         let refuses =
             answer.is_some_and(|answer| answer.effect == Effect::Deny && answer.enforcement == Enforcement::Enforced);
@@ -89,7 +89,7 @@ impl App {
         self.inner.refusals.spent.insert(credential, ());
     }
 
-    /// Puts on record how many calls were not answered since the last time.
+    /// Records how many calls were not answered since the last time.
     pub(crate) async fn state_unanswered(&self) -> Result<(), Error> {
         let refusals = &self.inner.refusals;
         let state = State(mem::take(&mut *refusals.unanswered()));
@@ -98,7 +98,7 @@ impl App {
         }
         let stated = self.change("server", None, &state).await;
         if stated.is_err() {
-            // The next time.
+            // They are recorded the next time.
             state.0.into_iter().for_each(|(chain, count)| refusals.add(chain, count));
         }
         stated

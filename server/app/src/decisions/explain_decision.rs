@@ -1,4 +1,4 @@
-//! ExplainDecision: which rules matched, which nearly did, and what would have answered otherwise.
+//! ExplainDecision: which rules matched, which nearly did, and what would have changed the answer.
 
 use std::sync::Arc;
 
@@ -15,30 +15,30 @@ use countersign_store::{Connection, event, instance};
 use super::read_decisions::{decision, parsed};
 use crate::{App, DecisionRecord, Error, EventRecord};
 
-/// Why a decision came out as it did, or what another policy would have answered.
+/// The explanation of a decision, or the answer that another policy would have given.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DecisionExplanation {
     /// The decision.
     pub decision: DecisionRecord,
     /// The rules that matched.
     pub matched_rule_ids: Vec<String>,
-    /// The rules that would have matched but for one thing, and which, nearest first.
+    /// The rules that would have matched except for one mismatch, and which one, nearest first.
     pub near_misses: Vec<String>,
-    /// What the version that explains answers.
+    /// The answer of the explaining version.
     pub effect: Effect,
-    /// Why, for programs.
+    /// The reason, for programs.
     pub reason: Reason,
-    /// Why, for people.
+    /// The explanation, for persons.
     pub message: String,
-    /// What would change it, and who can.
+    /// What would change it, and who can do that.
     pub remedy: String,
-    /// The version that explains; none where no policy was asked.
+    /// The explaining version. `None` if no policy was evaluated.
     pub policy_version: Option<PolicyVersion>,
-    /// Rules whose conditions read what was not kept.
+    /// Rules whose conditions read data that was not kept.
     pub unevaluated_rule_ids: Vec<String>,
 }
 
-/// A recorded call as a policy can be asked about it.
+/// A recorded call in the form that a policy can explain.
 struct Recorded {
     run: Instance,
     sponsor_id: String,
@@ -52,7 +52,7 @@ struct Recorded {
 }
 
 impl App {
-    /// Explains a decision by the policy that answered, or by `version`. Records nothing.
+    /// Explains a decision with the policy that answered, or with `version`. Records nothing.
     pub async fn explain_decision(
         &self,
         id: &DecisionId,
@@ -78,7 +78,7 @@ impl App {
     }
 }
 
-/// The call of a decision; none where it concerns no run, or the log no longer holds what was granted.
+/// The call of a decision. `None` if it concerns no run, or the log no longer has the grant.
 async fn recorded(conn: &mut Connection, event: &EventRecord) -> Result<Option<Recorded>, Error> {
     let leaf = &event.leaf;
     let run_id: Option<InstanceId> = parsed(leaf.agent_instance_id.as_deref());
@@ -104,7 +104,7 @@ async fn recorded(conn: &mut Connection, event: &EventRecord) -> Result<Option<R
 }
 
 impl Recorded {
-    /// Asks about the call.
+    /// Passes the call to `ask`.
     fn ask<T>(&self, ask: impl FnOnce(&ExplainedCall<'_>) -> T) -> T {
         ask(&ExplainedCall {
             principal: &PrincipalSpec {
@@ -126,7 +126,7 @@ impl Recorded {
     }
 }
 
-/// What no policy decided, or nobody can ask about again: the record speaks for itself.
+/// The explanation of a decision that no policy made, or that cannot be evaluated again: the content of the record.
 fn without_policy(decision: DecisionRecord) -> DecisionExplanation {
     let message = if decision.reason.stage() == Stage::Policy {
         decision.message.clone()
@@ -146,7 +146,7 @@ fn without_policy(decision: DecisionRecord) -> DecisionExplanation {
     }
 }
 
-/// By the version that answered: the answer is the recorded one, and its rules are known to have matched.
+/// With the version that answered: the answer is the recorded one, and its rules are known to have matched.
 fn of_its_own(decision: DecisionRecord, explained: Explanation) -> DecisionExplanation {
     let mut matched = texts(&explained.matched);
     let mut unevaluated = texts(&explained.unevaluated);
@@ -156,7 +156,7 @@ fn of_its_own(decision: DecisionRecord, explained: Explanation) -> DecisionExpla
         matched.sort();
         matched.dedup();
     }
-    // What would have answered otherwise is known only as far as the same answer is found again.
+    // What would have changed the answer is known only if the same answer is found again.
     let otherwise = explained.otherwise.filter(|_| explained.evaluation.reason == decision.reason);
     DecisionExplanation {
         matched_rule_ids: matched,
@@ -171,7 +171,7 @@ fn of_its_own(decision: DecisionRecord, explained: Explanation) -> DecisionExpla
     }
 }
 
-/// By another version: what it answers now, as far as the rules that can be evaluated make it.
+/// With another version: its answer now, to the extent that rules can be evaluated.
 fn of_another(decision: DecisionRecord, version: PolicyVersion, explained: Explanation) -> DecisionExplanation {
     let Explanation { evaluation, message, matched, near_misses, unevaluated, otherwise } = explained;
     let left_out = match unevaluated.len() {

@@ -1,4 +1,4 @@
-//! Decisions: asked for, answered, explained, read back, and how the allowed calls ended.
+//! Decisions: made, explained and read, and the outcomes of allowed calls.
 
 pub(crate) mod close_outcomes;
 pub(crate) mod decide;

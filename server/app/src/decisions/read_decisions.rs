@@ -1,4 +1,4 @@
-//! GetDecision and ListDecisions: recorded answers, read out of their leaves, with their outcomes.
+//! GetDecision and ListDecisions: recorded answers, read from their leaves, with their outcomes.
 
 use std::{collections::HashMap, str::FromStr};
 
@@ -17,7 +17,7 @@ use crate::{
     App, DecisionRecord, Error, EventRecord, OperatorCaller, Page, PageRequest, RolloutPart, ShadowAnswer, Trace,
 };
 
-/// Which decisions to list; what is none is no restriction.
+/// Which decisions to list. A field that is `None` does not restrict the list.
 #[derive(Debug, Clone, Default)]
 pub struct DecisionFilter {
     /// Of this sponsor.
@@ -38,9 +38,9 @@ pub struct DecisionFilter {
     pub policy_version: Option<PolicyVersion>,
     /// Under this rollout.
     pub rollout_id: Option<RolloutId>,
-    /// Where the other side of a rollout would have answered this.
+    /// The other side of a rollout would have given this answer.
     pub shadow_effect: Option<Effect>,
-    /// Only where the other side of a rollout would have answered otherwise.
+    /// Only if the other side of a rollout would have given a different answer.
     pub shadow_disagrees: bool,
     /// At or after this instant.
     pub start_time: Option<OffsetDateTime>,
@@ -101,7 +101,7 @@ pub(crate) fn is_decision(event: &EventRecord) -> bool {
     matches!(event.leaf.kind, Kind::Decision | Kind::Unattributed) && event.leaf.policy_decision_id.is_some()
 }
 
-/// The records of these decision events, with their outcomes. `known` saves reading instances that are at hand.
+/// The records of these decision events, with their outcomes. `known` avoids reading instances that were read before.
 pub(crate) async fn records(
     conn: &mut Connection,
     decisions: Vec<EventRecord>,
@@ -113,7 +113,7 @@ pub(crate) async fn records(
     let mut outcomes = HashMap::new();
     for event in event::get_all(conn, &outcome_ids).await? {
         let event = EventRecord::try_from(event)?;
-        // In the order of the log: the last one is shown.
+        // In log order, so the last outcome is shown.
         outcomes.insert(decision_id(&event.leaf), event.leaf);
     }
     let missing: Vec<_> = decisions

@@ -1,8 +1,9 @@
-//! Refusals that are not worth recording one by one: a dead credential that asks again and again fills the log of everybody.
+//! Limits refusals that are not worth recording one by one: a credential that is not active but asks again and again
+//! would fill the log for all.
 //!
-//! So many refusals a minute of one dead chain, and of one caller, are answered, and every answer is recorded. Beyond that a call
-//! is not answered: nothing is decided or recorded, and the caller is told when to come back. How many there were is on record
-//! once a minute.
+//! A limited number of refusals per minute, per chain whose credential is not active and per caller, is answered, and
+//! every answer is recorded. Above the limit a call is not answered: nothing is decided or recorded, and the caller is
+//! told when to try again. The number of such calls is recorded once a minute.
 
 use std::{
     collections::HashMap,
@@ -21,22 +22,22 @@ use moka::sync::Cache;
 use super::evaluation::request::{DecisionRequest, Subject};
 use crate::{Error, RefusalLimits, authn::rate_limit::Limiter};
 
-/// Most chains whose unanswered calls are told apart between two events.
+/// Limit of the chains whose unanswered calls are counted separately between two events.
 const MOST_CHAINS: usize = 32;
-/// Most used-up credentials that are remembered, for as long as any may live.
+/// Limit of the used-up credentials that are remembered, for as long as any of them may be valid.
 const MOST_SPENT: u64 = 100_000;
 
-/// How many calls of a chain were not answered, and who answers for it.
+/// The number of a chain's calls that were not answered, and its sponsor.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Count {
     pub(crate) calls: u64,
     pub(crate) sponsor_id: Option<SponsorId>,
 }
 
-/// The calls that were not answered, by chain; without one those of which none is known, and of more chains than are told apart.
+/// The calls that were not answered, by chain; without a chain, those whose chain is unknown or above the limit.
 pub(crate) type Unanswered = HashMap<Option<InstanceId>, Count>;
 
-/// The limits, and what they kept from being answered.
+/// The limits, and the calls that were not answered because of them.
 #[derive(Debug)]
 pub(crate) struct Refusals {
     chains: Option<Limiter<InstanceId, MonotonicClock>>,
@@ -56,7 +57,7 @@ impl Refusals {
         }
     }
 
-    /// Takes the place of so many refusals, or of none.
+    /// Takes the permits for this many refusals, or none.
     pub(crate) fn take(&self, chain: Option<InstanceId>, caller: &str, calls: u32) -> Result<(), Error> {
         let calls = NonZeroU32::new(calls).unwrap_or(NonZeroU32::MIN);
         if let (Some(limit), Some(chain)) = (&self.chains, &chain) {
@@ -108,7 +109,7 @@ mod tests {
         assert_eq!(answered(other, "gate"), 3);
         assert_eq!(answered(None, "gate"), 2, "the caller has had eight");
         assert_eq!(answered(None, "another"), 8);
-        // Many at once pass where there is room for them, or for as many as there may be.
+        // Many at once are permitted if there is space for them, or for as many as the limit permits.
         refusals.take(Some(chain()), "third", 100).unwrap();
         refusals.take(Some(chain()), "third", 1).unwrap_err();
         let Err(Error::RateLimited { of: "refusals", retry_after, .. }) = refusals.take(one, "gate", 1) else {

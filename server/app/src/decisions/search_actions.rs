@@ -1,4 +1,4 @@
-//! Which actions would be allowed. A search decides nothing: whoever acts on what it found asks first, and that is recorded.
+//! Which actions would be allowed. A search decides nothing: the caller must ask before it acts, and that is recorded.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -18,41 +18,41 @@ use crate::{
     error::no_policy,
 };
 
-/// A search for the actions that one caller would be allowed on one tool.
+/// A search for the actions that would be allowed for one caller on one tool.
 #[derive(Debug, Clone)]
 pub struct SearchActions {
-    /// The call, whose action stands for each that policies name.
+    /// The call; its action is replaced by each action that policies name.
     pub call: Decide,
-    /// Looks only at actions after this one.
+    /// Search only actions after this one.
     pub after: Option<ActionName>,
-    /// Most actions to find.
+    /// Limit of the actions to find.
     pub limit: usize,
 }
 
-/// What a search found.
+/// The result of a search.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ActionPage {
-    /// What would be allowed, in order.
+    /// The actions that would be allowed, sorted.
     pub actions: Vec<ActionName>,
-    /// The last action that was looked at.
+    /// The last action that was evaluated.
     pub reached: Option<ActionName>,
-    /// Whether there are no more to look at.
+    /// Whether there are no more actions to evaluate.
     pub done: bool,
 }
 
 impl SearchActions {
-    /// Most actions that are looked at for one page, which therefore finds no more: a few milliseconds.
+    /// Limit of the actions that are evaluated for one page, which takes a few milliseconds.
     pub const MOST: usize = 500;
 }
 
 impl App {
-    /// Finds the actions that policies name and would allow. Who may not ask Decide may not search; who nobody knows finds
-    /// nothing. Records nothing.
+    /// Finds the actions that policies name and would allow. A caller that may not ask Decide may not search; an
+    /// unknown caller finds nothing. Records nothing.
     pub async fn search_actions(&self, caller: &Caller, command: SearchActions) -> Result<ActionPage, Error> {
         self.inner.engine.clock.trust()?;
         let Resolved { question, .. } = self.ask(caller, command.call, &mut NamedSubjects::default()).await?;
         let question = Arc::into_inner(question).ok_or(Error::Internal)?;
-        // As of now, and not at all without the database.
+        // With the current state, and not at all without the database.
         self.inner.authority.look_for_snapshot().await?;
         let snapshot = self.snapshot();
         if snapshot.active.is_none() && snapshot.rollout.is_none() {
@@ -89,7 +89,7 @@ fn search(
     Ok(page)
 }
 
-/// The actions that a policy which may answer says something of.
+/// The actions that a policy in use names.
 fn named<'s>(question: &DecisionRequest, snapshot: &'s Snapshot) -> BTreeSet<&'s str> {
     let of = |policy: &'s CompiledPolicy| match &question.subject {
         Subject::Run(credential) => {
@@ -131,7 +131,7 @@ mod tests {
     #[test]
     fn what_a_decision_would_allow_is_found_and_nothing_else() {
         let standing = snapshot(Some(DecisionSource::Policy(policy(1, POLICY))));
-        // `audit` reads an attribute that is not there, which is an error and no allowance.
+        // `audit` reads a missing attribute, which is an error and not an allowance.
         let page = search(asked("billing"), &standing, None, 100).unwrap();
         assert_eq!((found(&page), page.done), (vec!["charge", "refund"], true));
         let page = search(asked("search"), &standing, None, 100).unwrap();

@@ -1,4 +1,4 @@
-//! Work that takes a processor for seconds: on a thread that stands back, so that calls do not wait for it.
+//! Runs work that takes a processor for seconds on a thread of low priority, so that calls do not wait for it.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -9,11 +9,12 @@ use tokio::sync::oneshot;
 
 use crate::Error;
 
-/// Stack of such a thread, in bytes: as of those that answer, so that policies are evaluated on it and need none of their own.
+/// Stack of such a thread in bytes: as large as that of threads that answer, so that policies can be evaluated on it
+/// directly.
 const STACK: usize = 8 << 20;
 
-/// Runs `work` on a thread of its own, to its end also where whoever asked has gone. `what` is what could not be done, for
-/// the log.
+/// Runs `work` on a separate thread, to its end even if the caller has disconnected. `what` names what failed, for the
+/// log.
 pub(crate) async fn aside<T: Send + 'static>(
     what: &'static str,
     work: impl FnOnce() -> T + Send + 'static,
@@ -21,7 +22,7 @@ pub(crate) async fn aside<T: Send + 'static>(
     let (answer, answered) = oneshot::channel();
     let stand_back_and_work = move || {
         stand_back();
-        // Nobody sees what the work leaves behind where it panics. An answer that nobody waits for is dropped.
+        // No one sees the state that a panicking work leaves behind. An answer that no one waits for is dropped.
         let _ = answer.send(catch_unwind(AssertUnwindSafe(work)));
     };
     thread::Builder::new()
@@ -35,18 +36,18 @@ pub(crate) async fn aside<T: Send + 'static>(
     }
 }
 
-/// Lets everything else on this machine go first. Where that is refused, the work is done all the same.
+/// Lowers the priority of the thread. If that is refused, the work is still done.
 #[cfg(target_os = "linux")]
 fn stand_back() {
-    /// Of 0 to 19.
+    /// In the range 0 to 19.
     const NICE: i32 = 19;
-    // Of this thread: on Linux each has a priority of its own.
+    // For this thread: on Linux every thread has a priority.
     if let Err(error) = rustix::process::nice(NICE) {
         tracing::debug!(%error, "a thread keeps its priority");
     }
 }
 
-/// Elsewhere a process has one priority for all its threads.
+/// On other systems a process has one priority for all its threads.
 #[cfg(not(target_os = "linux"))]
 fn stand_back() {}
 

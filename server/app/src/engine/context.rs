@@ -1,4 +1,4 @@
-//! What every use case stands on.
+//! What every use case needs.
 
 use std::sync::Arc;
 
@@ -14,10 +14,10 @@ use super::{
 };
 use crate::{Config, Error};
 
-/// The store, the clock and what else does not change while the server runs.
+/// The store, the clock and other things that do not change while the server runs.
 #[derive(Debug)]
 pub(crate) struct Context {
-    /// Names this server among those of the database, from this start to its end.
+    /// Identifies this server among those of the database, from start to end.
     pub(crate) server_id: Uuid,
     pub(crate) store: Store,
     pub(crate) clock: Arc<Timekeeper>,
@@ -39,7 +39,7 @@ impl Context {
         Self { server_id, store, clock, entropy, config, secrets, stops: Stops::new(server_id.to_string()) }
     }
 
-    /// What the database's clock shows, where it is to be believed.
+    /// The database's clock, if it can be trusted.
     pub(crate) async fn database_now(&self, conn: &mut Connection) -> Result<OffsetDateTime, Error> {
         self.clock.trust()?;
         let sent = self.clock.now();

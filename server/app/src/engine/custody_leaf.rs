@@ -1,4 +1,4 @@
-//! From a leaf to the event that is appended, and the small conversions that leaves need.
+//! Converts a leaf to the event that is appended, with the small conversions that leaves need.
 
 use std::str::FromStr;
 
@@ -18,15 +18,15 @@ use time::OffsetDateTime;
 
 use crate::Error;
 
-/// Most rules that a leaf names; the rest of a longer list is left out, so that no leaf outgrows its limit.
+/// Limit of the rules that a leaf names; the rest of a longer list is left out, so that no leaf exceeds its size limit.
 pub(crate) const MAX_RULES: usize = 64;
 
-/// An instant as leaves write it. What no calendar of theirs holds, which no clock shows, counts as 1970.
+/// An instant in the form of a leaf. An instant out of range, which no clock shows, counts as 1970.
 pub(crate) fn timestamp(at: OffsetDateTime) -> Timestamp {
     Timestamp::from_micros(unix_micros(at)).or_else(|_| Timestamp::from_micros(0)).unwrap_or_default()
 }
 
-/// Binds a text to a leaf: fills the commitment and returns what opens it. Empty texts are not committed to.
+/// Commits to a text in a leaf: sets the commitment and returns its opening. Empty texts are not committed to.
 pub(crate) fn commit(text: &str, slot: &mut Option<Digest>, entropy: &dyn Entropy) -> Option<Opening> {
     if text.is_empty() {
         return None;
@@ -36,11 +36,11 @@ pub(crate) fn commit(text: &str, slot: &mut Option<Digest>, entropy: &dyn Entrop
     Some(opening)
 }
 
-/// The event of a finished leaf. A leaf that is none is a fault of ours, and nothing is recorded.
+/// The event of a finished leaf. An invalid leaf is an error of ours, and nothing is recorded.
 pub(crate) fn seal(leaf: &Leaf<'_>, disclosed: Disclosed) -> Result<NewEvent, Error> {
     let leaf_bytes = leaf.encode().map_err(|error| Error::internal("a custody leaf cannot be written", error))?;
     let id = |text: &Option<std::borrow::Cow<'_, str>>| text.as_deref().and_then(|text| text.parse().ok());
-    // A decision is found by its own id; what came of it by the decision's.
+    // A decision is found by its id; its outcome and approval by the decision's id.
     let of_another =
         leaf.policy_decision_id.as_deref().filter(|_| !matches!(leaf.kind, Kind::Decision | Kind::Unattributed));
     Ok(NewEvent {

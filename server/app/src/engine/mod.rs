@@ -1,4 +1,5 @@
-//! What everything stands on: the clock, secrets, the leaf, and the transaction of a change. Nothing here knows a use case.
+//! The common basis of the use cases: the clock, secrets, leaves, and the transaction of a change. Nothing here knows a
+//! use case.
 
 pub(crate) mod arrival;
 pub(crate) mod aside;

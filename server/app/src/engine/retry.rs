@@ -4,7 +4,7 @@ use std::future::Future;
 
 use crate::Error;
 
-/// Does `read`, and a second time where it met a concurrent change or a migration: nothing of the first is left.
+/// Runs `read`, and a second time after a conflict with a concurrent change or a migration: the first has no effect.
 pub(crate) async fn retried<T, F>(read: impl Fn() -> F) -> Result<T, Error>
 where
     F: Future<Output = Result<T, Error>>,

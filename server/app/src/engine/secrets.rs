@@ -1,8 +1,8 @@
-//! The key-encryption key and what lies under it: the cipher over signing keys, and the keyed hash of API secrets.
+//! The key-encryption key and what it protects: the cipher for signing keys, and the keyed hash for API secrets.
 //!
-//! Nothing but ciphers is derived from the key-encryption key, so that it can be replaced: what is sealed is opened under the
-//! key of before and sealed again under the new one ([`rewrap`](crate::keys::rewrap())). What an installation from before had
-//! derived for API secrets is stored at its first start, and sealed like the rest.
+//! Only ciphers are derived from the key-encryption key, so that it can be replaced: sealed texts are opened with the
+//! previous key and sealed again with the new one ([`rewrap`](crate::keys::rewrap())). The hash key that older versions
+//! derived for API secrets is stored at the first start of this version, and is sealed like the rest.
 
 use std::fmt;
 
@@ -23,13 +23,13 @@ use zeroize::Zeroizing;
 use super::transaction::ChangeTx;
 use crate::Error;
 
-/// Random bytes of an API secret, and after them those of the code over id and secret.
+/// Random bytes of an API secret; they are followed by the code over id and secret.
 const RANDOM_PART: usize = 24;
 const CODE_PART: usize = 8;
-/// The name of the API hash's key among the installation's secrets.
+/// The name of the API hash key among the installation's secrets.
 const API_HASH: &str = "api-hash";
 
-/// Key-encryption keys: the one that seals, and while it is being replaced another one that opens too.
+/// Key-encryption keys: the one that seals, and during a replacement another one that can only open.
 pub struct KeyEncryptionKeys {
     primary: KeyEncryptionKey,
     previous: Option<KeyEncryptionKey>,
@@ -37,7 +37,7 @@ pub struct KeyEncryptionKeys {
 
 struct KeyEncryptionKey {
     cipher: LessSafeKey,
-    /// What hashed API secrets before there was a stored key for it.
+    /// The key with which API secrets were hashed before that key was stored.
     derived_api_hash: Zeroizing<[u8; 32]>,
 }
 
@@ -71,7 +71,7 @@ impl KeyEncryptionKeys {
         Ok(Self { primary: KeyEncryptionKey::new(primary)?, previous })
     }
 
-    /// Encrypts; `name` is bound to the text, so that rows cannot be swapped. Returns nonce and cipher text.
+    /// Encrypts; `name` is bound to the text, so that rows cannot be swapped. Returns nonce and ciphertext.
     pub(crate) fn seal(&self, name: &str, text: &[u8], entropy: &dyn Entropy) -> Result<(Vec<u8>, Vec<u8>), Error> {
         let nonce = random::<NONCE_LEN>(entropy);
         let mut sealed = text.to_vec();
@@ -82,7 +82,7 @@ impl KeyEncryptionKeys {
         Ok((nonce.to_vec(), sealed))
     }
 
-    /// Undoes [`Self::seal`].
+    /// The reverse of [`Self::seal`].
     pub(crate) fn open(&self, name: &str, nonce: &[u8], sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {
         let keys = [Some(&self.primary), self.previous.as_ref()];
         let opened = keys.into_iter().flatten().find_map(|key| key.open(name, nonce, sealed));
@@ -99,8 +99,8 @@ impl KeyEncryptionKeys {
         self.primary.open(name, nonce, sealed).is_some()
     }
 
-    /// What hashes this installation's API secrets. Made at its first start; an installation from before keeps what it
-    /// derived, so that its API keys stay good.
+    /// The key that hashes this installation's API secrets. It is created at the first start; an older installation
+    /// keeps the one that it derived, so that its API keys stay valid.
     async fn api_hash(&self, tx: &mut ChangeTx) -> Result<Zeroizing<Vec<u8>>, Error> {
         if let Some(stored) = sealed::secret(tx.conn(), API_HASH).await? {
             return self.open(API_HASH, &stored.nonce, &stored.text);
@@ -121,7 +121,7 @@ impl KeyEncryptionKeys {
     }
 }
 
-/// What an installation's secrets are kept and compared with.
+/// The keys with which an installation's secrets are stored and compared.
 pub(crate) struct Secrets {
     keys: KeyEncryptionKeys,
     api: hmac::Key,
@@ -134,18 +134,18 @@ impl fmt::Debug for Secrets {
 }
 
 impl Secrets {
-    /// Reads what lies under the key-encryption key, or makes it where there is none yet.
+    /// Reads the secrets under the key-encryption key, or creates them if there are none yet.
     pub(crate) async fn load(tx: &mut ChangeTx, keys: KeyEncryptionKeys) -> Result<Self, Error> {
         let api = hmac::Key::new(hmac::HMAC_SHA256, &keys.api_hash(tx).await?);
         Ok(Self { keys, api })
     }
 
-    /// As [`KeyEncryptionKeys::seal`].
+    /// Like [`KeyEncryptionKeys::seal`].
     pub(crate) fn seal(&self, name: &str, text: &[u8], entropy: &dyn Entropy) -> Result<(Vec<u8>, Vec<u8>), Error> {
         self.keys.seal(name, text, entropy)
     }
 
-    /// As [`KeyEncryptionKeys::open`].
+    /// Like [`KeyEncryptionKeys::open`].
     pub(crate) fn open(&self, name: &str, nonce: &[u8], sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {
         self.keys.open(name, nonce, sealed)
     }
@@ -157,7 +157,7 @@ impl Secrets {
         hash
     }
 
-    /// A fresh secret for this key: 24 random bytes and the code over them, in base64url.
+    /// A new secret for this key: 24 random bytes and the code over them, in base64url.
     pub(crate) fn fresh_secret(&self, id: ApiKeyId, entropy: &dyn Entropy) -> Zeroizing<String> {
         let mut bytes = Zeroizing::new([0; 32]);
         let (random_part, code) = bytes.split_at_mut(RANDOM_PART);
@@ -167,7 +167,7 @@ impl Secrets {
         Zeroizing::new(URL_SAFE_NO_PAD.encode(*bytes))
     }
 
-    /// Whether [`Self::fresh_secret`] made this one for this key.
+    /// Whether [`Self::fresh_secret`] created this secret for this key.
     pub(crate) fn made(&self, id: ApiKeyId, secret: &str) -> bool {
         let Ok(bytes) = URL_SAFE_NO_PAD.decode(secret).map(Zeroizing::new) else { return false };
         let Some((random_part, code)) = bytes.split_at_checked(RANDOM_PART) else { return false };
@@ -177,7 +177,7 @@ impl Secrets {
 
     fn code(&self, id: ApiKeyId, random_part: &[u8]) -> hmac::Tag {
         let mut context = hmac::Context::with_key(&self.api);
-        // No secret that is hashed under this key begins so.
+        // No secret that is hashed with this key begins like this.
         context.update(b"\0api key code\0");
         context.update(id.0.as_bytes());
         context.update(random_part);

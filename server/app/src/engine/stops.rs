@@ -1,9 +1,10 @@
-//! Stops go first. A kill switch, a revocation, a rollback waits for the log head like everybody else; here it is said that one
-//! waits, so that the recorder and other changes let it pass, on this server and, by a notice, on the others.
+//! Priority for stops. A kill switch, a revocation or a rollback waits for the log head like every other change. Here
+//! it is announced that a stop waits, so that the recorder and other changes let it pass, on this server and, by a
+//! notice, on the others.
 //!
-//! Nobody can halt a server by it: who lets stops pass waits a bounded time, and after a pause works four times as long
-//! before the next one. A notice that is lost, or a server that hears none, costs the stop its turn in the queue for the head
-//! and nothing else.
+//! This cannot be used to halt a server: the wait for stops is limited, and after a pause the recorder works four times
+//! as long before the next one. If a notice is lost, or a server receives none, the stop only waits its turn in the
+//! queue for the head.
 
 use std::{
     collections::HashMap,
@@ -22,20 +23,22 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// The longest that anybody waits for a stop, and that another server's notice holds.
+/// The longest wait for a stop, and the life of another server's notice.
 pub(crate) const LONGEST_PAUSE: Duration = Duration::from_millis(200);
-/// How many times as long as a pause took the recorder works before the next one.
+/// How many times the length of a pause the recorder works before the next one.
 const WORK_PER_PAUSE: u32 = 4;
-/// Most stops of other servers that are waited for at a time; more are not told apart.
+/// Limit of other servers' stops that are waited for at a time; more are not told apart.
 const MOST_NOTICES: usize = 64;
-/// Stops of one operator at a time; more wait for these, and not in the way of other operators' stops.
+/// Limit of the stops of one operator at a time; further ones wait, and do not block other operators' stops.
 const OF_ONE_OPERATOR: usize = 2;
-/// Other changes at a time that may wait for the head: one, and the next one that is ready when it is through.
+/// Limit of other changes that may wait for the head: one, and the next one, so that it is ready when the first is
+/// done.
 const OTHERS: usize = 2;
-/// When the listener that lost its connection tries again.
+/// How soon the listener tries again after it lost its connection.
 const LISTEN_AGAIN: Duration = Duration::from_secs(1);
 
-/// Who stops something: operators have turns of their own, runs have one in common, so that no run keeps a person waiting.
+/// The party that stops something: each operator has separate turns, runs share theirs, so that no run makes a person
+/// wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stopper<'a> {
     Operator(&'a str),
@@ -45,12 +48,12 @@ pub(crate) enum Stopper<'a> {
 /// The stops that wait for the log head.
 #[derive(Debug)]
 pub(crate) struct Stops {
-    /// What this server's notices begin with.
+    /// The start of this server's notices.
     server: String,
     numbered: AtomicUsize,
-    /// Of this server.
+    /// The stops of this server.
     waiting: AtomicUsize,
-    /// Of other servers: until when each is waited for.
+    /// The stops of other servers, and until when each is waited for.
     noticed: Mutex<HashMap<String, Instant>>,
     changed: Notify,
     operators: Cache<String, Arc<Semaphore>>,
@@ -62,7 +65,7 @@ pub(crate) struct Stops {
 #[derive(Debug)]
 pub(crate) struct Waiting<'a> {
     stops: &'a Stops,
-    /// Names it among servers.
+    /// Its name among servers.
     pub(crate) notice: String,
     _turn: Option<OwnedSemaphorePermit>,
 }
@@ -88,13 +91,13 @@ impl Stops {
         }
     }
 
-    /// Takes the stopper's turn, and says that a stop waits.
+    /// Takes the stopper's turn, and announces that a stop waits.
     pub(crate) async fn enter(&self, stopper: Stopper<'_>) -> Waiting<'_> {
         let turns = match stopper {
             Stopper::Operator(id) => self.operators.get_with_by_ref(id, || Arc::new(Semaphore::new(OF_ONE_OPERATOR))),
             Stopper::Run => self.runs.clone(),
         };
-        // Never closed.
+        // It is never closed.
         let turn = turns.acquire_owned().await.ok();
         self.waiting.fetch_add(1, Ordering::AcqRel);
         let number = self.numbered.fetch_add(1, Ordering::Relaxed);
@@ -127,7 +130,7 @@ impl Stops {
         }
     }
 
-    /// Until when other servers' stops are waited for; none where there are none.
+    /// Until when other servers' stops are waited for. `None` if there are none.
     fn noticed_until(&self) -> Option<Instant> {
         let mut noticed = self.noticed();
         if noticed.is_empty() {
@@ -142,7 +145,7 @@ impl Stops {
         self.noticed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes another server's notice: `begin` or `end`, and the stop's name.
+    /// Receives another server's notice: `begin` or `end`, and the stop's name.
     fn hear(&self, notice: &str) {
         let Some((what, name)) = notice.split_once(' ') else { return };
         if name.strip_prefix(self.server.as_str()).is_some_and(|rest| rest.starts_with('/')) || name.len() > 100 {
@@ -159,10 +162,10 @@ impl Stops {
     }
 }
 
-/// The pauses of one who works without end.
+/// The pauses of a task that works without end.
 #[derive(Debug, Default)]
 pub(crate) struct Pauses {
-    /// No pause before.
+    /// `None` if there was no pause yet.
     work_until: Option<Instant>,
 }
 
@@ -180,7 +183,7 @@ impl Pauses {
 }
 
 impl Stops {
-    /// Tells other servers that a stop waits (`begin`) or waits no more (`end`).
+    /// Tells other servers that a stop waits (`begin`) or no longer waits (`end`).
     pub(crate) async fn notify(store: &Store, what: &str, name: &str) {
         let told = async {
             let mut conn = store.for_stops().writing().await?;

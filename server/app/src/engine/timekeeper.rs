@@ -1,5 +1,5 @@
-//! The server's clock, and whether it may be believed: compared with the database's several times a second, and on every
-//! reading with a counter that nobody sets.
+//! The server's clock, and whether it can be trusted. It is compared with the database's clock several times a second,
+//! and on every reading with a monotonic counter.
 
 use std::{
     mem,
@@ -17,14 +17,14 @@ use time::{Duration, OffsetDateTime};
 
 use crate::Error;
 
-/// A clock that does not jump: while the machine's does, it goes on as before.
+/// A clock that does not jump: if the machine's clock does, it continues evenly.
 #[derive(Debug)]
 pub(crate) struct Timekeeper {
     machine: Arc<dyn Clock>,
     began: OffsetDateTime,
     begun: Instant,
     clocks: ArcSwap<Clocks>,
-    /// What was last said of the clocks.
+    /// The state of the clocks that was last logged.
     said: Mutex<Level>,
 }
 
@@ -40,24 +40,24 @@ impl Timekeeper {
         Self { machine, began, begun: Instant::now(), clocks: ArcSwap::default(), said: Mutex::default() }
     }
 
-    /// The time to believe.
+    /// The time to use.
     pub(crate) fn now(&self) -> OffsetDateTime {
         self.clocks.load().now(self.machine.now(), self.elapsed())
     }
 
-    /// Whether this holds at what may be the time. Where this server started while the clocks were apart, nobody knows which of
-    /// the two is right: what is over by one of them alone may still stop something.
+    /// Whether a condition is true at a possible time. If the server started while the clocks differed, it is unknown
+    /// which of the two is right, and what has expired by only one of them may still stop something.
     pub(crate) fn may_hold(&self, holds: impl Fn(OffsetDateTime) -> bool) -> bool {
         self.possible().into_iter().any(holds)
     }
 
-    /// The earlier of the times of which one is right: by a clock that may be wrong nothing is forgotten.
+    /// The earlier of the possible times: nothing is forgotten by a clock that may be wrong.
     pub(crate) fn earliest(&self) -> OffsetDateTime {
         let [believed, perhaps] = self.possible();
         believed.min(perhaps)
     }
 
-    /// The times of which one is right.
+    /// The possible times, of which one is right.
     pub(crate) fn possible(&self) -> [OffsetDateTime; 2] {
         self.clocks.load().possible(self.machine.now(), self.elapsed())
     }
@@ -66,13 +66,13 @@ impl Timekeeper {
         span(self.begun.elapsed())
     }
 
-    /// A time that goes evenly for as long as the server runs, whatever clocks do: to tell which of two moments was first, and
-    /// how far they are apart.
+    /// A time that advances evenly while the server runs, whatever the clocks do, for comparing two moments and
+    /// measuring the time between them.
     pub(crate) fn even_now(&self) -> OffsetDateTime {
         self.began.checked_add(self.elapsed()).unwrap_or(self.began)
     }
 
-    /// Why nothing may be decided by this clock; none: it may.
+    /// Why no decision may be made by this clock. `None` if it may.
     pub(crate) fn doubt(&self) -> Option<Doubt> {
         self.clocks.load().doubt(self.machine.now(), self.elapsed())
     }
@@ -87,8 +87,8 @@ impl Timekeeper {
         self.clocks.load().skew()
     }
 
-    /// Takes into account what the database's clock showed in answer to a question of `asked`, and asks again until that is
-    /// enough to judge by. `anew`: by what came before, nothing can be said.
+    /// Adds a reading of the database's clock, for a query that began at `asked`, and queries again until there are
+    /// enough readings for a judgement. `anew`: earlier readings are not used.
     pub(crate) async fn compare(
         &self,
         conn: &mut Connection,
@@ -116,7 +116,7 @@ impl Timekeeper {
         Sample { wall: self.machine.now(), elapsed: self.elapsed(), round_trip: span(asked.elapsed()), database }
     }
 
-    /// Whether time alone may do now what lasts.
+    /// Whether time alone may now cause a permanent change.
     pub(crate) fn is_even(&self) -> bool {
         self.doubt().is_none() && self.clocks.load().even(self.elapsed())
     }
@@ -126,12 +126,12 @@ fn span(elapsed: std::time::Duration) -> Duration {
     Duration::try_from(elapsed).unwrap_or(Duration::MAX)
 }
 
-/// The database's clock at a moment between two readings of this server's, and whether they agree.
+/// The database's clock at a moment between two readings of this server's clock, and whether they agree.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Compared {
     /// How far this server's clock is ahead, at least.
     apart: Duration,
-    /// The database's where they agree, or else this server's.
+    /// The database's time if they agree, otherwise this server's.
     pub(crate) now: OffsetDateTime,
 }
 
@@ -141,7 +141,7 @@ impl Compared {
         Self { apart, now: if apart.abs() <= BOUND { database } else { received } }
     }
 
-    /// Refuses where they do not: what follows would be by a clock of which nobody knows whether it is right.
+    /// Returns an error if they differ, because it is unknown which clock is right.
     pub(crate) fn agree(self) -> Result<OffsetDateTime, Error> {
         if self.apart.abs() <= BOUND {
             return Ok(self.now);
@@ -159,7 +159,7 @@ fn skewed(doubt: Doubt) -> Error {
 }
 
 impl Timekeeper {
-    /// Shows how far the clocks are apart, and says on a change what that means.
+    /// Updates the metric of the difference, and logs a change with its meaning.
     pub(crate) fn show(&self) {
         let (skew, doubt) = (self.skew(), self.doubt());
         metrics::gauge!("countersign_clock_skew_seconds").set(skew.as_seconds_f64());
@@ -180,7 +180,7 @@ impl Timekeeper {
         }
     }
 
-    /// What there is to say of clocks that are still believed.
+    /// A warning about clocks that are still trusted, if there is one.
     pub(crate) fn warning(&self) -> Option<String> {
         let skew = self.skew();
         (self.doubt().is_none() && skew.abs() > WORRYING).then(|| worrying(skew))
@@ -197,7 +197,7 @@ fn worrying(skew: Duration) -> String {
     )
 }
 
-/// What was last said of the clock.
+/// The state of the clock that was last logged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 enum Level {
     #[default]

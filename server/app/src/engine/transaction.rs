@@ -1,7 +1,7 @@
-//! Changes: everything that is written but decisions, grants and outcomes, which go through the recorder.
+//! Changes: all writes except decisions, grants and outcomes, which go through the recorder.
 //!
-//! A change is one transaction that holds the log head from its first statement to its commit. What it appends, whether it
-//! changes what may be allowed, and the answer it keeps for its request id stand or fall together.
+//! A change is one transaction that holds the log head from its first statement to its commit. Its events, its effect
+//! on the authority epoch, and the stored answer for its request id are committed together or not at all.
 
 use std::{future::Future, sync::Arc};
 
@@ -35,24 +35,24 @@ use crate::{
 /// How long the answer to a request id is kept.
 pub(crate) const ANSWERS_KEPT: Duration = Duration::DAY;
 
-/// A change of what the database holds.
+/// A change of the database.
 pub(crate) trait Change: Sync {
-    /// Its method, under which request ids are kept apart.
+    /// Its method, for which request ids are kept.
     const METHOD: &'static str;
-    /// What it answers; kept for its request id.
+    /// Its answer, which is stored for its request id.
     type Answer: Serialize + DeserializeOwned + Send;
 
-    /// Whether it only stops something: then it is made whatever the clocks show, and ahead of everything else.
+    /// Whether it only stops something: then it is made whatever the clocks show, and before everything else.
     fn stops(&self) -> bool {
         false
     }
 
-    /// Whose turn it takes where it stops something.
+    /// Whose turn it takes if it stops something.
     fn stopper<'a>(&self, caller: &'a str) -> Stopper<'a> {
         Stopper::Operator(caller)
     }
 
-    /// Makes the change. Whatever it returns as an error undoes all of it.
+    /// Makes the change. An error undoes all of it.
     fn apply(&self, tx: &mut ChangeTx) -> impl Future<Output = Result<Self::Answer, Error>> + Send;
 }
 
@@ -80,22 +80,22 @@ impl ChangeTx {
         Ok(Self { tx, before, head, events, notices, compared, earliest: compared.now, entropy })
     }
 
-    /// When the change happens: by the database's clock, which all servers share; by this server's where the two differ.
+    /// When the change happens: by the database's clock, which all servers share; by this server's if the two differ.
     pub(crate) const fn now(&self) -> OffsetDateTime {
         self.compared.now
     }
 
-    /// The earliest that it may be. By a clock in doubt nothing has expired, so that no stop is refused for it.
+    /// The earliest possible time. By a clock in doubt nothing has expired, so that no stop is refused because of it.
     pub(crate) const fn earliest(&self) -> OffsetDateTime {
         self.earliest
     }
 
-    /// Says that the clock is in doubt, by which it may be as early as `earliest`.
+    /// Sets that the clock is in doubt, and that the time may be as early as `earliest`.
     pub(crate) fn doubt_clock(&mut self, earliest: OffsetDateTime) {
         self.earliest = self.earliest.min(earliest);
     }
 
-    /// Refuses where this server's clock and the database's differ.
+    /// Returns an error if this server's clock and the database's differ.
     pub(crate) fn ensure_time_is_known(&self) -> Result<(), Error> {
         self.compared.agree().map(drop)
     }
@@ -109,39 +109,39 @@ impl ChangeTx {
         &mut self.tx
     }
 
-    /// Says that this changes what may be allowed: no decision that was evaluated before it is recorded after it.
+    /// Marks that this changes what may be allowed: no decision that was evaluated before it is recorded after it.
     pub(crate) fn changes_authority(&mut self) {
         self.head.authority_epoch = self.before.authority_epoch + 1;
     }
 
-    /// The head as the change found it.
+    /// The head before the change.
     pub(crate) const fn head_before(&self) -> &Head {
         &self.before
     }
 
-    /// The newest revocation, this change's own among them.
+    /// The newest revocation, including this change's.
     pub(crate) const fn revocation_seq(&self) -> i64 {
         self.head.revocation_seq
     }
 
-    /// Up to where revocations are forgotten.
+    /// The floor of the revocations.
     pub(crate) const fn revocation_floor(&self) -> i64 {
         self.head.revocation_floor
     }
 
-    /// Forgets revocations up to `floor`: what was issued before counts as expired. The event that states it is the caller's.
+    /// Forgets revocations up to `floor`: credentials from before count as expired. The caller appends the event.
     pub(crate) async fn raise_revocation_floor(&mut self, floor: i64) -> Result<(), Error> {
         self.changes_authority();
         self.head.revocation_floor = floor;
         Ok(Head::move_floor(&mut self.tx, floor).await?)
     }
 
-    /// A leaf of this change, done by `operator`.
+    /// A leaf of this change, made by `operator`.
     pub(crate) fn leaf(&self, kind: Kind, operator: &OperatorId) -> Leaf<'static> {
         Leaf { operator_id: Some(operator.as_str().to_owned().into()), ..self.own_leaf(kind) }
     }
 
-    /// A leaf of this change, done by the server itself. Its epoch is stated where the change has begun one.
+    /// A leaf of this change, made by the server itself. It has the epoch if the change has started one.
     pub(crate) fn own_leaf(&self, kind: Kind) -> Leaf<'static> {
         let event_id = EventId(uuid_v7(self.now(), self.entropy()));
         let epoch = (self.head.authority_epoch != self.before.authority_epoch).then_some(self.head.authority_epoch);
@@ -151,13 +151,13 @@ impl ChangeTx {
         }
     }
 
-    /// Appends a leaf; `reason` is what a person gave as one. Returns its place in the log and its hash.
+    /// Appends a leaf; `reason` is a person's reason. Returns its log index and its hash.
     pub(crate) fn append(&mut self, mut leaf: Leaf<'_>, reason: &str) -> Result<(i64, Hash), Error> {
         let reason = custody_leaf::commit(reason, &mut leaf.reason_commitment, self.entropy());
         self.append_disclosing(&leaf, Disclosed { reason, ..Disclosed::default() })
     }
 
-    /// Appends a leaf whose commitments are filled in.
+    /// Appends a leaf whose commitments are set already.
     pub(crate) fn append_disclosing(&mut self, leaf: &Leaf<'_>, disclosed: Disclosed) -> Result<(i64, Hash), Error> {
         let event = custody_leaf::seal(leaf, disclosed)?;
         let (index, hash) = (self.head.size(), event.leaf_hash);
@@ -171,13 +171,14 @@ impl ChangeTx {
         custody_leaf::commit(text, slot, self.entropy())
     }
 
-    /// Enters a revocation and returns its number. The event that states it is the caller's.
+    /// Adds a revocation entry and returns its number. The caller appends the event.
     pub(crate) async fn revoke(&mut self, kind: RevocationKind, id: String) -> Result<i64, Error> {
         self.revoke_each(kind, vec![id]).await?;
         Ok(self.head.revocation_seq)
     }
 
-    /// Enters a revocation of each of these and returns their numbers, in the same order. The events are the caller's.
+    /// Adds a revocation entry for each of these and returns their numbers in the same order. The caller appends the
+    /// events.
     pub(crate) async fn revoke_each(&mut self, kind: RevocationKind, ids: Vec<String>) -> Result<Vec<i64>, Error> {
         self.changes_authority();
         let create_time = self.now();
@@ -191,14 +192,14 @@ impl ChangeTx {
         Ok(seqs)
     }
 
-    /// Tells the webhooks that want to hear of `topic`, once this change stands. `data`: ids and states, and no text that a
-    /// person wrote.
+    /// Informs the webhooks that subscribe to `topic`, once this change is committed. `data`: ids and states, without
+    /// texts that persons wrote.
     pub(crate) fn notify(&mut self, topic: Topic, data: &impl Serialize) -> Result<(), Error> {
         self.notices.push(Notice::new(topic, self.now(), data)?);
         Ok(())
     }
 
-    /// Puts what [`Self::notify`] was told into the outbox.
+    /// Writes the messages of [`Self::notify`] into the outbox.
     pub(crate) async fn post(&mut self, webhooks: &[Webhook]) -> Result<(), Error> {
         let rows: Vec<_> = self.notices.iter().flat_map(|notice| notice.rows(webhooks, &*self.entropy)).collect();
         if !rows.is_empty() {
@@ -207,12 +208,12 @@ impl ChangeTx {
         Ok(())
     }
 
-    /// Writes what was appended and commits. Says whether what may be allowed changed.
+    /// Writes the appended events and commits. Returns whether what may be allowed has changed.
     pub(crate) async fn finish(self) -> Result<bool, Error> {
         self.write().await?.commit().await
     }
 
-    /// Writes what was appended.
+    /// Writes the appended events.
     pub(crate) async fn write(mut self) -> Result<Written, Error> {
         if self.head != self.before {
             let appended = event::append(&mut self.tx, &self.before, &self.head, &self.events).await?;
@@ -224,7 +225,7 @@ impl ChangeTx {
     }
 }
 
-/// A change that only has to be committed.
+/// A change that is written and not yet committed.
 pub(crate) struct Written {
     tx: Tx,
     /// Whether it changes what may be allowed.
@@ -238,13 +239,13 @@ impl Written {
     }
 }
 
-/// Where the log holds what a kept answer is about; 0 in one that an earlier version kept, which did not say it. Such an answer is a
-/// value first: its times are 128-bit numbers, which serde cannot read out of flattened fields.
+/// The log index of a stored answer; 0 in an answer of an earlier version, which did not have it. Such an answer is
+/// first read as a value, because its times are 128-bit numbers, which serde cannot read from flattened fields.
 pub(crate) fn kept_log_index(kept: &serde_json::Value) -> i64 {
     kept["log_index"].as_i64().unwrap_or_default()
 }
 
-/// The kept answer, where it is one to the same request.
+/// The stored answer, if it belongs to the same request.
 pub(crate) fn repeat<T: DeserializeOwned>(answer: &str, same: bool) -> Result<T, Error> {
     if !same {
         return Err(Error::RequestIdReused);

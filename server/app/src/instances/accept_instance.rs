@@ -1,4 +1,4 @@
-//! AcceptInstance: another sponsor takes an orphaned root over.
+//! AcceptInstance: another sponsor takes over an orphaned root.
 
 use countersign_core::{
     grant::{self, HARD_MAX_TTL, Wanted},
@@ -21,19 +21,20 @@ use crate::{
     recorder::{limits, not_active, of_role},
 };
 
-/// How long an accepted instance waits for its first credential under the new sponsor: as long as any would have lived.
+/// How long an accepted instance has to get its first credential under the new sponsor: as long as any credential would
+/// have lived.
 const WINDOW: Duration = Duration::seconds(HARD_MAX_TTL as i64);
 
-/// Which orphan, to whom, and why.
+/// The orphan, the new sponsor, and the reason.
 #[derive(Debug, Clone)]
 pub struct AcceptInstance {
-    /// Which run.
+    /// The run.
     pub agent_instance_id: InstanceId,
-    /// Who takes it over.
+    /// The new sponsor.
     pub sponsor_id: SponsorId,
-    /// Why, in words.
+    /// The reason, in words.
     pub reason: String,
-    /// The instance's etag as last read; none: no check.
+    /// The instance's etag as last read. `None` for no check.
     pub etag: Option<String>,
 }
 
@@ -77,7 +78,7 @@ impl Change for AcceptBy<'_> {
         });
         let leaf = Leaf {
             changes,
-            // It stands on the approval of who answers for it now.
+            // It is based on the approval of the new sponsor.
             custody_ref: sponsor.grant_leaf.map(Digest),
             sponsor_id: Some(sponsor.sponsor_id.as_str().to_owned().into()),
             sponsor_state: Some(SponsorState::Live),
@@ -90,7 +91,7 @@ impl Change for AcceptBy<'_> {
             state: after,
             expire_time: now + WINDOW,
             end_time: None,
-            // Entries up to now are about its old credentials, which stay dead.
+            // Entries up to now concern its old credentials, which stay revoked.
             rev: tx.revocation_seq(),
             custody_ref: hash,
             revision: before.revision + 1,
@@ -102,7 +103,7 @@ impl Change for AcceptBy<'_> {
 }
 
 impl AcceptBy<'_> {
-    /// Refuses whoever has a part in the transfer already.
+    /// Refuses a person who already has a part in the transfer.
     async fn check_person(&self, tx: &mut ChangeTx, found: &Found, to: &Sponsor) -> Result<Alone, Error> {
         let actor = tx.login(&self.caller.operator_id).await?;
         let recorded_by = match &found.sponsor.departure {
@@ -113,10 +114,10 @@ impl AcceptBy<'_> {
         Ok(self.app.inner.engine.config.four_eyes.hold(rule)?)
     }
 
-    /// Whether the sponsor could have started this run today.
+    /// Whether the sponsor could start this run today.
     fn fits(&self, instance: &Instance, sponsor: &Sponsor, policy: Option<&CompiledPolicy>) -> Result<(), Error> {
         let wanted = Wanted { tools: &instance.tools, ttl: None, remaining: None };
-        // A root's: nobody's role binds it beside its own.
+        // For a root, which has no inherited roles.
         let roles = [of_role(policy, &instance.role)];
         let (_, violations) = grant::check(wanted, sponsor, limits(&self.app.inner.engine.config, &roles));
         if violations.is_empty() { Ok(()) } else { Err(Error::GrantTooWide(violations)) }

@@ -10,14 +10,14 @@ use time::OffsetDateTime;
 
 use crate::{App, Error, OperatorCaller, Page, PageRequest};
 
-/// Where an instance stands. Expiry and revocation follow from clock and entries, not from its row.
+/// The state of an instance. Expiry and revocation follow from the clock and the entries, not from its row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum InstanceFilterState {
     /// Running: not stopped, and its last credential has not expired.
     Live,
-    /// Said to be finished.
+    /// Reported as finished.
     Ended,
-    /// Stopped, by itself or with its sponsor or a parent.
+    /// Stopped, alone or with its sponsor or a parent.
     Revoked,
     /// Its sponsor departed.
     Orphaned,
@@ -25,7 +25,7 @@ pub enum InstanceFilterState {
     Expired,
 }
 
-/// Which instances to list; what is none is no restriction.
+/// Which instances to list. A field that is `None` does not restrict the list.
 #[derive(Debug, Clone, Default)]
 pub struct InstanceFilter {
     /// Of this sponsor.
@@ -34,7 +34,7 @@ pub struct InstanceFilter {
     pub root_instance_id: Option<InstanceId>,
     /// Direct children of this instance.
     pub parent_agent_id: Option<InstanceId>,
-    /// That stand so.
+    /// In this state.
     pub state: Option<InstanceFilterState>,
     /// This kind of agent.
     pub agent: Option<AgentName>,
@@ -70,14 +70,14 @@ impl From<InstanceFilterState> for Standing {
     }
 }
 
-/// An instance with where it stands at `now`.
+/// An instance with its state at `now`.
 pub(crate) fn standing(stored: StoredInstance, now: OffsetDateTime) -> (Instance, InstanceFilterState) {
     let state = stored.standing(now).into();
     (stored.instance, state)
 }
 
 impl App {
-    /// One instance, and where it stands now.
+    /// One instance and its current state.
     pub async fn get_instance(
         &self,
         caller: &OperatorCaller,

@@ -18,19 +18,19 @@ use crate::{
     revocations::propagate_revocations::stopped,
 };
 
-/// Most decisions of a run that are looked through for one that a gate asked for.
+/// Limit of a run's decisions that are searched for one that the enforcement point asked for.
 const MOST_DECISIONS: i64 = 20_000;
 
-/// Which instance, to what, and why.
+/// The instance, the transition, and the reason.
 #[derive(Debug, Clone)]
 pub struct TransitionInstance {
-    /// Which run.
+    /// The run.
     pub agent_instance_id: InstanceId,
     /// Whether it is revoked or ended.
     pub transition: StopInstance,
-    /// Why, in words; empty: finished as planned.
+    /// The reason, in words; empty if it finished as planned.
     pub reason: String,
-    /// The instance's etag as last read; none: no check.
+    /// The instance's etag as last read. `None` for no check.
     pub etag: Option<String>,
 }
 
@@ -50,7 +50,7 @@ pub struct InstanceTransitioned {
     pub instance: Instance,
     /// How many live instances below it stopped with it.
     pub stopped_instance_count: i64,
-    /// Where the custody log holds it. 0 in an answer that an earlier version kept.
+    /// The log index of the event. 0 in an answer that an earlier version stored.
     #[serde(default)]
     pub log_index: i64,
 }
@@ -62,7 +62,7 @@ struct StopBy<'a> {
 }
 
 impl Change for StopBy<'_> {
-    // Both verbs share one space of request ids; the fingerprint tells them apart.
+    // Both verbs share one set of request ids; the fingerprint tells them apart.
     const METHOD: &'static str = "TransitionInstance";
     type Answer = InstanceTransitioned;
 
@@ -73,7 +73,7 @@ impl Change for StopBy<'_> {
     async fn apply(&self, tx: &mut ChangeTx) -> Result<InstanceTransitioned, Error> {
         let Self { caller, basis, command } = self;
         let found = read(tx, command.agent_instance_id).await;
-        // Who may only stop their own does not learn what else there is.
+        // An operator who may only stop their own instances is not told which others exist.
         let sponsor = found.as_ref().ok().map(|found| found.instance.sponsor_id.clone());
         basis.permits(tx.conn(), caller, sponsor.as_ref(), Own::Stop).await?;
         let found = found?;
@@ -100,8 +100,8 @@ impl Change for StopBy<'_> {
     }
 }
 
-/// Refuses a run that the caller's key is not for. Who stands before some of a run's tools may say that it is finished; to stop
-/// what it does with others takes a key for those.
+/// Refuses a run that the caller's key does not cover. A key for some of a run's tools is enough to report that it is
+/// finished; to stop it, the key must cover all its tools.
 fn may_stop(caller: &OperatorCaller, stop: StopInstance, run: &Instance) -> Result<(), Error> {
     let Instance { sponsor_id, tools, agent_instance_id, .. } = run;
     caller.within(&format!("it may not stop {agent_instance_id}"), |scope| match stop {
@@ -110,7 +110,7 @@ fn may_stop(caller: &OperatorCaller, stop: StopInstance, run: &Instance) -> Resu
     })
 }
 
-/// What every event of an instance states.
+/// The fields of every event about an instance.
 pub(crate) fn leaf(instance: &Instance, leaf: Leaf<'static>) -> Leaf<'static> {
     Leaf {
         agent_instance_id: Some(instance.agent_instance_id.to_string().into()),
@@ -123,7 +123,7 @@ pub(crate) fn leaf(instance: &Instance, leaf: Leaf<'static>) -> Leaf<'static> {
     }
 }
 
-/// An instance as it stands, for a change, and the sponsor who answers for it.
+/// An instance in its current state, for a change, and its sponsor.
 pub(crate) struct Found {
     pub(crate) instance: Instance,
     pub(crate) sponsor: Sponsor,
@@ -147,8 +147,8 @@ impl Found {
         Ok(())
     }
 
-    /// The instance, to be changed. What the background has not come to yet is on record first: that a departure orphaned
-    /// it.
+    /// The instance, to be changed. A departure that orphaned it is recorded first, if the background task has not done
+    /// so yet.
     pub(crate) fn settle(self, tx: &mut ChangeTx) -> Result<Instance, Error> {
         let Self { instance, sponsor, row_state } = self;
         if let Some(departure) = sponsor.departure.filter(|_| row_state != instance.state) {
@@ -182,20 +182,20 @@ impl App {
         self.change(caller.operator_id.as_str(), idempotency.as_ref(), &change).await
     }
 
-    /// Refuses an operator who may end runs only as a gate, and has nothing to do with this one: a gate ends runs whose calls it
-    /// asked for. Any gate key could end any run otherwise.
+    /// Refuses an operator who may end runs only as an enforcement point and has no connection with this one: it may
+    /// end runs for whose calls it asked. Otherwise any gate key could end any run.
     async fn ensure_concerned(&self, caller: &OperatorCaller, id: InstanceId) -> Result<(), Error> {
         if caller.roles.has(OperatorRole::Issuer) {
             return Ok(());
         }
         let mut conn = self.inner.engine.store.for_reads().connection().await?;
-        // What is not there is refused as that.
+        // A missing instance is refused as missing.
         let Some(stored) = instance::get_all(&mut conn, &[id.0]).await?.pop() else { return Ok(()) };
         let (run, operator) = (stored.instance, caller.operator_id.as_str());
         if run.sponsor_id.as_str() == operator {
             return Ok(());
         }
-        // Servers' clocks differ by a little.
+        // Servers' clocks differ slightly.
         let since = run.create_time - time::Duration::MINUTE;
         if event::asked(&mut conn, id, run.root_instance_id, since, operator, MOST_DECISIONS).await? {
             return Ok(());

@@ -1,4 +1,4 @@
-//! MarkKeyCompromised: everything that a key signed is dead, from one index of the log on.
+//! MarkKeyCompromised: everything that a key signed is invalid, from one log index on.
 
 use countersign_core::{credential::KeyStanding, revocation::RevocationKind, signing_key::SigningKeyRecord};
 use countersign_ledger::leaf::{Decimal, Kind, Leaf};
@@ -11,23 +11,23 @@ use crate::{
     engine::transaction::{Change, ChangeTx},
 };
 
-/// Which key, and why.
+/// The key, and the reason.
 #[derive(Debug, Clone)]
 pub struct MarkKeyCompromised {
     /// Its RFC 7638 thumbprint.
     pub kid: String,
-    /// Why, in words.
+    /// The reason, in words.
     pub reason: String,
-    /// The key's etag as last read; none: no check.
+    /// The key's etag as last read. `None` for no check.
     pub etag: Option<String>,
 }
 
-/// A key that is dead with everything it signed.
+/// A key that was declared compromised.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyCompromised {
     /// The key.
     pub key: SigningKeyRecord,
-    /// Where the log says so: no ALLOW on a credential of this key comes after.
+    /// The log index of the event: no ALLOW with a credential of this key comes after it.
     pub log_index: i64,
 }
 
@@ -61,8 +61,8 @@ impl Change for Mark<'_> {
             ..leaf_of(tx, Kind::KeyCompromised, &key, Some(before), operator)
         };
         let (log_index, _) = tx.append(leaf, &command.reason)?;
-        // Nothing can be issued without a key, so there is one again before this commits. That the next key signs at once,
-        // however short it was published, is the lesser evil: servers ask for keys that they do not know.
+        // Nothing can be issued without a key, so there must be one again before this commits. That the next key signs
+        // at once, however short it was published, is the lesser evil: servers ask for keys that they do not know.
         if before == KeyStanding::Active {
             let mut next = the(tx, KeyStanding::Next).await?;
             activate(tx, &mut next, operator, "").await?;
@@ -75,7 +75,7 @@ impl Change for Mark<'_> {
 }
 
 impl App {
-    /// Kills every token of a key and replaces the key where it is in use. Final.
+    /// Invalidates every token of a key, and replaces the key if it is in use. Final.
     pub async fn mark_key_compromised(
         &self,
         caller: &OperatorCaller,

@@ -1,4 +1,4 @@
-//! Keys that have long ceased to sign, for tokens that are only evidence by now.
+//! Keys that stopped signing some time ago, for tokens that are only evidence now.
 
 use std::{
     sync::Arc,
@@ -10,17 +10,17 @@ use countersign_store::signing_key;
 
 use crate::{Error, authority::key_ring::public, engine::context::Context};
 
-/// How often, at most, a token with an unknown key makes this server read them: anybody can make one up.
+/// The shortest pause between two reads because of tokens with an unknown key, which any caller can invent.
 const PAUSE: Duration = Duration::from_secs(1);
-/// How far back they reach: a credential's life and a day, and that servers' clocks differ.
+/// How far back they go: a credential's lifetime and a day, and the difference of servers' clocks.
 const REACH: time::Duration = time::Duration::hours(26);
 
-/// The keys of the last day, as read a moment ago.
+/// The keys of the last day, as they were last read.
 #[derive(Debug, Default)]
 pub(crate) struct PastKeys(tokio::sync::Mutex<Option<(Instant, Arc<KeySet>)>>);
 
 impl PastKeys {
-    /// Every key whose tokens may be reported with. Compromised ones are among them as what they are.
+    /// Every key whose tokens may be used for reports. Compromised ones are included as compromised.
     pub(crate) async fn get(&self, engine: &Context) -> Arc<KeySet> {
         let mut known = self.0.lock().await;
         if let Some((read, keys)) = &*known

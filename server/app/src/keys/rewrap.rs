@@ -1,4 +1,4 @@
-//! What `countersign key rewrap` does: seals everything again under the primary key-encryption key.
+//! `countersign key rewrap`: seals everything again with the primary key-encryption key.
 
 use std::sync::Arc;
 
@@ -12,17 +12,17 @@ use time::Duration;
 
 use crate::{Error, KeyEncryptionKeys, engine::transaction::ChangeTx};
 
-/// How much there is, and how much was sealed again.
+/// How many texts there are, and how many were sealed again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rewrapped {
-    /// Sealed under the previous key, and now under the primary one.
+    /// Sealed with the previous key before, and with the primary one now.
     pub resealed: u64,
-    /// Sealed under the primary key already.
+    /// Already sealed with the primary key.
     pub current: u64,
 }
 
-/// Seals again whatever the primary key did not seal, all or nothing. Servers may run meanwhile, as long as they know both
-/// keys. Done twice it does nothing the second time.
+/// Seals again everything that the primary key did not seal, completely or not at all. Servers may run meanwhile if
+/// they know both keys. A second call changes nothing.
 pub async fn rewrap(
     store: &Store,
     clock: &dyn Clock,

@@ -1,4 +1,5 @@
-//! RotateSigningKey: the next key signs, the active one retires, and a fresh one is published. On demand, and by the clock.
+//! RotateSigningKey: the next key signs, the active one retires, and a new one is published. On demand, and by
+//! schedule.
 
 use countersign_core::{credential::KeyStanding, names::OperatorId, signing_key::SigningKeyRecord};
 use countersign_ledger::leaf::Kind;
@@ -12,10 +13,10 @@ use crate::{
 
 struct Rotate<'a> {
     app: &'a App,
-    /// Who asks; none: the clock.
+    /// The operator. `None` for the schedule.
     operator: Option<&'a OperatorId>,
     reason: &'a str,
-    /// The key that is to sign. That it was published for long enough was seen to before.
+    /// The key that will sign. It was checked before that it was published for long enough.
     next: &'a str,
 }
 
@@ -43,7 +44,8 @@ impl Change for Rotate<'_> {
 }
 
 impl App {
-    /// Makes the next key the active one and returns it. Waits first, for a second at most, until every replica knows it.
+    /// Makes the next key the active one and returns it. Waits first, for at most a second, until every replica knows
+    /// it.
     pub async fn rotate_signing_key(
         &self,
         caller: &OperatorCaller,
@@ -53,15 +55,15 @@ impl App {
         self.rotate(Some(&caller.operator_id), reason, idempotency.as_ref()).await
     }
 
-    /// Rotates where the active key has signed for as long as a key may. Every replica looks, and one of them rotates.
+    /// Rotates if the active key has signed for its full time. Every replica checks, and one of them rotates.
     pub(crate) async fn rotate_when_due(&self) -> Result<(), Error> {
         let (keys, now) = (&self.snapshot().keys, self.inner.engine.clock.now());
-        // A key that was made to replace a compromised one may be younger than what verifiers keep.
+        // A key that replaced a compromised one may be younger than what verifiers cache.
         if keys.active_record.age(now) < self.inner.engine.config.key_rotation || !keys.next_record.is_spread(now) {
             return Ok(());
         }
         match self.rotate(None, "", None).await {
-            // Another replica was quicker.
+            // Another replica was faster.
             Err(Error::Conflict(_)) => Ok(()),
             Err(error) => Err(error),
             Ok(key) => {
@@ -77,16 +79,16 @@ impl App {
         reason: &str,
         idempotency: Option<&Idempotency>,
     ) -> Result<SigningKeyRecord, Error> {
-        // Another replica may have rotated a moment ago; a person who asks now means the keys as they are now.
+        // Another replica may have rotated a moment ago; an operator who asks now means the current keys.
         self.inner.authority.try_refresh_snapshot().await?;
         let snapshot = self.snapshot();
         let next = &snapshot.keys.next_record;
-        // Not under the log head: nobody else has to wait.
+        // Without the log head, so that no other change has to wait.
         tokio::time::sleep(next.left_before_use(self.inner.engine.clock.now()).unsigned_abs()).await;
         let change = Rotate { app: self, operator, reason, next: &next.kid };
         let caller = operator.map_or("", OperatorId::as_str);
         let key = self.change(caller, idempotency, &change).await?;
-        // The answer to a repeated request names the key of its own rotation.
+        // The answer to a repeated request names the key of its rotation.
         if key.kid == next.kid {
             let cause = if operator.is_some() { "request" } else { "clock" };
             metrics::counter!("countersign_signing_key_rotations_total", "cause" => cause).increment(1);

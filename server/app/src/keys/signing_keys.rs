@@ -13,7 +13,7 @@ use crate::{
     engine::{secrets::Secrets, transaction::ChangeTx},
 };
 
-/// Makes the key that will sign after the next rotation. From the commit on it is published.
+/// Creates the key that will sign after the next rotation. It is published from the commit on.
 pub(crate) async fn make_next(
     tx: &mut ChangeTx,
     secrets: &Secrets,
@@ -54,14 +54,14 @@ pub(crate) async fn activate(
     Ok(())
 }
 
-/// The key that stands so: there always is one that is active and one that is next.
+/// The key in this state: there is always one that is active and one that is next.
 pub(crate) async fn the(tx: &mut ChangeTx, state: KeyStanding) -> Result<SigningKeyRecord, Error> {
     let key = signing_key::standing(tx.conn(), state).await?;
     let missing = || Error::internal("a signing key is missing: start the server once", state.as_str());
     Ok(key.ok_or_else(missing)?.record)
 }
 
-/// The leaf of what happened to `key`.
+/// The leaf of an event about `key`.
 pub(crate) fn leaf_of(
     tx: &ChangeTx,
     kind: Kind,
@@ -80,7 +80,7 @@ pub(crate) fn leaf_of(
 }
 
 impl App {
-    /// One page of keys, newest first. Those that retired long ago are kept, so that what they signed can be checked.
+    /// One page of keys, newest first. Keys that retired long ago are kept, so that what they signed can be verified.
     pub async fn list_signing_keys(
         &self,
         state: Option<KeyStanding>,

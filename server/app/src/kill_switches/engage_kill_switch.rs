@@ -15,12 +15,12 @@ use crate::{
     webhook::KillSwitchNotice,
 };
 
-/// What to stop, and why.
+/// What to stop, and the reason.
 #[derive(Debug, Clone)]
 pub struct EngageKillSwitch {
-    /// What.
+    /// What to stop.
     pub target: Target,
-    /// Why, in words.
+    /// The reason, in words.
     pub reason: String,
 }
 
@@ -29,7 +29,7 @@ pub struct EngageKillSwitch {
 pub struct KillSwitchEngaged {
     /// The switch.
     pub kill_switch: KillSwitch,
-    /// Where the custody log holds it: no ALLOW that it forbids comes after.
+    /// The log index of the event: no ALLOW that it forbids comes after it.
     pub log_index: i64,
 }
 
@@ -98,7 +98,7 @@ pub(crate) fn append(
 }
 
 impl App {
-    /// Stops calls at once. Each call engages a switch of its own, also where another stops the same.
+    /// Stops calls at once. Each call of this engages a separate switch, even if another one stops the same.
     pub async fn engage_kill_switch(
         &self,
         caller: &OperatorCaller,

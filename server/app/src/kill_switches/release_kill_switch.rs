@@ -13,12 +13,12 @@ use crate::{
     engine::transaction::{Change, ChangeTx},
 };
 
-/// Which switch, and why it is over.
+/// The switch, and the reason for releasing it.
 #[derive(Debug, Clone)]
 pub struct ReleaseKillSwitch {
     /// The switch.
     pub kill_switch_id: KillSwitchId,
-    /// Why, in words.
+    /// The reason, in words.
     pub reason: String,
 }
 
@@ -43,7 +43,7 @@ impl Change for Release<'_> {
 }
 
 impl App {
-    /// Releases a switch, and no other that stops the same. Returns where the custody log holds that.
+    /// Releases a switch, and no other one that stops the same. Returns the log index of the event.
     pub async fn release_kill_switch(
         &self,
         caller: &OperatorCaller,
@@ -54,7 +54,7 @@ impl App {
         self.change(caller.operator_id.as_str(), idempotency.as_ref(), &change).await
     }
 
-    /// One page of the engaged switches, newest first; with `scope`, those of it.
+    /// One page of the engaged switches, newest first; with `scope`, only those of this scope.
     pub async fn list_kill_switches(
         &self,
         scope: Option<KillSwitchScope>,

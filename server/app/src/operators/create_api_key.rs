@@ -1,4 +1,4 @@
-//! CreateApiKey: makes a key for an operator, whose secret is shown once.
+//! CreateApiKey: creates a key for an operator. Its secret is shown once.
 
 use countersign_core::{
     api_key::{self, ApiKey, ApiKeyId},
@@ -26,30 +26,30 @@ use crate::{
     },
 };
 
-/// For whom, what for, and how long.
+/// The operator, the roles and the lifetime.
 #[derive(Debug, Clone)]
 pub struct CreateApiKey {
-    /// Whose it is to be.
+    /// The operator who will own it.
     pub operator_id: OperatorId,
-    /// What it may do; none: all that the operator may.
+    /// Its roles; empty for all roles of the operator.
     pub roles: Roles,
-    /// When it ends by itself; none: after the default life.
+    /// When it expires. `None` for the default lifetime.
     pub expire_time: Option<OffsetDateTime>,
-    /// The tools and sponsors that it is for.
+    /// The tools and sponsors that it is limited to.
     pub scope: KeyScope,
 }
 
-/// A key, and while nobody has seen it, how it is used.
+/// A key, and its secret if it was not shown yet.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ApiKeyCreated {
     /// The key.
     pub key: ApiKey,
-    /// `csk_<id>_<secret>`; none where a request id is repeated: no answer with it is kept.
+    /// `csk_<id>_<secret>`. `None` for a repeated request id, because answers with a secret are not stored.
     #[serde(skip)]
     pub secret: Option<SecretString>,
 }
 
-/// A key that is made by this caller.
+/// A key that this caller creates.
 struct Create<'a> {
     caller: &'a OperatorCaller,
     four_eyes: FourEyes,
@@ -92,7 +92,7 @@ impl Change for Create<'_> {
         let leaf = tx.leaf(Kind::OperatorKeyCreated, &self.caller.operator_id);
         let log_index = fresh.store(tx, leaf, "").await?;
         let maker = tx.login(&self.caller.operator_id).await?;
-        // Whoever made it knows it. That somebody can come in as somebody else is told, where there is somebody else.
+        // The creator knows the key. That a person can log in as someone else is reported, if there is someone else.
         if maker.person.map(|(person, _)| person) != login.person.as_ref().map(|(person, _)| person.clone()) {
             tx.tell_of_login("key_created", &login, &self.caller.operator_id, log_index)?;
         }
@@ -100,7 +100,7 @@ impl Change for Create<'_> {
     }
 }
 
-/// Where a key stands that waits for a second person.
+/// The state of a key that waits for a second person.
 pub(crate) const PENDING: &str = "PENDING";
 
 /// A key that is not stored yet.
@@ -111,7 +111,7 @@ pub(crate) struct FreshKey {
 }
 
 impl FreshKey {
-    /// Makes a key with a random secret.
+    /// Creates a key with a random secret.
     pub(crate) fn make(
         tx: &ChangeTx,
         secrets: &Secrets,
@@ -136,7 +136,7 @@ impl FreshKey {
         Self { stored: StoredKey { key, secret_hash }, text: api_key::write(key_id, &secret).into() }
     }
 
-    /// Stores it; `leaf` becomes the event of it, and `reason` says why in words.
+    /// Stores it; `leaf` becomes its event, and `reason` is the reason in words.
     pub(crate) async fn store(&self, tx: &mut ChangeTx, leaf: Leaf<'static>, reason: &str) -> Result<i64, Error> {
         stored_key::insert(tx.conn(), &self.stored).await?;
         let now = tx.now();
@@ -164,13 +164,13 @@ impl FreshKey {
     }
 }
 
-/// A key, as what an event is about.
+/// A key as the subject of an event.
 pub(crate) fn subject(key_id: ApiKeyId) -> Subject<'static> {
     Subject { id: Some(key_id.to_string().into()), kind: "api_key".into() }
 }
 
 impl App {
-    /// Makes a key for an operator.
+    /// Creates a key for an operator.
     pub async fn create_api_key(
         &self,
         caller: &OperatorCaller,

@@ -15,31 +15,32 @@ use crate::{
     engine::transaction::{Change, ChangeTx},
 };
 
-/// Who, and what they may do.
+/// The operator and their roles.
 #[derive(Debug, Clone)]
 pub struct CreateOperator {
-    /// Chosen id.
+    /// The chosen id.
     pub operator_id: OperatorId,
-    /// Name for people.
+    /// The name for persons.
     pub display_name: String,
-    /// What they may do.
+    /// Their roles.
     pub roles: Roles,
-    /// Whose login it is; none: a person of its own, of the same id.
+    /// The person of the login. `None` for a new person with the same id.
     pub person_id: Option<PersonId>,
 }
 
-/// An operator, and whose login it is.
+/// An operator and the person of the login.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "serde_json::Value")]
 pub struct OperatorCreated {
     /// The operator.
     #[serde(flatten)]
     pub operator: Operator,
-    /// Whose login it is; none in what a version kept that knew no persons.
+    /// The person of the login. `None` in an answer stored by a version without persons.
     pub binding: Option<Binding>,
 }
 
-/// A kept answer is a value first: serde cannot read times, which are 128-bit numbers, out of flattened fields.
+/// A stored answer is first read as a value, because serde cannot read times, which are 128-bit numbers, from flattened
+/// fields.
 impl TryFrom<serde_json::Value> for OperatorCreated {
     type Error = serde_json::Error;
     fn try_from(mut kept: serde_json::Value) -> Result<Self, serde_json::Error> {
@@ -48,7 +49,7 @@ impl TryFrom<serde_json::Value> for OperatorCreated {
     }
 }
 
-/// An operator who is added by this caller.
+/// An operator whom this caller adds.
 struct Create<'a> {
     caller: &'a OperatorCaller,
     four_eyes: FourEyes,
@@ -75,7 +76,7 @@ impl Change for Create<'_> {
         };
         let before = person::get_all(tx.conn(), std::slice::from_ref(&operator.operator_id)).await?.pop();
         let binding = match before {
-            // A certificate's holder of the same id was bound before: it is the same login.
+            // A certificate holder with the same id was bound before: it is the same login.
             Some(before) if before.person_id == person_id => before,
             before => {
                 let Bound { binding, alone } =
@@ -89,12 +90,12 @@ impl Change for Create<'_> {
     }
 }
 
-/// The person that an operator is of whom nobody said whose login it is.
+/// The person of an operator whose login was not bound to a person.
 fn own_person(operator_id: &OperatorId) -> Result<PersonId, Error> {
-    operator_id.as_str().parse().map_err(|error| Error::internal("an id is no person's", error))
+    operator_id.as_str().parse().map_err(|error| Error::internal("an id belongs to no person", error))
 }
 
-/// Stores an operator, added by `by`; `leaf` becomes the event of it.
+/// Stores an operator, added by `by`; `leaf` becomes the event.
 pub(crate) async fn add_operator(
     tx: &mut ChangeTx,
     operator: &Operator,
@@ -109,13 +110,13 @@ pub(crate) async fn add_operator(
         other => other?,
     }
     let granted = LeafChange { field: "roles".into(), after: Some(roles.to_string().into()), ..LeafChange::default() };
-    // None at all is no change.
+    // No roles means no change.
     let changes = if roles.is_empty() { Vec::new() } else { vec![granted] };
     tx.append(Leaf { changes, subject: Some(subject(operator_id)), ..leaf }, "")?;
     Ok(())
 }
 
-/// Nobody grants a role they do not hold.
+/// Operators cannot grant a role that they do not have.
 pub(crate) fn ensure_held(caller: &OperatorCaller, granted: Roles) -> Result<(), Error> {
     let missing: Vec<OperatorRole> = granted.without(caller.roles).iter().collect();
     if missing.is_empty() {

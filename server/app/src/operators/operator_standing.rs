@@ -1,4 +1,4 @@
-//! DisableOperator, EnableOperator, DeleteOperator: whether a login admits anybody.
+//! DisableOperator, EnableOperator, DeleteOperator: whether a login can be used.
 
 use countersign_core::{
     names::OperatorId,
@@ -20,27 +20,27 @@ use crate::{
     engine::transaction::{Change, ChangeTx},
 };
 
-/// What becomes of a login.
+/// The new state of a login.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OperatorStanding {
-    /// It admits nobody.
+    /// It is disabled.
     Disabled,
-    /// It admits whose it is again.
+    /// It can be used again.
     Enabled,
-    /// It admits nobody, for good.
+    /// It is disabled permanently.
     Deleted,
 }
 
-/// Which login, what becomes of it, and why.
+/// The login, its new state, and the reason.
 #[derive(Debug, Clone)]
 pub struct ChangeOperator {
-    /// The login, of whichever kind.
+    /// The login, of any kind.
     pub operator_id: OperatorId,
-    /// What becomes of it.
+    /// Its new state.
     pub standing: OperatorStanding,
-    /// Why, in words.
+    /// The reason, in words.
     pub reason: String,
-    /// The operator's etag as last read; none: no check.
+    /// The operator's etag as last read. `None` for no check.
     pub etag: Option<String>,
 }
 
@@ -49,20 +49,20 @@ pub struct ChangeOperator {
 pub struct OperatorChanged {
     /// The operator.
     pub operator: Operator,
-    /// Where the custody log holds the change; where nothing was to change, its end.
+    /// The log index of the change; if there was nothing to change, the end of the log.
     pub log_index: i64,
 }
 
 struct ChangeBy<'a> {
     caller: &'a OperatorCaller,
     four_eyes: FourEyes,
-    /// Whether an admin can come in without any key.
+    /// Whether an administrator can log in without a key.
     others_admit: bool,
     command: &'a ChangeOperator,
 }
 
 impl Change for ChangeBy<'_> {
-    // The verbs share one space of request ids; the fingerprint tells them apart.
+    // The verbs share one set of request ids; the fingerprint tells them apart.
     const METHOD: &'static str = "ChangeOperator";
     type Answer = OperatorChanged;
 
@@ -93,7 +93,7 @@ impl Change for ChangeBy<'_> {
         } else {
             Some(self.disable(tx, &before).await?)
         };
-        // No server takes a login for known that it looked up at an earlier epoch.
+        // A server does not use a cached login that it looked up at an earlier epoch.
         tx.changes_authority();
         let after = Operator { disable_time, deleted: wanted.1, revision: before.revision + 1, ..before.clone() };
         operator::update(tx.conn(), &after).await?;
@@ -120,7 +120,7 @@ const fn word(operator: &Operator) -> &'static str {
 }
 
 impl ChangeBy<'_> {
-    /// The operator; of a login of which this server has no row, what there is to say.
+    /// The operator; for a login without a row on this server, a minimal record.
     async fn read(&self, tx: &mut ChangeTx) -> Result<Operator, Error> {
         let operator_id = &self.command.operator_id;
         if let Some(found) = operator::get(tx.conn(), operator_id).await? {
@@ -148,7 +148,7 @@ impl ChangeBy<'_> {
         Ok(time)
     }
 
-    /// Nobody lets in themself again.
+    /// Operators cannot enable themselves.
     async fn enable(&self, tx: &mut ChangeTx, before: &Operator) -> Result<(), Error> {
         if before.deleted {
             return Err(Error::IllegalTransition(format!(
@@ -159,7 +159,7 @@ impl ChangeBy<'_> {
         if !self.caller.anonymous {
             let login = tx.login(&before.operator_id).await?;
             let actor = tx.login(&self.caller.operator_id).await?;
-            // Of whom nobody knows who it is, there is nobody to compare with.
+            // If it is unknown who the person is, there is no one to compare with.
             let known: Vec<_> = [login].into_iter().filter(|login| login.person().is_ok()).collect();
             self.four_eyes.hold(second_person(&actor, &known))?;
         }
@@ -167,7 +167,7 @@ impl ChangeBy<'_> {
     }
 }
 
-/// Without this one nobody could let in anybody.
+/// Without this one, no operator could log in as an administrator.
 pub(crate) fn last_admin(operator_id: &OperatorId) -> Error {
     Error::IllegalTransition(format!(
         "operator {operator_id} is the last admin with a working key, and without them no one could make another \
@@ -177,8 +177,8 @@ pub(crate) fn last_admin(operator_id: &OperatorId) -> Error {
 }
 
 impl App {
-    /// Disables, enables or deletes an operator. When a stop returns, their logins admit nobody at this server, and within a quarter
-    /// of a second at none.
+    /// Disables, enables or deletes an operator. When a stop returns, the login is refused at this server, and within a
+    /// quarter of a second at all servers.
     pub async fn change_operator(
         &self,
         caller: &OperatorCaller,

@@ -12,14 +12,15 @@ use crate::{App, Error, Page, PageRequest};
 /// Which keys to list.
 #[derive(Debug, Clone, Default)]
 pub struct ApiKeyFilter {
-    /// Of this operator; none: of all.
+    /// Of this operator; `None` for all.
     pub operator_id: Option<OperatorId>,
-    /// Whether those that expired or were revoked are listed too.
+    /// Whether expired and revoked keys are listed too.
     pub dead: bool,
 }
 
 impl App {
-    /// One page of operators, in the order of their ids; with `role`, those who have it; with `deleted`, also those who are gone.
+    /// One page of operators, in the order of their ids; with `role`, those who have it; with `deleted`, also the
+    /// deleted ones.
     pub async fn list_operators(
         &self,
         role: Option<OperatorRole>,

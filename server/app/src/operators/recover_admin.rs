@@ -1,5 +1,5 @@
-//! What `countersign operator recover` does: a fresh admin key, for whoever holds the database and the key-encryption key.
-//! They could do anything by hand; this way the log says that they did.
+//! `countersign operator recover`: creates an administrator key for a person who has access to the database and the
+//! key-encryption key. That person could do anything manually; this way it is recorded in the log.
 
 use std::{io, sync::Arc};
 
@@ -21,22 +21,22 @@ use crate::{
     engine::{secrets::Secrets, transaction::ChangeTx},
 };
 
-/// How long the key is good: long enough to make a proper one.
+/// How long the key is valid: long enough to create a permanent one.
 const LIFE: Duration = Duration::DAY;
 /// The reason code of its events.
 const REASON: &str = "RECOVERY";
 
-/// Whose key, and why.
+/// The operator, and the reason.
 #[derive(Debug, Clone)]
 pub struct RecoverAdmin {
-    /// An admin, or the id of a new one, who gets every role.
+    /// An administrator, or the id of a new one, who gets every role.
     pub operator_id: OperatorId,
-    /// Why, in words, for the custody log.
+    /// The reason, in words, for the custody log.
     pub reason: String,
 }
 
-/// Makes a fresh admin key beside servers that may run meanwhile, and says when it ends. `hand_over` gets it before it is
-/// stored, so that a key that cannot be handed over is not made.
+/// Creates a new administrator key, also while servers run, and returns when it expires. `hand_over` gets it before it
+/// is stored, so that a key that cannot be delivered is not created.
 pub async fn recover_admin(
     store: &Store,
     clock: &dyn Clock,
@@ -76,7 +76,8 @@ pub async fn recover_admin(
         let leaf = Leaf { reason: Some(REASON.into()), ..tx.own_leaf(Kind::OperatorCreated) };
         add_operator(&mut tx, &operator, &bootstrap, leaf).await?;
     }
-    // Whoever holds the machine says whose login it is: with nobody left to confirm it, it would be good for nothing.
+    // The person with access to the machine decides whose login it is: if there were no one left to confirm it, the key
+    // would be useless.
     let before = person::get_all(tx.conn(), std::slice::from_ref(&command.operator_id)).await?.pop();
     if !before.as_ref().is_some_and(Binding::is_confirmed) {
         let person_id = before.as_ref().map(|before| before.person_id.clone());
@@ -91,7 +92,7 @@ pub async fn recover_admin(
     Ok(end)
 }
 
-/// The secrets under which servers will know the key: not those of a database that no server has prepared.
+/// The secrets by which servers will recognise the key. Refused for a database that no server has prepared.
 async fn of_this_installation(tx: &mut ChangeTx, keys: KeyEncryptionKeys) -> Result<Secrets, Error> {
     if signing_key::standing(tx.conn(), KeyStanding::Active).await?.is_none() {
         return Err(Error::NotReady("no server was ever started on this database".to_owned()));

@@ -1,4 +1,4 @@
-//! RevokeApiKey: ends a key at once.
+//! RevokeApiKey: revokes a key at once.
 
 use countersign_core::api_key::{ApiKey, ApiKeyId};
 use countersign_ledger::leaf::{Kind, Leaf};
@@ -11,25 +11,25 @@ use crate::{
     engine::transaction::{Change, ChangeTx, kept_log_index},
 };
 
-/// Which key, and why.
+/// The key, and the reason.
 #[derive(Debug, Clone)]
 pub struct RevokeApiKey {
-    /// Which.
+    /// The key's id.
     pub key_id: ApiKeyId,
-    /// Why, in words.
+    /// The reason, in words.
     pub reason: Option<String>,
-    /// The key's etag as last read; none: no check.
+    /// The key's etag as last read. `None` for no check.
     pub etag: Option<String>,
 }
 
-/// A key that was ended.
+/// A key that was revoked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "serde_json::Value")]
 pub struct ApiKeyRevoked {
     /// The key.
     #[serde(flatten)]
     pub key: ApiKey,
-    /// Where the custody log holds it. 0 in an answer that an earlier version kept.
+    /// The log index of the event. 0 in an answer that an earlier version stored.
     pub log_index: i64,
 }
 
@@ -41,10 +41,10 @@ impl TryFrom<serde_json::Value> for ApiKeyRevoked {
     }
 }
 
-/// A key that is ended by this caller.
+/// A key that this caller revokes.
 struct Revoke<'a> {
     caller: &'a OperatorCaller,
-    /// Whether an admin can come in without any key.
+    /// Whether an administrator can log in without a key.
     others_admit: bool,
     command: &'a RevokeApiKey,
 }
@@ -78,7 +78,7 @@ impl Change for Revoke<'_> {
             )));
         }
         api_key::revoke(tx.conn(), *key_id, now).await?;
-        // No server takes a key for known that it looked up at an earlier epoch.
+        // A server does not use a cached key that it looked up at an earlier epoch.
         tx.changes_authority();
         let leaf = Leaf {
             state_before: Some("ACTIVE".into()),
@@ -92,7 +92,8 @@ impl Change for Revoke<'_> {
 }
 
 impl App {
-    /// Ends a key. When this returns it admits nobody at this server, and within a quarter of a second at none.
+    /// Revokes a key. When this returns, the key is refused at this server, and within a quarter of a second at all
+    /// servers.
     pub async fn revoke_api_key(
         &self,
         caller: &OperatorCaller,

@@ -1,4 +1,4 @@
-//! SetOperatorRoles: what an operator may do from now on.
+//! SetOperatorRoles: replaces an operator's roles.
 
 use countersign_core::{
     names::OperatorId,
@@ -17,16 +17,16 @@ use crate::{
     engine::transaction::{Change, ChangeTx},
 };
 
-/// Which operator, and what they may do.
+/// The operator, and their new roles.
 #[derive(Debug, Clone)]
 pub struct SetOperatorRoles {
     /// The operator.
     pub operator_id: OperatorId,
-    /// All that they may do.
+    /// The complete set of their roles.
     pub roles: Roles,
-    /// Why, in words.
+    /// The reason, in words.
     pub reason: String,
-    /// The operator's etag as last read; none: no check.
+    /// The operator's etag as last read. `None` for no check.
     pub etag: Option<String>,
 }
 
@@ -66,7 +66,7 @@ impl Change for SetBy<'_> {
                 return Err(last_admin(operator_id));
             }
         }
-        // No server takes a key for known that it looked up at an earlier epoch.
+        // A server does not use a cached key that it looked up at an earlier epoch.
         tx.changes_authority();
         let after = Operator { roles: *roles, revision: before.revision + 1, ..before.clone() };
         operator::update(tx.conn(), &after).await?;
@@ -81,14 +81,14 @@ impl Change for SetBy<'_> {
     }
 }
 
-/// Whose login comes to hold the role admin, two persons have said. Whoever calls a dev server without a credential may do
-/// everything.
+/// The binding of a login that gets the role admin must be confirmed by a second person. A caller of a dev server
+/// without a credential may do everything.
 pub(crate) fn of_admin(caller: &OperatorCaller, login: &Login) -> Result<(), PersonRule> {
     if caller.anonymous { Ok(()) } else { login.person().map(drop) }
 }
 
 impl App {
-    /// Sets what an operator may do. Keys that they have may no more than they were made for.
+    /// Sets an operator's roles. Their existing keys never get more roles than they were created with.
     pub async fn set_operator_roles(
         &self,
         caller: &OperatorCaller,

@@ -1,4 +1,4 @@
-//! ActivatePolicy: makes a version answer for everyone at once.
+//! ActivatePolicy: makes a version active for all callers at once.
 
 use countersign_core::{ids::PolicyVersion, names::OperatorId, rollout::Baseline};
 use countersign_ledger::leaf::{Change as LeafChange, Digest, Kind, Leaf};
@@ -11,12 +11,12 @@ use crate::{
     engine::transaction::{Change, ChangeTx},
 };
 
-/// Which version, and why.
+/// The version, and the reason.
 #[derive(Debug, Clone)]
 pub struct ActivatePolicy {
     /// The version.
     pub version: PolicyVersion,
-    /// Why, in words.
+    /// The reason, in words.
     pub reason: String,
 }
 
@@ -25,7 +25,7 @@ pub struct ActivatePolicy {
 pub struct PolicyActivated {
     /// The version.
     pub policy: PolicyRecord,
-    /// Where the custody log holds the change.
+    /// The log index of the event.
     pub log_index: i64,
 }
 
@@ -44,7 +44,8 @@ impl Change for Activate<'_> {
         let version = self.command.version;
         let found = policy::get(tx.conn(), version).await?;
         let stored = found.ok_or_else(|| Error::not_found("policy", version))?;
-        // This server may have it compiled from better days; the next that starts has only the row.
+        // This server may have it compiled from before the row was damaged; the next server that starts has only the
+        // row.
         intact(&stored)?;
         self.four_eyes.of_policy(tx, self.operator_id, &stored.created_by).await?;
         if let Some(open) = rollout::open(tx.conn()).await? {
@@ -62,7 +63,7 @@ impl Change for Activate<'_> {
     }
 }
 
-/// Makes `answer` answer where no rollout does, and appends the leaf that says so; it states what answered before.
+/// Makes `answer` the baseline, and appends the leaf, which also states the previous baseline.
 pub(crate) async fn set_active(
     tx: &mut ChangeTx,
     answer: Baseline,
@@ -83,14 +84,14 @@ pub(crate) async fn set_active(
 }
 
 impl App {
-    /// Makes a version answer for everyone at once.
+    /// Makes a version active for all callers at once.
     pub async fn activate_policy(
         &self,
         caller: &OperatorCaller,
         command: ActivatePolicy,
         idempotency: Option<Idempotency>,
     ) -> Result<PolicyActivated, Error> {
-        // Compiled before the head is held, so that nobody waits for it.
+        // Compiled before the head is held, so that no one waits for it.
         self.inner.authority.policy(command.version).await?.may_begin()?;
         let change = Activate {
             operator_id: &caller.operator_id,

@@ -1,5 +1,5 @@
-//! ProposeCacheExtension, ConfirmCacheExtension, EndCacheExtension, ListCacheExtensions: for how long an ALLOW may be cached while an
-//! incident lasts.
+//! ProposeCacheExtension, ConfirmCacheExtension, EndCacheExtension, ListCacheExtensions: how long an ALLOW may be
+//! cached during an incident.
 
 use std::borrow::Cow;
 
@@ -21,36 +21,36 @@ use crate::{
     },
 };
 
-/// What is proposed.
+/// A proposal.
 #[derive(Debug, Clone)]
 pub struct ProposeCacheExtension {
-    /// For how long an ALLOW may be cached, seconds.
+    /// How long an ALLOW may be cached, in seconds.
     pub extend_to_seconds: u32,
-    /// How long that lasts, seconds.
+    /// How long the extension lasts, in seconds.
     pub life_seconds: u32,
-    /// Why, in words.
+    /// The reason, in words.
     pub reason: String,
 }
 
-/// Which extension is confirmed or ended, and why.
+/// The extension, the step, and the reason.
 #[derive(Debug, Clone)]
 pub struct ChangeCacheExtension {
     /// The extension.
     pub cache_extension_id: CacheExtensionId,
     /// Whether it is confirmed or ended.
     pub step: CacheExtensionStep,
-    /// Why, in words.
+    /// The reason, in words.
     pub reason: String,
-    /// The extension's etag as last read; none: no check.
+    /// The extension's etag as last read. `None` for no check.
     pub etag: Option<String>,
 }
 
-/// What becomes of an extension.
+/// A step in the life of an extension.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CacheExtensionStep {
-    /// A second person confirms it, and it holds.
+    /// A second person confirms it, and it becomes active.
     Confirm,
-    /// It is over before its time.
+    /// It ends early.
     End,
 }
 
@@ -59,7 +59,7 @@ pub enum CacheExtensionStep {
 pub struct CacheExtensionChanged {
     /// The extension.
     pub cache_extension: CacheExtension,
-    /// Where the custody log holds the change.
+    /// The log index of the event.
     pub log_index: i64,
 }
 
@@ -116,7 +116,7 @@ impl Change for Propose<'_> {
 }
 
 impl Change for Step<'_> {
-    // Both verbs share one space of request ids; the fingerprint tells them apart.
+    // Both verbs share one set of request ids; the fingerprint tells them apart.
     const METHOD: &'static str = "ChangeCacheExtension";
     type Answer = CacheExtensionChanged;
 
@@ -155,7 +155,7 @@ impl Change for Step<'_> {
     }
 }
 
-/// Appends the event of what became of an extension.
+/// Appends the event of a step.
 fn append(
     tx: &mut ChangeTx,
     caller: &OperatorCaller,
@@ -198,7 +198,7 @@ fn append(
 }
 
 impl App {
-    /// Proposes to let an ALLOW be cached longer for a while. It takes a second person, who confirms it.
+    /// Proposes that an ALLOW may be cached longer for a while. A second person must confirm it.
     pub async fn propose_cache_extension(
         &self,
         caller: &OperatorCaller,
@@ -209,7 +209,7 @@ impl App {
         self.change(caller.operator_id.as_str(), idempotency.as_ref(), &change).await
     }
 
-    /// Confirms an extension, or ends it before its time; then what was cached by it is good no more.
+    /// Confirms an extension, or ends it early; then answers that were cached because of it are no longer valid.
     pub async fn change_cache_extension(
         &self,
         caller: &OperatorCaller,
@@ -220,7 +220,7 @@ impl App {
         self.change(caller.operator_id.as_str(), idempotency.as_ref(), &change).await
     }
 
-    /// One page of extensions, newest first, with where each stands now.
+    /// One page of extensions, newest first, each with its current state.
     pub async fn list_cache_extensions(
         &self,
         page: PageRequest,
@@ -229,7 +229,7 @@ impl App {
         Ok(found.map(|extension| self.standing_of(extension)))
     }
 
-    /// An extension with where it stands now.
+    /// An extension with its current state.
     #[must_use]
     pub fn standing_of(&self, extension: CacheExtension) -> (CacheExtension, CacheExtensionState) {
         let state = extension.state(self.inner.engine.clock.now());

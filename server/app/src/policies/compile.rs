@@ -1,4 +1,4 @@
-//! Compiles documents for who asks.
+//! Compiles documents for callers.
 
 use countersign_policy::{CompiledPolicy, Violations};
 use tokio::{sync::Semaphore, time::timeout};
@@ -19,16 +19,16 @@ pub(crate) enum Compilation {
     Invalid(Violations),
 }
 
-/// Documents that are compiled at a time for who asks: each takes a processor and a lot of memory.
+/// Limit of the documents that are compiled at a time for callers: each takes a processor and much memory.
 static TURNS: Semaphore = Semaphore::const_new(2);
-/// How long a document waits for its turn. Whose call is over before that waits no more, and is not compiled.
+/// How long a document waits for its turn. If the call ends before that, the document is not compiled.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
 
-/// Compiles aside: a large document takes seconds, and requests must not wait for it.
+/// Compiles on a separate thread: a large document takes seconds, and requests must not wait for it.
 pub(crate) async fn try_compile(document: String, cedar: String) -> Result<Compilation, Error> {
     let Ok(Ok(turn)) = timeout(PATIENCE, TURNS.acquire()).await else { return Err(Error::Overloaded) };
     aside("a policy could not be compiled", move || {
-        // Until it is done, also where whoever asked has gone.
+        // Held until it is done, even if the caller has disconnected.
         let _turn = turn;
         CompiledPolicy::load(&document, &cedar).map_or_else(Compilation::Invalid, Compilation::Valid)
     })

@@ -18,7 +18,7 @@ use crate::{
 pub struct CreatePolicy {
     /// The YAML document.
     pub document: String,
-    /// Raw Cedar beside it; empty: none.
+    /// The Cedar text beside it; empty if there is none.
     pub cedar: String,
     /// What changed and why, in words.
     pub reason: Option<String>,
@@ -29,13 +29,13 @@ pub struct CreatePolicy {
 pub struct PolicyCreated {
     /// The version.
     pub policy: PolicyRecord,
-    /// Whether this call stored it; false where the same content was stored before.
+    /// Whether this call stored it; false if the same content was stored before.
     pub created: bool,
-    /// Where the custody log holds its creation.
+    /// The log index of its creation.
     pub log_index: i64,
 }
 
-/// A document that is stored by this operator.
+/// A document that this operator stores.
 pub(crate) struct Create<'a> {
     pub(crate) operator_id: &'a OperatorId,
     pub(crate) command: &'a CreatePolicy,
@@ -75,7 +75,7 @@ impl Change for Create<'_> {
 }
 
 impl App {
-    /// Stores a valid document as a new version. The same content again is the same version.
+    /// Stores a valid document as a new version. The same content gives the same version.
     pub async fn create_policy(
         &self,
         caller: &OperatorCaller,

@@ -14,9 +14,9 @@ use crate::{App, Error, Page, PageRequest};
 /// A document that may be stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ValidPolicy {
-    /// Its rules in short.
+    /// Its rules.
     pub rules: Vec<Rule>,
-    /// What may be meant, and probably is not.
+    /// Constructs that are permitted but are probably a mistake.
     pub warnings: Vec<Violation>,
 }
 
@@ -41,7 +41,7 @@ impl App {
         })
     }
 
-    /// One version with its document; none: the active one.
+    /// One version with its document; `None` for the active one.
     pub async fn get_policy(&self, version: Option<PolicyVersion>) -> Result<PolicyRecord, Error> {
         self.policy_record(&self.inner.engine.store.for_reads(), version).await
     }

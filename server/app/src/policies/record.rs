@@ -1,4 +1,4 @@
-//! A stored policy, as it is told.
+//! A stored policy in the form in which callers get it.
 
 use countersign_core::{ids::PolicyVersion, names::OperatorId};
 use countersign_policy::Rule;
@@ -11,27 +11,28 @@ use time::OffsetDateTime;
 pub struct PolicyRecord {
     /// Its version.
     pub version: PolicyVersion,
-    /// SHA-256 of document and Cedar.
+    /// SHA-256 of the document and the Cedar text.
     pub content_hash: [u8; 32],
     /// The YAML document; empty in lists.
     pub document: String,
-    /// Raw Cedar beside it; empty in lists.
+    /// The Cedar text beside it; empty in lists.
     pub cedar: String,
-    /// What it is used for now.
+    /// What it is currently used for.
     pub state: PolicyState,
-    /// When stored.
+    /// When it was stored.
     pub create_time: OffsetDateTime,
-    /// Who stored it.
+    /// The operator who stored it.
     pub created_by: OperatorId,
     /// When it last became active.
     pub activate_time: Option<OffsetDateTime>,
-    /// Its rules in short; empty in lists.
+    /// Its rules; empty in lists.
     pub rules: Vec<Rule>,
-    /// How many rules it holds.
+    /// The number of its rules.
     pub rule_count: u32,
 }
 
-/// A version that a change is about, as it is kept for a repeated request: the version alone, read again then.
+/// A version that was changed, in the form that is stored for a repeated request: only the number, and the rest is read
+/// again.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct Changed {
     pub(crate) version: PolicyVersion,

@@ -1,5 +1,5 @@
-//! Per-instance events, in the background. A revocation is one entry whatever it stops, and its reply waits for nothing
-//! else; here the rows of the instances that it stopped follow, with a custody event each.
+//! Writes per-instance events in the background. A revocation is one entry, however much it stops, and its reply waits
+//! for nothing else; here the rows of the stopped instances are updated, with a custody event for each.
 
 use countersign_core::{decision::Reason, instance::InstanceState, revocation::RevocationKind};
 use countersign_ledger::leaf::{Decimal, Digest, Kind, Leaf};
@@ -13,7 +13,7 @@ use crate::{
     workers::POLL,
 };
 
-/// Most instances in one transaction: it holds the log head, and with it every decision, for as long as it takes.
+/// Limit of the instances in one transaction, which holds the log head, and with it every decision, until it ends.
 const BATCH: i64 = 500;
 
 /// The next batch.
@@ -64,7 +64,7 @@ pub(crate) fn stopped(
     tx.append(leaf, "").map(drop)
 }
 
-/// What the event of an instance states that the entry `seq` stopped, for a reason of `kind`.
+/// The event of an instance that the entry `seq` of `kind` stopped.
 pub(crate) fn stopped_leaf(
     kind: RevocationKind,
     seq: i64,
@@ -92,7 +92,7 @@ pub(crate) fn stopped_leaf(
 }
 
 impl App {
-    /// Lets rows follow entries until `stop`, batch after batch.
+    /// Updates rows for entries until `stop`, batch after batch.
     pub(crate) async fn settle(self, stop: CancellationToken) {
         let mut ticks = tokio::time::interval(POLL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -1,5 +1,5 @@
-//! The floor of the revocations: entries up to it are forgotten, and what was issued before it counts as expired. So no
-//! clock decides which entries matter. The clock that moves the floor may be wrong: then too much is refused.
+//! The floor of the revocations: entries up to it are forgotten, and credentials from before it count as expired. So no
+//! clock decides which entries matter. If the clock that raises the floor is wrong, only too much is refused.
 
 use countersign_core::revocation::ENTRIES_KEPT;
 use countersign_ledger::leaf::{Decimal, Kind, Leaf};
@@ -14,7 +14,7 @@ struct MoveFloor;
 
 impl Change for MoveFloor {
     const METHOD: &'static str = "MoveRevocationFloor";
-    /// The floor where it was moved.
+    /// The floor, if it was raised.
     type Answer = Option<i64>;
 
     async fn apply(&self, tx: &mut ChangeTx) -> Result<Option<i64>, Error> {
@@ -22,8 +22,8 @@ impl Change for MoveFloor {
     }
 }
 
-/// Moves the floor to the newest entry that nothing living can be older than. Begins an epoch where there is one: no server
-/// records an ALLOW on a credential below the floor after this.
+/// Raises the floor to the newest entry that is older than every valid credential. This starts an epoch if the floor
+/// changes: from then on no server records an ALLOW with a credential below the floor.
 pub(crate) async fn move_floor(tx: &mut ChangeTx) -> Result<Option<i64>, Error> {
     let (known, before) = (tx.revocation_floor(), tx.now() - ENTRIES_KEPT);
     let floor = revocation::older(tx.conn(), known, before).await?;
@@ -38,7 +38,7 @@ pub(crate) async fn move_floor(tx: &mut ChangeTx) -> Result<Option<i64>, Error> 
 }
 
 impl App {
-    /// Lets entries go whose time is over. Asks nobody where there is none.
+    /// Forgets entries that have expired. Makes no query if there are none.
     pub(crate) async fn move_revocation_floor(&self) -> Result<(), Error> {
         let now = self.inner.engine.clock.now();
         if !self.snapshot().revocation_log.holds_older(now - ENTRIES_KEPT) {

@@ -1,5 +1,5 @@
-//! RevokeCredential, RevokeCredentials, and revocation by token (RFC 7009). One entry kills the credentials; what was started with
-//! a single one is stopped beside it, by an entry for each live child.
+//! RevokeCredential, RevokeCredentials, and revocation by token (RFC 7009). One entry revokes the credentials. The
+//! children that were started with a single credential are stopped too, with one entry for each live child.
 
 use std::sync::Arc;
 
@@ -25,16 +25,16 @@ use crate::{
     },
 };
 
-/// Who may revoke a single credential, besides the instances of its chain.
+/// The roles that may revoke a single credential, besides the instances of its chain.
 const MAY_REVOKE_ONE: [OperatorRole; 3] = [OperatorRole::Issuer, OperatorRole::Approver, OperatorRole::Admin];
 
-/// Most children that one revocation stops: each is an entry and an event, written while the log head is held.
+/// Limit of the children that one revocation stops: each is an entry and an event, written while the log head is held.
 const MOST_CHILDREN: i64 = 1_000;
 
 /// Which credentials.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RevocationScope {
-    /// One. Whether there is such a credential nobody can say: none is kept.
+    /// One credential. It is unknown whether it exists, because credentials are not stored.
     Credential(CredentialId),
     /// Those that name a tool.
     Tool(ToolId),
@@ -42,25 +42,25 @@ pub enum RevocationScope {
     All,
 }
 
-/// What to revoke, and why.
+/// What to revoke, and the reason.
 #[derive(Debug, Clone)]
 pub struct Revoke {
     /// Which credentials.
     pub scope: RevocationScope,
-    /// Why, in words.
+    /// The reason, in words.
     pub reason: String,
-    /// Of a single credential: whether what was started with it lives on.
+    /// For a single credential: whether the children that were started with it stay live.
     pub spare_delegated: bool,
 }
 
-/// Where a revocation stands.
+/// Where a revocation is recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Revoked {
     /// Its number.
     pub seq: i64,
-    /// Where the custody log holds it; the events of the children follow it.
+    /// The log index of the event; the events of the children follow it.
     pub log_index: i64,
-    /// How many live children of a single credential were stopped.
+    /// The number of live children of a single credential that were stopped.
     #[serde(default)]
     pub revoked_child_count: i64,
 }
@@ -69,7 +69,7 @@ pub struct Revoked {
 struct RevokeBy<'a> {
     caller: &'a Caller,
     revoke: &'a Revoke,
-    /// The credential, where it was presented.
+    /// The credential, if it was presented.
     presented: Option<&'a Credential>,
 }
 
@@ -82,7 +82,7 @@ impl RevocationScope {
         }
     }
 
-    /// The id that the entry names.
+    /// The id in the entry.
     fn id(&self) -> Option<String> {
         match self {
             Self::Credential(id) => Some(id.to_string()),
@@ -93,7 +93,7 @@ impl RevocationScope {
 }
 
 impl Change for RevokeBy<'_> {
-    // The verbs share one space of request ids; the fingerprint tells them apart.
+    // The verbs share one set of request ids; the fingerprint tells them apart.
     const METHOD: &'static str = "Revoke";
     type Answer = Revoked;
 
@@ -130,7 +130,7 @@ impl Change for RevokeBy<'_> {
 }
 
 impl RevokeBy<'_> {
-    /// A leaf of this change, done by the caller.
+    /// A leaf of this change, made by the caller.
     fn leaf(&self, tx: &ChangeTx, kind: Kind) -> Leaf<'static> {
         match self.caller {
             Caller::Operator(operator) => tx.leaf(kind, &operator.operator_id),
@@ -145,7 +145,7 @@ impl RevokeBy<'_> {
         }
     }
 
-    /// The live children that are to stop: those that were started with the credential. Refuses where they are too many.
+    /// The live children to stop: those that were started with the credential. Refuses if there are too many.
     async fn children(&self, tx: &mut ChangeTx) -> Result<Vec<StoppedInstance>, Error> {
         let RevocationScope::Credential(id) = &self.revoke.scope else { return Ok(Vec::new()) };
         if self.revoke.spare_delegated {
@@ -166,7 +166,7 @@ impl RevokeBy<'_> {
         }
     }
 
-    /// Stops children, each by an entry and an event of its own; what is below them stops by the same entries.
+    /// Stops children, each with an entry and an event; their descendants are stopped by the same entries.
     async fn stop_children(&self, tx: &mut ChangeTx, children: &[StoppedInstance]) -> Result<(), Error> {
         if children.is_empty() {
             return Ok(());
@@ -175,7 +175,7 @@ impl RevokeBy<'_> {
         let seqs = tx.revoke_each(RevocationKind::Instance, ids.iter().map(ToString::to_string).collect()).await?;
         for (child, seq) in children.iter().zip(seqs) {
             let leaf = self.leaf(tx, Kind::InstanceRevoked);
-            // The credential is why.
+            // The credential is the reason.
             let leaf = stopped_leaf(RevocationKind::Credential, seq, InstanceState::Revoked, child, leaf);
             tx.append(leaf, "")?;
         }
@@ -185,7 +185,8 @@ impl RevokeBy<'_> {
 }
 
 impl App {
-    /// Revokes credentials. From its commit on, no ALLOW on any of them is recorded. An instance names its own one only.
+    /// Revokes credentials. From the commit on, no ALLOW with any of them is recorded. An instance can name only its
+    /// own credential.
     pub async fn revoke(
         &self,
         caller: &Caller,
@@ -194,7 +195,7 @@ impl App {
     ) -> Result<Revoked, Error> {
         let presented = match caller {
             Caller::Operator(operator) => {
-                // Whose it is nobody knows: none is kept.
+                // Its owner is unknown, because credentials are not stored.
                 operator.outside(
                     "it may not revoke a credential by its id, which does not say whose it is (by the token it may)",
                 )?;
@@ -211,10 +212,10 @@ impl App {
         self.change(&caller.id(), idempotency.as_ref(), &change).await
     }
 
-    /// Revokes the credential that `token` is. None where there was nothing to do: what is no live credential of this
-    /// installation is not good for anything as it is, and one that is not the caller's to revoke is as unknown.
+    /// Revokes the credential `token`. `None` if there was nothing to do: a text that is not a live credential of this
+    /// installation is not valid anyway, and one that the caller may not revoke is treated as unknown.
     ///
-    /// An operator with issuer, approver or admin may, and the instance itself or any of its ancestors.
+    /// An operator with issuer, approver or admin may, and so may the instance itself and its ancestors.
     pub async fn revoke_token(
         &self,
         caller: &Caller,
@@ -243,7 +244,7 @@ impl App {
 
     async fn live_and_revocable(&self, caller: &Caller, token: &str) -> Result<Option<Arc<Credential>>, Error> {
         let Presented::Holds(credential) = self.present(token).await? else { return Ok(None) };
-        // By a clock in doubt nothing has expired: a stop is taken.
+        // By a clock in doubt nothing has expired, so a stop is accepted.
         let live = self.inner.engine.clock.trust().is_err()
             || self.snapshot().dead(&credential, self.inner.engine.clock.now()).is_none();
         let its_own = match caller {

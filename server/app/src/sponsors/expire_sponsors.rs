@@ -1,4 +1,4 @@
-//! What time alone does to sponsors: a review that lapses suspends them, and orphans that nobody accepted are revoked.
+//! Time-based changes of sponsors: a lapsed review suspends them, and orphans that were not accepted are revoked.
 
 use countersign_core::{names::SponsorId, revocation::RevocationKind};
 use countersign_ledger::leaf::{Decimal, Kind, Leaf, Subject};
@@ -10,12 +10,12 @@ use crate::{
     engine::transaction::{Change, ChangeTx},
 };
 
-/// Most sponsors in one round: the next is a second away.
+/// Limit of the sponsors in one round; the next round is a second away.
 const ROUND: i64 = 100;
-/// Why orphans are revoked, as their events say.
+/// The reason code of revoked orphans.
 const NOT_ACCEPTED: &str = "ORPHANS_NOT_ACCEPTED";
 
-/// The end of the time that a departed sponsor's orphans have.
+/// The end of the time for a departed sponsor's orphans.
 struct RevokeOrphans<'a> {
     sponsor_id: &'a SponsorId,
 }
@@ -37,7 +37,7 @@ impl Change for RevokeOrphans<'_> {
         if !settlement::has_orphans(tx.conn(), &sponsor.sponsor_id).await? {
             return Ok(false);
         }
-        // One entry takes them all, like any revocation; their events follow it.
+        // One entry stops all of them, like any revocation; their events follow.
         let seq = tx.revoke(RevocationKind::Sponsor, sponsor.sponsor_id.to_string()).await?;
         let id = sponsor.sponsor_id.as_str().to_owned();
         let leaf = Leaf {

@@ -22,22 +22,22 @@ use crate::{
     },
 };
 
-/// The human, and what they may answer for.
+/// The human, and their limits.
 #[derive(Debug, Clone)]
 pub struct RegisterSponsor {
-    /// Chosen id.
+    /// The chosen id.
     pub sponsor_id: SponsorId,
     /// The person's name.
     pub display_name: String,
     /// The person's e-mail address.
     pub email: String,
-    /// The person, as logins are bound to persons; none: no login is theirs.
+    /// The person, as in the bindings of logins. `None` if no login belongs to them.
     pub person_id: Option<PersonId>,
-    /// Roles that instances may act as.
+    /// Roles that instances may have.
     pub roles: Vec<RoleName>,
-    /// Longest credential, seconds; none: the hard maximum.
+    /// Longest credential in seconds. `None` for the hard maximum.
     pub max_ttl_seconds: Option<u32>,
-    /// Deepest delegation; none: the default.
+    /// Deepest delegation. `None` for the default.
     pub max_depth: Option<u32>,
     /// Free labels.
     pub labels: BTreeMap<String, String>,
@@ -93,7 +93,7 @@ impl Change for Register<'_> {
         let identity = identity_text(&sponsor.display_name, &sponsor.email);
         let identity = tx.commit_to(&identity, &mut leaf.identity_commitment);
         let (_, hash) = tx.append_disclosing(&leaf, Disclosed { identity, ..Disclosed::default() })?;
-        // An approval stands on the registration that it approves.
+        // An approval is based on the registration that it approves.
         sponsor.grant_leaf = Some(hash);
         match sponsor::insert(tx.conn(), &sponsor).await {
             Err(StoreError::Exists { .. }) => {
@@ -104,7 +104,7 @@ impl Change for Register<'_> {
     }
 }
 
-/// What a sponsor is registered or approved for, as leaves state it.
+/// The terms of a sponsor in the form of a leaf.
 pub(crate) fn terms(sponsor: &Sponsor) -> Terms<'static> {
     Terms {
         max_depth: sponsor.max_depth,

@@ -1,5 +1,5 @@
-//! ApproveSponsor, RejectSponsor, SuspendSponsor, ReinstateSponsor, RecertifySponsor, DepartSponsor, RevokeSponsor; and the
-//! suspension of a sponsor whose review lapsed.
+//! ApproveSponsor, RejectSponsor, SuspendSponsor, ReinstateSponsor, RecertifySponsor, DepartSponsor, RevokeSponsor; and
+//! the suspension of a sponsor whose review lapsed.
 
 use countersign_core::{
     names::{OperatorId, SponsorId},
@@ -22,18 +22,18 @@ use crate::{
     operators::persons::Alone,
 };
 
-/// Which sponsor, to what, and why.
+/// The sponsor, the transition, and the reason.
 #[derive(Debug, Clone)]
 pub struct TransitionSponsor {
-    /// Who.
+    /// The sponsor.
     pub sponsor_id: SponsorId,
-    /// What happens to them.
+    /// The transition.
     pub transition: Transition,
-    /// Why, in words.
+    /// The reason, in words.
     pub reason: String,
-    /// The sponsor's etag as last read; none: no check.
+    /// The sponsor's etag as last read. `None` for no check.
     pub etag: Option<String>,
-    /// When the renewed review is due; none: after the default. Of Recertify alone.
+    /// When the renewed review is due. `None` for the default. For Recertify only.
     pub review_due_at: Option<OffsetDateTime>,
 }
 
@@ -42,10 +42,10 @@ pub struct TransitionSponsor {
 pub struct SponsorTransitioned {
     /// The sponsor.
     pub sponsor: Sponsor,
-    /// How many live instances stopped with it.
+    /// The number of live instances that stopped with it.
     #[serde(alias = "revoked_instance_count")]
     pub stopped_instance_count: i64,
-    /// Where the custody log holds it. 0 in an answer that an earlier version kept.
+    /// The log index of the event. 0 in an answer that an earlier version stored.
     #[serde(default)]
     pub log_index: i64,
 }
@@ -59,12 +59,12 @@ pub(crate) struct TransitionBy<'a> {
 }
 
 impl<'a> TransitionBy<'a> {
-    /// By somebody whose role allows it.
+    /// By an operator whose role permits it.
     pub(crate) const fn of(caller: &'a OperatorCaller, four_eyes: FourEyes, command: &'a TransitionSponsor) -> Self {
         Self { caller, basis: AccessBasis::Role, four_eyes, command }
     }
 
-    /// Refuses what takes a second person where the caller is none.
+    /// Refuses a transition that needs a second person if the caller is not one.
     async fn check_person(&self, tx: &mut ChangeTx, sponsor: &Sponsor) -> Result<Alone, Error> {
         let transition = self.command.transition;
         if !transition.needs_four_eyes() {
@@ -78,7 +78,7 @@ impl<'a> TransitionBy<'a> {
 }
 
 impl Change for TransitionBy<'_> {
-    // The verbs share one space of request ids; the fingerprint tells them apart.
+    // The verbs share one set of request ids; the fingerprint tells them apart.
     const METHOD: &'static str = "TransitionSponsor";
     type Answer = SponsorTransitioned;
 
@@ -126,15 +126,16 @@ struct Made<'a> {
     transition: Transition,
     after: SponsorState,
     review_due_at: Option<OffsetDateTime>,
-    /// None: the clock.
+    /// `None` for a transition by the clock.
     by: Option<&'a OperatorId>,
-    /// Why, where no person said it.
+    /// The reason code, if no person gave a reason.
     code: Option<&'static str>,
-    /// Whether one person does what takes two.
+    /// Whether one person does alone what needs two.
     alone: Alone,
 }
 
-/// Makes a transition: the entry that stops what lives, the event, the row. Returns the event's place in the log too.
+/// Makes a transition: the entry that stops live instances, the event, the row. Also returns the log index of the
+/// event.
 async fn make(tx: &mut ChangeTx, before: Sponsor, made: Made<'_>, reason: &str) -> Result<(Sponsor, i64), Error> {
     let (now, transition) = (tx.now(), made.transition);
     let mut sponsor = Sponsor {
@@ -163,12 +164,12 @@ async fn make(tx: &mut ChangeTx, before: Sponsor, made: Made<'_>, reason: &str) 
         }
         (Transition::Revoke, ..) => {
             sponsor.revoke_time = Some(now);
-            // The entry took the orphans too.
+            // The entry also stopped the orphans.
             sponsor.departure.iter_mut().for_each(|departure| departure.orphans_due_at = None);
         }
         _ => {}
     }
-    // Whoever vouches for the terms says, too, who the sponsor is.
+    // The operator who confirms the terms also confirms who the sponsor's person is.
     if matches!(transition, Transition::Approve | Transition::Recertify) {
         sponsor.person_confirmed = sponsor.person_id.is_some();
     }
@@ -205,14 +206,14 @@ const fn kind(transition: Transition) -> Kind {
     }
 }
 
-/// The suspension of a sponsor whose review lapsed, where nobody was quicker.
+/// The suspension of a sponsor whose review lapsed, if no one was faster.
 pub(crate) struct Lapse<'a> {
     pub(crate) sponsor_id: &'a SponsorId,
 }
 
 impl Change for Lapse<'_> {
     const METHOD: &'static str = "ReviewLapsed";
-    /// Whether it was still to be done.
+    /// Whether it was still necessary.
     type Answer = bool;
 
     async fn apply(&self, tx: &mut ChangeTx) -> Result<bool, Error> {
@@ -234,7 +235,7 @@ impl Change for Lapse<'_> {
 }
 
 impl App {
-    /// Makes a transition of a sponsor's life. From its commit on, no ALLOW that it forbids is recorded.
+    /// Makes a transition of a sponsor. From the commit on, no ALLOW that it forbids is recorded.
     pub async fn transition_sponsor(
         &self,
         authorized: &Authorized,

@@ -1,4 +1,4 @@
-//! UpdateSponsor: changes what a sponsor is registered for. What an approval covered takes a new one.
+//! UpdateSponsor: changes the terms of a sponsor. A change of what an approval covered needs a new approval.
 
 use countersign_core::{
     names::SponsorId,
@@ -18,16 +18,16 @@ use crate::{
     engine::transaction::{Change, ChangeTx},
 };
 
-/// Which sponsor, what of them, and why.
+/// The sponsor, the change, and the reason.
 #[derive(Debug, Clone)]
 pub struct UpdateSponsor {
-    /// Who.
+    /// The sponsor.
     pub sponsor_id: SponsorId,
-    /// What is set.
+    /// The new values.
     pub change: SponsorChange,
-    /// Why, in words.
+    /// The reason, in words.
     pub reason: String,
-    /// The sponsor's etag as last read; none: no check.
+    /// The sponsor's etag as last read. `None` for no check.
     pub etag: Option<String>,
 }
 
@@ -44,7 +44,7 @@ impl Change for UpdateBy<'_> {
         let command = self.command;
         let before = read(tx, &command.sponsor_id, command.etag.as_deref()).await?;
         let Some(changed) = before.changed(command.change.clone(), &self.caller.operator_id)? else {
-            // As asked for already: said again, it stands, and so does the approval.
+            // A request for the current values changes nothing, and the approval stays valid.
             return Ok(SponsorTransitioned { sponsor: before, stopped_instance_count: 0, log_index: 0 });
         };
         let mut stopped_instance_count = 0;
@@ -61,7 +61,8 @@ impl Change for UpdateBy<'_> {
 }
 
 impl UpdateBy<'_> {
-    /// Stops what lives on the approval that no longer covers the sponsor, and says what differs.
+    /// Stops the instances that are based on the approval that no longer covers the sponsor, and states the
+    /// differences.
     async fn return_to_pending(
         &self,
         tx: &mut ChangeTx,
@@ -69,7 +70,7 @@ impl UpdateBy<'_> {
         changed: Changed,
     ) -> Result<(Sponsor, i64), Error> {
         let Changed { mut sponsor, terms: differences, identity } = changed;
-        // What was never approved, or was changed before, has nothing that lives.
+        // A sponsor that was never approved, or was already changed, has no live instances.
         let revocation = match before {
             SponsorState::Pending => None,
             _ => Some(tx.revoke(RevocationKind::Sponsor, sponsor.sponsor_id.to_string()).await?),
@@ -89,7 +90,7 @@ impl UpdateBy<'_> {
         let identity = identity.and_then(|text| tx.commit_to(&text, &mut leaf.identity_commitment));
         let reason = tx.commit_to(&self.command.reason, &mut leaf.reason_commitment);
         let (log_index, hash) = tx.append_disclosing(&leaf, Disclosed { identity, reason, ..Disclosed::default() })?;
-        // The next approval stands on this change.
+        // The next approval is based on this change.
         sponsor.grant_leaf = Some(hash);
         Ok((sponsor, log_index))
     }
@@ -101,7 +102,8 @@ fn change(difference: Difference) -> leaf::Change<'static> {
 }
 
 impl App {
-    /// Changes a sponsor. Where the approval no longer covers them, they are PENDING again and what lived is dead.
+    /// Changes a sponsor. If the approval no longer covers them, they are PENDING again and their instances are
+    /// stopped.
     pub async fn update_sponsor(
         &self,
         caller: &OperatorCaller,

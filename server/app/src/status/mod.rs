@@ -1,4 +1,4 @@
-//! What this server says of itself: readiness, and what ends soon.
+//! The status of this server: readiness, and the next expiries.
 
 pub(crate) mod expiry;
 pub(crate) mod readiness;
@@ -10,16 +10,16 @@ use tokio::sync::watch;
 
 use crate::credentials::issuances::Issuances;
 
-/// What this server knows of itself.
+/// This server's knowledge about itself.
 #[derive(Debug)]
 pub(crate) struct Status {
-    /// Why the database takes no writes; none: it does.
+    /// Why the database accepts no writes. `None` if it does.
     pub(crate) no_writes: watch::Sender<Option<&'static str>>,
-    /// Whether the database answers and the clock is believed: this server may serve.
+    /// Whether the database answers and the clock is trusted, so that this server may serve.
     pub(crate) fit: watch::Sender<bool>,
-    /// Whether the server is to stop soon.
+    /// Whether the server will stop soon.
     pub(crate) leaving: AtomicBool,
-    /// What ends soon, as last seen.
+    /// The next expiries, as they were last read.
     pub(crate) endings: ArcSwap<expiry::Endings>,
     pub(crate) issuances: Issuances,
 }

@@ -1,4 +1,4 @@
-//! GetReadiness: whether the installation is fit for use.
+//! GetReadiness: whether the installation is ready for use.
 
 use std::sync::atomic::Ordering;
 
@@ -13,18 +13,18 @@ use crate::{
     credentials::issuances::WORRYING,
 };
 
-/// One thing that must hold.
+/// One condition of readiness.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Check {
     /// Its name.
     pub name: &'static str,
-    /// Whether it holds.
+    /// Whether it is met.
     pub ok: bool,
-    /// What was seen, and what to do where it does not hold.
+    /// What was observed, and what to do if the condition is not met.
     pub message: String,
 }
 
-/// What must hold, and what works and should not stay so.
+/// The conditions, and the warnings about things that work but should be changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Readiness {
     /// The checks.
@@ -34,18 +34,18 @@ pub struct Readiness {
 }
 
 impl Readiness {
-    /// Whether every check holds.
+    /// Whether every check passes.
     #[must_use]
     pub fn ready(&self) -> bool {
         self.checks.iter().all(|check| check.ok)
     }
 }
 
-/// What there is to say of the policy that answers.
+/// The message about the policy in use.
 fn policy_message(snapshot: &Snapshot) -> String {
     match snapshot.unusable {
         Some(version) => format!(
-            "policy {version} would answer, and the database no longer holds what was stored as it, so nothing can be \
+            "policy {version} is active, but its stored content does not match its recorded hash, so nothing can be \
              allowed: activate another version"
         ),
         None if snapshot.answers() => "a valid policy answers".to_owned(),
@@ -53,7 +53,7 @@ fn policy_message(snapshot: &Snapshot) -> String {
     }
 }
 
-/// That a version answers which no one could store or activate any more.
+/// A warning about a version in use that could no longer be stored or activated.
 fn faulty(policy: &LoadedPolicy) -> Option<String> {
     let faults = policy.compiled.faults();
     let first = faults.first()?;
@@ -65,7 +65,7 @@ fn faulty(policy: &LoadedPolicy) -> Option<String> {
     ))
 }
 
-/// What there is to say of what bounds new credentials.
+/// The message about the limits for new credentials.
 fn granting_message(granting: &Granting) -> String {
     match granting {
         Granting::Policy(policy) => format!("roles and tools of policy {} bound new credentials", policy.version),
@@ -78,7 +78,7 @@ fn granting_message(granting: &Granting) -> String {
     }
 }
 
-/// What rests on whose logins are, and what one person does alone.
+/// The message about bindings of logins, and about what one person may do alone.
 fn persons_message(also: AlsoTwo) -> String {
     let alone = [
         (!also.policies).then_some("a policy that they stored themself answers"),
@@ -97,7 +97,7 @@ fn persons_message(also: AlsoTwo) -> String {
     )
 }
 
-/// What there is to say of a rollout that leaves callers unheld.
+/// A warning about a rollout that leaves some callers without enforcement.
 fn observing(open: &OpenRollout) -> Option<String> {
     let rollout = &open.rollout;
     if !matches!(open.baseline, DecisionSource::Observe) {
@@ -138,7 +138,7 @@ impl App {
         Check { name: "clock", ok: self.inner.engine.clock.trust().is_ok(), message }
     }
 
-    /// Looks at what this server knows; asks nobody.
+    /// Checks what this server knows; makes no queries.
     #[must_use]
     pub fn readiness(&self) -> Readiness {
         let snapshot = self.snapshot();
@@ -147,7 +147,7 @@ impl App {
             self.clock_check(),
             Check { name: "policy", ok: snapshot.answers(), message: policy_message(&snapshot) },
         ];
-        // Without any policy nothing is granted either, and one check says so.
+        // Without any policy nothing is granted either, so one check reports it.
         if snapshot.answers() {
             checks.push(Check {
                 name: "issuing",
@@ -179,7 +179,7 @@ impl App {
             );
         }
         let mut faulty: Vec<_> = snapshot.policies().filter_map(|policy| faulty(policy)).collect();
-        // A rollout's baseline is what stands.
+        // The baseline of a rollout may also be the active version.
         faulty.dedup();
         warnings.extend(faulty);
         let failures = self.issuance_failures();

@@ -1,4 +1,4 @@
-//! Delivery: a task for each endpoint, so that one that is down holds up no other.
+//! Delivery: a task for each endpoint, so that one that is down delays no other.
 
 use std::time::Duration as Period;
 
@@ -12,23 +12,24 @@ use tokio_util::sync::CancellationToken;
 use super::Webhook;
 use crate::{App, Error};
 
-/// How often it is looked whether there is something to tell.
+/// How often the outbox is checked.
 const LOOK: Period = Period::from_millis(500);
-/// Most tries at a time for one endpoint.
+/// Limit of the attempts at a time for one endpoint.
 const AT_ONCE: usize = 8;
-/// When a try that was not finished counts as lost; longer than any carrier takes.
+/// When an unfinished attempt counts as lost; longer than any delivery takes.
 const LOST_AFTER: Duration = Duration::seconds(60);
 /// The first pause; each one after it is twice as long.
 const FIRST_PAUSE: Duration = Duration::seconds(1);
 /// The longest pause.
 const LONGEST_PAUSE: Duration = Duration::hours(1);
-/// When a notice is given up.
+/// When a notice is abandoned.
 const GIVE_UP_AFTER: Duration = Duration::days(1);
-/// How long what was given up can be looked at.
+/// How long abandoned notices are kept.
 const KEPT: Duration = Duration::days(7);
 
 impl App {
-    /// Delivers what is due for `webhook` until `stop`. A try that `stop` cuts off is made again by whoever comes next.
+    /// Delivers what is due for `webhook` until `stop`. An attempt that `stop` interrupts is made again by the next
+    /// server.
     pub(crate) async fn deliver(self, webhook: Webhook, stop: CancellationToken) {
         let mut ticks = tokio::time::interval(LOOK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -75,7 +76,7 @@ impl App {
         };
         let now = self.inner.engine.clock.now();
         let next_time = Some(now + pause(due.attempts, &*self.inner.engine.entropy))
-            // Old it can only be called by who knows the time.
+            // Only a trusted clock can say that it is too old.
             .filter(|next_time| {
                 *next_time <= due.create_time + GIVE_UP_AFTER || self.inner.engine.clock.trust().is_err()
             });
@@ -91,7 +92,7 @@ impl App {
         Ok(conn.done().await?)
     }
 
-    /// Shows how much waits, and forgets what nobody delivers any more.
+    /// Updates the metric of waiting notices, and deletes those that are no longer delivered.
     pub(crate) async fn forget_webhooks(&self) -> Result<(), Error> {
         let webhooks = &self.inner.engine.config.webhooks;
         let mut conn = self.inner.engine.store.writing().await?;
@@ -113,8 +114,8 @@ fn count(webhook: &Webhook, outcome: &'static str) {
         .increment(1);
 }
 
-/// How long to wait after the `attempts`th try failed: between half and all of a time that doubles with each, so that
-/// what failed together does not come back together.
+/// How long to wait after the failed attempt number `attempts`: between half and all of a time that doubles with each
+/// attempt, so that notices that failed together do not come back together.
 fn pause(attempts: u32, entropy: &dyn Entropy) -> Duration {
     let doublings = attempts.saturating_sub(1).min(30);
     let longest = FIRST_PAUSE.saturating_mul(1 << doublings).min(LONGEST_PAUSE);

@@ -1,7 +1,7 @@
-//! Webhooks: what people should hear of at once is told to the endpoints that the configuration names.
+//! Webhooks: events that persons should know about at once are sent to the configured endpoints.
 //!
-//! A notice is written with the event that it tells of, in one transaction, and delivered at least once: signed as the
-//! Standard Webhooks specification says, tried again with growing pauses, and given up after a day.
+//! A notice is written with its event, in one transaction, and delivered at least once. It is signed as the Standard
+//! Webhooks specification requires, tried again with growing pauses, and abandoned after a day.
 
 mod deliver;
 mod notice;
@@ -14,18 +14,18 @@ use futures::future::BoxFuture;
 pub(crate) use notice::{KillSwitchNotice, Notice, RolloutNotice};
 pub use secret::WebhookSecret;
 
-/// What a webhook can tell of.
+/// The subject of a webhook message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Topic {
-    /// A person is to say whether a call may happen.
+    /// A person is asked whether a call may happen.
     ApprovalRequested,
-    /// A person said yes or no.
+    /// A person approved or rejected.
     ApprovalAnswered,
-    /// Nobody answered in time, or the yes was not used in time.
+    /// No one answered in time, or the approval was not used in time.
     ApprovalExpired,
-    /// A rollout grew, by a person or its daily increment.
+    /// The percentage of a rollout was raised, by a person or its daily increment.
     RolloutAdvanced,
-    /// A rollout completed: its candidate answers for everyone.
+    /// A rollout completed: its candidate is used for all callers.
     RolloutCompleted,
     /// A rollout was paused, by a person or a gate.
     RolloutPaused,
@@ -35,9 +35,9 @@ pub enum Topic {
     KillSwitchEngaged,
     /// A kill switch was released.
     KillSwitchReleased,
-    /// Whose login an operator id is was said or confirmed, or somebody made a key for somebody else's.
+    /// The binding of a login was made or confirmed, or a key was created for another person's login.
     OperatorChanged,
-    /// An API key, a review or a certificate ends soon.
+    /// An API key, a review or a certificate expires soon.
     ExpiryAnnounced,
 }
 
@@ -57,7 +57,7 @@ impl Topic {
         Self::ExpiryAnnounced,
     ];
 
-    /// Its name in the configuration, and `type` of the message.
+    /// Its name in the configuration, and the `type` of the message.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -83,34 +83,34 @@ impl FromStr for Topic {
     }
 }
 
-/// One try to deliver a message, signed.
+/// One attempt to deliver a message, signed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WebhookMessage {
-    /// `webhook-id`: the same on every try.
+    /// `webhook-id`: the same on every attempt.
     pub id: String,
-    /// `webhook-timestamp`: when it is tried, seconds since 1970.
+    /// `webhook-timestamp`: when it is attempted, in seconds since 1970.
     pub timestamp: i64,
-    /// `webhook-signature`: one for each secret, with spaces between.
+    /// `webhook-signature`: one for each secret, separated by spaces.
     pub signature: String,
     /// The body, JSON.
     pub body: String,
 }
 
-/// Brings messages to an endpoint.
+/// Delivers messages to an endpoint.
 pub trait Carrier: fmt::Debug + Send + Sync {
-    /// Delivers one message, within seconds. Otherwise says why not, without naming the address, which may hold a secret.
+    /// Delivers one message within seconds. An error does not contain the address, which may hold a secret.
     fn carry(&self, message: WebhookMessage) -> BoxFuture<'_, Result<(), String>>;
 }
 
-/// An endpoint, as configured.
+/// A configured endpoint.
 #[derive(Debug, Clone)]
 pub struct Webhook {
-    /// What it is called in the outbox, in metrics and in the log.
+    /// Its name in the outbox, in metrics and in the log.
     pub name: String,
-    /// What it is told of.
+    /// The subjects that it subscribes to.
     pub topics: Vec<Topic>,
-    /// What it verifies messages with, the newest first: a message is signed with each.
+    /// The secrets with which it verifies messages, the newest first: a message is signed with each.
     pub secrets: Vec<WebhookSecret>,
-    /// How messages get there.
+    /// How messages are delivered.
     pub carrier: Arc<dyn Carrier>,
 }

@@ -1,4 +1,4 @@
-//! What messages say: ids and states. Texts that people wrote stay in the custody log, where they can be erased.
+//! The content of messages: ids and states. Texts that persons wrote stay in the custody log, where they can be erased.
 
 use countersign_core::{
     clock::{Entropy, uuid_v7},
@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::{Topic, Webhook};
 use crate::{Error, engine::sha256::sha256};
 
-/// Something to tell of; not written yet.
+/// A message that is not written yet.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Notice {
     topic: Topic,
@@ -33,18 +33,18 @@ struct Message {
     time: OffsetDateTime,
 }
 
-/// Summaries of one thing are told of once in so many seconds.
+/// Summaries of one thing are sent once in this many seconds.
 const TOGETHER: i64 = 5;
 
 impl Notice {
-    /// That what `topic` says happened at `at`, with what `data` says of it.
+    /// A message about `topic` at `at`, with `data`.
     pub(crate) fn new(topic: Topic, at: OffsetDateTime, data: &impl Serialize) -> Result<Self, Error> {
-        let data = serde_json::to_value(data).map_err(|error| Error::internal("a notice is no JSON", error))?;
+        let data = serde_json::to_value(data).map_err(|error| Error::internal("a notice is not valid JSON", error))?;
         Ok(Self { topic, at, data, together: None })
     }
 
-    /// One of several of `about` that are told of in one message, every few seconds: the newest says it for all. Over all servers,
-    /// since they make the same id of the same time.
+    /// One of several messages about `about` that are combined every few seconds: the newest represents all. This works
+    /// across servers, because they compute the same id for the same period.
     pub(crate) fn summary(topic: Topic, at: OffsetDateTime, about: &str, data: &impl Serialize) -> Result<Self, Error> {
         let time = at.unix_timestamp().div_euclid(TOGETHER) + 1;
         let hash = sha256(format!("{} {time} {about}", topic.as_str()).as_bytes());
@@ -57,7 +57,7 @@ impl Notice {
         })
     }
 
-    /// A row for each of `webhooks` that wants to hear of it.
+    /// A row for each of `webhooks` that subscribes to it.
     pub(crate) fn rows(&self, webhooks: &[Webhook], entropy: &dyn Entropy) -> Vec<NewNotice> {
         let wanted = webhooks.iter().filter(|webhook| webhook.topics.contains(&self.topic));
         let alone = || Message { id: uuid_v7(self.at, entropy), time: self.at };
@@ -85,19 +85,19 @@ impl Notice {
 pub(crate) struct RolloutNotice<'a> {
     /// Which.
     pub(crate) rollout_id: RolloutId,
-    /// Where it stands now.
+    /// Its current state.
     pub(crate) state: RolloutState,
     /// Percentage of callers on the candidate's side.
     pub(crate) percent: Percent,
-    /// The same before.
+    /// The percentage before the change.
     pub(crate) percent_before: Percent,
-    /// Who did it; none: the server.
+    /// The operator who did it. `None` if the server did.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) operator_id: Option<&'a OperatorId>,
     /// Why the server did it: the reason code of the event.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) reason: Option<&'static str>,
-    /// Where the custody log says so.
+    /// The log index of the event.
     pub(crate) log_index: i64,
 }
 
@@ -106,14 +106,14 @@ pub(crate) struct RolloutNotice<'a> {
 pub(crate) struct KillSwitchNotice<'a> {
     /// Which.
     kill_switch_id: KillSwitchId,
-    /// What kind of thing it stops: tool, role, agent, sponsor, all.
+    /// The kind of what it stops: tool, role, agent, sponsor, all.
     scope: &'static str,
-    /// Which one; none: everything.
+    /// Its id. `None` for everything.
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<&'a str>,
-    /// Who did it.
+    /// The operator who did it.
     operator_id: &'a OperatorId,
-    /// Where the custody log says so.
+    /// The log index of the event.
     log_index: i64,
 }
 

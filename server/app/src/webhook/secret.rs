@@ -1,4 +1,4 @@
-//! Signatures as the Standard Webhooks specification 1.0 has them: HMAC-SHA-256 over id, timestamp and body.
+//! Signatures of the Standard Webhooks specification 1.0: HMAC-SHA-256 over id, timestamp and body.
 
 use aws_lc_rs::hmac;
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use super::{Webhook, WebhookMessage};
 
-/// What a secret looks like, in words for error messages.
+/// The form of a secret, for error messages.
 const SHAPE: &str = "must be whsec_ and 24 to 64 random bytes in base64; make one with `echo whsec_$(head -c 32 /dev/urandom | base64)`";
 
 /// A secret that this server and one receiver share.
@@ -22,7 +22,7 @@ impl Clone for WebhookSecret {
 }
 
 impl WebhookSecret {
-    /// Reads `whsec_...`; otherwise says what it must look like.
+    /// Reads `whsec_...`; the error describes the required form.
     pub fn parse(text: &SecretString) -> Result<Self, &'static str> {
         let encoded = text.expose_secret().strip_prefix("whsec_").ok_or(SHAPE)?;
         let bytes = Zeroizing::new(BASE64.decode(encoded).map_err(|_| SHAPE)?);
@@ -39,7 +39,7 @@ impl WebhookSecret {
 }
 
 impl Webhook {
-    /// The message of one try.
+    /// The message of one attempt.
     pub(super) fn sign(&self, message_id: Uuid, timestamp: i64, body: String) -> WebhookMessage {
         let id = format!("msg_{}", message_id.hyphenated());
         let signed = format!("{id}.{timestamp}.{body}");

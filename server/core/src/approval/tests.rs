@@ -105,8 +105,7 @@ fn states_are_read_as_written() {
 }
 
 proptest! {
-    /// Whatever happens to an approval, in whatever order and at whatever time, a yes counts at most once, and only where a
-    /// person gave it in time.
+    /// In any order of steps and at any time, an approval counts at most once, and only if a person gave it in time.
     #[test]
     fn a_yes_counts_once_and_only_where_it_was_given(steps in prop::collection::vec((0_u8..4, 0_i64..1_200), 1..40)) {
         let mut approval = approval(ApprovalState::Pending);

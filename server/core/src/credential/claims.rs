@@ -12,19 +12,19 @@ use crate::{
     names::{AgentName, RoleName, SponsorId, ToolId},
 };
 
-/// Who acts (RFC 8693): the holder, and inside it the parents up to the root.
+/// The actor (RFC 8693): the holder, and nested in it the parents up to the root.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Act {
     /// An instance.
     pub sub: InstanceId,
-    /// Its parent; absent for the root.
+    /// Its parent. Left out for the root.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub act: Option<Box<Self>>,
 }
 
 impl Act {
-    /// The nested actors of `instance`, whose `ancestors` stand root first.
+    /// The nested actors of `instance`, with `ancestors` in the order root first.
     #[must_use]
     pub fn new(ancestors: &[InstanceId], instance: InstanceId) -> Self {
         let parent = ancestors.split_last().map(|(parent, rest)| Box::new(Self::new(rest, *parent)));
@@ -41,7 +41,7 @@ impl Act {
     }
 }
 
-/// Whom a token is for. Written as one string; read from one string or an array of exactly one.
+/// The audience of a token. Written as one string; read from one string or an array of exactly one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct Audience(pub String);
@@ -65,22 +65,22 @@ impl<'de> Deserialize<'de> for Audience {
 pub struct Claims {
     /// The installation that issued it.
     pub iss: String,
-    /// Whom it is for.
+    /// Its audience.
     pub aud: Audience,
     /// When it expires, seconds since the epoch.
     pub exp: i64,
-    /// When it was issued, set back by [`BACKDATE`], seconds since the epoch.
+    /// When it was issued, minus [`BACKDATE`], in seconds since the epoch.
     pub iat: i64,
     /// Its id.
     pub jti: CredentialId,
-    /// The kind of agent (RFC 9068); the same as `agent`.
+    /// The kind of agent (RFC 9068); the same value as `agent`.
     pub client_id: AgentName,
-    /// The root instance, the same down the whole chain. Never the sponsor: whoever overlooks `act` must not take an
-    /// agent for a human.
+    /// The root instance, the same in the whole chain. Never the sponsor: a reader who overlooks `act` must not mistake
+    /// an agent for a human.
     pub sub: InstanceId,
     /// The holder and its parents.
     pub act: Act,
-    /// Who answers for the run.
+    /// The sponsor of the run.
     pub sponsor_id: SponsorId,
     /// The holder.
     pub agent_instance_id: InstanceId,
@@ -91,42 +91,42 @@ pub struct Claims {
     pub ttl_seconds: u32,
     /// The kind of agent.
     pub agent: AgentName,
-    /// What the run acts as.
+    /// The role of the run.
     pub role: RoleName,
-    /// The roles that bind the run beside its own, those of its ancestors, the root's first: it is allowed only what every
-    /// one of them is. Absent where there is none.
+    /// The inherited roles, those of its ancestors, the root's first: a call is allowed only if it is allowed for every
+    /// role. Left out if there are none.
     #[serde(default, deserialize_with = "some_roles", skip_serializing_if = "Vec::is_empty")]
     pub inherited_roles: Vec<RoleName>,
-    /// The kind of agent of the chain's root: rollouts whose sticky key is AGENT go by it, so that no run chooses its side by the
-    /// agent that it delegates to. Absent where it is `agent`.
+    /// The kind of agent of the chain's root, which decides the side in rollouts whose sticky key is AGENT, so that no
+    /// run can choose its side through the agent to which it delegates. Left out if it equals `agent`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub root_agent: Option<AgentName>,
-    /// What it may call.
+    /// The tools that it may call.
     pub tools: Vec<ToolId>,
-    /// Why it runs.
+    /// The purpose of the run.
     pub purpose: String,
-    /// Steps below the root.
+    /// Distance from the root.
     pub depth: u32,
-    /// Good for one Decide only.
+    /// Valid for one Decide only.
     pub single_use: bool,
-    /// The newest revocation that the issuer had seen: what comes later can kill this credential.
+    /// The newest revocation that the issuer had seen: only later entries can revoke this credential.
     pub rev: i64,
-    /// Leaf hash of the custody event that granted it: decisions on it point there.
+    /// Leaf hash of the custody event that granted it; decisions on this credential refer to it.
     pub custody_ref: Digest,
     /// The instance's labels.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
-    /// The end user for whom the chain acts, who is not the sponsor; absent where there is none.
+    /// The end user for whom the chain acts, who is not the sponsor. Left out if there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_behalf_of: Option<String>,
 }
 
-/// What a credential is made from; every value comes from the server's own records.
+/// The input for a credential; every value comes from the server's records.
 #[derive(Debug, Clone)]
 pub struct Grant<'a> {
     /// The installation.
     pub issuer: &'a str,
-    /// Whom it is for.
+    /// The audience.
     pub audience: &'a str,
     /// Its id.
     pub credential_id: CredentialId,
@@ -134,21 +134,21 @@ pub struct Grant<'a> {
     pub ancestors: &'a [InstanceId],
     /// The holder.
     pub agent_instance_id: InstanceId,
-    /// Who answers for it.
+    /// The sponsor.
     pub sponsor_id: SponsorId,
     /// The kind of agent.
     pub agent: AgentName,
-    /// What it acts as.
+    /// The role.
     pub role: RoleName,
-    /// The roles that bind it beside its own.
+    /// The inherited roles.
     pub inherited_roles: Vec<RoleName>,
-    /// The kind of agent of the root; none where it is `agent`.
+    /// The kind of agent of the root. `None` if it equals `agent`.
     pub root_agent: Option<AgentName>,
-    /// What it may call.
+    /// The tools that it may call.
     pub tools: Vec<ToolId>,
-    /// Why it runs.
+    /// The purpose of the run.
     pub purpose: String,
-    /// Good for one Decide only.
+    /// Valid for one Decide only.
     pub single_use: bool,
     /// The newest revocation seen.
     pub rev: i64,
@@ -160,12 +160,12 @@ pub struct Grant<'a> {
     pub on_behalf_of: Option<String>,
     /// `exp - iat` in seconds, as [`crate::grant::check`] returned it.
     pub ttl_seconds: u32,
-    /// Now.
+    /// The current time.
     pub now: OffsetDateTime,
 }
 
 impl Claims {
-    /// The claims of `grant`, consistent among themselves.
+    /// The claims of `grant`, consistent with each other.
     #[must_use]
     pub fn new(grant: Grant<'_>) -> Self {
         let (iat, exp) = lifetime(grant.now, grant.ttl_seconds);
@@ -210,18 +210,20 @@ pub(super) fn lifetime(now: OffsetDateTime, ttl: u32) -> (i64, i64) {
     (iat, iat + i64::from(ttl))
 }
 
-/// The instant of a time claim. What lies outside the calendar, which no token of ours does, counts as the epoch: long
-/// expired.
+/// The instant of a time claim. A value outside the calendar, which no token of ours has, counts as the epoch, and so
+/// as expired.
 pub(super) fn instant(seconds: i64) -> OffsetDateTime {
     OffsetDateTime::from_unix_timestamp(seconds).unwrap_or(OffsetDateTime::UNIX_EPOCH)
 }
 
-/// Reads an optional claim whose key must be there: with `deserialize_with`, serde no longer takes absence for `None`.
+/// Reads an optional claim whose key is required: with `deserialize_with`, serde no longer reads a missing key as
+/// `None`.
 pub(super) fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<InstanceId>, D::Error> {
     Option::deserialize(deserializer)
 }
 
-/// Reads roles of which there must be one at least: what has none is left out, never empty.
+/// Reads a list with at least one role: a token without inherited roles leaves the claim out, and never has an empty
+/// list.
 fn some_roles<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<RoleName>, D::Error> {
     let roles = Vec::deserialize(deserializer)?;
     if roles.is_empty() { Err(serde::de::Error::invalid_length(0, &"at least one role")) } else { Ok(roles) }

@@ -1,4 +1,4 @@
-//! What the claims of one token must say of each other. Asked before signing and after verifying.
+//! Checks that the claims of one token are consistent. Used before signing and after verifying.
 
 use std::collections::HashSet;
 
@@ -10,7 +10,7 @@ use crate::{
     text,
 };
 
-/// Checks a credential's claims; the error says which rule is broken.
+/// Checks a credential's claims; the error says which rule is violated.
 pub(super) fn credential(claims: &Claims) -> Result<(), &'static str> {
     let depth = chain(&claims.act, claims.sub, claims.agent_instance_id, claims.parent_agent_id)?;
     if u32::try_from(depth) != Ok(claims.depth) {
@@ -48,7 +48,7 @@ pub(super) fn credential(claims: &Claims) -> Result<(), &'static str> {
     Ok(())
 }
 
-/// Checks the roles that bind a run beside its own: each came from an ancestor.
+/// Checks the inherited roles of a run: each must come from an ancestor.
 fn check_roles(claims: &Claims, depth: usize) -> Result<(), &'static str> {
     let inherited: HashSet<_> = claims.inherited_roles.iter().collect();
     if inherited.contains(&claims.role) || inherited.len() != claims.inherited_roles.len() {
@@ -60,7 +60,7 @@ fn check_roles(claims: &Claims, depth: usize) -> Result<(), &'static str> {
     Ok(())
 }
 
-/// Checks a receipt's claims; the error says which rule is broken.
+/// Checks a receipt's claims; the error says which rule is violated.
 pub(super) fn receipt(claims: &ReceiptClaims) -> Result<(), &'static str> {
     chain(&claims.act, claims.sub, claims.agent_instance_id, claims.parent_agent_id)?;
     lifetime(claims.iat, claims.exp, MAX_RECEIPT_TTL)?;

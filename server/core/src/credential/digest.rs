@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// 32 bytes, written as 64 lower-case hexadecimal digits and read in no other spelling.
+/// 32 bytes, written as 64 lower-case hexadecimal digits; no other spelling is read.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Digest(pub [u8; 32]);
 

@@ -11,13 +11,13 @@ use aws_lc_rs::{
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL};
 use serde::{Deserialize, Serialize};
 
-/// The one algorithm. It belongs to the key; what a token's header says is only compared with it.
+/// The only algorithm. It belongs to the key; a token's header is only compared with it.
 pub(super) const ALG: &str = "ES256";
 
 /// Why a key could not be made, read or used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
-    /// The cryptographic library failed; it has no cause that a caller could mend.
+    /// The cryptographic library failed; a caller cannot fix the cause.
     #[error("the cryptographic library could not make, write or use a P-256 key")]
     Crypto,
     /// The private key cannot be read.
@@ -31,8 +31,8 @@ pub enum KeyError {
     KeySet(&'static str),
 }
 
-/// A private key that signs credentials and receipts. Its memory is wiped when dropped, and `Debug` shows the `kid`
-/// alone.
+/// A private key that signs credentials and receipts. Its memory is wiped when it is dropped, and `Debug` shows only
+/// the `kid`.
 pub struct SigningKey {
     pair: EcdsaKeyPair,
     public: VerifyingKey,
@@ -45,7 +45,7 @@ impl fmt::Debug for SigningKey {
 }
 
 impl SigningKey {
-    /// A fresh key from the system's generator.
+    /// A new key from the system's generator.
     pub fn generate() -> Result<Self, KeyError> {
         Self::new(EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).map_err(|_| KeyError::Crypto)?)
     }
@@ -60,7 +60,8 @@ impl SigningKey {
         Ok(Self { pair, public })
     }
 
-    /// The private key as PKCS#8 DER, unencrypted: seal it before it is stored. The document wipes itself when dropped.
+    /// The private key as PKCS#8 DER, unencrypted: seal it before you store it. The document wipes itself when it is
+    /// dropped.
     pub fn to_pkcs8(&self) -> Result<Document, KeyError> {
         self.pair.to_pkcs8v1().map_err(|_| KeyError::Crypto)
     }
@@ -84,7 +85,7 @@ impl SigningKey {
     }
 }
 
-/// A public key that verifies credentials and receipts. A point of the curve, parsed once.
+/// A public key that verifies credentials and receipts. It is a point on the curve that was parsed once.
 #[derive(Debug, Clone)]
 pub struct VerifyingKey {
     kid: String,
@@ -92,7 +93,7 @@ pub struct VerifyingKey {
     key: ParsedPublicKey,
 }
 
-/// The JWK of a key as published. `alg`, `use` and `kid` are always there.
+/// The JWK of a published key. `alg`, `use` and `kid` are always present.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Jwk {
     alg: String,
@@ -129,7 +130,7 @@ impl VerifyingKey {
     }
 
     /// Reads a public JWK: `kty` EC, `crv` P-256, `alg` ES256, `use` sig, and a `kid` that is the key's RFC 7638
-    /// thumbprint. Members that are not known are passed over (RFC 7517).
+    /// thumbprint. Unknown members are ignored (RFC 7517).
     pub fn from_jwk(jwk: &serde_json::Value) -> Result<Self, KeyError> {
         if jwk.get("d").is_some() {
             return Err(KeyError::Jwk("it holds a private key"));
@@ -161,13 +162,13 @@ impl VerifyingKey {
         serde_json::json!(self.jwk)
     }
 
-    /// Whether `signature` is this key's over `message`.
+    /// Whether `signature` is a signature of this key over `message`.
     pub(super) fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
         self.key.verify_sig(message, signature).is_ok()
     }
 }
 
-/// The RFC 7638 thumbprint: SHA-256 of the required members in lexicographic order, without blanks.
+/// The RFC 7638 thumbprint: SHA-256 of the required members in lexicographic order, without spaces.
 fn thumbprint(x: &str, y: &str) -> String {
     let members = format!(r#"{{"crv":"P-256","kty":"EC","x":"{x}","y":"{y}"}}"#);
     BASE64URL.encode(digest(&SHA256, members.as_bytes()))

@@ -8,27 +8,28 @@ use serde_json::{Value, json};
 use super::{KeyError, VerifyingKey};
 use crate::json::{self, Rules};
 
-/// Most keys in a set that is read from outside.
+/// Limit of the keys in a set that comes from outside.
 const MAX_KEYS: usize = 64;
-/// Longest key set that is read from outside, bytes.
+/// Size limit of a key set that comes from outside, in bytes.
 const MAX_BYTES: usize = 64 * 1024;
 
-/// Where a key stands.
+/// The state of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum KeyStanding {
-    /// Published, to sign soon. Its signatures hold: another replica may have begun to use it.
+    /// Published, and will sign soon. Its signatures are valid, because another replica may already use it.
     Next,
     /// Signs now.
     Active,
     /// No longer signs; verifies until its last token has expired.
     Retired,
-    /// Known to others: nothing that it signed holds, and nothing is to be blamed on whom such a token names.
+    /// Known to others: none of its signatures is valid, and no event may be attributed to the instance that such a
+    /// token names.
     Compromised,
 }
 
 impl KeyStanding {
-    /// Every standing.
+    /// Every state.
     pub const ALL: [Self; 4] = [Self::Next, Self::Active, Self::Retired, Self::Compromised];
 
     /// Its name as stored.
@@ -57,8 +58,8 @@ pub struct KeySet {
 }
 
 impl KeySet {
-    /// Reads a published JWK set. Keys of other kinds and uses are passed over (RFC 7517, section 5); a key that says
-    /// it is for ES256 signatures and does not hold fails the whole set, as does one `kid` twice.
+    /// Reads a published JWK set. Keys of other kinds and uses are ignored (RFC 7517, section 5). A key for ES256
+    /// signatures that is invalid makes the whole set invalid, and so does a duplicate `kid`.
     ///
     /// A set does not say which key is active: all of them verify, and compromised ones are not published.
     pub fn from_jwks(text: &str) -> Result<Self, KeyError> {
@@ -81,12 +82,12 @@ impl KeySet {
         Ok(known)
     }
 
-    /// Adds a key, or changes where it stands; returns where it stood.
+    /// Adds a key, or changes its state. Returns the earlier state.
     pub fn insert(&mut self, key: VerifyingKey, standing: KeyStanding) -> Option<KeyStanding> {
         self.keys.insert(key.kid().to_owned(), (key, standing)).map(|(_, before)| before)
     }
 
-    /// The key of this id, and where it stands.
+    /// The key with this id, and its state.
     #[must_use]
     pub fn get(&self, kid: &str) -> Option<(&VerifyingKey, KeyStanding)> {
         self.keys.get(kid).map(|(key, standing)| (key, *standing))

@@ -1,9 +1,9 @@
-//! Credentials and receipts: what is signed, and the one place that says whether a token holds.
+//! Credentials and receipts: their signed claims, and the only place that decides whether a token is valid.
 //!
-//! A *credential* is held by an instance and good for Decide, delegation and introspection. A *receipt* shows a tool
-//! that one call was allowed, and is good for nothing else. A *JWT-SVID* proves an instance's SPIFFE ID to others, and is
-//! good for nothing here. All are JWTs signed with ES256; the header's `typ` tells them apart and is checked everywhere, so
-//! none can stand in for another.
+//! A *credential* is held by an instance, and is valid for Decide, delegation and introspection. A *receipt* shows a
+//! tool that one call was allowed, and has no other use. A *JWT-SVID* proves an instance's SPIFFE ID to others, and has
+//! no use here. All are JWTs signed with ES256. The header's `typ` tells them apart and is checked everywhere, so none
+//! can be used in place of another.
 
 mod claims;
 mod consistency;
@@ -36,7 +36,7 @@ pub const TYP_RECEIPT: &str = "countersign-receipt+jwt";
 pub const TYP_JWT_SVID: &str = "JWT";
 /// Longest token, bytes.
 pub const MAX_TOKEN: usize = 8 * 1024;
-/// How far a verifier's clock may be off, seconds.
+/// How much a verifier's clock may differ, in seconds.
 pub const LEEWAY: i64 = 5;
 /// Longest life of a receipt, seconds.
 pub const MAX_RECEIPT_TTL: u32 = 30;

@@ -1,4 +1,4 @@
-//! Receipts: what is signed, and what one that holds says.
+//! Receipts: their signed claims, and the content of a valid one.
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
@@ -22,15 +22,15 @@ pub struct ReceiptClaims {
     pub aud: Audience,
     /// When it expires, seconds since the epoch; at most [`MAX_RECEIPT_TTL`] after `iat`.
     pub exp: i64,
-    /// When it was issued, set back by [`BACKDATE`](crate::grant::BACKDATE), seconds since the epoch.
+    /// When it was issued, minus [`BACKDATE`](crate::grant::BACKDATE), in seconds since the epoch.
     pub iat: i64,
-    /// The decision again: a tool that remembers it accepts each allowed call once.
+    /// The decision's id again: a tool that remembers it accepts each allowed call only once.
     pub jti: DecisionId,
     /// The root instance.
     pub sub: InstanceId,
     /// The holder of the credential and its parents.
     pub act: Act,
-    /// Who answers for the run.
+    /// The sponsor of the run.
     pub sponsor_id: SponsorId,
     /// The holder of the credential.
     pub agent_instance_id: InstanceId,
@@ -39,41 +39,41 @@ pub struct ReceiptClaims {
     pub parent_agent_id: Option<InstanceId>,
     /// The ALLOW.
     pub policy_decision_id: DecisionId,
-    /// The tool that may be called; the same as `aud`.
+    /// The tool that may be called; the same value as `aud`.
     pub tool_id: ToolId,
-    /// How it may be called.
+    /// The action that is allowed.
     pub action: ActionName,
-    /// SHA-256 of the canonical arguments, lower-case hexadecimal; absent where the caller gave none.
+    /// SHA-256 of the canonical arguments, lower-case hexadecimal. Left out if the caller gave none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_hash: Option<Digest>,
-    /// The policy version that allowed it; absent where none was asked.
+    /// The policy version that allowed it; left out if no policy was evaluated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy_version: Option<PolicyVersion>,
 }
 
-/// What a receipt is made from.
+/// The input for a receipt.
 #[derive(Debug, Clone)]
 pub struct AllowedCall<'a> {
     /// The installation.
     pub issuer: &'a str,
-    /// The credential that the call was allowed on.
+    /// The credential with which the call was allowed.
     pub credential: &'a Verified,
     /// The ALLOW.
     pub policy_decision_id: DecisionId,
     /// The tool.
     pub tool_id: ToolId,
-    /// How it is called.
+    /// The action.
     pub action: ActionName,
     /// SHA-256 of the canonical arguments.
     pub request_hash: Option<[u8; 32]>,
     /// The policy version that allowed it.
     pub policy_version: Option<PolicyVersion>,
-    /// Now.
+    /// The current time.
     pub now: OffsetDateTime,
 }
 
 impl ReceiptClaims {
-    /// The claims of a receipt for `call`. It lives [`MAX_RECEIPT_TTL`], and no longer than the credential.
+    /// The claims of a receipt for `call`. It is valid for [`MAX_RECEIPT_TTL`], but no longer than the credential.
     #[must_use]
     pub fn new(call: AllowedCall<'_>) -> Self {
         let (iat, exp) = lifetime(call.now, MAX_RECEIPT_TTL);
@@ -98,15 +98,15 @@ impl ReceiptClaims {
     }
 }
 
-/// What a receipt that holds says. Only verification makes one.
+/// The content of a valid receipt. Only verification creates one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct VerifiedReceipt {
-    /// The ALLOW. A tool that remembers it until `expire_time` accepts each allowed call once.
+    /// The ALLOW. A tool that remembers it until `expire_time` accepts each allowed call only once.
     pub policy_decision_id: DecisionId,
     /// The key that signed it.
     pub kid: String,
-    /// Who answers for the run.
+    /// The sponsor of the run.
     pub sponsor_id: SponsorId,
     /// The run.
     pub agent_instance_id: InstanceId,
@@ -114,9 +114,9 @@ pub struct VerifiedReceipt {
     pub chain: Vec<InstanceId>,
     /// The tool that may be called.
     pub tool_id: ToolId,
-    /// How it may be called.
+    /// The action that is allowed.
     pub action: ActionName,
-    /// SHA-256 of the canonical arguments that were asked about; none where the caller gave none.
+    /// SHA-256 of the canonical arguments in the request. `None` if the caller gave none.
     pub request_hash: Option<[u8; 32]>,
     /// The policy version that allowed it.
     pub policy_version: Option<PolicyVersion>,
@@ -143,8 +143,8 @@ impl VerifiedReceipt {
         }
     }
 
-    /// Whether the receipt is for this very call. A receipt without a `request_hash` covers no arguments at all, so it
-    /// is for no call whose arguments matter.
+    /// Whether the receipt is for exactly this call. A receipt without a `request_hash` covers no arguments, so it is
+    /// not valid for a call whose arguments matter.
     #[must_use]
     pub fn covers(&self, action: &ActionName, request_hash: &[u8; 32]) -> bool {
         self.action == *action && self.request_hash.as_ref() == Some(request_hash)

@@ -1,4 +1,4 @@
-//! Signing.
+//! Signs tokens.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL};
 use serde::Serialize;
@@ -18,7 +18,7 @@ pub enum SignError {
     /// The token would be longer than verifiers accept.
     #[error("the token would be longer than {MAX_TOKEN} bytes: shorten tools, purpose or labels")]
     TooLong,
-    /// The key did not sign.
+    /// Signing with the key failed.
     #[error(transparent)]
     Key(#[from] KeyError),
 }
@@ -36,14 +36,14 @@ pub fn sign_credential(claims: &Claims, key: &SigningKey) -> Result<String, Sign
     consistency::credential(claims).map_err(SignError::Inconsistent)?;
     let scope = claims.tools.iter().map(ToolId::as_str).collect::<Vec<_>>().join(" ");
     match sign(TYP_CREDENTIAL, &Scoped { claims, scope }, key) {
-        // It says the tools a second time, which a credential of many long ones has no room for.
+        // `scope` repeats the tools, for which a credential with many long tool names has no space.
         Err(SignError::TooLong) => sign(TYP_CREDENTIAL, claims, key),
         other => other,
     }
 }
 
-/// A credential's claims, and its tools as OAuth writes them (RFC 9068), for the scope checks of resource servers that know nothing
-/// of this product. It is written and never read: `tools` is what counts.
+/// A credential's claims, and its tools in OAuth's form (RFC 9068), for scope checks of resource servers that do not
+/// know Countersign. It is written and never read; `tools` is what counts.
 #[derive(Serialize)]
 struct Scoped<'a> {
     #[serde(flatten)]

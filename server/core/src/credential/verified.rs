@@ -1,4 +1,4 @@
-//! What a token that holds says.
+//! The content of a valid credential.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,8 @@ use crate::{
     names::{AgentName, RoleName, SponsorId, ToolId},
 };
 
-/// What a credential that holds says. Verification makes one of a token; of its own records the server may.
+/// The content of a valid credential. Verification creates one from a token; the server may create one from its
+/// records.
 ///
 /// It was true when the credential was issued. Revocation, the sponsor's state and the instance's state are not in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,7 +22,7 @@ pub struct Verified {
     pub credential_id: CredentialId,
     /// The key that signed it.
     pub kid: String,
-    /// Who answers for the run.
+    /// The sponsor of the run.
     pub sponsor_id: SponsorId,
     /// The holder.
     pub agent_instance_id: InstanceId,
@@ -29,19 +30,19 @@ pub struct Verified {
     pub chain: Vec<InstanceId>,
     /// The kind of agent.
     pub agent: AgentName,
-    /// What the run acts as.
+    /// The role of the run.
     pub role: RoleName,
-    /// The roles that bind it beside its own, those of its ancestors, the root's first.
+    /// The inherited roles, those of its ancestors, the root's first.
     pub inherited_roles: Vec<RoleName>,
-    /// The kind of agent of the chain's root; none where it is `agent`.
+    /// The kind of agent of the chain's root. `None` if it equals `agent`.
     pub root_agent: Option<AgentName>,
-    /// What it may call.
+    /// The tools that it may call.
     pub tools: Vec<ToolId>,
-    /// Why it runs.
+    /// The purpose of the run.
     pub purpose: String,
-    /// Good for one Decide only.
+    /// Valid for one Decide only.
     pub single_use: bool,
-    /// The newest revocation that the issuer had seen: an entry above it that matches kills this credential.
+    /// The newest revocation that the issuer had seen: a later entry that matches revokes this credential.
     pub rev: i64,
     /// Leaf hash of the custody event that granted it.
     pub custody_ref: [u8; 32],
@@ -51,13 +52,13 @@ pub struct Verified {
     pub on_behalf_of: Option<String>,
     /// `iat`.
     pub issue_time: OffsetDateTime,
-    /// `exp`. Verification allows [`super::LEEWAY`] beyond it.
+    /// `exp`. Verification accepts it for another [`super::LEEWAY`].
     pub expire_time: OffsetDateTime,
     /// `exp - iat`, seconds.
     pub ttl_seconds: u32,
 }
 
-/// Values one after the other, each with its length before it, so that no two lists of values are the same bytes.
+/// Values in sequence, each preceded by its length, so that no two lists of values have the same bytes.
 struct Said(Vec<u8>);
 
 impl Said {
@@ -82,8 +83,8 @@ impl Said {
 }
 
 impl Verified {
-    /// What `claims` say that the key `kid` signs. Only for claims that are known to hold: verified, or put together
-    /// from the server's own record of the grant.
+    /// The content of `claims` that the key `kid` signs. Only for claims that are known to be valid: verified, or built
+    /// from the server's record of the grant.
     #[must_use]
     pub fn new(claims: Claims, kid: String) -> Self {
         Self {
@@ -109,7 +110,7 @@ impl Verified {
         }
     }
 
-    /// SHA-256 of everything that it says, whichever key signed it.
+    /// SHA-256 of its whole content, independent of the key that signed it.
     #[must_use]
     pub fn digest(&self) -> [u8; 32] {
         let Self {
@@ -161,7 +162,7 @@ impl Verified {
         self.chain.first().copied().unwrap_or(self.agent_instance_id)
     }
 
-    /// The holder's parent; none for a root.
+    /// The holder's parent. `None` for a root.
     #[must_use]
     pub fn parent_agent_id(&self) -> Option<InstanceId> {
         self.ancestors().last().copied()
@@ -173,7 +174,7 @@ impl Verified {
         self.chain.split_last().map_or(&[], |(_, ancestors)| ancestors)
     }
 
-    /// Steps below the root.
+    /// Distance from the root.
     #[must_use]
     pub fn depth(&self) -> u32 {
         u32::try_from(self.ancestors().len()).unwrap_or(u32::MAX)
@@ -185,7 +186,7 @@ impl Verified {
         self.root_agent.as_ref().unwrap_or(&self.agent)
     }
 
-    /// Every role that binds the run, its own first.
+    /// Every role that restricts the run, its own first.
     pub fn roles(&self) -> impl Iterator<Item = &RoleName> {
         [&self.role].into_iter().chain(&self.inherited_roles)
     }

@@ -1,4 +1,4 @@
-//! Verification: one function for credentials, one for receipts, one set of rules beneath both.
+//! Verification: one function for credentials and one for receipts, with common rules.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL};
 use serde::{Deserialize, de::DeserializeOwned};
@@ -14,19 +14,19 @@ use crate::{
     names::ToolId,
 };
 
-/// Whose credentials a verifier accepts.
+/// The issuer and the audience that a verifier accepts.
 #[derive(Debug, Clone, Copy)]
 pub struct Expect<'a> {
-    /// The installation: `iss` must be this, byte for byte.
+    /// The installation: `iss` must be equal to this, byte for byte.
     pub issuer: &'a str,
-    /// The verifier: `aud` must be this, alone.
+    /// The verifier: `aud` must be this and nothing else.
     pub audience: &'a str,
 }
 
-/// Says whether `token` is a credential that holds at `now`, and what it says.
+/// Returns the content of `token` if it is a credential that is valid at `now`.
 ///
-/// What a credential cannot say about itself, the caller checks: revocation entries above its `rev`, its sponsor's
-/// and its chain's state, and whether a single-use credential was used before.
+/// The caller checks what a credential cannot state: revocation entries above its `rev`, the state of its sponsor and
+/// its chain, and whether a single-use credential was used before.
 pub fn verify_credential(
     token: &str,
     keys: &KeySet,
@@ -40,9 +40,9 @@ pub fn verify_credential(
     check_time(Verified::new(claims, kid), iat, exp, now)
 }
 
-/// Says whether `receipt` shows that a call of `tool_id` was allowed by the installation `issuer`, and which call.
+/// Returns the content of `receipt` if it shows that the installation `issuer` allowed a call of `tool_id`.
 ///
-/// The tool then compares the call it got with [`VerifiedReceipt::covers`], and remembers the decision's id until
+/// The tool must then compare the received call with [`VerifiedReceipt::covers`], and remember the decision's id until
 /// the receipt expires.
 pub fn verify_receipt(
     receipt: &str,
@@ -58,8 +58,8 @@ pub fn verify_receipt(
     check_time(VerifiedReceipt::new(claims, kid), iat, exp, now)
 }
 
-/// The header that this server writes. `deny_unknown_fields` refuses all else: `crit`, `jwk`, `jku`, `x5u`, `x5c`,
-/// `b64`, `zip` and whatever may be thought of later can never change how a token is read.
+/// The header that this server writes. `deny_unknown_fields` refuses everything else: `crit`, `jwk`, `jku`, `x5u`,
+/// `x5c`, `b64`, `zip` and all later inventions can never change how a token is read.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Header {
@@ -68,8 +68,8 @@ struct Header {
     kid: String,
 }
 
-/// Checks form, kind, key and signature, and reads the claims. No claim is believed before the signature holds; of a token
-/// whose key is unknown the `iss` only tells whether it is worth asking the issuer for new keys.
+/// Checks form, kind, key and signature, and reads the claims. No claim is trusted before the signature is verified. If
+/// the key is unknown, `iss` only tells whether it is worth asking the issuer for new keys.
 fn open<C: DeserializeOwned, T>(
     token: &str,
     typ: &'static str,
@@ -115,7 +115,7 @@ fn open<C: DeserializeOwned, T>(
 }
 
 fn bytes<T>(part: &str) -> Result<Vec<u8>, Refusal<T>> {
-    // This engine takes no padding, no blanks, and no set bits after the last byte.
+    // This engine accepts no padding, no spaces, and no set bits after the last byte.
     BASE64URL.decode(part).map_err(|_| Refusal::Malformed("a part is not base64url without padding"))
 }
 

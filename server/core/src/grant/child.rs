@@ -1,4 +1,5 @@
-//! A child is never wider than its parent: one rule for each attribute of a credential, and one function that asks them all.
+//! A child is never wider than its parent: one rule for each attribute of a credential, and one function that checks
+//! all.
 
 #[cfg(test)]
 mod tests;
@@ -11,52 +12,52 @@ use crate::{
     violation::Violation,
 };
 
-/// What a credential may, as far as a child's is compared with its parent's.
+/// The rights of a credential, as they are compared between child and parent.
 #[derive(Debug, Clone, Copy)]
 pub struct Terms<'a> {
-    /// Who answers for the run.
+    /// The sponsor.
     pub sponsor_id: &'a SponsorId,
-    /// What the run acts as.
+    /// The role.
     pub role: &'a RoleName,
-    /// The roles that bind it beside its own: those of its ancestors.
+    /// The inherited roles, those of its ancestors.
     pub inherited_roles: &'a [RoleName],
-    /// What it may call.
+    /// The tools that it may call.
     pub tools: &'a [ToolId],
-    /// Seconds that are left of it, counted as a TTL of a credential issued now.
+    /// Its remaining lifetime in seconds, counted as a TTL of a credential issued now.
     pub ttl: i64,
-    /// Steps below the root.
+    /// Distance from the root.
     pub depth: u32,
-    /// Why it runs.
+    /// The purpose of the run.
     pub purpose: &'a str,
     /// The chain's labels, which rules and rollouts read.
     pub labels: &'a BTreeMap<String, String>,
-    /// Whom it is for.
+    /// The audience.
     pub audience: &'a str,
-    /// Good for one Decide only.
+    /// Valid for one Decide only.
     pub single_use: bool,
 }
 
-/// A delegation, and what bounds it beside the parent.
+/// A delegation, and its limits besides the parent.
 #[derive(Debug, Clone, Copy)]
 pub struct Step<'a> {
-    /// Who delegates.
+    /// The credential that delegates.
     pub parent: Terms<'a>,
-    /// What would be granted.
+    /// The credential that would be granted.
     pub child: Terms<'a>,
-    /// The roles beside its own that the policy lets the parent's role delegate to.
+    /// The other roles to which the policy lets the parent's role delegate.
     pub may_delegate_to: &'a [RoleName],
-    /// How deep the sponsor lets chains be.
+    /// The deepest chain that the sponsor permits.
     pub max_depth: u32,
 }
 
-/// One attribute of a credential, and the rule that keeps a child's within its parent's.
+/// One attribute of a credential, and the rule that keeps a child's value within its parent's.
 pub struct Attribute {
     /// The attribute's name.
     pub name: &'static str,
     rule: fn(&Step<'_>, &mut Vec<Violation>),
 }
 
-/// Every attribute that a child could be wider in.
+/// Every attribute in which a child could be wider.
 pub const ATTRIBUTES: [Attribute; 10] = [
     Attribute { name: "sponsor", rule: sponsor },
     Attribute { name: "role", rule: role },
@@ -70,7 +71,7 @@ pub const ATTRIBUTES: [Attribute; 10] = [
     Attribute { name: "single use", rule: single_use },
 ];
 
-/// Says whether the child is no wider than its parent, or everything in which it is.
+/// Returns an error with every attribute in which the child is wider than its parent.
 pub fn check_child(step: &Step<'_>) -> Result<(), Vec<Violation>> {
     by(ATTRIBUTES.iter(), step)
 }
@@ -83,7 +84,7 @@ fn by<'r>(rules: impl Iterator<Item = &'r Attribute>, step: &Step<'_>) -> Result
     if violations.is_empty() { Ok(()) } else { Err(violations) }
 }
 
-/// Whether a stated purpose is the run's own, or one that goes on from it.
+/// Whether a purpose equals the run's purpose, or extends it.
 #[must_use]
 pub fn narrows(purpose: &str, of: &str) -> bool {
     purpose.strip_prefix(of).is_some_and(|rest| rest.is_empty() || !rest.starts_with(char::is_alphanumeric))

@@ -1,4 +1,4 @@
-//! Canonical arguments: RFC 8785 over one object, and its SHA-256.
+//! Canonical arguments: the RFC 8785 form of one object, and its SHA-256.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use serde_json::{Map, Number, Value};
@@ -13,16 +13,16 @@ use super::{
 /// Most bytes of the canonical form.
 pub const MAX_BYTES: usize = 1 << 20;
 
-/// What is hashed, and its hash.
+/// The canonical form and its hash.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Canonical {
-    /// RFC 8785.
+    /// The RFC 8785 form.
     pub bytes: Vec<u8>,
-    /// SHA-256 of the bytes: a `request_hash`.
+    /// SHA-256 of the bytes, which is a `request_hash`.
     pub sha256: [u8; 32],
 }
 
-/// The canonical form of arguments that came as text.
+/// The canonical form of arguments in a text.
 pub fn canonical(text: &[u8]) -> Result<Canonical, Refused> {
     match read(text, Rules::STRICT)? {
         Value::Object(object) => canonical_object(&object),
@@ -30,8 +30,8 @@ pub fn canonical(text: &[u8]) -> Result<Canonical, Refused> {
     }
 }
 
-/// The canonical form of arguments that were read. A value says no more how its numbers were written: read text by
-/// [`read`] first, or by [`canonical`].
+/// The canonical form of arguments that were already read. A value no longer shows how its numbers were written, so
+/// read a text with [`read`] first, or use [`canonical`].
 pub fn canonical_object(object: &Map<String, Value>) -> Result<Canonical, Refused> {
     check_object(object, 1).map_err(|(path, why)| Refused::new(path.to_string(), why))?;
     let bytes = serde_json_canonicalizer::to_vec(object)
@@ -44,7 +44,7 @@ pub fn canonical_object(object: &Map<String, Value>) -> Result<Canonical, Refuse
     Ok(Canonical { bytes, sha256 })
 }
 
-/// What is wrong below a value, and the way to it.
+/// What is wrong in a value, and the path to it.
 type Found = (Path, String);
 
 fn check_object(object: &Map<String, Value>, depth: usize) -> Result<(), Found> {
@@ -58,7 +58,7 @@ fn check_object(object: &Map<String, Value>, depth: usize) -> Result<(), Found> 
     })
 }
 
-/// `depth`: how many objects and arrays it stands in.
+/// `depth`: how many objects and arrays contain it.
 fn check(value: &Value, depth: usize) -> Result<(), Found> {
     match value {
         Value::Object(object) => check_object(object, depth + 1),

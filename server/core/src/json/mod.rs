@@ -1,8 +1,8 @@
-//! JSON with one reading.
+//! JSON that can be read in only one way.
 //!
-//! Parsers differ in which of two equal keys they keep and in what they make of `9007199254740993`. Text that two of them
-//! can read differently is refused here, so that no other program acts on something else than what was decided on.
-//! docs/verification.md has the rule.
+//! Parsers differ in which of two equal keys they keep, and in how they read `9007199254740993`. A text that two
+//! parsers can read differently is refused here, so that no other program acts on something different from what was
+//! decided. docs/verification.md has the rule.
 
 mod canonical;
 mod number;
@@ -17,40 +17,41 @@ use std::fmt;
 
 use serde_json::Value;
 
-/// Deepest nesting: an object that holds only scalars has depth 1.
+/// Deepest nesting: an object with only scalars has depth 1.
 pub const MAX_DEPTH: usize = 64;
 
-/// What the text may hold.
+/// The limits of a text.
 #[derive(Debug, Clone, Copy)]
 pub struct Rules {
     /// Deepest nesting.
     pub depth: usize,
-    /// What becomes of numbers that a double does not hold.
+    /// How numbers are treated that a double cannot represent.
     pub numbers: Numbers,
-    /// Most values, objects and arrays among them. Reading one costs far more than a byte of a text does.
+    /// Limit of the number of values, including objects and arrays. Reading a value costs far more than a byte of text.
     pub values: usize,
 }
 
-/// What becomes of numbers that a double does not hold.
+/// How numbers are treated that a double cannot represent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Numbers {
-    /// They are refused: those beyond 2^53-1, and those whose decimal value is not that of their canonical form.
+    /// They are refused: numbers beyond 2^53-1, and numbers whose decimal value differs from that of their canonical
+    /// form.
     Exact,
-    /// They are read as `serde_json` reads them: for documents of other parties, whose numbers nobody here uses.
+    /// They are read as `serde_json` reads them: for documents of other parties, whose numbers are not used here.
     AsRead,
 }
 
 impl Rules {
     /// For requests and arguments.
     pub const STRICT: Self = Self { depth: MAX_DEPTH, numbers: Numbers::Exact, values: usize::MAX };
-    /// For tokens, key sets and configurations: one reading of every key.
+    /// For tokens, key sets and configurations: every key occurs once.
     pub const DOCUMENT: Self = Self { depth: 127, numbers: Numbers::AsRead, values: usize::MAX };
 }
 
 /// Why a text is refused, or a value has no canonical form.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refused {
-    /// Where: `arguments.items[2].amount`. Empty: the text as a whole.
+    /// The place: `arguments.items[2].amount`. Empty for the text as a whole.
     pub path: String,
     /// What is wrong and what would be accepted. Never repeats a value.
     pub why: String,
@@ -70,7 +71,7 @@ impl fmt::Display for Refused {
 
 impl std::error::Error for Refused {}
 
-/// Reads one JSON text (RFC 8259, UTF-8): no key twice in an object, whichever way it is escaped; no lone surrogate; nothing
+/// Reads one JSON text (RFC 8259, UTF-8): no key twice in an object, however it is escaped; no lone surrogate; nothing
 /// after the value.
 pub fn read(text: &[u8], rules: Rules) -> Result<Value, Refused> {
     let text = std::str::from_utf8(text).map_err(|_| Refused::new("", "the text is not UTF-8"))?;

@@ -1,32 +1,32 @@
-//! Which numbers survive: their canonical form has the same decimal value as their text.
+//! Checks numbers: their canonical form must have the same decimal value as their text.
 
-/// Largest integer, in either direction, that every JSON parser reads as itself: 2^53-1.
+/// Largest integer, positive or negative, that every JSON parser reads exactly: 2^53-1.
 pub const MAX_INTEGER: u64 = (1 << 53) - 1;
 /// The same as a double.
 pub(super) const MAX: f64 = 9_007_199_254_740_991.0;
 
-/// What a number that does not survive is told.
+/// The message for a number that is refused.
 pub(super) const TOO_LARGE: &str = "it is a number beyond 2^53-1, which other parsers round; send it as a string";
 const ROUNDED: &str =
     "it is a number with more digits than a double holds, which other parsers round; send it as a string";
 
-/// Refuses a number whose text says something else than the double that it is read as.
+/// Refuses a number whose text has another value than the double that it is read as.
 pub(super) fn survives(token: &str, value: f64) -> Result<(), &'static str> {
     if !(-MAX..=MAX).contains(&value) {
         return Err(TOO_LARGE);
     }
     let integer = token.strip_prefix('-').unwrap_or(token);
-    // Within the bound every integer is its own double.
+    // Within the limit every integer is exactly a double.
     if integer.bytes().all(|byte| byte.is_ascii_digit()) {
         return Ok(());
     }
-    // As it is written when it is hashed: where two shortest forms are equally near, Rust's own `Display` takes the other.
+    // The form in which it is hashed: if two shortest forms are equally near, Rust's `Display` takes the other one.
     let written = serde_json_canonicalizer::to_string(&value).map_err(|_| ROUNDED)?;
     if decimal(token) == decimal(&written) { Ok(()) } else { Err(ROUNDED) }
 }
 
-/// A decimal number as its digits without zeros at either end, and the power of ten of the last one. Zero has no digits.
-/// None: the exponent is beyond all doubles, which no written double is.
+/// A decimal number as its digits without zeros at either end, and the power of ten of the last one. Zero has no
+/// digits. `None` if the exponent is beyond all doubles, which no written double has.
 fn decimal(text: &str) -> Option<(bool, String, i64)> {
     let (negative, text) = text.strip_prefix('-').map_or((false, text), |text| (true, text));
     let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
@@ -76,7 +76,7 @@ impl<'t> Iterator for Tokens<'t> {
     }
 }
 
-/// The place after a string's closing quote.
+/// The position after a string's closing quote.
 fn end_of_string(bytes: &[u8], mut at: usize) -> usize {
     while let Some(byte) = bytes.get(at) {
         match byte {

@@ -1,8 +1,8 @@
-//! Where a value stands.
+//! The path of a value.
 
 use std::fmt::{self, Write};
 
-/// The way to a value, written down from the value outwards: it costs nothing where nothing is refused.
+/// The path to a value, built from the value outwards, so that it costs nothing if nothing is refused.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Path(Vec<Step>);
 

@@ -1,4 +1,4 @@
-//! `serde_json` reads, and this watches it: keys, depth, and beside each number the text that it was read from.
+//! Watches `serde_json` while it reads: keys, depth, and for each number the text that it was read from.
 
 use std::fmt;
 
@@ -26,9 +26,9 @@ struct Watch<'t> {
     rules: Rules,
     /// How many objects and arrays are open.
     depth: usize,
-    /// How many values there were.
+    /// How many values there were so far.
     values: usize,
-    /// Where the value stands that could not be read.
+    /// The path of the value that could not be read.
     broke_off: Path,
 }
 

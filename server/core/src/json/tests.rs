@@ -66,7 +66,7 @@ fn length_is_bounded_in_canonical_form() {
     let of = |length: usize| format!("{{\"v\":\"{}\"}}", "x".repeat(length - 8));
     assert_eq!(canonical(of(MAX_BYTES).as_bytes()).unwrap().bytes.len(), MAX_BYTES);
     assert!(canonical(of(MAX_BYTES + 1).as_bytes()).unwrap_err().why.contains("1 MiB"));
-    // Escapes are longer than what they stand for.
+    // Escapes are longer than the characters that they represent.
     assert!(canonical(format!("{{\"v\":\"{}\"}}", "\\u0041".repeat(MAX_BYTES / 2)).as_bytes()).is_ok());
 }
 
@@ -139,14 +139,14 @@ proptest! {
         let _ = read(&bytes, Rules::STRICT);
     }
 
-    /// What survives has the same digits as what every other parser would write.
+    /// A number that is accepted has the same digits as every other parser would write.
     #[test]
     fn numbers_survive_where_no_digit_is_lost(whole in 0_u64..1 << 53, fraction in "[0-9]{0,20}", exponent in -30_i32..30) {
         let token = format!("{whole}.{fraction}1e{exponent}");
         let text = format!("{{\"v\":{token}}}");
         let value: f64 = token.parse().unwrap();
         let digits = |text: &str| text.split('e').next().unwrap().replace(['.', '-'], "").trim_matches('0').to_owned();
-        // Not Rust's own `Display`, which rounds the last digit up where others round it to even.
+        // Rust's `Display` is not used, because it rounds the last digit up where others round it to even.
         let alike = digits(&serde_json::to_string(&value).unwrap()) == digits(&token);
         let expected = alike && value <= 9_007_199_254_740_991.0;
         prop_assert_eq!(canonical(text.as_bytes()).is_ok(), expected, "{}", token);

@@ -1,38 +1,38 @@
-//! The kept entries in their order, and which of them a follower of the list has not been told yet.
+//! The kept revocation entries in order, and the entries that a follower of the list has not received yet.
 
 use time::OffsetDateTime;
 
 use super::{Revocation, RevocationKind};
 
-/// The kept entries, oldest first and without gaps, the floor below them, and the number of the newest that there is.
+/// The kept entries, oldest first and without gaps; the floor below them; and the number of the newest entry.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RevocationLog {
     seq: i64,
     floor: i64,
-    /// Those of keys up to the floor: they are kept for ever.
+    /// The entries of keys up to the floor, which are kept permanently.
     keys: Vec<Revocation>,
-    /// Every one above the floor.
+    /// Every entry above the floor.
     entries: Vec<Revocation>,
 }
 
-/// What a follower is to be told next.
+/// The next message for a follower.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Update<'a> {
     /// Entries of keys from below the floor, oldest first; only in a snapshot.
     pub keys: &'a [Revocation],
     /// Entries that are new to the follower, oldest first.
     pub entries: &'a [Revocation],
-    /// With them the follower knows everything from the floor up to here.
+    /// With these entries, the follower knows everything from the floor up to this number.
     pub seq: i64,
-    /// What the follower may forget: entries up to here. A credential whose `rev` is below counts as expired.
+    /// The follower may forget entries up to this number. A credential whose `rev` is below it counts as expired.
     pub floor: i64,
-    /// Whether the entries replace what the follower knows, as there is no telling what it lacks.
+    /// Whether the entries replace what the follower knows, because it is unknown which ones it lacks.
     pub snapshot: bool,
 }
 
 impl RevocationLog {
-    /// The newest entry there is, the floor, and what was kept of the entries, oldest first. The floor is raised where there
-    /// is a gap: what is not at hand must not matter.
+    /// From the number of the newest entry, the floor, and the kept entries, oldest first. If there is a gap, the floor
+    /// is raised, because a missing entry must not matter.
     #[must_use]
     pub fn new(seq: i64, floor: i64, mut kept: Vec<Revocation>) -> Self {
         let expected = |nth: usize| i64::try_from(nth).map_or(i64::MIN, |nth| seq.saturating_sub(nth));
@@ -50,27 +50,27 @@ impl RevocationLog {
         self.seq
     }
 
-    /// Up to here entries are forgotten, but those of keys.
+    /// Entries up to this number are forgotten, except those of keys.
     #[must_use]
     pub const fn floor(&self) -> i64 {
         self.floor
     }
 
-    /// What is kept, oldest first.
+    /// The kept entries, oldest first.
     pub fn kept(&self) -> impl Iterator<Item = &Revocation> {
         self.keys.iter().chain(&self.entries)
     }
 
-    /// Whether an entry above the floor was entered before `time`.
+    /// Whether an entry above the floor was made before `time`.
     #[must_use]
     pub fn holds_older(&self, time: OffsetDateTime) -> bool {
         self.entries.first().is_some_and(|oldest| oldest.create_time < time)
     }
 
-    /// What a follower is to be told who knows everything up to `known`; none: who knows nothing yet.
+    /// The message for a follower that knows everything up to `known`; `None` if it knows nothing yet.
     ///
-    /// A follower that was away longer than entries are kept, or that knows of more than there is (the list it followed
-    /// was another one), gets everything that is kept instead of what is new.
+    /// A follower that was away for longer than entries are kept, or that knows more entries than exist (it followed
+    /// another list), gets all kept entries instead of the new ones.
     #[must_use]
     pub fn since(&self, known: Option<i64>) -> Update<'_> {
         let known = known.filter(|known| (self.floor..=self.seq).contains(known));
@@ -146,7 +146,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever servers it meets, however far each has come and however little each keeps.
+        /// For any servers that it meets, however much each of them knows and keeps.
         #[test]
         fn a_follower_misses_nothing_and_is_told_nothing_twice(meetings in prop::collection::vec((0_i64..6, 0_i64..12), 1..20)) {
             let (mut head, mut known, mut have, mut from) = (0, None, Vec::new(), 1);

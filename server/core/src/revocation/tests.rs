@@ -47,7 +47,7 @@ fn entry(seq: i64, kind: RevocationKind, id: &str) -> Revocation {
     Revocation { seq, kind, id: id.to_owned(), create_time: NOW }
 }
 
-/// What names the run, kind by kind, and what it is told when it dies of it.
+/// The names that concern the run, by kind, and the reason that it is given.
 fn subjects(run: &Verified) -> [(RevocationKind, String, Reason); 8] {
     [
         (RevocationKind::Sponsor, "alice".to_owned(), Reason::SponsorNotActive),
@@ -61,7 +61,7 @@ fn subjects(run: &Verified) -> [(RevocationKind, String, Reason); 8] {
     ]
 }
 
-/// Of these entries alone.
+/// The list with only these entries.
 fn revocations(entries: &[Revocation]) -> Revocations {
     let mut known = Revocations::default();
     for entry in entries {
@@ -79,7 +79,7 @@ fn an_entry_kills_what_it_matches_and_was_issued_before_it() {
     let run = run();
     for (kind, id, reason) in subjects(&run) {
         assert_eq!(killed(&[entry(6, kind, &id)], &run), Some(reason), "{kind:?} {id} after it was issued");
-        // With a compromised key, `rev` is whatever its thief wrote.
+        // With a compromised key, a thief can write any `rev`.
         let seen = (kind == RevocationKind::Key).then_some(reason);
         assert_eq!(killed(&[entry(5, kind, &id)], &run), seen, "{kind:?} {id} that the issuer had seen");
         assert!(entry(5, kind, &id).concerns(&run) && entry(6, kind, &id).concerns(&run), "{kind:?} {id}");
@@ -134,7 +134,7 @@ fn kinds_are_read_back_as_written() {
 }
 
 proptest! {
-    /// The list is an index over its entries, and says what they say one by one.
+    /// The list is an index over its entries, and gives the same result as the entries one by one.
     #[test]
     fn a_credential_is_dead_exactly_when_a_newer_entry_or_its_keys_concerns_it(picks in prop::collection::vec((0_usize..14, 0_i64..3), 0..12)) {
         let run = run();
@@ -163,7 +163,7 @@ proptest! {
         prop_assert_eq!(killed(&entries, &run).is_some(), dead);
     }
 
-    /// Servers that revoke, forget and move the floor at whatever moment their clocks name, and followers of each.
+    /// Servers that revoke, forget and raise the floor at any time of their clocks, and followers of each.
     #[test]
     fn no_credential_that_the_whole_list_kills_is_alive_above_the_floor(
         steps in prop::collection::vec((0_u8..4, 0_usize..8, -200_000_i64..200_000), 1..40),
@@ -186,7 +186,7 @@ proptest! {
                     follower.enter(&entry).unwrap();
                     all.push(entry);
                 }
-                // What a server does whose clock shows `now`.
+                // What a server does when its clock shows `now`.
                 2 => {
                     let standing = all.iter().filter(|entry| entry.seq > floor);
                     let young = standing.filter(|entry| entry.create_time >= now - ENTRIES_KEPT).map(|entry| entry.seq - 1);
@@ -206,7 +206,7 @@ proptest! {
             for (who, known) in [("server", &server), ("follower", &follower), ("follower that was told", &told)] {
                 let alive = known.kill(&run).is_none();
                 prop_assert!(!(alive && dead.is_some()), "{} lets live what {:?} killed", who, dead);
-                // And nothing that was issued at the floor or above dies of it.
+                // And no credential that was issued at the floor or above is revoked by it.
                 prop_assert!(alive || dead.is_some() || known.floor > rev, "{} kills what nothing killed", who);
             }
         }

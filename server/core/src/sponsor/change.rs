@@ -1,53 +1,53 @@
-//! Changes of a sponsor after the registration: what they set, and what they mean for the approval.
+//! Changes of a sponsor after the registration: what they set, and whether they need a new approval.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Sponsor, SponsorRule, SponsorState};
 use crate::names::{OperatorId, PersonId, RoleName};
 
-/// What a change sets; none: it stays as it is.
+/// What a change sets. A field that is `None` stays unchanged.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct SponsorChange {
     /// The person's name.
     pub display_name: Option<String>,
     /// The person's e-mail address.
     pub email: Option<String>,
-    /// The person, as logins are bound to persons.
+    /// The person, as in the bindings of logins.
     pub person_id: Option<PersonId>,
-    /// Roles that instances may act as, all of them.
+    /// The complete list of roles that instances may have.
     pub roles: Option<Vec<RoleName>>,
     /// Longest credential, seconds.
     pub max_ttl_seconds: Option<u32>,
     /// Deepest delegation below a root.
     pub max_depth: Option<u32>,
-    /// Free labels, all of them.
+    /// The complete set of free labels.
     pub labels: Option<BTreeMap<String, String>>,
 }
 
-/// One difference that a change makes to what was approved. Never personal data.
+/// One difference from what was approved. Never contains personal data.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Difference {
-    /// What differs.
+    /// The field that differs.
     pub field: String,
-    /// As it was; none: it was not there.
+    /// The value before. `None` if there was none.
     pub before: Option<String>,
-    /// As it is; none: it is gone.
+    /// The value after. `None` if it was removed.
     pub after: Option<String>,
 }
 
-/// A sponsor after a change, and what the change means.
+/// A sponsor after a change, and the effect of the change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Changed {
-    /// The sponsor; PENDING again where the approval no longer covers them.
+    /// The sponsor; PENDING again if the approval no longer covers them.
     pub sponsor: Sponsor,
-    /// What differs of person, roles, longest TTL and depth, in rising order of `field`.
+    /// The differences in person, roles, longest TTL and depth, sorted by `field`.
     pub terms: Vec<Difference>,
     /// Whether the name or the e-mail address differs.
     pub identity: bool,
 }
 
 impl Changed {
-    /// Whether the approval no longer covers the sponsor: anything but labels differs.
+    /// Whether the approval no longer covers the sponsor, because anything except labels differs.
     #[must_use]
     pub fn needs_approval(&self) -> bool {
         self.identity || !self.terms.is_empty()
@@ -55,9 +55,9 @@ impl Changed {
 }
 
 impl Sponsor {
-    /// This sponsor after `change` by `operator`; none where it changes nothing.
+    /// This sponsor after `change` by `operator`. `None` if it changes nothing.
     ///
-    /// An approval covers exactly what was registered: any change of it takes a new one.
+    /// An approval covers exactly what was registered, so any change needs a new one.
     pub fn changed(&self, change: SponsorChange, operator: &OperatorId) -> Result<Option<Changed>, SponsorRule> {
         if !matches!(self.state, SponsorState::Pending | SponsorState::Active | SponsorState::Suspended) {
             return Err(SponsorRule::IllegalTransition { verb: "change", from: self.state });
@@ -72,7 +72,7 @@ impl Sponsor {
         sponsor.max_ttl_seconds = change.max_ttl_seconds.unwrap_or(sponsor.max_ttl_seconds);
         sponsor.max_depth = change.max_depth.unwrap_or(sponsor.max_depth);
         sponsor.labels = change.labels.unwrap_or(sponsor.labels);
-        // The same roles in another order are the same roles.
+        // The same roles in another order are equal.
         if let Some(roles) = change.roles.filter(|roles| set(roles) != set(&self.roles)) {
             sponsor.roles = roles;
         }

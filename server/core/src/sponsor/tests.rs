@@ -62,7 +62,7 @@ fn only_the_drawn_transitions_are_legal() {
     }
 }
 
-/// A login, bound beyond doubt to the person of that name.
+/// A login with a confirmed binding to the person of that name.
 pub(crate) fn login(operator: &str, person: &str) -> Login {
     Login { operator_id: by(operator), person: Some((person.parse().unwrap(), true)) }
 }
@@ -76,11 +76,11 @@ fn check_person(sponsor: &Sponsor, transition: Transition, actor: &Login) -> Res
 fn whoever_vouches_is_a_person_who_is_neither_the_sponsor_nor_wrote_the_terms() {
     for (transition, from) in [(Transition::Approve, Pending), (Transition::Recertify, Active)] {
         let check = |who: &str, person: &str| check_person(&sponsor(from), transition, &login(who, person));
-        // Whatever the login is called.
+        // Whatever the name of the login is.
         for (who, person) in [("rita", "rita"), ("carl", "carl"), ("oidc.corp@3f2a", "rita"), ("bob", "carl")] {
             assert!(matches!(check(who, person), Err(SponsorRule::Person(PersonRule::SamePerson { .. }))), "{who}");
         }
-        // Under every name that she is known by.
+        // Under every name that she has.
         for own in ["alice", "oidc.corp.alice", "alice@example.com", "oidc.corp.alice@example.com"] {
             assert_eq!(check(own, "a-person"), Err(SponsorRule::OwnApproval { transition }), "{own}");
         }
@@ -217,7 +217,7 @@ fn the_differences_name_every_role_that_came_and_went() {
 }
 
 proptest! {
-    /// The custody leaf takes them in rising order of their fields, each once.
+    /// The custody leaf requires them sorted by their fields, each once.
     #[test]
     fn differences_come_in_the_order_of_their_fields(
         roles in proptest::collection::btree_set("[a-z]{1,8}", 1..32), max_ttl in 1u32..900, max_depth in 0u32..8,

@@ -1,24 +1,24 @@
-//! What may happen to a sponsor, from which state, and the rules that may be broken.
+//! The transitions of a sponsor, from which states they are possible, and the rules that they can violate.
 
 use super::SponsorState;
 use crate::person::PersonRule;
 
-/// What may happen to a sponsor.
+/// A transition of a sponsor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Transition {
-    /// A second operator says yes to exactly what was registered, or changed.
+    /// A second operator approves exactly what was registered, or changed.
     Approve,
-    /// A second operator says no.
+    /// A second operator rejects the sponsor.
     Reject,
-    /// Stop for now; also when a review lapses.
+    /// Stop temporarily; also when a review lapses.
     Suspend,
     /// Undo a suspension that a person ordered.
     Reinstate,
-    /// Renew the review; undoes a suspension for want of one.
+    /// Renew the review; also undoes a suspension because of a lapsed review.
     Recertify,
     /// The sponsor left the organisation.
     Depart,
-    /// Stop for good.
+    /// Stop permanently.
     Revoke,
 }
 
@@ -47,25 +47,25 @@ impl Transition {
         matches!(self, Self::Suspend | Self::Depart | Self::Revoke)
     }
 
-    /// Whether a sponsor may do it to themself, whatever their roles: it stops, and never widens or re-enables.
+    /// Whether a sponsor may do it to themself, whatever their roles: only what stops, and never widens or re-enables.
     #[must_use]
     pub const fn is_own(self) -> bool {
         matches!(self, Self::Suspend | Self::Revoke)
     }
 
-    /// Whether it only takes away: it is made whatever the clocks show.
+    /// Whether it only takes away rights; such a transition is made whatever the clocks show.
     #[must_use]
     pub const fn stops(self) -> bool {
         matches!(self, Self::Reject | Self::Suspend | Self::Depart | Self::Revoke)
     }
 
-    /// Whether the transition widens what may happen, or vouches for it, and so needs a second person.
+    /// Whether the transition widens or confirms rights, and so needs a second person.
     #[must_use]
     pub const fn needs_four_eyes(self) -> bool {
         matches!(self, Self::Approve | Self::Reinstate | Self::Recertify)
     }
 
-    /// Whether it vouches for the terms, and so for whoever wrote them.
+    /// Whether it confirms the terms, and so the work of the persons who wrote them.
     pub(super) const fn vouches_for_terms(self) -> bool {
         matches!(self, Self::Approve | Self::Recertify)
     }
@@ -75,7 +75,7 @@ impl Transition {
         use SponsorState::{Active, Departed, Pending, Rejected, Revoked, Suspended};
         match (self, from) {
             (Self::Approve, Pending) | (Self::Reinstate, Suspended) | (Self::Recertify, Active) => Ok(Active),
-            // What a person ordered, only Reinstate undoes.
+            // Only Reinstate undoes a suspension that a person ordered.
             (Self::Recertify, Suspended) => Ok(if lapsed { Active } else { Suspended }),
             (Self::Reject, Pending) => Ok(Rejected),
             (Self::Suspend, Active) => Ok(Suspended),
@@ -86,7 +86,7 @@ impl Transition {
     }
 }
 
-/// Why a sponsor that is `from` cannot be asked to `verb`, and when that can be asked.
+/// Why `verb` is not possible for a sponsor in the state `from`, and when it is.
 fn illegal(verb: &str, from: SponsorState) -> String {
     use SponsorState::{Active, Departed, Pending, Rejected, Revoked, Suspended};
     let (done, after, when) = match verb {
@@ -103,30 +103,30 @@ fn illegal(verb: &str, from: SponsorState) -> String {
     format!("the sponsor is {already}{from}; only a sponsor that is {when} can be {done}")
 }
 
-/// A rule of the sponsor's life that a request breaks.
+/// A rule about sponsors that a request violates.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SponsorRule {
-    /// The state does not allow it.
+    /// The state does not permit it.
     #[error("{}", illegal(verb, *from))]
     IllegalTransition {
-        /// What was asked.
+        /// The requested transition.
         verb: &'static str,
-        /// The state it was asked in.
+        /// The state of the sponsor.
         from: SponsorState,
     },
-    /// Who wrote the terms, or may have, wants to vouch for them.
+    /// A person would confirm terms that they wrote, or may have written.
     #[error("{0}")]
     Person(#[from] PersonRule),
-    /// The sponsor wants to vouch for themself.
+    /// The sponsor would confirm themself.
     #[error("a sponsor cannot {} themself: another person with the role approver must", transition.verb())]
     OwnApproval {
-        /// What was asked.
+        /// The requested transition.
         transition: Transition,
     },
     /// The review lapsed: reinstating needs a recertification.
     #[error("the sponsor's review lapsed: they must be recertified before they can be reinstated")]
     ReviewLapsed,
-    /// The review date that is asked for is none.
+    /// The requested review date is invalid.
     #[error("must be in the future, and at most {} days ahead", super::MAX_REVIEW.whole_days())]
     ReviewDate,
 }

@@ -1,4 +1,4 @@
-//! Every field of a leaf against its shape.
+//! Checks the form of every field of a leaf.
 
 use super::{
     Attribute, Change, Charge, Figure, Leaf, LeafError,
@@ -8,14 +8,14 @@ use super::{
     },
 };
 
-/// The list `field`, whose entries' names are called `name` in a refusal.
+/// Checks the list `field`; an error message calls the names of its entries `name`.
 fn figures([field, name]: [&'static str; 2], list: &[Figure<'_>]) -> Result<(), LeafError> {
     list.iter().try_for_each(|figure| one(name, &figure.name, Shape::Name))?;
     ordered(field, list, |figure| &figure.name)
 }
 
 impl Leaf<'_> {
-    /// Checks the shape of everything that its type does not fix already.
+    /// Checks the form of every field whose type does not already fix it.
     pub(super) fn check_shapes(&self) -> Result<(), LeafError> {
         one("event_id", &self.event_id, EVENT)?;
         for (field, value, shape) in [

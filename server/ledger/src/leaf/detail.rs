@@ -1,5 +1,5 @@
-//! The parts of a leaf that belong to one kind of event or another. As in the leaf, the order of the fields is the
-//! order in which they are hashed.
+//! The parts of a leaf that belong to certain kinds of event. As in the leaf, the order of the fields is the order in
+//! which they are hashed.
 
 use std::borrow::Cow;
 
@@ -12,23 +12,23 @@ use super::{Decimal, Timestamp};
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Change<'a> {
-    /// Its value after the event; absent: none.
+    /// Its value after the event; left out if there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<Cow<'a, str>>,
-    /// Its value before the event; absent: none.
+    /// Its value before the event; left out if there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<Cow<'a, str>>,
     /// Its name.
     pub field: Cow<'a, str>,
 }
 
-/// One figure: a count or a measured value that the event states.
+/// One figure: a count or a measured value in the event.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Figure<'a> {
-    /// What is counted, with its unit where it has one (`latency_p95_ms`).
+    /// What is counted, with its unit if it has one (`latency_p95_ms`).
     pub name: Cow<'a, str>,
-    /// How many.
+    /// The value.
     pub value: Decimal,
 }
 
@@ -41,7 +41,7 @@ pub struct Grant<'a> {
     /// The version of the agent, as its issuer states it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent_version: Option<Cow<'a, str>>,
-    /// Steps below the root; 0 for a root.
+    /// Distance from the root; 0 for a root.
     pub depth: u32,
     /// When the credential expires.
     pub expire_time: Timestamp,
@@ -57,9 +57,9 @@ pub struct Grant<'a> {
     /// The framework or platform that the agent runs in, as its issuer states it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub platform: Option<Cow<'a, str>>,
-    /// What the instance acts as.
+    /// The role of the instance.
     pub role: Cow<'a, str>,
-    /// Whether it is good for one decision only.
+    /// Whether it is valid for one decision only.
     pub single_use: bool,
     /// The tools it may call, in the order of the credential.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -68,54 +68,54 @@ pub struct Grant<'a> {
     pub ttl_seconds: u32,
 }
 
-/// A rollout, as it stood for the event.
+/// A rollout in its state at the event.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rollout<'a> {
-    /// Where the caller fell, 0 to 9999; inside when below `percent` times 100. Of decisions.
+    /// The caller's bucket, 0 to 9999; inside if it is below `percent` times 100. For decisions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bucket: Option<u16>,
     /// Which rollout.
     pub id: Cow<'a, str>,
-    /// How many callers are inside, percent; after the event, for events of the rollout itself.
+    /// The percentage of callers inside; for events of the rollout itself, after the event.
     pub percent: u8,
-    /// How many callers were inside before the event. Of events of the rollout itself.
+    /// The percentage of callers inside before the event. For events of the rollout itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub percent_before: Option<u8>,
-    /// Which policy answered. Of decisions.
+    /// Which policy answered. For decisions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub side: Option<Side>,
 }
 
-/// What the side of the rollout that did not answer would have answered.
+/// The answer that the other side of the rollout would have given.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Shadow<'a> {
     /// Its answer.
     pub effect: Effect,
-    /// Its policy version; absent where that side is no policy (`observe`, `deny`).
+    /// Its policy version; left out if that side is not a policy (`observe`, `deny`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy_version: Option<Cow<'a, str>>,
-    /// Why, as a reason code.
+    /// The reason, as a reason code.
     pub reason: Cow<'a, str>,
     /// The rules that determined it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rule_ids: Vec<Cow<'a, str>>,
 }
 
-/// What the event is about, where no field of its own names it.
+/// The subject of the event, if no other field names it.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Subject<'a> {
-    /// Which one; absent where the type says it all (`all`).
+    /// Its id; left out if the type is sufficient (`all`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<Cow<'a, str>>,
-    /// What it is: `sponsor`, `instance`, `credential`, `key`, `tool`, `agent`, `role`, `operator`, `api_key`, `all`, ...
+    /// Its type: `sponsor`, `instance`, `credential`, `key`, `tool`, `agent`, `role`, `operator`, `api_key`, `all`, ...
     #[serde(rename = "type")]
     pub kind: Cow<'a, str>,
 }
 
-/// What a sponsor is registered, and approved, for.
+/// The terms of a sponsor's registration and approval.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Terms<'a> {
@@ -126,10 +126,10 @@ pub struct Terms<'a> {
     pub max_depth: u32,
     /// Longest credential, seconds.
     pub max_ttl_seconds: u32,
-    /// When the approval lapses; absent before there is one.
+    /// When the approval lapses; left out before there is an approval.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub review_due_time: Option<Timestamp>,
-    /// Roles that instances may act as, in the order of the registration.
+    /// Roles that instances may have, in the order of the registration.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub roles: Vec<Cow<'a, str>>,
 }

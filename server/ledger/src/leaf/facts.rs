@@ -1,5 +1,5 @@
-//! What a decision looked at and what it counted. As in the leaf, the order of the fields is the order in which they
-//! are hashed.
+//! The attributes that a decision read, and the charges that it counted. As in the leaf, the order of the fields is the
+//! order in which they are hashed.
 
 use std::borrow::Cow;
 
@@ -7,19 +7,19 @@ use serde::{Deserialize, Serialize};
 
 use super::{AttributeType, Decimal, Timestamp};
 
-/// An attribute that the decision looked at and that the policy document marks as recorded.
+/// An attribute that the decision read and that the policy document marks as recorded.
 ///
-/// The value is always a string, and `type` says how to read it: the integer 5, the word `5` and a boolean are never
-/// mistaken for each other, and an index of events meets one type of value only.
+/// The value is always a string, and `type` says how to read it. So the integer 5, the word `5` and a boolean are never
+/// confused, and an index of events has only one type of value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Attribute<'a> {
     /// Its name.
     pub name: Cow<'a, str>,
-    /// When the value was taken, where the caller said so.
+    /// When the value was taken, if the caller said so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time: Option<Timestamp>,
-    /// What the value is.
+    /// The type of the value.
     #[serde(rename = "type")]
     pub kind: AttributeType,
     /// Its value: decimal digits, `true` or `false`, or a word.
@@ -54,19 +54,19 @@ impl<'a> Attribute<'a> {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Charge<'a> {
-    /// How much.
+    /// The amount.
     pub amount: Decimal,
-    /// Against whose count, as an id that says nothing by itself.
+    /// The counter, as an id that reveals nothing by itself.
     pub key: Cow<'a, str>,
-    /// The limit, where the amount did not fit.
+    /// The limit, if the amount was above it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<Decimal>,
-    /// What was counted as one of many, where different things are counted.
+    /// The counted member, if different things are counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub member: Option<Cow<'a, str>>,
-    /// What is counted, and in which way.
+    /// What is counted, and how.
     pub meter: Cow<'a, str>,
-    /// What was counted before, where the amount did not fit.
+    /// What was counted before, if the amount was above the limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub used: Option<Decimal>,
 }

@@ -1,8 +1,8 @@
-//! One custody event, exactly as it is hashed. `docs/custody-leaf.md` is the normative description.
+//! One custody event in exactly the form that is hashed. `docs/custody-leaf.md` is the normative description.
 //!
-//! The bytes are RFC 8785 (JCS) JSON. That takes no canonicalising serialiser here: fields are declared in the order of
-//! their keys, no string needs an escape (see `shape`), and no number is a float, so what serde_json writes *is*
-//! canonical. A property test holds it against an independent implementation.
+//! The bytes are RFC 8785 (JCS) JSON. No canonicalising serialiser is needed: fields are declared in the order of their
+//! keys, no string needs an escape (see `shape`), and no number is a float, so serde_json's output *is* canonical. A
+//! property test compares it with an independent implementation.
 
 mod check;
 mod detail;
@@ -35,13 +35,13 @@ pub const MAX_LEAF_BYTES: usize = 16 * 1024;
 /// Most entries of `charges`, `context` and `grounds` each.
 pub const MAX_ENTRIES: usize = 16;
 
-/// One custody event. Absent fields and empty lists are omitted, never null; empty strings are refused.
+/// One custody event. Missing fields and empty lists are left out, never null; empty strings are refused.
 ///
 /// **Keep the fields in the order of their keys: it is the order in which they are hashed.**
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Leaf<'a> {
-    /// How the tool is called.
+    /// The action.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub action: Option<Cow<'a, str>>,
     /// The run that the event is about (`inst_...`).
@@ -50,28 +50,28 @@ pub struct Leaf<'a> {
     /// The request for a person's answer that the event is about, or that allowed the call (`appr_...`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approval_id: Option<Cow<'a, str>>,
-    /// Leaf hash of the approval that an ALLOW stands on.
+    /// Leaf hash of the approval on which an ALLOW is based.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approval_ref: Option<Digest>,
-    /// SHA-256 of the signature object that a person made themself for an answer (a WebAuthn assertion).
+    /// SHA-256 of the signature object that a person created for an answer (a WebAuthn assertion).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attestation_hash: Option<Digest>,
-    /// What the decision was evaluated at; for a change of what may be allowed, the epoch it began.
+    /// The epoch at which the decision was evaluated; for a change of what may be allowed, the epoch that it started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub authority_epoch: Option<Decimal>,
     /// The decision whose cached answer the caller used (`dec_...`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cached_from: Option<Cow<'a, str>>,
-    /// What the event set or changed, in rising order of `field`, each once.
+    /// What the event set or changed, sorted by `field`, each once.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub changes: Vec<Change<'a>>,
-    /// What the call counts against budgets, in rising order of `meter`, then `key`, each pair once.
+    /// What the call counts against budgets, sorted by `meter`, then `key`, each pair once.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub charges: Vec<Charge<'a>>,
-    /// SHA-256 of the document that the event is about: an archive file, a rollout's definition.
+    /// SHA-256 of the document that the event is about: an archive file, or the definition of a rollout.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content_hash: Option<Digest>,
-    /// What the decision looked at: the attributes that the policy document records, in rising order of `name`.
+    /// The attributes that the decision read and that the policy document records, sorted by `name`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub context: Vec<Attribute<'a>>,
     /// Commitment to the context attributes of the request.
@@ -80,10 +80,10 @@ pub struct Leaf<'a> {
     /// The credential that was issued, or used (its `jti`, `cred_...`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credential_id: Option<Cow<'a, str>>,
-    /// Leaf hash of the spawn, grant or registration that the event stands on.
+    /// Leaf hash of the start, grant or registration on which the event is based.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub custody_ref: Option<Digest>,
-    /// Leaf hash of the decision that the event answers.
+    /// Leaf hash of the decision to which the event belongs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decision_ref: Option<Digest>,
     /// How long the call took, microseconds.
@@ -92,41 +92,41 @@ pub struct Leaf<'a> {
     /// The answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub effect: Option<Effect>,
-    /// Who reported the event, where it was not the server.
+    /// The reporter of the event, if it was not the server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub emitter_id: Option<Cow<'a, str>>,
-    /// The reporter's own count of its events: gaps are visible.
+    /// The reporter's count of its events, so that gaps are visible.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub emitter_seq: Option<Decimal>,
-    /// Whether the answer binds.
+    /// Whether the answer is enforced.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub enforcement: Option<Enforcement>,
     /// This event (`evt_...`, a UUIDv7).
     pub event_id: Cow<'a, str>,
-    /// Figures that the event states, in rising order of `name`, each once.
+    /// Figures in the event, sorted by `name`, each once.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub figures: Vec<Figure<'a>>,
     /// What the credential grants.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grant: Option<Grant<'a>>,
-    /// Leaf hashes of earlier events that an ALLOW stands on, in rising order, each once.
+    /// Leaf hashes of earlier events on which an ALLOW is based, sorted, each once.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub grounds: Vec<Digest>,
-    /// Commitment to who the sponsor is: name and e-mail address.
+    /// Commitment to the identity of the sponsor: name and e-mail address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity_commitment: Option<Digest>,
     /// What happened.
     pub kind: Kind,
-    /// Commitment to whom the run acts for: an end user, who is not the sponsor.
+    /// Commitment to the end user for whom the run acts, who is not the sponsor.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_behalf_of_commitment: Option<Digest>,
-    /// The operator who did it, or asked; absent where the server or the instance acted itself.
+    /// The operator who acted or asked; left out if the server or the instance itself acted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub operator_id: Option<Cow<'a, str>>,
     /// How the call ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<Outcome>,
-    /// The run that started this one; absent for a root (`inst_...`).
+    /// The run that started this one; left out for a root (`inst_...`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent_agent_id: Option<Cow<'a, str>>,
     /// The decision (`dec_...`).
@@ -141,24 +141,25 @@ pub struct Leaf<'a> {
     /// Commitment to the purpose of the run or call.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub purpose_commitment: Option<Digest>,
-    /// Why, as a reason code.
+    /// The reason, as a reason code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Cow<'a, str>>,
-    /// Commitment to the reason that a person gave.
+    /// Commitment to a person's reason.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason_commitment: Option<Digest>,
-    /// When the server learnt of it.
+    /// When the server learnt about it.
     pub received_time: Timestamp,
-    /// Reserved: the decision whose kept answer was given again (`dec_...`).
+    /// Reserved: the decision whose stored answer was given again (`dec_...`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replays: Option<Cow<'a, str>>,
-    /// SHA-256 of the call's canonical arguments, salted by the client where they could be guessed.
+    /// SHA-256 of the call's canonical arguments, salted by the client if they could be guessed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_hash: Option<Digest>,
-    /// SHA-256 of the call's result, likewise.
+    /// SHA-256 of the call's result; the same applies.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub response_hash: Option<Digest>,
-    /// Of an event that revokes, the number of its entry; of a grant, the newest entry the issuer had seen (`rev`).
+    /// For an event that revokes, the number of its entry; for a grant, the newest entry that the issuer had seen
+    /// (`rev`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revocation_seq: Option<Decimal>,
     /// The rollout that the event is about, or that chose the policy.
@@ -172,33 +173,33 @@ pub struct Leaf<'a> {
     pub rule_ids: Vec<Cow<'a, str>>,
     /// The format of this leaf.
     pub schema: Schema,
-    /// What the other side of the rollout would have answered.
+    /// The answer that the other side of the rollout would have given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shadow: Option<Shadow<'a>>,
     /// The span of the request in its trace (W3C Trace Context).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub span_id: Option<SpanId>,
-    /// The human who answers for it.
+    /// The sponsor, who is the accountable human.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sponsor_id: Option<Cow<'a, str>>,
-    /// How the sponsor stood.
+    /// The state of the sponsor.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sponsor_state: Option<SponsorState>,
-    /// The state of what the event is about, after it.
+    /// The state of the event's subject after the event.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state_after: Option<Cow<'a, str>>,
-    /// The state before it.
+    /// The state of the event's subject before the event.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state_before: Option<Cow<'a, str>>,
-    /// What the event is about, where no other field names it.
+    /// The subject of the event, if no other field names it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<Subject<'a>>,
-    /// What the sponsor is registered or approved for.
+    /// The terms of the sponsor's registration or approval.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub terms: Option<Terms<'a>>,
     /// When it happened.
     pub timestamp: Timestamp,
-    /// What is called.
+    /// The tool.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tool_id: Option<Cow<'a, str>>,
     /// The trace that the request belongs to (W3C Trace Context).
@@ -207,7 +208,7 @@ pub struct Leaf<'a> {
 }
 
 impl<'a> Leaf<'a> {
-    /// An event of `kind` that happened and became known at `at`. Fill in the rest with `..Leaf::new(...)`.
+    /// An event of `kind` that happened and became known at `at`. Set the other fields with `..Leaf::new(...)`.
     #[must_use]
     pub fn new(kind: Kind, event_id: impl Into<Cow<'a, str>>, at: Timestamp) -> Self {
         Self {
@@ -270,7 +271,7 @@ impl<'a> Leaf<'a> {
         }
     }
 
-    /// The bytes of this event: what is hashed, stored and exported. Refuses what is no leaf.
+    /// The bytes of this event in the form that is hashed, stored and exported. Refuses an invalid leaf.
     pub fn encode(&self) -> Result<Vec<u8>, LeafError> {
         self.check()?;
         let mut bytes = Vec::with_capacity(1024);
@@ -281,7 +282,7 @@ impl<'a> Leaf<'a> {
         Ok(bytes)
     }
 
-    /// Reads a leaf back. Accepts exactly what [`Self::encode`] can write: encoding the answer gives the same bytes.
+    /// Reads a leaf. Accepts exactly what [`Self::encode`] can write, so that encoding the result gives the same bytes.
     pub fn parse(bytes: &[u8]) -> Result<Leaf<'static>, LeafError> {
         if bytes.len() > MAX_LEAF_BYTES {
             return Err(LeafError::TooLarge { bytes: bytes.len() });

@@ -1,4 +1,4 @@
-//! What an event of each kind must state at least, so that no leaf is empty of what it is for.
+//! The fields that an event of each kind must state, so that no leaf lacks its essential content.
 
 use super::{Kind, Leaf};
 
@@ -28,7 +28,7 @@ macro_rules! first_absent {
 }
 
 impl Leaf<'_> {
-    /// The first field that events of this kind always state and this one does not.
+    /// The first field that this kind of event requires and that is missing here.
     pub(super) fn missing(&self) -> Option<&'static str> {
         use Kind as K;
         match self.kind {
@@ -37,7 +37,7 @@ impl Leaf<'_> {
                 first_absent!(self: operator_id sponsor_id state_after state_before terms)
             }
             K::SponsorRejected => first_absent!(self: operator_id sponsor_id state_after state_before),
-            // A review that lapses suspends without an operator, and nobody asks who departs by directory sync.
+            // A lapsed review suspends without an operator, and a departure by directory sync has no operator either.
             K::SponsorSuspended | K::SponsorDeparted | K::SponsorRevoked => {
                 first_absent!(self: sponsor_id state_after state_before)
             }

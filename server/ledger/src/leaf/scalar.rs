@@ -41,8 +41,8 @@ impl<'de> Deserialize<'de> for Digest {
     }
 }
 
-/// A 64-bit integer that is not negative. In the leaf: a string of decimal digits without leading zeros, because JSON
-/// numbers are doubles to many readers.
+/// A 64-bit integer that is not negative. In the leaf it is a string of decimal digits without leading zeros, because
+/// many readers treat JSON numbers as doubles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct Decimal(pub u64);
 

@@ -1,5 +1,5 @@
-//! What the strings of a leaf may look like. No shape admits a space, a quote, a backslash, a control character or
-//! anything beyond ASCII: free text has no way in, and no string is ever escaped.
+//! The permitted forms of strings in a leaf. No form permits a space, a quote, a backslash, a control character or a
+//! character outside of ASCII. So free text cannot get in, and no string is ever escaped.
 
 use std::borrow::Cow;
 
@@ -11,13 +11,13 @@ pub(super) enum Shape {
     Id(&'static str, &'static str),
     /// An id that people choose.
     Name,
-    /// What others name: a tool, an action, a type.
+    /// A name that others choose: a tool, an action, a type.
     Call,
     /// An upper-case word: reason codes and states.
     Code,
     /// Visible ASCII without quotes and backslashes: rule ids, key ids, versions.
     Token,
-    /// The same, longer: values of changes.
+    /// The same, but longer: values of changes.
     Value,
 }
 
@@ -93,7 +93,7 @@ pub(super) fn each(field: &'static str, values: &[Cow<'_, str>], shape: Shape) -
     values.iter().try_for_each(|value| one(field, value, shape))
 }
 
-/// In rising order of `key`, each once.
+/// Checks that entries are sorted by `key` and unique.
 pub(super) fn ordered<'t, T, K: Ord>(
     field: &'static str,
     list: &'t [T],
@@ -102,12 +102,12 @@ pub(super) fn ordered<'t, T, K: Ord>(
     if list.is_sorted_by(|a, b| key(a) < key(b)) { Ok(()) } else { Err(LeafError::Unordered { field }) }
 }
 
-/// At most as many entries as [`super::MAX_ENTRIES`].
+/// Checks that there are at most [`super::MAX_ENTRIES`] entries.
 pub(super) fn few<T>(field: &'static str, list: &[T]) -> Result<(), LeafError> {
     ensure(list.len() <= super::MAX_ENTRIES, field, "a list of at most 16 entries")
 }
 
-/// The value of a recorded attribute, in the one spelling of its type.
+/// Checks the value of a recorded attribute, which must have the only spelling of its type.
 pub(super) fn attribute(kind: AttributeType, value: &str) -> Result<(), LeafError> {
     let fits = match kind {
         AttributeType::Boolean => matches!(value, "true" | "false"),

@@ -1,4 +1,4 @@
-//! Instants in one fixed-width spelling, formatted without a calendar library: one is written for every event.
+//! Instants in a fixed-width form, formatted without a calendar library because one is written for every event.
 
 use std::{fmt, str};
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::{LeafError, visit::Visit};
 
 const MICROS_PER_DAY: u64 = 86_400_000_000;
-/// The first microsecond of the year 10000, which has no room in the fixed width.
+/// The first microsecond of the year 10000, which does not fit into the fixed width.
 const END: u64 = 253_402_300_800_000_000;
 const TEMPLATE: &[u8; 27] = b"0000-00-00T00:00:00.000000Z";
 
@@ -39,7 +39,7 @@ impl Timestamp {
         let days = days_from_civil(number(0, 4)?, number(5, 7)?, number(8, 10)?)?;
         let seconds = (number(11, 13)? * 60 + number(14, 16)?) * 60 + number(17, 19)?;
         let instant = Self(days * MICROS_PER_DAY + seconds * 1_000_000 + number(20, 26)?);
-        // Writing it again settles separators, days past the end of a month, and leap seconds.
+        // Writing it again checks separators, days after the end of a month, and leap seconds.
         (instant.0 < END && instant.write() == *bytes).then_some(instant)
     }
 
@@ -66,8 +66,8 @@ fn digits(out: &mut [u8], mut value: u64) {
     }
 }
 
-/// Year, month and day of a day since 1970-01-01. Years run from March, so that the leap day is the last one
-/// (Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms").
+/// Year, month and day of a day since 1970-01-01. Years begin in March, so that the leap day is the last one (Howard
+/// Hinnant, "chrono-Compatible Low-Level Date Algorithms").
 const fn civil_from_days(days: u64) -> (u64, u64, u64) {
     let shifted = days + 719_468;
     let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
@@ -80,7 +80,7 @@ const fn civil_from_days(days: u64) -> (u64, u64, u64) {
     (year, month, day)
 }
 
-/// Days since 1970-01-01; none before it, or where the month is none.
+/// Days since 1970-01-01. `None` before that, or if the month is invalid.
 const fn days_from_civil(year: u64, month: u64, day: u64) -> Option<u64> {
     if year < 1970 || month < 1 || month > 12 {
         return None;

@@ -1,4 +1,4 @@
-//! The W3C trace context of a request, so that an event is found from a trace and the trace from an event.
+//! The W3C trace context of a request, so that an event can be found from a trace and a trace from an event.
 
 use std::fmt;
 
@@ -14,13 +14,13 @@ macro_rules! trace_ids {
         pub struct $name([u8; $bytes]);
 
         impl $name {
-            /// These bytes; none where all of them are zero, which W3C Trace Context keeps for "invalid".
+            /// These bytes. `None` if all of them are zero, which W3C Trace Context reserves for "invalid".
             #[must_use]
             pub fn from_bytes(bytes: [u8; $bytes]) -> Option<Self> {
                 (bytes != [0; $bytes]).then_some(Self(bytes))
             }
 
-            /// Reads the one spelling: lower-case hexadecimal.
+            /// Reads the only spelling: lower-case hexadecimal.
             #[must_use]
             pub fn parse(text: &str) -> Option<Self> {
                 hex::decode(text).and_then(Self::from_bytes)

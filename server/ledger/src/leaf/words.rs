@@ -1,4 +1,4 @@
-//! The closed vocabularies of a leaf. Those that a decision has too are the domain's.
+//! The closed vocabularies of a leaf. Those that a decision also has are in the domain crate.
 
 use countersign_core::words;
 
@@ -9,9 +9,9 @@ words!(
         SponsorRegistered = "sponsor_registered",
         /// A second person approved exactly the terms that the leaf states.
         SponsorApproved = "sponsor_approved",
-        /// A second person turned a sponsor down.
+        /// A second person rejected a sponsor.
         SponsorRejected = "sponsor_rejected",
-        /// A sponsor was stopped for now, by a person or because the review lapsed.
+        /// A sponsor was stopped temporarily, by a person or because the review lapsed.
         SponsorSuspended = "sponsor_suspended",
         /// A suspension was undone.
         SponsorReinstated = "sponsor_reinstated",
@@ -21,7 +21,7 @@ words!(
         SponsorChanged = "sponsor_changed",
         /// A sponsor left the organisation.
         SponsorDeparted = "sponsor_departed",
-        /// A sponsor was stopped for good.
+        /// A sponsor was stopped permanently.
         SponsorRevoked = "sponsor_revoked",
         /// An instance said that it is finished.
         InstanceEnded = "instance_ended",
@@ -31,25 +31,25 @@ words!(
         InstanceOrphaned = "instance_orphaned",
         /// Another sponsor took an orphaned instance over.
         InstanceAccepted = "instance_accepted",
-        /// A root instance got a credential; its first one is its start.
+        /// A root instance got a credential; the first one is its start.
         CredentialIssued = "credential_issued",
-        /// A child instance got a credential from its parent; its first one is its start.
+        /// A child instance got a credential from its parent; the first one is its start.
         Delegated = "delegated",
-        /// An instance got a document that proves its SPIFFE ID, on its live credential.
+        /// An instance got a document that proves its SPIFFE ID, based on its live credential.
         SvidIssued = "svid_issued",
         /// A policy document was stored.
         PolicyCreated = "policy_created",
-        /// A policy version answers from now on where no rollout does.
+        /// A policy version is active from now on.
         PolicyActivated = "policy_activated",
         /// A rollout began.
         RolloutStarted = "rollout_started",
-        /// A rollout grew.
+        /// A rollout got a larger percentage.
         RolloutAdvanced = "rollout_advanced",
-        /// A rollout is held where it is.
+        /// A rollout was paused.
         RolloutPaused = "rollout_paused",
-        /// A held rollout goes on.
+        /// A paused rollout continues.
         RolloutResumed = "rollout_resumed",
-        /// A rollout reached everyone.
+        /// A rollout reached all callers.
         RolloutCompleted = "rollout_completed",
         /// A rollout was undone, by a person or by a gate.
         RolloutRolledBack = "rollout_rolled_back",
@@ -57,19 +57,19 @@ words!(
         Decision = "decision",
         /// How an allowed call ended.
         ToolCall = "tool_call",
-        /// A person was asked to say yes.
+        /// A person was asked for an approval.
         ApprovalRequested = "approval_requested",
-        /// A person said yes.
+        /// A person approved.
         ApprovalApproved = "approval_approved",
-        /// A person said no.
+        /// A person rejected.
         ApprovalRejected = "approval_rejected",
-        /// Nobody answered in time.
+        /// No one answered in time.
         ApprovalExpired = "approval_expired",
         /// An entry was added to the revocation list.
         Revocation = "revocation",
         /// Older entries of the revocation list may be forgotten: what was issued before them counts as expired.
         RevocationFloorMoved = "revocation_floor_moved",
-        /// A signing key was made and published.
+        /// A signing key was created and published.
         KeyCreated = "key_created",
         /// A signing key began to sign.
         KeyActivated = "key_activated",
@@ -77,7 +77,7 @@ words!(
         KeyRetired = "key_retired",
         /// A signing key was declared compromised.
         KeyCompromised = "key_compromised",
-        /// Everything that is encrypted was encrypted again, under a new key-encryption key.
+        /// Everything that is encrypted was encrypted again with a new key-encryption key.
         KeysRewrapped = "keys_rewrapped",
         /// An operator was created.
         OperatorCreated = "operator_created",
@@ -85,13 +85,13 @@ words!(
         OperatorKeyCreated = "operator_key_created",
         /// An operator's API key was revoked.
         OperatorKeyRevoked = "operator_key_revoked",
-        /// An operator was changed, or whose login it is: what, the changes say.
+        /// An operator, or the binding of a login, was changed: the changes say how.
         OperatorChanged = "operator_changed",
-        /// Calls were stopped across the board.
+        /// A kill switch was engaged.
         KillSwitchEngaged = "kill_switch_engaged",
-        /// A stop was lifted.
+        /// A kill switch was released.
         KillSwitchReleased = "kill_switch_released",
-        /// How long an ALLOW may be cached was to be extended for a while, was, or was no more.
+        /// A cache extension was proposed, confirmed or ended.
         CacheExtensionChanged = "cache_extension_changed",
         /// Free texts and personal data were erased.
         Erasure = "erasure",
@@ -99,31 +99,31 @@ words!(
         Archive = "archive",
         /// Retention was stopped for a subject.
         LegalHoldPlaced = "legal_hold_placed",
-        /// Retention goes on for a subject.
+        /// Retention continues for a subject.
         LegalHoldReleased = "legal_hold_released",
-        /// The hourly account of what the log holds.
+        /// The hourly summary of the log's contents.
         Manifest = "manifest",
         /// The server was started behind its last published checkpoint, on an explicit order.
         CheckpointOverridden = "checkpoint_overridden",
         /// A call that could not be attributed to a live credential.
         Unattributed = "unattributed",
-        /// Calls on dead credentials that were refused too often to be answered one by one, in number.
+        /// Calls with invalid credentials came too often to be answered one by one; the event has their number.
         RefusalsUnanswered = "refusals_unanswered",
-        /// A caller tried to change what they may not, so often.
+        /// A caller tried to change something without the right to do so; the event has the number of attempts.
         AdministrationRefused = "administration_refused",
     }
 );
 
 words!(
-    /// How the sponsor stood when the event happened.
+    /// The state of the sponsor when the event happened.
     SponsorState {
-        /// Answers for the instance.
+        /// Accountable for the instance.
         Live = "live",
         /// No sponsor is named.
         Missing = "missing",
-        /// No longer answers: suspended, departed or revoked.
+        /// No longer accountable: suspended, departed or revoked.
         Revoked = "revoked",
-        /// Could not be told.
+        /// Could not be determined.
         Unknown = "unknown",
     }
 );
@@ -133,7 +133,7 @@ words!(
     AttributeType {
         /// `true` or `false`.
         Boolean = "boolean",
-        /// Decimal digits, with a minus sign where it is negative; 64 bits.
+        /// Decimal digits, with a minus sign if negative; 64 bits.
         Integer = "integer",
         /// One of the words that the policy document lists.
         Word = "word",
@@ -141,7 +141,7 @@ words!(
 );
 
 words!(
-    /// The format of the leaf. Fields are never added to a format, removed from it or given another meaning.
+    /// The format of the leaf. In a format, fields are never added, removed or given another meaning.
     Schema {
         /// The first format.
         V1 = "countersign.custody.v1",

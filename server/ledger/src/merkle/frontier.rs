@@ -1,18 +1,18 @@
 use super::{Hash, empty_root, node_hash};
 
-/// Bytes that are not the frontier of a log of the size given.
+/// Bytes that are not the frontier of a log of the given size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a frontier of a log of {size} leaves is {} bytes, not {len}", size.count_ones() * 32)]
 pub struct FrontierError {
-    /// Size of the log, leaves.
+    /// Size of the log, in leaves.
     pub size: u64,
-    /// Length of what was given, bytes.
+    /// Length of the bytes.
     pub len: usize,
 }
 
-/// All that is needed to append to a log and to know its root: the roots of its full subtrees, largest first.
+/// Everything that is needed to append to a log and to compute its root: the roots of its full subtrees, largest first.
 ///
-/// One node for each bit set in the size, so never more than 64 of them.
+/// One node for each bit that is set in the size, so at most 64.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Frontier {
     size: u64,
@@ -20,7 +20,7 @@ pub struct Frontier {
 }
 
 impl Frontier {
-    /// Reads back what [`Self::to_bytes`] wrote for a log of `size` leaves.
+    /// Reads the result of [`Self::to_bytes`] for a log of `size` leaves.
     pub fn from_bytes(size: u64, bytes: &[u8]) -> Result<Self, FrontierError> {
         let (nodes, rest) = bytes.as_chunks::<32>();
         if !rest.is_empty() || nodes.len() != size.count_ones() as usize {

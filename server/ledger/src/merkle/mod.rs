@@ -1,4 +1,4 @@
-//! The Merkle tree of RFC 6962: SHA-256, leaves behind 0x00, nodes behind 0x01.
+//! The Merkle tree of RFC 6962: SHA-256, with the prefix 0x00 for leaves and 0x01 for nodes.
 
 mod frontier;
 mod proof;
@@ -8,7 +8,7 @@ use aws_lc_rs::digest::{Context, SHA256, digest};
 pub use frontier::{Frontier, FrontierError};
 pub use proof::{ProofError, consistency_proof, inclusion_proof, root, verify_consistency, verify_inclusion};
 
-/// A SHA-256 hash: of a leaf, of a node, of a whole tree.
+/// A SHA-256 hash of a leaf, of a node, or of a whole tree.
 pub type Hash = [u8; 32];
 
 /// The hash of a leaf: SHA-256(0x00 || bytes).

@@ -1,8 +1,8 @@
-//! Proofs, made from leaf hashes and checked with nothing but hashes (RFC 6962 section 2.1, RFC 9162 section 2.1).
+//! Proofs, which are made from leaf hashes and checked with hashes only (RFC 6962 section 2.1, RFC 9162 section 2.1).
 
 use super::{Hash, empty_root, node_hash};
 
-/// A proof that does not show what it should, or that was asked for what does not exist.
+/// A proof that does not prove what it should, or a request for a proof that cannot exist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ProofError {
     /// The leaf is not in a log of that size.
@@ -21,7 +21,7 @@ pub enum ProofError {
         /// Size of the newer log, leaves.
         to: u64,
     },
-    /// The proof has more or fewer hashes than the sizes call for.
+    /// The proof has more or fewer hashes than the sizes require.
     #[error("the proof has the wrong number of hashes")]
     WrongLength,
     /// The proof leads to another root.
@@ -42,7 +42,7 @@ pub fn root(leaves: &[Hash]) -> Hash {
     }
 }
 
-/// The proof that leaf `index` is in the log of `leaves`: siblings from the leaf up.
+/// The proof that leaf `index` is in the log of `leaves`: the siblings from the leaf upwards.
 pub fn inclusion_proof(leaves: &[Hash], index: usize) -> Result<Vec<Hash>, ProofError> {
     if index >= leaves.len() {
         return Err(ProofError::IndexOutOfRange { index: index as u64, size: leaves.len() as u64 });
@@ -63,7 +63,7 @@ pub fn inclusion_proof(leaves: &[Hash], index: usize) -> Result<Vec<Hash>, Proof
     Ok(proof)
 }
 
-/// The proof that the log of `leaves` continues the log of its first `from` leaves. Empty for `from` 0 and all.
+/// The proof that the log of `leaves` continues the log of its first `from` leaves. Empty if `from` is 0 or all.
 pub fn consistency_proof(leaves: &[Hash], from: usize) -> Result<Vec<Hash>, ProofError> {
     if from > leaves.len() {
         return Err(ProofError::Shrinking { from: from as u64, to: leaves.len() as u64 });
@@ -84,7 +84,7 @@ pub fn consistency_proof(leaves: &[Hash], from: usize) -> Result<Vec<Hash>, Proo
             known = false;
         }
     }
-    // The verifier has the old root; any other subtree that the walk ends in must be told.
+    // The verifier has the old root; any other subtree in which the walk ends must be in the proof.
     if !known {
         proof.push(root(leaves));
     }
@@ -92,7 +92,7 @@ pub fn consistency_proof(leaves: &[Hash], from: usize) -> Result<Vec<Hash>, Proo
     Ok(proof)
 }
 
-/// Checks that a leaf hash stands at `index` in the log of `size` leaves whose root is `root`.
+/// Checks that a leaf hash is at `index` in the log of `size` leaves whose root is `root`.
 pub fn verify_inclusion(leaf: &Hash, index: u64, size: u64, proof: &[Hash], root: &Hash) -> Result<(), ProofError> {
     if index >= size {
         return Err(ProofError::IndexOutOfRange { index, size });
@@ -134,7 +134,7 @@ pub fn verify_consistency(
         let holds = (from != 0 || *from_root == empty_root()) && (from != to || from_root == to_root);
         return settle(proof.is_empty(), holds);
     }
-    // A full old tree is a subtree of the new one: its root is where the climb starts.
+    // A full old tree is a subtree of the new one: the walk starts at its root.
     let (start, rest) = match proof.split_first() {
         _ if from.is_power_of_two() => (*from_root, proof),
         Some((first, rest)) => (*first, rest),

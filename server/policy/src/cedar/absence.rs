@@ -1,4 +1,4 @@
-//! Deny rules that a missing attribute switches off.
+//! Finds deny rules that do not apply if an attribute is missing.
 
 use std::collections::BTreeSet;
 
@@ -26,10 +26,10 @@ impl Root {
     }
 }
 
-/// What a condition asks the presence of, from what: `principal.address.street`.
+/// A path whose presence a condition tests, and where it starts: `principal.address.street`.
 pub(crate) type Asked = (Root, Path);
 
-/// Everything that conditions ask the presence of.
+/// All paths whose presence the conditions test.
 pub(crate) fn asked(clauses: &[Clause]) -> BTreeSet<Asked> {
     let mut asked = BTreeSet::new();
     for clause in clauses {
@@ -46,7 +46,7 @@ fn collect(expr: &Expr, asked: &mut BTreeSet<Asked>) {
     }
 }
 
-/// The expressions that one is made of.
+/// The direct subexpressions of an expression.
 pub(crate) fn children(expr: &Expr) -> Vec<&Expr> {
     match expr {
         Expr::UnaryOp { expr, .. }
@@ -64,7 +64,7 @@ pub(crate) fn children(expr: &Expr) -> Vec<&Expr> {
     }
 }
 
-/// What `expr` asks the presence of, if it does.
+/// The path whose presence `expr` tests, if it is such a test.
 pub(crate) fn presence(expr: &Expr) -> Option<Asked> {
     let Expr::HasAttr { expr, attrs } = expr else { return None };
     let (root, mut path) = path(expr)?;
@@ -88,7 +88,7 @@ fn path(expr: &Expr) -> Option<Asked> {
     }
 }
 
-/// Whether a policy of these conditions cannot apply where `absent` is not there.
+/// Whether a policy with these conditions cannot apply if `absent` is missing.
 pub(crate) fn switched_off(clauses: &[Clause], absent: &Asked) -> bool {
     clauses.iter().any(|clause| match clause {
         Clause::When(expr) => known(expr, absent) == Some(false),
@@ -96,8 +96,8 @@ pub(crate) fn switched_off(clauses: &[Clause], absent: &Asked) -> bool {
     })
 }
 
-/// What an expression is where `absent` is not there, if that alone says it. A failure to evaluate denies by itself, so that it
-/// need not be told from an answer here.
+/// The value of an expression if `absent` is missing, if it follows from that alone. A failure to evaluate denies by
+/// itself, so it need not be told apart from a value here.
 fn known(expr: &Expr, absent: &Asked) -> Option<bool> {
     match expr {
         Expr::Literal(Literal::Bool(value)) => Some(*value),

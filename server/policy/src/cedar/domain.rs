@@ -1,4 +1,4 @@
-//! What a policy is about: runs and their tools, or entities of types that the document declares.
+//! What a policy applies to: runs and their tools, or entities of types that the document declares.
 
 use std::sync::Arc;
 
@@ -11,18 +11,18 @@ use super::{
 };
 use crate::{entities::EntityTypes, schema::ContextType};
 
-/// What a policy is about.
+/// What a policy applies to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum PolicyDomain {
-    /// Runs, which call tools. Every rule of a document.
+    /// Runs, which call tools. Every rule of a document applies to runs.
     Runs,
-    /// Entities of these types; none: of any that is declared.
+    /// Entities of these types. `None` means entities of any declared type.
     Entities { subject: Option<Arc<str>>, resource: Option<Arc<str>> },
     /// Both: a forbid that names neither.
     Both,
 }
 
-/// What one side of a policy's head says.
+/// One side of a policy's head.
 enum Side {
     Any,
     Run,
@@ -30,12 +30,12 @@ enum Side {
 }
 
 impl PolicyDomain {
-    /// What `policy` is about, by its head alone; or why that does not do.
+    /// What `policy` applies to, by its head alone; or why the head is not sufficient.
     pub(crate) fn of(policy: &Policy, types: Option<&EntityTypes>) -> Result<Self, String> {
         let Some(types) = types else { return Ok(Self::Runs) };
         let side = |name: Option<EntityTypeName>| match name.map(|name| name.to_string()) {
             None => Side::Any,
-            // What is neither ours nor declared is no type at all, which validation says.
+            // A type that is neither ours nor declared does not exist, which validation reports.
             Some(name) => types.types.get_key_value(&*name).map_or(Side::Run, |(name, _)| Side::Declared(name.clone())),
         };
         let domain = match (side(principal(policy)), side(resource(policy))) {
@@ -67,7 +67,8 @@ impl PolicyDomain {
         matches!(self, Self::Runs | Self::Both)
     }
 
-    /// What a policy covers among entities, the types standing for role and tool; none: nothing.
+    /// The part of a policy's scope that covers entities, with the types in the place of role and tool. `None` if it
+    /// covers no entity.
     pub(crate) fn entity_scope(&self, scope: &Scope) -> Option<Scope> {
         match self {
             Self::Runs => None,
@@ -78,7 +79,7 @@ impl PolicyDomain {
         }
     }
 
-    /// The type of an attribute of the principal or the resource, as far as it is known.
+    /// The type of an attribute of the principal or the resource, if it is known.
     pub(crate) fn attribute(&self, types: Option<&EntityTypes>, var: &Var, name: &str) -> Option<types::Kind> {
         match (self, var) {
             (Self::Runs, Var::Principal) => Some(match name {
@@ -117,7 +118,7 @@ fn resource(policy: &Policy) -> Option<EntityTypeName> {
     }
 }
 
-/// The names of entity types that are ours.
+/// Whether the name is one of our entity types.
 pub(crate) fn is_ours(name: &str) -> bool {
     [Kind::Instance, Kind::Role, Kind::Tool, Kind::Action].iter().any(|kind| kind.as_str().eq_ignore_ascii_case(name))
 }

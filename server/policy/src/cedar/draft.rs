@@ -1,4 +1,4 @@
-//! A rule on its way to being compiled, whether it was written as a rule or as raw Cedar.
+//! A rule before it is compiled, from the document's rules or from Cedar text.
 
 use std::{mem, str::FromStr as _, sync::Arc};
 
@@ -17,19 +17,19 @@ use crate::{
     violation::{At, Noted, Violation, Violations},
 };
 
-/// What stands before and after a condition when it is checked by itself. The line breaks end a comment in the condition.
+/// The text before and after a condition when it is checked separately. The line breaks end a comment in the condition.
 const CHECK_HEAD: &str = "permit(principal, action, resource) when {\n";
 const CHECK_TAIL: &str = "\n};";
 
-/// A rule with its Cedar.
+/// A rule with its Cedar form.
 pub(crate) struct Draft {
     pub(crate) id: Arc<str>,
     pub(crate) effect: Effect,
     pub(crate) scope: Scope,
     pub(crate) domain: PolicyDomain,
-    /// What Cedar evaluates; none where the scope alone decides.
+    /// The policy that Cedar evaluates. `None` if the scope alone decides.
     pub(crate) policy: Option<Policy>,
-    /// What Cedar's validator looks at; none where nothing can be wrong.
+    /// The policy that Cedar's validator checks. `None` if nothing can be wrong.
     pub(crate) check: Option<Policy>,
     pub(crate) origin: Origin,
 }
@@ -38,24 +38,24 @@ pub(crate) struct Draft {
 pub(crate) enum Origin {
     /// Under `rules`.
     Rule { nth: usize, at: At, when: Option<Written> },
-    /// In the Cedar beside the document, from this byte on.
+    /// In the Cedar text beside the document, from this byte on.
     Cedar { start: usize, text: String },
 }
 
-/// The texts, and what is wrong with them.
+/// The texts, and the violations found in them.
 pub(crate) struct Findings<'s> {
     pub(crate) source: &'s str,
     pub(crate) cedar_places: Places<'s>,
     pub(crate) document: Vec<Violation>,
     pub(crate) cedar: Vec<Violation>,
-    /// What a document that is stored already may still have, and a new one may not.
+    /// Violations that refuse a new document, but not one that is already stored.
     pub(crate) faults: Noted,
-    /// What may be meant, and probably is not.
+    /// Constructs that are permitted but are probably a mistake.
     pub(crate) warnings: Noted,
 }
 
 impl<'s> Findings<'s> {
-    /// `document`: what is wrong already.
+    /// `document` has the violations found so far.
     pub(crate) fn new(source: &'s str, cedar_source: &'s str, document: Vec<Violation>) -> Self {
         Self {
             source,
@@ -67,13 +67,13 @@ impl<'s> Findings<'s> {
         }
     }
 
-    /// Whether more was found than is written out, so that where the rest stands is not worth looking for.
+    /// Whether more was found than is written out, so that it is not worth finding the places of the rest.
     pub(crate) fn is_full(&self) -> bool {
         let more = [&self.faults, &self.warnings].map(|noted| noted.document.len() + noted.cedar.len());
         self.document.len() + self.cedar.len() + more.iter().sum::<usize>() > Violations::MAX
     }
 
-    /// Takes out what refuses the document; `strictly`: faults too.
+    /// Takes out the violations that refuse the document; with `strictly`, the faults too.
     pub(crate) fn errors(&mut self, strictly: bool) -> Noted {
         let mut errors = Noted { document: mem::take(&mut self.document), cedar: mem::take(&mut self.cedar) };
         if strictly {
@@ -90,14 +90,15 @@ impl<'s> Findings<'s> {
         list.push(violation);
     }
 
-    /// Notes what must not be in a new deny rule, where it would be a hole, and in an allow rule is only of no use.
+    /// Adds a finding that is a fault in a deny rule, where it would be a security hole, and a warning in an allow
+    /// rule, where it has no effect.
     pub(crate) fn weigh(&mut self, draft: &Draft, offset: Option<usize>, message: impl Into<String>) {
         let violation = self.placed(draft, offset, message);
         let noted = if draft.effect == Effect::Deny { &mut self.faults } else { &mut self.warnings };
         noted.push(draft, violation);
     }
 
-    /// Warns.
+    /// Adds a warning.
     pub(crate) fn warn(&mut self, draft: &Draft, offset: Option<usize>, message: impl Into<String>) {
         let violation = self.placed(draft, offset, message);
         self.warnings.push(draft, violation);
@@ -132,7 +133,7 @@ fn when_path(nth: usize) -> String {
 }
 
 impl Draft {
-    /// Compiles a rule. Where its condition is no expression, that is reported and the condition left out.
+    /// Compiles a rule. A condition that is not an expression is reported and left out.
     pub(crate) fn from_rule(nth: usize, rule: RuleNode, findings: &mut Findings<'_>) -> Self {
         let scope = Scope { role: rule.role, tool: rule.tool, actions: rule.actions.map(sorted) };
         let mut draft = Self {
@@ -165,13 +166,13 @@ impl Draft {
         matches!(self.origin, Origin::Rule { .. })
     }
 
-    /// Whether its conditions ask if anything is there.
+    /// Whether its conditions test the presence of an attribute.
     pub(crate) fn asks_presence(&self) -> bool {
         let pst = self.check.as_ref().and_then(|check| check.to_pst().ok());
         pst.is_none_or(|pst| !asked(pst.body().clauses()).is_empty())
     }
 
-    /// The condition of a rule, or a raw policy's text where Cedar has a say in it.
+    /// The condition of a rule, or the text of a raw policy if Cedar evaluates it.
     pub(crate) fn when(&self) -> Option<&str> {
         match &self.origin {
             Origin::Rule { when, .. } => when.as_ref().map(|when| when.text.as_str()),
@@ -179,7 +180,7 @@ impl Draft {
         }
     }
 
-    /// Where in its `check` it reads what stands at `path` in the context, as far as a look at the text can tell.
+    /// Where in its `check` the context's `path` is read, as a search of the text finds it.
     pub(crate) fn mention(&self, path: &[String]) -> Option<usize> {
         let (text, start) = self.text()?;
         let after_dot_or_has = |at: &usize| {
@@ -191,11 +192,12 @@ impl Draft {
         found.map(|at| start + at)
     }
 
-    /// Where in its `check` it asks if what is named so is there, as far as a look at the text can tell; else where it is named.
+    /// Where in its `check` the presence of `path` is tested, as a search of the text finds it; otherwise where it is
+    /// named.
     pub(crate) fn question(&self, path: &[String]) -> Option<usize> {
         let (text, start) = self.text()?;
         let name = path.last()?;
-        // What is asked for may be a path too: `has address.street`.
+        // The tested name may be a path too: `has address.street`.
         let asked = |at: &usize| {
             let before =
                 text[..*at].trim_end_matches(|letter: char| letter.is_alphanumeric() || "_.\"".contains(letter));
@@ -205,7 +207,7 @@ impl Draft {
         found.map(|at| start + at).or_else(|| self.mention(path))
     }
 
-    /// The text of its conditions, and where in its `check` that begins.
+    /// The text of its conditions, and where it begins in its `check`.
     fn text(&self) -> Option<(&str, usize)> {
         match &self.origin {
             Origin::Rule { when, .. } => Some((when.as_ref()?.text.as_str(), CHECK_HEAD.len())),
@@ -232,15 +234,15 @@ impl Draft {
     }
 }
 
-/// Where `word` stands in a text by itself, and not in a longer one.
+/// The places in a text where `word` occurs as a whole word.
 fn words<'t>(text: &'t str, word: &'t str) -> impl Iterator<Item = usize> + 't {
     let in_word = |letter: char| letter.is_alphanumeric() || letter == '_';
     let whole = move |at: &usize| !text[..*at].ends_with(in_word) && !text[at + word.len()..].starts_with(in_word);
     text.match_indices(word).map(|(at, _)| at).filter(whole)
 }
 
-/// Reads a condition as a policy over everything. It must be one expression by itself: a text that only fits between the
-/// braces, such as `true } unless { false`, is refused.
+/// Reads a condition as a policy over everything. It must be one complete expression: a text that is valid only between
+/// the braces, such as `true } unless { false`, is refused.
 fn condition(when: &Written) -> Result<Policy, Vec<(Option<usize>, String)>> {
     nesting::statements(&when.text).map_err(|deep| vec![(Some(deep.offset), deep.message)])?;
     Expression::from_str(&when.text).map_err(|errors| parse_errors(&errors).collect::<Vec<_>>())?;

@@ -1,10 +1,10 @@
-//! The entity types: an Instance in its Role calls a Tool by an Action.
+//! The Cedar entity types: an Instance in its Role calls a Tool by an Action.
 
 use std::sync::LazyLock;
 
 use cedar_policy::{EntityId, EntityTypeName, EntityUid};
 
-/// The kinds of entity that policies speak of.
+/// The kinds of entity that policies name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Kind {
     Instance,

@@ -1,5 +1,5 @@
-//! What Cedar accepts although it cannot be meant: attributes that do not exist, entities that no policy can know, deny rules that never
-//! apply or that a missing attribute switches off.
+//! Finds mistakes that Cedar accepts: attributes that do not exist, entities that no policy can know, and deny rules
+//! that never apply or do not apply if an attribute is missing.
 
 use std::{
     cell::Cell,
@@ -23,20 +23,20 @@ use crate::{
     text::{listed, quoted},
 };
 
-/// What every run has, by name.
+/// The attributes of every run.
 pub(crate) const OF_RUNS: [&str; 8] =
     ["agent", "agent_instance_id", "depth", "purpose", "role", "root_instance_id", "sponsor_id", "tools"];
-/// Longest better form that is written out, in bytes.
+/// Longest corrected form that is written into a message, in bytes.
 const MAX_FORM: usize = 300;
-/// Most names for which what was meant is looked for.
+/// For how many names a similar name is searched, at most.
 const MAX_HINTS: usize = 100;
 
-/// What a document says that drafts are held to.
+/// The document's declarations, against which drafts are checked.
 pub(crate) struct Linter<'d> {
     pub(crate) types: &'d ContextTypes<'d>,
     pub(crate) entities: Option<&'d EntityTypes>,
     pub(crate) roles: HashMap<&'d str, &'d RoleSpec>,
-    /// How often it still looks for what was meant: a hostile document costs no more than that.
+    /// How many more similar names it searches; this limits the cost of a hostile document.
     hints: Cell<usize>,
 }
 
@@ -56,7 +56,8 @@ impl<'d> Linter<'d> {
         if left == 0 { String::new() } else { did_you_mean(name, known) }
     }
 
-    /// Looks at all drafts. Returns those that name what does not exist: there is no need to say also that they never apply.
+    /// Checks all drafts. Returns those that name something that does not exist, because a message that they never
+    /// apply would be redundant.
     pub(crate) fn look(
         &self,
         drafts: &[Draft],
@@ -86,7 +87,7 @@ impl<'d> Linter<'d> {
         unknown
     }
 
-    /// What an expression names that does not exist: the name, and what to say.
+    /// The names in an expression that do not exist: each name, and the message.
     fn visit(&self, draft: &Draft, expr: &Expr, wrong: &mut Vec<(String, String)>) {
         match expr {
             Expr::HasAttr { expr: of, attrs } => {
@@ -103,7 +104,7 @@ impl<'d> Linter<'d> {
         }
     }
 
-    /// What is wrong with asking whether `of` has the attribute at `path`.
+    /// What is wrong with testing whether `of` has the attribute at `path`.
     fn attribute(&self, draft: &Draft, of: &Expr, mut path: Vec<String>) -> Option<(String, String)> {
         let mut root = of;
         while let Expr::GetAttr { expr, attr } = root {
@@ -140,7 +141,7 @@ impl<'d> Linter<'d> {
         Some((name, message))
     }
 
-    /// The declared types that the principal or the resource may be of.
+    /// The declared types that the principal or the resource may have.
     fn kinds(&self, draft: &Draft, root: Root) -> Vec<&[ContextAttribute]> {
         let Some(entities) = self.entities else { return Vec::new() };
         let named = match (&draft.domain, root) {
@@ -153,7 +154,7 @@ impl<'d> Linter<'d> {
         all.map(|(_, declared)| declared.as_slice()).collect()
     }
 
-    /// Why nothing is known of an entity that a policy names by its id, if that is so.
+    /// Why an attribute of an entity that a policy names by its id is not known, if that is the case.
     fn elsewhere(&self, of: &Expr, attribute: &str) -> Option<(String, String)> {
         let Expr::Literal(Literal::EntityUID(uid)) = of else { return None };
         let kind = uid.ty.to_string();
@@ -176,7 +177,7 @@ impl<'d> Linter<'d> {
         Some((uid.eid.to_string(), message))
     }
 
-    /// Warns where leaving an attribute out is a way past a deny rule.
+    /// Warns if a caller can evade a deny rule by leaving out an attribute.
     fn absent(&self, draft: &Draft, clauses: &[Clause], findings: &mut Findings<'_>) {
         let absent: Vec<Asked> = asked(clauses)
             .into_iter()
@@ -197,7 +198,7 @@ impl<'d> Linter<'d> {
         findings.warn(draft, draft.question(first), message);
     }
 
-    /// Whether an attribute may be missing where it is meant to be there.
+    /// Whether the declarations permit that this attribute is missing.
     fn is_optional(&self, draft: &Draft, (root, path): &Asked) -> bool {
         match root {
             Root::Context => self.types.is_optional(path),
@@ -208,7 +209,7 @@ impl<'d> Linter<'d> {
         }
     }
 
-    /// Warns of a rule for a role and a tool that the role may not use.
+    /// Warns about a rule for a role and a tool that the role may not use.
     fn outside_role(&self, draft: &Draft, findings: &mut Findings<'_>) {
         let (Some(role), Some(tool)) = (&draft.scope.role, &draft.scope.tool) else { return };
         let Some(spec) = self.roles.get(&**role).filter(|spec| !spec.tools.is_empty()) else { return };
@@ -218,7 +219,7 @@ impl<'d> Linter<'d> {
         }
     }
 
-    /// Warns of deny rules whose actions nothing allows: they deny what is denied, or mean another action.
+    /// Warns about deny rules whose actions no rule allows: they deny what is denied anyway, or the action is misspelt.
     fn unallowed(&self, drafts: &[Draft], findings: &mut Findings<'_>) {
         let allowing = || drafts.iter().filter(|draft| draft.effect != Effect::Deny);
         if allowing().any(|draft| draft.scope.actions.is_none()) {
@@ -235,8 +236,8 @@ impl<'d> Linter<'d> {
         }
     }
 
-    /// What is wrong with asking for `path`, which stands in none of these types and is none of these names: the name, and what to
-    /// say. `bare`: there may also be entities without an attribute.
+    /// What is wrong with testing for `path`, which is in none of these types and is none of these names: the name, and
+    /// the message. With `bare`, there may also be entities without attributes.
     fn missing(
         &self,
         of: &str,
@@ -278,7 +279,7 @@ impl<'d> Linter<'d> {
     }
 }
 
-/// How many names of `path` are declared.
+/// How many of the names of `path`, from the start, are declared.
 fn resolved(declared: &[ContextAttribute], path: &[String]) -> usize {
     let Some((name, rest)) = path.split_first() else { return 0 };
     match declared.iter().find(|attribute| attribute.name == *name).map(|attribute| &attribute.kind) {
@@ -288,7 +289,7 @@ fn resolved(declared: &[ContextAttribute], path: &[String]) -> usize {
     }
 }
 
-/// What is declared below `path`.
+/// The attributes that are declared below `path`.
 fn inside<'d>(declared: &'d [ContextAttribute], path: &[String]) -> &'d [ContextAttribute] {
     let Some((name, rest)) = path.split_first() else { return declared };
     match declared.iter().find(|attribute| attribute.name == *name).map(|attribute| &attribute.kind) {
@@ -309,7 +310,7 @@ fn has((root, path): &Asked) -> String {
     format!("{holder} has {last}")
 }
 
-/// `a has b && rest` as `!(a has b) || rest`, where the condition is that simple.
+/// `a has b && rest` as `!(a has b) || rest`, if the condition is of this simple form.
 fn safe_form(clauses: &[Clause], absent: &[Asked]) -> Option<String> {
     let [Clause::When(expr)] = clauses else { return None };
     let mut all = Vec::new();

@@ -1,4 +1,4 @@
-//! The Cedar side: rules and raw policies as Cedar, checked before they are ever asked.
+//! Rules and raw policies in Cedar, which are checked before they are evaluated.
 
 mod absence;
 pub(crate) mod domain;
@@ -17,7 +17,7 @@ pub(crate) mod validate;
 
 use cedar_policy::{ParseError, ParseErrors, ffi::DetailedError};
 
-/// Where in the parsed text an error stands, if it says so, and its words.
+/// The place of an error in the parsed text, if it has one, and its message.
 fn parse_error(error: &ParseError) -> (Option<usize>, String) {
     let detail = DetailedError::from(error);
     let label = detail.source_locations.first();

@@ -1,12 +1,12 @@
-//! A look at Cedar text before it is parsed. Cedar's parser and everything after it recurse with the depth of an expression
-//! and have no limit of their own: a hostile text of a few kilobytes would end the process. The limits here are far above what
-//! a person writes, and far below what the stack holds on which documents are loaded.
+//! Checks the nesting of Cedar text before it is parsed. Cedar's parser, and all later steps, recurse with the depth of
+//! an expression without a limit, so a hostile text of a few kilobytes would end the process. The limits here are far
+//! above what a person writes, and far below what fits on the stack on which documents are loaded.
 
 use std::ops::Range;
 
-/// Deepest nesting of brackets; every `if` before counts as one more, for its `else` has no end of its own.
+/// Deepest nesting of brackets. Every earlier `if` counts as one more, because its `else` has no end mark.
 const MAX_DEPTH: usize = 24;
-/// Most operators that nest what they join (`+ - * . ! && || has like in is`, comparisons, indexes) in one policy.
+/// Limit of operators that nest their operands (`+ - * . ! && || has like in is`, comparisons, indexes) in one policy.
 const MAX_LINKS: usize = 400;
 
 /// Text that is nested too deeply, and where.
@@ -15,8 +15,8 @@ pub(crate) struct TooDeep {
     pub(crate) message: String,
 }
 
-/// Splits text into its statements, each with its `;` and without what stands before its first word; the last one may
-/// lack the `;`. Strings and comments are understood as Cedar does.
+/// Splits text into its statements, each with its `;` and without the text before its first word; the last one may lack
+/// the `;`. Strings and comments are read as Cedar reads them.
 pub(crate) fn statements(text: &str) -> Result<Vec<Range<usize>>, TooDeep> {
     let bytes = text.as_bytes();
     let mut statements = Vec::new();
@@ -42,7 +42,7 @@ pub(crate) fn statements(text: &str) -> Result<Vec<Range<usize>>, TooDeep> {
                 state.word(&text[here..at]);
             }
             byte => {
-                // `&&`, `||`, `==`, `<=` and their like are one link.
+                // `&&`, `||`, `==`, `<=` and similar operators count once.
                 at += bytes[at..]
                     .iter()
                     .take(1)
@@ -78,7 +78,7 @@ impl Statement {
     fn symbol(&mut self, byte: u8) {
         match byte {
             b'(' | b'{' => self.brackets += 1,
-            // An index nests what it indexes: `a["b"]["c"]`.
+            // An index nests its operand: `a["b"]["c"]`.
             b'[' => (self.brackets, self.links) = (self.brackets + 1, self.links + 1),
             b')' | b']' | b'}' => self.brackets = self.brackets.saturating_sub(1),
             b'.' | b'+' | b'-' | b'*' | b'!' | b'&' | b'|' | b'<' | b'>' | b'=' | b'/' | b'%' => self.links += 1,
@@ -106,7 +106,7 @@ const fn pairs(first: u8, second: u8) -> bool {
     matches!((first, second), (b'&', b'&') | (b'|', b'|') | (b'<' | b'>' | b'=' | b'!', b'='))
 }
 
-/// Where the string ends whose opening quote stands before `at`.
+/// The end of the string whose opening quote is before `at`.
 fn string_end(bytes: &[u8], mut at: usize) -> usize {
     while let Some(byte) = bytes.get(at) {
         at += 1;

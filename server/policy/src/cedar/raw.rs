@@ -1,4 +1,4 @@
-//! Raw Cedar policies beside a document's rules.
+//! Compiles the raw Cedar policies beside a document's rules.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -21,7 +21,7 @@ use crate::{
     violation::{At, Violation},
 };
 
-/// Compiles Cedar text. What is wrong is reported; `rules` are the drafts so far, whose ids may not come again.
+/// Compiles Cedar text and reports what is wrong. `rules` are the drafts so far, whose ids may not be used again.
 pub(crate) fn read(findings: &mut Findings<'_>, rules: &[Draft], types: Option<&EntityTypes>) -> Vec<Draft> {
     let source = findings.cedar_places.text;
     let report = |findings: &mut Findings<'_>, offset, message: String| {

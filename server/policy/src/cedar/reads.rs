@@ -1,4 +1,4 @@
-//! What conditions read of the context, and what each use tells of its type.
+//! Which attributes of the context the conditions read, and what each use shows about their types.
 
 use cedar_policy::pst::{BinaryOp, Clause, Expr, Literal, UnaryOp, Var};
 
@@ -7,7 +7,7 @@ use crate::schema::Scalar;
 
 /// Every use of the context in a policy's conditions.
 ///
-/// `attributes` tells the types of the principal's and the resource's attributes, as far as they are known.
+/// `attributes` returns the types of the principal's and the resource's attributes, if they are known.
 pub(crate) fn reads(clauses: &[Clause], known: &ContextTypes<'_>, attributes: &Attributes<'_>) -> Vec<Read> {
     let mut visitor = Visitor { known, attributes, reads: Vec::new() };
     for clause in clauses {
@@ -27,7 +27,7 @@ struct Visitor<'k> {
 }
 
 impl Visitor<'_> {
-    /// Visits an expression from which a `want` is expected.
+    /// Visits an expression that must have the type `want`.
     fn visit(&mut self, expr: &Expr, want: Option<Kind>) {
         if let Some(path) = context_path(expr) {
             self.reads.push(Read { path, kind: want, presence: false });
@@ -76,7 +76,7 @@ impl Visitor<'_> {
         }
     }
 
-    /// What the operator expects left and right of it.
+    /// The types that the operator requires on its left and right.
     fn operands(&self, op: BinaryOp, left: &Expr, right: &Expr) -> (Option<Kind>, Option<Kind>) {
         match op {
             BinaryOp::And | BinaryOp::Or => (Some(BOOL), Some(BOOL)),
@@ -98,7 +98,7 @@ impl Visitor<'_> {
         }
     }
 
-    /// The type of an expression, as far as it can be told without Cedar.
+    /// The type of an expression, if it can be told without Cedar.
     fn kind_of(&self, expr: &Expr) -> Option<Kind> {
         if let Some(path) = context_path(expr) {
             return self.known.kind(&path);
@@ -128,14 +128,14 @@ impl Visitor<'_> {
     }
 }
 
-/// What a function or prefix operator expects.
+/// The type that a function or prefix operator requires.
 const fn operand(op: UnaryOp) -> Kind {
     match op {
         UnaryOp::Not => BOOL,
         UnaryOp::Neg => LONG,
         UnaryOp::IsEmpty => Kind::Set(None),
-        // The constructors take text. So does everything else as far as the context is concerned: it holds no addresses or
-        // dates, only text of them, and Cedar's own error then says what is missing.
+        // The constructors take text. So do all other operators with regard to the context, because it holds no
+        // addresses or dates, only text of them; Cedar's error message then says what is missing.
         _ => STRING,
     }
 }

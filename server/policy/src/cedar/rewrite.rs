@@ -1,6 +1,8 @@
-//! `!(context has x) || context.x > n` says what it means, and Cedar's strict validator refuses it: of `has` it remembers only
-//! what was found, not what was not. Such conditions are put into a form that it follows, `if context has x then context.x > n
-//! else true`, which evaluates the same, step by step. That form is what is validated and what is evaluated.
+//! Rewrites conditions for Cedar's strict validator.
+//!
+//! The validator refuses `!(context has x) || context.x > n`, because after a `has` it remembers only what was found,
+//! not what was missing. Such a condition is rewritten to `if context has x then context.x > n else true`, which is
+//! evaluated in the same steps. The rewritten form is the one that is validated and evaluated.
 
 use std::sync::Arc;
 
@@ -9,7 +11,7 @@ use cedar_policy::{
     pst::{self, BinaryOp, Clause, Expr, Literal, StaticPolicy, UnaryOp},
 };
 
-/// The policy with every `!a || b` as `if a then b else true`; none: it has none.
+/// The policy with every `!a || b` as `if a then b else true`. `None` if it has none of them.
 pub(crate) fn rewritten(policy: &Policy) -> Option<Policy> {
     let pst = policy.to_pst().ok()?;
     let clauses = pst.body().clauses().iter().map(|clause| match clause {
@@ -56,7 +58,7 @@ fn rewrite(expr: &Arc<Expr>) -> Arc<Expr> {
     Arc::new(new)
 }
 
-/// Whether it is `!a`, or an `||` with one in it.
+/// Whether the expression is `!a`, or an `||` that contains one.
 fn denies(expr: &Expr) -> bool {
     match expr {
         Expr::UnaryOp { op: UnaryOp::Not, .. } => true,
@@ -65,7 +67,7 @@ fn denies(expr: &Expr) -> bool {
     }
 }
 
-/// The opposite of `expr`, which looks at the same in the same order.
+/// The opposite of `expr`, which evaluates the same parts in the same order.
 fn negated(expr: &Arc<Expr>) -> Arc<Expr> {
     match &**expr {
         Expr::UnaryOp { op: UnaryOp::Not, expr } => expr.clone(),

@@ -1,4 +1,4 @@
-//! What a rule covers: a role, a tool, actions. This is what the index is made of.
+//! The scope of a rule: a role, a tool, actions. The index is built from scopes.
 
 use std::{fmt, sync::Arc};
 
@@ -6,7 +6,7 @@ use cedar_policy::{ActionConstraint, EntityUid, Policy, PrincipalConstraint, Res
 
 use super::entity::Kind;
 
-/// What a rule covers. None: everything.
+/// The scope of a rule. `None` means every role, tool or action.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Scope {
     pub(crate) role: Option<Arc<str>>,
@@ -16,10 +16,11 @@ pub(crate) struct Scope {
 }
 
 impl Scope {
-    /// The scope of a raw policy, and whether it says all that the policy's head says. Where it does not, it is wider, never
-    /// narrower: what it covers must still be asked of Cedar.
+    /// The scope of a raw policy, and whether it expresses the whole head of the policy. If it does not, it is wider
+    /// and never narrower, so Cedar must still evaluate the policy for what it covers.
     ///
-    /// An instance is in exactly its role, and tools and actions are in nothing, so that `in` and `==` say the same of them.
+    /// An instance is in exactly its role, and tools and actions are in nothing, so for them `in` and `==` mean the
+    /// same.
     pub(crate) fn of(policy: &Policy) -> (Self, bool) {
         let role = match policy.principal_constraint() {
             PrincipalConstraint::Any => Some(None),

@@ -1,4 +1,4 @@
-//! Tools and actions that Cedar text names in another case than the rest of the document.
+//! Tools and actions that Cedar text spells in another case than the rest of the document.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -10,7 +10,7 @@ use super::{
 };
 use crate::document::{NameOf, differs};
 
-/// Reports them. What stands under `rules` as a tool or an action was compared where it was read.
+/// Reports them. A tool or an action under `rules` was checked when it was read.
 pub(crate) fn check(drafts: &[Draft], findings: &mut Findings<'_>) {
     let mut first: HashMap<(Kind, String), (Arc<str>, &str)> = HashMap::new();
     for draft in drafts {
@@ -47,7 +47,7 @@ fn other<'d>(
     (spelled != name).then(|| differs(named, name, spelled, &format!("in rule {by:?}")))
 }
 
-/// Where in its `check` a draft first writes this name in quotes.
+/// Where in its `check` a draft first contains this name in quotes.
 fn mention(draft: &Draft, name: &str, findings: &Findings<'_>) -> Option<usize> {
     let text = draft.check.as_ref().filter(|_| !findings.is_full())?.to_string();
     text.find(&format!("{name:?}"))

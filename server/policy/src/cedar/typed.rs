@@ -1,4 +1,5 @@
-//! Cedar's strict validator: whether conditions fit the schema that is made for their document, and whether they can hold.
+//! Cedar's strict validator: whether conditions fit the schema that is generated for their document, and whether they
+//! can be true.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -20,37 +21,37 @@ use super::{
 };
 use crate::entities::EntityTypes;
 
-/// Most pairs of a condition and an action that conditions name: validation takes each of them a few microseconds.
+/// Limit of the pairs of a condition and an action that conditions name: validation takes a few microseconds for each.
 const MAX_CHECKS: usize = 500_000;
 
-/// What the validator looks at drafts by.
+/// The schemas against which drafts are validated.
 pub(crate) struct Schemas {
-    /// What no document declares may be read without asking for it.
+    /// In this one, attributes that the document does not declare may be read without a presence test.
     plain: String,
-    /// All of that must be asked for; none: everything is declared.
+    /// In this one, they may be read only after a presence test. `None` if everything is declared.
     asked_for: Option<String>,
-    /// How many actions conditions name.
+    /// The number of actions that conditions name.
     actions: usize,
 }
 
-/// What came out, over all schemas.
+/// The result over all schemas.
 #[derive(Default)]
 pub(crate) struct Typed {
-    /// Drafts that are validated, and evaluated, in another form that means the same.
+    /// Drafts that are validated and evaluated in a rewritten form with the same meaning.
     pub(crate) rewritten: BTreeSet<usize>,
-    /// Whether a draft that was looked at can never hold.
+    /// Whether a draft that was validated can never be true.
     impossible: BTreeMap<usize, bool>,
-    /// Drafts that do not fit, which says enough.
+    /// Drafts that do not fit their schema, which is already reported.
     refused: BTreeSet<usize>,
 }
 
 impl Typed {
-    /// The drafts that can never hold, by any schema.
+    /// The drafts that can never be true under any schema.
     pub(crate) fn impossible(&self) -> impl Iterator<Item = usize> {
         self.impossible.iter().filter(|(nth, never)| **never && !self.refused.contains(nth)).map(|(nth, _)| *nth)
     }
 
-    /// Validates the drafts `nths`. Of those that are `guessed`, what does not fit is not held against them.
+    /// Validates the drafts `nths`. For `guessed` ones, errors against the schema are ignored.
     pub(crate) fn check(
         &mut self,
         drafts: &[Draft],
@@ -94,7 +95,7 @@ impl Typed {
     }
 }
 
-/// The drafts as one set, and who validates it.
+/// The drafts as one set, and its validator.
 fn prepare(
     drafts: &[Draft],
     nths: &[usize],
@@ -134,7 +135,7 @@ fn validated(validator: &Validator, check: Policy) -> Option<ValidationResult> {
     Some(validator.validate(&set, ValidationMode::Strict))
 }
 
-/// The drafts of which the validator says that they can never hold.
+/// The drafts that can never be true, by the validator.
 fn never(result: &ValidationResult) -> BTreeSet<usize> {
     let of = |warning: &ValidationWarning| match warning {
         ValidationWarning::ImpossiblePolicy(_) | ValidationWarning::InvalidActionApplication(_) => {
@@ -155,7 +156,8 @@ fn report(draft: &Draft, error: &ValidationError, findings: &mut Findings<'_>) {
     findings.report(draft, detail.source_locations.first().map(|label| label.loc.start), message);
 }
 
-/// What the validator says, without what only it knows: the number of the draft, and for which action it looked at it.
+/// The validator's message without its internal details: the number of the draft, and the action for which it was
+/// checked.
 fn plain(detail: &DetailedError, id: &PolicyId) -> String {
     let prefix = format!("for policy `{id}`, ");
     let mut message = detail.message.strip_prefix(&prefix).unwrap_or(&detail.message).to_owned();
@@ -188,7 +190,7 @@ impl Schemas {
         Self::of(types, named.len(), schema)
     }
 
-    /// For declared types, any of which may act on any.
+    /// For declared types, any of which may act on any other.
     pub(crate) fn of_entities(entities: &EntityTypes, types: &ContextTypes<'_>, named: &BTreeSet<Arc<str>>) -> Self {
         let all = entities.types.keys().map(AsRef::as_ref).collect::<Vec<&str>>().join(", ");
         let schema = |asked_for| {
@@ -204,19 +206,21 @@ impl Schemas {
         Self { plain: schema(false), asked_for, actions }
     }
 
-    /// Whether a draft that can never hold where every call has all that rules read can hold for no other call either, such as
-    /// `!(context has ticket)`.
+    /// Whether a draft that is never true if every call has all attributes that rules read is never true for other
+    /// calls either, as `!(context has ticket)` can be.
     fn agrees(&self, draft: &Draft, check: &Policy) -> bool {
         let Some(schema) = &self.asked_for else { return true };
         let Ok((schema, _)) = Schema::from_cedarschema_str(schema) else { return false };
         let Some(result) = validated(&Validator::new(schema), check.clone()) else { return false };
-        // What it reads without asking does not fit here; where it asks for nothing, the first schema says all.
+        // A draft that reads without a presence test does not fit here; if it tests nothing, the first schema is
+        // sufficient.
         if result.validation_passed() { !never(&result).is_empty() } else { !draft.asks_presence() }
     }
 }
 
-/// What every principal has, what conditions can read of the document's entities, and the context as it is declared or used.
-/// Only actions that conditions name need to be told apart; all others are one, whose name no action can have.
+/// The attributes of every principal, the document's entities that conditions can read, and the context as it is
+/// declared or used. Only actions that conditions name must be distinguished; all others are one, whose name no action
+/// can have.
 fn runs(entities: Option<&EntityTypes>, context: &str, named: &BTreeSet<Arc<str>>) -> String {
     let mut text = entities.map(EntityTypes::schema).unwrap_or_default();
     let kind = |name: &&str| match *name {

@@ -1,10 +1,11 @@
-//! The types of the context's attributes: as the document declares them, or read off the conditions that use them.
+//! The types of the context's attributes: as the document declares them, or inferred from the conditions that use them.
 //!
-//! A document need not declare what a call's context holds. `context.amount_cents <= 50000` can only ever be answered if the
-//! attribute is a whole number, and that is enough to check all conditions strictly: an attribute has one type in a whole
-//! document. Where no use tells the type (`context.a == context.b`), the conditions that read it are not held to a guess.
+//! A document need not declare the context of a call. `context.amount_cents <= 50000` can only be evaluated if the
+//! attribute is a whole number, and that is sufficient to check all conditions strictly, because an attribute has one
+//! type in a whole document. If no use shows the type (`context.a == context.b`), the conditions that read it are not
+//! checked against a guess.
 //!
-//! Where the document declares the context, what it declares is all that rules may read, and no use tells otherwise.
+//! If the document declares the context, rules may read only what it declares, and no use changes a type.
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
@@ -21,7 +22,7 @@ pub(crate) type Path = Vec<String>;
 pub(crate) struct Read {
     pub(crate) path: Path,
     pub(crate) kind: Option<Kind>,
-    /// Whether it only asks if something is there.
+    /// Whether it only tests the presence.
     pub(crate) presence: bool,
 }
 
@@ -29,7 +30,7 @@ pub(crate) struct Read {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     One(Scalar),
-    /// A set; of what, if any use tells.
+    /// A set, with the type of its items if a use shows it.
     Set(Option<Scalar>),
 }
 
@@ -60,25 +61,25 @@ impl Kind {
     }
 }
 
-/// Who says what something is.
+/// The source of a type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum By {
     /// The document, under `context`.
     Declaration,
-    /// The use in a draft.
+    /// A use in a draft.
     Draft(usize),
 }
 
-/// What is known of the context, and who said so.
+/// The known types of the context, with the source of each.
 #[derive(Default)]
 pub(crate) struct ContextTypes<'d> {
     known: BTreeMap<Path, (Option<Kind>, By)>,
-    /// None: the document declares nothing.
+    /// `None` if the document declares nothing.
     declared: Option<BTreeMap<Path, &'d ContextAttribute>>,
 }
 
 impl<'d> ContextTypes<'d> {
-    /// What is known before any condition was looked at.
+    /// The types that are known before any condition is read.
     pub(crate) fn declared(declared: Option<&'d [ContextAttribute]>) -> Self {
         let mut types = Self { known: BTreeMap::new(), declared: declared.map(|_| BTreeMap::new()) };
         for attribute in declared.into_iter().flatten() {
@@ -112,12 +113,13 @@ impl<'d> ContextTypes<'d> {
         self.declared.is_some()
     }
 
-    /// Whether a mapping stands at `path` of which only what rules read is known.
+    /// Whether there is a mapping at `path` of which only the attributes that rules read are known.
     pub(crate) fn is_open(&self, path: &[String]) -> bool {
         !self.is_declared() && (path.is_empty() || self.below(path).is_some())
     }
 
-    /// Whether a call need not have what stands at `path`. What only some tools' calls have is theirs all the same.
+    /// Whether the attribute at `path` may be missing in a call. An attribute of certain tools' calls is not optional
+    /// for that reason.
     pub(crate) fn is_optional(&self, path: &[String]) -> bool {
         if path == [PURPOSE] {
             return false;
@@ -127,7 +129,7 @@ impl<'d> ContextTypes<'d> {
         attributes.into_iter().any(|attribute| !attribute.required)
     }
 
-    /// Whether nothing tells the type of what stands at `path`.
+    /// Whether the type at `path` is unknown.
     pub(crate) fn is_guess(&self, path: &[String]) -> bool {
         match self.kind(path) {
             None => path.is_empty() || self.below(path).is_none(),
@@ -135,7 +137,7 @@ impl<'d> ContextTypes<'d> {
         }
     }
 
-    /// Why a rule for `tool` (none: for every tool) may not read what stands at `path`, if it may not.
+    /// Why a rule for `tool` (`None` for every tool) may not read the attribute at `path`, if it may not.
     pub(crate) fn unreadable(&self, path: &[String], tool: Option<&str>) -> Option<String> {
         let declared = self.declared.as_ref()?;
         let (top, name) = (declared.get(path.get(..1)?), spelled(path));
@@ -154,20 +156,21 @@ impl<'d> ContextTypes<'d> {
         })
     }
 
-    /// Whether `path` leads into something that is declared as a value.
+    /// Whether `path` leads into an attribute that is declared as a value.
     pub(crate) fn is_inside_value(&self, path: &[String]) -> bool {
         let declared = |end: usize| self.declared.as_ref().and_then(|declared| declared.get(path.get(..end)?));
         (1..path.len()).filter_map(declared).any(|attribute| !matches!(attribute.kind, ContextType::Record(_)))
     }
 
-    /// A use of something inside `path`, which makes it a mapping.
+    /// A use of an attribute below `path`, which makes it a mapping.
     fn below(&self, path: &[String]) -> Option<By> {
         let after = (std::ops::Bound::Excluded(path), std::ops::Bound::Unbounded);
         let (next, (_, by)) = self.known.range::<[String], _>(after).next()?;
         next.starts_with(path).then_some(*by)
     }
 
-    /// Notes a use by a draft. `Ok(true)`: something new. On a contradiction, who else said what.
+    /// Adds a use by a draft. `Ok(true)` if it is new. If it contradicts, the error is the source of the other type,
+    /// and that type.
     pub(crate) fn note(&mut self, read: &Read, by: usize) -> Result<bool, (By, &'static str)> {
         let by = By::Draft(by);
         let entry = self.known.entry(read.path.clone()).or_insert((None, by));
@@ -183,7 +186,7 @@ impl<'d> ContextTypes<'d> {
         Ok(new.is_some())
     }
 
-    /// A path that is used as a value and as a mapping, and by whom.
+    /// A path that is used both as a value and as a mapping, and the sources.
     pub(crate) fn torn(&self) -> Option<(&Path, By, By)> {
         self.known.iter().filter(|(_, (kind, _))| kind.is_some()).find_map(|(path, (_, by))| {
             let other = self.below(path)?;
@@ -191,9 +194,9 @@ impl<'d> ContextTypes<'d> {
         })
     }
 
-    /// The context as a type of Cedar's schema language: as a rule for one tool sees it, or one for every tool, to which
-    /// what only some tools' calls have is optional. Of what no document declares, no call need have anything, and rules may
-    /// read it without asking; `asked_for`: they may not.
+    /// The context as a type of Cedar's schema language: for a rule about one tool, or for one about every tool, in
+    /// which attributes of certain tools' calls are optional. Attributes that no document declares may be missing in
+    /// any call, and rules may read them without a presence test, except with `asked_for`.
     pub(crate) fn schema(&self, for_one_tool: bool, asked_for: bool) -> String {
         let optional = |path: &[String]| match &self.declared {
             None => asked_for && path != [PURPOSE],
@@ -210,14 +213,14 @@ impl<'d> ContextTypes<'d> {
     }
 }
 
-/// What is known of one path below a record.
+/// The known type of one path below a record.
 struct Entry<'t> {
     path: &'t [String],
     kind: Option<Kind>,
     optional: bool,
 }
 
-/// Writes the record of `entries`, which are sorted, so that what stands under one name stands together.
+/// Writes the record of `entries`, which are sorted, so that the entries below one name are together.
 fn record(text: &mut String, entries: &[Entry<'_>]) {
     text.push('{');
     for group in entries.chunk_by(|one, other| one.path.first() == other.path.first()) {

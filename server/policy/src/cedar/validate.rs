@@ -1,4 +1,4 @@
-//! Strict validation of everything that has a condition, against a schema made for the document.
+//! Strict validation of every condition, against a schema that is generated for the document.
 
 use std::{
     cell::OnceCell,
@@ -30,21 +30,21 @@ use crate::{
     text::spelled,
 };
 
-/// What the document lists; none: nothing is listed, anything goes.
+/// The document's lists. `None` if a list is missing, so that any name is permitted.
 struct Listed<'d> {
     roles: Option<HashSet<&'d str>>,
     tools: Option<HashSet<&'d str>>,
 }
 
-/// What checking drafts brings to light.
+/// The results of checking drafts.
 pub(crate) struct Validated {
-    /// What each draft names of the context, in their order.
+    /// The parts of the context that each draft names, in the order of the drafts.
     pub(crate) names: Vec<Vec<Named>>,
-    /// The drafts that are evaluated in another form, which is the one that was validated.
+    /// The drafts that are evaluated in a rewritten form, which is the one that was validated.
     pub(crate) rewritten: BTreeSet<usize>,
 }
 
-/// Checks all drafts. `declared` is what the document declares of the context.
+/// Checks all drafts. `declared` has the document's declarations about the context.
 pub(crate) fn validate(
     drafts: &[Draft],
     roles: Option<&[RoleSpec]>,
@@ -74,20 +74,21 @@ pub(crate) fn validate(
         findings,
     );
     let unknown = Linter::new(&types, entities, roles).look(drafts, &clauses, findings);
-    // What else a mapping holds that no document declares, nobody knows.
+    // The other contents of an undeclared mapping are unknown.
     let opaque = |nth: &usize| read[*nth].iter().any(|one| !one.presence && types.is_open(&one.path));
     for nth in outcome.impossible().filter(|nth| !unknown.contains(nth) && !opaque(nth)) {
         findings.weigh(&drafts[nth], None, "can never apply: its condition is false whatever is asked");
     }
     let sure = |(draft, read): (&Draft, BTreeSet<Named>)| match &draft.check {
-        // Whatever it reads could not be told.
+        // The attributes that it reads are unknown.
         Some(check) if check.to_pst().is_err() => vec![Named::everything()],
         _ => read.into_iter().collect(),
     };
     Validated { names: drafts.iter().zip(read).map(sure).collect(), rewritten: outcome.rewritten }
 }
 
-/// Holds all drafts to Cedar's validator. Those that are not `sure` may not fit the schema, which has their types by guess.
+/// Checks all drafts with Cedar's validator. Those that are not `sure` may fail against the schema, in which their
+/// types are guesses.
 fn check_types(
     drafts: &[Draft],
     types: &ContextTypes<'_>,
@@ -125,12 +126,12 @@ fn names_in(
 }
 
 fn clauses(policy: &Policy) -> Vec<Clause> {
-    // What parsed as Cedar text always has this form; without it Cedar's own validation below still runs.
+    // A policy that was parsed as Cedar text always has this form; without it Cedar's validation below still runs.
     policy.to_pst().map(|policy| policy.body().clauses().clone()).unwrap_or_default()
 }
 
-/// Reads the context's types off all conditions. A type may come to light only after another one did, so this repeats until
-/// nothing changes. Also says which drafts contradict others, or what is declared.
+/// Infers the context's types from all conditions. A type may become known only after another one, so this repeats
+/// until nothing changes. Also returns the drafts that contradict others, or the declarations.
 fn infer<'d>(
     drafts: &[Draft],
     clauses: &[Vec<Clause>],
@@ -197,7 +198,7 @@ fn infer<'d>(
     (types, contradicting)
 }
 
-/// Holds every role, tool and action that Cedar text names to what the document knows. Returns the actions so named.
+/// Checks every role, tool and action that Cedar text names against the document. Returns the actions that are named.
 fn check_names(drafts: &[Draft], listed: &Listed<'_>, findings: &mut Findings<'_>) -> BTreeSet<Arc<str>> {
     let actions: HashSet<&str> =
         drafts.iter().flat_map(|draft| draft.scope.actions.iter().flatten()).map(AsRef::as_ref).collect();
@@ -228,7 +229,7 @@ fn check_names(drafts: &[Draft], listed: &Listed<'_>, findings: &mut Findings<'_
     named
 }
 
-/// Holds what is read from the context to what is declared.
+/// Checks the attributes that are read from the context against the declarations.
 fn check_declared(drafts: &[Draft], types: &ContextTypes<'_>, paths: &[BTreeSet<Path>], findings: &mut Findings<'_>) {
     for (draft, paths) in drafts.iter().zip(paths) {
         for path in paths {

@@ -1,4 +1,4 @@
-//! A context as one text: what a person was shown, and what a later call is compared with.
+//! A context as one text: the form that a person was shown, and that a later call is compared with.
 
 use std::cmp::Ordering;
 
@@ -7,8 +7,8 @@ use serde_json::Value as Json;
 use super::{Context, Value};
 
 impl Context {
-    /// The attributes as RFC 8785 JSON. Two contexts have the same text where rules read the same in them: lists are sets, so
-    /// their items stand in one order and once each. Where something stands that no rule can read, stands `null`.
+    /// The attributes as RFC 8785 JSON. Two contexts have the same text if rules read the same in them: lists are sets,
+    /// so their items are sorted and unique. A value that no rule can read is written as `null`.
     #[must_use]
     pub fn canonical(&self) -> String {
         let hidden: Vec<&[String]> = self.unreadable.iter().map(Vec::as_slice).collect();
@@ -20,14 +20,14 @@ impl Context {
         text
     }
 
-    /// Whether there is nothing in it.
+    /// Whether it is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.attributes.is_empty() && self.is_readable()
     }
 }
 
-/// `hidden`: where something in it cannot be read.
+/// `hidden`: the places of unreadable values in it.
 fn record(fields: &[(String, Value)], hidden: &[&[String]], text: &mut String) {
     let mut fields: Vec<(&str, Option<&Value>)> =
         fields.iter().map(|(name, value)| (name.as_str(), Some(value))).collect();
@@ -76,7 +76,7 @@ fn write(value: &Value, text: &mut String) {
     }
 }
 
-/// A JSON string: serde_json escapes what RFC 8785 wants escaped, and as it wants it.
+/// A JSON string; serde_json escapes exactly as RFC 8785 requires.
 fn string(value: &str, text: &mut String) {
     text.push_str(&Json::from(value).to_string());
 }

@@ -1,17 +1,18 @@
-//! A context that is not sent as one: a door makes it of a call in another protocol, whose values need not fit.
+//! A context that an endpoint derives from a call in another protocol, whose values may not fit.
 
 use serde_json::{Map, Value as Json};
 
 use super::{Context, MAX_DEPTH, MAX_TEXT, MAX_VALUES, PURPOSE, Value, is_key, whole};
 
 impl Context {
-    /// Takes over what a door read from a call. Nothing is dropped, cut or rounded: a value that no context can hold (a null,
-    /// a fraction, a number beyond 2^53 - 1, text over 1 KiB or with U+0000, what is nested too deeply, what stands under a
-    /// key that is none) is kept as unreadable at its place, and a rule that names the place fails, which denies.
+    /// Takes over the attributes that an endpoint read from a call. Nothing is dropped, cut or rounded: a value that a
+    /// context cannot hold (a null, a fraction, a number beyond 2^53 - 1, text over 1 KiB or with U+0000, a value that
+    /// is nested too deeply or has an invalid key) is kept as unreadable in its place, and a rule that names the place
+    /// fails, which denies.
     ///
-    /// A list that holds something unreadable is unreadable itself, for rules cannot point into one. So is every list or
-    /// mapping that holds more than 64 values, where what is unreadable in it counts as one; and so is the context. That does
-    /// not depend on the order of things: nobody chooses what is hidden.
+    /// A list that contains an unreadable value is unreadable itself, because rules cannot refer to its items. So is
+    /// every list, every mapping and every context with more than 64 values, in which an unreadable value counts as
+    /// one. The result does not depend on the order of the values, so the caller cannot choose what is hidden.
     #[must_use]
     pub fn derived(object: Map<String, Json>) -> Self {
         let mut deriving = Deriving::default();
@@ -24,20 +25,20 @@ impl Context {
 
 #[derive(Default)]
 struct Deriving {
-    /// Where it is looking.
+    /// The current position.
     path: Vec<String>,
     unreadable: Vec<Vec<String>>,
 }
 
 impl Deriving {
-    /// The value, if it can be read, and how many values it counts for.
+    /// The value, if it can be read, and how many values it counts as.
     fn value(&mut self, json: Json, depth: usize) -> (Option<Value>, usize) {
         let found = self.unreadable.len();
         let read = if depth > MAX_DEPTH { None } else { self.readable(json, depth) };
         if let Some((value, values)) = read {
             return (Some(value), values);
         }
-        // It hides whatever in it is unreadable.
+        // It hides every unreadable value in it.
         self.unreadable.truncate(found);
         self.unreadable.push(self.path.clone());
         (None, 1)
@@ -65,15 +66,15 @@ impl Deriving {
             set.push(item?);
             values = within(values + more)?;
         }
-        // What is unreadable in a mapping in a list is so in the list.
+        // An unreadable value in a mapping makes a list that contains the mapping unreadable.
         (self.unreadable.len() == found).then_some((Value::Set(set), values))
     }
 
-    /// What stands in a mapping whose values are `depth` deep, and how many values that is.
+    /// The contents of a mapping whose values are at `depth`, and how many values they count as.
     fn fields(&mut self, object: Map<String, Json>, depth: usize) -> Option<(Vec<(String, Value)>, usize)> {
         let (mut fields, mut values) = (Vec::with_capacity(object.len().min(MAX_VALUES)), 0);
         for (key, json) in object {
-            // A key that is none has a value that is none, whatever it is; and no attribute stands in for the purpose.
+            // An invalid key makes its value unreadable; and no attribute may take the place of the purpose.
             let json = if is_key(&key) && !(depth == 1 && key == PURPOSE) { json } else { Json::Null };
             self.path.push(key);
             let (value, more) = self.value(json, depth);
@@ -85,7 +86,7 @@ impl Deriving {
     }
 }
 
-/// A number of values, if a context may hold so many.
+/// The number of values, if a context may hold so many.
 fn within(values: usize) -> Option<usize> {
     (values <= MAX_VALUES).then_some(values)
 }
@@ -96,7 +97,7 @@ mod tests {
 
     use super::*;
 
-    /// Where the context made of this cannot be read, and what can.
+    /// The unreadable places of the context that is made from this, and the readable ones.
     fn places(value: Json) -> (Vec<String>, Vec<String>) {
         let Json::Object(object) = value else { panic!("an object") };
         let context = Context::derived(object);
@@ -142,7 +143,7 @@ mod tests {
             places(json!({"arguments": {"amount": null, "rows": many(64), "more": many(9)}})).0,
             ["arguments/amount", "arguments/rows"]
         );
-        // Two that fit by themselves and not together: what holds both.
+        // Two mappings that fit separately but not together make their parent unreadable.
         assert_eq!(places(json!({"arguments": {"a": many(40), "b": many(40), "c": null}})).0, ["arguments"]);
         assert_eq!(places(json!({"one": many(40), "two": many(40)})), (vec![String::new()], Vec::new()));
         assert_eq!(places(Json::Object(many(64))).0, [""; 0]);

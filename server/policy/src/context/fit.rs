@@ -1,4 +1,4 @@
-//! Whether a context is what a document declares.
+//! Checks a context against the document's declarations.
 
 use super::{Context, Value};
 use crate::{
@@ -6,7 +6,7 @@ use crate::{
     text::{listed, spelled},
 };
 
-/// What is wrong with the context of a call on `tool`, a clause each; never a value.
+/// What is wrong with the context of a call on `tool`, one clause each; never a value.
 pub(crate) fn unfit(declared: &[ContextAttribute], tool: &str, context: &Context) -> Vec<String> {
     let mut wrong = Vec::new();
     for attribute in declared.iter().filter(|attribute| attribute.is_for(tool)) {
@@ -18,7 +18,7 @@ pub(crate) fn unfit(declared: &[ContextAttribute], tool: &str, context: &Context
     wrong
 }
 
-/// Says of what is declared which a call has and no rule can read. `path`: what holds it.
+/// Names the declared attributes that a call has and no rule can read. `path` is the path of the parent.
 fn hidden(attribute: &ContextAttribute, path: &mut Vec<String>, context: &Context, wrong: &mut Vec<String>) {
     path.push(attribute.name.clone());
     if context.hides(path) {

@@ -1,18 +1,18 @@
-//! Where in a context something stands that no rule can read, and which rules that concerns.
+//! The places in a context that no rule can read, and the rules that they affect.
 
 use super::{Context, PURPOSE};
 
 /// A path in the context that a rule names.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Named {
-    /// Names from the context down. Empty: the context as a whole.
+    /// Names from the context down. Empty for the context as a whole.
     pub(crate) path: Vec<String>,
-    /// Whether the rule asks only if something is there (`has`), and takes no value.
+    /// Whether the rule only tests the presence (`has`), and reads no value.
     pub(crate) presence: bool,
 }
 
 impl Named {
-    /// The context as a whole, whatever it holds.
+    /// The context as a whole.
     pub(crate) const fn everything() -> Self {
         Self { path: Vec::new(), presence: false }
     }
@@ -24,16 +24,16 @@ impl Context {
         self.unreadable.is_empty()
     }
 
-    /// Whether what stands at `path` cannot be read: itself, or something that holds it.
+    /// Whether the value at `path`, or one that contains it, cannot be read.
     pub(crate) fn hides(&self, path: &[String]) -> bool {
-        // The call's purpose is the server's own, and never among the attributes.
+        // The call's purpose is set by the server and is never among the attributes.
         let holds = |place: &Vec<String>| path.starts_with(place) && !(place.is_empty() && is_purpose(path));
         self.unreadable.iter().any(holds)
     }
 
-    /// Whether a rule that names this might answer otherwise if it could read everything: it names a place that cannot be
-    /// read, something inside of one, or takes the value of something around one. Whether that is *there* it can tell: where
-    /// something inside is, it is.
+    /// Whether a rule that names this might answer differently if it could read everything: it names an unreadable
+    /// place or a place inside one, or it reads a value that contains one. It can still test the presence of such a
+    /// value: if a place inside it exists, it exists.
     pub(crate) fn concerns(&self, named: &Named) -> bool {
         let around = || self.unreadable.iter().any(|place| place.starts_with(&named.path));
         self.hides(&named.path) || (!named.presence && around())

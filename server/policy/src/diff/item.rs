@@ -1,4 +1,4 @@
-//! A thing that a policy says something of, and how two sayings of it differ.
+//! An item of a policy, and how two versions of it differ.
 
 use std::collections::BTreeSet;
 
@@ -6,24 +6,24 @@ use crate::text::listed;
 
 /// Longest part of a text that is shown, in characters.
 const SHOWN: usize = 200;
-/// How much of what two long texts have in common is shown before the place where they part, in characters.
+/// How much of the common start of two long texts is shown before the place where they differ, in characters.
 const COMMON: usize = 24;
 
-/// A rule, a role, a tool, ... as named in sentences.
+/// A rule, a role, a tool and so on, as named in sentences.
 pub(super) struct Item {
-    /// Such as `rule "one"`; each once in its section.
+    /// For example `rule "one"`; unique in its section.
     pub(super) name: String,
     pub(super) fields: Vec<(String, Value)>,
 }
 
-/// What stands in a field.
+/// The value of a field.
 #[derive(PartialEq, Eq)]
 pub(super) enum Value {
-    /// In words already.
+    /// A text that is already in words.
     Words(String),
-    /// Text of the document, as it stands there.
+    /// Text of the document, unchanged.
     Text(String),
-    /// Names in any order; where there are none, these words stand for them.
+    /// Names in any order; if there are none, these words are used.
     Names(&'static str, BTreeSet<String>),
 }
 
@@ -50,7 +50,7 @@ impl Value {
         }
     }
 
-    /// How `self` became `new`, after a field's name.
+    /// How `self` became `new`, to follow a field's name.
     fn became(&self, new: &Self) -> String {
         match (self, new) {
             (Self::Names(_, old), Self::Names(_, new)) if !old.is_empty() && !new.is_empty() => {
@@ -76,7 +76,7 @@ impl Value {
 }
 
 impl Item {
-    /// The whole of it in one sentence, for what is there in one policy only.
+    /// The whole item in one sentence, if it is in one policy only.
     pub(super) fn whole(&self, what: &str) -> String {
         let fields: Vec<_> = self.fields.iter().map(|(field, value)| format!("{field} {}", value.shown())).collect();
         let colon = if fields.is_empty() { "" } else { ": " };
@@ -105,7 +105,7 @@ impl Item {
     }
 }
 
-/// A quotation of `text` from its character `from` on, on one line, unable to steer a terminal.
+/// A quotation of `text` from its character `from` on, on one line, without characters that control a terminal.
 fn shown(text: &str, from: usize) -> String {
     let mut quoted = String::from(if from > 0 { "`..." } else { "`" });
     let mut letters = text.chars().skip(from);

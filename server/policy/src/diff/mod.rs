@@ -1,4 +1,4 @@
-//! What changes from one policy to another, in words.
+//! The differences between two policies, in words.
 
 mod item;
 mod sections;
@@ -8,11 +8,12 @@ use std::collections::HashMap;
 use crate::compiled::CompiledPolicy;
 use item::Item;
 
-/// What is otherwise in `new` than in `old`, a sentence each: roles, tools, context, types, entities, rules, raw Cedar and
-/// the rollout, in this order. Empty: the two say the same, however they are written (comments, order, defaults spelled out).
+/// The differences of `new` from `old`, one sentence each: roles, tools, context, types, entities, rules, raw Cedar and
+/// the rollout, in this order. Empty if both mean the same, however they are written (comments, order, explicit
+/// defaults).
 ///
-/// Within a part, what is gone or changed comes in the old order, then what is added in the new one. Values that are texts
-/// of the documents are quoted and cut, so that no sentence is as long as a document.
+/// Within a part, removed and changed items come in the old order, then added ones in the new order. Texts of the
+/// documents are quoted and cut, so that no sentence is as long as a document.
 #[must_use]
 pub fn diff(old: &CompiledPolicy, new: &CompiledPolicy) -> Vec<String> {
     let mut sentences = Vec::new();

@@ -1,4 +1,4 @@
-//! The parts of a policy as things with fields.
+//! The parts of a policy as items with fields.
 
 use countersign_core::{
     decision::Effect,
@@ -16,7 +16,7 @@ use crate::{
 /// One part of a policy.
 pub(super) struct Section {
     pub(super) items: fn(&CompiledPolicy) -> Vec<Item>,
-    /// Whether the part is there, and what its coming and its going mean; none: nothing that its items do not say.
+    /// Whether the part exists, and what adding or removing it means. `None` if its items say everything.
     switch: Option<Switch>,
 }
 
@@ -59,7 +59,7 @@ pub(super) const ALL: [Section; 8] = [
 ];
 
 impl Section {
-    /// What the coming or going of the whole part means.
+    /// What adding or removing the whole part means.
     pub(super) fn turned(&self, old: &CompiledPolicy, new: &CompiledPolicy) -> Option<String> {
         let Switch { on, comes, goes } = self.switch.as_ref()?;
         match (on(old), on(new)) {
@@ -137,11 +137,11 @@ fn types(policy: &CompiledPolicy) -> Vec<Item> {
     declared.map(item).collect()
 }
 
-/// Attributes by their paths, those inside mappings after their mapping.
+/// Attributes with their paths; those inside a mapping follow the mapping.
 fn flat<'a>(parent: &str, attributes: &'a [ContextAttribute]) -> Vec<(String, &'a ContextAttribute)> {
     let mut found = Vec::new();
     for attribute in attributes {
-        // Quoted: a name may hold a dot.
+        // Quoted, because a name may contain a dot.
         let path = format!("{parent} {:?}", attribute.name);
         let inside = match &attribute.kind {
             ContextType::Record(inside) => flat(&path, inside),
@@ -166,7 +166,7 @@ fn entities(policy: &CompiledPolicy) -> Vec<Item> {
     items
 }
 
-/// A value as text, the same for values that mean the same.
+/// A value as text; values with the same meaning have the same text.
 fn text(value: &Known) -> Value {
     fn write(value: &Known) -> String {
         match value {

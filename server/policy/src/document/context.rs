@@ -1,4 +1,4 @@
-//! `context`: what callers say of a call, and of what type.
+//! `context`: the attributes of a call that callers send, and their types.
 
 use std::collections::BTreeSet;
 
@@ -14,14 +14,14 @@ use crate::{
     text::quoted,
 };
 
-/// Most attributes that a document declares, those inside mappings included.
+/// Limit of the attributes that a document declares, including those inside mappings.
 const MAX_ATTRIBUTES: usize = 256;
-/// Most words that an attribute may be one of.
+/// Limit of the words in the list of an attribute.
 const MAX_WORDS: usize = 256;
 
 const SCALARS: [(&str, Scalar); 3] = [("long", Scalar::Long), ("string", Scalar::String), ("bool", Scalar::Bool)];
 
-/// What `type` says.
+/// The value of `type`.
 #[derive(Clone, Copy)]
 enum Word {
     One(Scalar),
@@ -48,7 +48,7 @@ pub(super) fn read(reader: &mut Reader, node: &Node, path: &Path<'_>, tables: &T
     attributes
 }
 
-/// Holds what is recorded to what a custody event can state.
+/// Checks that recorded attributes fit into a custody event.
 fn check_recorded(reader: &mut Reader, node: &Node, path: &Path<'_>, attributes: &[ContextAttribute]) {
     let recorded = recorded(attributes);
     if let Some(one) = recorded.iter().find(|one| !is_token(&one.name)) {
@@ -67,14 +67,14 @@ fn check_recorded(reader: &mut Reader, node: &Node, path: &Path<'_>, attributes:
     }
 }
 
-/// A mapping of attributes of something else than the context.
+/// Reads a mapping of attributes that are not attributes of the context.
 pub(super) fn read_attributes(
     reader: &mut Reader,
     node: &Node,
     path: &Path<'_>,
     tables: &Tables,
 ) -> Vec<ContextAttribute> {
-    // What is inside of something is read so, and this is inside of an entity.
+    // Attributes inside another value are read like this, and these are inside an entity.
     Section { reader, tables, count: 0, of_calls: false }.attributes(node, path, 2)
 }
 
@@ -82,12 +82,12 @@ struct Section<'r> {
     reader: &'r mut Reader,
     tables: &'r Tables,
     count: usize,
-    /// Whether these are attributes of calls, which the custody log may state.
+    /// Whether these are attributes of calls, which the custody log may contain.
     of_calls: bool,
 }
 
 impl Section<'_> {
-    /// A mapping of attributes that stand `depth` below the context.
+    /// Reads a mapping of attributes at `depth` below the context.
     fn attributes(&mut self, node: &Node, path: &Path<'_>, depth: usize) -> Vec<ContextAttribute> {
         let Some(entries) = self.reader.entries(node, path) else { return Vec::new() };
         if entries.is_empty() {
@@ -110,7 +110,7 @@ impl Section<'_> {
     }
 
     fn attribute(&mut self, name: &str, node: &Node, path: &Path<'_>, depth: usize) -> Option<ContextAttribute> {
-        // Only an attribute of the context itself is one of a call; what is inside goes with it.
+        // Only an attribute of the context itself is limited to tools; the attributes inside it follow it.
         let keys: &[&str] = match (self.of_calls, depth) {
             (true, 1) => &["type", "of", "attributes", "required", "tools", "values", "record"],
             (true, _) => &["type", "of", "attributes", "required", "values", "record"],
@@ -166,7 +166,7 @@ impl Section<'_> {
         words
     }
 
-    /// Whether the custody log is to state it: only what is no free text, for the log is for ever.
+    /// Whether the custody log contains its value. Free text is not permitted, because the log is permanent.
     fn record(&mut self, fields: &Fields<'_>, path: &Path<'_>, kind: &ContextType, values: &[String]) -> bool {
         let Some(node) = fields.get("record") else { return false };
         let here = Path::Key(path, "record");

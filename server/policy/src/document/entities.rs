@@ -1,4 +1,4 @@
-//! `types` and `entities`: subjects and resources beside runs and their tools, and what is known of single ones.
+//! `types` and `entities`: subjects and resources besides runs and their tools, and the attributes of single ones.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -18,7 +18,7 @@ use crate::{
 
 /// Most types that a document declares.
 const MAX_TYPES: usize = 256;
-/// A subject of this type is a run, shown by its credential.
+/// A subject of this type is a run, identified by its credential.
 const CREDENTIAL: &str = "credential";
 
 pub(super) fn read(reader: &mut Reader, fields: &Fields<'_>, tables: &Tables) -> Option<EntityTypes> {

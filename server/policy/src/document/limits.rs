@@ -1,4 +1,4 @@
-//! How large a document may be.
+//! Size limits of a document.
 
 /// Largest document, and largest Cedar beside it, in bytes of UTF-8.
 pub const MAX_DOCUMENT_BYTES: usize = 1 << 20;

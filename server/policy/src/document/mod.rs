@@ -1,4 +1,4 @@
-//! The document: what each key means, and everything that can be wrong with it short of its conditions.
+//! The document: the meaning of each key, and all checks except those of its conditions.
 
 mod context;
 mod entities;
@@ -27,7 +27,7 @@ use crate::{
 use reader::{Path, Reader};
 use tables::Tables;
 
-/// A document as read. Where `violations` is not empty it may have holes and must not be used for decisions.
+/// A document as read. If `violations` is not empty, the document may have gaps and must not be used for decisions.
 #[derive(Debug, Default)]
 pub(crate) struct Document {
     pub(crate) roles: Option<Vec<RoleSpec>>,
@@ -40,7 +40,7 @@ pub(crate) struct Document {
 }
 
 impl Document {
-    /// Reads a document. `rules_elsewhere`: the rules may all stand in Cedar, so the key may be missing.
+    /// Reads a document. `rules_elsewhere`: all rules may be in Cedar text, so the key is optional.
     pub(crate) fn read(text: &str, rules_elsewhere: bool) -> Self {
         let refused = |violation| Self { violations: vec![violation], ..Self::default() };
         if text.len() > MAX_DOCUMENT_BYTES {

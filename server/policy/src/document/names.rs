@@ -8,7 +8,7 @@ use super::{
 };
 
 impl Reader {
-    /// Reports a name that the document spells in another case elsewhere, and says whether it is fine.
+    /// Reports a name that the document spells in another case elsewhere. Returns whether the name is correct.
     pub(crate) fn spelling(&mut self, kind: NameOf, name: &Spot<Arc<str>>, path: &Path<'_>) -> bool {
         let other = if name.value.is_empty() { None } else { self.spellings.other(kind, &name.value, name.at) };
         if let Some((other, at)) = &other {

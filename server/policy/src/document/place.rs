@@ -1,8 +1,8 @@
-//! Places of bytes: where in the document an error within a `when` stands, and where in the Cedar beside it.
+//! Finds the line and column of an error in a `when`, or in the Cedar text beside the document.
 
 use crate::violation::At;
 
-/// A text value and where it was written.
+/// A text value and the place where it was written.
 #[derive(Debug, Clone)]
 pub(crate) struct Written {
     pub(crate) at: At,
@@ -12,15 +12,15 @@ pub(crate) struct Written {
 }
 
 impl Written {
-    /// The place of the byte `offset` of the text in `source`, the document. As exact as YAML's folding and escaping let it
-    /// be: where the text does not stand in the document letter by letter, it is the scalar's start.
+    /// The place of the byte `offset` of the text in `source`, the document, as exact as YAML's folding and escaping
+    /// permit: if the text is not in the document literally, it is the start of the scalar.
     pub(crate) fn place(&self, source: &str, offset: usize) -> At {
         let before = self.text.get(..offset).unwrap_or(&self.text);
         self.offset.and_then(|start| self.verbatim(source.get(start..)?, before)).unwrap_or(self.at)
     }
 
-    /// Where `before` ends if it starts `scalar` letter by letter: on one line, or as the lines of a literal block, which all
-    /// stand in the column of the first.
+    /// Where `before` ends, if `scalar` begins with it literally: on one line, or as the lines of a literal block,
+    /// which all begin in the column of the first.
     fn verbatim(&self, scalar: &str, before: &str) -> Option<At> {
         let bare = scalar.strip_prefix(['"', '\'']).unwrap_or(scalar);
         let quote = scalar.len() - bare.len();
@@ -33,7 +33,7 @@ impl Written {
         let mut columns = 0;
         for (nth, line) in before.split('\n').enumerate() {
             let written = written.next()?;
-            // A line that goes on was not broken here: the text has an escape, or was folded.
+            // A line that continues was not broken here, so the text has an escape or was folded.
             let same = if nth < breaks { written == line } else { written.starts_with(line) };
             same.then_some(())?;
             columns = line.chars().count() + if nth == 0 { quote } else { 0 };
@@ -45,11 +45,11 @@ impl Written {
 /// Bytes between two marks.
 const STRETCH: usize = 1024;
 
-/// Finds the places of a text's bytes, each in a look at a stretch of it, however long the text and its lines are.
+/// Finds the places of a text's bytes. Each search reads one stretch only, however long the text and its lines are.
 #[derive(Debug)]
 pub(crate) struct Places<'s> {
     pub(crate) text: &'s str,
-    /// Places that are known, in order; the first is the text's start.
+    /// Known places, in order; the first is the start of the text.
     marks: Vec<(usize, At)>,
 }
 
@@ -63,7 +63,7 @@ impl<'s> Places<'s> {
         places
     }
 
-    /// The place of the byte `offset`; past the end, that of the end.
+    /// The place of the byte `offset`; after the end, the place of the end.
     pub(crate) fn of(&self, offset: usize) -> At {
         let offset = self.text.floor_char_boundary(offset);
         let nth = self.marks.partition_point(|(mark, _)| *mark <= offset);

@@ -1,4 +1,4 @@
-//! Reading a tree into values, noting whatever does not fit and going on.
+//! Reads a tree into values. A value that does not fit is reported, and reading continues.
 
 use std::{collections::HashMap, fmt, sync::Arc};
 
@@ -13,7 +13,7 @@ use crate::{
     violation::{At, Violation},
 };
 
-/// What a name may look like, and that in words.
+/// The permitted form of a name, and its description.
 type NameShape = (fn(&str) -> bool, &'static str);
 
 /// An id that people choose.
@@ -21,13 +21,14 @@ const CHOSEN: NameShape = (is_name, SHAPE);
 /// The name of a tool or an action.
 const CALL: NameShape = (is_call_name, CALL_SHAPE);
 
-/// Where in the document a node stands, such as `rules[2].tool`. Made on the stack: most paths are never written out.
+/// The path of a node in the document, such as `rules[2].tool`. It is kept on the stack, because most paths are never
+/// written out.
 #[derive(Clone, Copy)]
 pub(crate) enum Path<'p> {
     Root,
     Key(&'p Path<'p>, &'p str),
     Item(&'p Path<'p>, usize),
-    /// Written out before, for what is asked when its parents are gone.
+    /// Already written out, for checks that come after its parents were dropped.
     Written(&'p str),
 }
 
@@ -43,7 +44,7 @@ impl fmt::Display for Path<'_> {
     }
 }
 
-/// A value and its place. What could not be read is the value's default, and a violation says so.
+/// A value and its place. A value that could not be read is the default, and a violation was reported.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Spot<T> {
     pub(crate) at: At,
@@ -84,7 +85,8 @@ impl Reader {
         self.report(node.at, path, format!("must be {wanted}, is {}{hint}", node.value.kind()));
     }
 
-    /// A mapping's entries, each key once, in the order of the text. Keys that are no text, and duplicates, are reported.
+    /// The entries of a mapping, each key once, in the order of the text. Keys that are not text, and duplicates, are
+    /// reported.
     pub(crate) fn entries<'t>(
         &mut self,
         node: &'t Node,
@@ -140,7 +142,7 @@ impl Reader {
         }
     }
 
-    /// The value of a key that must be there.
+    /// The value of a required key.
     pub(crate) fn required<'t>(&mut self, fields: &Fields<'t>, path: &Path<'_>, key: &str) -> Option<&'t Node> {
         let found = fields.get(key);
         if found.is_none() {
@@ -174,7 +176,7 @@ impl Reader {
         Spot { at: node.at, value: value.into() }
     }
 
-    /// The id under a key that must be there.
+    /// The id under a required key.
     pub(crate) fn required_name(&mut self, fields: &Fields<'_>, path: &Path<'_>, key: &str) -> Spot<Arc<str>> {
         match self.required(fields, path, key) {
             Some(node) => self.name(node, &Path::Key(path, key)),
@@ -182,7 +184,7 @@ impl Reader {
         }
     }
 
-    /// The name of a tool, an action or a type under a key that must be there.
+    /// The name of a tool, an action or a type under a required key.
     pub(crate) fn required_call(&mut self, fields: &Fields<'_>, path: &Path<'_>, key: &str) -> Spot<Arc<str>> {
         match self.required(fields, path, key) {
             Some(node) => self.call(node, &Path::Key(path, key)),
@@ -190,12 +192,12 @@ impl Reader {
         }
     }
 
-    /// A list of ids that people choose, at least one, none twice.
+    /// A list of ids that people choose, with at least one item and no duplicates.
     pub(crate) fn names(&mut self, node: &Node, path: &Path<'_>) -> Vec<Spot<Arc<str>>> {
         self.all_shaped(node, path, CHOSEN)
     }
 
-    /// A list of names of tools or actions, at least one, none twice.
+    /// A list of names of tools or actions, with at least one item and no duplicates.
     pub(crate) fn calls(&mut self, node: &Node, path: &Path<'_>) -> Vec<Spot<Arc<str>>> {
         self.all_shaped(node, path, CALL)
     }
@@ -242,7 +244,7 @@ impl Reader {
         None
     }
 
-    /// A whole number of `from..=to`.
+    /// A whole number in `from..=to`.
     pub(crate) fn whole(&mut self, node: &Node, path: &Path<'_>, from: u32, to: u32) -> Option<u32> {
         match node.value {
             Value::Integer(value) => match u32::try_from(value) {

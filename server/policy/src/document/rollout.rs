@@ -1,4 +1,4 @@
-//! `rollout`: how the document wants to be introduced.
+//! `rollout`: the document's wishes for its rollout.
 
 use std::collections::BTreeMap;
 
@@ -21,27 +21,27 @@ const GATE_KEYS: [&str; 7] = [
     "on_breach",
     "issuance_failure_bp",
 ];
-/// Longest stay on a step that can be asked for, seconds: 30 days.
+/// Longest minimum time on a step, in seconds: 30 days.
 const MAX_SOAK: u32 = 30 * 24 * 3600;
 
-/// How a document wants to be introduced. What is none is the server's default.
+/// The document's wishes for its rollout. A field that is `None` has the server's default.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RolloutSpec {
     /// Percentage of callers at the start.
     pub percent: Percent,
-    /// Percentage points a day that automation may add, 1 to 100.
+    /// Percentage points per day that automation may add, 1 to 100.
     pub increment: Option<Percent>,
-    /// What answers for callers outside.
+    /// The baseline, for callers outside of the rollout.
     pub baseline: Option<Baseline>,
-    /// Which id decides a caller's side.
+    /// The id that decides a caller's side.
     pub sticky_key: Option<StickyKey>,
-    /// The percentages of the path, rising.
+    /// The percentages of the steps, rising.
     pub steps: Option<Vec<Percent>>,
     /// Shortest stay on a step, seconds.
     pub min_soak_seconds: Option<u32>,
-    /// Whom it concerns; empty: everyone.
+    /// The callers that the rollout applies to; empty for all.
     pub scope: Scope,
-    /// When it stops by itself.
+    /// The gates: when the rollout stops by itself.
     pub gates: Gates,
 }
 
@@ -81,7 +81,7 @@ fn percent_in(reader: &mut Reader, node: &Node, path: &Path<'_>, from: u32) -> O
     reader.whole(node, path, from, 100).and_then(|number| Percent::try_from(number).ok())
 }
 
-/// The thresholds; those that the document leaves out are the default ones.
+/// The thresholds; the default for each one that the document leaves out.
 fn read_gates(reader: &mut Reader, node: &Node, path: &Path<'_>) -> Gates {
     const ON_BREACH: [(&str, OnBreach); 2] = [("rollback", OnBreach::Rollback), ("pause", OnBreach::Pause)];
     let mut gates = Gates::default();

@@ -1,4 +1,4 @@
-//! `rules`: who may, or must not, do what.
+//! `rules`: which calls are allowed or denied.
 
 use std::sync::Arc;
 
@@ -22,10 +22,10 @@ pub(crate) struct RuleNode {
     pub(crate) at: At,
     pub(crate) id: Arc<str>,
     pub(crate) effect: Effect,
-    /// None: every role. Only a deny may leave it out, likewise tool and actions.
+    /// `None` for every role. Only a deny rule may leave it out; the same is true for tool and actions.
     pub(crate) role: Option<Arc<str>>,
     pub(crate) tool: Option<Arc<str>>,
-    /// None: every action.
+    /// `None` for every action.
     pub(crate) actions: Option<Vec<Arc<str>>>,
     pub(crate) when: Option<Written>,
 }

@@ -1,10 +1,11 @@
-//! Tools, actions and types whose names differ by case only: each would be a different one, which cannot be meant.
+//! Tools, actions and types whose names differ only by case. Each would be a different one, which is certainly a
+//! mistake.
 
 use std::{collections::HashMap, sync::Arc};
 
 use crate::violation::At;
 
-/// What a name is the name of.
+/// The kind of thing that a name belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum NameOf {
     Tool,
@@ -22,12 +23,12 @@ impl NameOf {
     }
 }
 
-/// How names were first written, by their lower case.
+/// The first spelling of each name, by its lower-case form.
 #[derive(Debug, Default)]
 pub(crate) struct Spellings(HashMap<(NameOf, String), (Arc<str>, At)>);
 
 impl Spellings {
-    /// How the same letters were first written, and where, if that was in another case.
+    /// The first spelling of the same letters and its place, if it was in another case.
     pub(crate) fn other(&mut self, kind: NameOf, name: &Arc<str>, at: At) -> Option<(Arc<str>, At)> {
         let first = self.0.entry((kind, name.to_ascii_lowercase())).or_insert_with(|| (name.clone(), at));
         (first.0 != *name).then(|| first.clone())

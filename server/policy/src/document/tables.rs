@@ -1,4 +1,4 @@
-//! `roles` and `tools`: what exists, and its limits.
+//! `roles` and `tools`: which ones exist, and their limits.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -17,27 +17,27 @@ use super::{
 };
 use crate::violation::At;
 
-/// What a role may have at most.
+/// A role and its limits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RoleSpec {
     /// The role.
     pub role: RoleName,
-    /// Tools it may use; empty: any.
+    /// The tools that it may use; empty for any.
     pub tools: Vec<ToolId>,
-    /// Longest credential, seconds; none: the installation's limit.
+    /// Longest credential in seconds; `None` for the installation's limit.
     pub max_ttl_seconds: Option<u32>,
-    /// The other roles that a run of this one may start children as; empty: none. Such a child is bound by both.
+    /// The other roles with which a run of this role may start children. Both roles restrict such a child.
     pub may_delegate_to: Vec<RoleName>,
 }
 
-/// What is known of a tool.
+/// A tool and its properties.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ToolSpec {
     /// The tool.
     pub tool: ToolId,
     /// How much harm it can do.
     pub risk: Risk,
-    /// Whether an ALLOW may be cached by the caller. A high risk is not, unless the document says so.
+    /// Whether the caller may cache an ALLOW. If the risk is high, it may not, unless the document says so.
     pub cacheable: bool,
 }
 
@@ -48,16 +48,16 @@ pub enum Risk {
     Low,
     /// Always recorded.
     Medium,
-    /// Always recorded, never sampled, not cacheable unless said so.
+    /// Always recorded, never sampled, and not cacheable unless the document says so.
     High,
 }
 
-/// The risk of a tool whose risk nobody stated: never sampled away, cacheable.
+/// The risk of a tool without a stated risk: never left out by sampling, and cacheable.
 pub const DEFAULT_RISK: Risk = Risk::Medium;
 
 const RISKS: [(&str, Risk); 3] = [("low", Risk::Low), ("medium", Risk::Medium), ("high", Risk::High)];
 
-/// Both tables, for the checks of everything that names a role or a tool.
+/// Both tables, for checking every name of a role or a tool.
 #[derive(Debug, Default)]
 pub(super) struct Tables {
     roles: Option<Vec<RoleSpec>>,
@@ -78,7 +78,7 @@ impl Tables {
             let path = Path::Key(&Path::Root, "roles");
             let roles = read_table(reader, node, &path, |reader, node, path| read_role(reader, node, path, &tables));
             tables.role_names = roles.iter().map(|(spec, _)| spec.role.clone()).collect();
-            // A role may name one that stands below it, so this is asked when all are known.
+            // A role may name a later one, so this is checked when all are known.
             let (roles, delegated): (Vec<_>, Vec<_>) = roles.into_iter().unzip();
             tables.roles = Some(roles);
             for (place, role) in delegated.iter().flatten() {
@@ -113,7 +113,7 @@ impl Tables {
 /// A mapping of a table, and its id.
 type Row<T> = (Spot<Arc<str>>, T);
 
-/// A list of mappings that each have an `id`, none twice. What has no usable id is reported and left out.
+/// Reads a list of mappings that each have a unique `id`. An entry without a valid id is reported and left out.
 fn read_table<T>(
     reader: &mut Reader,
     node: &Node,
@@ -132,7 +132,7 @@ fn read_table<T>(
     table
 }
 
-/// The ids of one list, to find one that occurs twice.
+/// The ids of one list, to find duplicates.
 #[derive(Default)]
 pub(super) struct Ids(HashMap<Arc<str>, At>);
 
@@ -161,7 +161,7 @@ fn read_tool(reader: &mut Reader, node: &Node, path: &Path<'_>) -> Option<Row<To
     Some((id, ToolSpec { tool, risk, cacheable: cacheable.unwrap_or(risk < Risk::High) }))
 }
 
-/// A role that another names, and the path of the place where it does.
+/// A role that another role names, and the path of that place.
 type Named = (String, Spot<Arc<str>>);
 
 fn read_role(

@@ -1,5 +1,5 @@
-//! YAML as a tree whose every node knows its place. Reading the tree, and not straight into structs, is what lets a document
-//! be refused with all its errors and not only the first.
+//! YAML as a tree in which every node has its place. A tree is read, instead of structs, so that a document can be
+//! refused with all its errors and not only with the first.
 
 use std::fmt;
 
@@ -20,7 +20,7 @@ pub(crate) struct Node {
     pub(crate) value: Value,
 }
 
-/// What a node holds. Keys keep their order and their duplicates.
+/// The content of a node. Keys keep their order and their duplicates.
 #[derive(Debug)]
 pub(crate) enum Value {
     Null,
@@ -47,7 +47,7 @@ impl Value {
     }
 }
 
-/// Reads one YAML document. A syntax error ends the reading, so there is only ever one of those.
+/// Reads one YAML document. Reading ends at a syntax error, so there is at most one.
 pub(crate) fn parse(text: &str) -> Result<Node, Violation> {
     serde_saphyr::from_str_with_options(text, options()).map_err(|error| {
         let error = error.without_snippet();
@@ -56,8 +56,8 @@ pub(crate) fn parse(text: &str) -> Result<Node, Violation> {
     })
 }
 
-/// Limits for a hostile document: alias bombs, deep nesting, event storms. All are far above what a real document of the
-/// largest size needs.
+/// Limits against hostile documents: alias bombs, deep nesting, event storms. All are far above what a valid document
+/// of the largest size needs.
 fn options() -> Options {
     let mut aliases = AliasLimits::default();
     aliases.max_total_replayed_events = 100_000;

@@ -1,4 +1,4 @@
-//! From a question about entities to an answer.
+//! Answers a question about entities.
 
 use cedar_policy::Context as CedarContext;
 use countersign_core::decision::{Effect, Reason};
@@ -14,14 +14,14 @@ use crate::{
 };
 
 impl CompiledPolicy {
-    /// Answers a question about entities of declared types. Default is deny. In this order:
+    /// Answers a question about entities of declared types. The default is deny. In this order:
     ///
     /// 1. a type that the document does not declare: DENY, `TYPE_UNKNOWN`;
-    /// 2. an entity or a context that is not what is declared, or a covering policy that fails to evaluate: DENY,
-    ///    `POLICY_ERROR`;
+    /// 2. an entity or a context that does not match the declarations, or a covering policy that fails to evaluate:
+    ///    DENY, `POLICY_ERROR`;
     /// 3. a forbid: DENY, `DENIED_BY_RULE`;
     /// 4. a permit: ALLOW;
-    /// 5. none: DENY, `NO_MATCHING_RULE`.
+    /// 5. none of these: DENY, `NO_MATCHING_RULE`.
     ///
     /// Rules about runs never answer here, and policies about declared types never answer for a run.
     #[must_use]
@@ -46,7 +46,7 @@ impl CompiledPolicy {
         });
         let (effect, reason, rules) = matches.answer();
         let rule_ids = self.rule_ids(rules);
-        // Nobody's approval can be asked for, so none is taken for one.
+        // There is no sponsor who could be asked for an approval, so REQUIRE_APPROVAL becomes a denial.
         let effect = if effect == Effect::Allow { effect } else { Effect::Deny };
         Evaluation { effect, reason, rule_ids, cacheable: false }
     }

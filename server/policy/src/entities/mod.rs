@@ -1,5 +1,5 @@
-//! Subjects and resources of types that a document declares, beside runs and their tools. They are as the caller says they
-//! are, but for what the document itself says of single ones.
+//! Subjects and resources of types that a document declares, besides runs and their tools. Their attributes come from
+//! the caller, except those that the document states for single entities.
 
 mod evaluate;
 
@@ -18,41 +18,41 @@ use crate::{
     schema::{ContextAttribute, ContextType},
 };
 
-/// A subject or a resource, as a question names it.
+/// A subject or a resource as a question names it.
 #[derive(Clone)]
 pub struct Entity {
     /// Its type.
     pub kind: String,
-    /// Which one of its type.
+    /// Its id within its type.
     pub id: String,
-    /// What the caller says of it; what its type does not declare is passed over.
+    /// The attributes that the caller states; those that its type does not declare are ignored.
     pub properties: Map<String, Json>,
 }
 
-/// What callers say stays out of logs.
+/// The caller's values must not get into logs.
 impl fmt::Debug for Entity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Entity").field("kind", &self.kind).finish_non_exhaustive()
     }
 }
 
-/// The question whether a subject may act so on a resource.
+/// The question whether a subject may perform an action on a resource.
 #[derive(Debug, Clone, Copy)]
 pub struct EntityRequest<'a> {
-    /// Who acts.
+    /// The subject.
     pub subject: &'a Entity,
-    /// How.
+    /// The action.
     pub action: &'a str,
-    /// On what.
+    /// The resource.
     pub resource: &'a Entity,
-    /// What else the caller says of this.
+    /// The other attributes of the call.
     pub context: &'a Context,
 }
 
-/// What a document says of one entity.
+/// The attributes that a document states for one entity.
 pub(crate) type Known = Vec<(String, Value)>;
 
-/// What a document declares.
+/// The document's declarations.
 #[derive(Debug, Default)]
 pub(crate) struct EntityTypes {
     pub(crate) types: BTreeMap<Arc<str>, Vec<ContextAttribute>>,
@@ -61,12 +61,12 @@ pub(crate) struct EntityTypes {
 }
 
 impl EntityTypes {
-    /// What entities of a type have; none where it is not declared.
+    /// The attributes of entities of a type. `None` if the type is not declared.
     pub(crate) fn attributes(&self, kind: &str) -> Option<&[ContextAttribute]> {
         self.types.get(kind).map(Vec::as_slice)
     }
 
-    /// The type of an attribute of such entities; of any entity, where that is one type.
+    /// The type of an attribute of such entities; of any entity, if all have the same type.
     pub(crate) fn kind_of(&self, kind: Option<&str>, attribute: &str) -> Option<&ContextType> {
         let of_this = |(name, _): &(&Arc<str>, &Vec<_>)| kind.is_none_or(|kind| ***name == *kind);
         let all = self.types.iter().filter(of_this).flat_map(|(_, declared)| declared);
@@ -81,11 +81,11 @@ impl EntityTypes {
         self.types.iter().map(entity).collect::<Vec<_>>().concat()
     }
 
-    /// Both entities as Cedar takes them; none where one is not what is declared.
+    /// Both entities in Cedar's form. `None` if one does not match the declarations.
     fn entities(&self, subject: &Entity, resource: &Entity) -> Option<Entities> {
         let mut wrong = Vec::new();
         let mut made = vec![self.entity("subject", subject, &mut wrong)];
-        // Who acts on itself is one entity, and the subject's word goes for it.
+        // A subject that acts on itself is one entity, with the properties of the subject.
         if (&subject.kind, &subject.id) != (&resource.kind, &resource.id) {
             made.push(self.entity("resource", resource, &mut wrong));
         }
@@ -93,7 +93,7 @@ impl EntityTypes {
         made.filter(|_| wrong.is_empty()).and_then(|made| Entities::from_entities(made, None).ok())
     }
 
-    /// The entities of the document that a policy names; none: none of them.
+    /// The entities of the document that a policy names. `None` if it names none.
     pub(crate) fn named_by(&self, policy: &Policy) -> Option<Entities> {
         let named = policy.entity_literals().into_iter().filter_map(|uid| {
             let (kind, of_kind) = self.known.get_key_value(uid.type_name().to_string().as_str())?;
@@ -105,7 +105,7 @@ impl EntityTypes {
             let attributes = of_kind.get(uid.id().unescaped())?.iter().map(value).collect();
             CedarEntity::new(uid, attributes, HashSet::new()).ok()
         });
-        // A policy may name one twice.
+        // A policy may name an entity twice.
         let named: HashMap<EntityUid, CedarEntity> = named.map(|entity| (entity.uid(), entity)).collect();
         let named = Entities::from_entities(named.into_values(), None).ok()?;
         (!named.is_empty()).then_some(named)
@@ -116,7 +116,7 @@ impl EntityTypes {
         let mut attributes = HashMap::new();
         for declared in self.attributes(&entity.kind)? {
             let said = || entity.properties.get(&declared.name).filter(|value| !value.is_null());
-            // What the document says of an entity stands, whatever its caller says.
+            // The document's values for an entity have priority over the caller's.
             let value = match known.and_then(|known| known.iter().find(|(name, _)| *name == declared.name)) {
                 Some((_, value)) => Some(value.clone()),
                 None => match said().map(|json| Value::from_json(json.clone())) {
@@ -134,7 +134,7 @@ impl EntityTypes {
     }
 }
 
-/// The name of an entity in Cedar; none where its type's is no name there.
+/// The name of an entity in Cedar. `None` if its type is not a valid name there.
 fn uid(kind: &str, id: &str) -> Option<EntityUid> {
     let kind: EntityTypeName = kind.parse().ok()?;
     Some(EntityUid::from_type_name_and_id(kind, EntityId::new(id)))

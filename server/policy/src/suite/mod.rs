@@ -1,4 +1,4 @@
-//! Tests of a policy: calls, and what it must answer to them. Read and run without a server.
+//! Tests of a policy: calls and the expected answers. They are read and run without a server.
 
 mod read;
 
@@ -29,7 +29,7 @@ pub struct PolicyTests {
     cases: Vec<TestCase>,
 }
 
-/// A call, and what is to be answered.
+/// A call and the expected answer.
 #[derive(Debug)]
 pub struct TestCase {
     name: String,
@@ -37,13 +37,13 @@ pub struct TestCase {
     principal: TestPrincipal,
     tool: Arc<str>,
     action: Arc<str>,
-    /// None: the caller's.
+    /// `None` for the caller's purpose.
     purpose: Option<String>,
     context: Context,
     expected: Expected,
 }
 
-/// Who calls.
+/// The caller.
 #[derive(Debug)]
 struct TestPrincipal {
     agent_instance_id: Arc<str>,
@@ -58,7 +58,7 @@ struct TestPrincipal {
     labels: BTreeMap<String, String>,
 }
 
-/// What is to be answered. What is none may be anything.
+/// The expected answer. A field that is `None` may have any value.
 #[derive(Debug)]
 struct Expected {
     effect: Effect,
@@ -70,14 +70,15 @@ struct Expected {
 /// How a policy answered one case.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TestResult {
-    /// What is not as expected, a line each; empty: the case passed.
+    /// The differences from the expected answer, one line each; empty if the case passed.
     pub differences: Vec<String>,
-    /// What the policy said, for people.
+    /// The policy's explanation for persons.
     pub message: String,
 }
 
 impl PolicyTests {
-    /// Reads a file of cases. Whatever is wrong is said at once, each with line and column. A file without a case is wrong.
+    /// Reads a file of cases. All violations are returned at once, each with line and column. A file without a case is
+    /// an error.
     pub fn read(text: &str) -> Result<Self, Violations> {
         read::read(text)
     }
@@ -90,7 +91,7 @@ impl PolicyTests {
 }
 
 impl TestCase {
-    /// What it is called.
+    /// Its name.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
@@ -102,7 +103,7 @@ impl TestCase {
         self.line
     }
 
-    /// Asks the policy, and notes in `reached` the rules that applied.
+    /// Asks the policy, and adds the rules that applied to `reached`.
     pub fn run(&self, policy: &CompiledPolicy, reached: &mut BTreeSet<Arc<str>>) -> TestResult {
         let principal = self.principal.build();
         let request = Request {
@@ -156,7 +157,7 @@ fn some(rules: &[Arc<str>]) -> String {
 }
 
 impl CompiledPolicy {
-    /// The rules that apply to a call, whether or not they made the answer. None where no rule is asked.
+    /// The rules that apply to a call, whether or not they determine the answer. Empty if no rule is evaluated.
     fn applying(&self, request: &Request<'_>) -> Vec<Arc<str>> {
         if self.outside_tables(request).or_else(|| self.outside_context(request)).is_some() {
             return Vec::new();

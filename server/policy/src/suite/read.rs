@@ -1,4 +1,4 @@
-//! A file of cases: what each key means, and everything that can be wrong with it.
+//! Reads a file of cases: the meaning of each key, and all checks.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -19,16 +19,16 @@ use crate::{
     violation::{At, Noted, Violation, Violations},
 };
 
-/// Longest name of a case, purpose or label, bytes.
+/// Longest name of a case, purpose or label, in bytes.
 const MAX_WORDS: usize = 512;
-/// Deepest caller; real chains end far above.
+/// Greatest depth of a caller; real chains are far shorter.
 const MAX_DEPTH: u32 = 1_000;
 
 const CALL: [&str; 5] = ["principal", "tool", "action", "purpose", "context"];
 const EFFECTS: [(&str, Effect); 3] =
     [("allow", Effect::Allow), ("deny", Effect::Deny), ("require_approval", Effect::RequireApproval)];
 
-/// What a case, or the defaults, say of a call.
+/// The attributes of a call in a case, or in the defaults.
 #[derive(Default, Clone)]
 struct Given {
     principal: Principal,
@@ -38,7 +38,7 @@ struct Given {
     context: Map<String, Json>,
 }
 
-/// What is said of the caller.
+/// The attributes of the caller.
 #[derive(Default, Clone)]
 struct Principal {
     agent_instance_id: Option<Arc<str>>,
@@ -136,7 +136,7 @@ fn read_case(reader: &mut Reader, node: &Node, path: &Path<'_>, defaults: &Given
     })
 }
 
-/// Reads what is said of a call over what is said already.
+/// Reads the attributes of a call, which replace those that were read before.
 fn read_given(reader: &mut Reader, fields: &Fields<'_>, path: &Path<'_>, given: &mut Given) {
     if let Some(node) = fields.get("principal") {
         given.principal.read(reader, node, &Path::Key(path, "principal"));
@@ -224,7 +224,7 @@ impl Principal {
             inherited_roles: self.inherited_roles,
             depth: self.depth.unwrap_or(0),
             purpose: self.purpose.unwrap_or_else(|| "test".to_owned()),
-            // A credential without the tool would not have got as far as the policy.
+            // A call of a credential without the tool would not have reached the policy.
             tools: self.tools.unwrap_or_else(|| tool.parse().into_iter().collect()),
             labels: self.labels,
         }
@@ -249,7 +249,7 @@ fn read_expected(reader: &mut Reader, node: &Node, path: &Path<'_>) -> Option<Ex
     Some(Expected { effect: effect?, reason: reason.flatten(), rules })
 }
 
-/// A list of ids, none twice. Unlike in a document it may be empty.
+/// A list of ids without duplicates. Unlike in a document, it may be empty.
 fn names_or_none(reader: &mut Reader, node: &Node, path: &Path<'_>) -> Vec<Spot<Arc<str>>> {
     if is_empty(node) { Vec::new() } else { reader.names(node, path) }
 }
@@ -258,7 +258,7 @@ fn is_empty(node: &Node) -> bool {
     matches!(&node.value, Value::List(items) if items.is_empty())
 }
 
-/// What a policy can answer; every other reason is given before or after it.
+/// The reasons that a policy can give; every other reason is given before or after it.
 const OF_A_POLICY: [Reason; 6] = [
     Reason::AllowedByRule,
     Reason::ApprovalRequired,
@@ -268,7 +268,7 @@ const OF_A_POLICY: [Reason; 6] = [
     Reason::PolicyError,
 ];
 
-/// A value of the context, as a caller would send it.
+/// A value of the context, in the form in which a caller would send it.
 fn json(reader: &mut Reader, node: &Node, path: &Path<'_>) -> Option<Json> {
     match &node.value {
         Value::Null => reader.report(node.at, path, "must not be nothing; leave the attribute out"),

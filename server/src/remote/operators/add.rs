@@ -1,4 +1,4 @@
-//! `operator add | new-key`: operators, and keys that go into files.
+//! `operator add | new-key`: operators, and keys that are written into files.
 
 use std::path::PathBuf;
 
@@ -22,7 +22,7 @@ use crate::{
     },
 };
 
-/// Whom to add.
+/// The operator to add.
 #[derive(Debug, Args)]
 pub(crate) struct AddArgs {
     /// The operator's id, which you choose.
@@ -75,12 +75,12 @@ pub(crate) struct NewKeyArgs {
     remote: RemoteArgs,
 }
 
-/// A key that was made, and where it is.
+/// A key that was created, and where it is.
 struct Made {
     answer: CreateApiKeyResponse,
-    /// In words; empty where it was printed.
+    /// In words; empty if it was printed.
     place: String,
-    /// Whether it is to be printed, or was.
+    /// Whether it is printed.
     shown: bool,
 }
 
@@ -143,7 +143,7 @@ async fn create(args: &AddArgs, request_id: &str) -> Result<(Connection, CreateO
     Ok((connection, answer))
 }
 
-/// Makes a key and puts it into its place. Where there is none, the place is gone too.
+/// Creates a key and writes it to its place. If there is no key, the place is removed.
 async fn make_key(
     connection: &Connection,
     remote: &RemoteArgs,
@@ -164,7 +164,7 @@ async fn make_key(
         return Err(RemoteError::SecretGone { key_id });
     }
     let shown = place.is_stdout();
-    // In JSON it stands in the one document.
+    // In JSON it is in the single document.
     let place = if shown && remote.json() { String::new() } else { place.fill(&key_id, &answer.secret)? };
     Ok(Made { answer, place, shown })
 }
@@ -190,7 +190,7 @@ fn said_of_operator(
     }
 }
 
-/// What is to be done until the login takes part in what takes two persons.
+/// What must still be done before the login can act as one of two persons.
 fn next_for(person: &PersonBinding) -> String {
     if !person.confirmed_by.is_empty() {
         return String::new();
@@ -203,7 +203,7 @@ fn next_for(person: &PersonBinding) -> String {
 }
 
 impl Made {
-    /// As CreateApiKey answers; with the secret only where that is to be printed.
+    /// The answer of CreateApiKey; with the secret only if it is to be printed.
     fn json(&self) -> Result<Value, RemoteError> {
         let secret = if self.shown { self.answer.secret.clone() } else { String::new() };
         value("CreateApiKeyResponse", &CreateApiKeyResponse { secret, ..self.answer.clone() })
@@ -221,7 +221,7 @@ impl Made {
         format!("{}{}{}", keys::rows(key), self.place, waiting.collect::<String>())
     }
 
-    /// What to print beside the key: nothing, where that was printed.
+    /// What to print besides the key: nothing, if the key was printed.
     fn put(&self, words: String) -> String {
         if self.shown {
             note(words.trim_end());

@@ -1,4 +1,4 @@
-//! What the verbs of operators take.
+//! Arguments of the operator commands.
 
 use clap::Args;
 

@@ -85,7 +85,7 @@ pub(crate) struct ListArgs {
     remote: RemoteArgs,
 }
 
-/// Does it, and prints what came of it.
+/// Runs the command and prints the result.
 pub(crate) fn run(command: OperatorsCommand) -> Result<(), RemoteError> {
     print(&block_on(async {
         match command {

@@ -1,4 +1,4 @@
-//! Operators, as a table.
+//! Operators as a table.
 
 use countersign_client::v1::Operator;
 

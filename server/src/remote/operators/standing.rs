@@ -1,4 +1,4 @@
-//! `operator disable | enable | delete | roles`: what an operator may do from now on.
+//! `operator disable | enable | delete | roles`: changes what an operator may do.
 
 use countersign_client::v1::{
     DeleteOperatorRequest, DisableOperatorRequest, EnableOperatorRequest, Operator, SetOperatorRolesRequest,

@@ -1,4 +1,4 @@
-//! A rollout in words for people.
+//! A rollout in words for persons.
 
 use countersign_client::v1::{
     GateReading, GateVerdict, OnBreach, Rollout, RolloutComparison, RolloutGate, RolloutGates, RolloutState,
@@ -23,7 +23,7 @@ pub(super) fn rows(rollouts: &[Rollout]) -> String {
     listed(head, &rows, "There is no such rollout.")
 }
 
-/// All of one: what it is, what its gates say, and what its sides disagree on.
+/// All about one rollout: its settings, its gates, and where its sides disagree.
 pub(super) fn all_of(rollout: &Rollout) -> String {
     let steps: Vec<_> = rollout.steps.iter().map(ToString::to_string).collect();
     let scope = rollout.scope.clone().unwrap_or_default();

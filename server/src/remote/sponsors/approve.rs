@@ -1,4 +1,4 @@
-//! `sponsor approve`: what is approved are the terms that were seen.
+//! `sponsor approve`: approves exactly the terms that were seen.
 
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 
@@ -14,7 +14,7 @@ use crate::remote::{
     output::{note, printable},
 };
 
-/// Whom to approve.
+/// The sponsor to approve.
 #[derive(Debug, Args)]
 pub(crate) struct ApproveArgs {
     /// The sponsor's id.
@@ -36,7 +36,7 @@ pub(super) async fn approve(args: ApproveArgs) -> Result<String, RemoteError> {
         (etag, request_id.clone())
     } else {
         let etag = seen(&connection, args.sponsor_id.clone(), &args.remote).await?;
-        // Repeated, it is to be of the terms that were seen: what stands then may be their approval.
+        // A repetition must be about the terms that were seen, because the current ones may be different.
         let repeat = format!("{request_id} --etag {}", printable(&etag));
         (etag, repeat)
     };
@@ -45,7 +45,7 @@ pub(super) async fn approve(args: ApproveArgs) -> Result<String, RemoteError> {
     args.remote.changed(answer, &repeat, "ApproveSponsorResponse", |answer| rows(answer.sponsor.as_slice()))
 }
 
-/// Shows the terms, on standard error, and asks. The etag of what was seen.
+/// Shows the terms on standard error and asks. Returns the etag of what was shown.
 async fn seen(connection: &Connection, sponsor_id: String, remote: &RemoteArgs) -> Result<String, RemoteError> {
     let sponsor = get(connection, sponsor_id, remote).await?.sponsor.ok_or(RemoteError::Answer)?;
     note(terms(&sponsor).trim_end());

@@ -1,4 +1,4 @@
-//! What the verbs of sponsors take.
+//! Arguments of the sponsor commands.
 
 use clap::Args;
 

@@ -1,4 +1,4 @@
-//! `countersign sponsor register | approve | ...`: who answers for runs.
+//! `countersign sponsor register | approve | ...`: the persons who are accountable for runs.
 
 mod approve;
 mod args;
@@ -96,7 +96,7 @@ pub(crate) struct ListArgs {
     remote: RemoteArgs,
 }
 
-/// Where sponsors stand.
+/// The states of sponsors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 enum State {
     #[default]
@@ -123,7 +123,7 @@ impl State {
     }
 }
 
-/// Does it, and prints what came of it.
+/// Runs the command and prints the result.
 pub(crate) fn run(command: SponsorsCommand) -> Result<(), RemoteError> {
     print(&block_on(async {
         match command {

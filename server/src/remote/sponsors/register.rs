@@ -1,4 +1,4 @@
-//! `sponsor register`: a person who is to answer for runs.
+//! `sponsor register`: registers a person as a sponsor.
 
 use clap::Args;
 use countersign_client::v1::RegisterSponsorRequest;
@@ -14,7 +14,7 @@ use crate::{
     },
 };
 
-/// Whom to register, and on which terms.
+/// The person to register, and the terms.
 #[derive(Debug, Args)]
 pub(crate) struct RegisterArgs {
     /// The sponsor's id, which you choose.

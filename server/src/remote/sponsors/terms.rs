@@ -1,4 +1,4 @@
-//! Sponsors, as a table, and one with all terms.
+//! Sponsors as a table, and one with all terms.
 
 use countersign_client::{
     Connection,
@@ -34,7 +34,7 @@ pub(super) fn rows(sponsors: &[Sponsor]) -> String {
     listed(["sponsor", "state", "roles", "review due", "person", "name"], &rows, "There is no such sponsor.")
 }
 
-/// All that an approval is of.
+/// Everything that an approval covers.
 pub(super) fn terms(sponsor: &Sponsor) -> String {
     let mut labels: Vec<_> = sponsor.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
     labels.sort_unstable();

@@ -1,4 +1,4 @@
-//! `sponsor reject | suspend | reinstate | recertify | revoke | depart`: from one state to the next.
+//! `sponsor reject | suspend | reinstate | recertify | revoke | depart`: moves a sponsor from one state to the next.
 
 use clap::Args;
 use countersign_client::v1::{
@@ -14,7 +14,7 @@ use crate::{
     remote::{RemoteArgs, RemoteError, output::json},
 };
 
-/// Whose review to renew.
+/// The sponsor whose review is renewed.
 #[derive(Debug, Args)]
 pub(crate) struct RecertifyArgs {
     /// When the next review is due, RFC 3339 [default: in 90 days; at most in 400].
@@ -24,7 +24,7 @@ pub(crate) struct RecertifyArgs {
     sponsor: OneArgs,
 }
 
-/// Makes one transition: the request with what every one of them has, and what is said of the answer.
+/// Makes one transition: the request with the fields that all of them have, and the text about the answer.
 macro_rules! transition {
     ($args:expr, $method:ident, $name:literal, $request:ident $({ $($field:ident: $value:expr),* })?, |$answer:ident| $said:expr) => {{
         let OneArgs { sponsor_id, etag, change, remote } = $args;

@@ -1,4 +1,4 @@
-//! `sponsor update`: other terms, for a new approval.
+//! `sponsor update`: changes the terms, for a new approval.
 
 use clap::Args;
 use countersign_client::v1::UpdateSponsorRequest;
@@ -10,7 +10,7 @@ use crate::{
     remote::RemoteError,
 };
 
-/// Whom to change, and what. What is not named stays as it is.
+/// The sponsor to change, and the new values. A value that is not named stays unchanged.
 #[derive(Debug, Args)]
 pub(crate) struct UpdateArgs {
     /// The person's name.

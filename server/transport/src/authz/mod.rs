@@ -1,4 +1,4 @@
-//! Who may call which method: one table with a row for each. A method without a row is refused.
+//! Who may call which method: a table with one row per method. A method without a row is refused.
 
 mod table;
 #[cfg(test)]
@@ -13,7 +13,7 @@ pub(crate) use table::TABLE;
 #[cfg(test)]
 use tests::ADDED;
 
-/// Rows that only tests add to the table.
+/// Rows that are added to the table in tests only.
 #[cfg(not(test))]
 const ADDED: &[Row] = &[];
 
@@ -24,39 +24,40 @@ pub(crate) struct Row {
     pub(crate) method: &'static str,
     /// Who may call it.
     pub(crate) access: Access,
-    /// Any operator may call it where they are the sponsor, and only then; whose it is is the verb's to check. Only what
-    /// stops something is such a method, and what has to do with the answer that a policy asks the sponsor for.
+    /// Whether an operator may call it as the sponsor, without one of the roles. The verb checks who the sponsor is.
+    /// This is true only for methods that stop something, and for those around the answer that a policy asks the
+    /// sponsor for.
     pub(crate) sponsor: bool,
-    /// How long its calls last.
+    /// How long its calls may last.
     pub(crate) kind: CallKind,
-    /// Whether it stops something, for which there are places, connections and a rate that nothing else takes.
+    /// Whether it stops something. Such calls have separate permits, connections and rates.
     pub(crate) stops: bool,
     /// What it is for.
     pub(crate) work: Work,
-    /// Whether a key may call it that is for some tools or sponsors: the verb holds it to those, or there is nothing of others
-    /// in it.
+    /// Whether a key that is limited to some tools or sponsors may call it: the verb applies the limit, or the method
+    /// concerns no other tools and sponsors.
     pub(crate) scoped: bool,
 }
 
 /// What a method is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Work {
-    /// It changes what others may do, or what is set up: refusals of it are put on record.
+    /// It changes what others may do, or the configuration; refusals of it are recorded.
     Administers,
-    /// It only reads what is stored: so many of those at a time of one caller.
+    /// It only reads what is stored. The number of such calls at a time is limited per caller.
     Reads,
-    /// It asks, reports or waits, and changes nothing that is set up.
+    /// It asks, reports or waits, and changes no configuration.
     Other,
 }
 
-/// How long calls of a method last, and so which of them share a limit.
+/// How long calls of a method may last, and so which calls share a limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CallKind {
     /// As long as a request may take.
     Request,
-    /// Up to [`LONGEST_WAIT`] longer: it waits for a person.
+    /// Up to [`LONGEST_WAIT`] longer, because it waits for a person.
     Wait,
-    /// As long as its caller likes: the answer is a stream.
+    /// As long as its caller wants: the answer is a stream.
     Stream,
 }
 
@@ -66,15 +67,15 @@ pub(crate) const LONGEST_WAIT: Duration = Duration::from_mins(1);
 /// Who may call a method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Access {
-    /// Without authentication. Health and reflection only: they return nothing that is not public.
+    /// Every caller, without authentication. Health and reflection only: they return nothing that is not public.
     Open,
-    /// Whoever authenticates: any operator, and any instance whose credential is live.
+    /// Every authenticated caller: any operator, and any instance whose credential is live.
     Authenticated,
-    /// Operators with one of these roles, and instances as said.
+    /// Operators with one of these roles, and instances as `instance` says.
     Granted {
-        /// One of them is enough.
+        /// One of them is sufficient.
         roles: Roles,
-        /// Whether an instance may call it for itself and its chain. Which is its own is the verb's to check.
+        /// Whether an instance may call it for itself and its chain. The verb checks which instances belong to it.
         instance: Instance,
     },
 }
@@ -86,19 +87,19 @@ pub(crate) enum Instance {
     Never,
     /// While its credential is live.
     Live,
-    /// Even when its credential has expired or is revoked: the verb refuses it, and records that it did.
+    /// Even if its credential has expired or is revoked: the verb refuses the call and records the refusal.
     Recorded,
-    /// Even then, and up to a day after its credential's end: what it reports is evidence, and allows nothing.
+    /// The same, up to a day after its credential's end: what it reports is evidence, and allows nothing.
     Reporting,
 }
 
-/// Who asks.
+/// The party that calls.
 pub(crate) enum Requester<'a> {
     /// A caller who is not authenticated.
     Unauthenticated,
     /// An operator, with their roles.
     Operator(Roles),
-    /// An instance, with what tells whether its credential is live, or why not.
+    /// An instance, with a function that returns an error if its credential is not live.
     Instance(&'a dyn Fn() -> Result<(), Error>),
 }
 
@@ -169,7 +170,8 @@ impl Row {
         self.work == Work::Reads
     }
 
-    /// Whether `who` may call this method. A refusal for want of a role names the roles that may.
+    /// Whether `who` may call this method. A refusal because of a missing role names the roles that
+    /// may.
     pub(crate) fn permit(&self, who: Requester<'_>) -> Result<(), Error> {
         match (self.access, who) {
             (Access::Open, _) | (Access::Authenticated, Requester::Operator(_)) => Ok(()),
@@ -189,7 +191,7 @@ impl Row {
         }
     }
 
-    /// The basis on which an operator with these roles may call this method, where they may.
+    /// The basis on which an operator with these roles may call this method.
     const fn basis(&self, held: Roles) -> AccessBasis {
         match self.access {
             Access::Granted { roles, .. } if self.sponsor && !held.meets(roles) => AccessBasis::OwnerOnly(roles),
@@ -197,13 +199,13 @@ impl Row {
         }
     }
 
-    /// What a verb is handed of a caller whom [`Self::permit`] let through: who calls, and on what basis.
+    /// What a verb receives about a caller that [`Self::permit`] let through: the caller, and the basis.
     pub(crate) fn authorized(&self, caller: Caller) -> Authorized {
         let basis = caller.operator().map_or(AccessBasis::Role, |operator| self.basis(operator.roles));
         Authorized::new(caller, basis)
     }
 
-    /// What callers of this method authenticate for.
+    /// The purpose for which callers of this method authenticate.
     pub(crate) const fn purpose(&self) -> Purpose {
         match self.access {
             Access::Granted { instance: Instance::Reporting, .. } => Purpose::Reporting,
@@ -211,7 +213,7 @@ impl Row {
         }
     }
 
-    /// Refuses an operator whose key is for some tools or sponsors, where that bounds nothing of this method.
+    /// Refuses an operator whose key is limited to some tools or sponsors, if this method does not apply such a limit.
     pub(crate) fn permit_scope(&self, operator: &OperatorCaller) -> Result<(), Error> {
         if self.scoped { Ok(()) } else { operator.outside(&format!("it may not call {}", self.name())) }
     }

@@ -1,4 +1,5 @@
-//! The table. It follows the comments of `proto/countersign/v1`, where clients read it; tests hold it to the descriptor.
+//! The table. It follows the comments of `proto/countersign/v1`, which clients read; tests compare it with the
+//! descriptor.
 
 use countersign_core::operator::OperatorRole::{Admin, Approver, Auditor, Gate, Issuer, PolicyAdmin, Registrar};
 

@@ -1,4 +1,4 @@
-//! Approvals.
+//! Conversion of approvals.
 
 use std::{mem, time::Duration};
 
@@ -13,7 +13,7 @@ use countersign_proto::v1;
 use super::{enums::WireEnum, idempotency::Idem, page::Paging, read, text, time::timestamp};
 use crate::authz::LONGEST_WAIT;
 
-/// How long WaitApproval waits where nothing is said.
+/// How long WaitApproval waits if the request does not say.
 const DEFAULT_WAIT: Duration = Duration::from_secs(30);
 
 pub(crate) fn get(request: &v1::GetApprovalRequest) -> Result<ApprovalId, Error> {

@@ -1,4 +1,4 @@
-//! Arguments that come with a call, for a person to see who is asked about it.
+//! Arguments of a call, for the person who is asked to approve it.
 
 use countersign_core::{approval::Private, json};
 
@@ -8,7 +8,7 @@ use super::violations::Violations;
 pub(crate) const MAX_ARGUMENTS: usize = 8 << 10;
 
 impl Violations {
-    /// Arguments; empty: none. They must be what `request_hash` is the hash of, in the one form that there is.
+    /// Reads the arguments; `None` if they are empty. `request_hash` must be the hash of their canonical form.
     #[expect(clippy::option_option, reason = "wrong, absent, or there")]
     pub(super) fn arguments(&mut self, arguments: String, request_hash: Option<[u8; 32]>) -> Option<Option<Private>> {
         if arguments.is_empty() {
@@ -24,7 +24,7 @@ impl Violations {
     }
 }
 
-/// What is wrong with them, without a word of what they say.
+/// What is wrong with the arguments, without repeating any of them.
 fn wrong(arguments: &str, request_hash: Option<[u8; 32]>) -> Option<String> {
     if arguments.len() > MAX_ARGUMENTS {
         return Some(format!("must be at most {MAX_ARGUMENTS} bytes, is {}", arguments.len()));

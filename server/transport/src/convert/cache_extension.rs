@@ -1,4 +1,4 @@
-//! Extensions of how long an ALLOW may be cached.
+//! Conversion of cache extensions.
 
 use std::mem;
 
@@ -37,7 +37,7 @@ pub(crate) fn propose(mut request: v1::ProposeCacheExtensionRequest) -> Result<(
     })
 }
 
-/// Both changes of an extension are asked for alike.
+/// The requests for both changes of an extension are alike.
 macro_rules! steps {
     ($($reader:ident($request:ident) = $step:ident, $method:literal;)+) => {$(
         pub(crate) fn $reader(mut request: v1::$request) -> Result<(ChangeCacheExtension, Idem), Error> {

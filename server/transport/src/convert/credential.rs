@@ -1,4 +1,4 @@
-//! Credentials.
+//! Conversion of credentials.
 
 use std::mem;
 
@@ -23,7 +23,7 @@ use super::{
 
 pub(crate) fn issue(mut request: v1::IssueCredentialRequest) -> Result<(IssueCredential, Idem), Error> {
     let request_id = mem::take(&mut request.request_id);
-    // A request that is sent again is another span.
+    // Not part of the idempotency: a request that is sent again has another span.
     let traceparent = mem::take(&mut request.traceparent);
     read(|v| {
         let idem = v.idempotency("IssueCredential", request_id, &request);
@@ -118,7 +118,7 @@ pub(crate) fn revoke_many(mut request: v1::RevokeCredentialsRequest) -> Result<(
     })
 }
 
-/// The newest entry that the caller knows; none: it knows nothing yet.
+/// The newest entry that the caller knows. `None` if it knows no entry yet.
 pub(crate) fn watch(request: v1::WatchRevocationsRequest) -> Result<Option<i64>, Error> {
     let since = read(|v| v.number("since", request.since, 0..=i64::MAX))?;
     Ok(Some(since).filter(|since| *since > 0))
@@ -133,8 +133,8 @@ pub(crate) fn revocation(entry: &Revocation) -> v1::RevocationEntry {
     }
 }
 
-/// A token in a field; none where it is empty. Whether it is a token at all is verification's to say, so that a
-/// malformed one is refused, and recorded, as what it is.
+/// A token in a field; `None` if it is empty. Verification decides whether it is a token at all, so that a malformed
+/// one is refused and recorded as malformed.
 pub(crate) fn presented(token: String) -> Option<String> {
     Some(token).filter(|token| !token.is_empty())
 }

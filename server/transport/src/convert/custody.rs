@@ -1,4 +1,4 @@
-//! Outcomes, events and chains.
+//! Conversion of outcomes, events and chains.
 
 use std::mem;
 
@@ -38,7 +38,7 @@ pub(crate) fn record_batch(mut request: v1::BatchRecordToolCallsRequest) -> Resu
 
 fn outcome(v: &mut Violations, mut request: v1::RecordToolCallRequest) -> Option<RecordToolCall> {
     let request_id = mem::take(&mut request.request_id);
-    // A report that is sent again is another span.
+    // Not part of the idempotency: a report that is sent again has another span.
     let traceparent = mem::take(&mut request.traceparent);
     let idempotency = v.idempotency("RecordToolCall", request_id, &request);
     let policy_decision_id = v.required("policy_decision_id", &request.policy_decision_id);
@@ -62,7 +62,7 @@ fn outcome(v: &mut Violations, mut request: v1::RecordToolCallRequest) -> Option
     })
 }
 
-/// Who reports; empty: the caller.
+/// The reporter; empty means the caller.
 #[expect(clippy::option_option, reason = "wrong, absent, or there")]
 fn emitter(v: &mut Violations, emitter_id: String) -> Option<Option<String>> {
     if emitter_id.is_empty() || names::is_name(&emitter_id) {
@@ -118,10 +118,11 @@ pub(crate) fn recorded(recorded: &ToolCallRecorded) -> v1::RecordToolCallRespons
     v1::RecordToolCallResponse { event_id: recorded.event_id.to_string(), log_index: recorded.log_index }
 }
 
-/// Who reads the names of people in a chain. A gate needs to know which calls were made and who answers for them by id.
+/// The roles that may read the names of persons in a chain. An enforcement point needs only the calls and the sponsor's
+/// id.
 const NAME_READERS: Roles = Roles::of(&[OperatorRole::Auditor, OperatorRole::Admin]);
 
-/// A chain as `caller` may read it.
+/// A chain with what `caller` may read.
 pub(crate) fn chain(mut chain: CustodyChain, caller: &Caller) -> v1::CustodyChain {
     if !caller.operator().is_some_and(|operator| operator.roles.meets(NAME_READERS)) {
         without_names(&mut chain);
@@ -136,7 +137,7 @@ pub(crate) fn chain(mut chain: CustodyChain, caller: &Caller) -> v1::CustodyChai
     }
 }
 
-/// Takes out the sponsor's name and e-mail address, and the end users for whom runs act. The commitments to them stay.
+/// Removes the sponsor's name and e-mail address, and the end users for whom runs act. The commitments to them stay.
 fn without_names(chain: &mut CustodyChain) {
     if let Some(sponsor) = &mut chain.sponsor {
         sponsor.display_name.clear();

@@ -1,4 +1,4 @@
-//! Decisions.
+//! Conversion of decisions.
 
 use std::mem;
 
@@ -46,7 +46,7 @@ pub(crate) fn decide_batch(mut request: v1::BatchDecideRequest) -> Result<(Vec<D
 
 fn call(v: &mut Violations, mut request: v1::DecideRequest) -> Option<Decide> {
     let request_id = mem::take(&mut request.request_id);
-    // A request that is sent again is another span.
+    // Not part of the idempotency: a request that is sent again has another span.
     let traceparent = mem::take(&mut request.traceparent);
     let idempotency = v.idempotency("Decide", request_id, &request);
     let tool_id = v.required("tool_id", &request.tool_id);
@@ -134,8 +134,8 @@ pub(crate) fn list(mut request: v1::ListDecisionsRequest) -> Result<(DecisionFil
     })
 }
 
-/// Agents are not told their bucket and side, by which they could look for an id on the side that they like; nor what the other side
-/// says, which tells the same.
+/// Agents are not told their bucket and side, because they could try ids until one is on the side they prefer; nor the
+/// answer of the other side, which reveals the same.
 pub(crate) fn answer(answer: DecisionAnswer, caller: &Caller) -> v1::DecideResponse {
     let rollout = answer.rollout.as_ref();
     let told = rollout.filter(|_| caller.operator().is_some());
@@ -199,7 +199,7 @@ pub(crate) fn decision(record: DecisionRecord) -> v1::Decision {
         role: text(record.role),
         approval_id: text(record.approval_id),
         cached_from: text(record.cached_from),
-        // Said to who asked, and not recorded.
+        // Told to the caller, but not recorded.
         cache_ttl: None,
         shadow_effect: wire(record.shadow.as_ref().map(|shadow| shadow.effect)),
         shadow: record.shadow.map(shadow),
@@ -214,7 +214,7 @@ pub(crate) fn decision(record: DecisionRecord) -> v1::Decision {
     }
 }
 
-/// An attribute as its decision's leaf states it.
+/// An attribute as it is in the decision's leaf.
 pub(super) fn recorded_attribute(attribute: &leaf::Attribute<'_>) -> v1::RecordedAttribute {
     use v1::recorded_attribute::Value;
     let value = match attribute.kind {

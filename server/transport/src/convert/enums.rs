@@ -14,12 +14,12 @@ use countersign_core::{
 use countersign_ledger::leaf;
 use countersign_proto::v1;
 
-/// A domain enum that the contract has too.
+/// A domain enum that also exists in the contract.
 pub(super) trait WireEnum: Copy {
     /// The contract's number for this value.
     fn to_wire(self) -> i32;
 
-    /// The value of that number; none where it is unspecified or unknown.
+    /// The value of that number; `None` if it is unspecified or unknown.
     fn from_wire(number: i32) -> Option<Self>;
 }
 
@@ -79,7 +79,7 @@ wire_enums! {
     leaf::SponsorState = SponsorStanding { Live Missing Revoked Unknown }
 }
 
-/// A value that may be absent, as the contract writes it: unspecified.
+/// An optional value in the contract's form: unspecified if it is missing.
 pub(super) fn wire<W: WireEnum>(word: Option<W>) -> i32 {
     word.map_or(0, WireEnum::to_wire)
 }
@@ -88,7 +88,7 @@ pub(super) fn wire<W: WireEnum>(word: Option<W>) -> i32 {
 mod tests {
     use super::*;
 
-    /// Every word of a vocabulary is called the same on the wire, and read back from there.
+    /// Checks that every value has the same name on the wire, and can be read back from it.
     macro_rules! same_names {
         ($($domain:ty = $wire:ident, $prefix:literal;)+) => {$(
             for word in <$domain>::ALL.iter().copied() {

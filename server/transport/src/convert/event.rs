@@ -1,4 +1,4 @@
-//! Custody events: what is attested, and what can be read out of it.
+//! Conversion of custody events: the attested leaf, and the fields that are read from it.
 
 use std::borrow::Cow;
 
@@ -44,7 +44,7 @@ pub(crate) fn event(record: EventRecord) -> v1::CustodyEvent {
         tool_id: text(leaf.tool_id),
         action: text(leaf.action),
         effect: wire(leaf.effect),
-        // Other kinds of event have reason codes of their own; those stay in the leaf.
+        // Other kinds of event have different reason codes, which stay in the leaf.
         decision_reason: wire(leaf.reason.and_then(|reason| reason.parse::<Reason>().ok())),
         rule_ids: leaf.rule_ids.into_iter().map(Cow::into_owned).collect(),
         policy_decision_id: text(leaf.policy_decision_id),

@@ -1,4 +1,4 @@
-//! What makes a repeated write the same write.
+//! Decides whether a repeated write is the same write.
 
 use aws_lc_rs::digest::{Context, Digest, SHA256};
 use countersign_app::Idempotency;
@@ -9,19 +9,20 @@ use super::violations::Violations;
 /// Longest `request_id`, bytes.
 const MAX_REQUEST_ID: usize = 64;
 
-/// What makes a write happen once; none: every call counts on its own.
+/// The idempotency key of a write. `None` if every call is a separate write.
 pub(crate) type Idem = Option<Idempotency>;
 
 impl Violations {
-    /// The idempotency of a write: `request` without its `request_id`, which is given apart. Empty: none.
+    /// The idempotency of a write: `request` without its `request_id`, which is a separate argument. `None` if the id
+    /// is empty.
     pub(super) fn idempotency(&mut self, method: &str, request_id: String, request: &impl Message) -> Option<Idem> {
         let request_id = self.token("request_id", request_id, MAX_REQUEST_ID)?;
         Some(request_id.map(|request_id| Idempotency { request_id, fingerprint: fingerprint(method, request) }))
     }
 }
 
-/// SHA-256 over the method's name and the request. Messages encode alike whenever they are equal: maps are kept in the
-/// order of their keys.
+/// SHA-256 over the method's name and the request. Equal messages have equal encodings, because maps are ordered by
+/// key.
 fn fingerprint(method: &str, request: &impl Message) -> [u8; 32] {
     let mut fingerprint = [0; 32];
     fingerprint.copy_from_slice(digest(method, request).as_ref());

@@ -1,4 +1,4 @@
-//! Instances.
+//! Conversion of instances.
 
 use std::mem;
 
@@ -94,7 +94,7 @@ pub(crate) fn list(mut request: v1::ListInstancesRequest) -> Result<(InstanceFil
     })
 }
 
-/// An instance right after a change of it, when the clock cannot have stopped it.
+/// An instance right after a change of it, when its credential cannot have expired.
 pub(crate) fn changed(changed: Instance) -> v1::Instance {
     let state = match changed.state {
         InstanceState::Live => InstanceFilterState::Live,

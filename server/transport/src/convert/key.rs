@@ -1,4 +1,4 @@
-//! Signing keys.
+//! Conversion of signing keys.
 
 use std::mem;
 
@@ -8,7 +8,7 @@ use countersign_proto::v1;
 
 use super::{enums::WireEnum, idempotency::Idem, page::Paging, read, time::timestamp};
 
-/// Longest kid that is looked for, characters; a thumbprint has 43.
+/// Longest kid that is looked up, in characters; a thumbprint has 43.
 const MAX_KID: usize = 64;
 
 pub(crate) fn list(mut request: v1::ListSigningKeysRequest) -> Result<(Option<KeyStanding>, Paging), Error> {

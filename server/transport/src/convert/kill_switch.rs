@@ -1,4 +1,4 @@
-//! Kill switches.
+//! Conversion of kill switches.
 
 use std::mem;
 

@@ -1,7 +1,7 @@
-//! Between the contract's messages and the domain, one file per resource.
+//! Conversion between the contract's messages and the domain, one file per resource.
 //!
-//! Requests are read with [`read`], which refuses them with *everything* that is wrong at once. Nothing here panics,
-//! whatever a message holds: a property test throws arbitrary values at every field of every request.
+//! Requests are read with [`read`], which refuses them with *all* their violations at once. Nothing here panics,
+//! whatever a message contains: a property test puts arbitrary values into every field of every request.
 
 pub(crate) mod approval;
 pub(crate) mod arguments;
@@ -35,23 +35,23 @@ pub(crate) use violations::read;
 
 use aws_lc_rs::digest;
 
-/// A number of the domain in the contract's narrower type. The domain's bounds keep it inside; what is not is shown as the
-/// largest.
+/// A number of the domain in the contract's narrower type. The domain's limits keep it in range; a larger number would
+/// be shown as the maximum.
 fn narrow<N: TryInto<i32>>(number: N) -> i32 {
     number.try_into().unwrap_or(i32::MAX)
 }
 
-/// A count of the domain in the contract's type. What is too large is shown as the largest.
+/// A count of the domain in the contract's type. A larger count is shown as the maximum.
 pub(crate) fn wide(count: u64) -> i64 {
     count.try_into().unwrap_or(i64::MAX)
 }
 
-/// A value that may be absent, as the contract writes it: empty.
+/// An optional value in the contract's form: empty if it is missing.
 fn text<T: ToString>(value: Option<T>) -> String {
     value.map_or_else(String::new, |value| value.to_string())
 }
 
-/// Many values, as the contract writes them.
+/// A list of values in the contract's form.
 fn texts<T: ToString>(values: impl IntoIterator<Item = T>) -> Vec<String> {
     values.into_iter().map(|value| value.to_string()).collect()
 }

@@ -1,4 +1,4 @@
-//! Operators and their API keys.
+//! Conversion of operators and their API keys.
 
 use std::{collections::BTreeSet, mem};
 
@@ -50,7 +50,7 @@ pub(crate) fn set_roles(mut request: v1::SetOperatorRolesRequest) -> Result<(Set
     })
 }
 
-/// The requests of what becomes of a login differ in their names alone.
+/// The requests that change the state of a login differ only in their names.
 macro_rules! standings {
     ($($reader:ident($request:ident) = $standing:ident, $method:literal;)+) => {$(
         pub(crate) fn $reader(mut request: v1::$request) -> Result<(ChangeOperator, Idem), Error> {
@@ -189,7 +189,7 @@ pub(crate) fn operator(operator: Operator) -> v1::Operator {
         operator_id: operator.operator_id.to_string(),
         display_name: operator.display_name,
         roles: texts(operator.roles.iter()),
-        // Of a login without a row nobody knows since when.
+        // The creation time of a login without a row is unknown.
         create_time: Some(operator.create_time).filter(|at| *at != OffsetDateTime::UNIX_EPOCH).map(timestamp),
         disable_time: operator.disable_time.map(timestamp),
         deleted: operator.deleted,
@@ -217,7 +217,7 @@ pub(crate) fn created(created: ApiKeyCreated) -> v1::CreateApiKeyResponse {
     v1::CreateApiKeyResponse { api_key: Some(key(&created.key)), secret }
 }
 
-/// Who the caller is; `binding`: whose login it is.
+/// Who the caller is; `binding` is the person of the login.
 pub(crate) fn who(caller: &Caller, binding: Option<Binding>) -> v1::WhoAmIResponse {
     match caller {
         Caller::Operator(operator) => v1::WhoAmIResponse {

@@ -1,4 +1,4 @@
-//! Page tokens: opaque, and good only for the list and filter that they came from.
+//! Page tokens: opaque, and valid only for the list and filter that they came from.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL};
 use countersign_app::PageRequest;
@@ -6,7 +6,7 @@ use prost::Message;
 
 use super::{idempotency::digest, violations::Violations};
 
-/// Size of a page where none is asked for.
+/// Size of a page if the request does not say.
 const DEFAULT_SIZE: u32 = 100;
 /// Largest page.
 const MAX_SIZE: i64 = 1_000;
@@ -15,23 +15,23 @@ const MAX_TOKEN: usize = 512;
 /// Bytes of the filter's fingerprint in front of the cursor.
 const FINGERPRINT: usize = 8;
 
-/// The page that is asked for, and how its successor is named.
+/// The requested page, and how the token of the next page is made.
 #[derive(Debug)]
 pub(crate) struct Paging {
-    /// Which page.
+    /// The requested page.
     pub(crate) page: PageRequest,
     fingerprint: [u8; FINGERPRINT],
 }
 
 impl Paging {
-    /// The token of the page that begins after `cursor`; empty: there is none.
+    /// The token of the page that begins after `cursor`; empty if there is no such page.
     pub(crate) fn token(&self, cursor: Option<String>) -> String {
         cursor.map_or_else(String::new, |cursor| BASE64URL.encode([&self.fingerprint, cursor.as_bytes()].concat()))
     }
 }
 
 impl Violations {
-    /// The page that is asked for of `method`'s list. `filter` is the request without `page_size` and `page_token`.
+    /// The requested page of `method`'s list. `filter` is the request without `page_size` and `page_token`.
     pub(super) fn paging(&mut self, method: &str, size: i32, token: &str, filter: &impl Message) -> Option<Paging> {
         let mut fingerprint = [0; FINGERPRINT];
         fingerprint.copy_from_slice(&digest(method, filter).as_ref()[..FINGERPRINT]);

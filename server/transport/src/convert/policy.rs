@@ -1,4 +1,4 @@
-//! Policies.
+//! Conversion of policies.
 
 use std::mem;
 
@@ -14,7 +14,7 @@ pub(crate) fn create(mut request: v1::CreatePolicyRequest) -> Result<(CreatePoli
     read(|v| {
         let idem = v.idempotency("CreatePolicy", request_id, &request);
         let reason = v.optional_text("reason", request.reason, MAX_TEXT);
-        // The document's own reader says what is wrong with it, an empty one included, with its line.
+        // The reader of the document reports what is wrong with it, with the line; this includes an empty document.
         Some((CreatePolicy { document: request.document, cedar: request.cedar, reason: reason? }, idem?))
     })
 }
@@ -93,7 +93,7 @@ fn violation(violation: Violation) -> v1::Violation {
     }
 }
 
-/// Where in the request something is wrong, from where it is in the document or in the Cedar beside it.
+/// The place of an error in the request, from its place in the document or in the Cedar text.
 pub(crate) fn place(path: &str) -> String {
     match path {
         "" => "document".to_owned(),

@@ -1,4 +1,4 @@
-//! Where a request comes from: its trace, and what an agent is.
+//! Where a request comes from: its trace, and the facts about an agent.
 
 use countersign_app::{AgentFacts, Error, Trace};
 use countersign_core::Violation;
@@ -6,19 +6,19 @@ use http::HeaderMap;
 
 use super::{read, violations::Violations};
 
-/// W3C Trace Context's header.
+/// The header of W3C Trace Context.
 pub(crate) const TRACEPARENT: &str = "traceparent";
 /// Longest version, model or platform, bytes.
 const MAX_FACT: usize = 128;
 
-/// The trace of a request by its headers. Several such headers, or one that is malformed, are none, as W3C says.
+/// The trace of a request by its headers. Several such headers, or a malformed one, count as no trace, as W3C says.
 pub(crate) fn trace(headers: &HeaderMap) -> Option<Trace> {
     let mut all = headers.get_all(TRACEPARENT).into_iter();
     let one = all.next().filter(|_| all.next().is_none());
     one.and_then(|value| value.to_str().ok()?.parse().ok())
 }
 
-/// What an agent is, as its issuer states it in a form; or everything that is wrong with that.
+/// The facts about an agent, as its issuer states them in a form; or all their violations.
 pub(crate) fn facts(agent_version: String, model: String, platform: String) -> Result<AgentFacts, Vec<Violation>> {
     match read(|v| v.facts(agent_version, model, platform)) {
         Ok(facts) => Ok(facts),
@@ -28,7 +28,7 @@ pub(crate) fn facts(agent_version: String, model: String, platform: String) -> R
 }
 
 impl Violations {
-    /// What an agent is, as its issuer states it.
+    /// The facts about an agent, as its issuer states them.
     pub(super) fn facts(&mut self, agent_version: String, model: String, platform: String) -> Option<AgentFacts> {
         let mut fact = |field, text| self.fact(field, text);
         let (agent_version, model, platform) =
@@ -36,7 +36,7 @@ impl Violations {
         Some(AgentFacts { agent_version: agent_version?, model: model?, platform: platform? })
     }
 
-    /// A text that the custody log states as it is; empty: none.
+    /// A text that goes into the custody log unchanged; `None` if it is empty.
     #[expect(clippy::option_option, reason = "wrong, absent, or there")]
     fn fact(&mut self, field: &str, text: String) -> Option<Option<String>> {
         let visible = |byte: u8| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\';

@@ -1,4 +1,4 @@
-//! The reader of every request, for those who throw anything at all of them: tests, and the fuzz targets.
+//! The reader of every request, for tests and fuzz targets, which pass arbitrary values to all of them.
 
 use countersign_app::Error;
 use prost::Message;
@@ -10,7 +10,7 @@ use super::{
 
 pub(crate) type Reader = fn(&[u8]) -> Result<(), Error>;
 
-/// A reader of each request that has any field to check.
+/// A reader for each request that has a field to check.
 pub(crate) const READERS: [(&str, Reader); 73] = [
     ("AcceptInstanceRequest", |bytes| instance::accept(typed(bytes)).map(drop)),
     ("ActivatePolicyRequest", |bytes| policy::activate(typed(bytes)).map(drop)),

@@ -1,4 +1,4 @@
-//! Rollouts: what is asked for. What is told is in [`super::rollout_report`].
+//! Conversion of requests about rollouts. The answers are in [`super::rollout_report`].
 
 use std::{mem, ops::RangeInclusive};
 
@@ -52,7 +52,7 @@ pub(crate) fn start(mut request: v1::StartRolloutRequest) -> Result<(StartRollou
     })
 }
 
-/// Rising percentages up to 100; empty: the default ones.
+/// Rising percentages up to 100; the default ones if the list is empty.
 fn steps(v: &mut Violations, steps: &[i32]) -> Option<Vec<Percent>> {
     v.counted("steps", steps.len(), 0..=MAX_STEPS)?;
     let read: Vec<_> =
@@ -65,7 +65,7 @@ fn steps(v: &mut Violations, steps: &[i32]) -> Option<Vec<Percent>> {
     None
 }
 
-/// The thresholds, those that are absent by default.
+/// The thresholds; the default for each one that is missing.
 fn gates(v: &mut Violations, wire: v1::RolloutGates) -> Option<Gates> {
     let default = Gates::default();
     let mut basis_points =

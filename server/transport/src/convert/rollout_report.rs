@@ -1,4 +1,4 @@
-//! Rollouts: what is told. What is asked for is in [`super::rollout`].
+//! Conversion of answers about rollouts. The requests are in [`super::rollout`].
 
 use countersign_app::{Caller, RolloutReport};
 use countersign_core::{
@@ -14,7 +14,7 @@ use super::{
     wide,
 };
 
-/// Who may read a salt.
+/// The roles that may read a salt.
 const SALT_READERS: Roles = Roles::of(&[OperatorRole::Gate, OperatorRole::PolicyAdmin, OperatorRole::Auditor]);
 
 /// How much of a rollout a caller may read.
@@ -25,8 +25,8 @@ pub(crate) struct RolloutVisibility {
 }
 
 impl RolloutVisibility {
-    /// What `caller` may read. An agent that knew the salt could pick an id on the side it likes; what its gates see and
-    /// which rules differ is for operators, all of them.
+    /// What `caller` may read. An agent that knew the salt could choose an id on the side it prefers. The readings of
+    /// gates and the rules that differ are for operators, with any role.
     pub(crate) fn of(caller: &Caller) -> Self {
         let operator = caller.operator();
         Self { salt: operator.is_some_and(|operator| operator.roles.meets(SALT_READERS)), figures: operator.is_some() }

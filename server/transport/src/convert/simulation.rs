@@ -1,13 +1,13 @@
-//! Simulations.
+//! Conversion of simulations.
 
 use countersign_app::{Error, PolicyDifference, SimulatePolicy, SimulatedPolicy, SimulationPiece};
 use countersign_proto::v1;
 
 use super::{enums::WireEnum, read, texts, time::timestamp, violations::Violations};
 
-/// Most bytes of differences in one message, about: clients take 4 MiB by default.
+/// Approximate limit of the differences in one message, in bytes: clients accept 4 MiB by default.
 const MESSAGE_BYTES: usize = 1 << 20;
-/// Bytes of a difference beside its rule ids, at most about.
+/// Approximate limit of one difference without its rule ids, in bytes.
 const DIFFERENCE_BYTES: usize = 512;
 
 pub(crate) fn simulate(request: v1::SimulatePolicyRequest) -> Result<SimulatePolicy, Error> {
@@ -40,7 +40,7 @@ fn policy(v: &mut Violations, version: &str, document: String, cedar: String) ->
     Some(SimulatedPolicy::Document { document, cedar })
 }
 
-/// A piece in messages that clients take: more than one only where it has many differences.
+/// A piece in messages that clients accept: more than one message only if it has many differences.
 pub(crate) fn messages(piece: SimulationPiece) -> Vec<v1::SimulatePolicyResponse> {
     let message = |differences, done| v1::SimulatePolicyResponse {
         evaluated: piece.counts.evaluated,

@@ -1,4 +1,4 @@
-//! Sponsors.
+//! Conversion of sponsors.
 
 use std::mem;
 
@@ -50,7 +50,7 @@ pub(crate) fn register(mut request: v1::RegisterSponsorRequest) -> Result<(Regis
     })
 }
 
-/// The requests of the transitions differ in their names alone.
+/// The requests for the state transitions differ only in their names.
 macro_rules! transitions {
     ($($reader:ident($request:ident) = $transition:ident, $method:literal;)+) => {$(
         pub(crate) fn $reader(mut request: v1::$request) -> Result<(TransitionSponsor, Idem), Error> {
@@ -133,11 +133,11 @@ pub(crate) fn update(mut request: v1::UpdateSponsorRequest) -> Result<(UpdateSpo
     })
 }
 
-/// What the mask names, or without one, what is not empty.
+/// The fields in the mask, or without a mask, the fields that are not empty.
 fn change(v: &mut Violations, request: v1::UpdateSponsorRequest) -> Option<SponsorChange> {
     let mask = request.update_mask.as_ref().map(|mask| mask.paths.as_slice()).unwrap_or_default();
     for path in mask.iter().filter(|path| *path != "*" && !SETTABLE.contains(&path.as_str())) {
-        // What was sent is not repeated: it may be of any length.
+        // The text that was sent is not repeated, because it may be of any length.
         v.refuse(
             "update_mask",
             format!("names a field of {} bytes that is not one of {}", path.len(), SETTABLE.join(", ")),
@@ -176,7 +176,7 @@ fn change(v: &mut Violations, request: v1::UpdateSponsorRequest) -> Option<Spons
     Some(change)
 }
 
-/// Not set, or set and right.
+/// A field that may be left out: `None` only if it is set and wrong.
 #[expect(clippy::option_option, reason = "wrong, not set, or set")]
 fn set<T>(read: Option<Option<T>>) -> Option<Option<T>> {
     match read {

@@ -1,4 +1,4 @@
-//! Readiness and indicators.
+//! Conversion of readiness and indicators.
 
 use countersign_app::{Error, IndicatorWindow, Readiness};
 use countersign_proto::v1;
@@ -10,7 +10,7 @@ use super::{
     wide,
 };
 
-/// The window for who names none, seconds.
+/// The window for callers that name no sponsor, in seconds.
 const DEFAULT_WINDOW: u32 = 300;
 
 pub(crate) fn readiness(readiness: Readiness) -> v1::GetReadinessResponse {

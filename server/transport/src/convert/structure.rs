@@ -1,4 +1,4 @@
-//! `google.protobuf.Struct` as the attributes that conditions read.
+//! Conversion of `google.protobuf.Struct` to the attributes that conditions read.
 
 use countersign_policy::Context;
 use prost_types::{Struct, value::Kind};
@@ -18,8 +18,8 @@ fn object(structure: Struct) -> Map<String, Value> {
     structure.fields.into_iter().map(|(key, value)| (key, json(value))).collect()
 }
 
-/// A value as JSON. What JSON has no form for (no kind, not a number, infinity) is null, which no attribute may be. The
-/// recursion is as deep as the message, and decoding bounds that.
+/// A value as JSON. A value without a JSON form (no kind, not a number, infinity) becomes null, which is not a valid
+/// attribute. The recursion is as deep as the message, which decoding limits.
 fn json(value: prost_types::Value) -> Value {
     match value.kind {
         None | Some(Kind::NullValue(_)) => Value::Null,

@@ -1,4 +1,4 @@
-//! SVIDs.
+//! Conversion of SVIDs.
 
 use std::{collections::HashSet, mem};
 

@@ -1,4 +1,4 @@
-//! Whatever a message holds, reading it refuses or accepts, and never panics.
+//! Whatever a message contains, the reader refuses or accepts it, and never panics.
 
 use std::collections::HashMap;
 
@@ -12,7 +12,7 @@ use prost_types::value::Kind::{NullValue, NumberValue};
 use super::{readers::READERS, *};
 use crate::grpc::unimplemented::UNIMPLEMENTED;
 
-/// Requests whose fields are handed on as they are: texts that verification and the policy's own reader judge.
+/// Requests whose fields are passed on unchanged: verification and the policy's reader judge their texts.
 const UNREAD: [&str; 2] = ["IntrospectCredentialRequest", "ValidatePolicyRequest"];
 
 fn pool() -> DescriptorPool {
@@ -34,7 +34,7 @@ fn every_request_of_an_implemented_method_has_a_reader() {
     assert_eq!(READERS.map(|(request, _)| request).to_vec(), wanted);
 }
 
-/// Arbitrary values, dealt out in turn.
+/// Arbitrary values, used one after the other.
 #[derive(Debug, Clone)]
 struct Values {
     texts: Vec<String>,
@@ -172,7 +172,7 @@ fn every_violation_of_a_request_is_listed_at_once() {
         "person_id",
     ];
     assert_eq!(fields(sponsor::register(request)), wanted);
-    // An approval is of what was seen.
+    // An approval needs the etag of what the approver saw.
     let approve = v1::ApproveSponsorRequest { sponsor_id: "alice".to_owned(), ..Default::default() };
     assert_eq!(fields(sponsor::approve(approve)), ["reason", "etag"]);
 }

@@ -1,4 +1,4 @@
-//! Instants and spans. A message may hold any pair of numbers: nothing here overflows.
+//! Conversion of instants and spans. A message may contain any pair of numbers, so nothing here may overflow.
 
 use std::ops::RangeInclusive;
 
@@ -15,7 +15,7 @@ const MAX_SPAN: i64 = 315_576_000_000;
 const NANOS_PER_SECOND: i128 = 1_000_000_000;
 
 impl Violations {
-    /// An instant; absent: none.
+    /// An instant; `None` if it is missing.
     #[expect(clippy::option_option, reason = "wrong, absent, or there")]
     pub(super) fn instant(&mut self, field: &str, instant: Option<Timestamp>) -> Option<Option<OffsetDateTime>> {
         let Some(instant) = instant else { return Some(None) };
@@ -28,7 +28,7 @@ impl Violations {
         read.map(Some)
     }
 
-    /// A span of whole seconds within `bounds`; absent: none.
+    /// A span of whole seconds within `bounds`; `None` if it is missing.
     #[expect(clippy::option_option, reason = "wrong, absent, or there")]
     pub(super) fn seconds<T: TryFrom<i64>>(
         &mut self,
@@ -44,13 +44,13 @@ impl Violations {
         read.map(Some)
     }
 
-    /// A span of whole seconds, as long as any: how long it may be is the domain's to say. Absent: none.
+    /// A span of whole seconds of any length, because the domain limits it; `None` if it is missing.
     #[expect(clippy::option_option, reason = "wrong, absent, or there")]
     pub(super) fn any_seconds(&mut self, field: &str, span: Option<Duration>) -> Option<Option<i64>> {
         self.seconds(field, span, 0..=MAX_SPAN)
     }
 
-    /// A span of whole milliseconds, at most `max`; absent: none.
+    /// A span of whole milliseconds, at most `max`; `None` if it is missing.
     #[expect(clippy::option_option, reason = "wrong, absent, or there")]
     pub(super) fn milliseconds(&mut self, field: &str, span: Option<Duration>, max: u32) -> Option<Option<u32>> {
         let Some(span) = span else { return Some(None) };
@@ -62,7 +62,7 @@ impl Violations {
         read.map(Some)
     }
 
-    /// A span in microseconds, what is finer dropped; absent: none.
+    /// A span in microseconds, rounded down; `None` if it is missing.
     #[expect(clippy::option_option, reason = "wrong, absent, or there")]
     pub(super) fn microseconds(&mut self, field: &str, span: Option<Duration>) -> Option<Option<u64>> {
         let Some(span) = span else { return Some(None) };
@@ -75,35 +75,35 @@ impl Violations {
     }
 }
 
-/// The nanoseconds of a pair of numbers that is valid and not negative. Any such sum fits 128 bits.
+/// The nanoseconds of a pair of numbers that is valid and not negative. Any such sum fits into 128 bits.
 fn nanos(seconds: i64, nanos: i32) -> Option<i128> {
     let nanos = i128::from(nanos);
     let valid = seconds >= 0 && (0..NANOS_PER_SECOND).contains(&nanos);
     valid.then(|| i128::from(seconds) * NANOS_PER_SECOND + nanos)
 }
 
-/// An instant, as the contract writes it.
+/// An instant in the contract's form.
 pub(crate) fn timestamp(instant: OffsetDateTime) -> Timestamp {
     Timestamp { seconds: instant.unix_timestamp(), nanos: instant.nanosecond().cast_signed() }
 }
 
-/// A leaf's instant, as the contract writes it.
+/// An instant of a leaf in the contract's form.
 pub(super) fn leaf_timestamp(instant: leaf::Timestamp) -> Timestamp {
     let micros = instant.micros();
     Timestamp { seconds: micros.div_euclid(1_000_000), nanos: super::narrow(micros.rem_euclid(1_000_000) * 1_000) }
 }
 
-/// A span, as the contract writes it.
+/// A span in the contract's form.
 pub(super) fn seconds(seconds: impl TryInto<i64>) -> Duration {
     Duration { seconds: seconds.try_into().unwrap_or(MAX_SPAN), nanos: 0 }
 }
 
-/// A span of microseconds, as the contract writes it.
+/// A span of microseconds in the contract's form.
 pub(super) fn microseconds(micros: u64) -> Duration {
     Duration { seconds: super::wide(micros / 1_000_000), nanos: super::narrow(micros % 1_000_000 * 1_000) }
 }
 
-/// A span of milliseconds, as the contract writes it.
+/// A span of milliseconds in the contract's form.
 pub(super) fn milliseconds(millis: u32) -> Duration {
     Duration { seconds: i64::from(millis / 1_000), nanos: super::narrow(millis % 1_000 * 1_000_000) }
 }

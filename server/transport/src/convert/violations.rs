@@ -1,4 +1,4 @@
-//! Every violation in a request, collected while it is read.
+//! All violations in a request, collected while it is read.
 
 use std::{collections::BTreeMap, fmt::Display, ops::RangeInclusive, str::FromStr};
 
@@ -10,8 +10,8 @@ use super::enums::WireEnum;
 /// Longest etag, bytes.
 const MAX_ETAG: usize = 64;
 
-/// Reads a request. Each method of [`Violations`] answers `None` where it found something wrong, so a reader looks at
-/// every field first and only then puts the answer together with `?`.
+/// Reads a request. Each method of [`Violations`] returns `None` if it finds a violation, so a reader reads every field
+/// first, and only then builds the result with `?`.
 pub(crate) fn read<T>(reader: impl FnOnce(&mut Violations) -> Option<T>) -> Result<T, Error> {
     let mut violations = Violations::default();
     match reader(&mut violations) {
@@ -20,21 +20,21 @@ pub(crate) fn read<T>(reader: impl FnOnce(&mut Violations) -> Option<T>) -> Resu
     }
 }
 
-/// What was found wrong so far.
+/// The violations found so far.
 #[derive(Debug, Default)]
 pub(crate) struct Violations {
-    /// Where in the request the reader is, such as `requests[3].`.
+    /// The reader's position in the request, such as `requests[3].`.
     path: String,
     found: Vec<Violation>,
 }
 
 impl Violations {
-    /// Notes that `field` is wrong.
+    /// Adds a violation of `field`.
     pub(crate) fn refuse(&mut self, field: &str, description: impl Into<String>) {
         self.found.push(Violation::new(format!("{}{field}", self.path), description));
     }
 
-    /// Notes what another check found wrong.
+    /// Adds the violations that another check found.
     pub(crate) fn absorb(&mut self, found: impl IntoIterator<Item = Violation>) {
         for violation in found {
             self.refuse(&violation.field, violation.description);
@@ -58,7 +58,7 @@ impl Violations {
         })
     }
 
-    /// An id or a name; empty: none.
+    /// An id or a name; `None` if it is empty.
     #[expect(clippy::option_option, reason = "wrong, absent, or there")]
     pub(crate) fn optional<T: FromStr<Err: Display>>(&mut self, field: &str, text: &str) -> Option<Option<T>> {
         if text.is_empty() {
@@ -67,7 +67,7 @@ impl Violations {
         text.parse().map(Some).map_err(|wrong| self.refuse(field, format!("{wrong}"))).ok()
     }
 
-    /// Names, `count` of them.
+    /// A list of names; `count` is the permitted number.
     pub(crate) fn list<T: FromStr<Err: Display>>(
         &mut self,
         field: &str,
@@ -80,7 +80,7 @@ impl Violations {
         read.into_iter().collect()
     }
 
-    /// Messages, `count` of them, each read by `reader`.
+    /// A list of messages, each read by `reader`; `count` is the permitted number.
     pub(crate) fn each<M, T>(
         &mut self,
         field: &str,
@@ -95,8 +95,8 @@ impl Violations {
         read.into_iter().collect()
     }
 
-    /// Whether a list has as many items as it may. Asked before its items are looked at, so that a long list is one
-    /// violation.
+    /// Whether the length of a list is permitted. It is checked before the items, so that a list that is too long is
+    /// one violation.
     pub(crate) fn counted(&mut self, field: &str, items: usize, count: RangeInclusive<usize>) -> Option<()> {
         if count.contains(&items) {
             return Some(());
@@ -111,7 +111,7 @@ impl Violations {
         Some(text)
     }
 
-    /// A free text; empty: none.
+    /// A free text; `None` if it is empty.
     #[expect(clippy::option_option, reason = "wrong, absent, or there")]
     pub(crate) fn optional_text(&mut self, field: &'static str, text: String, max: usize) -> Option<Option<String>> {
         if text.is_empty() { Some(None) } else { self.text(field, text, max).map(Some) }
@@ -125,13 +125,13 @@ impl Violations {
         right.then_some(labels)
     }
 
-    /// The version of a resource as last read; empty: none.
+    /// The version of a resource as last read; `None` if it is empty.
     #[expect(clippy::option_option, reason = "wrong, absent, or there")]
     pub(crate) fn etag(&mut self, etag: String) -> Option<Option<String>> {
         self.token("etag", etag, MAX_ETAG)
     }
 
-    /// A short text for machines: visible ASCII; empty: none.
+    /// A short text for programs, of visible ASCII characters; `None` if it is empty.
     #[expect(clippy::option_option, reason = "wrong, absent, or there")]
     pub(crate) fn token(&mut self, field: &str, token: String, max: usize) -> Option<Option<String>> {
         if token.len() <= max && token.bytes().all(|byte| byte.is_ascii_graphic()) {
@@ -141,7 +141,7 @@ impl Violations {
         None
     }
 
-    /// A SHA-256 hash; empty: none.
+    /// A SHA-256 hash; `None` if it is empty.
     #[expect(clippy::option_option, reason = "wrong, absent, or there")]
     pub(crate) fn hash(&mut self, field: &str, bytes: &[u8]) -> Option<Option<[u8; 32]>> {
         if bytes.is_empty() {
@@ -151,7 +151,7 @@ impl Violations {
         bytes.try_into().map(Some).map_err(wrong).ok()
     }
 
-    /// A word of a closed vocabulary.
+    /// An enum value.
     pub(super) fn enum_value<W: WireEnum>(&mut self, field: &str, number: i32) -> Option<W> {
         self.optional_enum(field, number)?.or_else(|| {
             self.refuse(field, "is required");
@@ -159,7 +159,7 @@ impl Violations {
         })
     }
 
-    /// A word of a closed vocabulary; unspecified: none.
+    /// An enum value; `None` if it is unspecified.
     #[expect(clippy::option_option, reason = "wrong, absent, or there")]
     pub(super) fn optional_enum<W: WireEnum>(&mut self, field: &str, number: i32) -> Option<Option<W>> {
         if number == 0 {
@@ -171,7 +171,7 @@ impl Violations {
         })
     }
 
-    /// A number within its bounds.
+    /// A number within its limits.
     pub(crate) fn number<T: TryFrom<i64>>(
         &mut self,
         field: &str,
@@ -186,7 +186,7 @@ impl Violations {
         read
     }
 
-    /// What a check of the domain says.
+    /// The result of a check of the domain, with its violation added.
     pub(crate) fn checked<T>(&mut self, outcome: Result<T, Violation>) -> Option<T> {
         outcome.map_err(|violation| self.absorb([violation])).ok()
     }

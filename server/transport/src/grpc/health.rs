@@ -1,4 +1,4 @@
-//! `grpc.health.v1`: a server without its database serves nobody, and one whose clock is in doubt decides nothing.
+//! `grpc.health.v1`. A server whose database does not answer, or whose clock is in doubt, reports NOT_SERVING.
 
 use std::future::Future;
 
@@ -12,14 +12,14 @@ use tonic_health::{
     server::{HealthReporter, health_reporter},
 };
 
-/// The service, and the task that keeps it true: every service, and the server as a whole (""), is SERVING while `ready`
-/// says so and `stop` is not cancelled.
+/// The service and the task that updates it: every service, and the server as a whole (""), is SERVING while `ready` is
+/// true and `stop` is not cancelled.
 pub(crate) async fn service(
     ready: watch::Receiver<bool>,
     stop: CancellationToken,
 ) -> (HealthServer<impl Health>, impl Future<Output = ()> + Send + 'static) {
     let (reporter, server) = health_reporter();
-    // Before the first call can come, so that none is told of an unknown service.
+    // Before the first call can arrive, because a call before it would be told that the service is unknown.
     report(&reporter, *ready.borrow()).await;
     (server, follow(reporter, ready, stop))
 }

@@ -1,5 +1,5 @@
-//! The services of the contract. A method decodes its request, calls the use case, encodes the answer, and does nothing else.
-//! The services of other projects are in [`crate::integrations`].
+//! The services of the contract. A method decodes its request, calls the use case and encodes the answer; it does
+//! nothing else. The services of other projects are in [`crate::integrations`].
 
 mod approval;
 mod credential;
@@ -46,8 +46,8 @@ pub(crate) struct Api {
     pub(crate) app: App,
 }
 
-/// All services. The middleware in front of them has authenticated the caller, asked the authorisation table, and left
-/// [`Authorized`] and [`RequestContext`] in the request's extensions.
+/// All services. The middleware in front of them has authenticated the caller, checked the authorisation table, and put
+/// [`Authorized`] and [`RequestContext`] into the request's extensions.
 pub(crate) fn routes(app: App) -> Routes {
     let api = Arc::new(Api { app });
     Routes::default()
@@ -68,8 +68,8 @@ pub(crate) fn routes(app: App) -> Routes {
         .prepare()
 }
 
-/// Answers one request: `verb` gets the caller and the message, and its error becomes a status with details. A caller who may
-/// call the method only as the owner is refused: `verb` has no rule for owners.
+/// Answers one request: `verb` gets the caller and the message, and its error becomes a status with details. A caller
+/// who may call the method only as the owner is refused, because `verb` has no rule for owners.
 fn answer<M, A, V>(
     request: Request<M>,
     verb: impl FnOnce(Caller, M) -> V,
@@ -81,7 +81,7 @@ where
     answered(request, |authorized, message| Ok(verb(authorized.into_by_role()?, message)))
 }
 
-/// The same for a use case that has a rule for owners, of which this method has no use.
+/// The same for a use case that has a rule for owners which this method does not use.
 fn answer_by_role<M, A, V>(
     request: Request<M>,
     verb: impl FnOnce(Authorized, M) -> V,
@@ -93,7 +93,7 @@ where
     answered(request, |authorized, message| authorized.by_role().map(drop).map(|()| verb(authorized, message)))
 }
 
-/// The same where the method has a rule for owners: the use case gets the basis too, and applies the rule.
+/// The same for a method with a rule for owners: the use case also gets the basis, and applies the rule.
 fn answer_or_owner<M, A, V>(
     request: Request<M>,
     verb: impl FnOnce(Authorized, M) -> V,
@@ -105,7 +105,7 @@ where
     answered(request, |authorized, message| Ok(verb(authorized, message)))
 }
 
-/// The same for a request that belongs to a trace: by its header, unless the message says so itself.
+/// The same for a request that belongs to a trace: that of the header, unless the message names one.
 pub(crate) fn traced<M, A, V>(
     request: Request<M>,
     verb: impl FnOnce(Caller, Option<Trace>, M) -> V,
@@ -118,7 +118,7 @@ where
     answer(request, move |caller, message| verb(caller, header, message))
 }
 
-/// What `begin` makes of the caller and the message, as an answer.
+/// The result of `begin` for the caller and the message, as an answer.
 async fn answered<M, A, V>(
     request: Request<M>,
     begin: impl FnOnce(Authorized, M) -> Result<V, Error>,

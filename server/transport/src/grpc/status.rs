@@ -13,7 +13,7 @@ impl StatusService for Api {
     ) -> Result<Response<v1::GetReadinessResponse>, Status> {
         answer(request, |caller, _| async move {
             let mut readiness = self.app.readiness();
-            // Whose key and review it is, agents need not know.
+            // Agents do not need to know the owner of the key or review.
             if matches!(caller, Caller::Operator(_)) {
                 readiness.warnings.extend(self.app.expiry_warnings());
             }

@@ -1,4 +1,4 @@
-//! What a verb is handed of its caller.
+//! What a verb receives about its caller.
 
 use std::convert::Infallible;
 
@@ -19,7 +19,7 @@ use crate::{
 
 type Answered = Result<Response<ApproveSponsorResponse>, Status>;
 
-/// What a method of the added row answers whom `bearer` names, through the whole pipeline.
+/// The answer of a method of the added row to the caller that `bearer` names, through the whole pipeline.
 async fn call<F>(
     bearer: &str,
     verb: impl Fn(Request<ApproveSponsorRequest>) -> F + Clone + Send + Sync + 'static,

@@ -1,4 +1,4 @@
-//! What the contract holds and this server does not do yet.
+//! Methods of the contract that this server does not implement yet.
 
 use countersign_app::Authorized;
 use tonic::{Request, Status};
@@ -15,8 +15,8 @@ pub(crate) const UNIMPLEMENTED: &[&str] = &[
     "countersign.v1.CustodyService/ListOpenDecisions",
 ];
 
-/// Methods of a service that answer UNIMPLEMENTED, in the form that `async_trait` gives to a method. Each must be in
-/// [`UNIMPLEMENTED`], or this does not compile.
+/// Methods of a service that answer UNIMPLEMENTED, in the form that `async_trait` gives to a method. A method that is
+/// not in [`UNIMPLEMENTED`] does not compile.
 macro_rules! unimplemented_methods {
     ($service:literal: $($method:ident($request:ident) -> $response:ty = $name:literal;)+) => {$(
         fn $method<'this, 'async_trait>(
@@ -39,7 +39,7 @@ pub(super) use unimplemented_methods;
 
 /// The answer to a request for `method`, which is not implemented.
 pub(super) fn refuse<M>(request: &Request<M>, method: &str) -> Status {
-    // Who may not know anything does not learn what this server can do.
+    // An unauthorised caller is not told what this server can do.
     let refusal = match request.extensions().get::<Authorized>() {
         Some(_) => Refusal::not_implemented(method),
         None => Refusal::unauthenticated("the request carries no caller"),
@@ -82,7 +82,7 @@ mod tests {
 
     use super::*;
 
-    /// What this server does, by service. It only grows.
+    /// The methods that this server implements, by service. The list only grows.
     const IMPLEMENTED: [(&str, &str); 12] = [
         (
             "SponsorService",

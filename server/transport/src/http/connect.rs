@@ -1,4 +1,4 @@
-//! Connect's form of an error: a JSON object, under the HTTP status that fits the code.
+//! Errors in the form of Connect: a JSON object, with the HTTP status that fits the code.
 
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
@@ -11,7 +11,7 @@ use crate::{
     status::{http_status, whole_seconds},
 };
 
-/// `status` as Connect writes it; under `http` where the front end knows a better status than that of the code.
+/// `status` as Connect writes it, with the HTTP status `http` if the front end knows a better one than the code's.
 pub(crate) fn error(status: &Status, http: Option<StatusCode>) -> Response {
     let details = Details::of(status);
     let mut body = json!({ "code": code(status.code()), "message": status.message() });
@@ -23,7 +23,7 @@ pub(crate) fn error(status: &Status, http: Option<StatusCode>) -> Response {
     answer(status, &details, http, axum::Json(body))
 }
 
-/// A refusal in HTTP's words: status, when to come back, how to authenticate; `body` says the rest.
+/// A refusal with HTTP status, retry delay and authentication challenge; `body` is the rest.
 pub(crate) fn answer(
     status: &Status,
     details: &Details,

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tonic::Status;
 use tonic_types::{ErrorDetails, StatusExt};
 
-/// Describes `google.rpc`. Compiled in, and held to by a test.
+/// The descriptor of `google.rpc`. It is compiled in, and a test checks it.
 static GOOGLE_RPC: LazyLock<DescriptorPool> = LazyLock::new(|| {
     let mut pool = DescriptorPool::global();
     pool.decode_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
@@ -21,7 +21,7 @@ static GOOGLE_RPC: LazyLock<DescriptorPool> = LazyLock::new(|| {
 /// The details of one status.
 pub(crate) struct Details {
     list: Vec<Any>,
-    /// The same, in types.
+    /// The same as typed values.
     pub(crate) known: ErrorDetails,
 }
 
@@ -31,12 +31,12 @@ impl Details {
         Self { list, known: status.get_error_details() }
     }
 
-    /// When the caller may come back.
+    /// When the caller may try again.
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         self.known.retry_info().and_then(|info| info.retry_delay)
     }
 
-    /// Connect's list: the bytes for programs, and `debug` for people.
+    /// The list for Connect: the bytes for programs, and `debug` for persons.
     pub(crate) fn connect(&self) -> Value {
         let detail = |any: &Any| {
             let name = any.type_url.rsplit('/').next().unwrap_or_default();

@@ -18,7 +18,7 @@ fn methods() -> Vec<MethodDescriptor> {
     services.iter().flat_map(|service| service.methods().collect::<Vec<_>>()).collect()
 }
 
-/// A request with every field, whose texts are `text`.
+/// A request with every field set; `text` is the value of its texts.
 fn sample(message: &MessageDescriptor, text: &str, depth: usize) -> Value {
     let all = message.fields().map(|field| (field.json_name().to_owned(), value(&field, text, depth)));
     Value::Object(all.filter(|(_, value)| !value.is_null()).collect::<Map<_, _>>())
@@ -53,7 +53,7 @@ fn one(kind: &Kind, text: &str, depth: usize) -> Value {
     }
 }
 
-/// Every method of the contract with every field, and without any.
+/// Every method of the contract, with all its fields and with none.
 #[must_use]
 pub fn json_door_seeds() -> Vec<Vec<u8>> {
     let of = |method: MethodDescriptor| {
@@ -63,11 +63,11 @@ pub fn json_door_seeds() -> Vec<Vec<u8>> {
             sample(&input, "alice", 3).to_string(),
             sample(&input, "dec_01890a5d-ac96-774b-bcce-b302099a8057", 3).to_string(),
             sample(&input, SECRET, 3).to_string(),
-            // Fields that are there and say nothing.
+            // Fields that are present but have default values.
             sample(&input, "", 3).to_string(),
             "{}".to_owned(),
         ];
-        // One field at a time, for the first that cannot be read is the last that is looked at.
+        // One field at a time, because the reader stops at the first field that it cannot read.
         let wrong = input
             .fields()
             .filter(|field| !matches!(field.kind(), Kind::String))
@@ -78,10 +78,11 @@ pub fn json_door_seeds() -> Vec<Vec<u8>> {
     methods().into_iter().flat_map(of).collect()
 }
 
-/// A method's name, a line feed, and the body: refused, or one message in JSON and in protobuf, which its reader takes or refuses.
+/// A method's name, a line feed, and the body. The body is refused, or it is the same message in JSON and in protobuf,
+/// which the reader accepts or refuses.
 ///
 /// # Panics
-/// Where that is not so.
+/// If that is not the case.
 pub fn json_door(data: &[u8]) {
     let Some(at) = data.iter().position(|byte| *byte == b'\n') else { return };
     let (name, body) = data.split_at(at);
@@ -92,7 +93,8 @@ pub fn json_door(data: &[u8]) {
         Err(violation) => return refused(countersign_app::Error::Invalid(vec![violation])),
     };
     let bytes = message.encode_to_vec();
-    // Compared as it is written: a field that says nothing is as good as none, and what is no number is equal to nothing.
+    // The written forms are compared, because a field with a default value is the same as a missing one, and NaN is not
+    // equal to itself.
     let said = written(&message);
     let again = transcode::read(said.to_string().as_bytes(), method).expect("what was read once is read again");
     assert_eq!(written(&again), said);

@@ -1,4 +1,4 @@
-//! What is public over HTTP: whether the server is up and fit, and what is here.
+//! Public HTTP routes: whether the server is up and ready, its metrics, and an index of the endpoints.
 
 use std::{fmt, sync::Arc};
 
@@ -15,7 +15,7 @@ use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
-/// Pages of metrics that are on their way at a time.
+/// How many pages of metrics may be in transmission at a time.
 const PAGES: usize = 8;
 
 /// Renders `/metrics`, in Prometheus' text form.
@@ -26,7 +26,7 @@ pub struct MetricsPage {
 }
 
 impl MetricsPage {
-    /// A page that `render` writes anew for every request.
+    /// A page that `render` writes for every request.
     pub fn new(render: impl Fn() -> String + Send + Sync + 'static) -> Self {
         Self { render: Arc::new(render), room: Arc::new(Semaphore::new(PAGES)) }
     }
@@ -38,14 +38,14 @@ impl fmt::Debug for MetricsPage {
     }
 }
 
-/// The routes. They take no credential and say nothing that is secret.
+/// The routes. They need no credential and return nothing secret.
 pub(crate) fn router(app: App, metrics: Option<MetricsPage>) -> Router {
     let of_app =
         Router::new().route("/.well-known/spiffe-bundle", get(super::spiffe_bundle::bundle)).with_state(app.clone());
     Router::new().route("/", get(index)).merge(of_app).merge(health(app, metrics))
 }
 
-/// Whether the server is up and fit, and its metrics.
+/// Whether the server is up and ready, and its metrics.
 pub(crate) fn health(app: App, metrics: Option<MetricsPage>) -> Router {
     let router = Router::new()
         .route("/readyz", get(readyz).with_state(app))
@@ -56,7 +56,7 @@ pub(crate) fn health(app: App, metrics: Option<MetricsPage>) -> Router {
     }
 }
 
-/// What is at this address, for whoever opens it in a browser.
+/// What is at this address, for a person who opens it in a browser.
 async fn index() -> Json<Value> {
     Json(json!({
         "name": "countersign",
@@ -89,7 +89,7 @@ async fn readyz(State(app): State<App>) -> Response {
     (status, [(header::CACHE_CONTROL, "no-store")], Json(body)).into_response()
 }
 
-/// The page, which is large beside its request: few are on their way at a time.
+/// The page, which is large compared with its request. So only a few may be in transmission at a time.
 async fn render(State(page): State<MetricsPage>) -> Response {
     let Ok(place) = page.room.clone().try_acquire_owned() else {
         let retry = [(header::RETRY_AFTER, "1")];

@@ -1,4 +1,4 @@
-//! What HTTP/1.1 asks of a request before anything else looks at it, and RFC 6750 of a refusal.
+//! HTTP/1.1's requirements for a request, checked before anything else, and RFC 6750's for a refusal.
 
 use axum::{extract::Request, response::Response};
 use http::{HeaderMap, HeaderValue, StatusCode, Version, header, uri::Authority};
@@ -6,18 +6,18 @@ use tonic::Status;
 
 use super::{connect, reject::Rejection};
 
-/// What a refusal says where a token came with the request (RFC 6750, section 3.1).
+/// The challenge in a refusal if a token came with the request (RFC 6750, section 3.1).
 const INVALID_TOKEN: HeaderValue = HeaderValue::from_static("Bearer realm=\"countersign\", error=\"invalid_token\"");
 
-/// Refuses a request of HTTP/1 whose `Host` does not say which host is meant (RFC 9112, section 3.2): two parties on its way
-/// could read it as a request to two hosts.
+/// Refuses an HTTP/1 request whose `Host` header is missing or ambiguous (RFC 9112, section 3.2): two intermediaries
+/// could route it to two different hosts.
 pub(crate) fn refusal(request: &Request) -> Option<Response> {
     if request.version() >= Version::HTTP_2 {
         return None;
     }
     let message = wrong_host(request.headers(), request.version() == Version::HTTP_11)?;
     let mut answer = Rejection::new(StatusCode::BAD_REQUEST, Status::invalid_argument(message)).answer(connect::error);
-    // What follows on this connection may not be what it seems.
+    // The bytes that follow on this connection may have been smuggled in.
     answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     Some(answer)
 }
@@ -43,7 +43,8 @@ fn is_host(value: &HeaderValue) -> bool {
     !authority.host().is_empty() && fits
 }
 
-/// Says in a 401 that it is the token that does not hold, where one was sent; without one RFC 6750 wants no error code.
+/// Adds to a 401 that the token is not valid, if one was sent. Without a token, RFC 6750 requires that there be no
+/// error code.
 pub(crate) fn challenge(response: &mut Response, presented: bool) {
     if presented && response.status() == StatusCode::UNAUTHORIZED {
         let plain = |value: &HeaderValue| value.as_bytes() == b"Bearer realm=\"countersign\"";

@@ -1,9 +1,9 @@
 //! `POST /issue`: a credential for one tool, in one line of `curl`.
 //!
-//! `{"tool":"billing","sponsor_id":"alice","ttl":300}` is IssueCredential with defaults, behind the same pipeline and the
-//! same row of the table (role `issuer`). Optional: `role` (none: the sponsor's one role that may use the tool),
-//! `agent` ([`DEFAULT_AGENT`]), `purpose` ([`DEFAULT_PURPOSE`]), `single_use`, `on_behalf_of`, `agent_version`, `model`,
-//! `platform`, `traceparent`, `request_id` (idempotency key).
+//! `{"tool":"billing","sponsor_id":"alice","ttl":300}` is IssueCredential with defaults, with the same pipeline and the
+//! same row of the table (role `issuer`). Optional fields: `role` (default: the sponsor's only role that may use the
+//! tool), `agent` ([`DEFAULT_AGENT`]), `purpose` ([`DEFAULT_PURPOSE`]), `single_use`, `on_behalf_of`, `agent_version`,
+//! `model`, `platform`, `traceparent`, `request_id` (idempotency key).
 
 pub(crate) mod form;
 #[cfg(any(test, fuzzing))]
@@ -30,14 +30,14 @@ use crate::{
     status::Refusal,
 };
 
-/// The agent of a credential that was asked for without one.
+/// The agent of a credential if the request names none.
 pub(crate) const DEFAULT_AGENT: &str = "unnamed-agent";
-/// The purpose of a credential that was asked for without one.
+/// The purpose of a credential if the request names none.
 pub(crate) const DEFAULT_PURPOSE: &str = "issued over POST /issue without a stated purpose";
-/// The method that this route is.
+/// The method that this route calls.
 const METHOD: &str = "/countersign.v1.CredentialService/IssueCredential";
 
-/// Above the pipeline: HTTP's own refusals, and every other one in this route's words.
+/// Above the pipeline: HTTP's refusals, and all others in this route's form.
 pub(crate) async fn issue(State(pipeline): State<Pipeline>, request: Request) -> Response {
     if let Err(refused) = takes_json(request.headers()) {
         return refused.answer(problem::error);
@@ -45,7 +45,7 @@ pub(crate) async fn issue(State(pipeline): State<Pipeline>, request: Request) ->
     rpc_route::call(pipeline, METHOD, request, |status| problem::error(status, None)).await
 }
 
-/// Below the pipeline: reads the form, and has the credential issued.
+/// Below the pipeline: reads the form and issues the credential.
 pub(crate) fn service(app: App) -> impl Inner {
     service_fn(move |request| {
         let app = app.clone();
@@ -69,7 +69,7 @@ async fn issued(app: &App, request: Request) -> Result<Response, Box<Response>> 
     answer(app, &issued).map_err(|error| refused(error.into()))
 }
 
-/// The token as OAuth names things, and what the product says of it.
+/// The token with OAuth's field names, and the other fields of an issued credential.
 fn answer(app: &App, issued: &IssuedCredential) -> Result<Response, Error> {
     let expire_time = issued.expire_time.format(&Rfc3339).map_err(|_| Error::Internal)?;
     let body = json!({

@@ -1,4 +1,5 @@
-//! Connect's unary form: a method's path, a JSON body, no envelope. `curl` needs no header but the content type.
+//! Connect's unary form: a method's path and a JSON body, without an envelope. `curl` needs no header except the
+//! content type.
 
 use axum::{
     extract::Request,
@@ -27,7 +28,7 @@ pub(crate) async fn call(pipeline: Pipeline, request: Request) -> Response {
     }
 }
 
-/// Refuses what is not a unary call in JSON, each in HTTP's own words.
+/// Refuses every request that is not a unary call in JSON, each with its HTTP status.
 fn acceptable(request: &Request) -> Result<(), Rejection> {
     let path = request.uri().path();
     let Some(method) = transcode::method(path) else {

@@ -1,4 +1,4 @@
-//! `GET /.well-known/jwks.json` (RFC 7517): the keys that credentials and receipts verify with.
+//! `GET /.well-known/jwks.json` (RFC 7517): the public keys for verifying credentials and receipts.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use axum::{
@@ -9,17 +9,17 @@ use axum::{
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use countersign_app::App;
 
-/// Long before a key signs it is published, so whoever kept the keys this long has it; and no longer than this does a
-/// verifier that keeps to HTTP go on trusting a key that was taken out because it is compromised.
+/// A key is published long before it signs, so a verifier with a copy of this age already has it. And a verifier that
+/// follows HTTP's rules trusts a compromised key for no longer than this after its removal.
 const CACHE: HeaderValue = HeaderValue::from_static("public, max-age=60, must-revalidate");
-/// What RFC 7517 registers for a set.
+/// The media type that RFC 7517 registers for a key set.
 const KIND: HeaderValue = HeaderValue::from_static("application/jwk-set+json");
 
 pub(crate) async fn jwks(State(app): State<App>, headers: HeaderMap) -> Response {
     kept(app.jwks().to_string(), KIND, &headers)
 }
 
-/// Public keys in a document that verifiers keep, or 304 for who has it.
+/// A document of public keys that verifiers cache, or 304 if the verifier has it already.
 pub(crate) fn kept(document: String, kind: HeaderValue, headers: &HeaderMap) -> Response {
     let tag = format!("\"{}\"", URL_SAFE_NO_PAD.encode(&digest(&SHA256, document.as_bytes()).as_ref()[..16]));
     let known = has(headers, &tag);
@@ -29,14 +29,14 @@ pub(crate) fn kept(document: String, kind: HeaderValue, headers: &HeaderMap) -> 
         out.insert(header::CONTENT_TYPE, kind);
     }
     out.insert(header::CACHE_CONTROL, CACHE);
-    // Base64 in quotes always is a header's value.
+    // Base64 in quotes is always a valid header value.
     if let Ok(tag) = HeaderValue::from_str(&tag) {
         out.insert(header::ETAG, tag);
     }
     response
 }
 
-/// Whether If-None-Match names `tag`; compared weakly, as RFC 9110, section 13.1.2, says.
+/// Whether If-None-Match contains `tag`; compared weakly, as in RFC 9110, section 13.1.2.
 fn has(headers: &HeaderMap, tag: &str) -> bool {
     let lists = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
     lists.flat_map(|list| list.split(',')).map(str::trim).any(|one| one == "*" || one.trim_start_matches("W/") == tag)

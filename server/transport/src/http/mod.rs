@@ -1,6 +1,7 @@
-//! HTTP front ends: what every route over HTTP shares, the JSON form of the contract, `POST /issue`, and what is public.
+//! HTTP front ends: what all HTTP routes share, the JSON form of the contract, `POST /issue`, and the public routes.
 //!
-//! OAuth is in [`crate::oauth`], the protocols of other projects in [`crate::integrations`]; [`crate::server`] puts them together.
+//! OAuth is in [`crate::oauth`], the protocols of other projects are in [`crate::integrations`]; [`crate::server`]
+//! combines them.
 
 pub(crate) mod connect;
 pub(crate) mod details;

@@ -1,4 +1,4 @@
-//! The error of the plain HTTP routes: one object that says what, why, whether to retry, and what to mend.
+//! Errors of the plain HTTP routes: one object that says what failed, why, whether to retry, and what to fix.
 
 use axum::response::Response;
 use http::StatusCode;
@@ -7,8 +7,8 @@ use tonic::{Code, Status};
 
 use super::{connect, details::Details};
 
-/// `{"error":{"code","reason","message","retryable","violations","metadata","request_id"}}`; what does not apply is left
-/// out. `message` ends with the remedy.
+/// `{"error":{"code","reason","message","retryable","violations","metadata","request_id"}}`; a field that does not
+/// apply is left out. `message` ends with the remedy.
 pub(crate) fn error(status: &Status, http: Option<StatusCode>) -> Response {
     let details = Details::of(status);
     let retryable = matches!(status.code(), Code::Unavailable | Code::ResourceExhausted | Code::DeadlineExceeded);

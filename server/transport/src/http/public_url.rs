@@ -1,14 +1,14 @@
-//! The URL that everything a server publishes about itself is below of.
+//! The base URL of everything that a server publishes about itself.
 
 use http::Uri;
 
-/// A URL that can be one, as RFC 8414, section 2, wants an issuer: http(s), no query, no fragment; and a path that is plain
-/// enough to be a route.
+/// A URL that fulfils the rules for an issuer of RFC 8414, section 2: http(s), no query, no fragment; and with a path
+/// that is plain enough to be a route.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct PublicUrl {
     /// Without a slash at its end.
     pub(crate) url: String,
-    /// Empty, mostly.
+    /// Usually empty.
     pub(crate) path: String,
 }
 

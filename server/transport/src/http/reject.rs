@@ -1,4 +1,4 @@
-//! Requests that a front end refuses by itself, before there is a call.
+//! Requests that a front end refuses itself, before there is a call.
 
 use axum::response::Response;
 use http::{HeaderName, HeaderValue, StatusCode, header};
@@ -6,10 +6,10 @@ use tonic::Status;
 
 use crate::middleware::count_refusal;
 
-/// How a front end writes an error: under the HTTP status given, else under that of the code.
+/// How a front end writes an error: with the given HTTP status, or else with that of the code.
 pub(crate) type WriteError = fn(&Status, Option<StatusCode>) -> Response;
 
-/// A refusal in HTTP's words, with the header that says what would be taken.
+/// A refusal with an HTTP status, and the header that says what would be accepted.
 #[derive(Debug)]
 pub(crate) struct Rejection {
     http: StatusCode,
@@ -31,7 +31,7 @@ impl Rejection {
         Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, Status::invalid_argument(what)).with(header, value)
     }
 
-    /// The same, under another status.
+    /// The same with another status.
     pub(crate) fn under(self, http: StatusCode) -> Self {
         Self { http, ..self }
     }
@@ -40,7 +40,7 @@ impl Rejection {
         self.with(header::ALLOW, methods)
     }
 
-    /// The answer; counted.
+    /// The answer, which is also counted.
     pub(crate) fn answer(self, write: WriteError) -> Response {
         count_refusal(self.status.code());
         let mut response = write(&self.status, Some(self.http));

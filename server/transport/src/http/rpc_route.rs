@@ -1,4 +1,4 @@
-//! A plain HTTP route that is a method of the contract by another name: the same pipeline, the same row of the table.
+//! A plain HTTP route that calls a method of the contract, through the same pipeline and the same row of the table.
 
 use axum::{extract::Request, response::Response};
 use http::{HeaderName, HeaderValue, Uri, header, uri::PathAndQuery};
@@ -7,10 +7,10 @@ use tower::ServiceExt;
 
 use crate::middleware::{Pipeline, X_REQUEST_ID, outcome};
 
-/// How a service below the pipeline says that all went well.
+/// With this header a service below the pipeline reports success.
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
-/// Calls `method` with `request` as it is; what is refused, `write` says in the route's words.
+/// Calls `method` with the unchanged `request`; `write` writes a refusal in the route's form.
 pub(crate) async fn call(
     pipeline: Pipeline,
     method: &'static str,
@@ -38,17 +38,17 @@ pub(crate) async fn call(
     }
 }
 
-/// Below the pipeline: an answer that went well, which nobody keeps.
+/// Below the pipeline: a successful answer, which must not be cached.
 pub(crate) fn done(mut response: Response) -> Response {
     response.headers_mut().insert(GRPC_STATUS, HeaderValue::from_static("0"));
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
 
-/// The path that the pipeline knows; the authority stays.
+/// The path that the pipeline knows; the authority is kept.
 fn as_method(uri: &Uri, method: &'static str) -> Uri {
     let mut parts = uri.clone().into_parts();
     parts.path_and_query = Some(PathAndQuery::from_static(method));
-    // A path may replace a path in any form of a URI but `*` and `host:port`, which no route matches.
+    // In a URI of any form except `*` and `host:port`, which no route matches, the path can be replaced.
     Uri::from_parts(parts).unwrap_or_else(|_| Uri::from_static(method))
 }

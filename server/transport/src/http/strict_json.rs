@@ -1,5 +1,5 @@
-//! JSON with one reading: read by [`countersign_core::json`], and where the contract names the fields, each field is known
-//! and is given once, in whichever of its two spellings.
+//! JSON that can be read in only one way. It is read by [`countersign_core::json`]. Where the contract names the
+//! fields, every field must be known and may occur once, in one of its two spellings.
 
 use std::collections::HashSet;
 
@@ -11,15 +11,15 @@ use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor};
 use serde_json::{Map, Value};
 use serde_path_to_error::Path as Tracked;
 
-/// Most values in the body of one question, and in that of many.
+/// Limit of the values in the body of a single question, and of several questions.
 pub(crate) const VALUES: [usize; 2] = [2_000, 20_000];
 
-/// Reads a body of at most so many values.
+/// Reads a body with at most `values` values.
 pub(crate) fn read(body: &[u8], values: usize) -> Result<Value, Violation> {
     json::read(body, Rules { values, ..Rules::STRICT }).map_err(|Refused { path, why }| Violation::new(path, why))
 }
 
-/// Reads a body of at most so many values that has to be an object.
+/// Reads a body with at most `values` values, which must be an object.
 pub(crate) fn object(body: &[u8], values: usize) -> Result<Map<String, Value>, Violation> {
     match read(body, values)? {
         Value::Object(object) => Ok(object),
@@ -32,13 +32,13 @@ pub(crate) fn check_fields(value: &Value, message: MessageDescriptor) -> Result<
     check(value, &Shape::Message(message)).map_err(|(path, why)| Violation::new(path.to_string(), why))
 }
 
-/// What is wrong, and at which field.
+/// The error, with the field in which it is.
 pub(crate) fn violation(path: &Tracked, error: &serde_json::Error) -> Violation {
     let field = if path.iter().next().is_some() { path.to_string() } else { String::new() };
     Violation::new(field, format!("cannot be read: {}", without_value(&error.to_string())))
 }
 
-/// The reader's words without the value that they quote: it may be a secret in the wrong field.
+/// The reader's message without the value that it quotes, which may be a secret in the wrong field.
 fn without_value(words: &str) -> String {
     if let Some((_, wanted)) = words.rsplit_once(", expected ")
         && !quotes(wanted)
@@ -55,13 +55,13 @@ fn quotes(words: &str) -> bool {
     words.contains(['"', '\'', '`'])
 }
 
-/// What the contract says of a value: whose names count as one.
+/// What the contract says about a value: which of its names are fields.
 #[derive(Clone)]
 enum Shape {
     Message(MessageDescriptor),
-    /// A map from keys that callers choose.
+    /// A map whose keys callers choose.
     Map(Box<Shape>),
-    /// A value whose names, if any, are callers' own.
+    /// A value whose names, if it has any, callers choose.
     Free,
 }
 
@@ -69,14 +69,14 @@ impl Shape {
     fn of(field: &FieldDescriptor) -> Self {
         match field.kind() {
             Kind::Message(entry) if field.is_map() => Self::Map(Box::new(Self::of(&entry.map_entry_value_field()))),
-            // Their JSON is their own: a Timestamp is a string, a Struct any object.
+            // These messages have a special JSON form: a Timestamp is a string, a Struct is any object.
             Kind::Message(message) if message.package_name() == "google.protobuf" => Self::Free,
             Kind::Message(message) => Self::Message(message),
             _ => Self::Free,
         }
     }
 
-    /// A name's identity, and what stands below it. None: there is no such field.
+    /// The field that a name means, and the shape of its value. `None` if there is no such field.
     fn enter(&self, name: &str) -> Option<(String, Self)> {
         match self {
             Self::Message(message) => {
@@ -89,12 +89,12 @@ impl Shape {
     }
 }
 
-/// What is wrong below a value, and the way to it.
+/// What is wrong in a value, and the path to it.
 type Found = (Path, &'static str);
 
 fn check(value: &Value, shape: &Shape) -> Result<(), Found> {
     match (value, shape) {
-        // The reader has seen that no key is there twice.
+        // The reader has already checked that no key occurs twice.
         (_, Shape::Free) => Ok(()),
         (Value::Object(object), shape) => check_object(object, shape),
         (Value::Array(items), shape) => items.iter().enumerate().try_for_each(|(nth, item)| {

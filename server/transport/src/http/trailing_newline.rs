@@ -1,4 +1,4 @@
-//! JSON ends with a newline, so that a terminal's prompt does not follow it on the same line.
+//! Adds a newline to JSON answers, so that a terminal's prompt does not follow on the same line.
 
 use std::{
     pin::Pin,
@@ -10,15 +10,15 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
 use http_body::{Body as _, Frame, SizeHint};
 
-/// What a line ends with.
+/// The end of a line.
 const END: &[u8] = b"\n";
 
-/// Adds the end of a line to what is JSON and not empty.
+/// Adds the end of a line to an answer that is JSON and not empty.
 pub(crate) fn ended(mut response: Response) -> Response {
     if !is_json(response.headers()) {
         return response;
     }
-    // An answer to HEAD has the length of a body that it does not have.
+    // An answer to HEAD has the length of a body that is not sent.
     let length =
         response.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if let Some(length) = length.filter(|length| *length > 0) {
@@ -65,7 +65,7 @@ impl http_body::Body for Ended {
 
     fn size_hint(&self) -> SizeHint {
         let (mut hint, more) = (self.body.size_hint(), if self.over { 0 } else { END.len() as u64 });
-        // The upper bound first: the lower one may not be above it.
+        // The upper bound first, because the lower one may not be above it.
         if let Some(upper) = hint.upper() {
             hint.set_upper(upper + more);
         }

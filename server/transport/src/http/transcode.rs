@@ -1,4 +1,4 @@
-//! proto3's canonical JSON, to protobuf and back.
+//! Conversion of proto3's canonical JSON to protobuf and back.
 
 use std::{
     collections::HashMap,
@@ -30,7 +30,7 @@ use crate::{
     offload::reading,
 };
 
-/// The flag and the length before a gRPC message.
+/// The flag and the length in front of a gRPC message.
 const FRAME: usize = 5;
 
 /// The contract's method at a path.
@@ -44,8 +44,8 @@ pub(crate) fn method(path: &str) -> Option<&'static MethodDescriptor> {
     METHODS.get(path)
 }
 
-/// Takes JSON and calls the services with protobuf. Below the pipeline, so that nothing is read for a caller who may not
-/// call, and a slow one meets the deadline.
+/// Takes JSON and calls the services with protobuf. It runs below the pipeline, so that no body is read for an
+/// unauthorised caller, and a slow body is limited by the deadline.
 #[derive(Clone)]
 pub(crate) struct Transcode {
     services: Router,
@@ -78,7 +78,7 @@ impl Service<Request> for Transcode {
     }
 }
 
-/// The request with its body as gRPC frames it.
+/// The request with its body as a gRPC frame.
 async fn translated(request: Request) -> Result<Request, Box<Response>> {
     let id = request_id(&request);
     let (mut parts, body) = request.into_parts();
@@ -93,7 +93,7 @@ async fn translated(request: Request) -> Result<Request, Box<Response>> {
     Ok(Request::from_parts(parts, Body::from(frame(&message))))
 }
 
-/// Reads a message. Each name in either spelling, once; nothing that the contract does not know.
+/// Reads a message. Each name may have either spelling and may occur once; unknown names are refused.
 pub(crate) fn read(json: &[u8], method: &MethodDescriptor) -> Result<DynamicMessage, Violation> {
     // A method without fields may be called without a body.
     let json = if json.iter().all(u8::is_ascii_whitespace) { b"{}" } else { json };
@@ -108,17 +108,17 @@ pub(crate) fn read(json: &[u8], method: &MethodDescriptor) -> Result<DynamicMess
         .map_err(|error| strict_json::violation(&track.path(), &error))
 }
 
-/// A message as gRPC frames it.
+/// A message as a gRPC frame.
 pub(crate) fn frame(message: &[u8]) -> Bytes {
     let mut frame = BytesMut::with_capacity(FRAME + message.len());
     frame.put_u8(0);
-    // What it came from was bounded far below 4 GiB.
+    // Its source was limited to far below 4 GiB.
     frame.put_u32(u32::try_from(message.len()).unwrap_or(u32::MAX));
     frame.put_slice(message);
     frame.freeze()
 }
 
-/// The message of an answer, as JSON; or the status in its trailers.
+/// The message of an answer as JSON, or the status in its trailers.
 pub(crate) async fn read_answer(path: &str, response: Response) -> Result<Vec<u8>, Status> {
     let unreadable = || Status::internal("the answer could not be written");
     let collected = response.into_body().collect().await.map_err(|error| Status::from_error(error.into()))?;

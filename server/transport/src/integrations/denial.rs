@@ -1,8 +1,10 @@
-//! Every refusal of an integration's method is a denial, an answer in that protocol, and never a gRPC error.
+//! Turns every refusal of an integration's method into a denial, which is an answer in that protocol and never a gRPC
+//! error.
 //!
-//! What a gateway does with an error is its configuration's to say (Envoy's `failure_mode_allow`, agentgateway's
-//! `failureMode`), and where it lets calls on, a wrong key of the gateway, a limit or a full server would open the tool. So
-//! whatever this server can still answer, it answers, and only its absence is left to the configuration.
+//! What a gateway does on an error depends on its configuration (Envoy's `failure_mode_allow`, agentgateway's
+//! `failureMode`). If it lets calls pass on an error, then an invalid key of the gateway, a limit or a full server
+//! would open the tool. So this server answers whenever it can, and the configuration decides only when the server does
+//! not answer at all.
 
 use std::{
     convert::Infallible,
@@ -23,11 +25,11 @@ use crate::{
     middleware::{Pipeline, X_REQUEST_ID, answer_sooner, outcome},
 };
 
-/// A refusal as the answer of one method, encoded.
+/// Encodes a refusal as the answer of one method.
 type EncodeDenial = fn(&Status) -> Vec<u8>;
 
-/// How a refusal of this method becomes an answer. A gateway may let a call on where it gets an error; it obeys an answer.
-/// None: the method is not one of an integration.
+/// How a refusal of this method becomes an answer. A gateway may let a call pass on an error; it obeys an answer.
+/// `None` if the method does not belong to an integration.
 fn denial_encoder(path: &str) -> Option<EncodeDenial> {
     Some(match path {
         "/envoy.service.auth.v3.Authorization/Check" => |status| ext_authz::convert::failed(status).encode_to_vec(),
@@ -41,7 +43,7 @@ fn denial_encoder(path: &str) -> Option<EncodeDenial> {
     })
 }
 
-/// The gRPC pipeline, whose errors become denials for the methods of integrations. Other calls pass untouched.
+/// The gRPC pipeline, whose errors become denials for the methods of integrations. Other calls pass unchanged.
 #[derive(Clone)]
 pub(crate) struct DenyOnError(Pipeline);
 
@@ -75,7 +77,7 @@ impl Service<Request> for DenyOnError {
     }
 }
 
-/// A refusal in the protocol's own words: a gRPC call that went well.
+/// A refusal as an answer of the protocol, in a successful gRPC call.
 fn denial(encode: EncodeDenial, status: &Status, original: &Response) -> Response {
     let trailers = HeaderMap::from_iter([(HeaderName::from_static("grpc-status"), HeaderValue::from_static("0"))]);
     let body = Full::new(frame(&encode(status))).with_trailers(async move { Some(Ok(trailers)) });

@@ -1,4 +1,5 @@
-//! What the answers of other projects' protocols have in common: how a decision, or why there is none, is told to the caller.
+//! Common parts of the answers in other projects' protocols: how a decision, or why there is none, is told to the
+//! caller.
 
 use std::time::Duration;
 
@@ -8,10 +9,10 @@ use serde_json::{Value, json};
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
-/// Names the decision, on the way to a tool and back.
+/// Names the decision in the request to the tool and in the answer.
 pub(super) const DECISION_HEADER: &str = "x-countersign-decision-id";
 
-/// The credential in an `authorization` header; empty where there is none, which then is refused, and recorded.
+/// The credential in an `authorization` header. Empty if there is none; the call is then refused and recorded.
 pub(super) fn bearer(header: &str) -> String {
     let token = header.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
     token.map(|(_, token)| token.trim().to_owned()).unwrap_or_default()
@@ -33,13 +34,13 @@ pub(super) fn decision_json(answer: &DecisionAnswer) -> Value {
     said
 }
 
-/// The same where there is no decision.
+/// The same for a call without a decision.
 pub(super) fn no_decision_json(status: &Status) -> Value {
     let reason = status.get_details_error_info().map(|info| info.reason);
     json!({ "reason": reason, "message": why(status), "retryable": retry_after(status).is_some() })
 }
 
-/// Why there is no decision. Who made the call cannot lift what is wrong with the gateway that asks for it.
+/// Why there is no decision. The caller cannot fix a problem of the gateway that asks.
 pub(super) fn why(status: &Status) -> String {
     match status.code() {
         Code::Unauthenticated | Code::PermissionDenied => {
@@ -49,7 +50,7 @@ pub(super) fn why(status: &Status) -> String {
     }
 }
 
-/// When to try again, where that may help.
+/// When to try again, if that may help.
 pub(super) fn retry_after(status: &Status) -> Option<Duration> {
     let stated = status.get_details_retry_info().and_then(|info| info.retry_delay);
     let late = status.code() == Code::DeadlineExceeded;

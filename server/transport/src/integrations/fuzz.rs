@@ -1,4 +1,4 @@
-//! What must hold of what Envoy and an agentgateway ask, whatever they pass on.
+//! Rules for the requests of Envoy and agentgateway, whatever these pass on.
 
 use countersign_app::{Decide, DecisionSubject, Error};
 use countersign_proto::third_party::{
@@ -20,14 +20,15 @@ use crate::{
     status::Refusal,
 };
 
-/// The status that a refusal becomes, having been looked at.
+/// The status of a refusal, after its checks.
 fn status(error: Error) -> Status {
     let Error::Invalid(found) = error else { panic!("another refusal: {error:?}") };
     refused(Error::Invalid(found.clone()));
     Refusal::from(Error::Invalid(found)).status("the-id")
 }
 
-/// `POST /charges host`, headers and what the route says (`route.tool_id: billing`), an empty line, and the body; or a message.
+/// `POST /charges host`, headers and the route's attributes (`route.tool_id: billing`), an empty line, and the body; or
+/// a message.
 #[must_use]
 pub fn ext_authz_seeds() -> Vec<Vec<u8>> {
     let texts = [
@@ -44,7 +45,7 @@ pub fn ext_authz_seeds() -> Vec<Vec<u8>> {
     seeds
 }
 
-/// The lines up to an empty one, and the rest.
+/// The lines up to an empty line, and the rest.
 fn parted(data: &[u8]) -> Option<(Vec<&str>, &[u8])> {
     let end = data.windows(2).position(|pair| pair == b"\n\n")?;
     let head = std::str::from_utf8(&data[..end]).ok()?;
@@ -71,10 +72,11 @@ fn written_check(data: &[u8]) -> Option<CheckRequest> {
     Some(CheckRequest { attributes: Some(attributes) })
 }
 
-/// What Envoy passes on is a question about the tool that its route names, or a denial: never an answer that lets the call on.
+/// What Envoy passes on becomes a question about the tool that its route names, or a denial: never an answer that lets
+/// the call pass.
 ///
 /// # Panics
-/// Where that is not so.
+/// If that is not the case.
 pub fn ext_authz(data: &[u8]) {
     written_check(data).into_iter().chain(CheckRequest::decode(data).ok()).for_each(|check| asked(&check));
 }
@@ -114,7 +116,7 @@ fn denied(status: &Status) {
     }
 }
 
-/// Method, backend and authorization header on a line each, an empty line, and the parameters; or a message.
+/// Method, backend and authorization header, one per line, an empty line, and the parameters; or a message.
 #[must_use]
 pub fn ext_mcp_seeds() -> Vec<Vec<u8>> {
     let id = "01890a5d-ac96-774b-bcce-b302099a8057";
@@ -166,10 +168,10 @@ fn written_result(data: &[u8]) -> Option<McpResponse> {
     })
 }
 
-/// A call is asked about in the form that goes on to the tool, or denied; a result likewise.
+/// A call is decided in the form that is forwarded to the tool, or it is denied; the same is true for a result.
 ///
 /// # Panics
-/// Where that is not so.
+/// If that is not the case.
 pub fn ext_mcp(data: &[u8]) {
     written_call(data).into_iter().chain(McpRequest::decode(data).ok()).for_each(|call| called(&call));
     written_result(data).into_iter().chain(McpResponse::decode(data).ok()).for_each(|result| ended(&result));

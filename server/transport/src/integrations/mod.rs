@@ -1,7 +1,8 @@
-//! Protocols of other projects, over the same use cases: a client that speaks one of them is gated without code of ours.
+//! Protocols of other projects, over the same use cases: a client of one of them is controlled without code of ours in
+//! it.
 //!
-//! One folder for each: [`authzen`] is JSON over HTTP, [`ext_authz`] (Envoy) and [`ext_mcp`] (agentgateway) are gRPC services.
-//! The services return errors of ours; [`denial`] turns them into denials in the words of the protocol.
+//! One folder per protocol: [`authzen`] is JSON over HTTP, [`ext_authz`] (Envoy) and [`ext_mcp`] (agentgateway) are
+//! gRPC services. The services return our errors; [`denial`] turns them into denials of the protocol.
 
 pub(crate) mod authzen;
 pub(crate) mod denial;

@@ -1,4 +1,4 @@
-//! Who calls, and whether they may.
+//! Authentication of callers, and whether they may call a method.
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::authz::{Access, Requester, Row};
 
-/// What the pipeline asks of the application.
+/// What the pipeline needs from the application.
 pub(crate) trait Authority: Send + Sync {
     /// An id that no other request has.
     fn fresh_id(&self) -> Uuid;
@@ -88,18 +88,19 @@ impl Authority for App {
     }
 }
 
-/// The other end of the connection; in every request's extensions.
+/// The address of the other end of the connection; in every request's extensions.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Peer(pub(crate) IpAddr);
 
-/// What the other end of the connection showed of itself in the TLS handshake; in every request's extensions, where it did.
+/// The certificate that the other end of the connection showed in the TLS handshake; in every request's extensions, if
+/// it showed one.
 #[derive(Debug, Clone)]
 pub(crate) struct PeerCertificate(pub(crate) Arc<ClientCertificate>);
 
-/// When it is asked again who calls.
+/// When an authentication that failed because of the database is tried again.
 const ASK_AGAIN: Duration = Duration::from_millis(50);
 
-/// Finds out who calls. None: the method is open, and nobody is asked.
+/// Authenticates the caller. `None` if the method is open, so that no authentication is needed.
 pub(super) async fn caller(
     authority: &dyn Authority,
     row: &Row,
@@ -120,19 +121,20 @@ pub(super) async fn caller(
     }
     loop {
         match authority.authenticate(bearer, local, purpose).await {
-            // A stop is not lost to a moment in which nobody could say who sends it: until its deadline it is asked again.
+            // A stop must not fail because the caller could not be authenticated for a moment, so authentication is
+            // tried again until the deadline.
             Err(Error::StoreUnavailable) if row.stops => sleep(ASK_AGAIN).await,
             found => return found.map(Some),
         }
     }
 }
 
-/// Counts the call against its caller's rate. Whoever is not known has none: a failed authentication counts for nobody.
+/// Counts the call against its caller's rate. An unknown caller has no rate, so a failed authentication is not counted.
 pub(super) fn within_rate(authority: &dyn Authority, row: &Row, caller: Option<&Caller>) -> Result<(), Error> {
     caller.map_or(Ok(()), |caller| authority.take_rate(caller, row.stops))
 }
 
-/// The caller's turn, where the method only reads.
+/// Waits for the caller's turn if the method only reads.
 pub(super) async fn read_turn(
     authority: &dyn Authority,
     row: &Row,
@@ -144,7 +146,7 @@ pub(super) async fn read_turn(
     }
 }
 
-/// Asks the method's row whether `caller` may call it.
+/// Checks with the method's row whether `caller` may call it.
 pub(super) fn permit(authority: &dyn Authority, row: &Row, caller: Option<&Caller>) -> Result<(), Error> {
     match caller {
         None => row.permit(Requester::Unauthenticated),
@@ -156,7 +158,7 @@ pub(super) fn permit(authority: &dyn Authority, row: &Row, caller: Option<&Calle
     }
 }
 
-/// The text after `Bearer`. No header is no error: dev mode lets some callers in without.
+/// The text after `Bearer`. A missing header is not an error, because dev mode lets some callers in without.
 fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Error> {
     let wrong = |why: &str| Err(Error::Unauthenticated { message: format!("{why}: send {WANTED}") });
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
@@ -186,10 +188,10 @@ fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Error> {
     }
 }
 
-/// What an authorization header must be, for messages.
+/// The required form of an authorization header, for messages.
 const WANTED: &str = "`authorization: Bearer`, a space, and an API key (csk_...) or a credential of POST /issue";
 
-/// What programs write where they have no token.
+/// Texts that programs write if they have no token.
 const PLACEHOLDERS: [&str; 8] = ["null", "undefined", "None", "nil", "NaN", "false", "token", "[object Object]"];
 
 /// What is wrong with a header that does not begin with `Bearer`.
@@ -204,8 +206,8 @@ fn other_scheme(scheme: &str) -> &'static str {
     }
 }
 
-/// Whether the request comes from this machine and was meant for it. A proxy here may forward what a stranger sent, and a
-/// browser here may be talked into calling a foreign name that points here: neither counts as local.
+/// Whether the request comes from this machine and is meant for it. A proxy here may forward a stranger's request, and
+/// a browser here may be led to call a foreign name that points here: neither counts as local.
 pub(super) fn is_local(request: &Request) -> bool {
     let peer = request.extensions().get::<Peer>().is_some_and(|peer| peer.0.to_canonical().is_loopback());
     let forwarded = ["forwarded", "x-forwarded-for", "x-real-ip", "via"];

@@ -7,10 +7,10 @@ use std::time::Duration;
 pub(crate) struct Bounds {
     /// Largest request, bytes.
     pub(crate) message_bytes: usize,
-    /// Calls at a time, each counted until its answer stands.
+    /// Limit of calls at a time; each counts until its answer is ready.
     pub(crate) requests: usize,
-    /// Streams at a time, each counted until it ends; and as many calls that wait for a person.
+    /// Limit of streams at a time, each counting until it ends; and the same number of calls that wait for a person.
     pub(crate) streams: usize,
-    /// Longest call, beside what it waits for a person; a caller's own timeout may only shorten it.
+    /// Longest call, without the time that it waits for a person; a caller's timeout can only shorten it.
     pub(crate) timeout: Duration,
 }

@@ -1,4 +1,4 @@
-//! One call: its id, and its method's row of the table.
+//! One call: its id, and the row of its method in the table.
 
 use axum::extract::Request;
 use http::{HeaderMap, HeaderName};
@@ -10,15 +10,16 @@ use crate::{
     status::Refusal,
 };
 
-/// Carries the request id, both ways.
+/// Carries the request id in both directions.
 pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-/// Longest id that is taken from a caller, bytes.
+/// Longest request id that is accepted from a caller, in bytes.
 const MAX_REQUEST_ID: usize = 128;
 
-/// In every request's extensions, from the first step on; a verb finds `countersign_app::Caller` beside it.
+/// In every request's extensions, from the first step on; a verb finds `countersign_app::Caller` next to it.
 #[derive(Debug, Clone)]
 pub(crate) struct RequestContext {
-    /// Finds the request in the log; the caller's own `x-request-id` where that is sane. Echoed in the answer.
+    /// Identifies the request in the log: the caller's `x-request-id` if it is safe to log, else a new id. Echoed in
+    /// the answer.
     pub(crate) request_id: String,
 }
 
@@ -27,10 +28,10 @@ pub(crate) fn request_id(request: &Request) -> String {
     request.extensions().get::<RequestContext>().map(|context| context.request_id.clone()).unwrap_or_default()
 }
 
-/// What every step knows of a call.
+/// What every step knows about a call.
 pub(super) struct Call {
     pub(super) request_id: String,
-    /// None: there is no such method.
+    /// `None` if there is no such method.
     pub(super) row: Option<&'static Row>,
 }
 
@@ -42,7 +43,7 @@ impl Call {
         Self { request_id, row: authz::row(request.uri().path()) }
     }
 
-    /// The method's row. A method without one is refused before anything is spent on it.
+    /// The method's row. A method without a row is refused before any work is done for it.
     pub(super) fn known(&self, request: &Request) -> Result<&'static Row, Status> {
         self.row.ok_or_else(|| {
             let path = request.uri().path();
@@ -56,7 +57,7 @@ impl Call {
     }
 }
 
-/// The caller's id, where it can stand in a log without harm.
+/// The caller's id, if it is safe to log.
 fn sane(headers: &HeaderMap) -> Option<String> {
     let id = headers.get(X_REQUEST_ID)?.to_str().ok()?;
     let fits = (1..=MAX_REQUEST_ID).contains(&id.len());

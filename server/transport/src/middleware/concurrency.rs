@@ -1,9 +1,10 @@
-//! How many calls there may be at a time: a limit for each kind, and in it a share for each caller. What exceeds it is refused,
-//! never queued.
+//! Concurrency limits: how many calls may run at a time, per kind of call, with a share for each caller. A call above a
+//! limit is refused, never queued.
 //!
-//! No kind of caller uses up the permits of another: strangers none of callers, agents none of gates, reads none of decisions,
-//! and none of them those of calls that stop something. A call takes its permit once its caller is known and its body has
-//! begun; until then it holds a pending permit, which has limits of its own, so that headers without a body take no permit.
+//! No kind of call uses up the permits of another: unauthenticated callers none of authenticated ones, agents none of
+//! enforcement points, reads none of decisions, and none of them those of calls that stop something. A call takes its
+//! permit once its caller is known and its body has begun. Until then it holds a pending permit, with separate limits,
+//! so that headers without a body take no permit.
 
 use std::{
     collections::HashMap,
@@ -25,19 +26,19 @@ use crate::{
     status::Refusal,
 };
 
-/// Calls at a time of those who were not asked who they are, and of one address.
+/// Calls at a time of unauthenticated callers: in all, and from one address.
 const PUBLIC: [usize; 2] = [64, 32];
-/// Calls at a time that stop something, and of one caller.
+/// Calls at a time that stop something: in all, and by one caller.
 const STOPPING: [usize; 2] = [64, 16];
 /// Streams and waits at a time of one chain.
 const CHAIN_STREAMS: usize = 8;
-/// So many times as many calls may be pending as may run.
+/// How many times as many calls may be pending as may run.
 const PENDING: usize = 4;
 
-/// What a permit counts against.
+/// The party that a permit counts against.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum LimitKey {
-    /// Nobody was asked who they are: who is at this address.
+    /// An unauthenticated caller at this address.
     Peer(Option<IpAddr>),
     /// An instance of the chain of this root.
     Chain(InstanceId),
@@ -157,7 +158,7 @@ pub(super) struct PendingPermit {
 }
 
 impl PendingPermit {
-    /// A permit for `caller`'s call, for which its connection counts as at work. The pending one is free again.
+    /// A permit for `caller`'s call, for which its connection counts as working. The pending permit is released.
     pub(super) fn acquire(
         self,
         connection: Option<&Arc<ConnectionActivity>>,
@@ -169,7 +170,7 @@ impl PendingPermit {
     }
 }
 
-/// So many calls at a time, and of one caller no more than a share of them.
+/// A limit of calls at a time, and a smaller share for each caller.
 pub(crate) struct ConcurrencyLimit {
     capacity: usize,
     share: usize,
@@ -193,11 +194,11 @@ impl ConcurrencyLimit {
     }
 
     fn in_use(&self) -> MutexGuard<'_, InUse> {
-        // Nothing that panics runs under the lock.
+        // No code that can panic runs under the lock.
         self.in_use.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A permit; refused where all are in use, or the share of this caller.
+    /// A permit. Refused if all are in use, or if this caller's share is.
     fn acquire(self: &Arc<Self>, key: LimitKey) -> Result<Permit, Box<Refusal>> {
         let mut in_use = self.in_use();
         if in_use.all >= self.capacity {
@@ -218,7 +219,7 @@ impl ConcurrencyLimit {
 pub(crate) struct Permit {
     limit: Arc<ConcurrencyLimit>,
     key: LimitKey,
-    /// Held, so that the connection counts as at work.
+    /// Kept so that the connection counts as working.
     working: Option<ActiveCall>,
 }
 

@@ -1,4 +1,4 @@
-//! What a connection does, for the server to know which may be closed where there are too many.
+//! The activity of a connection, from which the server knows which connections may be closed if there are too many.
 
 use std::{
     sync::{
@@ -12,12 +12,12 @@ use countersign_app::Caller;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-/// How long a connection of a known caller must have done nothing before it makes room for another.
+/// How long a connection of a known caller must have been idle before it may be closed for another.
 pub(crate) const SPARED: Duration = Duration::from_secs(1);
-/// How long such a connection has to say goodbye.
+/// How long such a connection has to close properly.
 pub(crate) const GOODBYE: Duration = Duration::from_secs(1);
 
-/// Whose a connection is, by the caller of highest kind whose call got a permit on it. The lowest kind makes room first.
+/// The owner of a connection: the highest kind of caller that got a permit on it. The lowest kind is closed first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum CallerKind {
     Unknown,
@@ -35,7 +35,7 @@ impl CallerKind {
     }
 }
 
-/// What a connection does, as far as it matters whether it could be closed; in every request's extensions.
+/// The activity of a connection, to the extent that it matters for closing it; in every request's extensions.
 #[derive(Debug)]
 pub(crate) struct ConnectionActivity {
     opened: Instant,
@@ -43,9 +43,9 @@ pub(crate) struct ConnectionActivity {
     standing: AtomicU8,
     /// Calls that have a permit.
     working: AtomicUsize,
-    /// When it last began or ended one: milliseconds after `opened`.
+    /// When it last began or ended a call, in milliseconds after `opened`.
     last: AtomicU64,
-    /// Cancelled: another connection takes its place.
+    /// Cancelled when another connection takes its place.
     replaced: CancellationToken,
 }
 
@@ -60,7 +60,7 @@ impl ConnectionActivity {
         })
     }
 
-    /// Counts a call that has its permit, until what is returned is dropped.
+    /// Counts a call that has its permit, until the returned value is dropped.
     pub(crate) fn begin_call(self: &Arc<Self>, standing: CallerKind) -> ActiveCall {
         self.standing.fetch_max(standing as u8, Ordering::Relaxed);
         self.working.fetch_add(1, Ordering::Relaxed);
@@ -76,7 +76,8 @@ impl ConnectionActivity {
         self.standing.load(Ordering::Relaxed) == CallerKind::Unknown as u8
     }
 
-    /// Since when it has done nothing, after whose it is; none while it does something, or where it is spared still.
+    /// The kind of its caller, and since when it has been idle. `None` while it works, or while it may not be closed
+    /// yet.
     pub(crate) fn idle(&self) -> Option<(u8, Instant)> {
         if self.working.load(Ordering::Relaxed) > 0 {
             return None;
@@ -96,12 +97,13 @@ impl ConnectionActivity {
         self.replaced.is_cancelled()
     }
 
-    /// Returns when the connection is to end, since another one takes its place.
+    /// Returns when the connection should end because another one takes its place.
     pub(crate) async fn replaced(&self) {
         self.replaced.cancelled().await;
     }
 
-    /// Returns when the connection is to be cut off: once it is replaced, and a known caller has had the time to be told.
+    /// Returns when the connection must be cut off: once it is replaced, and a known caller has had the time to be
+    /// told.
     pub(crate) async fn cut_off(&self) {
         self.replaced().await;
         if !self.is_a_strangers() {

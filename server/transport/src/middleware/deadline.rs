@@ -1,4 +1,4 @@
-//! No call lasts longer than its caller waits, nor than the server allows.
+//! Deadlines: no call lasts longer than its caller waits, or than the server permits.
 
 use std::{
     pin::Pin,
@@ -19,14 +19,14 @@ use tonic::Status;
 use super::call::Call;
 use crate::status::Refusal;
 
-/// gRPC's spelling of a timeout: up to eight digits and a unit.
+/// gRPC's header for a timeout: up to eight digits and a unit.
 const GRPC_TIMEOUT: &str = "grpc-timeout";
-/// Connect's: up to ten digits, milliseconds.
+/// Connect's header: up to ten digits, in milliseconds.
 const CONNECT_TIMEOUT: &str = "connect-timeout-ms";
 /// Longer than any stream lives.
 const NEVER: Duration = Duration::from_hours(10 * 365 * 24);
 
-/// When a call must have its answer. A stream must have begun by `begin`, and lasts until `end`.
+/// When a call must be answered. A stream must begin by `begin`, and may last until `end`.
 pub(super) struct Deadline {
     begin: Instant,
     end: Instant,
@@ -43,8 +43,8 @@ pub(super) fn of(call: &Call, headers: &HeaderMap, ceiling: Duration) -> Result<
     })
 }
 
-/// Shortens the caller's timeout by a tenth, so that the answer which says that it is over still arrives. What is no timeout
-/// stays, and is refused.
+/// Shortens the caller's timeout by a tenth, so that the answer which reports the timeout still arrives. An invalid
+/// timeout is kept, and is refused.
 pub(crate) fn answer_sooner(headers: &mut HeaderMap) {
     let asked = headers.get(GRPC_TIMEOUT).and_then(|value| value.to_str().ok().and_then(grpc_timeout));
     let shorter = asked.map(|asked| {
@@ -59,7 +59,7 @@ pub(crate) fn answer_sooner(headers: &mut HeaderMap) {
     }
 }
 
-/// The answer, if it comes in time; else a refusal, which says that the change may stand all the same.
+/// The answer, if it is ready in time; otherwise a refusal, which says that the change may still have been made.
 pub(super) async fn within<T>(
     call: &Call,
     deadline: &Deadline,
@@ -68,7 +68,7 @@ pub(super) async fn within<T>(
     timeout_at(deadline.begin, answer).await.unwrap_or_else(|_| Err(call.refuse(Refusal::deadline_exceeded())))
 }
 
-/// What cuts a long call short: the server stops, or its caller may not call any more, which `withdrawn` says.
+/// What ends a long call early: the server stops, or its caller may no longer call, as `withdrawn` reports.
 pub(super) async fn cut(stop: CancellationToken, withdrawn: impl Future<Output = Status>) -> Status {
     tokio::select! {
         () = stop.cancelled() => Status::unavailable("the server is stopping: call again, another server will answer"),
@@ -76,7 +76,7 @@ pub(super) async fn cut(stop: CancellationToken, withdrawn: impl Future<Output =
     }
 }
 
-/// The answer, unless something cuts it short.
+/// The answer, unless something ends the call early.
 pub(super) async fn unless<T>(
     cut: impl Future<Output = Status>,
     answer: impl Future<Output = Result<T, Status>>,
@@ -88,7 +88,7 @@ pub(super) async fn unless<T>(
     }
 }
 
-/// The stream, ended with a status at its deadline, or when something cuts it short.
+/// The stream, which ends with a status at its deadline, or when something ends it early.
 pub(super) fn ending(
     call: &Call,
     deadline: &Deadline,
@@ -106,7 +106,7 @@ pub(super) fn ending(
     response.map(|inner| Body::new(Until { inner, end, over: false }))
 }
 
-/// How long the caller waits, where it says so; or which header is wrong, and how.
+/// How long the caller waits, if it says so; or which header is wrong, and why.
 fn asked(headers: &HeaderMap) -> Result<Option<Duration>, (&'static str, String)> {
     let read = |name: &'static str, parse: fn(&str) -> Option<Duration>, form: &str| {
         let wrong = || (name, format!("must be {form}"));
@@ -137,7 +137,7 @@ fn digits(text: &str, most: usize) -> Option<u64> {
     if fits { text.parse().ok() } else { None }
 }
 
-/// A stream that ends with a status of ours when `end` comes before its own.
+/// A stream that ends with our status if `end` comes before its end.
 struct Until {
     inner: Body,
     end: Pin<Box<dyn Future<Output = Status> + Send>>,
@@ -159,7 +159,7 @@ impl http_body::Body for Until {
             self.over = true;
             self.inner = Body::empty();
             let mut trailers = HeaderMap::new();
-            // Fails for metadata alone, and there is none.
+            // It fails only for metadata, and there is none here.
             let _ = status.add_header(&mut trailers);
             return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
         }

@@ -1,4 +1,4 @@
-//! The gRPC status of an answer: refusals as answers, and back.
+//! Conversion of refusals to gRPC answers, and the gRPC status of an answer.
 
 use std::panic::AssertUnwindSafe;
 
@@ -21,12 +21,12 @@ pub(super) fn answer(status: Status) -> Response {
     status.into_http::<Body>()
 }
 
-/// The status that an answer already bears in its headers: a refusal, mostly. None: it comes in the trailers.
+/// The status that an answer already has in its headers, usually a refusal. `None` if it comes in the trailers.
 pub(crate) fn of_response(response: &Response) -> Option<Status> {
     Status::from_header_map(response.headers())
 }
 
-/// Whether the answer sheds load, which is our fault, rather than refuse a caller who asks for too much.
+/// Whether the server sheds load with this answer, as opposed to a caller who asks for too much.
 pub(super) fn is_overload(response: &Response) -> bool {
     let reason = of_response(response).and_then(|status| status.get_details_error_info());
     reason.is_some_and(|info| info.reason == Refusal::overloaded().reason())
@@ -37,8 +37,8 @@ pub(super) fn code(headers: &HeaderMap) -> Option<Code> {
     headers.get("grpc-status").map(|value| Code::from_bytes(value.as_bytes()))
 }
 
-/// The call's answer or its refusal; INTERNAL for a call that panics, which takes nothing else down. The panic hook has
-/// said where; its payload may hold anything, so it is not repeated.
+/// The call's answer or its refusal. A call that panics gets INTERNAL and affects no other call. The panic hook has
+/// logged the place; the payload may contain anything, so it is not repeated.
 pub(super) async fn or_internal(call: &Call, answers: impl Future<Output = Result<Response, Status>>) -> Response {
     match AssertUnwindSafe(answers).catch_unwind().await {
         Ok(Ok(response)) => response,
@@ -50,8 +50,8 @@ pub(super) async fn or_internal(call: &Call, answers: impl Future<Output = Resul
     }
 }
 
-/// Maps tonic's decode error, INTERNAL or OUT_OF_RANGE, to INVALID_ARGUMENT: the caller sent bytes
-/// that are not a message. Our own refusals bear details and pass as they are.
+/// Maps tonic's decode error, INTERNAL or OUT_OF_RANGE, to INVALID_ARGUMENT, because the caller sent bytes that are not
+/// a message. Our refusals have details and pass unchanged.
 pub(super) fn decode_error_to_invalid_argument(call: &Call, response: Response) -> Result<Response, Status> {
     match of_response(&response) {
         Some(status) if status.details().is_empty() && matches!(status.code(), Code::Internal | Code::OutOfRange) => {

@@ -1,4 +1,4 @@
-//! How large a request may be, and that it comes at all.
+//! Limits for the size of a request, and for the arrival of its body.
 
 use std::{
     pin::Pin,
@@ -20,10 +20,10 @@ use crate::status::Refusal;
 
 /// The five bytes that gRPC writes before a message.
 const FRAME: usize = 5;
-/// In the metadata of a refusal: the request was larger than this many bytes, the most that the server takes.
+/// In the metadata of a refusal: the request was larger than this many bytes, which is the server's limit.
 pub(crate) const MOST_BYTES: &str = "max-message-bytes";
 
-/// Refuses a request above the limit: at once where it says its length, else as soon as it passes.
+/// Refuses a request above the limit: at once if it states its length, otherwise as soon as it exceeds it.
 pub(super) fn sized(call: &Call, request: Request, limit: usize) -> Result<Request, Status> {
     let oversize = move |request_id: &str| {
         let why = format!("the request is larger than {limit} bytes, the most this server takes");
@@ -44,7 +44,7 @@ pub(super) fn sized(call: &Call, request: Request, limit: usize) -> Result<Reque
     }))
 }
 
-/// Why a body could not be read: our own refusal, or the caller's connection.
+/// Why a body could not be read: our refusal, or an error of the caller's connection.
 pub(crate) fn body_error(error: axum::Error, request_id: &str) -> Response {
     grpc_status::answer(broken(error, request_id))
 }
@@ -69,7 +69,7 @@ pub(super) async fn begun(call: &Call, request: Request) -> Result<Request, Stat
     Ok(Request::from_parts(parts, body))
 }
 
-/// A body whose first frame was read already.
+/// A body whose first frame has been read.
 struct Begun {
     first: Option<Frame<Bytes>>,
     rest: Body,

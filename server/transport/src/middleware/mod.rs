@@ -1,7 +1,7 @@
-//! The pipeline that every call passes, by whichever protocol it came: one tower service that reads top-down.
+//! The pipeline that every call passes, in any protocol: one tower service that is read from top to bottom.
 //!
-//! Below it is gRPC, above it the front ends. What a step refuses is a gRPC status; the front ends write it in their protocol. The
-//! steps run in one future: a step costs what it does, and no more.
+//! Below it is gRPC, above it are the front ends. A step refuses with a gRPC status, which the front ends write in
+//! their protocol. The steps run in one future, so a step costs only its work.
 
 mod authenticate;
 mod bounds;
@@ -73,12 +73,12 @@ impl<S> Inner for S where
 {
 }
 
-/// What the steps share, over all pipelines of a server.
+/// What the steps of all pipelines of a server share.
 pub(crate) struct Stack {
     authority: Arc<dyn Authority>,
     bounds: Bounds,
     concurrency: ConcurrencyLimits,
-    /// Cancelled when the server stops: streams end, so that connections can.
+    /// Cancelled when the server stops: streams then end, so that connections can be closed.
     stop: CancellationToken,
 }
 
@@ -88,15 +88,16 @@ impl Stack {
         Arc::new(Self { authority, bounds, concurrency: ConcurrencyLimits::new(&bounds), stop })
     }
 
-    /// `inner` behind every step.
+    /// `inner` behind all steps.
     pub(crate) fn wrap(self: &Arc<Self>, inner: impl Inner) -> Pipeline {
         BoxCloneSyncService::new(PipelineService { stack: self.clone(), inner })
     }
 
-    /// An id for the call, and its method's row; then a span, a counter and a duration, whatever becomes of it.
+    /// Gives the call an id and finds its method's row; then adds a span, a counter and a duration, however the call
+    /// ends.
     async fn pass(&self, mut request: Request, inner: impl Inner) -> Response {
         let call = Call::of(&mut request, &*self.authority);
-        // In a box: what the layers above hand on is a pointer, not all that a call may hold.
+        // Boxed, so that the layers above pass on a pointer instead of the large future of a call.
         let answer = grpc_status::or_internal(&call, self.admit(&call, request, inner).boxed());
         let mut response = observe::observed(&call, &*self.authority, answer).await;
         if let Ok(id) = HeaderValue::from_str(&call.request_id) {
@@ -105,7 +106,7 @@ impl Stack {
         response
     }
 
-    /// Refuses what is unknown, too large, too much at once, or too late.
+    /// Refuses calls of unknown methods, requests that are too large or too late, and calls above a limit.
     async fn admit(&self, call: &Call, request: Request, inner: impl Inner) -> Result<Response, Status> {
         let row = call.known(&request)?;
         let request = limits::sized(call, request, self.bounds.message_bytes)?;
@@ -126,8 +127,8 @@ impl Stack {
         }
     }
 
-    /// Default deny: a request reaches its verb only where the method's row says that this caller may call it, and once
-    /// there is a permit for it.
+    /// Default deny: a request reaches its verb only if the method's row permits it for this caller, and a permit is
+    /// available.
     async fn authorise(
         &self,
         call: &Call,
@@ -153,7 +154,7 @@ impl Stack {
         answer
     }
 
-    /// The verb's answer, where the caller may have one and there is a permit for the call.
+    /// The verb's answer, if the caller may have it and a permit is available.
     async fn serve(
         &self,
         call: &Call,
@@ -180,8 +181,8 @@ impl Stack {
         }
     }
 
-    /// How long a call of a method may take until its answer stands. Of strangers nothing takes long, so that their bodies may
-    /// not either.
+    /// How long a call of a method may take until its answer is ready. Calls of unauthenticated callers are short, so
+    /// their bodies must be too.
     fn longest(&self, row: &Row) -> Duration {
         match (row.access, row.kind) {
             (Access::Open, _) => PUBLIC_TIMEOUT.min(self.bounds.timeout),
@@ -191,7 +192,7 @@ impl Stack {
     }
 }
 
-/// Who asks, from where, on which connection.
+/// The caller, its address and its connection.
 struct CallOrigin {
     caller: Option<Caller>,
     peer: Option<IpAddr>,

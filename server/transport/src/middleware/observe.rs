@@ -1,4 +1,4 @@
-//! A span, a counter and a duration for every call, whatever becomes of it.
+//! A span, a counter and a duration for every call, however it ends.
 
 use std::{
     pin::Pin,
@@ -17,7 +17,7 @@ use tracing::{Instrument, Span, field::Empty};
 
 use super::{Authority, call::Call, grpc_status};
 
-/// The label of methods that do not exist: callers must not be able to make labels.
+/// The label of methods that do not exist; callers must not be able to create labels.
 const UNKNOWN: &str = "unknown";
 
 /// The methods that issue credentials.
@@ -52,14 +52,14 @@ pub(super) async fn observed(
     }
 }
 
-/// How a request for a credential ended, by its answer. It is counted here and not where credentials are granted, because
-/// a database that is down already fails authentication. A caller who went away is counted neither way.
+/// How a request for a credential ended, by its answer. It is counted here and not in the issuance, because if the
+/// database is down, authentication already fails. A call whose caller disconnected is not counted.
 fn issuance(method: &str, response: &Response, shed: bool) -> Option<Issuance> {
     if !ISSUING.contains(&method) {
         return None;
     }
     Some(match grpc_status::code(response.headers()) {
-        // An answer whose status is still to come is no refusal.
+        // An answer whose status follows in the trailers is not a refusal.
         None | Some(Code::Ok) => Issuance::Granted,
         Some(Code::Unavailable | Code::DeadlineExceeded | Code::Internal | Code::Unknown | Code::DataLoss) => {
             Issuance::Failed
@@ -69,7 +69,7 @@ fn issuance(method: &str, response: &Response, shed: bool) -> Option<Issuance> {
     })
 }
 
-/// Counts what a front end refused before there was a call.
+/// Counts a refusal by a front end, before there is a call.
 pub(crate) fn count_refusal(code: Code) {
     count(UNKNOWN, code);
 }
@@ -78,7 +78,7 @@ fn count(method: &'static str, code: Code) {
     metrics::counter!("countersign_requests_total", "method" => method, "code" => name(code)).increment(1);
 }
 
-/// One call. Whoever drops it says that the call is over; unless told otherwise, its caller went away.
+/// One call. Dropping it records the end of the call: as a caller that disconnected, unless a code was set before.
 struct Watch {
     method: &'static str,
     span: Span,
@@ -101,7 +101,7 @@ impl Drop for Watch {
     }
 }
 
-/// A body whose trailers say how the call went.
+/// A body whose trailers say how the call ended.
 struct Watched {
     inner: Body,
     watch: Watch,
@@ -137,7 +137,7 @@ impl http_body::Body for Watched {
     }
 }
 
-/// The code as gRPC writes it.
+/// The code in gRPC's spelling.
 fn name(code: Code) -> &'static str {
     match code {
         Code::Ok => "OK",

@@ -1,4 +1,4 @@
-//! A stream ends when its caller may no longer call the method.
+//! Ends a stream when its caller may no longer call the method.
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,7 +18,7 @@ use crate::{authz::Row, status::Refusal};
 /// How often the caller of a stream is checked again.
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// What the caller of a stream authenticated with, to be checked again while the stream lasts.
+/// The credentials of a stream's caller, which are checked again while the stream lasts.
 pub(super) struct StreamAuthorization {
     authority: Arc<dyn Authority>,
     row: &'static Row,
@@ -37,8 +37,8 @@ impl StreamAuthorization {
         Self { authority, row, headers, local: is_local(request), certificate, request_id }
     }
 
-    /// Returns when the caller may no longer call the method, and why: the key or the credential is dead, or the role is
-    /// gone. That nobody can say just now, as the database does not answer, ends no stream.
+    /// Returns when the caller may no longer call the method, and why: the key or the credential is no longer valid, or
+    /// the role was removed. A database that does not answer for the moment ends no stream.
     pub(super) async fn revoked(self) -> Status {
         loop {
             sleep(AGAIN).await;

@@ -1,4 +1,4 @@
-//! Refusals of methods that change something, told to the application, which puts them on record.
+//! Reports refusals of methods that change something to the application, which records them.
 
 use std::net::IpAddr;
 
@@ -10,10 +10,10 @@ use tonic_types::StatusExt;
 use super::{Authority, concurrency::Permit, grpc_status};
 use crate::authz::{Row, Work};
 
-/// Refusals that are PERMISSION_DENIED by nature, and not by their code: a second person must do it.
+/// A refusal that is PERMISSION_DENIED by its meaning and not by its code: a second person is required.
 const FOR_A_SECOND_PERSON: &str = "FOUR_EYES";
 
-/// Who called what, of a method whose refusals are recorded.
+/// The caller and the method, if refusals of the method are recorded.
 pub(super) struct AdministrationAudit {
     caller: Caller,
     peer: Option<IpAddr>,
@@ -21,14 +21,14 @@ pub(super) struct AdministrationAudit {
 }
 
 impl AdministrationAudit {
-    /// What is to be known when the answer is there; none where the method changes nothing, so that it costs nothing.
+    /// What must be known when the answer is there. `None` if the method changes nothing, so that it costs nothing.
     pub(super) fn of(row: &Row, caller: Option<&Caller>, peer: Option<IpAddr>) -> Option<Self> {
         let caller = caller.filter(|_| row.work == Work::Administers)?.clone();
         let method = row.method.trim_start_matches("/countersign.v1.");
         Some(Self { caller, peer, method })
     }
 
-    /// Tells the authority, where the caller was refused because of who they are.
+    /// Reports to the authority that the caller was refused because of its identity or rights.
     pub(super) fn note(&self, authority: &dyn Authority, answer: &Result<(Response, Permit), Status>) {
         let status = match answer {
             Err(status) => refused(status.code()).then(|| status.clone()),
@@ -46,7 +46,7 @@ impl AdministrationAudit {
     }
 }
 
-/// Whether a refusal with this code may be one because of who calls.
+/// Whether a refusal with this code may be due to the caller's identity or rights.
 const fn refused(code: Code) -> bool {
     matches!(code, Code::PermissionDenied | Code::FailedPrecondition)
 }

@@ -1,4 +1,4 @@
-//! A stack whose callers are made up: the bearer says who it is.
+//! A stack with invented callers: the bearer says who the caller is.
 
 use std::sync::{
     Arc, Mutex,
@@ -18,24 +18,24 @@ use uuid::Uuid;
 
 use super::*;
 
-/// Generous enough never to be met by chance.
+/// Large enough never to be reached by chance.
 pub(crate) const BOUNDS: Bounds =
     Bounds { message_bytes: 4096, requests: 64, streams: 64, timeout: Duration::from_secs(5) };
 
-/// An operator with every role, who is over their rate.
+/// An operator with every role, whose rate is exceeded.
 pub(crate) const HASTY: &str = "hasty";
 
-/// A bearer is an operator with the roles that it names, comma between. Without one only a local caller is let in, with
-/// every role, as in dev mode.
+/// A bearer is an operator with the roles that it names, separated by commas. Without a bearer only a local caller is
+/// let in, with every role, as in dev mode.
 #[derive(Debug, Default)]
 pub(crate) struct MadeUp(
     /// How requests for credentials ended.
     pub(crate) Mutex<Vec<Issuance>>,
-    /// What every caller is answered from now on, where it is something.
+    /// The answer to every caller from now on, if it is set.
     pub(crate) Mutex<Option<fn() -> Error>>,
     /// How many requests were shed.
     pub(crate) AtomicU32,
-    /// Administration that was refused: who, which method, why.
+    /// Refused administration: caller, method, reason.
     pub(crate) Mutex<Vec<[String; 3]>>,
 );
 
@@ -111,7 +111,7 @@ impl Authority for MadeUp {
     }
 }
 
-/// A stack over made-up callers.
+/// A stack with invented callers.
 pub(crate) fn stack(bounds: Bounds) -> Arc<Stack> {
     stack_until(bounds, CancellationToken::new())
 }
@@ -121,7 +121,7 @@ pub(crate) fn stack_until(bounds: Bounds, stop: CancellationToken) -> Arc<Stack>
     Stack::new(Arc::new(MadeUp::default()), bounds, stop)
 }
 
-/// A gRPC request without a message, by whom `bearer` names.
+/// A gRPC request without a message, from the caller that `bearer` names.
 pub(crate) fn request(method: &str, bearer: Option<&str>) -> Request {
     let mut request = Request::post(method).header("content-type", "application/grpc");
     if let Some(bearer) = bearer {

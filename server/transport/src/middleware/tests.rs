@@ -1,4 +1,4 @@
-//! Each layer, seen from outside the whole stack.
+//! Tests of each layer, from outside the whole stack.
 
 use std::{collections::BTreeMap, net::IpAddr};
 
@@ -30,7 +30,7 @@ fn ok() -> Response {
     Status::ok("").into_http::<Body>()
 }
 
-/// A stack over `inner`, which gets the request.
+/// A stack over `inner`, which receives the request.
 fn over<F>(stack: &Arc<Stack>, inner: impl Fn(Request) -> F + Clone + Send + Sync + 'static) -> Pipeline
 where
     F: Future<Output = Response> + Send + 'static,
@@ -176,7 +176,7 @@ async fn what_stops_something_has_places_that_nothing_else_takes() {
     let (status, _) = call(&calls, request(DECIDE, Some("gate"))).await;
     assert_eq!(status.code(), Code::ResourceExhausted);
     assert_eq!(call(&calls, request(STOP, Some("policy-admin"))).await.0.code(), Code::Ok);
-    // Of those, too, one caller has a share.
+    // One caller has only a share of these too.
     for _ in 0..20 {
         tokio::spawn(held.clone().oneshot(request(STOP, Some("policy-admin"))));
     }

@@ -1,4 +1,4 @@
-//! Callers who cannot be authenticated are logged with their address, in a bounded number of lines.
+//! Logs callers who cannot be authenticated, with their address, in a limited number of lines.
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -9,13 +9,13 @@ use countersign_app::Error;
 
 use super::Peer;
 
-/// At most one line in this time.
+/// The least time between two lines.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// When the last line was written, and how many callers were refused since.
 static LAST: Mutex<(Option<Instant>, u64)> = Mutex::new((None, 0));
 
-/// Notes a caller who was not authenticated.
+/// Records a caller who was not authenticated.
 pub(super) fn note(error: &Error, peer: Option<&Peer>) {
     let Error::Unauthenticated { message } = error else { return };
     metrics::counter!("countersign_unauthenticated_calls_total").increment(1);

@@ -1,5 +1,5 @@
-//! Who sends an OAuth request. What the client presents becomes the bearer that the pipeline knows, so that all it does
-//! with callers holds here too.
+//! The client that sends an OAuth request. Its credentials become the bearer that the pipeline knows, so that
+//! everything the pipeline does with callers applies here too.
 
 use std::borrow::Cow;
 
@@ -11,20 +11,20 @@ use uuid::Uuid;
 
 use super::{endpoint::Endpoint, error::OAuthError, form::Form, scheme::Scheme};
 
-/// How an API key begins: the client secret of an operator.
+/// The prefix of an API key, which is an operator's client secret.
 const KEY_PREFIX: &str = "csk_";
 
-/// Who the client says it is.
+/// The client's statement of its identity.
 pub(super) struct Client {
     pub(super) scheme: Scheme,
-    /// `client_id`, where it was sent.
+    /// `client_id`, if it was sent.
     id: Option<String>,
-    /// Whether it is the id of the API key that was presented.
+    /// Whether it is the id of the API key in the request.
     is_key: bool,
 }
 
 impl Client {
-    /// Finds out how the client authenticates, and puts what it presents into `headers` as the bearer.
+    /// Finds out how the client authenticates, and puts its credentials into `headers` as the bearer.
     pub(super) fn of(endpoint: Endpoint, headers: &mut HeaderMap, form: &Form) -> Result<Self, (Scheme, OAuthError)> {
         let scheme = scheme(endpoint, headers, form)?;
         let at = |wrong| (scheme, wrong);
@@ -48,8 +48,8 @@ impl Client {
         Ok(Self { scheme, id, is_key })
     }
 
-    /// Refuses a `client_id` of somebody else than the caller. For an operator it is the operator's id or the API key's,
-    /// for an instance its own or its agent's name.
+    /// Refuses a `client_id` that is not the caller's. For an operator it is the operator's id or the API key's; for an
+    /// instance, its id or its agent's name.
     pub(super) fn check(&self, caller: &Caller) -> Result<(), OAuthError> {
         let Some(id) = self.id.as_deref() else { return Ok(()) };
         let right = match caller {
@@ -62,7 +62,7 @@ impl Client {
     }
 }
 
-/// The one way in which the client authenticates (RFC 6749, section 2.3: never two at once).
+/// The only way in which the client authenticates (RFC 6749, section 2.3: never two at once).
 fn scheme(endpoint: Endpoint, headers: &HeaderMap, form: &Form) -> Result<Scheme, (Scheme, OAuthError)> {
     let none = |wrong| (Scheme::None, wrong);
     if headers.get_all(header::AUTHORIZATION).iter().count() > 1 {
@@ -103,7 +103,7 @@ fn value(headers: &HeaderMap) -> Option<&str> {
     headers.get(header::AUTHORIZATION)?.to_str().ok()
 }
 
-/// Id and secret, each percent-encoded before they were joined (RFC 6749, section 2.3.1).
+/// Id and secret, which were percent-encoded before they were joined (RFC 6749, section 2.3.1).
 fn basic(headers: &HeaderMap) -> Result<(String, String), OAuthError> {
     let wrong = || OAuthError::client("the Basic authorization must be base64 of a client id, a colon and an API key");
     let encoded = value(headers).and_then(|value| value.split_once(' ')).ok_or_else(wrong)?.1;
@@ -118,7 +118,7 @@ fn decode(text: &str) -> Option<String> {
     percent_decode_str(&spaced).decode_utf8().ok().map(Cow::into_owned)
 }
 
-/// The client's id. A client secret needs one; two must agree.
+/// The client's id. A client secret requires one; if there are two, they must be equal.
 fn one_id(header: Option<String>, form: Option<&str>, scheme: Scheme) -> Result<Option<String>, OAuthError> {
     match (header, form) {
         (Some(header), Some(form)) if header != form => {
@@ -131,7 +131,7 @@ fn one_id(header: Option<String>, form: Option<&str>, scheme: Scheme) -> Result<
     }
 }
 
-/// What is presented, as the pipeline takes it.
+/// The credential in the form that the pipeline accepts.
 fn bearer(presented: &str) -> Result<HeaderValue, OAuthError> {
     let mut value = HeaderValue::try_from(format!("Bearer {presented}")).map_err(|_| {
         OAuthError::client("the secret contains characters that an API key or a credential never contains")
@@ -145,7 +145,7 @@ fn key_id(key: &str) -> Option<Uuid> {
     Uuid::try_parse(key.strip_prefix(KEY_PREFIX)?.split_once('_')?.0).ok()
 }
 
-/// Whether a client's id is this key's, with or without a prefix and hyphens.
+/// Whether a client's id is the id of this key, with or without a prefix and hyphens.
 fn names_key(client_id: &str, key: Uuid) -> bool {
     client_id.rsplit('_').next().and_then(|id| Uuid::try_parse(id).ok()) == Some(key)
 }

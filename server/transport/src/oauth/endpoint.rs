@@ -1,4 +1,4 @@
-//! Where OAuth's endpoints are, and which method of the contract each is.
+//! The paths of OAuth's endpoints, and the method of the contract for each.
 
 /// One of OAuth's endpoints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,7 +19,7 @@ impl Endpoint {
         }
     }
 
-    /// The method of the contract that this endpoint is.
+    /// The method of the contract that this endpoint calls.
     pub(super) const fn method(self) -> &'static str {
         match self {
             Self::Introspect => "/countersign.v1.CredentialService/IntrospectCredential",

@@ -1,4 +1,4 @@
-//! Errors as OAuth writes them: `{"error","error_description"}` under the status that the standard of the endpoint names.
+//! Errors in OAuth's form: `{"error","error_description"}` with the status that the endpoint's standard requires.
 
 use axum::response::Response;
 use countersign_app::Error;
@@ -13,21 +13,21 @@ use crate::{
     status::Refusal,
 };
 
-/// In the metadata of a refusal: OAuth's word for it, where the code alone does not say.
+/// In the metadata of a refusal: OAuth's error code, if it does not follow from the gRPC code.
 const OAUTH_ERROR: &str = "oauth-error";
-/// RFC 6749, section 5.2: what was asked for exceeds what the subject has, or names what nobody has.
+/// RFC 6749, section 5.2: the requested scope exceeds that of the subject, or contains something that does not exist.
 pub(super) const INVALID_SCOPE: &str = "invalid_scope";
-/// RFC 8693, section 2.2.2: a token for this resource or audience is not to be had here.
+/// RFC 8693, section 2.2.2: tokens for this resource or audience are not issued here.
 pub(super) const INVALID_TARGET: &str = "invalid_target";
 /// RFC 6749, section 5.2.
 pub(super) const UNSUPPORTED_GRANT_TYPE: &str = "unsupported_grant_type";
 /// RFC 7009, section 2.2.1: tokens of this type are not revoked here.
 pub(super) const UNSUPPORTED_TOKEN_TYPE: &str = "unsupported_token_type";
 
-/// What is wrong with a request.
+/// An error in a request.
 #[derive(Debug)]
 pub(super) struct OAuthError {
-    /// OAuth's word; none: what the refusal's code stands for.
+    /// OAuth's error code. `None` if it follows from the refusal's code.
     error: Option<&'static str>,
     http: Option<StatusCode>,
     header: Option<(&'static str, &'static str)>,
@@ -47,32 +47,32 @@ impl From<Error> for OAuthError {
 }
 
 impl OAuthError {
-    /// A parameter is; empty: the request as a whole.
+    /// An invalid parameter; empty means the request as a whole.
     pub(super) fn invalid(parameter: &str, why: impl Into<String>) -> Self {
         Refusal::invalid(parameter, why).into()
     }
 
-    /// The client is not who it says, or does not say in a way that is known here.
+    /// The client is not who it claims to be, or does not use a known way to authenticate.
     pub(super) fn client(why: &str) -> Self {
         Refusal::unauthenticated(why).into()
     }
 
-    /// The same, by this word of OAuth's.
+    /// The same with this OAuth error code.
     pub(super) fn named(self, error: &'static str) -> Self {
         Self { error: Some(error), ..self }
     }
 
-    /// The same, under this status.
+    /// The same with this status.
     pub(super) fn http(self, status: StatusCode) -> Self {
         Self { http: Some(status), ..self }
     }
 
-    /// The same, with a header that says what would be taken.
+    /// The same with a header that says what would be accepted.
     pub(super) fn with_header(self, name: &'static str, value: &'static str) -> Self {
         Self { header: Some((name, value)), ..self }
     }
 
-    /// As the pipeline carries it.
+    /// The status in which the pipeline carries it.
     pub(super) fn status(self, request_id: &str) -> Status {
         let mut status = self.refusal.status(request_id);
         if let Some(error) = self.error {
@@ -81,7 +81,7 @@ impl OAuthError {
         status
     }
 
-    /// The answer to a request that is refused before there is a call; counted.
+    /// The answer to a request that is refused before there is a call; it is counted.
     pub(super) fn answer(mut self, style: ErrorStyle) -> Response {
         let (http, header) = (self.http.take(), self.header.take());
         let status = self.status("");
@@ -94,7 +94,7 @@ impl OAuthError {
     }
 }
 
-/// To whom a refusal is said: which standard speaks, and how the client had authenticated.
+/// How a refusal is written: which standard applies, and how the client authenticated.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ErrorStyle {
     pub(super) endpoint: Endpoint,
@@ -102,7 +102,7 @@ pub(super) struct ErrorStyle {
 }
 
 impl ErrorStyle {
-    /// `status`, under `http` where that is given.
+    /// `status`, with the HTTP status `http` if it is given.
     pub(super) fn write(self, status: &Status, http: Option<StatusCode>) -> Response {
         let (usual, error) = self.words(status);
         let http = http.unwrap_or(usual);
@@ -123,7 +123,7 @@ impl ErrorStyle {
         response
     }
 
-    /// The HTTP status and OAuth's word.
+    /// The HTTP status and OAuth's error code.
     fn words(self, status: &Status) -> (StatusCode, &'static str) {
         let named = status.metadata().get(OAUTH_ERROR).and_then(|value| value.to_str().ok());
         let known = [INVALID_SCOPE, INVALID_TARGET, UNSUPPORTED_GRANT_TYPE, UNSUPPORTED_TOKEN_TYPE];
@@ -131,9 +131,10 @@ impl ErrorStyle {
             return (StatusCode::BAD_REQUEST, error);
         }
         match (status.code(), self.endpoint, self.scheme) {
-            // RFC 8693, section 2.2.2: a subject token that does not hold is an invalid request, whoever sent it.
+            // RFC 8693, section 2.2.2: a subject token that is not valid is an invalid request, for every client.
             (Code::Unauthenticated, Endpoint::Token, Scheme::Subject) => (StatusCode::BAD_REQUEST, "invalid_request"),
-            // RFC 7662, section 2.3: who authorises an introspection by a bearer token is answered as RFC 6750 says.
+            // RFC 7662, section 2.3: a client that authorises an introspection with a bearer token is answered as in
+            // RFC 6750.
             (Code::Unauthenticated, Endpoint::Introspect, Scheme::Bearer) => {
                 (StatusCode::UNAUTHORIZED, "invalid_token")
             }
@@ -154,7 +155,7 @@ impl ErrorStyle {
         }
     }
 
-    /// How to authenticate, in the scheme that was tried; in any where none was.
+    /// How to authenticate, in the scheme that the client used; in every scheme if it used none.
     fn challenges(self, http: StatusCode) -> &'static [&'static str] {
         const BASIC: &str = "Basic realm=\"countersign\", charset=\"UTF-8\"";
         match (self.scheme, http) {
@@ -167,7 +168,7 @@ impl ErrorStyle {
     }
 }
 
-/// What RFC 6749, section 5.2, lets a description hold: printable ASCII without `"` and `\`.
+/// The characters that RFC 6749, section 5.2, permits in a description: printable ASCII without `"` and `\`.
 fn ascii(text: &str) -> String {
     let plain = |char| match char {
         '"' | '\\' => '\'',

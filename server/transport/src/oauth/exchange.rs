@@ -1,4 +1,4 @@
-//! `POST /oauth/token` (RFC 8693): a parent's credential is exchanged for a child's. That is DelegateCredential.
+//! `POST /oauth/token` (RFC 8693): exchanges a parent's credential for a child's. This is DelegateCredential.
 
 use axum::{
     Json,
@@ -15,9 +15,9 @@ use super::{
 };
 use crate::convert::{credential as convert, idempotency::Idem};
 
-/// The one grant type.
+/// The only grant type.
 pub(super) const GRANT_TYPE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
-/// What a credential is, in RFC 8693's words: an access token, which is a JWT.
+/// The type of a credential in RFC 8693: an access token, which is a JWT.
 const TOKEN_TYPES: [&str; 2] =
     ["urn:ietf:params:oauth:token-type:access_token", "urn:ietf:params:oauth:token-type:jwt"];
 
@@ -37,12 +37,12 @@ pub(super) async fn exchange(
     Ok(answer(app, &issued, issued_type))
 }
 
-/// The delegation that a form asks for.
+/// The delegation that a form requests.
 pub(super) fn command(form: &Form, parent: &Verified) -> Result<(DelegateCredential, Idem), OAuthError> {
     convert::delegate(request(form, parent)?).map_err(in_oauths_names)
 }
 
-/// What the standard asks of every exchange; returns the type of the token to issue.
+/// Checks the standard's requirements for every exchange, and returns the type of the token to issue.
 pub(super) fn protocol(audience: &str, form: &Form) -> Result<&'static str, OAuthError> {
     if form.required("grant_type")? != GRANT_TYPE {
         let why = format!("must be {GRANT_TYPE}: a first credential comes from POST /issue or IssueCredential");
@@ -75,8 +75,8 @@ async fn holder(app: &App, caller: &Caller, name: &str, token: &str) -> Result<s
     }
 }
 
-/// The actor of a child is the child, a new instance that its parent starts. So whoever else is named as the actor cannot
-/// become it, and the parent itself adds nothing.
+/// The actor of a child is the child itself, a new instance that its parent starts. So another party that is named as
+/// the actor cannot become it, and naming the parent changes nothing.
 async fn actor(app: &App, caller: &Caller, form: &Form, parent: &Credential) -> Result<(), OAuthError> {
     let (token, kind) = (form.get("actor_token"), token_type(form, "actor_token_type")?);
     match (token, kind) {
@@ -95,7 +95,7 @@ async fn actor(app: &App, caller: &Caller, form: &Form, parent: &Credential) -> 
     }
 }
 
-/// The tool that the credential is to be for alone (RFC 8707); none: this installation.
+/// The only tool that the credential is for (RFC 8707). Without it, the credential is for this installation.
 fn resource(form: &Form) -> Result<String, OAuthError> {
     let mut targets = form.all("resource").iter();
     let Some(first) = targets.next() else { return Ok(String::new()) };
@@ -106,7 +106,7 @@ fn resource(form: &Form) -> Result<String, OAuthError> {
     Ok(first.to_owned())
 }
 
-/// The same delegation in the contract's words, whose rules then hold.
+/// The same delegation in the contract's form, whose rules then apply.
 fn request(form: &Form, parent: &Verified) -> Result<DelegateCredentialRequest, OAuthError> {
     if form.get("on_behalf_of").is_some_and(|text| parent.on_behalf_of.as_deref() != Some(text)) {
         return Err(OAuthError::invalid("on_behalf_of", "is the subject_token's: leave it out"));
@@ -134,7 +134,7 @@ fn request(form: &Form, parent: &Verified) -> Result<DelegateCredentialRequest, 
     })
 }
 
-/// The tools of a scope, which is a set (RFC 6749, section 3.3): each once.
+/// The tools of a scope, which is a set (RFC 6749, section 3.3), each once.
 fn tools(scope: Option<&str>) -> Vec<String> {
     let mut tools: Vec<String> = Vec::new();
     for tool in scope.unwrap_or_default().split(' ').filter(|tool| !tool.is_empty()) {
@@ -145,7 +145,7 @@ fn tools(scope: Option<&str>) -> Vec<String> {
     tools
 }
 
-/// A refusal that names the parameters of this endpoint, and says invalid_scope where the scope is at fault.
+/// A refusal that names the parameters of this endpoint, and is invalid_scope if the scope is the reason.
 fn in_oauths_names(error: Error) -> OAuthError {
     let (mut of_scope, mut of_target) = (false, false);
     let mut rename = |violation: Violation| {
@@ -171,7 +171,7 @@ fn in_oauths_names(error: Error) -> OAuthError {
     }
 }
 
-/// RFC 8693, section 2.2.1, and which instance it is.
+/// The answer of RFC 8693, section 2.2.1, and the instance.
 fn answer(app: &App, issued: &IssuedCredential, issued_type: &str) -> Response {
     let body = json!({
         "access_token": issued.token,
@@ -187,7 +187,7 @@ fn answer(app: &App, issued: &IssuedCredential, issued_type: &str) -> Response {
     Json(body).into_response()
 }
 
-/// Tools as OAuth writes a scope.
+/// Tools in the form of an OAuth scope.
 pub(super) fn scope(tools: &[ToolId]) -> String {
     tools.iter().map(ToolId::as_str).collect::<Vec<_>>().join(" ")
 }

@@ -1,4 +1,4 @@
-//! The bodies of OAuth's requests: a form, bounded, every parameter at most once.
+//! The bodies of OAuth's requests: a form of limited size, with every parameter at most once.
 
 use std::{
     collections::BTreeMap,
@@ -17,15 +17,15 @@ use crate::middleware::{ConcurrencyLimit, Peer};
 
 /// The media type of every request.
 pub(super) const FORM: &str = "application/x-www-form-urlencoded";
-/// Largest body, bytes: several of the longest tokens.
+/// Size limit of a body in bytes: enough for several of the longest tokens.
 const MAX_BYTES: usize = 64 * 1024;
-/// How long a body may take. It is read before the caller is known, so nothing else bounds it.
+/// How long a body may take. It is read before the caller is known, so there is no other time limit.
 const READ: Duration = Duration::from_secs(2);
-/// Bodies that are read at a time: in all, and of one address.
+/// How many bodies are read at a time: in all, and from one address.
 static READING: LazyLock<Arc<ConcurrencyLimit>> = LazyLock::new(|| Arc::new(ConcurrencyLimit::new(256, 64)));
-/// RFC 8693, section 2.1, lets these occur more than once.
+/// The parameters that may occur more than once, by RFC 8693, section 2.1.
 const REPEATED: [&str; 2] = ["resource", "audience"];
-/// The parameters that are read; what else comes is ignored, as RFC 6749, section 3.2, says.
+/// The known parameters; others are ignored, as RFC 6749, section 3.2, says.
 const KNOWN: [&str; 26] = [
     "grant_type",
     "token",
@@ -55,7 +55,7 @@ const KNOWN: [&str; 26] = [
     "client_assertion",
 ];
 
-/// The parameters that were sent with a value. Holds secrets: it has no Debug.
+/// The parameters that were sent with a value. It contains secrets, so it has no Debug.
 pub(super) struct Form(BTreeMap<&'static str, Vec<String>>);
 
 impl Form {
@@ -83,12 +83,12 @@ impl Form {
         self.0.get(name).map_or(&[], Vec::as_slice)
     }
 
-    /// A parameter that has to be there.
+    /// A required parameter.
     pub(super) fn required(&self, name: &'static str) -> Result<&str, OAuthError> {
         self.get(name).ok_or_else(|| OAuthError::invalid(name, "is required"))
     }
 
-    /// A parameter that is true or false; without it, false.
+    /// A parameter that is true or false; false if it is missing.
     pub(super) fn flag(&self, name: &'static str) -> Result<bool, OAuthError> {
         match self.get(name) {
             None | Some("false") => Ok(false),
@@ -107,7 +107,7 @@ impl Form {
             }
             values.push(value.into_owned());
         }
-        // A parameter without a value is as good as none (RFC 6749, section 3.2).
+        // A parameter without a value counts as missing (RFC 6749, section 3.2).
         for values in seen.values_mut() {
             values.retain(|value| !value.is_empty());
         }
@@ -115,7 +115,8 @@ impl Form {
     }
 }
 
-/// Refuses any body but a plain form. RFC 6749 has no word for it but 400; the header says what would be taken.
+/// Refuses every body that is not a plain form. RFC 6749 has only status 400 for it; the header says what would be
+/// accepted.
 fn takes_form(headers: &HeaderMap) -> Result<(), OAuthError> {
     let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let media_type = kind.split(';').next().unwrap_or_default().trim();

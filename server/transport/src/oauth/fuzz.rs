@@ -1,4 +1,4 @@
-//! What must hold of OAuth's endpoints, whatever form comes in.
+//! Rules for OAuth's endpoints, whatever the form is.
 
 use std::sync::LazyLock;
 
@@ -18,9 +18,9 @@ use super::{
 };
 use crate::fuzz::{SECRET, json_body};
 
-/// The cases that verifiers in every language share.
+/// The test cases that verifiers in all languages share.
 const VECTORS: &str = include_str!("../../../../clients/conformance/credential.json");
-/// The words that a refusal may be.
+/// The error codes that a refusal may have.
 const WORDS: [&str; 10] = [
     "invalid_request",
     "invalid_client",
@@ -47,7 +47,7 @@ static PARENT: LazyLock<Verified> = LazyLock::new(|| {
     good.next().expect("a credential that holds")
 });
 
-/// An endpoint and what its authorization header says, a line feed, and the form.
+/// An endpoint and its authorization header, a line feed, and the form.
 #[must_use]
 pub fn oauth_seeds() -> Vec<Vec<u8>> {
     let key = format!("csk_01890a5dac96774bbcceb302099a8057_{SECRET}");
@@ -67,10 +67,10 @@ pub fn oauth_seeds() -> Vec<Vec<u8>> {
     texts.into_iter().map(String::into_bytes).collect()
 }
 
-/// A request becomes a command of its endpoint, and what it authenticates with the bearer; or it is refused in OAuth's words.
+/// A request becomes a command of its endpoint, with its credentials as the bearer; or it is refused in OAuth's form.
 ///
 /// # Panics
-/// Where that is not so.
+/// If that is not the case.
 pub fn oauth(data: &[u8]) {
     let Some(at) = data.iter().position(|byte| *byte == b'\n') else { return };
     let (head, body) = (&data[..at], &data[at + 1..]);
@@ -108,7 +108,7 @@ pub fn oauth(data: &[u8]) {
     }
 }
 
-/// What the endpoint makes of the form before it looks anything up.
+/// The endpoint's command for the form, before it looks anything up.
 fn command(endpoint: Endpoint, form: &Form) -> Result<(), OAuthError> {
     match endpoint {
         Endpoint::Introspect => form.required("token").map(drop),
@@ -122,7 +122,7 @@ fn command(endpoint: Endpoint, form: &Form) -> Result<(), OAuthError> {
     }
 }
 
-/// RFC 6749, section 5.2: a word that is known, an account of printable ASCII, and nothing of what was presented.
+/// RFC 6749, section 5.2: a known error code, a description of printable ASCII, and no part of the credentials.
 fn told(style: ErrorStyle, wrong: OAuthError) {
     let response = wrong.answer(style);
     assert!(response.status().is_client_error(), "{response:?}");

@@ -1,4 +1,4 @@
-//! `POST /oauth/introspect` (RFC 7662): whether a token is good now, and what it says.
+//! `POST /oauth/introspect` (RFC 7662): whether a token is valid now, and its claims.
 
 use axum::{
     Json,
@@ -10,17 +10,17 @@ use serde_json::{Value, json};
 
 use super::{error::OAuthError, exchange::scope, form::Form};
 
-/// Answers for any text. `token_type_hint` is not needed: a token says itself what it is (RFC 7662, section 2.1).
+/// Answers for any text. `token_type_hint` is not needed, because a token states its type (RFC 7662, section 2.1).
 pub(super) async fn introspect(app: &App, caller: &Caller, form: &Form) -> Result<Response, OAuthError> {
     let body = match app.introspect_credential(caller, Some(form.required("token")?)).await? {
         Introspection::Active(credential) => active(app, &credential),
-        // Not even why: RFC 7662, section 2.2, wants nothing else said.
+        // The reason is not given either: RFC 7662, section 2.2, permits nothing else in the answer.
         Introspection::Inactive(_) => json!({ "active": false }),
     };
     Ok(Json(body).into_response())
 }
 
-/// The credential's claims under their own names, and what RFC 7662 adds.
+/// The credential's claims with their names, and what RFC 7662 adds.
 fn active(app: &App, credential: &Verified) -> Value {
     let mut claims = json!({
         "active": true,

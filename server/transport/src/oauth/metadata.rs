@@ -1,4 +1,4 @@
-//! `GET /.well-known/oauth-authorization-server` (RFC 8414): where a client finds everything else.
+//! `GET /.well-known/oauth-authorization-server` (RFC 8414): tells a client where the endpoints are.
 
 use std::sync::Arc;
 
@@ -14,17 +14,17 @@ use serde_json::{Value, json};
 use super::{endpoint::Endpoint, exchange::GRANT_TYPE};
 use crate::http::public_url::PublicUrl;
 
-/// Before an issuer's path, if it has one (RFC 8414, section 3.1).
+/// Comes before the path of the issuer, if it has one (RFC 8414, section 3.1).
 const WELL_KNOWN: &str = "/.well-known/oauth-authorization-server";
-/// How a client authenticates at the token and the revocation endpoint, by RFC 7591's names.
+/// How a client authenticates at the token and revocation endpoints, with RFC 7591's names.
 const AUTH_METHODS: [&str; 2] = ["client_secret_basic", "client_secret_post"];
 
-/// What the metadata is made from.
+/// The data from which the metadata is made.
 #[derive(Debug)]
 pub(super) struct Metadata {
     issuer: String,
-    /// The issuer as the URL that everything is below of. None: it is a mere name, so that clients, who compare it with the
-    /// URL where they found it, have to be told the endpoints by name.
+    /// The issuer as the base URL of everything. `None` if the issuer is only a name; then clients, which compare the
+    /// issuer with the URL at which they found it, must be configured with the endpoints.
     base: Option<PublicUrl>,
     https: bool,
 }
@@ -34,7 +34,7 @@ impl Metadata {
         Self { issuer: issuer.to_owned(), base: PublicUrl::parse(issuer), https }
     }
 
-    /// The issuer's path; empty, mostly.
+    /// The path of the issuer, usually empty.
     pub(super) fn path(&self) -> &str {
         self.base.as_ref().map_or("", |base| &base.path)
     }
@@ -55,7 +55,8 @@ impl Metadata {
             "token_endpoint": at(Endpoint::Token),
             "token_endpoint_auth_methods_supported": [AUTH_METHODS[0], AUTH_METHODS[1], "none"],
             "grant_types_supported": [GRANT_TYPE],
-            // Required, and strict readers refuse an empty list. There is no authorization endpoint to ask for one at.
+            // The field is required, and strict readers refuse an empty list. There is no authorization endpoint that
+            // would use it.
             "response_types_supported": ["none"],
             "introspection_endpoint": at(Endpoint::Introspect),
             "introspection_endpoint_auth_methods_supported": [AUTH_METHODS[0], AUTH_METHODS[1], "Bearer"],
@@ -70,7 +71,8 @@ async fn metadata(State(metadata): State<Arc<Metadata>>, request: Request) -> Re
     let (base, cache) = if let Some(base) = &metadata.base {
         (base.url.clone(), "public, max-age=300")
     } else {
-        // As the client itself reached this server; kept by nobody, for it is the client's word.
+        // The URL by which the client reached this server. The answer is not cached, because the URL comes from the
+        // client.
         let scheme = if metadata.https { "https" } else { "http" };
         let host = host(request.uri(), request.headers());
         (format!("{scheme}://{}", host.as_ref().map_or("localhost", Authority::as_str)), "no-store")

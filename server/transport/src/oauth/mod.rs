@@ -1,4 +1,4 @@
-//! OAuth's front ends, for libraries that know nothing of this product.
+//! OAuth's front ends, for libraries that do not know Countersign.
 //!
 //! | route | standard | method of the contract |
 //! |---|---|---|
@@ -7,8 +7,9 @@
 //! | `POST /oauth/revoke` | RFC 7009 | RevokeCredential |
 //! | `GET /.well-known/oauth-authorization-server` | RFC 8414 | none: it is public |
 //!
-//! A request becomes a call of its method: the same pipeline, the same row of the table. Above the pipeline the form is
-//! read and the client's authentication becomes the bearer that the pipeline knows; below it the form becomes a command.
+//! A request becomes a call of its method, through the same pipeline and the same row of the table. Above the pipeline
+//! the form is read, and the client's credentials become the bearer that the pipeline knows; below it the form becomes
+//! a command.
 
 mod client;
 mod endpoint;
@@ -51,10 +52,10 @@ use crate::{
     status::Refusal,
 };
 
-/// The endpoints over `pipeline`, behind which is [`service`], and what tells where they are. `https` says how this port is
-/// reached from outside.
+/// The endpoints over `pipeline`, behind which is [`service`], and the metadata that tells where they are. `https` says
+/// whether this port is reached over HTTPS from outside.
 ///
-/// An issuer with a path (`https://example.com/agents`) has everything under that path too.
+/// If the issuer has a path (`https://example.com/agents`), everything is also available under that path.
 pub(crate) fn router(app: App, pipeline: &Pipeline, https: bool) -> Router {
     let metadata = Metadata::new(app.issuer(), https);
     let path = metadata.path().to_owned();
@@ -83,7 +84,7 @@ struct ParsedRequest {
     client: Client,
 }
 
-/// Above the pipeline: reads form and client, and says every refusal in OAuth's words.
+/// Above the pipeline: reads form and client, and writes every refusal in OAuth's form.
 async fn serve(endpoint: Endpoint, pipeline: Pipeline, mut request: Request) -> Response {
     let refuse = |scheme, wrong: OAuthError| wrong.answer(ErrorStyle { endpoint, scheme });
     let form = match Form::take(&mut request).await {
@@ -97,7 +98,7 @@ async fn serve(endpoint: Endpoint, pipeline: Pipeline, mut request: Request) -> 
     let style = ErrorStyle { endpoint, scheme: client.scheme };
     request.extensions_mut().insert(Arc::new(ParsedRequest { endpoint, form, client }));
     let mut response = rpc_route::call(pipeline, endpoint.method(), request, |status| style.write(status, None)).await;
-    // RFC 6749, section 5.1, asks for it beside no-store.
+    // RFC 6749, section 5.1, requires it in addition to no-store.
     response.headers_mut().insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
     response
 }

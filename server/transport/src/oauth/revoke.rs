@@ -14,15 +14,16 @@ use super::{
     form::Form,
 };
 
-/// Answers alike for a token that is revoked, was dead already, is somebody else's, or is none at all (RFC 7009, section
-/// 2.2). `token_type_hint` is not needed: a token says itself what it is. `spare_delegated` leaves alive what was started with it.
+/// Answers alike for a token that is revoked now, was not active, belongs to another party, or is not a token (RFC
+/// 7009, section 2.2). `token_type_hint` is not needed, because a token states its type. `spare_delegated` keeps active
+/// what was started with the token.
 pub(super) async fn revoke(app: &App, caller: &Caller, form: &Form) -> Result<Response, OAuthError> {
     let (token, spare_delegated) = asked(form)?;
     app.revoke_token(caller, token, spare_delegated, None).await?;
     Ok(StatusCode::OK.into_response())
 }
 
-/// Which token, and whether what was started with it lives on.
+/// Which token to revoke, and whether to keep active what was started with it.
 pub(super) fn asked(form: &Form) -> Result<(&str, bool), OAuthError> {
     let token = form.required("token")?;
     if let Some(what) = other(token) {
@@ -31,7 +32,8 @@ pub(super) fn asked(form: &Form) -> Result<(&str, bool), OAuthError> {
     Ok((token, form.flag("spare_delegated")?))
 }
 
-/// What else a token of this product may be, none of which ends here. Its signature is not looked at: nothing is done.
+/// The other types of token of this product, which cannot be revoked here. The signature is not checked, because
+/// nothing is done.
 fn other(token: &str) -> Option<&'static str> {
     if token.starts_with("csk_") {
         return Some("is an API key: an admin ends it with RevokeApiKey");

@@ -3,14 +3,14 @@
 /// How a client authenticates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Scheme {
-    /// Not at all. Dev mode lets some in.
+    /// Not at all. Dev mode lets some callers in.
     None,
-    /// An API key or a credential, as RFC 6750 has it.
+    /// With an API key or a credential as in RFC 6750.
     Bearer,
     /// `client_secret_basic`: an API key.
     Basic,
     /// `client_secret_post`: an API key.
     Post,
-    /// By holding the subject token of a token exchange. That is what delegation by the instance itself is.
+    /// With the subject token of a token exchange: the instance itself delegates.
     Subject,
 }

@@ -1,4 +1,4 @@
-//! The front ends over a pipeline with made-up callers: a bearer is an operator with the roles that it names.
+//! The front ends over a pipeline with invented callers: a bearer is an operator with the roles that it names.
 
 use axum::body::Body;
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -15,11 +15,11 @@ use crate::middleware::{
 /// Endpoint, headers, body; status, error, challenges.
 type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str, u16, &'a str, &'a str);
 
-/// An API key's form; nobody's.
+/// The form of an API key; no operator has it.
 const KEY: &str = "csk_01890a5dac96774bbcceb302099a8057_SECRETSECRETSECRETSECRETSECRETSECRETSECRETS";
 const FORM: &str = "application/x-www-form-urlencoded";
 
-/// Below the pipeline: says what came there.
+/// Below the pipeline: returns what it received.
 async fn echo(request: Request) -> Result<Response, Infallible> {
     let asked = request.extensions().get::<Arc<ParsedRequest>>().unwrap();
     let caller = request.extensions().get::<Authorized>().unwrap().by_role().unwrap();
@@ -106,13 +106,13 @@ async fn a_content_type_may_name_a_charset_and_a_target_may_be_repeated() {
 async fn a_token_exchange_without_a_client_is_by_whoever_holds_the_subject_token() {
     let answer = send(request("token", &[], "subject_token=issuer")).await;
     assert_eq!((answer.status, &answer.body["scheme"]), (200, &json!("Subject")));
-    // At other endpoints a token authenticates nobody, nor does one beside a client that fails.
+    // At other endpoints a token authenticates no caller, and neither does a token beside a client that fails.
     for endpoint in ["introspect", "revoke"] {
         assert_eq!(send(request(endpoint, &[], "subject_token=admin&token=admin")).await.status, 401);
     }
     let failing = request("token", &[("authorization", &basic("rita", KEY))], "subject_token=issuer");
     assert_eq!(send(failing).await.status, 401);
-    // A subject token that does not hold is the request's fault, not the client's.
+    // A subject token that is not valid is an error of the request, not of the client.
     let answer = send(request("token", &[], "subject_token=gone")).await;
     assert_eq!((answer.status, &answer.body["error"]), (400, &json!("invalid_request")));
 }

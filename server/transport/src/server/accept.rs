@@ -1,4 +1,4 @@
-//! Connections: as many as there may be, each watched, all finished before the server stops.
+//! Accepts connections within the limit, watches each, and finishes all of them before the server stops.
 
 use std::{convert::Infallible, future::Future, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
@@ -34,16 +34,16 @@ use crate::{
 const DRAIN: Duration = Duration::from_secs(30);
 /// How long a TLS handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
-/// A quiet HTTP/2 connection is asked for a sign of life this often, and has this long to give one.
+/// An idle HTTP/2 connection is pinged at this interval, and has this long to answer.
 const PING: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(20));
 /// Streams at a time on one connection.
 const MAX_STREAMS: u32 = 256;
-/// Largest head of a request, bytes: a credential of 8 KiB fits well.
+/// Size limit of a request's head in bytes; a credential of 8 KiB fits easily.
 const MAX_HEAD: u32 = 32 * 1024;
-/// Before accepting again when the process has no more file descriptors.
+/// The pause before the next accept if the process has no more file descriptors.
 const OUT_OF_FILES: Duration = Duration::from_millis(100);
 
-/// A port and what answers there.
+/// A port and the service behind it.
 pub(super) struct Acceptor {
     pub(super) listener: TcpListener,
     pub(super) tls: Option<Tls>,
@@ -56,7 +56,7 @@ pub(super) struct Acceptor {
 }
 
 impl Acceptor {
-    /// Serves until `shutdown` is over; then the port is closed, and what was accepted is finished within [`DRAIN`].
+    /// Serves until `shutdown` completes; then closes the port, and finishes what was accepted within [`DRAIN`].
     pub(super) async fn serve(self, shutdown: impl Future<Output = ()>) {
         let connections = TaskTracker::new();
         let abort = CancellationToken::new();
@@ -112,9 +112,9 @@ impl Acceptor {
     }
 }
 
-/// HTTP/1.1 and HTTP/2, told apart by the first bytes, neither with room for a slow or greedy peer.
+/// HTTP/1.1 and HTTP/2, told apart by the first bytes, with limits against slow or greedy peers.
 ///
-/// HTTP/1.1's timeout for a head begins with the wait for it; how long one may take that has begun is [`Guarded`]'s.
+/// HTTP/1.1's timeout for a head begins with the wait for it; [`Guarded`] limits the time of a head that has begun.
 fn http(keep_alive: Duration) -> Builder<TokioExecutor> {
     let mut http = Builder::new(TokioExecutor::new());
     http.http1().timer(TokioTimer::new()).header_read_timeout(keep_alive).max_buf_size(MAX_HEAD as usize);

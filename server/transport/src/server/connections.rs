@@ -1,6 +1,6 @@
-//! Which connections there are: as many as there may be, and of one address no more than a share. Where there is no room, one
-//! that does nothing makes some: of those whose caller is nobody that is known the oldest, and only where there is none such
-//! one of an agent, at last one of an operator. So who only opens connections keeps nobody out, and closes nobody's.
+//! The open connections: a limit for all, and a smaller share per address. If the limit is reached, an idle connection
+//! is closed to make room: the oldest of unknown callers; only if there is none, one of an agent; and last, one of an
+//! operator. So a peer that only opens connections keeps no other peer out, and closes no other peer's connection.
 
 use std::{
     collections::HashMap,
@@ -11,13 +11,13 @@ use std::{
 use super::network::Network;
 use crate::middleware::ConnectionActivity;
 
-/// How many connections there may be.
+/// Limits for the number of connections.
 #[derive(Debug, Clone)]
 pub(super) struct ConnectionLimits {
     pub(super) all: usize,
-    /// Of one address.
+    /// The limit for one address.
     pub(super) of_peer: usize,
-    /// Addresses of proxies, whose connections are many people's.
+    /// Addresses of proxies, whose connections carry the calls of many persons.
     pub(super) trusted: Vec<Network>,
 }
 
@@ -46,7 +46,7 @@ impl Open {
         Some(activity)
     }
 
-    /// The connection that makes room, of `peer` where one is given.
+    /// The connection to close for another one; only of `peer` if it is given.
     fn idlest(&self, peer: Option<IpAddr>) -> Option<u64> {
         let candidates = self.all.iter().filter(|(_, (of, _))| peer.is_none_or(|peer| peer == *of));
         let idle = candidates.filter_map(|(id, (_, activity))| activity.idle().map(|idle| (idle, *id)));
@@ -60,11 +60,11 @@ impl Connections {
     }
 
     fn open(&self) -> MutexGuard<'_, Open> {
-        // Nothing that panics runs under the lock.
+        // No code that can panic runs under the lock.
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Room for a connection from `peer`. None: there is none, and nobody can make any.
+    /// Room for a connection from `peer`. `None` if there is none, and none can be made.
     pub(super) fn enter(self: &Arc<Self>, peer: IpAddr) -> Option<OpenConnection> {
         let mut open = self.open();
         let trusted = self.most.trusted.iter().any(|network| network.contains(peer));

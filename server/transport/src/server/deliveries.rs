@@ -1,4 +1,4 @@
-//! Answers on their way: who does not take what they asked for does not keep it in this server's memory.
+//! Answers that are being sent. A peer that does not receive its answers cannot keep them in this server's memory.
 
 use std::{
     collections::HashMap,
@@ -12,11 +12,11 @@ use axum::body::{Body, Bytes};
 use http_body::{Frame, SizeHint};
 use tokio::time::{Instant, interval};
 
-/// How long a part of an answer may wait for its receiver to take it.
+/// How long a part of an answer may wait for its receiver.
 const TAKEN: Duration = Duration::from_secs(20);
-/// How often a connection is looked at.
+/// How often a connection is checked.
 const LOOK: Duration = Duration::from_secs(1);
-/// Answers of one connection that may wait at a time where their requests took no credential.
+/// Limit of answers that wait on one connection if their requests needed no credential.
 pub(super) const PUBLIC: usize = 64;
 
 /// The answers of a connection that wait for their receiver.
@@ -26,21 +26,21 @@ pub(super) struct Deliveries(Mutex<Waiting>);
 #[derive(Debug, Default)]
 struct Waiting {
     next: u64,
-    /// Since when each waits.
+    /// Since when each answer waits.
     since: HashMap<u64, Instant>,
-    /// Requests that are answered or whose answers are on their way.
+    /// The number of requests that are being answered or whose answers are being sent.
     under_way: usize,
-    /// How many requests there were.
+    /// The number of requests so far.
     requests: u64,
 }
 
 impl Deliveries {
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
-        // Nothing that panics runs under the lock.
+        // No code that can panic runs under the lock.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Says that a request came.
+    /// Records that a request came.
     pub(super) fn request(self: &Arc<Self>) -> Request {
         let mut waiting = self.waiting();
         waiting.under_way += 1;
@@ -49,12 +49,12 @@ impl Deliveries {
         Request(self.clone())
     }
 
-    /// How many answers wait.
+    /// The number of answers that wait.
     pub(super) fn count(&self) -> usize {
         self.waiting().since.len()
     }
 
-    /// How many requests there were; none while one is under way.
+    /// The number of requests so far. `None` while a request is in progress.
     pub(super) fn quiet(&self) -> Option<u64> {
         let waiting = self.waiting();
         (waiting.under_way == 0).then_some(waiting.requests)
@@ -93,7 +93,7 @@ impl Drop for Request {
     }
 }
 
-/// An answer. HTTP asks for its next part when there is room for it: until then the part before waits.
+/// An answer. HTTP asks for its next part when there is room for it; until then the previous part waits.
 struct Delivered {
     inner: Body,
     id: u64,
@@ -150,7 +150,7 @@ mod tests {
         drop(taken);
         assert_eq!((deliveries.count(), deliveries.quiet()), (0, Some(1)));
 
-        // Nothing to send yet: HTTP has asked, and waits for us.
+        // There is nothing to send yet: HTTP has asked, and waits for us.
         let mut endless =
             deliveries.request().answered(Body::from_stream(futures::stream::pending::<Result<Bytes, axum::Error>>()));
         assert!(timeout(Duration::from_millis(1), endless.frame()).await.is_err());

@@ -1,4 +1,4 @@
-//! One port: every request goes to the front end of its protocol, and by way of the one pipeline to its method.
+//! One port: every request goes to the front end of its protocol, and through the common pipeline to its method.
 //!
 //! | request | front end |
 //! |---|---|
@@ -55,7 +55,7 @@ struct FrontEnds {
     json: Pipeline,
 }
 
-/// Everything the port answers. gRPC, which nearly every call is, goes straight to its pipeline.
+/// Everything that the port answers. gRPC, which nearly all calls use, goes directly to its pipeline.
 #[derive(Clone)]
 pub(crate) struct Dispatcher {
     grpc: DenyOnError,
@@ -63,7 +63,7 @@ pub(crate) struct Dispatcher {
 }
 
 impl Dispatcher {
-    /// The services through every protocol, `issuing` at `POST /issue`, and `plain`.
+    /// The services in every protocol, `issuing` at `POST /issue`, and `plain`.
     pub(crate) fn new(stack: &Arc<Stack>, services: Routes, issuing: impl Inner, plain: Router) -> Self {
         let services = services.prepare();
         let grpc = DenyOnError::new(stack.wrap(services.clone().into_axum_router()));
@@ -77,7 +77,7 @@ impl Dispatcher {
         Self::of(front_ends, plain.route("/issue", post(issue::issue).with_state(stack.wrap(issuing))))
     }
 
-    /// Health alone: over gRPC, and `plain`.
+    /// Health only: over gRPC, and `plain`.
     pub(crate) fn of_health(stack: &Arc<Stack>, health: HealthServer<impl Health>, plain: Router) -> Self {
         let services = Routes::new(health).prepare();
         let grpc = DenyOnError::new(stack.wrap(services.clone().into_axum_router()));
@@ -96,7 +96,7 @@ impl Dispatcher {
     }
 }
 
-/// What a connection gets that asks for more than it takes.
+/// The answer for a connection with too many requests.
 pub(crate) fn too_many_answers() -> Response {
     let message = "this connection has not read the responses to its earlier requests: read them first";
     let refused = Rejection::new(StatusCode::TOO_MANY_REQUESTS, Status::resource_exhausted(message));
@@ -109,7 +109,7 @@ impl Service<Request> for Dispatcher {
     type Future = BoxFuture<'static, Result<Response, Infallible>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        // Neither a pipeline nor a router ever makes a request wait for its place.
+        // Neither a pipeline nor a router makes a request wait until it is ready.
         Poll::Ready(Ok(()))
     }
 
@@ -134,7 +134,7 @@ impl Service<Request> for Dispatcher {
     }
 }
 
-/// A call of a method, by the protocol that its content type names. All of them post.
+/// A call of a method, in the protocol of its content type. All of these are POST requests.
 async fn call(State(front_ends): State<Arc<FrontEnds>>, request: Request) -> Response {
     if request.method() != Method::POST && transcode::method(request.uri().path()).is_some() {
         return Rejection::not_allowed().allow("POST").answer(connect::error);

@@ -1,5 +1,5 @@
-//! A peer that speaks TLS where the port does not, or the other way round, is told so. The first byte says it: a record of TLS
-//! begins with its type, which is no letter, and HTTP of either version with a letter.
+//! Tells a peer that it speaks TLS to a plain port, or the other way round. The first byte shows it: a TLS record
+//! begins with its type, which is not a letter, and HTTP of both versions begins with a letter.
 
 use std::{
     collections::VecDeque,
@@ -17,16 +17,16 @@ use tokio::{
 
 /// The type of the record that a TLS handshake begins with.
 const TLS_HANDSHAKE: u8 = 0x16;
-/// ConnectionLimits that is read of what the peer sent, bytes: what lies unread when a connection is closed takes the answer with it.
+/// How much of the peer's bytes is read, because unread bytes at the close of a connection destroy the answer.
 const READ_AWAY: u64 = 16 * 1024;
 /// How long that, and writing the answer, may take.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// Peers that are remembered, so that one that asks again and again is named once.
+/// How many peers are remembered, so that one that tries repeatedly is logged once.
 const REMEMBERED: usize = 64;
-/// Least time between two lines of the log.
+/// The least time between two lines in the log.
 const BETWEEN: Duration = Duration::from_secs(1);
 
-/// What a peer speaks that the port does not.
+/// The protocol of a peer that the port does not speak.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Mistaken {
     /// TLS on a plain port.
@@ -36,7 +36,8 @@ pub(super) enum Mistaken {
 }
 
 impl Mistaken {
-    /// What `first`, the first byte of a connection, says of a port that speaks TLS or does not. None: nothing is wrong with it.
+    /// What `first`, the first byte of a connection, shows about a peer of a port that speaks TLS or not. `None` if it
+    /// fits.
     const fn of(first: u8, port_speaks_tls: bool) -> Option<Self> {
         match (first, port_speaks_tls) {
             (TLS_HANDSHAKE, false) => Some(Self::Tls),
@@ -55,7 +56,7 @@ impl Mistaken {
         }
     }
 
-    /// HTTP in the clear in both cases: many TLS clients know it and say what they met.
+    /// The answer is plain HTTP in both cases: many TLS clients recognise it and report it.
     fn answer(self) -> String {
         let body = format!("{}\n", self.text());
         format!(
@@ -66,7 +67,7 @@ impl Mistaken {
     }
 }
 
-/// Whether the peer speaks something else than the port, once its first byte is there.
+/// Whether the peer speaks another protocol than the port, once its first byte has arrived.
 pub(super) async fn mistaken(stream: &TcpStream, port_speaks_tls: bool) -> io::Result<Option<Mistaken>> {
     let mut first = [0];
     let read = stream.peek(&mut first).await?;
@@ -85,12 +86,12 @@ pub(super) async fn refuse(mut stream: TcpStream, mistaken: Mistaken) {
     }
 }
 
-/// Which peers the log has named.
+/// The peers that the log has named.
 #[derive(Debug, Default)]
 pub(super) struct Named(Mutex<(VecDeque<IpAddr>, Option<Instant>)>);
 
 impl Named {
-    /// Logs what a peer did: once for each, and not faster than a line a second.
+    /// Logs the mistake of a peer: once per peer, and at most one line per second.
     pub(super) fn log(&self, peer: SocketAddr, mistaken: Mistaken) {
         if self.is_new(peer.ip(), Instant::now()) {
             tracing::warn!(peer = %peer.ip(), "{}; said once for each peer", mistaken.text());
@@ -123,7 +124,7 @@ mod tests {
             (b'G', None, Some(Mistaken::Plain)),
             (b'P', None, Some(Mistaken::Plain)),
             (b'g', None, Some(Mistaken::Plain)),
-            // Neither: left to what reads the connection.
+            // Neither: the reader of the connection handles it.
             (0x80, None, None),
             (b'\r', None, None),
             (0, None, None),

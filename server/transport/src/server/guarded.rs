@@ -1,4 +1,4 @@
-//! A connection that is closed when nothing moves on it, or when the head of an HTTP/1.1 request does not end.
+//! A connection that is closed if nothing is transferred on it, or if the head of an HTTP/1.1 request does not end.
 
 use std::{
     io::{self, ErrorKind},
@@ -15,38 +15,39 @@ use tokio::{
 
 use super::deliveries::Deliveries;
 
-/// How long a peer has to say which protocol it speaks.
+/// How long a peer has to show which protocol it speaks.
 pub(super) const GREETING: Duration = Duration::from_secs(10);
-/// As many bytes as that takes: HTTP/2's preface. No HTTP/1.1 request is shorter.
+/// The number of bytes for that: the preface of HTTP/2. No HTTP/1.1 request is shorter.
 const GREETING_BYTES: usize = 24;
-/// How long nothing may move in either direction, at least. Live HTTP/2 peers answer a ping well within it.
+/// How long a connection may transfer nothing in both directions, at least. Live HTTP/2 peers answer a ping within it.
 const IDLE: Duration = Duration::from_mins(2);
 
 /// How long the head of an HTTP/1.1 request may take from its first byte on.
 const HEAD: Duration = Duration::from_secs(10);
-/// How HTTP/2 greets. Nothing else begins so.
+/// How HTTP/2 begins. No other protocol begins like this.
 const HTTP_2: &[u8] = b"PRI";
 
-/// A stream with an end to waiting: for the greeting as a whole, then for the next byte either way.
+/// A stream with limits for waiting: for the greeting as a whole, then for the next byte in either direction.
 pub(super) struct Guarded<S> {
     stream: S,
-    /// How long nothing may move once there was a greeting.
+    /// How long nothing may be transferred after the greeting.
     idle: Duration,
-    /// Bytes of the greeting that are still to come.
+    /// The bytes of the greeting that are still missing.
     greeting: usize,
-    /// When it was opened; after the greeting, when a byte last moved.
+    /// When it was opened; after the greeting, when a byte was last transferred.
     since: Instant,
-    /// Fires at some time after `since`; where that has moved on, it is wound up again. So a byte costs no timer.
+    /// Fires some time after `since`. If `since` has changed by then, it is set again, so a byte costs no timer.
     alarm: Pin<Box<Sleep>>,
-    /// The first bytes, as far as they say whether this is HTTP/2.
+    /// The first bytes, until they show whether this is HTTP/2.
     first: Vec<u8>,
-    /// Since when the head of a request has been coming, and how many requests came before it. Of HTTP/1.1.
+    /// Since when the head of a request has been arriving, and how many requests came before it. For HTTP/1.1 only.
     head: Option<(Instant, u64)>,
     deliveries: Arc<Deliveries>,
 }
 
 impl<S> Guarded<S> {
-    /// `keep_alive`: how long a connection may be idle between two requests. `opened`: since when its greeting may take time.
+    /// `keep_alive`: how long a connection may be idle between two requests. `opened`: when its time for the greeting
+    /// began.
     pub(super) fn new(stream: S, deliveries: Arc<Deliveries>, keep_alive: Duration, opened: Instant) -> Self {
         Self {
             stream,
@@ -60,13 +61,14 @@ impl<S> Guarded<S> {
         }
     }
 
-    /// When waiting ends.
+    /// When the waiting ends.
     fn end(&self) -> Instant {
         let idle = self.since + if self.greeting > 0 { GREETING } else { self.idle };
         self.head.map_or(idle, |(since, _)| idle.min(since + HEAD))
     }
 
-    /// Whether what came is of a head that is still to end: no request is under way, and none came since.
+    /// Checks whether the received bytes belong to a head that has not ended: no request is in progress, and none came
+    /// since.
     fn look_at_head(&mut self, came: bool) {
         let quiet = self.deliveries.quiet();
         if self.head.is_some_and(|(_, requests)| quiet != Some(requests)) {
@@ -96,7 +98,7 @@ impl<S> Guarded<S> {
         }
     }
 
-    /// Called where the stream has nothing to do: an error once that has lasted too long.
+    /// Called when the stream has nothing to do. Returns an error once that has lasted too long.
     fn wait(&mut self, context: &mut Context<'_>) -> Poll<io::Error> {
         while self.alarm.as_mut().poll(context).is_ready() {
             self.look_at_head(false);

@@ -1,4 +1,4 @@
-//! The port: bound first, so that its address is known, then served until told to stop.
+//! The port: bound first, so that its address is known, then served until the server is told to stop.
 
 mod accept;
 mod connections;
@@ -34,33 +34,33 @@ pub use crate::{
     tls::{TlsError, TlsFiles},
 };
 
-/// Largest request that the gRPC library decodes.
+/// Size limit of a request that the gRPC library decodes.
 const MAX_MESSAGE_BYTES: usize = 4 * 1024 * 1024;
 
 /// How and where to serve.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// The address. Port 0: any free one; [`Server::local_addr`] says which.
+    /// The address. Port 0 means any free port; [`Server::local_addr`] says which.
     pub listen: SocketAddr,
-    /// A second address, for health and metrics alone, in the clear. None: the port alone answers for them.
+    /// A second address, without TLS, for health and metrics only. `None` if the main port alone serves them.
     pub health: Option<SocketAddr>,
-    /// The certificate. None: plaintext, which only a loopback address may have.
+    /// The certificate. `None` for plaintext, which only a loopback address may use.
     pub tls: Option<TlsFiles>,
-    /// The operator's word that something in front terminates TLS, so that plaintext may leave loopback.
+    /// The operator states that a proxy in front terminates TLS, so that plaintext is permitted on other addresses.
     pub tls_terminated_in_front: bool,
-    /// The URL that this server is reached at from outside, where its issuer is none.
+    /// The URL by which this server is reached from outside, if its issuer is not a URL.
     pub public_url: Option<String>,
-    /// How much at once.
+    /// The limits.
     pub limits: Limits,
-    /// Addresses of proxies in front, whose connections count for nobody.
+    /// Addresses of proxies in front, whose connections do not count for one peer.
     pub trusted_proxies: Vec<Network>,
-    /// How long the port stays open, not ready, once the server is to stop.
+    /// How long the port stays open, not ready, once the server is told to stop.
     pub shutdown_delay: Duration,
-    /// `/metrics`, where there is something to show.
+    /// `/metrics`, if metrics are collected.
     pub metrics: Option<MetricsPage>,
 }
 
-/// How much at once, and for how long. What is above is refused, never queued.
+/// How much at once, and for how long. Anything above a limit is refused, never queued.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Largest request, bytes; at most 4 MiB.
@@ -69,7 +69,7 @@ pub struct Limits {
     pub max_concurrent_requests: usize,
     /// Streams (the Watch methods) at a time, over all connections; they do not count as calls.
     pub max_concurrent_streams: usize,
-    /// Longest call. A caller's own timeout may be shorter, never longer.
+    /// Longest call. A caller's timeout may be shorter, never longer.
     pub request_timeout: Duration,
     /// Connections at a time.
     pub max_connections: usize,
@@ -96,12 +96,12 @@ impl Default for Limits {
 /// Why the port cannot be served.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    /// The address is taken, or not this machine's.
+    /// The address is in use, or not an address of this machine.
     #[error("cannot listen on {address}: {source}")]
     Bind {
-        /// The address asked for.
+        /// The requested address.
         address: SocketAddr,
-        /// What the system says.
+        /// The error of the operating system.
         source: io::Error,
     },
     /// Plaintext would leave this machine.
@@ -113,7 +113,7 @@ pub enum ServeError {
     /// The certificate does not load.
     #[error(transparent)]
     Tls(#[from] TlsError),
-    /// A limit that cannot be.
+    /// A limit with an invalid value.
     #[error("the limit {name} {why}")]
     Limit {
         /// The field of [`Limits`].
@@ -121,12 +121,12 @@ pub enum ServeError {
         /// What it must be.
         why: &'static str,
     },
-    /// The contract's own descriptor does not load: a fault of the build.
+    /// The contract's descriptor does not load, which is an error of the build.
     #[error("reflection cannot be set up: {0}")]
     Reflection(#[from] tonic_reflection::server::Error),
 }
 
-/// A bound port that does not answer yet. Connections made meanwhile wait.
+/// A bound port that does not answer yet. Connections that arrive meanwhile wait.
 pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
@@ -150,14 +150,14 @@ impl Server {
         Ok(Self { listener, address, health, tls, options })
     }
 
-    /// Where it listens.
+    /// The address on which it listens.
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
         self.address
     }
 
-    /// Serves `app` until `shutdown`. Then it is not ready, and goes on for the delay that is configured; then it takes nothing
-    /// new and finishes what it accepted, for at most 30 s.
+    /// Serves `app` until `shutdown`. Then it reports not ready, and continues for the configured delay; after that it
+    /// accepts nothing new and finishes what it accepted, within at most 30 s.
     pub async fn run(self, app: App, shutdown: impl Future<Output = ()>) -> Result<(), ServeError> {
         let Self { listener, address, health: health_listener, tls, options } = self;
         let (stop, leaving) = (CancellationToken::new(), CancellationToken::new());
@@ -184,7 +184,7 @@ impl Server {
             accept::Acceptor { listener, tls, port, most, keep_alive, stop }
         };
         if let Some(listener) = health_listener {
-            // To the end of this function, so that who asks hears that the server is not ready as long as it stands.
+            // Kept to the end of this function, so that health checks are told "not ready" as long as the server runs.
             let port =
                 dispatch::Dispatcher::of_health(&stack, health, public::health(app.clone(), options.metrics.clone()));
             followers.spawn(accepting(listener, None, port, CancellationToken::new()).serve(std::future::pending()));
@@ -212,8 +212,8 @@ fn most(options: &Options) -> ConnectionLimits {
     }
 }
 
-/// What the endpoints that this server publishes are below of: as configured, or where only this machine reaches it, where
-/// it listens. Never what a request says.
+/// The base URL of the endpoints that this server publishes: as configured, or if only this machine can reach it, the
+/// address on which it listens. Never taken from a request.
 fn base(options: &Options, issuer: &str, address: SocketAddr) -> Option<PublicUrl> {
     let configured = options.public_url.as_deref().or(Some(issuer)).and_then(PublicUrl::parse);
     let scheme = if options.tls.is_some() { "https" } else { "http" };

@@ -1,4 +1,4 @@
-//! Networks, as configurations name them.
+//! Networks in the form in which configurations name them.
 
 use std::{net::IpAddr, str::FromStr};
 
@@ -6,17 +6,17 @@ use std::{net::IpAddr, str::FromStr};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Network {
     address: IpAddr,
-    /// Bits that count.
+    /// The number of bits that are compared.
     prefix: u32,
 }
 
-/// What is no network.
+/// A text that is not a network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("is not an address and not a block such as 10.0.0.0/8")]
 pub struct NoNetwork;
 
 impl Network {
-    /// Whether `address` is of it.
+    /// Whether `address` belongs to it.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
         match (self.address, address.to_canonical()) {

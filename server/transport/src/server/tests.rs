@@ -76,12 +76,12 @@ async fn channel(port: &Running) -> Channel {
     Channel::from_shared(format!("http://{}", port.address)).unwrap().connect().await.unwrap()
 }
 
-/// What comes back on a connection that sent `bytes`, until it is closed.
+/// The bytes that come back on a connection that sent `bytes`, until it is closed.
 async fn exchange(address: SocketAddr, bytes: &[u8]) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(bytes).await.unwrap();
     let mut answer = Vec::new();
-    // A reset is as good an end as a close.
+    // A reset is accepted as an end, like a close.
     let _ = stream.read_to_end(&mut answer).await;
     String::from_utf8_lossy(&answer).into_owned()
 }
@@ -132,7 +132,7 @@ async fn tls_on_a_plain_port_is_told_so() {
     let name = rustls::pki_types::ServerName::try_from("localhost").unwrap();
     let stream = TcpStream::connect(port.address).await.unwrap();
     assert!(tls_tests::connector(&trusted, &["h2"]).connect(name, stream).await.is_err());
-    // A hello that goes on and on is not waited for.
+    // The port does not wait for a hello that does not end.
     let hello = [&[0x16, 3, 1, 0x40, 0][..], &[1; 3000]].concat();
     let answer = exchange(port.address, &hello).await;
     assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains("this port speaks plain HTTP"), "{answer}");
@@ -237,7 +237,7 @@ async fn a_connection_above_the_number_at_a_time_ends_one_that_does_nothing() {
     assert_eq!(held.read(&mut [0; 1]).await.unwrap_or(0), 0, "it is closed");
 }
 
-/// What comes back on one connection for requests that are sent one after another, a second between them.
+/// The answers on one connection to requests that are sent one after another, a second apart.
 async fn in_turn(address: SocketAddr, requests: &[&[u8]]) -> Vec<String> {
     let mut stream = TcpStream::connect(address).await.unwrap();
     let mut answers = Vec::new();
@@ -275,7 +275,7 @@ async fn a_refused_body_does_not_take_the_next_request_of_its_connection_with_it
         assert!(!answers[0].to_ascii_lowercase().contains("connection: close"), "{answers:?}");
         assert!(answers[1].starts_with("HTTP/1.1 200") && answers[2].starts_with("HTTP/1.1 200"), "{answers:?}");
     }
-    // Of a body that does not come the connection cannot wait: the answer says that it ends.
+    // The connection cannot wait for a body that does not come: the answer says that the connection ends.
     let head = "POST /issue HTTP/1.1\r\nHost: x.example\r\nContent-Type: text/plain\r\nContent-Length: 9000\r\n";
     for more in ["\r\n", "Expect: 100-continue\r\n\r\n"] {
         let answers = in_turn(port.address, &[format!("{head}{more}").as_bytes()]).await;
@@ -296,7 +296,7 @@ async fn an_idle_connection_is_kept_for_the_next_request() {
     }
     sleep(Duration::from_secs(10)).await;
     assert_eq!(stream.read(&mut answer).await.unwrap_or(0), 0, "and not for ever");
-    // The head of a next one may not take as long.
+    // The head of a later request may not take as long.
     let mut stream = TcpStream::connect(port.address).await.unwrap();
     stream.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
     assert_ne!(stream.read(&mut answer).await.unwrap(), 0);
@@ -307,7 +307,7 @@ async fn an_idle_connection_is_kept_for_the_next_request() {
     assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
 }
 
-/// Time runs by itself while every task waits, so a wait of minutes is over at once.
+/// Time advances by itself while every task waits, so a wait of minutes is over at once.
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_stalls_is_cut_off_wherever_it_stalls() {
     let port = port(16).await;

@@ -1,6 +1,7 @@
-//! Bodies that were not read when the answer is there. Over HTTP/1.1 the next request comes behind them, so a short rest is
-//! read away, and of a longer one the answer says that the connection ends: otherwise the next good request of a client that
-//! keeps its connections would fail for this one. HTTP/2 needs none of it, as each request has a stream of its own.
+//! Request bodies that were not read when the answer is ready. Over HTTP/1.1 the next request comes after the body. So
+//! a short rest is read and dropped; for a longer rest the answer says that the connection ends. Otherwise the next
+//! valid request of a client that reuses its connections would fail. HTTP/2 does not need this, because each request
+//! has a separate stream.
 
 use std::{
     pin::Pin,
@@ -15,10 +16,10 @@ use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, timeout_at};
 
-/// Longest rest that is read away, bytes, and how long that may take.
+/// Longest rest that is read and dropped, in bytes, and how long that may take.
 const REST: (usize, Duration) = (1024 * 1024, Duration::from_secs(1));
 
-/// The body of a request, of which somebody reads as much as they like, and what is left can be read away.
+/// The body of a request. The reader reads as much as it wants, and the rest can be read and dropped.
 #[derive(Clone)]
 pub(super) struct Shared(Arc<Mutex<Incoming>>);
 
@@ -35,12 +36,12 @@ impl Shared {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).is_end_stream()
     }
 
-    /// Reads away what was not read. Says whether the connection can go on.
+    /// Reads and drops the rest. Returns whether the connection can continue.
     pub(super) async fn read_away(self, asked: bool) -> bool {
         if self.ended() {
             return true;
         }
-        // A client that waits to be told to send (`Expect: 100-continue`) has been told not to, by the answer.
+        // A client that waits for permission to send (`Expect: 100-continue`) has been told by the answer not to send.
         if asked {
             return false;
         }
@@ -76,7 +77,7 @@ impl http_body::Body for Shared {
     }
 }
 
-/// Whether the client waits to be told to send its body.
+/// Whether the client waits for permission to send its body.
 pub(super) fn waits_to_be_asked(headers: &HeaderMap) -> bool {
     headers.get(header::EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
 }
@@ -86,7 +87,7 @@ pub(super) fn closes(headers: &mut HeaderMap) {
     headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
 }
 
-/// The body, for who reads it.
+/// The body for its reader.
 pub(super) fn body(shared: Shared) -> Body {
     Body::new(shared)
 }

@@ -1,4 +1,4 @@
-//! What is wrong with a request's fields, within the room that a header has.
+//! The violations of a request's fields, within the space of a header.
 
 use countersign_core::Violation;
 use tonic_types::FieldViolation;
@@ -6,15 +6,15 @@ use tonic_types::FieldViolation;
 use super::cut;
 use crate::convert::policy::place;
 
-/// Most bytes of all field violations. Details travel base64-encoded in a header, beside the message, and gRPC libraries
-/// refuse headers above 8 KiB in all (Java's default).
+/// Limit of all field violations in bytes. Details are base64-encoded in a header, beside the message, and gRPC
+/// libraries refuse more than 8 KiB of headers (Java's default).
 const MAX_BYTES: usize = 3 * 1024;
 /// Longest description, bytes.
 pub(super) const MAX_TEXT: usize = 512;
 /// How many violations the message names.
 const IN_MESSAGE: usize = 3;
 
-/// Fields and descriptions of broken rules.
+/// Fields and descriptions of violations.
 pub(super) fn of_core(found: Vec<Violation>) -> impl Iterator<Item = (String, String)> {
     found.into_iter().map(|violation| (violation.field.into_owned(), violation.description))
 }
@@ -27,7 +27,8 @@ pub(super) fn of_policy(found: Vec<countersign_policy::Violation>) -> impl Itera
     })
 }
 
-/// A message that names the first few, and as many violations as there is room for; the last says how many are left out.
+/// A message that names the first few, and as many violations as there is space for; the last one says how many are
+/// left out.
 pub(super) fn bounded(found: impl IntoIterator<Item = (String, String)>) -> (String, Vec<FieldViolation>) {
     let (mut fields, mut bytes, mut left_out) = (Vec::new(), 0, 0_usize);
     for (field, description) in found {

@@ -1,15 +1,15 @@
-//! Codes and delays in HTTP's words.
+//! HTTP forms of codes and delays.
 
 use std::time::Duration;
 
 use http::StatusCode;
 use tonic::Code;
 
-/// The HTTP status of a code, as Connect has it.
+/// The HTTP status of a code, as in Connect.
 pub(crate) fn http_status(code: Code) -> StatusCode {
     match code {
         Code::Ok => StatusCode::OK,
-        // nginx's "client closed request", which the registry of HTTP statuses does not name.
+        // nginx's "client closed request", which the registry of HTTP statuses does not contain.
         Code::Cancelled => StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST),
         Code::InvalidArgument | Code::FailedPrecondition | Code::OutOfRange => StatusCode::BAD_REQUEST,
         Code::Unauthenticated => StatusCode::UNAUTHORIZED,
@@ -24,7 +24,7 @@ pub(crate) fn http_status(code: Code) -> StatusCode {
     }
 }
 
-/// A delay as HTTP has it, in whole seconds: at least one, and never sooner than asked.
+/// A delay in whole seconds, as HTTP requires: at least one, and never shorter than requested.
 pub(crate) fn whole_seconds(delay: Duration) -> u64 {
     (delay.as_secs() + u64::from(delay.subsec_nanos() > 0)).max(1)
 }

@@ -1,4 +1,4 @@
-//! The one place that turns a refusal into a gRPC status with `google.rpc` details.
+//! The only place that turns a refusal into a gRPC status with `google.rpc` details.
 //!
 //! Every status says what was refused and why, whether a retry may help, and who can lift it: an agent must never
 //! mistake a refusal for an outage. A program reads the same from `google.rpc.ErrorInfo` (reason and metadata),
@@ -20,42 +20,42 @@ pub(crate) use self::http_status::{http_status, whole_seconds};
 
 /// `google.rpc.ErrorInfo.domain` of every refusal.
 pub(crate) const DOMAIN: &str = "countersign";
-/// Longest account of what was refused, bytes. It travels in a header, percent-encoded: up to three times as long.
+/// Limit of the text about what was refused, in bytes. It is percent-encoded in a header: up to three times as long.
 const MAX_MESSAGE: usize = 512;
-/// The same where it is of gates: so much fits in what all of them say together. It is ASCII, and no fields go with it.
+/// The limit if the text is about gates: the texts of all gates fit into it. It is ASCII, and no fields come with it.
 const MAX_GATES: usize = 1_024;
-/// When to come back to a database that did not answer.
+/// When to try again if the database did not answer.
 const RETRY_STORE: Duration = Duration::from_secs(1);
-/// When to come back to a server whose clock is in doubt.
+/// When to try again at a server whose clock is in doubt.
 const RETRY_CLOCK: Duration = Duration::from_secs(1);
-/// When to come back to a server at its limit.
+/// When to try again at a server at its limit.
 const RETRY_OVERLOADED: Duration = Duration::from_millis(100);
 
-/// A request that is refused, before it becomes a status. What the stack refuses by itself has a constructor here; all
-/// else comes from [`Error`].
+/// A refused request, before it becomes a status. Refusals by the stack itself have constructors here; all others come
+/// from [`Error`].
 #[derive(Debug)]
 pub(crate) struct Refusal {
     reason: ErrorReason,
     message: String,
     metadata: HashMap<String, String>,
     fields: Vec<FieldViolation>,
-    /// What the request is about: its type and its id.
+    /// The subject of the request: its type and its id.
     subject: Option<(&'static str, String)>,
     retry_after: Option<Duration>,
 }
 
 impl Refusal {
-    /// No credential, or one that does not hold. `why` never repeats what was presented.
+    /// No credential, or one that is not valid. `why` never repeats the credential.
     pub(crate) fn unauthenticated(why: impl Into<String>) -> Self {
         Error::Unauthenticated { message: why.into() }.into()
     }
 
-    /// The caller's role does not allow the method; any of `roles` would.
+    /// The caller's role does not permit the method; any of `roles` would.
     pub(crate) fn role_required(why: impl Into<String>, roles: impl IntoIterator<Item = OperatorRole>) -> Self {
         Error::RoleRequired { message: why.into(), roles: roles.into_iter().collect() }.into()
     }
 
-    /// The request cannot be read, or one field of it is wrong. `field` is empty where it is none in particular.
+    /// The request cannot be read, or one field of it is wrong. `field` is empty if no single field is wrong.
     pub(crate) fn invalid(field: &str, why: impl Into<String>) -> Self {
         Error::Invalid(vec![Violation::new(field.to_owned(), why)]).into()
     }
@@ -65,7 +65,7 @@ impl Refusal {
         Error::Overloaded.into()
     }
 
-    /// A caller, who is an `of`, has as many calls of a kind at a time as one caller may have.
+    /// A caller of the kind `of` has reached the limit of calls at a time for one caller.
     pub(crate) fn crowded(of: &'static str, id: &str, share: usize) -> Self {
         let message = format!("{of} {id} has {share} calls of this kind at a time, as many as one caller may have");
         Self::new(ErrorReason::RateLimited, message)
@@ -85,7 +85,7 @@ impl Refusal {
             .with("method", method)
     }
 
-    /// A fault of the server, already logged.
+    /// An internal error, which is already logged.
     pub(crate) fn internal() -> Self {
         Error::Internal.into()
     }
@@ -154,7 +154,7 @@ impl Refusal {
         self
     }
 
-    /// Names every field that is wrong, and the first ones in the message, for callers that read no details.
+    /// Names every field that is wrong, and the first ones also in the message, for callers that read no details.
     fn of_fields(mut self, found: impl IntoIterator<Item = (String, String)>) -> Self {
         let (message, fields) = fields::bounded(found);
         self.message = message;

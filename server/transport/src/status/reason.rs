@@ -1,5 +1,5 @@
-//! Each error's reason, each reason's code, and what a caller can do about it. `error_reason.proto` is the normative
-//! description.
+//! The reason of each error, the code of each reason, and what a caller can do about it. `error_reason.proto` is the
+//! normative description.
 
 use countersign_app::Error;
 use countersign_proto::v1::ErrorReason;
@@ -44,7 +44,7 @@ pub(super) fn name(reason: ErrorReason) -> &'static str {
     reason.as_str_name().trim_start_matches("ERROR_REASON_")
 }
 
-/// The code, and what an error's own words leave open: whether to retry, and who can lift it.
+/// The code, and what the error's text leaves open: whether to retry, and who can lift it.
 pub(super) const fn rule(reason: ErrorReason) -> (Code, &'static str) {
     use ErrorReason as R;
     match reason {

@@ -4,7 +4,7 @@ use prost_reflect::DescriptorPool;
 
 use super::*;
 
-/// The reasons of the contract, and the code that each one's comment names in brackets.
+/// The reasons of the contract, and the code in brackets in each one's comment.
 fn contract() -> Vec<(ErrorReason, String)> {
     let pool = DescriptorPool::decode(FILE_DESCRIPTOR_SET).unwrap();
     let reasons = pool.get_enum_by_name("countersign.v1.ErrorReason").unwrap();
@@ -157,7 +157,7 @@ fn a_status_fits_the_header_of_every_grpc_library_whatever_is_wrong() {
 
 fn header_bytes(status: Status) -> usize {
     let response = status.into_http::<String>();
-    // HTTP/2 counts 32 bytes for each header beside its own (RFC 9113, section 6.5.2).
+    // HTTP/2 counts 32 bytes for each header in addition to its text (RFC 9113, section 6.5.2).
     response.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + 32).sum()
 }
 

@@ -1,13 +1,13 @@
-//! What a verified client certificate says.
+//! Reads a verified client certificate.
 
 use countersign_core::certificate::{ClientCertificate, SubjectAltName};
 use rustls::ServerConnection;
 use x509_parser::{error::X509Error, extensions::GeneralName, parse_x509_certificate};
 
-/// Most names that are looked at.
+/// How many names are read at most.
 const MAX_NAMES: usize = 64;
 
-/// The certificate that the other end of a connection has shown, verified by the handshake; none where it showed none.
+/// The certificate that the other end of a connection showed, verified in the handshake. `None` if it showed none.
 pub(crate) fn of_peer(connection: &ServerConnection) -> Result<Option<ClientCertificate>, X509Error> {
     let Some(own) = connection.peer_certificates().and_then(|chain| chain.first()) else { return Ok(None) };
     let (_, parsed) = parse_x509_certificate(own)?;
@@ -18,7 +18,8 @@ pub(crate) fn of_peer(connection: &ServerConnection) -> Result<Option<ClientCert
     Ok(Some(ClientCertificate { names, expire_time: parsed.validity().not_after.to_datetime() }))
 }
 
-/// Whether a certificate says of itself that it is an authority's. What cannot be read is left to whoever connects.
+/// Whether a certificate says that it belongs to an authority. A certificate that cannot be read is left for the
+/// clients to refuse.
 pub(super) fn is_authority(der: &[u8]) -> bool {
     let Ok((_, parsed)) = parse_x509_certificate(der) else { return false };
     parsed.basic_constraints().ok().flatten().is_some_and(|constraints| constraints.value.ca)

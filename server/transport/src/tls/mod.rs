@@ -19,37 +19,38 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_rustls::TlsAcceptor;
 
-/// How often the files are looked at.
+/// How often the files are checked.
 const POLL: Duration = Duration::from_secs(5);
 
-/// Where the server's certificate is, and who vouches for its clients. The files are read again when they change.
+/// The files of the server's certificate and of the authorities for client certificates. They are read again when they
+/// change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlsFiles {
-    /// The certificate chain in PEM, the server's own first.
+    /// The certificate chain in PEM, the server's certificate first.
     pub certificate: PathBuf,
     /// Its private key in PEM: PKCS#8, SEC1 or PKCS#1, not encrypted.
     pub private_key: PathBuf,
-    /// The certificate authorities of clients in PEM. None: no client is asked for a certificate.
+    /// The certificate authorities of clients in PEM. `None` if clients are not asked for a certificate.
     pub client_ca: Option<PathBuf>,
 }
 
-/// Why the files are no certificate to serve with.
+/// Why the files cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    /// A file cannot be read, or holds something else.
+    /// A file cannot be read, or contains something else.
     #[error("{what} {}: {source}", path.display())]
     File {
         /// Which of them.
         what: &'static str,
-        /// Where it was looked for.
+        /// The path of the file.
         path: PathBuf,
         /// What is wrong with it.
         source: rustls_pki_types::pem::Error,
     },
-    /// A file of certificates holds none.
+    /// A certificate file contains no certificate.
     #[error("{}: there is no certificate in it", .0.display())]
     Empty(PathBuf),
-    /// The two do not belong together, or the key is of no kind that is known.
+    /// The certificate and the key do not belong together, or the kind of key is unknown.
     #[error("TLS certificate {} and its key: {source}", certificate.display())]
     Pair {
         /// The certificate file.
@@ -57,7 +58,7 @@ pub enum TlsError {
         /// What is wrong.
         source: rustls::Error,
     },
-    /// A certificate authority of clients is none.
+    /// A certificate authority for clients is invalid.
     #[error("client CA {}: {why}", path.display())]
     ClientCa {
         /// The file.
@@ -70,7 +71,7 @@ pub enum TlsError {
     Setup(rustls::Error),
 }
 
-/// Accepts TLS with whatever the files hold at the time.
+/// Accepts TLS with the current content of the files.
 #[derive(Clone)]
 pub(crate) struct Tls {
     current: Arc<RwLock<TlsAcceptor>>,
@@ -86,13 +87,13 @@ impl Tls {
         Ok(Self { current, files, provider })
     }
 
-    /// Takes a connection.
+    /// The acceptor for a connection.
     pub(crate) fn acceptor(&self) -> TlsAcceptor {
         self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Reads the files again whenever they change, for ever. What does not load is reported, and the certificate of
-    /// before serves on.
+    /// Reads the files again whenever they change, for ever. If they do not load, that is logged and the previous
+    /// certificate stays in use.
     pub(crate) async fn follow(self) {
         let mut ticks = interval(POLL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -130,14 +131,14 @@ fn acceptor(files: &TlsFiles, provider: &Arc<CryptoProvider>) -> Result<TlsAccep
     let mut config = clients.with_cert_resolver(Arc::new(SingleCertAndKey::from(own_key(files, provider)?)));
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     if files.client_ca.is_some() {
-        // A session that is resumed would bring its certificate along unverified.
+        // The certificate of a resumed session would not be verified.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
     }
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
-/// Verifies client certificates where there are any; nobody needs one.
+/// Verifies client certificates if there are any; they are optional.
 fn verifier(path: &Path, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
     let wrong = |why: String| TlsError::ClientCa { path: path.to_owned(), why };
     let mut roots = RootCertStore::empty();
@@ -166,7 +167,8 @@ fn own_key(files: &TlsFiles, provider: &CryptoProvider) -> Result<CertifiedKey, 
     Ok(pair)
 }
 
-/// What is said of an authority's certificate where a server's should be. It serves all the same, since some clients take it.
+/// The warning about an authority's certificate in place of a server's. It is used nevertheless, because some clients
+/// accept it.
 const AUTHORITY: &str = "the first certificate of tls.certificate is a certificate authority (CA:TRUE) and no server's: Rust clients, \
     Countersign's own among them, refuse the connection. Put the server's own certificate first; one that is signed by itself is made \
     with `openssl req -x509 -addext basicConstraints=critical,CA:FALSE ...`";
@@ -178,7 +180,7 @@ fn chain(what: &'static str, path: &Path) -> Result<Vec<CertificateDer<'static>>
     if chain.is_empty() { Err(TlsError::Empty(path.to_owned())) } else { Ok(chain) }
 }
 
-/// What tells one version of the files from the next.
+/// Identifies a version of the files.
 fn stamps(files: &TlsFiles) -> [Option<(SystemTime, u64)>; 3] {
     [Some(&files.certificate), Some(&files.private_key), files.client_ca.as_ref()].map(|path| {
         let metadata = fs::metadata(path?).ok()?;

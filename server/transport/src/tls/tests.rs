@@ -21,7 +21,7 @@ pub(crate) fn write(folder: &TempDir) -> (TlsFiles, CertificateDer<'static>) {
     (files, cert.der().clone())
 }
 
-/// A client that trusts `trusted` alone and offers these protocols.
+/// A client that trusts only `trusted` and offers these protocols.
 pub(crate) fn connector(trusted: &CertificateDer<'static>, offer: &[&str]) -> TlsConnector {
     let mut roots = RootCertStore::empty();
     roots.add(trusted.clone()).unwrap();
@@ -34,7 +34,7 @@ pub(crate) fn connector(trusted: &CertificateDer<'static>, offer: &[&str]) -> Tl
     TlsConnector::from(Arc::new(config))
 }
 
-/// Shakes hands, and says what was agreed on.
+/// Performs a handshake, and returns the agreed protocol.
 async fn handshake(tls: &Tls, trusted: &CertificateDer<'static>, offer: &[&str]) -> io::Result<Option<Vec<u8>>> {
     let (near, far) = duplex(64 * 1024);
     let name = ServerName::try_from("localhost").unwrap();
@@ -77,7 +77,7 @@ async fn the_files_are_watched() {
     let watch = tokio::spawn(tls.clone().follow());
     tokio::time::sleep(POLL * 2).await;
     let (_, new) = write(&folder);
-    // Files of the same length within one tick of a coarse clock would pass for the same.
+    // Files of the same length, changed within one tick of a coarse clock, would look unchanged.
     fs::File::options().append(true).open(&files.certificate).unwrap().set_modified(SystemTime::UNIX_EPOCH).unwrap();
     tokio::time::sleep(POLL * 2).await;
     assert!(handshake(&tls, &new, &["h2"]).await.is_ok());

@@ -1,5 +1,5 @@
-//! Rows of evaluation by itself, in this process: what a policy costs before anything is sent or recorded, and what the same
-//! rules cost as one Cedar set.
+//! Rows about evaluation alone, in this process: the cost of a policy before anything is sent or recorded, and the cost
+//! of the same rules as one Cedar set.
 
 use std::{
     collections::BTreeMap,
@@ -21,9 +21,9 @@ use crate::{
     report::{Finding, Part},
 };
 
-/// Tools of the documents: ten rules each.
+/// The numbers of tools in the documents, each with ten rules.
 const TOOLS: [usize; 4] = [1, 10, 100, 1000];
-/// The stack that threads of the server have.
+/// The stack size of the server's threads.
 const STACK: usize = 8 << 20;
 
 const INSTANCE: &str = "inst_018f8a52-7d3c-7b41-9d36-5a1d0f6c2b11";
@@ -63,7 +63,7 @@ async fn run(bench: &Bench<'_>) -> Result<Vec<Part>> {
     bench.interleave(ours.into_iter().chain(cedar).collect()).await
 }
 
-/// Runs `evaluate` on a thread as the server has them.
+/// Runs `evaluate` on a thread like the server's.
 async fn measured(
     document: String,
     length: Length,
@@ -116,7 +116,7 @@ fn cedar(policy: &CompiledPolicy, length: Length) -> Result<Run> {
     timed(length, || authorizer.is_authorized(black_box(&request), &set, &entities).decision() == Decision::Allow)
 }
 
-/// Asks again and again; an answer that is not ALLOW ends the run.
+/// Evaluates repeatedly; an answer that is not ALLOW ends the run.
 fn timed(length: Length, allows: impl Fn() -> bool) -> Result<Run> {
     let ask = |until: Duration| -> Result<_> {
         let (mut times, start, mut before) = (histogram(), Instant::now(), Instant::now());

@@ -1,4 +1,4 @@
-//! Rows of the server's memory.
+//! Rows about the server's memory.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ const CALLERS: usize = 256;
 /// How long a server is left alone before it counts as idle.
 const REST: Duration = Duration::from_secs(3);
 
-/// Measures the rows; one server a round, so that each starts idle.
+/// Measures the rows, with one server per round, so that each starts idle.
 pub(super) async fn measure(bench: &Bench<'_>, rows: &[&'static Row]) -> Vec<(&'static Row, Finding)> {
     debug_assert!(rows.iter().all(|row| row.kind == Kind::Memory), "only rows of memory");
     if rows.is_empty() {

@@ -1,4 +1,4 @@
-//! The rows of the table, and the way they are measured: all sides of a row in turn, round after round.
+//! The rows of the table, and how they are measured: all sides of a row in turn, round after round.
 
 mod evaluation;
 mod memory;
@@ -19,7 +19,7 @@ use crate::{
     report::{Finding, Part},
 };
 
-/// What a figure has to be.
+/// The required value of a figure.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Target {
     AtLeast(f64),
@@ -51,7 +51,7 @@ pub(crate) struct Row {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    /// One server; rows of the same number share their rounds.
+    /// One server; rows with the same number share their rounds.
     Single(u8),
     Rules,
     Events,
@@ -74,7 +74,7 @@ const fn row(
 
 use Target::{AtLeast, AtMost};
 
-/// All of them, in the order of the table.
+/// All rows, in the order of the table.
 pub(crate) const ROWS: [Row; 22] = [
     row("echo-64", "Decide RPS, 64 callers", "tonic echo, 64 callers", (AtLeast(0.60), ""), Kind::Single(0)),
     row("echo-1", "Decide RPS, one caller", "tonic echo, one caller", (AtLeast(0.30), ""), Kind::Single(0)),
@@ -197,7 +197,7 @@ impl<'a> Bench<'a> {
         Ok(Self { options, postgres: Postgres::start(place).await? })
     }
 
-    /// Measures all rows that are wanted. What fails is a row without a figure.
+    /// Measures all requested rows. A row that fails has no figure.
     pub(crate) async fn measure(&self) -> Vec<(&'static Row, Finding)> {
         let wanted: Vec<&'static Row> = ROWS.iter().filter(|row| self.options.wants(row.key)).collect();
         let of = |kinds: fn(Kind) -> bool| wanted.iter().copied().filter(|row| kinds(row.kind)).collect::<Vec<_>>();
@@ -219,13 +219,13 @@ impl<'a> Bench<'a> {
         found
     }
 
-    /// A server on a database, with what the measurements set for all of them.
+    /// A server on a database, with the settings for all measurements.
     pub(crate) fn launch(&self, database: &Database) -> Launch {
         Launch::dev()
             .database(database)
             .variable("COUNTERSIGN_DATABASE_MAX_CONNECTIONS", "16")
             .variable("COUNTERSIGN_WORKER_THREADS", &self.options.threads().to_string())
-            // On, so that they cost what they do, and out of the way.
+            // Enabled, so that its cost is included, but high enough not to interfere.
             .variable("COUNTERSIGN_LIMITS_LIVE_INSTANCES_PER_SPONSOR", "10000000")
             .variable("COUNTERSIGN_LIMITS_OPERATOR_CALLS_PER_SECOND", "1000000")
             .variable("COUNTERSIGN_LIMITS_CHAIN_CALLS_PER_SECOND", "1000000")
@@ -256,7 +256,7 @@ impl<'a> Bench<'a> {
     }
 }
 
-/// One side of a comparison; a run is handed what this round measured before it.
+/// One side of a comparison; a run gets the earlier measurements of its round.
 pub(crate) struct Side<'a> {
     name: String,
     run: Box<dyn FnMut(Vec<Run>) -> BoxFuture<'a, Result<Run>> + Send + 'a>,
@@ -275,7 +275,7 @@ fn failed(error: impl std::fmt::Display) -> Finding {
     Finding::NotMeasured(error.to_string())
 }
 
-/// A figure of each round, out of what the sides measured in it.
+/// A figure of each round, computed from the measurements of the sides.
 fn by_round(parts: &[Part], figure: impl Fn(&[&Run]) -> f64) -> Vec<f64> {
     let rounds = parts.iter().map(|part| part.runs.len()).min().unwrap_or(0);
     (0..rounds).map(|round| figure(&parts.iter().map(|part| &part.runs[round]).collect::<Vec<_>>())).collect()

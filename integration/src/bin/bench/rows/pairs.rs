@@ -48,7 +48,7 @@ async fn compare(
     Ok(Finding::Measured { rounds: by_round(&parts, |runs| runs[1].rate / runs[0].rate), parts, note })
 }
 
-/// Ten roles, `tools` tools, a rule with a condition for each pair of them.
+/// Ten roles, `tools` tools, and a rule with a condition for each pair.
 pub(super) fn document(tools: usize) -> String {
     let role = |nth: usize| if nth == 0 { "support".to_owned() } else { format!("role-{nth}") };
     let tool = |nth: usize| if nth == 0 { "billing".to_owned() } else { format!("tool-{nth}") };

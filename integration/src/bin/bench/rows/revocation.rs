@@ -1,4 +1,4 @@
-//! Rows of revocation: how long a client that watches still accepts what RevokeSponsor has ended.
+//! Rows about revocation: how long a watching client still accepts what RevokeSponsor has ended.
 
 use std::{
     sync::atomic::{AtomicU32, Ordering},
@@ -24,10 +24,10 @@ use crate::{
 
 /// Live instances of the sponsor, on each side.
 const SIZES: [i32; 2] = [10, 10_000];
-/// Revocations a run: each ends a sponsor with all its instances, which are made before.
+/// Revocations per run: each ends a sponsor with all its instances, which are created before.
 const SAMPLES: u32 = 10;
 const SAMPLES_QUICK: u32 = 3;
-/// How often the client is asked, and so how finely the time is told.
+/// How often the client is checked, which is the resolution of the time.
 const ASKED: Duration = Duration::from_micros(500);
 
 /// Measures the rows, all from the same runs.
@@ -99,7 +99,7 @@ impl Stage {
         Ok(Run::of_times(f64::NAN, &times))
     }
 
-    /// From the reply to the refusal, for a sponsor of its own.
+    /// The time from the reply to the refusal, for a new sponsor.
     async fn sample(&self, database: &mut PgConnection, size: i32) -> Result<Duration> {
         let sponsor = format!("person-{}", self.sponsors.fetch_add(1, Ordering::Relaxed));
         let token = self.sponsored(database, &sponsor, size).await?;
@@ -119,7 +119,7 @@ impl Stage {
         Ok(time)
     }
 
-    /// A sponsor with so many live instances; returns the credential of one. The others are copies of its row.
+    /// A sponsor with `size` live instances; returns the credential of one. The others are copies of its row.
     async fn sponsored(&self, database: &mut PgConnection, sponsor: &str, size: i32) -> Result<String> {
         let register = RegisterSponsorRequest {
             sponsor_id: sponsor.to_owned(),
@@ -149,7 +149,7 @@ impl Stage {
     }
 }
 
-/// Returns when the events of the stopped instances are written: the next revocation is measured by itself.
+/// Returns when the events of the stopped instances are written, so that the next revocation is measured alone.
 async fn settled(database: &mut PgConnection, sponsor: &str) -> Result<()> {
     let live = "SELECT EXISTS (SELECT FROM instance WHERE sponsor_id = $1 AND state = 'LIVE')";
     while sqlx::query_scalar::<_, bool>(live).bind(sponsor).fetch_one(&mut *database).await? {
@@ -170,7 +170,7 @@ async fn issue(registrar: &Connection, sponsor: &str) -> Result<String> {
     Ok(registrar.credentials().issue_credential(request).await?.into_inner().token)
 }
 
-/// Issuer and audience, as a credential names them.
+/// Issuer and audience in a credential.
 fn parties(token: &str) -> Result<(String, String)> {
     let claims = token.split('.').nth(1).ok_or("a token without claims")?;
     let claims: serde_json::Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims)?)?;

@@ -1,4 +1,5 @@
-//! The row of simulation: recorded decisions a second, asked again of a policy that is not the one that answered.
+//! The row about simulation: recorded decisions per second that are evaluated with a policy other than the one that
+//! answered.
 
 use std::time::Instant;
 
@@ -18,14 +19,14 @@ use crate::{
     seed,
 };
 
-/// Runs whose decisions these are.
+/// The number of runs that made the decisions.
 const RUNS: usize = 64;
 
 /// SimulatePolicy over a log of decisions, by one worker thread of the server.
 pub(super) async fn simulate(bench: &Bench<'_>) -> Result<Finding> {
     let decisions = bench.options.events() / 2;
     let server = server(bench, decisions).await?;
-    // Whoever calls a dev server from its own machine may do everything.
+    // A caller of a dev server on its machine may do everything.
     let auditor = server.connect(None).await?;
     let (auditor, pid) = (&auditor, server.pid());
     let side = Side::new(format!("SimulatePolicy over {decisions} decisions"), move |_| run(auditor, pid, decisions));
@@ -36,7 +37,7 @@ pub(super) async fn simulate(bench: &Bench<'_>) -> Result<Finding> {
     Ok(Finding::Measured { rounds: by_round(&parts, |runs| runs[0].rate), parts, note })
 }
 
-/// A server whose log holds so many decisions.
+/// A server whose log has `decisions` decisions.
 async fn server(bench: &Bench<'_>, decisions: u32) -> Result<Server> {
     let (mut server, database) = bench.serve("simulate").await?;
     for instance in Instance::start(&server.url(), &[&server.url()], RUNS).await? {

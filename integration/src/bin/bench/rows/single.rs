@@ -1,4 +1,4 @@
-//! Rows of one server, against tonic and Postgres by themselves.
+//! Rows about one server, compared with tonic and Postgres alone.
 
 use countersign_integration::Server;
 
@@ -15,9 +15,9 @@ use crate::{
 };
 
 const DATABASE: &str = "single";
-/// Decisions that each of 64 callers can report on in one run: more than it gets to.
+/// Decisions that each of 64 callers can report on in one run: more than it can report.
 const DECISIONS: usize = 1_000;
-/// The same where it reports a hundred at a time.
+/// The same with reports of a hundred at a time.
 const DECISIONS_BATCHED: usize = 2_500;
 
 /// Single-use credentials that each of 64 callers has in one run.
@@ -32,23 +32,23 @@ enum What {
     /// Decide at half the rate that this round's first side reached.
     OpenAtHalf,
     Issue(usize),
-    /// Decide, each call on a credential of its own.
+    /// Decide, with a separate credential for each call.
     DecideOnce(usize),
-    /// Callers, and outcomes a call.
+    /// The number of callers, and of outcomes per call.
     Report(usize, usize),
-    /// Rows a statement.
+    /// Rows per statement.
     Unnest(usize),
 }
 
 use What::{Commit, Decide, DecideOnce, Echo, Issue, OpenAtHalf, Report, Unnest};
 
-/// What a row runs, and what it makes of it.
+/// What a row runs, and how its figure is computed.
 struct Recipe {
     sides: &'static [What],
     figure: Figure,
 }
 
-/// A row's figure out of one round, whose runs stand in the order of the sides.
+/// A row's figure from one round, whose runs are in the order of the sides.
 type Figure = fn(&[&Run]) -> f64;
 
 fn rate_ratio(runs: &[&Run]) -> f64 {
@@ -76,7 +76,7 @@ fn recipe(key: &str) -> Option<Recipe> {
     Some(Recipe { sides, figure })
 }
 
-/// One server, and what it is compared with.
+/// One server, and the baselines with which it is compared.
 struct Stage {
     server: Server,
     url: String,

@@ -1,4 +1,4 @@
-//! What a verified token's claims make of its bearer.
+//! Converts the claims of a verified token to an operator with roles.
 
 use std::fmt::Write as _;
 
@@ -11,12 +11,12 @@ use serde_json::{Map, Value};
 use super::OidcIssuer;
 use crate::{Error, OperatorCaller, engine::sha256::sha256};
 
-/// Claims whose text is a list with blanks between (RFC 9068, and how one large provider shortens it).
+/// Claims whose text is a list separated by spaces (RFC 9068, and the short form of one large provider).
 const LISTS: [&str; 2] = ["scope", "scp"];
-/// How much of a name's hash stands for a name that is none of ours: 160 bits.
+/// How many bytes of a name's hash represent a name that cannot be part of an id: 160 bits.
 const HASH_BYTES: usize = 20;
 
-/// The operator that these claims name, with the roles that their values are mapped to.
+/// The operator that these claims name, with the roles to which their values are mapped.
 pub(super) fn caller(issuer: &OidcIssuer, claims: &Map<String, Value>) -> Result<OperatorCaller, Error> {
     let wrong = |why: String| Error::Unauthenticated { message: format!("the token of {} {why}", issuer.name) };
     for (claim, wanted) in &issuer.required {
@@ -44,21 +44,22 @@ pub(super) fn caller(issuer: &OidcIssuer, claims: &Map<String, Value>) -> Result
     Ok(OperatorCaller { operator_id, roles, anonymous: false, scope: None })
 }
 
-/// The id of whom a provider calls `named`. A name that can be part of an id is; any other is stood for by its hash. What
-/// follows the provider's own name is `.` in the one case and `@` in the other, so that no name can pass for a hash.
+/// The operator id for the name `named` at a provider. A name that can be part of an id is used as it is; any other is
+/// represented by its hash. The separator after the provider's name is `.` in the first case and `@` in the second, so
+/// that no name can look like a hash.
 fn operator_id(provider: &str, named: &str) -> Result<OperatorId, Error> {
     if let Ok(id) = format!("{OIDC_PREFIX}{provider}.{named}").parse() {
         return Ok(id);
     }
     let mut id = format!("{OIDC_PREFIX}{provider}@");
     for byte in &sha256(named.as_bytes())[..HASH_BYTES] {
-        // Writing to a string cannot fail.
+        // Writing to a String cannot fail.
         let _ = write!(id, "{byte:02x}");
     }
     id.parse().map_err(|error| Error::internal("a provider's name makes no operator id", error))
 }
 
-/// The claim of this name; where there is none, dots lead into objects: `realm_access.roles`.
+/// The claim with this name; if there is none, dots lead into objects: `realm_access.roles`.
 fn at<'c>(claims: &'c Map<String, Value>, path: &str) -> Option<&'c Value> {
     if let Some(value) = claims.get(path) {
         return Some(value);
@@ -68,7 +69,7 @@ fn at<'c>(claims: &'c Map<String, Value>, path: &str) -> Option<&'c Value> {
     names.try_fold(outer, |value, name| value.get(name))
 }
 
-/// The values of a claim, as text: its own, or each one of its list.
+/// The values of a claim as texts: the claim itself, or each item of its list.
 fn values(claims: &Map<String, Value>, path: &str) -> Vec<String> {
     let text = |value: &Value| match value {
         Value::String(text) => Some(text.clone()),
@@ -107,7 +108,7 @@ mod tests {
         assert_eq!(with(json!(["cs-admins", "others"])).unwrap(), (ada.clone(), "admin,registrar".to_owned()));
         assert_eq!(with(json!(["cs-approvers", "cs-admins"])).unwrap().1, "admin,registrar,approver");
         assert_eq!(with(json!("cs-approvers")).unwrap().1, "approver", "one value needs no list");
-        // A group that merely contains a word of ours is another group.
+        // A group that merely contains a mapped word is a different group.
         for none in
             [json!([]), json!(["CS-ADMINS"]), json!("not cs-admins"), json!({"cs-admins": true}), json!(7), json!(null)]
         {

@@ -1,4 +1,4 @@
-//! What must hold of an identity provider's tokens and documents, whatever they say.
+//! Rules for an identity provider's tokens and documents, whatever they contain.
 
 use std::sync::{Arc, LazyLock};
 
@@ -28,10 +28,10 @@ use crate::Error;
 const ISSUER: &str = "https://id.example/realm";
 /// 2026-01-02T03:04:05Z.
 const NOW: i64 = 1_767_323_045;
-/// What no refusal may repeat.
+/// A text that no refusal may repeat.
 const SECRET: &str = "hunter2hunter2";
 
-/// The provider's key, and the set that it publishes.
+/// The provider's key, and the key set that it publishes.
 static KEY: LazyLock<(EcdsaKeyPair, Vec<u8>, Keys)> = LazyLock::new(|| {
     let key = SigningKey::generate().expect("a key");
     let der = key.to_pkcs8().expect("its form");
@@ -44,7 +44,7 @@ static KEY: LazyLock<(EcdsaKeyPair, Vec<u8>, Keys)> = LazyLock::new(|| {
     (pair, set, keys)
 });
 
-/// Documents that are never asked for.
+/// Documents that are never read.
 #[derive(Debug)]
 struct NoDocuments;
 
@@ -72,7 +72,7 @@ fn issuer() -> OidcIssuer {
     }
 }
 
-/// Headers and claims, with a line feed between.
+/// Headers and claims, separated by a line feed.
 #[must_use]
 pub fn oidc_claims_seeds() -> Vec<Vec<u8>> {
     let claims = |changed: &Value| {
@@ -110,10 +110,10 @@ pub fn oidc_claims_seeds() -> Vec<Vec<u8>> {
     seeds.into_iter().map(String::into_bytes).collect()
 }
 
-/// Any header and claims under a signature that holds are refused, or give the roles that the claims are mapped to.
+/// Any header and claims with a valid signature are refused, or give the roles to which the claims are mapped.
 ///
 /// # Panics
-/// Where that is not so.
+/// If that is not the case.
 pub fn oidc_claims(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let Some((header, claims)) = text.split_once('\n') else { return };
@@ -146,7 +146,7 @@ fn grants(issuer: &OidcIssuer, claims: &serde_json::Map<String, Value>, written:
             }));
         }
         Err(Error::Unauthenticated { message }) => assert!(!message.contains(SECRET), "{message}"),
-        // It says who is known and may do nothing, by an id that is theirs.
+        // The refusal names a known operator without roles, by an id of the provider.
         Err(Error::RoleRequired { .. }) => {}
         Err(other) => panic!("another refusal: {other:?}"),
     }
@@ -175,11 +175,11 @@ pub fn oidc_documents_seeds() -> Vec<Vec<u8>> {
     [KEY.1.clone()].into_iter().chain(more.map(|document| document.to_string().into_bytes())).collect()
 }
 
-/// A provider's documents are read or refused; a key verifies with the algorithms that it fixes, and no set holds a key for
-/// tokens without a signature or with a shared one.
+/// A provider's documents are read or refused. A key verifies only with the algorithms that it permits, and no set
+/// contains a key for tokens without a signature or with a shared secret.
 ///
 /// # Panics
-/// Where that is not so.
+/// If that is not the case.
 pub fn oidc_documents(data: &[u8]) {
     match Keys::parse(data) {
         Ok(keys) => {

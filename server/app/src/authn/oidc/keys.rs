@@ -1,4 +1,4 @@
-//! A provider's keys: those of its JWK set that are public, for signatures, and of an algorithm that is accepted.
+//! The keys of a provider: those of its JWK set that are public, for signatures, and of an accepted algorithm.
 
 use countersign_core::json::{self, Rules};
 use jsonwebtoken::{
@@ -7,13 +7,13 @@ use jsonwebtoken::{
 };
 use serde_json::Value;
 
-/// Most keys that are taken of a set.
+/// Limit of the keys that are read from a set.
 const MAX_KEYS: usize = 64;
-/// What an RSA key may sign with, unless it says.
+/// The algorithms of an RSA key that does not name one.
 const RSA: [Algorithm; 6] =
     [Algorithm::RS256, Algorithm::RS384, Algorithm::RS512, Algorithm::PS256, Algorithm::PS384, Algorithm::PS512];
 
-/// One key, and the algorithms that it fixes.
+/// One key, and its permitted algorithms.
 pub(super) struct Key {
     kid: Option<String>,
     algorithms: Vec<Algorithm>,
@@ -26,16 +26,16 @@ pub(super) struct Keys(Vec<Key>);
 /// Why there is no key for a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum NoKey {
-    /// None of this id is known; there may be newer ones.
+    /// No key with this id is known; there may be newer ones.
     Unknown,
-    /// There is one, and it does not sign so.
+    /// The key exists, but not for this algorithm.
     Algorithm,
-    /// The token names none, and there are several.
+    /// The token names no key, and there are several.
     Unnamed,
 }
 
 impl Keys {
-    /// Reads a JWK set. Keys that are not for us are passed over; one at least must be.
+    /// Reads a JWK set. Keys that cannot be used are ignored; at least one must be usable.
     pub(super) fn parse(set: &[u8]) -> Result<Self, String> {
         let set = json::read(set, Rules::DOCUMENT).map_err(|error| format!("the JWK set cannot be used: {error}"))?;
         let keys = set.get("keys").and_then(Value::as_array).ok_or("the JWK set has no list of keys")?;
@@ -46,10 +46,10 @@ impl Keys {
         Ok(Self(keys))
     }
 
-    /// The key that a token with this header is to be verified with.
+    /// The key with which a token with this header must be verified.
     pub(super) fn find(&self, kid: Option<&str>, algorithm: Algorithm) -> Result<&Key, NoKey> {
         let named: Vec<&Key> = match (kid, self.0.as_slice()) {
-            // The only key needs no name.
+            // If there is only one key, the token need not name it.
             (None, [only]) => vec![only],
             (Some(_), [only]) if only.kid.is_none() => vec![only],
             (None, _) => return Err(NoKey::Unnamed),
@@ -62,7 +62,7 @@ impl Keys {
     }
 }
 
-/// A key of the set; none where it is not for verifying signatures, or not one that is accepted.
+/// A key of the set. `None` if it is not for verifying signatures, or not of an accepted kind.
 fn read(jwk: &Value) -> Option<Key> {
     let jwk: Jwk = serde_json::from_value(jwk.clone()).ok()?;
     let common = &jwk.common;

@@ -1,4 +1,5 @@
-//! Operators whom an OpenID Connect provider names: a JWT of a configured issuer as bearer, its keys found by discovery.
+//! Operators from an OpenID Connect provider: the bearer is a JWT of a configured issuer, whose keys are found by
+//! discovery.
 
 mod claims;
 #[cfg(any(test, fuzzing))]
@@ -18,52 +19,52 @@ use futures::future::BoxFuture;
 
 pub(crate) use provider::Provider;
 
-/// Largest document that is read, bytes: a provider's configuration, or its keys.
+/// Size limit of a document in bytes: a provider's configuration, or its keys.
 pub const MAX_DOCUMENT: usize = 256 * 1024;
 /// Longest token, bytes.
 const MAX_TOKEN: usize = 8 * 1024;
 
-/// Where a provider's documents come from.
+/// The source of a provider's documents.
 pub trait Documents: fmt::Debug + Send + Sync {
-    /// Reads one over HTTPS, or HTTP from this machine: at most [`MAX_DOCUMENT`] bytes, within 5 s, no redirects followed.
-    /// The error says why not, for the log.
+    /// Reads a document over HTTPS, or over HTTP from this machine: at most [`MAX_DOCUMENT`] bytes, within 5 s, without
+    /// following redirects. The error says why it failed, for the log.
     fn get(&self, url: String) -> BoxFuture<'_, Result<Vec<u8>, String>>;
 }
 
-/// An issuer whose tokens name operators.
+/// An issuer whose tokens identify operators.
 #[derive(Debug, Clone)]
 pub struct OidcIssuer {
-    /// What its operators' ids begin with, after `oidc.`: 1 to 16 of `[a-z0-9-]`.
+    /// The start of its operators' ids after `oidc.`: 1 to 16 characters of `[a-z0-9-]`.
     pub name: String,
-    /// Its URL, exactly as `iss` spells it.
+    /// Its URL, exactly as in `iss`.
     pub issuer: String,
-    /// What `aud` must contain.
+    /// The value that `aud` must contain.
     pub audience: String,
-    /// The claim that names the operator.
+    /// The claim with the operator's name.
     pub operator_claim: String,
     /// The claim whose values are mapped to roles.
     pub role_claim: String,
-    /// Values of that claim, and what each grants.
+    /// Values of that claim, and the roles that each grants.
     pub roles: Vec<(String, Roles)>,
     /// Claims that must have these values.
     pub required: Vec<(String, String)>,
-    /// Longest life of a token, from `iat` to `exp`, that is accepted.
+    /// Longest accepted lifetime of a token, from `iat` to `exp`.
     pub longest_life: std::time::Duration,
-    /// The clients whose tokens count, by `azp`; empty: any client's.
+    /// The clients whose tokens are accepted, by `azp`; empty for any client.
     pub authorized_parties: Vec<String>,
-    /// Where its documents come from.
+    /// The source of its documents.
     pub documents: Arc<dyn Documents>,
 }
 
 impl OidcIssuer {
-    /// Everything that the issuer's tokens can grant.
+    /// All roles that the issuer's tokens can grant.
     #[must_use]
     pub fn grants(&self) -> Roles {
         self.roles.iter().flat_map(|(_, roles)| roles.iter()).collect()
     }
 }
 
-/// The provider whose token a bearer claims to be. Nothing is verified yet.
+/// The provider that a bearer claims to come from. Nothing is verified yet.
 pub(crate) fn claimed<'p>(providers: &'p [Arc<Provider>], bearer: &str) -> Option<&'p Arc<Provider>> {
     if providers.is_empty() || bearer.len() > MAX_TOKEN {
         return None;

@@ -1,7 +1,8 @@
-//! A provider: its keys, fetched beside requests, and its tokens checked against them.
+//! A provider: its keys, which are fetched independently of requests, and the verification of its tokens.
 //!
-//! Keys are fetched at start, every few minutes, and soon after a token names one that is not known. A provider that does
-//! not answer costs nothing while its last keys are young; then its tokens are refused as not to be checked.
+//! Keys are fetched at start, every few minutes, and soon after a token names an unknown key. If a provider does not
+//! answer, its last keys are used as long as they are recent enough; after that its tokens are refused because they
+//! cannot be verified.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -22,27 +23,27 @@ use super::{
 };
 use crate::{Error, OperatorCaller};
 
-/// How often keys are fetched: how long a key that the provider has withdrawn may still count.
+/// How often keys are fetched, which is how long a key that the provider has withdrawn may still be accepted.
 const REFRESH: Duration = Duration::from_mins(5);
-/// How soon it is tried again where that failed.
+/// How soon a failed fetch is tried again.
 const RETRY: Duration = Duration::from_secs(10);
-/// How often at most, whatever callers send.
+/// The shortest pause between fetches, whatever callers send.
 const AT_MOST_EVERY: Duration = Duration::from_secs(5);
-/// How long keys count that could not be fetched again.
+/// How long keys are used that could not be fetched again.
 const STALE: Duration = Duration::from_hours(1);
 /// How long one fetch of both documents may take.
 const FETCH: Duration = Duration::from_secs(8);
-/// How long a caller waits for keys that are being fetched.
+/// How long a caller waits while keys are being fetched.
 const WAIT: Duration = Duration::from_secs(2);
 
-/// A provider of operators.
+/// A provider that identifies operators.
 pub(crate) struct Provider {
     issuer: OidcIssuer,
     known: watch::Sender<Known>,
     wanted: Notify,
 }
 
-/// What is known of a provider's keys.
+/// The known keys of a provider.
 #[derive(Clone, Default)]
 struct Known {
     keys: Option<Arc<Keys>>,
@@ -55,7 +56,7 @@ impl Known {
         self.keys.as_ref().filter(|_| self.fetched.is_some_and(|at| at.elapsed() < STALE))
     }
 
-    /// Whether it is worth waiting for newer ones.
+    /// Whether newer keys may arrive soon, so that waiting is useful.
     fn may_change_soon(&self) -> bool {
         self.attempted.is_none_or(|at| at.elapsed() >= AT_MOST_EVERY)
     }
@@ -76,7 +77,7 @@ impl Provider {
         &self.issuer
     }
 
-    /// Who the bearer of `token` is, and until when.
+    /// The operator of `token`, and until when it is valid.
     pub(crate) async fn authenticate(
         &self,
         token: &str,
@@ -86,7 +87,7 @@ impl Provider {
         let mut seen = known.borrow_and_update().clone();
         let mut verified = self.verify(token, &seen, now);
         if matches!(verified, Err(Failed::Keys | Failed::Token(Refused::UnknownKey))) {
-            // Also where it is too early for another fetch: then the next one comes sooner.
+            // Also if it is too early for another fetch: then the next one comes sooner.
             self.wanted.notify_one();
             if seen.may_change_soon() && timeout(WAIT, known.changed()).await.is_ok_and(|changed| changed.is_ok()) {
                 seen = known.borrow_and_update().clone();
@@ -118,7 +119,7 @@ impl Provider {
         }
     }
 
-    /// Keeps what was fetched, and says so where that changes anything.
+    /// Stores the result of a fetch, and logs it if it changes anything.
     fn note(&self, fetched: Result<Keys, String>) -> bool {
         let (name, now, outcome) = (&self.issuer.name, Instant::now(), if fetched.is_ok() { "ok" } else { "failed" });
         metrics::counter!("countersign_oidc_key_fetches_total", "issuer" => name.clone(), "outcome" => outcome)
@@ -146,7 +147,8 @@ impl Provider {
     }
 }
 
-/// Where the keys are. OpenID Connect Discovery 1.0: the configuration must be the issuer's own, and names them.
+/// The URL of the keys. By OpenID Connect Discovery 1.0, the configuration must be that of the issuer, and contains the
+/// URL.
 pub(super) fn jwks_uri(configuration: &[u8], issuer: &str) -> Result<String, String> {
     #[derive(Deserialize)]
     struct Configuration {
@@ -162,18 +164,18 @@ pub(super) fn jwks_uri(configuration: &[u8], issuer: &str) -> Result<String, Str
     Ok(found.jwks_uri)
 }
 
-/// Why a token could not be accepted.
+/// Why a token was not accepted.
 enum Failed {
-    /// There is nothing to check it with.
+    /// There are no keys with which to verify it.
     Keys,
-    /// It was checked.
+    /// It was verified and refused.
     Token(Refused),
 }
 
 impl Failed {
     fn error(self, provider: &str) -> Error {
         let unauthenticated =
-            |why: &str| Error::Unauthenticated { message: format!("the token of {provider} does not hold: {why}") };
+            |why: &str| Error::Unauthenticated { message: format!("the token of {provider} is not valid: {why}") };
         match self {
             Self::Keys => Error::NotReady(format!(
                 "tokens of {provider} cannot be checked now: the identity provider's keys could not be fetched; an API \

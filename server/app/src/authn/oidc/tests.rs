@@ -18,7 +18,7 @@ const ISSUER: &str = "https://id.example/realm";
 /// A provider whose documents are in memory.
 #[derive(Debug, Default)]
 struct MadeUp {
-    /// Its name for itself and its keys; none: it is down.
+    /// The issuer's name in its configuration, and its keys. `None` if it is down.
     up: Mutex<Option<(String, Vec<Value>)>>,
     asked: AtomicUsize,
 }
@@ -53,7 +53,7 @@ impl Documents for MadeUp {
     }
 }
 
-/// `corp`, whose values `cs-admins` and `cs-approvers` are mapped, and whose tenant must be 7.
+/// `corp`, with mapped values `cs-admins` and `cs-approvers`, whose tenant must be 7.
 pub(super) fn issuer() -> OidcIssuer {
     OidcIssuer {
         name: "corp".to_owned(),
@@ -90,7 +90,7 @@ fn token(key: &SigningKey) -> String {
     sign(key, &header(key), &claims())
 }
 
-/// A provider with made-up documents that is followed until the token is dropped.
+/// A provider with invented documents that is followed until the token is dropped.
 fn followed() -> (Arc<MadeUp>, Arc<Provider>, tokio_util::sync::DropGuard) {
     let documents = Arc::new(MadeUp::default());
     let provider = Arc::new(Provider::new(OidcIssuer { documents: documents.clone(), ..issuer() }));
@@ -245,7 +245,7 @@ async fn a_new_key_is_fetched_when_it_is_named_and_made_up_ones_ask_every_five_s
     let asked = documents.asked() - before;
     assert!((2..=13).contains(&asked), "asked {asked} times in a minute");
 
-    // Nobody names a key: every five minutes.
+    // Without a token that names an unknown key: every five minutes.
     let before = documents.asked();
     tokio::time::sleep(std::time::Duration::from_hours(1)).await;
     assert!((11..=13).contains(&(documents.asked() - before)));

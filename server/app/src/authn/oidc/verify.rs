@@ -1,4 +1,4 @@
-//! One token, and everything that must hold of it before its claims are believed.
+//! Verifies one token, and checks everything that is required before its claims are trusted.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use countersign_core::{
@@ -14,26 +14,26 @@ use super::{
     keys::{Keys, NoKey},
 };
 
-/// The media types of tokens that say who somebody is (RFC 7519) or what they may (RFC 9068). Many providers name none.
+/// The media types of tokens that identify a person (RFC 7519) or grant access (RFC 9068). Many providers state none.
 const TYPES: [&str; 3] = ["jwt", "at+jwt", "application/at+jwt"];
 
-/// A token that holds.
+/// A valid token.
 #[derive(Debug)]
 pub(super) struct Verified {
     pub(super) claims: Map<String, Value>,
     pub(super) expire_time: OffsetDateTime,
 }
 
-/// Why a token is refused. The words are for its bearer, and repeat nothing of it.
+/// Why a token is refused. The texts are for the caller, and repeat no part of the token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Refused {
     /// Signed with a key that is not known; there may be newer ones.
     UnknownKey,
-    /// For good.
+    /// It is invalid, whatever keys there are.
     Because(&'static str),
 }
 
-/// Verifies `token` as one of this issuer at `now`.
+/// Verifies `token` as a token of this issuer at `now`.
 pub(super) fn verify(token: &str, keys: &Keys, issuer: &OidcIssuer, now: OffsetDateTime) -> Result<Verified, Refused> {
     use Refused::Because;
     if token.len() > MAX_TOKEN {
@@ -48,17 +48,17 @@ pub(super) fn verify(token: &str, keys: &Keys, issuer: &OidcIssuer, now: OffsetD
         NoKey::Algorithm => Because("its algorithm is not one of the key that it names"),
         NoKey::Unnamed => Because("it names no key, and the issuer has several"),
     })?;
-    // The signature only: of the claims, the library asks less than we do, and by another clock.
+    // Only the signature: the library checks the claims less strictly than we do, and with another clock.
     let mut signature_only = Validation::new(header.alg);
     signature_only.required_spec_claims.clear();
     (signature_only.validate_exp, signature_only.validate_aud) = (false, false);
     let decoded = decode::<Map<String, Value>>(token, &key.decoding, &signature_only);
-    let claims = decoded.map_err(|_| Because("its signature does not hold"))?.claims;
+    let claims = decoded.map_err(|_| Because("its signature is not valid"))?.claims;
     let expire_time = check_claims(&claims, issuer, now)?;
     Ok(Verified { claims, expire_time })
 }
 
-/// Refuses a token that says a thing twice: the library would believe one of the two, and another verifier the other.
+/// Refuses a token with a duplicate key: the library would use one of the two values, and another verifier the other.
 fn check_keys(token: &str) -> Result<(), Refused> {
     for part in token.split('.').take(2) {
         let bytes = URL_SAFE_NO_PAD.decode(part).map_err(|_| Refused::Because("a part of it is no base64url"))?;
@@ -82,7 +82,7 @@ fn check_header(header: &Header) -> Result<(), Refused> {
     Ok(())
 }
 
-/// Checks what is claimed, and says until when.
+/// Checks the claims, and returns until when the token is valid.
 fn check_claims(
     claims: &Map<String, Value>,
     issuer: &OidcIssuer,
@@ -112,7 +112,7 @@ fn check_claims(
     if now >= end + leeway {
         return Err(Because("it has expired: get a fresh one"));
     }
-    // Whoever is let go by the provider would be let in here for as long as this.
+    // An operator whom the provider has removed would still be let in here for as long as this.
     if end - begin > issuer.longest_life.as_secs_f64() {
         return Err(Because(
             "it is good for longer than this server accepts (longest_life_hours): have the provider give shorter ones",
@@ -128,7 +128,7 @@ fn check_claims(
     OffsetDateTime::from_unix_timestamp(end as i64).map_err(|_| Because("its exp is no instant"))
 }
 
-/// A NumericDate; none where it is absent.
+/// A NumericDate. `None` if it is missing.
 fn seconds(claims: &Map<String, Value>, name: &str) -> Result<Option<f64>, Refused> {
     let Some(value) = claims.get(name) else { return Ok(None) };
     let number = value.as_f64().filter(|seconds| seconds.is_finite() && *seconds >= 0.0);

@@ -1,4 +1,4 @@
-//! Candidate and baseline on one call: where they disagree, and by which rules.
+//! Compares candidate and baseline on one call: where they disagree, and by which rules.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use countersign_core::{
 
 use crate::decisions::evaluation::policy_outcome::PolicyOutcome;
 
-/// How the two sides of a rollout answered one call. What a person's approval makes of an answer is not compared.
+/// The answers of a rollout's two sides to one call, without the effect of a person's approval.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Compared {
     pub(crate) rollout_id: RolloutId,
@@ -17,20 +17,20 @@ pub(crate) struct Compared {
     pub(crate) enrolled: bool,
     /// Whether the candidate's evaluation ended in a policy error.
     pub(crate) candidate_failed: bool,
-    /// Whether the candidate answered, refused, and the baseline would allow.
+    /// Whether the candidate answered and refused, and the baseline would allow.
     pub(crate) held_back: bool,
     pub(crate) difference: Option<Difference>,
 }
 
-/// One side allows what the other does not.
+/// One side allows what the other one does not.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Difference {
     pub(crate) kind: DifferenceKind,
-    /// The rules that determined the candidate's answer; where none did, those that determined the baseline's.
+    /// The rules that determined the candidate's answer; if there are none, those that determined the baseline's.
     pub(crate) rules: Vec<Arc<str>>,
 }
 
-/// Which side allows.
+/// The side that allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum DifferenceKind {
     /// The candidate.
@@ -40,7 +40,7 @@ pub(crate) enum DifferenceKind {
 }
 
 impl Compared {
-    /// Compares the answers; `enrolled` says whether the candidate's counts.
+    /// Compares the answers; `enrolled` says whether the candidate's is the one that counts.
     pub(crate) fn new(
         rollout_id: RolloutId,
         candidate: &PolicyOutcome,

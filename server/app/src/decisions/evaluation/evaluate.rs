@@ -1,7 +1,7 @@
-//! From a question and a snapshot to an answer: a pure function, run again where the snapshot was behind.
+//! Evaluates a question against a snapshot: a pure function, which runs again if the snapshot was behind.
 //!
-//! The order of the refusals is fixed, first failure wins: credential, sponsor and chain, tool, purpose, kill switch, policy,
-//! approval.
+//! The order of the checks is fixed, and the first failure decides: credential, sponsor and chain, tool, purpose, kill
+//! switch, policy, approval.
 
 use countersign_core::{
     cache_extension::CACHE_TTL,
@@ -36,7 +36,7 @@ use crate::{
     },
 };
 
-/// Answers `question` by what stands in `snapshot`.
+/// Answers `question` with `snapshot`.
 pub(crate) fn evaluate(question: &DecisionRequest, snapshot: &Snapshot) -> Result<Verdict, NoPolicy> {
     let credential = match &question.subject {
         Subject::Unattributed(reason) => return Ok(Verdict::refused(*reason, false)),
@@ -59,7 +59,8 @@ pub(crate) fn evaluate(question: &DecisionRequest, snapshot: &Snapshot) -> Resul
     if let Some(reason) = question.refused {
         return Ok(Verdict::refused(reason, true));
     }
-    // Before policy and rollout are asked: it stops what they would allow, and what a baseline only observes.
+    // Before policy and rollout are evaluated, because a kill switch stops what they would allow, and what a baseline
+    // only observes.
     if snapshot.kill_switches.stops(&question.tool_id, verified) {
         return Ok(Verdict::refused(Reason::KillSwitch, true));
     }
@@ -99,9 +100,9 @@ fn by_policy(question: &DecisionRequest, credential: &Credential, snapshot: &Sna
     Ok(Verdict { rollout, shadow: Some(shadow), compared, ..Verdict::of(outcome, true) })
 }
 
-/// What the rollout's candidate answers; none where the call is outside its scope. A scope may hold some of the roles that
-/// bind a run: then the candidate answers for those and the baseline for the others, and the more restrictive answer stands.
-/// Otherwise who delegates to another role would choose their policy.
+/// The answer of the rollout's candidate. `None` if the call is outside its scope. A scope may contain only some of the
+/// roles of a run: then the candidate answers for those and the baseline for the others, and the more restrictive
+/// answer counts. Otherwise a run could choose its policy by delegating to another role.
 fn ask_candidate(open: &OpenRollout, question: &DecisionRequest, credential: &Credential) -> Option<PolicyOutcome> {
     let (scope, principal) = (&open.rollout.scope, &credential.principal);
     let holds =
@@ -119,7 +120,7 @@ fn bucket_of(open: &OpenRollout, verified: &Verified) -> u16 {
     let key = match rollout.sticky_key {
         StickyKey::RootInstance => &verified.root_instance_id().to_string(),
         StickyKey::Sponsor => verified.sponsor_id.as_str(),
-        // The root's: a run could choose its side by the agent that it delegates to.
+        // The root's agent: otherwise a run could choose its side by the agent to which it delegates.
         StickyKey::Agent => verified.agent_of_root().as_str(),
     };
     bucket(&rollout.salt, &rollout.rollout_id.to_string(), key)

@@ -1,7 +1,8 @@
-//! Questions about somebody who is no run, on what is no tool: answered only by a policy that declares the types of both.
+//! Questions about a subject that is not a run, and a resource that is not a tool. Only a policy that declares both
+//! types can answer them.
 //!
-//! No sponsor answers for such a subject, no credential bounds it, and nobody is asked for a yes. So nothing but a permit of a
-//! policy allows it: what a baseline lets through are the calls of runs that flowed before.
+//! Such a subject has no sponsor and no credential that limits it, and no one is asked for an approval. So only a
+//! permit of a policy allows it: a baseline lets pass only calls of runs.
 
 use std::collections::BTreeMap;
 
@@ -27,13 +28,13 @@ use crate::{
     },
 };
 
-/// Answers the question whether `call` may happen, by what stands in `snapshot`.
+/// Answers whether `call` may happen, with `snapshot`.
 pub(crate) fn evaluate(
     question: &DecisionRequest,
     call: &EntityCall,
     snapshot: &Snapshot,
 ) -> Result<Verdict, NoPolicy> {
-    // The resource's type stands for the tool.
+    // The resource's type takes the place of the tool.
     if snapshot.kill_switches.stops_everybodys(&question.tool_id) {
         return Ok(Verdict::refused(Reason::KillSwitch, false));
     }
@@ -41,12 +42,12 @@ pub(crate) fn evaluate(
         let answerer = snapshot.active.as_ref().ok_or(NoPolicy)?;
         return Ok(Verdict::of(ask(answerer, question, call), false));
     };
-    // Who is no run has no role, no sponsor and no labels.
+    // A subject that is not a run has no role, no sponsor and no labels.
     if !open.rollout.scope.holds(question.tool_id.as_str(), "", "", &BTreeMap::new()) {
         return Ok(Verdict::of(ask(&open.baseline, question, call), false));
     }
     let (rollout_id, percent) = (open.rollout.rollout_id, open.rollout.percent);
-    // The subject itself, whatever runs are told apart by.
+    // The subject itself, whatever the sticky key for runs is.
     let key = format!("{}/{}", call.subject.kind, call.subject.id);
     let bucket = bucket(&open.rollout.salt, &rollout_id.to_string(), &key);
     let enrolled = is_enrolled(bucket, percent);

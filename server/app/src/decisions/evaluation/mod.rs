@@ -1,4 +1,4 @@
-//! The answer of policies to one call. Pure: nothing here reads a clock or a database.
+//! Evaluation of policies for one call. Pure: nothing here reads a clock or a database.
 
 pub(crate) mod compare;
 pub(crate) mod evaluate;

@@ -1,4 +1,4 @@
-//! What one policy answers.
+//! The answer of one policy.
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ pub(crate) struct PolicyOutcome {
     pub(crate) rule_ids: Vec<Arc<str>>,
     pub(crate) policy: Option<AnsweringPolicy>,
     pub(crate) cacheable: bool,
-    /// What the custody log states of the call's context.
+    /// The part of the call's context that the custody log contains.
     pub(crate) context: Vec<Attribute<'static>>,
 }
 
@@ -33,14 +33,15 @@ impl PolicyOutcome {
         Self { effect, reason, rule_ids: Vec::new(), policy: None, cacheable: false, context: Vec::new() }
     }
 
-    /// What two answers make together, of which both bind: the more restrictive one, this one where they are alike.
+    /// The combination of two answers that both apply: the more restrictive one; this one wins a tie.
     pub(crate) fn and(self, other: Self) -> Self {
         let cacheable = self.cacheable && other.cacheable;
         let stands = if other.restricts() > self.restricts() { other } else { self };
         Self { cacheable, ..stands }
     }
 
-    /// How restrictive it is, as a number to compare. A failure is before all else, and what only observes is the least.
+    /// How restrictive it is, as a number for comparison. A failure is the most restrictive, and an answer that only
+    /// observes the least.
     const fn restricts(&self) -> u8 {
         match (self.effect, self.reason) {
             (Effect::Deny, Reason::PolicyError) => 5,

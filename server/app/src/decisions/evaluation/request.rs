@@ -1,4 +1,4 @@
-//! A call that is about to happen, as it is decided on: everything that can be known before the snapshot is.
+//! The question that is decided: everything about a call that can be known before the snapshot is.
 
 use std::sync::Arc;
 
@@ -14,14 +14,14 @@ use time::OffsetDateTime;
 
 use crate::{Credential, EntityCall, Trace};
 
-/// Who wants to call.
+/// The subject of the call.
 #[derive(Debug, Clone)]
 pub(crate) enum Subject {
-    /// A run that is known by its credential, dead or alive.
+    /// A run that is known by its credential, active or not.
     Run(Arc<Credential>),
-    /// Somebody who is no run, and what they want to act on.
+    /// A subject that is not a run, and what it wants to act on.
     Entity(Arc<EntityCall>),
-    /// Whoever brought a token that says nothing which can be believed.
+    /// A caller with a token whose content cannot be trusted.
     Unattributed(Reason),
 }
 
@@ -31,23 +31,23 @@ pub(crate) struct DecisionRequest {
     pub(crate) decision_id: DecisionId,
     pub(crate) now: OffsetDateTime,
     pub(crate) subject: Subject,
-    /// The operator who asks for the run; none where it asks itself.
+    /// The operator who asks for the run. `None` if the run asks itself.
     pub(crate) operator_id: Option<OperatorId>,
     pub(crate) tool_id: ToolId,
     pub(crate) action: ActionName,
-    /// Narrower than the run's, where stated.
+    /// The purpose, if it is narrower than the run's.
     pub(crate) purpose: Option<String>,
-    /// What the leaf commits to: the purpose of the call and its salt.
+    /// The opening of the leaf's commitment: the purpose of the call and its salt.
     pub(crate) purpose_opening: Option<Opening>,
     pub(crate) request_hash: Option<[u8; 32]>,
     pub(crate) context: Context,
     pub(crate) approval_id: Option<ApprovalId>,
-    /// The arguments, for a person to see who is asked about the call.
+    /// The arguments, for the person who is asked about the call.
     pub(crate) arguments: Option<Private>,
-    /// Why the door refuses the call whatever a policy says.
+    /// Why the endpoint refuses the call, whatever a policy says.
     pub(crate) refused: Option<Reason>,
     pub(crate) cached_from: Option<DecisionId>,
-    /// Who is known to have sent this call without a sponsor; none: it has one, or nobody knows who sent it.
+    /// The caller that sent this call without a sponsor. `None` if the call has one, or the sender is unknown.
     pub(crate) without_sponsor: Option<Arc<str>>,
     pub(crate) trace: Option<Trace>,
 }

@@ -13,17 +13,17 @@ use countersign_core::{
 pub(crate) struct Verdict {
     pub(crate) outcome: PolicyOutcome,
     pub(crate) rollout: Option<RolloutPlace>,
-    /// What the other side of the rollout would have answered.
+    /// The answer that the other side of the rollout would have given.
     pub(crate) shadow: Option<PolicyOutcome>,
     /// How the rollout's two sides compare.
     pub(crate) compared: Option<Compared>,
     pub(crate) enforcement: Enforcement,
     pub(crate) cache_ttl_seconds: u32,
-    /// The same of a cache that follows both streams, while an extension holds; else 0.
+    /// The same for a cache that follows both streams while an extension is active; otherwise 0.
     pub(crate) extended_cache_ttl_seconds: u32,
-    /// Whether the credential held, so that a single-use one is used up.
+    /// Whether the credential was valid, so that a single-use one is used up.
     pub(crate) uses_credential: bool,
-    /// The approval that has to do with it. Not known before it is recorded.
+    /// The approval that it involves. Unknown before the answer is recorded.
     pub(crate) approval: Option<ByApproval>,
 }
 
@@ -31,17 +31,17 @@ pub(crate) struct Verdict {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RolloutPlace {
     pub(crate) part: RolloutPart,
-    /// How many callers are inside.
+    /// The percentage of callers inside.
     pub(crate) percent: Percent,
 }
 
-/// An approval, as far as an answer tells of it.
+/// An approval, with the parts that an answer reports.
 #[derive(Debug, Clone)]
 pub(crate) struct ByApproval {
     pub(crate) approval_id: ApprovalId,
-    /// Leaf hash of the yes that the answer stands on.
+    /// Leaf hash of the approval on which the answer is based.
     pub(crate) leaf: Option<[u8; 32]>,
-    /// Why a person refused.
+    /// The reason why a person rejected.
     pub(crate) said: Option<String>,
 }
 
@@ -52,7 +52,7 @@ impl ByApproval {
 }
 
 impl Verdict {
-    /// What a policy's outcome says, outside of a rollout.
+    /// The verdict for a policy's outcome outside of a rollout.
     pub(super) fn of(outcome: PolicyOutcome, uses_credential: bool) -> Self {
         let enforcement = if outcome.reason == Reason::Observed { Enforcement::Shadow } else { Enforcement::Enforced };
         Self {
@@ -68,12 +68,12 @@ impl Verdict {
         }
     }
 
-    /// A refusal that asked no policy.
+    /// A refusal without evaluating a policy.
     pub(crate) fn refused(reason: Reason, uses_credential: bool) -> Self {
         Self::of(PolicyOutcome::without_policy(Effect::Deny, reason), uses_credential)
     }
 }
 
-/// No policy answers: neither ALLOW nor DENY would be true.
+/// No policy is in use, so neither ALLOW nor DENY would be true.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct NoPolicy;

@@ -1,4 +1,4 @@
-//! BindPerson: says whose login an operator id is.
+//! BindPerson: binds a login to a person.
 
 use countersign_core::{
     names::{OperatorId, PersonId},
@@ -13,16 +13,16 @@ use crate::{
     engine::transaction::{Change, ChangeTx},
 };
 
-/// Which login, whose it is, and why.
+/// The login, the person, and the reason.
 #[derive(Debug, Clone)]
 pub struct BindPerson {
     /// The login.
     pub operator_id: OperatorId,
     /// The person.
     pub person_id: PersonId,
-    /// Why, in words.
+    /// The reason, in words.
     pub reason: String,
-    /// The binding's etag as last read; none: no check.
+    /// The binding's etag as last read. `None` for no check.
     pub etag: Option<String>,
 }
 
@@ -48,7 +48,7 @@ impl Change for BindBy<'_> {
         let by = Some(&self.caller.operator_id);
         let stands = |before: &&Binding| before.is_confirmed() || before.bound_by.as_ref() == by;
         if let Some(before) = before.as_ref().filter(|before| before.person_id == *person_id).filter(stands) {
-            // Said again, it stands, and so does who confirmed it.
+            // The same binding again changes nothing, and the confirmation stays.
             return Ok(before.clone());
         }
         let Bound { binding, alone } = bind_new(tx, self.caller, self.four_eyes, operator_id, person_id).await?;
@@ -60,13 +60,14 @@ impl Change for BindBy<'_> {
     }
 }
 
-/// A binding to be written, and how it came about.
+/// A binding to write, and how it was made.
 pub(crate) struct Bound {
     pub(crate) binding: Binding,
     pub(crate) alone: Alone,
 }
 
-/// A binding as `caller` may make it: of a login that is not theirs, to somebody else; confirmed where nobody else could.
+/// A binding that `caller` may make: of another login, to another person; confirmed at once if no one else could
+/// confirm it.
 pub(crate) async fn bind_new(
     tx: &mut ChangeTx,
     caller: &OperatorCaller,
@@ -77,10 +78,10 @@ pub(crate) async fn bind_new(
     let by = &caller.operator_id;
     let binder = tx.login(by).await?;
     four_eyes.hold(by_somebody_else(&binder, operator_id, person_id))?;
-    // Without four eyes nobody else is asked at all.
+    // Without four eyes, no second person is asked.
     let alone = Alone(four_eyes == FourEyes::None);
     let first = !person::were_two(tx.conn()).await? && binder.person().is_ok();
-    // Who calls a dev server from its own machine may do everything.
+    // A caller of a dev server on its machine may do everything.
     let confirmed = caller.anonymous || first || four_eyes == FourEyes::None;
     let now = tx.now();
     let binding = Binding {
@@ -104,7 +105,7 @@ fn by_somebody_else(binder: &Login, operator_id: &OperatorId, person_id: &Person
 }
 
 impl App {
-    /// Says whose login an operator id is. It counts once a second person has confirmed it.
+    /// Binds a login to a person. It takes effect once a second person has confirmed it.
     pub async fn bind_person(
         &self,
         caller: &OperatorCaller,

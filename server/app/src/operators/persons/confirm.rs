@@ -1,4 +1,4 @@
-//! ConfirmPerson: a second person confirms whose login an operator id is.
+//! ConfirmPerson: a second person confirms the binding of a login.
 
 use countersign_core::{
     names::{OperatorId, PersonId},
@@ -12,16 +12,16 @@ use crate::{
     engine::transaction::{Change, ChangeTx},
 };
 
-/// Which login, whose it is, and why.
+/// The login, the person, and the reason.
 #[derive(Debug, Clone)]
 pub struct ConfirmPerson {
     /// The login.
     pub operator_id: OperatorId,
-    /// The person, as whoever confirms has read.
+    /// The person, as the confirming operator has read it.
     pub person_id: PersonId,
-    /// Why, in words.
+    /// The reason, in words.
     pub reason: String,
-    /// The binding's etag as last read; none: no check.
+    /// The binding's etag as last read. `None` for no check.
     pub etag: Option<String>,
 }
 
@@ -63,13 +63,13 @@ impl Change for ConfirmBy<'_> {
     }
 }
 
-/// Whether the login was taken over, as what is confirmed was, from a version that knew no persons.
+/// Whether the login was taken over from a version without persons, as the binding that is confirmed was.
 async fn taken_over(tx: &mut ChangeTx, login: &OperatorId) -> Result<bool, Error> {
     let binding = person::get_all(tx.conn(), std::slice::from_ref(login)).await?.pop();
     Ok(binding.is_some_and(|binding| binding.bound_by.is_none()))
 }
 
-/// Nobody bound it. Whoever is another person confirms it; the first who does is not confirmed either.
+/// A binding that no one made. Any other person can confirm it; the first one to do so is not confirmed either.
 fn of_before(confirmer: &Login, before: &Binding, taken_over: bool) -> Result<(), PersonRule> {
     let person = match &confirmer.person {
         Some((person, _)) if taken_over => person,
@@ -86,7 +86,7 @@ fn of_before(confirmer: &Login, before: &Binding, taken_over: bool) -> Result<()
 }
 
 impl App {
-    /// Confirms whose login an operator id is.
+    /// Confirms the binding of a login.
     pub async fn confirm_person(
         &self,
         caller: &OperatorCaller,

@@ -1,4 +1,4 @@
-//! ConfirmApiKey: a second person lets a key admit its owner.
+//! ConfirmApiKey: a second person confirms a key, so that its owner can use it.
 
 use countersign_core::{
     api_key::{ApiKey, ApiKeyId},
@@ -14,14 +14,14 @@ use crate::{
     operators::create_api_key::{PENDING, subject},
 };
 
-/// Which key, and why.
+/// The key, and the reason.
 #[derive(Debug, Clone)]
 pub struct ConfirmApiKey {
-    /// Which.
+    /// The key's id.
     pub key_id: ApiKeyId,
-    /// Why, in words.
+    /// The reason, in words.
     pub reason: String,
-    /// The key's etag as last read; none: no check.
+    /// The key's etag as last read. `None` for no check.
     pub etag: Option<String>,
 }
 
@@ -61,7 +61,7 @@ impl Change for ConfirmBy<'_> {
         };
         let alone = self.four_eyes.hold(rule)?;
         api_key::confirm(tx.conn(), *key_id).await?;
-        // No server goes by what it read of the key at an earlier epoch.
+        // A server does not use a cached key that it looked up at an earlier epoch.
         tx.changes_authority();
         person::note_two(tx.conn(), now).await?;
         let leaf = changed(tx, by, alone);
@@ -80,7 +80,7 @@ impl Change for ConfirmBy<'_> {
 }
 
 impl App {
-    /// Lets a key admit its owner.
+    /// Confirms a key, so that its owner can use it.
     pub async fn confirm_api_key(
         &self,
         caller: &OperatorCaller,

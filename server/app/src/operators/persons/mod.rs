@@ -1,4 +1,4 @@
-//! Persons: whose logins are. Every rule that takes a second person asks here.
+//! The persons of logins. Every rule that needs a second person is checked here.
 
 mod bind;
 mod confirm;
@@ -21,11 +21,11 @@ pub(crate) use bind::{Bound, bind_new};
 
 use crate::{AlsoTwo, App, Error, FourEyes, OperatorCaller, Page, PageRequest, Topic, engine::transaction::ChangeTx};
 
-/// Roles with which a person says yes to what others did.
+/// Roles with which a person approves what others did.
 const VOUCHING: Roles = Roles::of(&[OperatorRole::Admin, OperatorRole::Approver]);
 
 impl FourEyes {
-    /// Refuses an operator who makes a policy answer that is their own, where that takes two.
+    /// Refuses an operator who would activate their own policy, if that needs two persons.
     pub(crate) async fn of_policy(self, tx: &mut ChangeTx, by: &OperatorId, author: &OperatorId) -> Result<(), Error> {
         match self {
             Self::Persons(AlsoTwo { policies: true, .. }) => beside(tx, by, author).await,
@@ -33,8 +33,8 @@ impl FourEyes {
         }
     }
 
-    /// Whether a key that `caller` makes with these roles for `login` waits for a second person: it would let them vouch as
-    /// somebody else. Not as long as there is nobody who could confirm it.
+    /// Whether a key that `caller` creates with these roles for `login` must wait for a second person, because with it
+    /// the caller could approve as someone else. It need not wait if there is no one who could confirm it.
     pub(crate) async fn of_key(
         self,
         tx: &mut ChangeTx,
@@ -52,7 +52,7 @@ impl FourEyes {
         Ok(vouches && person::were_two(tx.conn()).await?)
     }
 
-    /// Refuses an operator who releases what they engaged, where that takes two.
+    /// Refuses an operator who would release a switch that they engaged, if that needs two persons.
     pub(crate) async fn of_release(
         self,
         tx: &mut ChangeTx,
@@ -65,7 +65,7 @@ impl FourEyes {
         }
     }
 
-    /// Refuses an operator who confirms what they proposed, of what always takes two.
+    /// Refuses an operator who would confirm their own proposal, for actions that always need two persons.
     pub(crate) async fn of_two(
         self,
         tx: &mut ChangeTx,
@@ -76,7 +76,7 @@ impl FourEyes {
         Ok(self.hold(second_person(&actor, &[other]))?)
     }
 
-    /// What `rule` says, or where there are no four eyes, that it was not kept.
+    /// The result of `rule`, or without four eyes, the information that it was violated.
     pub(crate) fn hold<E>(self, rule: Result<(), E>) -> Result<Alone, E> {
         match (self, rule) {
             (_, Ok(())) => Ok(Alone(false)),
@@ -86,12 +86,12 @@ impl FourEyes {
     }
 }
 
-/// Whether one person did alone what takes two.
+/// Whether one person did alone what needs two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Alone(bool);
 
 impl Alone {
-    /// What the event says of it.
+    /// The changes that the event states about it.
     pub(crate) fn changes(self) -> Vec<LeafChange<'static>> {
         let none = LeafChange { field: "four_eyes".into(), after: Some("none".into()), ..LeafChange::default() };
         self.0.then_some(none).into_iter().collect()
@@ -108,7 +108,7 @@ pub struct BindingFilter {
 }
 
 impl ChangeTx {
-    /// These logins, and what is known of whose they are, in their order.
+    /// These logins and their persons, in the same order.
     pub(crate) async fn logins(&mut self, operators: &[OperatorId]) -> Result<Vec<Login>, Error> {
         logins(self.conn(), operators).await
     }
@@ -119,7 +119,7 @@ impl ChangeTx {
         found.ok_or_else(|| Error::internal("a login was not looked up", operator))
     }
 
-    /// Writes whose a login is; `leaf` becomes the event, `before` what stood there.
+    /// Writes the binding of a login; `leaf` becomes the event, `before` is the previous binding.
     pub(crate) async fn write_binding(
         &mut self,
         binding: &Binding,
@@ -150,7 +150,8 @@ impl ChangeTx {
         Ok(log_index)
     }
 
-    /// Tells webhooks what was done with somebody's login, and by whom: whoever's it is should hear of it from others than that.
+    /// Informs webhooks about a change of a login, and who made it, so that its owner does not only hear of it from the
+    /// person who made the change.
     pub(crate) fn tell_of_login(
         &mut self,
         what: &str,
@@ -169,7 +170,7 @@ impl ChangeTx {
     }
 }
 
-/// An operator, as what an event is about.
+/// An operator as the subject of an event.
 pub(crate) fn subject(operator_id: &OperatorId) -> Subject<'static> {
     Subject { id: Some(operator_id.to_string().into()), kind: "operator".into() }
 }
@@ -192,16 +193,19 @@ async fn logins(conn: &mut Connection, operators: &[OperatorId]) -> Result<Vec<L
     Ok(operators.iter().map(login).collect())
 }
 
-/// The server itself, and who calls a dev server without a credential: each is a person of its own, whom nobody can bind.
+/// The server itself, and the caller of a dev server without a credential: each is a separate person, whom no one can
+/// bind.
 fn nobody(operator_id: &OperatorId) -> Option<(PersonId, bool)> {
     let own = [BOOTSTRAP, ANONYMOUS].contains(&operator_id.as_str());
     own.then(|| operator_id.as_str().parse().ok().map(|person| (person, true))).flatten()
 }
 
-/// A binding of its own that nobody needs to confirm: of what a start or a recovery makes on the machine itself.
+/// A binding to a separate person that needs no confirmation: for logins that a start or a recovery creates on the
+/// machine itself.
 pub(crate) fn of_the_machine(operator_id: &OperatorId, tx: &ChangeTx) -> Result<Binding, Error> {
     let by = crate::caller::bootstrap_id()?;
-    let person_id = operator_id.as_str().parse().map_err(|error| Error::internal("an id is no person's", error))?;
+    let person_id =
+        operator_id.as_str().parse().map_err(|error| Error::internal("an id belongs to no person", error))?;
     Ok(Binding {
         operator_id: operator_id.clone(),
         person_id,
@@ -213,7 +217,7 @@ pub(crate) fn of_the_machine(operator_id: &OperatorId, tx: &ChangeTx) -> Result<
 }
 
 impl App {
-    /// Whose an operator's login is; none: nobody said so.
+    /// The binding of an operator's login. `None` if it is not bound.
     pub async fn person_of(&self, operator_id: &OperatorId) -> Result<Option<Binding>, Error> {
         let mut conn = self.inner.engine.store.for_reads().connection().await?;
         Ok(person::get_all(&mut conn, std::slice::from_ref(operator_id)).await?.pop())
@@ -225,7 +229,7 @@ impl App {
         Ok(person::list(&mut conn, filter.person_id.as_ref(), filter.unconfirmed, &page).await?)
     }
 
-    /// Says in the log, at a start, that logins wait for a second person: until then they approve nothing.
+    /// Logs at a start that logins wait for a second person; until then they cannot approve.
     pub(crate) async fn warn_of_unconfirmed(&self) -> Result<(), Error> {
         let waiting = person::unconfirmed(&mut *self.inner.engine.store.connection().await?).await?;
         if waiting > 0 && self.inner.engine.config.four_eyes != FourEyes::None {
@@ -238,7 +242,7 @@ impl App {
     }
 }
 
-/// The event of a change of whose login it is.
+/// The event of a change of a binding.
 pub(crate) fn changed(tx: &ChangeTx, by: &OperatorId, alone: Alone) -> Leaf<'static> {
     Leaf { changes: alone.changes(), ..tx.leaf(Kind::OperatorChanged, by) }
 }

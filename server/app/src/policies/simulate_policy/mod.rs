@@ -1,8 +1,9 @@
-//! SimulatePolicy: what a policy would have answered over recorded decisions.
+//! SimulatePolicy: the answers that a policy would have given to recorded decisions.
 //!
-//! The log is read batch by batch, each in a statement of its own, and no faster than the caller takes the pieces: nothing is
-//! held that grows with the range, no snapshot and no lock outlives a batch, and a caller who goes away ends it. Evaluation
-//! runs aside, so that decisions never wait for it, and meanwhile the next batch is read.
+//! The log is read in batches, each in a separate statement, and not faster than the caller takes the pieces. Nothing
+//! is held that grows with the range, no snapshot or lock lasts longer than a batch, and a caller who disconnects ends
+//! the simulation. Evaluation runs on a separate thread, so that decisions never wait for it, while the next batch is
+//! read.
 
 mod recorded;
 mod replay;
@@ -27,11 +28,11 @@ use crate::{App, Error, authority::compiled_policies::LoadedPolicy, engine::asid
 use replay::Replayer;
 pub use result::{PolicyDifference, SimulationCounts};
 
-/// How far back a simulation begins where nobody says.
+/// The default range of a simulation.
 const DEFAULT_RANGE: Duration = Duration::HOUR.saturating_mul(24);
-/// Events of one batch: a few megabytes at most, and a few milliseconds.
+/// Events in one batch: at most a few megabytes, and a few milliseconds.
 const BATCH: u32 = 4_000;
-/// Simulations at a time on one server: each takes a core for as long as it lasts.
+/// Limit of the simulations at a time on one server: each takes a core while it runs.
 static PLACES: Semaphore = Semaphore::const_new(2);
 
 /// What to simulate.
@@ -43,19 +44,19 @@ pub enum SimulatedPolicy {
     Document {
         /// YAML.
         document: String,
-        /// Empty: none.
+        /// Empty if there is none.
         cedar: String,
     },
 }
 
-/// A simulation, as asked for; what is none is no restriction.
+/// A simulation request. A field that is `None` does not restrict it.
 #[derive(Debug, Clone)]
 pub struct SimulatePolicy {
     /// What to simulate.
     pub policy: SimulatedPolicy,
-    /// Decisions at or after this instant; none: 24 h before the end.
+    /// Decisions at or after this instant. `None` for 24 h before the end.
     pub start_time: Option<OffsetDateTime>,
-    /// Decisions before this instant; none: now.
+    /// Decisions before this instant. `None` for now.
     pub end_time: Option<OffsetDateTime>,
     /// Of this sponsor.
     pub sponsor_id: Option<SponsorId>,
@@ -72,7 +73,7 @@ pub struct SimulationPiece {
     pub counts: SimulationCounts,
     /// The differences since the last piece, oldest first.
     pub differences: Vec<PolicyDifference>,
-    /// Everything before this instant was looked at.
+    /// Everything before this instant was evaluated.
     pub reached: OffsetDateTime,
     /// Whether it is the last one.
     pub done: bool,
@@ -81,28 +82,28 @@ pub struct SimulationPiece {
 /// Some events of the log.
 struct Batch {
     decisions: Vec<RecordedDecision>,
-    /// What comes after them.
+    /// The rest of the range after them.
     stretch: Stretch,
     more: bool,
 }
 
 type Reading = AbortOnDropHandle<Result<Batch, Error>>;
 
-/// A simulation on its way.
+/// A running simulation.
 struct Simulation {
     app: App,
     replayer: Replayer,
     filter: Arc<Filter>,
-    /// The next batch; none: there is no more.
+    /// The next batch. `None` if there is no more.
     reading: Option<Reading>,
     end_time: OffsetDateTime,
-    /// Its place among those that run.
+    /// Its permit.
     _place: SemaphorePermit<'static>,
 }
 
 impl App {
-    /// Simulates a policy over recorded decisions. A piece is read when the one before was taken; dropping the stream ends
-    /// it. Changes nothing.
+    /// Simulates a policy over recorded decisions. A piece is read when the previous one was taken; dropping the stream
+    /// ends the simulation. Changes nothing.
     pub async fn simulate_policy(
         &self,
         command: SimulatePolicy,
@@ -131,7 +132,7 @@ impl App {
         Ok(stream::try_unfold(simulation, Simulation::next))
     }
 
-    /// Starts to read what comes first of `stretch`.
+    /// Starts to read the first part of `stretch`.
     fn read_recorded(&self, mut stretch: Stretch, filter: Arc<Filter>) -> Reading {
         let app = self.clone();
         AbortOnDropHandle::new(tokio::spawn(async move {

@@ -1,10 +1,10 @@
-//! What a recorded decision says of the policy's part in it.
+//! The policy's part in a recorded decision.
 
 use countersign_core::decision::{Effect, Reason, Stage};
 use serde::Deserialize;
 
-/// The fields of a decision's leaf that a simulation needs, without copying them. A leaf has no escapes, so every string is
-/// there as it is.
+/// The fields of a decision's leaf that a simulation needs, without copying them. A leaf has no escapes, so every
+/// string can be borrowed.
 #[derive(Debug, Deserialize)]
 pub(super) struct Recorded<'a> {
     #[serde(borrow)]
@@ -29,7 +29,7 @@ pub(super) struct Recorded<'a> {
     pub(super) tool_id: Option<&'a str>,
 }
 
-/// What the other side of a rollout said.
+/// The answer of the other side of a rollout.
 #[derive(Debug, Deserialize)]
 struct Shadow<'a> {
     #[serde(borrow)]
@@ -42,7 +42,7 @@ struct Shadow<'a> {
     rule_ids: Vec<&'a str>,
 }
 
-/// What one policy answered in a record.
+/// The answer of one policy in a record.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Said<'l> {
     pub(super) effect: Effect,
@@ -55,10 +55,10 @@ impl<'a> Recorded<'a> {
         serde_json::from_slice(leaf)
     }
 
-    /// What the policy, or the baseline in its place, answered, and why the decision came out as it did. None: none was
-    /// asked.
+    /// The answer of the policy, or of the baseline in its place, and the reason of the decision. `None` if none was
+    /// evaluated.
     ///
-    /// What a person said to a REQUIRE_APPROVAL, or that nobody did, is not the policy's answer, which stays that.
+    /// A person's answer to a REQUIRE_APPROVAL, or the lack of one, does not change the policy's answer.
     pub(super) fn answered(&self) -> Option<(Effect, Reason)> {
         let reason: Reason = self.reason?.parse().ok()?;
         let effect = match reason {
@@ -74,12 +74,13 @@ impl<'a> Recorded<'a> {
         Some((effect, reason))
     }
 
-    /// The purpose of the call, where it is known: there was none, or `kept` is it.
+    /// The purpose of the call, if it is known: there was none, or it is `kept`.
     pub(super) fn purpose<'k>(&self, kept: Option<&'k str>) -> Option<&'k str> {
         kept.or_else(|| self.purpose_commitment.is_none().then_some(""))
     }
 
-    /// What the policy of this content and version said itself, on either side of a rollout: that needs no evaluation.
+    /// The recorded answer of the policy with this content and version, on either side of a rollout, which needs no
+    /// evaluation.
     pub(super) fn said_by<'l>(&'l self, content_hash: &str, version: &str) -> Option<Said<'l>> {
         let (effect, reason) = self.answered()?;
         if self.policy_hash == Some(content_hash) {

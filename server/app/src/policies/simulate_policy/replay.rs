@@ -1,4 +1,4 @@
-//! Recorded decisions, asked again. Equal questions are asked once.
+//! Evaluates recorded decisions again. Equal questions are evaluated once.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -21,9 +21,9 @@ use super::{
 };
 use crate::{Error, authority::compiled_policies::LoadedPolicy};
 
-/// Most things that are remembered, of each kind, before all are forgotten and learnt again.
+/// Limit of the remembered items of each kind; above it all are forgotten and learnt again.
 const REMEMBERED: usize = 50_000;
-/// Stands in a [`Question`] for what its answer does not depend on, or is not known.
+/// In a [`Question`]: the part is unknown, or the answer does not depend on it.
 const NONE: u32 = 0;
 
 /// Numbers for texts, from 1.
@@ -41,7 +41,7 @@ impl Names {
     }
 }
 
-/// What a policy is asked, by the numbers of its parts: two decisions with equal questions have the same answer.
+/// A question to a policy, by the numbers of its parts: two decisions with equal questions have the same answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 struct Question {
     role: u32,
@@ -64,23 +64,23 @@ struct Answer {
 struct Run {
     facts: RunFacts,
     number: u32,
-    /// All that bind it, as one text.
+    /// All its roles, as one text.
     role: u32,
 }
 
-/// What was learnt on the way. All of it can be learnt again.
+/// What was learnt so far. All of it can be learnt again.
 #[derive(Debug, Default)]
 struct Memory {
     names: Names,
-    /// None: there is no such run.
+    /// `None` if there is no such run.
     runs: HashMap<Uuid, Option<Run>>,
     /// By role, tool and action.
     stakes: HashMap<[u32; 3], Stakes>,
-    /// None: inconclusive.
+    /// `None` if it is inconclusive.
     answers: HashMap<Question, Option<Arc<Answer>>>,
 }
 
-/// Asks one policy, and counts.
+/// Evaluates one policy, and counts.
 #[derive(Debug)]
 pub(super) struct Replayer {
     policy: Arc<LoadedPolicy>,
@@ -101,7 +101,7 @@ impl Replayer {
         self.counts
     }
 
-    /// The runs of `decisions` that are not known: to be read, and learnt, before they are weighed.
+    /// The runs of `decisions` that are not known yet; they must be read and learnt before the decisions are evaluated.
     pub(super) fn unknown_runs(&mut self, decisions: &[RecordedDecision]) -> Vec<Uuid> {
         let Memory { names, runs, answers, .. } = &self.memory;
         if [names.0.len(), runs.len(), answers.len()].into_iter().any(|many| many > REMEMBERED) {
@@ -123,13 +123,13 @@ impl Replayer {
         }
     }
 
-    /// Asks again what these decisions answered, counts, and returns what came out otherwise, in their order.
+    /// Evaluates these decisions again, counts, and returns those with a different answer, in order.
     pub(super) fn weigh(&mut self, decisions: &[RecordedDecision]) -> Result<Vec<PolicyDifference>, Error> {
         let mut differences = Vec::new();
         for decision in decisions {
             let recorded = Recorded::read(&decision.leaf_bytes)
                 .map_err(|error| Error::internal("a stored leaf cannot be read", error))?;
-            // An event of a caller whom nobody knows may be none about a decision.
+            // An event of an unknown caller need not be about a decision.
             if recorded.policy_decision_id.is_some() {
                 differences.extend(self.weigh_one(decision, &recorded));
             }
@@ -143,7 +143,7 @@ impl Replayer {
             return None;
         };
         let answer = self.ask(run, decision, recorded).or_else(|| {
-            // Its own word, given when everything was known.
+            // Its recorded answer, which was given when all data was known.
             let Said { effect, reason, rule_ids } = recorded.said_by(&self.content_hash, &self.version)?;
             Some(Arc::new(Answer { effect, reason, rule_ids: rule_ids.iter().map(|id| Arc::from(*id)).collect() }))
         });
@@ -173,7 +173,7 @@ impl Replayer {
         })
     }
 
-    /// The policy's answer; none: it depends on what was not kept.
+    /// The policy's answer. `None` if it depends on data that was not kept.
     fn ask(&mut self, run: InstanceId, decision: &RecordedDecision, recorded: &Recorded<'_>) -> Option<Arc<Answer>> {
         let compiled = &self.policy.compiled;
         let Memory { names, runs, stakes, answers } = &mut self.memory;
@@ -202,7 +202,7 @@ impl Replayer {
     }
 }
 
-/// The caller as they were: a run may have another sponsor by now.
+/// The caller as it was then: a run may have another sponsor now.
 fn principal(run: &RunFacts, sponsor_id: &str) -> Principal {
     Principal::new(&PrincipalSpec {
         agent_instance_id: &run.agent_instance_id.to_string(),

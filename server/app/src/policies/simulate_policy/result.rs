@@ -1,4 +1,4 @@
-//! What a simulation counts and finds.
+//! The counts and differences of a simulation.
 
 use std::sync::Arc;
 
@@ -8,46 +8,46 @@ use countersign_core::{
     names::{ActionName, SponsorId, ToolId},
 };
 
-/// A recorded decision that would have come out otherwise.
+/// A recorded decision with a different simulated answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PolicyDifference {
-    /// Which one.
+    /// The decision.
     pub policy_decision_id: DecisionId,
-    /// What the policy answered then.
+    /// The policy's answer then.
     pub recorded_effect: Effect,
-    /// Why the decision came out as it did.
+    /// The reason of the recorded decision.
     pub recorded_reason: Reason,
-    /// The rules that determined that.
+    /// The rules that determined it.
     pub recorded_rule_ids: Vec<String>,
-    /// What it would have answered.
+    /// The simulated answer.
     pub simulated_effect: Effect,
-    /// Why.
+    /// The simulated reason.
     pub simulated_reason: Reason,
     /// The rules that would have determined it.
     pub simulated_rule_ids: Vec<Arc<str>>,
-    /// Who answers for the run.
+    /// The sponsor of the run.
     pub sponsor_id: SponsorId,
     /// The run.
     pub agent_instance_id: InstanceId,
-    /// What was to be called.
+    /// The tool.
     pub tool_id: ToolId,
-    /// How.
+    /// The action.
     pub action: ActionName,
 }
 
-/// What was counted so far.
+/// The counts so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct SimulationCounts {
     /// Decisions that could be evaluated again: equal and different ones.
     pub evaluated: i64,
-    /// Of these, those that would have come out otherwise.
+    /// Of these, decisions with a different answer.
     pub different: i64,
     /// Of the different ones, those that would be ALLOW and were not.
     pub new_allows: i64,
     /// Of the different ones, those that were ALLOW and would not be.
     pub new_denies: i64,
-    /// Decisions whose answer depends on what was not kept.
+    /// Decisions whose answer depends on data that was not kept.
     pub inconclusive: i64,
-    /// Decisions that no policy was asked for.
+    /// Decisions for which no policy was evaluated.
     pub not_asked: i64,
 }

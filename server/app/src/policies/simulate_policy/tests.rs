@@ -33,7 +33,7 @@ fn run() -> RunFacts {
     }
 }
 
-/// A decision's leaf, as far as a simulation reads it.
+/// The part of a decision's leaf that a simulation reads.
 fn leaf(run: &RunFacts, tool: &'static str, action: &'static str, reason: Reason) -> Leaf<'static> {
     let id = DecisionId(uuid_v7(NOW, &SystemEntropy));
     let effect = match reason {
@@ -63,11 +63,11 @@ fn recorded(run: &RunFacts, leaf: &Leaf<'_>, purpose: Option<&str>) -> RecordedD
     }
 }
 
-/// Simulates version 2, the candidate, over these.
+/// Simulates version 2, the candidate, over these decisions.
 fn simulate(run: &RunFacts, decisions: &[RecordedDecision]) -> (SimulationCounts, Vec<PolicyDifference>) {
     let mut replayer = Replayer::new(policy(2, CANDIDATE));
     let mut differences = Vec::new();
-    // Twice: what was remembered answers as what was asked.
+    // Twice: a remembered answer must be the same as an evaluated one.
     for _ in 0..2 {
         let unknown = replayer.unknown_runs(decisions);
         replayer.learn(unknown.iter().filter(|id| **id == run.agent_instance_id.0).map(|_| run.clone()).collect());
@@ -82,7 +82,7 @@ fn simulate(run: &RunFacts, decisions: &[RecordedDecision]) -> (SimulationCounts
     (SimulationCounts { evaluated, different, new_allows, new_denies, inconclusive, not_asked }, differences)
 }
 
-/// What one decision comes out as.
+/// The counts for one decision.
 fn one(tool: &'static str, action: &'static str, reason: Reason) -> SimulationCounts {
     let run = run();
     let leaf = leaf(&run, tool, action, reason);

@@ -1,4 +1,5 @@
-//! When the certificates in configured files end. The files are read each time, since some are replaced under the server.
+//! When the certificates in configured files expire. The files are read each time, because some are replaced while the
+//! server runs.
 
 use std::path::PathBuf;
 
@@ -9,21 +10,22 @@ use x509_parser::parse_x509_certificate;
 
 use crate::{engine::sha256::sha256, svids::x509::hex};
 
-/// Most certificates of one file that are looked at.
+/// Limit of the certificates that are read from one file.
 const MOST: usize = 1_000;
 
-/// A file that holds certificates.
+/// A file with certificates.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CertificateFile {
-    /// What they are for.
+    /// The use of the certificates.
     pub kind: ExpiryKind,
-    /// The key of the configuration that names the file.
+    /// The configuration key that names the file.
     pub setting: String,
     /// PEM.
     pub path: PathBuf,
 }
 
-/// The ends of all certificates in `files`. What cannot be read is told of by whoever serves with it, and left out here.
+/// The expiry of all certificates in `files`. A file that cannot be read is reported by the part that uses it, and left
+/// out here.
 pub(super) fn read_all(files: &[CertificateFile]) -> Vec<Ending> {
     files.iter().flat_map(read).collect()
 }

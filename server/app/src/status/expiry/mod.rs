@@ -1,5 +1,6 @@
-//! What ends by itself is announced before it does: operators' API keys, sponsors' reviews, certificates and authorities. In
-//! metrics, in readiness, and by webhooks 14, 7 and 1 days ahead, once over all servers and restarts. By the database's clock.
+//! Announces expiries in advance: operators' API keys, sponsors' reviews, certificates and authorities. They are in
+//! metrics, in readiness, and in webhook messages 14, 7 and 1 days ahead, once across all servers and restarts, by the
+//! database's clock.
 
 mod certificates;
 mod notice;
@@ -16,24 +17,24 @@ pub use certificates::CertificateFile;
 
 use crate::{App, Error};
 
-/// Most ends of a kind that are looked at in one round.
+/// Limit of the expiries of a kind that are read in one round.
 const ROUND: i64 = 1_000;
-/// Most ends that readiness names.
+/// Limit of the expiries that readiness names.
 const NAMED: usize = 3;
-/// How long an announcement is remembered after the end of which it was.
+/// How long an announcement is remembered after the expiry.
 const KEPT: Duration = Duration::DAY;
 
-/// What ends soon, as last seen.
+/// The next expiries, as they were last read.
 #[derive(Debug, Default)]
 pub(crate) struct Endings {
-    /// When that was, by the database's clock; none: not yet.
+    /// When they were read, by the database's clock. `None` if they were not read yet.
     seen: Option<OffsetDateTime>,
     /// The soonest first.
     soon: Vec<Ending>,
 }
 
 impl App {
-    /// Looks at what ends: shows it, and announces what has come near enough.
+    /// Reads the next expiries, updates the metrics, and announces those that have come near enough.
     pub async fn look_at_endings(&self) -> Result<(), Error> {
         let files = self.inner.engine.config.certificates.clone();
         let certificates = tokio::task::spawn_blocking(move || certificates::read_all(&files)).await;
@@ -65,7 +66,8 @@ impl App {
         Ok(())
     }
 
-    /// Announces what no server has announced yet. `endings`: what ends soon, though of very many only the first.
+    /// Announces what no server has announced yet. `endings`: the next expiries, but if there are very many only the
+    /// first.
     async fn announce(&self, endings: &[Ending], now: OffsetDateTime) -> Result<(), Error> {
         for threshold in Threshold::ALL {
             let reached = |ending: &&Ending| Threshold::reached(ending.kind, ending.end_time, now) == Some(threshold);
@@ -96,7 +98,7 @@ impl App {
         Ok(due)
     }
 
-    /// Puts messages into the outbox, in the transaction that remembers them.
+    /// Writes messages into the outbox, in the transaction that remembers them.
     async fn post_endings(
         &self,
         conn: &mut Connection,
@@ -113,16 +115,16 @@ impl App {
         Ok(())
     }
 
-    /// Forgets announcements of what has ended.
+    /// Forgets announcements of past expiries.
     pub(crate) async fn forget_announcements(&self, conn: &mut Connection, now: OffsetDateTime) -> Result<(), Error> {
         Ok(expiry::purge(conn, now - KEPT).await?)
     }
 
-    /// What ends soon and what to do, for operators: the soonest few by name.
+    /// Warnings about the next expiries for operators: the soonest few by name.
     #[must_use]
     pub fn expiry_warnings(&self) -> Vec<String> {
         let endings = self.inner.status.endings.load();
-        // An end that came since, the next look leaves out.
+        // Something that has expired since then is left out when the list is read again.
         endings.seen.map_or_else(Vec::new, |now| warnings(&endings.soon, now))
     }
 }
@@ -139,8 +141,8 @@ fn warnings(soon: &[Ending], now: OffsetDateTime) -> Vec<String> {
     warnings
 }
 
-/// Certificates without those that need no word: one that several files hold, and an authority that has ended in a file that
-/// holds its successor.
+/// Certificates without those that need no announcement: one that several files contain, and an expired authority in a
+/// file that contains its successor.
 fn lasting(certificates: &[Ending], now: OffsetDateTime) -> Vec<Ending> {
     let lives = |of: &Option<String>| certificates.iter().any(|other| other.of == *of && other.end_time > now);
     let mut lasting: Vec<Ending> = Vec::with_capacity(certificates.len());
@@ -154,12 +156,12 @@ fn lasting(certificates: &[Ending], now: OffsetDateTime) -> Vec<Ending> {
     lasting
 }
 
-/// An instant as messages write it.
+/// An instant in the form used in messages.
 fn stamp(at: OffsetDateTime) -> String {
     at.replace_nanosecond(0).unwrap_or(at).format(&Rfc3339).unwrap_or_default()
 }
 
-/// What ends and when, in words.
+/// What expires and when, in words.
 fn said(ending: &Ending, now: OffsetDateTime) -> String {
     let (id, of) = (&ending.id, ending.of.as_deref().unwrap_or_default());
     let what = match ending.kind {

@@ -1,4 +1,4 @@
-//! What webhooks are told of what ends: kinds, ids and times.
+//! The webhook messages about expiries: kinds, ids and times.
 
 use countersign_core::expiry::{ExpiryKind, Threshold};
 use countersign_store::expiry::Ending;
@@ -11,11 +11,11 @@ use crate::{
     webhook::{Notice, Topic},
 };
 
-/// So many ends of a kind have a message each. Further ones of the same round share one, so that a thousand sponsors that were
-/// approved on one day do not bring a thousand messages on another.
+/// This many expiries of a kind get separate messages. Further ones of the same round share one message, so that a
+/// thousand sponsors who were approved on one day do not cause a thousand messages.
 const TOLD_ONE_BY_ONE: usize = 16;
 
-/// The messages of what reached `threshold`, the soonest first.
+/// The messages for what reached `threshold`, the soonest first.
 pub(super) fn of(new: &[Ending], threshold: Threshold, now: OffsetDateTime) -> Result<Vec<Notice>, Error> {
     let mut notices = Vec::new();
     for kind in ExpiryKind::ALL {

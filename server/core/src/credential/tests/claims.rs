@@ -1,4 +1,4 @@
-//! Claims: what is written, and what contradicts itself.
+//! Claims: how they are written, and claims that contradict each other.
 
 use super::*;
 use crate::names::RoleName;
@@ -237,7 +237,7 @@ fn the_agent_of_the_root_is_named_where_it_is_another_one_and_left_out_where_not
     let mut root = json!(grant(&[]));
     root["root_agent"] = json!("support-assistant");
     assert_refused(&forge(&header(TYP_CREDENTIAL).to_string(), &root.to_string()), Reason::CredentialInvalid);
-    // What it says is part of what was granted.
+    // Its value is part of what was granted.
     let said = verify(&with(json!("support-assistant"))).unwrap().digest();
     assert_ne!(said, verify(&with(json!("another"))).unwrap().digest());
 }

@@ -1,10 +1,10 @@
-//! Whatever comes in, verification neither panics nor accepts what was not signed.
+//! For any input, verification never panics, and never accepts what was not signed.
 
 use proptest::prelude::*;
 
 use super::*;
 
-/// Any JSON value, shallow.
+/// Any JSON value of small depth.
 fn value() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
@@ -50,7 +50,7 @@ proptest! {
         prop_assert!(verify(&good[..at.index(good.len())]).is_err());
     }
 
-    /// Even a key holder who writes nonsense into one claim gets it refused or read as exactly what was written.
+    /// If even a holder of the key writes an arbitrary value into one claim, it is refused or read exactly as written.
     #[test]
     fn an_arbitrary_claim_never_panics(name in "[a-z_]{1,12}|exp|iat|act|tools|aud|depth|labels", value in value()) {
         let token = credential_with(|claims| claims[&name] = value);

@@ -1,4 +1,4 @@
-//! Keys, their published form, and where they stand.
+//! Keys, their published form, and their states.
 
 use super::*;
 
@@ -19,7 +19,7 @@ fn a_compromised_key_attributes_nothing() {
     // Not after its time either.
     let late = NOW + Duration::days(1);
     assert_eq!(verify_credential(&token, &keys, &EXPECT, late), Err(Refusal::KeyCompromised));
-    // A signature that is not even the compromised key's is just wrong.
+    // A signature that is not the compromised key's is simply invalid.
     let (signed, _) = token.rsplit_once('.').unwrap();
     let forged = format!("{signed}.{}", encode([1; 64]));
     assert_eq!(verify_credential(&forged, &keys, &EXPECT, NOW), Err(Refusal::Invalid("its signature is invalid")));
@@ -29,7 +29,7 @@ fn a_compromised_key_attributes_nothing() {
 fn an_empty_set_verifies_nothing() {
     let token = sign_credential(&claims(), &KEY).unwrap();
     assert_eq!(verify_credential(&token, &KeySet::default(), &EXPECT, NOW), Err(Refusal::UnknownKey));
-    // What does not even claim to be this issuer's is no reason to ask the issuer.
+    // A token that does not claim this issuer is no reason to ask the issuer for keys.
     let other = Expect { issuer: "https://other.example", ..EXPECT };
     assert!(matches!(verify_credential(&token, &KeySet::default(), &other, NOW), Err(Refusal::Invalid(_))));
 }

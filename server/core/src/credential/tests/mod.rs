@@ -1,4 +1,4 @@
-//! What must hold of tokens, and everything that must be refused.
+//! Rules that tokens must meet, and everything that must be refused.
 
 mod claims;
 mod fuzz;
@@ -28,7 +28,7 @@ const EXPECT: Expect<'static> = Expect { issuer: "https://id.example", audience:
 static KEY: LazyLock<SigningKey> = LazyLock::new(|| SigningKey::generate().unwrap());
 static KEYS: LazyLock<KeySet> = LazyLock::new(|| keys(KeyStanding::Active));
 
-/// The set that knows [`KEY`] as `standing`.
+/// The key set in which [`KEY`] is `standing`.
 fn keys(standing: KeyStanding) -> KeySet {
     let mut keys = KeySet::default();
     keys.insert(KEY.verifying_key().clone(), standing);
@@ -101,13 +101,13 @@ fn header(typ: &str) -> Value {
     json!({ "alg": "ES256", "typ": typ, "kid": KEY.kid() })
 }
 
-/// A token over exactly these texts with a signature of [`KEY`] that holds.
+/// A token over exactly these texts with a valid signature of [`KEY`].
 fn forge(header: &str, claims: &str) -> String {
     let signed = format!("{}.{}", encode(header), encode(claims));
     format!("{signed}.{}", encode(KEY.sign(signed.as_bytes()).unwrap()))
 }
 
-/// Every form in which somebody may take the published key for a secret.
+/// Every form in which a verifier may mistake the published key for a secret.
 fn public_key_forms() -> [(&'static str, Vec<u8>); 5] {
     use base64::{Engine, engine::general_purpose::STANDARD};
     let jwk = KEY.verifying_key().to_jwk();

@@ -1,7 +1,7 @@
-//! The cases that verifiers in every language share: `clients/conformance/credential.json`.
+//! The test cases that verifiers in all languages share: `clients/conformance/credential.json`.
 //!
-//! ECDSA signatures are never the same twice, so the file is written once and read ever after. Set
-//! `COUNTERSIGN_WRITE_VECTORS` to write it anew with a fresh key after the list of cases grew.
+//! An ECDSA signature is different each time, so the file is written once and only read afterwards. Set
+//! `COUNTERSIGN_WRITE_VECTORS` to write it again with a new key after cases were added.
 
 use std::{fs, path::Path};
 
@@ -23,9 +23,9 @@ struct Vectors {
 #[derive(Debug, Serialize, Deserialize)]
 struct Case {
     name: String,
-    /// What is asked: `credential`, or `receipt` at the tool billing.
+    /// What is verified: `credential`, or `receipt` at the tool billing.
     verify_as: String,
-    /// What to add to `now`, seconds.
+    /// What is added to `now`, in seconds.
     clock_offset: i64,
     token: String,
     /// `VALID`, or the reason without its prefix.

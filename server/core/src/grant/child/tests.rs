@@ -1,4 +1,4 @@
-//! Random delegations against a second opinion, and what that opinion catches when a rule is gone.
+//! Random delegations are compared with a second implementation of the rules, which must find a rule that is left out.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +14,7 @@ const ROLES: [&str; 3] = ["support", "finance", "audit"];
 const TOOLS: [&str; 3] = ["billing", "search", "wire"];
 const PURPOSES: [&str; 4] = ["triage", "triage: refund", "triage47", "holiday"];
 
-/// Terms that own what they hold.
+/// Terms that own their values.
 #[derive(Debug, Clone)]
 struct Owned {
     sponsor_id: SponsorId,
@@ -68,11 +68,11 @@ impl Case {
         }
     }
 
-    /// The second opinion: in what the child could do more than its parent.
+    /// The second implementation: in which respects the child could do more than its parent.
     fn wider(&self) -> Vec<&'static str> {
         let Self { parent, child, may_delegate_to, max_depth } = self;
         let set = |tools: &[ToolId]| tools.iter().map(ToString::to_string).collect::<BTreeSet<_>>();
-        // Whatever a role may be allowed, it is so under every role that binds: more of them, never fewer.
+        // A call must be allowed for every role that restricts the run: more roles never allow more.
         let may_act_so = [&parent.role].into_iter().chain(may_delegate_to).any(|role| *role == child.role);
         let words = |text: &str| text.split(|c: char| !c.is_alphanumeric()).map(str::to_owned).collect::<Vec<_>>();
         [
@@ -132,7 +132,7 @@ fn owned() -> impl Strategy<Value = Owned> {
     )
 }
 
-/// A parent, and a child that is like it but for what another one has instead: each attribute one time in six.
+/// A parent, and a child that is equal except for values of another one: each attribute one time in six.
 fn cases() -> impl Strategy<Value = Case> {
     let swaps = prop::array::uniform10(prop::bool::weighted(1.0 / 6.0));
     (owned(), owned(), swaps, names(&ROLES), 0_u32..6).prop_map(|(parent, other, swaps, may_delegate_to, max_depth)| {
@@ -174,7 +174,7 @@ fn cases() -> impl Strategy<Value = Case> {
     })
 }
 
-/// Whether `rules` let no child through that is wider than its parent, over many delegations, always the same ones.
+/// Whether `rules` refuse every child that is wider than its parent, over many delegations, which are always the same.
 fn lets_no_wider_child_through(without: Option<&str>) -> bool {
     let rules = || ATTRIBUTES.iter().filter(|attribute| Some(attribute.name) != without);
     let config = Config { cases: 4_096, failure_persistence: None, ..Config::default() };

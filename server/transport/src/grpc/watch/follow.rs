@@ -1,4 +1,4 @@
-//! What every stream does: it wakes on a change or a heartbeat, and says which.
+//! The common part of all streams: a stream wakes on a change or a heartbeat, and reports which.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,11 +11,11 @@ use tokio::{
 };
 use tonic::Status;
 
-/// How often a stream says that it lives.
+/// How often a stream sends a heartbeat.
 pub(super) const HEARTBEAT: Duration = Duration::from_secs(1);
 
-/// What wakes a stream: a change of what it tells, or the time to say that it lives. What changed while nobody read is
-/// one change, so a slow reader costs no memory.
+/// What wakes a stream: a change of what it reports, or the time for a heartbeat. Several changes that were not read
+/// yet count as one, so a slow reader costs no memory.
 pub(super) struct Wakes<T> {
     told: Receiver<T>,
     beat: Interval,
@@ -29,7 +29,7 @@ pub(super) enum Wake {
 }
 
 impl<T: Clone> Wakes<T> {
-    /// The present value is the first change.
+    /// The current value is the first change.
     pub(super) fn new(mut told: Receiver<T>) -> Self {
         told.mark_changed();
         let mut beat = interval_at(Instant::now() + HEARTBEAT, HEARTBEAT);
@@ -37,7 +37,7 @@ impl<T: Clone> Wakes<T> {
         Self { told, beat }
     }
 
-    /// Waits for the next change or heartbeat, whichever comes first. None: there will be no more changes.
+    /// Waits for the next change or heartbeat, whichever comes first. `None` if there will be no more changes.
     pub(super) async fn next(&mut self) -> Option<Wake> {
         tokio::select! {
             biased;
@@ -46,21 +46,22 @@ impl<T: Clone> Wakes<T> {
         }
     }
 
-    /// The present value, which is then no change any more.
+    /// The current value, which then no longer counts as a change.
     pub(super) fn newest(&mut self) -> T {
         self.told.borrow_and_update().clone()
     }
 }
 
-/// What a follower is told, and whether it is only that nothing is new.
+/// A message to a follower, and whether it only says that nothing is new.
 pub(super) struct Told<R> {
     pub(super) reply: R,
     pub(super) heartbeat: bool,
 }
 
-/// What `tell` makes of a feed: at first, on every change, and every second in which the feed is known to be complete.
-/// While the database does not answer there is nothing, so that nobody takes what is old for the present. It begins with
-/// what is known after `now`, and ends when the server does. `tell` gets what is known and until when it is complete.
+/// The messages that `tell` makes from a feed: at first, on every change, and every second in which the feed is known
+/// to be complete. While the database does not answer nothing is sent, so that no follower takes an old state for the
+/// current one. The stream begins with what is known after `now`, and ends when the server does. `tell` gets the state
+/// and the time until which it is complete.
 pub(super) fn follow<T: Send + Sync + 'static, R: Send + 'static>(
     feed: Feed<T>,
     now: OffsetDateTime,
@@ -77,13 +78,14 @@ pub(super) fn follow<T: Send + Sync + 'static, R: Send + 'static>(
 struct Follower<T, F> {
     wakes: Wakes<Arc<T>>,
     complete_until: Receiver<OffsetDateTime>,
-    /// Until when what was told was last said to be complete.
+    /// The time until which the last message was complete.
     said: OffsetDateTime,
     tell: F,
 }
 
 impl<T, R, F: FnMut(&T, OffsetDateTime) -> Told<R>> Follower<T, F> {
-    /// Where the follower comes from another server, this one may be behind: what it knows by now it answers with.
+    /// A follower that comes from another server may know more than this one. So the first answer waits until this
+    /// server's state is complete for a time after the call.
     async fn first(&mut self) -> Option<R> {
         let asked = self.said;
         self.complete_until.wait_for(|until| *until > asked).await.ok()?;
@@ -104,7 +106,7 @@ impl<T, R, F: FnMut(&T, OffsetDateTime) -> Told<R>> Follower<T, F> {
     }
 
     fn told(&mut self) -> (Told<R>, OffsetDateTime) {
-        // Before what is known is read, or it would be said of something older.
+        // Read before the state; otherwise the time could be applied to an older state.
         let until = *self.complete_until.borrow();
         let known = self.wakes.newest();
         ((self.tell)(&known, until), until)

@@ -1,4 +1,4 @@
-//! Streams that send a change at once, and heartbeats in between.
+//! Streams that send every change at once, and heartbeats in between.
 
 mod follow;
 mod policy;

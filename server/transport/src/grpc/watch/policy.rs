@@ -7,8 +7,8 @@ use tonic::Status;
 use super::follow::{Told, follow};
 use crate::convert::{kill_switch::kill_switch, policy::policy as active, time::timestamp};
 
-/// The active version and the kill switches, whole, at first and on every change of what answers; and heartbeats, as
-/// [`follow`] says.
+/// The active version and the kill switches, completely, at first and on every change of what is in use; and heartbeats
+/// as in [`follow`].
 pub(in crate::grpc) fn policy(
     feed: Feed<PolicyStatus>,
     now: OffsetDateTime,

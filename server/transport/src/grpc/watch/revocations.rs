@@ -10,12 +10,12 @@ use tonic::Status;
 use super::follow::{Told, follow};
 use crate::convert::{credential::revocation, time::timestamp};
 
-/// What a follower may see of the list.
+/// Which entries a follower may see.
 #[derive(Debug, Clone)]
 pub(in crate::grpc) enum RevocationVisibility {
-    /// All of it.
+    /// All entries.
     All,
-    /// What concerns this run: no other's id leaves the server.
+    /// The entries that concern this run, so that no other instance's id leaves the server.
     Of(Arc<Credential>),
 }
 
@@ -30,21 +30,20 @@ impl RevocationVisibility {
     fn shows(&self, entry: &Revocation) -> bool {
         match self {
             Self::All => true,
-            // Which keys there are everybody may read.
+            // Every caller may read which keys exist.
             Self::Of(run) => entry.kind == RevocationKind::Key || entry.concerns(run),
         }
     }
 }
 
-/// The revocations that somebody who knows everything up to `since` lacks, then each new one; and heartbeats, as
-/// [`follow`] says.
+/// The revocations after `since`, then each new one; and heartbeats as in [`follow`].
 pub(in crate::grpc) fn revocations(
     feed: Feed<RevocationLog>,
     since: Option<i64>,
     visibility: RevocationVisibility,
     now: OffsetDateTime,
 ) -> impl Stream<Item = Result<WatchRevocationsResponse, Status>> + Send + 'static {
-    // The newest entry that was told; none: nothing was yet.
+    // The newest entry that was sent. `None` if no entry was sent yet.
     let mut known = since;
     follow(feed, now, move |log: &RevocationLog, until| {
         let update = log.since(known);
@@ -75,7 +74,7 @@ mod tests {
 
     const START: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;
 
-    /// What a server knows, as its workers come to know it.
+    /// The state of a server, as its workers learn it.
     struct Server {
         log: Sender<Arc<RevocationLog>>,
         complete_until: Sender<OffsetDateTime>,
@@ -86,7 +85,7 @@ mod tests {
             Self { log: Sender::new(log(seqs)), complete_until: Sender::new(START) }
         }
 
-        /// The whole list is these entries, as of that many seconds after the start.
+        /// The complete list is these entries, at that many seconds after the start.
         fn learns(&self, seqs: impl IntoIterator<Item = i64>, after: f64) {
             self.log.send_replace(log(seqs));
             self.looked(after);

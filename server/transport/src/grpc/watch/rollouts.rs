@@ -13,7 +13,8 @@ use crate::convert::{
     time::timestamp,
 };
 
-/// The open rollouts, whole, at first and on every change; and a heartbeat every second. It ends when the server does.
+/// The open rollouts, completely, at first and on every change; and a heartbeat every second. The stream ends when the
+/// server does.
 pub(in crate::grpc) fn rollouts(
     open: Receiver<Arc<Vec<RolloutReport>>>,
     visibility: RolloutVisibility,

@@ -1,4 +1,4 @@
-//! What `POST /issue` may hold. Everything that is wrong with it is said at once, by name.
+//! The form of `POST /issue`. All its violations are reported at once, by field name.
 
 use std::{collections::BTreeMap, str::FromStr};
 
@@ -49,7 +49,7 @@ pub(crate) fn read(body: &[u8]) -> Result<(IssueCredential, Idem), Error> {
     }
 }
 
-/// What is left to read, and what was wrong so far. Readers answer None where they added to `wrong`.
+/// The fields that are left to read, and the violations so far. Readers return `None` if they added to `wrong`.
 struct Form {
     values: Map<String, Value>,
     wrong: Vec<Violation>,
@@ -57,7 +57,7 @@ struct Form {
 
 impl Form {
     fn issue(&mut self) -> Option<(IssueCredential, Idem)> {
-        // Before idempotency is read: a request that is sent again is another span.
+        // Before idempotency is read, because a request that is sent again has another span.
         let trace = self.name::<Trace>("traceparent");
         let idem = self.idempotency();
         let tool = self.required::<ToolId>("tool");
@@ -86,7 +86,8 @@ impl Form {
         Some((issue, idem?))
     }
 
-    /// The idempotency of this request: its id, and a hash of all else in it. Read first, while all of it is there.
+    /// The idempotency of this request: its id, and a hash of all other fields. Read first, while all fields are
+    /// present.
     fn idempotency(&mut self) -> Option<Idem> {
         let Some(request_id) = self.text("request_id")?.filter(|id| !id.is_empty()) else { return Some(None) };
         if request_id.len() > MAX_REQUEST_ID || !request_id.bytes().all(|byte| byte.is_ascii_graphic()) {
@@ -142,7 +143,7 @@ impl Form {
         self.value(field, "a string", |value| value.as_str().map(ToOwned::to_owned))
     }
 
-    /// Takes a field out; `null` is as good as absent.
+    /// Takes a field out; `null` counts as missing.
     #[expect(clippy::option_option, reason = "wrong, absent, or there")]
     fn value<T>(&mut self, field: &'static str, form: &str, read: impl Fn(&Value) -> Option<T>) -> Option<Option<T>> {
         match self.values.remove(field).filter(|value| !value.is_null()) {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::form;
 use crate::fuzz::{SECRET, refused};
 
-/// The line of curl, and every field.
+/// The documented curl request, and one with every field.
 #[must_use]
 pub fn issue_seeds() -> Vec<Vec<u8>> {
     let whole = json!({
@@ -24,10 +24,10 @@ pub fn issue_seeds() -> Vec<Vec<u8>> {
     texts.into_iter().map(String::into_bytes).collect()
 }
 
-/// A body of `POST /issue`: refused, or read alike when it is written again.
+/// A body of `POST /issue` is refused, or it is read the same way when it is written again.
 ///
 /// # Panics
-/// Where that is not so.
+/// If that is not the case.
 pub fn issue(data: &[u8]) {
     match form::read(data) {
         Ok(read) => {

@@ -1,4 +1,4 @@
-//! Decisions as AuthZEN writes them: `{"decision","context"}`.
+//! Decisions in the form of AuthZEN: `{"decision","context"}`.
 
 use countersign_app::{ActionPage, DecisionAnswer, Error};
 use countersign_core::decision::Effect;
@@ -7,12 +7,12 @@ use serde_json::{Map, Value, json};
 use super::request::Pages;
 use crate::status::Refusal;
 
-/// Whether the call may happen. What a baseline that observes lets through may, and the context says how it came to be.
+/// Whether the call may happen. A baseline that observes lets every call through, and the context says so.
 pub(super) fn allows(answer: &DecisionAnswer) -> bool {
     answer.effect == Effect::Allow
 }
 
-/// One recorded answer. What does not apply is left out of the context.
+/// One recorded answer. A field that does not apply is left out of the context.
 pub(super) fn decision(answer: &DecisionAnswer) -> Value {
     let mut context = Map::new();
     let mut say = |name: &str, value: Value| drop(context.insert(name.to_owned(), value));
@@ -24,7 +24,7 @@ pub(super) fn decision(answer: &DecisionAnswer) -> Value {
     if !allows(answer) {
         reason["retryable"] = code.retryable().into();
         reason["remedy"] = remedy.into();
-        // The keys that the standard shows for enforcement points that know no others, by HTTP's number for it.
+        // Keys of the standard for enforcement points that know no others, by HTTP status.
         say("reason_user", json!({ "403": format!("{message}. {remedy}") }));
         say("reason_admin", json!({ "403": format!("{code}: {message}") }));
     }
@@ -51,7 +51,7 @@ pub(super) fn decision(answer: &DecisionAnswer) -> Value {
     json!({ "decision": allows(answer), "context": context })
 }
 
-/// What a search found. Where that is not all, or the request speaks of pages, it says how to go on.
+/// The result of a search. If it is not complete, or the request uses pages, it says how to continue.
 pub(super) fn found(page: &ActionPage, pages: &Pages) -> Value {
     let actions = page.actions.iter().map(|action| json!({ "name": action.as_str() })).collect::<Vec<_>>();
     let mut answer = json!({ "results": actions });
@@ -62,7 +62,7 @@ pub(super) fn found(page: &ActionPage, pages: &Pages) -> Value {
     answer
 }
 
-/// The answer to an evaluation among others that cannot be read.
+/// The answer to an evaluation, among others, that cannot be read.
 pub(super) fn unread(error: Error) -> Value {
     let status = Refusal::from(error).status("");
     json!({ "decision": false, "context": { "error": { "status": 400, "message": status.message() } } })

@@ -1,4 +1,4 @@
-//! Where AuthZEN's endpoints are, and which method of the contract each is.
+//! The paths of AuthZEN's endpoints, and the method of the contract for each.
 
 /// One of AuthZEN's endpoints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,7 +19,7 @@ impl Endpoint {
         }
     }
 
-    /// The method of the contract that this endpoint is, or is allowed as.
+    /// The method of the contract that this endpoint calls, or whose authorisation it uses.
     pub(super) const fn method(self) -> &'static str {
         match self {
             Self::Evaluation | Self::SearchAction => "/countersign.v1.DecisionService/Decide",

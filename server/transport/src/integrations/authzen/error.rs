@@ -1,4 +1,4 @@
-//! Refusals as AuthZEN's HTTPS binding has them: a status and a message, and never a decision.
+//! Refusals in the form of AuthZEN's HTTPS binding: a status and a message, and never a decision.
 
 use axum::response::Response;
 use http::{HeaderValue, StatusCode, header};
@@ -9,7 +9,7 @@ use crate::{
     middleware::MOST_BYTES,
 };
 
-/// `status`, under `http` where the front end knows a better status than that of the code.
+/// `status`, with the HTTP status `http` if the front end knows a better one than the code's.
 pub(super) fn error(status: &Status, http: Option<StatusCode>) -> Response {
     let http = http.unwrap_or_else(|| http_status(status));
     let mut response = connect::answer(status, &Details::of(status), Some(http), status.message().to_owned());

@@ -37,10 +37,10 @@ pub fn authzen_seeds() -> Vec<Vec<u8>> {
     [run, person, many, wrong].iter().map(|body| body.to_string().into_bytes()).collect()
 }
 
-/// A body of AuthZEN's endpoints: refused, or read alike when it is written again.
+/// A body of AuthZEN's endpoints is refused, or it is read the same way when it is written again.
 ///
 /// # Panics
-/// Where that is not so.
+/// If that is not the case.
 pub fn authzen(data: &[u8]) {
     let body = match strict_json::object(data, strict_json::VALUES[1]) {
         Ok(body) => body,

@@ -1,4 +1,4 @@
-//! `GET /.well-known/authzen-configuration`: where an enforcement point finds the endpoints.
+//! `GET /.well-known/authzen-configuration`: tells an enforcement point where the endpoints are.
 
 use std::sync::Arc;
 
@@ -15,11 +15,10 @@ use tonic::Status;
 use super::{endpoint::Endpoint, error};
 use crate::http::{public_url::PublicUrl, reject::Rejection};
 
-/// Before the base's path, if it has one.
+/// Comes before the path of the base URL, if it has one.
 const WELL_KNOWN: &str = "/.well-known/authzen-configuration";
 
-/// What the metadata is made from: what is configured, and nothing that a request says. None: this server does not know
-/// how it is reached.
+/// The metadata is made from the configuration only, never from a request. `None` if this server does not know its URL.
 #[derive(Debug)]
 pub(super) struct Metadata(pub(super) Option<PublicUrl>);
 

@@ -1,10 +1,10 @@
-//! OpenID AuthZEN's Authorization API 1.0, for enforcement points that know nothing of this product (docs/authzen.md).
+//! OpenID AuthZEN's Authorization API 1.0, for enforcement points that do not know Countersign (docs/authzen.md).
 //!
 //! | route | method of the contract |
 //! |---|---|
 //! | `POST /access/v1/evaluation` | Decide |
 //! | `POST /access/v1/evaluations` | BatchDecide |
-//! | `POST /access/v1/search/action` | none of its own: whoever may ask Decide may search |
+//! | `POST /access/v1/search/action` | none; a caller that may ask Decide may search |
 //! | `GET /.well-known/authzen-configuration` | none: it is public |
 //!
 //! A request becomes a call of its method: the same pipeline, the same row of the table, the same record.
@@ -45,9 +45,9 @@ use crate::{
     offload::reading,
 };
 
-/// The endpoints over `pipeline`, behind which is [`service`], and the metadata where it is known what they are below of.
+/// The endpoints over `pipeline`, behind which is [`service`], and the metadata if the base URL is known.
 ///
-/// A base with a path (`https://example.com/tenant1`) has everything under that path too.
+/// If the base has a path (`https://example.com/tenant1`), everything is also available under that path.
 pub(crate) fn router(pipeline: &Pipeline, base: Option<PublicUrl>) -> Router {
     let path = base.as_ref().map(|base| base.path.clone()).unwrap_or_default();
     let own = Endpoint::ALL.into_iter().fold(Router::new(), |router, endpoint| {
@@ -60,12 +60,12 @@ pub(crate) fn router(pipeline: &Pipeline, base: Option<PublicUrl>) -> Router {
     if path.is_empty() { router } else { router.nest(&path, own) }
 }
 
-/// Above the pipeline: HTTP's own refusals, every other one as AuthZEN writes it, and the caller's id of the request.
+/// Above the pipeline: HTTP's refusals, all others in AuthZEN's form, and the caller's request id.
 async fn serve(endpoint: Endpoint, pipeline: Pipeline, mut request: Request) -> Response {
-    // Echoed as it came, whatever it is; the log knows the request by it only where it is fit to stand there.
+    // Echoed unchanged, whatever it is. The log uses it only if it is safe to log.
     let id = request.headers().get(X_REQUEST_ID).cloned();
     let mut response = if let Err(refused) = takes_json(request.headers()) {
-        // The standard knows no 415.
+        // The standard has no status 415.
         refused.under(StatusCode::BAD_REQUEST).answer(error::error)
     } else {
         request.extensions_mut().insert(endpoint);
@@ -77,7 +77,7 @@ async fn serve(endpoint: Endpoint, pipeline: Pipeline, mut request: Request) -> 
     response
 }
 
-/// Below the pipeline: reads the body, and has it decided.
+/// Below the pipeline: reads the body and makes the decision.
 pub(crate) fn service(app: App) -> impl Inner {
     service_fn(move |request| {
         let app = app.clone();
@@ -106,7 +106,7 @@ async fn answered(app: &App, mut request: Request) -> Result<Response, Box<Respo
     Ok(rpc_route::done(Json(answer.map_err(refused)?).into_response()))
 }
 
-/// The body, which has one reading only.
+/// The body, which can be read in only one way.
 fn object(body: &[u8], values: usize) -> Result<Object, Error> {
     strict_json::object(body, values).map_err(|violation| Error::Invalid(vec![violation]))
 }
@@ -132,7 +132,8 @@ async fn search(app: &App, caller: &Caller, body: &Object) -> Result<Value, Erro
     Ok(answer::found(&app.search_actions(caller, command).await?, &pages))
 }
 
-/// All in one transaction. What cannot be read is denied in its place, and recorded nowhere: it asks nothing.
+/// Decides all in one transaction. An evaluation that cannot be read is denied in its place and is not recorded,
+/// because it asks nothing.
 async fn together(app: &App, caller: &Caller, all: Vec<Result<Decide, Error>>) -> Result<Vec<Value>, Error> {
     let mut calls = Vec::with_capacity(all.len());
     let mut unread = Vec::with_capacity(all.len());
@@ -154,7 +155,7 @@ async fn together(app: &App, caller: &Caller, all: Vec<Result<Decide, Error>>) -
     unread.into_iter().map(answer).collect()
 }
 
-/// One after the other; what comes after the one that settles it is neither asked nor recorded.
+/// Decides one after the other. After the decision that settles the request, nothing more is asked or recorded.
 async fn in_order(
     app: &App,
     caller: &Caller,

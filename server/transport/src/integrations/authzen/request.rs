@@ -1,6 +1,6 @@
-//! Evaluations as OpenID's AuthZEN Authorization API 1.0 writes them, to calls.
+//! Converts evaluations of OpenID's AuthZEN Authorization API 1.0 to calls.
 //!
-//! As that standard wants, members that it does not know are passed over, and `null` is as good as absent.
+//! As the standard requires, unknown members are ignored, and `null` counts as missing.
 
 mod call;
 mod entity;
@@ -50,17 +50,17 @@ impl Semantic {
     }
 }
 
-/// What an Access Evaluations request asks.
+/// The content of an Access Evaluations request.
 #[derive(Debug)]
 pub(crate) enum Evaluations {
     /// The same as an Access Evaluation request.
     One(Box<Decide>),
-    /// Several, each with what is wrong with it by itself.
+    /// Several calls, each with its errors.
     Many(Vec<Result<Decide, Error>>, Semantic),
 }
 
 impl Evaluations {
-    /// Each call that can be asked.
+    /// Each call that could be read.
     pub(crate) fn calls(&mut self) -> impl Iterator<Item = &mut Decide> {
         let (one, many) = match self {
             Self::One(one) => (Some(&mut **one), None),
@@ -118,7 +118,7 @@ fn semantic(v: &mut Violations, options: Option<&Value>) -> Option<Semantic> {
     })
 }
 
-/// What is wrong at the top is the whole request's fault, whatever its items say.
+/// An error in the defaults is an error of the whole request, whatever its items are.
 fn check_defaults(v: &mut Violations, defaults: Parts<'_>) {
     if defaults.subject.is_some() {
         entity(v, "subject", defaults.subject);

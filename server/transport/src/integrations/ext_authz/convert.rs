@@ -1,4 +1,4 @@
-//! Envoy's `ext_authz` v3. docs/envoy.md has the mapping, for those who configure it.
+//! Conversion of Envoy's `ext_authz` v3. The mapping is documented for operators in docs/envoy.md.
 
 use std::collections::BTreeMap;
 
@@ -31,24 +31,25 @@ use crate::{
     status::{http_status, whole_seconds},
 };
 
-/// Brings the approval that a REQUIRE_APPROVAL asked for, and names it in that answer.
+/// Carries the approval of an earlier REQUIRE_APPROVAL, and names it in that answer.
 const APPROVAL_HEADER: &str = "x-countersign-approval-id";
 /// The receipt of an ALLOW, for the tool.
 const RECEIPT_HEADER: &str = "x-countersign-receipt";
-/// What Envoy says where it was told to send bodies and sent less than one.
+/// Envoy sets this if it is configured to send bodies and sent only a part of one.
 const PARTIAL_HEADER: &str = "x-envoy-auth-partial-body";
 const AUTHORIZATION: &str = "authorization";
 
-/// A call as Envoy tells of it.
+/// A call as Envoy describes it.
 #[derive(Debug)]
 pub(crate) struct Call {
-    /// What is to be decided.
+    /// The call to decide.
     pub(crate) decide: Decide,
-    /// Whether the tool is to see the credential.
+    /// Whether the tool may see the credential.
     pub(crate) forward_credential: bool,
 }
 
-/// Reads a call: who from its headers, what from the route's `context_extensions`, and where those say no action, its method.
+/// Reads a call: the caller from its headers, the call from the route's `context_extensions`, and if these name no
+/// action, from the HTTP method.
 pub(crate) fn call(request: CheckRequest) -> Result<Call, Error> {
     let attributes = request.attributes.unwrap_or_default();
     let principal = attributes.source.map(|source| source.principal).unwrap_or_default();
@@ -65,7 +66,7 @@ pub(crate) fn call(request: CheckRequest) -> Result<Call, Error> {
         let want_receipt = flag(v, "receipt", &receipt);
         let forward_credential = flag(v, "forward_credential", &forward);
         let approval_id = v.optional(APPROVAL_HEADER, &header(&http, APPROVAL_HEADER));
-        // A caller may have sent one too, which Envoy's own stands beside.
+        // A caller may have sent such a header too; Envoy's value is then another one beside it.
         if header(&http, PARTIAL_HEADER).split(',').any(|partial| partial.trim() == "true") {
             v.refuse("body", "is larger than with_request_body.max_request_bytes: what would be decided on is not all");
         }
@@ -89,7 +90,7 @@ pub(crate) fn call(request: CheckRequest) -> Result<Call, Error> {
     })
 }
 
-/// Who wants to call. Whoever brings no credential is nobody, and known only where Envoy authenticated them itself.
+/// The subject of the call. A caller without a credential is known only if Envoy authenticated it.
 fn subject(authorization: &str, principal: String) -> DecisionSubject {
     if authorization.is_empty() && !principal.is_empty() {
         return DecisionSubject::Absent { principal };
@@ -108,8 +109,8 @@ fn flag(v: &mut Violations, name: &str, text: &str) -> Option<bool> {
     }
 }
 
-/// A header, in whichever of its two forms Envoy sends them and however its name is spelt: joined by commas where there are
-/// several. Empty: none.
+/// A header, in either of the two forms in which Envoy sends them, compared without regard to case. Several are joined
+/// by commas. Empty if there is none.
 fn header(http: &HttpRequest, name: &str) -> String {
     let named = |key: &str| key.eq_ignore_ascii_case(name);
     let joined: Vec<_> = http.headers.iter().filter(|(key, _)| named(key)).map(|(_, value)| value.clone()).collect();
@@ -127,9 +128,9 @@ fn header(http: &HttpRequest, name: &str) -> String {
     all.map(text).collect::<Vec<_>>().join(",")
 }
 
-/// What rules can read of the call: `context.http.method`, `.path` without its query, `.host`, and as `context.route.*` what
-/// the route says beside what is read above. What is too long is kept as unreadable where it stands, so that a rule which names
-/// it denies; nothing is cut.
+/// The attributes that rules can read: `context.http.method`, `.path` without its query, `.host`, and as
+/// `context.route.*` the other attributes of the route. A value that is too long is kept as unreadable, so that a rule
+/// which names it denies; nothing is cut.
 fn context(http: &HttpRequest, route: BTreeMap<String, String>) -> Context {
     let path = http.path.split('?').next().unwrap_or_default();
     let call = json!({ "method": http.method, "host": http.host, "path": path });
@@ -141,15 +142,15 @@ fn context(http: &HttpRequest, route: BTreeMap<String, String>) -> Context {
     Context::derived(context)
 }
 
-/// What a receipt and an approval are bound to: SHA-256 of method, host and path with its query, each with a line feed, and the
-/// body as far as Envoy was told to send it.
+/// The hash to which a receipt and an approval are bound: SHA-256 of method, host and path with its query, each
+/// followed by a line feed, and the part of the body that Envoy is configured to send.
 fn request_hash(http: &HttpRequest) -> [u8; 32] {
     let body = if http.raw_body.is_empty() { http.body.as_bytes() } else { &http.raw_body[..] };
     let (method, host, path) = (http.method.as_bytes(), http.host.as_bytes(), http.path.as_bytes());
     sha256(&[method, b"\n", host, b"\n", path, b"\n", body])
 }
 
-/// A decision. ALLOW lets the call on to the tool; everything else ends it there.
+/// A decision. ALLOW lets the call pass to the tool; every other effect ends it.
 pub(crate) fn decided(answer: &DecisionAnswer, forward_credential: bool) -> CheckResponse {
     let metadata = texts([
         ("policy_decision_id", answer.policy_decision_id.to_string()),
@@ -170,10 +171,10 @@ pub(crate) fn decided(answer: &DecisionAnswer, forward_credential: bool) -> Chec
     denied(code, http, &answer.message, headers, &decision_json(answer), Some(metadata))
 }
 
-/// That there is no decision: the call ends there, whatever the filter's `failure_mode_allow` says of servers that are away.
+/// No decision: the call ends, whatever the filter's `failure_mode_allow` says about servers that do not answer.
 pub(crate) fn failed(status: &Status) -> CheckResponse {
     let http = match status.code() {
-        // What is wrong is the route or Envoy's own key, not the caller's credential.
+        // The route or Envoy's key is wrong, not the caller's credential.
         Code::InvalidArgument | Code::Unauthenticated => StatusCode::FORBIDDEN,
         code => http_status(code),
     };
@@ -183,7 +184,7 @@ pub(crate) fn failed(status: &Status) -> CheckResponse {
 
 fn allowed(answer: &DecisionAnswer, forward_credential: bool, metadata: Struct) -> CheckResponse {
     let mut headers = vec![set(DECISION_HEADER, answer.policy_decision_id.to_string())];
-    // What a caller sends under our names is not ours.
+    // Headers with our names that a caller sent are not from us.
     let mut removed = vec![APPROVAL_HEADER.to_owned()];
     match &answer.receipt {
         Some(receipt) => headers.push(set(RECEIPT_HEADER, receipt.clone())),
@@ -222,7 +223,7 @@ fn denied(
     }
 }
 
-/// A header in place of whatever has its name.
+/// A header that replaces all headers of this name.
 fn set(key: &str, value: String) -> HeaderValueOption {
     HeaderValueOption {
         header: Some(HeaderValue { key: key.to_owned(), value, ..HeaderValue::default() }),

@@ -1,4 +1,4 @@
-//! Envoy's `ext_authz` v3. docs/envoy.md says how Envoy is configured and what maps to what.
+//! Envoy's `ext_authz` v3. docs/envoy.md has Envoy's configuration and the mapping.
 
 pub(super) mod convert;
 mod service;

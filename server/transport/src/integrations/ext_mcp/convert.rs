@@ -1,4 +1,4 @@
-//! agentgateway's `ExtMcp`. docs/agentgateway.md has the mapping, for those who configure it.
+//! Conversion of agentgateway's `ExtMcp`. The mapping is documented for operators in docs/agentgateway.md.
 
 use countersign_app::{Decide, DecisionAnswer, DecisionSubject, Error, RecordToolCall, Trace};
 use countersign_core::{
@@ -24,30 +24,31 @@ use crate::{
     integrations::explain::{DECISION_HEADER, bearer, decision_json, no_decision_json, texts, why},
 };
 
-/// The key under which the gateway is told of a decision, and tells of it again when it has the result.
+/// The key with which the gateway is told about a decision, and names it again when it has the result.
 const DECISION_KEY: &str = "countersign_policy_decision_id";
-/// The key in a call's `_meta` that brings the approval which a REQUIRE_APPROVAL asked for.
+/// The key in a call's `_meta` that carries the approval of an earlier REQUIRE_APPROVAL.
 const APPROVAL_KEY: &str = "countersign/approval_id";
 const AUTHORIZATION: &str = "authorization";
-/// A call as a gateway tells of it.
+/// A call as a gateway describes it.
 #[derive(Debug)]
 pub(crate) struct Call {
-    /// What is to be decided.
+    /// The call to decide.
     pub(crate) decide: Decide,
-    /// The parameters in the form that was hashed, where the gateway has another: what it is to send on.
+    /// The parameters in the form that was hashed, if the gateway sent another form. The gateway forwards this one.
     pub(crate) canonical: Option<Vec<u8>>,
 }
 
-/// Why a result is kept back, whose method nobody knows.
+/// The error with which a result of an unknown method is withheld.
 pub(crate) fn unknown() -> Error {
     Error::Invalid(vec![Violation::new("method", "is no method of MCP that this server knows, and is not passed on")])
 }
 
-/// Reads a call: who from its headers; what from the gateway's metadata, and where that says nothing, the backend's name as the
-/// tool and the MCP tool's as the action. What is `refused` is denied whatever a policy says.
+/// Reads a call: the caller from its headers; the call from the gateway's metadata, and if that is missing, from the
+/// backend's name as the tool and the MCP tool's name as the action. A call that is `refused` is denied whatever a
+/// policy says.
 pub(crate) fn call(request: &McpRequest, refused: Option<Reason>) -> Result<Call, Error> {
     read(|v| {
-        // The arguments of a tool stand one level below the parameters.
+        // The arguments of a tool are one level below the parameters.
         let depth = json::MAX_DEPTH + usize::from(request.method == TOOLS_CALL);
         let text = request.mcp_request.as_deref();
         let params = object(v, "mcp_request", text.unwrap_or(b"{}"), depth);
@@ -89,7 +90,7 @@ pub(crate) fn call(request: &McpRequest, refused: Option<Reason>) -> Result<Call
     })
 }
 
-/// What the gateway's configuration states beside the call.
+/// What the gateway's configuration says about the call.
 struct Stated {
     tool_id: Option<String>,
     action: Option<String>,
@@ -103,7 +104,7 @@ impl Stated {
     }
 }
 
-/// The approval that a call brings in its `_meta`.
+/// The approval that a call carries in its `_meta`.
 #[expect(clippy::option_option, reason = "wrong, absent, or there")]
 fn approval(v: &mut Violations, params: &Map<String, Value>) -> Option<Option<ApprovalId>> {
     let Some(meta) = params.get("_meta") else { return Some(None) };
@@ -121,7 +122,7 @@ fn approval(v: &mut Violations, params: &Map<String, Value>) -> Option<Option<Ap
     }
 }
 
-/// A text of the parameters; empty where it is absent.
+/// A text parameter; empty if it is missing.
 fn text_of(v: &mut Violations, params: &Map<String, Value>, key: &str) -> String {
     match params.get(key) {
         None => String::new(),
@@ -133,12 +134,12 @@ fn text_of(v: &mut Violations, params: &Map<String, Value>, key: &str) -> String
     }
 }
 
-/// How a call ended, as a gateway tells of it.
+/// How a call ended, as a gateway describes it.
 #[derive(Debug)]
 pub(crate) struct Ended {
-    /// What is to be recorded.
+    /// The outcome to record.
     pub(crate) record: RecordToolCall,
-    /// The result in the form that was hashed, where the gateway has another.
+    /// The result in the form that was hashed, if the gateway sent another form.
     pub(crate) canonical: Option<Vec<u8>>,
 }
 
@@ -175,8 +176,8 @@ pub(crate) fn outcome(response: &McpResponse) -> Result<Ended, Error> {
     })
 }
 
-/// A decision. ALLOW lets the call on in the form that was hashed, without the credential; everything else is the answer
-/// to it.
+/// A decision. ALLOW lets the call pass in the form that was hashed, without the credential; every other effect is the
+/// answer to the call.
 pub(crate) fn decided(answer: &DecisionAnswer, canonical: Option<Vec<u8>>) -> McpRequestResult {
     if answer.effect != Effect::Allow {
         return refused(mcp_request_result::Result::Error(AuthorizationError {
@@ -195,7 +196,7 @@ pub(crate) fn decided(answer: &DecisionAnswer, canonical: Option<Vec<u8>>) -> Mc
     }
 }
 
-/// A call that is not decided. The tool does not see the credential here either.
+/// A call that is not decided. The tool does not see its credential either.
 pub(crate) fn passed() -> McpRequestResult {
     McpRequestResult {
         result: Some(mcp_request_result::Result::Pass(Pass {})),
@@ -209,18 +210,18 @@ fn without_credential(set: Vec<McpHeader>) -> HeaderMutation {
     HeaderMutation { set, remove: vec![AUTHORIZATION.to_owned()] }
 }
 
-/// That there is no decision: an answer, so that no `failureMode` lets the call on.
+/// No decision: an answer, so that no `failureMode` lets the call pass.
 pub(crate) fn undecided_call(status: &Status) -> McpRequestResult {
     refused(mcp_request_result::Result::Error(error(status)))
 }
 
-/// The result goes on to the caller, in the form that was hashed where it was.
+/// The result goes to the caller, in the form that was hashed if it was hashed.
 pub(crate) fn passed_result(canonical: Option<Vec<u8>>) -> McpResponseResult {
     let pass = mcp_response_result::Result::Pass(Pass {});
     McpResponseResult { result: Some(canonical.map_or(pass, mcp_response_result::Result::Mutated)) }
 }
 
-/// The result is kept back: nobody would know of it.
+/// The result is withheld, because its outcome could not be recorded.
 pub(crate) fn unrecorded_result(status: &Status) -> McpResponseResult {
     let mut error = error(status);
     error.reason =
@@ -246,11 +247,11 @@ fn error(status: &Status) -> AuthorizationError {
     }
 }
 
-/// A text that the gateway's configuration states. What it states otherwise is no text to put something else for.
+/// A text in the gateway's configuration. A value of another type is an error; nothing else is used in its place.
 fn stated(v: &mut Violations, metadata: Option<&Struct>, key: &str) -> Option<String> {
     match metadata?.fields.get(key)?.kind.as_ref() {
         Some(Kind::StringValue(text)) => Some(text.clone()),
-        // An expression that finds nothing.
+        // The value of an expression that finds nothing.
         None | Some(Kind::NullValue(_)) => None,
         Some(_) => {
             v.refuse(&format!("metadata_context.{key}"), "must be text");
@@ -259,19 +260,19 @@ fn stated(v: &mut Violations, metadata: Option<&Struct>, key: &str) -> Option<St
     }
 }
 
-/// The trace of a call: MCP's, which travels with the message, or else HTTP's. One that is malformed is none.
+/// The trace of a call: MCP's, which is in the message, or else HTTP's. A malformed trace is ignored.
 fn trace(request: &McpRequest, meta: Option<&Value>) -> Option<Trace> {
     let of_message = meta.and_then(|meta| meta.get(TRACEPARENT)?.as_str()?.parse().ok());
     of_message.or_else(|| header(request, TRACEPARENT).parse().ok())
 }
 
-/// A header's values, joined by commas. Empty: none.
+/// The values of a header, joined by commas. Empty if there are none.
 fn header(request: &McpRequest, name: &str) -> String {
     let all = request.headers.iter().filter(|header| header.key.eq_ignore_ascii_case(name));
     all.map(|header| String::from_utf8_lossy(&header.value)).collect::<Vec<_>>().join(",")
 }
 
-/// A JSON object with one reading.
+/// A JSON object that can be read in only one way.
 fn object(v: &mut Violations, field: &str, text: &[u8], depth: usize) -> Option<Map<String, Value>> {
     match json::read(text, Rules { depth, ..Rules::STRICT }) {
         Ok(Value::Object(object)) => return Some(object),
@@ -281,8 +282,9 @@ fn object(v: &mut Violations, field: &str, text: &[u8], depth: usize) -> Option<
     None
 }
 
-/// What a call is made with, as it is hashed: of a tool its arguments; of any other method, and of a tool that is given more
-/// than arguments (`inputResponses`), all of its parameters but `_meta`. So a yes to one leg of a call is no yes to the next.
+/// The part of a call that is hashed: for a tool, its arguments; for any other method, and for a tool with more than
+/// arguments (`inputResponses`), all parameters except `_meta`. So an approval of one step of a call does not approve
+/// the next.
 fn hashed(v: &mut Violations, method: &str, params: &Map<String, Value>) -> Option<Canonical> {
     let arguments = match params.get("arguments") {
         _ if method != TOOLS_CALL => None,
@@ -304,7 +306,7 @@ fn hashed(v: &mut Violations, method: &str, params: &Map<String, Value>) -> Opti
     canonical(v, field, &object)
 }
 
-/// What was hashed, for a person who is asked to see; none where it is longer than what is shown.
+/// The text that was hashed, for the person who is asked. `None` if it is longer than the limit for showing it.
 fn shown(canonical: Vec<u8>) -> Option<Private> {
     String::from_utf8(canonical).ok().filter(|text| text.len() <= MAX_ARGUMENTS).map(Private)
 }
@@ -319,14 +321,15 @@ fn unhashable(v: &mut Violations, field: &str, refused: json::Refused) {
     v.refuse(&format!("{field}{below}"), refused.why);
 }
 
-/// The parameters in canonical form, where the gateway sent another: what it sends on is then what was hashed, and no second
-/// parser can read something else.
+/// The parameters in canonical form, if the gateway sent another form. The gateway forwards what was hashed, so no
+/// second parser can read something else.
 fn rewritten(text: &[u8], params: &Map<String, Value>) -> Option<Vec<u8>> {
     serde_json_canonicalizer::to_vec(params).ok().filter(|bytes| bytes != text)
 }
 
-/// What rules can read: `context.arguments.*`, and `context.inputResponses.*` of a call that goes on after a tool asked back. What
-/// no context can hold is kept as unreadable where it stands, so that a rule which names it denies.
+/// The attributes that rules can read: `context.arguments.*`, and `context.inputResponses.*` of a call that continues
+/// after a tool asked for input. A value that a context cannot hold is kept as unreadable, so that a rule which names
+/// it denies.
 fn context(mut params: Map<String, Value>) -> Context {
     let readable = ["arguments", "inputResponses"];
     Context::derived(readable.into_iter().filter_map(|key| params.remove_entry(key)).collect())

@@ -1,18 +1,18 @@
-//! MCP's methods, 2025-11-25 and 2026-07-28, and what becomes of a call of each.
+//! The methods of MCP, 2025-11-25 and 2026-07-28, and how a call of each is handled.
 
-/// What becomes of a call.
+/// How a call is handled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Handling {
-    /// It is let through: it says what there is, and has no effect that a policy could be about.
+    /// It passes: it lists what exists, and has no effect that a policy could decide on.
     Passed,
     /// It is decided.
     Decided,
-    /// It is denied: nobody knows what a tool would make of it.
+    /// It is denied, because its effect on a tool is unknown.
     Refused,
 }
 
 pub(super) const TOOLS_CALL: &str = "tools/call";
-/// Methods that are let through.
+/// Methods whose calls pass.
 const PASSED: [&str; 20] = [
     "initialize",
     "logging/setLevel",
@@ -35,7 +35,7 @@ const PASSED: [&str; 20] = [
     "server/discover",
     "tools/list",
 ];
-/// Methods that are decided.
+/// Methods whose calls are decided.
 const DECIDED: [&str; 8] = [
     "completion/complete",
     "prompts/get",
@@ -46,10 +46,10 @@ const DECIDED: [&str; 8] = [
     "subscriptions/listen",
     TOOLS_CALL,
 ];
-/// Extensions all of whose methods are decided.
+/// Extensions whose methods are all decided.
 const DECIDED_BELOW: [&str; 2] = ["skills/", "tasks/"];
 
-/// What becomes of a call of `method`. Names are compared as they are: no other spelling is known.
+/// How a call of `method` is handled. Names are compared exactly: no other spelling is known.
 pub(crate) fn handling(method: &str) -> Handling {
     let below = |prefix: &str| method.strip_prefix(prefix).is_some_and(|rest| !rest.is_empty());
     if PASSED.contains(&method) {

@@ -1,4 +1,4 @@
-//! agentgateway's `ExtMcp`. docs/agentgateway.md says how it is configured and what maps to what.
+//! agentgateway's `ExtMcp`. docs/agentgateway.md has the configuration and the mapping.
 
 pub(super) mod convert;
 pub(super) mod methods;

@@ -1,4 +1,4 @@
-//! Calls that last, and how long they may: streams, waits for a person, deadlines.
+//! Long calls and their limits: streams, waits for a person, deadlines.
 
 use super::*;
 

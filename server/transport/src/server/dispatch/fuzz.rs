@@ -1,4 +1,4 @@
-//! The port as a whole: any request, through the front ends and the pipeline.
+//! Tests of the port as a whole: any request, through the front ends and the pipeline.
 
 use std::{cell::RefCell, convert::Infallible};
 
@@ -52,7 +52,8 @@ pub fn http_seeds() -> Vec<Vec<u8>> {
 }
 
 thread_local! {
-    /// Runs what waits, and a port; renewed now and then, for the made-up callers remember what was refused them.
+    /// A runtime and a port. They are replaced from time to time, because the invented callers remember what was
+    /// refused to them.
     static PORT: RefCell<(usize, tokio::runtime::Runtime, Dispatcher)> = RefCell::new((0, runtime(), port()));
 }
 
@@ -60,7 +61,7 @@ fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime")
 }
 
-/// Behind the front ends: the whole body is read, and an empty message is the answer.
+/// Behind the front ends: reads the whole body and answers with an empty message.
 async fn nothing(request: Request) -> Response {
     let trailers = HeaderMap::from_iter([(HeaderName::from_static("grpc-status"), HeaderValue::from_static("0"))]);
     drop(request.into_body().collect().await);
@@ -84,7 +85,8 @@ fn port() -> Dispatcher {
     Dispatcher::new(&stack, Routes::from(Router::new().fallback(nothing)), service_fn(done), plain)
 }
 
-/// Reads a request as it is written in the seeds, and whether no answer may repeat the secret. None: no client can send it.
+/// Reads a request in the form of the seeds, and whether an answer may not repeat the secret. `None` if no client can
+/// send it.
 fn request(data: &[u8]) -> Option<(Request, bool)> {
     let end = data.windows(2).position(|pair| pair == b"\n\n")?;
     let (head, body) = (&data[..end], &data[end + 2..]);
@@ -105,10 +107,10 @@ fn request(data: &[u8]) -> Option<(Request, bool)> {
     Some((request.body(Body::from(body.to_vec())).ok()?, quiet))
 }
 
-/// Any request gets an answer that is not our fault, in JSON where it says so, and repeats no header and no body.
+/// Any request gets an answer that is not an error of ours, is JSON if it says so, and repeats no header and no body.
 ///
 /// # Panics
-/// Where that is not so.
+/// If that is not the case.
 pub fn http(data: &[u8]) {
     let Some((request, quiet)) = request(data) else { return };
     let echoed =

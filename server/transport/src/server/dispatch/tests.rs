@@ -1,4 +1,4 @@
-//! Each front end, over a pipeline with made-up callers and services that answer with what they were asked.
+//! Tests of each front end, over a pipeline with invented callers and services that return what they were asked.
 
 mod integrations;
 mod issue;
@@ -79,7 +79,7 @@ async fn echo(request: Request) -> Response {
     }
 }
 
-/// A port that is called as every client of HTTP/1.1 does.
+/// A port that is called as HTTP/1.1 clients do.
 type Called = MapRequest<Dispatcher, fn(Request) -> Request>;
 
 fn called(port: Dispatcher) -> Called {
@@ -100,7 +100,7 @@ fn port_with(bounds: Bounds) -> Called {
     called(Dispatcher::new(&stack, services, service_fn(issue::echo), plain))
 }
 
-/// What came back: status, the headers, and the JSON of the body.
+/// An answer: status, headers, and the JSON of the body.
 struct Answer {
     status: StatusCode,
     headers: http::HeaderMap,

@@ -151,7 +151,7 @@ fn a_kill_switch_stops_what_it_names_whatever_policy_and_rollout_say_and_where_t
             let beside = Snapshot { kill_switches: engaged(other), ..standing() };
             assert_eq!(answer(&asked, &beside), (Effect::Allow, Reason::AllowedByRule), "{scope:?}");
         }
-        // What is wrong with the credential comes first.
+        // An error in the credential comes first.
         let elsewhere = Snapshot { kill_switches: engaged(id), ..standing() };
         let dead = DecisionRequest { now: NOW + Duration::seconds(400), ..question(run(), "billing", "refund") };
         assert_eq!(answer(&dead, &elsewhere), (Effect::Deny, Reason::CredentialExpired));

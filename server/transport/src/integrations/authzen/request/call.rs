@@ -1,4 +1,5 @@
-//! One evaluation, as a call to decide: of a run with its credential or id, or of a subject that a policy declares.
+//! Converts one evaluation to a call that is decided: of a run with its credential or id, or of a subject that a policy
+//! declares.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use countersign_app::{Decide, DecisionSubject, EntityCall};
@@ -12,14 +13,14 @@ use super::{
 };
 use crate::convert::violations::Violations;
 
-/// The type of a subject that is a run, by its id.
+/// The subject type of a run that is named by its id.
 const INSTANCE: &str = "instance";
-/// The type of a subject that is a run, by its credential.
+/// The subject type of a run that is named by its credential.
 const CREDENTIAL: &str = "credential";
-/// The type of the resource that a run calls.
+/// The resource type of a tool that a run calls.
 const TOOL: &str = "tool";
 
-/// The entities of one evaluation, unread.
+/// The entities of one evaluation before they are read.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Parts<'a> {
     pub(super) subject: Option<&'a Value>,
@@ -34,7 +35,7 @@ impl<'a> Parts<'a> {
         Self { subject: part("subject"), action: part("action"), resource: part("resource"), context: part("context") }
     }
 
-    /// Each part whole, from here or else from `defaults`.
+    /// Takes each part as a whole from here, or else from `defaults`.
     pub(super) fn over(self, defaults: Self) -> Self {
         Self {
             subject: self.subject.or(defaults.subject),
@@ -98,7 +99,7 @@ fn run(v: &mut Violations, subject: &Entity<'_>) -> Option<DecisionSubject> {
     })
 }
 
-/// A subject that is no run: it and the resource are of types that a policy may declare.
+/// A subject that is not a run. It and the resource have types that a policy may declare.
 fn entities(
     v: &mut Violations,
     subject: &Entity<'_>,
@@ -107,7 +108,7 @@ fn entities(
     context: Option<Context>,
 ) -> Option<Decide> {
     let kind: Option<ToolId> = v.within("subject", |v| {
-        // The log names the subject, and takes ids of this shape only.
+        // The log names the subject, and accepts only ids of this form.
         let plain = |id: &str| id.len() <= 128 && id.bytes().all(|b| b.is_ascii_graphic() && b != b'"' && b != b'\\');
         if !plain(subject.id) {
             v.refuse("id", "must be at most 128 visible ASCII characters other than \" and \\");
@@ -137,10 +138,10 @@ fn entities(
     })
 }
 
-/// SHA-256 of who acts how on what, in RFC 8785's JSON: the record names only the resource's type beside the subject.
+/// SHA-256 of subject, action and resource in RFC 8785's JSON, because the record names only the type of the resource.
 fn identity(subject: &Entity<'_>, action: &Action<'_>, resource: &Entity<'_>) -> [u8; 32] {
     let entity = |entity: &Entity<'_>| json!({ "id": entity.id, "type": entity.kind });
-    // Keys in order, and no numbers: serde_json writes what RFC 8785 wants.
+    // The keys are in order and there are no numbers, so serde_json writes what RFC 8785 requires.
     let text = json!({ "action": { "name": action.name }, "resource": entity(resource), "subject": entity(subject) });
     let mut hash = [0; 32];
     hash.copy_from_slice(digest(&SHA256, text.to_string().as_bytes()).as_ref());

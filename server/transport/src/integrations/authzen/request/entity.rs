@@ -1,4 +1,4 @@
-//! Subjects, resources and actions, and the attributes that rules read of them.
+//! Subjects, resources and actions, and the attributes that rules read.
 
 use countersign_policy::Context;
 use serde_json::Value;
@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::members::{Object, member, object, properties, refuse, required};
 use crate::convert::violations::Violations;
 
-/// Most values that attributes may hold; what a policy takes is less.
+/// How many values attributes may contain; a policy accepts fewer.
 pub(super) const MAX_ATTRIBUTES: usize = 256;
 
 /// A subject or a resource.
@@ -17,7 +17,7 @@ pub(super) struct Entity<'a> {
 }
 
 impl<'a> Entity<'a> {
-    /// A copy for the policy, within bounds.
+    /// A copy for the policy, within the limits.
     pub(super) fn owned(&self, v: &mut Violations, field: &str) -> Option<countersign_policy::Entity> {
         let mut left = MAX_ATTRIBUTES;
         let properties = self.properties.into_iter().flatten().filter(|(_, value)| !value.is_null());
@@ -56,7 +56,7 @@ pub(super) fn action<'a>(v: &mut Violations, value: Option<&'a Value>) -> Option
     })
 }
 
-/// What rules read: the context of the call and the parameters of its action, as one set.
+/// The attributes that rules read: the context of the call and the parameters of its action, as one set.
 pub(super) fn attributes(v: &mut Violations, context: Option<&Object>, parameters: Option<&Object>) -> Option<Context> {
     let mut left = MAX_ATTRIBUTES;
     let mut all = Object::new();
@@ -71,8 +71,8 @@ pub(super) fn attributes(v: &mut Violations, context: Option<&Object>, parameter
     Context::from_json(all).map_err(|found| v.absorb(found)).ok()
 }
 
-/// A copy without members that are null; a null in a list stays, and is refused with everything else that is no attribute.
-/// None: it holds more than `left` values.
+/// A copy without members that are null. A null in a list is kept, and is refused with everything else that is not an
+/// attribute. `None` if there are more than `left` values.
 fn copied(value: &Value, left: &mut usize) -> Option<Value> {
     *left = left.checked_sub(1)?;
     Some(match value {

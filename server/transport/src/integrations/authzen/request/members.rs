@@ -1,4 +1,4 @@
-//! Members of a JSON object, read one by one. `null` is as good as absent.
+//! Reads the members of a JSON object one by one. `null` counts as missing.
 
 use countersign_ledger::leaf::Digest;
 use serde::Deserialize;
@@ -12,7 +12,7 @@ pub(crate) type Object = Map<String, Value>;
 /// Longest id of a subject or resource, bytes; longer than any token.
 pub(super) const MAX_ID: usize = 16 * 1024;
 
-/// A member that is there; null is as good as absent.
+/// A member that is present; null counts as missing.
 pub(super) fn member<'a>(object: &'a Object, name: &str) -> Option<&'a Value> {
     object.get(name).filter(|value| !value.is_null())
 }

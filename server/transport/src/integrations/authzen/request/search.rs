@@ -1,4 +1,4 @@
-//! Searches for actions, as AuthZEN writes them, and the tokens of their pages.
+//! AuthZEN's searches for actions, and the tokens of their pages.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::convert::{read, violations::Violations};
 
-/// Stands for every action: a search has none of its own, and one that a request names is passed over.
+/// Stands for every action: a search has no action, and one that a request names is ignored.
 const ANY: &str = "any";
 
 /// An Action Search request.
@@ -22,23 +22,23 @@ pub(crate) struct Search {
     pub(crate) pages: Pages,
 }
 
-/// How a search is answered page by page.
+/// How a search is answered in pages.
 #[derive(Debug)]
 pub(crate) struct Pages {
-    /// Whether the request speaks of pages.
+    /// Whether the request uses pages.
     pub(crate) asked_for: bool,
-    /// Tells searches for something else apart.
+    /// Identifies the search, so that its tokens are not used for another one.
     of: String,
 }
 
 impl Pages {
-    /// What asks for the page after `reached`.
+    /// The token for the page after `reached`.
     pub(crate) fn token(&self, reached: Option<&ActionName>) -> String {
         format!("{}.{}", self.of, reached.map_or("", ActionName::as_str))
     }
 }
 
-/// An Action Search request. A token is only good for the search that it came from.
+/// An Action Search request. A token is valid only for the search that it came from.
 pub(crate) fn search(body: &Object) -> Result<Search, Error> {
     let page = member(body, "page");
     let pages = Pages { asked_for: page.is_some(), of: of(body) };
@@ -60,7 +60,7 @@ pub(crate) fn search(body: &Object) -> Result<Search, Error> {
     Ok(Search { command, pages })
 }
 
-/// The search without its page, in 22 letters.
+/// A hash of the search without its page, in 22 characters.
 fn of(body: &Object) -> String {
     let entities = ["subject", "resource", "context"].map(|name| member(body, name));
     let digest = digest(&SHA256, json!(entities).to_string().as_bytes());
@@ -69,7 +69,7 @@ fn of(body: &Object) -> String {
 
 #[expect(clippy::option_option, reason = "wrong, absent, or there")]
 fn after(v: &mut Violations, page: &Object, of: &str) -> Option<Option<ActionName>> {
-    // The standard marks the end with an empty token; some send it back.
+    // The standard marks the end with an empty token, and some clients send it back.
     let Some(token) = text(v, "token", member(page, "token"))?.filter(|token| !token.is_empty()) else {
         return Some(None);
     };

@@ -13,7 +13,7 @@ fn body(value: Value) -> Object {
     object
 }
 
-/// A good request, with what `change` makes of it.
+/// A valid request after `change`.
 fn changed(change: impl FnOnce(&mut Value)) -> Object {
     let mut request = json!({
         "subject": {"type": "instance", "id": RUN},
@@ -141,7 +141,7 @@ fn a_subject_of_another_type_is_an_entity_and_so_is_its_resource() {
         ("un documento", "record", "refund")
     );
     assert_eq!(format!("{:?}", decide.context), "Context { attributes: 2 }");
-    // What was asked about is bound by its hash, over the text that anybody can write again.
+    // The question is bound by its hash, over a text that every reader can reproduce.
     let text = r#"{"action":{"name":"refund"},"resource":{"id":"un documento","type":"record"},"subject":{"id":"alice@example.com","type":"user"}}"#;
     assert_eq!(decide.request_hash.unwrap(), digest(&SHA256, text.as_bytes()).as_ref());
     assert!(!format!("{decide:?}").contains("Sales"));
@@ -237,7 +237,7 @@ fn semantics_are_named_by_the_standards_words() {
     assert_eq!(Semantic::ALL.map(|(_, semantic)| ends(semantic)), [(false, false), (false, true), (true, false)]);
 }
 
-/// JSON in which the names that are read come up often.
+/// JSON in which the names that the reader knows are frequent.
 fn any_json() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),

@@ -124,7 +124,7 @@ fn a_route_that_names_no_tool_and_a_body_that_is_cut_are_refused_with_all_that_i
     assert!(call(CheckRequest::default()).is_err());
 }
 
-/// What a policy answers that allows every such call, but for a deny rule with this condition.
+/// The answer of a policy that allows every such call, except for a deny rule with this condition.
 fn effect(when: &str, path: &str, route: &[(&str, &str)]) -> Effect {
     let document = format!(
         "rules: [{{id: a, role: support, tool: billing, allowed_actions: [post]}}, {{id: no, effect: deny, when: {when:?}}}]"
@@ -157,7 +157,7 @@ fn a_path_that_is_too_long_for_rules_is_denied_by_those_that_read_it() {
     assert_eq!(effect(admin, &long, &[]), Effect::Deny);
     assert_eq!(effect(&format!("context.http has path && {admin}"), &long, &[]), Effect::Deny);
     assert_eq!(effect(r#"context.http.method == "DELETE""#, &long, &[]), Effect::Allow, "it does not read the path");
-    // The route's own words likewise.
+    // The same for the attributes of the route.
     let text = "x".repeat(1025);
     assert_eq!(
         effect(r#"context has route.region && context.route.region == "us""#, "/", &[("region", &text)]),

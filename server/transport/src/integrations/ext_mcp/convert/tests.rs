@@ -87,7 +87,7 @@ fn methods_are_passed_decided_or_refused() {
     }
 }
 
-/// A request whose parameters are this text.
+/// A request with this text as its parameters.
 fn raw(method: &str, params: &str) -> McpRequest {
     McpRequest { mcp_request: Some(params.as_bytes().to_vec()), ..request(method, &["billing"], &json!({})) }
 }
@@ -164,7 +164,7 @@ fn the_credential_goes_on_with_no_method() {
     assert_eq!(removed, ["authorization"]);
 }
 
-/// What a rule that reads `context.arguments.amount_cents` answers.
+/// The answer of a rule that reads `context.arguments.amount_cents`.
 fn effect(arguments: &Value) -> Effect {
     let document = "rules: [{id: a, role: support, tool: billing, allowed_actions: [refund], \
                     when: context.arguments.amount_cents <= 500}]";
@@ -195,7 +195,7 @@ fn rules_read_arguments_and_what_they_cannot_read_is_denied() {
     assert_eq!(effect(&json!({})), Effect::Deny);
     for unreadable in [json!(null), json!(500.5), json!("5".repeat(1025))] {
         assert_eq!(effect(&json!({ "amount_cents": unreadable })), Effect::Deny);
-        // What the rule does not read does not disturb it.
+        // An unreadable value has no effect if the rule does not read it.
         assert_eq!(effect(&json!({ "amount_cents": 500, "note": unreadable })), Effect::Allow);
         assert_eq!(effect(&json!({ "amount_cents": 501, "note": unreadable })), Effect::Deny);
     }

@@ -12,7 +12,7 @@ const CHECK: &str = "/envoy.service.auth.v3.Authorization/Check";
 const CHECK_REQUEST: &str = "/agentgateway.dev.ext_mcp.ExtMcp/CheckRequest";
 const CHECK_RESPONSE: &str = "/agentgateway.dev.ext_mcp.ExtMcp/CheckResponse";
 
-/// What is wrong, the bounds, the headers, the body, and the denial's HTTP status.
+/// What is wrong, the limits, the headers, the body, and the HTTP status of the denial.
 type Case<'c> = (&'c str, Bounds, &'c [(&'c str, &'c str)], Vec<u8>, i32);
 
 fn call(path: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Request {
@@ -23,7 +23,7 @@ fn call(path: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Request {
     request.body(Body::from(body)).unwrap()
 }
 
-/// The message of an answer, which is one: a gRPC call that went well.
+/// The single message of a successful gRPC answer.
 async fn message<M: Message + Default>(bounds: Bounds, request: Request) -> M {
     let answer = port_with(bounds).oneshot(request).await.unwrap();
     assert_eq!((answer.status(), answer.headers().get("grpc-status")), (StatusCode::OK, None));
