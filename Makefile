@@ -55,9 +55,10 @@ soak: ## Attack a server in every known way at once, and print what its users no
 	@scripts/setup.sh run
 	@cargo run --release --locked --package countersign-integration --bin soak -- $(SOAK)
 
-generate: ## Generate the stubs of the clients in other languages
+generate: ## Generate the stubs of the clients in other languages, and docs/metrics.md
 	@scripts/setup.sh test
 	@clients/generate.sh
+	@COUNTERSIGN_GENERATE=1 cargo test --quiet --locked --workspace --lib the_page_lists_every_metric
 
 sqlx: ## Check the SQL against the migrations and renew .sqlx
 	@scripts/setup.sh run

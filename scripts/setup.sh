@@ -16,21 +16,21 @@ have() { command -v "$1" >/dev/null; }
 # at_least WANTED FOUND: compares versions.
 at_least() { [[ -n $2 && $(printf '%s\n' "$1" "$2" | sort -V | head -n 1) == "$1" ]]; }
 
+# as_root COMMAND...: runs it as root, by sudo where need be.
+as_root() {
+  if [[ $EUID -eq 0 ]]; then "$@"; else have sudo && sudo "$@"; fi
+}
 debian_packages=()
 # debian PACKAGE...: adds packages for install_debian.
 debian() { debian_packages+=("$@"); }
 install_debian() {
   [[ ${#debian_packages[@]} -gt 0 ]] || return 0
-  local as_root=()
-  if [[ $EUID -ne 0 ]]; then
-    have sudo || fail "please install as root: apt-get install ${debian_packages[*]}"
-    as_root=(sudo)
-  fi
+  [[ $EUID -eq 0 ]] || have sudo || fail "please install as root: apt-get install ${debian_packages[*]}"
   have apt-get || fail "please install what Debian calls: ${debian_packages[*]}"
   say "installing from Debian: ${debian_packages[*]}"
   local log
   log=$(mktemp)
-  if ! { "${as_root[@]}" apt-get update && "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+  if ! { as_root apt-get update && as_root env DEBIAN_FRONTEND=noninteractive \
     apt-get install --yes --no-install-recommends "${debian_packages[@]}"; } >"$log" 2>&1; then
     tail -n 20 "$log" >&2
     fail "apt-get did not install ${debian_packages[*]}"
@@ -90,9 +90,23 @@ install_go() {
   link "$tools/go/bin/go"
 }
 
+# From Debian's package of Prometheus, which as a whole would start a server.
+install_promtool() {
+  say "unpacking promtool from Debian's prometheus"
+  mkdir -p "$tools/prometheus"
+  (
+    cd "$tools/prometheus"
+    # A fresh machine has no list of packages yet.
+    apt-get download prometheus >/dev/null 2>&1 || { as_root apt-get update >/dev/null && apt-get download prometheus >/dev/null 2>&1; }
+    dpkg-deb -x prometheus_*.deb . && rm prometheus_*.deb
+  ) || fail "apt-get did not download prometheus: install promtool"
+  link "$tools/prometheus/usr/bin/promtool"
+}
+
 setup_check() {
   have shellcheck || debian shellcheck
   install_debian
+  have promtool || install_promtool
   local typos=1.52.0
   [[ -x $tools/bin/typos && $(typos --version) == "typos-cli $typos" ]] && return
   say "installing the spell checker from PyPI: typos $typos"

@@ -55,6 +55,7 @@ mod large_policies;
 mod lesser_role;
 mod looking_back;
 mod messages;
+mod metrics;
 mod mtls;
 mod names;
 mod numbers;

@@ -114,6 +114,9 @@ impl App {
             Err(error) => return Err(error),
         }
         app.warn_of_unconfirmed().await?;
+        let Config { default_ttl, max_ttl, .. } = app.inner.engine.config;
+        metrics::gauge!("countersign_token_ttl_seconds", "bound" => "default").set(default_ttl);
+        metrics::gauge!("countersign_token_ttl_seconds", "bound" => "max").set(max_ttl);
         let background = Background::start(&app, queue, lookups);
         Ok((app, background))
     }

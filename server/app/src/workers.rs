@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use countersign_store::{event, idempotency, indicator, single_use};
+use countersign_store::{PoolUsage, event, idempotency, indicator, single_use};
 use tokio::{sync::mpsc, task::JoinHandle, time::MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
@@ -220,6 +220,10 @@ impl App {
                 true
             }
         };
+        for PoolUsage { pool, busy, idle } in self.inner.engine.store.usage() {
+            metrics::gauge!("countersign_database_connections", "pool" => pool, "state" => "busy").set(busy);
+            metrics::gauge!("countersign_database_connections", "pool" => pool, "state" => "idle").set(idle);
+        }
         let engaged = self.snapshot().kill_switches.engaged().len();
         metrics::gauge!("countersign_kill_switches_engaged").set(f64::from(u32::try_from(engaged).unwrap_or(u32::MAX)));
         let age = self.snapshot().keys.active_record.age(self.inner.engine.clock.now());
@@ -236,6 +240,7 @@ impl App {
         });
         self.inner.engine.clock.show();
         self.show_fitness();
+        metrics::gauge!("countersign_ready").set(if self.readiness().ready() { 1.0 } else { 0.0 });
         Ok(())
     }
 

@@ -55,9 +55,9 @@ pub struct Slot {
     pub counts: Counts,
     /// The number of decisions by their latency in microseconds.
     pub latency: BTreeMap<u64, u64>,
-    /// Who told of calls without a sponsor, and how often.
+    /// The number of calls without a sponsor by the caller that reported them.
     pub without_sponsor: BTreeMap<String, u64>,
-    /// What concerns one rollout only.
+    /// Counts per rollout.
     pub rollouts: Vec<RolloutSlot>,
 }
 

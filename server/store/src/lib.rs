@@ -57,6 +57,7 @@ use time::OffsetDateTime;
 pub use connection::{Connection, Tx};
 pub use error::{StoreError, is_refused_by_pooler};
 pub use page::{Page, PageRequest};
+pub use pools::PoolUsage;
 pub use session::Unfit;
 pub use statements::Statements;
 
@@ -179,6 +180,12 @@ impl Store {
         let conn = self.pool.acquire().await?;
         let begun = tokio::spawn(Transaction::begin(conn, Some(self.beginning(statement))));
         Ok(Tx::new(begun.await.unwrap_or(Err(sqlx::Error::WorkerCrashed))?))
+    }
+
+    /// How many connections each pool has.
+    #[must_use]
+    pub fn usage(&self) -> [PoolUsage; 6] {
+        self.pools.usage()
     }
 
     /// Closes every connection.

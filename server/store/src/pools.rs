@@ -19,6 +19,17 @@ const RECORDER: u32 = 2;
 /// Connections for API keys, grants and the snapshot, whose statements are short.
 const AUTHORITY: u32 = 3;
 
+/// The connections of a pool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PoolUsage {
+    /// Its name.
+    pub pool: &'static str,
+    /// Those in use.
+    pub busy: u32,
+    /// Those that wait for use.
+    pub idle: u32,
+}
+
 /// The pools of one database.
 pub(crate) struct Pools {
     /// For all work without a pool for its kind.
@@ -75,6 +86,23 @@ impl Pools {
             pool.set_connect_options(session::connect_options(&there));
         }
         reads.set_connect_options(session::connect_options(&for_reads(&there)));
+    }
+
+    /// How many connections each pool has.
+    pub(crate) fn usage(&self) -> [PoolUsage; 6] {
+        let Self { ordinary, stops, recorder, authority, reads, listener, .. } = self;
+        let pools = [
+            ("ordinary", ordinary),
+            ("stops", stops),
+            ("recorder", recorder),
+            ("authority", authority),
+            ("reads", reads),
+            ("listener", listener),
+        ];
+        pools.map(|(pool, connections)| {
+            let idle = u32::try_from(connections.num_idle()).unwrap_or(u32::MAX);
+            PoolUsage { pool, busy: connections.size().saturating_sub(idle), idle }
+        })
     }
 
     pub(crate) async fn close(&self) {

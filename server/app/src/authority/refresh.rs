@@ -121,6 +121,8 @@ impl Authority {
         let asked = Instant::now();
         let (head, database) = Head::read(&mut tx).await?;
         self.head_marks.note(before, head.size());
+        #[expect(clippy::cast_precision_loss, reason = "what a figure of a graph needs")]
+        metrics::gauge!("countersign_log_size").set(head.size() as f64);
         // After the database was away, another one may answer now.
         let anew = !*self.database_ready.borrow();
         self.engine.clock.compare(&mut tx, asked, database, anew).await?;

@@ -22,7 +22,7 @@ mod svid;
 mod validate;
 mod writer;
 
-use std::{panic::AssertUnwindSafe, sync::Arc};
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Instant};
 
 use countersign_store::idempotency::Keyed;
 use futures::FutureExt;
@@ -123,7 +123,10 @@ pub(crate) async fn run(
         gather(&mut queue, &mut gathered).await;
         let most = most(&gathered);
         // A panic while writing must not stop the recorder: its transaction is gone, and no caller was answered.
+        metrics::gauge!("countersign_recorder_queue").set(u32::try_from(queue.len()).unwrap_or(u32::MAX));
+        let begun = Instant::now();
         let written = AssertUnwindSafe(writer.write(&mut gathered[..most])).catch_unwind().await;
+        metrics::histogram!("countersign_recorder_commit_duration_seconds").record(begun.elapsed());
         let written = written.unwrap_or_else(|_| Err(Error::internal("the recorder panicked", "its batch is dropped")));
         let done = *written.as_ref().unwrap_or(&most);
         metrics::histogram!("countersign_recorder_batch_size")

@@ -1,9 +1,12 @@
 //! The metrics on `/metrics`.
 
+mod catalogue;
+
 use std::time::Duration;
 
 use countersign_transport::MetricsPage;
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder};
+use metrics_process::Collector;
 use tokio::{task::JoinSet, time::interval};
 
 /// Bucket limits for durations, in seconds. 0.2 and 0.3 are the target and the emergency limit of a decision.
@@ -19,6 +22,10 @@ pub(crate) fn start(tasks: &mut JoinSet<()>) -> Result<MetricsPage, BuildError> 
         .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &SECONDS)?
         .set_buckets_for_metric(Matcher::Suffix("_size".into()), &SIZES)?
         .install_recorder()?;
+    catalogue::describe();
+    // Standard names: process_cpu_seconds_total, process_resident_memory_bytes, process_open_fds and others.
+    let process = Collector::default();
+    process.describe();
     let upkeep = handle.clone();
     tasks.spawn(async move {
         let mut ticks = interval(UPKEEP);
@@ -27,18 +34,21 @@ pub(crate) fn start(tasks: &mut JoinSet<()>) -> Result<MetricsPage, BuildError> 
             upkeep.run_upkeep();
         }
     });
-    Ok(MetricsPage::new(move || handle.render()))
+    Ok(MetricsPage::new(move || {
+        process.collect();
+        handle.render()
+    }))
 }
 
 #[cfg(test)]
 mod tests {
     use serde_json::Value;
 
-    const OPERATING: &str = include_str!("../../docs/operating.md");
+    const PAGE: &str = include_str!("../../../docs/metrics.md");
 
     #[test]
     fn the_alert_rules_are_whole_and_ask_for_metrics_that_there_are() {
-        let rules: Value = serde_saphyr::from_str(include_str!("../../deploy/alerts/countersign.yml")).unwrap();
+        let rules: Value = serde_saphyr::from_str(include_str!("../../../deploy/alerts/countersign.yml")).unwrap();
         let rules = rules["groups"][0]["rules"].as_array().unwrap();
         assert!(rules.iter().any(|rule| {
             let failures = rule["expr"].as_str().unwrap();
@@ -48,13 +58,37 @@ mod tests {
             let expr = rule["expr"].as_str().unwrap();
             let words = expr.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_');
             let metrics: Vec<_> = words.filter(|word| word.starts_with("countersign_")).collect();
-            assert!(!metrics.is_empty(), "{expr}");
+            assert!(!metrics.is_empty() || expr.starts_with("up{"), "{expr}");
             for metric in metrics {
-                assert!(OPERATING.contains(&format!("`{metric}`")), "{metric} is not in docs/operating.md");
+                let metric = metric.strip_suffix("_bucket").unwrap_or(metric);
+                assert!(PAGE.contains(&format!("`{metric}`")), "{metric} is not in docs/metrics.md");
             }
             assert_eq!(expr.matches('(').count(), expr.matches(')').count(), "{expr}");
             for key in ["/alert", "/for", "/labels/severity", "/annotations/summary", "/annotations/description"] {
                 assert!(rule.pointer(key).is_some_and(Value::is_string), "{expr}: {key}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_dashboard_shows_what_the_brief_monitors_and_metrics_that_there_are() {
+        let dashboard: Value = serde_json::from_str(include_str!("../../../deploy/grafana/countersign.json")).unwrap();
+        let panels = dashboard["panels"].as_array().unwrap();
+        let titles: Vec<_> = panels.iter().map(|panel| panel["title"].as_str().unwrap()).collect();
+        for title in ["Token TTL", "Missing sponsor_id", "Policy errors", "Decision latency", "Issuance failures"] {
+            assert!(titles.contains(&title), "{title} is not in {titles:?}");
+        }
+        for panel in panels {
+            for target in panel["targets"].as_array().unwrap() {
+                let expr = target["expr"].as_str().unwrap();
+                let words = expr.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_');
+                let metrics: Vec<_> = words.filter(|word| word.starts_with("countersign_")).collect();
+                assert!(!metrics.is_empty(), "{expr}");
+                for metric in metrics {
+                    let metric = metric.strip_suffix("_bucket").unwrap_or(metric);
+                    assert!(PAGE.contains(&format!("`{metric}`")), "{metric} is not in docs/metrics.md");
+                }
+                assert_eq!(expr.matches('(').count(), expr.matches(')').count(), "{expr}");
             }
         }
     }
