@@ -29,7 +29,7 @@ pub(crate) fn revoke(mut request: v1::RevokeInstanceRequest) -> Result<(Transiti
             reason: reason?,
             etag: etag?,
         };
-        Some((revoke, idem?))
+        Ok((revoke, idem?))
     })
 }
 
@@ -46,7 +46,7 @@ pub(crate) fn end(mut request: v1::EndInstanceRequest) -> Result<(TransitionInst
             reason: reason?.unwrap_or_default(),
             etag: etag?,
         };
-        Some((end, idem?))
+        Ok((end, idem?))
     })
 }
 
@@ -64,7 +64,7 @@ pub(crate) fn accept(mut request: v1::AcceptInstanceRequest) -> Result<(AcceptIn
             reason: reason?,
             etag: etag?,
         };
-        Some((accept, idem?))
+        Ok((accept, idem?))
     })
 }
 
@@ -90,7 +90,7 @@ pub(crate) fn list(mut request: v1::ListInstancesRequest) -> Result<(InstanceFil
             start_time: start_time?,
             end_time: end_time?,
         };
-        Some((filter, paging?))
+        Ok((filter, paging?))
     })
 }
 

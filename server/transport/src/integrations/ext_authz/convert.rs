@@ -26,7 +26,7 @@ use serde_json::{Value, json};
 use tonic::{Code, Status};
 
 use crate::{
-    convert::{provenance::TRACEPARENT, read, sha256, violations::Violations},
+    convert::{Refused, provenance::TRACEPARENT, read, sha256, violations::Violations},
     integrations::explain::{DECISION_HEADER, bearer, decision_json, no_decision_json, retry_after, texts, why},
     status::{http_status, whole_seconds},
 };
@@ -85,7 +85,7 @@ pub(crate) fn call(request: CheckRequest) -> Result<Call, Error> {
             trace: header(&http, TRACEPARENT).parse().ok(),
             idempotency: None,
         };
-        Some(Call { decide, forward_credential: forward_credential? })
+        Ok(Call { decide, forward_credential: forward_credential? })
     })
 }
 
@@ -97,14 +97,11 @@ fn subject(authorization: &str, principal: String) -> DecisionSubject {
     DecisionSubject::Token(bearer(authorization))
 }
 
-fn flag(v: &mut Violations, name: &str, text: &str) -> Option<bool> {
+fn flag(v: &mut Violations, name: &str, text: &str) -> Result<bool, Refused> {
     match text {
-        "" | "false" => Some(false),
-        "true" => Some(true),
-        _ => {
-            v.refuse(&format!("context_extensions.{name}"), "must be true or false");
-            None
-        }
+        "" | "false" => Ok(false),
+        "true" => Ok(true),
+        _ => Err(v.refuse(&format!("context_extensions.{name}"), "must be true or false")),
     }
 }
 

@@ -12,7 +12,7 @@ use countersign_core::{
 use countersign_policy::Context;
 use countersign_proto::third_party::agentgateway::dev::ext_mcp::{
     AuthorizationError, HeaderMutation, McpHeader, McpRequest, McpRequestResult, McpResponse, McpResponseResult, Pass,
-    authorization_error::Code as Refused, mcp_request_result, mcp_response_result,
+    authorization_error::Code as RefusalCode, mcp_request_result, mcp_response_result,
 };
 use prost_types::{Struct, value::Kind};
 use serde_json::{Map, Value};
@@ -20,7 +20,7 @@ use tonic::{Code, Status};
 
 use super::methods::TOOLS_CALL;
 use crate::{
-    convert::{arguments::MAX_ARGUMENTS, provenance::TRACEPARENT, read, violations::Violations},
+    convert::{Refused, arguments::MAX_ARGUMENTS, provenance::TRACEPARENT, read, violations::Violations},
     integrations::explain::{DECISION_HEADER, bearer, decision_json, no_decision_json, texts, why},
 };
 
@@ -55,8 +55,7 @@ pub(crate) fn call(request: &McpRequest, refused: Option<Reason>) -> Result<Call
         let tool_id = if let [one] = &request.service_names[..] {
             v.required("tool_id", said.tool_id.as_ref().unwrap_or(one))
         } else {
-            v.refuse("service_names", "must be one: a call reaches one tool");
-            None
+            Err(v.refuse("service_names", "must be one: a call reaches one tool"))
         };
         let purpose = v.optional_text("purpose", said.purpose.unwrap_or_default(), MAX_TEXT);
         let params = params?;
@@ -68,7 +67,7 @@ pub(crate) fn call(request: &McpRequest, refused: Option<Reason>) -> Result<Call
         let hashed = hashed(v, &request.method, &params);
         let canonical = text.and_then(|text| rewritten(text, &params));
         let hashed = hashed?;
-        Some(Call {
+        Ok(Call {
             decide: Decide {
                 subject: DecisionSubject::Token(bearer(&header(request, AUTHORIZATION))),
                 tool_id: tool_id?,
@@ -104,24 +103,19 @@ impl Stated {
 }
 
 /// The approval that a call brings in its `_meta`.
-#[expect(clippy::option_option, reason = "wrong, absent, or there")]
-fn approval(v: &mut Violations, params: &Map<String, Value>) -> Option<Option<ApprovalId>> {
-    let Some(meta) = params.get("_meta") else { return Some(None) };
+fn approval(v: &mut Violations, params: &Map<String, Value>) -> Result<Option<ApprovalId>, Refused> {
+    let Some(meta) = params.get("_meta") else { return Ok(None) };
     let Some(meta) = meta.as_object() else {
-        v.refuse("mcp_request._meta", "must be an object");
-        return None;
+        return Err(v.refuse("mcp_request._meta", "must be an object"));
     };
     match meta.get(APPROVAL_KEY) {
-        None => Some(None),
+        None => Ok(None),
         Some(Value::String(id)) => v.optional(APPROVAL_KEY, id),
-        Some(_) => {
-            v.refuse(APPROVAL_KEY, "must be a string");
-            None
-        }
+        Some(_) => Err(v.refuse(APPROVAL_KEY, "must be a string")),
     }
 }
 
-/// A text of the parameters; empty where it is absent.
+/// A text of the parameters; empty where it is absent, or is no text, which is noted: all else is read all the same.
 fn text_of(v: &mut Violations, params: &Map<String, Value>, key: &str) -> String {
     match params.get(key) {
         None => String::new(),
@@ -153,12 +147,9 @@ pub(crate) fn outcome(response: &McpResponse) -> Result<Ended, Error> {
         let outcome = match result.get("isError") {
             None | Some(Value::Bool(false)) => Outcome::Success,
             Some(Value::Bool(true)) => Outcome::Failure,
-            Some(_) => {
-                v.refuse("mcp_response.isError", "must be true or false");
-                return None;
-            }
+            Some(_) => return Err(v.refuse("mcp_response.isError", "must be true or false")),
         };
-        Some(Ended {
+        Ok(Ended {
             record: RecordToolCall {
                 policy_decision_id: policy_decision_id?,
                 outcome,
@@ -180,7 +171,7 @@ pub(crate) fn outcome(response: &McpResponse) -> Result<Ended, Error> {
 pub(crate) fn decided(answer: &DecisionAnswer, canonical: Option<Vec<u8>>) -> McpRequestResult {
     if answer.effect != Effect::Allow {
         return refused(mcp_request_result::Result::Error(AuthorizationError {
-            code: Refused::PermissionDenied.into(),
+            code: RefusalCode::PermissionDenied.into(),
             reason: format!("{}. {}", answer.message, answer.reason.remedy()),
             mcp_error: Some(decision_json(answer).to_string().into_bytes()),
         }));
@@ -234,10 +225,10 @@ fn refused(result: mcp_request_result::Result) -> McpRequestResult {
 
 fn error(status: &Status) -> AuthorizationError {
     let code = match status.code() {
-        Code::PermissionDenied | Code::Unauthenticated => Refused::PermissionDenied,
-        Code::ResourceExhausted => Refused::ResourceExhausted,
-        Code::InvalidArgument | Code::FailedPrecondition | Code::NotFound => Refused::Invalid,
-        _ => Refused::Unknown,
+        Code::PermissionDenied | Code::Unauthenticated => RefusalCode::PermissionDenied,
+        Code::ResourceExhausted => RefusalCode::ResourceExhausted,
+        Code::InvalidArgument | Code::FailedPrecondition | Code::NotFound => RefusalCode::Invalid,
+        _ => RefusalCode::Unknown,
     };
     AuthorizationError {
         code: code.into(),
@@ -246,7 +237,7 @@ fn error(status: &Status) -> AuthorizationError {
     }
 }
 
-/// A text that the gateway's configuration states. What it states otherwise is no text to put something else for.
+/// A text that the gateway's configuration states. What it states otherwise is noted; all else is read all the same.
 fn stated(v: &mut Violations, metadata: Option<&Struct>, key: &str) -> Option<String> {
     match metadata?.fields.get(key)?.kind.as_ref() {
         Some(Kind::StringValue(text)) => Some(text.clone()),
@@ -272,26 +263,22 @@ fn header(request: &McpRequest, name: &str) -> String {
 }
 
 /// A JSON object with one reading.
-fn object(v: &mut Violations, field: &str, text: &[u8], depth: usize) -> Option<Map<String, Value>> {
+fn object(v: &mut Violations, field: &str, text: &[u8], depth: usize) -> Result<Map<String, Value>, Refused> {
     match json::read(text, Rules { depth, ..Rules::STRICT }) {
-        Ok(Value::Object(object)) => return Some(object),
-        Ok(_) => v.refuse(field, "must be a JSON object"),
-        Err(refused) => unhashable(v, field, refused),
+        Ok(Value::Object(object)) => Ok(object),
+        Ok(_) => Err(v.refuse(field, "must be a JSON object")),
+        Err(refused) => Err(unhashable(v, field, refused)),
     }
-    None
 }
 
 /// What a call is made with, as it is hashed: of a tool its arguments; of any other method, and of a tool that is given more
 /// than arguments (`inputResponses`), all of its parameters but `_meta`. So a yes to one leg of a call is no yes to the next.
-fn hashed(v: &mut Violations, method: &str, params: &Map<String, Value>) -> Option<Canonical> {
+fn hashed(v: &mut Violations, method: &str, params: &Map<String, Value>) -> Result<Canonical, Refused> {
     let arguments = match params.get("arguments") {
         _ if method != TOOLS_CALL => None,
         None => Some(Map::new()),
         Some(Value::Object(arguments)) => Some(arguments.clone()),
-        Some(_) => {
-            v.refuse("mcp_request.arguments", "must be a JSON object");
-            return None;
-        }
+        Some(_) => return Err(v.refuse("mcp_request.arguments", "must be a JSON object")),
     };
     let more = || params.keys().any(|key| !["_meta", "arguments", "name"].contains(&key.as_str()));
     let (field, object) = match arguments {
@@ -310,13 +297,13 @@ fn shown(canonical: Vec<u8>) -> Option<Private> {
 }
 
 /// The RFC 8785 form of an object, and its SHA-256.
-fn canonical(v: &mut Violations, field: &str, object: &Map<String, Value>) -> Option<Canonical> {
-    json::canonical_object(object).map_err(|refused| unhashable(v, field, refused)).ok()
+fn canonical(v: &mut Violations, field: &str, object: &Map<String, Value>) -> Result<Canonical, Refused> {
+    json::canonical_object(object).map_err(|refused| unhashable(v, field, refused))
 }
 
-fn unhashable(v: &mut Violations, field: &str, refused: json::Refused) {
+fn unhashable(v: &mut Violations, field: &str, refused: json::Refused) -> Refused {
     let below = if refused.path.is_empty() { String::new() } else { format!(".{}", refused.path) };
-    v.refuse(&format!("{field}{below}"), refused.why);
+    v.refuse(&format!("{field}{below}"), refused.why)
 }
 
 /// The parameters in canonical form, where the gateway sent another: what it sends on is then what was hashed, and no second
