@@ -7,7 +7,7 @@ mod confirm_key;
 use countersign_core::{
     names::{OperatorId, PersonId},
     operator::{ANONYMOUS, BOOTSTRAP, OperatorRole, Roles},
-    person::{Binding, Login, second_person},
+    person::{Binding, Login, LoginPerson, second_person},
 };
 use countersign_ledger::leaf::{Change as LeafChange, Kind, Leaf, Subject};
 use countersign_store::{Connection, person};
@@ -160,7 +160,7 @@ impl ChangeTx {
     ) -> Result<(), Error> {
         let data = json!({
             "operator_id": login.operator_id,
-            "person_id": login.person.as_ref().map(|(person, _)| person),
+            "person_id": login.person.as_ref().map(|person| &person.person_id),
             "change": what,
             "by": by,
             "log_index": log_index,
@@ -186,16 +186,16 @@ async fn logins(conn: &mut Connection, operators: &[OperatorId]) -> Result<Vec<L
         person: bound
             .iter()
             .find(|binding| binding.operator_id == *operator_id)
-            .map(|binding| (binding.person_id.clone(), binding.is_confirmed()))
+            .map(|binding| LoginPerson { person_id: binding.person_id.clone(), confirmed: binding.is_confirmed() })
             .or_else(|| nobody(operator_id)),
     };
     Ok(operators.iter().map(login).collect())
 }
 
 /// The server itself, and who calls a dev server without a credential: each is a person of its own, whom nobody can bind.
-fn nobody(operator_id: &OperatorId) -> Option<(PersonId, bool)> {
+fn nobody(operator_id: &OperatorId) -> Option<LoginPerson> {
     let own = [BOOTSTRAP, ANONYMOUS].contains(&operator_id.as_str());
-    own.then(|| operator_id.as_str().parse().ok().map(|person| (person, true))).flatten()
+    own.then(|| operator_id.as_str().parse().ok().map(|person_id| LoginPerson { person_id, confirmed: true })).flatten()
 }
 
 /// A binding of its own that nobody needs to confirm: of what a start or a recovery makes on the machine itself.
