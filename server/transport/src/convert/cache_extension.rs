@@ -67,7 +67,7 @@ pub(crate) fn list(mut request: v1::ListCacheExtensionsRequest) -> Result<Paging
     read(|v| v.paging("ListCacheExtensions", size, &token, &request))
 }
 
-pub(crate) fn extension((extension, state): (CacheExtension, CacheExtensionState)) -> v1::CacheExtension {
+pub(crate) fn extension(extension: CacheExtension, state: CacheExtensionState) -> v1::CacheExtension {
     v1::CacheExtension {
         etag: extension.etag(),
         cache_extension_id: extension.cache_extension_id.to_string(),

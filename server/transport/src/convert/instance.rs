@@ -102,10 +102,10 @@ pub(crate) fn changed(changed: Instance) -> v1::Instance {
         InstanceState::Revoked => InstanceFilterState::Revoked,
         InstanceState::Orphaned => InstanceFilterState::Orphaned,
     };
-    instance((changed, state))
+    instance(changed, state)
 }
 
-pub(crate) fn instance((instance, state): (Instance, InstanceFilterState)) -> v1::Instance {
+pub(crate) fn instance(instance: Instance, state: InstanceFilterState) -> v1::Instance {
     v1::Instance {
         etag: instance.etag(),
         agent_instance_id: instance.agent_instance_id.to_string(),

@@ -87,7 +87,15 @@ pub(super) async fn refuse(mut stream: TcpStream, mistaken: Mistaken) {
 
 /// Which peers the log has named.
 #[derive(Debug, Default)]
-pub(super) struct Named(Mutex<(VecDeque<IpAddr>, Option<Instant>)>);
+pub(super) struct Named(Mutex<NamedPeers>);
+
+#[derive(Debug, Default)]
+struct NamedPeers {
+    /// The latest of them, in order.
+    peers: VecDeque<IpAddr>,
+    /// When the last one was named.
+    last: Option<Instant>,
+}
 
 impl Named {
     /// Logs what a peer did: once for each, and not faster than a line a second.
@@ -99,7 +107,7 @@ impl Named {
 
     fn is_new(&self, peer: IpAddr, now: Instant) -> bool {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (peers, last) = &mut *known;
+        let NamedPeers { peers, last } = &mut *known;
         if peers.contains(&peer) || last.is_some_and(|last| now < last + BETWEEN) {
             return false;
         }
@@ -143,6 +151,6 @@ mod tests {
         for nth in 0..u8::MAX {
             named.is_new(peer(nth), now + BETWEEN * (3 + u32::from(nth)));
         }
-        assert_eq!(named.0.lock().unwrap().0.len(), REMEMBERED);
+        assert_eq!(named.0.lock().unwrap().peers.len(), REMEMBERED);
     }
 }

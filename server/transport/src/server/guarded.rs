@@ -40,9 +40,17 @@ pub(super) struct Guarded<S> {
     alarm: Pin<Box<Sleep>>,
     /// The first bytes, as far as they say whether this is HTTP/2.
     first: Vec<u8>,
-    /// Since when the head of a request has been coming, and how many requests came before it. Of HTTP/1.1.
-    head: Option<(Instant, u64)>,
+    /// The head of a request that has begun to come. Of HTTP/1.1.
+    head: Option<ComingHead>,
     deliveries: Arc<Deliveries>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct ComingHead {
+    /// Since when it has been coming.
+    since: Instant,
+    /// How many requests came before it.
+    requests_before: u64,
 }
 
 impl<S> Guarded<S> {
@@ -63,18 +71,17 @@ impl<S> Guarded<S> {
     /// When waiting ends.
     fn end(&self) -> Instant {
         let idle = self.since + if self.greeting > 0 { GREETING } else { self.idle };
-        self.head.map_or(idle, |(since, _)| idle.min(since + HEAD))
+        self.head.map_or(idle, |head| idle.min(head.since + HEAD))
     }
 
     /// Whether what came is of a head that is still to end: no request is under way, and none came since.
     fn look_at_head(&mut self, came: bool) {
         let quiet = self.deliveries.quiet();
-        if self.head.is_some_and(|(_, requests)| quiet != Some(requests)) {
+        if self.head.is_some_and(|head| quiet != Some(head.requests_before)) {
             self.head = None;
         }
-        if let (true, None, Some(requests)) = (came, self.head, quiet) {
-            let now = Instant::now();
-            self.head = Some((now, requests));
+        if let (true, None, Some(requests_before)) = (came, self.head, quiet) {
+            self.head = Some(ComingHead { since: Instant::now(), requests_before });
             let end = self.end();
             self.alarm.as_mut().reset(end);
         }

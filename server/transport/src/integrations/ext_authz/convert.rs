@@ -148,12 +148,12 @@ fn request_hash(http: &HttpRequest) -> [u8; 32] {
 
 /// A decision. ALLOW lets the call on to the tool; everything else ends it there.
 pub(crate) fn decided(answer: &DecisionAnswer, forward_credential: bool) -> CheckResponse {
-    let metadata = texts([
+    let metadata = texts(BTreeMap::from([
         ("policy_decision_id", answer.policy_decision_id.to_string()),
         ("effect", answer.effect.to_string()),
         ("reason", answer.reason.to_string()),
         ("log_index", answer.log_index.to_string()),
-    ]);
+    ]));
     if answer.effect == Effect::Allow {
         return allowed(answer, forward_credential, metadata);
     }

@@ -1,5 +1,7 @@
 //! agentgateway's `ExtMcp`. docs/neighbours-agentgateway.md has the mapping, for those who configure it.
 
+use std::collections::BTreeMap;
+
 use countersign_app::{Decide, DecisionAnswer, DecisionSubject, Error, RecordToolCall, Trace};
 use countersign_core::{
     Violation,
@@ -182,7 +184,7 @@ pub(crate) fn decided(answer: &DecisionAnswer, canonical: Option<Vec<u8>>) -> Mc
     McpRequestResult {
         result: Some(canonical.map_or(pass, mcp_request_result::Result::Mutated)),
         header_mutation: Some(without_credential(vec![header])),
-        metadata: Some(texts([(DECISION_KEY, id)])),
+        metadata: Some(texts(BTreeMap::from([(DECISION_KEY, id)]))),
     }
 }
 
