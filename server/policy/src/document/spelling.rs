@@ -22,15 +22,30 @@ impl NameOf {
     }
 }
 
-/// How names were first written, by their lower case.
+/// A name, whatever its case.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct AnyCase {
+    of: NameOf,
+    lower_case: String,
+}
+
+/// How a name was first written, and where.
+#[derive(Debug, Clone)]
+pub(crate) struct FirstSpelling {
+    pub(crate) name: Arc<str>,
+    pub(crate) at: At,
+}
+
+/// How names were first written.
 #[derive(Debug, Default)]
-pub(crate) struct Spellings(HashMap<(NameOf, String), (Arc<str>, At)>);
+pub(crate) struct Spellings(HashMap<AnyCase, FirstSpelling>);
 
 impl Spellings {
     /// How the same letters were first written, and where, if that was in another case.
-    pub(crate) fn other(&mut self, kind: NameOf, name: &Arc<str>, at: At) -> Option<(Arc<str>, At)> {
-        let first = self.0.entry((kind, name.to_ascii_lowercase())).or_insert_with(|| (name.clone(), at));
-        (first.0 != *name).then(|| first.clone())
+    pub(crate) fn other(&mut self, kind: NameOf, name: &Arc<str>, at: At) -> Option<FirstSpelling> {
+        let any_case = AnyCase { of: kind, lower_case: name.to_ascii_lowercase() };
+        let first = self.0.entry(any_case).or_insert_with(|| FirstSpelling { name: name.clone(), at });
+        (first.name != *name).then(|| first.clone())
     }
 }
 
