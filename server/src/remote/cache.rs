@@ -68,7 +68,7 @@ pub(crate) struct ExtensionArgs {
 pub(crate) fn run(command: CacheCommand) -> Result<(), RemoteError> {
     print(&block_on(async {
         match command {
-            CacheCommand::Extend { to, life, change, remote } => extend((to, life), change, &remote).await,
+            CacheCommand::Extend { to, life, change, remote } => extend(to, life, change, &remote).await,
             CacheCommand::Confirm(args) => confirm(args).await,
             CacheCommand::End(args) => end(args).await,
             CacheCommand::List { limit, remote } => list(limit, &remote).await,
@@ -76,7 +76,7 @@ pub(crate) fn run(command: CacheCommand) -> Result<(), RemoteError> {
     })?)
 }
 
-async fn extend((to, life): (i64, i64), change: ChangeArgs, remote: &RemoteArgs) -> Result<String, RemoteError> {
+async fn extend(to: i64, life: i64, change: ChangeArgs, remote: &RemoteArgs) -> Result<String, RemoteError> {
     let request_id = change.request_id();
     let span = |seconds| Some(Duration { seconds, nanos: 0 });
     let request = ProposeCacheExtensionRequest {
