@@ -11,7 +11,7 @@ use super::{
     args::{EtagArgs, LimitArgs},
     block_on,
     output::{fact, facts, hexadecimal, json, json_list, listed, or_dash, print, printable, time, word},
-    pages::pages,
+    pages::{Page, pages},
 };
 
 /// What to do with calls that wait for a person.
@@ -126,7 +126,7 @@ async fn list(args: &ListArgs) -> Result<String, RemoteError> {
         };
         let page = connection.approvals().list_approvals(request).await;
         let page = page.map_err(|status| args.remote.call_failed(&status))?.into_inner();
-        Ok((page.approvals, page.next_page_token))
+        Ok(Page { rows: page.approvals, next_page_token: page.next_page_token })
     });
     let approvals = approvals.await?;
     if args.remote.json() {

@@ -12,7 +12,7 @@ use super::{
     args::{EtagArgs, LimitArgs},
     block_on,
     output::{json_list, listed, or_dash, print, printable, time, word},
-    pages::pages,
+    pages::{Page, pages},
 };
 
 /// What to do with how long an ALLOW may be cached.
@@ -133,7 +133,7 @@ async fn list(limit: LimitArgs, remote: &RemoteArgs) -> Result<String, RemoteErr
         let request = ListCacheExtensionsRequest { page_size, page_token };
         let page = connection.policies().list_cache_extensions(request).await;
         let page = page.map_err(|status| remote.call_failed(&status))?.into_inner();
-        Ok((page.cache_extensions, page.next_page_token))
+        Ok(Page { rows: page.cache_extensions, next_page_token: page.next_page_token })
     });
     let cache_extensions = cache_extensions.await?;
     if remote.json() {
