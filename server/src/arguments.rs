@@ -31,10 +31,17 @@ pub(crate) fn seconds(text: &str) -> Result<i64, String> {
     Ok(seconds.into())
 }
 
+/// A label of a sponsor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Label {
+    pub(crate) name: String,
+    pub(crate) value: String,
+}
+
 /// Reads `name=value`.
-pub(crate) fn label(text: &str) -> Result<(String, String), String> {
+pub(crate) fn label(text: &str) -> Result<Label, String> {
     let (name, value) = text.split_once('=').ok_or_else(|| "must be NAME=VALUE".to_owned())?;
-    Ok((name.to_owned(), value.to_owned()))
+    Ok(Label { name: name.to_owned(), value: value.to_owned() })
 }
 
 #[cfg(test)]
@@ -47,7 +54,7 @@ mod tests {
         assert!(instant("yesterday").is_err());
         assert_eq!((seconds("300"), seconds("5s")), (Ok(300), Ok(5)));
         assert!(seconds("-1").is_err() && seconds("5m").is_err() && seconds("").is_err());
-        assert_eq!(label("team=a=b").unwrap(), ("team".to_owned(), "a=b".to_owned()));
+        assert_eq!(label("team=a=b").unwrap(), Label { name: "team".to_owned(), value: "a=b".to_owned() });
         assert!(label("team").is_err());
         assert_eq!(operator_role("gate").unwrap(), "gate");
         assert!(operator_role("gaet").unwrap_err().contains("did you mean"));

@@ -5,7 +5,7 @@ use std::{env, error::Error, process::ExitCode};
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
-    config::{Config, Problems, Sources, without_password},
+    config::{Config, Flag, Problems, Sources, Variable, without_password},
     demo::{self, DemoArgs},
     environment, logging,
     migrate::{self, MigrateArgs},
@@ -174,9 +174,10 @@ impl ConfigArgs {
             ("token_service", "--token-service-config", self.token_service_config),
             ("policy", "--policy", self.policy),
         ];
-        let flags = flags.into_iter().filter_map(|(key, flag, value)| Some((key, flag, value?))).collect();
+        let flags =
+            flags.into_iter().filter_map(|(key, flag, value)| Some(Flag { key, flag, value: value? })).collect();
         let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
-        let variables = env::vars_os().map(|(name, value)| (text(name), text(value))).collect();
+        let variables = env::vars_os().map(|(name, value)| Variable { name: text(name), value: text(value) }).collect();
         Config::load(&Sources { dev: self.dev, variables, flags })
     }
 }

@@ -42,21 +42,30 @@ impl Binding {
     }
 }
 
+/// Whose a login is said to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoginPerson {
+    /// The person.
+    pub person_id: PersonId,
+    /// Whether a second person confirmed it.
+    pub confirmed: bool,
+}
+
 /// A login and its person, if that is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Login {
     /// The login.
     pub operator_id: OperatorId,
     /// The person, and whether a second person confirmed the binding. `None` if the login is not bound.
-    pub person: Option<(PersonId, bool)>,
+    pub person: Option<LoginPerson>,
 }
 
 impl Login {
     /// The person, if the binding is confirmed.
     pub fn person(&self) -> Result<&PersonId, PersonRule> {
         match &self.person {
-            Some((person, true)) => Ok(person),
-            Some((person_id, false)) => {
+            Some(LoginPerson { person_id, confirmed: true }) => Ok(person_id),
+            Some(LoginPerson { person_id, confirmed: false }) => {
                 Err(PersonRule::Unconfirmed { operator_id: self.operator_id.clone(), person_id: person_id.clone() })
             }
             None => Err(PersonRule::Unbound { operator_id: self.operator_id.clone() }),
@@ -136,7 +145,7 @@ mod tests {
     use super::*;
 
     fn login(operator: &str, person: Option<(&str, bool)>) -> Login {
-        let person = person.map(|(person, confirmed)| (person.parse().unwrap(), confirmed));
+        let person = person.map(|(person, confirmed)| LoginPerson { person_id: person.parse().unwrap(), confirmed });
         Login { operator_id: operator.parse().unwrap(), person }
     }
 

@@ -5,7 +5,7 @@ mod derived;
 pub(crate) mod fit;
 mod places;
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use cedar_policy::RestrictedExpression;
 use countersign_core::Violation;
@@ -34,7 +34,7 @@ const MAX_WHOLE: i64 = (1 << 53) - 1;
 /// A call's attributes, checked. The default has none.
 #[derive(Clone, Default)]
 pub struct Context {
-    attributes: Vec<(String, Value)>,
+    attributes: BTreeMap<String, Value>,
     /// The places that no rule can read, as names from the context down. No names mean the whole context.
     unreadable: Vec<Vec<String>>,
 }
@@ -44,7 +44,7 @@ impl Context {
     /// and never a value. Lists become sets. `purpose` is reserved: conditions find the call's purpose there.
     pub fn from_json(object: Map<String, Json>) -> Result<Self, Vec<Violation>> {
         let mut checker = Checker::default();
-        let mut attributes = Vec::with_capacity(object.len().min(MAX_VALUES));
+        let mut attributes = BTreeMap::new();
         for (key, value) in object {
             if key == PURPOSE {
                 checker
@@ -64,13 +64,13 @@ impl Context {
     pub(crate) fn at(&self, path: &[String]) -> Option<&Value> {
         let (name, rest) = path.split_first()?;
         rest.iter().try_fold(self.get(name)?, |value, name| match value {
-            Value::Record(fields) => fields.iter().find(|(known, _)| known == name).map(|(_, value)| value),
+            Value::Record(fields) => fields.get(name),
             _ => None,
         })
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<&Value> {
-        self.attributes.iter().find(|(known, _)| known == name).map(|(_, value)| value)
+        self.attributes.get(name)
     }
 
     /// The attributes in Cedar's form: those that are declared for calls on `tool`, or all if nothing is declared.
@@ -83,13 +83,13 @@ impl Context {
             None => self.attributes.iter().map(|(name, value)| (name.clone(), value.to_cedar(None))).collect(),
             Some(declared) => {
                 let known = declared.iter().filter(|attribute| attribute.is_for(tool));
-                known.filter_map(|attribute| Some((attribute, self.get(&attribute.name)?))).map(declared_pair).collect()
+                known.filter_map(|attribute| Some(declared_pair(attribute, self.get(&attribute.name)?))).collect()
             }
         }
     }
 }
 
-fn declared_pair((attribute, value): (&ContextAttribute, &Value)) -> (String, RestrictedExpression) {
+fn declared_pair(attribute: &ContextAttribute, value: &Value) -> (String, RestrictedExpression) {
     (attribute.name.clone(), value.to_cedar(Some(&attribute.kind)))
 }
 
@@ -113,12 +113,10 @@ impl Value {
             Self::Text(text) => RestrictedExpression::new_string(text.clone()),
             Self::Set(items) => RestrictedExpression::new_set(items.iter().map(|item| item.to_cedar(None))),
             Self::Record(fields) => {
-                let value = |name: &str| fields.iter().find(|(known, _)| known == name).map(|(_, value)| value);
                 let fields: Vec<_> = match declared {
                     Some(ContextType::Record(attributes)) => attributes
                         .iter()
-                        .filter_map(|attribute| Some((attribute, value(&attribute.name)?)))
-                        .map(declared_pair)
+                        .filter_map(|attribute| Some(declared_pair(attribute, fields.get(&attribute.name)?)))
                         .collect(),
                     _ => fields.iter().map(|(name, value)| (name.clone(), value.to_cedar(None))).collect(),
                 };
@@ -192,7 +190,7 @@ impl Checker {
                 return Some(Value::Set(items.filter_map(item).collect()));
             }
             Json::Object(object) => {
-                let mut fields = Vec::with_capacity(object.len().min(MAX_VALUES));
+                let mut fields = BTreeMap::new();
                 for (key, value) in object {
                     if let Some(field) = self.key(field, &key) {
                         fields.extend(self.value(&field, value, depth + 1).map(|value| (key, value)));

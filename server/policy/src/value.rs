@@ -1,5 +1,7 @@
 //! A value of a context.
 
+use std::collections::BTreeMap;
+
 /// A value that was checked.
 #[derive(Debug, Clone)]
 pub(crate) enum Value {
@@ -7,6 +9,5 @@ pub(crate) enum Value {
     Long(i64),
     Text(String),
     Set(Vec<Self>),
-    /// Each name is unique.
-    Record(Vec<(String, Self)>),
+    Record(BTreeMap<String, Self>),
 }

@@ -66,8 +66,8 @@ fn flatten(key: &str, line: u64, value: Value, path: &Path, entries: &mut Vec<En
                 flatten(&format!("{key}[{nth}]"), item.referenced.line(), item.value, path, entries);
             }
         }
-        Value::Map(pairs) => {
-            for (name, value) in pairs {
+        Value::Map(members) => {
+            for Member { name, value } in members {
                 let dot = if key.is_empty() { "" } else { "." };
                 flatten(&format!("{key}{dot}{}", name.value), name.referenced.line(), value.value, path, entries);
             }
@@ -80,7 +80,14 @@ enum Value {
     Nothing,
     Scalar(String),
     List(Vec<Spanned<Value>>),
-    Map(Vec<(Spanned<String>, Spanned<Value>)>),
+    Map(Vec<Member>),
+}
+
+/// An entry of a mapping.
+#[derive(Debug)]
+struct Member {
+    name: Spanned<String>,
+    value: Spanned<Value>,
 }
 
 impl<'de> Deserialize<'de> for Value {
@@ -136,17 +143,17 @@ impl<'de> Visitor<'de> for ValueVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
-        let mut pairs: Vec<(Spanned<String>, Spanned<Value>)> = Vec::new();
-        while let Some(pair) = map.next_entry()? {
-            pairs.push(pair);
+        let mut members: Vec<Member> = Vec::new();
+        while let Some((name, value)) = map.next_entry()? {
+            members.push(Member { name, value });
         }
-        if pairs.iter().any(|(name, _)| name.value.is_empty()) {
+        if members.iter().any(|member| member.name.value.is_empty()) {
             return Err(A::Error::custom("a key must not be empty"));
         }
         // Brackets mark the item of a list, so a key in the file may not contain them.
-        if pairs.iter().any(|(name, _)| name.value.contains(['[', ']'])) {
+        if members.iter().any(|member| member.name.value.contains(['[', ']'])) {
             return Err(A::Error::custom("a key must not contain [ or ]; write a list as a list"));
         }
-        Ok(Value::Map(pairs))
+        Ok(Value::Map(members))
     }
 }

@@ -39,15 +39,33 @@ pub struct OidcProvider {
     /// The claim whose values are mapped to roles.
     pub role_claim: String,
     /// Values of that claim, and the roles that each grants.
-    pub roles: Vec<(String, Roles)>,
+    pub roles: Vec<RoleGrant>,
     /// Claims that must have these values.
-    pub required: Vec<(String, String)>,
+    pub required: Vec<RequiredClaim>,
     /// Longest accepted lifetime of a token.
     pub longest_life: Duration,
     /// The clients whose tokens are accepted, by `azp`; empty for any client.
     pub authorized_parties: Vec<String>,
     /// Certificate authorities that are trusted for the provider besides the public ones, in PEM.
     pub ca: Option<PathBuf>,
+}
+
+/// What a value of the role claim grants.
+#[derive(Debug, Clone)]
+pub struct RoleGrant {
+    /// The value.
+    pub value: String,
+    /// What it grants.
+    pub grants: Roles,
+}
+
+/// A claim that a token must have, with this value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RequiredClaim {
+    /// Its name.
+    pub claim: String,
+    /// Its value.
+    pub value: String,
 }
 
 /// The operator of a certificate with this name.
@@ -106,7 +124,8 @@ fn provider(settings: &mut Settings, key: &str) -> Option<OidcProvider> {
     let mut roles = Vec::new();
     for key in settings.items(&at("roles"), MOST) {
         let value = required(settings, &format!("{key}.value"), "a value of the role claim", text);
-        roles.extend(value.zip(granted(settings, &format!("{key}.grants"))));
+        let grants = granted(settings, &format!("{key}.grants"));
+        roles.extend(value.zip(grants).map(|(value, grants)| RoleGrant { value, grants }));
     }
     if settings.items(&at("roles"), MOST).is_empty() {
         settings.report(&at("roles"), "is missing or empty: no token would grant a role");
@@ -114,7 +133,8 @@ fn provider(settings: &mut Settings, key: &str) -> Option<OidcProvider> {
     let mut asked = Vec::new();
     for key in settings.items(&at("required"), MOST) {
         let claim = required(settings, &format!("{key}.claim"), "the name of a claim", short);
-        asked.extend(claim.zip(required(settings, &format!("{key}.value"), "the value it must have", text)));
+        let value = required(settings, &format!("{key}.value"), "the value it must have", text);
+        asked.extend(claim.zip(value).map(|(claim, value)| RequiredClaim { claim, value }));
     }
     let longest_life = settings.number(&at("longest_life_hours"), 1..=LONGEST_LIFE_HOURS, 24);
     let mut authorized_parties = Vec::new();

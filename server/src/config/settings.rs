@@ -26,6 +26,15 @@ const LONGEST_FILE: u64 = 1024 * 1024;
 /// Longest misspelt key that is compared with the known ones, in bytes.
 const LONGEST_WORD: usize = 128;
 
+/// An environment variable.
+#[derive(Debug, Clone)]
+pub struct Variable {
+    /// Its name.
+    pub name: String,
+    /// Its value.
+    pub value: String,
+}
+
 /// Settings, and the errors so far.
 #[derive(Debug, Default)]
 pub(super) struct Settings {
@@ -60,18 +69,14 @@ impl Settings {
     /// Adds `COUNTERSIGN_*`, which override earlier settings. An empty variable counts as not set. An unknown one is an
     /// error only if it looks like a misspelt key, because other programs may use such names. Variables that Kubernetes
     /// sets for a service of our name are ignored, whatever they look like.
-    pub(super) fn add_environment<'e>(
-        &mut self,
-        variables: impl IntoIterator<Item = (&'e str, &'e str)>,
-        known: &[&str],
-    ) {
-        for (name, value) in variables.into_iter().filter(|(name, value)| name.starts_with(PREFIX) && !value.is_empty())
-        {
+    pub(super) fn add_environment<'e>(&mut self, variables: impl IntoIterator<Item = &'e Variable>, known: &[&str]) {
+        let ours = |variable: &&Variable| variable.name.starts_with(PREFIX) && !variable.value.is_empty();
+        for Variable { name, value } in variables.into_iter().filter(ours) {
             if service_link::is_one(name, value) {
                 continue;
             }
-            let origin = Origin::Variable(name.to_owned());
-            if let Some(key) = known.iter().find(|key| variable(key) == name) {
+            let origin = Origin::Variable(name.clone());
+            if let Some(key) = known.iter().find(|key| variable(key) == *name) {
                 self.set(key, value, origin);
             } else if let Some(near) = nearest(name, known.iter().map(|key| variable(key))) {
                 self.problems.push(Problem::new(origin, "", format!("is not known; did you mean {near}?")));

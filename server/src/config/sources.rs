@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::{
     problem::{Origin, Problems},
-    settings::Settings,
+    settings::{Settings, Variable},
 };
 
 /// The file that is read if none is named and this one exists.
@@ -104,22 +104,33 @@ pub(super) const fn keys() -> &'static [&'static str] {
     &KEYS
 }
 
+/// A flag that sets a key.
+#[derive(Debug)]
+pub struct Flag {
+    /// The key; that of the file itself is `config`.
+    pub key: &'static str,
+    /// The flag, such as `--listen`.
+    pub flag: &'static str,
+    /// Its value.
+    pub value: String,
+}
+
 /// The sources of a configuration.
 #[derive(Debug, Default)]
 pub struct Sources {
     /// Whether this is `--dev`.
     pub dev: bool,
     /// The environment.
-    pub variables: Vec<(String, String)>,
-    /// Flags: the key, the flag, the value. The key of the file itself is `config`.
-    pub flags: Vec<(&'static str, &'static str, String)>,
+    pub variables: Vec<Variable>,
+    /// Flags.
+    pub flags: Vec<Flag>,
 }
 
 impl Sources {
     /// File, environment, flags, in this order.
     pub(super) fn layers(&self) -> Result<Settings, Problems> {
         let mut over_file = self.environment();
-        for (key, flag, value) in &self.flags {
+        for Flag { key, flag, value } in &self.flags {
             over_file.set(key, value, Origin::Flag((*flag).to_owned()));
         }
 
@@ -145,19 +156,17 @@ impl Sources {
     /// because a shell often has them for another purpose.
     fn environment(&self) -> Settings {
         let ignored = |name: &str| self.dev && IN_DEV_BY_FLAG.contains(&name);
-        let set = || {
-            self.variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).filter(|(_, v)| !v.is_empty())
-        };
-        let variables = || set().filter(|(name, _)| !ignored(name));
+        let set = || self.variables.iter().filter(|variable| !variable.value.is_empty());
+        let variables = || set().filter(|variable| !ignored(&variable.name));
         // A list of mappings cannot be written in a variable.
         let one_value = KEYS.iter().filter(|key| !key.contains("[]"));
         let known: Vec<&str> = one_value.chain(&SECRET_KEYS).copied().chain([FILE_KEY]).collect();
         let mut settings = Settings::default();
-        for (name, _) in set().filter(|(name, _)| ignored(name)) {
+        for Variable { name, .. } in set().filter(|variable| ignored(&variable.name)) {
             settings.notice(format!("environment variable {name}: ignored, {BY_FLAG}"));
         }
-        if let Some((name, url)) = variables().find(|(name, _)| *name == DATABASE_URL) {
-            settings.set("database_url", url, Origin::Variable(name.to_owned()));
+        if let Some(Variable { name, value: url }) = variables().find(|variable| variable.name == DATABASE_URL) {
+            settings.set("database_url", url, Origin::Variable(name.clone()));
         }
         settings.add_environment(variables(), &known);
         settings

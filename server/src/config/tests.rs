@@ -24,10 +24,10 @@ impl Folder {
 
     fn load(&self, variables: &[(&str, &str)], flags: &[(&'static str, &'static str, &str)]) -> Result<Config, String> {
         let file = self.0.path().join("countersign.yaml").display().to_string();
-        let own = |&(name, value): &(&str, &str)| (name.to_owned(), value.to_owned());
+        let own = |&(name, value): &(&str, &str)| Variable { name: name.to_owned(), value: value.to_owned() };
         let mut sources = Sources { dev: false, variables: variables.iter().map(own).collect(), flags: Vec::new() };
-        sources.flags.push(("config", "--config", file));
-        sources.flags.extend(flags.iter().map(|&(key, flag, value)| (key, flag, value.to_owned())));
+        sources.flags.push(Flag { key: "config", flag: "--config", value: file });
+        sources.flags.extend(flags.iter().map(|&(key, flag, value)| Flag { key, flag, value: value.to_owned() }));
         Config::load(&sources).map_err(|problems| problems.to_string())
     }
 }
@@ -41,7 +41,7 @@ fn error(more: &str) -> String {
 }
 
 fn load_dev(flags: &[(&'static str, &'static str, &str)]) -> Result<Config, String> {
-    let flags = flags.iter().map(|&(key, flag, value)| (key, flag, value.to_owned())).collect();
+    let flags = flags.iter().map(|&(key, flag, value)| Flag { key, flag, value: value.to_owned() }).collect();
     let sources = Sources { dev: true, variables: Vec::new(), flags };
     Config::load(&sources).map_err(|problems| problems.to_string())
 }
@@ -233,10 +233,10 @@ fn dev_takes_a_database_by_flag_only_and_says_what_it_ignores() {
         ("COUNTERSIGN_DATABASE_URL", "postgres://own@localhost/x"),
         ("COUNTERSIGN_CONFIG", "/none.yaml"),
     ]
-    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .map(|(name, value)| Variable { name: name.to_owned(), value: value.to_owned() })
     .into();
     let load = |flags: &[(&'static str, &'static str, &str)]| {
-        let flags = flags.iter().map(|&(key, flag, value)| (key, flag, value.to_owned())).collect();
+        let flags = flags.iter().map(|&(key, flag, value)| Flag { key, flag, value: value.to_owned() }).collect();
         Config::load(&Sources { dev: true, variables: variables.clone(), flags }).unwrap()
     };
     let config = load(&[]);
@@ -419,9 +419,9 @@ fn operators_of_providers_and_certificates_are_read_from_lists_of_mappings() {
     let [corp, ci] = oidc.as_slice() else { panic!("{oidc:?}") };
     assert_eq!((corp.name.as_str(), corp.operator_claim.as_str()), ("corp", "sub"));
     assert_eq!((ci.operator_claim.as_str(), ci.role_claim.as_str()), ("client_id", "roles"));
-    let granted: Vec<_> = corp.roles.iter().map(|(value, roles)| (value.as_str(), roles.to_string())).collect();
+    let granted: Vec<_> = corp.roles.iter().map(|role| (role.value.as_str(), role.grants.to_string())).collect();
     assert_eq!(granted, [("Countersign Admins", "admin,registrar".to_owned()), ("approvers", "approver".to_owned())]);
-    assert_eq!(corp.required, [("tenant".to_owned(), "4711".to_owned())]);
+    assert_eq!(corp.required, [RequiredClaim { claim: "tenant".to_owned(), value: "4711".to_owned() }]);
     assert_eq!(
         (mtls[0].operator_id.as_str(), mtls[0].san.to_string().as_str()),
         ("gate-7", "uri:spiffe://example.org/gate")

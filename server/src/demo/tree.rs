@@ -21,7 +21,7 @@ struct Node {
 /// The tree, one line each, without an end of line after the last.
 pub(super) fn render(chain: &CustodyChain, colours: bool) -> String {
     let mut tree = String::new();
-    write(&mut tree, &sponsor(chain), ("", ""), colours);
+    write(&mut tree, &sponsor(chain), Indent { own: "", below: "" }, colours);
     tree.truncate(tree.trim_end().len());
     tree
 }
@@ -107,17 +107,24 @@ fn state(name: &str) -> &str {
 }
 
 /// Writes a node after `before.0`, and the lines below it after `before.1`.
-fn write(tree: &mut String, node: &Node, before: (&str, &str), colours: bool) {
+#[derive(Clone, Copy)]
+struct Indent<'i> {
+    own: &'i str,
+    below: &'i str,
+}
+
+fn write(tree: &mut String, node: &Node, indent: Indent<'_>, colours: bool) {
     let index = node.log_index.map(|index| format!("#{index} ")).unwrap_or_default();
     let word = if node.word.is_empty() { String::new() } else { format!("{} ", node.word) };
-    let taken = [before.0, &index, &word].iter().map(|part| part.chars().count()).sum::<usize>();
+    let taken = [indent.own, &index, &word].iter().map(|part| part.chars().count()).sum::<usize>();
     let painted = node.colour.map_or_else(|| word.clone(), |colour| colour.paint(&word, colours));
     let text = cut(&node.text, WIDTH.saturating_sub(taken));
     // Writing to a String cannot fail.
-    let _ = writeln!(tree, "{}{}{painted}{text}", before.0, Colour::Dim.paint(&index, colours));
+    let _ = writeln!(tree, "{}{}{painted}{text}", indent.own, Colour::Dim.paint(&index, colours));
     for (number, child) in node.children.iter().enumerate() {
         let (branch, trunk) = if number + 1 == node.children.len() { ("└─ ", "   ") } else { ("├─ ", "│  ") };
-        write(tree, child, (&format!("{}{branch}", before.1), &format!("{}{trunk}", before.1)), colours);
+        let (own, below) = (format!("{}{branch}", indent.below), format!("{}{trunk}", indent.below));
+        write(tree, child, Indent { own: &own, below: &below }, colours);
     }
 }
 

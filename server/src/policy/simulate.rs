@@ -153,11 +153,19 @@ struct Kind {
     sponsor_id: String,
 }
 
-/// The number of each kind, and an example.
+/// How many differences of a kind there are.
+#[derive(Debug)]
+struct Tally {
+    count: i64,
+    /// One of them, by the id of its decision.
+    example: String,
+}
+
+/// The kinds of differences.
 #[derive(Debug, Default)]
 struct Kinds {
-    counts: BTreeMap<Kind, (i64, String)>,
-    /// The number of kinds that are not counted separately.
+    counts: BTreeMap<Kind, Tally>,
+    /// Of kinds that are not told apart any more.
     further: i64,
 }
 
@@ -171,10 +179,11 @@ impl Kinds {
                 rules_now: rules(&difference.simulated_rule_ids, difference.simulated_reason().as_str_name()),
                 sponsor_id: printable(&difference.sponsor_id),
             };
-            if let Some((count, _)) = self.counts.get_mut(&kind) {
-                *count += 1;
+            if let Some(tally) = self.counts.get_mut(&kind) {
+                tally.count += 1;
             } else if self.counts.len() < KINDS {
-                self.counts.insert(kind, (1, printable(&difference.policy_decision_id)));
+                let example = printable(&difference.policy_decision_id);
+                self.counts.insert(kind, Tally { count: 1, example });
             } else {
                 self.further += 1;
             }
@@ -182,24 +191,23 @@ impl Kinds {
     }
 
     /// The most frequent first.
-    fn sorted(&self) -> Vec<(&Kind, i64, &str)> {
-        let mut all: Vec<_> =
-            self.counts.iter().map(|(kind, (count, example))| (kind, *count, example.as_str())).collect();
-        all.sort_by_key(|(_, count, _)| std::cmp::Reverse(*count));
+    fn sorted(&self) -> Vec<(&Kind, &Tally)> {
+        let mut all: Vec<_> = self.counts.iter().collect();
+        all.sort_by_key(|(_, tally)| std::cmp::Reverse(tally.count));
         all
     }
 
     fn words(&self, last: &SimulatePolicyResponse) -> String {
         let all = self.sorted();
-        let row = |(kind, count, example): &(&Kind, i64, &str)| {
+        let row = |(kind, tally): &(&Kind, &Tally)| {
             [
-                count.to_string(),
+                tally.count.to_string(),
                 kind.was.to_owned(),
                 kind.would_be.to_owned(),
                 kind.rules_then.clone(),
                 kind.rules_now.clone(),
                 kind.sponsor_id.clone(),
-                (*example).to_owned(),
+                tally.example.clone(),
             ]
         };
         let rows: Vec<_> = all.iter().take(ROWS).map(row).collect();
@@ -207,22 +215,22 @@ impl Kinds {
             return summary(last);
         }
         let head = ["decisions", "was", "would be", "rules then", "rules now", "sponsor", "one of them"];
-        let rest = all.iter().skip(ROWS).map(|(_, count, _)| count).sum::<i64>() + self.further;
+        let rest = all.iter().skip(ROWS).map(|(_, tally)| tally.count).sum::<i64>() + self.further;
         let rest = if rest > 0 { format!("and {rest} more of other kinds\n") } else { String::new() };
         format!("{}{rest}\n{}", table(head, &rows), summary(last))
     }
 
     /// One object: the last piece as SimulatePolicy returns it, and the differences by kind.
     fn json(&self, last: &SimulatePolicyResponse) -> Result<String, RemoteError> {
-        let kind = |(kind, count, example): (&Kind, i64, &str)| {
+        let kind = |(kind, tally): (&Kind, &Tally)| {
             json!({
-                "decisions": count.to_string(),
+                "decisions": tally.count.to_string(),
                 "recordedEffect": kind.was,
                 "simulatedEffect": kind.would_be,
                 "recordedRules": kind.rules_then,
                 "simulatedRules": kind.rules_now,
                 "sponsorId": kind.sponsor_id,
-                "example": example,
+                "example": tally.example,
             })
         };
         let mut all = value("SimulatePolicyResponse", last)?;

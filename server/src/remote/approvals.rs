@@ -10,8 +10,8 @@ use super::{
     ChangeArgs, RemoteArgs, RemoteError,
     args::{EtagArgs, LimitArgs},
     block_on,
-    output::{facts, hexadecimal, json, json_list, listed, or_dash, print, printable, time, word},
-    pages::pages,
+    output::{fact, facts, hexadecimal, json, json_list, listed, or_dash, print, printable, time, word},
+    pages::{Page, pages},
 };
 
 /// What to do with calls that wait for a person.
@@ -126,7 +126,7 @@ async fn list(args: &ListArgs) -> Result<String, RemoteError> {
         };
         let page = connection.approvals().list_approvals(request).await;
         let page = page.map_err(|status| args.remote.call_failed(&status))?.into_inner();
-        Ok((page.approvals, page.next_page_token))
+        Ok(Page { rows: page.approvals, next_page_token: page.next_page_token })
     });
     let approvals = approvals.await?;
     if args.remote.json() {
@@ -199,24 +199,24 @@ fn rows(approvals: &[Approval], none: &str) -> String {
 
 fn all_of(approval: &Approval) -> String {
     facts(&[
-        ("approval", printable(&approval.approval_id)),
-        ("state", state(approval)),
-        ("tool", printable(&approval.tool_id)),
-        ("action", printable(&approval.action)),
-        ("purpose", or_dash(&approval.purpose)),
-        ("arguments", or_dash(&approval.arguments)),
-        ("context", or_dash(&approval.context)),
-        ("hash of the arguments", or_dash(&hexadecimal(&approval.request_hash))),
-        ("sponsor", or_dash(&approval.sponsor_id)),
-        ("run", or_dash(&approval.agent_instance_id)),
-        ("root of its chain", or_dash(&approval.root_instance_id)),
-        ("decision", or_dash(&approval.policy_decision_id)),
-        ("asked", time(approval.create_time.as_ref())),
-        ("ends", time(approval.expire_time.as_ref())),
-        ("answered by", or_dash(&approval.answered_by)),
-        ("answered", time(approval.answer_time.as_ref())),
-        ("they said", or_dash(&approval.reason)),
-        ("etag", or_dash(&approval.etag)),
+        fact("approval", printable(&approval.approval_id)),
+        fact("state", state(approval)),
+        fact("tool", printable(&approval.tool_id)),
+        fact("action", printable(&approval.action)),
+        fact("purpose", or_dash(&approval.purpose)),
+        fact("arguments", or_dash(&approval.arguments)),
+        fact("context", or_dash(&approval.context)),
+        fact("hash of the arguments", or_dash(&hexadecimal(&approval.request_hash))),
+        fact("sponsor", or_dash(&approval.sponsor_id)),
+        fact("run", or_dash(&approval.agent_instance_id)),
+        fact("root of its chain", or_dash(&approval.root_instance_id)),
+        fact("decision", or_dash(&approval.policy_decision_id)),
+        fact("asked", time(approval.create_time.as_ref())),
+        fact("ends", time(approval.expire_time.as_ref())),
+        fact("answered by", or_dash(&approval.answered_by)),
+        fact("answered", time(approval.answer_time.as_ref())),
+        fact("they said", or_dash(&approval.reason)),
+        fact("etag", or_dash(&approval.etag)),
     ])
 }
 

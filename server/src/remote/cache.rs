@@ -12,7 +12,7 @@ use super::{
     args::{EtagArgs, LimitArgs},
     block_on,
     output::{json_list, listed, or_dash, print, printable, time, word},
-    pages::pages,
+    pages::{Page, pages},
 };
 
 /// What to do with how long an ALLOW may be cached.
@@ -68,7 +68,7 @@ pub(crate) struct ExtensionArgs {
 pub(crate) fn run(command: CacheCommand) -> Result<(), RemoteError> {
     print(&block_on(async {
         match command {
-            CacheCommand::Extend { to, life, change, remote } => extend((to, life), change, &remote).await,
+            CacheCommand::Extend { to, life, change, remote } => extend(to, life, change, &remote).await,
             CacheCommand::Confirm(args) => confirm(args).await,
             CacheCommand::End(args) => end(args).await,
             CacheCommand::List { limit, remote } => list(limit, &remote).await,
@@ -76,7 +76,7 @@ pub(crate) fn run(command: CacheCommand) -> Result<(), RemoteError> {
     })?)
 }
 
-async fn extend((to, life): (i64, i64), change: ChangeArgs, remote: &RemoteArgs) -> Result<String, RemoteError> {
+async fn extend(to: i64, life: i64, change: ChangeArgs, remote: &RemoteArgs) -> Result<String, RemoteError> {
     let request_id = change.request_id();
     let span = |seconds| Some(Duration { seconds, nanos: 0 });
     let request = ProposeCacheExtensionRequest {
@@ -133,7 +133,7 @@ async fn list(limit: LimitArgs, remote: &RemoteArgs) -> Result<String, RemoteErr
         let request = ListCacheExtensionsRequest { page_size, page_token };
         let page = connection.policies().list_cache_extensions(request).await;
         let page = page.map_err(|status| remote.call_failed(&status))?.into_inner();
-        Ok((page.cache_extensions, page.next_page_token))
+        Ok(Page { rows: page.cache_extensions, next_page_token: page.next_page_token })
     });
     let cache_extensions = cache_extensions.await?;
     if remote.json() {

@@ -73,11 +73,21 @@ pub(crate) fn table<const N: usize>(head: [&str; N], rows: &[[String; N]]) -> St
     [line(head)].into_iter().chain(rows).collect()
 }
 
+/// Something that is known of a thing.
+#[derive(Debug)]
+pub(crate) struct Fact {
+    name: &'static str,
+    value: String,
+}
+
+pub(crate) const fn fact(name: &'static str, value: String) -> Fact {
+    Fact { name, value }
+}
+
 /// The fields of one thing, one line each.
-pub(crate) fn facts(facts: &[(&str, String)]) -> String {
-    let width = facts.iter().map(|(name, _)| name.width()).max().unwrap_or_default();
-    let line =
-        |(name, value): &(&str, String)| format!("{}  {value}", padded(name, width)).trim_end().to_owned() + "\n";
+pub(crate) fn facts(facts: &[Fact]) -> String {
+    let width = facts.iter().map(|fact| fact.name.width()).max().unwrap_or_default();
+    let line = |Fact { name, value }: &Fact| format!("{}  {value}", padded(name, width)).trim_end().to_owned() + "\n";
     facts.iter().map(line).collect()
 }
 
@@ -123,7 +133,7 @@ mod tests {
         assert_eq!(table(["kid", "state"], &[]), "kid  state\n");
         let wide = [["\u{4e2d}\u{6587}".to_owned(), "x".to_owned()], ["abcd".to_owned(), "y".to_owned()]];
         assert_eq!(table(["a", "b"], &wide), "a     b\n\u{4e2d}\u{6587}  x\nabcd  y\n");
-        assert_eq!(facts(&[("id", "a".to_owned()), ("state", String::new())]), "id     a\nstate\n");
+        assert_eq!(facts(&[fact("id", "a".to_owned()), fact("state", String::new())]), "id     a\nstate\n");
     }
 
     #[test]

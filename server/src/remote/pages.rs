@@ -5,18 +5,25 @@ use super::{RemoteError, output::note};
 /// Rows per page, the server's maximum.
 const PAGE: usize = 1000;
 
+/// A page of a list.
+pub(super) struct Page<T> {
+    pub(super) rows: Vec<T>,
+    /// The token of the page after it; empty: there is none.
+    pub(super) next_page_token: String,
+}
+
 /// Reads pages until there are no more, or `limit` rows. If there are more, a note says so on standard error.
 ///
 /// `page` reads one page with a maximum number of rows and a token, and returns the rows and the next token.
 pub(super) async fn pages<T>(
     limit: u32,
-    mut page: impl AsyncFnMut(i32, String) -> Result<(Vec<T>, String), RemoteError>,
+    mut page: impl AsyncFnMut(i32, String) -> Result<Page<T>, RemoteError>,
 ) -> Result<Vec<T>, RemoteError> {
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let (mut rows, mut token) = (Vec::new(), String::new());
     loop {
         let room = i32::try_from(PAGE.min(limit - rows.len())).unwrap_or(i32::MAX);
-        let (more, next) = page(room, token).await?;
+        let Page { rows: more, next_page_token: next } = page(room, token).await?;
         // A page that makes no progress would repeat for ever.
         let further = !next.is_empty() && !more.is_empty();
         rows.extend(more);
@@ -40,7 +47,8 @@ mod tests {
             calls += 1;
             let from: usize = token.parse().unwrap_or_default();
             let to = all.min(from + usize::try_from(room).unwrap());
-            Ok(((from..to).collect(), if to < all { to.to_string() } else { String::new() }))
+            let next_page_token = if to < all { to.to_string() } else { String::new() };
+            Ok(Page { rows: (from..to).collect(), next_page_token })
         });
         let rows = rows.await.unwrap();
         assert_eq!(rows, (0..rows.len()).collect::<Vec<_>>());
@@ -63,7 +71,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_page_that_leads_nowhere_is_the_last() {
-        let rows = pages(10, async |_, _| Ok((Vec::<u8>::new(), "again".to_owned()))).await.unwrap();
+        let page = || Page { rows: Vec::<u8>::new(), next_page_token: "again".to_owned() };
+        let rows = pages(10, async |_, _| Ok(page())).await.unwrap();
         assert!(rows.is_empty());
     }
 }

@@ -10,7 +10,7 @@ use super::{
     args::{EtagArgs, LimitArgs},
     block_on,
     output::{json_list, listed, or_dash, print, printable, time},
-    pages::pages,
+    pages::{Page, pages},
 };
 
 /// What to do with persons.
@@ -109,7 +109,7 @@ async fn list(args: &ListArgs) -> Result<String, RemoteError> {
         let request = ListPersonBindingsRequest { page_size, page_token, person_id, unconfirmed };
         let page = connection.operators().list_person_bindings(request).await;
         let page = page.map_err(|status| args.remote.call_failed(&status))?.into_inner();
-        Ok((page.persons, page.next_page_token))
+        Ok(Page { rows: page.persons, next_page_token: page.next_page_token })
     });
     let persons = persons.await?;
     if args.remote.json() {

@@ -16,7 +16,7 @@ use super::{
     args::{EtagArgs, LimitArgs},
     block_on,
     output::{json, json_list, note, print},
-    pages::pages,
+    pages::{Page, pages},
 };
 
 /// What to do with rollouts.
@@ -146,7 +146,7 @@ async fn list(args: &ListArgs) -> Result<String, RemoteError> {
         let request = ListRolloutsRequest { page_size, page_token, candidate, ..ListRolloutsRequest::default() };
         let page = connection.rollouts().list_rollouts(request).await;
         let page = page.map_err(|status| args.remote.call_failed(&status))?.into_inner();
-        Ok((page.rollouts, page.next_page_token))
+        Ok(Page { rows: page.rollouts, next_page_token: page.next_page_token })
     });
     let rollouts: Vec<_> = rollouts.await?.into_iter().map(saltless).collect();
     if args.remote.json() {

@@ -93,7 +93,7 @@ impl Change for Create<'_> {
         let log_index = fresh.store(tx, leaf, "").await?;
         let maker = tx.login(&self.caller.operator_id).await?;
         // The creator knows the key. That a person can log in as someone else is reported, if there is someone else.
-        if maker.person.map(|(person, _)| person) != login.person.as_ref().map(|(person, _)| person.clone()) {
+        if maker.person.map(|person| person.person_id) != login.person.as_ref().map(|person| person.person_id.clone()) {
             tx.tell_of_login("key_created", &login, &self.caller.operator_id, log_index)?;
         }
         Ok(ApiKeyCreated { key: fresh.stored.key, secret: Some(fresh.text) })

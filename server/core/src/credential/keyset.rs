@@ -51,10 +51,17 @@ impl FromStr for KeyStanding {
     }
 }
 
+/// A key of a set.
+#[derive(Debug, Clone)]
+struct KnownKey {
+    key: VerifyingKey,
+    standing: KeyStanding,
+}
+
 /// Keys by `kid`. An empty set verifies nothing.
 #[derive(Debug, Clone, Default)]
 pub struct KeySet {
-    keys: HashMap<String, (VerifyingKey, KeyStanding)>,
+    keys: HashMap<String, KnownKey>,
 }
 
 impl KeySet {
@@ -84,21 +91,20 @@ impl KeySet {
 
     /// Adds a key, or changes its state. Returns the earlier state.
     pub fn insert(&mut self, key: VerifyingKey, standing: KeyStanding) -> Option<KeyStanding> {
-        self.keys.insert(key.kid().to_owned(), (key, standing)).map(|(_, before)| before)
+        self.keys.insert(key.kid().to_owned(), KnownKey { key, standing }).map(|before| before.standing)
     }
 
     /// The key with this id, and its state.
     #[must_use]
     pub fn get(&self, kid: &str) -> Option<(&VerifyingKey, KeyStanding)> {
-        self.keys.get(kid).map(|(key, standing)| (key, *standing))
+        self.keys.get(kid).map(|known| (&known.key, known.standing))
     }
 
     /// The JWK set to publish: every key that is not compromised, by `kid`.
     #[must_use]
     pub fn to_jwks(&self) -> Value {
-        let mut keys: Vec<_> =
-            self.keys.values().filter(|(_, standing)| *standing != KeyStanding::Compromised).collect();
-        keys.sort_by_key(|(key, _)| key.kid());
-        json!({ "keys": keys.iter().map(|(key, _)| key.to_jwk()).collect::<Vec<_>>() })
+        let mut keys: Vec<_> = self.keys.values().filter(|known| known.standing != KeyStanding::Compromised).collect();
+        keys.sort_by_key(|known| known.key.kid());
+        json!({ "keys": keys.iter().map(|known| known.key.to_jwk()).collect::<Vec<_>>() })
     }
 }

@@ -33,7 +33,7 @@ pub fn canonical(text: &[u8]) -> Result<Canonical, Refused> {
 /// The canonical form of arguments that were already read. A value no longer shows how its numbers were written, so
 /// read a text with [`read`] first, or use [`canonical`].
 pub fn canonical_object(object: &Map<String, Value>) -> Result<Canonical, Refused> {
-    check_object(object, 1).map_err(|(path, why)| Refused::new(path.to_string(), why))?;
+    check_object(object, 1).map_err(|found| Refused::new(found.path.to_string(), found.why))?;
     let bytes = serde_json_canonicalizer::to_vec(object)
         .map_err(|_| Refused::new("", "it has no canonical form (RFC 8785)"))?;
     if bytes.len() > MAX_BYTES {
@@ -44,16 +44,20 @@ pub fn canonical_object(object: &Map<String, Value>) -> Result<Canonical, Refuse
     Ok(Canonical { bytes, sha256 })
 }
 
-/// What is wrong in a value, and the path to it.
-type Found = (Path, String);
+/// What is wrong below a value.
+struct Found {
+    /// What is wrong in a value, and the path to it.
+    path: Path,
+    why: String,
+}
 
 fn check_object(object: &Map<String, Value>, depth: usize) -> Result<(), Found> {
     fits(depth)?;
     let mut members = object.iter();
     members.try_for_each(|(key, value)| {
-        check(value, depth).map_err(|(mut path, why)| {
-            path.below_key(key);
-            (path, why)
+        check(value, depth).map_err(|mut found| {
+            found.path.below_key(key);
+            found
         })
     })
 }
@@ -66,13 +70,13 @@ fn check(value: &Value, depth: usize) -> Result<(), Found> {
             fits(depth + 1)?;
             let mut items = items.iter().enumerate();
             items.try_for_each(|(nth, item)| {
-                check(item, depth + 1).map_err(|(mut path, why)| {
-                    path.below_index(nth);
-                    (path, why)
+                check(item, depth + 1).map_err(|mut found| {
+                    found.path.below_index(nth);
+                    found
                 })
             })
         }
-        Value::Number(number) if !is_exact(number) => Err((Path::default(), TOO_LARGE.to_owned())),
+        Value::Number(number) if !is_exact(number) => Err(Found { path: Path::default(), why: TOO_LARGE.to_owned() }),
         _ => Ok(()),
     }
 }
@@ -81,7 +85,7 @@ fn fits(depth: usize) -> Result<(), Found> {
     if depth <= MAX_DEPTH {
         return Ok(());
     }
-    Err((Path::default(), format!("it is nested deeper than {MAX_DEPTH}")))
+    Err(Found { path: Path::default(), why: format!("it is nested deeper than {MAX_DEPTH}") })
 }
 
 fn is_exact(number: &Number) -> bool {

@@ -4,6 +4,7 @@ use super::{
     SponsorState::{Active, Departed, Pending, Rejected, Revoked, Suspended},
     *,
 };
+use crate::person::LoginPerson;
 
 const NOW: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;
 
@@ -64,7 +65,10 @@ fn only_the_drawn_transitions_are_legal() {
 
 /// A login with a confirmed binding to the person of that name.
 pub(crate) fn login(operator: &str, person: &str) -> Login {
-    Login { operator_id: by(operator), person: Some((person.parse().unwrap(), true)) }
+    Login {
+        operator_id: by(operator),
+        person: Some(LoginPerson { person_id: person.parse().unwrap(), confirmed: true }),
+    }
 }
 
 fn check_person(sponsor: &Sponsor, transition: Transition, actor: &Login) -> Result<(), SponsorRule> {

@@ -27,7 +27,11 @@ impl Root {
 }
 
 /// A path whose presence a condition tests, and where it starts: `principal.address.street`.
-pub(crate) type Asked = (Root, Path);
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Asked {
+    pub(crate) root: Root,
+    pub(crate) path: Path,
+}
 
 /// All paths whose presence the conditions test.
 pub(crate) fn asked(clauses: &[Clause]) -> BTreeSet<Asked> {
@@ -67,22 +71,23 @@ pub(crate) fn children(expr: &Expr) -> Vec<&Expr> {
 /// The path whose presence `expr` tests, if it is such a test.
 pub(crate) fn presence(expr: &Expr) -> Option<Asked> {
     let Expr::HasAttr { expr, attrs } = expr else { return None };
-    let (root, mut path) = path(expr)?;
-    path.extend(attrs.iter().map(ToString::to_string));
-    Some((root, path))
+    let mut asked = path(expr)?;
+    asked.path.extend(attrs.iter().map(ToString::to_string));
+    Some(asked)
 }
 
 /// `context.a.b` as its variable and names.
 fn path(expr: &Expr) -> Option<Asked> {
+    let whole = |root| Some(Asked { root, path: Path::new() });
     match expr {
-        Expr::Var(Var::Principal) => Some((Root::Principal, Path::new())),
-        Expr::Var(Var::Action) => Some((Root::Action, Path::new())),
-        Expr::Var(Var::Resource) => Some((Root::Resource, Path::new())),
-        Expr::Var(Var::Context) => Some((Root::Context, Path::new())),
+        Expr::Var(Var::Principal) => whole(Root::Principal),
+        Expr::Var(Var::Action) => whole(Root::Action),
+        Expr::Var(Var::Resource) => whole(Root::Resource),
+        Expr::Var(Var::Context) => whole(Root::Context),
         Expr::GetAttr { expr, attr } => {
-            let (root, mut names) = path(expr)?;
-            names.push(attr.to_string());
-            Some((root, names))
+            let mut holder = path(expr)?;
+            holder.path.push(attr.to_string());
+            Some(holder)
         }
         _ => None,
     }
@@ -102,8 +107,8 @@ fn known(expr: &Expr, absent: &Asked) -> Option<bool> {
     match expr {
         Expr::Literal(Literal::Bool(value)) => Some(*value),
         Expr::HasAttr { .. } => {
-            let (root, path) = presence(expr)?;
-            (root == absent.0 && path.starts_with(&absent.1)).then_some(false)
+            let asked = presence(expr)?;
+            (asked.root == absent.root && asked.path.starts_with(&absent.path)).then_some(false)
         }
         Expr::UnaryOp { op: UnaryOp::Not, expr } => known(expr, absent).map(|value| !value),
         Expr::BinaryOp { op: BinaryOp::And, left, right } => match (known(left, absent), known(right, absent)) {

@@ -31,6 +31,13 @@ const MAX_FORM: usize = 300;
 /// For how many names a similar name is searched, at most.
 const MAX_HINTS: usize = 100;
 
+/// A name that a draft uses and that does not exist, and what to say of it.
+#[derive(PartialEq, Eq)]
+struct UnknownName {
+    name: String,
+    message: String,
+}
+
 /// The document's declarations, against which drafts are checked.
 pub(crate) struct Linter<'d> {
     pub(crate) types: &'d ContextTypes<'d>,
@@ -75,7 +82,7 @@ impl<'d> Linter<'d> {
                 unknown.insert(nth);
             }
             wrong.dedup();
-            for (name, message) in wrong {
+            for UnknownName { name, message } in wrong {
                 findings.weigh(draft, draft.question(&[name]), message);
             }
             if draft.effect == Effect::Deny {
@@ -88,7 +95,7 @@ impl<'d> Linter<'d> {
     }
 
     /// The names in an expression that do not exist: each name, and the message.
-    fn visit(&self, draft: &Draft, expr: &Expr, wrong: &mut Vec<(String, String)>) {
+    fn visit(&self, draft: &Draft, expr: &Expr, wrong: &mut Vec<UnknownName>) {
         match expr {
             Expr::HasAttr { expr: of, attrs } => {
                 wrong.extend(self.attribute(draft, of, attrs.iter().map(ToString::to_string).collect()));
@@ -105,7 +112,7 @@ impl<'d> Linter<'d> {
     }
 
     /// What is wrong with testing whether `of` has the attribute at `path`.
-    fn attribute(&self, draft: &Draft, of: &Expr, mut path: Vec<String>) -> Option<(String, String)> {
+    fn attribute(&self, draft: &Draft, of: &Expr, mut path: Vec<String>) -> Option<UnknownName> {
         let mut root = of;
         while let Expr::GetAttr { expr, attr } = root {
             path.insert(0, attr.to_string());
@@ -117,7 +124,9 @@ impl<'d> Linter<'d> {
                 let kinds = self.kinds(draft, Root::Resource);
                 self.missing("resource", &path, &kinds, &[], draft.domain.has_runs())
             }
-            Expr::Var(Var::Action) => Some((path.first()?.clone(), "an action has no attributes".to_owned())),
+            Expr::Var(Var::Action) => {
+                Some(UnknownName { name: path.first()?.clone(), message: "an action has no attributes".to_owned() })
+            }
             Expr::Literal(Literal::EntityUID(uid)) => {
                 let kind = self.entities?.attributes(&uid.ty.to_string())?;
                 self.elsewhere(root, path.first()?)
@@ -127,18 +136,19 @@ impl<'d> Linter<'d> {
         }
     }
 
-    fn of_principal(&self, draft: &Draft, path: &[String]) -> Option<(String, String)> {
+    fn of_principal(&self, draft: &Draft, path: &[String]) -> Option<UnknownName> {
         let runs = draft.domain.has_runs();
         let kinds = self.kinds(draft, Root::Principal);
-        let (name, mut message) = self.missing("principal", path, &kinds, if runs { &OF_RUNS } else { &[] }, runs)?;
+        let mut unknown = self.missing("principal", path, &kinds, if runs { &OF_RUNS } else { &[] }, runs)?;
         if runs && path.len() == 1 {
+            let name = &unknown.name;
             // Writing to a String cannot fail.
             let _ = write!(
-                message,
+                unknown.message,
                 "; a label is read as principal.hasTag({name:?}) && principal.getTag({name:?}) == \"...\""
             );
         }
-        Some((name, message))
+        Some(unknown)
     }
 
     /// The declared types that the principal or the resource may have.
@@ -155,13 +165,13 @@ impl<'d> Linter<'d> {
     }
 
     /// Why an attribute of an entity that a policy names by its id is not known, if that is the case.
-    fn elsewhere(&self, of: &Expr, attribute: &str) -> Option<(String, String)> {
+    fn elsewhere(&self, of: &Expr, attribute: &str) -> Option<UnknownName> {
         let Expr::Literal(Literal::EntityUID(uid)) = of else { return None };
         let kind = uid.ty.to_string();
         if kind == "Instance" {
             let message =
                 format!("a policy knows only the run that calls: compare principal with {uid}, or read principal");
-            return Some((uid.eid.to_string(), message));
+            return Some(UnknownName { name: uid.eid.to_string(), message });
         }
         self.entities?.attributes(&kind)?;
         let known = self.entities?.known.get(kind.as_str());
@@ -174,7 +184,7 @@ impl<'d> Linter<'d> {
             quoted(&uid.eid),
             self.hint(&uid.eid, ids)
         );
-        Some((uid.eid.to_string(), message))
+        Some(UnknownName { name: uid.eid.to_string(), message })
     }
 
     /// Warns if a caller can evade a deny rule by leaving out an attribute.
@@ -183,8 +193,8 @@ impl<'d> Linter<'d> {
             .into_iter()
             .filter(|asked| self.is_optional(draft, asked) && switched_off(clauses, asked))
             .collect();
-        let Some((_, first)) = absent.first() else { return };
-        let names = absent.iter().map(|(root, path)| format!("{}.{}", root.as_str(), path.join(".")));
+        let Some(first) = absent.first() else { return };
+        let names = absent.iter().map(|asked| format!("{}.{}", asked.root.as_str(), asked.path.join(".")));
         let form = safe_form(clauses, &absent).unwrap_or_else(|| {
             let not = absent.iter().map(|asked| format!("!({})", has(asked))).collect::<Vec<_>>().join(" || ");
             let unless = clauses.iter().any(|clause| matches!(clause, Clause::Unless(_)));
@@ -195,11 +205,11 @@ impl<'d> Linter<'d> {
              such calls too: {form}",
             listed(names)
         );
-        findings.warn(draft, draft.question(first), message);
+        findings.warn(draft, draft.question(&first.path), message);
     }
 
     /// Whether the declarations permit that this attribute is missing.
-    fn is_optional(&self, draft: &Draft, (root, path): &Asked) -> bool {
+    fn is_optional(&self, draft: &Draft, Asked { root, path }: &Asked) -> bool {
         match root {
             Root::Context => self.types.is_optional(path),
             Root::Action => false,
@@ -245,7 +255,7 @@ impl<'d> Linter<'d> {
         kinds: &[&[ContextAttribute]],
         names: &[&str],
         bare: bool,
-    ) -> Option<(String, String)> {
+    ) -> Option<UnknownName> {
         let first = path.first()?;
         if names.contains(&first.as_str()) && path.len() == 1 {
             return None;
@@ -275,7 +285,7 @@ impl<'d> Linter<'d> {
             quoted(name),
             self.hint(name, known.iter().copied())
         );
-        Some((name.clone(), message))
+        Some(UnknownName { name: name.clone(), message })
     }
 }
 
@@ -304,7 +314,7 @@ fn reaches_optional(declared: &[ContextAttribute], path: &[String]) -> bool {
     !attribute.required || matches!(&attribute.kind, ContextType::Record(below) if reaches_optional(below, rest))
 }
 
-fn has((root, path): &Asked) -> String {
+fn has(Asked { root, path }: &Asked) -> String {
     let (last, holders) = path.split_last().map_or((String::new(), &[][..]), |(last, holders)| (last.clone(), holders));
     let holder = holders.iter().fold(root.as_str().to_owned(), |text, name| text + "." + name);
     format!("{holder} has {last}")

@@ -10,9 +10,22 @@ use super::{
 };
 use crate::document::{NameOf, differs};
 
+/// A tool or an action, whatever the case of its name.
+#[derive(PartialEq, Eq, Hash)]
+struct AnyCase {
+    kind: Kind,
+    lower_case: String,
+}
+
+/// How a name was first written, and in which rule.
+struct FirstSpelling<'d> {
+    name: Arc<str>,
+    rule: &'d str,
+}
+
 /// Reports them. A tool or an action under `rules` was checked when it was read.
 pub(crate) fn check(drafts: &[Draft], findings: &mut Findings<'_>) {
-    let mut first: HashMap<(Kind, String), (Arc<str>, &str)> = HashMap::new();
+    let mut first = HashMap::new();
     for draft in drafts {
         let scope = &draft.scope;
         let scoped = scope.tool.iter().map(|tool| (Kind::Tool, tool.clone()));
@@ -37,14 +50,15 @@ pub(crate) fn check(drafts: &[Draft], findings: &mut Findings<'_>) {
 }
 
 fn other<'d>(
-    first: &mut HashMap<(Kind, String), (Arc<str>, &'d str)>,
+    first: &mut HashMap<AnyCase, FirstSpelling<'d>>,
     kind: Kind,
     name: &Arc<str>,
     rule: &'d Arc<str>,
 ) -> Option<String> {
-    let (spelled, by) = first.entry((kind, name.to_ascii_lowercase())).or_insert_with(|| (name.clone(), rule));
+    let any_case = AnyCase { kind, lower_case: name.to_ascii_lowercase() };
+    let first = first.entry(any_case).or_insert_with(|| FirstSpelling { name: name.clone(), rule });
     let named = if kind == Kind::Tool { NameOf::Tool } else { NameOf::Action };
-    (spelled != name).then(|| differs(named, name, spelled, &format!("in rule {by:?}")))
+    (first.name != *name).then(|| differs(named, name, &first.name, &format!("in rule {:?}", first.rule)))
 }
 
 /// Where in its `check` a draft first contains this name in quotes.

@@ -70,11 +70,18 @@ pub(crate) enum By {
     Draft(usize),
 }
 
-/// The known types of the context, with the source of each.
+/// What is known of a path, and who said so.
+#[derive(Debug, Clone, Copy)]
+struct Known {
+    kind: Option<Kind>,
+    by: By,
+}
+
+/// What is known of the context.
 #[derive(Default)]
 pub(crate) struct ContextTypes<'d> {
-    known: BTreeMap<Path, (Option<Kind>, By)>,
-    /// `None` if the document declares nothing.
+    known: BTreeMap<Path, Known>,
+    /// None: the document declares nothing.
     declared: Option<BTreeMap<Path, &'d ContextAttribute>>,
 }
 
@@ -100,12 +107,12 @@ impl<'d> ContextTypes<'d> {
                 None
             }
         };
-        self.known.insert(path.clone(), (kind, By::Declaration));
+        self.known.insert(path.clone(), Known { kind, by: By::Declaration });
         self.declared.get_or_insert_default().insert(path, attribute);
     }
 
     pub(crate) fn kind(&self, path: &[String]) -> Option<Kind> {
-        self.known.get(path).and_then(|(kind, _)| *kind)
+        self.known.get(path).and_then(|known| known.kind)
     }
 
     /// Whether the document declares the context.
@@ -165,32 +172,32 @@ impl<'d> ContextTypes<'d> {
     /// A use of an attribute below `path`, which makes it a mapping.
     fn below(&self, path: &[String]) -> Option<By> {
         let after = (std::ops::Bound::Excluded(path), std::ops::Bound::Unbounded);
-        let (next, (_, by)) = self.known.range::<[String], _>(after).next()?;
-        next.starts_with(path).then_some(*by)
+        let (next, known) = self.known.range::<[String], _>(after).next()?;
+        next.starts_with(path).then_some(known.by)
     }
 
     /// Adds a use by a draft. `Ok(true)` if it is new. If it contradicts, the error is the source of the other type,
     /// and that type.
     pub(crate) fn note(&mut self, read: &Read, by: usize) -> Result<bool, (By, &'static str)> {
         let by = By::Draft(by);
-        let entry = self.known.entry(read.path.clone()).or_insert((None, by));
-        let new = match (entry.0, read.kind) {
+        let entry = self.known.entry(read.path.clone()).or_insert(Known { kind: None, by });
+        let new = match (entry.kind, read.kind) {
             (None, Some(kind)) | (Some(Kind::Set(None)), Some(kind @ Kind::Set(Some(_)))) => Some(kind),
             (Some(Kind::Set(_)), Some(Kind::Set(None))) | (_, None) => None,
             (Some(before), Some(now)) if before == now => None,
-            (Some(before), Some(_)) => return Err((entry.1, before.words())),
+            (Some(before), Some(_)) => return Err((entry.by, before.words())),
         };
         if let Some(kind) = new {
-            *entry = (Some(kind), by);
+            *entry = Known { kind: Some(kind), by };
         }
         Ok(new.is_some())
     }
 
     /// A path that is used both as a value and as a mapping, and the sources.
     pub(crate) fn torn(&self) -> Option<(&Path, By, By)> {
-        self.known.iter().filter(|(_, (kind, _))| kind.is_some()).find_map(|(path, (_, by))| {
+        self.known.iter().filter(|(_, known)| known.kind.is_some()).find_map(|(path, known)| {
             let other = self.below(path)?;
-            Some((path, *by, other))
+            Some((path, known.by, other))
         })
     }
 
@@ -206,7 +213,7 @@ impl<'d> ContextTypes<'d> {
         };
         let known = self.known.iter().filter(|(path, _)| !path.is_empty());
         let known: Vec<_> =
-            known.map(|(path, (kind, _))| Entry { path, kind: *kind, optional: optional(path) }).collect();
+            known.map(|(path, known)| Entry { path, kind: known.kind, optional: optional(path) }).collect();
         let mut text = String::new();
         record(&mut text, &known);
         text

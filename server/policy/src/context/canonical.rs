@@ -1,6 +1,6 @@
 //! A context as one text: the form that a person was shown, and that a later call is compared with.
 
-use std::cmp::Ordering;
+use std::{cmp::Ordering, collections::BTreeMap};
 
 use serde_json::Value as Json;
 
@@ -28,7 +28,7 @@ impl Context {
 }
 
 /// `hidden`: the places of unreadable values in it.
-fn record(fields: &[(String, Value)], hidden: &[&[String]], text: &mut String) {
+fn record(fields: &BTreeMap<String, Value>, hidden: &[&[String]], text: &mut String) {
     let mut fields: Vec<(&str, Option<&Value>)> =
         fields.iter().map(|(name, value)| (name.as_str(), Some(value))).collect();
     fields

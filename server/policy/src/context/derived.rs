@@ -1,5 +1,7 @@
 //! A context that an endpoint derives from a call in another protocol, whose values may not fit.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value as Json};
 
 use super::{Context, MAX_DEPTH, MAX_TEXT, MAX_VALUES, PURPOSE, Value, is_key, whole};
@@ -18,7 +20,7 @@ impl Context {
         let mut deriving = Deriving::default();
         match deriving.fields(object, 1) {
             Some((attributes, _)) => Self { attributes, unreadable: deriving.unreadable },
-            None => Self { attributes: Vec::new(), unreadable: vec![Vec::new()] },
+            None => Self { attributes: BTreeMap::new(), unreadable: vec![Vec::new()] },
         }
     }
 }
@@ -71,8 +73,8 @@ impl Deriving {
     }
 
     /// The contents of a mapping whose values are at `depth`, and how many values they count as.
-    fn fields(&mut self, object: Map<String, Json>, depth: usize) -> Option<(Vec<(String, Value)>, usize)> {
-        let (mut fields, mut values) = (Vec::with_capacity(object.len().min(MAX_VALUES)), 0);
+    fn fields(&mut self, object: Map<String, Json>, depth: usize) -> Option<(BTreeMap<String, Value>, usize)> {
+        let (mut fields, mut values) = (BTreeMap::new(), 0);
         for (key, json) in object {
             // An invalid key makes its value unreadable; and no attribute may take the place of the purpose.
             let json = if is_key(&key) && !(depth == 1 && key == PURPOSE) { json } else { Json::Null };
@@ -103,7 +105,7 @@ mod tests {
         let context = Context::derived(object);
         let mut places: Vec<_> = context.unreadable.iter().map(|place| place.join("/")).collect();
         places.sort();
-        (places, context.attributes.into_iter().map(|(name, _)| name).collect())
+        (places, context.attributes.into_keys().collect())
     }
 
     #[test]

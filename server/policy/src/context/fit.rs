@@ -44,8 +44,7 @@ pub(crate) fn check(attribute: &ContextAttribute, parent: &str, value: Option<&V
         }
         (Some(Value::Record(fields)), ContextType::Record(attributes)) => {
             for attribute in attributes {
-                let value = fields.iter().find(|(name, _)| *name == attribute.name).map(|(_, value)| value);
-                check(attribute, &path, value, wrong);
+                check(attribute, &path, fields.get(&attribute.name), wrong);
             }
         }
         (None | Some(_), _) => {}

@@ -13,7 +13,13 @@ const COMMON: usize = 24;
 pub(super) struct Item {
     /// For example `rule "one"`; unique in its section.
     pub(super) name: String,
-    pub(super) fields: Vec<(String, Value)>,
+    pub(super) fields: Vec<Field>,
+}
+
+/// A field of it, as named in sentences.
+pub(super) struct Field {
+    pub(super) name: String,
+    pub(super) value: Value,
 }
 
 /// The value of a field.
@@ -78,7 +84,8 @@ impl Value {
 impl Item {
     /// The whole item in one sentence, if it is in one policy only.
     pub(super) fn whole(&self, what: &str) -> String {
-        let fields: Vec<_> = self.fields.iter().map(|(field, value)| format!("{field} {}", value.shown())).collect();
+        let fields: Vec<_> =
+            self.fields.iter().map(|field| format!("{} {}", field.name, field.value.shown())).collect();
         let colon = if fields.is_empty() { "" } else { ": " };
         format!("{} {what}{colon}{}", self.name, fields.join(", "))
     }
@@ -86,14 +93,14 @@ impl Item {
     /// A sentence for each field that differs.
     pub(super) fn changes(&self, new: &Self, sentences: &mut Vec<String>) {
         let Self { name, fields } = self;
-        for (field, was) in fields {
+        for Field { name: field, value: was } in fields {
             match new.field(field) {
                 Some(is) if is == was => {}
                 Some(is) => sentences.push(format!("{name}: {field} {}", was.became(is))),
                 None => sentences.push(format!("{name}: {field} is gone: {}", was.shown())),
             }
         }
-        for (field, is) in &new.fields {
+        for Field { name: field, value: is } in &new.fields {
             if self.field(field).is_none() {
                 sentences.push(format!("{name}: {field} is added: {}", is.shown()));
             }
@@ -101,7 +108,7 @@ impl Item {
     }
 
     fn field(&self, name: &str) -> Option<&Value> {
-        self.fields.iter().find(|(field, _)| field == name).map(|(_, value)| value)
+        self.fields.iter().find(|field| field.name == name).map(|field| &field.value)
     }
 }
 

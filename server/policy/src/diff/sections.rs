@@ -5,7 +5,7 @@ use countersign_core::{
     rollout::{OnBreach, Percent, StickyKey},
 };
 
-use super::item::{Item, Value};
+use super::item::{Field, Item, Value};
 use crate::{
     compiled::{CompiledPolicy, Rule},
     context::Value as Known,
@@ -54,7 +54,7 @@ pub(super) const ALL: [Section; 8] = [
     Section { items: types, switch: None },
     Section { items: entities, switch: None },
     Section { items: |policy| policy.documented().iter().map(rule).collect(), switch: None },
-    Section { items: |policy| policy.raw().map(cedar).collect(), switch: None },
+    Section { items: |policy| policy.raw().map(|(id, text)| cedar(id, text)).collect(), switch: None },
     Section { items: |policy| policy.rollout().map(rollout).into_iter().collect(), switch: None },
 ];
 
@@ -70,8 +70,8 @@ impl Section {
     }
 }
 
-fn field(name: &str, value: Value) -> (String, Value) {
-    (name.to_owned(), value)
+fn field(name: &str, value: Value) -> Field {
+    Field { name: name.to_owned(), value }
 }
 
 fn role(spec: &RoleSpec) -> Item {
@@ -159,7 +159,10 @@ fn entities(policy: &CompiledPolicy) -> Vec<Item> {
     let mut items: Vec<_> = all
         .map(|(kind, id, known)| Item {
             name: format!("entity {kind}::{id:?}"),
-            fields: known.iter().map(|(name, value)| field(&format!("attribute {name:?}"), text(value))).collect(),
+            fields: known
+                .iter()
+                .map(|known| field(&format!("attribute {:?}", known.name), text(&known.value)))
+                .collect(),
         })
         .collect();
     items.sort_by(|one, other| one.name.cmp(&other.name));
@@ -206,7 +209,7 @@ fn rule(rule: &Rule) -> Item {
     Item { name: format!("rule {:?}", rule.rule_id), fields }
 }
 
-fn cedar((id, text): (&str, &str)) -> Item {
+fn cedar(id: &str, text: &str) -> Item {
     Item { name: format!("Cedar policy {id:?}"), fields: vec![field("text", Value::Text(text.trim().to_owned()))] }
 }
 
@@ -236,7 +239,7 @@ fn rollout(spec: &RolloutSpec) -> Item {
     Item { name: "the rollout".to_owned(), fields }
 }
 
-fn gates(spec: &RolloutSpec) -> Vec<(String, Value)> {
+fn gates(spec: &RolloutSpec) -> Vec<Field> {
     let gates = &spec.gates;
     let issuance = gates.issuance_failure_bp.map_or_else(|| "no gate".to_owned(), |limit| limit.to_string());
     let on_breach = match gates.on_breach {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{
-    reader::{Fields, Path, Reader},
+    reader::{Fields, NamedEntry, Path, Reader},
     tables::Tables,
     tree::Node,
 };
@@ -95,7 +95,7 @@ impl Section<'_> {
         }
         self.count += entries.len();
         let mut attributes = Vec::with_capacity(entries.len());
-        for (name, key, value) in entries {
+        for NamedEntry { name, key, value } in entries {
             let here = Path::Key(path, name);
             if !(1..=MAX_KEY).contains(&name.len()) || name.chars().any(char::is_control) {
                 let message = format!("the name must be 1 to {MAX_KEY} bytes without control characters");

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
     context,
-    reader::{Fields, Path, Reader},
+    reader::{Fields, NamedEntry, Path, Reader},
     spelling::NameOf,
     tables::{Ids, Tables},
     tree::{Node, Value as Yaml},
@@ -12,7 +12,7 @@ use super::{
 use crate::{
     cedar::domain::is_ours,
     context::{MAX_TEXT, Value},
-    entities::{EntityTypes, Known},
+    entities::{EntityTypes, Known, KnownAttribute},
     schema::{ContextAttribute, ContextType, Scalar},
 };
 
@@ -100,11 +100,12 @@ fn read_entity(reader: &mut Reader, node: &Node, path: &Path<'_>, read: &mut Ent
 /// The values of a mapping whose attributes are declared.
 fn values(reader: &mut Reader, node: &Node, path: &Path<'_>, declared: &[ContextAttribute]) -> Known {
     let mut known = Known::new();
-    for (name, key, node) in reader.entries(node, path).unwrap_or_default() {
+    for NamedEntry { name, key, value: node } in reader.entries(node, path).unwrap_or_default() {
         let here = Path::Key(path, name);
         match declared.iter().find(|attribute| attribute.name == name) {
             Some(attribute) => {
-                known.extend(value(reader, node, &here, &attribute.kind).map(|value| (name.to_owned(), value)));
+                let value = value(reader, node, &here, &attribute.kind);
+                known.extend(value.map(|value| KnownAttribute { name: name.to_owned(), value }));
             }
             None => reader.report(key.at, &here, "is not an attribute of this type"),
         }
@@ -125,7 +126,10 @@ fn value(reader: &mut Reader, node: &Node, path: &Path<'_>, kind: &ContextType) 
                 items.map(|(nth, item)| single(reader, item, &Path::Item(path, nth), *scalar)).collect();
             items.into_iter().collect::<Option<_>>().map(Value::Set)
         }
-        ContextType::Record(declared) => Some(Value::Record(values(reader, node, path, declared))),
+        ContextType::Record(declared) => {
+            let values = values(reader, node, path, declared).into_iter();
+            Some(Value::Record(values.map(|KnownAttribute { name, value }| (name, value)).collect()))
+        }
     }
 }
 

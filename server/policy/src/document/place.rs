@@ -45,20 +45,27 @@ impl Written {
 /// Bytes between two marks.
 const STRETCH: usize = 1024;
 
-/// Finds the places of a text's bytes. Each search reads one stretch only, however long the text and its lines are.
+/// A byte whose place is known.
+#[derive(Debug, Clone, Copy)]
+struct Mark {
+    offset: usize,
+    at: At,
+}
+
+/// Finds the places of a text's bytes, each in a look at a stretch of it, however long the text and its lines are.
 #[derive(Debug)]
 pub(crate) struct Places<'s> {
     pub(crate) text: &'s str,
-    /// Known places, in order; the first is the start of the text.
-    marks: Vec<(usize, At)>,
+    /// Places that are known, in order; the first is the text's start.
+    marks: Vec<Mark>,
 }
 
 impl<'s> Places<'s> {
     pub(crate) fn new(text: &'s str) -> Self {
-        let mut places = Self { text, marks: vec![(0, At::START)] };
+        let mut places = Self { text, marks: vec![Mark { offset: 0, at: At::START }] };
         for offset in (STRETCH..text.len()).step_by(STRETCH) {
             let offset = text.floor_char_boundary(offset);
-            places.marks.push((offset, places.of(offset)));
+            places.marks.push(Mark { offset, at: places.of(offset) });
         }
         places
     }
@@ -66,8 +73,8 @@ impl<'s> Places<'s> {
     /// The place of the byte `offset`; after the end, the place of the end.
     pub(crate) fn of(&self, offset: usize) -> At {
         let offset = self.text.floor_char_boundary(offset);
-        let nth = self.marks.partition_point(|(mark, _)| *mark <= offset);
-        let (mark, mut at) = self.marks[nth - 1];
+        let nth = self.marks.partition_point(|mark| mark.offset <= offset);
+        let Mark { offset: mark, mut at } = self.marks[nth - 1];
         for letter in self.text[mark..offset].chars() {
             at = if letter == '\n' { At { line: at.line + 1, column: 1 } } else { At { column: at.column + 1, ..at } };
         }

@@ -6,7 +6,7 @@ use countersign_core::names::{CALL_SHAPE, SHAPE, is_call_name, is_name};
 
 use super::{
     spelling::Spellings,
-    tree::{Node, Value},
+    tree::{Member, Node, Value},
 };
 use crate::{
     text::quoted,
@@ -14,12 +14,16 @@ use crate::{
 };
 
 /// The permitted form of a name, and its description.
-type NameShape = (fn(&str) -> bool, &'static str);
+#[derive(Clone, Copy)]
+struct NameShape {
+    fits: fn(&str) -> bool,
+    words: &'static str,
+}
 
 /// An id that people choose.
-const CHOSEN: NameShape = (is_name, SHAPE);
+const CHOSEN: NameShape = NameShape { fits: is_name, words: SHAPE };
 /// The name of a tool or an action.
-const CALL: NameShape = (is_call_name, CALL_SHAPE);
+const CALL: NameShape = NameShape { fits: is_call_name, words: CALL_SHAPE };
 
 /// The path of a node in the document, such as `rules[2].tool`. It is kept on the stack, because most paths are never
 /// written out.
@@ -49,6 +53,14 @@ impl fmt::Display for Path<'_> {
 pub(crate) struct Spot<T> {
     pub(crate) at: At,
     pub(crate) value: T,
+}
+
+/// An entry of a mapping, whose key is text.
+pub(crate) struct NamedEntry<'t> {
+    pub(crate) name: &'t str,
+    /// The node that holds the name.
+    pub(crate) key: &'t Node,
+    pub(crate) value: &'t Node,
 }
 
 /// A mapping with known keys.
@@ -87,18 +99,14 @@ impl Reader {
 
     /// The entries of a mapping, each key once, in the order of the text. Keys that are not text, and duplicates, are
     /// reported.
-    pub(crate) fn entries<'t>(
-        &mut self,
-        node: &'t Node,
-        path: &Path<'_>,
-    ) -> Option<Vec<(&'t str, &'t Node, &'t Node)>> {
-        let Value::Map(pairs) = &node.value else {
+    pub(crate) fn entries<'t>(&mut self, node: &'t Node, path: &Path<'_>) -> Option<Vec<NamedEntry<'t>>> {
+        let Value::Map(members) = &node.value else {
             self.mistyped(node, path, "a mapping");
             return None;
         };
-        let mut seen: HashMap<&str, At> = HashMap::with_capacity(pairs.len());
-        let mut entries = Vec::with_capacity(pairs.len());
-        for (key, value) in pairs {
+        let mut seen: HashMap<&str, At> = HashMap::with_capacity(members.len());
+        let mut entries = Vec::with_capacity(members.len());
+        for Member { key, value } in members {
             let Value::Text(name) = &key.value else {
                 self.mistyped(key, path, "a mapping with keys of text");
                 continue;
@@ -108,7 +116,7 @@ impl Reader {
                 self.report(key.at, &Path::Key(path, name), message);
                 continue;
             }
-            entries.push((name.as_str(), key, value));
+            entries.push(NamedEntry { name, key, value });
         }
         Some(entries)
     }
@@ -116,7 +124,7 @@ impl Reader {
     /// A mapping of which every key is in `known`.
     pub(crate) fn fields<'t>(&mut self, node: &'t Node, path: &Path<'_>, known: &[&str]) -> Option<Fields<'t>> {
         let mut entries = HashMap::with_capacity(known.len());
-        for (name, key, value) in self.entries(node, path)? {
+        for NamedEntry { name, key, value } in self.entries(node, path)? {
             if known.contains(&name) {
                 entries.insert(name, value);
             } else {
@@ -161,11 +169,11 @@ impl Reader {
         self.shaped(node, path, CALL)
     }
 
-    fn shaped(&mut self, node: &Node, path: &Path<'_>, (fits, shape): NameShape) -> Spot<Arc<str>> {
+    fn shaped(&mut self, node: &Node, path: &Path<'_>, shape: NameShape) -> Spot<Arc<str>> {
         let value = match &node.value {
-            Value::Text(text) if fits(text) => text.as_str(),
+            Value::Text(text) if (shape.fits)(text) => text.as_str(),
             Value::Text(text) => {
-                self.report(node.at, path, format!("must be {shape}, is {}", quoted(text)));
+                self.report(node.at, path, format!("must be {}, is {}", shape.words, quoted(text)));
                 ""
             }
             _ => {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use countersign_core::rollout::{Baseline, Gates, OnBreach, Percent, Scope, StickyKey};
 
 use super::{
-    reader::{Path, Reader},
+    reader::{NamedEntry, Path, Reader},
     tables::Tables,
     tree::Node,
 };
@@ -150,7 +150,7 @@ fn read_scope(reader: &mut Reader, node: &Node, path: &Path<'_>, tables: &Tables
 
 fn read_labels(reader: &mut Reader, node: &Node, path: &Path<'_>) -> BTreeMap<String, String> {
     let mut labels = BTreeMap::new();
-    for (name, key, value) in reader.entries(node, path).unwrap_or_default() {
+    for NamedEntry { name, key, value } in reader.entries(node, path).unwrap_or_default() {
         let path = Path::Key(path, name);
         reader.name(key, &path);
         if let Some(text) = reader.text(value, &path, 128) {

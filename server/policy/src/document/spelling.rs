@@ -23,15 +23,30 @@ impl NameOf {
     }
 }
 
+/// A name, whatever its case.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct AnyCase {
+    of: NameOf,
+    lower_case: String,
+}
+
+/// How a name was first written, and where.
+#[derive(Debug, Clone)]
+pub(crate) struct FirstSpelling {
+    pub(crate) name: Arc<str>,
+    pub(crate) at: At,
+}
+
 /// The first spelling of each name, by its lower-case form.
 #[derive(Debug, Default)]
-pub(crate) struct Spellings(HashMap<(NameOf, String), (Arc<str>, At)>);
+pub(crate) struct Spellings(HashMap<AnyCase, FirstSpelling>);
 
 impl Spellings {
     /// The first spelling of the same letters and its place, if it was in another case.
-    pub(crate) fn other(&mut self, kind: NameOf, name: &Arc<str>, at: At) -> Option<(Arc<str>, At)> {
-        let first = self.0.entry((kind, name.to_ascii_lowercase())).or_insert_with(|| (name.clone(), at));
-        (first.0 != *name).then(|| first.clone())
+    pub(crate) fn other(&mut self, kind: NameOf, name: &Arc<str>, at: At) -> Option<FirstSpelling> {
+        let any_case = AnyCase { of: kind, lower_case: name.to_ascii_lowercase() };
+        let first = self.0.entry(any_case).or_insert_with(|| FirstSpelling { name: name.clone(), at });
+        (first.name != *name).then(|| first.clone())
     }
 }
 

@@ -77,12 +77,12 @@ impl Tables {
         if let Some(node) = fields.get("roles") {
             let path = Path::Key(&Path::Root, "roles");
             let roles = read_table(reader, node, &path, |reader, node, path| read_role(reader, node, path, &tables));
-            tables.role_names = roles.iter().map(|(spec, _)| spec.role.clone()).collect();
+            tables.role_names = roles.iter().map(|read| read.spec.role.clone()).collect();
             // A role may name a later one, so this is checked when all are known.
-            let (roles, delegated): (Vec<_>, Vec<_>) = roles.into_iter().unzip();
+            let (roles, named): (Vec<_>, Vec<_>) = roles.into_iter().map(|read| (read.spec, read.named)).unzip();
             tables.roles = Some(roles);
-            for (place, role) in delegated.iter().flatten() {
-                tables.check_role(reader, role, &Path::Written(place));
+            for named in named.iter().flatten() {
+                tables.check_role(reader, &named.role, &Path::Written(&named.path));
             }
         }
         tables
@@ -110,8 +110,11 @@ impl Tables {
     }
 }
 
-/// A mapping of a table, and its id.
-type Row<T> = (Spot<Arc<str>>, T);
+/// A mapping of a table.
+struct Row<T> {
+    id: Spot<Arc<str>>,
+    value: T,
+}
 
 /// Reads a list of mappings that each have a unique `id`. An entry without a valid id is reported and left out.
 fn read_table<T>(
@@ -124,7 +127,7 @@ fn read_table<T>(
     let mut table = Vec::new();
     for (nth, item) in reader.list(node, path).iter().enumerate() {
         let here = Path::Item(path, nth);
-        if let Some((id, value)) = read(reader, item, &here) {
+        if let Some(Row { id, value }) = read(reader, item, &here) {
             ids.check(reader, &id, &here);
             table.push(value);
         }
@@ -158,18 +161,23 @@ fn read_tool(reader: &mut Reader, node: &Node, path: &Path<'_>) -> Option<Row<To
     let cacheable = fields.get("cacheable").and_then(|node| reader.flag(node, &Path::Key(path, "cacheable")));
     let risk = risk.unwrap_or(DEFAULT_RISK);
     let tool = id.value.parse().ok()?;
-    Some((id, ToolSpec { tool, risk, cacheable: cacheable.unwrap_or(risk < Risk::High) }))
+    Some(Row { id, value: ToolSpec { tool, risk, cacheable: cacheable.unwrap_or(risk < Risk::High) } })
 }
 
 /// A role that another role names, and the path of that place.
-type Named = (String, Spot<Arc<str>>);
+struct ReadRole {
+    spec: RoleSpec,
+    named: Vec<NamedRole>,
+}
 
-fn read_role(
-    reader: &mut Reader,
-    node: &Node,
-    path: &Path<'_>,
-    tables: &Tables,
-) -> Option<Row<(RoleSpec, Vec<Named>)>> {
+/// A role that another names.
+struct NamedRole {
+    /// Where it does.
+    path: String,
+    role: Spot<Arc<str>>,
+}
+
+fn read_role(reader: &mut Reader, node: &Node, path: &Path<'_>, tables: &Tables) -> Option<Row<ReadRole>> {
     let fields = reader.fields(node, path, &["id", "tools", "max_ttl_seconds", "may_delegate_to"])?;
     let id = reader.required_name(&fields, path, "id");
     let mut tools = Vec::new();
@@ -187,9 +195,11 @@ fn read_role(
     if let Some(node) = fields.get("may_delegate_to") {
         let path = Path::Key(path, "may_delegate_to");
         let roles = reader.names(node, &path);
-        named.extend(roles.into_iter().enumerate().map(|(nth, role)| (Path::Item(&path, nth).to_string(), role)));
+        let roles = roles.into_iter().enumerate();
+        named.extend(roles.map(|(nth, role)| NamedRole { path: Path::Item(&path, nth).to_string(), role }));
     }
-    let may_delegate_to = named.iter().filter_map(|(_, role)| role.value.parse().ok()).collect();
+    let may_delegate_to = named.iter().filter_map(|named| named.role.value.parse().ok()).collect();
     let role = id.value.parse().ok()?;
-    Some((id, (RoleSpec { role, tools, max_ttl_seconds, may_delegate_to }, named)))
+    let spec = RoleSpec { role, tools, max_ttl_seconds, may_delegate_to };
+    Some(Row { id, value: ReadRole { spec, named } })
 }

@@ -20,6 +20,13 @@ pub(crate) struct Node {
     pub(crate) value: Value,
 }
 
+/// An entry of a mapping. The key may be anything.
+#[derive(Debug)]
+pub(crate) struct Member {
+    pub(crate) key: Node,
+    pub(crate) value: Node,
+}
+
 /// The content of a node. Keys keep their order and their duplicates.
 #[derive(Debug)]
 pub(crate) enum Value {
@@ -29,7 +36,7 @@ pub(crate) enum Value {
     Fraction,
     Text(String),
     List(Vec<Node>),
-    Map(Vec<(Node, Node)>),
+    Map(Vec<Member>),
 }
 
 impl Value {
@@ -161,10 +168,10 @@ impl<'de> Visitor<'de> for ValueVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
-        let mut entries = Vec::new();
-        while let Some(entry) = map.next_entry()? {
-            entries.push(entry);
+        let mut members = Vec::new();
+        while let Some((key, value)) = map.next_entry()? {
+            members.push(Member { key, value });
         }
-        Ok(Value::Map(entries))
+        Ok(Value::Map(members))
     }
 }

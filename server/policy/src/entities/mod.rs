@@ -49,8 +49,15 @@ pub struct EntityRequest<'a> {
     pub context: &'a Context,
 }
 
+/// What a document says of one entity, in its order.
+pub(crate) type Known = Vec<KnownAttribute>;
+
 /// The attributes that a document states for one entity.
-pub(crate) type Known = Vec<(String, Value)>;
+#[derive(Debug)]
+pub(crate) struct KnownAttribute {
+    pub(crate) name: String,
+    pub(crate) value: Value,
+}
 
 /// The document's declarations.
 #[derive(Debug, Default)]
@@ -98,7 +105,7 @@ impl EntityTypes {
         let named = policy.entity_literals().into_iter().filter_map(|uid| {
             let (kind, of_kind) = self.known.get_key_value(uid.type_name().to_string().as_str())?;
             let declared = self.attributes(kind)?;
-            let value = |(name, value): &(String, Value)| {
+            let value = |KnownAttribute { name, value }: &KnownAttribute| {
                 let kind = declared.iter().find(|attribute| attribute.name == *name).map(|attribute| &attribute.kind);
                 (name.clone(), value.to_cedar(kind))
             };
@@ -117,8 +124,8 @@ impl EntityTypes {
         for declared in self.attributes(&entity.kind)? {
             let said = || entity.properties.get(&declared.name).filter(|value| !value.is_null());
             // The document's values for an entity have priority over the caller's.
-            let value = match known.and_then(|known| known.iter().find(|(name, _)| *name == declared.name)) {
-                Some((_, value)) => Some(value.clone()),
+            let value = match known.and_then(|known| known.iter().find(|known| known.name == declared.name)) {
+                Some(known) => Some(known.value.clone()),
                 None => match said().map(|json| Value::from_json(json.clone())) {
                     Some(None) => {
                         wrong.push(format!("{place}.{} must be {}", declared.name, declared.kind.words()));

@@ -13,7 +13,7 @@ use crate::{
     context::Context,
     document::{
         MAX_DOCUMENT_BYTES,
-        reader::{Fields, Path, Reader, Spot},
+        reader::{Fields, NamedEntry, Path, Reader, Spot},
         tree::{self, Node, Value},
     },
     violation::{At, Noted, Violation, Violations},
@@ -151,7 +151,7 @@ fn read_given(reader: &mut Reader, fields: &Fields<'_>, path: &Path<'_>, given: 
     }
     if let Some(node) = fields.get("context") {
         let path = Path::Key(path, "context");
-        for (name, _, value) in reader.entries(node, &path).unwrap_or_default() {
+        for NamedEntry { name, value, .. } in reader.entries(node, &path).unwrap_or_default() {
             if let Some(value) = json(reader, value, &Path::Key(&path, name)) {
                 given.context.insert(name.to_owned(), value);
             }
@@ -202,7 +202,7 @@ impl Principal {
         }
         if let Some(node) = fields.get("labels") {
             let path = Path::Key(path, "labels");
-            for (name, key, value) in reader.entries(node, &path).unwrap_or_default() {
+            for NamedEntry { name, key, value } in reader.entries(node, &path).unwrap_or_default() {
                 let path = Path::Key(&path, name);
                 reader.name(key, &path);
                 if let Some(text) = reader.text(value, &path, MAX_WORDS) {
@@ -287,7 +287,7 @@ fn json(reader: &mut Reader, node: &Node, path: &Path<'_>) -> Option<Json> {
         }
         Value::Map(_) => {
             let mut object = Map::new();
-            for (name, _, value) in reader.entries(node, path)? {
+            for NamedEntry { name, value, .. } in reader.entries(node, path)? {
                 if let Some(value) = json(reader, value, &Path::Key(path, name)) {
                     object.insert(name.to_owned(), value);
                 }

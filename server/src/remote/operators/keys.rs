@@ -10,7 +10,7 @@ use crate::remote::{
     ChangeArgs, RemoteArgs, RemoteError,
     args::EtagArgs,
     output::{joined, json_list, listed, or_dash, printable, time},
-    pages::pages,
+    pages::{Page, pages},
 };
 
 /// One key.
@@ -34,7 +34,7 @@ pub(super) async fn list(args: &KeysArgs) -> Result<String, RemoteError> {
         let request = ListApiKeysRequest { page_size, page_token, operator_id, include_dead: args.dead };
         let page = connection.operators().list_api_keys(request).await;
         let page = page.map_err(|status| args.remote.call_failed(&status))?.into_inner();
-        Ok((page.api_keys, page.next_page_token))
+        Ok(Page { rows: page.api_keys, next_page_token: page.next_page_token })
     });
     let api_keys = api_keys.await?;
     if args.remote.json() {

@@ -20,7 +20,7 @@ use super::{
     args::LimitArgs,
     block_on,
     output::{json_list, print},
-    pages::pages,
+    pages::{Page, pages},
 };
 use crate::arguments::operator_role;
 
@@ -114,7 +114,7 @@ async fn list(args: &ListArgs) -> Result<String, RemoteError> {
         };
         let page = connection.operators().list_operators(request).await;
         let page = page.map_err(|status| args.remote.call_failed(&status))?.into_inner();
-        Ok((page.operators, page.next_page_token))
+        Ok(Page { rows: page.operators, next_page_token: page.next_page_token })
     });
     let operators = operators.await?;
     if args.remote.json() {

@@ -4,7 +4,7 @@ use countersign_client::v1::{
     GateReading, GateVerdict, OnBreach, Rollout, RolloutComparison, RolloutGate, RolloutGates, RolloutState,
 };
 
-use crate::remote::output::{facts, joined, listed, or_dash, printable, table, time, word};
+use crate::remote::output::{fact, facts, joined, listed, or_dash, printable, table, time, word};
 
 pub(super) fn rows(rollouts: &[Rollout]) -> String {
     let row = |rollout: &Rollout| {
@@ -31,22 +31,22 @@ pub(super) fn all_of(rollout: &Rollout) -> String {
     labels.sort_unstable();
     let soak = rollout.min_soak.as_ref().map_or_else(|| "-".to_owned(), |soak| format!("{} s", soak.seconds));
     let mut known = vec![
-        ("rollout", printable(&rollout.rollout_id)),
-        ("state", state(rollout)),
-        ("baseline", printable(&rollout.baseline)),
-        ("candidate", printable(&rollout.candidate)),
-        ("percent", rollout.percent.to_string()),
-        ("steps", joined(&steps)),
-        ("points a day", rollout.increment_per_day.to_string()),
-        ("minimum soak on a step", soak),
-        ("side by", word(rollout.sticky_key().as_str_name(), "STICKY_KEY_")),
-        ("started", time(rollout.create_time.as_ref())),
-        ("started by", or_dash(&rollout.created_by)),
-        ("percentage last changed", time(rollout.advance_time.as_ref())),
-        ("ended", time(rollout.end_time.as_ref())),
-        ("rolled back because", or_dash(&rollout.rollback_reason)),
-        ("on a breach", on_breach(rollout)),
-        ("etag", or_dash(&rollout.etag)),
+        fact("rollout", printable(&rollout.rollout_id)),
+        fact("state", state(rollout)),
+        fact("baseline", printable(&rollout.baseline)),
+        fact("candidate", printable(&rollout.candidate)),
+        fact("percent", rollout.percent.to_string()),
+        fact("steps", joined(&steps)),
+        fact("points a day", rollout.increment_per_day.to_string()),
+        fact("minimum soak on a step", soak),
+        fact("side by", word(rollout.sticky_key().as_str_name(), "STICKY_KEY_")),
+        fact("started", time(rollout.create_time.as_ref())),
+        fact("started by", or_dash(&rollout.created_by)),
+        fact("percentage last changed", time(rollout.advance_time.as_ref())),
+        fact("ended", time(rollout.end_time.as_ref())),
+        fact("rolled back because", or_dash(&rollout.rollback_reason)),
+        fact("on a breach", on_breach(rollout)),
+        fact("etag", or_dash(&rollout.etag)),
     ];
     for (name, names) in [
         ("only on tools", &scope.tools),
@@ -55,7 +55,7 @@ pub(super) fn all_of(rollout: &Rollout) -> String {
         ("only with labels", &labels),
     ] {
         if !names.is_empty() {
-            known.push((name, joined(names)));
+            known.push(fact(name, joined(names)));
         }
     }
     let gates: Vec<_> = rollout.gate_readings.iter().map(gate).collect();

@@ -23,7 +23,7 @@ use super::{
     args::LimitArgs,
     block_on,
     output::{json, json_list, print},
-    pages::pages,
+    pages::{Page, pages},
 };
 
 /// What to do with sponsors.
@@ -162,7 +162,7 @@ async fn list(args: &ListArgs) -> Result<String, RemoteError> {
         };
         let page = connection.sponsors().list_sponsors(request).await;
         let page = page.map_err(|status| args.remote.call_failed(&status))?.into_inner();
-        Ok((page.sponsors, page.next_page_token))
+        Ok(Page { rows: page.sponsors, next_page_token: page.next_page_token })
     });
     let sponsors = sponsors.await?;
     if args.remote.json() {

@@ -6,7 +6,7 @@ use prost_types::Duration;
 
 use super::terms::rows;
 use crate::{
-    arguments::{label, seconds},
+    arguments::{Label, label, seconds},
     remote::{
         RemoteArgs, RemoteError,
         args::RequestIdArgs,
@@ -40,7 +40,7 @@ pub(crate) struct RegisterArgs {
     max_depth: Option<i32>,
     /// A label, NAME=VALUE; repeat for more.
     #[arg(long = "label", value_name = "NAME=VALUE", value_parser = label)]
-    labels: Vec<(String, String)>,
+    labels: Vec<Label>,
     #[command(flatten)]
     repeat: RequestIdArgs,
     #[command(flatten)]
@@ -56,7 +56,7 @@ pub(super) async fn register(args: RegisterArgs) -> Result<String, RemoteError> 
         roles: args.roles,
         max_ttl: args.max_ttl.map(|seconds| Duration { seconds, nanos: 0 }),
         max_depth: args.max_depth,
-        labels: args.labels.into_iter().collect(),
+        labels: args.labels.into_iter().map(|label| (label.name, label.value)).collect(),
         request_id: request_id.clone(),
         person_id: args.person,
     };

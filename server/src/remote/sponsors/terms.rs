@@ -7,7 +7,7 @@ use countersign_client::{
 
 use crate::remote::{
     RemoteArgs, RemoteError,
-    output::{facts, joined, listed, or_dash, printable, time, word},
+    output::{fact, facts, joined, listed, or_dash, printable, time, word},
 };
 
 pub(super) async fn get(
@@ -45,18 +45,18 @@ pub(super) fn terms(sponsor: &Sponsor) -> String {
         (false, false) => format!("{}, to be approved", printable(&sponsor.person_id)),
     };
     facts(&[
-        ("sponsor", printable(&sponsor.sponsor_id)),
-        ("name", or_dash(&sponsor.display_name)),
-        ("e-mail", or_dash(&sponsor.email)),
-        ("person", confirmed),
-        ("roles", joined(&sponsor.roles)),
-        ("longest credential", longest),
-        ("deepest delegation", sponsor.max_depth.to_string()),
-        ("labels", joined(&labels)),
-        ("state", state(sponsor)),
-        ("review due", time(sponsor.review_due_at.as_ref())),
-        ("registered", time(sponsor.create_time.as_ref())),
-        ("etag", or_dash(&sponsor.etag)),
+        fact("sponsor", printable(&sponsor.sponsor_id)),
+        fact("name", or_dash(&sponsor.display_name)),
+        fact("e-mail", or_dash(&sponsor.email)),
+        fact("person", confirmed),
+        fact("roles", joined(&sponsor.roles)),
+        fact("longest credential", longest),
+        fact("deepest delegation", sponsor.max_depth.to_string()),
+        fact("labels", joined(&labels)),
+        fact("state", state(sponsor)),
+        fact("review due", time(sponsor.review_due_at.as_ref())),
+        fact("registered", time(sponsor.create_time.as_ref())),
+        fact("etag", or_dash(&sponsor.etag)),
     ])
 }
 

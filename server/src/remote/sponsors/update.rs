@@ -6,7 +6,7 @@ use prost_types::{Duration, FieldMask};
 
 use super::{args::OneArgs, terms::rows};
 use crate::{
-    arguments::{label, seconds},
+    arguments::{Label, label, seconds},
     remote::RemoteError,
 };
 
@@ -33,7 +33,7 @@ pub(crate) struct UpdateArgs {
     max_depth: Option<i32>,
     /// A label, NAME=VALUE; repeat for more. Labels that are not given are removed.
     #[arg(long = "label", value_name = "NAME=VALUE", value_parser = label)]
-    labels: Vec<(String, String)>,
+    labels: Vec<Label>,
     /// Remove all labels.
     #[arg(long, conflicts_with = "labels")]
     no_labels: bool,
@@ -64,7 +64,7 @@ pub(super) async fn update(args: UpdateArgs) -> Result<String, RemoteError> {
         roles: args.roles,
         max_ttl: args.max_ttl.map(|seconds| Duration { seconds, nanos: 0 }),
         max_depth: args.max_depth,
-        labels: args.labels.into_iter().collect(),
+        labels: args.labels.into_iter().map(|label| (label.name, label.value)).collect(),
         update_mask: Some(FieldMask { paths }),
         reason: change.reason,
         etag: etag.etag,

@@ -38,7 +38,7 @@ pub(crate) fn list(mut request: v1::ListApprovalsRequest) -> Result<(ApprovalFil
             start_time: start_time?,
             end_time: end_time?,
         };
-        Some((filter, paging?))
+        Ok((filter, paging?))
     })
 }
 
@@ -49,7 +49,7 @@ pub(crate) fn approve(mut request: v1::ApproveRequest) -> Result<(AnswerApproval
         let approval_id = v.required("approval_id", &request.approval_id);
         let reason = v.text("reason", request.reason, MAX_TEXT);
         let etag = v.etag(request.etag);
-        Some((AnswerApproval { approval_id: approval_id?, yes: true, reason: reason?, etag: etag? }, idem?))
+        Ok((AnswerApproval { approval_id: approval_id?, yes: true, reason: reason?, etag: etag? }, idem?))
     })
 }
 
@@ -60,7 +60,7 @@ pub(crate) fn reject(mut request: v1::RejectRequest) -> Result<(AnswerApproval, 
         let approval_id = v.required("approval_id", &request.approval_id);
         let reason = v.text("reason", request.reason, MAX_TEXT);
         let etag = v.etag(request.etag);
-        Some((AnswerApproval { approval_id: approval_id?, yes: false, reason: reason?, etag: etag? }, idem?))
+        Ok((AnswerApproval { approval_id: approval_id?, yes: false, reason: reason?, etag: etag? }, idem?))
     })
 }
 
@@ -70,7 +70,7 @@ pub(crate) fn wait(request: &v1::WaitApprovalRequest) -> Result<(ApprovalId, Dur
         let longest = u32::try_from(LONGEST_WAIT.as_millis()).unwrap_or(u32::MAX);
         let millis = v.milliseconds("wait", request.wait, longest);
         let wait = millis?.map_or(DEFAULT_WAIT, |millis| Duration::from_millis(millis.into()));
-        Some((approval_id?, wait))
+        Ok((approval_id?, wait))
     })
 }
 

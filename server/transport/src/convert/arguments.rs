@@ -2,24 +2,24 @@
 
 use countersign_core::{approval::Private, json};
 
-use super::violations::Violations;
+use super::violations::{Refused, Violations};
 
 /// Longest arguments, bytes.
 pub(crate) const MAX_ARGUMENTS: usize = 8 << 10;
 
 impl Violations {
     /// Reads the arguments; `None` if they are empty. `request_hash` must be the hash of their canonical form.
-    #[expect(clippy::option_option, reason = "wrong, absent, or there")]
-    pub(super) fn arguments(&mut self, arguments: String, request_hash: Option<[u8; 32]>) -> Option<Option<Private>> {
+    pub(super) fn arguments(
+        &mut self,
+        arguments: String,
+        request_hash: Option<[u8; 32]>,
+    ) -> Result<Option<Private>, Refused> {
         if arguments.is_empty() {
-            return Some(None);
+            return Ok(None);
         }
         match wrong(&arguments, request_hash) {
-            None => Some(Some(Private(arguments))),
-            Some(why) => {
-                self.refuse("arguments", why);
-                None
-            }
+            None => Ok(Some(Private(arguments))),
+            Some(why) => Err(self.refuse("arguments", why)),
         }
     }
 }

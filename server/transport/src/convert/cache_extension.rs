@@ -22,18 +22,16 @@ pub(crate) fn propose(mut request: v1::ProposeCacheExtensionRequest) -> Result<(
     read(|v| {
         let idem = v.idempotency("ProposeCacheExtension", request_id, &request);
         let extend_to = v.seconds("extend_to", request.extend_to, i64::from(CACHE_TTL) + 1..=i64::from(LONGEST_TTL));
-        if extend_to == Some(None) {
-            v.refuse("extend_to", "is required");
-        }
+        let extend_to = v.present("extend_to", extend_to);
         let (shortest, longest) = LIVES;
         let life = v.seconds("life", request.life, shortest.whole_seconds()..=longest.whole_seconds());
         let reason = v.text("reason", request.reason, MAX_TEXT);
         let propose = ProposeCacheExtension {
-            extend_to_seconds: extend_to??,
-            life_seconds: life?.unwrap_or(u32::try_from(DEFAULT_LIFE.whole_seconds()).ok()?),
+            extend_to_seconds: extend_to?,
+            life_seconds: life?.unwrap_or_else(|| u32::try_from(DEFAULT_LIFE.whole_seconds()).unwrap_or(u32::MAX)),
             reason: reason?,
         };
-        Some((propose, idem?))
+        Ok((propose, idem?))
     })
 }
 
@@ -53,7 +51,7 @@ macro_rules! steps {
                     reason: reason?,
                     etag: etag?,
                 };
-                Some((change, idem?))
+                Ok((change, idem?))
             })
         }
     )+};
@@ -69,7 +67,7 @@ pub(crate) fn list(mut request: v1::ListCacheExtensionsRequest) -> Result<Paging
     read(|v| v.paging("ListCacheExtensions", size, &token, &request))
 }
 
-pub(crate) fn extension((extension, state): (CacheExtension, CacheExtensionState)) -> v1::CacheExtension {
+pub(crate) fn extension(extension: CacheExtension, state: CacheExtensionState) -> v1::CacheExtension {
     v1::CacheExtension {
         etag: extension.etag(),
         cache_extension_id: extension.cache_extension_id.to_string(),

@@ -52,7 +52,7 @@ pub(crate) fn issue(mut request: v1::IssueCredentialRequest) -> Result<(IssueCre
             facts: facts?,
             trace: trace?,
         };
-        Some((issue, idem?))
+        Ok((issue, idem?))
     })
 }
 
@@ -81,7 +81,7 @@ pub(crate) fn delegate(mut request: v1::DelegateCredentialRequest) -> Result<(De
             facts: facts?,
             trace: trace?,
         };
-        Some((delegate, idem?))
+        Ok((delegate, idem?))
     })
 }
 
@@ -92,7 +92,7 @@ pub(crate) fn revoke(mut request: v1::RevokeCredentialRequest) -> Result<(Revoke
         let credential_id = v.required("credential_id", &request.credential_id);
         let reason = v.text("reason", request.reason, MAX_TEXT);
         let spare_delegated = request.spare_delegated;
-        Some((Revoke { scope: RevocationScope::Credential(credential_id?), reason: reason?, spare_delegated }, idem?))
+        Ok((Revoke { scope: RevocationScope::Credential(credential_id?), reason: reason?, spare_delegated }, idem?))
     })
 }
 
@@ -103,18 +103,14 @@ pub(crate) fn revoke_many(mut request: v1::RevokeCredentialsRequest) -> Result<(
         let idem = v.idempotency("RevokeCredentials", request_id, &request);
         let scope = match &request.scope {
             Some(Scope::ToolId(tool_id)) => v.required("tool_id", tool_id).map(RevocationScope::Tool),
-            Some(Scope::All(true)) => Some(RevocationScope::All),
+            Some(Scope::All(true)) => Ok(RevocationScope::All),
             Some(Scope::All(false)) => {
-                v.refuse("all", "must be true if it is set; name a tool_id to stop less than everything");
-                None
+                Err(v.refuse("all", "must be true if it is set; name a tool_id to stop less than everything"))
             }
-            None => {
-                v.refuse("scope", "is required: tool_id or all");
-                None
-            }
+            None => Err(v.refuse("scope", "is required: tool_id or all")),
         };
         let reason = v.text("reason", request.reason, MAX_TEXT);
-        Some((Revoke { scope: scope?, reason: reason?, spare_delegated: false }, idem?))
+        Ok((Revoke { scope: scope?, reason: reason?, spare_delegated: false }, idem?))
     })
 }
 

@@ -16,7 +16,7 @@ use super::{
     instance,
     page::Paging,
     read, sponsor,
-    violations::Violations,
+    violations::{Refused, Violations},
 };
 
 pub(crate) fn record(request: v1::RecordToolCallRequest) -> Result<RecordToolCall, Error> {
@@ -32,11 +32,11 @@ pub(crate) fn record_batch(mut request: v1::BatchRecordToolCallsRequest) -> Resu
             report.traceparent = traceparent;
         }
         let outcomes = v.each("requests", request.requests, 1..=MAX_BATCH, outcome);
-        Some((outcomes?, idem?))
+        Ok((outcomes?, idem?))
     })
 }
 
-fn outcome(v: &mut Violations, mut request: v1::RecordToolCallRequest) -> Option<RecordToolCall> {
+fn outcome(v: &mut Violations, mut request: v1::RecordToolCallRequest) -> Result<RecordToolCall, Refused> {
     let request_id = mem::take(&mut request.request_id);
     // Not part of the idempotency: a report that is sent again has another span.
     let traceparent = mem::take(&mut request.traceparent);
@@ -46,10 +46,10 @@ fn outcome(v: &mut Violations, mut request: v1::RecordToolCallRequest) -> Option
     let response_hash = v.hash("response_hash", &request.response_hash);
     let duration_micros = v.microseconds("duration", request.duration);
     let emitter_id = emitter(v, request.emitter_id);
-    let emitter_seq: Option<u64> = v.number("emitter_seq", request.emitter_seq, 0..=i64::MAX);
+    let emitter_seq: Result<u64, _> = v.number("emitter_seq", request.emitter_seq, 0..=i64::MAX);
     let timestamp = v.instant("timestamp", request.timestamp);
     let trace = v.optional("traceparent", &traceparent);
-    Some(RecordToolCall {
+    Ok(RecordToolCall {
         policy_decision_id: policy_decision_id?,
         outcome: outcome?,
         response_hash: response_hash?,
@@ -63,13 +63,11 @@ fn outcome(v: &mut Violations, mut request: v1::RecordToolCallRequest) -> Option
 }
 
 /// The reporter; empty means the caller.
-#[expect(clippy::option_option, reason = "wrong, absent, or there")]
-fn emitter(v: &mut Violations, emitter_id: String) -> Option<Option<String>> {
+fn emitter(v: &mut Violations, emitter_id: String) -> Result<Option<String>, Refused> {
     if emitter_id.is_empty() || names::is_name(&emitter_id) {
-        return Some(Some(emitter_id).filter(|id| !id.is_empty()));
+        return Ok(Some(emitter_id).filter(|id| !id.is_empty()));
     }
-    v.refuse("emitter_id", format!("must be {}", names::SHAPE));
-    None
+    Err(v.refuse("emitter_id", format!("must be {}", names::SHAPE)))
 }
 
 pub(crate) fn list(mut request: v1::ListEventsRequest) -> Result<(EventFilter, Paging), Error> {
@@ -98,7 +96,7 @@ pub(crate) fn list(mut request: v1::ListEventsRequest) -> Result<(EventFilter, P
             start_time: start_time?,
             end_time: end_time?,
         };
-        Some((filter, paging?))
+        Ok((filter, paging?))
     })
 }
 
@@ -107,10 +105,7 @@ pub(crate) fn subject(request: &v1::GetCustodyChainRequest) -> Result<ChainSubje
         Some(Subject::PolicyDecisionId(id)) => v.required("policy_decision_id", id).map(ChainSubject::Decision),
         Some(Subject::AgentInstanceId(id)) => v.required("agent_instance_id", id).map(ChainSubject::Instance),
         Some(Subject::EventId(id)) => v.required("event_id", id).map(ChainSubject::Event),
-        None => {
-            v.refuse("subject", "is required: exactly one of policy_decision_id, agent_instance_id, event_id");
-            None
-        }
+        None => Err(v.refuse("subject", "is required: exactly one of policy_decision_id, agent_instance_id, event_id")),
     })
 }
 
@@ -129,7 +124,7 @@ pub(crate) fn chain(mut chain: CustodyChain, caller: &Caller) -> v1::CustodyChai
     }
     v1::CustodyChain {
         sponsor: chain.sponsor.map(sponsor::sponsor),
-        instances: chain.instances.into_iter().map(instance::instance).collect(),
+        instances: chain.instances.into_iter().map(|(run, state)| instance::instance(run, state)).collect(),
         decisions: chain.decisions.into_iter().map(decision::decision).collect(),
         events: chain.events.into_iter().map(event::event).collect(),
         truncated: chain.truncated,

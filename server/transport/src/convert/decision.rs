@@ -21,7 +21,7 @@ use super::{
     page::Paging,
     read, text,
     time::{leaf_timestamp, seconds, timestamp},
-    violations::Violations,
+    violations::{Refused, Violations},
 };
 
 /// Most calls in one batch.
@@ -40,11 +40,11 @@ pub(crate) fn decide_batch(mut request: v1::BatchDecideRequest) -> Result<(Vec<D
             call.traceparent = traceparent;
         }
         let calls = v.each("requests", request.requests, 1..=MAX_BATCH, call);
-        Some((calls?, idem?))
+        Ok((calls?, idem?))
     })
 }
 
-fn call(v: &mut Violations, mut request: v1::DecideRequest) -> Option<Decide> {
+fn call(v: &mut Violations, mut request: v1::DecideRequest) -> Result<Decide, Refused> {
     let request_id = mem::take(&mut request.request_id);
     // Not part of the idempotency: a request that is sent again has another span.
     let traceparent = mem::take(&mut request.traceparent);
@@ -56,9 +56,9 @@ fn call(v: &mut Violations, mut request: v1::DecideRequest) -> Option<Decide> {
     let context = v.context(request.context);
     let approval_id = v.optional("approval_id", &request.approval_id);
     let cached_from = v.optional("cached_from", &request.cached_from);
-    let arguments = v.arguments(request.arguments, request_hash.flatten());
+    let arguments = v.arguments(request.arguments, request_hash.ok().flatten());
     let trace = v.optional("traceparent", &traceparent);
-    Some(Decide {
+    Ok(Decide {
         subject: presented(request.token).map_or(DecisionSubject::Caller, DecisionSubject::Token),
         tool_id: tool_id?,
         action: action?,
@@ -83,7 +83,7 @@ pub(crate) fn explain(request: &v1::ExplainDecisionRequest) -> Result<(DecisionI
     read(|v| {
         let decision = v.required("policy_decision_id", &request.policy_decision_id);
         let version = v.optional("policy_version", &request.policy_version);
-        Some((decision?, version?))
+        Ok((decision?, version?))
     })
 }
 
@@ -130,7 +130,7 @@ pub(crate) fn list(mut request: v1::ListDecisionsRequest) -> Result<(DecisionFil
             start_time: start_time?,
             end_time: end_time?,
         };
-        Some((filter, paging?))
+        Ok((filter, paging?))
     })
 }
 

@@ -4,7 +4,7 @@ use aws_lc_rs::digest::{Context, Digest, SHA256};
 use countersign_app::Idempotency;
 use prost::Message;
 
-use super::violations::Violations;
+use super::violations::{Refused, Violations};
 
 /// Longest `request_id`, bytes.
 const MAX_REQUEST_ID: usize = 64;
@@ -15,9 +15,14 @@ pub(crate) type Idem = Option<Idempotency>;
 impl Violations {
     /// The idempotency of a write: `request` without its `request_id`, which is a separate argument. `None` if the id
     /// is empty.
-    pub(super) fn idempotency(&mut self, method: &str, request_id: String, request: &impl Message) -> Option<Idem> {
+    pub(super) fn idempotency(
+        &mut self,
+        method: &str,
+        request_id: String,
+        request: &impl Message,
+    ) -> Result<Idem, Refused> {
         let request_id = self.token("request_id", request_id, MAX_REQUEST_ID)?;
-        Some(request_id.map(|request_id| Idempotency { request_id, fingerprint: fingerprint(method, request) }))
+        Ok(request_id.map(|request_id| Idempotency { request_id, fingerprint: fingerprint(method, request) }))
     }
 }
 

@@ -29,7 +29,7 @@ pub(crate) fn revoke(mut request: v1::RevokeInstanceRequest) -> Result<(Transiti
             reason: reason?,
             etag: etag?,
         };
-        Some((revoke, idem?))
+        Ok((revoke, idem?))
     })
 }
 
@@ -46,7 +46,7 @@ pub(crate) fn end(mut request: v1::EndInstanceRequest) -> Result<(TransitionInst
             reason: reason?.unwrap_or_default(),
             etag: etag?,
         };
-        Some((end, idem?))
+        Ok((end, idem?))
     })
 }
 
@@ -64,7 +64,7 @@ pub(crate) fn accept(mut request: v1::AcceptInstanceRequest) -> Result<(AcceptIn
             reason: reason?,
             etag: etag?,
         };
-        Some((accept, idem?))
+        Ok((accept, idem?))
     })
 }
 
@@ -90,7 +90,7 @@ pub(crate) fn list(mut request: v1::ListInstancesRequest) -> Result<(InstanceFil
             start_time: start_time?,
             end_time: end_time?,
         };
-        Some((filter, paging?))
+        Ok((filter, paging?))
     })
 }
 
@@ -102,10 +102,10 @@ pub(crate) fn changed(changed: Instance) -> v1::Instance {
         InstanceState::Revoked => InstanceFilterState::Revoked,
         InstanceState::Orphaned => InstanceFilterState::Orphaned,
     };
-    instance((changed, state))
+    instance(changed, state)
 }
 
-pub(crate) fn instance((instance, state): (Instance, InstanceFilterState)) -> v1::Instance {
+pub(crate) fn instance(instance: Instance, state: InstanceFilterState) -> v1::Instance {
     v1::Instance {
         etag: instance.etag(),
         agent_instance_id: instance.agent_instance_id.to_string(),

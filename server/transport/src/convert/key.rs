@@ -16,7 +16,7 @@ pub(crate) fn list(mut request: v1::ListSigningKeysRequest) -> Result<(Option<Ke
     read(|v| {
         let paging = v.paging("ListSigningKeys", size, &token, &request);
         let state = v.optional_enum("state", request.state);
-        Some((state?, paging?))
+        Ok((state?, paging?))
     })
 }
 
@@ -25,7 +25,7 @@ pub(crate) fn rotate(mut request: v1::RotateSigningKeyRequest) -> Result<(String
     read(|v| {
         let idem = v.idempotency("RotateSigningKey", request_id, &request);
         let reason = v.text("reason", request.reason, MAX_TEXT);
-        Some((reason?, idem?))
+        Ok((reason?, idem?))
     })
 }
 
@@ -34,12 +34,10 @@ pub(crate) fn compromise(mut request: v1::MarkKeyCompromisedRequest) -> Result<(
     read(|v| {
         let idem = v.idempotency("MarkKeyCompromised", request_id, &request);
         let kid = v.token("kid", request.kid, MAX_KID);
-        if kid == Some(None) {
-            v.refuse("kid", "is required");
-        }
+        let kid = v.present("kid", kid);
         let reason = v.text("reason", request.reason, MAX_TEXT);
         let etag = v.etag(request.etag);
-        Some((MarkKeyCompromised { kid: kid??, reason: reason?, etag: etag? }, idem?))
+        Ok((MarkKeyCompromised { kid: kid?, reason: reason?, etag: etag? }, idem?))
     })
 }
 

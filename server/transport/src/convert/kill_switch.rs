@@ -17,10 +17,10 @@ pub(crate) fn engage(mut request: v1::EngageKillSwitchRequest) -> Result<(Engage
         let idem = v.idempotency("EngageKillSwitch", request_id, &request);
         let scope = v.enum_value("scope", request.scope);
         let target = scope.and_then(|scope: KillSwitchScope| {
-            Target::new(scope, &request.id).map_err(|wrong| v.refuse("id", wrong.to_string())).ok()
+            Target::new(scope, &request.id).map_err(|wrong| v.refuse("id", wrong.to_string()))
         });
         let reason = v.text("reason", request.reason, MAX_TEXT);
-        Some((EngageKillSwitch { target: target?, reason: reason? }, idem?))
+        Ok((EngageKillSwitch { target: target?, reason: reason? }, idem?))
     })
 }
 
@@ -30,7 +30,7 @@ pub(crate) fn release(mut request: v1::ReleaseKillSwitchRequest) -> Result<(Rele
         let idem = v.idempotency("ReleaseKillSwitch", request_id, &request);
         let kill_switch_id = v.required("kill_switch_id", &request.kill_switch_id);
         let reason = v.text("reason", request.reason, MAX_TEXT);
-        Some((ReleaseKillSwitch { kill_switch_id: kill_switch_id?, reason: reason? }, idem?))
+        Ok((ReleaseKillSwitch { kill_switch_id: kill_switch_id?, reason: reason? }, idem?))
     })
 }
 
@@ -39,7 +39,7 @@ pub(crate) fn list(mut request: v1::ListKillSwitchesRequest) -> Result<(Option<K
     read(|v| {
         let paging = v.paging("ListKillSwitches", size, &token, &request);
         let scope = v.optional_enum("scope", request.scope);
-        Some((scope?, paging?))
+        Ok((scope?, paging?))
     })
 }
 

@@ -31,7 +31,7 @@ pub(crate) mod svid;
 pub(crate) mod time;
 pub(crate) mod violations;
 
-pub(crate) use violations::read;
+pub(crate) use violations::{Refused, read};
 
 use aws_lc_rs::digest;
 

@@ -33,7 +33,7 @@ pub(crate) fn create(mut request: v1::CreateOperatorRequest) -> Result<(CreateOp
             roles: Roles::from(roles?),
             person_id: person_id?,
         };
-        Some((create, idem?))
+        Ok((create, idem?))
     })
 }
 
@@ -46,7 +46,7 @@ pub(crate) fn set_roles(mut request: v1::SetOperatorRolesRequest) -> Result<(Set
         let reason = v.text("reason", request.reason, MAX_TEXT);
         let (etag, roles) = (v.etag(request.etag), roles.map(Roles::from));
         let set = SetOperatorRoles { operator_id: operator_id?, roles: roles?, reason: reason?, etag: etag? };
-        Some((set, idem?))
+        Ok((set, idem?))
     })
 }
 
@@ -61,7 +61,7 @@ macro_rules! standings {
                 let reason = v.text("reason", request.reason, MAX_TEXT);
                 let etag = v.etag(request.etag);
                 let standing = OperatorStanding::$standing;
-                Some((ChangeOperator { operator_id: operator_id?, standing, reason: reason?, etag: etag? }, idem?))
+                Ok((ChangeOperator { operator_id: operator_id?, standing, reason: reason?, etag: etag? }, idem?))
             })
         }
     )+};
@@ -78,7 +78,7 @@ pub(crate) fn list(mut request: v1::ListOperatorsRequest) -> Result<(Option<Oper
     read(|v| {
         let paging = v.paging("ListOperators", size, &token, &request);
         let role = v.optional("role", &request.role);
-        Some((role?, paging?))
+        Ok((role?, paging?))
     })
 }
 
@@ -91,17 +91,10 @@ pub(crate) fn create_key(mut request: v1::CreateApiKeyRequest) -> Result<(Create
         let expire_time = v.instant("expire_time", request.expire_time);
         let tools = v.list("tools", &request.tools, 0..=KeyScope::MOST);
         let sponsors = v.list("sponsors", &request.sponsors, 0..=KeyScope::MOST);
-        let scope = tools.zip(sponsors).map(|(tools, sponsors)| KeyScope {
-            tools: BTreeSet::from_iter(tools),
-            sponsors: BTreeSet::from_iter(sponsors),
-        });
-        let create = CreateApiKey {
-            operator_id: operator_id?,
-            roles: Roles::from(roles?),
-            expire_time: expire_time?,
-            scope: scope?,
-        };
-        Some((create, idem?))
+        let scope = KeyScope { tools: BTreeSet::from_iter(tools?), sponsors: BTreeSet::from_iter(sponsors?) };
+        let create =
+            CreateApiKey { operator_id: operator_id?, roles: Roles::from(roles?), expire_time: expire_time?, scope };
+        Ok((create, idem?))
     })
 }
 
@@ -110,7 +103,7 @@ pub(crate) fn list_keys(mut request: v1::ListApiKeysRequest) -> Result<(ApiKeyFi
     read(|v| {
         let paging = v.paging("ListApiKeys", size, &token, &request);
         let operator_id = v.optional("operator_id", &request.operator_id);
-        Some((ApiKeyFilter { operator_id: operator_id?, dead: request.include_dead }, paging?))
+        Ok((ApiKeyFilter { operator_id: operator_id?, dead: request.include_dead }, paging?))
     })
 }
 
@@ -121,7 +114,7 @@ pub(crate) fn confirm_key(mut request: v1::ConfirmApiKeyRequest) -> Result<(Conf
         let key_id = v.required("key_id", &request.key_id);
         let reason = v.text("reason", request.reason, MAX_TEXT);
         let etag = v.etag(request.etag);
-        Some((ConfirmApiKey { key_id: key_id?, reason: reason?, etag: etag? }, idem?))
+        Ok((ConfirmApiKey { key_id: key_id?, reason: reason?, etag: etag? }, idem?))
     })
 }
 
@@ -132,7 +125,7 @@ pub(crate) fn revoke_key(mut request: v1::RevokeApiKeyRequest) -> Result<(Revoke
         let key_id = v.required("key_id", &request.key_id);
         let reason = v.optional_text("reason", request.reason, MAX_TEXT);
         let etag = v.etag(request.etag);
-        Some((RevokeApiKey { key_id: key_id?, reason: reason?, etag: etag? }, idem?))
+        Ok((RevokeApiKey { key_id: key_id?, reason: reason?, etag: etag? }, idem?))
     })
 }
 
@@ -145,7 +138,7 @@ pub(crate) fn bind(mut request: v1::BindPersonRequest) -> Result<(BindPerson, Id
         let reason = v.text("reason", request.reason, MAX_TEXT);
         let etag = v.etag(request.etag);
         let bind = BindPerson { operator_id: operator_id?, person_id: person_id?, reason: reason?, etag: etag? };
-        Some((bind, idem?))
+        Ok((bind, idem?))
     })
 }
 
@@ -158,7 +151,7 @@ pub(crate) fn confirm(mut request: v1::ConfirmPersonRequest) -> Result<(ConfirmP
         let reason = v.text("reason", request.reason, MAX_TEXT);
         let etag = v.etag(request.etag);
         let confirm = ConfirmPerson { operator_id: operator_id?, person_id: person_id?, reason: reason?, etag: etag? };
-        Some((confirm, idem?))
+        Ok((confirm, idem?))
     })
 }
 
@@ -167,7 +160,7 @@ pub(crate) fn list_bindings(mut request: v1::ListPersonBindingsRequest) -> Resul
     read(|v| {
         let paging = v.paging("ListPersonBindings", size, &token, &request);
         let person_id = v.optional("person_id", &request.person_id);
-        Some((BindingFilter { person_id: person_id?, unconfirmed: request.unconfirmed }, paging?))
+        Ok((BindingFilter { person_id: person_id?, unconfirmed: request.unconfirmed }, paging?))
     })
 }
 

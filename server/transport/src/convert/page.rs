@@ -4,7 +4,10 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL};
 use countersign_app::PageRequest;
 use prost::Message;
 
-use super::{idempotency::digest, violations::Violations};
+use super::{
+    idempotency::digest,
+    violations::{Refused, Violations},
+};
 
 /// Size of a page if the request does not say.
 const DEFAULT_SIZE: u32 = 100;
@@ -32,35 +35,39 @@ impl Paging {
 
 impl Violations {
     /// The requested page of `method`'s list. `filter` is the request without `page_size` and `page_token`.
-    pub(super) fn paging(&mut self, method: &str, size: i32, token: &str, filter: &impl Message) -> Option<Paging> {
+    pub(super) fn paging(
+        &mut self,
+        method: &str,
+        size: i32,
+        token: &str,
+        filter: &impl Message,
+    ) -> Result<Paging, Refused> {
         let mut fingerprint = [0; FINGERPRINT];
         fingerprint.copy_from_slice(&digest(method, filter).as_ref()[..FINGERPRINT]);
         let size = self.number("page_size", size, 0..=MAX_SIZE);
         let after = self.cursor(token, &fingerprint);
         let size = Some(size?).filter(|size| *size > 0).unwrap_or(DEFAULT_SIZE);
-        Some(Paging { page: PageRequest { size, after: after? }, fingerprint })
+        Ok(Paging { page: PageRequest { size, after: after? }, fingerprint })
     }
 
-    #[expect(clippy::option_option, reason = "wrong, absent, or there")]
-    fn cursor(&mut self, token: &str, fingerprint: &[u8]) -> Option<Option<String>> {
+    fn cursor(&mut self, token: &str, fingerprint: &[u8]) -> Result<Option<String>, Refused> {
         if token.is_empty() {
-            return Some(None);
+            return Ok(None);
         }
         let bytes = (token.len() <= MAX_TOKEN).then(|| BASE64URL.decode(token).ok()).flatten();
         let cursor = match bytes.as_deref().and_then(|bytes| bytes.split_at_checked(FINGERPRINT)) {
             Some((bound, _)) if bound != fingerprint => {
-                self.refuse("page_token", "belongs to another list or filter; repeat the filter that it came from");
-                return None;
+                let why = "belongs to another list or filter; repeat the filter that it came from";
+                return Err(self.refuse("page_token", why));
             }
             Some((_, cursor)) if !cursor.is_empty() => str::from_utf8(cursor).ok(),
             _ => None,
         };
-        if cursor.is_none() {
+        cursor.map(|cursor| Some(cursor.to_owned())).ok_or_else(|| {
             self.refuse(
                 "page_token",
                 "is not a page token of this server; send next_page_token unchanged, or leave it out",
-            );
-        }
-        cursor.map(|cursor| Some(cursor.to_owned()))
+            )
+        })
     }
 }

@@ -15,7 +15,7 @@ pub(crate) fn create(mut request: v1::CreatePolicyRequest) -> Result<(CreatePoli
         let idem = v.idempotency("CreatePolicy", request_id, &request);
         let reason = v.optional_text("reason", request.reason, MAX_TEXT);
         // The reader of the document reports what is wrong with it, with the line; this includes an empty document.
-        Some((CreatePolicy { document: request.document, cedar: request.cedar, reason: reason? }, idem?))
+        Ok((CreatePolicy { document: request.document, cedar: request.cedar, reason: reason? }, idem?))
     })
 }
 
@@ -30,7 +30,7 @@ pub(crate) fn list(mut request: v1::ListPoliciesRequest) -> Result<(PolicyFilter
         let state = v.optional_enum("state", request.state);
         let start_time = v.instant("start_time", request.start_time);
         let end_time = v.instant("end_time", request.end_time);
-        Some((PolicyFilter { state: state?, start_time: start_time?, end_time: end_time? }, paging?))
+        Ok((PolicyFilter { state: state?, start_time: start_time?, end_time: end_time? }, paging?))
     })
 }
 
@@ -40,7 +40,7 @@ pub(crate) fn activate(mut request: v1::ActivatePolicyRequest) -> Result<(Activa
         let idem = v.idempotency("ActivatePolicy", request_id, &request);
         let version = v.required("version", &request.version);
         let reason = v.text("reason", request.reason, MAX_TEXT);
-        Some((ActivatePolicy { version: version?, reason: reason? }, idem?))
+        Ok((ActivatePolicy { version: version?, reason: reason? }, idem?))
     })
 }
 

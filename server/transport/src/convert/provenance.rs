@@ -4,7 +4,10 @@ use countersign_app::{AgentFacts, Error, Trace};
 use countersign_core::Violation;
 use http::HeaderMap;
 
-use super::{read, violations::Violations};
+use super::{
+    read,
+    violations::{Refused, Violations},
+};
 
 /// The header of W3C Trace Context.
 pub(crate) const TRACEPARENT: &str = "traceparent";
@@ -29,22 +32,25 @@ pub(crate) fn facts(agent_version: String, model: String, platform: String) -> R
 
 impl Violations {
     /// The facts about an agent, as its issuer states them.
-    pub(super) fn facts(&mut self, agent_version: String, model: String, platform: String) -> Option<AgentFacts> {
+    pub(super) fn facts(
+        &mut self,
+        agent_version: String,
+        model: String,
+        platform: String,
+    ) -> Result<AgentFacts, Refused> {
         let mut fact = |field, text| self.fact(field, text);
         let (agent_version, model, platform) =
             (fact("agent_version", agent_version), fact("model", model), fact("platform", platform));
-        Some(AgentFacts { agent_version: agent_version?, model: model?, platform: platform? })
+        Ok(AgentFacts { agent_version: agent_version?, model: model?, platform: platform? })
     }
 
     /// A text that goes into the custody log unchanged; `None` if it is empty.
-    #[expect(clippy::option_option, reason = "wrong, absent, or there")]
-    fn fact(&mut self, field: &str, text: String) -> Option<Option<String>> {
+    fn fact(&mut self, field: &str, text: String) -> Result<Option<String>, Refused> {
         let visible = |byte: u8| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\';
         if text.len() <= MAX_FACT && text.bytes().all(visible) {
-            return Some(Some(text).filter(|text| !text.is_empty()));
+            return Ok(Some(text).filter(|text| !text.is_empty()));
         }
-        self.refuse(field, format!("must be at most {MAX_FACT} visible ASCII characters other than \" and \\"));
-        None
+        Err(self.refuse(field, format!("must be at most {MAX_FACT} visible ASCII characters other than \" and \\")))
     }
 }
 

@@ -11,7 +11,12 @@ use countersign_core::{
 };
 use countersign_proto::v1;
 
-use super::{idempotency::Idem, page::Paging, read, texts, violations::Violations};
+use super::{
+    idempotency::Idem,
+    page::Paging,
+    read, texts,
+    violations::{Refused, Violations},
+};
 
 /// Most steps of a rollout: one for each percent.
 const MAX_STEPS: usize = 100;
@@ -31,7 +36,7 @@ pub(crate) fn start(mut request: v1::StartRolloutRequest) -> Result<(StartRollou
         let percent = request.percent.map(|percent| v.number("percent", percent, 0..=99));
         let sticky_key = v.optional_enum("sticky_key", request.sticky_key);
         let steps = steps(v, &request.steps);
-        let increment: Option<Percent> = v.number("increment_per_day", request.increment_per_day, 0..=100);
+        let increment: Result<Percent, _> = v.number("increment_per_day", request.increment_per_day, 0..=100);
         let gates = request.gates.map(|wire| v.within("gates", |v| gates(v, wire)));
         let min_soak_seconds = v.seconds("min_soak", request.min_soak, 0..=MAX_SOAK);
         let scope = request.scope.map(|wire| v.within("scope", |v| scope(v, wire)));
@@ -39,34 +44,33 @@ pub(crate) fn start(mut request: v1::StartRolloutRequest) -> Result<(StartRollou
         let start = StartRollout {
             baseline: baseline?,
             candidate: candidate?,
-            percent: percent.flatten(),
+            percent: percent.transpose()?,
             sticky_key: sticky_key?.unwrap_or_default(),
             steps: steps?,
             increment_per_day: Some(increment?).filter(|points| *points > Percent::NONE),
-            gates: gates.flatten().unwrap_or_default(),
+            gates: gates.transpose()?.unwrap_or_default(),
             min_soak_seconds: min_soak_seconds?,
-            scope: scope.flatten().unwrap_or_default(),
+            scope: scope.transpose()?.unwrap_or_default(),
             reason: reason?,
         };
-        Some((start, idem?))
+        Ok((start, idem?))
     })
 }
 
 /// Rising percentages up to 100; the default ones if the list is empty.
-fn steps(v: &mut Violations, steps: &[i32]) -> Option<Vec<Percent>> {
+fn steps(v: &mut Violations, steps: &[i32]) -> Result<Vec<Percent>, Refused> {
     v.counted("steps", steps.len(), 0..=MAX_STEPS)?;
     let read: Vec<_> =
         steps.iter().enumerate().map(|(nth, step)| v.number(&format!("steps[{nth}]"), *step, 1..=100)).collect();
-    let read: Vec<Percent> = read.into_iter().collect::<Option<_>>()?;
+    let read: Vec<Percent> = read.into_iter().collect::<Result<_, _>>()?;
     if read.is_empty() || (read.is_sorted_by(|a, b| a < b) && read.last() == Some(&Percent::ALL)) {
-        return Some(read);
+        return Ok(read);
     }
-    v.refuse("steps", "must increase from step to step, and end with 100");
-    None
+    Err(v.refuse("steps", "must increase from step to step, and end with 100"))
 }
 
 /// The thresholds; the default for each one that is missing.
-fn gates(v: &mut Violations, wire: v1::RolloutGates) -> Option<Gates> {
+fn gates(v: &mut Violations, wire: v1::RolloutGates) -> Result<Gates, Refused> {
     let default = Gates::default();
     let mut basis_points =
         |field: &str, rate: Option<i32>| rate.map(|rate| v.number(field, rate, 0..=Gates::MAX_BP.into()));
@@ -77,23 +81,23 @@ fn gates(v: &mut Violations, wire: v1::RolloutGates) -> Option<Gates> {
     let window = v.seconds("window", wire.window, WINDOW);
     let min_decisions = wire.min_decisions.map(|count| v.number("min_decisions", count, 1..=i32::MAX.into()));
     let on_breach = v.optional_enum("on_breach", wire.on_breach);
-    Some(Gates {
-        missing_sponsor_bp: missing_sponsor.unwrap_or(Some(default.missing_sponsor_bp))?,
-        policy_error_bp: policy_error.unwrap_or(Some(default.policy_error_bp))?,
+    Ok(Gates {
+        missing_sponsor_bp: missing_sponsor.unwrap_or(Ok(default.missing_sponsor_bp))?,
+        policy_error_bp: policy_error.unwrap_or(Ok(default.policy_error_bp))?,
         latency_p95_ms: latency?.unwrap_or(default.latency_p95_ms),
         window_seconds: window?.unwrap_or(default.window_seconds),
-        min_decisions: min_decisions.unwrap_or(Some(default.min_decisions))?,
+        min_decisions: min_decisions.unwrap_or(Ok(default.min_decisions))?,
         on_breach: on_breach?.unwrap_or(default.on_breach),
-        issuance_failure_bp: issuance_failure.map_or(Some(None), |rate| rate.map(Some))?,
+        issuance_failure_bp: issuance_failure.transpose()?,
     })
 }
 
-fn scope(v: &mut Violations, wire: v1::RolloutScope) -> Option<Scope> {
+fn scope(v: &mut Violations, wire: v1::RolloutScope) -> Result<Scope, Refused> {
     let tools = v.list::<ToolId>("tools", &wire.tools, 0..=MAX_SCOPE);
     let roles = v.list::<RoleName>("roles", &wire.roles, 0..=MAX_SCOPE);
     let sponsors = v.list::<SponsorId>("sponsors", &wire.sponsors, 0..=MAX_SCOPE);
     let labels = v.labels(wire.labels);
-    Some(Scope { tools: texts(tools?), roles: texts(roles?), sponsors: texts(sponsors?), labels: labels? })
+    Ok(Scope { tools: texts(tools?), roles: texts(roles?), sponsors: texts(sponsors?), labels: labels? })
 }
 
 pub(crate) fn get(request: &v1::GetRolloutRequest) -> Result<RolloutId, Error> {
@@ -110,7 +114,7 @@ pub(crate) fn list(mut request: v1::ListRolloutsRequest) -> Result<(RolloutFilte
         let end_time = v.instant("end_time", request.end_time);
         let filter =
             RolloutFilter { state: state?, candidate: candidate?, start_time: start_time?, end_time: end_time? };
-        Some((filter, paging?))
+        Ok((filter, paging?))
     })
 }
 
@@ -119,7 +123,7 @@ pub(crate) fn advance(mut request: v1::AdvanceRolloutRequest) -> Result<(Advance
     read(|v| {
         let idem = v.idempotency("AdvanceRollout", request_id, &request);
         let rollout_id = v.required("rollout_id", &request.rollout_id);
-        let percent: Option<Percent> = v.number("percent", request.percent, 0..=100);
+        let percent: Result<Percent, _> = v.number("percent", request.percent, 0..=100);
         let reason = v.text("reason", request.reason, MAX_TEXT);
         let etag = v.etag(request.etag);
         let advance = AdvanceRollout {
@@ -129,7 +133,7 @@ pub(crate) fn advance(mut request: v1::AdvanceRolloutRequest) -> Result<(Advance
             force: request.force,
             etag: etag?,
         };
-        Some((advance, idem?))
+        Ok((advance, idem?))
     })
 }
 
@@ -140,7 +144,7 @@ pub(crate) fn rollback(mut request: v1::RollbackRolloutRequest) -> Result<(Rollb
         let rollout_id = v.required("rollout_id", &request.rollout_id);
         let reason = v.text("reason", request.reason, MAX_TEXT);
         let etag = v.etag(request.etag);
-        Some((RollbackRollout { rollout_id: rollout_id?, reason: reason?, etag: etag? }, idem?))
+        Ok((RollbackRollout { rollout_id: rollout_id?, reason: reason?, etag: etag? }, idem?))
     })
 }
 
@@ -148,7 +152,7 @@ pub(crate) fn pause(mut request: v1::PauseRolloutRequest) -> Result<(HoldRollout
     let request_id = mem::take(&mut request.request_id);
     read(|v| {
         let idem = v.idempotency("PauseRollout", request_id, &request);
-        Some((hold(v, &request.rollout_id, request.reason, request.etag)?, idem?))
+        Ok((hold(v, &request.rollout_id, request.reason, request.etag)?, idem?))
     })
 }
 
@@ -156,15 +160,15 @@ pub(crate) fn resume(mut request: v1::ResumeRolloutRequest) -> Result<(HoldRollo
     let request_id = mem::take(&mut request.request_id);
     read(|v| {
         let idem = v.idempotency("ResumeRollout", request_id, &request);
-        Some((hold(v, &request.rollout_id, request.reason, request.etag)?, idem?))
+        Ok((hold(v, &request.rollout_id, request.reason, request.etag)?, idem?))
     })
 }
 
-fn hold(v: &mut Violations, rollout_id: &str, reason: String, etag: String) -> Option<HoldRollout> {
+fn hold(v: &mut Violations, rollout_id: &str, reason: String, etag: String) -> Result<HoldRollout, Refused> {
     let rollout_id = v.required("rollout_id", rollout_id);
     let reason = v.text("reason", reason, MAX_TEXT);
     let etag = v.etag(etag);
-    Some(HoldRollout { rollout_id: rollout_id?, reason: reason?, etag: etag? })
+    Ok(HoldRollout { rollout_id: rollout_id?, reason: reason?, etag: etag? })
 }
 
 #[cfg(test)]

@@ -3,7 +3,12 @@
 use countersign_app::{Error, PolicyDifference, SimulatePolicy, SimulatedPolicy, SimulationPiece};
 use countersign_proto::v1;
 
-use super::{enums::WireEnum, read, texts, time::timestamp, violations::Violations};
+use super::{
+    enums::WireEnum,
+    read, texts,
+    time::timestamp,
+    violations::{Refused, Violations},
+};
 
 /// Approximate limit of the differences in one message, in bytes: clients accept 4 MiB by default.
 const MESSAGE_BYTES: usize = 1 << 20;
@@ -18,7 +23,7 @@ pub(crate) fn simulate(request: v1::SimulatePolicyRequest) -> Result<SimulatePol
         let agent_instance_id = v.optional("agent_instance_id", &request.agent_instance_id);
         let tool_id = v.optional("tool_id", &request.tool_id);
         let policy = policy(v, &request.version, request.document, request.cedar);
-        Some(SimulatePolicy {
+        Ok(SimulatePolicy {
             policy: policy?,
             start_time: start_time?,
             end_time: end_time?,
@@ -29,15 +34,14 @@ pub(crate) fn simulate(request: v1::SimulatePolicyRequest) -> Result<SimulatePol
     })
 }
 
-fn policy(v: &mut Violations, version: &str, document: String, cedar: String) -> Option<SimulatedPolicy> {
+fn policy(v: &mut Violations, version: &str, document: String, cedar: String) -> Result<SimulatedPolicy, Refused> {
     if document.is_empty() && cedar.is_empty() {
         return v.required("version", version).map(SimulatedPolicy::Version);
     }
     if !version.is_empty() {
-        v.refuse("version", "must be empty if a document is sent: only one of them is simulated");
-        return None;
+        return Err(v.refuse("version", "must be empty if a document is sent: only one of them is simulated"));
     }
-    Some(SimulatedPolicy::Document { document, cedar })
+    Ok(SimulatedPolicy::Document { document, cedar })
 }
 
 /// A piece in messages that clients accept: more than one message only if it has many differences.

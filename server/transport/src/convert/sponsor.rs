@@ -18,7 +18,7 @@ use super::{
     page::Paging,
     read, texts,
     time::{seconds, timestamp},
-    violations::Violations,
+    violations::{Refused, Violations},
 };
 
 /// Most roles of one sponsor.
@@ -30,7 +30,7 @@ pub(crate) fn register(mut request: v1::RegisterSponsorRequest) -> Result<(Regis
         let idem = v.idempotency("RegisterSponsor", request_id, &request);
         let sponsor_id = v.required("sponsor_id", &request.sponsor_id);
         let display_name = v.text("display_name", request.display_name, MAX_DISPLAY);
-        v.checked(check_email("email", &request.email));
+        let email = v.checked(check_email("email", &request.email)).map(|()| request.email);
         let roles = v.list("roles", &request.roles, 1..=MAX_ROLES);
         let max_ttl_seconds = v.seconds("max_ttl", request.max_ttl, 1..=HARD_MAX_TTL.into());
         let max_depth = request.max_depth.map(|depth| v.number("max_depth", depth, 0..=MAX_DEPTH_CEILING.into()));
@@ -39,14 +39,14 @@ pub(crate) fn register(mut request: v1::RegisterSponsorRequest) -> Result<(Regis
         let register = RegisterSponsor {
             sponsor_id: sponsor_id?,
             display_name: display_name?,
-            email: request.email,
+            email: email?,
             person_id: person_id?,
             roles: roles?,
             max_ttl_seconds: max_ttl_seconds?,
-            max_depth: max_depth.flatten(),
+            max_depth: max_depth.transpose()?,
             labels: labels?,
         };
-        Some((register, idem?))
+        Ok((register, idem?))
     })
 }
 
@@ -67,7 +67,7 @@ macro_rules! transitions {
                     etag: etag?,
                     review_due_at: None,
                 };
-                Some((transition, idem?))
+                Ok((transition, idem?))
             })
         }
     )+};
@@ -86,7 +86,7 @@ pub(crate) fn approve(mut request: v1::ApproveSponsorRequest) -> Result<(Transit
         let (transition, review_due_at) = (Transition::Approve, None);
         let approve =
             TransitionSponsor { sponsor_id: sponsor_id?, transition, reason: reason?, etag: etag?, review_due_at };
-        Some((approve, idem?))
+        Ok((approve, idem?))
     })
 }
 
@@ -113,7 +113,7 @@ pub(crate) fn recertify(mut request: v1::RecertifySponsorRequest) -> Result<(Tra
             etag: etag?,
             review_due_at: review_due_at?,
         };
-        Some((transition, idem?))
+        Ok((transition, idem?))
     })
 }
 
@@ -129,12 +129,12 @@ pub(crate) fn update(mut request: v1::UpdateSponsorRequest) -> Result<(UpdateSpo
         let etag = v.etag(mem::take(&mut request.etag));
         let change = change(v, request);
         let update = UpdateSponsor { sponsor_id: sponsor_id?, change: change?, reason: reason?, etag: etag? };
-        Some((update, idem?))
+        Ok((update, idem?))
     })
 }
 
 /// The fields in the mask, or without a mask, the fields that are not empty.
-fn change(v: &mut Violations, request: v1::UpdateSponsorRequest) -> Option<SponsorChange> {
+fn change(v: &mut Violations, request: v1::UpdateSponsorRequest) -> Result<SponsorChange, Refused> {
     let mask = request.update_mask.as_ref().map(|mask| mask.paths.as_slice()).unwrap_or_default();
     for path in mask.iter().filter(|path| *path != "*" && !SETTABLE.contains(&path.as_str())) {
         // The text that was sent is not repeated, because it may be of any length.
@@ -149,10 +149,8 @@ fn change(v: &mut Violations, request: v1::UpdateSponsorRequest) -> Option<Spons
     };
     let display_name = sets("display_name", !request.display_name.is_empty())
         .then(|| v.text("display_name", request.display_name, MAX_DISPLAY));
-    let email = sets("email", !request.email.is_empty()).then(|| {
-        v.checked(check_email("email", &request.email))?;
-        Some(request.email)
-    });
+    let email = sets("email", !request.email.is_empty())
+        .then(|| v.checked(check_email("email", &request.email)).map(|()| request.email));
     let roles = sets("roles", !request.roles.is_empty()).then(|| v.list("roles", &request.roles, 1..=MAX_ROLES));
     let max_ttl_seconds = sets("max_ttl", request.max_ttl.is_some())
         .then(|| v.seconds("max_ttl", Some(request.max_ttl.unwrap_or_default()), 1..=HARD_MAX_TTL.into()));
@@ -162,27 +160,18 @@ fn change(v: &mut Violations, request: v1::UpdateSponsorRequest) -> Option<Spons
     let person_id =
         sets("person_id", !request.person_id.is_empty()).then(|| v.required("person_id", &request.person_id));
     let change = SponsorChange {
-        person_id: set(person_id)?,
-        display_name: set(display_name)?,
-        email: set(email)?,
-        roles: set(roles)?,
-        max_ttl_seconds: set(max_ttl_seconds)?.flatten(),
-        max_depth: set(max_depth)?,
-        labels: set(labels)?,
+        person_id: person_id.transpose()?,
+        display_name: display_name.transpose()?,
+        email: email.transpose()?,
+        roles: roles.transpose()?,
+        max_ttl_seconds: max_ttl_seconds.transpose()?.flatten(),
+        max_depth: max_depth.transpose()?,
+        labels: labels.transpose()?,
     };
     if change == SponsorChange::default() {
         v.refuse("update_mask", format!("sets no field: name at least one of {}", SETTABLE.join(", ")));
     }
-    Some(change)
-}
-
-/// A field that may be left out: `None` only if it is set and wrong.
-#[expect(clippy::option_option, reason = "wrong, not set, or set")]
-fn set<T>(read: Option<Option<T>>) -> Option<Option<T>> {
-    match read {
-        None => Some(None),
-        Some(right) => right.map(Some),
-    }
+    Ok(change)
 }
 
 pub(crate) fn get(request: &v1::GetSponsorRequest) -> Result<SponsorId, Error> {
@@ -196,7 +185,7 @@ pub(crate) fn list(mut request: v1::ListSponsorsRequest) -> Result<(SponsorFilte
         let state = v.optional_enum("state", request.state);
         let role = v.optional::<RoleName>("role", &request.role);
         let review_due_before = v.instant("review_due_before", request.review_due_before);
-        Some((
+        Ok((
             SponsorFilter { state: state?, role: role?.map(String::from), review_due_before: review_due_before? },
             paging?,
         ))

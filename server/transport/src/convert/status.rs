@@ -22,7 +22,7 @@ pub(crate) fn readiness(readiness: Readiness) -> v1::GetReadinessResponse {
 }
 
 pub(crate) fn window(request: &v1::GetIndicatorsRequest) -> Result<u32, Error> {
-    read(|v| Some(v.seconds("window", request.window, WINDOW)?.unwrap_or(DEFAULT_WINDOW)))
+    read(|v| Ok(v.seconds("window", request.window, WINDOW)?.unwrap_or(DEFAULT_WINDOW)))
 }
 
 pub(crate) fn indicators(window: &IndicatorWindow) -> v1::GetIndicatorsResponse {

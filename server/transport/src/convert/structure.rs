@@ -4,13 +4,13 @@ use countersign_policy::Context;
 use prost_types::{Struct, value::Kind};
 use serde_json::{Map, Number, Value};
 
-use super::violations::Violations;
+use super::violations::{Refused, Violations};
 
 impl Violations {
     /// The attributes of a call.
-    pub(super) fn context(&mut self, context: Option<Struct>) -> Option<Context> {
+    pub(super) fn context(&mut self, context: Option<Struct>) -> Result<Context, Refused> {
         let object = context.map(object).unwrap_or_default();
-        Context::from_json(object).map_err(|found| self.absorb(found)).ok()
+        Context::from_json(object).map_err(|found| self.absorb(found))
     }
 }
 

@@ -6,7 +6,13 @@ use countersign_app::{CsrKey, Error, JwtSvid, MintJwtSvid, MintX509Svid, X509Svi
 use countersign_core::spiffe::{MAX_AUDIENCES, SvidAudience};
 use countersign_proto::v1;
 
-use super::{credential::presented, idempotency::Idem, read, time::timestamp, violations::Violations};
+use super::{
+    credential::presented,
+    idempotency::Idem,
+    read,
+    time::timestamp,
+    violations::{Refused, Violations},
+};
 
 pub(crate) fn mint_jwt(mut request: v1::MintJwtSvidRequest) -> Result<(MintJwtSvid, Idem), Error> {
     let request_id = mem::take(&mut request.request_id);
@@ -15,11 +21,11 @@ pub(crate) fn mint_jwt(mut request: v1::MintJwtSvidRequest) -> Result<(MintJwtSv
         let audience = audience(v, &request.audience);
         let ttl_seconds = v.any_seconds("ttl", request.ttl);
         let mint = MintJwtSvid { token: presented(request.token), audience: audience?, ttl_seconds: ttl_seconds? };
-        Some((mint, idem?))
+        Ok((mint, idem?))
     })
 }
 
-fn audience(v: &mut Violations, texts: &[String]) -> Option<Vec<SvidAudience>> {
+fn audience(v: &mut Violations, texts: &[String]) -> Result<Vec<SvidAudience>, Refused> {
     let audience: Vec<SvidAudience> = v.list("audience", texts, 1..=MAX_AUDIENCES)?;
     let mut seen = HashSet::new();
     for (nth, one) in audience.iter().enumerate() {
@@ -27,7 +33,7 @@ fn audience(v: &mut Violations, texts: &[String]) -> Option<Vec<SvidAudience>> {
             v.refuse(&format!("audience[{nth}]"), "is named twice");
         }
     }
-    Some(audience)
+    Ok(audience)
 }
 
 pub(crate) fn minted_jwt(svid: JwtSvid) -> v1::MintJwtSvidResponse {
@@ -44,9 +50,9 @@ pub(crate) fn mint_x509(mut request: v1::MintX509SvidRequest) -> Result<(MintX50
     let request_id = mem::take(&mut request.request_id);
     read(|v| {
         let idem = v.idempotency("MintX509Svid", request_id, &request);
-        let key = CsrKey::from_der(&request.csr).map_err(|wrong| v.refuse("csr", wrong)).ok();
+        let key = CsrKey::from_der(&request.csr).map_err(|wrong| v.refuse("csr", wrong));
         let ttl_seconds = v.any_seconds("ttl", request.ttl);
-        Some((MintX509Svid { token: presented(request.token), key: key?, ttl_seconds: ttl_seconds? }, idem?))
+        Ok((MintX509Svid { token: presented(request.token), key: key?, ttl_seconds: ttl_seconds? }, idem?))
     })
 }
 

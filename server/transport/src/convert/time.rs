@@ -6,7 +6,7 @@ use ::time::OffsetDateTime;
 use countersign_ledger::leaf;
 use prost_types::{Duration, Timestamp};
 
-use super::violations::Violations;
+use super::violations::{Refused, Violations};
 
 /// The seconds of 1970 to 9999: the instants that a custody leaf can state.
 const INSTANTS: RangeInclusive<i64> = 0..=253_402_300_799;
@@ -16,62 +16,58 @@ const NANOS_PER_SECOND: i128 = 1_000_000_000;
 
 impl Violations {
     /// An instant; `None` if it is missing.
-    #[expect(clippy::option_option, reason = "wrong, absent, or there")]
-    pub(super) fn instant(&mut self, field: &str, instant: Option<Timestamp>) -> Option<Option<OffsetDateTime>> {
-        let Some(instant) = instant else { return Some(None) };
+    pub(super) fn instant(
+        &mut self,
+        field: &str,
+        instant: Option<Timestamp>,
+    ) -> Result<Option<OffsetDateTime>, Refused> {
+        let Some(instant) = instant else { return Ok(None) };
         let valid = INSTANTS.contains(&instant.seconds);
         let read = nanos(instant.seconds, instant.nanos).filter(|_| valid);
         let read = read.and_then(|nanos| OffsetDateTime::from_unix_timestamp_nanos(nanos).ok());
-        if read.is_none() {
-            self.refuse(field, "must be an instant from 1970 to 9999, with 0 to 999999999 nanos");
-        }
         read.map(Some)
+            .ok_or_else(|| self.refuse(field, "must be an instant from 1970 to 9999, with 0 to 999999999 nanos"))
     }
 
     /// A span of whole seconds within `bounds`; `None` if it is missing.
-    #[expect(clippy::option_option, reason = "wrong, absent, or there")]
     pub(super) fn seconds<T: TryFrom<i64>>(
         &mut self,
         field: &str,
         span: Option<Duration>,
         bounds: RangeInclusive<i64>,
-    ) -> Option<Option<T>> {
-        let Some(Duration { seconds, nanos }) = span else { return Some(None) };
+    ) -> Result<Option<T>, Refused> {
+        let Some(Duration { seconds, nanos }) = span else { return Ok(None) };
         let read = T::try_from(seconds).ok().filter(|_| nanos == 0 && bounds.contains(&seconds));
-        if read.is_none() {
-            self.refuse(field, format!("must be a whole number of seconds, {} to {}", bounds.start(), bounds.end()));
-        }
-        read.map(Some)
+        read.map(Some).ok_or_else(|| {
+            self.refuse(field, format!("must be a whole number of seconds, {} to {}", bounds.start(), bounds.end()))
+        })
     }
 
     /// A span of whole seconds of any length, because the domain limits it; `None` if it is missing.
-    #[expect(clippy::option_option, reason = "wrong, absent, or there")]
-    pub(super) fn any_seconds(&mut self, field: &str, span: Option<Duration>) -> Option<Option<i64>> {
+    pub(super) fn any_seconds(&mut self, field: &str, span: Option<Duration>) -> Result<Option<i64>, Refused> {
         self.seconds(field, span, 0..=MAX_SPAN)
     }
 
     /// A span of whole milliseconds, at most `max`; `None` if it is missing.
-    #[expect(clippy::option_option, reason = "wrong, absent, or there")]
-    pub(super) fn milliseconds(&mut self, field: &str, span: Option<Duration>, max: u32) -> Option<Option<u32>> {
-        let Some(span) = span else { return Some(None) };
+    pub(super) fn milliseconds(
+        &mut self,
+        field: &str,
+        span: Option<Duration>,
+        max: u32,
+    ) -> Result<Option<u32>, Refused> {
+        let Some(span) = span else { return Ok(None) };
         let whole = nanos(span.seconds, span.nanos).filter(|nanos| nanos % 1_000_000 == 0);
         let read = whole.and_then(|nanos| u32::try_from(nanos / 1_000_000).ok()).filter(|millis| *millis <= max);
-        if read.is_none() {
-            self.refuse(field, format!("must be a whole number of milliseconds, 0 to {max}"));
-        }
-        read.map(Some)
+        read.map(Some).ok_or_else(|| self.refuse(field, format!("must be a whole number of milliseconds, 0 to {max}")))
     }
 
     /// A span in microseconds, rounded down; `None` if it is missing.
-    #[expect(clippy::option_option, reason = "wrong, absent, or there")]
-    pub(super) fn microseconds(&mut self, field: &str, span: Option<Duration>) -> Option<Option<u64>> {
-        let Some(span) = span else { return Some(None) };
+    pub(super) fn microseconds(&mut self, field: &str, span: Option<Duration>) -> Result<Option<u64>, Refused> {
+        let Some(span) = span else { return Ok(None) };
         let read = nanos(span.seconds, span.nanos).filter(|_| span.seconds <= MAX_SPAN);
         let read = read.and_then(|nanos| u64::try_from(nanos / 1_000).ok());
-        if read.is_none() {
-            self.refuse(field, format!("must be 0 to {MAX_SPAN} s, with 0 to 999999999 nanos"));
-        }
         read.map(Some)
+            .ok_or_else(|| self.refuse(field, format!("must be 0 to {MAX_SPAN} s, with 0 to 999999999 nanos")))
     }
 }
 

@@ -1,3 +1,4 @@
+use countersign_core::cache_extension::CacheExtension;
 use countersign_proto::v1::{self, policy_service_server::PolicyService};
 use futures::{StreamExt, stream};
 use tonic::{Request, Response, Status, codegen::BoxStream};
@@ -7,6 +8,14 @@ use crate::{
     convert::{cache_extension, kill_switch, policy as convert, simulation},
     status::Refusal,
 };
+
+impl Api {
+    /// An extension right after a change of it.
+    fn cache_extension(&self, changed: CacheExtension) -> v1::CacheExtension {
+        let (extension, state) = self.app.standing_of(changed);
+        cache_extension::extension(extension, state)
+    }
+}
 
 #[tonic::async_trait]
 impl PolicyService for Api {
@@ -153,7 +162,7 @@ impl PolicyService for Api {
         answer(request, |caller, request| async move {
             let (propose, idem) = cache_extension::propose(request)?;
             let done = self.app.propose_cache_extension(caller.require_operator()?, propose, idem).await?;
-            let cache_extension = Some(cache_extension::extension(self.app.standing_of(done.cache_extension)));
+            let cache_extension = Some(self.cache_extension(done.cache_extension));
             Ok(v1::ProposeCacheExtensionResponse { cache_extension, log_index: done.log_index })
         })
         .await
@@ -166,7 +175,7 @@ impl PolicyService for Api {
         answer(request, |caller, request| async move {
             let (confirm, idem) = cache_extension::confirm(request)?;
             let done = self.app.change_cache_extension(caller.require_operator()?, confirm, idem).await?;
-            let cache_extension = Some(cache_extension::extension(self.app.standing_of(done.cache_extension)));
+            let cache_extension = Some(self.cache_extension(done.cache_extension));
             Ok(v1::ConfirmCacheExtensionResponse { cache_extension, log_index: done.log_index })
         })
         .await
@@ -179,7 +188,7 @@ impl PolicyService for Api {
         answer(request, |caller, request| async move {
             let (end, idem) = cache_extension::end(request)?;
             let done = self.app.change_cache_extension(caller.require_operator()?, end, idem).await?;
-            let cache_extension = Some(cache_extension::extension(self.app.standing_of(done.cache_extension)));
+            let cache_extension = Some(self.cache_extension(done.cache_extension));
             Ok(v1::EndCacheExtensionResponse { cache_extension, log_index: done.log_index })
         })
         .await
@@ -194,7 +203,11 @@ impl PolicyService for Api {
             let page = self.app.list_cache_extensions(paging.page.clone()).await?;
             Ok(v1::ListCacheExtensionsResponse {
                 next_page_token: paging.token(page.next),
-                cache_extensions: page.items.into_iter().map(cache_extension::extension).collect(),
+                cache_extensions: page
+                    .items
+                    .into_iter()
+                    .map(|(extension, state)| cache_extension::extension(extension, state))
+                    .collect(),
             })
         })
         .await

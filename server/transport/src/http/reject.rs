@@ -9,12 +9,26 @@ use crate::middleware::count_refusal;
 /// How a front end writes an error: with the given HTTP status, or else with that of the code.
 pub(crate) type WriteError = fn(&Status, Option<StatusCode>) -> Response;
 
+/// A header that goes with a refusal, such as one that says what would be taken.
+#[derive(Debug)]
+pub(crate) struct RefusalHeader {
+    pub(crate) name: HeaderName,
+    pub(crate) value: &'static str,
+}
+
+impl RefusalHeader {
+    /// Puts it on the answer.
+    pub(crate) fn put_on(self, response: &mut Response) {
+        response.headers_mut().insert(self.name, HeaderValue::from_static(self.value));
+    }
+}
+
 /// A refusal with an HTTP status, and the header that says what would be accepted.
 #[derive(Debug)]
 pub(crate) struct Rejection {
     http: StatusCode,
     status: Status,
-    header: Option<(HeaderName, &'static str)>,
+    header: Option<RefusalHeader>,
 }
 
 impl Rejection {
@@ -44,13 +58,13 @@ impl Rejection {
     pub(crate) fn answer(self, write: WriteError) -> Response {
         count_refusal(self.status.code());
         let mut response = write(&self.status, Some(self.http));
-        if let Some((name, value)) = self.header {
-            response.headers_mut().insert(name, HeaderValue::from_static(value));
+        if let Some(header) = self.header {
+            header.put_on(&mut response);
         }
         response
     }
 
     fn with(self, name: HeaderName, value: &'static str) -> Self {
-        Self { header: Some((name, value)), ..self }
+        Self { header: Some(RefusalHeader { name, value }), ..self }
     }
 }

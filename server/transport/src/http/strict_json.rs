@@ -29,7 +29,7 @@ pub(crate) fn object(body: &[u8], values: usize) -> Result<Map<String, Value>, V
 
 /// Refuses a value that has a field unknown to `message`, or one field in both of its spellings.
 pub(crate) fn check_fields(value: &Value, message: MessageDescriptor) -> Result<(), Violation> {
-    check(value, &Shape::Message(message)).map_err(|(path, why)| Violation::new(path.to_string(), why))
+    check(value, &Shape::Message(message)).map_err(|found| Violation::new(found.path.to_string(), found.why))
 }
 
 /// The error, with the field in which it is.
@@ -89,8 +89,18 @@ impl Shape {
     }
 }
 
-/// What is wrong in a value, and the path to it.
-type Found = (Path, &'static str);
+/// What is wrong below a value.
+struct Found {
+    /// What is wrong in a value, and the path to it.
+    path: Path,
+    why: &'static str,
+}
+
+impl Found {
+    fn here(why: &'static str) -> Self {
+        Self { path: Path::default(), why }
+    }
+}
 
 fn check(value: &Value, shape: &Shape) -> Result<(), Found> {
     match (value, shape) {
@@ -98,9 +108,9 @@ fn check(value: &Value, shape: &Shape) -> Result<(), Found> {
         (_, Shape::Free) => Ok(()),
         (Value::Object(object), shape) => check_object(object, shape),
         (Value::Array(items), shape) => items.iter().enumerate().try_for_each(|(nth, item)| {
-            check(item, shape).map_err(|(mut path, why)| {
-                path.below_index(nth);
-                (path, why)
+            check(item, shape).map_err(|mut found| {
+                found.path.below_index(nth);
+                found
             })
         }),
         _ => Ok(()),
@@ -111,16 +121,16 @@ fn check_object(object: &Map<String, Value>, shape: &Shape) -> Result<(), Found>
     let mut seen = HashSet::new();
     for (name, value) in object {
         let found = match shape.enter(name) {
-            None => Err((Path::default(), "there is no such field")),
+            None => Err(Found::here("there is no such field")),
             Some((identity, below)) if !seen.contains(&identity) => {
                 seen.insert(identity);
                 check(value, &below)
             }
-            Some(_) => Err((Path::default(), "it is given twice, in two spellings")),
+            Some(_) => Err(Found::here("it is given twice, in two spellings")),
         };
-        found.map_err(|(mut path, why)| {
-            path.below_key(name);
-            (path, why)
+        found.map_err(|mut found| {
+            found.path.below_key(name);
+            found
         })?;
     }
     Ok(())

@@ -1,7 +1,7 @@
 //! Common parts of the answers in other projects' protocols: how a decision, or why there is none, is told to the
 //! caller.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use countersign_app::DecisionAnswer;
 use prost_types::{Struct, Value as ProtoValue, value::Kind};
@@ -58,7 +58,7 @@ pub(super) fn retry_after(status: &Status) -> Option<Duration> {
 }
 
 /// Texts by name, as `google.protobuf.Struct`.
-pub(super) fn texts<const N: usize>(fields: [(&str, String); N]) -> Struct {
+pub(super) fn texts(fields: BTreeMap<&str, String>) -> Struct {
     let value = |text| ProtoValue { kind: Some(Kind::StringValue(text)) };
     Struct { fields: fields.into_iter().map(|(name, text)| (name.to_owned(), value(text))).collect() }
 }

@@ -163,7 +163,7 @@ fn written_result(data: &[u8]) -> Option<McpResponse> {
     Some(McpResponse {
         method: lines.first().map(|line| (*line).to_owned())?,
         mcp_response: body.to_vec(),
-        metadata_context: Some(explain::texts(named)),
+        metadata_context: Some(explain::texts(named.into())),
         ..McpResponse::default()
     })
 }

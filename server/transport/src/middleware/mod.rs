@@ -117,25 +117,19 @@ impl Stack {
         let answer = self.authorise(call, row, request, inner);
         match (row.kind, cut) {
             (CallKind::Wait, Some(cut)) => {
-                Ok(deadline::within(call, &deadline, deadline::unless(cut, answer)).await?.0)
+                Ok(deadline::within(call, &deadline, deadline::unless(cut, answer)).await?.response)
             }
             (CallKind::Stream, Some(cut)) => {
-                let (response, permit) = deadline::within(call, &deadline, answer).await?;
+                let Answered { response, permit } = deadline::within(call, &deadline, answer).await?;
                 Ok(permit.hold(deadline::ending(call, &deadline, cut, response)))
             }
-            _ => Ok(deadline::within(call, &deadline, answer).await?.0),
+            _ => Ok(deadline::within(call, &deadline, answer).await?.response),
         }
     }
 
     /// Default deny: a request reaches its verb only if the method's row permits it for this caller, and a permit is
     /// available.
-    async fn authorise(
-        &self,
-        call: &Call,
-        row: &Row,
-        request: Request,
-        inner: impl Inner,
-    ) -> Result<(Response, Permit), Status> {
+    async fn authorise(&self, call: &Call, row: &Row, request: Request, inner: impl Inner) -> Result<Answered, Status> {
         let (authority, local) = (&*self.authority, authenticate::is_local(&request));
         let certificate = request.extensions().get();
         let peer = request.extensions().get::<Peer>().map(|peer| peer.0.to_canonical());
@@ -149,7 +143,7 @@ impl Stack {
         let watched = AdministrationAudit::of(row, caller.as_ref(), peer);
         let answer = self.serve(call, row, CallOrigin { caller, peer, activity }, request, inner).await;
         if let Some(watched) = watched {
-            watched.note(authority, &answer);
+            watched.note(authority, answer.as_ref().map(|answered| &answered.response));
         }
         answer
     }
@@ -162,7 +156,7 @@ impl Stack {
         asking: CallOrigin,
         request: Request,
         inner: impl Inner,
-    ) -> Result<(Response, Permit), Status> {
+    ) -> Result<Answered, Status> {
         let authority = &*self.authority;
         let CallOrigin { caller, peer, activity } = asking;
         authenticate::permit(authority, row, caller.as_ref()).map_err(|error| call.refuse(error))?;
@@ -176,7 +170,10 @@ impl Stack {
             request.extensions_mut().insert(row.authorized(caller));
         }
         match inner.oneshot(request).await {
-            Ok(response) => Ok((grpc_status::decode_error_to_invalid_argument(call, response)?, permit)),
+            Ok(response) => {
+                let response = grpc_status::decode_error_to_invalid_argument(call, response)?;
+                Ok(Answered { response, permit })
+            }
             Err(never) => match never {},
         }
     }
@@ -190,6 +187,12 @@ impl Stack {
             (_, CallKind::Request | CallKind::Stream) => self.bounds.timeout,
         }
     }
+}
+
+/// A verb's answer, and the permit under which it was given.
+struct Answered {
+    response: Response,
+    permit: Permit,
 }
 
 /// The caller, its address and its connection.

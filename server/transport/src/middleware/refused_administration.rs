@@ -7,7 +7,7 @@ use countersign_app::{Caller, RefusedAdministration};
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-use super::{Authority, concurrency::Permit, grpc_status};
+use super::{Authority, grpc_status};
 use crate::authz::{Row, Work};
 
 /// A refusal that is PERMISSION_DENIED by its meaning and not by its code: a second person is required.
@@ -29,10 +29,10 @@ impl AdministrationAudit {
     }
 
     /// Reports to the authority that the caller was refused because of its identity or rights.
-    pub(super) fn note(&self, authority: &dyn Authority, answer: &Result<(Response, Permit), Status>) {
+    pub(super) fn note(&self, authority: &dyn Authority, answer: Result<&Response, &Status>) {
         let status = match answer {
             Err(status) => refused(status.code()).then(|| status.clone()),
-            Ok((response, _)) => {
+            Ok(response) => {
                 let code = grpc_status::code(response.headers()).unwrap_or(Code::Ok);
                 refused(code).then(|| grpc_status::of_response(response)).flatten()
             }

@@ -2,13 +2,13 @@
 
 use axum::response::Response;
 use countersign_app::Error;
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde_json::json;
 use tonic::{Code, Status, metadata::MetadataValue};
 
 use super::{endpoint::Endpoint, scheme::Scheme};
 use crate::{
-    http::{connect, details::Details},
+    http::{connect, details::Details, reject::RefusalHeader},
     middleware::{MOST_BYTES, count_refusal},
     status::Refusal,
 };
@@ -30,7 +30,7 @@ pub(super) struct OAuthError {
     /// OAuth's error code. `None` if it follows from the refusal's code.
     error: Option<&'static str>,
     http: Option<StatusCode>,
-    header: Option<(&'static str, &'static str)>,
+    header: Option<RefusalHeader>,
     refusal: Box<Refusal>,
 }
 
@@ -69,7 +69,7 @@ impl OAuthError {
 
     /// The same with a header that says what would be accepted.
     pub(super) fn with_header(self, name: &'static str, value: &'static str) -> Self {
-        Self { header: Some((name, value)), ..self }
+        Self { header: Some(RefusalHeader { name: HeaderName::from_static(name), value }), ..self }
     }
 
     /// The status in which the pipeline carries it.
@@ -87,8 +87,8 @@ impl OAuthError {
         let status = self.status("");
         count_refusal(status.code());
         let mut response = style.write(&status, http);
-        if let Some((name, value)) = header {
-            response.headers_mut().insert(name, HeaderValue::from_static(value));
+        if let Some(header) = header {
+            header.put_on(&mut response);
         }
         response
     }

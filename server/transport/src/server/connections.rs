@@ -27,16 +27,22 @@ pub(super) struct Connections {
     open: Mutex<Open>,
 }
 
+/// One of them.
+struct Member {
+    peer: IpAddr,
+    activity: Arc<ConnectionActivity>,
+}
+
 #[derive(Default)]
 struct Open {
     next: u64,
-    all: HashMap<u64, (IpAddr, Arc<ConnectionActivity>)>,
+    all: HashMap<u64, Member>,
     of: HashMap<IpAddr, usize>,
 }
 
 impl Open {
     fn remove(&mut self, id: u64) -> Option<Arc<ConnectionActivity>> {
-        let (peer, activity) = self.all.remove(&id)?;
+        let Member { peer, activity } = self.all.remove(&id)?;
         if let Some(of) = self.of.get_mut(&peer) {
             *of -= 1;
             if *of == 0 {
@@ -48,8 +54,8 @@ impl Open {
 
     /// The connection to close for another one; only of `peer` if it is given.
     fn idlest(&self, peer: Option<IpAddr>) -> Option<u64> {
-        let candidates = self.all.iter().filter(|(_, (of, _))| peer.is_none_or(|peer| peer == *of));
-        let idle = candidates.filter_map(|(id, (_, activity))| activity.idle().map(|idle| (idle, *id)));
+        let candidates = self.all.iter().filter(|(_, member)| peer.is_none_or(|peer| peer == member.peer));
+        let idle = candidates.filter_map(|(id, member)| member.activity.idle().map(|idle| (idle, *id)));
         idle.min().map(|(_, id)| id)
     }
 }
@@ -78,7 +84,7 @@ impl Connections {
         }
         let (id, activity) = (open.next, ConnectionActivity::new());
         open.next += 1;
-        open.all.insert(id, (peer, activity.clone()));
+        open.all.insert(id, Member { peer, activity: activity.clone() });
         *open.of.entry(peer).or_default() += 1;
         drop(open);
         Some(OpenConnection { of: self.clone(), id, activity })

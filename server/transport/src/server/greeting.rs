@@ -88,7 +88,15 @@ pub(super) async fn refuse(mut stream: TcpStream, mistaken: Mistaken) {
 
 /// The peers that the log has named.
 #[derive(Debug, Default)]
-pub(super) struct Named(Mutex<(VecDeque<IpAddr>, Option<Instant>)>);
+pub(super) struct Named(Mutex<NamedPeers>);
+
+#[derive(Debug, Default)]
+struct NamedPeers {
+    /// The latest of them, in order.
+    peers: VecDeque<IpAddr>,
+    /// When the last one was named.
+    last: Option<Instant>,
+}
 
 impl Named {
     /// Logs the mistake of a peer: once per peer, and at most one line per second.
@@ -100,7 +108,7 @@ impl Named {
 
     fn is_new(&self, peer: IpAddr, now: Instant) -> bool {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (peers, last) = &mut *known;
+        let NamedPeers { peers, last } = &mut *known;
         if peers.contains(&peer) || last.is_some_and(|last| now < last + BETWEEN) {
             return false;
         }
@@ -144,6 +152,6 @@ mod tests {
         for nth in 0..u8::MAX {
             named.is_new(peer(nth), now + BETWEEN * (3 + u32::from(nth)));
         }
-        assert_eq!(named.0.lock().unwrap().0.len(), REMEMBERED);
+        assert_eq!(named.0.lock().unwrap().peers.len(), REMEMBERED);
     }
 }

@@ -41,8 +41,16 @@ pub(super) struct Guarded<S> {
     /// The first bytes, until they show whether this is HTTP/2.
     first: Vec<u8>,
     /// Since when the head of a request has been arriving, and how many requests came before it. For HTTP/1.1 only.
-    head: Option<(Instant, u64)>,
+    head: Option<ComingHead>,
     deliveries: Arc<Deliveries>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct ComingHead {
+    /// Since when it has been coming.
+    since: Instant,
+    /// How many requests came before it.
+    requests_before: u64,
 }
 
 impl<S> Guarded<S> {
@@ -64,19 +72,18 @@ impl<S> Guarded<S> {
     /// When the waiting ends.
     fn end(&self) -> Instant {
         let idle = self.since + if self.greeting > 0 { GREETING } else { self.idle };
-        self.head.map_or(idle, |(since, _)| idle.min(since + HEAD))
+        self.head.map_or(idle, |head| idle.min(head.since + HEAD))
     }
 
     /// Checks whether the received bytes belong to a head that has not ended: no request is in progress, and none came
     /// since.
     fn look_at_head(&mut self, came: bool) {
         let quiet = self.deliveries.quiet();
-        if self.head.is_some_and(|(_, requests)| quiet != Some(requests)) {
+        if self.head.is_some_and(|head| quiet != Some(head.requests_before)) {
             self.head = None;
         }
-        if let (true, None, Some(requests)) = (came, self.head, quiet) {
-            let now = Instant::now();
-            self.head = Some((now, requests));
+        if let (true, None, Some(requests_before)) = (came, self.head, quiet) {
+            self.head = Some(ComingHead { since: Instant::now(), requests_before });
             let end = self.end();
             self.alarm.as_mut().reset(end);
         }

@@ -15,23 +15,23 @@ pub(super) const MAX_TEXT: usize = 512;
 const IN_MESSAGE: usize = 3;
 
 /// Fields and descriptions of violations.
-pub(super) fn of_core(found: Vec<Violation>) -> impl Iterator<Item = (String, String)> {
-    found.into_iter().map(|violation| (violation.field.into_owned(), violation.description))
+pub(super) fn of_core(found: Vec<Violation>) -> impl Iterator<Item = FieldViolation> {
+    found.into_iter().map(|violation| FieldViolation::new(violation.field, violation.description))
 }
 
 /// Places and descriptions of a policy's errors: `line:column path`.
-pub(super) fn of_policy(found: Vec<countersign_policy::Violation>) -> impl Iterator<Item = (String, String)> {
+pub(super) fn of_policy(found: Vec<countersign_policy::Violation>) -> impl Iterator<Item = FieldViolation> {
     found.into_iter().map(|violation| {
         let place = format!("{}:{} {}", violation.line, violation.column, place(&violation.path));
-        (place, violation.message)
+        FieldViolation::new(place, violation.message)
     })
 }
 
 /// A message that names the first few, and as many violations as there is space for; the last one says how many are
 /// left out.
-pub(super) fn bounded(found: impl IntoIterator<Item = (String, String)>) -> (String, Vec<FieldViolation>) {
+pub(super) fn bounded(found: impl IntoIterator<Item = FieldViolation>) -> (String, Vec<FieldViolation>) {
     let (mut fields, mut bytes, mut left_out) = (Vec::new(), 0, 0_usize);
-    for (field, description) in found {
+    for FieldViolation { field, description, .. } in found {
         let violation = FieldViolation::new(cut(&field, MAX_TEXT), cut(&description, MAX_TEXT));
         // Two tags and two lengths of at most two bytes, and the same again around the message.
         bytes += violation.field.len() + violation.description.len() + 9;

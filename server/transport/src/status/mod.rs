@@ -39,9 +39,16 @@ pub(crate) struct Refusal {
     message: String,
     metadata: HashMap<String, String>,
     fields: Vec<FieldViolation>,
-    /// The subject of the request: its type and its id.
-    subject: Option<(&'static str, String)>,
+    subject: Option<RefusalSubject>,
     retry_after: Option<Duration>,
+}
+
+/// What a refused request is about.
+#[derive(Debug, Default)]
+struct RefusalSubject {
+    /// Its type, such as `sponsor`.
+    kind: &'static str,
+    id: String,
 }
 
 impl Refusal {
@@ -105,7 +112,7 @@ impl Refusal {
         if !self.fields.is_empty() {
             details.set_bad_request(self.fields);
         }
-        let (kind, id) = self.subject.unwrap_or_default();
+        let RefusalSubject { kind, id } = self.subject.unwrap_or_default();
         if code == Code::FailedPrecondition {
             let subject = if kind.is_empty() { String::new() } else { format!("{kind}/{id}") };
             details.add_precondition_failure_violation(name, subject, what);
@@ -145,7 +152,7 @@ impl Refusal {
     }
 
     fn about(mut self, kind: &'static str, id: &str) -> Self {
-        self.subject = Some((kind, cut(id, fields::MAX_TEXT)));
+        self.subject = Some(RefusalSubject { kind, id: cut(id, fields::MAX_TEXT) });
         self
     }
 
@@ -155,7 +162,7 @@ impl Refusal {
     }
 
     /// Names every field that is wrong, and the first ones also in the message, for callers that read no details.
-    fn of_fields(mut self, found: impl IntoIterator<Item = (String, String)>) -> Self {
+    fn of_fields(mut self, found: impl IntoIterator<Item = FieldViolation>) -> Self {
         let (message, fields) = fields::bounded(found);
         self.message = message;
         self.fields = fields;

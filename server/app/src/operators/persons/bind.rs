@@ -97,7 +97,7 @@ pub(crate) async fn bind_new(
 
 fn by_somebody_else(binder: &Login, operator_id: &OperatorId, person_id: &PersonId) -> Result<(), PersonRule> {
     let own = binder.operator_id == *operator_id
-        || binder.person.as_ref().is_some_and(|(binder_person, _)| binder_person == person_id);
+        || binder.person.as_ref().is_some_and(|binder| binder.person_id == *person_id);
     if own {
         return Err(PersonRule::OwnBinding { operator_id: operator_id.clone(), person_id: person_id.clone() });
     }

@@ -72,7 +72,7 @@ async fn taken_over(tx: &mut ChangeTx, login: &OperatorId) -> Result<bool, Error
 /// A binding that no one made. Any other person can confirm it; the first one to do so is not confirmed either.
 fn of_before(confirmer: &Login, before: &Binding, taken_over: bool) -> Result<(), PersonRule> {
     let person = match &confirmer.person {
-        Some((person, _)) if taken_over => person,
+        Some(said) if taken_over => &said.person_id,
         _ => confirmer.person()?,
     };
     if *person == before.person_id {

@@ -7,7 +7,7 @@ mod confirm_key;
 use countersign_core::{
     names::{OperatorId, PersonId},
     operator::{ANONYMOUS, BOOTSTRAP, OperatorRole, Roles},
-    person::{Binding, Login, second_person},
+    person::{Binding, Login, LoginPerson, second_person},
 };
 use countersign_ledger::leaf::{Change as LeafChange, Kind, Leaf, Subject};
 use countersign_store::{Connection, person};
@@ -161,7 +161,7 @@ impl ChangeTx {
     ) -> Result<(), Error> {
         let data = json!({
             "operator_id": login.operator_id,
-            "person_id": login.person.as_ref().map(|(person, _)| person),
+            "person_id": login.person.as_ref().map(|person| &person.person_id),
             "change": what,
             "by": by,
             "log_index": log_index,
@@ -187,7 +187,7 @@ async fn logins(conn: &mut Connection, operators: &[OperatorId]) -> Result<Vec<L
         person: bound
             .iter()
             .find(|binding| binding.operator_id == *operator_id)
-            .map(|binding| (binding.person_id.clone(), binding.is_confirmed()))
+            .map(|binding| LoginPerson { person_id: binding.person_id.clone(), confirmed: binding.is_confirmed() })
             .or_else(|| nobody(operator_id)),
     };
     Ok(operators.iter().map(login).collect())
@@ -195,9 +195,9 @@ async fn logins(conn: &mut Connection, operators: &[OperatorId]) -> Result<Vec<L
 
 /// The server itself, and the caller of a dev server without a credential: each is a separate person, whom no one can
 /// bind.
-fn nobody(operator_id: &OperatorId) -> Option<(PersonId, bool)> {
+fn nobody(operator_id: &OperatorId) -> Option<LoginPerson> {
     let own = [BOOTSTRAP, ANONYMOUS].contains(&operator_id.as_str());
-    own.then(|| operator_id.as_str().parse().ok().map(|person| (person, true))).flatten()
+    own.then(|| operator_id.as_str().parse().ok().map(|person_id| LoginPerson { person_id, confirmed: true })).flatten()
 }
 
 /// A binding to a separate person that needs no confirmation: for logins that a start or a recovery creates on the

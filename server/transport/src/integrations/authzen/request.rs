@@ -20,7 +20,7 @@ use self::{
     entity::{action, entity},
     members::{member, mistyped, object},
 };
-use crate::convert::{decision::MAX_BATCH, read, violations::Violations};
+use crate::convert::{Refused, decision::MAX_BATCH, read, violations::Violations};
 
 /// How several evaluations are answered together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,48 +88,44 @@ pub(crate) fn evaluations(body: &Object) -> Result<Evaluations, Error> {
     let (items, semantic) = read(|v| {
         let semantic = semantic(v, member(body, "options"));
         let items = array(v, items);
-        check_defaults(v, defaults);
-        Some((items?, semantic?))
+        check_defaults(v, defaults)?;
+        Ok((items?, semantic?))
     })?;
     let one = |item: &Value| {
         read(|v| match item {
             Value::Object(item) => call(v, Parts::of(item).over(defaults)),
-            _ => mistyped(v, "", "an object"),
+            _ => Err(mistyped(v, "", "an object")),
         })
     };
     Ok(Evaluations::Many(items.iter().map(one).collect(), semantic))
 }
 
-fn array<'a>(v: &mut Violations, items: &'a Value) -> Option<&'a [Value]> {
-    let Value::Array(items) = items else { return mistyped(v, "evaluations", "an array") };
+fn array<'a>(v: &mut Violations, items: &'a Value) -> Result<&'a [Value], Refused> {
+    let Value::Array(items) = items else { return Err(mistyped(v, "evaluations", "an array")) };
     v.counted("evaluations", items.len(), 1..=MAX_BATCH)?;
-    Some(items)
+    Ok(items)
 }
 
-fn semantic(v: &mut Violations, options: Option<&Value>) -> Option<Semantic> {
-    let Some(options) = options else { return Some(Semantic::ExecuteAll) };
-    let Value::Object(options) = options else { return mistyped(v, "options", "an object") };
-    let Some(word) = member(options, "evaluations_semantic") else { return Some(Semantic::ExecuteAll) };
+fn semantic(v: &mut Violations, options: Option<&Value>) -> Result<Semantic, Refused> {
+    let Some(options) = options else { return Ok(Semantic::ExecuteAll) };
+    let Value::Object(options) = options else { return Err(mistyped(v, "options", "an object")) };
+    let Some(word) = member(options, "evaluations_semantic") else { return Ok(Semantic::ExecuteAll) };
     let known = Semantic::ALL.into_iter().find(|(name, _)| word.as_str() == Some(name));
-    known.map(|(_, semantic)| semantic).or_else(|| {
+    known.map(|(_, semantic)| semantic).ok_or_else(|| {
         let names = Semantic::ALL.map(|(name, _)| name).join(", ");
-        v.refuse("options.evaluations_semantic", format!("must be one of: {names}"));
-        None
+        v.refuse("options.evaluations_semantic", format!("must be one of: {names}"))
     })
 }
 
 /// An error in the defaults is an error of the whole request, whatever its items are.
-fn check_defaults(v: &mut Violations, defaults: Parts<'_>) {
-    if defaults.subject.is_some() {
-        entity(v, "subject", defaults.subject);
-    }
-    if defaults.action.is_some() {
-        action(v, defaults.action);
-    }
-    if defaults.resource.is_some() {
-        entity(v, "resource", defaults.resource);
-    }
-    if defaults.context.is_some() {
-        object(v, "context", defaults.context);
-    }
+fn check_defaults(v: &mut Violations, defaults: Parts<'_>) -> Result<(), Refused> {
+    let subject = defaults.subject.map(|subject| entity(v, "subject", Some(subject)));
+    let action = defaults.action.map(|said| action(v, Some(said)));
+    let resource = defaults.resource.map(|resource| entity(v, "resource", Some(resource)));
+    let context = defaults.context.map(|context| object(v, "context", Some(context)));
+    subject.transpose()?;
+    action.transpose()?;
+    resource.transpose()?;
+    context.transpose()?;
+    Ok(())
 }

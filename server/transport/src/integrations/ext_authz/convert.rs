@@ -26,7 +26,7 @@ use serde_json::{Value, json};
 use tonic::{Code, Status};
 
 use crate::{
-    convert::{provenance::TRACEPARENT, read, sha256, violations::Violations},
+    convert::{Refused, provenance::TRACEPARENT, read, sha256, violations::Violations},
     integrations::explain::{DECISION_HEADER, bearer, decision_json, no_decision_json, retry_after, texts, why},
     status::{http_status, whole_seconds},
 };
@@ -86,7 +86,7 @@ pub(crate) fn call(request: CheckRequest) -> Result<Call, Error> {
             trace: header(&http, TRACEPARENT).parse().ok(),
             idempotency: None,
         };
-        Some(Call { decide, forward_credential: forward_credential? })
+        Ok(Call { decide, forward_credential: forward_credential? })
     })
 }
 
@@ -98,14 +98,11 @@ fn subject(authorization: &str, principal: String) -> DecisionSubject {
     DecisionSubject::Token(bearer(authorization))
 }
 
-fn flag(v: &mut Violations, name: &str, text: &str) -> Option<bool> {
+fn flag(v: &mut Violations, name: &str, text: &str) -> Result<bool, Refused> {
     match text {
-        "" | "false" => Some(false),
-        "true" => Some(true),
-        _ => {
-            v.refuse(&format!("context_extensions.{name}"), "must be true or false");
-            None
-        }
+        "" | "false" => Ok(false),
+        "true" => Ok(true),
+        _ => Err(v.refuse(&format!("context_extensions.{name}"), "must be true or false")),
     }
 }
 
@@ -152,12 +149,12 @@ fn request_hash(http: &HttpRequest) -> [u8; 32] {
 
 /// A decision. ALLOW lets the call pass to the tool; every other effect ends it.
 pub(crate) fn decided(answer: &DecisionAnswer, forward_credential: bool) -> CheckResponse {
-    let metadata = texts([
+    let metadata = texts(BTreeMap::from([
         ("policy_decision_id", answer.policy_decision_id.to_string()),
         ("effect", answer.effect.to_string()),
         ("reason", answer.reason.to_string()),
         ("log_index", answer.log_index.to_string()),
-    ]);
+    ]));
     if answer.effect == Effect::Allow {
         return allowed(answer, forward_credential, metadata);
     }

@@ -1,5 +1,7 @@
 //! Conversion of agentgateway's `ExtMcp`. The mapping is documented for operators in docs/agentgateway.md.
 
+use std::collections::BTreeMap;
+
 use countersign_app::{Decide, DecisionAnswer, DecisionSubject, Error, RecordToolCall, Trace};
 use countersign_core::{
     Violation,
@@ -12,7 +14,7 @@ use countersign_core::{
 use countersign_policy::Context;
 use countersign_proto::third_party::agentgateway::dev::ext_mcp::{
     AuthorizationError, HeaderMutation, McpHeader, McpRequest, McpRequestResult, McpResponse, McpResponseResult, Pass,
-    authorization_error::Code as Refused, mcp_request_result, mcp_response_result,
+    authorization_error::Code as RefusalCode, mcp_request_result, mcp_response_result,
 };
 use prost_types::{Struct, value::Kind};
 use serde_json::{Map, Value};
@@ -20,7 +22,7 @@ use tonic::{Code, Status};
 
 use super::methods::TOOLS_CALL;
 use crate::{
-    convert::{arguments::MAX_ARGUMENTS, provenance::TRACEPARENT, read, violations::Violations},
+    convert::{Refused, arguments::MAX_ARGUMENTS, provenance::TRACEPARENT, read, violations::Violations},
     integrations::explain::{DECISION_HEADER, bearer, decision_json, no_decision_json, texts, why},
 };
 
@@ -56,8 +58,7 @@ pub(crate) fn call(request: &McpRequest, refused: Option<Reason>) -> Result<Call
         let tool_id = if let [one] = &request.service_names[..] {
             v.required("tool_id", said.tool_id.as_ref().unwrap_or(one))
         } else {
-            v.refuse("service_names", "must be one: a call reaches one tool");
-            None
+            Err(v.refuse("service_names", "must be one: a call reaches one tool"))
         };
         let purpose = v.optional_text("purpose", said.purpose.unwrap_or_default(), MAX_TEXT);
         let params = params?;
@@ -69,7 +70,7 @@ pub(crate) fn call(request: &McpRequest, refused: Option<Reason>) -> Result<Call
         let hashed = hashed(v, &request.method, &params);
         let canonical = text.and_then(|text| rewritten(text, &params));
         let hashed = hashed?;
-        Some(Call {
+        Ok(Call {
             decide: Decide {
                 subject: DecisionSubject::Token(bearer(&header(request, AUTHORIZATION))),
                 tool_id: tool_id?,
@@ -105,20 +106,15 @@ impl Stated {
 }
 
 /// The approval that a call carries in its `_meta`.
-#[expect(clippy::option_option, reason = "wrong, absent, or there")]
-fn approval(v: &mut Violations, params: &Map<String, Value>) -> Option<Option<ApprovalId>> {
-    let Some(meta) = params.get("_meta") else { return Some(None) };
+fn approval(v: &mut Violations, params: &Map<String, Value>) -> Result<Option<ApprovalId>, Refused> {
+    let Some(meta) = params.get("_meta") else { return Ok(None) };
     let Some(meta) = meta.as_object() else {
-        v.refuse("mcp_request._meta", "must be an object");
-        return None;
+        return Err(v.refuse("mcp_request._meta", "must be an object"));
     };
     match meta.get(APPROVAL_KEY) {
-        None => Some(None),
+        None => Ok(None),
         Some(Value::String(id)) => v.optional(APPROVAL_KEY, id),
-        Some(_) => {
-            v.refuse(APPROVAL_KEY, "must be a string");
-            None
-        }
+        Some(_) => Err(v.refuse(APPROVAL_KEY, "must be a string")),
     }
 }
 
@@ -154,12 +150,9 @@ pub(crate) fn outcome(response: &McpResponse) -> Result<Ended, Error> {
         let outcome = match result.get("isError") {
             None | Some(Value::Bool(false)) => Outcome::Success,
             Some(Value::Bool(true)) => Outcome::Failure,
-            Some(_) => {
-                v.refuse("mcp_response.isError", "must be true or false");
-                return None;
-            }
+            Some(_) => return Err(v.refuse("mcp_response.isError", "must be true or false")),
         };
-        Some(Ended {
+        Ok(Ended {
             record: RecordToolCall {
                 policy_decision_id: policy_decision_id?,
                 outcome,
@@ -181,7 +174,7 @@ pub(crate) fn outcome(response: &McpResponse) -> Result<Ended, Error> {
 pub(crate) fn decided(answer: &DecisionAnswer, canonical: Option<Vec<u8>>) -> McpRequestResult {
     if answer.effect != Effect::Allow {
         return refused(mcp_request_result::Result::Error(AuthorizationError {
-            code: Refused::PermissionDenied.into(),
+            code: RefusalCode::PermissionDenied.into(),
             reason: format!("{}. {}", answer.message, answer.reason.remedy()),
             mcp_error: Some(decision_json(answer).to_string().into_bytes()),
         }));
@@ -192,7 +185,7 @@ pub(crate) fn decided(answer: &DecisionAnswer, canonical: Option<Vec<u8>>) -> Mc
     McpRequestResult {
         result: Some(canonical.map_or(pass, mcp_request_result::Result::Mutated)),
         header_mutation: Some(without_credential(vec![header])),
-        metadata: Some(texts([(DECISION_KEY, id)])),
+        metadata: Some(texts(BTreeMap::from([(DECISION_KEY, id)]))),
     }
 }
 
@@ -235,10 +228,10 @@ fn refused(result: mcp_request_result::Result) -> McpRequestResult {
 
 fn error(status: &Status) -> AuthorizationError {
     let code = match status.code() {
-        Code::PermissionDenied | Code::Unauthenticated => Refused::PermissionDenied,
-        Code::ResourceExhausted => Refused::ResourceExhausted,
-        Code::InvalidArgument | Code::FailedPrecondition | Code::NotFound => Refused::Invalid,
-        _ => Refused::Unknown,
+        Code::PermissionDenied | Code::Unauthenticated => RefusalCode::PermissionDenied,
+        Code::ResourceExhausted => RefusalCode::ResourceExhausted,
+        Code::InvalidArgument | Code::FailedPrecondition | Code::NotFound => RefusalCode::Invalid,
+        _ => RefusalCode::Unknown,
     };
     AuthorizationError {
         code: code.into(),
@@ -273,27 +266,23 @@ fn header(request: &McpRequest, name: &str) -> String {
 }
 
 /// A JSON object that can be read in only one way.
-fn object(v: &mut Violations, field: &str, text: &[u8], depth: usize) -> Option<Map<String, Value>> {
+fn object(v: &mut Violations, field: &str, text: &[u8], depth: usize) -> Result<Map<String, Value>, Refused> {
     match json::read(text, Rules { depth, ..Rules::STRICT }) {
-        Ok(Value::Object(object)) => return Some(object),
-        Ok(_) => v.refuse(field, "must be a JSON object"),
-        Err(refused) => unhashable(v, field, refused),
+        Ok(Value::Object(object)) => Ok(object),
+        Ok(_) => Err(v.refuse(field, "must be a JSON object")),
+        Err(refused) => Err(unhashable(v, field, refused)),
     }
-    None
 }
 
 /// The part of a call that is hashed: for a tool, its arguments; for any other method, and for a tool with more than
 /// arguments (`inputResponses`), all parameters except `_meta`. So an approval of one step of a call does not approve
 /// the next.
-fn hashed(v: &mut Violations, method: &str, params: &Map<String, Value>) -> Option<Canonical> {
+fn hashed(v: &mut Violations, method: &str, params: &Map<String, Value>) -> Result<Canonical, Refused> {
     let arguments = match params.get("arguments") {
         _ if method != TOOLS_CALL => None,
         None => Some(Map::new()),
         Some(Value::Object(arguments)) => Some(arguments.clone()),
-        Some(_) => {
-            v.refuse("mcp_request.arguments", "must be a JSON object");
-            return None;
-        }
+        Some(_) => return Err(v.refuse("mcp_request.arguments", "must be a JSON object")),
     };
     let more = || params.keys().any(|key| !["_meta", "arguments", "name"].contains(&key.as_str()));
     let (field, object) = match arguments {
@@ -312,13 +301,13 @@ fn shown(canonical: Vec<u8>) -> Option<Private> {
 }
 
 /// The RFC 8785 form of an object, and its SHA-256.
-fn canonical(v: &mut Violations, field: &str, object: &Map<String, Value>) -> Option<Canonical> {
-    json::canonical_object(object).map_err(|refused| unhashable(v, field, refused)).ok()
+fn canonical(v: &mut Violations, field: &str, object: &Map<String, Value>) -> Result<Canonical, Refused> {
+    json::canonical_object(object).map_err(|refused| unhashable(v, field, refused))
 }
 
-fn unhashable(v: &mut Violations, field: &str, refused: json::Refused) {
+fn unhashable(v: &mut Violations, field: &str, refused: json::Refused) -> Refused {
     let below = if refused.path.is_empty() { String::new() } else { format!(".{}", refused.path) };
-    v.refuse(&format!("{field}{below}"), refused.why);
+    v.refuse(&format!("{field}{below}"), refused.why)
 }
 
 /// The parameters in canonical form, if the gateway sent another form. The gateway forwards what was hashed, so no

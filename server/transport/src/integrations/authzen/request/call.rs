@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 
 use super::{
     entity::{Action, Entity, action, attributes, entity},
-    members::{Object, flag, hash, member, object, refuse, text},
+    members::{Object, flag, hash, member, object, text},
 };
-use crate::convert::violations::Violations;
+use crate::convert::violations::{Refused, Violations};
 
 /// The subject type of a run that is named by its id.
 const INSTANCE: &str = "instance";
@@ -46,14 +46,11 @@ impl<'a> Parts<'a> {
     }
 }
 
-pub(super) fn call(v: &mut Violations, parts: Parts<'_>) -> Option<Decide> {
+pub(super) fn call(v: &mut Violations, parts: Parts<'_>) -> Result<Decide, Refused> {
     let subject = entity(v, "subject", parts.subject);
     let action = action(v, parts.action);
     let resource = entity(v, "resource", parts.resource);
-    let context = match parts.context {
-        None => Some(None),
-        Some(context) => object(v, "context", Some(context)).map(Some),
-    };
+    let context = parts.context.map(|context| object(v, "context", Some(context))).transpose();
     let (subject, action, resource) = (subject?, action?, resource?);
     let context = attributes(v, context?, action.properties);
     if !matches!(subject.kind, INSTANCE | CREDENTIAL) {
@@ -61,12 +58,12 @@ pub(super) fn call(v: &mut Violations, parts: Parts<'_>) -> Option<Decide> {
     }
     let who = run(v, &subject);
     let purpose = v.within("subject.properties", |v| match text(v, "purpose", subject.property("purpose")) {
-        Some(Some(purpose)) => v.text("purpose", purpose.to_owned(), MAX_TEXT).map(Some),
+        Ok(Some(purpose)) => v.text("purpose", purpose.to_owned(), MAX_TEXT).map(Some),
         other => other.map(|_| None),
     });
     let tool_id = v.within("resource", |v| match resource.kind {
         TOOL => v.required("id", resource.id),
-        _ => refuse(v, "type", format!("must be {TOOL} for a subject of type {}", subject.kind)),
+        _ => Err(v.refuse("type", format!("must be {TOOL} for a subject of type {}", subject.kind))),
     });
     let action = v.within("action", |v| v.required("name", action.name));
     let (request_hash, approval_id, want_receipt) = v.within("resource.properties", |v| {
@@ -75,7 +72,7 @@ pub(super) fn call(v: &mut Violations, parts: Parts<'_>) -> Option<Decide> {
         let approval_id = approval.and_then(|id| v.optional("approval_id", id.unwrap_or_default()));
         (request_hash, approval_id, flag(v, "want_receipt", resource.property("want_receipt")))
     });
-    Some(Decide {
+    Ok(Decide {
         subject: who?,
         tool_id: tool_id?,
         action: action?,
@@ -92,10 +89,10 @@ pub(super) fn call(v: &mut Violations, parts: Parts<'_>) -> Option<Decide> {
     })
 }
 
-fn run(v: &mut Violations, subject: &Entity<'_>) -> Option<DecisionSubject> {
+fn run(v: &mut Violations, subject: &Entity<'_>) -> Result<DecisionSubject, Refused> {
     v.within("subject", |v| match subject.kind {
         INSTANCE => v.required("id", subject.id).map(DecisionSubject::Instance),
-        _ => Some(DecisionSubject::Token(subject.id.to_owned())),
+        _ => Ok(DecisionSubject::Token(subject.id.to_owned())),
     })
 }
 
@@ -105,9 +102,9 @@ fn entities(
     subject: &Entity<'_>,
     action: &Action<'_>,
     resource: &Entity<'_>,
-    context: Option<Context>,
-) -> Option<Decide> {
-    let kind: Option<ToolId> = v.within("subject", |v| {
+    context: Result<Context, Refused>,
+) -> Result<Decide, Refused> {
+    let kind: Result<ToolId, _> = v.within("subject", |v| {
         // The log names the subject, and accepts only ids of this form.
         let plain = |id: &str| id.len() <= 128 && id.bytes().all(|b| b.is_ascii_graphic() && b != b'"' && b != b'\\');
         if !plain(subject.id) {
@@ -118,7 +115,7 @@ fn entities(
     let tool_id = v.within("resource", |v| v.required("type", resource.kind));
     let name = v.within("action", |v| v.required("name", action.name));
     kind?;
-    Some(Decide {
+    Ok(Decide {
         request_hash: Some(identity(subject, action, resource)),
         subject: DecisionSubject::Entity(Box::new(EntityCall {
             subject: subject.owned(v, "subject")?,

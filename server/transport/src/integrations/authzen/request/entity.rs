@@ -3,8 +3,8 @@
 use countersign_policy::Context;
 use serde_json::Value;
 
-use super::members::{Object, member, object, properties, refuse, required};
-use crate::convert::violations::Violations;
+use super::members::{Object, member, object, properties, required};
+use crate::convert::violations::{Refused, Violations};
 
 /// How many values attributes may contain; a policy accepts fewer.
 pub(super) const MAX_ATTRIBUTES: usize = 256;
@@ -18,14 +18,14 @@ pub(super) struct Entity<'a> {
 
 impl<'a> Entity<'a> {
     /// A copy for the policy, within the limits.
-    pub(super) fn owned(&self, v: &mut Violations, field: &str) -> Option<countersign_policy::Entity> {
+    pub(super) fn owned(&self, v: &mut Violations, field: &str) -> Result<countersign_policy::Entity, Refused> {
         let mut left = MAX_ATTRIBUTES;
         let properties = self.properties.into_iter().flatten().filter(|(_, value)| !value.is_null());
         let properties = properties.map(|(name, value)| Some((name.clone(), copied(value, &mut left)?))).collect();
         let Some(properties) = properties else {
-            return v.within(field, |v| refuse(v, "properties", format!("must hold at most {MAX_ATTRIBUTES} values")));
+            return Err(v.refuse(&format!("{field}.properties"), format!("must hold at most {MAX_ATTRIBUTES} values")));
         };
-        Some(countersign_policy::Entity { kind: self.kind.to_owned(), id: self.id.to_owned(), properties })
+        Ok(countersign_policy::Entity { kind: self.kind.to_owned(), id: self.id.to_owned(), properties })
     }
 
     pub(super) fn property(&self, name: &str) -> Option<&'a Value> {
@@ -33,12 +33,12 @@ impl<'a> Entity<'a> {
     }
 }
 
-pub(super) fn entity<'a>(v: &mut Violations, field: &str, value: Option<&'a Value>) -> Option<Entity<'a>> {
+pub(super) fn entity<'a>(v: &mut Violations, field: &str, value: Option<&'a Value>) -> Result<Entity<'a>, Refused> {
     let members = object(v, field, value)?;
     v.within(field, |v| {
         let (kind, id) = (required(v, members, "type"), required(v, members, "id"));
         let properties = properties(v, members);
-        Some(Entity { kind: kind?, id: id?, properties: properties? })
+        Ok(Entity { kind: kind?, id: id?, properties: properties? })
     })
 }
 
@@ -47,28 +47,33 @@ pub(super) struct Action<'a> {
     pub(super) properties: Option<&'a Object>,
 }
 
-pub(super) fn action<'a>(v: &mut Violations, value: Option<&'a Value>) -> Option<Action<'a>> {
+pub(super) fn action<'a>(v: &mut Violations, value: Option<&'a Value>) -> Result<Action<'a>, Refused> {
     let members = object(v, "action", value)?;
     v.within("action", |v| {
         let name = required(v, members, "name");
         let properties = properties(v, members);
-        Some(Action { name: name?, properties: properties? })
+        Ok(Action { name: name?, properties: properties? })
     })
 }
 
 /// The attributes that rules read: the context of the call and the parameters of its action, as one set.
-pub(super) fn attributes(v: &mut Violations, context: Option<&Object>, parameters: Option<&Object>) -> Option<Context> {
+pub(super) fn attributes(
+    v: &mut Violations,
+    context: Option<&Object>,
+    parameters: Option<&Object>,
+) -> Result<Context, Refused> {
     let mut left = MAX_ATTRIBUTES;
     let mut all = Object::new();
     for (name, value) in context.into_iter().flatten().chain(parameters.into_iter().flatten()) {
         let Some(value) = (if value.is_null() { Some(Value::Null) } else { copied(value, &mut left) }) else {
-            return refuse(v, "context", format!("must hold at most {MAX_ATTRIBUTES} values with action.properties"));
+            let why = format!("must hold at most {MAX_ATTRIBUTES} values with action.properties");
+            return Err(v.refuse("context", why));
         };
         if !value.is_null() && all.insert(name.clone(), value).is_some() {
             v.refuse("action.properties", format!("has a name that context has too: {name:?}"));
         }
     }
-    Context::from_json(all).map_err(|found| v.absorb(found)).ok()
+    Context::from_json(all).map_err(|found| v.absorb(found))
 }
 
 /// A copy without members that are null. A null in a list is kept, and is refused with everything else that is not an

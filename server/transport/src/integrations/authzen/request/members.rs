@@ -4,7 +4,7 @@ use countersign_ledger::leaf::Digest;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::convert::violations::Violations;
+use crate::convert::violations::{Refused, Violations};
 
 /// A JSON object.
 pub(crate) type Object = Map<String, Value>;
@@ -17,61 +17,53 @@ pub(super) fn member<'a>(object: &'a Object, name: &str) -> Option<&'a Value> {
     object.get(name).filter(|value| !value.is_null())
 }
 
-pub(super) fn refuse<T>(v: &mut Violations, field: &str, description: impl Into<String>) -> Option<T> {
-    v.refuse(field, description);
-    None
+pub(super) fn mistyped(v: &mut Violations, field: &str, wanted: &str) -> Refused {
+    v.refuse(field, format!("must be {wanted}"))
 }
 
-pub(super) fn mistyped<T>(v: &mut Violations, field: &str, wanted: &str) -> Option<T> {
-    refuse(v, field, format!("must be {wanted}"))
-}
-
-pub(super) fn object<'a>(v: &mut Violations, field: &str, value: Option<&'a Value>) -> Option<&'a Object> {
+pub(super) fn object<'a>(v: &mut Violations, field: &str, value: Option<&'a Value>) -> Result<&'a Object, Refused> {
     match value {
-        Some(Value::Object(object)) => Some(object),
-        Some(_) => mistyped(v, field, "an object"),
-        None => refuse(v, field, "is required"),
+        Some(Value::Object(object)) => Ok(object),
+        Some(_) => Err(mistyped(v, field, "an object")),
+        None => Err(v.refuse(field, "is required")),
     }
 }
 
-#[expect(clippy::option_option, reason = "wrong, absent, or there")]
-pub(super) fn properties<'a>(v: &mut Violations, of: &'a Object) -> Option<Option<&'a Object>> {
+pub(super) fn properties<'a>(v: &mut Violations, of: &'a Object) -> Result<Option<&'a Object>, Refused> {
     match member(of, "properties") {
-        None => Some(None),
+        None => Ok(None),
         value => object(v, "properties", value).map(Some),
     }
 }
 
-pub(super) fn required<'a>(v: &mut Violations, of: &'a Object, name: &str) -> Option<&'a str> {
+pub(super) fn required<'a>(v: &mut Violations, of: &'a Object, name: &str) -> Result<&'a str, Refused> {
     match text(v, name, member(of, name))? {
-        None | Some("") => refuse(v, name, "is required"),
-        Some(text) if text.len() > MAX_ID => refuse(v, name, format!("must be at most {MAX_ID} bytes")),
-        Some(text) => Some(text),
+        None | Some("") => Err(v.refuse(name, "is required")),
+        Some(text) if text.len() > MAX_ID => Err(v.refuse(name, format!("must be at most {MAX_ID} bytes"))),
+        Some(text) => Ok(text),
     }
 }
 
-#[expect(clippy::option_option, reason = "wrong, absent, or there")]
-pub(super) fn text<'a>(v: &mut Violations, field: &str, value: Option<&'a Value>) -> Option<Option<&'a str>> {
+pub(super) fn text<'a>(v: &mut Violations, field: &str, value: Option<&'a Value>) -> Result<Option<&'a str>, Refused> {
     match value {
-        None => Some(None),
-        Some(Value::String(text)) => Some(Some(text)),
-        Some(_) => mistyped(v, field, "a string"),
+        None => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text)),
+        Some(_) => Err(mistyped(v, field, "a string")),
     }
 }
 
-pub(super) fn flag(v: &mut Violations, field: &str, value: Option<&Value>) -> Option<bool> {
+pub(super) fn flag(v: &mut Violations, field: &str, value: Option<&Value>) -> Result<bool, Refused> {
     match value {
-        None => Some(false),
-        Some(Value::Bool(flag)) => Some(*flag),
-        Some(_) => mistyped(v, field, "true or false"),
+        None => Ok(false),
+        Some(Value::Bool(flag)) => Ok(*flag),
+        Some(_) => Err(mistyped(v, field, "true or false")),
     }
 }
 
-#[expect(clippy::option_option, reason = "wrong, absent, or there")]
-pub(super) fn hash(v: &mut Violations, field: &str, value: Option<&Value>) -> Option<Option<[u8; 32]>> {
-    let Some(value) = value else { return Some(None) };
+pub(super) fn hash(v: &mut Violations, field: &str, value: Option<&Value>) -> Result<Option<[u8; 32]>, Refused> {
+    let Some(value) = value else { return Ok(None) };
     match Digest::deserialize(value) {
-        Ok(digest) => Some(Some(digest.0)),
-        Err(_) => mistyped(v, field, "a SHA-256 hash, 64 lower-case hexadecimal digits"),
+        Ok(digest) => Ok(Some(digest.0)),
+        Err(_) => Err(mistyped(v, field, "a SHA-256 hash, 64 lower-case hexadecimal digits")),
     }
 }

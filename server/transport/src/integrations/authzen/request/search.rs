@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 
 use super::{
     call::{Parts, call},
-    members::{Object, member, mistyped, object, refuse, text},
+    members::{Object, member, mistyped, object, text},
 };
-use crate::convert::{read, violations::Violations};
+use crate::convert::{Refused, read, violations::Violations};
 
 /// Stands for every action: a search has no action, and one that a request names is ignored.
 const ANY: &str = "any";
@@ -46,16 +46,16 @@ pub(crate) fn search(body: &Object) -> Result<Search, Error> {
         let any = json!({ "name": ANY });
         let call = call(v, Parts { action: Some(&any), ..Parts::of(body) });
         let page = match page {
-            None => Some((None, SearchActions::MOST)),
+            None => Ok((None, SearchActions::MOST)),
             page => object(v, "page", page).and_then(|page| {
                 v.within("page", |v| {
                     let (after, limit) = (after(v, page, &pages.of), limit(v, page));
-                    Some((after?, limit?))
+                    Ok((after?, limit?))
                 })
             }),
         };
         let (call, (after, limit)) = (call?, page?);
-        Some(SearchActions { call, after, limit })
+        Ok(SearchActions { call, after, limit })
     })?;
     Ok(Search { command, pages })
 }
@@ -67,28 +67,27 @@ fn of(body: &Object) -> String {
     URL_SAFE_NO_PAD.encode(digest.as_ref().get(..16).unwrap_or_default())
 }
 
-#[expect(clippy::option_option, reason = "wrong, absent, or there")]
-fn after(v: &mut Violations, page: &Object, of: &str) -> Option<Option<ActionName>> {
+fn after(v: &mut Violations, page: &Object, of: &str) -> Result<Option<ActionName>, Refused> {
     // The standard marks the end with an empty token, and some clients send it back.
     let Some(token) = text(v, "token", member(page, "token"))?.filter(|token| !token.is_empty()) else {
-        return Some(None);
+        return Ok(None);
     };
     let reached = token.strip_prefix(of).and_then(|rest| rest.strip_prefix('.'));
     match reached.map(|name| (name, name.parse())) {
-        Some(("", _)) => Some(None),
-        Some((_, Ok(name))) => Some(Some(name)),
-        _ => refuse(v, "token", "is not from this search: ask for its first page, without a token"),
+        Some(("", _)) => Ok(None),
+        Some((_, Ok(name))) => Ok(Some(name)),
+        _ => Err(v.refuse("token", "is not from this search: ask for its first page, without a token")),
     }
 }
 
-fn limit(v: &mut Violations, page: &Object) -> Option<usize> {
+fn limit(v: &mut Violations, page: &Object) -> Result<usize, Refused> {
     match member(page, "limit") {
-        None => Some(SearchActions::MOST),
+        None => Ok(SearchActions::MOST),
         Some(Value::Number(number)) if number.is_u64() => {
             let limit = number.as_u64().and_then(|limit| usize::try_from(limit).ok());
-            Some(limit.map_or(SearchActions::MOST, |limit| limit.min(SearchActions::MOST)))
+            Ok(limit.map_or(SearchActions::MOST, |limit| limit.min(SearchActions::MOST)))
         }
-        Some(_) => mistyped(v, "limit", "a whole number that is not negative"),
+        Some(_) => Err(mistyped(v, "limit", "a whole number that is not negative")),
     }
 }
 

@@ -34,7 +34,8 @@ fn a_call_of_a_tool_is_asked_as_backend_and_tool_name_unless_the_gateway_says_ot
     assert!(matches!(&asked.subject, DecisionSubject::Token(token) if token == "a.b.c"));
     assert_eq!(asked.request_hash, Some(sha256(&[br#"{"a":2,"b":1}"#])), "the canonical arguments");
 
-    let metadata = texts([("tool_id", "crm".into()), ("action", "read".into()), ("purpose", "ticket 1".into())]);
+    let metadata = [("tool_id", "crm".into()), ("action", "read".into()), ("purpose", "ticket 1".into())];
+    let metadata = texts(BTreeMap::from(metadata));
     let said = McpRequest { metadata_context: Some(metadata), ..request("tools/call", &["x Y"], &params) };
     let asked = call(&said).unwrap().decide;
     assert_eq!((asked.tool_id.as_str(), asked.action.as_str()), ("crm", "read"));
@@ -231,7 +232,7 @@ fn a_result_is_recorded_for_the_decision_that_the_gateway_names() {
         metadata_context: metadata,
         mcp_response: result.to_string().into_bytes(),
     };
-    let named = || Some(texts([(DECISION_KEY, id.to_owned())]));
+    let named = || Some(texts(BTreeMap::from([(DECISION_KEY, id.to_owned())])));
     let done = outcome(&response(named(), json!({ "content": [] }))).unwrap();
     assert_eq!(done.canonical, None, "it came in its canonical form");
     let done = done.record;
