@@ -38,7 +38,7 @@ pub use self::{
     limits::Limits,
     listener::Listener,
     log::{Log, LogFormat},
-    operators::{CertificateHolder, OidcProvider, Operators, RequiredClaim, RoleGrant},
+    operators::{CertificateHolder, OidcProvider, Operators},
     policy::PolicyDocument,
     problem::{Origin, Problem, Problems},
     serving::Serving,

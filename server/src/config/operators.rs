@@ -2,6 +2,7 @@
 
 use std::{net::IpAddr, path::PathBuf, time::Duration};
 
+use countersign_app::{RequiredClaim, RoleGrant};
 use countersign_core::{
     certificate::SubjectAltName,
     names::{self, OperatorId},
@@ -48,24 +49,6 @@ pub struct OidcProvider {
     pub authorized_parties: Vec<String>,
     /// Certificate authorities that are trusted for the provider besides the public ones, in PEM.
     pub ca: Option<PathBuf>,
-}
-
-/// What a value of the role claim grants.
-#[derive(Debug, Clone)]
-pub struct RoleGrant {
-    /// The value.
-    pub value: String,
-    /// What it grants.
-    pub grants: Roles,
-}
-
-/// A claim that a token must have, with this value.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RequiredClaim {
-    /// Its name.
-    pub claim: String,
-    /// Its value.
-    pub value: String,
 }
 
 /// The operator of a certificate with this name.

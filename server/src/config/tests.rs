@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use countersign_app::AlsoTwo;
+use countersign_app::{AlsoTwo, RequiredClaim};
 use secrecy::ExposeSecret as _;
 
 use super::*;

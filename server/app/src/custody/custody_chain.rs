@@ -4,16 +4,14 @@ use std::collections::HashMap;
 
 use countersign_core::{
     ids::{DecisionId, EventId, InstanceId},
-    instance::Instance,
     sponsor::Sponsor,
 };
 use countersign_store::{Connection, event, instance, sponsor};
 
 use crate::{
-    App, DecisionRecord, Error, EventRecord, InstanceFilterState,
+    App, DecisionRecord, Error, EventRecord, InstanceRecord,
     decisions::read_decisions::{is_decision, records},
     engine::retry::retried,
-    instances::read_instances::standing,
 };
 
 /// Limit of the events, and of the instances, of one chain in a reply: what fits into the 4 MiB that gRPC clients
@@ -37,7 +35,7 @@ pub struct CustodyChain {
     /// The sponsor. `None` for an event that concerns no sponsor.
     pub sponsor: Option<Sponsor>,
     /// The root first, then its descendants by start time.
-    pub instances: Vec<(Instance, InstanceFilterState)>,
+    pub instances: Vec<InstanceRecord>,
     /// The decisions, in log order.
     pub decisions: Vec<DecisionRecord>,
     /// Every event, in log order.
@@ -80,7 +78,7 @@ impl App {
         Ok(CustodyChain {
             sponsor: sponsor::get(conn, &sponsor_id).await?,
             decisions: records(conn, decisions, known).await?,
-            instances: instances.into_iter().map(|stored| standing(stored, now)).collect(),
+            instances: instances.into_iter().map(|stored| InstanceRecord::at(now, stored)).collect(),
             events,
             truncated,
         })

@@ -70,25 +70,32 @@ impl From<InstanceFilterState> for Standing {
     }
 }
 
-/// An instance with its state at `now`.
-pub(crate) fn standing(stored: StoredInstance, now: OffsetDateTime) -> (Instance, InstanceFilterState) {
-    let state = stored.standing(now).into();
-    (stored.instance, state)
+/// An instance, read back with its state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InstanceRecord {
+    /// The instance.
+    pub instance: Instance,
+    /// Its state when it was read.
+    pub state: InstanceFilterState,
+}
+
+impl InstanceRecord {
+    /// With its state at `now`.
+    pub(crate) fn at(now: OffsetDateTime, stored: StoredInstance) -> Self {
+        let state = stored.standing(now).into();
+        Self { instance: stored.instance, state }
+    }
 }
 
 impl App {
     /// One instance and its current state.
-    pub async fn get_instance(
-        &self,
-        caller: &OperatorCaller,
-        id: &InstanceId,
-    ) -> Result<(Instance, InstanceFilterState), Error> {
+    pub async fn get_instance(&self, caller: &OperatorCaller, id: &InstanceId) -> Result<InstanceRecord, Error> {
         let mut found =
             instance::get_all(&mut *self.inner.engine.store.for_reads().connection().await?, &[id.0]).await?;
         let found = found.pop().ok_or_else(|| Error::not_found("instance", id))?;
         let Instance { sponsor_id, tools, .. } = &found.instance;
         caller.within(&format!("it may not read {id}"), |scope| scope.meets_run(sponsor_id, tools))?;
-        Ok(standing(found, self.inner.engine.clock.now()))
+        Ok(InstanceRecord::at(self.inner.engine.clock.now(), found))
     }
 
     /// One page of instances, newest first.
@@ -96,7 +103,7 @@ impl App {
         &self,
         filter: InstanceFilter,
         page: PageRequest,
-    ) -> Result<Page<(Instance, InstanceFilterState)>, Error> {
+    ) -> Result<Page<InstanceRecord>, Error> {
         let now = self.inner.engine.clock.now();
         let filter = instance::InstanceFilter {
             sponsor_id: filter.sponsor_id.map(Into::into),
@@ -110,6 +117,6 @@ impl App {
         };
         let found =
             instance::list(&mut *self.inner.engine.store.for_reads().connection().await?, &filter, now, &page).await?;
-        Ok(found.map(|stored| standing(stored, now)))
+        Ok(found.map(|stored| InstanceRecord::at(now, stored)))
     }
 }

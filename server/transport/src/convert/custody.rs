@@ -124,7 +124,7 @@ pub(crate) fn chain(mut chain: CustodyChain, caller: &Caller) -> v1::CustodyChai
     }
     v1::CustodyChain {
         sponsor: chain.sponsor.map(sponsor::sponsor),
-        instances: chain.instances.into_iter().map(|(run, state)| instance::instance(run, state)).collect(),
+        instances: chain.instances.into_iter().map(instance::instance).collect(),
         decisions: chain.decisions.into_iter().map(decision::decision).collect(),
         events: chain.events.into_iter().map(event::event).collect(),
         truncated: chain.truncated,

@@ -2,7 +2,9 @@
 
 use std::mem;
 
-use countersign_app::{AcceptInstance, Error, InstanceFilter, InstanceFilterState, StopInstance, TransitionInstance};
+use countersign_app::{
+    AcceptInstance, Error, InstanceFilter, InstanceFilterState, InstanceRecord, StopInstance, TransitionInstance,
+};
 use countersign_core::{
     ids::InstanceId,
     instance::{Instance, InstanceState},
@@ -102,10 +104,10 @@ pub(crate) fn changed(changed: Instance) -> v1::Instance {
         InstanceState::Revoked => InstanceFilterState::Revoked,
         InstanceState::Orphaned => InstanceFilterState::Orphaned,
     };
-    instance(changed, state)
+    instance(InstanceRecord { instance: changed, state })
 }
 
-pub(crate) fn instance(instance: Instance, state: InstanceFilterState) -> v1::Instance {
+pub(crate) fn instance(InstanceRecord { instance, state }: InstanceRecord) -> v1::Instance {
     v1::Instance {
         etag: instance.etag(),
         agent_instance_id: instance.agent_instance_id.to_string(),

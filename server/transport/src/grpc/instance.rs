@@ -11,8 +11,8 @@ impl InstanceService for Api {
         request: Request<v1::GetInstanceRequest>,
     ) -> Result<Response<v1::GetInstanceResponse>, Status> {
         answer(request, |caller, request| async move {
-            let (instance, state) = self.app.get_instance(caller.require_operator()?, &convert::get(&request)?).await?;
-            Ok(v1::GetInstanceResponse { instance: Some(convert::instance(instance, state)) })
+            let instance = self.app.get_instance(caller.require_operator()?, &convert::get(&request)?).await?;
+            Ok(v1::GetInstanceResponse { instance: Some(convert::instance(instance)) })
         })
         .await
     }
@@ -26,7 +26,7 @@ impl InstanceService for Api {
             let page = self.app.list_instances(filter, paging.page.clone()).await?;
             Ok(v1::ListInstancesResponse {
                 next_page_token: paging.token(page.next),
-                instances: page.items.into_iter().map(|(instance, state)| convert::instance(instance, state)).collect(),
+                instances: page.items.into_iter().map(convert::instance).collect(),
             })
         })
         .await

@@ -8,7 +8,7 @@ use countersign_core::{
 };
 use serde_json::{Map, Value};
 
-use super::OidcIssuer;
+use super::{OidcIssuer, RequiredClaim};
 use crate::{Error, OperatorCaller, engine::sha256::sha256};
 
 /// Claims whose text is a list separated by spaces (RFC 9068, and the short form of one large provider).
@@ -19,7 +19,7 @@ const HASH_BYTES: usize = 20;
 /// The operator that these claims name, with the roles to which their values are mapped.
 pub(super) fn caller(issuer: &OidcIssuer, claims: &Map<String, Value>) -> Result<OperatorCaller, Error> {
     let wrong = |why: String| Error::Unauthenticated { message: format!("the token of {} {why}", issuer.name) };
-    for (claim, wanted) in &issuer.required {
+    for RequiredClaim { claim, value: wanted } in &issuer.required {
         if !values(claims, claim).iter().any(|value| value == wanted) {
             return Err(wrong(format!("does not have the value that is required of its claim {claim}")));
         }
@@ -29,8 +29,8 @@ pub(super) fn caller(issuer: &OidcIssuer, claims: &Map<String, Value>) -> Result
         named.ok_or_else(|| wrong(format!("names no one: it has no text in its claim {}", issuer.operator_claim)))?;
     let operator_id = operator_id(&issuer.name, named)?;
     let held = values(claims, &issuer.role_claim);
-    let granted = issuer.roles.iter().filter(|(value, _)| held.contains(value));
-    let roles: Roles = granted.flat_map(|(_, roles)| roles.iter()).collect();
+    let granted = issuer.roles.iter().filter(|role| held.contains(&role.value));
+    let roles: Roles = granted.flat_map(|role| role.grants.iter()).collect();
     if roles.is_empty() {
         return Err(Error::RoleRequired {
             message: format!(

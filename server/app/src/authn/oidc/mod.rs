@@ -31,6 +31,24 @@ pub trait Documents: fmt::Debug + Send + Sync {
     fn get(&self, url: String) -> BoxFuture<'_, Result<Vec<u8>, String>>;
 }
 
+/// What a value of the role claim grants.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RoleGrant {
+    /// The value.
+    pub value: String,
+    /// What it grants.
+    pub grants: Roles,
+}
+
+/// A claim that a token must have with this value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RequiredClaim {
+    /// Its name.
+    pub claim: String,
+    /// The value.
+    pub value: String,
+}
+
 /// An issuer whose tokens identify operators.
 #[derive(Debug, Clone)]
 pub struct OidcIssuer {
@@ -45,9 +63,9 @@ pub struct OidcIssuer {
     /// The claim whose values are mapped to roles.
     pub role_claim: String,
     /// Values of that claim, and the roles that each grants.
-    pub roles: Vec<(String, Roles)>,
+    pub roles: Vec<RoleGrant>,
     /// Claims that must have these values.
-    pub required: Vec<(String, String)>,
+    pub required: Vec<RequiredClaim>,
     /// Longest accepted lifetime of a token, from `iat` to `exp`.
     pub longest_life: std::time::Duration,
     /// The clients whose tokens are accepted, by `azp`; empty for any client.
@@ -60,7 +78,7 @@ impl OidcIssuer {
     /// All roles that the issuer's tokens can grant.
     #[must_use]
     pub fn grants(&self) -> Roles {
-        self.roles.iter().flat_map(|(_, roles)| roles.iter()).collect()
+        self.roles.iter().flat_map(|role| role.grants.iter()).collect()
     }
 }
 

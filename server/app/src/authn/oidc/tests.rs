@@ -62,10 +62,13 @@ pub(super) fn issuer() -> OidcIssuer {
         operator_claim: "sub".to_owned(),
         role_claim: "realm_access.roles".to_owned(),
         roles: vec![
-            ("cs-admins".to_owned(), Roles::of(&[OperatorRole::Admin, OperatorRole::Registrar])),
-            ("cs-approvers".to_owned(), Roles::of(&[OperatorRole::Approver])),
+            RoleGrant {
+                value: "cs-admins".to_owned(),
+                grants: Roles::of(&[OperatorRole::Admin, OperatorRole::Registrar]),
+            },
+            RoleGrant { value: "cs-approvers".to_owned(), grants: Roles::of(&[OperatorRole::Approver]) },
         ],
-        required: vec![("tenant".to_owned(), "7".to_owned())],
+        required: vec![RequiredClaim { claim: "tenant".to_owned(), value: "7".to_owned() }],
         longest_life: std::time::Duration::from_hours(24),
         authorized_parties: Vec::new(),
         documents: Arc::new(MadeUp::default()),
