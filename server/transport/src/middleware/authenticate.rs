@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::authz::{Access, Requester, Row};
 
 /// What the pipeline needs from the application.
-pub(crate) trait Authority: Send + Sync {
+pub(crate) trait AccessControl: Send + Sync {
     /// An id that no other request has.
     fn fresh_id(&self) -> Uuid;
     /// As [`App::recognise`].
@@ -41,7 +41,7 @@ pub(crate) trait Authority: Send + Sync {
     fn ensure_live(&self, instance: &Verified) -> Result<(), Error>;
 }
 
-impl Authority for App {
+impl AccessControl for App {
     fn fresh_id(&self) -> Uuid {
         uuid_v7(self.clock().now(), self.entropy())
     }
@@ -102,7 +102,7 @@ const ASK_AGAIN: Duration = Duration::from_millis(50);
 
 /// Authenticates the caller. `None` if the method is open, so that no authentication is needed.
 pub(super) async fn caller(
-    authority: &dyn Authority,
+    access: &dyn AccessControl,
     row: &Row,
     headers: &HeaderMap,
     local: bool,
@@ -113,14 +113,14 @@ pub(super) async fn caller(
     }
     let bearer = bearer(headers)?;
     if let (None, Some(PeerCertificate(certificate))) = (bearer, certificate) {
-        return authority.authenticate_certificate(certificate).map(Some);
+        return access.authenticate_certificate(certificate).map(Some);
     }
     let purpose = row.purpose();
-    if let Some(caller) = authority.recognise(bearer, local, purpose) {
+    if let Some(caller) = access.recognise(bearer, local, purpose) {
         return Ok(Some(caller));
     }
     loop {
-        match authority.authenticate(bearer, local, purpose).await {
+        match access.authenticate(bearer, local, purpose).await {
             // A stop must not fail because the caller could not be authenticated for a moment, so authentication is
             // tried again until the deadline.
             Err(Error::StoreUnavailable) if row.stops => sleep(ASK_AGAIN).await,
@@ -130,31 +130,31 @@ pub(super) async fn caller(
 }
 
 /// Counts the call against its caller's rate. An unknown caller has no rate, so a failed authentication is not counted.
-pub(super) fn within_rate(authority: &dyn Authority, row: &Row, caller: Option<&Caller>) -> Result<(), Error> {
-    caller.map_or(Ok(()), |caller| authority.take_rate(caller, row.stops))
+pub(super) fn within_rate(access: &dyn AccessControl, row: &Row, caller: Option<&Caller>) -> Result<(), Error> {
+    caller.map_or(Ok(()), |caller| access.take_rate(caller, row.stops))
 }
 
 /// Waits for the caller's turn if the method only reads.
 pub(super) async fn read_turn(
-    authority: &dyn Authority,
+    access: &dyn AccessControl,
     row: &Row,
     caller: Option<&Caller>,
 ) -> Result<Option<ReadTurn>, Error> {
     match caller {
-        Some(caller) if row.reads() => authority.enter_read(caller).await,
+        Some(caller) if row.reads() => access.enter_read(caller).await,
         _ => Ok(None),
     }
 }
 
 /// Checks with the method's row whether `caller` may call it.
-pub(super) fn permit(authority: &dyn Authority, row: &Row, caller: Option<&Caller>) -> Result<(), Error> {
+pub(super) fn permit(access: &dyn AccessControl, row: &Row, caller: Option<&Caller>) -> Result<(), Error> {
     match caller {
         None => row.permit(Requester::Unauthenticated),
         Some(Caller::Operator(operator)) => {
             row.permit(Requester::Operator(operator.roles))?;
             row.permit_scope(operator)
         }
-        Some(Caller::Instance(instance)) => row.permit(Requester::Instance(&|| authority.ensure_live(instance))),
+        Some(Caller::Instance(instance)) => row.permit(Requester::Instance(&|| access.ensure_live(instance))),
     }
 }
 

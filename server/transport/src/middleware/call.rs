@@ -4,7 +4,7 @@ use axum::extract::Request;
 use http::{HeaderMap, HeaderName};
 use tonic::Status;
 
-use super::Authority;
+use super::AccessControl;
 use crate::{
     authz::{self, Row},
     status::Refusal,
@@ -37,8 +37,8 @@ pub(super) struct Call {
 
 impl Call {
     /// Gives `request` its id and finds its method's row.
-    pub(super) fn of(request: &mut Request, authority: &dyn Authority) -> Self {
-        let request_id = sane(request.headers()).unwrap_or_else(|| authority.fresh_id().to_string());
+    pub(super) fn of(request: &mut Request, access: &dyn AccessControl) -> Self {
+        let request_id = sane(request.headers()).unwrap_or_else(|| access.fresh_id().to_string());
         request.extensions_mut().insert(RequestContext { request_id: request_id.clone() });
         Self { request_id, row: authz::row(request.uri().path()) }
     }

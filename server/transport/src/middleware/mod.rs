@@ -36,7 +36,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use tower::{Service, ServiceExt, util::BoxCloneSyncService};
 
-pub(crate) use authenticate::{Authority, Peer, PeerCertificate};
+pub(crate) use authenticate::{AccessControl, Peer, PeerCertificate};
 pub(crate) use bounds::Bounds;
 pub(crate) use call::{RequestContext, X_REQUEST_ID, request_id};
 pub(crate) use concurrency::ConcurrencyLimit;
@@ -75,7 +75,7 @@ impl<S> Inner for S where
 
 /// What the steps of all pipelines of a server share.
 pub(crate) struct Stack {
-    authority: Arc<dyn Authority>,
+    access: Arc<dyn AccessControl>,
     bounds: Bounds,
     concurrency: ConcurrencyLimits,
     /// Cancelled when the server stops: streams then end, so that connections can be closed.
@@ -84,8 +84,8 @@ pub(crate) struct Stack {
 
 impl Stack {
     /// A stack whose limits count over all its pipelines.
-    pub(crate) fn new(authority: Arc<dyn Authority>, bounds: Bounds, stop: CancellationToken) -> Arc<Self> {
-        Arc::new(Self { authority, bounds, concurrency: ConcurrencyLimits::new(&bounds), stop })
+    pub(crate) fn new(access: Arc<dyn AccessControl>, bounds: Bounds, stop: CancellationToken) -> Arc<Self> {
+        Arc::new(Self { access, bounds, concurrency: ConcurrencyLimits::new(&bounds), stop })
     }
 
     /// `inner` behind all steps.
@@ -96,10 +96,10 @@ impl Stack {
     /// Gives the call an id and finds its method's row; then adds a span, a counter and a duration, however the call
     /// ends.
     async fn pass(&self, mut request: Request, inner: impl Inner) -> Response {
-        let call = Call::of(&mut request, &*self.authority);
+        let call = Call::of(&mut request, &*self.access);
         // Boxed, so that the layers above pass on a pointer instead of the large future of a call.
         let answer = grpc_status::or_internal(&call, self.admit(&call, request, inner).boxed());
-        let mut response = observe::observed(&call, &*self.authority, answer).await;
+        let mut response = observe::observed(&call, &*self.access, answer).await;
         if let Ok(id) = HeaderValue::from_str(&call.request_id) {
             response.headers_mut().insert(X_REQUEST_ID, id);
         }
@@ -112,7 +112,7 @@ impl Stack {
         let request = limits::sized(call, request, self.bounds.message_bytes)?;
         let deadline = deadline::of(call, request.headers(), self.longest(row))?;
         let authorization =
-            (row.kind != CallKind::Request).then(|| StreamAuthorization::of(call, &self.authority, row, &request));
+            (row.kind != CallKind::Request).then(|| StreamAuthorization::of(call, &self.access, row, &request));
         let cut = authorization.map(|authorization| deadline::cut(self.stop.clone(), authorization.revoked()).boxed());
         let answer = self.authorise(call, row, request, inner);
         match (row.kind, cut) {
@@ -130,20 +130,20 @@ impl Stack {
     /// Default deny: a request reaches its verb only if the method's row permits it for this caller, and a permit is
     /// available.
     async fn authorise(&self, call: &Call, row: &Row, request: Request, inner: impl Inner) -> Result<Answered, Status> {
-        let (authority, local) = (&*self.authority, authenticate::is_local(&request));
+        let (access, local) = (&*self.access, authenticate::is_local(&request));
         let certificate = request.extensions().get();
         let peer = request.extensions().get::<Peer>().map(|peer| peer.0.to_canonical());
         let activity = request.extensions().get::<Arc<ConnectionActivity>>().cloned();
-        let caller = authenticate::caller(authority, row, request.headers(), local, certificate).await;
+        let caller = authenticate::caller(access, row, request.headers(), local, certificate).await;
         let caller = caller.map_err(|error| {
             unauthenticated::note(&error, request.extensions().get());
             call.refuse(error)
         })?;
-        authenticate::within_rate(authority, row, caller.as_ref()).map_err(|error| call.refuse(error))?;
+        authenticate::within_rate(access, row, caller.as_ref()).map_err(|error| call.refuse(error))?;
         let watched = AdministrationAudit::of(row, caller.as_ref(), peer);
         let answer = self.serve(call, row, CallOrigin { caller, peer, activity }, request, inner).await;
         if let Some(watched) = watched {
-            watched.note(authority, answer.as_ref().map(|answered| &answered.response));
+            watched.note(access, answer.as_ref().map(|answered| &answered.response));
         }
         answer
     }
@@ -157,13 +157,13 @@ impl Stack {
         request: Request,
         inner: impl Inner,
     ) -> Result<Answered, Status> {
-        let authority = &*self.authority;
+        let access = &*self.access;
         let CallOrigin { caller, peer, activity } = asking;
-        authenticate::permit(authority, row, caller.as_ref()).map_err(|error| call.refuse(error))?;
+        authenticate::permit(access, row, caller.as_ref()).map_err(|error| call.refuse(error))?;
         let pending = self.concurrency.admit(row, caller.as_ref(), peer).map_err(|refusal| call.refuse(*refusal))?;
         let mut request = limits::begun(call, request).await?;
         let permit = pending.acquire(activity.as_ref(), caller.as_ref()).map_err(|refusal| call.refuse(*refusal))?;
-        let turn = authenticate::read_turn(authority, row, caller.as_ref()).await;
+        let turn = authenticate::read_turn(access, row, caller.as_ref()).await;
         let _until_read = turn.map_err(|error| call.refuse(error))?;
         if let Some(caller) = caller {
             tracing::Span::current().record("caller", caller.id());

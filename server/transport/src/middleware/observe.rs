@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use tonic::Code;
 use tracing::{Instrument, Span, field::Empty};
 
-use super::{Authority, call::Call, grpc_status};
+use super::{AccessControl, call::Call, grpc_status};
 
 /// The label of methods that do not exist; callers must not be able to create labels.
 const UNKNOWN: &str = "unknown";
@@ -27,7 +27,7 @@ const ISSUING: [&str; 2] =
 /// Watches a call from here to the last byte of its answer.
 pub(super) async fn observed(
     call: &Call,
-    authority: &dyn Authority,
+    access: &dyn AccessControl,
     answer: impl Future<Output = Response>,
 ) -> Response {
     let method = call.row.map_or(UNKNOWN, |row| row.method);
@@ -38,10 +38,10 @@ pub(super) async fn observed(
     let shed =
         grpc_status::code(response.headers()) == Some(Code::ResourceExhausted) && grpc_status::is_overload(&response);
     if shed {
-        authority.note_shed();
+        access.note_shed();
     }
     if let Some(issuance) = issuance(method, &response, shed) {
-        authority.note_issuance(issuance);
+        access.note_issuance(issuance);
     }
     match grpc_status::code(response.headers()) {
         Some(code) => {

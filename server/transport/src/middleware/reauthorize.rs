@@ -9,7 +9,7 @@ use tokio::time::sleep;
 use tonic::Status;
 
 use super::{
-    Authority, PeerCertificate,
+    AccessControl, PeerCertificate,
     authenticate::{self, is_local},
     call::Call,
 };
@@ -20,7 +20,7 @@ const AGAIN: Duration = Duration::from_secs(1);
 
 /// The credentials of a stream's caller, which are checked again while the stream lasts.
 pub(super) struct StreamAuthorization {
-    authority: Arc<dyn Authority>,
+    access: Arc<dyn AccessControl>,
     row: &'static Row,
     headers: HeaderMap,
     local: bool,
@@ -29,12 +29,12 @@ pub(super) struct StreamAuthorization {
 }
 
 impl StreamAuthorization {
-    pub(super) fn of(call: &Call, authority: &Arc<dyn Authority>, row: &'static Row, request: &Request) -> Self {
+    pub(super) fn of(call: &Call, access: &Arc<dyn AccessControl>, row: &'static Row, request: &Request) -> Self {
         let authorization = request.headers().get_all(header::AUTHORIZATION).into_iter();
         let headers = authorization.map(|value| (header::AUTHORIZATION, value.clone())).collect();
-        let (authority, request_id) = (authority.clone(), call.request_id.clone());
+        let (access, request_id) = (access.clone(), call.request_id.clone());
         let certificate = request.extensions().get().cloned();
-        Self { authority, row, headers, local: is_local(request), certificate, request_id }
+        Self { access, row, headers, local: is_local(request), certificate, request_id }
     }
 
     /// Returns when the caller may no longer call the method, and why: the key or the credential is no longer valid, or
@@ -49,9 +49,9 @@ impl StreamAuthorization {
     }
 
     async fn ask(&self) -> Result<(), Error> {
-        let authority = &*self.authority;
+        let access = &*self.access;
         let caller =
-            authenticate::caller(authority, self.row, &self.headers, self.local, self.certificate.as_ref()).await?;
-        authenticate::permit(authority, self.row, caller.as_ref())
+            authenticate::caller(access, self.row, &self.headers, self.local, self.certificate.as_ref()).await?;
+        authenticate::permit(access, self.row, caller.as_ref())
     }
 }

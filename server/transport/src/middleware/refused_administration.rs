@@ -7,7 +7,7 @@ use countersign_app::{Caller, RefusedAdministration};
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-use super::{Authority, grpc_status};
+use super::{AccessControl, grpc_status};
 use crate::authz::{Row, Work};
 
 /// A refusal that is PERMISSION_DENIED by its meaning and not by its code: a second person is required.
@@ -28,8 +28,8 @@ impl AdministrationAudit {
         Some(Self { caller, peer, method })
     }
 
-    /// Reports to the authority that the caller was refused because of its identity or rights.
-    pub(super) fn note(&self, authority: &dyn Authority, answer: Result<&Response, &Status>) {
+    /// Reports that the caller was refused because of its identity or rights.
+    pub(super) fn note(&self, access: &dyn AccessControl, answer: Result<&Response, &Status>) {
         let status = match answer {
             Err(status) => refused(status.code()).then(|| status.clone()),
             Ok(response) => {
@@ -41,7 +41,7 @@ impl AdministrationAudit {
         let Some(info) = status.get_details_error_info() else { return };
         if status.code() == Code::PermissionDenied || info.reason == FOR_A_SECOND_PERSON {
             let (caller, peer, method) = (&self.caller, self.peer, self.method);
-            authority.note_refused(&RefusedAdministration { caller, peer, method, reason: &info.reason });
+            access.note_refused(&RefusedAdministration { caller, peer, method, reason: &info.reason });
         }
     }
 }

@@ -39,7 +39,7 @@ pub(crate) struct MadeUp(
     pub(crate) Mutex<Vec<[String; 3]>>,
 );
 
-impl Authority for MadeUp {
+impl AccessControl for MadeUp {
     fn recognise(&self, _: Option<&str>, _: bool, _: Purpose) -> Option<Caller> {
         None
     }

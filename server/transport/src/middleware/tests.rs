@@ -188,14 +188,14 @@ async fn what_stops_something_has_places_that_nothing_else_takes() {
 
 #[tokio::test]
 async fn who_stops_something_is_looked_for_until_the_deadline_and_nobody_else_is() {
-    let authority = Arc::new(MadeUp::default());
-    *authority.1.lock().unwrap() = Some(|| Error::StoreUnavailable);
-    let stack = Stack::new(authority.clone(), BOUNDS, CancellationToken::new());
+    let access = Arc::new(MadeUp::default());
+    *access.1.lock().unwrap() = Some(|| Error::StoreUnavailable);
+    let stack = Stack::new(access.clone(), BOUNDS, CancellationToken::new());
     let calls = over(&stack, |_| async { ok() });
     assert_eq!(call(&calls, request(UNARY, Some("admin"))).await.0.code(), Code::Unavailable);
     let away = async {
         sleep(Duration::from_millis(120)).await;
-        *authority.1.lock().unwrap() = None;
+        *access.1.lock().unwrap() = None;
     };
     let ((stopped, _), ()) = tokio::join!(call(&calls, request(STOP, Some("policy-admin"))), away);
     assert_eq!(stopped.code(), Code::Ok);
@@ -287,9 +287,9 @@ async fn a_request_for_a_credential_fails_by_our_faults_and_is_refused_by_rules(
         || Error::NotFound { what: "sponsor", id: "alice".to_owned() },
         || Error::RequestIdReused,
     ];
-    let authority = Arc::new(MadeUp::default());
+    let access = Arc::new(MadeUp::default());
     let bounds = Bounds { timeout: Duration::from_millis(20), ..BOUNDS };
-    let stack = Stack::new(authority.clone(), bounds, CancellationToken::new());
+    let stack = Stack::new(access.clone(), bounds, CancellationToken::new());
     for refusal in refusals {
         let pipeline = over(&stack, move |_| async move { refuse(refusal().into(), "id") });
         call(&pipeline, request(ISSUE, Some("admin,issuer"))).await;
@@ -307,7 +307,7 @@ async fn a_request_for_a_credential_fails_by_our_faults_and_is_refused_by_rules(
     let (failed, refused, granted) = (Issuance::Failed, Issuance::Refused, Issuance::Granted);
     let expected =
         [failed, failed, failed, failed, refused, refused, refused, refused, failed, granted, granted, refused];
-    assert_eq!(*authority.0.lock().unwrap(), expected);
+    assert_eq!(*access.0.lock().unwrap(), expected);
 }
 
 #[test]

@@ -113,14 +113,14 @@ async fn a_stream_ends_when_the_server_stops_and_says_that_another_answers() {
 
 #[tokio::test(start_paused = true)]
 async fn a_stream_ends_soon_after_its_caller_may_not_call_any_more_and_not_for_a_database_that_is_silent() {
-    let authority = Arc::new(MadeUp::default());
-    let pipeline = over(&Stack::new(authority.clone(), BOUNDS, CancellationToken::new()), endless);
+    let access = Arc::new(MadeUp::default());
+    let pipeline = over(&Stack::new(access.clone(), BOUNDS, CancellationToken::new()), endless);
     let (_, response) = call(&pipeline, request(STREAM, Some("gate"))).await;
     tokio::spawn(async move {
         sleep(Duration::from_millis(2_500)).await;
-        *authority.1.lock().unwrap() = Some(|| Error::StoreUnavailable);
+        *access.1.lock().unwrap() = Some(|| Error::StoreUnavailable);
         sleep(Duration::from_secs(10)).await;
-        *authority.1.lock().unwrap() = Some(|| Error::Unauthenticated { message: "the API key is revoked".to_owned() });
+        *access.1.lock().unwrap() = Some(|| Error::Unauthenticated { message: "the API key is revoked".to_owned() });
     });
     let (beats, status) = end(response).await;
     assert!((12..=13).contains(&beats), "{beats}");
@@ -168,13 +168,12 @@ async fn a_wait_ends_when_the_server_stops_or_its_caller_may_not_call_any_more()
     });
     assert_eq!(call(&stopped, request(WAIT, Some("gate"))).await.0.code(), Code::Unavailable);
 
-    let authority = Arc::new(MadeUp::default());
-    let withdrawn = over(&Stack::new(authority.clone(), BOUNDS, CancellationToken::new()), a_minute);
+    let access = Arc::new(MadeUp::default());
+    let withdrawn = over(&Stack::new(access.clone(), BOUNDS, CancellationToken::new()), a_minute);
     let started = Instant::now();
     tokio::spawn(async move {
         sleep(Duration::from_millis(2_500)).await;
-        *authority.1.lock().unwrap() =
-            Some(|| Error::Unauthenticated { message: "the credential is revoked".to_owned() });
+        *access.1.lock().unwrap() = Some(|| Error::Unauthenticated { message: "the credential is revoked".to_owned() });
     });
     assert_eq!(call(&withdrawn, request(WAIT, Some("gate"))).await.0.code(), Code::Unauthenticated);
     assert!((2..=4).contains(&started.elapsed().as_secs()));
