@@ -1,6 +1,6 @@
 //! Single-use credentials: each is consumed in the transaction that records its decision.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use countersign_core::ids::CredentialId;
 use sqlx::types::Uuid;
@@ -12,7 +12,7 @@ use crate::{Connection, StoreError};
 /// forgotten. The caller holds the log head, so no other transaction uses one meanwhile.
 pub async fn used(
     conn: &mut Connection,
-    expire_times: &HashMap<CredentialId, OffsetDateTime>,
+    expire_times: &BTreeMap<CredentialId, OffsetDateTime>,
 ) -> Result<Vec<CredentialId>, StoreError> {
     let ids: Vec<Uuid> = expire_times.keys().map(|id| id.0).collect();
     let times: Vec<OffsetDateTime> = expire_times.values().copied().collect();
@@ -31,7 +31,7 @@ pub async fn used(
 /// Records that these credentials were used. A record is deleted some time after its credential has expired.
 pub async fn consume(
     conn: &mut Connection,
-    expire_times: &HashMap<CredentialId, OffsetDateTime>,
+    expire_times: &BTreeMap<CredentialId, OffsetDateTime>,
 ) -> Result<(), StoreError> {
     let ids: Vec<Uuid> = expire_times.keys().map(|id| id.0).collect();
     let times: Vec<OffsetDateTime> = expire_times.values().copied().collect();

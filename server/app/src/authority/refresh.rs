@@ -96,7 +96,7 @@ impl Authority {
             match self.try_refresh_snapshot().await {
                 Ok(()) => return,
                 Err(Error::StoreUnavailable | Error::Conflict(_)) if begun.elapsed() < REFRESHING => {
-                    sleep(REFRESH_AGAIN).await
+                    sleep(REFRESH_AGAIN).await;
                 }
                 Err(error) => {
                     // The recorder loads it before it records anything, and so does the next round.

@@ -23,7 +23,7 @@ use crate::{
     authn::authenticate::Presented,
     credentials::credential::Credential,
     engine::sha256::sha256,
-    recorder::{DecisionJob, Entry, Prepared},
+    recorder::{DecisionJob, Entry, Preparation},
 };
 
 const METHOD: &str = "Decide";
@@ -83,7 +83,7 @@ impl App {
 
     /// Evaluates a question by the snapshot at hand; the recorder does it again where that is behind.
     fn prepare(&self, question: &Arc<DecisionRequest>) -> Result<DecisionJob, Error> {
-        let prepared = Prepared::new(question, &self.snapshot())?;
+        let prepared = Preparation::of(question, &self.snapshot())?;
         Ok(DecisionJob { question: question.clone(), prepared })
     }
 

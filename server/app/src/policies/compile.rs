@@ -8,14 +8,14 @@ use crate::{Error, engine::aside::aside};
 /// Checks a document before it is stored.
 pub(crate) async fn compile(document: String, cedar: String) -> Result<CompiledPolicy, Error> {
     match try_compile(document, cedar).await? {
-        Compilation::Valid(policy) => Ok(policy),
+        Compilation::Valid(policy) => Ok(*policy),
         Compilation::Invalid(violations) => Err(Error::PolicyInvalid(violations.into_iter().collect())),
     }
 }
 
 /// What became of a document.
 pub(crate) enum Compilation {
-    Valid(CompiledPolicy),
+    Valid(Box<CompiledPolicy>),
     Invalid(Violations),
 }
 
@@ -30,7 +30,8 @@ pub(crate) async fn try_compile(document: String, cedar: String) -> Result<Compi
     aside("a policy could not be compiled", move || {
         // Held until it is done, even if the caller has disconnected.
         let _turn = turn;
-        CompiledPolicy::load(&document, &cedar).map_or_else(Compilation::Invalid, Compilation::Valid)
+        CompiledPolicy::load(&document, &cedar)
+            .map_or_else(Compilation::Invalid, |policy| Compilation::Valid(Box::new(policy)))
     })
     .await
 }

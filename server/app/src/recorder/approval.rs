@@ -16,7 +16,7 @@ use countersign_ledger::{
     leaf::{Digest, Kind, Leaf},
 };
 
-use super::{Prepared, batch::BatchBuilder};
+use super::{batch::BatchBuilder, prepared::Prepared};
 use crate::{
     Error, Topic,
     approvals::approval_event::{leaf, notice, summary},

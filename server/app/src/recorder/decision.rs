@@ -38,7 +38,7 @@ impl DecisionJob {
             Preparation::Ready(prepared) if prepared.epoch == batch.snapshot.epoch => {
                 Ok(Preparation::Ready(Arc::clone(prepared)))
             }
-            _ => Prepared::new(&self.question, batch.snapshot),
+            _ => Preparation::of(&self.question, batch.snapshot),
         }
     }
 }

@@ -1,6 +1,9 @@
 //! What was staged and is not written yet.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use countersign_core::{
     approval::{Approval, ApprovalState},
@@ -31,7 +34,7 @@ pub(super) struct Delta {
     pub(super) notices: Vec<Notice>,
     pub(super) outcomes: HashMap<DecisionId, Vec<ToolCall>>,
     /// Single-use credentials that were used up, each with when it expires.
-    pub(super) used: HashMap<CredentialId, OffsetDateTime>,
+    pub(super) used: BTreeMap<CredentialId, OffsetDateTime>,
     pub(super) answers: HashMap<Key, Answered>,
     pub(super) counted: Vec<Counted>,
 }

@@ -36,7 +36,7 @@ pub(crate) use job::{
     X509Document,
 };
 pub(crate) use outcome::{answers, fingerprint};
-pub(crate) use prepared::Prepared;
+pub(crate) use prepared::Preparation;
 pub(crate) use submission::Work;
 pub(crate) use validate::{limits, of_role};
 

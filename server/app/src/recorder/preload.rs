@@ -1,6 +1,6 @@
 //! What a batch needs of the database, read once for all its jobs.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use countersign_core::{
     approval::Approval,
@@ -48,7 +48,7 @@ pub(crate) struct Wanted {
     pub(super) sponsors: HashSet<SponsorId>,
     pub(super) instances: Vec<InstanceId>,
     /// Single-use ones, with when they expire.
-    pub(super) credentials: HashMap<CredentialId, OffsetDateTime>,
+    pub(super) credentials: BTreeMap<CredentialId, OffsetDateTime>,
     pub(super) approvals: Vec<ApprovalId>,
     /// Runs whose pending approvals are looked through.
     pub(super) asking: Vec<InstanceId>,

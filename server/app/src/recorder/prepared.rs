@@ -49,6 +49,14 @@ pub(crate) enum Preparation {
 }
 
 impl Preparation {
+    /// Evaluates `question` and writes the leaf.
+    pub(crate) fn of(question: &DecisionRequest, snapshot: &Snapshot) -> Result<Self, Error> {
+        match evaluate(question, snapshot) {
+            Ok(verdict) => Ok(Self::Ready(Arc::new(Prepared::of(question, &verdict, snapshot.epoch)?))),
+            Err(NoPolicy) => Ok(Self::NoPolicy),
+        }
+    }
+
     /// The answer, if there is one.
     pub(crate) fn answer(&self) -> Option<&Prepared> {
         match self {
@@ -59,14 +67,6 @@ impl Preparation {
 }
 
 impl Prepared {
-    /// Evaluates `question` and writes the leaf.
-    pub(crate) fn new(question: &DecisionRequest, snapshot: &Snapshot) -> Result<Preparation, Error> {
-        match evaluate(question, snapshot) {
-            Ok(verdict) => Ok(Preparation::Ready(Arc::new(Self::of(question, &verdict, snapshot.epoch)?))),
-            Err(NoPolicy) => Ok(Preparation::NoPolicy),
-        }
-    }
-
     /// Writes the leaf of this verdict.
     pub(crate) fn of(question: &DecisionRequest, verdict: &Verdict, epoch: i64) -> Result<Self, Error> {
         let disclosed = Disclosed { purpose: question.purpose_opening.clone(), ..Disclosed::default() };
@@ -222,7 +222,7 @@ mod tests {
 
     fn leaf_of(question: &DecisionRequest) -> String {
         let snapshot = snapshot(Some(DecisionSource::Policy(policy(1, RULES))));
-        let prepared = Prepared::new(question, &snapshot).unwrap();
+        let prepared = Preparation::of(question, &snapshot).unwrap();
         String::from_utf8(prepared.answer().unwrap().event.leaf_bytes.clone()).unwrap()
     }
 

@@ -111,7 +111,9 @@ impl<J: Job> Work for Submission<J> {
 /// What the jobs of these need of the database, evaluated at `epoch`.
 pub(super) fn wanted(works: &[Box<dyn Work>], epoch: i64) -> Wanted {
     let mut wanted = Wanted::default();
-    works.iter().for_each(|work| work.wants(&mut wanted, epoch));
+    for work in works {
+        work.wants(&mut wanted, epoch);
+    }
     wanted
 }
 

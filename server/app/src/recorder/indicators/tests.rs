@@ -48,7 +48,7 @@ fn a_batch_is_counted_whole() {
         issuance_failures: 1,
     };
     assert_eq!(slot.counts, counts);
-    assert_eq!(slot.latency.iter().map(|(_, count)| count).sum::<u64>(), 5);
+    assert_eq!(slot.latency.values().sum::<u64>(), 5);
     assert!(slot.latency.iter().all(|(micros, _)| *micros >= 20_000));
     let [of] = &slot.rollouts[..] else { panic!("{:?}", slot.rollouts) };
     assert_eq!((of.rollout_id, of.candidate_errors, of.held_back), (rollout, 2, 2));
@@ -148,5 +148,5 @@ fn who_sent_a_call_without_a_sponsor_is_counted_apart_and_boundedly() {
     let slot = indicators.storing.try_lock().unwrap().slot(&indicators).unwrap();
     assert_eq!((slot.counts.missing_sponsor, slot.counts.unauthenticated), (150, 0));
     assert_eq!(slot.without_sponsor.len(), 101);
-    assert_eq!(slot.without_sponsor.iter().map(|(_, count)| count).sum::<u64>(), 150);
+    assert_eq!(slot.without_sponsor.values().sum::<u64>(), 150);
 }
