@@ -109,7 +109,7 @@ pub(super) const METRICS: [Metric; 41] = [
         name: "countersign_issuances_total",
         kind: Kind::Counter,
         labels: &[Label { name: "outcome", values: &["granted", "refused", "failed"] }],
-        help: "Requests for a credential: `granted`, `refused` by a rule, `failed` by a fault of the server.",
+        help: "Requests for a credential: `granted`, `refused` by a rule, `failed` by an internal server error.",
     },
     Metric {
         name: "countersign_kill_switches_engaged",
