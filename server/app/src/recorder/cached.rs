@@ -23,7 +23,7 @@ impl BatchBuilder<'_> {
         Err(Error::invalid(
             "cached_from",
             "must be a decision of this run that allowed the same tool, action and request_hash and could be reused; leave \
-             it out to ask anew",
+             it out to ask again",
         ))
     }
 }

@@ -143,7 +143,7 @@ fn definition(rollout: &Rollout) -> Vec<LeafChange<'static>> {
 /// SHA-256 of everything that was set, the salt's hash in the salt's place: the salt itself stays a secret.
 fn definition_hash(rollout: &Rollout) -> Result<Digest, Error> {
     let mut definition =
-        serde_json::to_value(rollout).map_err(|error| Error::internal("a rollout is no JSON", error))?;
+        serde_json::to_value(rollout).map_err(|error| Error::internal("a rollout is not valid JSON", error))?;
     definition["salt"] = Digest(sha256(&rollout.salt)).to_string().into();
     Ok(Digest(sha256(definition.to_string().as_bytes())))
 }

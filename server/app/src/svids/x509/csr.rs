@@ -54,7 +54,7 @@ impl CsrKey {
         if !strong_signatures.contains(algorithm) {
             return Err("must be signed with ECDSA, Ed25519 or RSA, and SHA-256 or longer");
         }
-        csr.verify_signature().map_err(|_| "is not signed with the key that it names: its signature does not hold")?;
+        csr.verify_signature().map_err(|_| "is not signed with the key that it names: its signature is not valid")?;
         SubjectPublicKeyInfo::from_der(spki.raw).map(Self).map_err(|_| KEYS)
     }
 }
