@@ -3,9 +3,12 @@
 //! If a column's type has changed since a statement was prepared, the database refuses the statement (0A000), once on
 //! each session that prepared it, before it does anything. A single statement is therefore prepared again and sent once
 //! more here. In a transaction the error ends the transaction: it becomes [`StoreError::Conflict`], and the caller
-//! tries the transaction again on a session that has prepared nothing yet (`session::begin_anew`).
+//! tries the transaction again on a session that has prepared nothing yet (`freshness::begin_anew`).
 
-use std::ops::{Deref, DerefMut};
+use std::{
+    io::ErrorKind,
+    ops::{Deref, DerefMut},
+};
 
 use futures::{
     FutureExt as _, StreamExt as _, TryFutureExt as _, TryStreamExt as _,
@@ -18,8 +21,12 @@ use sqlx::{
     postgres::{PgArguments, PgQueryResult, PgRow, PgStatement, PgTypeInfo},
     query::Query,
 };
+use time::OffsetDateTime;
 
-use crate::{StoreError, commit_transaction, error::is_stale_plan};
+use crate::error::{StoreError, is_stale_plan};
+
+/// A session with the database that is in no pool: for commands, and for checks before a server starts.
+pub type Session = PgConnection;
 
 /// Where statements are sent: a connection of a pool, or a transaction on one.
 #[derive(Debug)]
@@ -69,7 +76,7 @@ impl DerefMut for Connection {
     }
 }
 
-/// An open transaction; dropped without [`commit`](crate::commit) it is rolled back.
+/// An open transaction; dropped without [`commit`] it is rolled back.
 #[derive(Debug)]
 pub struct Tx(Connection);
 
@@ -103,6 +110,25 @@ impl DerefMut for Tx {
     fn deref_mut(&mut self) -> &mut Connection {
         &mut self.0
     }
+}
+
+/// The time of the database's clock.
+pub async fn database_time(conn: &mut Connection) -> Result<OffsetDateTime, StoreError> {
+    Ok(sqlx::query_scalar!(r#"SELECT clock_timestamp() AS "now!""#).fetch_one(conn).await?)
+}
+
+/// Commits. After an error other than a conflict it is unknown whether the transaction took effect; after a conflict it
+/// did not.
+pub async fn commit(tx: Tx) -> Result<(), StoreError> {
+    tx.into_connection().commit().await
+}
+
+async fn commit_transaction(transaction: Transaction<'static, Postgres>) -> Result<(), StoreError> {
+    transaction.commit().await.map_err(|error| match error {
+        // The database had ended the session before, so the COMMIT was never sent.
+        Error::Io(ref why) if why.kind() == ErrorKind::BrokenPipe => StoreError::Conflict(error),
+        error => error.into(),
+    })
 }
 
 /// A statement, as it can be sent more than once.

@@ -2,7 +2,7 @@ use std::fmt::Display;
 
 use sqlx::postgres::PgDatabaseError;
 
-use crate::session;
+use crate::freshness;
 
 /// read_only_sql_transaction: the former primary is now a standby, or an administrator made the database read-only.
 const READ_ONLY: &str = "25006";
@@ -94,7 +94,7 @@ impl From<sqlx::Error> for StoreError {
         };
         let is_stale = is_stale_plan(&error);
         if code == READ_ONLY || is_stale {
-            session::begin_anew();
+            freshness::begin_anew();
         }
         if is_stale {
             return Self::Conflict(error);

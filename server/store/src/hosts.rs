@@ -5,7 +5,7 @@ use std::{io, time::Duration};
 use sqlx::{Connection as _, postgres::PgConnectOptions};
 use tokio::time::timeout;
 
-use crate::{Options, Session, Store, StoreError, connect, session};
+use crate::{connection::Session, error::StoreError, freshness, options::Options, session::connect, store::Store};
 
 /// How long each of several hosts may take to answer.
 const ANSWER: Duration = Duration::from_secs(2);
@@ -57,7 +57,7 @@ impl Store {
             return Ok(None);
         }
         self.pools.go_to(&found);
-        session::begin_anew();
+        freshness::begin_anew();
         let host =
             found.get_socket().map_or_else(|| found.get_host().to_owned(), |socket| socket.display().to_string());
         Ok(Some(format!("{host}, port {}", found.get_port())))

@@ -4,7 +4,11 @@
 
 use sqlx::{AssertSqlSafe, Connection as _, Row as _, postgres::PgRow};
 
-use crate::{MIGRATOR, Session, StoreError, error};
+use crate::{
+    connection::Session,
+    error::{self, StoreError},
+    migrations::MIGRATOR,
+};
 
 /// How many foreign tables are named, at most.
 const NAMED: i64 = 3;

@@ -6,7 +6,13 @@ use std::{fmt, iter};
 
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _};
 
-use crate::{Options, Session, StoreError, error, own_schema::OWN, session};
+use crate::{
+    connection::Session,
+    error::{self, StoreError},
+    options::Options,
+    own_schema::OWN,
+    session,
+};
 
 /// The rights that serving needs on each table. A test compares them with this crate's statements.
 const TABLES: [(&str, &str); 38] = [

@@ -9,7 +9,12 @@ use std::{fmt, time::Duration};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _};
 use tokio::time::{Instant, sleep};
 
-use crate::{MIGRATOR, Session, StoreError, installation, schema};
+use crate::{
+    connection::Session,
+    error::StoreError,
+    installation,
+    migrations::{MIGRATOR, lock},
+};
 
 /// The name of the schema.
 pub const OWN: &str = "countersign";
@@ -133,7 +138,7 @@ impl From<sqlx::Error> for MoveError {
 /// server may be connected.
 pub async fn move_there(conn: &mut Session) -> Result<(), MoveError> {
     let mut tx = conn.begin().await?;
-    schema::lock(&mut tx).await?;
+    lock(&mut tx).await?;
     tx.execute(LOCKS).await?;
     let usual = r#"SELECT replace(current_setting('search_path'), ' ', '') = '"$user",public'"#;
     if !sqlx::query_scalar::<_, bool>(usual).fetch_one(&mut *tx).await? {

@@ -8,7 +8,8 @@ use sqlx::{
 };
 
 use crate::{
-    Options,
+    freshness,
+    options::Options,
     session::{self, Rules},
 };
 
@@ -62,8 +63,8 @@ impl Pools {
                 // A dead connection shows itself on use; a test before each use would cost a round trip.
                 .test_before_acquire(false)
                 .after_connect(move |conn, _| Box::pin(session::verify(conn, rules)))
-                .before_acquire(|_, meta| Box::pin(ready(Ok(session::is_fresh(meta.age)))))
-                .after_release(|_, meta| Box::pin(ready(Ok(session::is_fresh(meta.age)))))
+                .before_acquire(|_, meta| Box::pin(ready(Ok(freshness::is_fresh(meta.age)))))
+                .after_release(|_, meta| Box::pin(ready(Ok(freshness::is_fresh(meta.age)))))
                 .connect_lazy_with(session::connect_options(options))
         };
         Self {

@@ -10,9 +10,12 @@ use sqlx::{Connection as _, Executor as _, migrate::MigrateError};
 use tokio::time::{Instant, sleep};
 
 use crate::{
-    MIGRATOR, Session, Store, StoreError, error,
+    connection::Session,
+    error::{self, StoreError},
     lesser_role::{self, Power},
+    migrations::{MIGRATOR, lock},
     own_schema::{self, OWN, is_made},
+    store::Store,
 };
 
 /// Why a server cannot serve on this schema.
@@ -156,12 +159,6 @@ pub async fn missing(conn: &mut Session, own_schema: bool) -> Result<Vec<String>
     let applied = if there { applied(conn).await? } else { Vec::new() };
     let missing = MIGRATOR.iter().filter(|one| !applied.iter().any(|applied| applied.version == one.version));
     Ok(missing.map(|one| format!("{:04} {}", one.version, one.description)).collect())
-}
-
-/// Waits until no one else changes the schema, and keeps others from changing it until the transaction ends.
-pub(crate) async fn lock(tx: &mut Session) -> Result<(), sqlx::Error> {
-    tx.execute("SELECT pg_advisory_xact_lock(hashtext('countersign.schema'))").await?;
-    Ok(())
 }
 
 async fn role(conn: &mut Session) -> Result<String, sqlx::Error> {

@@ -1,19 +1,14 @@
 //! Settings that a database session must have. They are read back on every new connection, in one round trip, because a
 //! pooler or a role may change them.
 
-use std::{
-    error::Error as StdError,
-    fmt,
-    sync::atomic::{AtomicU64, Ordering},
-    time::{Duration, Instant},
-};
+use std::{error::Error as StdError, fmt};
 
 use sqlx::{
-    AssertSqlSafe, Row as _,
+    AssertSqlSafe, ConnectOptions as _, Row as _,
     postgres::{PgConnectOptions, PgConnection, PgRow},
 };
 
-use crate::{Options, error::is_there_already, own_schema::OWN};
+use crate::{connection::Session, error::is_there_already, options::Options, own_schema::OWN};
 
 /// Longest time that a transaction may be idle, in milliseconds.
 const IDLE_IN_TRANSACTION: &str = "30000";
@@ -202,26 +197,12 @@ async fn is_swept(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
     })))
 }
 
-/// When open sessions were last found to be useless, in milliseconds since the first use of this; 0 means never. It is
-/// a static because a process has one database, and the error is seen far from the pool.
-static ANEW_AT: AtomicU64 = AtomicU64::new(0);
-
-fn since_start() -> u64 {
-    static BEGAN: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
-    let elapsed = BEGAN.get_or_init(Instant::now).elapsed();
-    u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX).saturating_add(1)
-}
-
-/// Records that the open sessions belong to a server that is no longer the primary: one of them refused to write, or
-/// another server is the primary now.
-pub(crate) fn begin_anew() {
-    ANEW_AT.store(since_start(), Ordering::Relaxed);
-}
-
-/// Whether a connection of this age may be used: it began after the primary last changed.
-pub(crate) fn is_fresh(age: Duration) -> bool {
-    let met = ANEW_AT.load(Ordering::Relaxed);
-    met == 0 || u128::from(since_start().saturating_sub(met)) >= age.as_millis()
+/// Connects once, with the checks that every connection of a [`Store`](crate::Store) passes, and returns the error; a pool would only
+/// report a timeout.
+pub async fn connect(options: &Options) -> Result<Session, sqlx::Error> {
+    let mut conn = connect_options(options).connect().await?;
+    verify(&mut conn, Rules::of(options)).await?;
+    Ok(conn)
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use std::ops::{Deref, DerefMut};
 
 use sqlx::{AssertSqlSafe, SqlSafeStr as _, SqlStr};
 
-use crate::{Connection, Store, StoreError};
+use crate::{connection::Connection, error::StoreError, store::Store};
 
 /// A connection on which statements take effect one by one; behind a pooler, together, on [`Statements::done`].
 #[derive(Debug)]

@@ -5,7 +5,7 @@
 
 use sqlx::postgres::PgListener;
 
-use crate::{Connection, Store, StoreError};
+use crate::{connection::Connection, error::StoreError, store::Store};
 
 /// The channel of the notices.
 const CHANNEL: &str = "countersign_stops";

@@ -1,6 +1,6 @@
 //! Checks whether the database accepts writes, by writing.
 
-use crate::{Store, StoreError};
+use crate::{error::StoreError, store::Store};
 
 /// Size of the filler in bytes; a page holds one.
 const FILLER: i32 = 7_000;
