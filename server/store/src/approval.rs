@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use countersign_core::{
     approval::{Answer, Approval, ApprovalState, Call, Private},
     ids::{ApprovalId, DecisionId, EventId, InstanceId},
-    names::{OperatorId, SponsorId},
+    names::{OperatorId, PersonId, SponsorId, ToolId},
 };
 use countersign_ledger::leaf::Digest;
 use serde::Serialize;
@@ -266,13 +266,13 @@ pub struct ApprovalFilter {
     /// In this state at the time of the query.
     pub state: Option<ApprovalState>,
     /// This sponsor's.
-    pub sponsor_id: Option<String>,
+    pub sponsor_id: Option<SponsorId>,
     /// Of the sponsors who are confirmed to be this person.
-    pub of_person: Option<String>,
+    pub of_person: Option<PersonId>,
     /// Of this instance.
     pub agent_instance_id: Option<InstanceId>,
     /// On this tool.
-    pub tool_id: Option<String>,
+    pub tool_id: Option<ToolId>,
     /// Asked at or after this instant.
     pub start_time: Option<OffsetDateTime>,
     /// Asked before this instant.
@@ -302,13 +302,13 @@ pub async fn list(
         before,
         filter.state.map(ApprovalState::as_str),
         now,
-        filter.sponsor_id,
+        filter.sponsor_id.as_ref().map(SponsorId::as_str),
         filter.agent_instance_id.map(|id| id.0),
-        filter.tool_id,
+        filter.tool_id.as_ref().map(ToolId::as_str),
         filter.start_time,
         filter.end_time,
         page.limit(),
-        filter.of_person
+        filter.of_person.as_ref().map(PersonId::as_str)
     );
     Ok(Page::cut(approvals(rows.fetch_all(conn).await?)?, page, |approval: &Approval| approval.approval_id))
 }

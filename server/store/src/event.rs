@@ -3,10 +3,11 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use countersign_core::{
-    ids::{DecisionId, EventId, InstanceId},
-    names::{AgentName, OperatorId, RoleName},
+    decision::{Effect, Reason},
+    ids::{DecisionId, EventId, InstanceId, PolicyVersion, RolloutId},
+    names::{ActionName, AgentName, OperatorId, RoleName, SponsorId, ToolId},
 };
-use countersign_ledger::{commitment::Opening, export::Disclosed, merkle::Hash};
+use countersign_ledger::{commitment::Opening, export::Disclosed, leaf::Kind, merkle::Hash};
 use sqlx::types::Uuid;
 use time::OffsetDateTime;
 
@@ -344,17 +345,17 @@ pub struct EventFilter {
     /// From this index on.
     pub start_index: Option<i64>,
     /// This kind.
-    pub kind: Option<&'static str>,
+    pub kind: Option<Kind>,
     /// This sponsor's.
-    pub sponsor_id: Option<String>,
+    pub sponsor_id: Option<SponsorId>,
     /// Of this chain.
     pub root_instance_id: Option<InstanceId>,
     /// Of this instance.
     pub agent_instance_id: Option<InstanceId>,
     /// On this tool.
-    pub tool_id: Option<String>,
+    pub tool_id: Option<ToolId>,
     /// With this answer.
-    pub effect: Option<&'static str>,
+    pub effect: Option<Effect>,
     /// This decision, its outcomes and its approval.
     pub policy_decision_id: Option<DecisionId>,
     /// At or after this instant.
@@ -401,12 +402,12 @@ pub async fn list(
            AND ($10::timestamptz IS NULL OR event_id < uuid_v7_floor($10))
          ORDER BY log_index LIMIT $11",
         after.max(filter.start_index.unwrap_or(0)),
-        filter.kind,
-        filter.sponsor_id,
+        filter.kind.map(Kind::as_str),
+        filter.sponsor_id.as_ref().map(SponsorId::as_str),
         filter.root_instance_id.map(|id| id.0),
         filter.agent_instance_id.map(|id| id.0),
-        filter.tool_id,
-        filter.effect,
+        filter.tool_id.as_ref().map(ToolId::as_str),
+        filter.effect.map(Effect::as_str),
         filter.policy_decision_id.map(|id| id.0),
         filter.start_time,
         filter.end_time,
@@ -420,25 +421,25 @@ pub async fn list(
 #[derive(Debug, Clone, Default)]
 pub struct DecisionFilter {
     /// Of this sponsor.
-    pub sponsor_id: Option<String>,
+    pub sponsor_id: Option<SponsorId>,
     /// Of this instance.
     pub agent_instance_id: Option<InstanceId>,
     /// Of this chain.
     pub root_instance_id: Option<InstanceId>,
     /// On this tool.
-    pub tool_id: Option<String>,
+    pub tool_id: Option<ToolId>,
     /// This answer.
-    pub effect: Option<&'static str>,
+    pub effect: Option<Effect>,
     /// This action; read out of the leaf.
-    pub action: Option<String>,
+    pub action: Option<ActionName>,
     /// This reason; read out of the leaf.
-    pub reason: Option<&'static str>,
+    pub reason: Option<Reason>,
     /// Answered by this policy version; read out of the leaf.
-    pub policy_version: Option<String>,
+    pub policy_version: Option<PolicyVersion>,
     /// Under this rollout; read out of the leaf.
-    pub rollout_id: Option<String>,
+    pub rollout_id: Option<RolloutId>,
     /// The other side of a rollout would have given this answer; read out of the leaf.
-    pub shadow_effect: Option<&'static str>,
+    pub shadow_effect: Option<Effect>,
     /// Only if the other side of a rollout would have given a different answer; read out of the leaf.
     pub shadow_disagrees: bool,
     /// At or after this instant.
@@ -493,19 +494,19 @@ pub async fn list_decisions(
            AND (NOT $15::boolean OR convert_from(leaf_bytes, 'UTF8')::json #>> '{shadow,effect}' <> effect)
          ORDER BY log_index DESC LIMIT $13",
         before,
-        filter.sponsor_id,
+        filter.sponsor_id.as_ref().map(SponsorId::as_str),
         filter.agent_instance_id.map(|id| id.0),
         filter.root_instance_id.map(|id| id.0),
-        filter.tool_id,
-        filter.effect,
-        filter.action,
-        filter.reason,
-        filter.policy_version,
-        filter.rollout_id,
+        filter.tool_id.as_ref().map(ToolId::as_str),
+        filter.effect.map(Effect::as_str),
+        filter.action.as_ref().map(ActionName::as_str),
+        filter.reason.map(Reason::as_str),
+        filter.policy_version.map(|version| version.to_string()),
+        filter.rollout_id.map(|id| id.to_string()),
         filter.start_time,
         filter.end_time,
         page.limit(),
-        filter.shadow_effect,
+        filter.shadow_effect.map(Effect::as_str),
         filter.shadow_disagrees
     );
     let events = stored(rows.fetch_all(conn).await?)?;

@@ -3,7 +3,7 @@
 use countersign_core::{
     ids::{CredentialId, InstanceId},
     instance::{Instance, InstanceState},
-    names::SponsorId,
+    names::{AgentName, RoleName, SponsorId},
 };
 use countersign_ledger::leaf::Digest;
 use serde::Serialize;
@@ -341,7 +341,7 @@ impl StoredInstance {
 #[derive(Debug, Clone, Default)]
 pub struct InstanceFilter {
     /// Of this sponsor.
-    pub sponsor_id: Option<String>,
+    pub sponsor_id: Option<SponsorId>,
     /// Of this chain.
     pub root_instance_id: Option<InstanceId>,
     /// Direct children of this instance.
@@ -349,9 +349,9 @@ pub struct InstanceFilter {
     /// In this state.
     pub standing: Option<Standing>,
     /// This kind of agent.
-    pub agent: Option<String>,
+    pub agent: Option<AgentName>,
     /// This role.
-    pub role: Option<String>,
+    pub role: Option<RoleName>,
     /// Started at or after this instant.
     pub start_time: Option<OffsetDateTime>,
     /// Started before this instant.
@@ -381,11 +381,11 @@ pub async fn list(
            END)
          ORDER BY instance_id DESC LIMIT $11",
         before,
-        filter.sponsor_id,
+        filter.sponsor_id.as_ref().map(SponsorId::as_str),
         filter.root_instance_id.map(|id| id.0),
         filter.parent_agent_id.map(|id| id.0),
-        filter.agent,
-        filter.role,
+        filter.agent.as_ref().map(AgentName::as_str),
+        filter.role.as_ref().map(RoleName::as_str),
         filter.start_time,
         filter.end_time,
         filter.standing.map(Standing::as_str),

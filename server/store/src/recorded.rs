@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use countersign_core::{
     ids::InstanceId,
-    names::{AgentName, RoleName, ToolId},
+    names::{AgentName, RoleName, SponsorId, ToolId},
 };
 use sqlx::types::Uuid;
 use time::OffsetDateTime;
@@ -50,11 +50,11 @@ fn floor(at: OffsetDateTime) -> u128 {
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
     /// Of this sponsor.
-    pub sponsor_id: Option<String>,
+    pub sponsor_id: Option<SponsorId>,
     /// Of this instance.
     pub agent_instance_id: Option<InstanceId>,
     /// On this tool.
-    pub tool_id: Option<String>,
+    pub tool_id: Option<ToolId>,
     /// Whether to read purposes.
     pub with_purpose: bool,
 }
@@ -106,9 +106,9 @@ pub async fn read_on(
          ) AS event ORDER BY event_id"#,
         stretch.after,
         stretch.end,
-        filter.sponsor_id,
+        filter.sponsor_id.as_ref().map(SponsorId::as_str),
         filter.agent_instance_id.map(|id| id.0),
-        filter.tool_id,
+        filter.tool_id.as_ref().map(ToolId::as_str),
         i64::from(most),
         filter.with_purpose,
     )

@@ -1,7 +1,7 @@
 //! Sponsors.
 
 use countersign_core::{
-    names::{OperatorId, PersonId, SponsorId},
+    names::{OperatorId, PersonId, RoleName, SponsorId},
     sponsor::{Departure, Sponsor, SponsorState, SuspendCause},
 };
 use time::OffsetDateTime;
@@ -201,7 +201,7 @@ pub struct SponsorFilter {
     /// In this state.
     pub state: Option<SponsorState>,
     /// With this role.
-    pub role: Option<String>,
+    pub role: Option<RoleName>,
     /// With a review that is due before this instant.
     pub review_due_before: Option<OffsetDateTime>,
 }
@@ -222,7 +222,7 @@ pub async fn list(
          ORDER BY sponsor_id COLLATE "C" LIMIT $5"#,
         after.as_ref().map(SponsorId::as_str).unwrap_or_default(),
         filter.state.map(SponsorState::as_str),
-        filter.role,
+        filter.role.as_ref().map(RoleName::as_str),
         filter.review_due_before,
         page.limit()
     );

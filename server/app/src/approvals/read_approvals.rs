@@ -1,11 +1,6 @@
 //! GetApproval and ListApprovals: approvals in their current state.
 
-use countersign_core::{
-    approval::{Approval, ApprovalState},
-    ids::{ApprovalId, InstanceId},
-    names::{SponsorId, ToolId},
-    person::Binding,
-};
+use countersign_core::{approval::Approval, ids::ApprovalId, person::Binding};
 use countersign_store::{approval, person};
 use time::OffsetDateTime;
 
@@ -14,22 +9,7 @@ use crate::{
     caller::{AccessBasis, Authorized, Own, not_the_sponsor},
 };
 
-/// Which approvals to list. A field that is `None` does not restrict the list.
-#[derive(Debug, Clone, Default)]
-pub struct ApprovalFilter {
-    /// In this state.
-    pub state: Option<ApprovalState>,
-    /// This sponsor's.
-    pub sponsor_id: Option<SponsorId>,
-    /// Of this instance.
-    pub agent_instance_id: Option<InstanceId>,
-    /// On this tool.
-    pub tool_id: Option<ToolId>,
-    /// Asked at or after this instant.
-    pub start_time: Option<OffsetDateTime>,
-    /// Asked before this instant.
-    pub end_time: Option<OffsetDateTime>,
-}
+pub use countersign_store::approval::ApprovalFilter;
 
 impl App {
     /// One approval. A sponsor without a role sees their own.
@@ -56,22 +36,14 @@ impl App {
             (None, AccessBasis::OwnerOnly(roles)) => {
                 let bound = person::get_all(&mut conn, std::slice::from_ref(&caller.operator_id)).await?.pop();
                 let bound = bound.filter(Binding::is_confirmed).ok_or_else(|| not_the_sponsor(roles))?;
-                Some(bound.person_id.into())
+                Some(bound.person_id)
             }
             (sponsor_id, _) => {
                 basis.permits(&mut conn, caller, sponsor_id.as_ref(), Own::Answer).await?;
                 None
             }
         };
-        let filter = approval::ApprovalFilter {
-            state: filter.state,
-            sponsor_id: filter.sponsor_id.map(Into::into),
-            of_person,
-            agent_instance_id: filter.agent_instance_id,
-            tool_id: filter.tool_id.map(Into::into),
-            start_time: filter.start_time,
-            end_time: filter.end_time,
-        };
+        let filter = ApprovalFilter { of_person, ..filter };
         let now = self.inner.engine.clock.now();
         Ok(approval::list(&mut conn, &filter, now, &page).await?.map(|approval| at(approval, now)))
     }

@@ -3,50 +3,20 @@
 use std::{collections::HashMap, str::FromStr};
 
 use countersign_core::{
-    decision::{Effect, Reason},
-    ids::{DecisionId, InstanceId, PolicyVersion, RolloutId},
+    decision::Reason,
+    ids::{DecisionId, InstanceId},
     instance::Instance,
-    names::{ActionName, SponsorId, ToolId},
 };
 use countersign_ledger::leaf::{self, Kind, Leaf, Timestamp};
 use countersign_store::{Connection, event, instance, tool_call};
 use time::OffsetDateTime;
 
+pub use countersign_store::event::DecisionFilter;
+
 use super::decision::{explain, explain_approval};
 use crate::{
     App, DecisionRecord, Error, EventRecord, OperatorCaller, Page, PageRequest, RolloutPart, ShadowAnswer, Trace,
 };
-
-/// Which decisions to list. A field that is `None` does not restrict the list.
-#[derive(Debug, Clone, Default)]
-pub struct DecisionFilter {
-    /// Of this sponsor.
-    pub sponsor_id: Option<SponsorId>,
-    /// Of this instance.
-    pub agent_instance_id: Option<InstanceId>,
-    /// Of this chain.
-    pub root_instance_id: Option<InstanceId>,
-    /// On this tool.
-    pub tool_id: Option<ToolId>,
-    /// This action.
-    pub action: Option<ActionName>,
-    /// This answer.
-    pub effect: Option<Effect>,
-    /// With this reason.
-    pub reason: Option<Reason>,
-    /// Answered by this policy version.
-    pub policy_version: Option<PolicyVersion>,
-    /// Under this rollout.
-    pub rollout_id: Option<RolloutId>,
-    /// The other side of a rollout would have given this answer.
-    pub shadow_effect: Option<Effect>,
-    /// Only if the other side of a rollout would have given a different answer.
-    pub shadow_disagrees: bool,
-    /// At or after this instant.
-    pub start_time: Option<OffsetDateTime>,
-    /// Before this instant.
-    pub end_time: Option<OffsetDateTime>,
-}
 
 impl App {
     /// One recorded answer.
@@ -64,21 +34,6 @@ impl App {
         filter: DecisionFilter,
         page: PageRequest,
     ) -> Result<Page<DecisionRecord>, Error> {
-        let filter = event::DecisionFilter {
-            sponsor_id: filter.sponsor_id.map(Into::into),
-            agent_instance_id: filter.agent_instance_id,
-            root_instance_id: filter.root_instance_id,
-            tool_id: filter.tool_id.map(Into::into),
-            effect: filter.effect.map(Effect::as_str),
-            action: filter.action.map(Into::into),
-            reason: filter.reason.map(Reason::as_str),
-            policy_version: filter.policy_version.map(Into::into),
-            rollout_id: filter.rollout_id.map(Into::into),
-            shadow_effect: filter.shadow_effect.map(Effect::as_str),
-            shadow_disagrees: filter.shadow_disagrees,
-            start_time: filter.start_time,
-            end_time: filter.end_time,
-        };
         let _turn = if filter.may_scan() { Some(self.inner.authn.reads.scan().await?) } else { None };
         let mut conn = self.inner.engine.store.for_reads().connection().await?;
         let Page { items, next } = event::list_decisions(&mut conn, &filter, &page).await?;

@@ -3,10 +3,11 @@
 use countersign_core::{
     ids::InstanceId,
     instance::{Instance, InstanceState},
-    names::{AgentName, RoleName, SponsorId},
 };
 use countersign_store::instance::{self, Standing, StoredInstance};
 use time::OffsetDateTime;
+
+pub use countersign_store::instance::InstanceFilter;
 
 use crate::{App, Error, OperatorCaller, Page, PageRequest};
 
@@ -23,27 +24,6 @@ pub enum InstanceFilterState {
     Orphaned,
     /// Its last credential expired.
     Expired,
-}
-
-/// Which instances to list. A field that is `None` does not restrict the list.
-#[derive(Debug, Clone, Default)]
-pub struct InstanceFilter {
-    /// Of this sponsor.
-    pub sponsor_id: Option<SponsorId>,
-    /// Of this chain.
-    pub root_instance_id: Option<InstanceId>,
-    /// Direct children of this instance.
-    pub parent_agent_id: Option<InstanceId>,
-    /// In this state.
-    pub state: Option<InstanceFilterState>,
-    /// This kind of agent.
-    pub agent: Option<AgentName>,
-    /// This role.
-    pub role: Option<RoleName>,
-    /// Started at or after this instant.
-    pub start_time: Option<OffsetDateTime>,
-    /// Started before this instant.
-    pub end_time: Option<OffsetDateTime>,
 }
 
 impl From<Standing> for InstanceFilterState {
@@ -105,16 +85,6 @@ impl App {
         page: PageRequest,
     ) -> Result<Page<InstanceRecord>, Error> {
         let now = self.inner.engine.clock.now();
-        let filter = instance::InstanceFilter {
-            sponsor_id: filter.sponsor_id.map(Into::into),
-            root_instance_id: filter.root_instance_id,
-            parent_agent_id: filter.parent_agent_id,
-            standing: filter.state.map(Into::into),
-            agent: filter.agent.map(Into::into),
-            role: filter.role.map(Into::into),
-            start_time: filter.start_time,
-            end_time: filter.end_time,
-        };
         let found =
             instance::list(&mut *self.inner.engine.store.for_reads().connection().await?, &filter, now, &page).await?;
         Ok(found.map(|stored| InstanceRecord::at(now, stored)))

@@ -33,6 +33,7 @@ pub(crate) fn list(mut request: v1::ListApprovalsRequest) -> Result<(ApprovalFil
         let filter = ApprovalFilter {
             state: state?,
             sponsor_id: sponsor_id?,
+            of_person: None,
             agent_instance_id: agent_instance_id?,
             tool_id: tool_id?,
             start_time: start_time?,

@@ -86,7 +86,7 @@ pub(crate) fn list(mut request: v1::ListInstancesRequest) -> Result<(InstanceFil
             sponsor_id: sponsor_id?,
             root_instance_id: root_instance_id?,
             parent_agent_id: parent_agent_id?,
-            state: state?,
+            standing: state?.map(InstanceFilterState::into),
             agent: agent?,
             role: role?,
             start_time: start_time?,

@@ -185,10 +185,7 @@ pub(crate) fn list(mut request: v1::ListSponsorsRequest) -> Result<(SponsorFilte
         let state = v.optional_enum("state", request.state);
         let role = v.optional::<RoleName>("role", &request.role);
         let review_due_before = v.instant("review_due_before", request.review_due_before);
-        Ok((
-            SponsorFilter { state: state?, role: role?.map(String::from), review_due_before: review_due_before? },
-            paging?,
-        ))
+        Ok((SponsorFilter { state: state?, role: role?, review_due_before: review_due_before? }, paging?))
     })
 }
 

@@ -116,9 +116,9 @@ impl App {
         let place = PLACES.try_acquire().map_err(|_| Error::Overloaded)?;
         let policy = self.simulated(command.policy).await?;
         let filter = Arc::new(Filter {
-            sponsor_id: command.sponsor_id.map(Into::into),
+            sponsor_id: command.sponsor_id,
             agent_instance_id: command.agent_instance_id,
-            tool_id: command.tool_id.map(Into::into),
+            tool_id: command.tool_id,
             with_purpose: policy.compiled.reads_purpose(),
         });
         let simulation = Simulation {
