@@ -73,14 +73,14 @@ impl<'a> BatchBuilder<'a> {
 
     /// What was noted of a decision's outcome, in the order of the log.
     pub(super) fn outcomes(&self, id: DecisionId) -> impl Iterator<Item = &ToolCall> + Clone {
-        let noted = [&self.found.outcomes, &self.staged.outcomes, &self.delta.outcomes];
-        noted.into_iter().filter_map(move |outcomes| outcomes.get(&id)).flatten()
+        let noted = [self.found.outcomes.get(&id), self.staged.outcomes.get(&id), self.delta.outcomes.get(&id)];
+        noted.into_iter().flatten().flatten()
     }
 
     /// One approval.
     pub(super) fn approval(&self, id: ApprovalId) -> Option<&Approval> {
-        let newest_first = [&self.delta.approvals, &self.staged.approvals, &self.found.approvals];
-        newest_first.into_iter().find_map(|approvals| approvals.get(&id))
+        let staged = self.delta.approvals.get(&id).or_else(|| self.staged.approvals.get(&id));
+        staged.or_else(|| self.found.approvals.get(&id))
     }
 
     /// Every approval that is known of.

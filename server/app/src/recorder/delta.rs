@@ -1,4 +1,4 @@
-//! What was staged and is not written yet.
+//! What was staged and is not written yet. Rows are written by their ids, so that writers who lock the same ones do it in one order.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -27,12 +27,12 @@ pub(super) struct Delta {
     /// In the order of the log.
     pub(super) events: Vec<Arc<NewEvent>>,
     /// Each with its newest credential.
-    pub(super) instances: HashMap<InstanceId, Instance>,
-    pub(super) approvals: HashMap<ApprovalId, Approval>,
+    pub(super) instances: BTreeMap<InstanceId, Instance>,
+    pub(super) approvals: BTreeMap<ApprovalId, Approval>,
     /// How many more approvals wait.
     pub(super) waiting: Waiting,
     pub(super) notices: Vec<Notice>,
-    pub(super) outcomes: HashMap<DecisionId, Vec<ToolCall>>,
+    pub(super) outcomes: BTreeMap<DecisionId, Vec<ToolCall>>,
     /// Single-use credentials that were used up, each with when it expires.
     pub(super) used: BTreeMap<CredentialId, OffsetDateTime>,
     pub(super) answers: HashMap<Key, Answered>,
