@@ -37,8 +37,8 @@ test: ## Run every test: Rust, clients in five languages, README, demo; T=races 
 	@scripts/setup.sh run $(if $(T),,test)
 	@scripts/test.sh $(T)
 
-unit: ## Run the tests that need neither Postgres nor a server
-	@cargo test --locked --workspace --lib $(foreach file,$(unit_tests),--test $(basename $(notdir $(file))))
+unit: ## Run the tests that need neither Postgres nor a server, in under a minute after a build
+	@PROPTEST_CASES=$${PROPTEST_CASES:-40} cargo test --locked --workspace --lib $(foreach file,$(unit_tests),--test $(basename $(notdir $(file))))
 
 check: ## Check what needs no running program: format, lints, contract, dependencies, queries, spelling
 	@scripts/setup.sh run test check
