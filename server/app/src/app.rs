@@ -14,7 +14,7 @@ use crate::{
     approvals::waits::Waits,
     authn::{Authn, known_grants::KnownGrants},
     authority::{Authority, snapshot::Snapshot},
-    decisions::refusals::Refusals,
+    decisions::refusal_limits::Refusals,
     engine::{context::Context, transaction::Change},
     keys::past_keys::PastKeys,
     recorder::Recorder,

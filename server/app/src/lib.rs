@@ -69,7 +69,7 @@ pub use engine::secrets::KeyEncryptionKeys;
 pub use error::Error;
 pub use instances::accept_instance::AcceptInstance;
 pub use instances::read_instances::{InstanceFilter, InstanceFilterState, InstanceRecord};
-pub use instances::transition_instance::{InstanceTransitioned, StopInstance, TransitionInstance};
+pub use instances::stop_instance::{InstanceTransitioned, StopInstance, TransitionInstance};
 pub use keys::mark_key_compromised::{KeyCompromised, MarkKeyCompromised};
 pub use keys::rewrap::{Rewrapped, rewrap};
 pub use kill_switches::engage_kill_switch::{EngageKillSwitch, KillSwitchEngaged};
@@ -92,7 +92,7 @@ pub use policies::record::PolicyRecord;
 pub use policies::simulate_policy::{
     PolicyDifference, SimulatePolicy, SimulatedPolicy, SimulationCounts, SimulationPiece,
 };
-pub use revocations::revoke::{RevocationScope, Revoke, Revoked};
+pub use revocations::revoke_credentials::{RevocationScope, Revoke, Revoked};
 pub use rollouts::advance_rollout::AdvanceRollout;
 pub use rollouts::indicators::IndicatorWindow;
 pub use rollouts::pause_rollout::HoldRollout;

@@ -10,7 +10,7 @@ use countersign_ledger::leaf::{Decimal, Figure, Kind, Leaf};
 
 use super::{
     evaluation::request::{DecisionRequest, Subject},
-    refusals::Unanswered,
+    refusal_limits::Unanswered,
 };
 use crate::{
     App, Caller, DecisionAnswer, Error,

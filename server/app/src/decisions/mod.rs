@@ -8,5 +8,5 @@ pub(crate) mod evaluation;
 pub(crate) mod explain_decision;
 pub(crate) mod read_decisions;
 pub(crate) mod record_tool_call;
-pub(crate) mod refusals;
+pub(crate) mod refusal_limits;
 pub(crate) mod search_actions;

@@ -12,7 +12,7 @@ use countersign_policy::CompiledPolicy;
 use countersign_store::{instance, sponsor};
 use time::Duration;
 
-use super::transition_instance::{Found, leaf as leaf_of, read};
+use super::stop_instance::{Found, leaf as leaf_of, read};
 use crate::{
     App, Error, Idempotency, OperatorCaller,
     authority::snapshot::Loaded,

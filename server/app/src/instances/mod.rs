@@ -2,4 +2,4 @@
 
 pub(crate) mod accept_instance;
 pub(crate) mod read_instances;
-pub(crate) mod transition_instance;
+pub(crate) mod stop_instance;

@@ -16,7 +16,7 @@ use countersign_ledger::{
     leaf::{Digest, Kind, Leaf},
 };
 
-use super::{batch::BatchBuilder, prepared::Prepared};
+use super::{batch::BatchBuilder, prepared_decision::Prepared};
 use crate::{
     Error, Topic,
     approvals::approval_event::{leaf, notice, summary},

@@ -9,7 +9,7 @@ use super::{
     indicators::Counted,
     job::{DecisionJob, Job},
     preload::Wanted,
-    prepared::{Preparation, Prepared},
+    prepared_decision::{Preparation, Prepared},
 };
 use crate::{
     DecisionAnswer, Error,

@@ -24,7 +24,7 @@ use super::{
     ceilings,
     job::{GrantJob, Granted, Holder, Job},
     preload::Wanted,
-    validate::EffectiveGrant,
+    validate_grant::EffectiveGrant,
 };
 use crate::{Error, credentials::introspect_credential::refused, engine::custody_leaf};
 

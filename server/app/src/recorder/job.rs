@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{batch::BatchBuilder, preload::Wanted, prepared::Preparation};
+use super::{batch::BatchBuilder, preload::Wanted, prepared_decision::Preparation};
 use crate::{
     AgentFacts, Credential, CsrKey, Error, OperatorCaller, RecordToolCall, Trace,
     decisions::evaluation::request::DecisionRequest, svids::x509::Serial,

@@ -5,21 +5,21 @@
 
 mod approval;
 mod batch;
-mod cached;
+mod cached_from;
 mod ceilings;
 mod decision;
 mod delta;
 mod grant;
 pub(crate) mod indicators;
 mod job;
-mod kept;
+mod kept_replies;
 mod outcome;
 mod preload;
-mod prepared;
-mod replay;
+mod prepared_decision;
+mod repeated_request;
 mod submission;
 mod svid;
-mod validate;
+mod validate_grant;
 mod writer;
 
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Instant};
@@ -36,9 +36,9 @@ pub(crate) use job::{
     X509Document,
 };
 pub(crate) use outcome::{answers, fingerprint};
-pub(crate) use prepared::Preparation;
+pub(crate) use prepared_decision::Preparation;
 pub(crate) use submission::Work;
-pub(crate) use validate::{limits, of_role};
+pub(crate) use validate_grant::{limits, of_role};
 
 use submission::Submission;
 

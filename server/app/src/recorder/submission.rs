@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use super::{
     batch::BatchBuilder,
     job::{Entry, Job},
-    kept,
+    kept_replies,
     preload::Wanted,
 };
 use crate::Error;
@@ -44,13 +44,13 @@ impl<J: Job> Submission<J> {
 
     fn record_all(&self, batch: &mut BatchBuilder<'_>) -> Replies<J> {
         let Self { jobs, keyed, arrived, .. } = self;
-        if let Some(kept) = batch.kept(keyed.as_ref(), |text| kept::read_all(J::KEPT_AS, text)) {
+        if let Some(kept) = batch.kept(keyed.as_ref(), |text| kept_replies::read_all(J::KEPT_AS, text)) {
             // The same request: as many jobs, in the same order.
             return jobs.iter().zip(kept?).map(|(entry, kept)| entry.job.again(batch, kept)).collect();
         }
         batch.all_or_none(|batch| {
             let replies = jobs.iter().map(|entry| record(entry, batch, *arrived)).collect::<Result<Vec<_>, _>>()?;
-            batch.keep(keyed.as_ref(), || kept::write_all(J::KEPT_AS, &replies))?;
+            batch.keep(keyed.as_ref(), || kept_replies::write_all(J::KEPT_AS, &replies))?;
             Ok(replies)
         })
     }
@@ -58,11 +58,11 @@ impl<J: Job> Submission<J> {
 
 fn record<J: Job>(entry: &Entry<J>, batch: &mut BatchBuilder<'_>, arrived: Instant) -> Result<J::Reply, Error> {
     let Entry { job, keyed } = entry;
-    if let Some(kept) = batch.kept(keyed.as_ref(), |text| kept::read(J::KEPT_AS, text)) {
+    if let Some(kept) = batch.kept(keyed.as_ref(), |text| kept_replies::read(J::KEPT_AS, text)) {
         return job.again(batch, kept?);
     }
     let reply = job.record(batch, arrived)?;
-    batch.keep(keyed.as_ref(), || kept::write(J::KEPT_AS, &reply))?;
+    batch.keep(keyed.as_ref(), || kept_replies::write(J::KEPT_AS, &reply))?;
     Ok(reply)
 }
 

@@ -2,4 +2,4 @@
 
 pub(crate) mod propagate_revocations;
 pub(crate) mod revocation_floor;
-pub(crate) mod revoke;
+pub(crate) mod revoke_credentials;

@@ -5,14 +5,14 @@
 
 mod deliver;
 mod notice;
-mod secret;
+mod signature;
 
 use std::{fmt, str::FromStr, sync::Arc};
 
 use futures::future::BoxFuture;
 
 pub(crate) use notice::{KillSwitchNotice, Notice, RolloutNotice};
-pub use secret::WebhookSecret;
+pub use signature::WebhookSecret;
 
 /// The subject of a webhook message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -18,7 +18,7 @@ use time::OffsetDateTime;
 use super::{
     batch::BatchBuilder,
     job::{DecisionJob, GrantJob, Granted, SvidJob},
-    prepared::Preparation,
+    prepared_decision::Preparation,
 };
 use crate::{
     DecisionAnswer, Error, StandsOn,
