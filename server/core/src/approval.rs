@@ -9,9 +9,10 @@ use serde::{Deserialize, Serialize};
 use time::{Duration, OffsetDateTime};
 
 use crate::{
+    four_eyes::second_person,
     ids::{ApprovalId, DecisionId, EventId, InstanceId},
     names::{ActionName, OperatorId, SponsorId, ToolId},
-    person::{Login, PersonRule, second_person},
+    person::{Login, PersonRule},
     text::hides,
 };
 

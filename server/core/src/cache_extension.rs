@@ -5,10 +5,8 @@
 use serde::{Deserialize, Serialize};
 use time::{Duration, OffsetDateTime};
 
-use crate::{ids::CacheExtensionId, names::OperatorId};
+use crate::{decision::CACHE_TTL, ids::CacheExtensionId, names::OperatorId};
 
-/// How long an ALLOW may be cached without an extension, in seconds.
-pub const CACHE_TTL: u32 = 30;
 /// How long it may be cached with an extension at most, in seconds.
 pub const LONGEST_TTL: u32 = 300;
 /// How long an extension lasts if the request does not say.

@@ -7,9 +7,10 @@ use time::{Duration, OffsetDateTime};
 
 use crate::{
     credential::LEEWAY,
+    four_eyes::second_person,
     ids::{CredentialId, InstanceId},
     names::{AgentName, RoleName, SponsorId, ToolId},
-    person::{Login, PersonRule, second_person},
+    person::{Login, PersonRule},
     sponsor::Sponsor,
 };
 

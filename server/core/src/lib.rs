@@ -11,6 +11,7 @@ pub mod clock;
 pub mod credential;
 pub mod decision;
 pub mod expiry;
+pub mod four_eyes;
 pub mod grant;
 pub mod ids;
 pub mod instance;

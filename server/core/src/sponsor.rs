@@ -1,6 +1,7 @@
 //! Sponsors: their person, their limits and their state.
 
 mod change;
+mod review;
 #[cfg(test)]
 pub(crate) mod tests;
 mod transition;
@@ -11,18 +12,16 @@ use serde::{Deserialize, Serialize};
 use time::{Duration, OffsetDateTime};
 
 use crate::{
+    four_eyes::second_person,
     names::{OperatorId, PersonId, RoleName, SponsorId},
     operator::own_name,
-    person::{Login, PersonRule, second_person},
+    person::{Login, PersonRule},
 };
 
 pub use change::{Changed, Difference, SponsorChange};
+pub use review::{DEFAULT_REVIEW, MAX_REVIEW, next_review};
 pub use transition::{SponsorRule, Transition};
 
-/// How long an approval is valid, by default, before the sponsor must be recertified.
-pub const DEFAULT_REVIEW: Duration = Duration::days(90);
-/// How far ahead a review can be due at most.
-pub const MAX_REVIEW: Duration = Duration::days(400);
 /// How long a departed sponsor's orphans wait for another sponsor before they are revoked.
 pub const ORPHANS_KEPT: Duration = Duration::days(14);
 /// Deepest delegation below a root if the registration does not say.
@@ -231,22 +230,10 @@ impl Sponsor {
         Ok(())
     }
 
-    /// Whether the review has lapsed by `now`, and the sponsor is not suspended for it yet.
-    #[must_use]
-    pub fn review_lapsed(&self, now: OffsetDateTime) -> bool {
-        self.state == SponsorState::Active && self.review_due_at.is_some_and(|due| due <= now)
-    }
-
     /// Whether the sponsor may sponsor at `now`. A lapsed review counts at once, before the worker has suspended the
     /// sponsor.
     #[must_use]
     pub fn is_active(&self, now: OffsetDateTime) -> bool {
         self.state == SponsorState::Active && self.review_due_at.is_none_or(|due| now < due)
     }
-}
-
-/// When a review that is renewed at `now` is due again: at the requested time, or after the default.
-pub fn next_review(now: OffsetDateTime, asked: Option<OffsetDateTime>) -> Result<OffsetDateTime, SponsorRule> {
-    let due = asked.unwrap_or(now + DEFAULT_REVIEW);
-    if due > now && due <= now + MAX_REVIEW { Ok(due) } else { Err(SponsorRule::ReviewDate) }
 }

@@ -16,7 +16,7 @@ use crate::{
     App, Error, FourEyes, Idempotency, OperatorCaller, Topic,
     caller::{AccessBasis, Authorized, Own},
     engine::transaction::{Change, ChangeTx, kept_log_index},
-    operators::persons::Alone,
+    operators::four_eyes::Alone,
 };
 
 /// The approval, the answer, and the reason.

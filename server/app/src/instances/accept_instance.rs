@@ -17,7 +17,7 @@ use crate::{
     App, Error, Idempotency, OperatorCaller,
     authority::snapshot::Loaded,
     engine::transaction::{Change, ChangeTx},
-    operators::persons::Alone,
+    operators::four_eyes::Alone,
     recorder::{limits, not_active, of_role},
 };
 

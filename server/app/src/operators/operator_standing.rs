@@ -1,9 +1,9 @@
 //! DisableOperator, EnableOperator, DeleteOperator: whether a login can be used.
 
 use countersign_core::{
+    four_eyes::second_person,
     names::OperatorId,
     operator::{Operator, OperatorRole, Roles, reserved_person},
-    person::second_person,
 };
 use countersign_ledger::leaf::{Change as LeafChange, Kind, Leaf};
 use countersign_store::{

@@ -31,16 +31,6 @@ impl DecisionJob {
     pub(crate) fn foreseen(&self) -> Foreseen<'_> {
         Foreseen { question: &self.question, answer: self.prepared.answer().map(|prepared| &prepared.answer) }
     }
-
-    /// As it was prepared, or again where the snapshot was behind.
-    pub(super) fn current(&self, batch: &BatchBuilder<'_>) -> Result<Preparation, Error> {
-        match &self.prepared {
-            Preparation::Ready(prepared) if prepared.epoch == batch.snapshot.epoch => {
-                Ok(Preparation::Ready(Arc::clone(prepared)))
-            }
-            _ => Preparation::of(&self.question, batch.snapshot),
-        }
-    }
 }
 
 impl Job for DecisionJob {

@@ -9,6 +9,7 @@ mod cached_from;
 mod ceilings;
 mod decision;
 mod delta;
+mod evaluate_again;
 mod grant;
 pub(crate) mod indicators;
 mod job;

@@ -19,7 +19,7 @@ use crate::{
     App, Error, FourEyes, Idempotency, OperatorCaller,
     caller::{AccessBasis, Authorized, Own},
     engine::transaction::{Change, ChangeTx},
-    operators::persons::Alone,
+    operators::four_eyes::Alone,
 };
 
 /// The sponsor, the transition, and the reason.

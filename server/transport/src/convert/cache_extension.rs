@@ -4,7 +4,8 @@ use std::mem;
 
 use countersign_app::{CacheExtensionStep, ChangeCacheExtension, Error, ProposeCacheExtension};
 use countersign_core::{
-    cache_extension::{CACHE_TTL, CacheExtension, CacheExtensionState, DEFAULT_LIFE, LIVES, LONGEST_TTL},
+    cache_extension::{CacheExtension, CacheExtensionState, DEFAULT_LIFE, LIVES, LONGEST_TTL},
+    decision::CACHE_TTL,
     text::MAX_TEXT,
 };
 use countersign_proto::v1;

@@ -7,6 +7,7 @@
 mod fields;
 mod http_status;
 mod reason;
+mod remedy;
 
 use std::{collections::HashMap, time::Duration};
 
@@ -100,7 +101,7 @@ impl Refusal {
     /// The status, for the request that the log knows as `request_id`.
     pub(crate) fn status(self, request_id: &str) -> Status {
         let name = self.reason();
-        let (code, advice) = reason::rule(self.reason);
+        let (code, advice) = remedy::of(self.reason);
         let most = if self.reason == ErrorReason::GateNotPassed { MAX_GATES } else { MAX_MESSAGE };
         let what = cut(&self.message, most);
         let message = format!("{}. {advice}", what.trim_end_matches(['.', ' ']));

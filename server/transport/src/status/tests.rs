@@ -77,7 +77,7 @@ fn every_reason_has_the_code_that_the_contract_names() {
     let contract = contract();
     assert!(contract.len() >= 25, "the comments were read");
     for (reason, code) in contract {
-        assert_eq!(format!("{:?}", reason::rule(reason).0), code, "{}", reason::name(reason));
+        assert_eq!(format!("{:?}", remedy::of(reason).0), code, "{}", reason::name(reason));
     }
 }
 

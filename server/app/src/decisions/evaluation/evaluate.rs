@@ -4,9 +4,8 @@
 //! switch, policy, approval.
 
 use countersign_core::{
-    cache_extension::CACHE_TTL,
     credential::Verified,
-    decision::{Effect, Enforcement, Reason, Side},
+    decision::{Effect, Enforcement, Reason, Side, cache_ttl},
     grant::narrows,
     rollout::{
         StickyKey,
@@ -70,11 +69,8 @@ pub(crate) fn evaluate(question: &DecisionRequest, snapshot: &Snapshot) -> Resul
         && verdict.enforcement == Enforcement::Enforced
         && !verified.single_use;
     if reusable {
-        let left = (verified.expire_time - question.now).whole_seconds();
-        let left = u32::try_from(left).unwrap_or(0);
-        verdict.cache_ttl_seconds = left.min(CACHE_TTL);
         let extended = snapshot.cache_extension.as_ref().map_or(0, |extension| extension.ttl(question.now));
-        verdict.extended_cache_ttl_seconds = extended.min(left);
+        verdict.cache_ttl = cache_ttl(question.now, verified.expire_time, extended);
     }
     Ok(verdict)
 }

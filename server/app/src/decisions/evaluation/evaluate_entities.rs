@@ -113,7 +113,7 @@ mod tests {
 
     fn answer(question: &DecisionRequest, snapshot: &Snapshot) -> (Effect, Reason) {
         let verdict = crate::decisions::evaluation::evaluate::evaluate(question, snapshot).unwrap();
-        assert!(!verdict.uses_credential && verdict.cache_ttl_seconds == 0);
+        assert!(!verdict.uses_credential && verdict.cache_ttl.usual == 0);
         assert_eq!(verdict.enforcement, countersign_core::decision::Enforcement::Enforced);
         (verdict.outcome.effect, verdict.outcome.reason)
     }

@@ -3,7 +3,7 @@
 use super::compare::Compared;
 use crate::decisions::{decision::RolloutPart, evaluation::policy_outcome::PolicyOutcome};
 use countersign_core::{
-    decision::{Effect, Enforcement, Reason},
+    decision::{CacheTtl, Effect, Enforcement, Reason},
     ids::ApprovalId,
     rollout::Percent,
 };
@@ -18,9 +18,8 @@ pub(crate) struct Verdict {
     /// How the rollout's two sides compare.
     pub(crate) compared: Option<Compared>,
     pub(crate) enforcement: Enforcement,
-    pub(crate) cache_ttl_seconds: u32,
-    /// The same for a cache that follows both streams while an extension is active; otherwise 0.
-    pub(crate) extended_cache_ttl_seconds: u32,
+    /// Zero unless it may be cached.
+    pub(crate) cache_ttl: CacheTtl,
     /// Whether the credential was valid, so that a single-use one is used up.
     pub(crate) uses_credential: bool,
     /// The approval that it involves. Unknown before the answer is recorded.
@@ -61,8 +60,7 @@ impl Verdict {
             shadow: None,
             compared: None,
             enforcement,
-            cache_ttl_seconds: 0,
-            extended_cache_ttl_seconds: 0,
+            cache_ttl: CacheTtl::default(),
             uses_credential,
             approval: None,
         }

@@ -7,10 +7,11 @@ use countersign_core::{
 };
 use countersign_store::person;
 
-use super::{Alone, FourEyes, changed};
+use super::{FourEyes, changed};
 use crate::{
     App, Error, Idempotency, OperatorCaller,
     engine::transaction::{Change, ChangeTx},
+    operators::four_eyes::Alone,
 };
 
 /// The login, the person, and the reason.
@@ -79,7 +80,7 @@ pub(crate) async fn bind_new(
     let binder = tx.login(by).await?;
     four_eyes.hold(by_somebody_else(&binder, operator_id, person_id))?;
     // Without four eyes, no second person is asked.
-    let alone = Alone(four_eyes == FourEyes::None);
+    let alone = four_eyes.alone();
     let first = !person::were_two(tx.conn()).await? && binder.person().is_ok();
     // A caller of a dev server on its machine may do everything.
     let confirmed = caller.anonymous || first || four_eyes == FourEyes::None;

@@ -1,8 +1,9 @@
 //! ConfirmPerson: a second person confirms the binding of a login.
 
 use countersign_core::{
+    four_eyes::second_person,
     names::{OperatorId, PersonId},
-    person::{Binding, Login, PersonRule, second_person},
+    person::{Binding, Login, PersonRule},
 };
 use countersign_store::person;
 

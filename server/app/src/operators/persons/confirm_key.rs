@@ -2,7 +2,7 @@
 
 use countersign_core::{
     api_key::{ApiKey, ApiKeyId},
-    person::second_person,
+    four_eyes::second_person,
 };
 use countersign_ledger::leaf::{Change as LeafChange, Leaf};
 use countersign_store::{api_key, person};

@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use countersign_core::{
     clock::{SystemEntropy, uuid_v7},
+    decision::CACHE_TTL,
     ids::{ApprovalId, InstanceId, KillSwitchId, PolicyVersion, RolloutId},
     kill_switch::{KillSwitch, KillSwitchScope, KillSwitches, Target},
     rollout::{Baseline, Gates, Percent, Rollout, RolloutState, Scope},
@@ -96,7 +97,7 @@ fn what_needs_a_yes_needs_it_whatever_is_brought_along_and_is_not_cached() {
     let brought = Some(ApprovalId(uuid_v7(NOW, &SystemEntropy)));
     for asked in [DecisionRequest { approval_id: brought, ..question(run(), "billing", "close") }, asked] {
         let verdict = evaluate(&asked, &standing()).unwrap();
-        let said = (verdict.outcome.effect, verdict.outcome.reason, verdict.cache_ttl_seconds);
+        let said = (verdict.outcome.effect, verdict.outcome.reason, verdict.cache_ttl.usual);
         assert_eq!(said, (Effect::RequireApproval, Reason::ApprovalRequired, 0));
     }
 }
@@ -144,7 +145,7 @@ fn a_kill_switch_stops_what_it_names_whatever_policy_and_rollout_say_and_where_t
             let stops = Snapshot { kill_switches: engaged(id), ..ground };
             assert_eq!(answer(&asked, &stops), stopped, "{scope:?}");
             let verdict = evaluate(&asked, &stops).unwrap();
-            assert_eq!((verdict.enforcement, verdict.cache_ttl_seconds), (Enforcement::Enforced, 0));
+            assert_eq!((verdict.enforcement, verdict.cache_ttl.usual), (Enforcement::Enforced, 0));
             assert!(verdict.rollout.is_none() && verdict.shadow.is_none(), "no rollout has a say");
         }
         if scope != KillSwitchScope::All {
@@ -218,7 +219,7 @@ fn outside_the_scope_the_baseline_answers_and_no_bucket_is_told() {
 
 #[test]
 fn only_an_enforced_allow_on_a_reusable_credential_may_be_cached_and_no_longer_than_that_lives() {
-    let ttl = |question: &DecisionRequest, snapshot: &Snapshot| evaluate(question, snapshot).unwrap().cache_ttl_seconds;
+    let ttl = |question: &DecisionRequest, snapshot: &Snapshot| evaluate(question, snapshot).unwrap().cache_ttl.usual;
     let asked = question(run(), "billing", "refund");
     assert_eq!(ttl(&asked, &standing()), CACHE_TTL);
     assert_eq!(ttl(&asked, &rolling(0, DecisionSource::Observe)), 0);
