@@ -14,6 +14,7 @@ use crate::{
     approvals::waits::Waits,
     authn::{Authn, known_grants::KnownGrants},
     authority::{Authority, snapshot::Snapshot},
+    custody::checkpoints::{Checkpoints, log_key::LogKey},
     decisions::refusal_limits::Refusals,
     engine::{context::Context, transaction::Change},
     keys::past_keys::PastKeys,
@@ -40,10 +41,11 @@ pub(crate) struct Inner {
     /// The callers that wait for an answer to an approval.
     pub(crate) approval_waits: Waits,
     pub(crate) past_keys: PastKeys,
+    pub(crate) custody: Checkpoints,
 }
 
 impl App {
-    pub(crate) fn new(authority: Authority, recorder: Recorder, grants: KnownGrants) -> Self {
+    pub(crate) fn new(authority: Authority, recorder: Recorder, grants: KnownGrants, log_key: LogKey) -> Self {
         let engine = authority.engine.clone();
         let inner = Inner {
             authority: Arc::new(authority),
@@ -54,6 +56,7 @@ impl App {
             indicators: Arc::new(Indicators::new(engine.server_id)),
             approval_waits: Waits::default(),
             past_keys: PastKeys::default(),
+            custody: Checkpoints::new(log_key, engine.config.checkpoints.clone()),
             engine,
         };
         Self { inner: Arc::new(inner) }

@@ -32,6 +32,7 @@ use crate::{
         snapshot::{Loaded, Loader},
     },
     caller::bootstrap_id,
+    custody::checkpoints::log_key::LogKey,
     engine::{context::Context, secrets::Secrets, timekeeper::Timekeeper, transaction::ChangeTx},
     keys::signing_keys::{activate, make_next},
     operators::{create_api_key::FreshKey, create_operator::add_operator, persons::of_the_machine},
@@ -92,7 +93,7 @@ impl App {
             event::ensure_partitions(&mut conn, now - Duration::DAY, 4).await?;
             conn.done().await?;
         }
-        let secrets = prepare(&store, &clock, &entropy, keys, first_admin).await?;
+        let (secrets, log_key) = prepare(&store, &clock, &entropy, keys, first_admin, &config).await?;
         let loader = Loader::new(config.trust_domain.clone());
         let snapshot = loop {
             let mut tx = store.begin_snapshot().await?;
@@ -107,7 +108,8 @@ impl App {
         let (recorder, queue) = Recorder::new(config.recorder_queue);
         let (grants, lookups) = KnownGrants::new();
         let engine = Arc::new(Context::new(store, clock, entropy, config, secrets));
-        let app = Self::new(Authority::new(engine, loader, snapshot), recorder, grants);
+        let app = Self::new(Authority::new(engine, loader, snapshot), recorder, grants, log_key);
+        app.compare_with_kept_checkpoint().await?;
         match app.keep_x509_authorities().await {
             // The worker does it once the clocks agree.
             Ok(()) | Err(Error::ClockSkew { .. }) => {}
@@ -271,7 +273,8 @@ async fn prepare(
     entropy: &Arc<dyn Entropy>,
     keys: KeyEncryptionKeys,
     first_admin: &FirstAdmin,
-) -> Result<Secrets, Error> {
+    config: &Config,
+) -> Result<(Secrets, LogKey), Error> {
     let mut tx = ChangeTx::begin(store, clock, entropy).await?;
     let secrets = Secrets::load(&mut tx, keys).await?;
     if signing_key::standing(tx.conn(), KeyStanding::Active).await?.is_none() {
@@ -286,6 +289,7 @@ async fn prepare(
     if signing_key::standing(tx.conn(), KeyStanding::Next).await?.is_none() {
         make_next(&mut tx, &secrets, None).await?;
     }
+    let log_key = LogKey::load(&mut tx, &secrets, config.log_origin.as_deref(), &origin_of(&config.issuer)).await?;
     if !operator::any(tx.conn()).await? {
         let operator_id = "admin".parse().map_err(|error| Error::internal("a built-in name is invalid", error))?;
         let admin = OperatorCaller { operator_id, roles: Roles::all(), anonymous: false, scope: None };
@@ -297,7 +301,15 @@ async fn prepare(
         move_floor(&mut tx).await?;
     }
     tx.finish().await?;
-    Ok(secrets)
+    Ok((secrets, log_key))
+}
+
+/// The name of the log of an installation that does not name it: a URL without its scheme, as C2SP recommends. It has no
+/// spaces and no plus signs, which the name of a key must not have.
+fn origin_of(issuer: &str) -> String {
+    let host = issuer.split_once("://").map_or(issuer, |(_, rest)| rest).trim_end_matches('/');
+    let name: String = host.chars().filter(|c| c.is_ascii_graphic() && *c != '+').collect();
+    format!("{name}/log")
 }
 
 /// An operator and their key, which is delivered before it is stored.

@@ -1,11 +1,11 @@
 //! The settings of an installation, from the configuration file and the command line.
 
-use std::num::NonZeroU32;
+use std::{num::NonZeroU32, sync::Arc};
 
 use countersign_core::{labels::DeclaredLabels, names::ToolId, spiffe::TrustDomain};
 use countersign_store::lesser_role::Power;
 
-use crate::{CertificateFile, ConfiguredOperators, RateLimits, Webhook};
+use crate::{CertificateFile, CheckpointPlace, ConfiguredOperators, RateLimits, Webhook};
 
 /// The settings of an installation.
 #[derive(Debug, Clone)]
@@ -56,6 +56,10 @@ pub struct Config {
     pub one_caller: OneCaller,
     /// Whether actions that need two persons are checked for that.
     pub four_eyes: FourEyes,
+    /// The name of the log in its checkpoints. `None`: made of the issuer at the first start.
+    pub log_origin: Option<String>,
+    /// Where the newest checkpoint is kept, outside the database.
+    pub checkpoints: Arc<dyn CheckpointPlace>,
 }
 
 /// Limits for approvals.

@@ -2,13 +2,14 @@
 
 use std::{sync::Arc, time::Duration};
 
-use countersign_store::{PoolUsage, event, idempotency, indicator, single_use};
+use countersign_store::{PoolUsage, checkpoint, event, idempotency, indicator, single_use};
 use tokio::{sync::mpsc, task::JoinHandle, time::MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     App, Error,
     authn::{is_granted, known_grants},
+    custody::check_log::CHECK_LOG,
     recorder::{self, Work},
 };
 
@@ -35,12 +36,16 @@ const CLOSE_OUTCOMES: Duration = Duration::from_secs(2);
 const STATE_UNANSWERED: Duration = Duration::from_mins(1);
 /// How often refused administration is recorded.
 const STATE_REFUSED: Duration = Duration::from_secs(2);
+/// How often new events are taken into the tree and a checkpoint is signed.
+const EXTEND_TREE: Duration = Duration::from_secs(1);
 /// How often expiries are checked.
 const LOOK_AT_ENDINGS: Duration = Duration::from_secs(10);
 /// How often tables are cleaned up.
 const HOUSEKEEPING: Duration = Duration::from_mins(1);
 /// How often it is checked whether the signing key is due for rotation.
 const LOOK_AT_KEYS: Duration = Duration::from_secs(10);
+/// How long every checkpoint is kept; after that, the last one of each hour.
+const CHECKPOINTS_KEPT: time::Duration = time::Duration::hours(2);
 /// How many day partitions exist, including today's and yesterday's.
 const PARTITION_DAYS: i32 = 4;
 
@@ -68,11 +73,7 @@ impl Background {
                 app.expire_due().await
             }),
             periodic.start(POLL, "policies could not be compiled ahead", async move |app: App| {
-                match app.inner.authority.compile_ahead().await {
-                    // The poll already reports that the database does not answer.
-                    Err(Error::StoreUnavailable) => Ok(()),
-                    other => other,
-                }
+                quiet(app.inner.authority.compile_ahead().await)
             }),
             periodic.by_time(EXPIRE_DUE, "lapsed approvals could not be recorded", async move |app: App| {
                 app.expire_approvals().await
@@ -101,6 +102,11 @@ impl Background {
             periodic.by_time(LOOK_AT_ENDINGS, "what ends by itself could not be looked at", async move |app: App| {
                 app.look_at_endings().await
             }),
+            periodic.start(EXTEND_TREE, "the tree over the log could not be extended", async move |app: App| {
+                quiet(app.extend_tree().await)
+            }),
+            periodic
+                .start(CHECK_LOG, "the log could not be checked", async move |app: App| quiet(app.check_log().await)),
             periodic.by_time(STORE_INDICATORS, "what was counted could not be stored", async move |app: App| {
                 app.store_indicators().await
             }),
@@ -131,6 +137,14 @@ impl Background {
                 tracing::error!(%error, "a background task had failed");
             }
         }
+    }
+}
+
+/// Without the error that the poll already reports: that the database does not answer.
+fn quiet(done: Result<(), Error>) -> Result<(), Error> {
+    match done {
+        Err(Error::StoreUnavailable) => Ok(()),
+        other => other,
     }
 }
 
@@ -292,6 +306,7 @@ impl App {
         conn.done().await?;
         let mut conn = self.inner.engine.store.writing().await?;
         idempotency::purge(&mut conn, now).await?;
+        checkpoint::thin_out(&mut conn, now - CHECKPOINTS_KEPT).await?;
         // Clocks of replicas may differ, so a credential is forgotten well after it has expired.
         single_use::purge(&mut conn, now - time::Duration::HOUR).await?;
         indicator::purge(&mut conn, now).await?;

@@ -144,17 +144,17 @@ pub async fn ensure_partitions(conn: &mut Connection, from: OffsetDateTime, days
     Ok(())
 }
 
-struct Row {
-    log_index: i64,
-    leaf_bytes: Vec<u8>,
-    purpose: Option<String>,
-    purpose_salt: Option<Vec<u8>>,
-    reason: Option<String>,
-    reason_salt: Option<Vec<u8>>,
-    identity: Option<String>,
-    identity_salt: Option<Vec<u8>>,
-    on_behalf_of: Option<String>,
-    on_behalf_of_salt: Option<Vec<u8>>,
+pub(crate) struct Row {
+    pub(crate) log_index: i64,
+    pub(crate) leaf_bytes: Vec<u8>,
+    pub(crate) purpose: Option<String>,
+    pub(crate) purpose_salt: Option<Vec<u8>>,
+    pub(crate) reason: Option<String>,
+    pub(crate) reason_salt: Option<Vec<u8>>,
+    pub(crate) identity: Option<String>,
+    pub(crate) identity_salt: Option<Vec<u8>>,
+    pub(crate) on_behalf_of: Option<String>,
+    pub(crate) on_behalf_of_salt: Option<Vec<u8>>,
 }
 
 fn opening(text: Option<String>, salt: Option<Vec<u8>>) -> Result<Option<Opening>, StoreError> {
@@ -194,6 +194,17 @@ pub async fn get_all(conn: &mut Connection, ids: &[Uuid]) -> Result<Vec<StoredEv
         ids
     );
     stored(rows.fetch_all(conn).await?)
+}
+
+/// The leaves of the events from index `from` until before `to`, exactly as they are stored, in the order of their
+/// indices. Those that are not stored are left out.
+pub async fn leaves(conn: &mut Connection, from: i64, to: i64) -> Result<Vec<Vec<u8>>, StoreError> {
+    let leaves = sqlx::query_scalar!(
+        "SELECT leaf_bytes FROM custody_event WHERE log_index >= $1 AND log_index < $2 ORDER BY log_index",
+        from,
+        to
+    );
+    Ok(leaves.fetch_all(conn).await?)
 }
 
 /// The event that granted an instance its newest credential. `None` if the log no longer holds it.

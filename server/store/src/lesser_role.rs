@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// The rights that serving needs on each table. A test compares them with this crate's statements.
-const TABLES: [(&str, &str); 38] = [
+const TABLES: [(&str, &str); 43] = [
     ("_sqlx_migrations", "SELECT"),
     ("active_policy", "SELECT, INSERT, UPDATE"),
     ("api_key", "SELECT, INSERT, UPDATE"),
@@ -32,7 +32,12 @@ const TABLES: [(&str, &str); 38] = [
     ("installation", "SELECT, INSERT"),
     ("instance", "SELECT, INSERT, UPDATE"),
     ("kill_switch", "SELECT, INSERT, DELETE"),
+    ("log_check", "SELECT, UPDATE"),
+    ("log_checkpoint", "SELECT, INSERT, UPDATE, DELETE"),
     ("log_head", "SELECT, UPDATE"),
+    ("log_override", "SELECT, INSERT"),
+    ("log_tile", "SELECT, INSERT, UPDATE"),
+    ("log_tree", "SELECT, UPDATE"),
     ("missing_sponsor_slot", "SELECT, INSERT"),
     ("operator", "SELECT, INSERT, UPDATE"),
     ("outcome_closed", "SELECT, UPDATE"),

@@ -6,6 +6,7 @@
 pub mod api_key;
 pub mod approval;
 pub mod cache_extension;
+pub mod checkpoint;
 pub mod comparison;
 mod connection;
 mod convert;
@@ -23,6 +24,8 @@ pub mod installation;
 pub mod instance;
 pub mod kill_switch;
 pub mod lesser_role;
+pub mod log_check;
+pub mod log_tree;
 pub mod look_back;
 mod migrations;
 pub mod open_decision;

@@ -80,6 +80,8 @@ pub(crate) const TABLE: &[Row] = &[
     Row::roles("/countersign.v1.CustodyService/GetCheckpoint", &[Auditor]).working(),
     Row::roles("/countersign.v1.CustodyService/GetInclusionProof", &[Auditor]).working(),
     Row::roles("/countersign.v1.CustodyService/GetConsistencyProof", &[Auditor]).working(),
+    Row::roles("/countersign.v1.CustodyService/GetTile", &[Auditor]).reading(),
+    Row::roles("/countersign.v1.CustodyService/GetEntries", &[Auditor]).reading(),
     Row::roles("/countersign.v1.CustodyService/ExportEvidence", &[Auditor]).streamed(),
 
     Row::roles("/countersign.v1.KeyService/ListSigningKeys", &[Admin, Auditor]).reading(),
