@@ -69,7 +69,7 @@ impl ProofRequest {
         let (size, ranges) = match self {
             Self::Inclusion { index, size } => (size, inclusion_ranges(index, size)?),
             Self::Consistency { from, to } => (to, consistency_ranges(from, to)?),
-            Self::Root { size } => (size, Vec::from([0..size])),
+            Self::Root { size } => (size, std::iter::once(0..size).collect()),
         };
         if size > held {
             return Err(ProofError::Shrinking { from: size, to: held }.into());
