@@ -36,6 +36,8 @@ var order = map[string][]string{
 	"attribute": {"name"},
 	"change":    {"field"},
 	"charge":    {"meter", "key"},
+	"count":     {"kind", "sponsor_id", "tool_id"},
+	"emitter":   {"emitter_id"},
 	"figure":    {"name"},
 	"hash":      {},
 }

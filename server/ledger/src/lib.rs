@@ -3,6 +3,7 @@
 //! * [`leaf`]: one custody event in the form that is hashed. `docs/custody-leaf.md` is its normative description.
 //! * [`commitment`]: how free text is bound to a leaf without being in it, so that it can be erased.
 //! * [`merkle`]: the RFC 6962 tree over the leaves, its frontier and its proofs.
+//! * [`note`], [`checkpoint`], [`tlog_proof`]: what a log signs, and an inclusion proof as a text (C2SP).
 //! * [`export`]: the leaf and the disclosed texts, as auditors and SIEMs receive it.
 //!
 //! ```
@@ -24,8 +25,12 @@
 //! # Ok::<(), countersign_ledger::leaf::LeafError>(())
 //! ```
 
+pub mod checkpoint;
 pub mod commitment;
 pub mod export;
 mod hex;
 pub mod leaf;
 pub mod merkle;
+pub mod note;
+mod text;
+pub mod tlog_proof;

@@ -31,6 +31,8 @@ export const order: Readonly<Record<string, readonly string[]>> = {
   attribute: ["name"],
   change: ["field"],
   charge: ["meter", "key"],
+  count: ["kind", "sponsor_id", "tool_id"],
+  emitter: ["emitter_id"],
   figure: ["name"],
   hash: [],
 };

@@ -1,10 +1,10 @@
 //! Checks the form of every field of a leaf.
 
 use super::{
-    Attribute, Change, Charge, Figure, Leaf, LeafError,
+    Attribute, Change, Charge, Count, Emitter, Figure, Leaf, LeafError,
     shape::{
-        APPROVAL, CREDENTIAL, DECISION, EVENT, INSTANCE, ROLLOUT, Shape, attribute, each, ensure, few, maybe, one,
-        ordered,
+        APPROVAL, CREDENTIAL, DECISION, EVENT, INSTANCE, ROLLOUT, Shape, attribute, each, ensure, few, many, maybe,
+        one, ordered,
     },
 };
 
@@ -54,7 +54,18 @@ impl Leaf<'_> {
             ensure(after.is_some() || before.is_some(), "changes", "entries with a value before, after or both")?;
         }
         ordered("changes", &self.changes, |change| &change.field)?;
-        figures(["figures", "figures.name"], &self.figures)
+        figures(["figures", "figures.name"], &self.figures)?;
+        for Count { count: _, kind: _, sponsor_id, tool_id } in &self.counts {
+            maybe("counts.sponsor_id", sponsor_id.as_ref(), Shape::Name)?;
+            maybe("counts.tool_id", tool_id.as_ref(), Shape::Call)?;
+        }
+        for Emitter { emitter_id, first_seq: _, last_seq: _, missing: _ } in &self.emitters {
+            one("emitters.emitter_id", emitter_id, Shape::Token)?;
+        }
+        many("counts", &self.counts)?;
+        many("emitters", &self.emitters)?;
+        ordered("counts", &self.counts, |count| (count.kind.as_str(), &count.sponsor_id, &count.tool_id))?;
+        ordered("emitters", &self.emitters, |emitter| &emitter.emitter_id)
     }
 
     fn check_facts(&self) -> Result<(), LeafError> {

@@ -1,11 +1,11 @@
-//! The attributes that a decision read, and the charges that it counted. As in the leaf, the order of the fields is the
+//! The attributes that a decision read, the charges that it counted, and what a manifest counts. As in the leaf, the order of the fields is the
 //! order in which they are hashed.
 
 use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-use super::{AttributeType, Decimal, Timestamp};
+use super::{AttributeType, Decimal, Kind, Timestamp};
 
 /// An attribute that the decision read and that the policy document marks as recorded.
 ///
@@ -69,4 +69,34 @@ pub struct Charge<'a> {
     /// What was counted before, if the amount was above the limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub used: Option<Decimal>,
+}
+
+/// How many events of one kind, sponsor and tool a manifest's range has. Every event of the range is in one count.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Count<'a> {
+    /// How many.
+    pub count: Decimal,
+    /// The kind of the events.
+    pub kind: Kind,
+    /// The sponsor that they state; left out for events that state none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sponsor_id: Option<Cow<'a, str>>,
+    /// The tool that they state; left out for events that state none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tool_id: Option<Cow<'a, str>>,
+}
+
+/// What one reporter's own count says about a manifest's range.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Emitter<'a> {
+    /// The reporter.
+    pub emitter_id: Cow<'a, str>,
+    /// The lowest number of its events in the range.
+    pub first_seq: Decimal,
+    /// The highest.
+    pub last_seq: Decimal,
+    /// How many numbers between them no event in the range has.
+    pub missing: Decimal,
 }

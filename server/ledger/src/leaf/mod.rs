@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 
 pub use detail::{Change, Figure, Grant, Rollout, Shadow, Subject, Terms};
 pub use error::LeafError;
-pub use facts::{Attribute, Charge};
+pub use facts::{Attribute, Charge, Count, Emitter};
 pub use scalar::{Decimal, Digest};
 pub use timestamp::Timestamp;
 pub use trace::{SpanId, TraceId};
@@ -34,6 +34,9 @@ pub const MAX_LEAF_BYTES: usize = 16 * 1024;
 
 /// Most entries of `charges`, `context` and `grounds` each.
 pub const MAX_ENTRIES: usize = 16;
+
+/// Most entries of `counts` and `emitters` each: with the longest names, a leaf has room for these.
+pub const MAX_COUNTS: usize = 40;
 
 /// One custody event. Missing fields and empty lists are left out, never null; empty strings are refused.
 ///
@@ -77,6 +80,9 @@ pub struct Leaf<'a> {
     /// Commitment to the context attributes of the request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub context_commitment: Option<Digest>,
+    /// What a manifest counts, sorted by `kind`, then `sponsor_id`, then `tool_id`, each combination once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub counts: Vec<Count<'a>>,
     /// The credential that was issued, or used (its `jti`, `cred_...`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credential_id: Option<Cow<'a, str>>,
@@ -98,6 +104,9 @@ pub struct Leaf<'a> {
     /// The reporter's count of its events, so that gaps are visible.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub emitter_seq: Option<Decimal>,
+    /// The reporters whose events a manifest's range has, sorted by `emitter_id`, each once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub emitters: Vec<Emitter<'a>>,
     /// Whether the answer is enforced.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub enforcement: Option<Enforcement>,
@@ -224,6 +233,7 @@ impl<'a> Leaf<'a> {
             content_hash: None,
             context: Vec::new(),
             context_commitment: None,
+            counts: Vec::new(),
             credential_id: None,
             custody_ref: None,
             decision_ref: None,
@@ -231,6 +241,7 @@ impl<'a> Leaf<'a> {
             effect: None,
             emitter_id: None,
             emitter_seq: None,
+            emitters: Vec::new(),
             enforcement: None,
             event_id: event_id.into(),
             figures: Vec::new(),

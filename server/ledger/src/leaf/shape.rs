@@ -107,6 +107,11 @@ pub(super) fn few<T>(field: &'static str, list: &[T]) -> Result<(), LeafError> {
     ensure(list.len() <= super::MAX_ENTRIES, field, "a list of at most 16 entries")
 }
 
+/// Checks that there are at most [`super::MAX_COUNTS`] entries.
+pub(super) fn many<T>(field: &'static str, list: &[T]) -> Result<(), LeafError> {
+    ensure(list.len() <= super::MAX_COUNTS, field, "a list of at most 40 entries")
+}
+
 /// Checks the value of a recorded attribute, which must have the only spelling of its type.
 pub(super) fn attribute(kind: AttributeType, value: &str) -> Result<(), LeafError> {
     let fits = match kind {

@@ -2,11 +2,15 @@
 
 mod frontier;
 mod proof;
+mod proof_request;
+mod tile;
 
 use aws_lc_rs::digest::{Context, SHA256, digest};
 
 pub use frontier::{Frontier, FrontierError};
 pub use proof::{ProofError, consistency_proof, inclusion_proof, root, verify_consistency, verify_inclusion};
+pub use proof_request::{ProofPlan, ProofRequest, Tiles};
+pub use tile::{EntryBundle, TILE_WIDTH, Tile, TileError, TilePath, new_tiles, tiles};
 
 /// A SHA-256 hash of a leaf, of a node, or of a whole tree.
 pub type Hash = [u8; 32];

@@ -1,5 +1,7 @@
 //! Proofs, which are made from leaf hashes and checked with hashes only (RFC 6962 section 2.1, RFC 9162 section 2.1).
 
+use std::ops::Range;
+
 use super::{Hash, empty_root, node_hash};
 
 /// A proof that does not prove what it should, or a request for a proof that cannot exist.
@@ -36,7 +38,7 @@ pub fn root(leaves: &[Hash]) -> Hash {
         [] => empty_root(),
         [leaf] => *leaf,
         _ => {
-            let (left, right) = leaves.split_at(split(leaves.len()));
+            let (left, right) = leaves.split_at(1 << (leaves.len() - 1).ilog2());
             node_hash(&root(left), &root(right))
         }
     }
@@ -44,52 +46,65 @@ pub fn root(leaves: &[Hash]) -> Hash {
 
 /// The proof that leaf `index` is in the log of `leaves`: the siblings from the leaf upwards.
 pub fn inclusion_proof(leaves: &[Hash], index: usize) -> Result<Vec<Hash>, ProofError> {
-    if index >= leaves.len() {
-        return Err(ProofError::IndexOutOfRange { index: index as u64, size: leaves.len() as u64 });
-    }
-    let (mut proof, mut leaves, mut index) = (Vec::new(), leaves, index);
-    while leaves.len() > 1 {
-        let (left, right) = leaves.split_at(split(leaves.len()));
-        if index < left.len() {
-            proof.push(root(right));
-            leaves = left;
-        } else {
-            proof.push(root(left));
-            index -= left.len();
-            leaves = right;
-        }
-    }
-    proof.reverse();
-    Ok(proof)
+    Ok(roots(leaves, inclusion_ranges(index as u64, leaves.len() as u64)?))
 }
 
 /// The proof that the log of `leaves` continues the log of its first `from` leaves. Empty if `from` is 0 or all.
 pub fn consistency_proof(leaves: &[Hash], from: usize) -> Result<Vec<Hash>, ProofError> {
-    if from > leaves.len() {
-        return Err(ProofError::Shrinking { from: from as u64, to: leaves.len() as u64 });
+    Ok(roots(leaves, consistency_ranges(from as u64, leaves.len() as u64)?))
+}
+
+fn roots(leaves: &[Hash], ranges: Vec<Range<u64>>) -> Vec<Hash> {
+    // The ranges are within the log, whose length is a usize.
+    let at = |index| usize::try_from(index).unwrap_or(usize::MAX);
+    ranges.into_iter().map(|range| root(&leaves[at(range.start)..at(range.end)])).collect()
+}
+
+/// The leaves below each hash of an inclusion proof.
+pub(super) fn inclusion_ranges(index: u64, size: u64) -> Result<Vec<Range<u64>>, ProofError> {
+    if index >= size {
+        return Err(ProofError::IndexOutOfRange { index, size });
+    }
+    let (mut ranges, mut walk) = (Vec::new(), 0..size);
+    while walk.end - walk.start > 1 {
+        let middle = walk.start + split(walk.end - walk.start);
+        if index < middle {
+            ranges.push(middle..walk.end);
+            walk.end = middle;
+        } else {
+            ranges.push(walk.start..middle);
+            walk.start = middle;
+        }
+    }
+    ranges.reverse();
+    Ok(ranges)
+}
+
+/// The leaves below each hash of a consistency proof.
+pub(super) fn consistency_ranges(from: u64, to: u64) -> Result<Vec<Range<u64>>, ProofError> {
+    if from > to {
+        return Err(ProofError::Shrinking { from, to });
     }
     if from == 0 {
         return Ok(Vec::new());
     }
-    let (mut proof, mut leaves, mut from, mut known) = (Vec::new(), leaves, from, true);
-    while from < leaves.len() {
-        let (left, right) = leaves.split_at(split(leaves.len()));
-        if from <= left.len() {
-            proof.push(root(right));
-            leaves = left;
+    let (mut ranges, mut walk) = (Vec::new(), 0..to);
+    while from < walk.end {
+        let middle = walk.start + split(walk.end - walk.start);
+        if from <= middle {
+            ranges.push(middle..walk.end);
+            walk.end = middle;
         } else {
-            proof.push(root(left));
-            from -= left.len();
-            leaves = right;
-            known = false;
+            ranges.push(walk.start..middle);
+            walk.start = middle;
         }
     }
     // The verifier has the old root; any other subtree in which the walk ends must be in the proof.
-    if !known {
-        proof.push(root(leaves));
+    if walk.start > 0 {
+        ranges.push(walk);
     }
-    proof.reverse();
-    Ok(proof)
+    ranges.reverse();
+    Ok(ranges)
 }
 
 /// Checks that a leaf hash is at `index` in the log of `size` leaves whose root is `root`.
@@ -172,6 +187,6 @@ const fn settle(complete: bool, equal: bool) -> Result<(), ProofError> {
 }
 
 /// The largest power of two below `len`, which is at least 2.
-const fn split(len: usize) -> usize {
-    1 << (usize::BITS - 1 - (len - 1).leading_zeros())
+const fn split(len: u64) -> u64 {
+    1 << (len - 1).ilog2()
 }

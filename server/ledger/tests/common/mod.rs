@@ -2,8 +2,8 @@
 
 use countersign_core::decision::{Effect, Enforcement, Outcome, Side};
 use countersign_ledger::leaf::{
-    Attribute, AttributeType, Change, Charge, Decimal, Digest, Figure, Grant, Kind, Leaf, Rollout, Schema, Shadow,
-    SpanId, SponsorState, Subject, Terms, Timestamp, TraceId,
+    Attribute, AttributeType, Change, Charge, Count, Decimal, Digest, Emitter, Figure, Grant, Kind, Leaf, Rollout,
+    Schema, Shadow, SpanId, SponsorState, Subject, Terms, Timestamp, TraceId,
 };
 
 pub(crate) const UUID: &str = "01890a5d-ac96-774b-bcce-b302099a8057";
@@ -88,6 +88,15 @@ pub(crate) fn full(kind: Kind) -> Leaf<'static> {
         content_hash: Some(Digest([2; 32])),
         context: context(),
         context_commitment: Some(Digest([3; 32])),
+        counts: vec![
+            Count { count: Decimal(3), kind: Kind::Archive, sponsor_id: None, tool_id: None },
+            Count {
+                count: Decimal(1),
+                kind: Kind::Decision,
+                sponsor_id: Some("alice@example.com".into()),
+                tool_id: Some("Search/v2:Docs".into()),
+            },
+        ],
         credential_id: Some(text("cred_")),
         custody_ref: Some(Digest([4; 32])),
         decision_ref: Some(Digest([5; 32])),
@@ -95,6 +104,12 @@ pub(crate) fn full(kind: Kind) -> Leaf<'static> {
         effect: Some(Effect::Allow),
         emitter_id: Some("gateway-1".into()),
         emitter_seq: Some(Decimal(42)),
+        emitters: vec![Emitter {
+            emitter_id: "gateway-1".into(),
+            first_seq: Decimal(40),
+            last_seq: Decimal(42),
+            missing: Decimal(1),
+        }],
         enforcement: Some(Enforcement::Enforced),
         event_id: text("evt_"),
         figures: vec![
@@ -168,8 +183,8 @@ macro_rules! optional_fields {
 
 optional_fields! {
     action agent_instance_id approval_id approval_ref attestation_hash authority_epoch cached_from changes charges
-    content_hash context context_commitment credential_id custody_ref decision_ref duration_us effect emitter_id
-    emitter_seq enforcement figures grant grounds identity_commitment on_behalf_of_commitment operator_id outcome
+    content_hash context context_commitment counts credential_id custody_ref decision_ref duration_us effect emitter_id
+    emitter_seq emitters enforcement figures grant grounds identity_commitment on_behalf_of_commitment operator_id outcome
     parent_agent_id policy_decision_id policy_hash policy_version purpose_commitment reason reason_commitment replays
     request_hash response_hash revocation_seq rollout root_instance_id rule_ids shadow span_id sponsor_id sponsor_state
     state_after state_before subject terms tool_id trace_id

@@ -32,6 +32,8 @@ ORDER: dict[str, tuple[str, ...]] = {
     "attribute": ("name",),
     "change": ("field",),
     "charge": ("meter", "key"),
+    "count": ("kind", "sponsor_id", "tool_id"),
+    "emitter": ("emitter_id",),
     "figure": ("name",),
     "hash": (),
 }

@@ -90,7 +90,7 @@ def _every(checks: Sequence[Check]) -> Check:
 
 
 def _sorted(items: list, path: str, keys: tuple[str, ...]) -> Refusal | None:
-    names = [tuple(item[key] for key in keys) if keys else item for item in items]
+    names = [tuple(item.get(key, "") for key in keys) if keys else item for item in items]
     if all(before < after for before, after in zip(names, names[1:], strict=False)):
         return None
     return Refusal(path, "sorted" + (f" by {' and '.join(keys)}" if keys else "") + ", each once")

@@ -99,7 +99,7 @@ final class LeafSchema {
     /** What an item is sorted by. No name holds a line feed, so joined names have the order of the pairs. */
     private static String nameOf(JsonNode item, List<String> keys) {
         return keys.isEmpty() ? item.textValue()
-                : keys.stream().map(key -> item.get(key).textValue()).collect(Collectors.joining("\n"));
+                : keys.stream().map(key -> item.path(key).asText()).collect(Collectors.joining("\n"));
     }
 
     private Check properties(JsonNode schema) {

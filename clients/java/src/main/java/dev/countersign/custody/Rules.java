@@ -17,7 +17,8 @@ final class Rules {
      * the bytes.
      */
     static final Map<String, List<String>> ORDER = Map.of("attribute", List.of("name"), "change", List.of("field"),
-            "charge", List.of("meter", "key"), "figure", List.of("name"), "hash", List.of());
+            "charge", List.of("meter", "key"), "count", List.of("kind", "sponsor_id", "tool_id"), "emitter",
+            List.of("emitter_id"), "figure", List.of("name"), "hash", List.of());
 
     private Rules() {}
 
