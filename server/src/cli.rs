@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::{
     config::{Config, Flag, Problems, Sources, Variable, without_password},
+    custody::recover_log::{self, RecoverLogArgs},
     demo::{self, DemoArgs},
     environment, logging,
     migrate::{self, MigrateArgs},
@@ -82,6 +83,9 @@ enum Command {
     /// Extend how long caches may keep an ALLOW during an incident.
     #[command(subcommand)]
     Cache(CacheCommand),
+    /// Check the custody log, and go on after a backup was restored.
+    #[command(subcommand)]
+    Log(LogCommand),
     /// Play one support agent's day on a dev server, and print its custody tree.
     #[command(after_help = "Example: countersign demo")]
     Demo(DemoArgs),
@@ -111,6 +115,21 @@ enum OperatorCommand {
         config: ConfigArgs,
         #[command(flatten)]
         recover: RecoverArgs,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum LogCommand {
+    /// Give up published checkpoints after a backup was restored and what is missing is lost for good, so that servers start
+    /// again. Needs access to the database, and the key-encryption key. The custody log records it.
+    #[command(
+        after_help = "Example: countersign log recover --config countersign.yaml --reason 'the disk failed; the backup of noon is all there is'"
+    )]
+    Recover {
+        #[command(flatten)]
+        config: ConfigArgs,
+        #[command(flatten)]
+        recover: RecoverLogArgs,
     },
 }
 
@@ -295,6 +314,9 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Policy(command) => Ok(policy::run(command)?),
         Command::KillSwitch(command) => Ok(kill_switch::run(command)?),
         Command::Cache(command) => Ok(cache::run(command)?),
+        Command::Log(LogCommand::Recover { config, recover }) => {
+            recover_log::run(&config.start()?, &recover).map_err(|error| Failure::of(&error))
+        }
         Command::Demo(args) => demo::run(&args).map_err(|error| Failure::of(&error)),
         Command::PostgresChild(args) => match child::become_program(&args) {
             Err(error) => Err(Failure { code: 1, message: format!("{}: {error}", child::COMMAND) }),

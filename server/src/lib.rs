@@ -1,8 +1,10 @@
 //! The Countersign server: configuration, wiring, private Postgres, command line.
 
 mod arguments;
+mod checkpoint_file;
 pub mod cli;
 pub mod config;
+mod custody;
 mod data_dir;
 mod database;
 mod demo;

@@ -22,6 +22,7 @@ use tokio::{runtime, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    checkpoint_file::CheckpointFile,
     config::{CertificateHolder, Config, KeyEncryption, Listener, Problems, WebhookEndpoint},
     data_dir,
     database::{Database, DatabaseError},
@@ -48,6 +49,8 @@ pub(crate) enum ServeFailure {
     Policy(Problems),
     #[error("cannot use the data folder {path}")]
     DataDir { path: String, source: io::Error },
+    #[error("cannot use the folder of the log's checkpoints {path}")]
+    Checkpoints { path: String, source: io::Error },
     #[error("cannot use the key-encryption key")]
     Key(#[source] io::Error),
     #[error("operators.oidc: the certificate authorities of {name} cannot be used")]
@@ -175,7 +178,8 @@ async fn start(
     let admin_file = data_dir.join("first-admin.key");
     let first_admin: FirstAdmin = Box::new(move |key| key_file::hand_over(&admin_file, key));
     let (app, background) =
-        App::start(store.clone(), clock, entropy, app_config(config, made_by, power)?, keys, &first_admin).await?;
+        App::start(store.clone(), clock, entropy, app_config(config, data_dir, made_by, power)?, keys, &first_admin)
+            .await?;
     if let Some(policy) = &config.policy {
         let file = PolicyFile { document: policy.text.clone(), path: policy.path.display().to_string() };
         let loaded = app.load_policy_file(&file).await.map_err(|error| match error {
@@ -191,6 +195,13 @@ async fn start(
         }
     }
     Ok((store, app, background))
+}
+
+/// The second place of the log's checkpoints.
+pub(crate) fn checkpoint_file(config: &Config, data_dir: &Path) -> Result<CheckpointFile, ServeFailure> {
+    let folder = config.custody.checkpoints.clone().unwrap_or_else(|| data_dir.join("checkpoints"));
+    CheckpointFile::in_folder(&folder)
+        .map_err(|source| ServeFailure::Checkpoints { path: folder.display().to_string(), source })
 }
 
 /// The configured key-encryption keys.
@@ -211,7 +222,12 @@ pub(crate) fn key_encryption_keys(
     })
 }
 
-fn app_config(config: &Config, made_by: MadeBy, power: Option<Power>) -> Result<countersign_app::Config, ServeFailure> {
+fn app_config(
+    config: &Config,
+    data_dir: &Path,
+    made_by: MadeBy,
+    power: Option<Power>,
+) -> Result<countersign_app::Config, ServeFailure> {
     Ok(countersign_app::Config {
         issuer: config.token_service.issuer.clone(),
         audience: config.audience.clone(),
@@ -240,6 +256,8 @@ fn app_config(config: &Config, made_by: MadeBy, power: Option<Power>) -> Result<
         outcome_deadline: config.outcome_deadline,
         one_caller: config.one_caller,
         four_eyes: config.four_eyes,
+        log_origin: config.custody.origin.clone(),
+        checkpoints: Arc::new(checkpoint_file(config, data_dir)?),
     })
 }
 

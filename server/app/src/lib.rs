@@ -65,6 +65,7 @@ pub use decisions::decision::{
     Decide, DecisionAnswer, DecisionRecord, DecisionSubject, EntityCall, RolloutPart, ShadowAnswer, StandsOn,
 };
 pub use decisions::explain_decision::DecisionExplanation;
+pub use decisions::list_open_decisions::OpenDecisionFilter;
 pub use decisions::read_decisions::DecisionFilter;
 pub use decisions::search_actions::{ActionPage, SearchActions};
 pub use engine::arrival::arrived_at;

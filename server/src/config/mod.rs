@@ -4,6 +4,7 @@
 //! would be accepted.
 
 mod approvals;
+mod custody;
 mod database;
 mod database_url;
 mod document;
@@ -33,6 +34,7 @@ use countersign_app::{Approvals, FourEyes, OneCaller};
 use countersign_core::spiffe::TrustDomain;
 
 pub use self::{
+    custody::Custody,
     database::Database,
     keys::KeyEncryption,
     limits::Limits,
@@ -105,6 +107,8 @@ pub struct Config {
     pub one_caller: OneCaller,
     /// Whether actions that need two persons are checked for that.
     pub four_eyes: FourEyes,
+    /// The name of the custody log, and where its checkpoints are kept.
+    pub custody: Custody,
     /// Threads that run requests.
     pub worker_threads: usize,
     /// Notices about the sources of the configuration, for the person who starts the server.
@@ -151,6 +155,7 @@ impl Config {
             _ => None,
         });
         let four_eyes = four_eyes::read(&mut settings);
+        let custody = Custody::read(&mut settings);
         let webhooks = WebhookEndpoint::read_all(&mut settings);
         let threads = thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(1));
         let worker_threads = settings.number("worker_threads", 1..=1024, threads.min(1024)) as usize;
@@ -180,6 +185,7 @@ impl Config {
                 outcome_deadline: Duration::from_secs(outcome_deadline.into()),
                 one_caller: one_caller.unwrap_or_default(),
                 four_eyes,
+                custody,
                 worker_threads,
                 notices,
             });

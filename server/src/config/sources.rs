@@ -10,7 +10,7 @@ use super::{
 /// The file that is read if none is named and this one exists.
 const DEFAULT_FILE: &str = "countersign.yaml";
 
-const KEYS: [&str; 75] = [
+const KEYS: [&str; 77] = [
     "listen",
     "plaintext",
     "public_url",
@@ -61,6 +61,8 @@ const KEYS: [&str; 75] = [
     "approvals.pending_per_chain",
     "approvals.pending_per_sponsor",
     "outcomes.deadline_seconds",
+    "custody.origin",
+    "custody.checkpoints",
     "rollouts.one_caller",
     "four_eyes",
     "four_eyes[]",

@@ -3,6 +3,7 @@
 use std::io::{self, Write as _};
 
 use countersign_proto::FILE_DESCRIPTOR_SET;
+use countersign_transport::message_to_json;
 use prost::Message;
 use prost_reflect::{DescriptorPool, DynamicMessage, FieldDescriptor, MessageDescriptor};
 use prost_types::Timestamp;
@@ -26,7 +27,7 @@ pub(crate) fn json(name: &str, message: &impl Message) -> Result<String, RemoteE
 /// The same as a value, for a larger document.
 pub(crate) fn value(name: &str, message: &impl Message) -> Result<Value, RemoteError> {
     let message = DynamicMessage::decode(descriptor(name)?, message.encode_to_vec().as_slice());
-    message.ok().and_then(|message| serde_json::to_value(&message).ok()).ok_or(RemoteError::Answer)
+    message.ok().and_then(|message| message_to_json(&message).ok()).ok_or(RemoteError::Answer)
 }
 
 fn descriptor(name: &str) -> Result<MessageDescriptor, RemoteError> {

@@ -3,10 +3,18 @@
 
 use std::time::Duration;
 
+use countersign_core::{
+    ids::InstanceId,
+    names::{SponsorId, ToolId},
+};
 use sqlx::types::Uuid;
 use time::OffsetDateTime;
 
-use crate::{Connection, StoreError, head::LOG_ID};
+use crate::{
+    Connection, Page, PageRequest, StoreError,
+    event::{Row, StoredEvent},
+    head::LOG_ID,
+};
 
 /// A range of the log in which decisions are due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,6 +83,56 @@ pub async fn open(conn: &mut Connection, stretch: Due, most: i64) -> Result<Vec<
         most
     );
     Ok(rows.fetch_all(conn).await?)
+}
+
+/// Which open decisions to list. A field that is `None` does not restrict the list.
+#[derive(Debug, Clone, Default)]
+pub struct OpenDecisionFilter {
+    /// Of this sponsor.
+    pub sponsor_id: Option<SponsorId>,
+    /// Of this instance.
+    pub agent_instance_id: Option<InstanceId>,
+    /// On this tool.
+    pub tool_id: Option<ToolId>,
+    /// At or after this instant.
+    pub start_time: Option<OffsetDateTime>,
+    /// Before this instant.
+    pub end_time: Option<OffsetDateTime>,
+}
+
+/// One page of decisions that allowed and have no outcome, oldest first. Before the index up to which outcomes are closed
+/// there are none, so that the read begins there.
+pub async fn list(
+    conn: &mut Connection,
+    filter: &OpenDecisionFilter,
+    page: &PageRequest,
+) -> Result<Page<StoredEvent>, StoreError> {
+    let after = page.after::<i64>()?.map_or(0, |last| last.saturating_add(1));
+    let rows = sqlx::query_as!(
+        Row,
+        "SELECT log_index, leaf_bytes, purpose, purpose_salt, reason, reason_salt, identity, identity_salt,
+                on_behalf_of, on_behalf_of_salt
+         FROM custody_event
+         WHERE log_index >= greatest($1, (SELECT size FROM outcome_closed WHERE log_id = $2))
+           AND kind = 'decision' AND effect = 'ALLOW'
+           AND NOT EXISTS (SELECT FROM tool_call WHERE tool_call.decision_id = custody_event.event_id)
+           AND ($3::text IS NULL OR sponsor_id = $3)
+           AND ($4::uuid IS NULL OR instance_id = $4)
+           AND ($5::text IS NULL OR tool_id = $5)
+           AND ($6::timestamptz IS NULL OR event_id >= uuid_v7_floor($6))
+           AND ($7::timestamptz IS NULL OR event_id < uuid_v7_floor($7))
+         ORDER BY log_index LIMIT $8",
+        after,
+        LOG_ID,
+        filter.sponsor_id.as_ref().map(SponsorId::as_str),
+        filter.agent_instance_id.map(|id| id.0),
+        filter.tool_id.as_ref().map(ToolId::as_str),
+        filter.start_time,
+        filter.end_time,
+        page.limit()
+    );
+    let events = rows.fetch_all(conn).await?.into_iter().map(StoredEvent::try_from).collect::<Result<_, _>>()?;
+    Ok(Page::cut(events, page, |event: &StoredEvent| event.log_index))
 }
 
 /// Records that no decision before `size` is open.

@@ -16,12 +16,14 @@ use time::Duration;
 use super::checkpoints::publish::root_at;
 use crate::{App, Error, engine::custody_leaf};
 
-/// The least that one round of work compares: a small log is compared within minutes.
+/// How many events are compared at a time at least, so that a small log is compared within minutes.
 const LEAST: i64 = 256;
-/// The most that it compares, so that it takes little of the database's time.
+/// How many at most, so that it takes little of the database's time.
 const MOST: i64 = 4_096;
-/// A round over the whole log takes half of the time until the next one, so that it is complete once in that time.
-const EVERY: Duration = Duration::DAY;
+/// How long a round over the whole log takes at most, up to some 88 million events: the whole log is compared once a day.
+const LONGEST_ROUND: Duration = Duration::hours(12);
+/// How long after a round the next one begins.
+const BETWEEN: Duration = Duration::MINUTE;
 /// How many levels of tiles there are: with eight of them the log has 2^64 events.
 const TOP: i32 = 7;
 /// How many tiles of 8 KiB are read at a time.
@@ -38,14 +40,12 @@ impl App {
             let now = database_time(&mut tx).await?;
             let tree = log_tree::read(&mut tx).await?.frontier;
             let size = i64::try_from(tree.size()).unwrap_or(i64::MAX);
-            let since = check.whole_time.map_or(EVERY, |whole| now - whole);
-            let grown = check.whole_size.is_none_or(|whole| whole < size.saturating_sub(LEAST));
-            let small = size <= MOST;
-            if check.round_start.is_none() && (since >= EVERY || (small && grown)) && size > 0 {
+            let due = check.whole_time.is_none_or(|whole| now - whole >= BETWEEN);
+            if check.round_start.is_none() && due && size > 0 {
                 check.round_start = Some(now);
             }
             if check.round_start.is_some() {
-                let rate = (size / ticks(EVERY / 2)).clamp(LEAST, MOST);
+                let rate = (size / ticks(LONGEST_ROUND)).clamp(LEAST, MOST);
                 let to = size.min(check.checked_size.saturating_add(rate));
                 let mut found = compare(&mut tx, check.checked_size, to).await?;
                 if found.is_none() && to >= size {

@@ -70,7 +70,7 @@ impl App {
         let sponsor_id = first.instance.sponsor_id.clone();
         let mut events = event::chain(conn, root, sponsor_id.as_str(), MOST + 1).await?;
         truncated |= cut(&mut events);
-        let events: Vec<_> = events.into_iter().map(EventRecord::try_from).collect::<Result<_, _>>()?;
+        let events = EventRecord::compared(conn, events).await?;
         let known: HashMap<_, _> =
             instances.iter().map(|stored| (stored.instance.agent_instance_id, stored.instance.clone())).collect();
         let decisions = events.iter().filter(|event| is_decision(event)).cloned().collect();
@@ -119,8 +119,8 @@ async fn alone(conn: &mut Connection, subject: ChainSubject) -> Result<CustodyCh
         ChainSubject::Event(id) => id.0,
         ChainSubject::Instance(id) => id.0,
     };
-    let events: Vec<_> =
-        event::get_all(conn, &[id]).await?.into_iter().map(EventRecord::try_from).collect::<Result<_, _>>()?;
+    let stored = event::get_all(conn, &[id]).await?;
+    let events = EventRecord::compared(conn, stored).await?;
     let sponsor_id = events.first().and_then(|event| event.leaf.sponsor_id.as_deref()).and_then(|id| id.parse().ok());
     let sponsor = match sponsor_id {
         Some(sponsor_id) => sponsor::get(conn, &sponsor_id).await?,

@@ -4,8 +4,12 @@ use countersign_core::{
     decision::Outcome,
     ids::{DecisionId, EventId},
 };
-use countersign_ledger::{export::Disclosed, leaf::Leaf};
-use countersign_store::event::StoredEvent;
+use countersign_ledger::{
+    export::Disclosed,
+    leaf::Leaf,
+    merkle::{Hash, leaf_hash},
+};
+use countersign_store::{Connection, event::StoredEvent, log_tree};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
@@ -54,6 +58,32 @@ pub struct EventRecord {
     pub leaf: Leaf<'static>,
     /// The texts that are not erased.
     pub disclosed: Disclosed,
+    /// The hash of the leaf; if it is known that the tree holds another one, the tree's.
+    pub leaf_hash: Hash,
+    /// Whether the tree holds another hash: the stored leaf is not the one that was recorded.
+    pub altered: bool,
+}
+
+impl EventRecord {
+    /// These events, compared with the hashes that the tree holds for them.
+    pub(crate) async fn compared(conn: &mut Connection, events: Vec<StoredEvent>) -> Result<Vec<Self>, Error> {
+        let indices: Vec<_> = events.iter().map(|event| event.log_index).collect();
+        let recorded = log_tree::recorded_hashes(conn, &indices).await?;
+        events
+            .into_iter()
+            .zip(recorded)
+            .map(|(event, recorded)| Self::try_from(event).map(|event| event.held_to(recorded)))
+            .collect()
+    }
+
+    /// Compared with the hash that the tree holds at its index; events of the last second have none yet.
+    fn held_to(mut self, recorded: Option<Hash>) -> Self {
+        if let Some(recorded) = recorded {
+            self.altered = recorded != self.leaf_hash;
+            self.leaf_hash = recorded;
+        }
+        self
+    }
 }
 
 impl TryFrom<StoredEvent> for EventRecord {
@@ -61,6 +91,13 @@ impl TryFrom<StoredEvent> for EventRecord {
     fn try_from(event: StoredEvent) -> Result<Self, Error> {
         let leaf =
             Leaf::parse(&event.leaf_bytes).map_err(|error| Error::internal("a stored leaf cannot be read", error))?;
-        Ok(Self { log_index: event.log_index, leaf_bytes: event.leaf_bytes, leaf, disclosed: event.disclosed })
+        Ok(Self {
+            log_index: event.log_index,
+            leaf_hash: leaf_hash(&event.leaf_bytes),
+            leaf_bytes: event.leaf_bytes,
+            leaf,
+            disclosed: event.disclosed,
+            altered: false,
+        })
     }
 }

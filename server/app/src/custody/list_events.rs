@@ -10,9 +10,8 @@ impl App {
     /// One page of events, in log order.
     pub async fn list_events(&self, filter: EventFilter, page: PageRequest) -> Result<Page<EventRecord>, Error> {
         let _turn = if filter.may_scan() { Some(self.inner.authn.reads.scan().await?) } else { None };
-        let Page { items, next } =
-            event::list(&mut *self.inner.engine.store.for_reads().connection().await?, &filter, &page).await?;
-        let items = items.into_iter().map(EventRecord::try_from).collect::<Result<_, _>>()?;
-        Ok(Page { items, next })
+        let mut conn = self.inner.engine.store.for_reads().connection().await?;
+        let Page { items, next } = event::list(&mut conn, &filter, &page).await?;
+        Ok(Page { items: EventRecord::compared(&mut conn, items).await?, next })
     }
 }

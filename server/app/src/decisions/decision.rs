@@ -264,6 +264,8 @@ pub struct DecisionRecord {
     pub trace: Option<Trace>,
     /// The recorded attributes: those that the policy document marks.
     pub context: Vec<Attribute<'static>>,
+    /// Whether the stored leaf is not the one that was recorded.
+    pub altered: bool,
 }
 
 /// An explanation of the answer for persons. It depends only on the leaf, so that a record that is read later has the

@@ -6,6 +6,7 @@ pub(crate) mod decision;
 pub(crate) mod ensure_answerable;
 pub(crate) mod evaluation;
 pub(crate) mod explain_decision;
+pub(crate) mod list_open_decisions;
 pub(crate) mod read_decisions;
 pub(crate) mod record_tool_call;
 pub(crate) mod refusal_limits;

@@ -37,7 +37,7 @@ impl App {
         let _turn = if filter.may_scan() { Some(self.inner.authn.reads.scan().await?) } else { None };
         let mut conn = self.inner.engine.store.for_reads().connection().await?;
         let Page { items, next } = event::list_decisions(&mut conn, &filter, &page).await?;
-        let events = items.into_iter().map(EventRecord::try_from).collect::<Result<_, _>>()?;
+        let events = EventRecord::compared(&mut conn, items).await?;
         Ok(Page { items: records(&mut conn, events, HashMap::new()).await?, next })
     }
 }
@@ -45,7 +45,7 @@ impl App {
 /// One recorded answer, and its event.
 pub(crate) async fn decision(conn: &mut Connection, id: &DecisionId) -> Result<(DecisionRecord, EventRecord), Error> {
     let found = event::get_all(conn, &[id.0]).await?;
-    let event = found.into_iter().next().map(EventRecord::try_from).transpose()?;
+    let event = EventRecord::compared(conn, found).await?.pop();
     let event = event.filter(is_decision).ok_or_else(|| Error::not_found("decision", id))?;
     let mut records = records(conn, vec![event.clone()], HashMap::new()).await?;
     let record = records.pop().ok_or_else(|| Error::not_found("decision", id))?;
@@ -143,6 +143,7 @@ fn record(event: &EventRecord, outcome: Option<&Leaf<'static>>, run: Option<&Ins
         outcome_time: outcome.and_then(|leaf| instant(leaf.received_time)),
         trace: leaf.trace_id.zip(leaf.span_id).map(|(trace_id, span_id)| Trace { trace_id, span_id }),
         context: leaf.context.clone(),
+        altered: event.altered,
     })
 }
 

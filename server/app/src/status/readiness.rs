@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 
 use countersign_core::{kill_switch::Target, rollout::RolloutState};
 
+use super::expiry::stamp;
 use crate::{
     AlsoTwo, App, FourEyes,
     authority::{
@@ -138,6 +139,36 @@ impl App {
         Check { name: "clock", ok: self.inner.engine.clock.trust().is_ok(), message }
     }
 
+    /// How far the custody log is checked and signed.
+    fn log_message(&self) -> String {
+        let (check, published) = (self.inner.custody.check(), self.inner.custody.published());
+        let signed = published.map_or_else(
+            || "no checkpoint is published yet".to_owned(),
+            |checkpoint| format!("the newest checkpoint is over {} events", checkpoint.size),
+        );
+        let checked = match (check.whole_size, check.whole_time) {
+            (Some(size), Some(time)) => {
+                format!("the stored events were compared with it up to {size}, at {}", stamp(time))
+            }
+            _ => format!("{} stored events were compared with it, in the first round", check.checked_size),
+        };
+        format!("{signed}; {checked}")
+    }
+
+    fn log_warnings(&self) -> Vec<String> {
+        let altered = self.inner.custody.finding().map(|finding| {
+            format!(
+                "the custody log was changed in the database: index {}: {}. `countersign log verify` shows more; \
+                 docs/for-auditors.md says what to do",
+                finding.log_index, finding.why
+            )
+        });
+        let unkept = self.inner.custody.unkept().map(|why| {
+            format!("checkpoints cannot be kept outside the database, and none is published until they can: {why}")
+        });
+        altered.into_iter().chain(unkept).collect()
+    }
+
     /// Checks what this server knows; makes no queries.
     #[must_use]
     pub fn readiness(&self) -> Readiness {
@@ -155,6 +186,7 @@ impl App {
                 message: granting_message(&snapshot.granting),
             });
         }
+        checks.push(Check { name: "log", ok: true, message: self.log_message() });
         if let FourEyes::Persons(also) = self.inner.engine.config.four_eyes {
             checks.push(Check { name: "persons", ok: true, message: persons_message(also) });
         }
@@ -163,6 +195,7 @@ impl App {
             checks.push(Check { name: "serving", ok: false, message: message.to_owned() });
         }
         let mut warnings: Vec<_> = self.inner.engine.clock.warning().into_iter().collect();
+        warnings.extend(self.log_warnings());
         let engaged = snapshot.kill_switches.engaged();
         if engaged.iter().any(|switch| switch.target == Target::All) {
             warnings.push("a kill switch stops every call".to_owned());

@@ -1,6 +1,7 @@
 //! The Merkle tree of RFC 6962: SHA-256, with the prefix 0x00 for leaves and 0x01 for nodes.
 
 mod frontier;
+mod growing_tiles;
 mod proof;
 mod proof_request;
 mod tile;
@@ -8,6 +9,7 @@ mod tile;
 use aws_lc_rs::digest::{Context, SHA256, digest};
 
 pub use frontier::{Frontier, FrontierError};
+pub use growing_tiles::{GrowingTiles, TilePlace};
 pub use proof::{ProofError, consistency_proof, inclusion_proof, root, verify_consistency, verify_inclusion};
 pub use proof_request::{ProofPlan, ProofRequest, Tiles};
 pub use tile::{EntryBundle, TILE_WIDTH, Tile, TileError, TilePath, new_tiles, tiles};

@@ -2,7 +2,9 @@
 
 use std::mem;
 
-use countersign_app::{Caller, ChainSubject, CustodyChain, Error, EventFilter, RecordToolCall, ToolCallRecorded};
+use countersign_app::{
+    Caller, ChainSubject, CustodyChain, Error, EventFilter, OpenDecisionFilter, RecordToolCall, ToolCallRecorded,
+};
 use countersign_core::{
     names,
     operator::{OperatorRole, Roles},
@@ -93,6 +95,26 @@ pub(crate) fn list(mut request: v1::ListEventsRequest) -> Result<(EventFilter, P
             tool_id: tool_id?,
             effect: effect?,
             policy_decision_id: policy_decision_id?,
+            start_time: start_time?,
+            end_time: end_time?,
+        };
+        Ok((filter, paging?))
+    })
+}
+
+pub(crate) fn list_open(mut request: v1::ListOpenDecisionsRequest) -> Result<(OpenDecisionFilter, Paging), Error> {
+    let (size, token) = (mem::take(&mut request.page_size), mem::take(&mut request.page_token));
+    read(|v| {
+        let paging = v.paging("ListOpenDecisions", size, &token, &request);
+        let sponsor_id = v.optional("sponsor_id", &request.sponsor_id);
+        let agent_instance_id = v.optional("agent_instance_id", &request.agent_instance_id);
+        let tool_id = v.optional("tool_id", &request.tool_id);
+        let start_time = v.instant("start_time", request.start_time);
+        let end_time = v.instant("end_time", request.end_time);
+        let filter = OpenDecisionFilter {
+            sponsor_id: sponsor_id?,
+            agent_instance_id: agent_instance_id?,
+            tool_id: tool_id?,
             start_time: start_time?,
             end_time: end_time?,
         };

@@ -211,6 +211,7 @@ pub(crate) fn decision(record: DecisionRecord) -> v1::Decision {
         trace_id: text(record.trace.map(|trace| trace.trace_id)),
         span_id: text(record.trace.map(|trace| trace.span_id)),
         recorded_context: record.context.iter().map(recorded_attribute).collect(),
+        altered: record.altered,
     }
 }
 

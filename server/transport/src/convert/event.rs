@@ -71,6 +71,8 @@ pub(crate) fn event(record: EventRecord) -> v1::CustodyEvent {
         agent_version: text(agent_version),
         model: text(model),
         platform: text(platform),
+        leaf_hash: record.leaf_hash.to_vec(),
+        altered: record.altered,
     }
 }
 

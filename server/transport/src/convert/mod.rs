@@ -18,6 +18,7 @@ pub(crate) mod kill_switch;
 pub(crate) mod operator;
 pub(crate) mod page;
 pub(crate) mod policy;
+pub(crate) mod proof;
 pub(crate) mod provenance;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod readers;

@@ -2,7 +2,7 @@ use countersign_proto::v1::{self, custody_service_server::CustodyService};
 use tonic::{Request, Response, Status, codegen::BoxStream};
 
 use super::{Api, answer, traced, unimplemented::unimplemented_methods};
-use crate::convert::{custody as convert, event};
+use crate::convert::{custody as convert, decision, event, proof};
 
 #[tonic::async_trait]
 impl CustodyService for Api {
@@ -62,11 +62,78 @@ impl CustodyService for Api {
         .await
     }
 
+    async fn list_open_decisions(
+        &self,
+        request: Request<v1::ListOpenDecisionsRequest>,
+    ) -> Result<Response<v1::ListOpenDecisionsResponse>, Status> {
+        answer(request, |_, request| async move {
+            let (filter, paging) = convert::list_open(request)?;
+            let page = self.app.list_open_decisions(filter, paging.page.clone()).await?;
+            Ok(v1::ListOpenDecisionsResponse {
+                next_page_token: paging.token(page.next),
+                decisions: page.items.into_iter().map(decision::decision).collect(),
+            })
+        })
+        .await
+    }
+
+    async fn get_checkpoint(
+        &self,
+        request: Request<v1::GetCheckpointRequest>,
+    ) -> Result<Response<v1::GetCheckpointResponse>, Status> {
+        answer(request, |_, _| async move {
+            let checkpoint = self.app.checkpoint()?;
+            Ok(proof::checkpoint(&checkpoint, self.app.log_origin()))
+        })
+        .await
+    }
+
+    async fn get_inclusion_proof(
+        &self,
+        request: Request<v1::GetInclusionProofRequest>,
+    ) -> Result<Response<v1::GetInclusionProofResponse>, Status> {
+        answer(request, |_, request| async move {
+            let wanted = proof::inclusion(&request)?;
+            let proof = self.app.inclusion_proof(wanted.log_index, wanted.tree_size).await?;
+            Ok(proof::inclusion_proof(proof))
+        })
+        .await
+    }
+
+    async fn get_consistency_proof(
+        &self,
+        request: Request<v1::GetConsistencyProofRequest>,
+    ) -> Result<Response<v1::GetConsistencyProofResponse>, Status> {
+        answer(request, |_, request| async move {
+            let wanted = proof::consistency(&request)?;
+            let proof = self.app.consistency_proof(wanted.from_size, wanted.to_size).await?;
+            Ok(proof::consistency_proof(&proof))
+        })
+        .await
+    }
+
+    async fn get_tile(&self, request: Request<v1::GetTileRequest>) -> Result<Response<v1::GetTileResponse>, Status> {
+        answer(request, |_, request| async move {
+            let wanted = proof::tile(&request)?;
+            let hashes = self.app.tile(wanted.level, wanted.index, wanted.width).await?;
+            Ok(v1::GetTileResponse { hashes })
+        })
+        .await
+    }
+
+    async fn get_entries(
+        &self,
+        request: Request<v1::GetEntriesRequest>,
+    ) -> Result<Response<v1::GetEntriesResponse>, Status> {
+        answer(request, |_, request| async move {
+            let wanted = proof::entries(&request)?;
+            let entries = self.app.entries(wanted.index, wanted.width).await?;
+            Ok(v1::GetEntriesResponse { entries })
+        })
+        .await
+    }
+
     unimplemented_methods! { "CustodyService":
-        list_open_decisions(ListOpenDecisionsRequest) -> v1::ListOpenDecisionsResponse = "ListOpenDecisions";
-        get_checkpoint(GetCheckpointRequest) -> v1::GetCheckpointResponse = "GetCheckpoint";
-        get_inclusion_proof(GetInclusionProofRequest) -> v1::GetInclusionProofResponse = "GetInclusionProof";
-        get_consistency_proof(GetConsistencyProofRequest) -> v1::GetConsistencyProofResponse = "GetConsistencyProof";
         export_evidence(ExportEvidenceRequest) -> Self::ExportEvidenceStream = "ExportEvidence";
     }
 }

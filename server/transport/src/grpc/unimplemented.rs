@@ -7,13 +7,7 @@ use super::request_id;
 use crate::status::Refusal;
 
 /// The methods that answer UNIMPLEMENTED, with `google.rpc.ErrorInfo` saying NOT_IMPLEMENTED. The list only shrinks.
-pub(crate) const UNIMPLEMENTED: &[&str] = &[
-    "countersign.v1.CustodyService/ExportEvidence",
-    "countersign.v1.CustodyService/GetCheckpoint",
-    "countersign.v1.CustodyService/GetConsistencyProof",
-    "countersign.v1.CustodyService/GetInclusionProof",
-    "countersign.v1.CustodyService/ListOpenDecisions",
-];
+pub(crate) const UNIMPLEMENTED: &[&str] = &["countersign.v1.CustodyService/ExportEvidence"];
 
 /// Methods of a service that answer UNIMPLEMENTED, in the form that `async_trait` gives to a method. A method that is
 /// not in [`UNIMPLEMENTED`] does not compile.
@@ -106,7 +100,11 @@ mod tests {
             "RolloutService",
             "StartRollout GetRollout ListRollouts AdvanceRollout PauseRollout ResumeRollout RollbackRollout WatchRollouts",
         ),
-        ("CustodyService", "RecordToolCall BatchRecordToolCalls ListEvents GetCustodyChain"),
+        (
+            "CustodyService",
+            "RecordToolCall BatchRecordToolCalls ListEvents GetCustodyChain ListOpenDecisions GetCheckpoint GetInclusionProof \
+             GetConsistencyProof GetTile GetEntries",
+        ),
         ("KeyService", "ListSigningKeys RotateSigningKey MarkKeyCompromised"),
         (
             "OperatorService",

@@ -63,7 +63,7 @@ async fn index() -> Json<Value> {
         "version": env!("CARGO_PKG_VERSION"),
         "grpc": "countersign.v1, with reflection (v1 and v1alpha) and grpc.health.v1; gRPC-web on the same paths",
         "json": "POST /countersign.v1.<Service>/<Method> with content-type: application/json",
-        "http": ["POST /issue", "GET /.well-known/jwks.json", "GET /.well-known/spiffe-bundle", "GET /healthz", "GET /readyz", "GET /metrics"],
+        "http": ["POST /issue", "GET /.well-known/jwks.json", "GET /.well-known/spiffe-bundle", "GET /log/checkpoint", "GET /log/tile/...", "GET /healthz", "GET /readyz", "GET /metrics"],
         "oauth": [
             "GET /.well-known/oauth-authorization-server",
             "POST /oauth/token",

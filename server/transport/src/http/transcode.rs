@@ -24,7 +24,7 @@ use prost_reflect::{DescriptorPool, DynamicMessage, MethodDescriptor};
 use tonic::{Code, Status, service::Routes};
 use tower::{Service, ServiceExt};
 
-use super::strict_json;
+use super::{proto_json::message_to_json, strict_json};
 use crate::{
     middleware::{body_error, refuse, request_id},
     offload::reading,
@@ -118,18 +118,26 @@ pub(crate) fn frame(message: &[u8]) -> Bytes {
     frame.freeze()
 }
 
-/// The message of an answer as JSON, or the status in its trailers.
-pub(crate) async fn read_answer(path: &str, response: Response) -> Result<Vec<u8>, Status> {
-    let unreadable = || Status::internal("the answer could not be written");
+/// The message of a gRPC answer, or the status in its trailers.
+pub(crate) async fn message(response: Response) -> Result<Bytes, Status> {
     let collected = response.into_body().collect().await.map_err(|error| Status::from_error(error.into()))?;
     let status = collected.trailers().and_then(Status::from_header_map);
     if let Some(status) = status.filter(|status| status.code() != Code::Ok) {
         return Err(status);
     }
-    let bytes = collected.to_bytes();
-    let (Some(method), Some(message)) = (method(path), bytes.get(FRAME..)) else {
-        return Err(unreadable());
-    };
+    let mut bytes = collected.to_bytes();
+    if bytes.len() < FRAME {
+        return Err(Status::internal("the answer has no message"));
+    }
+    Ok(bytes.split_off(FRAME))
+}
+
+/// The message of an answer as JSON, or the status in its trailers.
+pub(crate) async fn read_answer(path: &str, response: Response) -> Result<Vec<u8>, Status> {
+    let unreadable = || Status::internal("the answer could not be written");
+    let message = message(response).await?;
+    let method = method(path).ok_or_else(unreadable)?;
     let message = DynamicMessage::decode(method.output(), message).map_err(|_| unreadable())?;
-    serde_json::to_vec(&message).map_err(|_| unreadable())
+    let json = message_to_json(&message).map_err(|_| unreadable())?;
+    serde_json::to_vec(&json).map_err(|_| unreadable())
 }

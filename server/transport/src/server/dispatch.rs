@@ -6,6 +6,7 @@
 //! | `application/grpc-web*` | gRPC-web, by tonic-web |
 //! | `POST /countersign.v1.<Service>/<Method>`, `application/json` | [`json`]: Connect's unary form |
 //! | `POST /issue` | [`issue`] |
+//! | `GET /log/checkpoint`, `/log/tile/...` | [`log`]: C2SP tlog-tiles |
 //! | `POST /oauth/token`, `/oauth/introspect`, `/oauth/revoke` | [`crate::oauth`] |
 //! | `POST /access/v1/evaluation`, `/access/v1/evaluations`, `/access/v1/search/action` | [`crate::integrations::authzen`] |
 //! | `/.well-known/oauth-authorization-server`, `/.well-known/jwks.json` | [`crate::oauth`], [`crate::http::jwks`]: public, without a pipeline |
@@ -31,7 +32,7 @@ use axum::{
     extract::{Request, State},
     handler::Handler,
     response::{IntoResponse, Response},
-    routing::post,
+    routing::{get, post},
 };
 use futures::{FutureExt, TryFutureExt, future::BoxFuture};
 use http::{HeaderValue, Method, StatusCode, Version, header};
@@ -41,7 +42,7 @@ use tonic_web::GrpcWebLayer;
 use tower::{Layer, Service, ServiceExt, service_fn, util::BoxCloneSyncService};
 
 use crate::{
-    http::{connect, http1, issue, json, problem, reject::Rejection, trailing_newline, transcode},
+    http::{connect, http1, issue, json, log, problem, reject::Rejection, trailing_newline, transcode},
     integrations::denial::DenyOnError,
     middleware::{Inner, Pipeline, Stack},
 };
@@ -71,10 +72,15 @@ impl Dispatcher {
             .layer(grpc.clone().map_request(|request: http::Request<tonic::body::Body>| request.map(Body::new)));
         let front_ends = FrontEnds {
             web: BoxCloneSyncService::new(web),
-            json: stack.wrap(transcode::Transcode::new(services)),
+            json: stack.wrap(transcode::Transcode::new(services.clone())),
             grpc,
         };
-        Self::of(front_ends, plain.route("/issue", post(issue::issue).with_state(stack.wrap(issuing))))
+        let log = stack.wrap(services.into_axum_router());
+        let plain = plain
+            .route("/issue", post(issue::issue).with_state(stack.wrap(issuing)))
+            .route("/log/checkpoint", get(log::checkpoint).with_state(log.clone()))
+            .route("/log/tile/{*path}", get(log::tile).with_state(log));
+        Self::of(front_ends, plain)
     }
 
     /// Health only: over gRPC, and `plain`.

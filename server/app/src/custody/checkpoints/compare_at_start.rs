@@ -55,7 +55,7 @@ impl App {
         };
         Err(refuse(format!(
             "{what} ({place}): {how}. Connect to the right database, or restore a newer backup. If what is missing is \
-             lost for good, `countersign recover-log --reason \"...\"` gives those checkpoints up, which is recorded in the \
+             lost for good, `countersign log recover --reason \"...\"` gives those checkpoints up, which is recorded in the \
              log for good"
         )))
     }

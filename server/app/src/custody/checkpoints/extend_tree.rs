@@ -26,7 +26,7 @@ impl App {
     }
 
     /// Takes the next events into the tree. Returns whether there are more.
-    async fn extend_once(&self) -> Result<bool, Error> {
+    pub(super) async fn extend_once(&self) -> Result<bool, Error> {
         let inner = &self.inner;
         let mut tx = inner.engine.store.begin().await?;
         let Some(tree) = log_tree::try_lock(&mut tx).await? else { return Ok(false) };

@@ -66,7 +66,7 @@ impl App {
 }
 
 /// The root over the first `size` events, by the tiles. `None` if the tiles that it needs are not there.
-pub(super) async fn root_at(conn: &mut Connection, size: i64) -> Result<Option<Hash>, Error> {
+pub(crate) async fn root_at(conn: &mut Connection, size: i64) -> Result<Option<Hash>, Error> {
     let held = log_tree::read(conn).await?.frontier.size();
     let Ok(size) = u64::try_from(size) else { return Ok(None) };
     let Ok(plan) = (ProofRequest::Root { size }).plan(held) else { return Ok(None) };

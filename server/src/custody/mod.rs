@@ -1,0 +1,3 @@
+//! `countersign log` and `countersign evidence`: checking the custody log, and what leaves it.
+
+pub(crate) mod recover_log;
