@@ -40,6 +40,17 @@ fn a_bundle_that_holds_says_what_was_checked() {
     assert!(!unasked.key_is_expected);
 }
 
+/// The file that readers in other languages are tested with. `EVIDENCE_WRITE=1` writes it.
+#[test]
+fn the_shared_bundle_is_this_one() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../clients/conformance/evidence.json");
+    let bytes = bundle(&log()).write().unwrap();
+    if std::env::var_os("EVIDENCE_WRITE").is_some() {
+        std::fs::write(path, &bytes).unwrap();
+    }
+    assert_eq!(std::fs::read(path).unwrap(), bytes);
+}
+
 #[test]
 fn every_flipped_byte_is_refused_as_damage() {
     let bytes = bundle(&log()).write().unwrap();
