@@ -26,7 +26,7 @@ fn largest(sponsors: usize) -> Manifest {
         last_seq: Decimal(u64::MAX),
         missing: Decimal(u64::MAX),
     });
-    let last_index = counts.len() as u64 * (u64::MAX / 100_000) - 1;
+    let last_index = (counts.len() as u64 * (u64::MAX / 100_000)).saturating_sub(1);
     Manifest { first_index: 0, last_index, open_decisions: u64::MAX, counts, emitters: emitters.collect() }
 }
 

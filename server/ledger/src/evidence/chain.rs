@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::{EvidenceError, Instance, verify::Proven};
+use super::{EvidenceError, Instance, proven::Proven};
 use crate::leaf::{Digest, Kind, Leaf};
 
 /// What holds custody of an instance, and so what its events stand on.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{ChainSelection, Completeness, EvidenceError, Selection, SponsorSelection, verify::Proven};
+use super::{ChainSelection, Completeness, EvidenceError, Selection, SponsorSelection, proven::Proven};
 use crate::{
     leaf::{Kind, Leaf, Timestamp},
     manifest::{Manifest, range},

@@ -8,6 +8,7 @@
 mod chain;
 mod completeness;
 mod error;
+mod proven;
 mod report;
 mod verify;
 

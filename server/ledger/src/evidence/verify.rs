@@ -6,7 +6,7 @@ use serde_json::{Value, error::Category};
 
 use super::{
     Bundle, END, Event, EvidenceError, MAX_BUNDLE_BYTES, MAX_EVENTS, MAX_POLICIES, Report, SEAL, chain, completeness,
-    digest_of, policy_hash,
+    digest_of, policy_hash, proven::Proven,
 };
 use crate::{
     checkpoint::SignedCheckpoint,
@@ -23,13 +23,6 @@ pub struct Expected<'a> {
     pub key: Option<&'a VerifierKey>,
     /// The origin of the log.
     pub origin: Option<&'a str>,
-}
-
-/// An event whose leaf is in the log.
-pub(super) struct Proven {
-    pub(super) index: u64,
-    pub(super) hash: Digest,
-    pub(super) leaf: Leaf<'static>,
 }
 
 /// Checks a bundle against what is expected of its log.
@@ -186,7 +179,7 @@ fn check_texts(bundle: &Bundle, events: &[Proven]) -> Result<(usize, usize), Evi
             let refuse =
                 |what: String| Err(EvidenceError::of_event(nth, proven.index, &format!(".disclosed[{which}]"), what));
             let Some(place) = text_place(&text.name).filter(|place| last.is_none_or(|last| last < *place)) else {
-                return refuse("its name is none of a text, or stands in the wrong place, or twice".to_owned());
+                return refuse("its name is not one of a text, or stands in the wrong place, or twice".to_owned());
             };
             if let Err(error) = check_text(leaf, place, &text.salt, &text.text) {
                 return refuse(error.to_string());
