@@ -1,7 +1,7 @@
 //! Writes a small log as a folder that tlog-tiles clients read: `tlog_folder FOLDER SIZE`.
 //!
 //! Beside the tiles: `key` (the verifier key), `proof.tlog-proof` (of leaf 3 or the last one), `consistency` (from a third
-//! of the size, a base64 hash a line). The key is a fixed one, for tests only.
+//! of the size, at least 1; a base64 hash a line). The key is a fixed one, for tests only.
 
 use std::{env, error::Error, fs, path::Path};
 
@@ -56,7 +56,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let index = 3.min(size - 1);
     let hashes = prove(ProofRequest::Inclusion { index, size })?;
     write("proof.tlog-proof", TlogProof { extra: None, index, hashes, checkpoint }.to_string().as_bytes())?;
-    let hashes = prove(ProofRequest::Consistency { from: size / 3, to: size })?;
+    let hashes = prove(ProofRequest::Consistency { from: (size / 3).max(1), to: size })?;
     let lines: Vec<String> = hashes.iter().map(|hash| STANDARD.encode(hash)).collect();
     write("consistency", lines.join("\n").as_bytes())
 }

@@ -181,6 +181,8 @@ fn swapped_leaves_salts_and_documents_are_refused() {
     assert_eq!(document, "policies[0]: no leaf names this document");
     let none = with(&|b| b.policies.clear());
     assert!(none.ends_with("the policy document that it names is not in the bundle"), "{none}");
+    let other = with(&|b| b.signing_keys = b.signing_keys.take().map(|keys| keys.replacen("\"x\":\"", "\"x\":\"A", 1)));
+    assert!(other.contains("each with its thumbprint as its id"), "{other}");
     let keys = with(&|b| b.signing_keys = Some("{}".into()));
     assert!(keys.starts_with("signing_keys: "), "{keys}");
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use countersign_core::credential::VerifyingKey;
 use serde_json::{Value, error::Category};
 
 use super::{
@@ -230,9 +231,11 @@ fn check_keys(bundle: &Bundle, events: &[Proven]) -> Result<Vec<String>, Evidenc
     let set: Option<Value> = serde_json::from_str(text).ok();
     let ids: Option<BTreeSet<String>> = set.as_ref().and_then(|set| {
         let keys = set.get("keys")?.as_array()?;
-        keys.iter().map(|key| Some(key.get("kid")?.as_str()?.to_owned())).collect()
+        keys.iter().map(|key| Some(VerifyingKey::from_jwk(key).ok()?.kid().to_owned())).collect()
     });
-    let ids = ids.ok_or_else(|| EvidenceError::at("signing_keys", "it is no JWK set in which every key has an id"))?;
+    let ids = ids.ok_or_else(|| {
+        EvidenceError::at("signing_keys", "it is not a JWK set of P-256 keys, each with its thumbprint as its id")
+    })?;
     let named = events.iter().filter_map(|event| event.leaf.grant.as_ref()?.key_id.as_deref());
     let missing: BTreeSet<&str> = named.filter(|id| !ids.contains(*id)).collect();
     Ok(missing.into_iter().map(str::to_owned).collect())

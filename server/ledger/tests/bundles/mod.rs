@@ -17,7 +17,7 @@ use countersign_ledger::{
 pub(crate) const ORIGIN: &str = "countersign.example/log";
 pub(crate) const ALICE: &str = "alice";
 const DOCUMENT: &str = "rules:\n- id: allow-billing\n  effect: permit \u{2014} \"support\"\n";
-const KEY_ID: &str = "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs";
+const KEY_ID: &str = "kcOHFcWeq7-gwscOi2llQoA90NMTVLqwZhQMpjf332s";
 /// What the bundle leaves out: what is not alice's, and not needed to prove what is.
 const LEFT_OUT: [usize; 4] = [2, 8, 9, 10];
 
@@ -245,7 +245,9 @@ pub(crate) fn bundle(log: &Log) -> Bundle {
         },
         proof: digests(inclusion_proof(&hashes, index).unwrap()),
     };
-    let keys = format!(r#"{{"keys":[{{"kty":"OKP","crv":"Ed25519","kid":"{KEY_ID}","x":"AAAA"}}]}}"#);
+    let keys = format!(
+        r#"{{"keys":[{{"alg":"ES256","crv":"P-256","kid":"{KEY_ID}","kty":"EC","use":"sig","x":"8igB_zzYrRiCayEKP_xS-dher4nAJzw3PxpvbhAqa7s","y":"Vao7aZ4ajKqOPVum-rdL9atJKc3pWYYHZN6hSPPPF30"}}]}}"#
+    );
     Bundle {
         format: Format::V1,
         origin: ORIGIN.into(),
