@@ -151,6 +151,19 @@ impl TextKeys {
     }
 }
 
+/// The place of a text among those that can be disclosed; `None` if there is no text of that name.
+pub(crate) fn text_place(name: &str) -> Option<usize> {
+    TEXTS.iter().position(|keys| keys.text == name)
+}
+
+/// Checks that the leaf commits to the text at `place`.
+pub(crate) fn check_text(leaf: &Leaf<'_>, place: usize, salt: &str, text: &str) -> Result<(), ExportError> {
+    let keys = &TEXTS[place];
+    let salt = hex::decode::<SALT_LEN>(salt);
+    let salt = salt.ok_or(ExportError::Shape { key: keys.salt, wanted: "32 lower-case hexadecimal digits" })?;
+    keys.check(leaf, &Opening { salt, text: text.to_owned() })
+}
+
 /// The export of a leaf. Refuses bytes that are not a leaf, and texts that the leaf does not commit to.
 pub fn export_json(leaf_bytes: &[u8], log_index: u64, disclosed: &Disclosed) -> Result<Value, ExportError> {
     let leaf = Leaf::parse(leaf_bytes)?;

@@ -2,8 +2,10 @@
 //!
 //! * [`leaf`]: one custody event in the form that is hashed. `docs/custody-leaf.md` is its normative description.
 //! * [`commitment`]: how free text is bound to a leaf without being in it, so that it can be erased.
+//! * [`manifest`]: what a range of the log holds, counted, so that what is left out is missed.
 //! * [`merkle`]: the RFC 6962 tree over the leaves, its frontier and its proofs.
 //! * [`note`], [`checkpoint`], [`tlog_proof`]: what a log signs, and an inclusion proof as a text (C2SP).
+//! * [`evidence`]: events of the log in one file, which anyone can check offline.
 //! * [`export`]: the leaf and the disclosed texts, as auditors and SIEMs receive it.
 //!
 //! ```
@@ -27,9 +29,11 @@
 
 pub mod checkpoint;
 pub mod commitment;
+pub mod evidence;
 pub mod export;
 mod hex;
 pub mod leaf;
+pub mod manifest;
 pub mod merkle;
 pub mod note;
 mod text;

@@ -1,0 +1,3 @@
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(init: countersign_fuzz::sow(&countersign_fuzz::ledger::note_seeds()), |data: &[u8]| countersign_fuzz::ledger::note(data));
