@@ -2,9 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use countersign_core::{
-    decision::{Effect, Outcome, Reporter, may_report},
-};
+use countersign_core::decision::{Effect, Outcome, Reporter, may_report};
 use countersign_ledger::{
     export::Disclosed,
     leaf::{Decimal, Digest, Kind, Leaf},
