@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::rollout::{Figures, Reading, Seen, Spans, Verdict};
+use crate::rollout::{Figures, Spans};
 
 /// Good by every gate.
 const GOOD: Figures = Figures {
@@ -107,24 +107,6 @@ fn a_reading_says_what_was_seen_what_is_allowed_and_what_is_needed() {
         "POLICY_ERROR is INCONCLUSIVE: needs 100 more evaluations of the candidate: 0 in the last 5 minutes; 100 evaluations of \
          the candidate needed, nothing seen, 1.00 % allowed. These are counted since the rollout started, last grew or was resumed"
     );
-}
-
-#[test]
-fn thresholds_stored_before_there_was_the_issuance_gate_are_read() {
-    let stored = r#"{"missing_sponsor_bp":10,"policy_error_bp":100,"latency_p95_ms":300,"window_seconds":300,
-        "min_decisions":100,"on_breach":"ROLLBACK"}"#;
-    assert_eq!(serde_json::from_str::<Gates>(stored).unwrap(), Gates::default());
-}
-
-#[test]
-fn every_name_is_read_back() {
-    for gate in Gate::ALL {
-        assert_eq!(gate.as_str().parse(), Ok(gate));
-        assert_eq!(gate.breach(), format!("GATE_{gate}"));
-    }
-    for verdict in Verdict::ALL {
-        assert_eq!(verdict.as_str().parse(), Ok(verdict));
-    }
 }
 
 proptest! {
