@@ -14,6 +14,9 @@ use crate::{
     sponsor::Sponsor,
 };
 
+/// How long a departed sponsor's orphans wait for another sponsor before they are revoked.
+pub const ORPHANS_KEPT: Duration = Duration::days(14);
+
 /// The state of an instance. Expiry is not a state: it follows from the clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]

@@ -1,4 +1,5 @@
 use proptest::prelude::*;
+use time::Duration;
 
 use super::{
     SponsorState::{Active, Departed, Pending, Rejected, Revoked, Suspended},
