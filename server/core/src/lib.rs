@@ -32,5 +32,6 @@ pub mod sponsor;
 pub mod text;
 pub mod violation;
 pub mod words;
+pub mod x509_authority;
 
 pub use violation::Violation;

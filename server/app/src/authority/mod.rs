@@ -8,7 +8,6 @@ pub(crate) mod key_ring;
 mod policies;
 pub(crate) mod policy_status;
 pub(crate) mod refresh;
-pub(crate) mod signing_window;
 pub(crate) mod snapshot;
 pub(crate) mod x509_authority;
 
