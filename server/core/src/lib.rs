@@ -6,7 +6,7 @@
 pub mod api_key;
 pub mod approval;
 pub mod cache_extension;
-pub mod certificate;
+pub mod client_certificate;
 pub mod clock;
 pub mod credential;
 pub mod decision;
