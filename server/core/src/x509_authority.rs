@@ -94,7 +94,7 @@ mod tests {
         }
 
         #[test]
-        fn who_signs_was_published_half_a_day_before_where_no_pause_was_longer(
+        fn who_signs_was_published_half_a_day_before_if_none_paused(
             pauses in proptest::collection::vec(1i64..12 * 3600, 1..40),
         ) {
             for (window, published) in signing_after(pauses) {

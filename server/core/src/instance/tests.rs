@@ -39,7 +39,7 @@ fn instance(state: InstanceState, parent: Option<InstanceId>) -> Instance {
 }
 
 #[test]
-fn only_what_lives_or_waits_can_be_stopped_and_only_what_waits_accepted() {
+fn an_instance_is_stopped_or_accepted_as_its_state_allows() {
     use InstanceState::{Ended, Live, Orphaned, Revoked};
     use InstanceTransition::{Accept, End, Revoke};
     let legal = [(Revoke, Live, Revoked), (Revoke, Orphaned, Revoked), (End, Live, Ended), (Accept, Orphaned, Live)];
@@ -79,7 +79,7 @@ fn an_orphan_is_accepted_by_somebody_who_has_no_part_in_it() {
 }
 
 #[test]
-fn the_etag_changes_with_the_row_and_with_what_entries_did_to_it() {
+fn the_etag_changes_with_the_row_and_with_revocations() {
     let etags = [
         instance(InstanceState::Live, None).etag(),
         instance(InstanceState::Revoked, None).etag(),

@@ -150,7 +150,7 @@ mod tests {
     use crate::rollout::Verdict;
 
     #[test]
-    fn thresholds_stored_before_there_was_the_issuance_gate_are_read() {
+    fn thresholds_without_the_issuance_gate_are_read() {
         let stored = r#"{"missing_sponsor_bp":10,"policy_error_bp":100,"latency_p95_ms":300,"window_seconds":300,
         "min_decisions":100,"on_breach":"ROLLBACK"}"#;
         assert_eq!(serde_json::from_str::<Gates>(stored).unwrap(), Gates::default());

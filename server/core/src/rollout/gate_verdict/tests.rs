@@ -62,7 +62,7 @@ fn missing_and_too_few_figures_are_inconclusive_however_bad() {
 }
 
 #[test]
-fn fresh_figures_beyond_a_threshold_keep_old_good_ones_from_passing() {
+fn a_fresh_fault_keeps_old_good_figures_from_passing() {
     use Verdict::{Fail, Inconclusive, Pass};
     let quiet = Figures::default();
     assert_eq!(looked_back(&quiet, &GOOD), [Pass; 4]);
@@ -91,7 +91,7 @@ fn a_gate_that_is_not_set_says_nothing() {
 }
 
 #[test]
-fn a_reading_says_what_was_seen_what_is_allowed_and_what_is_needed() {
+fn a_reading_says_what_is_seen_allowed_and_needed() {
     let said = |figures: &Figures| read(&gates(), *figures).iter().map(ToString::to_string).collect::<Vec<_>>();
     let bad = Figures { missing_sponsor: 250, latency_p95_us: Some(512_345), ..GOOD };
     assert_eq!(
