@@ -11,7 +11,7 @@ pub(crate) async fn ensure_another_admin(tx: &mut ChangeTx, others_admit: bool, 
     if others_admit || api_key::another_admits_an_admin(tx.conn(), lost, earliest).await? {
         return Ok(());
     }
-    let last = match lost {
+    let why = match lost {
         Except::Key(key_id) => {
             format!("API key {key_id} is the last working key of an admin, and without it no one could make another:")
         }
@@ -21,7 +21,7 @@ pub(crate) async fn ensure_another_admin(tx: &mut ChangeTx, others_admit: bool, 
         ),
     };
     Err(Error::IllegalTransition(format!(
-        "{last} make another admin's key first. If this one is in the wrong hands, the server's administrator can make \
+        "{why} make another admin's key first. If this one is in the wrong hands, the server's administrator can make \
          one with `countersign operator recover`"
     )))
 }
