@@ -4,7 +4,7 @@ use std::{fmt::Display, str::FromStr};
 
 use countersign_core::{
     api_key::{self, ApiKeyId},
-    certificate::SubjectAltName,
+    client_certificate::SubjectAltName,
     ids::{ApprovalId, CredentialId, DecisionId, EventId, InstanceId, KillSwitchId, PolicyVersion, RolloutId},
     json::{self, Refused, Rules},
     names::{ActionName, AgentName, OperatorId, PersonId, RoleName, SponsorId, ToolId},

@@ -93,7 +93,7 @@ pub struct RefusalLimits {
     pub caller: Option<NonZeroU32>,
 }
 
-/// Whether one caller alone can fail the gate MISSING_SPONSOR.
+/// Whether one caller alone can fail the gate MISSING_SPONSOR; `rollouts/gate_figures.rs` counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum OneCaller {
     /// It counts at most as much as all other callers together; an only caller counts completely.
@@ -101,20 +101,6 @@ pub enum OneCaller {
     Capped,
     /// All its calls count.
     Counted,
-}
-
-impl OneCaller {
-    /// The number of calls without a sponsor that counts for the gate. `told` has the number of each caller; if there
-    /// are callers without such calls, at least one of them is in it with 0. A team with only one gateway has no other
-    /// caller to compare with.
-    pub(crate) fn of(self, told: &[u64]) -> u64 {
-        let (all, most) = (told.iter().sum::<u64>(), told.iter().max().copied().unwrap_or_default());
-        let others = all - most;
-        match self {
-            Self::Capped if told.len() > 1 => others + most.min(others),
-            Self::Capped | Self::Counted => all,
-        }
-    }
 }
 
 /// Whether actions that need two persons are checked for that.

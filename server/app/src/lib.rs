@@ -73,7 +73,7 @@ pub use engine::secrets::KeyEncryptionKeys;
 pub use error::Error;
 pub use instances::accept_instance::AcceptInstance;
 pub use instances::read_instances::{InstanceFilter, InstanceFilterState, InstanceRecord};
-pub use instances::stop_instance::{InstanceTransitioned, StopInstance, TransitionInstance};
+pub use instances::stop_instance::{InstanceTransitioned, TransitionInstance};
 pub use keys::mark_key_compromised::{KeyCompromised, MarkKeyCompromised};
 pub use keys::rewrap::{Rewrapped, rewrap};
 pub use kill_switches::engage_kill_switch::{EngageKillSwitch, KillSwitchEngaged};

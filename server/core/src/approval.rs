@@ -80,7 +80,8 @@ pub struct Call {
     pub request_hash: Option<[u8; 32]>,
     /// The purpose. Empty after erasure; then no call matches.
     pub purpose: String,
-    /// The context attributes as canonical JSON. Empty after erasure; then no call matches. Stored in one place only.
+    /// The context attributes as canonical JSON (`same_context.rs` in `policy` says which contexts are the same). Empty
+    /// after erasure; then no call matches. Stored in one place only.
     #[serde(skip)]
     pub context: Private,
 }

@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn it_holds_from_its_confirmation_to_its_end_and_waits_a_quarter_of_an_hour() {
+    fn an_extension_waits_15_minutes_and_holds_once_confirmed() {
         let proposed = extension();
         let at = |extension: &CacheExtension, after: Duration| extension.state(NOW + after);
         assert_eq!(at(&proposed, Duration::minutes(15) - Duration::SECOND), CacheExtensionState::Pending);
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_cached_past_its_end_and_never_for_longer_than_five_minutes() {
+    fn an_extension_caches_five_minutes_at_most_and_to_its_end() {
         let active = CacheExtension { end_time: Some(NOW + Duration::minutes(30)), ..extension() };
         for (after, ttl) in [(0, 300), (25 * 60, 300), (26 * 60, 240), (29 * 60, 60), (29 * 60 + 30, 0), (30 * 60, 0)] {
             assert_eq!(active.ttl(NOW + Duration::seconds(after)), ttl, "{after}");

@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn every_role_that_binds_a_chain_bounds_its_tools_and_its_ttl_and_is_one_of_the_sponsors() {
+    fn roles_of_a_chain_all_bound_it_and_are_the_sponsors() {
         assert_eq!(fields(&["finance", "support"], &["billing"], None, None), ["ok 120"]);
         assert_eq!(fields(&["support", "finance"], &["billing"], None, None), ["ok 120"]);
         assert_eq!(fields(&["finance", "support"], &["billing"], Some(121), None), ["ttl"]);

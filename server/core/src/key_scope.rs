@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Violation,
+    instance::StopInstance,
     names::{SponsorId, ToolId},
     operator::{OperatorRole, Roles},
 };
@@ -58,6 +59,16 @@ impl KeyScope {
     #[must_use]
     pub fn meets_run(&self, sponsor: &SponsorId, tools: &[ToolId]) -> bool {
         self.has_sponsor(sponsor) && tools.iter().any(|tool| self.has_tool(tool))
+    }
+
+    /// Whether a key with it may stop a run of this sponsor with these tools. A key for some of the tools is enough to
+    /// report that the run is finished; to revoke it, the key must cover all of them.
+    #[must_use]
+    pub fn may_stop(&self, stop: StopInstance, sponsor: &SponsorId, tools: &[ToolId]) -> bool {
+        match stop {
+            StopInstance::End => self.meets_run(sponsor, tools),
+            StopInstance::Revoke => self.has_run(sponsor, tools),
+        }
     }
 
     /// Whether it covers a call of this tool by a run of this sponsor. A call that names neither is not covered.
@@ -152,6 +163,8 @@ mod tests {
             (scope(&[], &["alice"]), &alice, tools(&["search"]), true, true),
         ] {
             assert_eq!((scope.has_run(sponsor, &named), scope.meets_run(sponsor, &named)), (all, some), "{scope}");
+            let may_stop = |stop| scope.may_stop(stop, sponsor, &named);
+            assert_eq!((may_stop(StopInstance::Revoke), may_stop(StopInstance::End)), (all, some), "{scope}");
         }
     }
 

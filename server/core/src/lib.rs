@@ -6,7 +6,7 @@
 pub mod api_key;
 pub mod approval;
 pub mod cache_extension;
-pub mod certificate;
+pub mod client_certificate;
 pub mod clock;
 pub mod credential;
 pub mod decision;
@@ -32,5 +32,6 @@ pub mod sponsor;
 pub mod text;
 pub mod violation;
 pub mod words;
+pub mod x509_authority;
 
 pub use violation::Violation;

@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn names_of_the_server_itself_and_of_identity_providers_are_nobodys_to_choose() {
+    fn names_of_the_server_and_of_providers_cannot_be_chosen() {
         for (id, is) in
             [("bootstrap", true), ("dev", true), ("oidc.corp.alice", true), ("alice", false), ("oidc", false)]
         {

@@ -71,6 +71,23 @@ impl Login {
             None => Err(PersonRule::Unbound { operator_id: self.operator_id.clone() }),
         }
     }
+
+    /// Whether this login may bind `operator_id` to `person_id`: a person binds no login to themself.
+    pub fn may_bind(&self, operator_id: &OperatorId, person_id: &PersonId) -> Result<(), PersonRule> {
+        let own = self.operator_id == *operator_id
+            || self.person.as_ref().is_some_and(|binder| binder.person_id == *person_id);
+        if own {
+            return Err(PersonRule::OwnBinding { operator_id: operator_id.clone(), person_id: person_id.clone() });
+        }
+        Ok(())
+    }
+
+    /// Whether a binding that this login makes counts at once, without a second person who confirms it: until there
+    /// were two persons (`were_two`) the first one has no one to ask.
+    #[must_use]
+    pub fn binds_at_once(&self, were_two: bool) -> bool {
+        !were_two && self.person().is_ok()
+    }
 }
 
 /// A rule about persons that a request violates.
@@ -121,5 +138,42 @@ fn both(actor: &OperatorId, other: &OperatorId, person_id: &PersonId) -> String 
         format!("{actor} would be both")
     } else {
         format!("{actor} and {other} are both {person_id}'s logins")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn login(operator: &str, person: Option<(&str, bool)>) -> Login {
+        let person = person.map(|(person, confirmed)| LoginPerson { person_id: person.parse().unwrap(), confirmed });
+        Login { operator_id: operator.parse().unwrap(), person }
+    }
+
+    #[test]
+    fn what_the_first_person_binds_counts_at_once() {
+        for (person, were_two, at_once) in [
+            (Some(("olga", true)), false, true),
+            (Some(("olga", true)), true, false),
+            (Some(("olga", false)), false, false),
+            (None, false, false),
+            (None, true, false),
+        ] {
+            assert_eq!(login("olga", person).binds_at_once(were_two), at_once, "{person:?}, were two: {were_two}");
+        }
+    }
+
+    #[test]
+    fn a_person_binds_no_login_to_themself() {
+        for (person, operator_id, person_id, may) in [
+            (Some(("olga", true)), "rita", "rita", true),
+            (Some(("olga", true)), "olga", "rita", false),
+            (Some(("olga", true)), "rita", "olga", false),
+            (Some(("olga", false)), "rita", "olga", false),
+            (None, "rita", "olga", true),
+        ] {
+            let bound = login("olga", person).may_bind(&operator_id.parse().unwrap(), &person_id.parse().unwrap());
+            assert_eq!(bound.is_ok(), may, "{operator_id} to {person_id} by {person:?}");
+        }
     }
 }

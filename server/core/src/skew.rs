@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn within_five_seconds_either_way_it_is_believed_and_beyond_not() {
+    fn a_clock_is_believed_within_five_seconds_either_way() {
         for (seconds, believed) in [(0.0, true), (4.9, true), (-4.9, true), (5.1, false), (-5.1, false), (-7e6, false)]
         {
             let mut world = World { own: Duration::seconds_f64(seconds), ..World::default() };
@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn where_the_databases_clock_jumps_that_is_said_and_this_servers_goes_on() {
+    fn a_jump_of_the_databases_clock_is_said_and_ours_goes_on() {
         let mut world = World::default();
         world.judges();
         world.database = Duration::days(91);
@@ -348,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn where_both_jump_together_they_agree_and_nothing_lasting_is_done_for_a_minute() {
+    fn clocks_that_jump_together_agree_and_rest_for_a_minute() {
         let mut world = World::default();
         world.judges();
         (world.own, world.database) = (Duration::days(91), Duration::days(91));

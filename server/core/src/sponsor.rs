@@ -9,7 +9,7 @@ mod transition;
 use std::{collections::BTreeMap, fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
-use time::{Duration, OffsetDateTime};
+use time::OffsetDateTime;
 
 use crate::{
     four_eyes::second_person,
@@ -22,8 +22,6 @@ pub use change::{Changed, Difference, SponsorChange};
 pub use review::{DEFAULT_REVIEW, MAX_REVIEW, next_review};
 pub use transition::{SponsorRule, Transition};
 
-/// How long a departed sponsor's orphans wait for another sponsor before they are revoked.
-pub const ORPHANS_KEPT: Duration = Duration::days(14);
 /// Deepest delegation below a root if the registration does not say.
 pub const DEFAULT_MAX_DEPTH: u32 = 3;
 /// Deepest delegation that can be asked for.

@@ -1,9 +1,9 @@
 //! The context of one call: attributes from the caller that conditions can read.
 
-mod canonical;
 mod derived;
 pub(crate) mod fit;
 mod places;
+mod same_context;
 
 use std::{collections::BTreeMap, fmt};
 

@@ -149,7 +149,7 @@ rules:
     }
 
     #[test]
-    fn what_was_kept_is_answered_and_what_depends_on_the_rest_is_not() {
+    fn a_replay_answers_only_what_the_kept_context_decides() {
         let purpose = Some("ticket 1");
         assert_eq!(answer("search", "find", 0, purpose), "ALLOW [plain]");
         assert_eq!(answer("billing", "refund", 0, purpose), "ALLOW [shallow]");
@@ -164,7 +164,7 @@ rules:
     }
 
     #[test]
-    fn an_allowance_of_a_call_whose_context_is_declared_depends_on_what_that_was() {
+    fn an_allow_with_a_declared_context_depends_on_it() {
         let document =
             format!("context: {{n: {{type: long, tools: [search]}}}}\n{DOCUMENT}").replace("amount_cents", "n");
         let document =

@@ -187,7 +187,7 @@ fn raw_cedar_is_held_to_the_declaration_too() {
 }
 
 #[test]
-fn a_call_that_does_not_say_what_is_declared_is_denied_as_a_policy_error() {
+fn a_call_without_declared_context_is_a_policy_error() {
     let document = declared(
         "- {id: pay, role: r, tool: billing, allowed_actions: [a]}\n- {id: find, role: r, tool: search, allowed_actions: [a]}\n",
     );
@@ -230,7 +230,7 @@ fn a_call_that_does_not_say_what_is_declared_is_denied_as_a_policy_error() {
 }
 
 #[test]
-fn what_is_not_declared_is_ignored_even_by_rules_about_the_whole_context() {
+fn undeclared_context_is_ignored_even_by_rules_on_all_of_it() {
     let document = "context: {a: {type: long}}\nrules: [{id: one, role: r, tool: t, allowed_actions: [a], when: 'context == {a: 1, purpose: \"p\"}'}]";
     let policy = CompiledPolicy::load(document, "").unwrap();
     assert_eq!(ask(&policy, "t", &json!({"a": 1})).reason, Reason::AllowedByRule);
@@ -238,7 +238,7 @@ fn what_is_not_declared_is_ignored_even_by_rules_about_the_whole_context() {
 }
 
 #[test]
-fn a_call_whose_tool_has_a_declared_context_is_asked_about_every_time() {
+fn a_tool_with_a_declared_context_is_asked_every_time() {
     let document = "context: {n: {type: long, tools: [b]}}\nrules: [{id: x, role: r, tool: a, allowed_actions: [a]}, {id: y, role: r, tool: b, allowed_actions: [a]}]";
     let policy = CompiledPolicy::load(document, "").unwrap();
     assert!(ask(&policy, "a", &json!({})).cacheable, "whatever its context, it is allowed");

@@ -35,7 +35,7 @@ fn one(said: &[String], words: &str, about: &str) {
 }
 
 #[test]
-fn an_attribute_that_does_not_exist_is_an_error_in_a_deny_rule_and_a_warning_in_another() {
+fn an_unknown_attribute_fails_deny_rules_and_warns_in_others() {
     for (when, words) in [
         (
             "principal has tier && principal.hasTag(\"tier\")",
@@ -98,7 +98,7 @@ fn declared_types_and_entities_are_known_by_name_too() {
 }
 
 #[test]
-fn a_deny_rule_that_can_never_apply_is_refused_and_one_that_may_is_not() {
+fn a_deny_rule_that_can_never_apply_is_refused() {
     for when in [
         "false",
         "principal.depth > 1 && false",
@@ -142,7 +142,7 @@ fn scopes_that_nothing_comes_to_are_warned_of() {
 }
 
 #[test]
-fn a_deny_rule_that_a_missing_attribute_switches_off_is_warned_of_with_the_form_that_denies() {
+fn a_deny_rule_that_a_gap_switches_off_is_warned_of() {
     for (declared, when, words) in [
         (
             "",
@@ -192,7 +192,7 @@ fn ask(policy: &CompiledPolicy, context: &Value) -> Reason {
 }
 
 #[test]
-fn the_form_that_a_missing_attribute_does_not_switch_off_is_taken_where_it_is_declared_optional() {
+fn a_deny_rule_that_survives_gaps_is_taken_if_optional() {
     for (when, n) in [
         ("!(context has n) || context.n > 5", true),
         ("!(context has n) || context.n > 5 || context.m > 5", true),

@@ -84,7 +84,7 @@ fn the_published_scenarios_are_decided_as_published() {
 }
 
 #[test]
-fn what_is_not_declared_is_denied_and_properties_that_are_not_are_passed_over() {
+fn undeclared_entities_are_denied_and_properties_ignored() {
     let policy = CompiledPolicy::load(DOCUMENT, CEDAR).unwrap();
     let (alice, record, none) = (user("alice"), json!({"type": "record", "id": "record-1"}), json!({}));
     let with = |entity: &Value, properties: Value| {

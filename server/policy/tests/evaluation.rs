@@ -171,7 +171,7 @@ fn a_deny_without_a_scope_covers_everything() {
 }
 
 #[test]
-fn allowances_are_cacheable_unless_the_tool_or_a_condition_says_otherwise() {
+fn an_allow_is_cacheable_unless_tool_or_condition_forbids() {
     let document = "\
 tools: [{id: low, risk: low}, {id: high, risk: high}]
 rules:

@@ -102,7 +102,7 @@ proptest! {
     }
 
     #[test]
-    fn a_changed_document_is_refused_with_places_or_allows_no_more_than_cedar_does(
+    fn a_changed_document_is_refused_or_allows_no_more_than_cedar(
         one in prop::sample::select(documents()),
         other in prop::sample::select(documents()),
         edits in edits(),

@@ -28,7 +28,7 @@ fn principal() -> Principal {
 }
 
 #[test]
-fn deep_and_long_expressions_end_in_an_answer_not_in_a_stack_overflow() {
+fn deep_and_long_expressions_overflow_no_stack() {
     for (open, middle, close) in [
         ("(", "true", ")"),
         ("!", "true", ""),
@@ -71,7 +71,7 @@ fn deep_and_long_expressions_end_in_an_answer_not_in_a_stack_overflow() {
 
 /// Cedar refuses to evaluate where little stack is left, and then the answer would hang on who asks, not on what.
 #[test]
-fn the_deepest_condition_that_loads_is_answered_wherever_it_is_asked() {
+fn the_deepest_condition_that_loads_is_answered_everywhere() {
     for (text, count) in [("true && ", 399), ("(", 24)] {
         let condition =
             format!("{}true{}", text.repeat(count), if text == "(" { ")".repeat(count) } else { String::new() });

@@ -38,7 +38,7 @@ fn recorded(policy: &CompiledPolicy, tool: &str, context: &Value) -> (Vec<String
 }
 
 #[test]
-fn what_is_marked_is_recorded_where_a_call_has_it_as_declared_rising_by_name() {
+fn marked_attributes_are_recorded_as_declared_by_name() {
     let policy = CompiledPolicy::load(&format!("{DECLARED}{RULES}"), "").unwrap_or_else(|wrong| panic!("{wrong}"));
     for (tool, context, wanted, reason) in [
         ("t", json!({}), vec![], Reason::AllowedByRule),
@@ -71,7 +71,7 @@ fn what_is_marked_is_recorded_where_a_call_has_it_as_declared_rising_by_name() {
 }
 
 #[test]
-fn what_the_log_cannot_state_for_ever_is_refused_with_its_place() {
+fn attributes_that_the_log_cannot_state_are_refused() {
     for (attribute, wanted) in [
         (
             "{type: string, record: true}",

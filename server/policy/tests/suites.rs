@@ -21,7 +21,7 @@ fn errors(tests: &str) -> Vec<String> {
 }
 
 #[test]
-fn the_shipped_policies_answer_as_their_tests_say_and_every_rule_is_reached() {
+fn shipped_policies_pass_their_tests_which_reach_every_rule() {
     for (document, tests) in [
         (include_str!("documents/policy-config.yaml"), include_str!("documents/policy-config.tests.yaml")),
         (include_str!("documents/starter.yaml"), include_str!("documents/starter.tests.yaml")),
@@ -34,7 +34,7 @@ fn the_shipped_policies_answer_as_their_tests_say_and_every_rule_is_reached() {
 }
 
 #[test]
-fn a_case_that_fails_says_every_difference_and_what_the_policy_says() {
+fn a_failing_case_says_every_difference_and_the_answer() {
     let tests = "\
 tests:
   - name: wrong in every way
@@ -126,7 +126,7 @@ rules:
 }
 
 #[test]
-fn whatever_is_wrong_with_a_file_is_said_at_once_with_its_place() {
+fn all_faults_of_a_file_are_said_at_once_with_their_places() {
     let tests = "\
 default: {}
 defaults:

@@ -123,7 +123,7 @@ fn raw_cedar_is_indexed_as_rules_are() {
 }
 
 #[test]
-fn what_is_declared_must_be_readable_and_what_is_not_is_passed_over() {
+fn declared_values_must_be_readable_and_others_are_ignored() {
     let document = "context: {n: {type: long, required: false}, in: {type: record, required: false, attributes: {t: {type: string, required: false}}}}\n\
                     rules: [{id: ok, role: r, tool: t, allowed_actions: [a]}, {id: no, effect: deny, when: context has n && context.n > 5}]";
     let policy = CompiledPolicy::load(document, "").unwrap();

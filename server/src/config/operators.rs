@@ -4,7 +4,7 @@ use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 use countersign_app::{RequiredClaim, RoleGrant};
 use countersign_core::{
-    certificate::SubjectAltName,
+    client_certificate::SubjectAltName,
     names::{self, OperatorId},
     operator::{OperatorRole, Roles, reserved},
 };

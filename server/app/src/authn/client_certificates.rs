@@ -1,6 +1,6 @@
 //! Operators who authenticate with a client certificate.
 
-use countersign_core::certificate::ClientCertificate;
+use countersign_core::client_certificate::ClientCertificate;
 
 use super::configured_operators::CertificateHolder;
 use crate::{App, Caller, Error, OperatorCaller};

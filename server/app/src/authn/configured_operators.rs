@@ -1,7 +1,7 @@
 //! Operators in the configuration. They have no row; events have their ids as for all operators.
 
 use countersign_core::{
-    certificate::SubjectAltName,
+    client_certificate::SubjectAltName,
     names::OperatorId,
     operator::{OperatorRole, Roles},
 };

@@ -42,18 +42,26 @@ impl Missing {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Unusable(pub(crate) PolicyVersion);
 
-/// What became of a stored version.
-pub(crate) enum StoredVersion {
-    Compiled(Arc<LoadedPolicy>),
+/// Why a version is not compiled.
+#[derive(Debug)]
+pub(crate) enum NotCompiled {
+    /// It never will be.
     Unusable(Unusable),
+    /// It could not be read, or compiling it was cut off.
+    Failed(Error),
 }
 
-impl StoredVersion {
-    /// The policy; of one that cannot be used, why.
-    pub(crate) fn into_result(self) -> Result<Arc<LoadedPolicy>, Unusable> {
-        match self {
-            Self::Compiled(policy) => Ok(policy),
-            Self::Unusable(unusable) => Err(unusable),
+impl From<Error> for NotCompiled {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl From<NotCompiled> for Error {
+    fn from(why: NotCompiled) -> Self {
+        match why {
+            NotCompiled::Unusable(unusable) => unusable.into(),
+            NotCompiled::Failed(error) => error,
         }
     }
 }
@@ -116,16 +124,20 @@ impl CompiledPolicies {
     }
 
     /// A stored version, compiled. Call this without an open transaction.
-    pub(crate) async fn get(&self, store: &Store, version: PolicyVersion, need: Need) -> Result<StoredVersion, Error> {
+    pub(crate) async fn get(
+        &self,
+        store: &Store,
+        version: PolicyVersion,
+        need: Need,
+    ) -> Result<Arc<LoadedPolicy>, NotCompiled> {
         if let Some(policy) = self.ready(version) {
-            return Ok(StoredVersion::Compiled(policy));
+            return Ok(policy);
         }
         let turn = self.turn.clone().lock_owned().await;
         if let Some(policy) = self.ready(version) {
-            return Ok(StoredVersion::Compiled(policy));
+            return Ok(policy);
         }
-        let stored = policy::get(&mut *store.connection().await?, version).await?;
-        let stored = stored.ok_or_else(|| Error::not_found("policy", version))?;
+        let stored = read(store, version).await?;
         let when = match need {
             Need::Ahead => "ahead",
             Need::Asked => "asked",
@@ -141,18 +153,27 @@ impl CompiledPolicies {
                 Ok(policy) => ready.insert(version, policy.clone()),
                 Err(_) => unusable.insert(version, ()),
             }
-            compiled.map_or_else(StoredVersion::Unusable, StoredVersion::Compiled)
+            compiled
         });
-        compiling.await.map_err(|error| Error::internal("a policy could not be compiled", error))
+        let compiled = compiling.await.map_err(|error| Error::internal("a policy could not be compiled", error))?;
+        compiled.map_err(NotCompiled::Unusable)
     }
 
     /// Compiles the missing versions. Those that cannot be compiled are marked as unusable.
     pub(crate) async fn compile(&self, store: &Store, Missing(versions): Missing, need: Need) -> Result<(), Error> {
         for version in versions {
-            drop(self.get(store, version, need).await?);
+            match self.get(store, version, need).await {
+                Ok(_) | Err(NotCompiled::Unusable(_)) => {}
+                Err(NotCompiled::Failed(error)) => return Err(error),
+            }
         }
         Ok(())
     }
+}
+
+async fn read(store: &Store, version: PolicyVersion) -> Result<StoredPolicy, Error> {
+    let stored = policy::get(&mut *store.connection().await?, version).await?;
+    stored.ok_or_else(|| Error::not_found("policy", version))
 }
 
 fn compile(stored: &StoredPolicy) -> Result<Arc<LoadedPolicy>, Unusable> {

@@ -1,14 +1,14 @@
 //! The authorization snapshot: everything that a decision is evaluated against, at one authority epoch. It is loaded,
 //! kept up to date with the log, and published to followers.
 
+mod cache_generation;
 mod change;
+mod compile_ahead;
 pub(crate) mod compiled_policies;
 pub(crate) mod head_marks;
 pub(crate) mod key_ring;
-mod policies;
 pub(crate) mod policy_status;
 pub(crate) mod refresh;
-pub(crate) mod signing_window;
 pub(crate) mod snapshot;
 pub(crate) mod x509_authority;
 

@@ -6,14 +6,16 @@ use base64::{
     Engine,
     engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
 };
-use countersign_core::expiry::ExpiryKind;
+use countersign_core::{
+    expiry::ExpiryKind,
+    x509_authority::{SigningWindow, missing_windows},
+};
 use countersign_store::{expiry::Ending, x509_authority::StoredAuthority};
 use rcgen::{Issuer, KeyPair, PKCS_ECDSA_P256_SHA256, PublicKeyData};
 use rustls_pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
-use super::signing_window::{Window, missing};
 use crate::{Error, engine::secrets::Secrets};
 
 /// One authority with its opened key.
@@ -22,7 +24,7 @@ pub(crate) struct Authority {
     pub(crate) id: String,
     /// The certificate in DER.
     pub(crate) certificate: Vec<u8>,
-    window: Window,
+    window: SigningWindow,
     pub(crate) issuer: Issuer<'static, KeyPair>,
 }
 
@@ -34,7 +36,7 @@ impl Authority {
         let key = KeyPair::from_pkcs8_der_and_sign_algo(&der, &PKCS_ECDSA_P256_SHA256).map_err(failed)?;
         let certificate = CertificateDer::from(stored.certificate.as_slice());
         let issuer = Issuer::from_ca_cert_der(&certificate, key).map_err(failed)?;
-        let window = Window { from: stored.sign_from, until: stored.sign_until };
+        let window = SigningWindow { from: stored.sign_from, until: stored.sign_until };
         Ok(Self { id: stored.authority_id, certificate: stored.certificate, window, issuer })
     }
 
@@ -71,7 +73,7 @@ impl Authorities {
     /// Whether an authority must be created, or one can be removed.
     pub(crate) fn due(&self, now: OffsetDateTime) -> bool {
         let windows: Vec<_> = self.0.iter().map(|authority| authority.window).collect();
-        !missing(&windows, now).is_empty() || windows.iter().any(|window| window.leaves() <= now)
+        !missing_windows(&windows, now).is_empty() || windows.iter().any(|window| window.leaves() <= now)
     }
 
     /// The last authority that will sign, and until when.

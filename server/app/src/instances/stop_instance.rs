@@ -2,7 +2,7 @@
 
 use countersign_core::{
     ids::InstanceId,
-    instance::{Instance, InstanceState, InstanceTransition},
+    instance::{Instance, InstanceState, StopInstance},
     operator::OperatorRole,
     revocation::RevocationKind,
     sponsor::Sponsor,
@@ -32,15 +32,6 @@ pub struct TransitionInstance {
     pub reason: String,
     /// The instance's etag as last read. `None` for no check.
     pub etag: Option<String>,
-}
-
-/// How an instance is stopped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StopInstance {
-    /// An operator stops it.
-    Revoke,
-    /// It is finished.
-    End,
 }
 
 /// An instance after a transition.
@@ -77,14 +68,17 @@ impl Change for StopBy<'_> {
         let sponsor = found.as_ref().ok().map(|found| found.instance.sponsor_id.clone());
         basis.permits(tx.conn(), caller, sponsor.as_ref(), Own::Stop).await?;
         let found = found?;
-        may_stop(caller, command.transition, &found.instance)?;
+        let run = &found.instance;
+        caller.within(&format!("it may not stop {}", run.agent_instance_id), |scope| {
+            scope.may_stop(command.transition, &run.sponsor_id, &run.tools)
+        })?;
         found.ensure(command.etag.as_deref())?;
-        let (transition, kind) = match command.transition {
-            StopInstance::Revoke => (InstanceTransition::Revoke, Kind::InstanceRevoked),
-            StopInstance::End => (InstanceTransition::End, Kind::InstanceEnded),
+        let kind = match command.transition {
+            StopInstance::Revoke => Kind::InstanceRevoked,
+            StopInstance::End => Kind::InstanceEnded,
         };
         let now = tx.now();
-        let after = found.instance.check(transition, tx.earliest())?;
+        let after = found.instance.check(command.transition.into(), tx.earliest())?;
         let stopped_instance_count = instance::count_live_below(tx.conn(), &found.instance, now).await?;
         let before = found.settle(tx)?;
         let seq = tx.revoke(RevocationKind::Instance, before.agent_instance_id.to_string()).await?;
@@ -98,16 +92,6 @@ impl Change for StopBy<'_> {
         instance::update(tx.conn(), &instance).await?;
         Ok(InstanceTransitioned { instance, stopped_instance_count, log_index })
     }
-}
-
-/// Refuses a run that the caller's key does not cover. A key for some of a run's tools is enough to report that it is
-/// finished; to stop it, the key must cover all its tools.
-fn may_stop(caller: &OperatorCaller, stop: StopInstance, run: &Instance) -> Result<(), Error> {
-    let Instance { sponsor_id, tools, agent_instance_id, .. } = run;
-    caller.within(&format!("it may not stop {agent_instance_id}"), |scope| match stop {
-        StopInstance::End => scope.meets_run(sponsor_id, tools),
-        StopInstance::Revoke => scope.has_run(sponsor_id, tools),
-    })
 }
 
 /// The fields of every event about an instance.

@@ -3,6 +3,7 @@
 pub(crate) mod create_api_key;
 pub(crate) mod create_operator;
 pub(crate) mod four_eyes;
+pub(crate) mod last_admin;
 pub(crate) mod operator_standing;
 pub(crate) mod persons;
 pub(crate) mod read_operators;

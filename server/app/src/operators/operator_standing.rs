@@ -7,14 +7,14 @@ use countersign_core::{
 };
 use countersign_ledger::leaf::{Change as LeafChange, Kind, Leaf};
 use countersign_store::{
-    api_key::{self, Except},
+    api_key::Except,
     disabled_operator::{self, Disabled},
     operator,
 };
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-use super::persons::subject;
+use super::{last_admin::ensure_another_admin, persons::subject};
 use crate::{
     App, Error, FourEyes, Idempotency, OperatorCaller,
     engine::transaction::{Change, ChangeTx},
@@ -135,14 +135,10 @@ impl ChangeBy<'_> {
     }
 
     async fn disable(&self, tx: &mut ChangeTx, before: &Operator) -> Result<OffsetDateTime, Error> {
-        let (now, earliest) = (tx.now(), tx.earliest());
-        if !self.others_admit && before.roles.has(OperatorRole::Admin) {
-            let except = Except::KeysOf(&before.operator_id);
-            if !api_key::another_admits_an_admin(tx.conn(), except, earliest).await? {
-                return Err(last_admin(&before.operator_id));
-            }
+        if before.roles.has(OperatorRole::Admin) {
+            ensure_another_admin(tx, self.others_admit, Except::KeysOf(&before.operator_id)).await?;
         }
-        let time = before.disable_time.unwrap_or(now);
+        let time = before.disable_time.unwrap_or(tx.now());
         let disabled = Disabled { time, deleted: self.command.standing == OperatorStanding::Deleted };
         disabled_operator::insert(tx.conn(), &before.operator_id, &self.caller.operator_id, disabled).await?;
         Ok(time)
@@ -165,15 +161,6 @@ impl ChangeBy<'_> {
         }
         Ok(disabled_operator::delete(tx.conn(), &before.operator_id).await?)
     }
-}
-
-/// Without this one, no operator could log in as an administrator.
-pub(crate) fn last_admin(operator_id: &OperatorId) -> Error {
-    Error::IllegalTransition(format!(
-        "operator {operator_id} is the last admin with a working key, and without them no one could make another \
-         key: make another admin's key first. If this one is in the wrong hands, the server's administrator can make \
-         one with `countersign operator recover`"
-    ))
 }
 
 impl App {

@@ -5,7 +5,7 @@ use countersign_ledger::leaf::{Kind, Leaf};
 use countersign_store::api_key::{self, Except};
 use serde::{Deserialize, Serialize};
 
-use super::create_api_key::subject;
+use super::{create_api_key::subject, last_admin::ensure_another_admin};
 use crate::{
     App, Error, Idempotency, OperatorCaller,
     engine::transaction::{Change, ChangeTx, kept_log_index},
@@ -69,13 +69,8 @@ impl Change for Revoke<'_> {
             let how = if key.revoke_time.is_some() { "is already revoked" } else { "has already expired" };
             return Err(Error::IllegalTransition(format!("API key {key_id} {how}")));
         }
-        let needed = !self.others_admit && key.admits_an_admin(earliest);
-        if needed && !api_key::another_admits_an_admin(tx.conn(), Except::Key(*key_id), earliest).await? {
-            return Err(Error::IllegalTransition(format!(
-                "API key {key_id} is the last working key of an admin, and without it no one could make another: \
-                 make another admin's key first. If this one is in the wrong hands, the server's administrator can \
-                 make one with `countersign operator recover`"
-            )));
+        if key.admits_an_admin(earliest) {
+            ensure_another_admin(tx, self.others_admit, Except::Key(*key_id)).await?;
         }
         api_key::revoke(tx.conn(), *key_id, now).await?;
         // A server does not use a cached key that it looked up at an earlier epoch.

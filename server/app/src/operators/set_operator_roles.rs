@@ -6,12 +6,9 @@ use countersign_core::{
     person::{Login, PersonRule},
 };
 use countersign_ledger::leaf::{Change as LeafChange, Kind, Leaf};
-use countersign_store::{
-    api_key::{self, Except},
-    operator,
-};
+use countersign_store::{api_key::Except, operator};
 
-use super::{create_operator::ensure_held, operator_standing::last_admin, persons::subject};
+use super::{create_operator::ensure_held, last_admin::ensure_another_admin, persons::subject};
 use crate::{
     App, Error, FourEyes, Idempotency, OperatorCaller, OperatorChanged,
     engine::transaction::{Change, ChangeTx},
@@ -60,11 +57,8 @@ impl Change for SetBy<'_> {
             let login = tx.login(operator_id).await?;
             self.four_eyes.hold(of_admin(self.caller, &login))?;
         }
-        if taken.has(OperatorRole::Admin) && !self.others_admit {
-            let earliest = tx.earliest();
-            if !api_key::another_admits_an_admin(tx.conn(), Except::KeysOf(operator_id), earliest).await? {
-                return Err(last_admin(operator_id));
-            }
+        if taken.has(OperatorRole::Admin) {
+            ensure_another_admin(tx, self.others_admit, Except::KeysOf(operator_id)).await?;
         }
         // A server does not use a cached key that it looked up at an earlier epoch.
         tx.changes_authority();

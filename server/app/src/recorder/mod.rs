@@ -3,23 +3,23 @@
 //! While one batch commits, the next one gathers. There is no timer, so a lone caller does not wait. A full queue sheds
 //! load, and what cannot be recorded is never answered.
 
-mod approval;
 mod batch;
 mod cached_from;
 mod ceilings;
-mod decision;
 mod delta;
 mod evaluate_again;
-mod grant;
 pub(crate) mod indicators;
 mod job;
 mod kept_replies;
-mod outcome;
 mod preload;
 mod prepared_decision;
+mod record_approval;
+mod record_decision;
+mod record_grant;
+mod record_outcome;
+mod record_svid;
 mod repeated_request;
 mod submission;
-mod svid;
 mod validate_grant;
 mod writer;
 
@@ -30,14 +30,14 @@ use futures::FutureExt;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use decision::Foreseen;
-pub(crate) use grant::not_active;
 pub(crate) use job::{
     DecisionJob, Entry, Fresh, GrantJob, Granted, Holder, Job, JwtDocument, MintedJwt, MintedX509, OutcomeJob, SvidJob,
     X509Document,
 };
-pub(crate) use outcome::{answers, fingerprint};
 pub(crate) use prepared_decision::Preparation;
+pub(crate) use record_decision::Foreseen;
+pub(crate) use record_grant::not_active;
+pub(crate) use record_outcome::{answers, fingerprint};
 pub(crate) use submission::Work;
 pub(crate) use validate_grant::{limits, of_role};
 

@@ -13,6 +13,20 @@ use time::OffsetDateTime;
 
 use crate::{Error, OneCaller, recorder::indicators::Latency};
 
+impl OneCaller {
+    /// The number of calls without a sponsor that counts for the gate. `told` has the number of each caller; if there
+    /// are callers without such calls, at least one of them is in it with 0. A team with only one gateway has no other
+    /// caller to compare with.
+    fn of(self, told: &[u64]) -> u64 {
+        let (all, most) = (told.iter().sum::<u64>(), told.iter().max().copied().unwrap_or_default());
+        let others = all - most;
+        match self {
+            Self::Capped if told.len() > 1 => others + most.min(others),
+            Self::Capped | Self::Counted => all,
+        }
+    }
+}
+
 /// What the samples of one rollout are counted by.
 struct Counting<'a> {
     tx: &'a mut Connection,
@@ -90,4 +104,24 @@ pub(crate) async fn seen(
         counting.look_back(gates, &mut seen).await?;
     }
     Ok((seen, window.end_time))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_of_several_callers_adds_no_more_than_all_others_together() {
+        for (told, capped, counted) in [
+            (&[][..], 0, 0),
+            (&[100], 100, 100),
+            (&[100, 0], 0, 100),
+            (&[5, 5], 10, 10),
+            (&[100, 1], 2, 101),
+            (&[10, 4, 3], 14, 17),
+            (&[3, 2, 2], 7, 7),
+        ] {
+            assert_eq!((OneCaller::Capped.of(told), OneCaller::Counted.of(told)), (capped, counted), "{told:?}");
+        }
+    }
 }

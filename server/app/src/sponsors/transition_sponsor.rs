@@ -2,12 +2,10 @@
 //! the suspension of a sponsor whose review lapsed.
 
 use countersign_core::{
+    instance::ORPHANS_KEPT,
     names::{OperatorId, SponsorId},
     revocation::RevocationKind,
-    sponsor::{
-        DEFAULT_REVIEW, Departure, ORPHANS_KEPT, Sponsor, SponsorRule, SponsorState, SuspendCause, Transition,
-        next_review,
-    },
+    sponsor::{DEFAULT_REVIEW, Departure, Sponsor, SponsorRule, SponsorState, SuspendCause, Transition, next_review},
 };
 use countersign_ledger::leaf::{Decimal, Digest, Kind, Leaf, SponsorState as Standing};
 use countersign_store::{instance, sponsor};

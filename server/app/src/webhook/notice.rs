@@ -33,6 +33,9 @@ struct Message {
     time: OffsetDateTime,
 }
 
+/// This many messages about things of one kind are sent one by one; further ones are combined, so that a caller who asks
+/// and asks, or a thousand sponsors who were approved on one day, do not cause a flood of messages.
+const ONE_BY_ONE: usize = 16;
 /// Summaries of one thing are sent once in this many seconds.
 const TOGETHER: i64 = 5;
 
@@ -43,9 +46,25 @@ impl Notice {
         Ok(Self { topic, at, data, together: None })
     }
 
+    /// A message about one more of `about`, of which `waiting` wait: `own` while they are few, beyond that `summary`.
+    pub(crate) fn one_more(
+        topic: Topic,
+        at: OffsetDateTime,
+        (about, waiting): (&str, usize),
+        own: &impl Serialize,
+        summary: &impl Serialize,
+    ) -> Result<Self, Error> {
+        if waiting > ONE_BY_ONE { Self::summary(topic, at, about, summary) } else { Self::new(topic, at, own) }
+    }
+
+    /// Of all that is to be told at once: what gets a message each, and what shares one.
+    pub(crate) fn one_by_one<T>(all: &[T]) -> (&[T], &[T]) {
+        all.split_at(all.len().min(ONE_BY_ONE))
+    }
+
     /// One of several messages about `about` that are combined every few seconds: the newest represents all. This works
     /// across servers, because they compute the same id for the same period.
-    pub(crate) fn summary(topic: Topic, at: OffsetDateTime, about: &str, data: &impl Serialize) -> Result<Self, Error> {
+    fn summary(topic: Topic, at: OffsetDateTime, about: &str, data: &impl Serialize) -> Result<Self, Error> {
         let time = at.unix_timestamp().div_euclid(TOGETHER) + 1;
         let hash = sha256(format!("{} {time} {about}", topic.as_str()).as_bytes());
         let mut id = [0; 16];
@@ -181,6 +200,21 @@ mod tests {
         assert_eq!(row(0, "alice"), row(4, "alice"));
         assert_ne!(row(0, "alice"), row(5, "alice"));
         assert_ne!(row(0, "alice"), row(0, "bob"));
+    }
+
+    #[test]
+    fn beyond_a_few_messages_are_combined() {
+        let combined = |waiting| {
+            let notice = Notice::one_more(Topic::ApprovalRequested, NOW, ("alice", waiting), &1, &2).unwrap();
+            assert_eq!(notice.data, json!(if waiting > 16 { 2 } else { 1 }));
+            notice.together.is_some()
+        };
+        assert_eq!([1, 16, 17, 1_000].map(combined), [false, false, true, true]);
+        for (all, alone) in [(0, 0), (1, 1), (16, 16), (17, 16), (1_000, 16)] {
+            let all = vec![(); all];
+            let (few, rest) = Notice::one_by_one(&all);
+            assert_eq!((few.len(), rest.len()), (alone, all.len() - alone));
+        }
     }
 
     #[test]

@@ -3,11 +3,13 @@
 mod cache_ttl;
 mod reason;
 mod remedy;
+mod reporter;
 
 use crate::words;
 
 pub use cache_ttl::{CACHE_TTL, CacheTtl, cache_ttl};
 pub use reason::{Reason, Stage};
+pub use reporter::{NotTheReporter, Reporter, may_report};
 
 words!(
     /// The answer.
@@ -52,17 +54,5 @@ words!(
         NotExecuted = "NOT_EXECUTED",
         /// No one reported it.
         Unknown = "UNKNOWN",
-    }
-);
-
-words!(
-    /// Who reports how a tool call ended.
-    Reporter {
-        /// The run itself.
-        Run = "RUN",
-        /// An operator, on behalf of the run.
-        Operator = "OPERATOR",
-        /// The server, at the deadline, because no one had reported.
-        Server = "SERVER",
     }
 );

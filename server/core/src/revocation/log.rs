@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn a_follower_is_told_what_it_lacks_or_where_that_cannot_be_told_everything() {
+    fn a_follower_is_told_what_it_lacks_or_else_everything() {
         let log = RevocationLog::new(7, 3, entries(4..=7));
         for (known, new, snapshot, what) in [
             (None, vec![4, 5, 6, 7], true, "the first time"),
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn those_of_keys_are_kept_below_the_floor_and_told_to_who_begins() {
+    fn entries_of_keys_outlive_the_floor_and_are_told_at_first() {
         let key = Revocation { kind: RevocationKind::Key, ..entries([2]).remove(0) };
         let log = RevocationLog::new(6, 4, [vec![key.clone()], entries(4..=6)].concat());
         assert_eq!(log.since(None).keys, [key]);

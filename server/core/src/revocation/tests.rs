@@ -102,7 +102,7 @@ fn an_entry_about_another_subject_kills_nothing() {
 }
 
 #[test]
-fn an_entry_is_forgotten_with_what_it_kills_unless_it_is_a_keys() {
+fn an_entry_is_forgotten_with_what_it_kills_but_not_a_keys() {
     let run = run();
     for (kind, id, reason) in subjects(&run) {
         let mut known = revocations(&[entry(6, kind, &id)]);
@@ -136,7 +136,7 @@ fn kinds_are_read_back_as_written() {
 proptest! {
     /// The list is an index over its entries, and gives the same result as the entries one by one.
     #[test]
-    fn a_credential_is_dead_exactly_when_a_newer_entry_or_its_keys_concerns_it(picks in prop::collection::vec((0_usize..14, 0_i64..3), 0..12)) {
+    fn a_credential_dies_by_newer_entries_and_by_its_keys(picks in prop::collection::vec((0_usize..14, 0_i64..3), 0..12)) {
         let run = run();
         let mut named: Vec<_> = subjects(&run).into_iter().map(|(kind, id, _)| (kind, id)).collect();
         for (kind, id) in [
@@ -165,7 +165,7 @@ proptest! {
 
     /// Servers that revoke, forget and raise the floor at any time of their clocks, and followers of each.
     #[test]
-    fn no_credential_that_the_whole_list_kills_is_alive_above_the_floor(
+    fn a_dead_credential_stays_dead_above_the_floor(
         steps in prop::collection::vec((0_u8..4, 0_usize..8, -200_000_i64..200_000), 1..40),
         issued in 0_usize..40,
     ) {

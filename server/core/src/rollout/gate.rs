@@ -1,4 +1,4 @@
-//! Gates: thresholds that stop a rollout by itself. What they say is a pure function of thresholds and figures.
+//! Gates: thresholds that stop a rollout by itself.
 
 use std::{fmt, ops::RangeInclusive, str::FromStr};
 
@@ -145,4 +145,25 @@ pub fn basis_points(part: u64, of: u64) -> u64 {
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::*;
+    use crate::rollout::Verdict;
+
+    #[test]
+    fn thresholds_without_the_issuance_gate_are_read() {
+        let stored = r#"{"missing_sponsor_bp":10,"policy_error_bp":100,"latency_p95_ms":300,"window_seconds":300,
+        "min_decisions":100,"on_breach":"ROLLBACK"}"#;
+        assert_eq!(serde_json::from_str::<Gates>(stored).unwrap(), Gates::default());
+    }
+
+    #[test]
+    fn every_name_is_read_back() {
+        for gate in Gate::ALL {
+            assert_eq!(gate.as_str().parse(), Ok(gate));
+            assert_eq!(gate.breach(), format!("GATE_{gate}"));
+        }
+        for verdict in Verdict::ALL {
+            assert_eq!(verdict.as_str().parse(), Ok(verdict));
+        }
+    }
+}

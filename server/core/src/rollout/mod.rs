@@ -5,9 +5,9 @@ mod change;
 mod comparison;
 mod enrolment;
 mod gate;
+mod gate_reading;
+mod gate_verdict;
 mod percent;
-mod read_gates;
-mod reading;
 mod seen;
 
 use std::{collections::BTreeMap, fmt, str::FromStr};
@@ -24,8 +24,8 @@ pub use change::{INCREMENT_EVERY, RolloutRule};
 pub use comparison::{Comparison, MAX_RULES, RuleComparison};
 pub use enrolment::Enrolment;
 pub use gate::{Gate, Gates, OnBreach, basis_points};
+pub use gate_reading::{IN_VAIN, KeptReading, Reading, Recent, Verdict};
 pub use percent::{NotAPercentage, Percent};
-pub use reading::{IN_VAIN, KeptReading, Reading, Recent, Verdict};
 pub use seen::{Figures, LOOK_BACK_SECONDS, Sample, Seen, Spans};
 
 /// The shipped path: percentages, each after a person's word.

@@ -1,4 +1,5 @@
 use proptest::prelude::*;
+use time::Duration;
 
 use super::{
     SponsorState::{Active, Departed, Pending, Rejected, Revoked, Suspended},
@@ -77,7 +78,7 @@ fn check_person(sponsor: &Sponsor, transition: Transition, actor: &Login) -> Res
 }
 
 #[test]
-fn whoever_vouches_is_a_person_who_is_neither_the_sponsor_nor_wrote_the_terms() {
+fn who_vouches_is_not_the_sponsor_nor_wrote_the_terms() {
     for (transition, from) in [(Transition::Approve, Pending), (Transition::Recertify, Active)] {
         let check = |who: &str, person: &str| check_person(&sponsor(from), transition, &login(who, person));
         // Whatever the name of the login is.
@@ -98,7 +99,7 @@ fn whoever_vouches_is_a_person_who_is_neither_the_sponsor_nor_wrote_the_terms() 
 }
 
 #[test]
-fn everybody_who_changed_the_terms_since_the_last_approval_wrote_them() {
+fn everybody_who_changed_terms_since_approval_wrote_them() {
     let writers = |sponsor: &Sponsor| sponsor.terms_by.iter().map(ToString::to_string).collect::<Vec<_>>();
     let ttl = |seconds| SponsorChange { max_ttl_seconds: Some(seconds), ..SponsorChange::default() };
     let first = sponsor(Active).changed(ttl(60), &by("dora")).unwrap().unwrap().sponsor;
@@ -141,7 +142,7 @@ fn a_lapsed_review_counts_before_any_worker_noticed() {
 }
 
 #[test]
-fn recertifying_undoes_a_lapsed_review_and_nothing_that_a_person_ordered() {
+fn recertifying_undoes_a_lapsed_review_and_no_persons_order() {
     let lapsed = Sponsor { suspend_cause: Some(SuspendCause::ReviewLapsed), ..sponsor(Suspended) };
     assert_eq!(lapsed.check(Transition::Recertify, NOW), Ok(Active));
     assert_eq!(sponsor(Suspended).check(Transition::Recertify, NOW), Ok(Suspended));

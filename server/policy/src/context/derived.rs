@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn more_than_a_context_holds_makes_unreadable_what_holds_it_and_nothing_beside_it() {
+    fn too_many_values_make_only_their_holder_unreadable() {
         let many = |count: usize| (0..count).map(|nth| (format!("a{nth}"), json!(nth))).collect::<Map<_, _>>();
         assert_eq!(places(json!({"arguments": {"amount": 1, "rows": vec![1; 64]}})).0, ["arguments/rows"]);
         assert_eq!(places(json!({"arguments": {"amount": 1, "rows": vec![1; 61]}})).0, [""; 0]);

@@ -112,7 +112,7 @@ fn instances_may_call_what_credentials_say_and_nothing_else() {
 }
 
 #[test]
-fn a_sponsor_may_stop_what_is_theirs_and_answer_what_is_asked_of_them_and_nothing_else_without_a_role() {
+fn a_sponsor_without_a_role_stops_and_answers_what_is_theirs() {
     let rows = TABLE.iter().filter(|row| row.sponsor);
     let names: Vec<_> = rows.clone().map(|row| row.method.rsplit('/').next().unwrap()).collect();
     let stops = ["SuspendSponsor", "RevokeSponsor", "RevokeInstance", "EndInstance"];
@@ -136,7 +136,7 @@ async fn call(pipeline: &Pipeline, method: &str, bearer: Option<&str>) -> Status
 }
 
 #[tokio::test]
-async fn every_method_as_every_role_and_as_nobody_gets_exactly_the_tables_answer() {
+async fn every_role_gets_the_tables_answer_on_every_method() {
     let pipeline = agreeable();
     for row in TABLE {
         for bearer in [None, Some("wrong-key")] {
@@ -204,7 +204,7 @@ async fn a_method_without_a_row_is_refused_whoever_calls() {
 }
 
 #[test]
-fn what_stops_something_is_marked_by_its_name_and_so_is_what_only_reads() {
+fn methods_that_stop_or_read_are_marked_by_their_names() {
     let stops =
         ["Revoke", "Suspend", "Depart", "Reject", "End", "Engage", "Pause", "Rollback", "Mark", "Disable", "Delete"];
     for row in TABLE {

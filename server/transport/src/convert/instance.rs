@@ -2,12 +2,10 @@
 
 use std::mem;
 
-use countersign_app::{
-    AcceptInstance, Error, InstanceFilter, InstanceFilterState, InstanceRecord, StopInstance, TransitionInstance,
-};
+use countersign_app::{AcceptInstance, Error, InstanceFilter, InstanceFilterState, InstanceRecord, TransitionInstance};
 use countersign_core::{
     ids::InstanceId,
-    instance::{Instance, InstanceState},
+    instance::{Instance, InstanceState, StopInstance},
     text::MAX_TEXT,
 };
 use countersign_proto::v1;

@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn a_piece_with_many_differences_is_cut_into_messages_that_clients_take() {
+    fn a_large_piece_is_cut_into_messages_that_clients_take() {
         let at = OffsetDateTime::UNIX_EPOCH;
         let found = PolicyDifference {
             policy_decision_id: DecisionId(uuid_v7(at, &SystemEntropy)),

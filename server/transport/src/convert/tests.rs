@@ -178,7 +178,7 @@ fn every_violation_of_a_request_is_listed_at_once() {
 }
 
 #[test]
-fn a_ttl_of_any_length_is_the_grants_to_judge_but_it_is_whole_and_not_negative() {
+fn a_ttl_is_whole_and_not_negative_and_of_any_length() {
     let issue = |seconds, nanos| v1::IssueCredentialRequest {
         sponsor_id: "alice".to_owned(),
         agent: "support-assistant".to_owned(),

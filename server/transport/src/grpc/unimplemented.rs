@@ -115,7 +115,7 @@ mod tests {
     ];
 
     #[test]
-    fn every_method_of_the_contract_is_implemented_or_listed_and_none_is_both() {
+    fn methods_are_either_implemented_or_listed() {
         let pool = DescriptorPool::decode(FILE_DESCRIPTOR_SET).unwrap();
         let services = pool.services().filter(|service| service.package_name() == "countersign.v1");
         let methods = services.flat_map(|service| {

@@ -55,7 +55,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_has_the_set_is_told_so_and_whoever_has_another_gets_it() {
+    fn a_caller_gets_the_key_set_unless_they_have_it() {
         let first = get("{}", None);
         let tag = first.headers()[header::ETAG].to_str().unwrap().to_owned();
         assert!(tag.starts_with('"') && tag.ends_with('"'), "a strong tag: {tag}");

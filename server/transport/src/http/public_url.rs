@@ -28,7 +28,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_plain_url_says_where_everything_is_and_anything_else_does_not() {
+    fn only_a_plain_url_says_where_everything_is() {
         for (text, base) in [
             ("https://id.example.com", Some(("https://id.example.com", ""))),
             ("https://id.example.com/", Some(("https://id.example.com", ""))),

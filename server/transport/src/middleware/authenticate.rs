@@ -4,7 +4,7 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use axum::extract::Request;
 use countersign_app::{App, Caller, Error, Issuance, Purpose, ReadTurn, RefusedAdministration};
-use countersign_core::{certificate::ClientCertificate, clock::uuid_v7, credential::Verified};
+use countersign_core::{client_certificate::ClientCertificate, clock::uuid_v7, credential::Verified};
 use futures::{FutureExt, future::BoxFuture};
 use http::{HeaderMap, Uri, header, uri::Authority as HostPort};
 use tokio::time::sleep;

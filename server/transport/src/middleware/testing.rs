@@ -8,7 +8,7 @@ use std::sync::{
 use axum::{body::Body, extract::Request};
 use countersign_app::{Caller, Error, Issuance, OperatorCaller, Purpose, ReadTurn, RefusedAdministration};
 use countersign_core::{
-    certificate::ClientCertificate,
+    client_certificate::ClientCertificate,
     clock::{Clock, SystemClock, SystemEntropy, uuid_v7},
     credential::Verified,
     operator::{OperatorRole, Roles},

@@ -81,7 +81,7 @@ async fn a_panic_is_internal_and_says_nothing_of_itself() {
 }
 
 #[tokio::test]
-async fn a_request_above_the_limit_is_refused_whether_or_not_it_says_its_length() {
+async fn a_request_above_the_size_limit_is_refused_in_any_case() {
     let pipeline = over(&stack(BOUNDS), |request| async move {
         match request.into_body().collect().await {
             Ok(_) => ok(),
@@ -112,7 +112,7 @@ async fn a_request_above_the_limit_is_refused_whether_or_not_it_says_its_length(
 }
 
 #[tokio::test]
-async fn a_call_above_the_number_at_a_time_is_shed_at_once_with_a_delay() {
+async fn a_call_above_the_number_is_shed_at_once_with_a_delay() {
     let stack = stack(Bounds { requests: 1, ..BOUNDS });
     let (release, held) = tokio::sync::watch::channel(false);
     let pipeline = over(&stack, move |_| {
@@ -187,7 +187,7 @@ async fn what_stops_something_has_places_that_nothing_else_takes() {
 }
 
 #[tokio::test]
-async fn who_stops_something_is_looked_for_until_the_deadline_and_nobody_else_is() {
+async fn only_who_stops_something_is_looked_for_to_the_deadline() {
     let access = Arc::new(MadeUp::default());
     *access.1.lock().unwrap() = Some(|| Error::StoreUnavailable);
     let stack = Stack::new(access.clone(), BOUNDS, CancellationToken::new());
@@ -202,7 +202,7 @@ async fn who_stops_something_is_looked_for_until_the_deadline_and_nobody_else_is
 }
 
 #[tokio::test]
-async fn a_caller_who_is_over_their_rate_is_told_when_to_come_back_and_the_verb_does_not_run() {
+async fn a_caller_over_their_rate_is_told_when_and_nothing_runs() {
     let pipeline = over(&stack(BOUNDS), |_| async { panic!("the verb runs") });
     let (status, _) = call(&pipeline, request(UNARY, Some(HASTY))).await;
     assert_eq!((status.code(), reason(&status).as_str()), (Code::ResourceExhausted, "RATE_LIMITED"));
@@ -238,7 +238,7 @@ async fn only_one_bearer_of_the_right_scheme_is_taken() {
 }
 
 #[tokio::test]
-async fn only_a_direct_call_from_this_machine_to_this_machine_is_local() {
+async fn only_a_direct_call_within_this_machine_is_local() {
     let pipeline = over(&stack(BOUNDS), |_| async { ok() });
     let local = "127.0.0.1";
     for (peer, host, extra, expected) in [
@@ -264,7 +264,7 @@ async fn only_a_direct_call_from_this_machine_to_this_machine_is_local() {
 }
 
 #[tokio::test]
-async fn bytes_that_are_no_message_are_the_callers_fault_and_our_own_faults_stay_ours() {
+async fn bad_bytes_are_the_callers_fault_and_our_faults_stay_ours() {
     let unreadable =
         over(&stack(BOUNDS), |_| async { Status::internal("failed to decode Protobuf message").into_http::<Body>() });
     let (status, _) = call(&unreadable, request(UNARY, Some("admin"))).await;
@@ -275,7 +275,7 @@ async fn bytes_that_are_no_message_are_the_callers_fault_and_our_own_faults_stay
 }
 
 #[tokio::test]
-async fn a_request_for_a_credential_fails_by_our_faults_and_is_refused_by_rules() {
+async fn an_issuance_fails_by_our_faults_and_is_refused_by_rules() {
     const ISSUE: &str = "/countersign.v1.CredentialService/IssueCredential";
     let refusals: [fn() -> Error; 8] = [
         || Error::StoreUnavailable,

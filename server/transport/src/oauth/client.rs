@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn both_parts_of_basic_are_percent_decoded_after_they_are_parted() {
+    fn basic_is_parted_first_and_then_percent_decoded() {
         let read = |text: &str| {
             let value = format!("Basic {}", STANDARD.encode(text));
             basic(&HeaderMap::from_iter([(header::AUTHORIZATION, value.parse().unwrap())])).ok()

@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn each_refusal_has_the_word_and_the_status_that_its_endpoints_standard_names() {
+    fn a_refusal_has_the_word_and_status_of_its_standard() {
         use Endpoint::{Introspect, Revoke, Token};
         use Scheme::{Basic, Bearer, Post, Subject};
         for (code, endpoint, scheme, http, error) in [

@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_endpoint_is_below_the_issuer_which_stands_as_configured() {
+    fn endpoints_are_below_the_issuer_as_configured() {
         let metadata = Metadata::new("https://example.com/agents/", true);
         let document = metadata.document(&metadata.base.as_ref().unwrap().url);
         assert_eq!(document["issuer"], "https://example.com/agents/");

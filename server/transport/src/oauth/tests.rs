@@ -94,7 +94,7 @@ async fn a_form_becomes_a_call_of_its_method() {
 }
 
 #[tokio::test]
-async fn a_content_type_may_name_a_charset_and_a_target_may_be_repeated() {
+async fn a_content_type_may_name_a_charset_and_a_target_repeat() {
     let mut sent = request("token", &[("authorization", "Bearer issuer")], "audience=a&audience=b&token=");
     sent.headers_mut().insert("content-type", "Application/X-WWW-Form-Urlencoded; charset=UTF-8".parse().unwrap());
     let answer = send(sent).await;
@@ -103,7 +103,7 @@ async fn a_content_type_may_name_a_charset_and_a_target_may_be_repeated() {
 }
 
 #[tokio::test]
-async fn a_token_exchange_without_a_client_is_by_whoever_holds_the_subject_token() {
+async fn an_exchange_without_a_client_is_by_the_tokens_holder() {
     let answer = send(request("token", &[], "subject_token=issuer")).await;
     assert_eq!((answer.status, &answer.body["scheme"]), (200, &json!("Subject")));
     // At other endpoints a token authenticates no caller, and neither does a token beside a client that fails.
@@ -118,7 +118,7 @@ async fn a_token_exchange_without_a_client_is_by_whoever_holds_the_subject_token
 }
 
 #[tokio::test]
-async fn every_way_to_be_wrong_has_its_word_its_status_and_its_challenge() {
+async fn every_error_has_its_word_status_and_challenge() {
     let bearer = ("authorization", "Bearer issuer");
     let (rita, other) = (basic("rita", KEY), basic("rita", "hunter2"));
     let post = format!("token=t&client_id=rita&client_secret={KEY}");
@@ -170,7 +170,7 @@ async fn the_request_id_of_a_call_finds_its_refusal() {
 }
 
 #[tokio::test]
-async fn whatever_is_no_post_of_a_form_that_fits_is_told_what_would_be() {
+async fn a_request_that_is_no_fitting_form_is_told_what_would_be() {
     let mut get = request("token", &[], "");
     *get.method_mut() = http::Method::GET;
     let answer = send(get).await;

@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn where_there_is_no_room_the_oldest_that_does_nothing_makes_some() {
+    async fn the_oldest_idle_connection_makes_room() {
         let connections = connections(3, 3);
         let first = connections.enter(address(1)).unwrap();
         let working = first.activity.begin_call(CallerKind::Unknown);
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_stranger_makes_room_before_an_agent_and_an_agent_before_an_operator() {
+    async fn strangers_make_room_before_agents_and_these_for_operators() {
         let connections = connections(3, 3);
         let operator = connections.enter(address(1)).unwrap();
         drop(operator.activity.begin_call(CallerKind::Operator));
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_address_has_its_share_and_a_proxy_that_is_trusted_as_many_as_there_are() {
+    async fn an_address_has_its_share_and_a_trusted_proxy_all() {
         let connections = connections(10, 2);
         let held: Vec<_> = (0..2).map(|_| connections.enter(address(1)).unwrap()).collect();
         let working: Vec<_> = held.iter().map(|member| member.activity.begin_call(CallerKind::Agent)).collect();

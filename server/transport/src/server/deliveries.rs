@@ -143,7 +143,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn an_answer_that_nobody_takes_is_noticed_and_one_that_is_still_to_come_is_not() {
+    async fn an_answer_is_noticed_only_when_nobody_takes_it() {
         let deliveries = Arc::new(Deliveries::default());
         let mut taken = deliveries.request().answered(Body::from("all"));
         while taken.frame().await.is_some() {}

@@ -178,7 +178,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn between_requests_a_connection_may_be_as_quiet_as_is_configured() {
+    async fn a_connection_may_be_quiet_as_long_as_is_configured() {
         let (mut client, server) = duplex(64);
         let deliveries = Arc::<Deliveries>::default();
         let mut guarded = Guarded::new(server, deliveries.clone(), Duration::from_mins(10), Instant::now());

@@ -158,7 +158,7 @@ async fn json_ends_with_a_line_and_says_how_long_it_is() {
 }
 
 #[tokio::test]
-async fn health_follows_the_database_for_the_server_and_every_service() {
+async fn health_of_every_service_follows_the_database() {
     let port = port(16).await;
     let mut health = HealthClient::new(channel(&port).await);
     for (ready, expected) in
@@ -228,7 +228,7 @@ async fn what_was_accepted_is_finished_and_nothing_new_is_taken() {
 }
 
 #[tokio::test]
-async fn a_connection_above_the_number_at_a_time_ends_one_that_does_nothing() {
+async fn a_connection_above_the_limit_ends_an_idle_one() {
     let port = port(1).await;
     let mut held = TcpStream::connect(port.address).await.unwrap();
     sleep(Duration::from_millis(50)).await;
@@ -254,7 +254,7 @@ async fn in_turn(address: SocketAddr, requests: &[&[u8]]) -> Vec<String> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refused_body_does_not_take_the_next_request_of_its_connection_with_it() {
+async fn a_refused_body_spares_the_next_request_of_its_connection() {
     let port = port(16).await;
     let posting = |kind: &str, body: &str, more: &str| {
         let path = "/countersign.v1.OperatorService/WhoAmI";
@@ -334,7 +334,7 @@ async fn a_head_that_is_too_large_is_refused() {
 }
 
 #[tokio::test]
-async fn plaintext_stays_on_loopback_unless_the_operator_says_that_tls_ends_in_front() {
+async fn plaintext_stays_on_loopback_unless_tls_ends_in_front() {
     let anywhere = Options { listen: ([0, 0, 0, 0], 0).into(), ..options() };
     assert!(matches!(Server::bind(anywhere.clone()).await, Err(ServeError::Plaintext(_))));
     assert!(Server::bind(Options { tls_terminated_in_front: true, ..anywhere }).await.is_ok());

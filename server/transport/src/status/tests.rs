@@ -82,7 +82,7 @@ fn every_reason_has_the_code_that_the_contract_names() {
 }
 
 #[test]
-fn every_error_bears_its_reason_and_the_request_id_and_only_a_fault_of_the_server_is_internal() {
+fn errors_bear_reason_and_request_id_and_only_faults_are_ours() {
     let contract = contract();
     for error in every_error() {
         let (what, is_internal) = (format!("{error:?}"), matches!(error, Error::Internal));
@@ -139,7 +139,7 @@ fn every_field_is_listed_and_the_first_ones_are_in_the_message() {
 }
 
 #[test]
-fn a_status_fits_the_header_of_every_grpc_library_whatever_is_wrong() {
+fn a_status_fits_the_header_of_every_grpc_library() {
     let long = "ä".repeat(10_000);
     let found = (0..5_000).map(|n| Violation::new(format!("f{n}{long}"), long.clone())).collect();
     let many = Refusal::from(Error::Invalid(found)).status("r");

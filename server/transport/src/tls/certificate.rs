@@ -1,6 +1,6 @@
 //! Reads a verified client certificate.
 
-use countersign_core::certificate::{ClientCertificate, SubjectAltName};
+use countersign_core::client_certificate::{ClientCertificate, SubjectAltName};
 use rustls::ServerConnection;
 use x509_parser::{error::X509Error, extensions::GeneralName, parse_x509_certificate};
 

@@ -54,7 +54,7 @@ async fn both_http_versions_are_agreed_on_and_no_other() {
 }
 
 #[tokio::test]
-async fn a_new_certificate_serves_and_a_broken_one_does_not_replace_it() {
+async fn a_new_certificate_serves_unless_it_is_broken() {
     let folder = TempDir::new().unwrap();
     let (files, old) = write(&folder);
     let tls = Tls::load(files.clone()).unwrap();

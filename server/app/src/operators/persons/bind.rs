@@ -3,7 +3,7 @@
 use countersign_core::{
     names::{OperatorId, PersonId},
     operator::reserved_person,
-    person::{Binding, Login, PersonRule},
+    person::Binding,
 };
 use countersign_store::person;
 
@@ -78,12 +78,12 @@ pub(crate) async fn bind_new(
 ) -> Result<Bound, Error> {
     let by = &caller.operator_id;
     let binder = tx.login(by).await?;
-    four_eyes.hold(by_somebody_else(&binder, operator_id, person_id))?;
+    four_eyes.hold(binder.may_bind(operator_id, person_id))?;
     // Without four eyes, no second person is asked.
     let alone = four_eyes.alone();
-    let first = !person::were_two(tx.conn()).await? && binder.person().is_ok();
+    let at_once = binder.binds_at_once(person::were_two(tx.conn()).await?);
     // A caller of a dev server on its machine may do everything.
-    let confirmed = caller.anonymous || first || four_eyes == FourEyes::None;
+    let confirmed = caller.anonymous || at_once || four_eyes == FourEyes::None;
     let now = tx.now();
     let binding = Binding {
         operator_id: operator_id.clone(),
@@ -94,15 +94,6 @@ pub(crate) async fn bind_new(
         confirm_time: confirmed.then_some(now),
     };
     Ok(Bound { binding, alone })
-}
-
-fn by_somebody_else(binder: &Login, operator_id: &OperatorId, person_id: &PersonId) -> Result<(), PersonRule> {
-    let own = binder.operator_id == *operator_id
-        || binder.person.as_ref().is_some_and(|binder| binder.person_id == *person_id);
-    if own {
-        return Err(PersonRule::OwnBinding { operator_id: operator_id.clone(), person_id: person_id.clone() });
-    }
-    Ok(())
 }
 
 impl App {

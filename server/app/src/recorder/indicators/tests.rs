@@ -3,7 +3,6 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    OneCaller,
     decisions::evaluation::compare::{Difference, DifferenceKind},
     testing::NOW,
 };
@@ -117,21 +116,6 @@ fn without_decisions_there_is_no_percentile() {
     assert_eq!(Latency::default().quantile(0.95), None);
     let beyond = Latency::of(&[(u64::MAX, 3)].into());
     assert!(beyond.quantile(0.5).unwrap() >= LONGEST);
-}
-
-#[test]
-fn one_of_several_callers_adds_no_more_than_all_others_together() {
-    for (told, capped, counted) in [
-        (&[][..], 0, 0),
-        (&[100], 100, 100),
-        (&[100, 0], 0, 100),
-        (&[5, 5], 10, 10),
-        (&[100, 1], 2, 101),
-        (&[10, 4, 3], 14, 17),
-        (&[3, 2, 2], 7, 7),
-    ] {
-        assert_eq!((OneCaller::Capped.of(told), OneCaller::Counted.of(told)), (capped, counted), "{told:?}");
-    }
 }
 
 #[test]

@@ -11,16 +11,12 @@ use crate::{
     webhook::{Notice, Topic},
 };
 
-/// This many expiries of a kind get separate messages. Further ones of the same round share one message, so that a
-/// thousand sponsors who were approved on one day do not cause a thousand messages.
-const TOLD_ONE_BY_ONE: usize = 16;
-
-/// The messages for what reached `threshold`, the soonest first.
+/// The messages for what reached `threshold`, the soonest first; beyond a few of a kind, the others share one.
 pub(super) fn of(new: &[Ending], threshold: Threshold, now: OffsetDateTime) -> Result<Vec<Notice>, Error> {
     let mut notices = Vec::new();
     for kind in ExpiryKind::ALL {
         let of_kind: Vec<_> = new.iter().filter(|ending| ending.kind == kind).collect();
-        let (alone, together) = of_kind.split_at(of_kind.len().min(TOLD_ONE_BY_ONE));
+        let (alone, together) = Notice::one_by_one(&of_kind);
         for ending in alone {
             let mut data = json!({
                 "kind": kind.as_str(),

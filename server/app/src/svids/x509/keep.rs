@@ -3,6 +3,7 @@
 use countersign_core::{
     clock::random,
     spiffe::{Lifetime, TrustDomain},
+    x509_authority::{SigningWindow, missing_windows},
 };
 use countersign_ledger::leaf::{Change, Digest, Kind, Leaf, Subject};
 use countersign_store::x509_authority::{self, StoredAuthority};
@@ -13,7 +14,6 @@ use zeroize::Zeroizing;
 use super::certificate::{self, CERTIFICATE_BACKDATE};
 use crate::{
     App, Error,
-    authority::signing_window::{Window, missing},
     engine::{custody_leaf, secrets::Secrets, sha256::sha256, transaction::ChangeTx},
 };
 
@@ -47,15 +47,15 @@ async fn tend(tx: &mut ChangeTx, domain: &TrustDomain, secrets: &Secrets) -> Res
     }
     let known = x509_authority::list(tx.conn(), domain.as_str()).await?;
     let known: Vec<_> =
-        known.iter().map(|stored| Window { from: stored.sign_from, until: stored.sign_until }).collect();
-    for window in missing(&known, now) {
+        known.iter().map(|stored| SigningWindow { from: stored.sign_from, until: stored.sign_until }).collect();
+    for window in missing_windows(&known, now) {
         make(tx, domain, window, secrets).await?;
     }
     Ok(())
 }
 
 /// Makes an authority. From the commit on it is in the bundle of every server, and it signs in its window.
-async fn make(tx: &mut ChangeTx, domain: &TrustDomain, window: Window, secrets: &Secrets) -> Result<(), Error> {
+async fn make(tx: &mut ChangeTx, domain: &TrustDomain, window: SigningWindow, secrets: &Secrets) -> Result<(), Error> {
     let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)
         .map_err(|error| Error::internal("no key of an X.509 authority can be made", error))?;
     let begin = tx.now() - Duration::seconds(CERTIFICATE_BACKDATE.into());

@@ -201,7 +201,7 @@ fn tools_must_be_1_to_32_names_each_once() {
 }
 
 #[test]
-fn the_roles_that_bind_a_chain_are_named_once_each_beside_its_own_and_left_out_where_there_are_none() {
+fn a_chains_other_roles_are_named_once_each_or_left_out() {
     assert!(json!(claims()).get("inherited_roles").is_none());
     let with = |roles: Value| credential_with(|claims| claims["inherited_roles"] = roles);
     let verified = verify(&with(json!(["finance", "audit"]))).unwrap();
@@ -226,7 +226,7 @@ fn the_roles_that_bind_a_chain_are_named_once_each_beside_its_own_and_left_out_w
 }
 
 #[test]
-fn the_agent_of_the_root_is_named_where_it_is_another_one_and_left_out_where_not() {
+fn the_roots_agent_is_named_only_where_it_is_another() {
     assert!(json!(claims()).get("root_agent").is_none());
     let with = |agent: Value| credential_with(|claims| claims["root_agent"] = agent);
     assert_eq!(verify(&with(json!("support-assistant"))).unwrap().agent_of_root().as_str(), "support-assistant");

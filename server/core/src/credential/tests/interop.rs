@@ -7,7 +7,7 @@ use jsonwebtoken::{
 use super::*;
 
 #[test]
-fn another_library_accepts_our_credential_with_our_published_key() {
+fn another_library_accepts_our_credential_with_our_key() {
     let jwk: Jwk = serde_json::from_value(KEY.verifying_key().to_jwk()).unwrap();
     assert_eq!(jwk.thumbprint(jsonwebtoken::jwk::ThumbprintHash::SHA256).unwrap(), KEY.kid());
     let mut validation = Validation::new(Algorithm::ES256);

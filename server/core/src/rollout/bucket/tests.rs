@@ -43,7 +43,7 @@ fn keys() -> [(&'static str, Vec<String>); 3] {
 }
 
 #[test]
-fn the_share_that_is_in_is_within_half_a_point_of_the_percentage_and_growing_moves_nobody_out() {
+fn a_share_is_near_its_percentage_and_growing_keeps_who_is_in() {
     for (kind, keys) in keys() {
         for salt in [[0; 32], [7; 32], [0xff; 32]] {
             let buckets: Vec<u16> = keys.iter().map(|key| bucket(&salt, "roll_share", key)).collect();

@@ -78,7 +78,7 @@ fn every_transition_is_for_its_state_and_counts_a_revision() {
 }
 
 #[test]
-fn increments_come_once_a_day_up_to_the_step_after_a_persons_and_then_wait_for_one() {
+fn increments_come_daily_up_to_the_step_after_a_persons() {
     let mut growing = rollout(10, Some(7));
     let mut now = NOW;
     let mut path = Vec::new();

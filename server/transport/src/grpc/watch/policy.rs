@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn all_that_stands_comes_at_once_and_again_on_a_change_and_heartbeats_while_the_present_is_known() {
+    async fn the_status_comes_at_once_and_on_a_change_with_heartbeats() {
         let (known, complete_until) = (Sender::new(status("a", 1)), Sender::new(START));
         let feed = Feed { known: known.subscribe(), complete_until: complete_until.subscribe() };
         let mut stream = Box::pin(policy(feed, START).map(Result::unwrap));

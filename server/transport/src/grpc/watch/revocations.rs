@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_snapshot_comes_first_then_what_is_new_and_heartbeats_in_between() {
+    async fn a_snapshot_comes_first_then_new_entries_and_heartbeats() {
         let server = Server::new(1..=2);
         let mut stream = server.watch(None);
         assert!(stream.next().now_or_never().is_none(), "not before what was known is known to be the present");
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_was_told_before_is_told_what_it_lacks_and_at_once_where_that_is_nothing() {
+    async fn who_resumes_is_told_at_once_what_it_lacks_if_anything() {
         let server = Server::new(4..=7);
         server.looked(0.1);
         for (since, expected) in [

@@ -38,7 +38,7 @@ mod tests {
     use crate::convert::rollout_report::tests::{an_open_rollout, of_an_instance, of_an_operator};
 
     #[tokio::test]
-    async fn the_whole_set_comes_at_once_and_again_on_a_change_and_heartbeats_in_between() {
+    async fn open_rollouts_come_at_once_and_on_a_change_with_heartbeats() {
         let (sender, receiver) = watch::channel(Arc::new(vec![an_open_rollout()]));
         let mut stream = Box::pin(rollouts(receiver, of_an_operator(), || OffsetDateTime::UNIX_EPOCH));
         let first = stream.next().await.unwrap().unwrap();

@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_refusal_has_a_status_that_no_enforcement_point_takes_for_a_decision() {
+    fn a_refusals_status_cannot_be_taken_for_a_decision() {
         for (code, http) in [
             (Code::InvalidArgument, 400),
             (Code::FailedPrecondition, 400),

@@ -33,7 +33,7 @@ async fn strangers_take_no_stream_from_callers_who_may_have_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_ends_at_its_callers_timeout_or_the_servers_whichever_is_sooner() {
+async fn a_call_ends_at_the_sooner_timeout() {
     let pipeline = over(&stack(BOUNDS), |_| async {
         sleep(Duration::from_mins(1)).await;
         ok()
@@ -89,7 +89,7 @@ async fn end(response: Response) -> (usize, Status) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_outlives_the_ceiling_and_ends_at_its_callers_timeout() {
+async fn a_stream_outlives_the_ceiling_to_its_callers_timeout() {
     let pipeline = over(&stack(BOUNDS), endless);
     let mut request = request(STREAM, Some("gate"));
     request.headers_mut().insert("grpc-timeout", "3000S".parse().unwrap());
@@ -99,7 +99,7 @@ async fn a_stream_outlives_the_ceiling_and_ends_at_its_callers_timeout() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_ends_when_the_server_stops_and_says_that_another_answers() {
+async fn a_stream_ends_with_its_server_and_says_another_answers() {
     let stop = CancellationToken::new();
     let pipeline = over(&stack_until(BOUNDS, stop.clone()), endless);
     let (_, response) = call(&pipeline, request(STREAM, Some("gate"))).await;
@@ -112,7 +112,7 @@ async fn a_stream_ends_when_the_server_stops_and_says_that_another_answers() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_ends_soon_after_its_caller_may_not_call_any_more_and_not_for_a_database_that_is_silent() {
+async fn a_stream_ends_with_its_callers_right_not_with_the_database() {
     let access = Arc::new(MadeUp::default());
     let pipeline = over(&Stack::new(access.clone(), BOUNDS, CancellationToken::new()), endless);
     let (_, response) = call(&pipeline, request(STREAM, Some("gate"))).await;
@@ -134,7 +134,7 @@ async fn a_minute(_: Request) -> Response {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_wait_for_a_person_has_a_minute_more_than_other_calls_unless_its_caller_gives_it_less() {
+async fn a_wait_has_a_minute_more_unless_its_caller_gives_less() {
     let pipeline = over(&stack(BOUNDS), a_minute);
     assert_eq!(call(&pipeline, request(WAIT, Some("gate"))).await.0.code(), Code::Ok);
     let mut short = request(WAIT, Some("gate"));
@@ -145,7 +145,7 @@ async fn a_wait_for_a_person_has_a_minute_more_than_other_calls_unless_its_calle
 }
 
 #[tokio::test(start_paused = true)]
-async fn waits_have_their_own_number_and_take_no_room_from_requests_or_streams() {
+async fn waits_take_no_room_from_requests_or_streams() {
     let stack = stack(Bounds { streams: 1, requests: 1, ..BOUNDS });
     let (waits, calls, streams) = (over(&stack, a_minute), over(&stack, |_| async { ok() }), over(&stack, endless));
     let waiting = waits.clone();
@@ -159,7 +159,7 @@ async fn waits_have_their_own_number_and_take_no_room_from_requests_or_streams()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_wait_ends_when_the_server_stops_or_its_caller_may_not_call_any_more() {
+async fn a_wait_ends_with_the_server_or_its_callers_right() {
     let stop = CancellationToken::new();
     let stopped = over(&stack_until(BOUNDS, stop.clone()), a_minute);
     tokio::spawn(async move {

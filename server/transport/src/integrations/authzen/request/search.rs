@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_goes_on_where_the_one_before_ended_and_only_in_its_own_search() {
+    fn a_page_goes_on_after_the_last_one_of_its_own_search() {
         let first = search(&body(&Value::Null)).unwrap();
         assert_eq!(
             (first.command.after.clone(), first.command.limit, first.pages.asked_for),

@@ -121,7 +121,7 @@ fn whatever_is_wrong_is_named() {
 }
 
 #[test]
-fn a_subject_of_another_type_is_an_entity_and_so_is_its_resource() {
+fn a_subject_of_another_type_and_its_resource_are_entities() {
     let asked = |change: &dyn Fn(&mut Value)| {
         evaluation(&changed(|request| {
             request["subject"] =
@@ -167,7 +167,7 @@ fn a_subject_of_another_type_is_an_entity_and_so_is_its_resource() {
 }
 
 #[test]
-fn an_evaluation_takes_whole_entities_from_the_top_where_it_has_none() {
+fn an_evaluation_takes_the_entities_it_lacks_from_the_top() {
     let request = changed(|request| {
         request["context"] = json!({"from": "top"});
         request["evaluations"] = json!([

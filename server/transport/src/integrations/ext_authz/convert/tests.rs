@@ -89,7 +89,7 @@ fn the_gateways_own_faults_are_denials() {
 }
 
 #[test]
-fn the_route_says_what_is_called_and_the_method_how_where_the_route_does_not() {
+fn a_route_names_the_tool_and_it_or_the_method_the_action() {
     let asked = call(check(&[("tool_id", "billing")], http(&[("authorization", "Bearer a.b.c")]))).unwrap();
     assert_eq!((asked.decide.tool_id.as_str(), asked.decide.action.as_str()), ("billing", "post"));
     assert_eq!(token(&asked), "a.b.c");
@@ -108,7 +108,7 @@ fn the_route_says_what_is_called_and_the_method_how_where_the_route_does_not() {
 }
 
 #[test]
-fn a_route_that_names_no_tool_and_a_body_that_is_cut_are_refused_with_all_that_is_wrong() {
+fn a_route_without_a_tool_or_a_cut_body_is_refused() {
     assert_eq!(wrong(&[], http(&[])), ["context_extensions.tool_id"]);
     let all = [("tool_id", "Billing desk"), ("action", "a b"), ("receipt", "yes")];
     assert_eq!(
@@ -149,7 +149,7 @@ fn effect(when: &str, path: &str, route: &[(&str, &str)]) -> Effect {
 }
 
 #[test]
-fn a_path_that_is_too_long_for_rules_is_denied_by_those_that_read_it() {
+fn a_path_too_long_for_rules_is_denied_by_those_that_read_it() {
     let long = format!("/admin/users/{}", "a".repeat(1100));
     let admin = r#"context.http.path like "/admin/*""#;
     assert_eq!(effect(admin, "/accounts?x=/admin/", &[]), Effect::Allow);
@@ -233,7 +233,7 @@ fn denial(response: CheckResponse) -> (i32, DeniedHttpResponse) {
 }
 
 #[test]
-fn only_an_allow_is_ok_and_the_tool_sees_our_headers_and_no_others_of_their_name() {
+fn only_an_allow_is_ok_and_our_headers_replace_others() {
     let answer = DecisionAnswer { receipt: Some("r.s.t".into()), ..decision(Effect::Allow, Reason::AllowedByRule) };
     let response = decided(&answer, false);
     assert_eq!(response.status.unwrap().code, 0);
@@ -277,7 +277,7 @@ fn who_must_be_asked_is_told_what_to_wait_for() {
 }
 
 #[test]
-fn without_a_decision_the_call_ends_and_is_told_whether_to_come_back() {
+fn a_call_without_a_decision_ends_and_is_told_when_to_return() {
     for (error, http, retry) in [
         (Error::StoreUnavailable, 503, "1"),
         (Error::Overloaded, 429, "1"),

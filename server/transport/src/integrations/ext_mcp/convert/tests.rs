@@ -27,7 +27,7 @@ fn wrong(request: &McpRequest) -> Vec<String> {
 }
 
 #[test]
-fn a_call_of_a_tool_is_asked_as_backend_and_tool_name_unless_the_gateway_says_otherwise() {
+fn a_tool_is_its_backend_and_name_unless_the_gateway_says() {
     let params = json!({ "name": "refund", "arguments": { "b": 1, "a": 2 } });
     let asked = call(&request("tools/call", &["billing"], &params)).unwrap().decide;
     assert_eq!((asked.tool_id.as_str(), asked.action.as_str()), ("billing", "refund"));
@@ -48,7 +48,7 @@ fn a_call_of_a_tool_is_asked_as_backend_and_tool_name_unless_the_gateway_says_ot
 }
 
 #[test]
-fn names_that_are_none_of_ours_and_calls_that_reach_no_one_tool_are_refused() {
+fn foreign_names_and_calls_of_no_single_tool_are_refused() {
     assert_eq!(wrong(&request("tools/call", &["Bill desk"], &json!({ "name": "Re fund" }))), ["tool_id", "action"]);
     let theirs = call(&request("tools/call", &["Orders/v2"], &json!({ "name": "getWeather" }))).unwrap().decide;
     assert_eq!((theirs.tool_id.as_str(), theirs.action.as_str()), ("Orders/v2", "getWeather"));
@@ -206,7 +206,7 @@ fn rules_read_arguments_and_what_they_cannot_read_is_denied() {
 }
 
 #[test]
-fn metadata_that_is_no_text_is_refused_and_what_found_nothing_says_nothing() {
+fn metadata_that_is_no_text_is_refused_and_a_miss_is_silent() {
     let with = |kind| McpRequest {
         metadata_context: Some(Struct {
             fields: ["tool_id", "action", "purpose"]
@@ -224,7 +224,7 @@ fn metadata_that_is_no_text_is_refused_and_what_found_nothing_says_nothing() {
 }
 
 #[test]
-fn a_result_is_recorded_for_the_decision_that_the_gateway_names() {
+fn a_result_is_recorded_for_the_decision_it_names() {
     let id = "dec_01890a5d-ac96-774b-bcce-000000000001";
     let response = |metadata, result: Value| McpResponse {
         service_names: vec!["billing".to_owned()],

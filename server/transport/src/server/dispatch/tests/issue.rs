@@ -50,7 +50,7 @@ fn what_is_not_given_has_a_default() {
 }
 
 #[test]
-fn the_same_request_has_the_same_fingerprint_in_any_order_and_another_a_different_one() {
+fn a_fingerprint_is_of_the_request_whatever_its_order() {
     let print = |body: &str| read(body).1.unwrap().fingerprint;
     let first = print(r#"{"tool":"billing","sponsor_id":"alice","ttl":300,"request_id":"r"}"#);
     assert_eq!(first, print(r#"{ "request_id":"s", "ttl":300, "sponsor_id":"alice", "tool":"billing" }"#));

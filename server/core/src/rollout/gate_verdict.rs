@@ -1,8 +1,8 @@
-//! What the gates say of what was seen.
+//! The verdict of a gate: whether what was seen passes, fails, or is too little to say.
 
 use super::{
     gate::{Gate, Gates},
-    reading::{Reading, Recent, Verdict},
+    gate_reading::{Reading, Recent, Verdict},
     seen::{Sample, Seen},
 };
 
@@ -39,3 +39,6 @@ impl Gates {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

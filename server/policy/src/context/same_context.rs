@@ -1,4 +1,5 @@
-//! A context as one text: the form that a person was shown, and that a later call is compared with.
+//! When two contexts are the same: when their canonical texts are equal. A person who approves a call is shown that text, and
+//! a later call is compared with it.
 
 use std::{cmp::Ordering, collections::BTreeMap};
 

@@ -31,9 +31,6 @@ use crate::{
     webhook::Notice,
 };
 
-/// So many that wait for one sponsor's people are told of in a message each.
-const TOLD_ONE_BY_ONE: usize = 16;
-
 /// The answer to a call that a person must allow.
 pub(super) struct ByPerson {
     pub(super) prepared: Prepared,
@@ -163,18 +160,15 @@ impl BatchBuilder<'_> {
         };
         let event = custody_leaf::seal(&leaf(asked, base), Disclosed::default())?;
         let log_index = self.append(Arc::new(event))?;
-        // So that one who asks and asks is no flood of messages: beyond a few that wait they are told of together.
-        let waiting = self.waiting_of(&asked.call.sponsor_id);
-        self.delta.notices.push(if waiting > TOLD_ONE_BY_ONE {
-            Notice::summary(
-                Topic::ApprovalRequested,
-                asked.create_time,
-                asked.call.sponsor_id.as_str(),
-                &summary(asked, waiting, log_index),
-            )?
-        } else {
-            Notice::new(Topic::ApprovalRequested, asked.create_time, &notice(asked, log_index))?
-        });
+        let sponsor = &asked.call.sponsor_id;
+        let waiting = self.waiting_of(sponsor);
+        self.delta.notices.push(Notice::one_more(
+            Topic::ApprovalRequested,
+            asked.create_time,
+            (sponsor.as_str(), waiting),
+            &notice(asked, log_index),
+            &summary(asked, waiting, log_index),
+        )?);
         Ok(())
     }
 }

@@ -1,5 +1,5 @@
-//! When an authority signs, and which authorities are missing. This depends only on time, so servers need not inform
-//! each other.
+//! When an X.509 authority signs, and which authorities are missing. This depends only on time, so servers need not
+//! inform each other.
 
 use time::{Duration, OffsetDateTime};
 
@@ -11,37 +11,43 @@ const STAYS: Duration = Duration::HOUR;
 
 /// From when to when an authority signs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Window {
-    pub(crate) from: OffsetDateTime,
-    pub(crate) until: OffsetDateTime,
+pub struct SigningWindow {
+    /// Its first instant.
+    pub from: OffsetDateTime,
+    /// The instant after its last.
+    pub until: OffsetDateTime,
 }
 
-impl Window {
+impl SigningWindow {
     const fn from(from: OffsetDateTime) -> Self {
         Self { from, until: from.saturating_add(SIGNS) }
     }
 
-    pub(crate) fn covers(&self, now: OffsetDateTime) -> bool {
+    /// Whether the authority signs at `now`.
+    #[must_use]
+    pub fn covers(&self, now: OffsetDateTime) -> bool {
         self.from <= now && now < self.until
     }
 
     /// When the authority leaves the bundle and its certificate expires.
-    pub(crate) fn leaves(&self) -> OffsetDateTime {
+    #[must_use]
+    pub fn leaves(&self) -> OffsetDateTime {
         self.until + STAYS
     }
 }
 
 /// The missing windows, so that one authority signs now and another one follows.
-pub(crate) fn missing(known: &[Window], now: OffsetDateTime) -> Vec<Window> {
+#[must_use]
+pub fn missing_windows(known: &[SigningWindow], now: OffsetDateTime) -> Vec<SigningWindow> {
     let mut missing = Vec::new();
     let current = known.iter().find(|window| window.covers(now)).copied().unwrap_or_else(|| {
         // It is the first of all, or no server was running to create one in time.
-        let first = Window::from(now);
+        let first = SigningWindow::from(now);
         missing.push(first);
         first
     });
     if !known.iter().any(|window| window.from > now) {
-        missing.push(Window::from(current.until));
+        missing.push(SigningWindow::from(current.until));
     }
     missing
 }
@@ -56,23 +62,23 @@ mod tests {
 
     #[test]
     fn the_first_one_signs_at_once_and_the_next_one_a_day_later() {
-        let [first, next] = missing(&[], NOW)[..] else { panic!("two are missing") };
+        let [first, next] = missing_windows(&[], NOW)[..] else { panic!("two are missing") };
         assert_eq!((first.from, first.until), (NOW, NOW + Duration::DAY));
         assert_eq!((next.from, next.until), (NOW + Duration::DAY, NOW + Duration::days(2)));
-        assert_eq!(missing(&[first, next], NOW), []);
-        assert_eq!(missing(&[first, next], NOW + Duration::DAY - Duration::SECOND), []);
-        assert_eq!(missing(&[first, next], NOW + Duration::DAY).len(), 1, "one to follow the second");
+        assert_eq!(missing_windows(&[first, next], NOW), []);
+        assert_eq!(missing_windows(&[first, next], NOW + Duration::DAY - Duration::SECOND), []);
+        assert_eq!(missing_windows(&[first, next], NOW + Duration::DAY).len(), 1, "one to follow the second");
     }
 
     /// Checks after each pause, and returns what signs then and since when it was published.
-    fn signing_after(pauses: Vec<i64>) -> Vec<(Window, OffsetDateTime)> {
-        let (mut now, mut known) = (NOW, Vec::<(Window, OffsetDateTime)>::new());
+    fn signing_after(pauses: Vec<i64>) -> Vec<(SigningWindow, OffsetDateTime)> {
+        let (mut now, mut known) = (NOW, Vec::<(SigningWindow, OffsetDateTime)>::new());
         let mut signed = Vec::new();
         for pause in std::iter::once(0).chain(pauses) {
             now += Duration::seconds(pause);
             known.retain(|(window, _)| window.leaves() > now);
             let windows: Vec<_> = known.iter().map(|(window, _)| *window).collect();
-            known.extend(missing(&windows, now).into_iter().map(|window| (window, now)));
+            known.extend(missing_windows(&windows, now).into_iter().map(|window| (window, now)));
             assert!(known.len() <= 4, "the bundle stays small: {known:?}");
             let mut signing = known.iter().filter(|(window, _)| window.covers(now));
             signed.push(*signing.next().expect("somebody signs"));
@@ -88,7 +94,7 @@ mod tests {
         }
 
         #[test]
-        fn who_signs_was_published_half_a_day_before_where_no_pause_was_longer(
+        fn who_signs_was_published_half_a_day_before_if_none_paused(
             pauses in proptest::collection::vec(1i64..12 * 3600, 1..40),
         ) {
             for (window, published) in signing_after(pauses) {

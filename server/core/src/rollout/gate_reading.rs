@@ -1,4 +1,4 @@
-//! What a gate said, the figures that it rests on, and how that is told.
+//! The reading of a gate: its verdict, the figures that the verdict rests on, and how that is told to people.
 
 use std::{fmt, str::FromStr};
 

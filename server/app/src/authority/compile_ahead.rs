@@ -14,7 +14,7 @@ use crate::Error;
 impl Authority {
     /// A stored version, compiled, for a caller that names it.
     pub(crate) async fn policy(&self, version: PolicyVersion) -> Result<Arc<LoadedPolicy>, Error> {
-        Ok(self.loader.policies.get(&self.engine.store, version, Need::Asked).await?.into_result()?)
+        Ok(self.loader.policies.get(&self.engine.store, version, Need::Asked).await?)
     }
 
     /// Compiles the versions that are in use or may be used next, so that no caller has to wait then.

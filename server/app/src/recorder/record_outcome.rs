@@ -2,10 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use countersign_core::{
-    decision::{Effect, Outcome, Reporter},
-    names::OperatorId,
-};
+use countersign_core::decision::{Effect, Outcome, Reporter, may_report};
 use countersign_ledger::{
     export::Disclosed,
     leaf::{Decimal, Digest, Kind, Leaf},
@@ -100,18 +97,6 @@ impl BatchBuilder<'_> {
     }
 }
 
-/// Whether `operator` (none: the run) may report how a call ended that `asked_by` (none: the run) asked for. Who asked for it made the
-/// call, or not; of a call that a run makes itself, what stands before the tool sees it too.
-fn may_report(asked_by: Option<&str>, operator: Option<&OperatorId>) -> Result<(), String> {
-    match (asked_by, operator) {
-        (None, _) => Ok(()),
-        (Some(asked), Some(operator)) if asked == operator.as_str() => Ok(()),
-        (Some(asked), _) => {
-            Err(format!("was asked for by operator {asked}, and only that operator reports how the call ended"))
-        }
-    }
-}
-
 /// What a report is to those before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Follows<'a> {
@@ -188,17 +173,6 @@ mod tests {
         let id = || countersign_core::clock::uuid_v7(NOW, &countersign_core::clock::SystemEntropy);
         let fingerprint = fingerprint(outcome, None, None);
         ToolCall { decision_id: DecisionId(id()), event_id: EventId(id()), log_index: 1, fingerprint, reporter }
-    }
-
-    #[test]
-    fn who_asked_reports_and_of_what_a_run_asked_the_run_and_gates() {
-        let gate: OperatorId = "gate".parse().unwrap();
-        assert_eq!(may_report(None, None), Ok(()));
-        assert_eq!(may_report(None, Some(&gate)), Ok(()));
-        assert_eq!(may_report(Some("gate"), Some(&gate)), Ok(()));
-        for wrong in [may_report(Some("other"), Some(&gate)), may_report(Some("gate"), None)] {
-            assert!(wrong.unwrap_err().contains("only that operator reports"));
-        }
     }
 
     #[test]
