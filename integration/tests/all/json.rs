@@ -115,8 +115,6 @@ async fn refusals_in_json_have_connects_form() {
     let answer =
         rita.call("SponsorService/ApproveSponsor", &json!({"sponsorId": "alice", "reason": "x"})).await.unwrap();
     refused(&answer, 403, "permission_denied", "ROLE_REQUIRED");
-    let answer = rita.call("CustodyService/GetCheckpoint", &json!({})).await.unwrap();
-    refused(&answer, 501, "unimplemented", "NOT_IMPLEMENTED");
     let answer = rita.call("SponsorService/GetSponsor", &json!({"sponsorID": "alice"})).await.unwrap();
     refused(&answer, 400, "invalid_argument", "INVALID_REQUEST");
     let stranger = world.server.http(Some("csk_00000000000000000000000000000000_x"));

@@ -207,6 +207,71 @@ pub async fn leaves(conn: &mut Connection, from: i64, to: i64) -> Result<Vec<Vec
     Ok(leaves.fetch_all(conn).await?)
 }
 
+/// The events with these leaf hashes, among those of these chains and those about these sponsors themselves.
+pub async fn by_leaf_hash(
+    conn: &mut Connection,
+    hashes: &[Vec<u8>],
+    roots: &[Uuid],
+    sponsors: &[String],
+) -> Result<Vec<StoredEvent>, StoreError> {
+    let rows = sqlx::query_as!(
+        Row,
+        r#"SELECT log_index AS "log_index!", leaf_bytes AS "leaf_bytes!", purpose, purpose_salt, reason, reason_salt,
+                  identity, identity_salt, on_behalf_of, on_behalf_of_salt
+         FROM (
+            SELECT log_index, leaf_bytes, purpose, purpose_salt, reason, reason_salt, identity, identity_salt,
+                   on_behalf_of, on_behalf_of_salt
+            FROM custody_event WHERE root_instance_id = ANY ($2)
+            UNION ALL
+            SELECT log_index, leaf_bytes, purpose, purpose_salt, reason, reason_salt, identity, identity_salt,
+                   on_behalf_of, on_behalf_of_salt
+            FROM custody_event WHERE instance_id IS NULL AND sponsor_id = ANY ($3)
+         ) AS event
+         WHERE sha256('\x00'::bytea || leaf_bytes) = ANY ($1)"#,
+        hashes,
+        roots,
+        sponsors
+    );
+    stored(rows.fetch_all(conn).await?)
+}
+
+/// The manifests that were appended from `start` until before `end`, to the millisecond, in log order.
+pub async fn manifests(
+    conn: &mut Connection,
+    start: OffsetDateTime,
+    end: OffsetDateTime,
+) -> Result<Vec<StoredEvent>, StoreError> {
+    let rows = sqlx::query_as!(
+        Row,
+        "SELECT log_index, leaf_bytes, purpose, purpose_salt, reason, reason_salt, identity, identity_salt,
+                on_behalf_of, on_behalf_of_salt
+         FROM custody_event
+         WHERE kind = 'manifest' AND event_id >= uuid_v7_floor($1) AND event_id < uuid_v7_floor($2) ORDER BY log_index",
+        start,
+        end
+    );
+    stored(rows.fetch_all(conn).await?)
+}
+
+/// The events of a sponsor from index `from` until before `to`, in log order.
+pub async fn of_sponsor(
+    conn: &mut Connection,
+    sponsor_id: &SponsorId,
+    from: i64,
+    to: i64,
+) -> Result<Vec<StoredEvent>, StoreError> {
+    let rows = sqlx::query_as!(
+        Row,
+        "SELECT log_index, leaf_bytes, purpose, purpose_salt, reason, reason_salt, identity, identity_salt,
+                on_behalf_of, on_behalf_of_salt
+         FROM custody_event WHERE log_index >= $2 AND log_index < $3 AND sponsor_id = $1 ORDER BY log_index",
+        sponsor_id.as_str(),
+        from,
+        to
+    );
+    stored(rows.fetch_all(conn).await?)
+}
+
 /// The event that granted an instance its newest credential. `None` if the log no longer holds it.
 pub async fn newest_grant(conn: &mut Connection, instance: InstanceId) -> Result<Option<StoredEvent>, StoreError> {
     let row = sqlx::query_as!(

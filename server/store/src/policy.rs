@@ -155,6 +155,31 @@ pub async fn by_content(
     Ok(row.fetch_optional(conn).await?.map(|row| (PolicyVersion(row.version), row.log_index)))
 }
 
+/// A document by its content hash: the YAML, and the Cedar text beside it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Document {
+    /// Its content hash.
+    pub content_hash: [u8; 32],
+    /// The YAML document.
+    pub document: String,
+    /// The Cedar text beside it.
+    pub cedar: String,
+}
+
+/// The documents with these contents, in the order of their hashes.
+pub async fn documents(conn: &mut Connection, hashes: &[Vec<u8>]) -> Result<Vec<Document>, StoreError> {
+    let rows = sqlx::query!(
+        "SELECT content_hash, document, cedar FROM policy WHERE content_hash = ANY ($1) ORDER BY content_hash",
+        hashes
+    );
+    let mut documents = Vec::new();
+    for row in rows.fetch_all(conn).await? {
+        let content_hash = bytes("policy", "content_hash", &row.content_hash)?;
+        documents.push(Document { content_hash, document: row.document, cedar: row.cedar });
+    }
+    Ok(documents)
+}
+
 /// Which versions to list. A field that is `None` does not restrict the list.
 #[derive(Debug, Clone, Default)]
 pub struct PolicyFilter {

@@ -86,7 +86,7 @@ impl App {
 }
 
 /// The root of an event's chain. `None` if the event belongs to no instance.
-async fn of_event(
+pub(super) async fn of_event(
     conn: &mut Connection,
     event_id: EventId,
     what: &'static str,
@@ -107,7 +107,7 @@ fn cut<T>(items: &mut Vec<T>) -> bool {
     cut
 }
 
-async fn root_of(conn: &mut Connection, id: InstanceId) -> Result<InstanceId, Error> {
+pub(super) async fn root_of(conn: &mut Connection, id: InstanceId) -> Result<InstanceId, Error> {
     let found = instance::get_all(conn, &[id.0]).await?.pop();
     Ok(found.ok_or_else(|| Error::not_found("instance", id))?.instance.root_instance_id)
 }

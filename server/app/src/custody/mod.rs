@@ -4,4 +4,5 @@ pub(crate) mod check_log;
 pub(crate) mod checkpoints;
 pub(crate) mod custody_chain;
 pub(crate) mod event;
+pub(crate) mod evidence;
 pub(crate) mod list_events;

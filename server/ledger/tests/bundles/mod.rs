@@ -1,5 +1,7 @@
 //! A small log, and the bundle of what alice answered for in a part of it.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
 use aws_lc_rs::signature::Ed25519KeyPair;
 use countersign_core::decision::{Effect, Enforcement, Outcome};
 use countersign_ledger::{

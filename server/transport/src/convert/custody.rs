@@ -3,7 +3,8 @@
 use std::mem;
 
 use countersign_app::{
-    Caller, ChainSubject, CustodyChain, Error, EventFilter, OpenDecisionFilter, RecordToolCall, ToolCallRecorded,
+    Caller, ChainSubject, CustodyChain, Error, EventFilter, EvidenceSubject, OpenDecisionFilter, RecordToolCall,
+    SponsorPeriod, ToolCallRecorded,
 };
 use countersign_core::{
     names,
@@ -128,6 +129,36 @@ pub(crate) fn subject(request: &v1::GetCustodyChainRequest) -> Result<ChainSubje
         Some(Subject::AgentInstanceId(id)) => v.required("agent_instance_id", id).map(ChainSubject::Instance),
         Some(Subject::EventId(id)) => v.required("event_id", id).map(ChainSubject::Event),
         None => Err(v.refuse("subject", "is required: exactly one of policy_decision_id, agent_instance_id, event_id")),
+    })
+}
+
+pub(crate) fn evidence(request: v1::ExportEvidenceRequest) -> Result<EvidenceSubject, Error> {
+    use v1::export_evidence_request::Subject;
+    let chain = EvidenceSubject::Chain;
+    read(|v| match request.subject {
+        Some(Subject::PolicyDecisionId(id)) => {
+            v.required("policy_decision_id", &id).map(|id| chain(ChainSubject::Decision(id)))
+        }
+        Some(Subject::AgentInstanceId(id)) => {
+            v.required("agent_instance_id", &id).map(|id| chain(ChainSubject::Instance(id)))
+        }
+        Some(Subject::EventId(id)) => v.required("event_id", &id).map(|id| chain(ChainSubject::Event(id))),
+        Some(Subject::SponsorPeriod(period)) => {
+            let sponsor_id = v.required("sponsor_period.sponsor_id", &period.sponsor_id);
+            let start = v.instant("sponsor_period.start_time", period.start_time);
+            let end = v.instant("sponsor_period.end_time", period.end_time);
+            let (sponsor_id, start, end) = (sponsor_id?, start?, end?);
+            match (start, end) {
+                (Some(start_time), Some(end_time)) if start_time < end_time => {
+                    Ok(EvidenceSubject::Sponsor(SponsorPeriod { sponsor_id, start_time, end_time }))
+                }
+                _ => Err(v.refuse("sponsor_period", "must have a start_time and a later end_time")),
+            }
+        }
+        None => {
+            let why = "is required: exactly one of policy_decision_id, agent_instance_id, event_id, sponsor_period";
+            Err(v.refuse("subject", why))
+        }
     })
 }
 

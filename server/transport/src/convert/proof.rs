@@ -74,13 +74,18 @@ fn width(v: &mut Violations, width: i32) -> Result<u16, Refused> {
     Ok(if width == 0 { FULL } else { width })
 }
 
-pub(crate) fn checkpoint(checkpoint: &StoredCheckpoint, origin: &str) -> v1::GetCheckpointResponse {
+pub(crate) fn checkpoint(
+    checkpoint: &StoredCheckpoint,
+    origin: &str,
+    verifier_key: String,
+) -> v1::GetCheckpointResponse {
     v1::GetCheckpointResponse {
         checkpoint: checkpoint.note.clone(),
         size: checkpoint.size,
         root_hash: checkpoint.root_hash.to_vec(),
         sign_time: Some(timestamp(checkpoint.sign_time)),
         origin: origin.to_owned(),
+        verifier_key,
     }
 }
 

@@ -4,14 +4,14 @@ use countersign_app::Error;
 use prost::Message;
 
 use super::{
-    approval, cache_extension, credential, custody, decision, instance, key, kill_switch, operator, policy, rollout,
-    simulation, sponsor, status, svid,
+    approval, cache_extension, credential, custody, decision, instance, key, kill_switch, operator, policy, proof,
+    rollout, simulation, sponsor, status, svid,
 };
 
 pub(crate) type Reader = fn(&[u8]) -> Result<(), Error>;
 
 /// A reader for each request that has a field to check.
-pub(crate) const READERS: [(&str, Reader); 73] = [
+pub(crate) const READERS: [(&str, Reader); 79] = [
     ("AcceptInstanceRequest", |bytes| instance::accept(typed(bytes)).map(drop)),
     ("ActivatePolicyRequest", |bytes| policy::activate(typed(bytes)).map(drop)),
     ("AdvanceRolloutRequest", |bytes| rollout::advance(typed(bytes)).map(drop)),
@@ -36,14 +36,19 @@ pub(crate) const READERS: [(&str, Reader); 73] = [
     ("EndInstanceRequest", |bytes| instance::end(typed(bytes)).map(drop)),
     ("EngageKillSwitchRequest", |bytes| kill_switch::engage(typed(bytes)).map(drop)),
     ("ExplainDecisionRequest", |bytes| decision::explain(&typed(bytes)).map(drop)),
+    ("ExportEvidenceRequest", |bytes| custody::evidence(typed(bytes)).map(drop)),
     ("GetApprovalRequest", |bytes| approval::get(&typed(bytes)).map(drop)),
+    ("GetConsistencyProofRequest", |bytes| proof::consistency(&typed(bytes)).map(drop)),
     ("GetCustodyChainRequest", |bytes| custody::subject(&typed(bytes)).map(drop)),
     ("GetDecisionRequest", |bytes| decision::get(&typed(bytes)).map(drop)),
+    ("GetEntriesRequest", |bytes| proof::entries(&typed(bytes)).map(drop)),
+    ("GetInclusionProofRequest", |bytes| proof::inclusion(&typed(bytes)).map(drop)),
     ("GetIndicatorsRequest", |bytes| status::window(&typed(bytes)).map(drop)),
     ("GetInstanceRequest", |bytes| instance::get(&typed(bytes)).map(drop)),
     ("GetPolicyRequest", |bytes| policy::get(&typed(bytes)).map(drop)),
     ("GetRolloutRequest", |bytes| rollout::get(&typed(bytes)).map(drop)),
     ("GetSponsorRequest", |bytes| sponsor::get(&typed(bytes)).map(drop)),
+    ("GetTileRequest", |bytes| proof::tile(&typed(bytes)).map(drop)),
     ("IssueCredentialRequest", |bytes| credential::issue(typed(bytes)).map(drop)),
     ("ListApiKeysRequest", |bytes| operator::list_keys(typed(bytes)).map(drop)),
     ("ListApprovalsRequest", |bytes| approval::list(typed(bytes)).map(drop)),
@@ -52,6 +57,7 @@ pub(crate) const READERS: [(&str, Reader); 73] = [
     ("ListEventsRequest", |bytes| custody::list(typed(bytes)).map(drop)),
     ("ListInstancesRequest", |bytes| instance::list(typed(bytes)).map(drop)),
     ("ListKillSwitchesRequest", |bytes| kill_switch::list(typed(bytes)).map(drop)),
+    ("ListOpenDecisionsRequest", |bytes| custody::list_open(typed(bytes)).map(drop)),
     ("ListOperatorsRequest", |bytes| operator::list(typed(bytes)).map(drop)),
     ("ListPersonBindingsRequest", |bytes| operator::list_bindings(typed(bytes)).map(drop)),
     ("ListPoliciesRequest", |bytes| policy::list(typed(bytes)).map(drop)),

@@ -1,8 +1,23 @@
+use bytes::Bytes;
 use countersign_proto::v1::{self, custody_service_server::CustodyService};
+use futures::{StreamExt as _, stream};
 use tonic::{Request, Response, Status, codegen::BoxStream};
 
-use super::{Api, answer, traced, unimplemented::unimplemented_methods};
-use crate::convert::{custody as convert, decision, event, proof};
+use super::{Api, answer, request_id, traced};
+use crate::{
+    convert::{custody as convert, decision, event, proof},
+    status::Refusal,
+};
+
+/// The longest piece of a bundle in one message, in bytes.
+const PIECE: usize = 64 * 1024;
+
+fn pieces(mut file: Bytes) -> impl Iterator<Item = v1::ExportEvidenceResponse> {
+    std::iter::from_fn(move || {
+        let piece = file.split_to(PIECE.min(file.len()));
+        (!piece.is_empty()).then(|| v1::ExportEvidenceResponse { data: piece.to_vec() })
+    })
+}
 
 #[tonic::async_trait]
 impl CustodyService for Api {
@@ -83,7 +98,7 @@ impl CustodyService for Api {
     ) -> Result<Response<v1::GetCheckpointResponse>, Status> {
         answer(request, |_, _| async move {
             let checkpoint = self.app.checkpoint()?;
-            Ok(proof::checkpoint(&checkpoint, self.app.log_origin()))
+            Ok(proof::checkpoint(&checkpoint, self.app.log_origin(), self.app.log_verifier_key()))
         })
         .await
     }
@@ -133,7 +148,23 @@ impl CustodyService for Api {
         .await
     }
 
-    unimplemented_methods! { "CustodyService":
-        export_evidence(ExportEvidenceRequest) -> Self::ExportEvidenceStream = "ExportEvidence";
+    async fn export_evidence(
+        &self,
+        request: Request<v1::ExportEvidenceRequest>,
+    ) -> Result<Response<Self::ExportEvidenceStream>, Status> {
+        let request_id = request_id(request.extensions());
+        answer(request, |_, request| async move {
+            let (app, subject) = (self.app.clone(), convert::evidence(request)?);
+            // The stream begins at once, so that the deadline of a call does not count for the making of the bundle.
+            let made = async move { app.export_evidence(subject).await };
+            let messages = stream::once(made).flat_map(move |made| {
+                stream::iter(match made {
+                    Ok(file) => pieces(file.into()).map(Ok).collect(),
+                    Err(error) => vec![Err(Refusal::from(error).status(&request_id))],
+                })
+            });
+            Ok(Box::pin(messages) as Self::ExportEvidenceStream)
+        })
+        .await
     }
 }

@@ -15,7 +15,6 @@ mod rollout;
 mod sponsor;
 mod status;
 mod svid;
-pub(crate) mod unimplemented;
 mod watch;
 
 use std::sync::Arc;

@@ -40,7 +40,6 @@ fn with_log_indices(value: &mut Value, descriptor: &MessageDescriptor, depth: us
 #[cfg(test)]
 mod tests {
     use countersign_proto::{FILE_DESCRIPTOR_SET, v1};
-    use prost::Message as _;
     use prost_reflect::DescriptorPool;
 
     use super::*;

@@ -87,12 +87,6 @@ impl Refusal {
         Self::new(ErrorReason::DeadlineExceeded, "the request did not finish before its deadline")
     }
 
-    /// `method` is in the contract and not yet in this server.
-    pub(crate) fn not_implemented(method: &str) -> Self {
-        Self::new(ErrorReason::NotImplemented, format!("{method} is in the contract, and not yet in this server"))
-            .with("method", method)
-    }
-
     /// An internal error, which is already logged.
     pub(crate) fn internal() -> Self {
         Error::Internal.into()

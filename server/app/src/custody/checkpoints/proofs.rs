@@ -41,6 +41,12 @@ impl App {
         self.inner.custody.key.origin()
     }
 
+    /// The public key of the log, as C2SP writes it.
+    #[must_use]
+    pub fn log_verifier_key(&self) -> String {
+        self.inner.custody.key.verifier().to_string()
+    }
+
     /// The newest published checkpoint.
     pub fn checkpoint(&self) -> Result<Arc<StoredCheckpoint>, Error> {
         self.inner.custody.published().ok_or_else(|| {
