@@ -26,4 +26,5 @@ pub mod secret_file;
 mod serve;
 mod start_screen;
 mod stop;
+mod traces;
 mod webhook;

@@ -64,7 +64,7 @@ pub use decisions::decision::{
 pub use decisions::explain_decision::DecisionExplanation;
 pub use decisions::read_decisions::DecisionFilter;
 pub use decisions::search_actions::{ActionPage, SearchActions};
-pub use engine::arrival::arrived_at;
+pub use engine::request::{Request, TRACE, working_for};
 pub use engine::secrets::KeyEncryptionKeys;
 pub use error::Error;
 pub use instances::accept_instance::AcceptInstance;

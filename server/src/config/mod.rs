@@ -25,6 +25,7 @@ mod spiffe;
 #[cfg(test)]
 mod tests;
 mod token_service;
+mod traces;
 mod webhooks;
 
 use std::{fmt, path::PathBuf, thread, time::Duration};
@@ -45,6 +46,7 @@ pub use self::{
     settings::Variable,
     sources::{Flag, Sources},
     token_service::TokenService,
+    traces::{OtlpProtocol, Sampling, Traces},
     webhooks::WebhookEndpoint,
 };
 pub(crate) use self::{
@@ -93,6 +95,8 @@ pub struct Config {
     pub key_rotation: Duration,
     /// What to log, and how.
     pub log: Log,
+    /// Where traces are exported to. `None` if they are off.
+    pub traces: Option<Traces>,
     /// Limits on what callers can make the server do.
     pub limits: Limits,
     /// Endpoints that are informed at once.
@@ -142,6 +146,7 @@ impl Config {
             settings.report("operators.oidc", "must not name the issuer of this server's own credentials");
         }
         let log = Log::read(&mut settings);
+        let traces = Traces::read(&mut settings);
         let limits = Limits::read(&mut settings);
         let approvals = approvals::read(&mut settings);
         let outcome_deadline = settings.number("outcomes.deadline_seconds", 5..=LONGEST_OUTCOME_DEADLINE, 60 * 60);
@@ -174,6 +179,7 @@ impl Config {
                 key_encryption,
                 key_rotation: Duration::from_hours(rotation_hours.into()),
                 log,
+                traces,
                 limits,
                 webhooks,
                 approvals,

@@ -114,7 +114,7 @@ async fn a_stream_ends_when_the_server_stops_and_says_that_another_answers() {
 #[tokio::test(start_paused = true)]
 async fn a_stream_ends_soon_after_its_caller_may_not_call_any_more_and_not_for_a_database_that_is_silent() {
     let access = Arc::new(MadeUp::default());
-    let pipeline = over(&Stack::new(access.clone(), BOUNDS, CancellationToken::new()), endless);
+    let pipeline = over(&Arc::new(Stack::new(access.clone(), BOUNDS, CancellationToken::new())), endless);
     let (_, response) = call(&pipeline, request(STREAM, Some("gate"))).await;
     tokio::spawn(async move {
         sleep(Duration::from_millis(2_500)).await;
@@ -169,7 +169,7 @@ async fn a_wait_ends_when_the_server_stops_or_its_caller_may_not_call_any_more()
     assert_eq!(call(&stopped, request(WAIT, Some("gate"))).await.0.code(), Code::Unavailable);
 
     let access = Arc::new(MadeUp::default());
-    let withdrawn = over(&Stack::new(access.clone(), BOUNDS, CancellationToken::new()), a_minute);
+    let withdrawn = over(&Arc::new(Stack::new(access.clone(), BOUNDS, CancellationToken::new())), a_minute);
     let started = Instant::now();
     tokio::spawn(async move {
         sleep(Duration::from_millis(2_500)).await;
