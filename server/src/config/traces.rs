@@ -247,7 +247,8 @@ fn listed(settings: &mut Settings, key: &str, text: &str) -> Vec<(String, String
     let items: Vec<_> = text.split(',').filter(|item| !item.trim().is_empty()).collect();
     let pairs: Vec<_> = items.iter().filter_map(|item| pair(item)).collect();
     if pairs.len() < items.len() || items.len() > MOST_PAIRS {
-        let message = format!("must be at most {MOST_PAIRS} pairs such as name=value,other=value, values in percent-encoding");
+        let message =
+            format!("must be at most {MOST_PAIRS} pairs such as name=value,other=value, values in percent-encoding");
         settings.report(key, message);
     }
     pairs

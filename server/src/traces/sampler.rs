@@ -69,9 +69,7 @@ impl ShouldSample for RequestSampler {
         let parent = parent.filter(opentelemetry::trace::SpanContext::is_valid);
         let sampled = match &parent {
             Some(parent) if !parent.is_remote() => parent.is_sampled(),
-            Some(parent) if self.sampling.parent_based => {
-                parent.is_sampled() && within(&self.limits.asked, "caller")
-            }
+            Some(parent) if self.sampling.parent_based => parent.is_sampled() && within(&self.limits.asked, "caller"),
             _ if *span_kind == SpanKind::Server => self.chosen(trace_id),
             _ => name == BATCH,
         };
@@ -91,7 +89,7 @@ mod tests {
         RequestSampler::new(Sampling { parent_based, ratio }, NonZeroU32::new(a_second).unwrap())
     }
 
-    fn sampled(sampler: &RequestSampler, kind: SpanKind, name: &str, parent: Option<(bool, bool)>) -> bool {
+    fn sampled(sampler: &RequestSampler, kind: &SpanKind, name: &str, parent: Option<(bool, bool)>) -> bool {
         let trace_id = TraceId::from(7);
         let context = parent.map(|(remote, sampled)| {
             let flags = if sampled { TraceFlags::SAMPLED } else { TraceFlags::NOT_SAMPLED };
@@ -103,41 +101,41 @@ mod tests {
                 TraceState::NONE,
             ))
         });
-        let result = sampler.should_sample(context.as_ref(), trace_id, name, &kind, &[], &[]);
+        let result = sampler.should_sample(context.as_ref(), trace_id, name, kind, &[], &[]);
         result.decision == SamplingDecision::RecordAndSample
     }
 
     #[test]
     fn a_request_goes_with_its_caller() {
         let by_caller = sampler(true, 1.0, 100);
-        assert!(sampled(&by_caller, SpanKind::Server, "request", Some((true, true))));
-        assert!(!sampled(&by_caller, SpanKind::Server, "request", Some((true, false))));
-        assert!(sampled(&by_caller, SpanKind::Server, "request", None));
+        assert!(sampled(&by_caller, &SpanKind::Server, "request", Some((true, true))));
+        assert!(!sampled(&by_caller, &SpanKind::Server, "request", Some((true, false))));
+        assert!(sampled(&by_caller, &SpanKind::Server, "request", None));
         let none = sampler(true, 0.0, 100);
-        assert!(sampled(&none, SpanKind::Server, "request", Some((true, true))));
-        assert!(!sampled(&none, SpanKind::Server, "request", None));
+        assert!(sampled(&none, &SpanKind::Server, "request", Some((true, true))));
+        assert!(!sampled(&none, &SpanKind::Server, "request", None));
         let alone = sampler(false, 0.0, 100);
-        assert!(!sampled(&alone, SpanKind::Server, "request", Some((true, true))));
+        assert!(!sampled(&alone, &SpanKind::Server, "request", Some((true, true))));
     }
 
     #[test]
     fn what_is_below_a_span_goes_with_it() {
         let sampler = sampler(true, 0.0, 1);
         for _ in 0..5 {
-            assert!(sampled(&sampler, SpanKind::Internal, "change", Some((false, true))));
-            assert!(!sampled(&sampler, SpanKind::Internal, "change", Some((false, false))));
-            assert!(sampled(&sampler, SpanKind::Internal, BATCH, None));
-            assert!(!sampled(&sampler, SpanKind::Internal, "change", None), "of no request");
+            assert!(sampled(&sampler, &SpanKind::Internal, "change", Some((false, true))));
+            assert!(!sampled(&sampler, &SpanKind::Internal, "change", Some((false, false))));
+            assert!(sampled(&sampler, &SpanKind::Internal, BATCH, None));
+            assert!(!sampled(&sampler, &SpanKind::Internal, "change", None), "of no request");
         }
     }
 
     #[test]
     fn callers_cannot_ask_for_more_than_the_limit_nor_use_up_the_others() {
         let sampler = sampler(true, 1.0, 3);
-        let asked = (0..50).filter(|_| sampled(&sampler, SpanKind::Server, "request", Some((true, true)))).count();
+        let asked = (0..50).filter(|_| sampled(&sampler, &SpanKind::Server, "request", Some((true, true)))).count();
         assert_eq!(asked, 3);
-        assert!(sampled(&sampler, SpanKind::Server, "request", None));
-        let chosen = (0..50).filter(|_| sampled(&sampler, SpanKind::Server, "request", None)).count();
+        assert!(sampled(&sampler, &SpanKind::Server, "request", None));
+        let chosen = (0..50).filter(|_| sampled(&sampler, &SpanKind::Server, "request", None)).count();
         assert_eq!(chosen, 2);
     }
 }

@@ -132,8 +132,8 @@ pub(crate) async fn run(
         let writing = AssertUnwindSafe(writer.write(&mut gathered[..most], spans.trace())).catch_unwind();
         let written = spans.around(writing).await;
         metrics::histogram!("countersign_recorder_commit_duration_seconds").record(begun.elapsed());
-        let written =
-            written.unwrap_or_else(|_| Err(spans.log(|| Error::internal("the recorder panicked", "its batch is dropped"))));
+        let written = written
+            .unwrap_or_else(|_| Err(spans.log(|| Error::internal("the recorder panicked", "its batch is dropped"))));
         let done = *written.as_ref().unwrap_or(&most);
         spans.end(&gathered[..done], written.is_err());
         metrics::histogram!("countersign_recorder_batch_size")

@@ -49,7 +49,8 @@ impl<J: Job> Submission<J> {
             return jobs.iter().zip(kept?).map(|(entry, kept)| entry.job.again(batch, kept)).collect();
         }
         batch.all_or_none(|batch| {
-            let replies = jobs.iter().map(|entry| record(entry, batch, request.arrived)).collect::<Result<Vec<_>, _>>()?;
+            let replies =
+                jobs.iter().map(|entry| record(entry, batch, request.arrived)).collect::<Result<Vec<_>, _>>()?;
             batch.keep(keyed.as_ref(), || kept_replies::write_all(J::KEPT_AS, &replies))?;
             Ok(replies)
         })

@@ -16,7 +16,12 @@ use tokio::time::Instant;
 use tonic::Code;
 use tracing::{Instrument, Span, field::display};
 
-use super::{AccessControl, Peer, call::{Call, UNKNOWN}, grpc_status, trace::CallTrace};
+use super::{
+    AccessControl, Peer,
+    call::{Call, UNKNOWN},
+    grpc_status,
+    trace::CallTrace,
+};
 
 /// The methods that issue credentials.
 const ISSUING: [&str; 2] =

@@ -142,7 +142,10 @@ mod tests {
             let read = remote(&headers(&[("traceparent", &good(flags)), ("tracestate", "a=1"), ("tracestate", "b=2")]));
             let read = read.unwrap();
             assert_eq!((read.is_sampled(), read.is_remote()), (sampled, true), "{flags}");
-            assert_eq!((read.trace_id().to_string().as_str(), read.trace_state().header().as_str()), (TRACE_ID, "a=1,b=2"));
+            assert_eq!(
+                (read.trace_id().to_string().as_str(), read.trace_state().header().as_str()),
+                (TRACE_ID, "a=1,b=2")
+            );
         }
     }
 
