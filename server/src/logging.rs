@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Spans for traces are not for the log. Without traces they then do not exist.
-const NO_TRACES: &str = "countersign::trace=off";
+const NO_TRACES: &str = "countersign_trace=off";
 
 /// Starts the log of this process, and the spans that `traces` exports. A second call changes nothing.
 pub(crate) fn start(log: &Log, traces: Option<&Exporter>) {

@@ -55,7 +55,10 @@ async fn by_choice_each_call_has_one_line() {
     eventually("both lines", async || !of("allowed-1").is_empty() && !of("malformed-1").is_empty()).await;
     for (id, message, code) in [("allowed-1", "done", "OK"), ("malformed-1", "refused", "INVALID_ARGUMENT")] {
         let [line] = of(id).try_into().expect("one line");
-        assert_eq!((&line["level"], &line["message"], &line["peer"]), (&json!("INFO"), &json!(message), &json!("127.0.0.1")));
+        assert_eq!(
+            (&line["level"], &line["message"], &line["peer"]),
+            (&json!("INFO"), &json!(message), &json!("127.0.0.1"))
+        );
         assert_eq!(line["span"]["code"], code);
         assert_eq!(line["span"]["method"], "/countersign.v1.DecisionService/Decide");
         assert!(line["span"]["caller"].is_string() && line["duration_ms"].as_f64().unwrap() > 0.0, "{line}");

@@ -54,7 +54,8 @@ impl Collector {
         command.arg("--config").arg(format!("yaml:{config}")).stdout(Stdio::null()).stderr(Stdio::null());
         let process = command.process_group(0).spawn().unwrap();
         let collector = Self { process, grpc, http, folder };
-        eventually("the collector listens", async || [grpc, http].iter().all(|at| TcpStream::connect(at).is_ok())).await;
+        eventually("the collector listens", async || [grpc, http].iter().all(|at| TcpStream::connect(at).is_ok()))
+            .await;
         collector
     }
 
@@ -120,9 +121,10 @@ impl Span {
 
     fn follows_from(&self, other: &Self) -> bool {
         let links = self.span["links"].as_array();
-        links.into_iter().flatten().any(|link| {
-            link["traceId"] == other.span["traceId"] && link["spanId"] == other.span["spanId"]
-        })
+        links
+            .into_iter()
+            .flatten()
+            .any(|link| link["traceId"] == other.span["traceId"] && link["spanId"] == other.span["spanId"])
     }
 }
 
@@ -270,7 +272,8 @@ async fn the_standard_variables_are_enough() {
     let batch = v1::BatchDecideRequest { requests, ..v1::BatchDecideRequest::default() };
     let answers = decisions.batch_decide(traced(batch, 2, &run.token)).await.unwrap().into_inner().responses;
 
-    let both = |spans: &[Span]| [1, 2].iter().all(|nth| spans.iter().any(|span| span.text("traceId") == trace_id(*nth)));
+    let both =
+        |spans: &[Span]| [1, 2].iter().all(|nth| spans.iter().any(|span| span.text("traceId") == trace_id(*nth)));
     let spans = collector.waits_for("both calls", both).await;
     let change = collector.request(&trace_id(1)).unwrap();
     assert_eq!(attribute(&change.resource, "service.name").unwrap(), "gatekeeper");

@@ -59,7 +59,7 @@ pub struct StoredEvent {
 /// Returns false, with nothing written, if another transaction moved the head. A caller that holds the lock always gets
 /// true. Without the lock this is the optimistic way: a whole batch in one round trip. `after` is `before` with every
 /// `leaf_hash` appended in order, and possibly a newer epoch.
-#[tracing::instrument(name = "store.event.append", target = "countersign::trace", level = "debug", skip_all)]
+#[tracing::instrument(name = "store.event.append", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn append(
     conn: &mut Connection,
     before: &Head,
@@ -140,7 +140,7 @@ pub async fn append(
 }
 
 /// Creates the day partitions from `from` on where they do not exist.
-#[tracing::instrument(name = "store.event.ensure_partitions", target = "countersign::trace", level = "debug", skip_all)]
+#[tracing::instrument(name = "store.event.ensure_partitions", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn ensure_partitions(conn: &mut Connection, from: OffsetDateTime, days: i32) -> Result<(), StoreError> {
     sqlx::query!("SELECT ensure_custody_partitions($1, $2)", from.date(), days).execute(conn).await?;
     Ok(())
@@ -187,7 +187,7 @@ fn stored(rows: Vec<Row>) -> Result<Vec<StoredEvent>, StoreError> {
 }
 
 /// The events with these ids, in log order. Unknown ids are ignored.
-#[tracing::instrument(name = "store.event.get_all", target = "countersign::trace", level = "debug", skip_all)]
+#[tracing::instrument(name = "store.event.get_all", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn get_all(conn: &mut Connection, ids: &[Uuid]) -> Result<Vec<StoredEvent>, StoreError> {
     let rows = sqlx::query_as!(
         Row,
@@ -200,7 +200,7 @@ pub async fn get_all(conn: &mut Connection, ids: &[Uuid]) -> Result<Vec<StoredEv
 }
 
 /// The event that granted an instance its newest credential. `None` if the log no longer holds it.
-#[tracing::instrument(name = "store.event.newest_grant", target = "countersign::trace", level = "debug", skip_all)]
+#[tracing::instrument(name = "store.event.newest_grant", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn newest_grant(conn: &mut Connection, instance: InstanceId) -> Result<Option<StoredEvent>, StoreError> {
     let row = sqlx::query_as!(
         Row,
@@ -214,7 +214,7 @@ pub async fn newest_grant(conn: &mut Connection, instance: InstanceId) -> Result
 }
 
 /// The operators who requested credentials for these instances, each once.
-#[tracing::instrument(name = "store.event.issuers", target = "countersign::trace", level = "debug", skip_all)]
+#[tracing::instrument(name = "store.event.issuers", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn issuers(conn: &mut Connection, instances: &[Uuid]) -> Result<Vec<OperatorId>, StoreError> {
     let ids = sqlx::query_scalar!(
         r#"SELECT DISTINCT convert_from(leaf_bytes, 'UTF8')::jsonb ->> 'operator_id' AS "operator_id" FROM custody_event
@@ -227,7 +227,7 @@ pub async fn issuers(conn: &mut Connection, instances: &[Uuid]) -> Result<Vec<Op
 
 /// The event of a grant to an instance, by its leaf hash, which decisions refer to as `custody_ref`. `None` if the log
 /// no longer holds it.
-#[tracing::instrument(name = "store.event.grant", target = "countersign::trace", level = "debug", skip_all)]
+#[tracing::instrument(name = "store.event.grant", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn grant(
     conn: &mut Connection,
     instance: InstanceId,
@@ -247,7 +247,7 @@ pub async fn grant(
 }
 
 /// Whether `operator` asked for one of the first `most` decisions of this instance.
-#[tracing::instrument(name = "store.event.asked", target = "countersign::trace", level = "debug", skip_all)]
+#[tracing::instrument(name = "store.event.asked", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn asked(
     conn: &mut Connection,
     instance: InstanceId,
@@ -305,7 +305,7 @@ pub struct StoredGrant {
 }
 
 /// Which of these grants the log holds, each with its position in `keys`.
-#[tracing::instrument(name = "store.event.grants", target = "countersign::trace", level = "debug", skip_all)]
+#[tracing::instrument(name = "store.event.grants", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn grants(conn: &mut Connection, keys: &[GrantKey]) -> Result<Vec<(usize, StoredGrant)>, StoreError> {
     let instances: Vec<_> = keys.iter().map(|key| key.agent_instance_id.0).collect();
     let hashes: Vec<_> = keys.iter().map(|key| key.custody_ref.to_vec()).collect();
@@ -387,7 +387,7 @@ impl EventFilter {
 }
 
 /// One page of events, in log order.
-#[tracing::instrument(name = "store.event.list", target = "countersign::trace", level = "debug", skip_all)]
+#[tracing::instrument(name = "store.event.list", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn list(
     conn: &mut Connection,
     filter: &EventFilter,
@@ -476,7 +476,7 @@ impl DecisionFilter {
 }
 
 /// One page of decisions, newest first.
-#[tracing::instrument(name = "store.event.list_decisions", target = "countersign::trace", level = "debug", skip_all)]
+#[tracing::instrument(name = "store.event.list_decisions", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn list_decisions(
     conn: &mut Connection,
     filter: &DecisionFilter,
@@ -525,7 +525,7 @@ pub async fn list_decisions(
 
 /// The events of a chain, and those about its sponsors themselves, in log order, at most `most`. A chain has several
 /// sponsors if another sponsor accepted its root.
-#[tracing::instrument(name = "store.event.chain", target = "countersign::trace", level = "debug", skip_all)]
+#[tracing::instrument(name = "store.event.chain", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn chain(
     conn: &mut Connection,
     root: InstanceId,

@@ -86,7 +86,7 @@ impl TryFrom<Row> for StoredPolicy {
 }
 
 /// The number of the next version. The caller holds the log head, so the numbers have no gaps.
-#[tracing::instrument(name = "store.policy.next_version", target = "countersign::trace", level = "debug", skip_all)]
+#[tracing::instrument(name = "store.policy.next_version", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn next_version(conn: &mut Connection) -> Result<PolicyVersion, StoreError> {
     let next = sqlx::query_scalar!(r#"SELECT coalesce(max(version), 0) + 1 AS "next!" FROM policy"#);
     Ok(PolicyVersion(next.fetch_one(conn).await?))
@@ -114,7 +114,7 @@ pub struct NewPolicy<'a> {
 }
 
 /// Stores a document.
-#[tracing::instrument(name = "store.policy.insert", target = "countersign::trace", level = "debug", skip_all)]
+#[tracing::instrument(name = "store.policy.insert", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn insert(conn: &mut Connection, policy: &NewPolicy<'_>) -> Result<(), StoreError> {
     sqlx::query!(
         "INSERT INTO policy (version, content_hash, document, cedar, rule_count, create_time, created_by, log_index)
@@ -134,7 +134,7 @@ pub async fn insert(conn: &mut Connection, policy: &NewPolicy<'_>) -> Result<(),
 }
 
 /// One version.
-#[tracing::instrument(name = "store.policy.get", target = "countersign::trace", level = "debug", skip_all)]
+#[tracing::instrument(name = "store.policy.get", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn get(conn: &mut Connection, version: PolicyVersion) -> Result<Option<StoredPolicy>, StoreError> {
     let row = sqlx::query_as!(
         Row,
@@ -150,7 +150,7 @@ pub async fn get(conn: &mut Connection, version: PolicyVersion) -> Result<Option
 }
 
 /// The version with this content, and the log index of its creation.
-#[tracing::instrument(name = "store.policy.by_content", target = "countersign::trace", level = "debug", skip_all)]
+#[tracing::instrument(name = "store.policy.by_content", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn by_content(
     conn: &mut Connection,
     content_hash: &[u8; 32],
@@ -171,7 +171,7 @@ pub struct PolicyFilter {
 }
 
 /// One page of versions, newest first.
-#[tracing::instrument(name = "store.policy.list", target = "countersign::trace", level = "debug", skip_all)]
+#[tracing::instrument(name = "store.policy.list", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn list(
     conn: &mut Connection,
     filter: &PolicyFilter,
@@ -206,7 +206,7 @@ pub async fn list(
 }
 
 /// The baseline, which is used where no rollout applies. `None` before the first activation.
-#[tracing::instrument(name = "store.policy.active_baseline", target = "countersign::trace", level = "debug", skip_all)]
+#[tracing::instrument(name = "store.policy.active_baseline", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn active_baseline(conn: &mut Connection) -> Result<Option<Baseline>, StoreError> {
     let row = sqlx::query!("SELECT version, baseline FROM active_policy").fetch_optional(conn).await?;
     let Some(row) = row else { return Ok(None) };
@@ -219,14 +219,14 @@ pub async fn active_baseline(conn: &mut Connection) -> Result<Option<Baseline>, 
 
 /// The active version, or the last one that was active if the current baseline is not a version. `None` before the
 /// first activation.
-#[tracing::instrument(name = "store.policy.last_active", target = "countersign::trace", level = "debug", skip_all)]
+#[tracing::instrument(name = "store.policy.last_active", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn last_active(conn: &mut Connection) -> Result<Option<PolicyVersion>, StoreError> {
     let last = sqlx::query_scalar!("SELECT coalesce(version, last_version) FROM active_policy");
     Ok(last.fetch_optional(conn).await?.flatten().map(PolicyVersion))
 }
 
 /// The active version, without its texts. `None` if no version is active.
-#[tracing::instrument(name = "store.policy.active", target = "countersign::trace", level = "debug", skip_all)]
+#[tracing::instrument(name = "store.policy.active", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn active(conn: &mut Connection) -> Result<Option<StoredPolicy>, StoreError> {
     let row = sqlx::query_as!(
         Row,
@@ -238,7 +238,7 @@ pub async fn active(conn: &mut Connection) -> Result<Option<StoredPolicy>, Store
 }
 
 /// A text that changes with every change of the baseline or of a rollout.
-#[tracing::instrument(name = "store.policy.mark", target = "countersign::trace", level = "debug", skip_all)]
+#[tracing::instrument(name = "store.policy.mark", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn mark(conn: &mut Connection) -> Result<Vec<String>, StoreError> {
     let row = sqlx::query!(
         r#"SELECT (SELECT extract(epoch FROM activate_time)::text FROM active_policy) AS stands_since,
@@ -249,7 +249,7 @@ pub async fn mark(conn: &mut Connection) -> Result<Vec<String>, StoreError> {
 }
 
 /// Versions that are in use, and those that may be used next: the newest, and the last active ones.
-#[tracing::instrument(name = "store.policy.likely", target = "countersign::trace", level = "debug", skip_all)]
+#[tracing::instrument(name = "store.policy.likely", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn likely(conn: &mut Connection) -> Result<Vec<PolicyVersion>, StoreError> {
     let versions = sqlx::query_scalar!(
         r#"SELECT version AS "version!" FROM active_policy WHERE version IS NOT NULL
@@ -262,7 +262,7 @@ pub async fn likely(conn: &mut Connection) -> Result<Vec<PolicyVersion>, StoreEr
 }
 
 /// Makes `answer` the baseline.
-#[tracing::instrument(name = "store.policy.set_standing", target = "countersign::trace", level = "debug", skip_all)]
+#[tracing::instrument(name = "store.policy.set_standing", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn set_standing(
     conn: &mut Connection,
     answer: Baseline,

@@ -11,7 +11,7 @@ use tokio::task::futures::TaskLocalFuture;
 use tracing::Span;
 
 /// The target of spans that are for traces only. The log does not show them, and they cost nothing if traces are off.
-pub const TRACE: &str = "countersign::trace";
+pub const TRACE: &str = "countersign_trace";
 
 /// Most request ids that a line of the log names.
 const NAMED: usize = 64;
