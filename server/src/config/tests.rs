@@ -8,6 +8,8 @@ use secrecy::ExposeSecret as _;
 use super::*;
 use crate::dev;
 
+mod traces;
+
 const KEK: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 
 /// A folder with a complete configuration that is not for dev.

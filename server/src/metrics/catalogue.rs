@@ -250,12 +250,6 @@ pub(super) const METRICS: [Metric; 43] = [
         help: "How long credentials live by the configuration: by `default`, and at most (`max`).",
     },
     Metric {
-        name: "countersign_unanswered_refusals_total",
-        kind: Kind::Counter,
-        labels: &[],
-        help: "Calls on dead or unknown credentials that were not answered, because too many were.",
-    },
-    Metric {
         name: "countersign_traces_over_rate_total",
         kind: Kind::Counter,
         labels: &[Label { name: "asked_by", values: &["caller", "server"] }],
@@ -266,6 +260,12 @@ pub(super) const METRICS: [Metric; 43] = [
         kind: Kind::Counter,
         labels: &[Label { name: "outcome", values: &["dropped", "exported", "failed"] }],
         help: "Spans of traces: exported, lost because the collector failed, or dropped because too many waited for it.",
+    },
+    Metric {
+        name: "countersign_unanswered_refusals_total",
+        kind: Kind::Counter,
+        labels: &[],
+        help: "Calls on dead or unknown credentials that were not answered, because too many were.",
     },
     Metric {
         name: "countersign_unattributed_decisions_total",

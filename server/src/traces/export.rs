@@ -10,7 +10,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use http::{HeaderMap, HeaderName, HeaderValue};
 use opentelemetry_otlp::{
     Protocol, SpanExporter as Otlp, WithExportConfig as _, WithHttpConfig as _, WithTonicConfig as _,
 };
@@ -25,7 +24,7 @@ use tonic::{
     transport::{Certificate, ClientTlsConfig},
 };
 
-use super::{TracesError, http_client::Post};
+use super::{error::TracesError, headers::Headers, http_client::Post};
 use crate::config::{OtlpProtocol, Traces};
 
 /// How often the log says that the collector cannot be reached.
@@ -125,31 +124,6 @@ impl SpanExporter for Export {
 pub(super) fn count(outcome: &'static str, many: usize) {
     let many = u64::try_from(many).unwrap_or(u64::MAX);
     metrics::counter!("countersign_traces_spans_total", "outcome" => outcome).increment(many);
-}
-
-/// The headers of a message. The library adds those of the environment, even where others are configured.
-#[derive(Clone)]
-pub(super) struct Headers {
-    headers: HeaderMap,
-    overridden: Vec<HeaderName>,
-}
-
-impl Headers {
-    fn of(config: &Traces) -> Self {
-        let mut headers = HeaderMap::new();
-        for (name, value) in &config.headers {
-            headers.append(name, value.clone());
-        }
-        Self { headers, overridden: config.overridden_headers.clone() }
-    }
-
-    /// Puts them in place of those that are there.
-    pub(super) fn put(&self, into: &mut HeaderMap<HeaderValue>) {
-        for name in &self.overridden {
-            into.remove(name);
-        }
-        into.extend(self.headers.clone());
-    }
 }
 
 /// TLS that trusts the public authorities, and those in `ca`.

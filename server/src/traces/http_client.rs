@@ -7,7 +7,7 @@ use http::{Request, Response};
 use http_body_util::{BodyExt as _, Full, Limited};
 use opentelemetry_http::{HttpClient, HttpError};
 
-use super::export::Headers;
+use super::headers::Headers;
 use crate::https::{self, HttpsClient, with_causes};
 
 /// How much of an answer is read, in bytes.

@@ -3,7 +3,9 @@
 //! The exporter has a runtime and a thread of its own and a bounded queue, so that a collector that is slow or does not
 //! answer never slows a request.
 
+mod error;
 mod export;
+mod headers;
 mod http_client;
 mod queue;
 mod sampler;
@@ -23,6 +25,7 @@ use tokio::runtime::{self, Runtime};
 use tracing::Subscriber;
 use tracing_subscriber::{Layer, filter::filter_fn, registry::LookupSpan};
 
+pub(crate) use self::error::TracesError;
 use self::{export::Export, queue::Queue, sampler::RequestSampler};
 use crate::config::Traces;
 
@@ -36,17 +39,6 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const LAST_EXPORT: Duration = Duration::from_secs(3);
 /// Most links of a span: as many as a batch of the recorder has requests.
 const MAX_LINKS: u32 = 512;
-
-/// Why traces cannot be exported.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum TracesError {
-    #[error("traces: cannot start a runtime")]
-    Runtime(#[source] std::io::Error),
-    #[error("traces.ca: the certificate authorities cannot be used")]
-    Ca(#[source] std::io::Error),
-    #[error("traces: cannot export")]
-    Exporter(#[from] opentelemetry_otlp::ExporterBuildError),
-}
 
 /// The export of traces, until it is stopped.
 pub(crate) struct Exporter {

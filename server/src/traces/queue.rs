@@ -58,3 +58,44 @@ impl<P: SpanProcessor> SpanProcessor for Queue<P> {
         self.next.set_resource(resource);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use opentelemetry::trace::{Span as _, Tracer as _, TracerProvider as _};
+    use opentelemetry_sdk::trace::SdkTracerProvider;
+
+    use super::*;
+
+    /// Counts what comes through.
+    #[derive(Debug, Clone, Default)]
+    struct Counted(Arc<AtomicUsize>);
+
+    impl SpanProcessor for Counted {
+        fn on_start(&self, _: &mut Span, _: &Context) {}
+
+        fn on_end(&self, _: SpanData) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+
+        fn force_flush(&self) -> OTelSdkResult {
+            Ok(())
+        }
+
+        fn shutdown_with_timeout(&self, _: Duration) -> OTelSdkResult {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn more_spans_than_fit_are_dropped_until_some_are_exported() {
+        let (through, waiting) = (Counted::default(), Arc::new(AtomicUsize::new(0)));
+        let queue = Queue::new(through.clone(), waiting.clone(), 3);
+        let tracer = SdkTracerProvider::builder().with_span_processor(queue).build().tracer("test");
+        let end = |many: usize| (0..many).for_each(|_| tracer.start("span").end());
+        end(5);
+        assert_eq!((through.0.load(Ordering::Relaxed), waiting.load(Ordering::Relaxed)), (3, 3));
+        waiting.fetch_sub(2, Ordering::Relaxed);
+        end(5);
+        assert_eq!((through.0.load(Ordering::Relaxed), waiting.load(Ordering::Relaxed)), (5, 3));
+    }
+}
