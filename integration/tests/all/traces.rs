@@ -347,9 +347,9 @@ async fn a_collector_that_hangs_slows_no_call_and_no_stop() {
     .await;
     let run = world.run_of("alice").await;
     // It takes the message, and says nothing.
-    let (mut held, _) = silent.accept().await.unwrap();
+    let (mut taken, _) = silent.accept().await.unwrap();
     let mut head = vec![0; 4096];
-    let read = held.read(&mut head).await.unwrap();
+    let read = taken.read(&mut head).await.unwrap();
     let head = String::from_utf8_lossy(&head[..read]).into_owned();
     assert!(head.starts_with("POST /v1/traces HTTP/1.1\r\n") && head.contains("x-api-key: very secret\r\n"), "{head}");
     for _ in 0..20 {
