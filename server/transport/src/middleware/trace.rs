@@ -155,7 +155,7 @@ mod tests {
         assert!(remote(&headers(&[("traceparent", "00-0-0-01")])).is_none());
         assert!(remote(&headers(&[("tracestate", "a=1")])).is_none());
         let long = format!("a={}", "x".repeat(511));
-        for state in ["=", long.as_str()] {
+        for state in ["nonsense", long.as_str()] {
             let read = remote(&headers(&[("traceparent", &good("01")), ("tracestate", state)])).unwrap();
             assert_eq!(read.trace_state().header(), "", "{state}");
         }
