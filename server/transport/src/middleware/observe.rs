@@ -139,19 +139,16 @@ impl http_body::Body for Watched {
     type Data = Bytes;
     type Error = axum::Error;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        let log = self.watch.log.clone();
-        let frame = ready!(log.in_scope(|| Pin::new(&mut self.inner).poll_frame(context)));
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let Self { inner, watch } = self.get_mut();
+        let frame = ready!(watch.log.in_scope(|| Pin::new(inner).poll_frame(context)));
         match &frame {
             Some(Ok(frame)) => {
                 if let Some(code) = frame.trailers_ref().and_then(grpc_status::code) {
-                    self.watch.code = code;
+                    watch.code = code;
                 }
             }
-            Some(Err(_)) => self.watch.code = Code::Unknown,
+            Some(Err(_)) => watch.code = Code::Unknown,
             None => {}
         }
         Poll::Ready(frame)
