@@ -4,6 +4,7 @@
 #   integration/foreign/setup.sh NAME...
 #
 # NAME/requirements.txt (everything pinned) goes into a virtual environment: target/foreign/NAME/bin/python.
+# NAME/go.sum names the modules of a program in Go, which is built: target/foreign/NAME/program.
 # NAME/package-lock.json goes into NAME/node_modules, where Node looks for what the scripts beside it import.
 set -euo pipefail
 cd "$(dirname "$0")"
@@ -45,6 +46,8 @@ python() {
 
 node() { quietly npm ci --silent --no-audit --no-fund --ignore-scripts --prefix "$1"; }
 
+go_program() { quietly go build -C "$1" -trimpath -o "$target/$1/program" .; }
+
 mkdir -p "$target"
 for name in "${@:?usage: integration/foreign/setup.sh NAME...}"; do
   # Tests run side by side; one of them installs.
@@ -52,5 +55,6 @@ for name in "${@:?usage: integration/foreign/setup.sh NAME...}"; do
   flock "$lock"
   install "$name/requirements.txt" "$target/$name/bin/python" python
   install "$name/package-lock.json" "$name/node_modules" node
+  install "$name/go.sum" "$target/$name/program" go_program
   exec {lock}>&-
 done

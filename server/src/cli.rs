@@ -5,7 +5,7 @@ use std::{env, error::Error, process::ExitCode};
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
-    config::{Config, Flag, Problems, Sources, Variable, without_password},
+    config::{Config, Flag, LogFormat, Problem, Problems, Sources, Variable, without_password},
     custody::recover_log::{self, RecoverLogArgs},
     demo::{self, DemoArgs},
     environment, logging,
@@ -26,7 +26,9 @@ use crate::{
         sponsors::{self, SponsorsCommand},
         who,
     },
-    rewrap, serve,
+    rewrap,
+    serve::{self, ServeFailure},
+    traces::Exporter,
 };
 
 /// The control plane behind AI agents: which human answers for a run, whether it may make a call, and what happened.
@@ -171,20 +173,38 @@ struct ConfigArgs {
 }
 
 impl ConfigArgs {
-    /// Loads the configuration and starts the log with its settings.
-    fn start(self) -> Result<Config, Failure> {
-        let config = self.load()?;
+    /// Loads the configuration, starts the log with its settings, and does `work`. A failure is written as the log is.
+    fn run<E: Error>(self, work: impl FnOnce(&Config) -> Result<(), E>) -> Result<(), Failure> {
+        self.start(false, |config| work(config).map_err(|error| Failure::of(&error)))
+    }
+
+    /// The same for the server, whose traces are exported if that is configured.
+    fn serve(self) -> Result<(), Failure> {
+        self.start(true, |config| serve::run(config).map_err(Failure::from))
+    }
+
+    fn start(self, server: bool, work: impl FnOnce(&Config) -> Result<(), Failure>) -> Result<(), Failure> {
+        let sources = self.sources();
+        let config =
+            Config::load(&sources).map_err(|problems| Failure::from(problems).written_as(sources.log_format()))?;
+        let failed = |error: &dyn Error| Failure::of(error).written_as(config.log.format);
         if config.database.urls.is_empty() {
-            environment::without_postgres().map_err(|error| Failure::of(&error))?;
+            environment::without_postgres().map_err(|error| failed(&error))?;
         }
-        logging::start(&config.log);
+        let traces = config.traces.as_ref().filter(|_| server).map(Exporter::start);
+        let traces = traces.transpose().map_err(|error| failed(&error))?;
+        logging::start(&config.log, traces.as_ref());
         for notice in &config.notices {
             tracing::warn!("{notice}");
         }
-        Ok(config)
+        let outcome = work(&config).map_err(|failure| failure.written_as(config.log.format));
+        if let Some(traces) = traces {
+            traces.stop();
+        }
+        outcome
     }
 
-    fn load(self) -> Result<Config, Problems> {
+    fn sources(self) -> Sources {
         let flags = [
             ("config", "--config", self.config),
             ("listen", "--listen", self.listen),
@@ -197,7 +217,7 @@ impl ConfigArgs {
             flags.into_iter().filter_map(|(key, flag, value)| Some(Flag { key, flag, value: value? })).collect();
         let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
         let variables = env::vars_os().map(|(name, value)| Variable { name: text(name), value: text(value) }).collect();
-        Config::load(&Sources { dev: self.dev, variables, flags })
+        Sources { dev: self.dev, variables, flags }
     }
 }
 
@@ -210,9 +230,9 @@ pub fn main() -> ExitCode {
     };
     match run(cli.command) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(Failure { code, message }) => {
-            note(&message);
-            code.into()
+        Err(failure) => {
+            note(&failure.shown());
+            failure.code.into()
         }
     }
 }
@@ -234,9 +254,30 @@ fn refused(error: &clap::Error) -> ExitCode {
 struct Failure {
     code: u8,
     message: String,
+    /// What is wrong with the configuration, if that is why. The message has them too.
+    problems: Vec<Problem>,
+    /// How it is written.
+    format: LogFormat,
 }
 
 impl Failure {
+    fn new(code: u8, message: String) -> Self {
+        Self { code, message, problems: Vec::new(), format: LogFormat::Text }
+    }
+
+    /// The same, written as the log is.
+    fn written_as(self, format: LogFormat) -> Self {
+        Self { format, ..self }
+    }
+
+    /// What is shown on standard error.
+    fn shown(&self) -> String {
+        match self.format {
+            LogFormat::Text => self.message.clone(),
+            LogFormat::Json => logging::failure(&self.message, &self.problems),
+        }
+    }
+
     /// A failure: one line with its causes, without those that the message already contains.
     fn of(error: &dyn Error) -> Self {
         let mut message = format!("countersign: {error}");
@@ -248,13 +289,20 @@ impl Failure {
             }
             cause = error.source();
         }
-        Self { code: 1, message }
+        Self::new(1, message)
     }
 }
 
 impl From<Problems> for Failure {
     fn from(problems: Problems) -> Self {
-        Self { code: 2, message: problems.to_string() }
+        Self { problems: problems.0.clone(), ..Self::new(2, problems.to_string()) }
+    }
+}
+
+impl From<ServeFailure> for Failure {
+    fn from(failure: ServeFailure) -> Self {
+        let problems = if let ServeFailure::Policy(problems) = &failure { problems.0.clone() } else { Vec::new() };
+        Self { problems, ..Self::of(&failure) }
     }
 }
 
@@ -267,7 +315,7 @@ impl From<RemoteError> for Failure {
 impl From<PolicyError> for Failure {
     fn from(error: PolicyError) -> Self {
         let message = if error.is_list() { error.to_string() } else { Self::of(&error).message };
-        Self { code: error.code(), message }
+        Self::new(error.code(), message)
     }
 }
 
@@ -282,17 +330,15 @@ fn check_policy(config: &Config) -> Result<(), Failure> {
         return Ok(());
     }
     let known = "A server starts with this policy file only if its database already stores exactly this document.";
-    Err(Failure { code: 1, message: format!("{}\n{known}", Problems(policy.faults.clone())) })
+    Err(Failure::new(1, format!("{}\n{known}", Problems(policy.faults.clone()))))
 }
 
 fn run(command: Command) -> Result<(), Failure> {
     match command {
-        Command::Serve(args) => serve::run(&args.start()?).map_err(|error| Failure::of(&error)),
-        Command::Migrate { config, migrate } => {
-            migrate::run(&config.start()?, &migrate).map_err(|error| Failure::of(&error))
-        }
+        Command::Serve(args) => args.serve(),
+        Command::Migrate { config, migrate } => config.run(|config| migrate::run(config, &migrate)),
         Command::Config(ConfigCommand::Check(args)) => {
-            let config = args.load().map_err(|problems| Failure { code: 1, message: problems.to_string() })?;
+            let config = Config::load(&args.sources()).map_err(|problems| Failure::new(1, problems.to_string()))?;
             check_policy(&config)?;
             println!("The configuration is valid: {config}.");
             for notice in &config.notices {
@@ -301,7 +347,7 @@ fn run(command: Command) -> Result<(), Failure> {
             Ok(())
         }
         Command::Operator(OperatorCommand::Recover { config, recover }) => {
-            recover::run(&config.start()?, recover).map_err(|error| Failure::of(&error))
+            config.run(|config| recover::run(config, recover))
         }
         Command::Operator(OperatorCommand::Remote(command)) => Ok(operators::run(command)?),
         Command::Person(command) => Ok(persons::run(command)?),
@@ -310,16 +356,16 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Rollout(command) => Ok(rollouts::run(command)?),
         Command::WhoAmI(remote) => Ok(who::run(&remote)?),
         Command::Key(KeyCommand::Signing(command)) => Ok(keys::run(command)?),
-        Command::Key(KeyCommand::Rewrap(args)) => rewrap::run(&args.start()?).map_err(|error| Failure::of(&error)),
+        Command::Key(KeyCommand::Rewrap(args)) => args.run(rewrap::run),
         Command::Policy(command) => Ok(policy::run(command)?),
         Command::KillSwitch(command) => Ok(kill_switch::run(command)?),
         Command::Cache(command) => Ok(cache::run(command)?),
         Command::Log(LogCommand::Recover { config, recover }) => {
-            recover_log::run(&config.start()?, &recover).map_err(|error| Failure::of(&error))
+            config.run(|config| recover_log::run(config, &recover))
         }
         Command::Demo(args) => demo::run(&args).map_err(|error| Failure::of(&error)),
         Command::PostgresChild(args) => match child::become_program(&args) {
-            Err(error) => Err(Failure { code: 1, message: format!("{}: {error}", child::COMMAND) }),
+            Err(error) => Err(Failure::new(1, format!("{}: {error}", child::COMMAND))),
         },
     }
 }

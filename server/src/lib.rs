@@ -28,4 +28,5 @@ pub mod secret_file;
 mod serve;
 mod start_screen;
 mod stop;
+mod traces;
 mod webhook;

@@ -286,6 +286,8 @@ fn certificates(config: &Config) -> Vec<CertificateFile> {
     for (list, name, ca) in providers.chain(webhooks) {
         files.extend(ca.iter().map(|path| file(ExpiryKind::TrustedCa, format!("{list} {name}"), path)));
     }
+    let collector = config.traces.iter().filter_map(|traces| traces.ca.as_deref());
+    files.extend(collector.map(|path| file(ExpiryKind::TrustedCa, "traces.ca".to_owned(), path)));
     files
 }
 
@@ -341,6 +343,7 @@ fn options(config: &Config, metrics: MetricsPage) -> Options {
         },
         trusted_proxies: config.serving.trusted_proxies.clone(),
         shutdown_delay: config.serving.shutdown_delay,
+        access_log: config.log.access,
         metrics: Some(metrics),
     }
 }

@@ -69,7 +69,7 @@ pub use decisions::explain_decision::DecisionExplanation;
 pub use decisions::list_open_decisions::OpenDecisionFilter;
 pub use decisions::read_decisions::DecisionFilter;
 pub use decisions::search_actions::{ActionPage, SearchActions};
-pub use engine::arrival::arrived_at;
+pub use engine::request::{Request, TRACE, working_for};
 pub use engine::secrets::KeyEncryptionKeys;
 pub use error::Error;
 pub use instances::accept_instance::AcceptInstance;

@@ -9,6 +9,8 @@ pub struct Log {
     pub format: LogFormat,
     /// Levels by target, such as `info,sqlx=warn`.
     pub level: String,
+    /// Whether it has a line for each call.
+    pub access: bool,
 }
 
 /// The format of a line of the log.
@@ -20,13 +22,28 @@ pub enum LogFormat {
     Json,
 }
 
+const FORMATS: [(&str, LogFormat); 2] = [("text", LogFormat::Text), ("json", LogFormat::Json)];
+
 impl Log {
     pub(super) fn read(settings: &mut Settings) -> Self {
-        let format = settings.word("log.format", &[("text", LogFormat::Text), ("json", LogFormat::Json)]);
+        let format = settings.word("log.format", &FORMATS);
         let level = settings.parse("log.level", "levels such as info, or info,sqlx=debug", |text| {
             text.split(',').all(is_directive).then(|| text.to_owned())
         });
-        Self { format: format.unwrap_or(LogFormat::Text), level: level.unwrap_or_else(|| "info".to_owned()) }
+        let access = settings.word("log.access", &[("true", true), ("false", false)]);
+        Self {
+            format: format.unwrap_or(LogFormat::Text),
+            level: level.unwrap_or_else(|| "info".to_owned()),
+            access: access.unwrap_or_default(),
+        }
+    }
+}
+
+impl LogFormat {
+    /// The format of the log, read alone: for a configuration that is refused.
+    pub(super) fn read(settings: &Settings) -> Self {
+        let text = settings.text("log.format").unwrap_or_default();
+        FORMATS.iter().find(|(word, _)| *word == text).map_or(Self::Text, |&(_, format)| format)
     }
 }
 

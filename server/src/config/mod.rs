@@ -26,6 +26,7 @@ mod spiffe;
 #[cfg(test)]
 mod tests;
 mod token_service;
+mod traces;
 mod webhooks;
 
 use std::{fmt, path::PathBuf, thread, time::Duration};
@@ -47,6 +48,7 @@ pub use self::{
     settings::Variable,
     sources::{Flag, Sources},
     token_service::TokenService,
+    traces::{OtlpProtocol, Sampling, Traces},
     webhooks::WebhookEndpoint,
 };
 pub(crate) use self::{
@@ -95,6 +97,8 @@ pub struct Config {
     pub key_rotation: Duration,
     /// What to log, and how.
     pub log: Log,
+    /// Where traces are exported to. `None` if they are off.
+    pub traces: Option<Traces>,
     /// Limits on what callers can make the server do.
     pub limits: Limits,
     /// Endpoints that are informed at once.
@@ -146,6 +150,7 @@ impl Config {
             settings.report("operators.oidc", "must not name the issuer of this server's own credentials");
         }
         let log = Log::read(&mut settings);
+        let traces = Traces::read(&mut settings);
         let limits = Limits::read(&mut settings);
         let approvals = approvals::read(&mut settings);
         let outcome_deadline = settings.number("outcomes.deadline_seconds", 5..=LONGEST_OUTCOME_DEADLINE, 60 * 60);
@@ -179,6 +184,7 @@ impl Config {
                 key_encryption,
                 key_rotation: Duration::from_hours(rotation_hours.into()),
                 log,
+                traces,
                 limits,
                 webhooks,
                 approvals,

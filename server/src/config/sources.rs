@@ -3,14 +3,16 @@
 use std::path::Path;
 
 use super::{
+    log::LogFormat,
     problem::{Origin, Problems},
     settings::{Settings, Variable},
+    traces,
 };
 
 /// The file that is read if none is named and this one exists.
 const DEFAULT_FILE: &str = "countersign.yaml";
 
-const KEYS: [&str; 77] = [
+const KEYS: [&str; 87] = [
     "listen",
     "plaintext",
     "public_url",
@@ -36,6 +38,16 @@ const KEYS: [&str; 77] = [
     "keys.rotation_hours",
     "log.format",
     "log.level",
+    "log.access",
+    "traces.endpoint",
+    "traces.protocol",
+    "traces.headers_file",
+    "traces.ca",
+    "traces.timeout_ms",
+    "traces.service_name",
+    "traces.sample_ratio",
+    "traces.requests_per_second",
+    "traces.level",
     "limits.max_connections",
     "limits.max_connections_per_peer",
     "limits.keep_alive_seconds",
@@ -136,7 +148,8 @@ impl Sources {
             over_file.set(key, value, Origin::Flag((*flag).to_owned()));
         }
 
-        let mut settings = Settings::default();
+        // Below the file, because they are for every program of this environment.
+        let mut settings = traces::standard_variables(&self.variables);
         match over_file.path(FILE_KEY) {
             Some(file) => settings.add_file(&file, &KEYS)?,
             None if !Path::new(DEFAULT_FILE).exists() => {}
@@ -152,6 +165,13 @@ impl Sources {
         }
         settings.append(over_file);
         Ok(settings)
+    }
+
+    /// The format of the log, as far as it can be read. For a configuration that is refused.
+    #[must_use]
+    pub fn log_format(&self) -> LogFormat {
+        let all = self.layers().unwrap_or_else(|_| self.environment());
+        LogFormat::read(&all)
     }
 
     /// The settings in the environment. In dev, without those that lead to a database or to another server's file,

@@ -8,6 +8,8 @@ use secrecy::ExposeSecret as _;
 use super::*;
 use crate::dev;
 
+mod traces;
+
 const KEK: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 
 /// A folder with a complete configuration that is not for dev.
@@ -59,7 +61,7 @@ fn dev_needs_no_configuration_at_all() {
     assert_eq!(config.token_service.issuer, "agent-token-svc");
     assert_eq!(config.trust_domain.unwrap().as_str(), "dev.countersign.internal");
     assert_eq!(config.policy.unwrap().text, dev::POLICY);
-    assert_eq!(config.log, Log { format: LogFormat::Text, level: "info".to_owned() });
+    assert_eq!(config.log, Log { format: LogFormat::Text, level: "info".to_owned(), access: false });
 }
 
 #[test]

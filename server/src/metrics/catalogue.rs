@@ -32,7 +32,7 @@ pub(super) struct Metric {
 }
 
 /// All of them, by name.
-pub(super) const METRICS: [Metric; 41] = [
+pub(super) const METRICS: [Metric; 43] = [
     Metric {
         name: "countersign_administration_refused_total",
         kind: Kind::Counter,
@@ -248,6 +248,18 @@ pub(super) const METRICS: [Metric; 41] = [
         kind: Kind::Gauge,
         labels: &[Label { name: "bound", values: &["default", "max"] }],
         help: "How long credentials live by the configuration: by `default`, and at most (`max`).",
+    },
+    Metric {
+        name: "countersign_traces_over_rate_total",
+        kind: Kind::Counter,
+        labels: &[Label { name: "asked_by", values: &["caller", "server"] }],
+        help: "Requests that are not traced because `traces.requests_per_second` was reached, by who wanted the trace.",
+    },
+    Metric {
+        name: "countersign_traces_spans_total",
+        kind: Kind::Counter,
+        labels: &[Label { name: "outcome", values: &["dropped", "exported", "failed"] }],
+        help: "Spans of traces: exported, lost because the collector failed, or dropped because too many waited for it.",
     },
     Metric {
         name: "countersign_unanswered_refusals_total",

@@ -69,6 +69,7 @@ impl TryFrom<Row> for StoredKey {
 }
 
 /// Stores a key.
+#[tracing::instrument(name = "store.api_key.insert", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn insert(conn: &mut Connection, stored: &StoredKey) -> Result<(), StoreError> {
     let (key, scope) = (&stored.key, &stored.key.scope);
     let names = texts(&key.roles.iter().collect::<Vec<_>>());
@@ -95,12 +96,14 @@ pub async fn insert(conn: &mut Connection, stored: &StoredKey) -> Result<(), Sto
 }
 
 /// The ids of all stored keys, at most `most`.
+#[tracing::instrument(name = "store.api_key.ids", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn ids(conn: &mut Connection, most: i64) -> Result<Vec<ApiKeyId>, StoreError> {
     let ids = sqlx::query_scalar!("SELECT key_id FROM api_key ORDER BY key_id LIMIT $1", most);
     Ok(ids.fetch_all(conn).await?.into_iter().map(ApiKeyId).collect())
 }
 
 /// One key, active or not.
+#[tracing::instrument(name = "store.api_key.get", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn get(conn: &mut Connection, key_id: ApiKeyId) -> Result<Option<StoredKey>, StoreError> {
     let row = sqlx::query_as!(
         Row,
@@ -114,12 +117,14 @@ pub async fn get(conn: &mut Connection, key_id: ApiKeyId) -> Result<Option<Store
 }
 
 /// Records that the key was confirmed, so that its operator can use it.
+#[tracing::instrument(name = "store.api_key.confirm", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn confirm(conn: &mut Connection, key_id: ApiKeyId) -> Result<(), StoreError> {
     sqlx::query!("UPDATE api_key SET confirmed = true WHERE key_id = $1", key_id.0).execute(conn).await?;
     Ok(())
 }
 
 /// Records that a key was revoked at `now`.
+#[tracing::instrument(name = "store.api_key.revoke", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn revoke(conn: &mut Connection, key_id: ApiKeyId, now: OffsetDateTime) -> Result<(), StoreError> {
     sqlx::query!("UPDATE api_key SET revoke_time = $2 WHERE key_id = $1", key_id.0, now).execute(conn).await?;
     Ok(())
@@ -135,6 +140,12 @@ pub enum Except<'a> {
 }
 
 /// Whether a key lets an administrator in at `now`, other than these.
+#[tracing::instrument(
+    name = "store.api_key.another_admits_an_admin",
+    target = "countersign_trace",
+    level = "debug",
+    skip_all
+)]
 pub async fn another_admits_an_admin(
     conn: &mut Connection,
     except: Except<'_>,
@@ -161,6 +172,7 @@ pub async fn another_admits_an_admin(
 }
 
 /// One page of keys, oldest first. Keys that are not active at `now` are included only if `dead` is set.
+#[tracing::instrument(name = "store.api_key.list", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn list(
     conn: &mut Connection,
     operator_id: Option<&OperatorId>,

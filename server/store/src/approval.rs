@@ -163,6 +163,7 @@ impl<'a> NewRow<'a> {
 }
 
 /// Stores approvals. For one that exists already, updates its state. The caller holds the log head.
+#[tracing::instrument(name = "store.approval.upsert", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn upsert<'a>(
     conn: &mut Connection,
     approvals: impl IntoIterator<Item = &'a Approval>,
@@ -188,6 +189,7 @@ pub async fn upsert<'a>(
 }
 
 /// The approvals with these ids, and the PENDING approvals of these instances.
+#[tracing::instrument(name = "store.approval.find", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn find(conn: &mut Connection, ids: &[Uuid], pending_of: &[Uuid]) -> Result<Vec<Approval>, StoreError> {
     let rows =
         approvals!("WHERE approval_id = ANY ($1) OR (state = 'PENDING' AND instance_id = ANY ($2))", ids, pending_of);
@@ -196,6 +198,7 @@ pub async fn find(conn: &mut Connection, ids: &[Uuid], pending_of: &[Uuid]) -> R
 
 /// For each of these chains and sponsors, how many approvals wait for an answer at `now`. A chain or sponsor without
 /// one is left out.
+#[tracing::instrument(name = "store.approval.waiting", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn waiting(
     conn: &mut Connection,
     roots: &[Uuid],
@@ -235,11 +238,13 @@ pub struct Waiting {
 }
 
 /// One approval.
+#[tracing::instrument(name = "store.approval.get", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn get(conn: &mut Connection, id: ApprovalId) -> Result<Option<Approval>, StoreError> {
     Ok(find(conn, &[id.0], &[]).await?.pop())
 }
 
 /// Which of these approvals no longer wait for an answer at `now`.
+#[tracing::instrument(name = "store.approval.answered", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn answered(conn: &mut Connection, ids: &[Uuid], now: OffsetDateTime) -> Result<Vec<ApprovalId>, StoreError> {
     let ids = sqlx::query_scalar!(
         "SELECT approval_id FROM approval WHERE approval_id = ANY ($1) AND (state <> 'PENDING' OR expire_time <= $2)",
@@ -250,6 +255,7 @@ pub async fn answered(conn: &mut Connection, ids: &[Uuid], now: OffsetDateTime) 
 }
 
 /// Approvals that have expired by `now` but are not stored as EXPIRED yet, the earliest first, at most `most`.
+#[tracing::instrument(name = "store.approval.lapsed", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn lapsed(conn: &mut Connection, now: OffsetDateTime, most: i64) -> Result<Vec<Uuid>, StoreError> {
     let ids = sqlx::query_scalar!(
         "SELECT approval_id FROM approval
@@ -280,6 +286,7 @@ pub struct ApprovalFilter {
 }
 
 /// One page of approvals in their state at `now`, newest first.
+#[tracing::instrument(name = "store.approval.list", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn list(
     conn: &mut Connection,
     filter: &ApprovalFilter,

@@ -41,6 +41,7 @@ impl TryFrom<Row> for CacheExtension {
 }
 
 /// Stores a proposal.
+#[tracing::instrument(name = "store.cache_extension.insert", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn insert(conn: &mut Connection, extension: &CacheExtension) -> Result<(), StoreError> {
     sqlx::query!(
         "INSERT INTO cache_extension (cache_extension_id, extend_to_seconds, life_seconds, reason, proposed_by, propose_time)
@@ -58,6 +59,7 @@ pub async fn insert(conn: &mut Connection, extension: &CacheExtension) -> Result
 }
 
 /// Records who confirmed it and when it ends, or that it was stopped.
+#[tracing::instrument(name = "store.cache_extension.update", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn update(conn: &mut Connection, extension: &CacheExtension) -> Result<(), StoreError> {
     sqlx::query!(
         "UPDATE cache_extension SET confirmed_by = $2, end_time = $3, stop_time = $4 WHERE cache_extension_id = $1",
@@ -72,6 +74,7 @@ pub async fn update(conn: &mut Connection, extension: &CacheExtension) -> Result
 }
 
 /// One extension.
+#[tracing::instrument(name = "store.cache_extension.get", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn get(conn: &mut Connection, id: CacheExtensionId) -> Result<Option<CacheExtension>, StoreError> {
     let row = sqlx::query_as!(
         Row,
@@ -84,6 +87,7 @@ pub async fn get(conn: &mut Connection, id: CacheExtensionId) -> Result<Option<C
 }
 
 /// The newest extension.
+#[tracing::instrument(name = "store.cache_extension.newest", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn newest(conn: &mut Connection) -> Result<Option<CacheExtension>, StoreError> {
     let row = sqlx::query_as!(
         Row,
@@ -95,6 +99,12 @@ pub async fn newest(conn: &mut Connection) -> Result<Option<CacheExtension>, Sto
 }
 
 /// The newest extension that was stopped while it was active: answers that were cached under it are no longer valid.
+#[tracing::instrument(
+    name = "store.cache_extension.newest_stopped",
+    target = "countersign_trace",
+    level = "debug",
+    skip_all
+)]
 pub async fn newest_stopped(conn: &mut Connection) -> Result<Option<CacheExtensionId>, StoreError> {
     let id = sqlx::query_scalar!(
         "SELECT cache_extension_id FROM cache_extension WHERE stop_time IS NOT NULL AND end_time IS NOT NULL
@@ -104,6 +114,7 @@ pub async fn newest_stopped(conn: &mut Connection) -> Result<Option<CacheExtensi
 }
 
 /// One page of extensions, newest first.
+#[tracing::instrument(name = "store.cache_extension.list", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn list(conn: &mut Connection, page: &PageRequest) -> Result<Page<CacheExtension>, StoreError> {
     let before = page.after::<CacheExtensionId>()?.map_or(Uuid::max(), |id| id.0);
     let rows = sqlx::query_as!(

@@ -34,6 +34,7 @@ impl TryFrom<Row> for StoredCheckpoint {
 }
 
 /// Stores a checkpoint. One of the same size is signed again: it gets the time.
+#[tracing::instrument(name = "store.checkpoint.write", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn write(conn: &mut Connection, checkpoint: &StoredCheckpoint) -> Result<(), StoreError> {
     sqlx::query!(
         "INSERT INTO log_checkpoint (log_id, size, root_hash, note, sign_time) VALUES ($1, $2, $3, $4, $5)
@@ -50,6 +51,7 @@ pub async fn write(conn: &mut Connection, checkpoint: &StoredCheckpoint) -> Resu
 }
 
 /// The checkpoint of the largest size.
+#[tracing::instrument(name = "store.checkpoint.newest", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn newest(conn: &mut Connection) -> Result<Option<StoredCheckpoint>, StoreError> {
     let row = sqlx::query_as!(
         Row,
@@ -60,6 +62,7 @@ pub async fn newest(conn: &mut Connection) -> Result<Option<StoredCheckpoint>, S
 }
 
 /// The checkpoint of exactly this size.
+#[tracing::instrument(name = "store.checkpoint.of_size", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn of_size(conn: &mut Connection, size: i64) -> Result<Option<StoredCheckpoint>, StoreError> {
     let row = sqlx::query_as!(
         Row,
@@ -71,6 +74,7 @@ pub async fn of_size(conn: &mut Connection, size: i64) -> Result<Option<StoredCh
 }
 
 /// Thins out the checkpoints that were signed before `before`: of each hour, the last one stays.
+#[tracing::instrument(name = "store.checkpoint.thin_out", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn thin_out(conn: &mut Connection, before: OffsetDateTime) -> Result<(), StoreError> {
     sqlx::query!(
         "DELETE FROM log_checkpoint old WHERE old.log_id = $1 AND old.sign_time < $2 AND EXISTS (
@@ -100,6 +104,7 @@ pub struct Override {
 }
 
 /// Records that published checkpoints are given up.
+#[tracing::instrument(name = "store.checkpoint.give_up", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn give_up(conn: &mut Connection, given_up: &Override) -> Result<(), StoreError> {
     sqlx::query!(
         "INSERT INTO log_override (log_id, from_size, to_size, root_hash, override_time) VALUES ($1, $2, $3, $4, $5)
@@ -116,6 +121,7 @@ pub async fn give_up(conn: &mut Connection, given_up: &Override) -> Result<(), S
 }
 
 /// Whether a checkpoint of this size was given up, by itself or with a later one.
+#[tracing::instrument(name = "store.checkpoint.is_given_up", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn is_given_up(conn: &mut Connection, size: i64) -> Result<bool, StoreError> {
     let found = sqlx::query_scalar!(
         r#"SELECT EXISTS (

@@ -90,6 +90,7 @@ pub(crate) async fn add(
 }
 
 /// The comparisons of these rollouts. A rollout for which no call was compared is left out.
+#[tracing::instrument(name = "store.comparison.of", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn of(conn: &mut Connection, ids: &[Uuid]) -> Result<HashMap<RolloutId, Comparison>, StoreError> {
     let mut found = HashMap::new();
     let rows = sqlx::query!(

@@ -113,12 +113,14 @@ impl DerefMut for Tx {
 }
 
 /// The time of the database's clock.
+#[tracing::instrument(name = "store.connection.database_time", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn database_time(conn: &mut Connection) -> Result<OffsetDateTime, StoreError> {
     Ok(sqlx::query_scalar!(r#"SELECT clock_timestamp() AS "now!""#).fetch_one(conn).await?)
 }
 
 /// Commits. After an error other than a conflict it is unknown whether the transaction took effect; after a conflict it
 /// did not.
+#[tracing::instrument(name = "store.connection.commit", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn commit(tx: Tx) -> Result<(), StoreError> {
     tx.into_connection().commit().await
 }

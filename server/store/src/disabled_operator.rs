@@ -15,6 +15,7 @@ pub struct Disabled {
 }
 
 /// Since when a login is disabled. `None` if it is not.
+#[tracing::instrument(name = "store.disabled_operator.get", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn get(conn: &mut Connection, operator_id: &OperatorId) -> Result<Option<Disabled>, StoreError> {
     let row = sqlx::query_as!(
         Disabled,
@@ -25,12 +26,14 @@ pub async fn get(conn: &mut Connection, operator_id: &OperatorId) -> Result<Opti
 }
 
 /// Every disabled login.
+#[tracing::instrument(name = "store.disabled_operator.all", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn all(conn: &mut Connection) -> Result<Vec<OperatorId>, StoreError> {
     let ids = sqlx::query_scalar!("SELECT operator_id FROM disabled_operator");
     ids.fetch_all(conn).await?.iter().map(|id| parse("disabled_operator", "operator_id", id)).collect()
 }
 
 /// Records that a login is disabled. If it was disabled already, the earlier time is kept.
+#[tracing::instrument(name = "store.disabled_operator.insert", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn insert(
     conn: &mut Connection,
     operator_id: &OperatorId,
@@ -51,6 +54,7 @@ pub async fn insert(
 }
 
 /// Enables a login again.
+#[tracing::instrument(name = "store.disabled_operator.delete", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn delete(conn: &mut Connection, operator_id: &OperatorId) -> Result<(), StoreError> {
     sqlx::query!("DELETE FROM disabled_operator WHERE operator_id = $1", operator_id.as_str()).execute(conn).await?;
     Ok(())

@@ -59,6 +59,7 @@ pub struct StoredEvent {
 /// Returns false, with nothing written, if another transaction moved the head. A caller that holds the lock always gets
 /// true. Without the lock this is the optimistic way: a whole batch in one round trip. `after` is `before` with every
 /// `leaf_hash` appended in order, and possibly a newer epoch.
+#[tracing::instrument(name = "store.event.append", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn append(
     conn: &mut Connection,
     before: &Head,
@@ -139,6 +140,7 @@ pub async fn append(
 }
 
 /// Creates the day partitions from `from` on where they do not exist.
+#[tracing::instrument(name = "store.event.ensure_partitions", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn ensure_partitions(conn: &mut Connection, from: OffsetDateTime, days: i32) -> Result<(), StoreError> {
     sqlx::query!("SELECT ensure_custody_partitions($1, $2)", from.date(), days).execute(conn).await?;
     Ok(())
@@ -185,6 +187,7 @@ fn stored(rows: Vec<Row>) -> Result<Vec<StoredEvent>, StoreError> {
 }
 
 /// The events with these ids, in log order. Unknown ids are ignored.
+#[tracing::instrument(name = "store.event.get_all", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn get_all(conn: &mut Connection, ids: &[Uuid]) -> Result<Vec<StoredEvent>, StoreError> {
     let rows = sqlx::query_as!(
         Row,
@@ -198,6 +201,7 @@ pub async fn get_all(conn: &mut Connection, ids: &[Uuid]) -> Result<Vec<StoredEv
 
 /// The leaves of the events from index `from` until before `to`, exactly as they are stored, in the order of their
 /// indices. Those that are not stored are left out.
+#[tracing::instrument(name = "store.event.leaves", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn leaves(conn: &mut Connection, from: i64, to: i64) -> Result<Vec<Vec<u8>>, StoreError> {
     let leaves = sqlx::query_scalar!(
         "SELECT leaf_bytes FROM custody_event WHERE log_index >= $1 AND log_index < $2 ORDER BY log_index",
@@ -208,6 +212,7 @@ pub async fn leaves(conn: &mut Connection, from: i64, to: i64) -> Result<Vec<Vec
 }
 
 /// The events with these leaf hashes, among those of these chains and those about these sponsors themselves.
+#[tracing::instrument(name = "store.event.by_leaf_hash", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn by_leaf_hash(
     conn: &mut Connection,
     hashes: &[Vec<u8>],
@@ -236,6 +241,7 @@ pub async fn by_leaf_hash(
 }
 
 /// The manifests that were appended from `start` until before `end`, to the millisecond, in log order.
+#[tracing::instrument(name = "store.event.manifests", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn manifests(
     conn: &mut Connection,
     start: OffsetDateTime,
@@ -254,6 +260,7 @@ pub async fn manifests(
 }
 
 /// The events of a sponsor from index `from` until before `to`, in log order.
+#[tracing::instrument(name = "store.event.of_sponsor", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn of_sponsor(
     conn: &mut Connection,
     sponsor_id: &SponsorId,
@@ -273,6 +280,7 @@ pub async fn of_sponsor(
 }
 
 /// The event that granted an instance its newest credential. `None` if the log no longer holds it.
+#[tracing::instrument(name = "store.event.newest_grant", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn newest_grant(conn: &mut Connection, instance: InstanceId) -> Result<Option<StoredEvent>, StoreError> {
     let row = sqlx::query_as!(
         Row,
@@ -286,6 +294,7 @@ pub async fn newest_grant(conn: &mut Connection, instance: InstanceId) -> Result
 }
 
 /// The operators who requested credentials for these instances, each once.
+#[tracing::instrument(name = "store.event.issuers", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn issuers(conn: &mut Connection, instances: &[Uuid]) -> Result<Vec<OperatorId>, StoreError> {
     let ids = sqlx::query_scalar!(
         r#"SELECT DISTINCT convert_from(leaf_bytes, 'UTF8')::jsonb ->> 'operator_id' AS "operator_id" FROM custody_event
@@ -298,6 +307,7 @@ pub async fn issuers(conn: &mut Connection, instances: &[Uuid]) -> Result<Vec<Op
 
 /// The event of a grant to an instance, by its leaf hash, which decisions refer to as `custody_ref`. `None` if the log
 /// no longer holds it.
+#[tracing::instrument(name = "store.event.grant", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn grant(
     conn: &mut Connection,
     instance: InstanceId,
@@ -317,6 +327,7 @@ pub async fn grant(
 }
 
 /// Whether `operator` asked for one of the first `most` decisions of this instance.
+#[tracing::instrument(name = "store.event.asked", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn asked(
     conn: &mut Connection,
     instance: InstanceId,
@@ -374,6 +385,7 @@ pub struct StoredGrant {
 }
 
 /// Which of these grants the log holds, each with its position in `keys`.
+#[tracing::instrument(name = "store.event.grants", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn grants(conn: &mut Connection, keys: &[GrantKey]) -> Result<Vec<(usize, StoredGrant)>, StoreError> {
     let instances: Vec<_> = keys.iter().map(|key| key.agent_instance_id.0).collect();
     let hashes: Vec<_> = keys.iter().map(|key| key.custody_ref.to_vec()).collect();
@@ -455,6 +467,7 @@ impl EventFilter {
 }
 
 /// One page of events, in log order.
+#[tracing::instrument(name = "store.event.list", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn list(
     conn: &mut Connection,
     filter: &EventFilter,
@@ -543,6 +556,7 @@ impl DecisionFilter {
 }
 
 /// One page of decisions, newest first.
+#[tracing::instrument(name = "store.event.list_decisions", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn list_decisions(
     conn: &mut Connection,
     filter: &DecisionFilter,
@@ -591,6 +605,7 @@ pub async fn list_decisions(
 
 /// The events of a chain, and those about its sponsors themselves, in log order, at most `most`. A chain has several
 /// sponsors if another sponsor accepted its root.
+#[tracing::instrument(name = "store.event.chain", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn chain(
     conn: &mut Connection,
     root: InstanceId,

@@ -31,6 +31,7 @@ pub struct Soonest {
 }
 
 /// The next expiry of an API key and the next review date after `now`.
+#[tracing::instrument(name = "store.expiry.soonest", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn soonest(conn: &mut Connection, now: OffsetDateTime) -> Result<Soonest, StoreError> {
     let row = sqlx::query!(
         "SELECT (SELECT min(expire_time) FROM api_key WHERE revoke_time IS NULL AND expire_time > $1) AS api_key,
@@ -43,6 +44,7 @@ pub async fn soonest(conn: &mut Connection, now: OffsetDateTime) -> Result<Soone
 
 /// API keys and reviews that expire after `after` and not after `until`, the soonest first, at most `most` of each,
 /// without those that were announced at `unannounced`.
+#[tracing::instrument(name = "store.expiry.between", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn between(
     conn: &mut Connection,
     [after, until]: [OffsetDateTime; 2],
@@ -94,6 +96,7 @@ pub async fn between(
 }
 
 /// Records that `endings` are announced at `threshold`, and returns those that no server had announced.
+#[tracing::instrument(name = "store.expiry.announce", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn announce(
     conn: &mut Connection,
     endings: Vec<Ending>,
@@ -121,6 +124,7 @@ pub async fn announce(
 }
 
 /// Forgets announcements about expiries before `before`.
+#[tracing::instrument(name = "store.expiry.purge", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn purge(conn: &mut Connection, before: OffsetDateTime) -> Result<(), StoreError> {
     sqlx::query!("DELETE FROM expiry_announced WHERE end_time < $1", before).execute(conn).await?;
     Ok(())

@@ -17,6 +17,7 @@ use crate::{
 const TABLE: &str = "gate_reading";
 
 /// Stores these readings in place of the earlier ones, unless the stored ones are newer.
+#[tracing::instrument(name = "store.gate_reading.keep", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn keep(
     conn: &mut Connection,
     id: RolloutId,
@@ -59,6 +60,7 @@ pub async fn keep(
 }
 
 /// The readings of these rollouts.
+#[tracing::instrument(name = "store.gate_reading.of", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn of(conn: &mut Connection, ids: &[Uuid]) -> Result<HashMap<RolloutId, Vec<KeptReading>>, StoreError> {
     let rows = sqlx::query!(
         r#"SELECT rollout_id, gate, verdict, observed, threshold, samples, needed, span_seconds, recent_observed, recent_samples,

@@ -27,6 +27,7 @@ pub struct Head {
 
 impl Head {
     /// Locks the head until `tx` ends. Also returns the database's clock at the moment of the lock.
+    #[tracing::instrument(name = "store.head.lock", target = "countersign_trace", level = "debug", skip_all)]
     pub async fn lock(tx: &mut Connection) -> Result<(Self, OffsetDateTime), StoreError> {
         // The clock is read from the locked row, outside of the part that waits for the lock. The limits for the rest
         // of the transaction are set there too: however long the wait for the head was, the transaction that holds it
@@ -48,6 +49,7 @@ impl Head {
     }
 
     /// Reads the head without locking it, and the database's clock.
+    #[tracing::instrument(name = "store.head.read", target = "countersign_trace", level = "debug", skip_all)]
     pub async fn read(tx: &mut Connection) -> Result<(Self, OffsetDateTime), StoreError> {
         let row = sqlx::query_as!(
             Row,
@@ -59,6 +61,7 @@ impl Head {
     }
 
     /// Raises the floor of the revocations; it never goes down. The caller holds the head and starts a new epoch.
+    #[tracing::instrument(name = "store.head.move_floor", target = "countersign_trace", level = "debug", skip_all)]
     pub async fn move_floor(tx: &mut Connection, floor: i64) -> Result<(), StoreError> {
         sqlx::query!(
             "UPDATE log_head SET revocation_floor = greatest(revocation_floor, $2) WHERE log_id = $1",

@@ -38,6 +38,7 @@ pub struct Answered {
 }
 
 /// The answers that these requests have.
+#[tracing::instrument(name = "store.idempotency.get_all", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn get_all(conn: &mut Connection, keys: &[Key]) -> Result<Vec<Answered>, StoreError> {
     let callers: Vec<&str> = keys.iter().map(|key| key.caller.as_str()).collect();
     let methods: Vec<&str> = keys.iter().map(|key| key.method).collect();
@@ -62,6 +63,7 @@ pub async fn get_all(conn: &mut Connection, keys: &[Key]) -> Result<Vec<Answered
 }
 
 /// Keeps answers until `expire_time`.
+#[tracing::instrument(name = "store.idempotency.insert", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn insert<'a>(
     conn: &mut Connection,
     answered: impl IntoIterator<Item = &'a Answered>,
@@ -91,6 +93,7 @@ pub async fn insert<'a>(
 }
 
 /// Forgets answers that have expired at `now`.
+#[tracing::instrument(name = "store.idempotency.purge", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn purge(conn: &mut Connection, now: OffsetDateTime) -> Result<u64, StoreError> {
     let done = sqlx::query!("DELETE FROM idempotency WHERE expire_time < $1", now).execute(conn).await?;
     Ok(done.rows_affected())

@@ -76,6 +76,7 @@ pub struct RolloutSlot {
 
 /// Stores a slot, and adds its rollout counts to the comparisons. A slot that is stored already is left as it is, so a
 /// slot can be sent again if it is unknown whether it was stored. `tx` is a transaction; `now` is the database's clock.
+#[tracing::instrument(name = "store.indicator.insert", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn insert(tx: &mut Connection, slot: &Slot, now: OffsetDateTime) -> Result<(), StoreError> {
     let counts = &slot.counts;
     let integer = |n: u64| stored::<_, i64>(TABLE, n);
@@ -155,6 +156,7 @@ pub struct Window {
 
 /// The sums of all servers' counts in the last `seconds`. Slots that began before `since` are left out. `tx` is a
 /// transaction that sees one state throughout.
+#[tracing::instrument(name = "store.indicator.window", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn window(tx: &mut Connection, seconds: u32, since: Option<OffsetDateTime>) -> Result<Window, StoreError> {
     let row = sqlx::query!(
         r#"SELECT now() - make_interval(secs => $1) AS "start_time!", now() AS "end_time!",
@@ -205,6 +207,12 @@ pub async fn window(tx: &mut Connection, seconds: u32, since: Option<OffsetDateT
 
 /// How many calls without a sponsor each caller reported in the last `seconds`. Slots that began before `since` are
 /// left out.
+#[tracing::instrument(
+    name = "store.indicator.without_sponsor",
+    target = "countersign_trace",
+    level = "debug",
+    skip_all
+)]
 pub async fn without_sponsor(tx: &mut Connection, seconds: u32, since: OffsetDateTime) -> Result<Vec<u64>, StoreError> {
     let counts = sqlx::query_scalar!(
         r#"SELECT sum(count)::bigint AS "count!"
@@ -219,6 +227,7 @@ pub async fn without_sponsor(tx: &mut Connection, seconds: u32, since: OffsetDat
 
 /// Adds to `figures` the counts of one rollout in the last `seconds`. Evaluations count from `since` on; calls that
 /// were held back count over the whole window.
+#[tracing::instrument(name = "store.indicator.of_rollout", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn of_rollout(
     tx: &mut Connection,
     rollout_id: RolloutId,
@@ -247,6 +256,7 @@ pub async fn of_rollout(
 }
 
 /// How many of the decisions that allowed since `start` have no outcome, among the newest 100,000 events.
+#[tracing::instrument(name = "store.indicator.open_decisions", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn open_decisions(conn: &mut Connection, start: OffsetDateTime) -> Result<u64, StoreError> {
     let count = sqlx::query_scalar!(
         r#"SELECT count(*) AS "count!" FROM (

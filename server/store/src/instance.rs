@@ -155,6 +155,7 @@ impl<'a> NewRow<'a> {
 }
 
 /// Stores instances. For one that exists already, its newest credential is recorded.
+#[tracing::instrument(name = "store.instance.upsert", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn upsert<'a>(
     conn: &mut Connection,
     instances: impl IntoIterator<Item = &'a Instance>,
@@ -179,18 +180,21 @@ pub async fn upsert<'a>(
 }
 
 /// The instances with these ids. Unknown ids are ignored.
+#[tracing::instrument(name = "store.instance.get_all", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn get_all(conn: &mut Connection, ids: &[Uuid]) -> Result<Vec<StoredInstance>, StoreError> {
     let rows = instances!("WHERE instance_id = ANY ($1)", ids);
     rows.fetch_all(conn).await?.into_iter().map(StoredInstance::try_from).collect()
 }
 
 /// The instances of a chain, the root first, then by time of start; at most `most`.
+#[tracing::instrument(name = "store.instance.chain", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn chain(conn: &mut Connection, root: InstanceId, most: i64) -> Result<Vec<StoredInstance>, StoreError> {
     let rows = instances!("WHERE root_instance_id = $1 ORDER BY depth > 0, instance_id LIMIT $2", root.0, most);
     rows.fetch_all(conn).await?.into_iter().map(StoredInstance::try_from).collect()
 }
 
 /// How many live instances a sponsor has.
+#[tracing::instrument(name = "store.instance.count_live", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn count_live(conn: &mut Connection, sponsor: &SponsorId, now: OffsetDateTime) -> Result<i64, StoreError> {
     let count = sqlx::query_scalar!(
         r#"SELECT count(*) AS "count!" FROM instance, instance_standing(instance) AS at
@@ -202,6 +206,12 @@ pub async fn count_live(conn: &mut Connection, sponsor: &SponsorId, now: OffsetD
 }
 
 /// How many live instances are below this one, at any depth.
+#[tracing::instrument(
+    name = "store.instance.count_live_below",
+    target = "countersign_trace",
+    level = "debug",
+    skip_all
+)]
 pub async fn count_live_below(
     conn: &mut Connection,
     instance: &Instance,
@@ -219,6 +229,7 @@ pub async fn count_live_below(
 }
 
 /// Writes what a state transition or an acceptance changes.
+#[tracing::instrument(name = "store.instance.update", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn update(conn: &mut Connection, instance: &Instance) -> Result<(), StoreError> {
     sqlx::query!(
         "UPDATE instance SET sponsor_id = $2, state = $3, expire_time = $4, end_time = $5, rev = $6, custody_ref = $7,
@@ -270,6 +281,7 @@ pub struct Live {
 /// How many instances of each holding are live, in the order of the holdings. Without `exactly`, instances that a
 /// revocation stopped but whose rows do not show it yet are counted too: this is cheaper, and the count is never too
 /// low.
+#[tracing::instrument(name = "store.instance.live", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn live(
     conn: &mut Connection,
     of: &[Holding],
@@ -359,6 +371,7 @@ pub struct InstanceFilter {
 }
 
 /// One page of instances in their state at `now`, newest first.
+#[tracing::instrument(name = "store.instance.list", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn list(
     conn: &mut Connection,
     filter: &InstanceFilter,

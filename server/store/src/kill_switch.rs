@@ -36,6 +36,7 @@ impl TryFrom<Row> for KillSwitch {
 }
 
 /// Engages a switch.
+#[tracing::instrument(name = "store.kill_switch.insert", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn insert(conn: &mut Connection, switch: &KillSwitch) -> Result<(), StoreError> {
     sqlx::query!(
         "INSERT INTO kill_switch (kill_switch_id, scope, target, reason, engaged_by, engage_time)
@@ -53,6 +54,7 @@ pub async fn insert(conn: &mut Connection, switch: &KillSwitch) -> Result<(), St
 }
 
 /// Releases and returns a switch. `None` if it is not engaged.
+#[tracing::instrument(name = "store.kill_switch.delete", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn delete(conn: &mut Connection, kill_switch_id: KillSwitchId) -> Result<Option<KillSwitch>, StoreError> {
     let row = sqlx::query_as!(
         Row,
@@ -64,11 +66,13 @@ pub async fn delete(conn: &mut Connection, kill_switch_id: KillSwitchId) -> Resu
 }
 
 /// How many switches are engaged.
+#[tracing::instrument(name = "store.kill_switch.count", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn count(conn: &mut Connection) -> Result<i64, StoreError> {
     Ok(sqlx::query_scalar!(r#"SELECT count(*) AS "count!" FROM kill_switch"#).fetch_one(conn).await?)
 }
 
 /// All engaged switches, newest first.
+#[tracing::instrument(name = "store.kill_switch.all", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn all(conn: &mut Connection) -> Result<Vec<KillSwitch>, StoreError> {
     let rows = sqlx::query_as!(
         Row,
@@ -78,6 +82,7 @@ pub async fn all(conn: &mut Connection) -> Result<Vec<KillSwitch>, StoreError> {
 }
 
 /// One page of engaged switches, newest first; with `scope`, only those of this scope.
+#[tracing::instrument(name = "store.kill_switch.list", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn list(
     conn: &mut Connection,
     scope: Option<KillSwitchScope>,

@@ -74,6 +74,7 @@ impl From<Row> for LogCheck {
 }
 
 /// Locks the check until the transaction ends. `None` if another server is at it.
+#[tracing::instrument(name = "store.log_check.try_lock", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn try_lock(conn: &mut Connection) -> Result<Option<LogCheck>, StoreError> {
     let row = sqlx::query_as!(
         Row,
@@ -85,6 +86,7 @@ pub async fn try_lock(conn: &mut Connection) -> Result<Option<LogCheck>, StoreEr
 }
 
 /// Reads how far the check is.
+#[tracing::instrument(name = "store.log_check.read", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn read(conn: &mut Connection) -> Result<LogCheck, StoreError> {
     let row = sqlx::query_as!(
         Row,
@@ -96,6 +98,7 @@ pub async fn read(conn: &mut Connection) -> Result<LogCheck, StoreError> {
 }
 
 /// Writes how far the check is. The caller has locked it.
+#[tracing::instrument(name = "store.log_check.write", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn write(conn: &mut Connection, check: &LogCheck) -> Result<(), StoreError> {
     let part =
         |finding: &Option<Finding>| finding.as_ref().map(|finding| (finding.log_index, finding.why.clone())).unzip();
@@ -145,6 +148,7 @@ pub struct StoredRow {
 }
 
 /// The events from index `from` until before `to`, in the order of their indices, whatever their columns say.
+#[tracing::instrument(name = "store.log_check.rows", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn rows(conn: &mut Connection, from: i64, to: i64) -> Result<Vec<StoredRow>, StoreError> {
     let rows = sqlx::query!(
         r#"SELECT log_index, event_id, kind, sponsor_id, instance_id, root_instance_id, tool_id, effect, decision_id, leaf_bytes,

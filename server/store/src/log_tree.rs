@@ -31,6 +31,7 @@ impl Row {
 }
 
 /// Locks the tree until the transaction ends. `None` if another server is at it.
+#[tracing::instrument(name = "store.log_tree.try_lock", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn try_lock(conn: &mut Connection) -> Result<Option<LogTree>, StoreError> {
     let row = sqlx::query_as!(
         Row,
@@ -41,12 +42,14 @@ pub async fn try_lock(conn: &mut Connection) -> Result<Option<LogTree>, StoreErr
 }
 
 /// Reads the tree without locking it.
+#[tracing::instrument(name = "store.log_tree.read", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn read(conn: &mut Connection) -> Result<LogTree, StoreError> {
     let row = sqlx::query_as!(Row, "SELECT size, frontier, origin FROM log_tree WHERE log_id = $1", LOG_ID);
     row.fetch_one(conn).await?.read()
 }
 
 /// Names the log, once.
+#[tracing::instrument(name = "store.log_tree.name", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn name(conn: &mut Connection, origin: &str) -> Result<(), StoreError> {
     sqlx::query!("UPDATE log_tree SET origin = $2 WHERE log_id = $1 AND origin IS NULL", LOG_ID, origin)
         .execute(conn)
@@ -64,6 +67,7 @@ pub struct StoredHash {
 }
 
 /// The hashes of the events from index `from` until before `to`, in the order of their indices.
+#[tracing::instrument(name = "store.log_tree.leaf_hashes", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn leaf_hashes(conn: &mut Connection, from: i64, to: i64) -> Result<Vec<StoredHash>, StoreError> {
     let rows = sqlx::query!(
         r#"SELECT log_index, sha256('\x00'::bytea || leaf_bytes) AS "leaf_hash!" FROM custody_event
@@ -78,6 +82,7 @@ pub async fn leaf_hashes(conn: &mut Connection, from: i64, to: i64) -> Result<Ve
 }
 
 /// These tiles, with all hashes that they have. Those that are not stored are left out.
+#[tracing::instrument(name = "store.log_tree.tiles", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn tiles(conn: &mut Connection, places: &[TilePlace]) -> Result<BTreeMap<TilePlace, Vec<Hash>>, StoreError> {
     let levels: Vec<i16> = places.iter().map(|place| i16::from(place.level)).collect();
     let indices = convert::all_stored("log_tile", places.iter().map(|place| place.index))?;
@@ -108,6 +113,7 @@ fn hashes(bytes: &[u8]) -> Result<Vec<Hash>, StoreError> {
 }
 
 /// These tiles, each as wide as it is named, for a proof. Those that are not stored, or are narrower, are left out.
+#[tracing::instrument(name = "store.log_tree.proof_tiles", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn proof_tiles(conn: &mut Connection, wanted: &[Tile]) -> Result<Tiles, StoreError> {
     let places: Vec<_> = wanted.iter().map(|tile| TilePlace { level: tile.level(), index: tile.index() }).collect();
     let stored = tiles(conn, &places).await?;
@@ -121,6 +127,7 @@ pub async fn proof_tiles(conn: &mut Connection, wanted: &[Tile]) -> Result<Tiles
 }
 
 /// The hashes that the tree holds for the events at these indices, in the same order. `None` where no tile has one yet.
+#[tracing::instrument(name = "store.log_tree.recorded_hashes", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn recorded_hashes(conn: &mut Connection, indices: &[i64]) -> Result<Vec<Option<Hash>>, StoreError> {
     let rows = sqlx::query_scalar!(
         r#"SELECT (
@@ -146,6 +153,7 @@ pub struct FullTile {
 }
 
 /// The full tiles of a level from index `from` until before `to`.
+#[tracing::instrument(name = "store.log_tree.full_tiles", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn full_tiles(conn: &mut Connection, level: i32, from: i64, to: i64) -> Result<Vec<FullTile>, StoreError> {
     let rows = sqlx::query!(
         r#"SELECT tile.tile_index, tile.hashes, (
@@ -171,6 +179,7 @@ pub async fn full_tiles(conn: &mut Connection, level: i32, from: i64, to: i64) -
 }
 
 /// Writes tiles that grew, and how far they reach now. The caller has locked the tree.
+#[tracing::instrument(name = "store.log_tree.grow", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn grow(
     conn: &mut Connection,
     grown: impl IntoIterator<Item = (TilePlace, &[Hash])>,

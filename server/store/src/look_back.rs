@@ -30,6 +30,7 @@ pub enum Samples {
 
 /// The shortest span up to now that holds `needed` samples, in whole seconds. At most a day, and at most the time since
 /// `since`. `tx` is a transaction that sees one state throughout.
+#[tracing::instrument(name = "store.look_back.span", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn span(
     tx: &mut Connection,
     samples: Samples,
@@ -86,6 +87,7 @@ pub async fn span(
 }
 
 /// Adds to `figures` the issuances of the last `seconds`. Slots that began before `since` are left out.
+#[tracing::instrument(name = "store.look_back.issuances", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn issuances(
     tx: &mut Connection,
     seconds: u32,
@@ -110,6 +112,7 @@ pub async fn issuances(
 
 /// Forgets slots that at `now` neither a window nor a gate that looks back can reach. Per kind of sample, the newest
 /// slots are kept that hold what the gates of the open rollout need.
+#[tracing::instrument(name = "store.look_back.purge", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn purge(conn: &mut Connection, now: OffsetDateTime) -> Result<(), StoreError> {
     sqlx::query!(
         "WITH wanted AS (

@@ -38,6 +38,7 @@ pub struct OpenDecision {
 
 /// Records the length of the log if it has grown past what is closed and no length was recorded within `spacing`. `now`
 /// is the database's clock.
+#[tracing::instrument(name = "store.open_decision.mark", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn mark(conn: &mut Connection, spacing: Duration, now: OffsetDateTime) -> Result<(), StoreError> {
     sqlx::query!(
         "INSERT INTO outcome_mark (size, mark_time)
@@ -56,6 +57,7 @@ pub async fn mark(conn: &mut Connection, spacing: Duration, now: OffsetDateTime)
 }
 
 /// Where decisions have waited for `deadline` at `now`. `None` if there is no such range.
+#[tracing::instrument(name = "store.open_decision.due", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn due(conn: &mut Connection, deadline: Duration, now: OffsetDateTime) -> Result<Option<Due>, StoreError> {
     let row = sqlx::query!(
         r#"SELECT size AS "from!",
@@ -71,6 +73,7 @@ pub async fn due(conn: &mut Connection, deadline: Duration, now: OffsetDateTime)
 }
 
 /// The open decisions in a range, the first `most`.
+#[tracing::instrument(name = "store.open_decision.open", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn open(conn: &mut Connection, stretch: Due, most: i64) -> Result<Vec<OpenDecision>, StoreError> {
     let rows = sqlx::query_as!(
         OpenDecision,
@@ -102,6 +105,7 @@ pub struct OpenDecisionFilter {
 
 /// One page of decisions that allowed and have no outcome, oldest first. Before the index up to which outcomes are closed
 /// there are none, so that the read begins there.
+#[tracing::instrument(name = "store.open_decision.list", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn list(
     conn: &mut Connection,
     filter: &OpenDecisionFilter,
@@ -136,6 +140,7 @@ pub async fn list(
 }
 
 /// Records that no decision before `size` is open.
+#[tracing::instrument(name = "store.open_decision.close", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn close(conn: &mut Connection, size: i64) -> Result<(), StoreError> {
     sqlx::query!(
         "WITH closed AS (UPDATE outcome_closed SET size = $2 WHERE log_id = $1 AND size < $2 RETURNING size)

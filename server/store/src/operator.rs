@@ -39,6 +39,7 @@ impl TryFrom<Row> for Operator {
 }
 
 /// Stores an operator; [`StoreError::Exists`] where the id is taken.
+#[tracing::instrument(name = "store.operator.insert", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn insert(conn: &mut Connection, operator: &Operator, created_by: &OperatorId) -> Result<(), StoreError> {
     sqlx::query!(
         "INSERT INTO operator (operator_id, display_name, roles, create_time, created_by) VALUES ($1, $2, $3, $4, $5)",
@@ -54,12 +55,14 @@ pub async fn insert(conn: &mut Connection, operator: &Operator, created_by: &Ope
 }
 
 /// Whether there is any operator yet.
+#[tracing::instrument(name = "store.operator.any", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn any(conn: &mut Connection) -> Result<bool, StoreError> {
     let any = sqlx::query_scalar!(r#"SELECT EXISTS (SELECT FROM operator) AS "any!""#);
     Ok(any.fetch_one(conn).await?)
 }
 
 /// One operator.
+#[tracing::instrument(name = "store.operator.get", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn get(conn: &mut Connection, operator_id: &OperatorId) -> Result<Option<Operator>, StoreError> {
     let row = sqlx::query_as!(
         Row,
@@ -71,6 +74,7 @@ pub async fn get(conn: &mut Connection, operator_id: &OperatorId) -> Result<Opti
 }
 
 /// Writes the roles of an operator.
+#[tracing::instrument(name = "store.operator.update", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn update(conn: &mut Connection, operator: &Operator) -> Result<(), StoreError> {
     sqlx::query!(
         "UPDATE operator SET roles = $2, revision = $3 WHERE operator_id = $1",
@@ -85,6 +89,7 @@ pub async fn update(conn: &mut Connection, operator: &Operator) -> Result<(), St
 
 /// One page of operators, in the order of their ids; with `role`, those who have it; with `deleted`, also the deleted
 /// ones.
+#[tracing::instrument(name = "store.operator.list", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn list(
     conn: &mut Connection,
     role: Option<OperatorRole>,

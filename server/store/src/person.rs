@@ -38,6 +38,7 @@ impl TryFrom<Row> for Binding {
 }
 
 /// Writes the person of a login, in place of an earlier one.
+#[tracing::instrument(name = "store.person.upsert", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn upsert(conn: &mut Connection, binding: &Binding) -> Result<(), StoreError> {
     sqlx::query!(
         "INSERT INTO person_binding (operator_id, person_id, bound_by, bind_time, confirmed_by, confirm_time)
@@ -58,6 +59,7 @@ pub async fn upsert(conn: &mut Connection, binding: &Binding) -> Result<(), Stor
 }
 
 /// The bindings of these logins, without the logins that are not bound.
+#[tracing::instrument(name = "store.person.get_all", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn get_all(conn: &mut Connection, operators: &[OperatorId]) -> Result<Vec<Binding>, StoreError> {
     let rows = sqlx::query_as!(
         Row,
@@ -69,6 +71,7 @@ pub async fn get_all(conn: &mut Connection, operators: &[OperatorId]) -> Result<
 }
 
 /// Whether two persons who can confirm others were ever confirmed here.
+#[tracing::instrument(name = "store.person.were_two", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn were_two(conn: &mut Connection) -> Result<bool, StoreError> {
     let were = sqlx::query_scalar!(r#"SELECT EXISTS (SELECT FROM two_persons) AS "were!""#);
     Ok(were.fetch_one(conn).await?)
@@ -76,6 +79,7 @@ pub async fn were_two(conn: &mut Connection) -> Result<bool, StoreError> {
 
 /// Records, once, that there are two persons who can confirm others: confirmed, with the role for it, and with a key or
 /// another way to log in. A right that an identity provider or a certificate grants is not known here, and counts.
+#[tracing::instrument(name = "store.person.note_two", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn note_two(conn: &mut Connection, now: OffsetDateTime) -> Result<(), StoreError> {
     sqlx::query!(
         "INSERT INTO two_persons (since)
@@ -95,12 +99,14 @@ pub async fn note_two(conn: &mut Connection, now: OffsetDateTime) -> Result<(), 
 }
 
 /// How many logins wait for a second person to confirm their binding.
+#[tracing::instrument(name = "store.person.unconfirmed", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn unconfirmed(conn: &mut Connection) -> Result<i64, StoreError> {
     let count = sqlx::query_scalar!(r#"SELECT count(*) AS "count!" FROM person_binding WHERE confirmed_by IS NULL"#);
     Ok(count.fetch_one(conn).await?)
 }
 
 /// Whether the login belongs to the sponsor's person; with `confirmed`, only if second persons confirmed both bindings.
+#[tracing::instrument(name = "store.person.is_sponsor", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn is_sponsor(
     conn: &mut Connection,
     operator_id: &OperatorId,
@@ -120,6 +126,7 @@ pub async fn is_sponsor(
 }
 
 /// Whether any sponsor is this person.
+#[tracing::instrument(name = "store.person.is_any_sponsor", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn is_any_sponsor(conn: &mut Connection, person: &PersonId) -> Result<bool, StoreError> {
     let is =
         sqlx::query_scalar!(r#"SELECT EXISTS (SELECT FROM sponsor WHERE person_id = $1) AS "is!""#, person.as_str());
@@ -127,6 +134,7 @@ pub async fn is_any_sponsor(conn: &mut Connection, person: &PersonId) -> Result<
 }
 
 /// One page of bindings, in the order of their logins; with `unconfirmed`, those that wait for a second person.
+#[tracing::instrument(name = "store.person.list", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn list(
     conn: &mut Connection,
     person_id: Option<&PersonId>,

@@ -86,6 +86,7 @@ impl TryFrom<Row> for StoredPolicy {
 }
 
 /// The number of the next version. The caller holds the log head, so the numbers have no gaps.
+#[tracing::instrument(name = "store.policy.next_version", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn next_version(conn: &mut Connection) -> Result<PolicyVersion, StoreError> {
     let next = sqlx::query_scalar!(r#"SELECT coalesce(max(version), 0) + 1 AS "next!" FROM policy"#);
     Ok(PolicyVersion(next.fetch_one(conn).await?))
@@ -113,6 +114,7 @@ pub struct NewPolicy<'a> {
 }
 
 /// Stores a document.
+#[tracing::instrument(name = "store.policy.insert", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn insert(conn: &mut Connection, policy: &NewPolicy<'_>) -> Result<(), StoreError> {
     sqlx::query!(
         "INSERT INTO policy (version, content_hash, document, cedar, rule_count, create_time, created_by, log_index)
@@ -132,6 +134,7 @@ pub async fn insert(conn: &mut Connection, policy: &NewPolicy<'_>) -> Result<(),
 }
 
 /// One version.
+#[tracing::instrument(name = "store.policy.get", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn get(conn: &mut Connection, version: PolicyVersion) -> Result<Option<StoredPolicy>, StoreError> {
     let row = sqlx::query_as!(
         Row,
@@ -147,6 +150,7 @@ pub async fn get(conn: &mut Connection, version: PolicyVersion) -> Result<Option
 }
 
 /// The version with this content, and the log index of its creation.
+#[tracing::instrument(name = "store.policy.by_content", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn by_content(
     conn: &mut Connection,
     content_hash: &[u8; 32],
@@ -167,6 +171,7 @@ pub struct Document {
 }
 
 /// The documents with these contents, in the order of their hashes.
+#[tracing::instrument(name = "store.policy.documents", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn documents(conn: &mut Connection, hashes: &[Vec<u8>]) -> Result<Vec<Document>, StoreError> {
     let rows = sqlx::query!(
         "SELECT content_hash, document, cedar FROM policy WHERE content_hash = ANY ($1) ORDER BY content_hash",
@@ -192,6 +197,7 @@ pub struct PolicyFilter {
 }
 
 /// One page of versions, newest first.
+#[tracing::instrument(name = "store.policy.list", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn list(
     conn: &mut Connection,
     filter: &PolicyFilter,
@@ -226,6 +232,7 @@ pub async fn list(
 }
 
 /// The baseline, which is used where no rollout applies. `None` before the first activation.
+#[tracing::instrument(name = "store.policy.active_baseline", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn active_baseline(conn: &mut Connection) -> Result<Option<Baseline>, StoreError> {
     let row = sqlx::query!("SELECT version, baseline FROM active_policy").fetch_optional(conn).await?;
     let Some(row) = row else { return Ok(None) };
@@ -238,12 +245,14 @@ pub async fn active_baseline(conn: &mut Connection) -> Result<Option<Baseline>, 
 
 /// The active version, or the last one that was active if the current baseline is not a version. `None` before the
 /// first activation.
+#[tracing::instrument(name = "store.policy.last_active", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn last_active(conn: &mut Connection) -> Result<Option<PolicyVersion>, StoreError> {
     let last = sqlx::query_scalar!("SELECT coalesce(version, last_version) FROM active_policy");
     Ok(last.fetch_optional(conn).await?.flatten().map(PolicyVersion))
 }
 
 /// The active version, without its texts. `None` if no version is active.
+#[tracing::instrument(name = "store.policy.active", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn active(conn: &mut Connection) -> Result<Option<StoredPolicy>, StoreError> {
     let row = sqlx::query_as!(
         Row,
@@ -255,6 +264,7 @@ pub async fn active(conn: &mut Connection) -> Result<Option<StoredPolicy>, Store
 }
 
 /// A text that changes with every change of the baseline or of a rollout.
+#[tracing::instrument(name = "store.policy.mark", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn mark(conn: &mut Connection) -> Result<Vec<String>, StoreError> {
     let row = sqlx::query!(
         r#"SELECT (SELECT extract(epoch FROM activate_time)::text FROM active_policy) AS stands_since,
@@ -265,6 +275,7 @@ pub async fn mark(conn: &mut Connection) -> Result<Vec<String>, StoreError> {
 }
 
 /// Versions that are in use, and those that may be used next: the newest, and the last active ones.
+#[tracing::instrument(name = "store.policy.likely", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn likely(conn: &mut Connection) -> Result<Vec<PolicyVersion>, StoreError> {
     let versions = sqlx::query_scalar!(
         r#"SELECT version AS "version!" FROM active_policy WHERE version IS NOT NULL
@@ -277,6 +288,7 @@ pub async fn likely(conn: &mut Connection) -> Result<Vec<PolicyVersion>, StoreEr
 }
 
 /// Makes `answer` the baseline.
+#[tracing::instrument(name = "store.policy.set_standing", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn set_standing(
     conn: &mut Connection,
     answer: Baseline,

@@ -82,6 +82,7 @@ struct Row {
 ///
 /// Each call is one statement that reads `most` events, whatever the filter. So no call holds a snapshot for long, and
 /// a scan of a year delays no other work.
+#[tracing::instrument(name = "store.recorded.read_on", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn read_on(
     conn: &mut Connection,
     stretch: &mut Stretch,
@@ -185,6 +186,7 @@ impl TryFrom<FactsRow> for RunFacts {
 }
 
 /// The facts of these runs. Unknown ids are ignored.
+#[tracing::instrument(name = "store.recorded.facts", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn facts(conn: &mut Connection, ids: &[Uuid]) -> Result<Vec<RunFacts>, StoreError> {
     let rows = sqlx::query_as!(
         FactsRow,

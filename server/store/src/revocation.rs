@@ -7,6 +7,7 @@ use time::OffsetDateTime;
 use crate::{Connection, StoreError, convert::parse};
 
 /// Stores entries.
+#[tracing::instrument(name = "store.revocation.insert", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn insert(conn: &mut Connection, entries: &[Revocation]) -> Result<(), StoreError> {
     let seqs: Vec<i64> = entries.iter().map(|entry| entry.seq).collect();
     let kinds: Vec<&str> = entries.iter().map(|entry| entry.kind.as_str()).collect();
@@ -27,6 +28,7 @@ pub async fn insert(conn: &mut Connection, entries: &[Revocation]) -> Result<(),
 }
 
 /// The entries above `floor` and those of signing keys, oldest first.
+#[tracing::instrument(name = "store.revocation.kept", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn kept(conn: &mut Connection, floor: i64) -> Result<Vec<Revocation>, StoreError> {
     let rows = sqlx::query!(
         "SELECT seq, kind, id, create_time FROM revocation WHERE seq > $1 OR kind = 'key' ORDER BY seq",
@@ -48,6 +50,7 @@ pub async fn kept(conn: &mut Connection, floor: i64) -> Result<Vec<Revocation>, 
 
 /// The newest entry such that it and all earlier ones above `floor` were made before `before`. Returns `floor` if there
 /// is none.
+#[tracing::instrument(name = "store.revocation.older", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn older(conn: &mut Connection, floor: i64, before: OffsetDateTime) -> Result<i64, StoreError> {
     let seq = sqlx::query_scalar!(
         r#"SELECT coalesce(

@@ -80,6 +80,7 @@ impl TryFrom<Row> for Rollout {
 }
 
 /// Stores a new rollout; [`StoreError::Exists`] where one is open.
+#[tracing::instrument(name = "store.rollout.insert", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn insert(conn: &mut Connection, rollout: &Rollout) -> Result<(), StoreError> {
     sqlx::query!(
         "INSERT INTO rollout (rollout_id, baseline, candidate, percent, sticky_key, state, steps, increment_per_day, gates,
@@ -113,6 +114,7 @@ pub async fn insert(conn: &mut Connection, rollout: &Rollout) -> Result<(), Stor
 }
 
 /// Writes what a state change of a rollout changes.
+#[tracing::instrument(name = "store.rollout.update", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn update(conn: &mut Connection, rollout: &Rollout) -> Result<(), StoreError> {
     sqlx::query!(
         "UPDATE rollout SET percent = $2, state = $3, advance_time = $4, rollback_reason = $5, revision = $6, end_time = $7,
@@ -134,12 +136,14 @@ pub async fn update(conn: &mut Connection, rollout: &Rollout) -> Result<(), Stor
 }
 
 /// One rollout.
+#[tracing::instrument(name = "store.rollout.get", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn get(conn: &mut Connection, rollout_id: RolloutId) -> Result<Option<Rollout>, StoreError> {
     let row = rollouts!("FROM rollout WHERE rollout_id = $1", rollout_id.0);
     row.fetch_optional(conn).await?.map(Rollout::try_from).transpose()
 }
 
 /// The open rollout, of which there is at most one.
+#[tracing::instrument(name = "store.rollout.open", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn open(conn: &mut Connection) -> Result<Option<Rollout>, StoreError> {
     let row = rollouts!("FROM rollout WHERE state IN ('RUNNING', 'PAUSED')");
     row.fetch_optional(conn).await?.map(Rollout::try_from).transpose()
@@ -159,6 +163,7 @@ pub struct RolloutFilter {
 }
 
 /// One page of rollouts, newest first.
+#[tracing::instrument(name = "store.rollout.list", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn list(
     conn: &mut Connection,
     filter: &RolloutFilter,

@@ -27,6 +27,7 @@ pub struct Sealed {
 }
 
 /// A secret of the installation.
+#[tracing::instrument(name = "store.sealed.secret", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn secret(conn: &mut Connection, name: &str) -> Result<Option<Sealed>, StoreError> {
     let row = sqlx::query!("SELECT private_nonce, private_key FROM sealed_secret WHERE name = $1", name);
     let row = row.fetch_optional(conn).await?;
@@ -39,6 +40,7 @@ pub async fn secret(conn: &mut Connection, name: &str) -> Result<Option<Sealed>,
 }
 
 /// Stores a new secret of the installation.
+#[tracing::instrument(name = "store.sealed.insert_secret", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn insert_secret(conn: &mut Connection, name: &str, nonce: &[u8], text: &[u8]) -> Result<(), StoreError> {
     sqlx::query!("INSERT INTO sealed_secret (name, private_nonce, private_key) VALUES ($1, $2, $3)", name, nonce, text)
         .execute(conn)
@@ -47,6 +49,7 @@ pub async fn insert_secret(conn: &mut Connection, name: &str, nonce: &[u8], text
 }
 
 /// All sealed texts, without the private halves that were wiped.
+#[tracing::instrument(name = "store.sealed.list", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn list(conn: &mut Connection) -> Result<Vec<Sealed>, StoreError> {
     let rows = sqlx::query!(
         r#"SELECT 'signing_key' AS "place!", kid AS "name!", private_nonce AS "nonce!", private_key AS "text!"
@@ -66,6 +69,7 @@ pub async fn list(conn: &mut Connection) -> Result<Vec<Sealed>, StoreError> {
 }
 
 /// Replaces the sealed form of a stored text.
+#[tracing::instrument(name = "store.sealed.update", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn update(conn: &mut Connection, sealed: &Sealed) -> Result<(), StoreError> {
     let Sealed { place, name, nonce, text } = sealed;
     match place {

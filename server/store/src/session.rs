@@ -199,6 +199,7 @@ async fn is_swept(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
 
 /// Connects once, with the checks that every connection of a [`Store`](crate::Store) passes, and returns the error; a pool would only
 /// report a timeout.
+#[tracing::instrument(name = "store.session.connect", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn connect(options: &Options) -> Result<Session, sqlx::Error> {
     let mut conn = connect_options(options).connect().await?;
     verify(&mut conn, Rules::of(options)).await?;

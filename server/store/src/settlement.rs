@@ -67,6 +67,7 @@ pub struct PendingRevocation {
 }
 
 /// Whether there is an entry that rows do not show yet. Takes no lock.
+#[tracing::instrument(name = "store.settlement.is_behind", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn is_behind(conn: &mut Connection) -> Result<bool, StoreError> {
     let behind =
         sqlx::query_scalar!(r#"SELECT s.seq < h.revocation_seq AS "behind!" FROM settled_revocation s, log_head h"#);
@@ -74,6 +75,7 @@ pub async fn is_behind(conn: &mut Connection) -> Result<bool, StoreError> {
 }
 
 /// The oldest entry that rows do not show yet, among the kinds that stop instances.
+#[tracing::instrument(name = "store.settlement.next", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn next(conn: &mut Connection) -> Result<Option<PendingRevocation>, StoreError> {
     let row = sqlx::query!(
         r#"SELECT seq, kind, id, create_time,
@@ -93,6 +95,7 @@ pub async fn next(conn: &mut Connection) -> Result<Option<PendingRevocation>, St
 }
 
 /// Records that rows show every entry up to `seq`.
+#[tracing::instrument(name = "store.settlement.advance", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn advance(conn: &mut Connection, seq: i64) -> Result<(), StoreError> {
     sqlx::query!("UPDATE settled_revocation SET seq = $1 WHERE seq < $1", seq).execute(conn).await?;
     Ok(())
@@ -100,6 +103,7 @@ pub async fn advance(conn: &mut Connection, seq: i64) -> Result<(), StoreError> 
 
 /// Instances that `entry` stopped and whose rows do not show it, at most `most`: those that were live when the entry
 /// was made and, unless it is a departure, those that an earlier departure had orphaned.
+#[tracing::instrument(name = "store.settlement.stopped", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn stopped(
     conn: &mut Connection,
     unsettled: &PendingRevocation,
@@ -178,6 +182,7 @@ async fn of_all(conn: &mut Connection, entry: &Revocation, most: i64) -> Result<
 }
 
 /// Live instances that were started with a credential, at most `most`, in the order of their ids.
+#[tracing::instrument(name = "store.settlement.started_with", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn started_with(
     conn: &mut Connection,
     credential: CredentialId,
@@ -199,6 +204,7 @@ pub async fn started_with(
 
 /// Writes `state` into the rows of these instances; `since` is when they stopped, if they stopped permanently. The
 /// revision, and with it the etag, does not change, because they were in this state before.
+#[tracing::instrument(name = "store.settlement.settle", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn settle(
     conn: &mut Connection,
     instances: &[InstanceId],
@@ -218,6 +224,7 @@ pub async fn settle(
 }
 
 /// Whether a departed sponsor still has orphans.
+#[tracing::instrument(name = "store.settlement.has_orphans", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn has_orphans(conn: &mut Connection, sponsor: &SponsorId) -> Result<bool, StoreError> {
     let exists = sqlx::query_scalar!(
         r#"SELECT EXISTS (SELECT FROM instance WHERE state = 'ORPHANED' AND sponsor_id = $1) AS "exists!""#,

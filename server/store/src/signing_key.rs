@@ -47,6 +47,7 @@ impl TryFrom<Row> for StoredKey {
 }
 
 /// Stores a new key.
+#[tracing::instrument(name = "store.signing_key.insert", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn insert(conn: &mut Connection, key: &StoredKey) -> Result<(), StoreError> {
     let record = &key.record;
     sqlx::query!(
@@ -68,6 +69,7 @@ pub async fn insert(conn: &mut Connection, key: &StoredKey) -> Result<(), StoreE
 }
 
 /// Writes the state of a key. The private half of a key that no longer signs is deleted.
+#[tracing::instrument(name = "store.signing_key.update", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn update(conn: &mut Connection, record: &SigningKeyRecord) -> Result<(), StoreError> {
     let signs = matches!(record.state, KeyStanding::Next | KeyStanding::Active);
     sqlx::query!(
@@ -87,6 +89,7 @@ pub async fn update(conn: &mut Connection, record: &SigningKeyRecord) -> Result<
 }
 
 /// One key.
+#[tracing::instrument(name = "store.signing_key.get", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn get(conn: &mut Connection, kid: &str) -> Result<Option<StoredKey>, StoreError> {
     let row = sqlx::query_as!(
         Row,
@@ -98,6 +101,7 @@ pub async fn get(conn: &mut Connection, kid: &str) -> Result<Option<StoredKey>, 
 }
 
 /// The key in this state, of which there is at most one if the state is next or active.
+#[tracing::instrument(name = "store.signing_key.standing", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn standing(conn: &mut Connection, state: KeyStanding) -> Result<Option<StoredKey>, StoreError> {
     let row = sqlx::query_as!(
         Row,
@@ -109,6 +113,7 @@ pub async fn standing(conn: &mut Connection, state: KeyStanding) -> Result<Optio
 }
 
 /// Every key that a verifier must know: all but those that retired before `since`.
+#[tracing::instrument(name = "store.signing_key.known", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn known(conn: &mut Connection, since: OffsetDateTime) -> Result<Vec<StoredKey>, StoreError> {
     let rows = sqlx::query_as!(
         Row,
@@ -120,6 +125,7 @@ pub async fn known(conn: &mut Connection, since: OffsetDateTime) -> Result<Vec<S
 }
 
 /// One page of keys, newest first.
+#[tracing::instrument(name = "store.signing_key.list", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn list(
     conn: &mut Connection,
     state: Option<KeyStanding>,

@@ -10,6 +10,7 @@ use crate::{Connection, StoreError};
 
 /// Which of these credentials, each with its expiry, were used before, or expire so early that their use may have been
 /// forgotten. The caller holds the log head, so no other transaction uses one meanwhile.
+#[tracing::instrument(name = "store.single_use.used", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn used(
     conn: &mut Connection,
     expire_times: &BTreeMap<CredentialId, OffsetDateTime>,
@@ -29,6 +30,7 @@ pub async fn used(
 }
 
 /// Records that these credentials were used. A record is deleted some time after its credential has expired.
+#[tracing::instrument(name = "store.single_use.consume", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn consume(
     conn: &mut Connection,
     expire_times: &BTreeMap<CredentialId, OffsetDateTime>,
@@ -47,6 +49,7 @@ pub async fn consume(
 }
 
 /// Forgets credentials that expire before `before`; from now on they count as used.
+#[tracing::instrument(name = "store.single_use.purge", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn purge(conn: &mut Connection, before: OffsetDateTime) -> Result<u64, StoreError> {
     let done = sqlx::query!(
         "WITH moved AS (

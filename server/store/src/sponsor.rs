@@ -92,6 +92,7 @@ impl TryFrom<Row> for Sponsor {
 }
 
 /// Stores a new sponsor; [`StoreError::Exists`] if the id is taken.
+#[tracing::instrument(name = "store.sponsor.insert", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn insert(conn: &mut Connection, sponsor: &Sponsor) -> Result<(), StoreError> {
     sqlx::query!(
         "INSERT INTO sponsor (sponsor_id, display_name, email, roles, max_ttl_seconds, max_depth, state, review_due_at,
@@ -120,6 +121,7 @@ pub async fn insert(conn: &mut Connection, sponsor: &Sponsor) -> Result<(), Stor
 }
 
 /// Writes every field of a sponsor that can change.
+#[tracing::instrument(name = "store.sponsor.update", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn update(conn: &mut Connection, sponsor: &Sponsor) -> Result<(), StoreError> {
     let departure = sponsor.departure.as_ref();
     sqlx::query!(
@@ -157,6 +159,7 @@ pub async fn update(conn: &mut Connection, sponsor: &Sponsor) -> Result<(), Stor
 }
 
 /// ACTIVE sponsors whose review date has passed at `now`, at most `most`.
+#[tracing::instrument(name = "store.sponsor.review_lapsed", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn review_lapsed(
     conn: &mut Connection,
     now: OffsetDateTime,
@@ -172,6 +175,7 @@ pub async fn review_lapsed(
 
 /// Departed sponsors whose orphans' time has expired at `now` and whose instances all show the departure; at most
 /// `most`.
+#[tracing::instrument(name = "store.sponsor.orphans_due", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn orphans_due(conn: &mut Connection, now: OffsetDateTime, most: i64) -> Result<Vec<SponsorId>, StoreError> {
     let ids = sqlx::query_scalar!(
         "SELECT sponsor_id FROM sponsor
@@ -184,12 +188,14 @@ pub async fn orphans_due(conn: &mut Connection, now: OffsetDateTime, most: i64) 
 }
 
 /// One sponsor.
+#[tracing::instrument(name = "store.sponsor.get", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn get(conn: &mut Connection, sponsor_id: &SponsorId) -> Result<Option<Sponsor>, StoreError> {
     let row = sponsors!("FROM sponsor WHERE sponsor_id = $1", sponsor_id.as_str());
     row.fetch_optional(conn).await?.map(Sponsor::try_from).transpose()
 }
 
 /// The sponsors with these ids. Unknown ids are ignored.
+#[tracing::instrument(name = "store.sponsor.get_all", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn get_all(conn: &mut Connection, sponsor_ids: &[String]) -> Result<Vec<Sponsor>, StoreError> {
     let rows = sponsors!("FROM sponsor WHERE sponsor_id = ANY ($1)", sponsor_ids);
     rows.fetch_all(conn).await?.into_iter().map(Sponsor::try_from).collect()
@@ -207,6 +213,7 @@ pub struct SponsorFilter {
 }
 
 /// One page of sponsors, in the order of their ids.
+#[tracing::instrument(name = "store.sponsor.list", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn list(
     conn: &mut Connection,
     filter: &SponsorFilter,

@@ -17,6 +17,7 @@ pub struct Statements(Connection);
 
 impl Statements {
     /// Commits what was written, if it has not taken effect yet.
+    #[tracing::instrument(name = "store.statements.done", target = "countersign_trace", level = "debug", skip_all)]
     pub async fn done(self) -> Result<(), StoreError> {
         self.0.commit().await
     }
@@ -44,11 +45,18 @@ impl Store {
     }
 
     /// A connection for single statements that read.
+    #[tracing::instrument(
+        name = "store.statements.connection",
+        target = "countersign_trace",
+        level = "debug",
+        skip_all
+    )]
     pub async fn connection(&self) -> Result<Statements, StoreError> {
         self.statements("BEGIN READ ONLY").await
     }
 
     /// A connection for single statements that write, until [`Statements::done`].
+    #[tracing::instrument(name = "store.statements.writing", target = "countersign_trace", level = "debug", skip_all)]
     pub async fn writing(&self) -> Result<Statements, StoreError> {
         self.statements("BEGIN").await
     }

@@ -54,11 +54,13 @@ impl Store {
     }
 
     /// Begins a transaction.
+    #[tracing::instrument(name = "store.store.begin", target = "countersign_trace", level = "debug", skip_all)]
     pub async fn begin(&self) -> Result<Tx, StoreError> {
         self.begin_with("BEGIN").await
     }
 
     /// Begins a read-only transaction that sees one state of the database throughout.
+    #[tracing::instrument(name = "store.store.begin_snapshot", target = "countersign_trace", level = "debug", skip_all)]
     pub async fn begin_snapshot(&self) -> Result<Tx, StoreError> {
         self.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await
     }
@@ -78,6 +80,7 @@ impl Store {
     }
 
     /// Closes every connection.
+    #[tracing::instrument(name = "store.store.close", target = "countersign_trace", level = "debug", skip_all)]
     pub async fn close(&self) {
         self.pools.close().await;
     }

@@ -27,6 +27,7 @@ pub struct ToolCall {
 }
 
 /// The outcomes of these decisions, if there are any, in log order.
+#[tracing::instrument(name = "store.tool_call.get_all", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn get_all(conn: &mut Connection, decisions: &[Uuid]) -> Result<Vec<ToolCall>, StoreError> {
     let rows = sqlx::query!(
         "SELECT decision_id, event_id, log_index, fingerprint, reporter FROM tool_call WHERE decision_id = ANY ($1) ORDER BY log_index",
@@ -48,6 +49,7 @@ pub async fn get_all(conn: &mut Connection, decisions: &[Uuid]) -> Result<Vec<To
 }
 
 /// Stores outcomes.
+#[tracing::instrument(name = "store.tool_call.insert", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn insert<'a>(
     conn: &mut Connection,
     calls: impl IntoIterator<Item = &'a ToolCall>,

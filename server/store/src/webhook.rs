@@ -44,6 +44,7 @@ pub struct Due {
 }
 
 /// Writes notices. A notice replaces an earlier one with the same message id that was not attempted yet.
+#[tracing::instrument(name = "store.webhook.insert", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn insert(conn: &mut Connection, notices: &[NewNotice]) -> Result<(), StoreError> {
     // A statement may write a row only once: of several notices with one id, the last is kept.
     let notices: BTreeMap<_, _> =
@@ -73,6 +74,7 @@ pub async fn insert(conn: &mut Connection, notices: &[NewNotice]) -> Result<(), 
 
 /// Starts an attempt of what is due for `endpoint` at `now`, oldest first, at most `most`. No other server takes these
 /// before `lost_at`. No notice is scheduled after `never`; one that is was written by a wrong clock, and is due.
+#[tracing::instrument(name = "store.webhook.take_due", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn take_due(
     conn: &mut Connection,
     endpoint: &str,
@@ -111,6 +113,7 @@ pub async fn take_due(
 }
 
 /// Deletes a notice that was delivered.
+#[tracing::instrument(name = "store.webhook.delivered", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn delivered(conn: &mut Connection, endpoint: &str, message_id: Uuid) -> Result<(), StoreError> {
     sqlx::query!("DELETE FROM webhook_outbox WHERE message_id = $1 AND endpoint = $2", message_id, endpoint)
         .execute(conn)
@@ -120,6 +123,7 @@ pub async fn delivered(conn: &mut Connection, endpoint: &str, message_id: Uuid) 
 
 /// Sets when a notice whose attempt failed is attempted again; `None` means never. Nothing is written if a later
 /// attempt has started.
+#[tracing::instrument(name = "store.webhook.postpone", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn postpone(
     conn: &mut Connection,
     endpoint: &str,
@@ -139,6 +143,7 @@ pub async fn postpone(
 }
 
 /// How many notices wait for `endpoint`.
+#[tracing::instrument(name = "store.webhook.waiting", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn waiting(conn: &mut Connection, endpoint: &str) -> Result<i64, StoreError> {
     let count = sqlx::query_scalar!(
         r#"SELECT count(*) AS "count!" FROM webhook_outbox WHERE endpoint = $1 AND next_time IS NOT NULL"#,
@@ -148,6 +153,7 @@ pub async fn waiting(conn: &mut Connection, endpoint: &str) -> Result<i64, Store
 }
 
 /// Deletes notices from before `before`, delivered or not.
+#[tracing::instrument(name = "store.webhook.purge", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn purge(conn: &mut Connection, before: OffsetDateTime) -> Result<u64, StoreError> {
     let done = sqlx::query!("DELETE FROM webhook_outbox WHERE create_time < $1", before).execute(conn).await?;
     Ok(done.rows_affected())

@@ -28,6 +28,7 @@ pub struct StoredAuthority {
 }
 
 /// Stores a new authority.
+#[tracing::instrument(name = "store.x509_authority.insert", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn insert(conn: &mut Connection, authority: &StoredAuthority) -> Result<(), StoreError> {
     sqlx::query!(
         "INSERT INTO x509_authority (authority_id, trust_domain, certificate, private_nonce, private_key,
@@ -49,6 +50,7 @@ pub async fn insert(conn: &mut Connection, authority: &StoredAuthority) -> Resul
 }
 
 /// The authorities of a trust domain, in the order in which they sign.
+#[tracing::instrument(name = "store.x509_authority.list", target = "countersign_trace", level = "debug", skip_all)]
 pub async fn list(conn: &mut Connection, trust_domain: &str) -> Result<Vec<StoredAuthority>, StoreError> {
     let rows = sqlx::query_as!(
         StoredAuthority,
@@ -61,6 +63,12 @@ pub async fn list(conn: &mut Connection, trust_domain: &str) -> Result<Vec<Store
 }
 
 /// Removes the authorities that have expired, of any trust domain, and returns their ids.
+#[tracing::instrument(
+    name = "store.x509_authority.remove_expired",
+    target = "countersign_trace",
+    level = "debug",
+    skip_all
+)]
 pub async fn remove_expired(conn: &mut Connection, now: OffsetDateTime) -> Result<Vec<String>, StoreError> {
     let ids = sqlx::query_scalar!("DELETE FROM x509_authority WHERE expire_time <= $1 RETURNING authority_id", now);
     Ok(ids.fetch_all(conn).await?)

@@ -4,9 +4,10 @@ use countersign_core::{credential::Verified, grant::BACKDATE};
 use countersign_store::event::{self, GrantKey};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use super::known_grants::GrantLookup;
-use crate::{App, Error};
+use crate::{App, Error, engine::request};
 
 /// Limit of the credentials in one statement.
 const MAX_BATCH: usize = 256;
@@ -25,7 +26,7 @@ impl App {
             // Its event is from the second in which it says that it was issued.
             grant_time: credential.issue_time + time::Duration::seconds(BACKDATE.into()),
         };
-        match grants.queue.try_send(GrantLookup { key, reply }) {
+        match grants.queue.try_send(GrantLookup { key, reply, request: request::current() }) {
             Ok(()) => {}
             Err(mpsc::error::TrySendError::Full(_)) => return Err(Error::Overloaded),
             Err(mpsc::error::TrySendError::Closed(_)) => return Err(Error::StoreUnavailable),
@@ -65,8 +66,13 @@ impl App {
 pub(crate) async fn run(app: App, mut queue: mpsc::Receiver<GrantLookup>, stop: CancellationToken) {
     let mut asked = Vec::with_capacity(MAX_BATCH);
     while stop.run_until_cancelled(queue.recv_many(&mut asked, MAX_BATCH)).await.is_some_and(|many| many > 0) {
-        let (keys, replies): (Vec<_>, Vec<_>) = asked.drain(..).map(|GrantLookup { key, reply }| (key, reply)).unzip();
-        let found = app.look_up(&keys).await;
+        // At the highest level, so that the ids are there whatever level the log has.
+        let span = {
+            let ids = request::ids(asked.iter().map(|lookup| &lookup.request));
+            tracing::error_span!(parent: None, "grants", request_ids = %ids)
+        };
+        let (keys, replies): (Vec<_>, Vec<_>) = asked.drain(..).map(|lookup| (lookup.key, lookup.reply)).unzip();
+        let found = app.look_up(&keys).instrument(span).await;
         for (place, reply) in replies.into_iter().enumerate() {
             let answer = match &found {
                 Ok(found) => Ok(found.get(place).copied().flatten()),

@@ -14,7 +14,7 @@ use countersign_store::event::GrantKey;
 use hashlink::LruCache;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::Error;
+use crate::{Error, engine::request::Request};
 
 /// Limit of the remembered grants, at about 130 bytes each; the least recently used are dropped. An old one does no
 /// harm: whether its credential is still active is checked elsewhere.
@@ -36,6 +36,8 @@ pub(crate) struct KnownGrants {
 #[derive(Debug)]
 pub(crate) struct GrantLookup {
     pub(crate) key: GrantKey,
+    /// The request that waits for it.
+    pub(crate) request: Request,
     pub(crate) reply: oneshot::Sender<Result<Option<[u8; 32]>, Error>>,
 }
 

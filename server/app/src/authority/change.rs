@@ -7,11 +7,13 @@ use countersign_store::{
     Store,
     idempotency::{self, Answered, Keyed},
 };
+use tracing::{Instrument as _, Span};
 
 use super::Authority;
 use crate::{
-    Error, Idempotency,
+    Error, Idempotency, TRACE,
     engine::{
+        request,
         stops::Stops,
         transaction::{ANSWERS_KEPT, Change, ChangeTx, repeat},
     },
@@ -45,7 +47,7 @@ impl Authority {
             // Only a few wait in the database's queue for the head at a time, because nothing can overtake there.
             let _turn = self.engine.stops.turn().await;
             let mut this = Try { store: &self.engine.store, open: false };
-            match self.change_once(caller, idempotency, change, &mut this).await {
+            match self.change_once(caller, idempotency, change, &mut this).instrument(span::<C>(tries)).await {
                 Err(Error::Conflict(_)) if tries < TRIES => {
                     metrics::counter!("countersign_change_retries_total", "method" => C::METHOD).increment(1);
                     tokio::time::sleep(std::time::Duration::from_millis(5 << tries)).await;
@@ -71,7 +73,8 @@ impl Authority {
         let (begun, mut tries) = (Instant::now(), 0);
         let answer = loop {
             let mut this = Try { store: &store, open: false };
-            let answer = self.change_once(caller, idempotency, change, &mut this).await.map_err(Error::of_no_read);
+            let once = self.change_once(caller, idempotency, change, &mut this).instrument(span::<C>(tries + 1));
+            let answer = once.await.map_err(Error::of_no_read);
             let nothing_stands = match answer {
                 Err(Error::Conflict(_)) => true,
                 Err(Error::StoreUnavailable) => !this.open || idempotency.is_some(),
@@ -86,7 +89,7 @@ impl Authority {
         };
         let (store, name) = (self.engine.store.clone(), waiting.notice.clone());
         drop(waiting);
-        tokio::spawn(async move { Stops::notify(&store, "end", &name).await });
+        tokio::spawn(async move { Stops::notify(&store, "end", &name).await }.in_current_span());
         answer
     }
 
@@ -125,11 +128,23 @@ impl Authority {
             idempotency::insert(tx.conn(), [&answered], expire_time).await?;
         }
         tx.post(&engine.config.webhooks).await?;
+        let (place, epoch) = (tx.log_index(), tx.authority_epoch());
         let ready = tx.write().await?;
         this.open = true;
         if ready.commit().await? {
             self.refresh_snapshot().await;
         }
+        request::trace(|span| {
+            span.record("countersign.authority_epoch", epoch);
+            if let Some(place) = place {
+                span.record("countersign.log_index", place);
+            }
+        });
         Ok(answer)
     }
+}
+
+/// One attempt of a change, in the trace.
+fn span<C: Change>(tries: u32) -> Span {
+    tracing::debug_span!(target: TRACE, "change", countersign.method = C::METHOD, countersign.tries = tries)
 }

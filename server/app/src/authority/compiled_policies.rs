@@ -11,6 +11,7 @@ use countersign_store::{
 };
 use moka::{policy::EvictionPolicy, sync::Cache};
 use tokio::sync::Mutex;
+use tracing::Span;
 
 use crate::Error;
 
@@ -146,8 +147,9 @@ impl CompiledPolicies {
         metrics::counter!("countersign_policy_compilations_total", "when" => when).increment(1);
         let (ready, unusable) = (self.ready.clone(), self.unusable.clone());
         // On a separate thread, where it is finished and cached even if the caller has disconnected.
+        let span = Span::current();
         let compiling = tokio::task::spawn_blocking(move || {
-            let _turn = turn;
+            let (_turn, _within) = (turn, span.entered());
             let compiled = compile(&stored);
             match &compiled {
                 Ok(policy) => ready.insert(version, policy.clone()),

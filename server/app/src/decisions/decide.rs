@@ -16,13 +16,14 @@ use countersign_core::{
 use countersign_ledger::{commitment::Opening, leaf::Digest};
 use countersign_store::idempotency::Keyed;
 use futures::future::join_all;
+use tracing::{Level, Span, field::display};
 
 use super::evaluation::request::{DecisionRequest, Subject};
 use crate::{
-    App, Caller, Decide, DecisionAnswer, DecisionSubject, Error, Idempotency, OperatorCaller,
+    App, Caller, Decide, DecisionAnswer, DecisionSubject, Error, Idempotency, OperatorCaller, TRACE,
     authn::authenticate::Presented,
     credentials::credential::Credential,
-    engine::sha256::sha256,
+    engine::{request, sha256::sha256},
     recorder::{DecisionJob, Entry, Preparation},
 };
 
@@ -50,6 +51,7 @@ impl App {
         let job = self.prepare(&asked.question)?;
         self.ensure_answerable(caller, &[job.foreseen()])?;
         let answer = self.inner.recorder.submit_one(job, asked.keyed.clone()).await?;
+        request::trace(|span| trace_decision(span, &asked.question, &answer));
         self.countersign(&asked, answer)
     }
 
@@ -78,6 +80,11 @@ impl App {
         self.ensure_answerable(caller, &foreseen)?;
         let keyed = idempotency.map(|idempotency| idempotency.key(&caller.id(), "BatchDecide"));
         let answers = self.inner.recorder.submit(jobs, keyed).await?;
+        request::trace(|span| {
+            for (asked, answer) in asked.iter().zip(&answers) {
+                trace_one_of_many(span, &asked.question, answer);
+            }
+        });
         asked.iter().zip(answers).map(|(asked, answer)| self.countersign(asked, answer)).collect()
     }
 
@@ -216,6 +223,38 @@ impl App {
         }
         Ok(answer)
     }
+}
+
+/// Adds a decision to the trace of the request that asked for it, which has also its place in the log.
+fn trace_decision(span: &Span, question: &DecisionRequest, answer: &DecisionAnswer) {
+    span.record("gen_ai.operation.name", "execute_tool");
+    span.record("gen_ai.tool.name", question.tool_id.as_str());
+    if let Subject::Run(run) = &question.subject {
+        span.record("gen_ai.agent.id", run.agent.as_str());
+        span.record("countersign.agent_instance_id", display(run.agent_instance_id));
+    }
+    span.record("countersign.decision_id", display(answer.policy_decision_id));
+    span.record("countersign.effect", answer.effect.as_str());
+    span.record("countersign.reason", answer.reason.as_str());
+    if let Some(version) = answer.policy_version {
+        span.record("countersign.policy_version", display(version));
+    }
+}
+
+/// Adds a decision of a batch, as an event.
+fn trace_one_of_many(span: &Span, question: &DecisionRequest, answer: &DecisionAnswer) {
+    tracing::event!(
+        name: "decision",
+        target: TRACE,
+        parent: span,
+        Level::INFO,
+        gen_ai.tool.name = question.tool_id.as_str(),
+        countersign.decision_id = %answer.policy_decision_id,
+        countersign.effect = answer.effect.as_str(),
+        countersign.reason = answer.reason.as_str(),
+        countersign.policy_version = answer.policy_version.map(display),
+        countersign.log_index = answer.log_index,
+    );
 }
 
 /// Refuses a question that the caller's key is not for. Of a token that says nothing which can be believed nobody knows the

@@ -119,6 +119,16 @@ impl ChangeTx {
         &self.before
     }
 
+    /// The place of its first event in the log, if it has events.
+    pub(crate) fn log_index(&self) -> Option<i64> {
+        (!self.events.is_empty()).then(|| self.before.size())
+    }
+
+    /// The epoch that it leaves.
+    pub(crate) const fn authority_epoch(&self) -> i64 {
+        self.head.authority_epoch
+    }
+
     /// The newest revocation, including this change's.
     pub(crate) const fn revocation_seq(&self) -> i64 {
         self.head.revocation_seq

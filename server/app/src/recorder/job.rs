@@ -37,6 +37,9 @@ pub(crate) trait Job: Send + Sync + 'static {
     /// Adds it to the batch. Its request arrived at `arrived`.
     fn record(&self, batch: &mut BatchBuilder<'_>, arrived: Instant) -> Result<Self::Reply, Error>;
 
+    /// The place in the log that a reply names.
+    fn log_index(reply: &Self::Reply) -> i64;
+
     /// What a repeated one is answered, `kept` being what it was answered first.
     fn again(&self, batch: &BatchBuilder<'_>, kept: Self::Reply) -> Result<Self::Reply, Error>;
 }

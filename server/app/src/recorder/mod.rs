@@ -4,6 +4,7 @@
 //! load, and what cannot be recorded is never answered.
 
 mod batch;
+mod batch_spans;
 mod cached_from;
 mod ceilings;
 mod delta;
@@ -41,12 +42,13 @@ pub(crate) use record_outcome::{answers, fingerprint};
 pub(crate) use submission::Work;
 pub(crate) use validate_grant::{limits, of_role};
 
+use batch_spans::BatchSpans;
 use submission::Submission;
 
 use crate::{
     Error,
     authority::Authority,
-    engine::{arrival::arrived, stops::Pauses},
+    engine::{request, stops::Pauses},
     recorder::indicators::Indicators,
 };
 
@@ -77,7 +79,7 @@ impl Recorder {
         jobs: Vec<Entry<J>>,
         keyed: Option<Keyed>,
     ) -> Result<Vec<J::Reply>, Error> {
-        let (submission, replies) = Submission::new(jobs, keyed, arrived());
+        let (submission, replies) = Submission::new(jobs, keyed, request::current());
         match self.queue.try_send(submission) {
             Ok(()) => replies.await.unwrap_or(Err(Error::StoreUnavailable)),
             Err(mpsc::error::TrySendError::Full(_)) => {
@@ -126,10 +128,14 @@ pub(crate) async fn run(
         // A panic while writing must not stop the recorder: its transaction is gone, and no caller was answered.
         metrics::gauge!("countersign_recorder_queue").set(u32::try_from(queue.len()).unwrap_or(u32::MAX));
         let begun = Instant::now();
-        let written = AssertUnwindSafe(writer.write(&mut gathered[..most])).catch_unwind().await;
+        let spans = BatchSpans::of(&gathered[..most]);
+        let writing = AssertUnwindSafe(writer.write(&mut gathered[..most], spans.trace())).catch_unwind();
+        let written = spans.around(writing).await;
         metrics::histogram!("countersign_recorder_commit_duration_seconds").record(begun.elapsed());
-        let written = written.unwrap_or_else(|_| Err(Error::internal("the recorder panicked", "its batch is dropped")));
+        let written = written
+            .unwrap_or_else(|_| Err(spans.log(|| Error::internal("the recorder panicked", "its batch is dropped"))));
         let done = *written.as_ref().unwrap_or(&most);
+        spans.end(&gathered[..done], written.is_err());
         metrics::histogram!("countersign_recorder_batch_size")
             .record(f64::from(u32::try_from(done).unwrap_or(u32::MAX)));
         // What the batch had no time for begins the next one, in its order.

@@ -83,6 +83,10 @@ impl Job for DecisionJob {
         Ok(DecisionAnswer { log_index, ..prepared.answer.clone() })
     }
 
+    fn log_index(reply: &DecisionAnswer) -> i64 {
+        reply.log_index
+    }
+
     fn again(&self, batch: &BatchBuilder<'_>, kept: DecisionAnswer) -> Result<DecisionAnswer, Error> {
         batch.decided_again(self, kept)
     }

@@ -50,6 +50,10 @@ impl Job for GrantJob {
         batch.grant(self)
     }
 
+    fn log_index(reply: &Granted) -> i64 {
+        reply.log_index
+    }
+
     fn again(&self, batch: &BatchBuilder<'_>, kept: Granted) -> Result<Granted, Error> {
         batch.granted_again(self, kept)
     }

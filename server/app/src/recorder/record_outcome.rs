@@ -50,6 +50,10 @@ impl Job for OutcomeJob {
         batch.outcome(self)
     }
 
+    fn log_index(reply: &ToolCallRecorded) -> i64 {
+        reply.log_index
+    }
+
     fn again(&self, _batch: &BatchBuilder<'_>, kept: ToolCallRecorded) -> Result<ToolCallRecorded, Error> {
         Ok(kept)
     }

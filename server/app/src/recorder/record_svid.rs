@@ -36,6 +36,10 @@ impl Job for SvidJob<JwtDocument> {
         batch.jwt_svid(self)
     }
 
+    fn log_index(reply: &MintedJwt) -> i64 {
+        reply.log_index
+    }
+
     fn again(&self, batch: &BatchBuilder<'_>, kept: MintedJwt) -> Result<MintedJwt, Error> {
         batch.ensure_minted_again(self, kept.claims.expire_time())?;
         Ok(kept)
@@ -52,6 +56,10 @@ impl Job for SvidJob<X509Document> {
     fn record(&self, batch: &mut BatchBuilder<'_>, _arrived: Instant) -> Result<MintedX509, Error> {
         batch.ensure_live(&self.holder, self.now)?;
         batch.x509_svid(self)
+    }
+
+    fn log_index(reply: &MintedX509) -> i64 {
+        reply.log_index
     }
 
     fn again(&self, batch: &BatchBuilder<'_>, kept: MintedX509) -> Result<MintedX509, Error> {

@@ -11,7 +11,7 @@ use super::{
     kept_replies,
     preload::Wanted,
 };
-use crate::Error;
+use crate::{Error, engine::request::Request};
 
 /// After so long no more is added to a batch: what it holds is still to be written while it holds the log head.
 const LONGEST_STAGING: Duration = Duration::from_millis(20);
@@ -24,32 +24,33 @@ pub(super) struct Submission<J: Job> {
     jobs: Vec<Entry<J>>,
     /// The request id of all of them together.
     keyed: Option<Keyed>,
-    /// When its request arrived.
-    arrived: Instant,
+    /// The request that it is for.
+    request: Request,
     caller: oneshot::Sender<Replies<J>>,
     /// What the caller is told once the batch stands.
     replies: Option<Replies<J>>,
 }
 
 impl<J: Job> Submission<J> {
-    /// A submission whose request arrived at `arrived`, and where its replies arrive.
+    /// A submission for `request`, and where its replies arrive.
     pub(super) fn new(
         jobs: Vec<Entry<J>>,
         keyed: Option<Keyed>,
-        arrived: Instant,
+        request: Request,
     ) -> (Box<Self>, oneshot::Receiver<Replies<J>>) {
         let (caller, replies) = oneshot::channel();
-        (Box::new(Self { jobs, keyed, arrived, caller, replies: None }), replies)
+        (Box::new(Self { jobs, keyed, request, caller, replies: None }), replies)
     }
 
     fn record_all(&self, batch: &mut BatchBuilder<'_>) -> Replies<J> {
-        let Self { jobs, keyed, arrived, .. } = self;
+        let Self { jobs, keyed, request, .. } = self;
         if let Some(kept) = batch.kept(keyed.as_ref(), |text| kept_replies::read_all(J::KEPT_AS, text)) {
             // The same request: as many jobs, in the same order.
             return jobs.iter().zip(kept?).map(|(entry, kept)| entry.job.again(batch, kept)).collect();
         }
         batch.all_or_none(|batch| {
-            let replies = jobs.iter().map(|entry| record(entry, batch, *arrived)).collect::<Result<Vec<_>, _>>()?;
+            let replies =
+                jobs.iter().map(|entry| record(entry, batch, request.arrived)).collect::<Result<Vec<_>, _>>()?;
             batch.keep(keyed.as_ref(), || kept_replies::write_all(J::KEPT_AS, &replies))?;
             Ok(replies)
         })
@@ -70,6 +71,8 @@ fn record<J: Job>(entry: &Entry<J>, batch: &mut BatchBuilder<'_>, arrived: Insta
 pub(crate) trait Work: Send + Sync {
     /// How many jobs it holds.
     fn jobs(&self) -> usize;
+    /// The request that it is for.
+    fn request(&self) -> &Request;
     /// Adds what its jobs need of the database, evaluated at `epoch`.
     fn wants(&self, wanted: &mut Wanted, epoch: i64);
     /// What its jobs add live instances to, once for each instance.
@@ -85,6 +88,10 @@ impl<J: Job> Work for Submission<J> {
         self.jobs.len()
     }
 
+    fn request(&self) -> &Request {
+        &self.request
+    }
+
     fn wants(&self, wanted: &mut Wanted, epoch: i64) {
         wanted.keys.extend(self.keyed.iter().map(|keyed| keyed.key.clone()));
         for Entry { job, keyed } in &self.jobs {
@@ -98,11 +105,15 @@ impl<J: Job> Work for Submission<J> {
     }
 
     fn stage(&mut self, batch: &mut BatchBuilder<'_>) {
-        self.replies = Some(self.record_all(batch));
+        let replies = self.request.log.in_scope(|| self.record_all(batch));
+        self.replies = Some(replies);
     }
 
     fn answer(self: Box<Self>, written: Result<(), Error>) {
         let staged = self.replies.unwrap_or(Err(Error::StoreUnavailable));
+        if let (Ok(()), Ok([reply]), false) = (&written, staged.as_deref(), self.request.trace.is_disabled()) {
+            self.request.trace.record("countersign.log_index", J::log_index(reply));
+        }
         // A caller that went away has its answer in the log.
         drop(self.caller.send(written.and(staged)));
     }

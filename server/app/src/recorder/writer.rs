@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use countersign_store::{Statements, commit, event, head::Head};
+use tracing::Span;
 
 use super::{
     batch::BatchBuilder,
@@ -38,17 +39,17 @@ impl Writer {
     }
 
     /// Makes the first of `works` durable, as many as there is time for, and says how many. An error is that of all, and then
-    /// nothing is recorded.
-    pub(super) async fn write(&mut self, works: &mut [Box<dyn Work>]) -> Result<usize, Error> {
-        match self.try_write(works).await {
+    /// nothing is recorded. `trace` is told how.
+    pub(super) async fn write(&mut self, works: &mut [Box<dyn Work>], trace: &Span) -> Result<usize, Error> {
+        match self.try_write(works, trace).await {
             // Nothing of it stands: it met a deadlock, or a migration.
-            Err(Error::Conflict(_)) => self.try_write(works).await,
+            Err(Error::Conflict(_)) => self.try_write(works, trace).await,
             done => done,
         }
     }
 
-    async fn try_write(&mut self, works: &mut [Box<dyn Work>]) -> Result<usize, Error> {
-        if let Some(written) = self.write_optimistically(works).await? {
+    async fn try_write(&mut self, works: &mut [Box<dyn Work>], trace: &Span) -> Result<usize, Error> {
+        if let Some(written) = self.write_optimistically(works, trace).await? {
             return Ok(written);
         }
         self.head = None;
@@ -62,6 +63,7 @@ impl Writer {
         builder.flush(&mut tx, &before).await?;
         let (head, counted) = (builder.head, builder.staged.counted);
         commit(tx).await?;
+        told(trace, "locked", &before, &head);
         self.indicators.decided(&counted);
         self.head = Some(head);
         Ok(staged)
@@ -69,7 +71,11 @@ impl Writer {
 
     /// Appends in a single statement that takes effect only where the head is still as this writer left it, so that a lone
     /// server pays no round trip for the lock. None: not this time; else how many of `works`.
-    async fn write_optimistically(&mut self, works: &mut [Box<dyn Work>]) -> Result<Option<usize>, Error> {
+    async fn write_optimistically(
+        &mut self,
+        works: &mut [Box<dyn Work>],
+        trace: &Span,
+    ) -> Result<Option<usize>, Error> {
         // Behind a pooler it would be a transaction too, and no quicker.
         if self.authority.engine.store.has_no_session() {
             return Ok(None);
@@ -101,8 +107,22 @@ impl Writer {
             return Ok(None);
         }
         self.connection = Some(connection);
+        told(trace, "optimistic", &before, &builder.head);
         self.indicators.decided(&builder.staged.counted);
         self.head = Some(builder.head);
         Ok(Some(staged))
+    }
+}
+
+/// Adds to the trace how a batch was written, and where in the log it is.
+fn told(trace: &Span, mode: &str, before: &Head, after: &Head) {
+    if trace.is_disabled() {
+        return;
+    }
+    trace.record("countersign.batch.mode", mode);
+    trace.record("countersign.authority_epoch", after.authority_epoch);
+    if after.size() > before.size() {
+        trace.record("countersign.log_index.first", before.size());
+        trace.record("countersign.log_index.last", after.size() - 1);
     }
 }

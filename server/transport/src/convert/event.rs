@@ -126,7 +126,14 @@ mod tests {
             ..leaf(Kind::Decision)
         };
         let disclosed = Disclosed { purpose: Some(opening), ..Default::default() };
-        let event = event(EventRecord { log_index: 7, leaf_bytes: b"{}".to_vec(), leaf, disclosed, leaf_hash: [5; 32], altered: true });
+        let event = event(EventRecord {
+            log_index: 7,
+            leaf_bytes: b"{}".to_vec(),
+            leaf,
+            disclosed,
+            leaf_hash: [5; 32],
+            altered: true,
+        });
         let read = v1::CustodyEvent {
             event_id: "evt_01890a5d-ac96-774b-bcce-b302099a8057".into(),
             log_index: 7,
@@ -156,7 +163,14 @@ mod tests {
     #[test]
     fn a_reason_code_of_another_kind_is_no_decision_reason() {
         let leaf = Leaf { reason: Some("REVIEW_LAPSED".into()), ..leaf(Kind::SponsorSuspended) };
-        let record = EventRecord { leaf, leaf_hash: [0; 32], log_index: 0, leaf_bytes: Vec::new(), disclosed: Disclosed::default(), altered: false };
+        let record = EventRecord {
+            leaf,
+            leaf_hash: [0; 32],
+            log_index: 0,
+            leaf_bytes: Vec::new(),
+            disclosed: Disclosed::default(),
+            altered: false,
+        };
         assert_eq!(event(record).decision_reason, 0);
     }
 }

@@ -141,7 +141,7 @@ where
 }
 
 fn request_id(extensions: &tonic::Extensions) -> String {
-    extensions.get::<RequestContext>().map_or_else(String::new, |context| context.request_id.clone())
+    extensions.get::<RequestContext>().map_or_else(String::new, |context| context.request_id.to_string())
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use tonic::{Code, Status};
 use tower::ServiceExt;
 
 use super::{connect, reject::Rejection, transcode};
-use crate::middleware::{Pipeline, X_REQUEST_ID, outcome};
+use crate::middleware::{Pipeline, names, outcome};
 
 /// The media type of both bodies.
 const JSON: &str = "application/json";
@@ -75,7 +75,7 @@ fn is_json(content_type: &HeaderValue) -> bool {
 
 /// The gRPC answer, as Connect writes it.
 async fn answer(path: &str, response: Response) -> Response {
-    let request_id = response.headers().get(X_REQUEST_ID).cloned();
+    let names = names(response.headers());
     let mut response = match outcome(&response) {
         Some(status) if status.code() != Code::Ok => connect::error(&status, None),
         _ => match transcode::read_answer(path, response).await {
@@ -83,8 +83,6 @@ async fn answer(path: &str, response: Response) -> Response {
             Err(status) => connect::error(&status, None),
         },
     };
-    if let Some(id) = request_id {
-        response.headers_mut().insert(X_REQUEST_ID, id);
-    }
+    response.headers_mut().extend(names);
     response
 }

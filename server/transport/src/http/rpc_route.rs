@@ -5,7 +5,7 @@ use http::{HeaderName, HeaderValue, Uri, header, uri::PathAndQuery};
 use tonic::{Code, Status};
 use tower::ServiceExt;
 
-use crate::middleware::{Pipeline, X_REQUEST_ID, outcome};
+use crate::middleware::{Pipeline, names, outcome};
 
 /// With this header a service below the pipeline reports success.
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
@@ -24,11 +24,8 @@ pub(crate) async fn call(
     };
     match outcome(&response) {
         Some(status) if status.code() != Code::Ok => {
-            let id = response.headers().get(X_REQUEST_ID).cloned();
             let mut refused = write(&status);
-            if let Some(id) = id {
-                refused.headers_mut().insert(X_REQUEST_ID, id);
-            }
+            refused.headers_mut().extend(names(response.headers()));
             refused
         }
         _ => {

@@ -22,7 +22,7 @@ use tower::{Service, ServiceExt};
 use super::{ext_authz, ext_mcp};
 use crate::{
     http::transcode::frame,
-    middleware::{Pipeline, X_REQUEST_ID, answer_sooner, outcome},
+    middleware::{Pipeline, answer_sooner, names, outcome},
 };
 
 /// Encodes a refusal as the answer of one method.
@@ -84,8 +84,6 @@ fn denial(encode: EncodeDenial, status: &Status, original: &Response) -> Respons
     let mut response = Response::new(Body::new(body));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-    if let Some(id) = original.headers().get(X_REQUEST_ID) {
-        headers.insert(X_REQUEST_ID, id.clone());
-    }
+    headers.extend(names(original.headers()));
     response
 }

@@ -18,6 +18,7 @@ mod refused_administration;
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+mod trace;
 mod unauthenticated;
 
 use std::{
@@ -31,14 +32,13 @@ use std::{
 use axum::{extract::Request, response::Response};
 use countersign_app::Caller;
 use futures::{FutureExt, future::BoxFuture};
-use http::HeaderValue;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use tower::{Service, ServiceExt, util::BoxCloneSyncService};
 
 pub(crate) use authenticate::{AccessControl, Peer, PeerCertificate};
 pub(crate) use bounds::Bounds;
-pub(crate) use call::{RequestContext, X_REQUEST_ID, request_id};
+pub(crate) use call::{RequestContext, X_REQUEST_ID, names, request_id};
 pub(crate) use concurrency::ConcurrencyLimit;
 pub(crate) use connection::ConnectionActivity;
 #[cfg(test)]
@@ -51,6 +51,7 @@ pub(crate) use observe::count_refusal;
 use self::{
     call::Call,
     concurrency::{ConcurrencyLimits, Permit},
+    observe::AccessLine,
     reauthorize::StreamAuthorization,
     refused_administration::AdministrationAudit,
 };
@@ -78,14 +79,21 @@ pub(crate) struct Stack {
     access: Arc<dyn AccessControl>,
     bounds: Bounds,
     concurrency: ConcurrencyLimits,
+    /// Whether the log has a line for each call.
+    access_log: bool,
     /// Cancelled when the server stops: streams then end, so that connections can be closed.
     stop: CancellationToken,
 }
 
 impl Stack {
     /// A stack whose limits count over all its pipelines.
-    pub(crate) fn new(access: Arc<dyn AccessControl>, bounds: Bounds, stop: CancellationToken) -> Arc<Self> {
-        Arc::new(Self { access, bounds, concurrency: ConcurrencyLimits::new(&bounds), stop })
+    pub(crate) fn new(access: Arc<dyn AccessControl>, bounds: Bounds, stop: CancellationToken) -> Self {
+        Self { access, bounds, concurrency: ConcurrencyLimits::new(&bounds), access_log: false, stop }
+    }
+
+    /// The same, with a line in the log for each call if `on`.
+    pub(crate) fn with_access_log(self, on: bool) -> Self {
+        Self { access_log: on, ..self }
     }
 
     /// `inner` behind all steps.
@@ -97,12 +105,11 @@ impl Stack {
     /// ends.
     async fn pass(&self, mut request: Request, inner: impl Inner) -> Response {
         let call = Call::of(&mut request, &*self.access);
+        let line = AccessLine { on: self.access_log, peer: request.extensions().get::<Peer>().copied() };
         // Boxed, so that the layers above pass on a pointer instead of the large future of a call.
         let answer = grpc_status::or_internal(&call, self.admit(&call, request, inner).boxed());
-        let mut response = observe::observed(&call, &*self.access, answer).await;
-        if let Ok(id) = HeaderValue::from_str(&call.request_id) {
-            response.headers_mut().insert(X_REQUEST_ID, id);
-        }
+        let mut response = observe::observed(&call, &*self.access, line, answer).await;
+        call.name(response.headers_mut());
         response
     }
 
@@ -166,7 +173,7 @@ impl Stack {
         let turn = authenticate::read_turn(access, row, caller.as_ref()).await;
         let _until_read = turn.map_err(|error| call.refuse(error))?;
         if let Some(caller) = caller {
-            tracing::Span::current().record("caller", caller.id());
+            call.called_by(&caller.id());
             request.extensions_mut().insert(row.authorized(caller));
         }
         match inner.oneshot(request).await {

@@ -3,38 +3,55 @@
 use std::{
     pin::Pin,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use axum::{
     body::{Body, Bytes},
     response::Response,
 };
-use countersign_app::{Issuance, arrived_at};
+use countersign_app::{Issuance, Request, working_for};
 use http_body::{Frame, SizeHint};
 use tokio::time::Instant;
 use tonic::Code;
-use tracing::{Instrument, Span, field::Empty};
+use tracing::{Instrument, Span, field::display};
 
-use super::{AccessControl, call::Call, grpc_status};
-
-/// The label of methods that do not exist; callers must not be able to create labels.
-const UNKNOWN: &str = "unknown";
+use super::{
+    AccessControl, Peer,
+    call::{Call, UNKNOWN},
+    grpc_status,
+    trace::CallTrace,
+};
 
 /// The methods that issue credentials.
 const ISSUING: [&str; 2] =
     ["/countersign.v1.CredentialService/IssueCredential", "/countersign.v1.CredentialService/DelegateCredential"];
 
+/// How orchestrators look whether the server lives, every few seconds: the log has no line for that.
+const PROBE: &str = "/grpc.health.v1.Health/Check";
+
+/// Whether the log has a line for each call, and the peer to name in it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct AccessLine {
+    pub(super) on: bool,
+    pub(super) peer: Option<Peer>,
+}
+
 /// Watches a call from here to the last byte of its answer.
 pub(super) async fn observed(
     call: &Call,
     access: &dyn AccessControl,
+    line: AccessLine,
     answer: impl Future<Output = Response>,
 ) -> Response {
-    let method = call.row.map_or(UNKNOWN, |row| row.method);
-    let span = tracing::info_span!("call", method, request_id = call.request_id, caller = Empty, code = Empty);
-    let mut watch = Watch { method, span: span.clone(), started: Instant::now(), code: Code::Cancelled };
+    let (method, started) = (call.method(), Instant::now());
+    let (log, trace) = (call.log.clone(), call.trace.clone());
+    let mut watch = Watch { method, log, trace, line, started, code: Code::Cancelled };
 
-    let response = arrived_at(watch.started.into_std(), answer).instrument(span).await;
+    let (log, trace) = (call.log.clone(), call.trace.span.clone());
+    let request = Request { arrived: started.into_std(), id: call.request_id.clone(), log, trace };
+    let answer = answer.instrument(call.trace.span.clone()).instrument(call.log.clone());
+    let response = working_for(request, answer).await;
     let shed =
         grpc_status::code(response.headers()) == Some(Code::ResourceExhausted) && grpc_status::is_overload(&response);
     if shed {
@@ -81,7 +98,9 @@ fn count(method: &'static str, code: Code) {
 /// One call. Dropping it records the end of the call: as a caller that disconnected, unless a code was set before.
 struct Watch {
     method: &'static str,
-    span: Span,
+    log: Span,
+    trace: CallTrace,
+    line: AccessLine,
     started: Instant,
     code: Code,
 }
@@ -91,14 +110,23 @@ impl Drop for Watch {
         let (code, elapsed) = (name(self.code), self.started.elapsed());
         count(self.method, self.code);
         metrics::histogram!("countersign_request_duration_seconds", "method" => self.method).record(elapsed);
-        self.span.record("code", code);
-        let micros = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
-        self.span.in_scope(|| match self.code {
-            Code::Internal | Code::Unknown | Code::DataLoss => tracing::error!(micros, "failed"),
-            Code::Ok | Code::Cancelled => tracing::debug!(micros, "done"),
-            _ => tracing::info!(micros, "refused"),
+        self.log.record("code", code);
+        self.trace.end(self.code, code);
+        let duration_ms = milliseconds(elapsed);
+        let on = self.line.on && (self.method != PROBE || self.code != Code::Ok);
+        let peer = self.line.peer.filter(|_| on).map(|Peer(address)| display(address.to_canonical()));
+        self.log.in_scope(|| match self.code {
+            Code::Internal | Code::Unknown | Code::DataLoss => tracing::error!(duration_ms, peer, "failed"),
+            Code::Ok | Code::Cancelled if !on => tracing::debug!(duration_ms, "done"),
+            Code::Ok | Code::Cancelled => tracing::info!(duration_ms, peer, "done"),
+            _ => tracing::info!(duration_ms, peer, "refused"),
         });
     }
+}
+
+/// Milliseconds with three decimals.
+fn milliseconds(time: Duration) -> f64 {
+    (time.as_secs_f64() * 1e6).round() / 1e3
 }
 
 /// A body whose trailers say how the call ended.
@@ -111,18 +139,16 @@ impl http_body::Body for Watched {
     type Data = Bytes;
     type Error = axum::Error;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        let frame = ready!(Pin::new(&mut self.inner).poll_frame(context));
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let Self { inner, watch } = self.get_mut();
+        let frame = ready!(watch.log.in_scope(|| Pin::new(inner).poll_frame(context)));
         match &frame {
             Some(Ok(frame)) => {
                 if let Some(code) = frame.trailers_ref().and_then(grpc_status::code) {
-                    self.watch.code = code;
+                    watch.code = code;
                 }
             }
-            Some(Err(_)) => self.watch.code = Code::Unknown,
+            Some(Err(_)) => watch.code = Code::Unknown,
             None => {}
         }
         Poll::Ready(frame)
@@ -157,5 +183,16 @@ fn name(code: Code) -> &'static str {
         Code::Unavailable => "UNAVAILABLE",
         Code::DataLoss => "DATA_LOSS",
         Code::Unauthenticated => "UNAUTHENTICATED",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_milliseconds_with_three_decimals() {
+        let said = |micros| milliseconds(Duration::from_micros(micros)).to_string();
+        assert_eq!([said(0), said(1), said(1_234), said(3_600_000_001)], ["0", "0.001", "1.234", "3600000.001"]);
     }
 }

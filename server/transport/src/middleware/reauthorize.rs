@@ -25,7 +25,7 @@ pub(super) struct StreamAuthorization {
     headers: HeaderMap,
     local: bool,
     certificate: Option<PeerCertificate>,
-    request_id: String,
+    request_id: Arc<str>,
 }
 
 impl StreamAuthorization {

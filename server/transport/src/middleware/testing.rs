@@ -118,7 +118,7 @@ pub(crate) fn stack(bounds: Bounds) -> Arc<Stack> {
 
 /// The same, stopped by `stop`.
 pub(crate) fn stack_until(bounds: Bounds, stop: CancellationToken) -> Arc<Stack> {
-    Stack::new(Arc::new(MadeUp::default()), bounds, stop)
+    Arc::new(Stack::new(Arc::new(MadeUp::default()), bounds, stop))
 }
 
 /// A gRPC request without a message, from the caller that `bearer` names.

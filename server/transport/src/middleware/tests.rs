@@ -190,7 +190,7 @@ async fn what_stops_something_has_places_that_nothing_else_takes() {
 async fn only_who_stops_something_is_looked_for_to_the_deadline() {
     let access = Arc::new(MadeUp::default());
     *access.1.lock().unwrap() = Some(|| Error::StoreUnavailable);
-    let stack = Stack::new(access.clone(), BOUNDS, CancellationToken::new());
+    let stack = Arc::new(Stack::new(access.clone(), BOUNDS, CancellationToken::new()));
     let calls = over(&stack, |_| async { ok() });
     assert_eq!(call(&calls, request(UNARY, Some("admin"))).await.0.code(), Code::Unavailable);
     let away = async {
@@ -289,7 +289,7 @@ async fn an_issuance_fails_by_our_faults_and_is_refused_by_rules() {
     ];
     let access = Arc::new(MadeUp::default());
     let bounds = Bounds { timeout: Duration::from_millis(20), ..BOUNDS };
-    let stack = Stack::new(access.clone(), bounds, CancellationToken::new());
+    let stack = Arc::new(Stack::new(access.clone(), bounds, CancellationToken::new()));
     for refusal in refusals {
         let pipeline = over(&stack, move |_| async move { refuse(refusal().into(), "id") });
         call(&pipeline, request(ISSUE, Some("admin,issuer"))).await;

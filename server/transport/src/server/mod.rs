@@ -56,6 +56,8 @@ pub struct Options {
     pub trusted_proxies: Vec<Network>,
     /// How long the port stays open, not ready, once the server is told to stop.
     pub shutdown_delay: Duration,
+    /// Whether the log has a line for each call.
+    pub access_log: bool,
     /// `/metrics`, if metrics are collected.
     pub metrics: Option<MetricsPage>,
 }
@@ -162,6 +164,7 @@ impl Server {
         let Self { listener, address, health: health_listener, tls, options } = self;
         let (stop, leaving) = (CancellationToken::new(), CancellationToken::new());
         let stack = Stack::new(Arc::new(app.clone()), bounds(&options.limits), stop.clone());
+        let stack = Arc::new(stack.with_access_log(options.access_log));
 
         let (health, follow_health) = health::service(app.fit(), leaving.clone()).await;
         let services = reflected(grpc::routes(app.clone()).add_service(health.clone()))?;

@@ -31,6 +31,7 @@ fn options() -> Options {
         limits: Limits::default(),
         trusted_proxies: Vec::new(),
         shutdown_delay: Duration::ZERO,
+        access_log: false,
         metrics: None,
     }
 }

@@ -22,6 +22,7 @@ use futures::{Stream, stream};
 use time::{Duration, OffsetDateTime};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_util::task::AbortOnDropHandle;
+use tracing::Instrument as _;
 
 use super::compile::compile;
 use crate::{App, Error, authority::compiled_policies::LoadedPolicy, engine::aside::aside};
@@ -135,11 +136,12 @@ impl App {
     /// Starts to read the first part of `stretch`.
     fn read_recorded(&self, mut stretch: Stretch, filter: Arc<Filter>) -> Reading {
         let app = self.clone();
-        AbortOnDropHandle::new(tokio::spawn(async move {
+        let read = async move {
             let mut conn = app.inner.engine.store.for_reads().connection().await?;
             let (decisions, more) = read_on(&mut conn, &mut stretch, &filter, BATCH).await?;
             Ok(Batch { decisions, stretch, more })
-        }))
+        };
+        AbortOnDropHandle::new(tokio::spawn(read.in_current_span()))
     }
 
     async fn simulated(&self, policy: SimulatedPolicy) -> Result<Arc<LoadedPolicy>, Error> {

@@ -114,7 +114,7 @@ async fn a_stream_ends_with_its_server_and_says_another_answers() {
 #[tokio::test(start_paused = true)]
 async fn a_stream_ends_with_its_callers_right_not_with_the_database() {
     let access = Arc::new(MadeUp::default());
-    let pipeline = over(&Stack::new(access.clone(), BOUNDS, CancellationToken::new()), endless);
+    let pipeline = over(&Arc::new(Stack::new(access.clone(), BOUNDS, CancellationToken::new())), endless);
     let (_, response) = call(&pipeline, request(STREAM, Some("gate"))).await;
     tokio::spawn(async move {
         sleep(Duration::from_millis(2_500)).await;
@@ -169,7 +169,7 @@ async fn a_wait_ends_with_the_server_or_its_callers_right() {
     assert_eq!(call(&stopped, request(WAIT, Some("gate"))).await.0.code(), Code::Unavailable);
 
     let access = Arc::new(MadeUp::default());
-    let withdrawn = over(&Stack::new(access.clone(), BOUNDS, CancellationToken::new()), a_minute);
+    let withdrawn = over(&Arc::new(Stack::new(access.clone(), BOUNDS, CancellationToken::new())), a_minute);
     let started = Instant::now();
     tokio::spawn(async move {
         sleep(Duration::from_millis(2_500)).await;
