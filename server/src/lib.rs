@@ -3,7 +3,6 @@
 mod arguments;
 pub mod cli;
 pub mod config;
-mod data_dir;
 mod database;
 mod demo;
 pub mod dev;
@@ -18,7 +17,6 @@ mod metrics;
 mod migrate;
 mod policy;
 mod port_holder;
-pub mod postgres;
 mod recover;
 mod remote;
 mod rewrap;

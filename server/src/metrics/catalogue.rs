@@ -32,12 +32,30 @@ pub(super) struct Metric {
 }
 
 /// All of them, by name.
-pub(super) const METRICS: [Metric; 41] = [
+pub(super) const METRICS: [Metric; 45] = [
     Metric {
         name: "countersign_administration_refused_total",
         kind: Kind::Counter,
         labels: &[Label { name: "reason", values: &[] }],
         help: "Refused administration, by the reason of the refusal.",
+    },
+    Metric {
+        name: "countersign_allocator_committed_bytes",
+        kind: Kind::Gauge,
+        labels: &[],
+        help: "Memory that the allocator (mimalloc) has from the system and may use, whether or not objects lie in it.",
+    },
+    Metric {
+        name: "countersign_allocator_committed_peak_bytes",
+        kind: Kind::Gauge,
+        labels: &[],
+        help: "The most that it has had since the start.",
+    },
+    Metric {
+        name: "countersign_allocator_reserved_bytes",
+        kind: Kind::Gauge,
+        labels: &[],
+        help: "Address space that the allocator has reserved; what is not committed of it takes no memory.",
     },
     Metric {
         name: "countersign_build_info",
@@ -80,6 +98,12 @@ pub(super) const METRICS: [Metric; 41] = [
         kind: Kind::Gauge,
         labels: &[Label { name: "pool", values: &[] }, Label { name: "state", values: &[] }],
         help: "Connections to the database of each pool: `busy` and `idle`.",
+    },
+    Metric {
+        name: "countersign_database_waiting",
+        kind: Kind::Gauge,
+        labels: &[Label { name: "pool", values: &[] }],
+        help: "Callers that wait for a connection of each pool now, those included for whom one is being opened.",
     },
     Metric {
         name: "countersign_decisions_total",

@@ -9,12 +9,12 @@ use std::{
     },
 };
 
-use countersign::postgres::{PostgresError, PostgresOptions, PrivatePostgres, SERVING_ROLE};
+use countersign_postgres::{PostgresError, PostgresOptions, PrivatePostgres, SERVING_ROLE};
 use countersign_store::{Options, Store, lesser_role, own_schema::OWN, schema};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 use tokio::{sync::OnceCell, task::spawn_blocking};
 
-use crate::{Failure, binary};
+use crate::{Failure, launcher};
 
 /// The database with only the schema, from which the others are copied.
 const TEMPLATE: &str = "countersign_template";
@@ -49,7 +49,7 @@ impl Cluster {
     async fn start_shared() -> Result<Self, Failure> {
         let user = rustix::process::geteuid().as_raw();
         for run in 0..MOST_RUNS {
-            let folder = env::temp_dir().join(format!("countersign-integration-{user}-{run}"));
+            let folder = env::temp_dir().join(format!("countersign-tests-{user}-{run}"));
             match Self::start(folder).await {
                 // Another run uses it.
                 Err(failure) if matches!(failure.downcast_ref(), Some(PostgresError::InUse { .. })) => {}
@@ -62,10 +62,10 @@ impl Cluster {
 
     /// Starts the cluster of a data folder, which is created if there is none, and prepares the template.
     pub async fn start(data_dir: impl Into<PathBuf>) -> Result<Self, Failure> {
-        Self::start_through(data_dir, binary()?.to_owned()).await
+        Self::start_through(data_dir, launcher()?.to_owned()).await
     }
 
-    /// Like [`Self::start`], with another launcher: [`crate::FakeClock::launcher`].
+    /// Like [`Self::start`], with another launcher, such as one that gives Postgres another clock.
     pub async fn start_through(data_dir: impl Into<PathBuf>, launcher: PathBuf) -> Result<Self, Failure> {
         let options = PostgresOptions { data_dir: data_dir.into(), launcher };
         let postgres = run(&options).await?;
