@@ -212,7 +212,7 @@ impl Periodic<'_> {
 
 impl App {
     /// Loads a newer snapshot ahead of need, records whether the database answers, and updates the metric of issuance.
-    async fn poll(&self) -> Result<(), Error> {
+    pub(crate) async fn poll(&self) -> Result<(), Error> {
         self.show_issuance_failures();
         let polled = tokio::time::timeout(POLL_TIMEOUT, self.inner.authority.look_for_snapshot()).await;
         let ready = match polled {
