@@ -1,7 +1,7 @@
 //! One Postgres per run, and a separate database for each test.
 
 use std::{
-    env, mem,
+    env, fs, mem,
     path::PathBuf,
     sync::{
         Arc, Mutex, PoisonError,
@@ -20,8 +20,9 @@ use crate::{Failure, launcher};
 const TEMPLATE: &str = "countersign_template";
 /// The names of the tests' databases, before their number.
 const PREFIX: &str = "test_";
-/// How many databases of finished tests are dropped together, because each drop alone costs a checkpoint.
-const DROPPED_TOGETHER: usize = 16;
+/// How many databases of finished tests are dropped together. Each drop costs a checkpoint, which takes longer than most tests
+/// inside, so that only a run with many databases drops any; the rest go with the folder, at the next start.
+const DROPPED_TOGETHER: usize = 128;
 /// Limit of the runs at a time on one machine.
 const MOST_RUNS: u32 = 16;
 
@@ -68,33 +69,52 @@ impl Cluster {
     /// Like [`Self::start`], with another launcher, such as one that gives Postgres another clock.
     pub async fn start_through(data_dir: impl Into<PathBuf>, launcher: PathBuf) -> Result<Self, Failure> {
         let options = PostgresOptions { data_dir: data_dir.into(), launcher };
-        let postgres = run(&options).await?;
-        let cluster = Self {
+        let cluster = Self::run(&options).await?;
+        let mut admin = cluster.connect("postgres").await?;
+        let old: bool =
+            sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_database WHERE datname LIKE $1 OR datname = $2)")
+                .bind(format!("{PREFIX}%"))
+                .bind(TEMPLATE)
+                .fetch_one(&mut admin)
+                .await?;
+        if !old {
+            return cluster.prepare(admin).await;
+        }
+        // Quicker than to drop what an earlier run left.
+        admin.close().await?;
+        let data = options.data_dir.join("postgres");
+        spawn_blocking(move || {
+            drop(cluster);
+            fs::remove_dir_all(data)
+        })
+        .await??;
+        let cluster = Self::run(&options).await?;
+        let admin = cluster.connect("postgres").await?;
+        cluster.prepare(admin).await
+    }
+
+    async fn run(options: &PostgresOptions) -> Result<Self, Failure> {
+        let postgres = run(options).await?;
+        Ok(Self {
             url: postgres.url(),
             serving_url: postgres.serving_url(),
-            options,
+            options: options.clone(),
             postgres: Some(postgres),
             databases: AtomicU32::new(0),
             unused: Arc::default(),
-        };
-        let mut admin = cluster.connect("postgres").await?;
-        let old: Vec<String> =
-            sqlx::query_scalar("SELECT datname FROM pg_database WHERE datname LIKE $1 OR datname = $2")
-                .bind(format!("{PREFIX}%"))
-                .bind(TEMPLATE)
-                .fetch_all(&mut admin)
-                .await?;
-        for name in old {
-            admin.execute(AssertSqlSafe(format!("DROP DATABASE {name} WITH (FORCE)"))).await?;
-        }
+        })
+    }
+
+    /// Makes the template.
+    async fn prepare(self, mut admin: PgConnection) -> Result<Self, Failure> {
         admin.execute(AssertSqlSafe(format!("CREATE DATABASE {TEMPLATE}"))).await?;
-        let mut template = cluster.connect(TEMPLATE).await?;
+        let mut template = self.connect(TEMPLATE).await?;
         schema::migrate(&mut template, true).await?;
         lesser_role::ensure(&mut template, SERVING_ROLE).await?;
-        let options = Options::new(cluster.url.parse()?);
+        let options = Options::new(self.url.parse()?);
         lesser_role::grant(&mut template, SERVING_ROLE, &options).await?;
         template.close().await?;
-        Ok(cluster)
+        Ok(self)
     }
 
     /// A database with only the schema. Servers connect as a role that owns nothing.

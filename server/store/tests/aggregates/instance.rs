@@ -125,7 +125,7 @@ async fn entries_newer_than_the_last_credential_decide_what_stands() {
 
     revocation::insert(&mut conn, &[entry(3, "instance", &below.agent_instance_id.to_string())]).await.unwrap();
     assert_eq!(count_live(&mut conn, &eve, NOW).await.unwrap(), 1);
-    revocation::insert(&mut conn, &[entry(4, "all", "*")]).await.unwrap();
+    revocation::insert(&mut conn, &[entry(4, "all", "")]).await.unwrap();
     assert_eq!(count_live(&mut conn, &eve, NOW).await.unwrap(), 0);
 }
 

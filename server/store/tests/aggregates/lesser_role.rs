@@ -49,6 +49,8 @@ async fn a_role_that_is_missing_or_too_powerful_is_granted_nothing() {
     let options = Options::new(world.database.url.parse().unwrap());
     assert!(matches!(grant(&mut conn, "nobody at all", &options).await, Err(GrantError::NoRole(_))));
     assert!(matches!(grant(&mut conn, "countersign", &options).await, Err(GrantError::TooPowerful { .. })));
+    // What was begun ends with the session.
+    conn.close().await.unwrap();
     let mut lesser = countersign_testing::connect(&world.database.serving_url).await.unwrap();
     let by_itself = grant(&mut lesser, "countersign_server", &options).await;
     assert!(

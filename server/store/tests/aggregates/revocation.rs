@@ -25,11 +25,11 @@ pub(crate) fn entry(seq: i64, kind: &str, id: &str) -> Revocation {
 async fn entries_of_signing_keys_are_kept_below_the_floor() {
     let world = World::start().await;
     let mut conn = world.conn().await;
-    let entries = [entry(1, "sponsor", "bob"), entry(2, "key", "kid"), entry(3, "tool", "x"), entry(4, "all", "*")];
+    let entries = [entry(1, "sponsor", "bob"), entry(2, "key", "kid"), entry(3, "tool", "x"), entry(4, "all", "")];
     insert(&mut conn, &entries).await.unwrap();
     assert_eq!(kept(&mut conn, 0).await.unwrap(), entries);
     assert_eq!(kept(&mut conn, 3).await.unwrap(), [entries[1].clone(), entries[3].clone()]);
-    assert_eq!(exists(insert(&mut conn, &[entry(4, "all", "*")]).await), "revocation_pkey");
+    assert_eq!(exists(insert(&mut conn, &[entry(4, "all", "")]).await), "revocation_pkey");
     insert(&mut conn, &[]).await.unwrap();
 }
 
