@@ -9,7 +9,7 @@ const MINUTE: Duration = Duration::from_mins(1);
 
 async fn size(world: &World, size: i64) {
     let mut conn = world.database.connect().await.unwrap();
-    let bytes = vec![0; usize::try_from(size.count_ones() * 32).unwrap()];
+    let bytes = vec![0_u8; usize::try_from(size.count_ones() * 32).unwrap()];
     let set = sqlx::query("UPDATE log_head SET size = $1, frontier = $2").bind(size).bind(bytes);
     set.execute(&mut conn).await.unwrap();
 }

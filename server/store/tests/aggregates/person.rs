@@ -75,14 +75,14 @@ async fn two_logins_of_one_person_are_one_person() {
         note_two(&mut conn, NOW).await.unwrap();
         were_two(&mut conn).await.unwrap()
     };
-    assert!(!noted(binding("provider:ann", "p-1", true)).await);
-    assert!(!noted(binding("provider:ann2", "p-1", true)).await);
-    assert!(!noted(binding("provider:bea", "p-2", false)).await, "not confirmed");
+    assert!(!noted(binding("provider-ann", "p-1", true)).await);
+    assert!(!noted(binding("provider-ann2", "p-1", true)).await);
+    assert!(!noted(binding("provider-bea", "p-2", false)).await, "not confirmed");
     // One whose operator is known here counts by their roles and keys.
     add(&world, "cid", &[OperatorRole::Admin]).await;
     assert!(!noted(binding("cid", "p-3", true)).await, "without a key");
-    assert!(noted(binding("provider:bea", "p-2", true)).await);
+    assert!(noted(binding("provider-bea", "p-2", true)).await);
     note_two(&mut conn, NOW).await.unwrap();
-    upsert(&mut conn, &binding("provider:bea", "p-2", false)).await.unwrap();
+    upsert(&mut conn, &binding("provider-bea", "p-2", false)).await.unwrap();
     assert!(were_two(&mut conn).await.unwrap(), "once and for all");
 }

@@ -18,8 +18,7 @@ async fn a_reporter_reports_once_and_none_for_another() {
         fingerprint: [2; 32],
         reporter,
     };
-    let calls =
-        Reporter::ALL.iter().zip([7, 5, 6]).map(|(reporter, index)| call(index, *reporter)).collect::<Vec<_>>();
+    let calls = Reporter::ALL.iter().zip([7, 5, 6]).map(|(reporter, index)| call(index, *reporter)).collect::<Vec<_>>();
     insert(&mut conn, &calls).await.unwrap();
     exists(insert(&mut conn, &[call(9, Reporter::ALL[0])]).await);
     let found = get_all(&mut conn, &[decision_id.0, id(3)]).await.unwrap();

@@ -46,7 +46,9 @@ async fn a_notice_is_tried_by_one_server_at_a_time_the_oldest_first() {
 async fn a_try_that_was_lost_is_taken_again_and_says_nothing_any_more() {
     let world = World::start().await;
     let mut conn = world.conn().await;
-    insert(&mut conn, &[notice(0, "a"), notice(0, "b")]).await.unwrap();
+    let first = notice(0, "a");
+    let of_another = NewNotice { endpoint: "b".to_owned(), ..first.clone() };
+    insert(&mut conn, &[first, of_another]).await.unwrap();
     assert!(take_due(&mut conn, "a", NOW - TICK, LOST, NEVER, 9).await.unwrap().is_empty());
     let first = take_due(&mut conn, "a", NOW, LOST, NEVER, 9).await.unwrap().remove(0);
     assert_eq!(first.attempts, 1);
