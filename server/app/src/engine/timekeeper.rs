@@ -22,8 +22,8 @@ use crate::Error;
 pub(crate) struct Timekeeper {
     machine: Arc<dyn Clock>,
     began: OffsetDateTime,
-    /// The machine's counter when this began.
-    begun: Duration,
+    /// The machine's counter then.
+    counted: Duration,
     clocks: ArcSwap<Clocks>,
     /// The state of the clocks that was last logged.
     said: Mutex<Level>,
@@ -41,8 +41,8 @@ impl Clock for Timekeeper {
 
 impl Timekeeper {
     pub(crate) fn new(machine: Arc<dyn Clock>) -> Self {
-        let (began, begun) = (machine.now(), machine.counter());
-        Self { machine, began, begun, clocks: ArcSwap::default(), said: Mutex::default() }
+        let (began, counted) = (machine.now(), machine.counter());
+        Self { machine, began, counted, clocks: ArcSwap::default(), said: Mutex::default() }
     }
 
     /// The time to use.
@@ -68,7 +68,7 @@ impl Timekeeper {
     }
 
     fn elapsed(&self) -> Duration {
-        self.machine.counter() - self.begun
+        self.machine.counter() - self.counted
     }
 
     /// A time that advances evenly while the server runs, whatever the clocks do, for comparing two moments and

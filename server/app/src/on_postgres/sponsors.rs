@@ -49,7 +49,7 @@ async fn a_review_renewed_at_the_last_moment_counts_90_days_anew() {
     world.transition("bob", Transition::Recertify).await.unwrap();
     world.passes_and_workers_look(TICK).await;
     assert_eq!(world.get_sponsor("bob").await.state, SponsorState::Active);
-    assert_eq!(world.get_sponsor("alice").await.state, SponsorState::Suspended, "whom nobody renewed");
+    assert_eq!(world.get_sponsor("alice").await.state, SponsorState::Suspended, "whose review was not renewed");
     world.passes_and_workers_look(REVIEW - TICK - TICK).await;
     assert_eq!(world.get_sponsor("bob").await.state, SponsorState::Active);
     world.passes_and_workers_look(TICK).await;

@@ -260,7 +260,7 @@ impl World {
 pub(super) fn register(id: &str) -> RegisterSponsor {
     RegisterSponsor {
         sponsor_id: id.parse().unwrap(),
-        display_name: "Somebody Known".to_owned(),
+        display_name: "Bob Example".to_owned(),
         email: format!("{id}@example.com"),
         person_id: None,
         roles: vec!["support".parse().unwrap()],

@@ -1,6 +1,9 @@
 use std::sync::Arc;
 
-use countersign_core::ids::{DecisionId, EventId, InstanceId};
+use countersign_core::{
+    decision::Effect,
+    ids::{DecisionId, EventId, InstanceId, PolicyVersion},
+};
 use countersign_ledger::{commitment::Opening, export::Disclosed, leaf::Kind, merkle::leaf_hash};
 use countersign_store::{
     Page, StoreError,
@@ -97,7 +100,7 @@ async fn an_event_is_never_changed_or_deleted() {
 #[tokio::test]
 async fn events_of_a_day_without_a_partition_are_kept_and_found() {
     let world = World::start().await;
-    let far = Duration::days(400).whole_milliseconds() as i64;
+    let far = Duration::days(400).whole_seconds() * 1_000;
     appended(&world, vec![decision(1, "a"), decision(far, "b")]).await;
     // Made afterwards, the day's partition would have to take over what the default one holds.
     ensure_partitions(&mut *world.conn().await, NOW + Duration::days(400), 1).await.unwrap();
@@ -134,7 +137,7 @@ async fn lists_go_from_an_index_and_to_an_instant() {
         (EventFilter { policy_decision_id: Some(of), ..none() }, &[1, 2]),
         (EventFilter { start_time: at(50), end_time: at(200), ..none() }, &[1, 2]),
         (EventFilter { tool_id: Some("a".parse().unwrap()), ..none() }, &[0, 3]),
-        (EventFilter { effect: Some(countersign_core::decision::Effect::Deny), ..none() }, &[3]),
+        (EventFilter { effect: Some(Effect::Deny), ..none() }, &[3]),
         (EventFilter { sponsor_id: Some("bob".parse().unwrap()), agent_instance_id: Some(instance), ..none() }, &[0]),
         (EventFilter { root_instance_id: Some(root), ..none() }, &[1]),
     ] {
@@ -163,7 +166,6 @@ async fn decisions_are_found_by_what_their_leaf_says() {
         Ok::<Page<i64>, StoreError>(found.map(|event| event.log_index))
     };
     let none = DecisionFilter::default;
-    use countersign_core::{decision::Effect, ids::PolicyVersion};
     for (filter, expected) in [
         (none(), &[3, 2, 1, 0][..]),
         (DecisionFilter { action: Some("read".parse().unwrap()), ..none() }, &[2, 1, 0]),

@@ -7,9 +7,14 @@ use tokio::time::sleep;
 
 use crate::support::World;
 
-async fn narrow(world: &World) -> Store {
+fn narrow(world: &World) -> Store {
     let acquire_timeout = Duration::from_millis(300);
     Store::new(&Options { max_connections: 1, acquire_timeout, ..Options::new(world.database.url.parse().unwrap()) })
+}
+
+async fn any(store: &Store) -> Result<bool, StoreError> {
+    let mut conn = store.connection().await?;
+    operator::any(&mut conn).await
 }
 
 fn waiting(store: &Store) -> u32 {
@@ -19,7 +24,7 @@ fn waiting(store: &Store) -> u32 {
 #[tokio::test]
 async fn callers_that_wait_are_counted_until_they_have_one_or_give_up() {
     let world = World::start().await;
-    let store = narrow(&world).await;
+    let store = narrow(&world);
     let held = store.connection().await.unwrap();
     assert_eq!(waiting(&store), 0);
     let other = store.clone();
@@ -47,8 +52,8 @@ async fn callers_that_wait_are_counted_until_they_have_one_or_give_up() {
 #[tokio::test]
 async fn after_the_database_ended_a_session_the_next_statement_finds_another() {
     let world = World::start().await;
-    let store = narrow(&world).await;
-    assert!(!operator::any(&mut *store.connection().await.unwrap()).await.unwrap());
+    let store = narrow(&world);
+    assert!(!any(&store).await.unwrap());
     world
         .sql(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
@@ -57,7 +62,7 @@ async fn after_the_database_ended_a_session_the_next_statement_finds_another() {
         .await;
     // The broken session is noticed by who uses it first.
     let mut failures = 0;
-    while let Err(error) = operator::any(&mut *store.connection().await.unwrap()).await {
+    while let Err(error) = any(&store).await {
         assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
         failures += 1;
         assert!(failures < 3, "it is used again");
@@ -67,7 +72,7 @@ async fn after_the_database_ended_a_session_the_next_statement_finds_another() {
 #[tokio::test]
 async fn a_transaction_that_is_dropped_leaves_nothing_behind() {
     let world = World::start().await;
-    let store = narrow(&world).await;
+    let store = narrow(&world);
     let by = "admin".parse().unwrap();
     let rita = countersign_core::operator::Operator::new(
         "rita".parse().unwrap(),
@@ -79,7 +84,7 @@ async fn a_transaction_that_is_dropped_leaves_nothing_behind() {
     operator::insert(&mut tx, &rita, &by).await.unwrap();
     drop(tx);
     // The only connection, after it.
-    assert!(!operator::any(&mut *store.connection().await.unwrap()).await.unwrap());
+    assert!(!any(&store).await.unwrap());
     let mut reading = store.begin_snapshot().await.unwrap();
     assert!(!operator::any(&mut reading).await.unwrap());
     let mut writing = World::start().await.conn().await;
