@@ -19,6 +19,7 @@ export COUNTERSIGN_TEST_RECORD=$PWD/target/test-record
 rm -rf "$COUNTERSIGN_TEST_RECORD"
 (umask 077 && mkdir -p "$COUNTERSIGN_TEST_RECORD/output")
 now='' started=$SECONDS
+lanes=$(mktemp)
 summary() {
   local status=$?
   if [[ $status -ne 0 ]]; then
@@ -27,21 +28,38 @@ summary() {
     awk '/^failures:$/ { failed = 1 } /^test result: / { failed = 0 } failed && !/^ +([0-9]+:|at) /' "$log" | tail -n 200
     printf 'test: FAILED: %s\n' "$now"
   fi
-  rm -f "$log"
+  rm -f "$log" "$lanes"
 }
 trap summary EXIT
-# run WHAT COMMAND...: prints what it runs, runs it, and ends the script if it fails.
+# How many tests the log says have passed so far.
+passed() {
+  awk '/^test result: / { passed += $4 } /^clients: .* passed/ { passed += $2 } /^story ok: rust/ { passed += 1 } END { print passed + 0 }' "$log"
+}
+# run WHAT COMMAND...: prints what it runs, runs it, and ends the script if it fails. Notes the lane's time and tests.
 run() {
+  local began=$SECONDS before
+  before=$(passed)
   now=$1
   shift
   printf '\n==> %s (%d s)\n' "$now" $((SECONDS - started))
   "$@" </dev/null 2>&1 | tee -a "$log"
+  printf '%6d s %6d  %s\n' $((SECONDS - began)) $(($(passed) - before)) "$now" >>"$lanes"
 }
 
 # The programs are built together with the tests, so that nothing is compiled twice.
 run 'Rust: build' cargo test --locked --workspace --no-run
 built=$(realpath "${CARGO_TARGET_DIR:-target}")/debug
-run 'Rust: unit and integration tests' env COUNTERSIGN_BIN="$built/countersign" cargo test --locked --workspace --no-fail-fast
+# Three lanes, which share no test: what needs a machine of its own, what is asked from outside, and the examples in comments.
+mapfile -t inside < <(cargo metadata --locked --no-deps --format-version 1 | python3 -c '
+import json, sys
+for package in json.load(sys.stdin)["packages"]:
+    for target in package["targets"]:
+        if target["kind"] == ["test"] and target["name"] != "all":
+            print("--test=" + target["name"])' | sort -u)
+run 'Rust: inside' env COUNTERSIGN_BIN="$built/countersign" \
+  cargo test --locked --workspace --no-fail-fast --lib --bins "${inside[@]}"
+run 'Rust: outside' env COUNTERSIGN_BIN="$built/countersign" cargo test --locked --workspace --no-fail-fast --test all
+run 'Rust: examples in comments' cargo test --locked --workspace --no-fail-fast --doc
 run 'soak: every attack at once, small' env COUNTERSIGN_BIN="$built/countersign" "$built/soak" --seconds 10 --scale 3 --patience 8
 run 'clients in Python, TypeScript, Go, Java: stubs, unit tests, stories' scripts/with-server.sh clients/test.sh
 run 'client in Rust: its story' scripts/with-server.sh bash -c \
@@ -52,6 +70,8 @@ run 'README, guard your first tool, for auditors: their commands' env PROFILE=de
 run 'no secret in any output' scripts/secrets.sh "$COUNTERSIGN_TEST_RECORD" "$log"
 rm -rf "$COUNTERSIGN_TEST_RECORD"
 
+printf '\n    time  tests  lane\n'
+cat "$lanes"
 awk -v seconds=$((SECONDS - started)) '
   /^test result: /           { passed += $4; failed += $6; skipped += $8 }
   /^clients: .* passed/      { passed += $2; failed += $4 }

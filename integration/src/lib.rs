@@ -13,21 +13,15 @@
 //!
 //! Nothing outlives the process that started it, however it ends: the kernel stops servers and Postgres with it.
 
-mod binary;
 mod faketime;
 mod http;
-mod postgres;
 mod proxy;
 pub mod record;
 mod server;
 mod spawn;
 
-pub use binary::binary;
+pub use countersign_testing::{Cluster, Database, Failure, binary, connect};
 pub use faketime::FakeClock;
 pub use http::{Answer, Http};
-pub use postgres::{Cluster, Database, connect};
 pub use proxy::{Proxy, Weather};
 pub use server::{KEY_ENCRYPTION_KEY, Launch, Server};
-
-/// Why something could not be started or reached, in words for the person who runs the tests.
-pub type Failure = Box<dyn std::error::Error + Send + Sync>;

@@ -10,7 +10,7 @@ use countersign_app::CheckpointPlace;
 use futures::{FutureExt as _, future::BoxFuture};
 use tokio::task::spawn_blocking;
 
-use crate::data_dir;
+use countersign_postgres::data_dir;
 
 /// Size limit of a checkpoint, in bytes: that of C2SP signed notes here.
 const LONGEST: u64 = 64 * 1024;

@@ -3,6 +3,7 @@
 use std::{env, error::Error, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
+use countersign_postgres::child::{self, ChildArgs};
 
 use crate::{
     config::{Config, Flag, LogFormat, Problem, Problems, Sources, Variable, without_password},
@@ -11,7 +12,6 @@ use crate::{
     environment, logging,
     migrate::{self, MigrateArgs},
     policy::{self, PolicyCommand, PolicyError},
-    postgres::child::{self, ChildArgs},
     recover::{self, RecoverArgs},
     remote::{
         RemoteArgs, RemoteError,

@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use countersign_postgres::{PostgresError, PostgresOptions, PrivatePostgres, SERVING_ROLE};
 use countersign_store::{
     Options, Session, Store, StoreError, Unfit, hosts,
     installation::{self, Found, MadeBy},
@@ -18,10 +19,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::{Connection as _, postgres::PgConnectOptions};
 use tokio::time::{sleep, timeout};
 
-use crate::{
-    config::{self, Config},
-    postgres::{PostgresError, PostgresOptions, PrivatePostgres, SERVING_ROLE},
-};
+use crate::config::{self, Config};
 
 /// How long a database may take to answer at first, because one that is started together with the server needs some
 /// time.

@@ -2,7 +2,7 @@
 
 use std::{env, ffi::OsStr, io, os::unix::process::CommandExt as _, process::Command};
 
-use crate::postgres::child::THIS_PROGRAM;
+use countersign_postgres::child::THIS_PROGRAM;
 
 /// Starts this program again without the variables that Postgres' clients read (`PGHOST`, `PGOPTIONS`, ...), if there
 /// are any, so that the private Postgres is reached as it was started, whatever the shell is configured for. The driver

@@ -13,6 +13,7 @@ use countersign_core::{
     clock::{Entropy, SystemClock, SystemEntropy},
     names::OperatorId,
 };
+use countersign_postgres::data_dir;
 use countersign_store::Store;
 use secrecy::ExposeSecret as _;
 use zeroize::Zeroizing;
@@ -20,7 +21,6 @@ use zeroize::Zeroizing;
 use crate::{
     arguments::reason,
     config::Config,
-    data_dir,
     database::{Database, DatabaseError},
     secret_file,
     serve::{self, ServeFailure},

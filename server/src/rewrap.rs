@@ -4,11 +4,11 @@
 use std::{io, sync::Arc};
 
 use countersign_core::clock::{Entropy, SystemClock, SystemEntropy};
+use countersign_postgres::data_dir;
 use countersign_store::Store;
 
 use crate::{
     config::Config,
-    data_dir,
     database::{Database, DatabaseError},
     serve::{self, ServeFailure},
 };

@@ -15,6 +15,7 @@ use countersign_core::{
     expiry::ExpiryKind,
     labels::DeclaredLabels,
 };
+use countersign_postgres::data_dir;
 use countersign_store::{Store, StoreError, installation::MadeBy, lesser_role::Power};
 use countersign_transport::{MetricsPage, Options, ServeError, Server, TlsFiles};
 use secrecy::{ExposeSecret as _, SecretBox};
@@ -24,7 +25,6 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     checkpoint_file::CheckpointFile,
     config::{CertificateHolder, Config, KeyEncryption, Listener, Problems, WebhookEndpoint},
-    data_dir,
     database::{Database, DatabaseError},
     dev,
     identity_provider::Web,

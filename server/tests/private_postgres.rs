@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use countersign::postgres::{PostgresError, PostgresOptions, PrivatePostgres};
+use countersign_postgres::{PostgresError, PostgresOptions, PrivatePostgres};
 use rustix::process::{Pid, Signal, getsid, kill_process, test_kill_process};
 use sqlx::{ConnectOptions as _, Connection as _, Executor as _, postgres::PgConnectOptions};
 

@@ -2,9 +2,9 @@
 
 use std::{path::Path, process::Command};
 
-use countersign::postgres::{PostgresOptions, PrivatePostgres, SERVING_ROLE};
 use countersign_client::v1;
 use countersign_integration::{Cluster, Database, Launch, Server, binary, connect};
+use countersign_postgres::{PostgresOptions, PrivatePostgres, SERVING_ROLE};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _};
 use tokio::task::spawn_blocking;
 

@@ -29,9 +29,12 @@ async fn every_metric_says_what_it_is_and_known_counters_begin_with_0() {
             .iter()
             .all(|start| page.lines().any(|line| line.starts_with(start)))
             && page.contains(r#"countersign_database_connections{pool="recorder",state="idle"}"#)
+            && page.contains(r#"countersign_database_waiting{pool="ordinary"} 0"#)
             && world.counted("countersign_log_size").await > 0.0
     })
     .await;
+    // The program's allocator is the one that counts: it has the memory that this server runs in.
+    assert!(world.counted("countersign_allocator_committed_bytes").await > 1_000_000.0);
     let page = page().await;
     let named = |prefix: &str| -> BTreeSet<String> {
         let lines = page.lines().filter_map(|line| line.strip_prefix(prefix)?.split([' ', '{']).next());

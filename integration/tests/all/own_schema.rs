@@ -1,7 +1,7 @@
 //! Where the tables are: in a schema of their own, where somebody's `search_path` leads, or in `public`, from where they move.
 
-use countersign::postgres::SERVING_ROLE;
 use countersign_integration::{Cluster, Database, Launch};
+use countersign_postgres::SERVING_ROLE;
 use countersign_store::{Options, lesser_role as store_role, schema};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 use tempfile::TempDir;

@@ -10,8 +10,8 @@ use std::{
     time::Duration,
 };
 
-use countersign::postgres::SERVING_ROLE;
 use countersign_integration::{Cluster, Database, KEY_ENCRYPTION_KEY, Launch, Server, binary};
+use countersign_postgres::SERVING_ROLE;
 use countersign_store::{Options, lesser_role};
 use sqlx::{AssertSqlSafe, Executor as _, postgres::PgConnectOptions};
 use tempfile::TempDir;

@@ -45,6 +45,7 @@ use crate::{
     revocations::revocation_floor::move_floor,
     rollouts::start_rollout::Start,
     sponsors::{register_sponsor::Register, transition_sponsor::TransitionBy},
+    workers::Queues,
 };
 
 /// Receives the first administrator's key. It is called before the key is stored, so that a key that cannot be
@@ -84,6 +85,20 @@ impl App {
         keys: KeyEncryptionKeys,
         first_admin: &FirstAdmin,
     ) -> Result<(Self, Background), Error> {
+        let (app, queues) = Self::on_database(store, clock, entropy, config, keys, first_admin).await?;
+        let background = Background::start(&app, queues);
+        Ok((app, background))
+    }
+
+    /// Prepares the database. Nothing works on the queues yet.
+    pub(crate) async fn on_database(
+        store: Store,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+        config: Config,
+        keys: KeyEncryptionKeys,
+        first_admin: &FirstAdmin,
+    ) -> Result<(Self, Queues), Error> {
         let clock = Arc::new(Timekeeper::new(clock));
         {
             let mut conn = store.writing().await?;
@@ -119,8 +134,7 @@ impl App {
         let Config { default_ttl, max_ttl, .. } = app.inner.engine.config;
         metrics::gauge!("countersign_token_ttl_seconds", "bound" => "default").set(default_ttl);
         metrics::gauge!("countersign_token_ttl_seconds", "bound" => "max").set(max_ttl);
-        let background = Background::start(&app, queue, lookups);
-        Ok((app, background))
+        Ok((app, Queues { work: queue, lookups }))
     }
 
     /// Loads a policy file: stores it if it is new, and if no policy is active yet, activates it, with its rollout if

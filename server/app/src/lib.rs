@@ -21,6 +21,8 @@ pub mod fuzz;
 mod instances;
 mod keys;
 mod kill_switches;
+#[cfg(test)]
+mod on_postgres;
 mod operators;
 mod policies;
 mod recorder;

@@ -57,14 +57,19 @@ pub struct Background {
     workers: Vec<JoinHandle<()>>,
 }
 
+/// What requests leave for the background.
+#[derive(Debug)]
+pub(crate) struct Queues {
+    /// Submissions to the recorder.
+    pub(crate) work: mpsc::Receiver<Box<dyn Work>>,
+    /// Credentials that this server has not seen yet.
+    pub(crate) lookups: mpsc::Receiver<known_grants::GrantLookup>,
+}
+
 impl Background {
-    pub(crate) fn start(
-        app: &App,
-        queue: mpsc::Receiver<Box<dyn Work>>,
-        lookups: mpsc::Receiver<known_grants::GrantLookup>,
-    ) -> Self {
+    pub(crate) fn start(app: &App, Queues { work, lookups }: Queues) -> Self {
         let stop = CancellationToken::new();
-        let recorder = tokio::spawn(record(app.clone(), queue, stop.child_token()));
+        let recorder = tokio::spawn(record(app.clone(), work, stop.child_token()));
         let periodic = Periodic { app, stop: &stop };
         let mut workers = vec![
             periodic.start(POLL, "the poll failed", async move |app: App| app.poll().await),
@@ -221,7 +226,7 @@ impl Periodic<'_> {
 
 impl App {
     /// Loads a newer snapshot ahead of need, records whether the database answers, and updates the metric of issuance.
-    async fn poll(&self) -> Result<(), Error> {
+    pub(crate) async fn poll(&self) -> Result<(), Error> {
         self.show_issuance_failures();
         let polled = tokio::time::timeout(POLL_TIMEOUT, self.inner.authority.look_for_snapshot()).await;
         let ready = match polled {
@@ -234,9 +239,10 @@ impl App {
                 true
             }
         };
-        for PoolUsage { pool, busy, idle } in self.inner.engine.store.usage() {
+        for PoolUsage { pool, busy, idle, waiting } in self.inner.engine.store.usage() {
             metrics::gauge!("countersign_database_connections", "pool" => pool, "state" => "busy").set(busy);
             metrics::gauge!("countersign_database_connections", "pool" => pool, "state" => "idle").set(idle);
+            metrics::gauge!("countersign_database_waiting", "pool" => pool).set(waiting);
         }
         let engaged = self.snapshot().kill_switches.engaged().len();
         metrics::gauge!("countersign_kill_switches_engaged").set(f64::from(u32::try_from(engaged).unwrap_or(u32::MAX)));

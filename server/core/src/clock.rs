@@ -1,6 +1,6 @@
 //! Time and randomness, which are passed in as arguments.
 
-use std::fmt;
+use std::{fmt, sync::LazyLock, time::Instant};
 
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
@@ -9,6 +9,9 @@ use uuid::Uuid;
 pub trait Clock: Send + Sync + fmt::Debug {
     /// The current time in UTC.
     fn now(&self) -> OffsetDateTime;
+
+    /// A counter that advances evenly and is never set. Only the difference of two readings means something.
+    fn counter(&self) -> Duration;
 }
 
 /// The machine's clock in whole microseconds, so that an answer has exactly the recorded time.
@@ -20,6 +23,11 @@ impl Clock for SystemClock {
     fn now(&self) -> OffsetDateTime {
         let now = OffsetDateTime::now_utc();
         now - Duration::nanoseconds((now.nanosecond() % 1_000).into())
+    }
+
+    fn counter(&self) -> Duration {
+        static BEGUN: LazyLock<Instant> = LazyLock::new(Instant::now);
+        Duration::try_from(BEGUN.elapsed()).unwrap_or(Duration::MAX)
     }
 }
 

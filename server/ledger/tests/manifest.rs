@@ -31,7 +31,7 @@ fn largest(sponsors: usize) -> Manifest {
 }
 
 fn leaves(manifest: &Manifest) -> Vec<Leaf<'static>> {
-    manifest.leaves(Timestamp::from_micros(1).unwrap(), id)
+    manifest.leaves(Timestamp::from_micros(1).expect("in range"), id)
 }
 
 #[test]

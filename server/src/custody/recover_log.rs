@@ -5,12 +5,12 @@ use std::{io, sync::Arc};
 
 use clap::Args;
 use countersign_core::clock::{Entropy, SystemClock, SystemEntropy};
+use countersign_postgres::data_dir;
 use countersign_store::Store;
 
 use crate::{
     arguments::reason,
     config::Config,
-    data_dir,
     database::{Database, DatabaseError},
     serve::{self, ServeFailure},
 };

@@ -12,6 +12,7 @@ use std::{
     time::Duration,
 };
 
+use countersign_postgres::child;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::{NamedTempFile, TempDir};
 use tokio::{
@@ -21,7 +22,6 @@ use tokio::{
 };
 
 use super::address::address;
-use crate::postgres::child;
 
 /// This program, even if its file was replaced meanwhile.
 const THIS_PROGRAM: &str = "/proc/self/exe";

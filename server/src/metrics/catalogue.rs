@@ -32,12 +32,30 @@ pub(super) struct Metric {
 }
 
 /// All of them, by name.
-pub(super) const METRICS: [Metric; 43] = [
+pub(super) const METRICS: [Metric; 50] = [
     Metric {
         name: "countersign_administration_refused_total",
         kind: Kind::Counter,
         labels: &[Label { name: "reason", values: &[] }],
         help: "Refused administration, by the reason of the refusal.",
+    },
+    Metric {
+        name: "countersign_allocator_committed_bytes",
+        kind: Kind::Gauge,
+        labels: &[],
+        help: "Memory that the allocator (mimalloc) has from the system and may use, whether or not objects lie in it.",
+    },
+    Metric {
+        name: "countersign_allocator_committed_peak_bytes",
+        kind: Kind::Gauge,
+        labels: &[],
+        help: "The most that it has had since the start.",
+    },
+    Metric {
+        name: "countersign_allocator_reserved_bytes",
+        kind: Kind::Gauge,
+        labels: &[],
+        help: "Address space that the allocator has reserved; what is not committed of it takes no memory.",
     },
     Metric {
         name: "countersign_build_info",
@@ -82,6 +100,12 @@ pub(super) const METRICS: [Metric; 43] = [
         help: "Connections to the database of each pool: `busy` and `idle`.",
     },
     Metric {
+        name: "countersign_database_waiting",
+        kind: Kind::Gauge,
+        labels: &[Label { name: "pool", values: &[] }],
+        help: "Callers that wait for a connection of each pool now, those included for whom one is being opened.",
+    },
+    Metric {
         name: "countersign_decisions_total",
         kind: Kind::Counter,
         labels: &[Label { name: "effect", values: &[] }, Label { name: "reason", values: &[] }],
@@ -116,6 +140,24 @@ pub(super) const METRICS: [Metric; 43] = [
         kind: Kind::Gauge,
         labels: &[],
         help: "Kill switches that are engaged.",
+    },
+    Metric {
+        name: "countersign_log_altered",
+        kind: Kind::Gauge,
+        labels: &[],
+        help: "1 while a stored event of the custody log is known not to be the one that was recorded. Alert on it.",
+    },
+    Metric {
+        name: "countersign_log_checked_size",
+        kind: Kind::Gauge,
+        labels: &[],
+        help: "Events of the custody log that were compared with its tree, in the last whole round or the one under way.",
+    },
+    Metric {
+        name: "countersign_log_checkpoint_size",
+        kind: Kind::Gauge,
+        labels: &[],
+        help: "Events under the newest checkpoint that this server published.",
     },
     Metric {
         name: "countersign_log_size",

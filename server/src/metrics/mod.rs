@@ -1,5 +1,6 @@
 //! The metrics on `/metrics`.
 
+mod allocator;
 mod catalogue;
 
 use std::time::Duration;
@@ -36,6 +37,7 @@ pub(crate) fn start(tasks: &mut JoinSet<()>) -> Result<MetricsPage, BuildError> 
     });
     Ok(MetricsPage::new(move || {
         process.collect();
+        allocator::collect();
         handle.render()
     }))
 }

@@ -53,7 +53,7 @@ impl Store {
         }
         let (found, connection) = first_that_fits(options).await?;
         connection.close().await?;
-        if is_same(&found, &self.pools.ordinary.connect_options()) {
+        if is_same(&found, &self.pools.ordinary.connections().connect_options()) {
             return Ok(None);
         }
         self.pools.go_to(&found);

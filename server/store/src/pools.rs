@@ -1,9 +1,17 @@
 //! Connection pools, one for each kind of work, so that no kind of work takes the connections that another needs.
 
-use std::{fmt, future::ready};
+use std::{
+    fmt,
+    future::ready,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+};
 
 use sqlx::{
-    PgPool,
+    PgPool, Postgres,
+    pool::PoolConnection,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
@@ -29,18 +37,56 @@ pub struct PoolUsage {
     pub busy: u32,
     /// Those that wait for use.
     pub idle: u32,
+    /// Callers that wait for one of them, or for one that is being opened.
+    pub waiting: u32,
+}
+
+/// The connections for one kind of work.
+#[derive(Debug, Clone)]
+pub(crate) struct Pool {
+    connections: PgPool,
+    waiting: Arc<AtomicU32>,
+}
+
+/// A caller that waits: from when it asks until it has a connection, or stops waiting.
+struct Waits<'a>(&'a AtomicU32);
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Pool {
+    /// A connection, as soon as one is free or opened.
+    pub(crate) async fn acquire(&self) -> Result<PoolConnection<Postgres>, sqlx::Error> {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        let _waits = Waits(&self.waiting);
+        self.connections.acquire().await
+    }
+
+    /// The pool itself.
+    pub(crate) const fn connections(&self) -> &PgPool {
+        &self.connections
+    }
+
+    fn usage(&self, pool: &'static str) -> PoolUsage {
+        let idle = u32::try_from(self.connections.num_idle()).unwrap_or(u32::MAX);
+        let busy = self.connections.size().saturating_sub(idle);
+        PoolUsage { pool, busy, idle, waiting: self.waiting.load(Ordering::Relaxed) }
+    }
 }
 
 /// The pools of one database.
 pub(crate) struct Pools {
     /// For all work without a pool for its kind.
-    pub(crate) ordinary: PgPool,
-    pub(crate) stops: PgPool,
-    pub(crate) recorder: PgPool,
-    pub(crate) authority: PgPool,
-    pub(crate) reads: PgPool,
+    pub(crate) ordinary: Pool,
+    pub(crate) stops: Pool,
+    pub(crate) recorder: Pool,
+    pub(crate) authority: Pool,
+    pub(crate) reads: Pool,
     /// For the one connection that listens for the stops of other servers.
-    pub(crate) listener: PgPool,
+    pub(crate) listener: Pool,
     pub(crate) options: Options,
 }
 
@@ -56,7 +102,7 @@ impl Pools {
         let reading = for_reads(options);
         let pool = |most: u32, least: u32, options: &Options| {
             let rules = Rules::of(options);
-            PgPoolOptions::new()
+            let connections = PgPoolOptions::new()
                 .max_connections(most)
                 .min_connections(least)
                 .acquire_timeout(options.acquire_timeout)
@@ -65,7 +111,8 @@ impl Pools {
                 .after_connect(move |conn, _| Box::pin(session::verify(conn, rules)))
                 .before_acquire(|_, meta| Box::pin(ready(Ok(freshness::is_fresh(meta.age)))))
                 .after_release(|_, meta| Box::pin(ready(Ok(freshness::is_fresh(meta.age)))))
-                .connect_lazy_with(session::connect_options(options))
+                .connect_lazy_with(session::connect_options(options));
+            Pool { connections, waiting: Arc::default() }
         };
         Self {
             ordinary: pool(options.max_connections, 0, options),
@@ -84,32 +131,28 @@ impl Pools {
         let there = Options { connect: host.clone(), ..self.options.clone() };
         let Self { ordinary, stops, recorder, authority, reads, listener, .. } = self;
         for pool in [ordinary, stops, recorder, authority, listener] {
-            pool.set_connect_options(session::connect_options(&there));
+            pool.connections.set_connect_options(session::connect_options(&there));
         }
-        reads.set_connect_options(session::connect_options(&for_reads(&there)));
+        reads.connections.set_connect_options(session::connect_options(&for_reads(&there)));
     }
 
     /// How many connections each pool has.
     pub(crate) fn usage(&self) -> [PoolUsage; 6] {
         let Self { ordinary, stops, recorder, authority, reads, listener, .. } = self;
-        let pools = [
-            ("ordinary", ordinary),
-            ("stops", stops),
-            ("recorder", recorder),
-            ("authority", authority),
-            ("reads", reads),
-            ("listener", listener),
-        ];
-        pools.map(|(pool, connections)| {
-            let idle = u32::try_from(connections.num_idle()).unwrap_or(u32::MAX);
-            PoolUsage { pool, busy: connections.size().saturating_sub(idle), idle }
-        })
+        [
+            ordinary.usage("ordinary"),
+            stops.usage("stops"),
+            recorder.usage("recorder"),
+            authority.usage("authority"),
+            reads.usage("reads"),
+            listener.usage("listener"),
+        ]
     }
 
     pub(crate) async fn close(&self) {
         let Self { ordinary, stops, recorder, authority, reads, listener, .. } = self;
         for pool in [listener, reads, authority, recorder, stops, ordinary] {
-            pool.close().await;
+            pool.connections.close().await;
         }
     }
 }

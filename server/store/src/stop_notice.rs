@@ -23,7 +23,7 @@ pub struct Listener(PgListener);
 impl Listener {
     /// Listens from now on.
     pub async fn start(store: &Store) -> Result<Self, StoreError> {
-        let mut listener = PgListener::connect_with(&store.pools.listener).await?;
+        let mut listener = PgListener::connect_with(store.pools.listener.connections()).await?;
         listener.ignore_pool_close_event(false);
         listener.listen(CHANNEL).await?;
         Ok(Self(listener))

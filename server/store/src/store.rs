@@ -2,13 +2,13 @@
 
 use std::{sync::Arc, time::Duration};
 
-use sqlx::{PgPool, Transaction};
+use sqlx::Transaction;
 
 use crate::{
     connection::Tx,
     error::StoreError,
     options::Options,
-    pools::{PoolUsage, Pools},
+    pools::{Pool, PoolUsage, Pools},
 };
 
 /// The database. Cheap to clone.
@@ -16,7 +16,7 @@ use crate::{
 pub struct Store {
     pub(crate) pools: Arc<Pools>,
     /// The pool from which this handle takes its connections.
-    pub(crate) pool: PgPool,
+    pub(crate) pool: Pool,
     /// Statement timeout of this handle, if it differs from the session's.
     pub(crate) longest: Option<Duration>,
 }

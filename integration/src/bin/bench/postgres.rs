@@ -12,8 +12,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use countersign::postgres::{PostgresOptions, PrivatePostgres, child};
 use countersign_integration::{Database, binary};
+use countersign_postgres::{PostgresOptions, PrivatePostgres, child};
 use rustix::process::{Pid, Signal, kill_process};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 use tempfile::TempDir;

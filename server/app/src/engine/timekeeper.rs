@@ -22,7 +22,8 @@ use crate::Error;
 pub(crate) struct Timekeeper {
     machine: Arc<dyn Clock>,
     began: OffsetDateTime,
-    begun: Instant,
+    /// The machine's counter then.
+    counted: Duration,
     clocks: ArcSwap<Clocks>,
     /// The state of the clocks that was last logged.
     said: Mutex<Level>,
@@ -32,12 +33,16 @@ impl Clock for Timekeeper {
     fn now(&self) -> OffsetDateTime {
         Self::now(self)
     }
+
+    fn counter(&self) -> Duration {
+        self.machine.counter()
+    }
 }
 
 impl Timekeeper {
     pub(crate) fn new(machine: Arc<dyn Clock>) -> Self {
-        let began = machine.now();
-        Self { machine, began, begun: Instant::now(), clocks: ArcSwap::default(), said: Mutex::default() }
+        let (began, counted) = (machine.now(), machine.counter());
+        Self { machine, began, counted, clocks: ArcSwap::default(), said: Mutex::default() }
     }
 
     /// The time to use.
@@ -63,7 +68,7 @@ impl Timekeeper {
     }
 
     fn elapsed(&self) -> Duration {
-        span(self.begun.elapsed())
+        self.machine.counter() - self.counted
     }
 
     /// A time that advances evenly while the server runs, whatever the clocks do, for comparing two moments and

@@ -104,7 +104,7 @@ impl App {
         }
     }
 
-    async fn settle_all(&self, stop: &CancellationToken) -> Result<(), Error> {
+    pub(crate) async fn settle_all(&self, stop: &CancellationToken) -> Result<(), Error> {
         if self.inner.engine.clock.trust().is_err()
             || !settlement::is_behind(&mut *self.inner.engine.store.connection().await?).await?
         {

@@ -11,6 +11,7 @@
 mod account;
 mod binaries;
 pub mod child;
+pub mod data_dir;
 mod error;
 mod folder;
 mod initdb;
@@ -28,7 +29,7 @@ use std::{
 pub use error::PostgresError;
 pub use names::SERVING_ROLE;
 
-use self::{
+use crate::{
     account::Account,
     binaries::Search,
     child::Launcher,

@@ -11,23 +11,23 @@ use std::{
     time::Duration,
 };
 
-use super::{PostgresError, folder::Folder, names::PORT, signals};
+use crate::{PostgresError, folder::Folder, names::PORT, signals};
 
 /// How long a Postgres may take to shut down.
 const PATIENCE: Duration = Duration::from_secs(15);
 
 /// The content of `postmaster.pid`.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct PidFile {
+pub(crate) struct PidFile {
     /// The postmaster.
-    pub(super) pid: i32,
+    pub(crate) pid: i32,
     /// Whether it accepts connections.
-    pub(super) ready: bool,
+    pub(crate) ready: bool,
 }
 
 impl PidFile {
     /// Reads the file of a cluster. `None` if there is none, or if it is being written.
-    pub(super) fn read(cluster: &Path) -> Option<Self> {
+    pub(crate) fn read(cluster: &Path) -> Option<Self> {
         Self::parse(&fs::read_to_string(path(cluster)).ok()?)
     }
 
@@ -46,7 +46,7 @@ fn path(cluster: &Path) -> PathBuf {
 
 /// Returns when no Postgres runs on the cluster and nothing prevents a start. The folder's lock is held, so no other
 /// server starts one meanwhile.
-pub(super) fn settle(folder: &Folder) -> Result<(), PostgresError> {
+pub(crate) fn settle(folder: &Folder) -> Result<(), PostgresError> {
     let cluster = &folder.cluster;
     if let Some(pid) = running(cluster) {
         tracing::info!(pid, "waiting for the Postgres of an earlier server to stop");

@@ -25,11 +25,11 @@ use rustix::{
     thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid},
 };
 
-use super::account::Account;
-pub use super::names::COMMAND;
+use crate::account::Account;
+pub use crate::names::COMMAND;
 
 /// The running program, even if its file was replaced meanwhile.
-pub(crate) const THIS_PROGRAM: &str = "/proc/self/exe";
+pub const THIS_PROGRAM: &str = "/proc/self/exe";
 
 /// The arguments of `postgres-child`.
 #[derive(Debug, clap::Args)]
@@ -74,15 +74,15 @@ pub fn become_program(args: &ChildArgs) -> io::Result<Infallible> {
 
 /// Creates commands that run through `postgres-child`.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Launcher<'a> {
-    pub(super) program: &'a Path,
-    pub(super) account: &'a Account,
+pub(crate) struct Launcher<'a> {
+    pub(crate) program: &'a Path,
+    pub(crate) account: &'a Account,
 }
 
 impl Launcher<'_> {
     /// A command for `program`, without the caller's environment (PGOPTIONS, PGPORT and others would change what it
     /// does), in a folder that every user may enter.
-    pub(super) fn command(&self, program: &Path) -> Command {
+    pub(crate) fn command(&self, program: &Path) -> Command {
         let mut command = Command::new(self.program);
         command.env_clear().env("PATH", "/usr/bin:/bin").env("LC_ALL", "C").env("TZ", "UTC").current_dir("/");
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());

@@ -11,7 +11,7 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::sync::watch;
 
-use super::signals;
+use crate::signals;
 
 /// How many lines are kept for the error message.
 const KEPT_LINES: usize = 20;
@@ -22,8 +22,8 @@ type Lines = Arc<Mutex<VecDeque<String>>>;
 
 /// A child process that is watched.
 #[derive(Debug)]
-pub(super) struct Process {
-    pub(super) pid: i32,
+pub(crate) struct Process {
+    pub(crate) pid: i32,
     exit: watch::Receiver<Option<String>>,
     lines: Lines,
 }
@@ -31,7 +31,7 @@ pub(super) struct Process {
 impl Process {
     /// Starts it from a separate thread, which waits for its end. The kernel stops Postgres when the thread that
     /// started it ends, so that must not be a thread of a pool.
-    pub(super) fn spawn(mut command: Command) -> io::Result<Self> {
+    pub(crate) fn spawn(mut command: Command) -> io::Result<Self> {
         let (started, start) = mpsc::sync_channel(1);
         let (ended, exit) = watch::channel(None);
         let lines = Lines::default();
@@ -52,12 +52,12 @@ impl Process {
     }
 
     /// How it ended, if it has ended.
-    pub(super) fn exit_status(&self) -> Option<String> {
+    pub(crate) fn exit_status(&self) -> Option<String> {
         self.exit.borrow().clone()
     }
 
     /// Waits for its end.
-    pub(super) fn exited(&self) -> impl Future<Output = String> + Send + use<> {
+    pub(crate) fn exited(&self) -> impl Future<Output = String> + Send + use<> {
         let mut exit = self.exit.clone();
         async move {
             let status = exit.wait_for(Option::is_some).await.ok().and_then(|status| status.clone());
@@ -66,12 +66,12 @@ impl Process {
     }
 
     /// The last lines that it wrote.
-    pub(super) fn last_lines(&self) -> Vec<String> {
+    pub(crate) fn last_lines(&self) -> Vec<String> {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
 
     /// Stops it, with force if necessary. Returns whether it stopped when it was asked to.
-    pub(super) fn stop(&self) -> bool {
+    pub(crate) fn stop(&self) -> bool {
         let gone = || self.exit.borrow().is_some();
         if signals::stop(self.pid, gone) {
             return true;

@@ -16,25 +16,24 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{PostgresError, account::Account, names::PORT};
-use crate::data_dir;
+use crate::{PostgresError, account::Account, data_dir, names::PORT};
 
 /// Longest path of a Unix socket in bytes (`sun_path` without the final zero).
 const LONGEST_SOCKET_PATH: usize = 107;
 
 /// A data folder that only this process uses.
 #[derive(Debug)]
-pub(super) struct Folder {
+pub(crate) struct Folder {
     /// The folder, absolute.
-    pub(super) data_dir: PathBuf,
+    pub(crate) data_dir: PathBuf,
     /// Postgres' folder in it.
-    pub(super) cluster: PathBuf,
+    pub(crate) cluster: PathBuf,
     _lock: File,
 }
 
 impl Folder {
     /// Creates the folder if it does not exist, and locks it.
-    pub(super) fn open(path: &Path) -> Result<Self, PostgresError> {
+    pub(crate) fn open(path: &Path) -> Result<Self, PostgresError> {
         let failed = |source| PostgresError::folder("create the data folder", path, source);
         let data_dir = data_dir::ensure(path).map_err(failed)?;
         let lock = lock(&data_dir)?;
@@ -42,12 +41,12 @@ impl Folder {
     }
 
     /// Whether Postgres' folder was created already.
-    pub(super) fn has_cluster(&self) -> bool {
+    pub(crate) fn has_cluster(&self) -> bool {
         self.cluster.join("PG_VERSION").exists()
     }
 
     /// The folder of the socket: in the data folder, or if its path would be too long, a short one in /tmp.
-    pub(super) fn socket_path(&self) -> PathBuf {
+    pub(crate) fn socket_path(&self) -> PathBuf {
         let near = self.data_dir.join("socket");
         if near.as_os_str().len() + format!("/.s.PGSQL.{PORT}").len() <= LONGEST_SOCKET_PATH {
             return near;
@@ -60,7 +59,7 @@ impl Folder {
 
     /// Creates the folder of the socket, owned by the user and closed to all others. An existing folder must already be
     /// like this, because every user may create folders in /tmp.
-    pub(super) fn socket_dir(&self, account: &Account) -> Result<PathBuf, PostgresError> {
+    pub(crate) fn socket_dir(&self, account: &Account) -> Result<PathBuf, PostgresError> {
         let path = self.socket_path();
         match DirBuilder::new().mode(0o700).create(&path) {
             Ok(()) => account.own(&path)?,
@@ -75,7 +74,7 @@ impl Folder {
     }
 
     /// Removes the socket's folder if it is outside of the data folder and empty.
-    pub(super) fn discard_socket_dir(&self, path: &Path) {
+    pub(crate) fn discard_socket_dir(&self, path: &Path) {
         if !path.starts_with(&self.data_dir) {
             let _ = fs::remove_dir(path);
         }

@@ -12,7 +12,7 @@ const STEPS: [(Signal, Duration); 2] = [(Signal::INT, Duration::from_secs(10)), 
 
 /// Asks the postmaster `pid` to stop, with increasing force, until it is `gone`. False if it is still running after all
 /// steps.
-pub(super) fn stop(pid: i32, gone: impl Fn() -> bool) -> bool {
+pub(crate) fn stop(pid: i32, gone: impl Fn() -> bool) -> bool {
     let Some(pid) = Pid::from_raw(pid) else { return gone() };
     STEPS.iter().any(|&(signal, patience)| {
         // A process that has ended cannot be signalled, and need not be.
@@ -24,7 +24,7 @@ pub(super) fn stop(pid: i32, gone: impl Fn() -> bool) -> bool {
 }
 
 /// Waits until `done`, at most `patience`. Returns whether it is done.
-pub(super) fn wait(patience: Duration, done: impl Fn() -> bool) -> bool {
+pub(crate) fn wait(patience: Duration, done: impl Fn() -> bool) -> bool {
     let start = Instant::now();
     loop {
         if done() {

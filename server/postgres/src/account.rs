@@ -8,24 +8,24 @@ use std::{
 
 use rustix::process::{getegid, geteuid};
 
-use super::{
+use crate::{
     PostgresError,
     error::{NO_SPACE, NO_USER},
 };
 
 /// A user for Postgres.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Account {
-    pub(super) uid: u32,
-    pub(super) gid: u32,
+pub(crate) struct Account {
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
     name: String,
     /// Whether this process is root and drops its privileges for Postgres.
-    pub(super) steps_down: bool,
+    pub(crate) steps_down: bool,
 }
 
 impl Account {
     /// The current user; for root, the owner of the data, and if there is none yet `postgres`, otherwise `nobody`.
-    pub(super) fn choose(cluster: &Path) -> Result<Self, PostgresError> {
+    pub(crate) fn choose(cluster: &Path) -> Result<Self, PostgresError> {
         let (uid, gid) = (geteuid(), getegid());
         if !uid.is_root() {
             let uid = uid.as_raw();
@@ -40,7 +40,7 @@ impl Account {
     }
 
     /// Gives a folder to this user, if this process runs as another one.
-    pub(super) fn own(&self, path: &Path) -> Result<(), PostgresError> {
+    pub(crate) fn own(&self, path: &Path) -> Result<(), PostgresError> {
         if !self.steps_down {
             return Ok(());
         }
@@ -49,7 +49,7 @@ impl Account {
     }
 
     /// Turns the failure of a program into its cause, if that is known.
-    pub(super) fn explain(&self, data_dir: &Path, error: PostgresError) -> PostgresError {
+    pub(crate) fn explain(&self, data_dir: &Path, error: PostgresError) -> PostgresError {
         let PostgresError::Failed { message, .. } = &error else { return error };
         if NO_SPACE.iter().any(|mark| message.contains(mark)) {
             return PostgresError::DiskFull { folder: data_dir.to_owned() };

@@ -1,12 +1,12 @@
 //! Names in the private Postgres.
 
 /// The database superuser, and the owner of everything in the private Postgres.
-pub(super) const USER: &str = "countersign";
+pub(crate) const USER: &str = "countersign";
 /// The role that a server connects as. It owns nothing, so that a server cannot change what is on record.
 pub const SERVING_ROLE: &str = "countersign_server";
 /// The database that every Postgres has from the start.
-pub(super) const DATABASE: &str = "postgres";
+pub(crate) const DATABASE: &str = "postgres";
 /// Only a part of the socket's name: nothing listens on a TCP port.
-pub(super) const PORT: u16 = 5432;
+pub(crate) const PORT: u16 = 5432;
 /// The name of the hidden command.
 pub const COMMAND: &str = "postgres-child";

@@ -20,12 +20,28 @@ pub fn binary() -> Result<&'static Path, Failure> {
     built.as_deref().map_err(|message| message.clone().into())
 }
 
-/// Builds it with the features that the dependencies have in this build, so that nothing is compiled twice.
-fn build() -> Result<PathBuf, Failure> {
+/// A program that starts Postgres: the one under test, or an older one where there is one, because only its
+/// `postgres-child` is used. So a test from inside does not wait until the whole server is built.
+pub fn launcher() -> Result<&'static Path, Failure> {
+    static OLDER: OnceLock<Option<PathBuf>> = OnceLock::new();
+    let older = OLDER.get_or_init(|| {
+        let built = profile_folder().ok()?.join("countersign");
+        (env::var_os("COUNTERSIGN_BIN").is_none() && built.exists()).then_some(built)
+    });
+    older.as_deref().map_or_else(binary, Ok)
+}
+
+/// The folder of this program's profile: `target/debug`.
+fn profile_folder() -> Result<PathBuf, Failure> {
     // <target>/<profile>/deps/<this program>, or one folder up for a program that is not a test.
     let this = env::current_exe()?;
     let folder = this.parent().ok_or("this program lies in no folder")?;
-    let folder = if folder.ends_with("deps") { folder.parent().unwrap_or(folder) } else { folder };
+    Ok(if folder.ends_with("deps") { folder.parent().unwrap_or(folder) } else { folder }.to_owned())
+}
+
+/// Builds it with the features that the dependencies have in this build, so that nothing is compiled twice.
+fn build() -> Result<PathBuf, Failure> {
+    let folder = profile_folder()?;
     let target = folder.parent().ok_or("this program lies outside a target folder")?;
     let profile = match folder.file_name().and_then(|name| name.to_str()) {
         Some("debug") => "dev",

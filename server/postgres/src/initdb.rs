@@ -2,11 +2,11 @@
 
 use std::{fs, fs::DirBuilder, fs::File, io, os::unix::fs::DirBuilderExt as _};
 
-use super::{PostgresError, binaries::Programs, child::Launcher, folder::Folder, names::USER};
+use crate::{PostgresError, binaries::Programs, child::Launcher, folder::Folder, names::USER};
 
 /// Creates the folder under another name and renames it when it is complete, so that an interrupted start leaves
 /// nothing that looks like a database.
-pub(super) fn create(folder: &Folder, programs: &Programs, launcher: &Launcher<'_>) -> Result<(), PostgresError> {
+pub(crate) fn create(folder: &Folder, programs: &Programs, launcher: &Launcher<'_>) -> Result<(), PostgresError> {
     let draft = folder.data_dir.join("postgres.new");
     match fs::remove_dir_all(&draft) {
         Err(source) if source.kind() != io::ErrorKind::NotFound => {

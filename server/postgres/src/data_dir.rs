@@ -10,7 +10,7 @@ use std::{
 use rustix::process::geteuid;
 
 /// Creates the folder if it does not exist, closed to others, and returns its absolute path.
-pub(crate) fn ensure(path: &Path) -> io::Result<PathBuf> {
+pub fn ensure(path: &Path) -> io::Result<PathBuf> {
     // If the server is root, its private Postgres runs as another user, who must be able to pass to its folder but need
     // not list this one.
     let mode = if geteuid().is_root() { 0o711 } else { 0o700 };

@@ -1,7 +1,7 @@
 //! One Postgres per run, and a separate database for each test.
 
 use std::{
-    env, mem,
+    env, fs, mem,
     path::PathBuf,
     sync::{
         Arc, Mutex, PoisonError,
@@ -9,19 +9,20 @@ use std::{
     },
 };
 
-use countersign::postgres::{PostgresError, PostgresOptions, PrivatePostgres, SERVING_ROLE};
+use countersign_postgres::{PostgresError, PostgresOptions, PrivatePostgres, SERVING_ROLE};
 use countersign_store::{Options, Store, lesser_role, own_schema::OWN, schema};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 use tokio::{sync::OnceCell, task::spawn_blocking};
 
-use crate::{Failure, binary};
+use crate::{Failure, launcher};
 
 /// The database with only the schema, from which the others are copied.
 const TEMPLATE: &str = "countersign_template";
 /// The names of the tests' databases, before their number.
 const PREFIX: &str = "test_";
-/// How many databases of finished tests are dropped together, because each drop alone costs a checkpoint.
-const DROPPED_TOGETHER: usize = 16;
+/// How many databases of finished tests are dropped together. Each drop costs a checkpoint, which takes longer than most tests
+/// inside, so that only a run with many databases drops any; the rest go with the folder, at the next start.
+const DROPPED_TOGETHER: usize = 128;
 /// Limit of the runs at a time on one machine.
 const MOST_RUNS: u32 = 16;
 
@@ -49,7 +50,7 @@ impl Cluster {
     async fn start_shared() -> Result<Self, Failure> {
         let user = rustix::process::geteuid().as_raw();
         for run in 0..MOST_RUNS {
-            let folder = env::temp_dir().join(format!("countersign-integration-{user}-{run}"));
+            let folder = env::temp_dir().join(format!("countersign-tests-{user}-{run}"));
             match Self::start(folder).await {
                 // Another run uses it.
                 Err(failure) if matches!(failure.downcast_ref(), Some(PostgresError::InUse { .. })) => {}
@@ -62,39 +63,58 @@ impl Cluster {
 
     /// Starts the cluster of a data folder, which is created if there is none, and prepares the template.
     pub async fn start(data_dir: impl Into<PathBuf>) -> Result<Self, Failure> {
-        Self::start_through(data_dir, binary()?.to_owned()).await
+        Self::start_through(data_dir, launcher()?.to_owned()).await
     }
 
-    /// Like [`Self::start`], with another launcher: [`crate::FakeClock::launcher`].
+    /// Like [`Self::start`], with another launcher, such as one that gives Postgres another clock.
     pub async fn start_through(data_dir: impl Into<PathBuf>, launcher: PathBuf) -> Result<Self, Failure> {
         let options = PostgresOptions { data_dir: data_dir.into(), launcher };
-        let postgres = run(&options).await?;
-        let cluster = Self {
+        let cluster = Self::run(&options).await?;
+        let mut admin = cluster.connect("postgres").await?;
+        let old: bool =
+            sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_database WHERE datname LIKE $1 OR datname = $2)")
+                .bind(format!("{PREFIX}%"))
+                .bind(TEMPLATE)
+                .fetch_one(&mut admin)
+                .await?;
+        if !old {
+            return cluster.prepare(admin).await;
+        }
+        // Quicker than to drop what an earlier run left.
+        admin.close().await?;
+        let data = options.data_dir.join("postgres");
+        spawn_blocking(move || {
+            drop(cluster);
+            fs::remove_dir_all(data)
+        })
+        .await??;
+        let cluster = Self::run(&options).await?;
+        let admin = cluster.connect("postgres").await?;
+        cluster.prepare(admin).await
+    }
+
+    async fn run(options: &PostgresOptions) -> Result<Self, Failure> {
+        let postgres = run(options).await?;
+        Ok(Self {
             url: postgres.url(),
             serving_url: postgres.serving_url(),
-            options,
+            options: options.clone(),
             postgres: Some(postgres),
             databases: AtomicU32::new(0),
             unused: Arc::default(),
-        };
-        let mut admin = cluster.connect("postgres").await?;
-        let old: Vec<String> =
-            sqlx::query_scalar("SELECT datname FROM pg_database WHERE datname LIKE $1 OR datname = $2")
-                .bind(format!("{PREFIX}%"))
-                .bind(TEMPLATE)
-                .fetch_all(&mut admin)
-                .await?;
-        for name in old {
-            admin.execute(AssertSqlSafe(format!("DROP DATABASE {name} WITH (FORCE)"))).await?;
-        }
+        })
+    }
+
+    /// Makes the template.
+    async fn prepare(self, mut admin: PgConnection) -> Result<Self, Failure> {
         admin.execute(AssertSqlSafe(format!("CREATE DATABASE {TEMPLATE}"))).await?;
-        let mut template = cluster.connect(TEMPLATE).await?;
+        let mut template = self.connect(TEMPLATE).await?;
         schema::migrate(&mut template, true).await?;
         lesser_role::ensure(&mut template, SERVING_ROLE).await?;
-        let options = Options::new(cluster.url.parse()?);
+        let options = Options::new(self.url.parse()?);
         lesser_role::grant(&mut template, SERVING_ROLE, &options).await?;
         template.close().await?;
-        Ok(cluster)
+        Ok(self)
     }
 
     /// A database with only the schema. Servers connect as a role that owns nothing.

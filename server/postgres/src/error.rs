@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::names::COMMAND;
+use crate::names::COMMAND;
 
 /// Why the private Postgres does not run. Each message says what to do about it.
 #[derive(Debug, thiserror::Error)]
@@ -123,22 +123,22 @@ pub enum PostgresError {
 }
 
 impl PostgresError {
-    pub(super) fn folder(action: &'static str, path: &Path, source: io::Error) -> Self {
+    pub(crate) fn folder(action: &'static str, path: &Path, source: io::Error) -> Self {
         if source.kind() == io::ErrorKind::StorageFull {
             return Self::DiskFull { folder: path.to_owned() };
         }
         Self::Io { action, path: path.to_owned(), source }
     }
 
-    pub(super) fn failed(program: &'static str, status: &str, lines: &[String]) -> Self {
+    pub(crate) fn failed(program: &'static str, status: &str, lines: &[String]) -> Self {
         Self::Failed { program, status: status.to_owned(), message: telling(lines).to_owned() }
     }
 }
 
 /// Messages about a full disk: from the system, and from Postgres if only part of a page could be written.
-pub(super) const NO_SPACE: [&str; 2] = ["No space left on device", "Check free disk space"];
+pub(crate) const NO_SPACE: [&str; 2] = ["No space left on device", "Check free disk space"];
 /// initdb's message if the user has no name.
-pub(super) const NO_USER: &str = "could not look up effective user ID";
+pub(crate) const NO_USER: &str = "could not look up effective user ID";
 
 /// The most useful line: one that names a cause with a remedy, otherwise the last one of an error, otherwise the last
 /// one.

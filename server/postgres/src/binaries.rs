@@ -7,27 +7,27 @@ use std::{
     process::Command,
 };
 
-use super::PostgresError;
+use crate::PostgresError;
 
 /// The two programs that are used.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Programs {
-    pub(super) initdb: PathBuf,
-    pub(super) postgres: PathBuf,
+pub(crate) struct Programs {
+    pub(crate) initdb: PathBuf,
+    pub(crate) postgres: PathBuf,
 }
 
 /// Where to search for them.
 #[derive(Debug)]
-pub(super) struct Search {
+pub(crate) struct Search {
     /// The only folder to search, if one is named.
-    pub(super) named: Option<PathBuf>,
+    pub(crate) named: Option<PathBuf>,
     /// Folders, best first.
-    pub(super) folders: Vec<PathBuf>,
+    pub(crate) folders: Vec<PathBuf>,
 }
 
 impl Search {
     /// `PG_BIN_DIR`; otherwise PATH, then the folders of Debian, newest first.
-    pub(super) fn from_environment() -> Self {
+    pub(crate) fn from_environment() -> Self {
         let mut folders: Vec<PathBuf> =
             env::var_os("PATH").map(|path| env::split_paths(&path).collect()).unwrap_or_default();
         folders.extend(versions(Path::new("/usr/lib/postgresql")));
@@ -35,12 +35,12 @@ impl Search {
     }
 
     /// The best programs that are installed.
-    pub(super) fn find(&self) -> Result<Programs, PostgresError> {
+    pub(crate) fn find(&self) -> Result<Programs, PostgresError> {
         self.candidates().into_iter().next().ok_or_else(|| PostgresError::NoPrograms { searched: self.searched() })
     }
 
     /// The best programs that can read the data of a cluster: those of the major version that wrote it.
-    pub(super) fn find_version(&self, cluster: &Path) -> Result<Programs, PostgresError> {
+    pub(crate) fn find_version(&self, cluster: &Path) -> Result<Programs, PostgresError> {
         let file = cluster.join("PG_VERSION");
         let wanted = fs::read_to_string(&file).map_err(|source| PostgresError::folder("read", &file, source))?;
         let wanted = wanted.trim().to_owned();
