@@ -7,7 +7,13 @@ use countersign_postgres::child::{self, ChildArgs};
 
 use crate::{
     config::{Config, Flag, LogFormat, Problem, Problems, Sources, Variable, without_password},
-    custody::recover_log::{self, RecoverLogArgs},
+    custody::{
+        CustodyError,
+        evidence::{self, ExportArgs, VerifyArgs},
+        recover_log::{self, RecoverLogArgs},
+        save_checkpoint::{self, SaveCheckpointArgs},
+        verify_log::{self, VerifyLogArgs},
+    },
     demo::{self, DemoArgs},
     environment, logging,
     migrate::{self, MigrateArgs},
@@ -88,6 +94,9 @@ enum Command {
     /// Check the custody log, and go on after a backup was restored.
     #[command(subcommand)]
     Log(LogCommand),
+    /// Prove to someone who trusts nobody what is in the custody log.
+    #[command(subcommand)]
+    Evidence(EvidenceCommand),
     /// Play one support agent's day on a dev server, and print its custody tree.
     #[command(after_help = "Example: countersign demo")]
     Demo(DemoArgs),
@@ -121,7 +130,27 @@ enum OperatorCommand {
 }
 
 #[derive(Debug, Subcommand)]
+enum EvidenceCommand {
+    /// Write a bundle that proves a chain, or everything that a sponsor answers for, to someone who trusts nobody.
+    #[command(
+        after_help = "Example: countersign evidence export --sponsor alice --from 2026-05-01T00:00:00Z --to 2026-06-01T00:00:00Z --file alice-may.evidence"
+    )]
+    Export(Box<ExportArgs>),
+    /// Check a bundle, offline: with nothing but the file and the log's public key.
+    #[command(after_help = "Example: countersign evidence verify alice-may.evidence")]
+    Verify(VerifyArgs),
+}
+
+#[derive(Debug, Subcommand)]
 enum LogCommand {
+    /// Check that every event is the one that was recorded, and that the log only grew.
+    #[command(
+        after_help = "Example: countersign log verify --since last-month.checkpoint --log-key logs.example.com/log+1a2b3c4d+ASNF"
+    )]
+    Verify(VerifyLogArgs),
+    /// Get the newest signed checkpoint, to keep it and check the log against it later.
+    #[command(after_help = "Example: countersign log checkpoint --file today.checkpoint")]
+    Checkpoint(SaveCheckpointArgs),
     /// Give up published checkpoints after a backup was restored and what is missing is lost for good, so that servers start
     /// again. Needs access to the database, and the key-encryption key. The custody log records it.
     #[command(
@@ -312,6 +341,12 @@ impl From<RemoteError> for Failure {
     }
 }
 
+impl From<CustodyError> for Failure {
+    fn from(error: CustodyError) -> Self {
+        Self { code: error.code(), ..Self::of(&error) }
+    }
+}
+
 impl From<PolicyError> for Failure {
     fn from(error: PolicyError) -> Self {
         let message = if error.is_list() { error.to_string() } else { Self::of(&error).message };
@@ -360,6 +395,10 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Policy(command) => Ok(policy::run(command)?),
         Command::KillSwitch(command) => Ok(kill_switch::run(command)?),
         Command::Cache(command) => Ok(cache::run(command)?),
+        Command::Log(LogCommand::Verify(args)) => Ok(verify_log::run(&args)?),
+        Command::Log(LogCommand::Checkpoint(args)) => Ok(save_checkpoint::run(&args)?),
+        Command::Evidence(EvidenceCommand::Export(args)) => Ok(evidence::export(&args)?),
+        Command::Evidence(EvidenceCommand::Verify(args)) => Ok(evidence::verify(&args)?),
         Command::Log(LogCommand::Recover { config, recover }) => {
             config.run(|config| recover_log::run(config, &recover))
         }

@@ -1,5 +1,7 @@
 //! Evidence bundles: one that holds, every byte of it flipped, and forgeries that agree with themselves.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
 mod bundles;
 
 use std::thread;
@@ -11,6 +13,9 @@ use countersign_ledger::{
     merkle::leaf_hash,
     note::VerifierKey,
 };
+
+type EditLeaf<'e> = &'e dyn Fn(&mut Leaf<'static>);
+type EditWithLog<'e> = &'e dyn Fn(&mut Leaf<'static>, &Log);
 
 fn check(bundle: &Bundle) -> Result<Report, EvidenceError> {
     verify(&bundle.write().unwrap(), Expected { key: Some(&key()), origin: None })
@@ -107,7 +112,8 @@ fn what_is_cut_empty_huge_or_something_else_is_refused() {
     let huge = verify(&vec![b' '; MAX_BUNDLE_BYTES + 1], Expected::default()).unwrap_err().to_string();
     assert_eq!(huge, "file: a bundle is at most 67108864 bytes, not 67108865");
     let end = &bytes[bytes.len() - 78..];
-    for front in [&b""[..], b"{", b"[]", b"{\"format\":\"countersign.evidence.v1\"", &[b'['; 100_000], &[0xff; 100]] {
+    for front in [&b""[..], b"{", b"[]", b"{\"format\":\"countersign.evidence.v1\"", &vec![b'['; 100_000], &[0xff; 100]]
+    {
         assert!(verify(&[front, end].concat(), Expected::default()).is_err());
     }
 }
@@ -222,16 +228,16 @@ fn whatever_is_left_out_is_named() {
 
 #[test]
 fn a_manifest_that_does_not_add_up_is_refused() {
-    let edits: [(&dyn Fn(&mut Leaf<'static>), &str); 4] = [
+    let edits: [(EditLeaf, &str); 4] = [
         (&|leaf| leaf.counts[0].count = Decimal(7), "do not add up to its range"),
         (&|leaf| leaf.figures[0].value = Decimal(7), "do not add up to its figure"),
         (
             &|leaf| {
                 leaf.figures.iter_mut().for_each(|f| {
                     if f.name == "parts" {
-                        f.value = Decimal(2)
+                        f.value = Decimal(2);
                     }
-                })
+                });
             },
             "part 2 is missing",
         ),
@@ -247,7 +253,7 @@ fn a_manifest_that_does_not_add_up_is_refused() {
 
 #[test]
 fn references_must_be_what_they_say() {
-    let edits: [(usize, &dyn Fn(&mut Leaf<'static>, &Log), &str); 4] = [
+    let edits: [(usize, EditWithLog, &str); 4] = [
         (7, &|leaf, log| leaf.decision_ref = Some(log.hash(3)), "is not the decision with its policy_decision_id"),
         (6, &|leaf, log| leaf.custody_ref = Some(log.hash(3)), "is not a grant of its instance"),
         (4, &|leaf, log| leaf.custody_ref = Some(log.hash(1)), "is not a grant of its parent"),

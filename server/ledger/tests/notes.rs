@@ -1,5 +1,7 @@
 //! Signed notes, checkpoints and tlog-proofs: the vectors of the specifications, and what each refuses.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
 use aws_lc_rs::signature::Ed25519KeyPair;
 use countersign_ledger::{
     checkpoint::{Checkpoint, CheckpointError, SignedCheckpoint},

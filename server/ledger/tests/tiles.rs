@@ -1,5 +1,7 @@
 //! Tiles, their paths, and proofs from them, against the definition of RFC 6962 for every size up to 2,000.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
 use countersign_ledger::merkle::{
     EntryBundle, Hash, ProofError, ProofPlan, ProofRequest, Tile, TileError, TilePath, Tiles, leaf_hash, new_tiles,
     node_hash, root, tiles, verify_consistency, verify_inclusion,

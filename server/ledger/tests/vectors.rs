@@ -1,5 +1,7 @@
 //! The proofs that others publish for RFC 6962: what they accept and refuse, we do. `data/rfc6962.json` names its source.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
 use base64::{Engine, engine::general_purpose::STANDARD};
 use countersign_ledger::merkle::{Hash, leaf_hash, verify_consistency, verify_inclusion};
 use serde_json::Value;

@@ -199,12 +199,22 @@ pub async fn get_all(conn: &mut Connection, ids: &[Uuid]) -> Result<Vec<StoredEv
     stored(rows.fetch_all(conn).await?)
 }
 
+/// A leaf and its place, exactly as they are stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredLeaf {
+    /// Its place in the log.
+    pub log_index: i64,
+    /// Its bytes.
+    pub leaf_bytes: Vec<u8>,
+}
+
 /// The leaves of the events from index `from` until before `to`, exactly as they are stored, in the order of their
 /// indices. Those that are not stored are left out.
 #[tracing::instrument(name = "store.event.leaves", target = "countersign_trace", level = "debug", skip_all)]
-pub async fn leaves(conn: &mut Connection, from: i64, to: i64) -> Result<Vec<Vec<u8>>, StoreError> {
-    let leaves = sqlx::query_scalar!(
-        "SELECT leaf_bytes FROM custody_event WHERE log_index >= $1 AND log_index < $2 ORDER BY log_index",
+pub async fn leaves(conn: &mut Connection, from: i64, to: i64) -> Result<Vec<StoredLeaf>, StoreError> {
+    let leaves = sqlx::query_as!(
+        StoredLeaf,
+        "SELECT log_index, leaf_bytes FROM custody_event WHERE log_index >= $1 AND log_index < $2 ORDER BY log_index",
         from,
         to
     );

@@ -1,7 +1,12 @@
 //! An [`App`] on a database of its own. Nothing runs by itself but the recorder: a test lets time pass, and says when
 //! the workers look.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    future::ready,
+    io,
+    sync::{Arc, Mutex},
+};
 
 use countersign_core::{
     clock::{Clock as _, SystemEntropy},
@@ -14,14 +19,15 @@ use countersign_ledger::leaf::Kind;
 use countersign_policy::Context as CallContext;
 use countersign_store::Store;
 use countersign_testing::{Cluster, HandMoved};
+use futures::future::BoxFuture;
 use time::{Duration, OffsetDateTime};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::{
-    AgentFacts, App, Approvals, Caller, Ceilings, Config, ConfiguredOperators, Decide, DecisionAnswer, DecisionSubject,
-    Error, EventFilter, EventRecord, FourEyes, Idempotency, IssueCredential, IssuedCredential, KeyEncryptionKeys,
-    OneCaller, OperatorCaller, PageRequest, PolicyFile, Purpose, RateLimits, RefusalLimits, RegisterSponsor,
-    TransitionSponsor,
+    AgentFacts, App, Approvals, Caller, Ceilings, CheckpointPlace, Config, ConfiguredOperators, Decide, DecisionAnswer,
+    DecisionSubject, Error, EventFilter, EventRecord, FourEyes, Idempotency, IssueCredential, IssuedCredential,
+    KeyEncryptionKeys, OneCaller, OperatorCaller, PageRequest, PolicyFile, Purpose, RateLimits, RefusalLimits,
+    RegisterSponsor, TransitionSponsor,
     authn::is_granted,
     caller::{AccessBasis, Authorized},
     recorder,
@@ -74,6 +80,28 @@ fn config() -> Config {
         outcome_deadline: OUTCOME_DEADLINE.unsigned_abs(),
         one_caller: OneCaller::default(),
         four_eyes: FourEyes::default(),
+        log_origin: None,
+        checkpoints: Arc::new(InMemory::default()),
+    }
+}
+
+/// A second place of checkpoints that a test needs no folder for.
+#[derive(Debug, Default)]
+struct InMemory(Mutex<Option<String>>);
+
+impl CheckpointPlace for InMemory {
+    fn name(&self) -> String {
+        "memory".to_owned()
+    }
+
+    fn read(&self) -> BoxFuture<'_, io::Result<Option<Vec<u8>>>> {
+        let kept = self.0.lock().unwrap().clone();
+        Box::pin(ready(Ok(kept.map(String::into_bytes))))
+    }
+
+    fn keep(&self, note: String) -> BoxFuture<'_, io::Result<()>> {
+        *self.0.lock().unwrap() = Some(note);
+        Box::pin(ready(Ok(())))
     }
 }
 

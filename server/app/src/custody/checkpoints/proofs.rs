@@ -106,11 +106,16 @@ impl App {
         let from = i64::try_from(index * TILE_WIDTH).map_err(|_| Error::Internal)?;
         let mut conn = self.inner.engine.store.for_reads().connection().await?;
         let leaves = event::leaves(&mut conn, from, from + i64::from(width)).await?;
-        if leaves.len() == usize::from(width) {
-            Ok(leaves)
-        } else {
-            Err(Error::NotFound { what: "entry bundle", id: format!("{index} with {width} leaves, all stored") })
+        for (expected, stored) in (from..).zip(&leaves) {
+            if stored.log_index != expected {
+                return Err(Error::NotFound { what: "event", id: format!("at log index {expected}") });
+            }
         }
+        if leaves.len() == usize::from(width) {
+            return Ok(leaves.into_iter().map(|leaf| leaf.leaf_bytes).collect());
+        }
+        let missing = from + i64::try_from(leaves.len()).unwrap_or(i64::MAX);
+        Err(Error::NotFound { what: "event", id: format!("at log index {missing}") })
     }
 
     fn published_tile(&self, level: u8, index: u64, width: u16) -> Result<Tile, Error> {
