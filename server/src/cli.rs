@@ -1,13 +1,14 @@
 //! The command line.
 
-use std::{env, error::Error, process::ExitCode};
+use std::{env, error::Error, path::PathBuf, process::ExitCode};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
+use clap_complete::Shell;
 
 use crate::{
     config::{Config, Flag, Problems, Sources, Variable, without_password},
     demo::{self, DemoArgs},
-    environment, logging,
+    environment, logging, manual,
     migrate::{self, MigrateArgs},
     policy::{self, PolicyCommand, PolicyError},
     postgres::child::{self, ChildArgs},
@@ -19,7 +20,7 @@ use crate::{
         keys::{self, KeysCommand},
         kill_switch::{self, KillSwitchCommand},
         operators::{self, OperatorsCommand},
-        output::note,
+        output::{note, print},
         persons::{self, PersonsCommand},
         rollouts::{self, RolloutsCommand},
         sponsors::{self, SponsorsCommand},
@@ -85,6 +86,22 @@ enum Command {
     /// Play one support agent's day on a dev server, and print its custody tree.
     #[command(after_help = "Example: countersign demo")]
     Demo(DemoArgs),
+    /// Print a script that completes commands and flags in a shell.
+    ///
+    /// For bash, put `source <(countersign completion bash)` into ~/.bashrc. For zsh, the same with zsh into ~/.zshrc, after
+    /// compinit. For fish, write its script to ~/.config/fish/completions/countersign.fish.
+    #[command(after_help = "Example: countersign completion bash")]
+    Completion {
+        /// The shell.
+        shell: Shell,
+    },
+    /// Write the manual pages of all commands into a folder.
+    #[command(after_help = "Example: countersign man ./man1")]
+    Man {
+        /// The folder; it is made if it does not exist.
+        #[arg(value_name = "FOLDER")]
+        folder: PathBuf,
+    },
     /// The last steps between the server and its private Postgres.
     #[command(name = child::COMMAND, hide = true)]
     PostgresChild(ChildArgs),
@@ -296,6 +313,8 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::KillSwitch(command) => Ok(kill_switch::run(command)?),
         Command::Cache(command) => Ok(cache::run(command)?),
         Command::Demo(args) => demo::run(&args).map_err(|error| Failure::of(&error)),
+        Command::Completion { shell } => Ok(print(&manual::completion(&mut Cli::command(), shell))?),
+        Command::Man { folder } => manual::write(Cli::command(), &folder).map_err(|error| Failure::of(&error)),
         Command::PostgresChild(args) => match child::become_program(&args) {
             Err(error) => Err(Failure { code: 1, message: format!("{}: {error}", child::COMMAND) }),
         },
@@ -304,8 +323,6 @@ fn run(command: Command) -> Result<(), Failure> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]

@@ -14,6 +14,7 @@ mod https;
 mod identity_provider;
 mod key_file;
 mod logging;
+mod manual;
 mod metrics;
 mod migrate;
 mod policy;

@@ -25,7 +25,7 @@ use crate::{
     config::{CertificateHolder, Config, KeyEncryption, Listener, Problems, WebhookEndpoint},
     data_dir,
     database::{Database, DatabaseError},
-    dev,
+    dev, https,
     identity_provider::Web,
     key_file, metrics, port_holder, start_screen, stop,
     webhook::Post,
@@ -54,6 +54,8 @@ pub(crate) enum ServeFailure {
     Ca { name: String, source: io::Error },
     #[error("webhooks: the certificate authorities of {name} cannot be used")]
     WebhookCa { name: String, source: io::Error },
+    #[error("cannot use the proxy that the environment names")]
+    Proxy(#[source] io::Error),
     #[error("cannot start a runtime")]
     Runtime(#[source] io::Error),
     #[error("cannot collect metrics")]
@@ -212,6 +214,7 @@ pub(crate) fn key_encryption_keys(
 }
 
 fn app_config(config: &Config, made_by: MadeBy, power: Option<Power>) -> Result<countersign_app::Config, ServeFailure> {
+    announce_proxy(config)?;
     Ok(countersign_app::Config {
         issuer: config.token_service.issuer.clone(),
         audience: config.audience.clone(),
@@ -241,6 +244,17 @@ fn app_config(config: &Config, made_by: MadeBy, power: Option<Power>) -> Result<
         one_caller: config.one_caller,
         four_eyes: config.four_eyes,
     })
+}
+
+/// Names the proxy that calls to identity providers and webhooks take, if there are any.
+fn announce_proxy(config: &Config) -> Result<(), ServeFailure> {
+    if config.webhooks.is_empty() && config.operators.oidc.is_empty() {
+        return Ok(());
+    }
+    if let Some(proxy) = https::proxy_in_use().map_err(ServeFailure::Proxy)? {
+        tracing::info!(%proxy, "identity providers and webhooks are called through the proxy that the environment names");
+    }
+    Ok(())
 }
 
 fn webhooks(config: &Config) -> Result<Vec<Webhook>, ServeFailure> {
