@@ -47,7 +47,7 @@ impl Sample {
     pub(crate) fn literals(&self) -> String {
         let text = |text: &Option<String>| quoted(text.as_deref(), "text");
         let id = |id: Option<Uuid>| quoted(id.map(|id| id.to_string()).as_deref(), "uuid");
-        let bytes = |bytes: &Option<Vec<u8>>| quoted(bytes.as_deref().map(hex).as_deref(), "bytea");
+        let bytes = |bytes: &Option<Vec<u8>>| quoted(bytes.as_deref().map(bytea).as_deref(), "bytea");
         [
             quoted(Some(&self.kind), "text"),
             text(&self.sponsor_id),
