@@ -148,6 +148,10 @@ struct ConfigArgs {
     /// --database-url is given; ignores DATABASE_URL and the folder's countersign.yaml.
     #[arg(long)]
     dev: bool,
+    /// With --dev in a container: listens on 0.0.0.0:8080, and accepts calls without a credential from the machine around it
+    /// too, over a published port. Publish it on 127.0.0.1 only; not for --network host.
+    #[arg(long, requires = "dev")]
+    container: bool,
     /// The configuration file [default: countersign.yaml, if it exists].
     #[arg(long, value_name = "FILE")]
     config: Option<String>,
@@ -195,7 +199,7 @@ impl ConfigArgs {
             flags.into_iter().filter_map(|(key, flag, value)| Some(Flag { key, flag, value: value? })).collect();
         let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
         let variables = env::vars_os().map(|(name, value)| Variable { name: text(name), value: text(value) }).collect();
-        Config::load(&Sources { dev: self.dev, variables, flags })
+        Config::load(&Sources { dev: self.dev, container: self.container, variables, flags })
     }
 }
 

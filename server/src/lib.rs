@@ -3,6 +3,7 @@
 mod arguments;
 pub mod cli;
 pub mod config;
+mod container;
 mod data_dir;
 mod database;
 mod demo;

@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, ErrorKind, Write as _},
-    net::SocketAddr,
+    net::{Ipv4Addr, SocketAddr},
     path::Path,
     sync::Arc,
 };
@@ -16,14 +16,14 @@ use countersign_core::{
     labels::DeclaredLabels,
 };
 use countersign_store::{Store, StoreError, installation::MadeBy, lesser_role::Power};
-use countersign_transport::{MetricsPage, Options, ServeError, Server, TlsFiles};
+use countersign_transport::{Container, MetricsPage, Options, ServeError, Server, TlsFiles};
 use secrecy::{ExposeSecret as _, SecretBox};
 use tokio::{runtime, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     config::{CertificateHolder, Config, KeyEncryption, Listener, Problems, WebhookEndpoint},
-    data_dir,
+    container, data_dir,
     database::{Database, DatabaseError},
     dev, https,
     identity_provider::Web,
@@ -325,6 +325,7 @@ fn options(config: &Config, metrics: MetricsPage) -> Options {
         health: config.serving.health,
         tls,
         tls_terminated_in_front,
+        container: config.container.then(|| Container { gateway: container::gateway() }),
         public_url: config.public_url.clone(),
         limits: countersign_transport::Limits {
             max_message_bytes: config.limits.max_message_bytes,
@@ -343,11 +344,20 @@ fn options(config: &Config, metrics: MetricsPage) -> Options {
 
 fn announce(config: &Config, data_dir: &Path, app: &App, server: &Server) {
     let scheme = if matches!(config.listener, Listener::Tls { .. }) { "https" } else { "http" };
+    if config.container {
+        let gateway =
+            container::gateway().map_or_else(|| "nowhere: there is no gateway".to_owned(), |ip| ip.to_string());
+        tracing::warn!(%gateway, "calls without a credential are accepted from the gateway too, which stands for the machine around this container");
+    }
     for warning in app.readiness().warnings.into_iter().chain(app.expiry_warnings()) {
         tracing::warn!("{warning}");
     }
     // On standard output, alone, for scripts: with port 0 nothing else shows the port. An error here has no
     // consequences.
     let _ = writeln!(io::stdout(), "countersign is ready on {scheme}://{}", server.local_addr());
-    start_screen::show(config, data_dir, server.local_addr());
+    let mut address = server.local_addr();
+    if address.ip().is_unspecified() {
+        address.set_ip(Ipv4Addr::LOCALHOST.into());
+    }
+    start_screen::show(config, data_dir, address);
 }

@@ -18,5 +18,5 @@ mod status;
 mod tls;
 
 pub use server::{
-    Limits, MetricsPage, Network, NoNetwork, Options, ServeError, Server, TlsError, TlsFiles, is_public_url,
+    Container, Limits, MetricsPage, Network, NoNetwork, Options, ServeError, Server, TlsError, TlsFiles, is_public_url,
 };

@@ -27,6 +27,7 @@ fn options() -> Options {
         health: None,
         tls: None,
         tls_terminated_in_front: false,
+        container: None,
         public_url: None,
         limits: Limits::default(),
         trusted_proxies: Vec::new(),
