@@ -19,7 +19,7 @@ RUN mkdir -p /etc/postgresql-common \
     && apt-get update \
     && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends \
         --option Dpkg::Options::=--force-confold postgresql \
-    && rm -rf /var/lib/apt/lists/* /var/log/apt /var/log/dpkg.log \
+    && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/apt /var/log/dpkg.log \
     && useradd --uid 10001 --user-group --no-create-home --home-dir /var/lib/countersign --shell /usr/sbin/nologin countersign \
     && install --directory --owner countersign --group countersign --mode 0700 /var/lib/countersign
 COPY --from=program /countersign /usr/local/bin/countersign

@@ -30,7 +30,7 @@ pages=(man/man1/*.1)
 for page in "${pages[@]}"; do
   said=$(groff -man -Tutf8 -ww -z "$page" 2>&1) && [[ -z $said ]] || fail "$page: $said"
 done
-MANPAGER=cat man --local-file man/man1/countersign-serve.1 2>/dev/null | grep -- '--container' >/dev/null || fail 'man shows no flag of serve'
+MANPAGER="cat" man --local-file man/man1/countersign-serve.1 2>/dev/null | grep -- '--container' >/dev/null || fail 'man shows no flag of serve'
 
 PATH=$PWD:$PATH
 # What bash offers after these words.

@@ -15,7 +15,7 @@ program=${1:?usage: scripts/image.sh PROGRAM}
 
 skip() { echo "image: NOT TESTED: $*" && exit 0; }
 [[ $EUID -eq 0 ]] || skip 'only root can make a root file system and network namespaces'
-for tool in buildah mmdebstrap ip; do command -v "$tool" >/dev/null || skip "$tool is missing (scripts/setup.sh image)"; done
+for tool in buildah mmdebstrap ip; do command -v "$tool" >/dev/null || skip "$tool is missing (scripts/setup.sh test installs it)"; done
 
 cache=$PWD/target/image work=$(mktemp -d /tmp/countersign-image-XXXXXX)
 mkdir -p "$cache"
@@ -25,6 +25,7 @@ stop() {
   local status=$?
   if [[ -n $server ]]; then kill "$server" 2>/dev/null && wait "$server" 2>/dev/null; fi
   ip netns delete "$space" 2>/dev/null
+  build umount --all >/dev/null 2>&1
   [[ $status -eq 0 || ! -s $work/log ]] || cat "$work/log" >&2
   rm -rf --one-file-system "$work"
   exit "$status"
@@ -32,7 +33,7 @@ stop() {
 trap stop EXIT
 fail() { echo "image: $*" >&2 && exit 1; }
 # Storage of its own, so that nothing of this machine's other images is used or kept.
-build() { BUILDAH_ISOLATION=chroot STORAGE_DRIVER=vfs buildah --root "$work/storage" --runroot "$work/run" "$@"; }
+build() { BUILDAH_ISOLATION=chroot buildah --root "$work/storage" --runroot "$work/run" "$@"; }
 # made_of NAME SOURCE DESTINATION: an image that holds one thing.
 made_of() {
   local container
@@ -71,7 +72,9 @@ echo "image: built in $((SECONDS - started)) s, $(du --summarize --human-readabl
 [[ $(configured 'Volumes|keys[0]') == /var/lib/countersign ]] || fail 'it names no volume'
 # The program is the one that was given, and nothing of a build is left.
 cmp "$work/program/countersign" "$root/usr/local/bin/countersign"
-[[ ! -e $root/source && -z $(ls -A "$root/var/lib/apt/lists") && ! -e $root/var/lib/postgresql/*/main ]] || fail 'something is left over'
+for left in "$root"/source "$root"/var/lib/apt/lists/* "$root"/var/lib/postgresql/*/main; do
+  [[ ! -e $left ]] || fail "it holds ${left#"$root"}"
+done
 
 ip netns add "$space"
 ip link add "$space" type veth peer name eth0 netns "$space"
@@ -85,10 +88,10 @@ ip -netns "$space" route add default via "$gateway"
 
 mapfile -t environment < <(configured 'Env[]')
 mapfile -t command < <(configured 'Entrypoint[]' && configured 'Cmd[]')
-# run COMMAND...: in the image, as its user. Its first process has the number 1, as in any container.
+# run COMMAND...: in the image, as its user, in place of this shell. Its first process has the number 1, as in any container.
 run() {
   # shellcheck disable=SC2016
-  ip netns exec "$space" unshare --mount --pid --ipc --uts --fork --kill-child=TERM bash -c '
+  exec ip netns exec "$space" unshare --mount --pid --ipc --uts --fork --kill-child=TERM bash -c '
     mount --make-rprivate / && mount --types proc proc "$1/proc" && mount --rbind /dev "$1/dev"
     mount --types tmpfs --options size=64m tmpfs "$1/dev/shm"
     cd "$1" && shift && exec chroot --userspec=10001:10001 --groups= . "$@"' bash "$root" \

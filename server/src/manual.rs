@@ -7,6 +7,7 @@ use std::{
 
 use clap::Command;
 use clap_complete::Shell;
+use clap_mangen::Man;
 
 /// Why the manual pages were not written.
 #[derive(Debug, thiserror::Error)]
@@ -27,5 +28,16 @@ pub(crate) fn completion(program: &mut Command, shell: Shell) -> String {
 pub(crate) fn write(program: Command, folder: &Path) -> Result<(), ManualError> {
     let failed = |source| ManualError { folder: folder.to_owned(), source };
     fs::create_dir_all(folder).map_err(failed)?;
-    clap_mangen::generate_to(program, folder).map_err(failed)
+    let mut program = program.disable_help_subcommand(true);
+    program.build();
+    pages(&program, folder).map_err(failed)
+}
+
+fn pages(command: &Command, folder: &Path) -> io::Result<()> {
+    for command in command.get_subcommands().filter(|command| !command.is_hide_set()) {
+        pages(command, folder)?;
+    }
+    let name = command.get_display_name().unwrap_or_else(|| command.get_name()).to_uppercase();
+    let page = Man::new(command.clone()).title(name).manual("Countersign");
+    page.source(concat!("countersign ", env!("CARGO_PKG_VERSION"))).generate_to(folder).map(drop)
 }
