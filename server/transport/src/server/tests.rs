@@ -66,7 +66,8 @@ async fn port_with(max_connections: usize, tls: Option<Tls>) -> Running {
     let address = listener.local_addr().unwrap();
     let (sender, shutdown) = oneshot::channel::<()>();
     let most = ConnectionLimits { all: max_connections, of_peer: max_connections, trusted: Vec::new() };
-    let acceptor = accept::Acceptor { listener, tls, port, most, keep_alive: Duration::from_secs(75), stop };
+    let acceptor =
+        accept::Acceptor { listener, tls, port, most, keep_alive: Duration::from_secs(75), host: None, stop };
     let served = tokio::spawn(acceptor.serve(async {
         let _ = shutdown.await;
     }));
