@@ -88,12 +88,13 @@ ip -netns "$space" route add default via "$gateway"
 
 mapfile -t environment < <(configured 'Env[]')
 mapfile -t command < <(configured 'Entrypoint[]' && configured 'Cmd[]')
-# run COMMAND...: in the image, as its user, in place of this shell. Its first process has the number 1, as in any container.
+# run COMMAND...: in the image, read-only but for its volume and /tmp, as its user, in place of this shell. Its first process has the number 1, as in any container.
 run() {
   # shellcheck disable=SC2016
   exec ip netns exec "$space" unshare --mount --pid --ipc --uts --fork --kill-child=TERM bash -c '
-    mount --make-rprivate / && mount --types proc proc "$1/proc" && mount --rbind /dev "$1/dev"
-    mount --types tmpfs --options size=64m tmpfs "$1/dev/shm"
+    mount --make-rprivate / && mount --bind "$1" "$1" && cd / && mount --types proc proc "$1/proc" && mount --rbind /dev "$1/dev"
+    mount --types tmpfs --options size=64m tmpfs "$1/dev/shm" && mount --types tmpfs tmpfs "$1/tmp"
+    mount --bind "$1/var/lib/countersign" "$1/var/lib/countersign" && mount --options remount,bind,ro "$1"
     cd "$1" && shift && exec chroot --userspec=10001:10001 --groups= . "$@"' bash "$root" \
     env --ignore-environment --chdir=/var/lib/countersign "${environment[@]}" "$@"
 }
