@@ -98,6 +98,7 @@ run() {
     cd "$1" && shift && exec chroot --userspec=10001:10001 --groups= . "$@"' bash "$root" \
     env --ignore-environment --chdir=/var/lib/countersign "${environment[@]}" "$@"
 }
+(run touch /usr/local/bin/another) 2>/dev/null && fail 'its root file system can be written'
 run "${command[@]}" >"$work/log" 2>&1 </dev/null &
 server=$!
 

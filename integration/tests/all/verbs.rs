@@ -455,7 +455,8 @@ async fn tables_and_messages_wrap_on_a_terminal() {
     let world = World::start().await;
     let desk = Desk::of(&world);
     let at = |columns: u32, command: &str| {
-        let line = format!("stty cols {columns}; {} {command} --server {}", binary().unwrap().display(), world.server.url());
+        let line =
+            format!("stty cols {columns}; {} {command} --server {}", binary().unwrap().display(), world.server.url());
         let mut terminal = Command::new("script");
         terminal.args(["--quiet", "--return", "--command", &line, "/dev/null"]).current_dir(&desk.folder);
         let output = terminal.stdin(Stdio::null()).output().unwrap();
