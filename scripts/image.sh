@@ -23,7 +23,9 @@ space=cs-$$ gateway=10.213.$(($$ % 256)).1 inside=10.213.$(($$ % 256)).2 strange
 server=''
 stop() {
   local status=$?
-  if [[ -n $server ]]; then kill "$server" 2>/dev/null && wait "$server" 2>/dev/null; fi
+  # Whatever fails, the rest is cleared away too.
+  set +e
+  if [[ -n $server ]]; then kill "$server" && wait "$server"; fi 2>/dev/null
   ip netns delete "$space" 2>/dev/null
   build umount --all >/dev/null 2>&1
   [[ $status -eq 0 || ! -s $work/log ]] || cat "$work/log" >&2
