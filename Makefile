@@ -8,7 +8,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test unit check fmt bench soak generate sqlx clean
+.PHONY: help setup run demo test unit check fmt bench soak generate sqlx dist clean
 
 # Where scripts/setup.sh puts tools that the machine does not have.
 export PATH := $(CURDIR)/target/tools/bin:$(PATH)
@@ -63,6 +63,10 @@ generate: ## Generate the stubs of the clients in other languages, and docs/metr
 sqlx: ## Check the SQL against the migrations and renew .sqlx
 	@scripts/setup.sh run
 	@scripts/sqlx.sh
+
+dist: ## Put together what is given to others, with fat LTO (minutes), in target/dist
+	@scripts/setup.sh run
+	@scripts/dist.sh
 
 clean: ## Remove what was built or generated, but not .countersign
 	@cargo clean

@@ -72,6 +72,14 @@ setup_test() {
   python3 -c 'import ensurepip, venv' 2>/dev/null || debian python3 python3-venv
   have node && have npm || debian nodejs npm
   has_java || debian default-jdk-headless maven
+  # Manual pages are read, and the image is built; that one needs root.
+  have groff || debian groff
+  have man || debian man-db
+  if [[ $EUID -eq 0 ]]; then
+    have buildah || debian buildah
+    have mmdebstrap || debian mmdebstrap
+    have ip || debian iproute2
+  fi
   install_debian
   at_least 20 "$(node_version)" || install_node
   at_least "$(sed -n 's/^go //p' clients/go/go.mod)" "$(go_version)" || install_go

@@ -67,6 +67,9 @@ run 'client in Rust: its story' scripts/with-server.sh bash -c \
 run 'README, guard your first tool, for auditors: their commands' env PROFILE=dev scripts/readme.sh \
   README.md docs/guard-your-first-tool.md docs/for-auditors.md
 
+run 'archive of make dist: content, completion, manual pages' scripts/dist_test.sh "$built/countersign"
+run 'image: built and started without Docker' scripts/image.sh "$built/countersign"
+
 run 'no secret in any output' scripts/secrets.sh "$COUNTERSIGN_TEST_RECORD" "$log"
 rm -rf "$COUNTERSIGN_TEST_RECORD"
 

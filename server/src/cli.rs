@@ -1,8 +1,9 @@
 //! The command line.
 
-use std::{env, error::Error, process::ExitCode};
+use std::{env, error::Error, path::PathBuf, process::ExitCode};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
+use clap_complete::Shell;
 use countersign_postgres::child::{self, ChildArgs};
 
 use crate::{
@@ -15,7 +16,7 @@ use crate::{
         verify_log::{self, VerifyLogArgs},
     },
     demo::{self, DemoArgs},
-    environment, logging,
+    environment, logging, manual,
     migrate::{self, MigrateArgs},
     policy::{self, PolicyCommand, PolicyError},
     recover::{self, RecoverArgs},
@@ -26,7 +27,7 @@ use crate::{
         keys::{self, KeysCommand},
         kill_switch::{self, KillSwitchCommand},
         operators::{self, OperatorsCommand},
-        output::note,
+        output::{note, print},
         persons::{self, PersonsCommand},
         rollouts::{self, RolloutsCommand},
         sponsors::{self, SponsorsCommand},
@@ -100,6 +101,22 @@ enum Command {
     /// Play one support agent's day on a dev server, and print its custody tree.
     #[command(after_help = "Example: countersign demo")]
     Demo(DemoArgs),
+    /// Print a script that completes commands and flags in a shell.
+    ///
+    /// For bash, put `source <(countersign completion bash)` into ~/.bashrc. For zsh, the same with zsh into ~/.zshrc, after
+    /// compinit. For fish, write its script to ~/.config/fish/completions/countersign.fish.
+    #[command(after_help = "Example: countersign completion bash")]
+    Completion {
+        /// The shell.
+        shell: Shell,
+    },
+    /// Write the manual pages of all commands into a folder.
+    #[command(after_help = "Example: countersign man ./man1")]
+    Man {
+        /// The folder; it is made if it does not exist.
+        #[arg(value_name = "FOLDER")]
+        folder: PathBuf,
+    },
     /// The last steps between the server and its private Postgres.
     #[command(name = child::COMMAND, hide = true)]
     PostgresChild(ChildArgs),
@@ -181,6 +198,10 @@ struct ConfigArgs {
     /// --database-url is given; ignores DATABASE_URL and the folder's countersign.yaml.
     #[arg(long)]
     dev: bool,
+    /// With --dev in a container: listens on 0.0.0.0:8080, and accepts calls without a credential from the machine around it
+    /// too, over a published port. Publish it on 127.0.0.1 only; not for --network host.
+    #[arg(long, requires = "dev")]
+    container: bool,
     /// The configuration file [default: countersign.yaml, if it exists].
     #[arg(long, value_name = "FILE")]
     config: Option<String>,
@@ -246,7 +267,7 @@ impl ConfigArgs {
             flags.into_iter().filter_map(|(key, flag, value)| Some(Flag { key, flag, value: value? })).collect();
         let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
         let variables = env::vars_os().map(|(name, value)| Variable { name: text(name), value: text(value) }).collect();
-        Sources { dev: self.dev, variables, flags }
+        Sources { dev: self.dev, container: self.container, variables, flags }
     }
 }
 
@@ -403,6 +424,8 @@ fn run(command: Command) -> Result<(), Failure> {
             config.run(|config| recover_log::run(config, &recover))
         }
         Command::Demo(args) => demo::run(&args).map_err(|error| Failure::of(&error)),
+        Command::Completion { shell } => Ok(print(&manual::completion(&mut Cli::command(), shell))?),
+        Command::Man { folder } => manual::write(Cli::command(), &folder).map_err(|error| Failure::of(&error)),
         Command::PostgresChild(args) => match child::become_program(&args) {
             Err(error) => Err(Failure::new(1, format!("{}: {error}", child::COMMAND))),
         },
@@ -411,8 +434,6 @@ fn run(command: Command) -> Result<(), Failure> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]

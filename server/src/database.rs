@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use backon::{ConstantBuilder, Retryable as _};
 use countersign_postgres::{PostgresError, PostgresOptions, PrivatePostgres, SERVING_ROLE};
 use countersign_store::{
     Options, Session, Store, StoreError, Unfit, hosts,
@@ -24,6 +25,8 @@ use crate::config::{self, Config};
 /// How long a database may take to answer at first, because one that is started together with the server needs some
 /// time.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long to wait before the database is looked at again.
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
 /// How long another start may take to create the tables of an installation.
 const MAKING: Duration = Duration::from_secs(2);
 
@@ -208,21 +211,18 @@ impl Database {
         let start = Instant::now();
         let mut told = false;
         let patience = PATIENCE * u32::try_from(options.hosts.len()).unwrap_or(1);
-        loop {
+        let reach = || async {
             let answer = timeout(patience, hosts::first_that_fits(options)).await;
-            let error = match answer.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into())) {
-                Ok(answered) => return Ok(answered),
-                Err(error) => error,
-            };
-            if !may_come_up(&error) || start.elapsed() > PATIENCE {
-                return Err(self.unreachable(error));
-            }
-            if !told {
+            answer.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()))
+        };
+        let again = ConstantBuilder::new().with_delay(LOOK_AGAIN).without_max_times();
+        let answered = reach.retry(again).when(|error| may_come_up(error) && start.elapsed() <= PATIENCE);
+        let answered = answered.notify(|error, _| {
+            if !std::mem::replace(&mut told, true) {
                 tracing::info!("waiting for the {}: {error}", self.place());
-                told = true;
             }
-            sleep(Duration::from_millis(200)).await;
-        }
+        });
+        answered.await.map_err(|error| self.unreachable(error))
     }
 
     /// Refuses a database that `--dev` must not use. The private Postgres always belongs to dev.
@@ -238,7 +238,7 @@ impl Database {
                 Err(DatabaseError::NotMadeByDev(_) | DatabaseError::ForeignTables { .. })
                     if start.elapsed() < MAKING =>
                 {
-                    sleep(Duration::from_millis(200)).await;
+                    sleep(LOOK_AGAIN).await;
                 }
                 looked => return looked,
             }

@@ -4,21 +4,18 @@ use std::{fmt, io, path::Path, time::Duration};
 
 use countersign_app::{MAX_DOCUMENT, OidcDocuments};
 use futures::{FutureExt as _, future::BoxFuture};
-use http::{Request, StatusCode, Uri, header};
-use http_body_util::{BodyExt as _, Full, Limited};
+use http::{StatusCode, Uri, header};
+use reqwest::Client;
 use tokio::time::timeout;
 
-use crate::{
-    config::is_confidential,
-    https::{self, HttpsClient, with_causes},
-};
+use crate::{config::is_confidential, https};
 
 /// How long one document may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Reads documents over HTTPS, trusting the public certificate authorities and those of a file; from this machine also
 /// over HTTP. Follows no redirects.
-pub(crate) struct Web(HttpsClient);
+pub(crate) struct Web(Client);
 
 impl fmt::Debug for Web {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -37,17 +34,13 @@ impl Web {
         if !is_confidential(&uri) {
             return Err(format!("{url} is neither https nor on this machine"));
         }
-        let request = Request::get(uri)
-            .header(header::ACCEPT, "application/json")
-            .header(header::USER_AGENT, concat!("countersign/", env!("CARGO_PKG_VERSION")))
-            .body(Full::default())
-            .map_err(|error| format!("{url}: {error}"))?;
-        let answer = self.0.request(request).await.map_err(|error| format!("{url}: {}", with_causes(&error)))?;
+        let request = self.0.get(&url).header(header::ACCEPT, "application/json");
+        let answer = request.send().await.map_err(|error| format!("{url}: {}", https::why(error)))?;
         if answer.status() != StatusCode::OK {
             return Err(format!("{url}: answered with {}", answer.status()));
         }
-        let body = Limited::new(answer.into_body(), MAX_DOCUMENT).collect().await;
-        Ok(body.map_err(|error| format!("{url}: {error}"))?.to_bytes().to_vec())
+        let body = https::body(answer, MAX_DOCUMENT).await.map_err(|error| format!("{url}: {error}"))?;
+        body.ok_or_else(|| format!("{url}: answered with more than {MAX_DOCUMENT} bytes"))
     }
 }
 

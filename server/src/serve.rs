@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, ErrorKind, Write as _},
-    net::SocketAddr,
+    net::{Ipv4Addr, SocketAddr},
     path::Path,
     sync::Arc,
 };
@@ -17,7 +17,7 @@ use countersign_core::{
 };
 use countersign_postgres::data_dir;
 use countersign_store::{Store, StoreError, installation::MadeBy, lesser_role::Power};
-use countersign_transport::{MetricsPage, Options, ServeError, Server, TlsFiles};
+use countersign_transport::{Container, MetricsPage, Options, ServeError, Server, TlsFiles};
 use secrecy::{ExposeSecret as _, SecretBox};
 use tokio::{runtime, task::JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -25,8 +25,9 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     checkpoint_file::CheckpointFile,
     config::{CertificateHolder, Config, KeyEncryption, Listener, Problems, WebhookEndpoint},
+    container,
     database::{Database, DatabaseError},
-    dev,
+    dev, https,
     identity_provider::Web,
     key_file, metrics, port_holder, start_screen, stop,
     webhook::Post,
@@ -57,6 +58,8 @@ pub(crate) enum ServeFailure {
     Ca { name: String, source: io::Error },
     #[error("webhooks: the certificate authorities of {name} cannot be used")]
     WebhookCa { name: String, source: io::Error },
+    #[error("cannot use the proxy that the environment names")]
+    Proxy(#[source] io::Error),
     #[error("cannot start a runtime")]
     Runtime(#[source] io::Error),
     #[error("cannot collect metrics")]
@@ -228,6 +231,7 @@ fn app_config(
     made_by: MadeBy,
     power: Option<Power>,
 ) -> Result<countersign_app::Config, ServeFailure> {
+    announce_proxy(config)?;
     Ok(countersign_app::Config {
         issuer: config.token_service.issuer.clone(),
         audience: config.audience.clone(),
@@ -259,6 +263,17 @@ fn app_config(
         log_origin: config.custody.origin.clone(),
         checkpoints: Arc::new(checkpoint_file(config, data_dir)?),
     })
+}
+
+/// Names the proxy that calls to identity providers and webhooks take, if there are any.
+fn announce_proxy(config: &Config) -> Result<(), ServeFailure> {
+    if config.webhooks.is_empty() && config.operators.oidc.is_empty() {
+        return Ok(());
+    }
+    if let Some(proxy) = https::proxy_in_use().map_err(ServeFailure::Proxy)? {
+        tracing::info!(%proxy, "identity providers and webhooks are called through the proxy that the environment names");
+    }
+    Ok(())
 }
 
 fn webhooks(config: &Config) -> Result<Vec<Webhook>, ServeFailure> {
@@ -331,6 +346,7 @@ fn options(config: &Config, metrics: MetricsPage) -> Options {
         health: config.serving.health,
         tls,
         tls_terminated_in_front,
+        container: config.container.then(|| Container { gateway: container::gateway() }),
         public_url: config.public_url.clone(),
         limits: countersign_transport::Limits {
             max_message_bytes: config.limits.max_message_bytes,
@@ -350,11 +366,20 @@ fn options(config: &Config, metrics: MetricsPage) -> Options {
 
 fn announce(config: &Config, data_dir: &Path, app: &App, server: &Server) {
     let scheme = if matches!(config.listener, Listener::Tls { .. }) { "https" } else { "http" };
+    if config.container {
+        let gateway =
+            container::gateway().map_or_else(|| "nowhere: there is no gateway".to_owned(), |ip| ip.to_string());
+        tracing::warn!(%gateway, "calls without a credential are accepted from the gateway too, which stands for the machine around this container");
+    }
     for warning in app.readiness().warnings.into_iter().chain(app.expiry_warnings()) {
         tracing::warn!("{warning}");
     }
     // On standard output, alone, for scripts: with port 0 nothing else shows the port. An error here has no
     // consequences.
     let _ = writeln!(io::stdout(), "countersign is ready on {scheme}://{}", server.local_addr());
-    start_screen::show(config, data_dir, server.local_addr());
+    let mut address = server.local_addr();
+    if address.ip().is_unspecified() {
+        address.set_ip(Ipv4Addr::LOCALHOST.into());
+    }
+    start_screen::show(config, data_dir, address);
 }

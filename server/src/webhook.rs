@@ -4,12 +4,12 @@ use std::{fmt, io, path::Path, time::Duration};
 
 use countersign_app::{Carrier, WebhookMessage};
 use futures::{FutureExt as _, future::BoxFuture};
-use http::{Request, Uri, header};
-use http_body_util::{BodyExt as _, Limited};
+use http::header;
+use reqwest::Client;
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::time::timeout;
 
-use crate::https::{self, HttpsClient, with_causes};
+use crate::https;
 
 /// How long one attempt may take, until the answer is read.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -18,7 +18,7 @@ const MAX_ANSWER: usize = 16 * 1024;
 
 /// Posts messages to one address.
 pub(crate) struct Post {
-    client: HttpsClient,
+    client: Client,
     /// It is a secret, because services hide tokens in paths.
     url: SecretString,
 }
@@ -36,20 +36,19 @@ impl Post {
     }
 
     async fn send(&self, message: WebhookMessage) -> Result<(), String> {
-        let uri: Uri = self.url.expose_secret().parse().map_err(|_| "its address is not a valid URL".to_owned())?;
-        let request = Request::post(uri)
+        let request = self
+            .client
+            .post(self.url.expose_secret())
             .header(header::CONTENT_TYPE, "application/json")
-            .header(header::USER_AGENT, concat!("countersign/", env!("CARGO_PKG_VERSION")))
             .header("webhook-id", message.id)
             .header("webhook-timestamp", message.timestamp)
             .header("webhook-signature", message.signature)
-            .body(message.body.into())
-            .map_err(|error| error.to_string())?;
-        let answer = self.client.request(request).await.map_err(|error| with_causes(&error))?;
+            .body(message.body);
+        let answer = request.send().await.map_err(https::why)?;
         // A redirect is not a success, and is not followed: a message that is signed for one receiver goes to no other.
         let status = answer.status();
         // Read, so that the receiver is not cut off while it still writes.
-        drop(Limited::new(answer.into_body(), MAX_ANSWER).collect().await);
+        drop(https::body(answer, MAX_ANSWER).await);
         if status.is_success() { Ok(()) } else { Err(format!("answered with {status}")) }
     }
 }

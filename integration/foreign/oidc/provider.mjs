@@ -1,13 +1,16 @@
 // An OpenID Connect provider that is not ours, with fresh keys at every start. Its clients are service accounts: they get
 // JWT access tokens by client credentials, for the audience that they name as resource.
 //
-//   node provider.mjs PORT
+//   node provider.mjs PORT [ISSUER FOLDER]
 //
+// With an issuer it speaks TLS, with cert.pem and key.pem of the folder.
 // Says "listening" on standard output once it does.
 import { generateKeyPairSync, randomUUID } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { createServer } from 'node:https';
 import Provider from 'oidc-provider';
 
-const port = Number(process.argv[2]);
+const [port, issuer, folder] = process.argv.slice(2);
 
 // Who there is: what they sign with, which roles they have, and how long their tokens last, seconds.
 const accounts = {
@@ -24,7 +27,7 @@ function key(type, options) {
   return { ...privateKey.export({ format: 'jwk' }), kid: randomUUID(), use: 'sig' };
 }
 
-const provider = new Provider(`http://127.0.0.1:${port}`, {
+const provider = new Provider(issuer ?? `http://127.0.0.1:${port}`, {
   jwks: {
     keys: [key('rsa', { modulusLength: 2048 }), key('ec', { namedCurve: 'P-256' }), key('ed25519')],
   },
@@ -53,6 +56,12 @@ const provider = new Provider(`http://127.0.0.1:${port}`, {
   extraTokenClaims: (_context, token) => ({ realm_access: { roles: accounts[token.clientId].roles } }),
 });
 
-provider.listen(port, '127.0.0.1', () => console.log('listening'));
+const listening = () => console.log('listening');
+if (folder) {
+  const [cert, key] = ['cert.pem', 'key.pem'].map((name) => readFileSync(`${folder}/${name}`));
+  createServer({ cert, key }, provider.callback()).listen(port, '127.0.0.1', listening);
+} else {
+  provider.listen(port, '127.0.0.1', listening);
+}
 // Whoever started this is gone when its end of the pipe is.
 process.stdin.resume().on('end', () => process.exit());

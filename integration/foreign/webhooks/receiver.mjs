@@ -3,8 +3,11 @@
 //   node receiver.mjs REFUSALS SECRET...
 //
 // Takes a free port of 127.0.0.1 and says which on standard output. Then a line of JSON for each message: what it answered,
-// and which of the secrets verified it. Answers the first REFUSALS messages with 503.
-import { createServer } from 'node:http';
+// and which of the secrets verified it. Answers the first REFUSALS messages with 503. Speaks TLS if TLS_FOLDER is set: with
+// cert.pem and key.pem in it.
+import { readFileSync } from 'node:fs';
+import * as http from 'node:http';
+import * as https from 'node:https';
 import { Webhook } from 'standardwebhooks';
 
 const [refusals, ...secrets] = process.argv.slice(2);
@@ -19,7 +22,10 @@ function verified(secret, body, headers) {
   }
 }
 
-const server = createServer(async (request, response) => {
+const folder = process.env.TLS_FOLDER;
+const file = (name) => readFileSync(`${folder}/${name}`);
+const [protocol, options] = folder ? [https, { cert: file('cert.pem'), key: file('key.pem') }] : [http, {}];
+const server = protocol.createServer(options, async (request, response) => {
   let body = '';
   for await (const chunk of request) body += chunk;
   const status = left-- > 0 ? 503 : 204;

@@ -79,14 +79,10 @@ async fn a_yes_is_for_exactly_the_context_it_was_asked_for() {
     let of_it = events(&world, &id).await;
     let requested = of_it.iter().find(|event| event.kind() == "approval_requested").unwrap();
     assert_eq!(requested.text("context_commitment").len(), 64);
-    assert_ne!(requested.text("context_commitment"), hex(&sha256(&shown.context)), "it is salted");
+    assert_ne!(requested.text("context_commitment"), hex::encode(sha256(&shown.context)), "it is salted");
     let none = ask(&run, v1::DecideRequest { request_hash: sha256("none"), ..decide("billing", "refund") }).await;
     let of_none = events(&world, &none.approval_id).await;
     assert!(of_none.iter().all(|event| event.text("context_commitment").is_empty()));
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -124,7 +120,7 @@ async fn a_person_sees_the_arguments_that_the_hash_is_of_and_nobody_else_does() 
     for table in tables {
         let statement = format!(
             "SELECT count(*) FROM {table} t WHERE t::text LIKE '%{secret}%' OR t::text LIKE '%{}%'",
-            hex(secret.as_bytes())
+            hex::encode(secret.as_bytes())
         );
         let found: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(statement)).fetch_one(&mut connection).await.unwrap();
         if found > 0 {

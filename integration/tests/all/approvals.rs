@@ -160,8 +160,7 @@ async fn a_call_waits_for_a_person_happens_once_and_the_log_shows_by_whom() {
     assert_eq!(of_it[1].index, of_it[0].index + 1, "the request follows the decision that asks");
     let (answer, stands_on_it) = (&of_it[4], &of_it[5]);
     assert_eq!((answer.text("operator_id"), answer.text("state_before")), ("oscar", "PENDING"));
-    let hash =
-        |event: &Event| countersign_ledger::merkle::leaf_hash(&event.bytes).map(|byte| format!("{byte:02x}")).concat();
+    let hash = |event: &Event| hex::encode(countersign_ledger::merkle::leaf_hash(&event.bytes));
     assert_eq!(answer.text("decision_ref"), hash(&of_it[0]));
     assert_eq!(stands_on_it.text("approval_ref"), hash(answer));
     let record = v1::GetDecisionRequest { policy_decision_id: allowed.policy_decision_id };

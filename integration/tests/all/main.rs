@@ -36,6 +36,7 @@ mod explaining;
 mod ext_mcp;
 mod floods;
 mod foreign;
+mod forward_proxy;
 mod gate_reads;
 mod gates;
 mod hosts;

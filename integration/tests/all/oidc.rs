@@ -4,6 +4,7 @@ use std::{
     fs,
     io::{BufRead as _, BufReader},
     net::{SocketAddr, TcpListener},
+    path::Path,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
@@ -28,7 +29,7 @@ use crate::{
 const AUDIENCE: &str = "https://countersign.example";
 
 /// A provider's process. It ends with its standard input, and so with the tests.
-struct IdentityProvider {
+pub(crate) struct IdentityProvider {
     process: Child,
     address: SocketAddr,
 }
@@ -41,12 +42,24 @@ impl IdentityProvider {
 
     /// Starts with fresh keys.
     async fn start_on(address: SocketAddr) -> Self {
+        Self::run(address, &[]).await
+    }
+
+    /// Starts with TLS, under another name than that of its address. Returns its issuer too.
+    pub(crate) async fn with_tls(host: &str, folder: &Path) -> (Self, String) {
+        let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let issuer = format!("https://{host}:{}", free.port());
+        (Self::run(free, &[&issuer, folder.to_str().unwrap()]).await, issuer)
+    }
+
+    async fn run(address: SocketAddr, tls: &[&str]) -> Self {
         static INSTALLED: OnceCell<()> = OnceCell::const_new();
         INSTALLED.get_or_init(|| foreign::install("oidc")).await;
         let script = foreign::folder("oidc").join("provider.mjs");
         let mut process = Command::new("node")
             .arg(script)
             .arg(address.port().to_string())
+            .args(tls)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())

@@ -449,3 +449,26 @@ async fn what_does_not_work_is_one_sentence() {
     let said = desk.failed("admin", &["whoami", "--server", &format!("https://localhost:{}", secure.address().port())]);
     assert!(said.contains("is not trusted") && said.contains("--ca"), "{said}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tables_and_messages_wrap_on_a_terminal() {
+    let world = World::start().await;
+    let desk = Desk::of(&world);
+    let at = |columns: u32, command: &str| {
+        let line =
+            format!("stty cols {columns}; {} {command} --server {}", binary().unwrap().display(), world.server.url());
+        let mut terminal = Command::new("script");
+        terminal.args(["--quiet", "--return", "--command", &line, "/dev/null"]).current_dir(&desk.folder);
+        let output = terminal.stdin(Stdio::null()).output().unwrap();
+        record::output("verbs", &output.stdout);
+        out(&output).replace('\r', "")
+    };
+    let list = "operator list --api-key-file admin.key";
+    let (narrow, wide) = (at(40, list), at(400, list));
+    assert!(wide.lines().any(|line| line.len() > 60) && narrow.lines().all(|line| line.len() <= 40), "{narrow}{wide}");
+    assert_eq!(wide, desk.done("admin", &["operator", "list"]), "a wide terminal shows what a pipe gets");
+    let unknown = "sponsor show nobody-by-this-name --api-key-file admin.key";
+    let said = at(40, unknown);
+    assert!(said.lines().count() > 1 && said.lines().all(|line| line.len() <= 40), "{said}");
+    assert_eq!(said.trim_end().replace('\n', " "), at(400, unknown).trim_end());
+}

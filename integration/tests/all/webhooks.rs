@@ -4,6 +4,7 @@ use std::{
     fs,
     io::{BufRead as _, BufReader},
     os::unix::fs::PermissionsExt as _,
+    path::Path,
     process::{Child, Command, Stdio},
     sync::mpsc,
     time::Duration,
@@ -33,10 +34,20 @@ pub(crate) struct Receiver {
 impl Receiver {
     /// Refuses so many messages first.
     pub(crate) async fn start(refusals: u32) -> Self {
+        Self::run(refusals, None).await
+    }
+
+    /// Speaks TLS, with the certificate in this folder.
+    pub(crate) async fn with_tls(folder: &Path) -> Self {
+        Self::run(0, Some(folder)).await
+    }
+
+    async fn run(refusals: u32, tls: Option<&Path>) -> Self {
         install("webhooks").await;
         let mut process = Command::new("node")
             .arg(folder("webhooks").join("receiver.mjs"))
             .args([&refusals.to_string(), SECRET, PREVIOUS, FOREIGN])
+            .envs(tls.map(|folder| ("TLS_FOLDER", folder)))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -50,6 +61,10 @@ impl Receiver {
 
     pub(crate) fn url(&self) -> String {
         format!("http://127.0.0.1:{}/hooks/countersign", self.port)
+    }
+
+    pub(crate) const fn port(&self) -> u16 {
+        self.port
     }
 
     /// The next message that arrived.
@@ -105,7 +120,7 @@ async fn waiting(database: &Database) -> i64 {
 }
 
 /// Starts a rollout and rolls it back.
-async fn roll_back(world: &World) -> v1::RollbackRolloutResponse {
+pub(crate) async fn roll_back(world: &World) -> v1::RollbackRolloutResponse {
     let candidate = world.policy(&document("charge, refund, probe")).await;
     let request = v1::StartRolloutRequest { candidate, reason: "try it".to_owned(), ..Default::default() };
     let started = world.rita.rollouts().start_rollout(request).await.unwrap().into_inner().rollout.unwrap();

@@ -1,7 +1,5 @@
 //! Manifests: parts, and that each fits into a leaf whatever the names.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
-
 use countersign_ledger::{
     leaf::{Count, Decimal, Emitter, Kind, Leaf, MAX_COUNTS, MAX_LEAF_BYTES, Timestamp},
     manifest::{Manifest, ManifestError},

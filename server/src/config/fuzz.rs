@@ -47,7 +47,7 @@ pub fn config(data: &[u8]) {
     }
     let mut settings = Settings::default();
     let read = match settings.add_text(text, Path::new(FILE), sources::keys()) {
-        Ok(()) => Config::read(settings, false),
+        Ok(()) => Config::read(settings, false, false),
         Err(problems) => Err(problems),
     };
     match read {

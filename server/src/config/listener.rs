@@ -42,21 +42,22 @@ impl Listener {
         }
     }
 
-    pub(super) fn read(settings: &mut Settings, dev: bool) -> Option<Self> {
+    pub(super) fn read(settings: &mut Settings, dev: bool, container: bool) -> Option<Self> {
         let wanted = "an address and a port, such as 127.0.0.1:8080 or [::1]:8080";
         let address = match settings.text("listen") {
             Some(_) => {
                 settings.parse("listen", wanted, |text| text.replacen("localhost:", "127.0.0.1:", 1).parse().ok())?
             }
+            None if container => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 8080)),
             None => SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
         };
         let loopback = address.ip().to_canonical().is_loopback();
-        if dev && !loopback {
+        if dev && !loopback && !container {
             settings.report(
                 "listen",
                 format!(
                     "--dev accepts every caller without a credential, so it listens on this machine only \
-                         (127.0.0.1 or ::1), not on {address}"
+                         (127.0.0.1 or ::1), not on {address}; in a container, add --container"
                 ),
             );
         }

@@ -71,6 +71,8 @@ const LONGEST_ROTATION_HOURS: u32 = 90 * 24;
 pub struct Config {
     /// Whether this is `--dev`: anonymous callers, a private Postgres, built-in documents.
     pub dev: bool,
+    /// Whether this is `--dev --container`: callers on the machine around it are anonymous callers too.
+    pub container: bool,
     /// Where and how to listen.
     pub listener: Listener,
     /// The settings around the port.
@@ -125,12 +127,12 @@ impl Config {
     /// # Errors
     /// All errors in it.
     pub fn load(sources: &Sources) -> Result<Self, Problems> {
-        Self::read(sources.layers()?, sources.dev)
+        Self::read(sources.layers()?, sources.dev, sources.container)
     }
 
     /// Reads and checks settings that are already combined.
-    fn read(mut settings: Settings, dev: bool) -> Result<Self, Problems> {
-        let listener = Listener::read(&mut settings, dev);
+    fn read(mut settings: Settings, dev: bool, container: bool) -> Result<Self, Problems> {
+        let listener = Listener::read(&mut settings, dev, container);
         let public_url = settings.parse("public_url", PUBLIC_URL, |text| {
             countersign_transport::is_public_url(text).then(|| text.to_owned())
         });
@@ -171,6 +173,7 @@ impl Config {
         let config =
             listener.zip(token_service).zip(key_encryption).map(|((listener, token_service), key_encryption)| Self {
                 dev,
+                container,
                 listener,
                 serving,
                 public_url,

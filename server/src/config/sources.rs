@@ -134,6 +134,8 @@ pub struct Flag {
 pub struct Sources {
     /// Whether this is `--dev`.
     pub dev: bool,
+    /// Whether this is `--dev --container`.
+    pub container: bool,
     /// The environment.
     pub variables: Vec<Variable>,
     /// Flags.

@@ -27,7 +27,7 @@ impl Folder {
     fn load(&self, variables: &[(&str, &str)], flags: &[(&'static str, &'static str, &str)]) -> Result<Config, String> {
         let file = self.0.path().join("countersign.yaml").display().to_string();
         let own = |&(name, value): &(&str, &str)| Variable { name: name.to_owned(), value: value.to_owned() };
-        let mut sources = Sources { dev: false, variables: variables.iter().map(own).collect(), flags: Vec::new() };
+        let mut sources = Sources { variables: variables.iter().map(own).collect(), ..Sources::default() };
         sources.flags.push(Flag { key: "config", flag: "--config", value: file });
         sources.flags.extend(flags.iter().map(|&(key, flag, value)| Flag { key, flag, value: value.to_owned() }));
         Config::load(&sources).map_err(|problems| problems.to_string())
@@ -44,7 +44,7 @@ fn error(more: &str) -> String {
 
 fn load_dev(flags: &[(&'static str, &'static str, &str)]) -> Result<Config, String> {
     let flags = flags.iter().map(|&(key, flag, value)| Flag { key, flag, value: value.to_owned() }).collect();
-    let sources = Sources { dev: true, variables: Vec::new(), flags };
+    let sources = Sources { dev: true, flags, ..Sources::default() };
     Config::load(&sources).map_err(|problems| problems.to_string())
 }
 
@@ -239,7 +239,7 @@ fn dev_takes_a_database_by_flag_only_and_says_what_it_ignores() {
     .into();
     let load = |flags: &[(&'static str, &'static str, &str)]| {
         let flags = flags.iter().map(|&(key, flag, value)| Flag { key, flag, value: value.to_owned() }).collect();
-        Config::load(&Sources { dev: true, variables: variables.clone(), flags }).unwrap()
+        Config::load(&Sources { dev: true, variables: variables.clone(), flags, ..Sources::default() }).unwrap()
     };
     let config = load(&[]);
     assert!(config.database.urls.is_empty());

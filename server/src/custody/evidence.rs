@@ -16,7 +16,7 @@ use crate::{
     arguments::instant,
     remote::{
         RemoteArgs,
-        output::{hexadecimal, note, print},
+        output::{note, print},
     },
 };
 
@@ -143,7 +143,7 @@ fn as_json(report: &Report) -> String {
         .collect();
     let answer = json!({
         "holds": true, "origin": report.origin, "key": report.key, "key_is_expected": report.key_is_expected,
-        "size": report.size.to_string(), "root": hexadecimal(&report.root), "events": report.kinds, "instances": instances,
+        "size": report.size.to_string(), "root": hex::encode(report.root), "events": report.kinds, "instances": instances,
         "disclosed": report.disclosed, "undisclosed": report.undisclosed, "policies": report.policies,
         "keys_missing": report.keys_missing, "grounds_missing": report.grounds_missing, "completeness": whole,
     });
@@ -172,6 +172,6 @@ fn in_words(report: &Report) -> String {
             whole.open_decisions
         ));
     }
-    lines.extend([format!("key        {}", report.key), format!("root       {}", hexadecimal(&report.root))]);
+    lines.extend([format!("key        {}", report.key), format!("root       {}", hex::encode(report.root))]);
     lines.join("\n") + "\n"
 }

@@ -142,7 +142,7 @@ async fn check(
     }
     let answer = json!({
         "origin": newest.origin, "key": key.to_string(), "key_is_expected": key_is_expected, "size": newest.size.to_string(),
-        "root": hex(&newest.root), "from": from.to_string(), "to": to.to_string(), "events": (to - from).to_string(),
+        "root": hex::encode(newest.root), "from": from.to_string(), "to": to.to_string(), "events": (to - from).to_string(),
     });
     if args.remote.json() {
         return Ok(format!("{answer:#}\n"));
@@ -153,12 +153,8 @@ async fn check(
         "The log {} holds: {what}, each is the one under the signed checkpoint over {} events{since}.\nkey   {key}\nroot  {}\n",
         newest.origin,
         newest.size,
-        hex(&newest.root)
+        hex::encode(newest.root)
     ))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    crate::remote::output::hexadecimal(bytes)
 }
 
 /// Reads a tree whose tiles are believed only as far as the signed root holds them.

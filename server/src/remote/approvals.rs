@@ -10,7 +10,7 @@ use super::{
     ChangeArgs, RemoteArgs, RemoteError,
     args::{EtagArgs, LimitArgs},
     block_on,
-    output::{fact, facts, hexadecimal, json, json_list, listed, or_dash, print, printable, time, word},
+    output::{fact, facts, json, json_list, listed, or_dash, print, printable, time, word},
     pages::{Page, pages},
 };
 
@@ -206,7 +206,7 @@ fn all_of(approval: &Approval) -> String {
         fact("purpose", or_dash(&approval.purpose)),
         fact("arguments", or_dash(&approval.arguments)),
         fact("context", or_dash(&approval.context)),
-        fact("hash of the arguments", or_dash(&hexadecimal(&approval.request_hash))),
+        fact("hash of the arguments", or_dash(&hex::encode(&approval.request_hash))),
         fact("sponsor", or_dash(&approval.sponsor_id)),
         fact("run", or_dash(&approval.agent_instance_id)),
         fact("root of its chain", or_dash(&approval.root_instance_id)),

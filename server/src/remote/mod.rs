@@ -15,6 +15,7 @@ pub(crate) mod persons;
 mod printable;
 pub(crate) mod rollouts;
 pub(crate) mod sponsors;
+mod terminal;
 pub(crate) mod who;
 
 use std::{env, fs, path::PathBuf};

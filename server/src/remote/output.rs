@@ -2,6 +2,7 @@
 
 use std::io::{self, Write as _};
 
+use comfy_table::{ContentArrangement, Table, presets};
 use countersign_proto::FILE_DESCRIPTOR_SET;
 use countersign_transport::message_to_json;
 use prost::Message;
@@ -9,10 +10,9 @@ use prost_reflect::{DescriptorPool, DynamicMessage, FieldDescriptor, MessageDesc
 use prost_types::Timestamp;
 use serde_json::Value;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
-use unicode_width::UnicodeWidthStr;
 
-use super::RemoteError;
 pub(crate) use super::printable::printable;
+use super::{RemoteError, terminal};
 
 /// Prints to standard output.
 pub(crate) fn print(text: &str) -> Result<(), RemoteError> {
@@ -45,9 +45,9 @@ pub(crate) fn json_list(name: &str, message: &impl Message) -> Result<String, Re
     Ok(format!("{value:#}\n"))
 }
 
-/// Prints a note on standard error. An error here has no consequences.
+/// Prints a note on standard error, wrapped if that is a terminal. An error here has no consequences.
 pub(crate) fn note(text: &str) {
-    let _ = writeln!(io::stderr().lock(), "{text}");
+    let _ = writeln!(io::stderr().lock(), "{}", terminal::wrapped(text, terminal::width(io::stderr())));
 }
 
 /// Rows in columns under a head; if there are no rows, `none` is printed on standard error.
@@ -61,17 +61,23 @@ pub(crate) fn listed<const N: usize>(head: [&str; N], rows: &[[String; N]], none
 
 /// Rows in columns, separated by two spaces, under a head.
 pub(crate) fn table<const N: usize>(head: [&str; N], rows: &[[String; N]]) -> String {
-    let width = |column: usize| {
-        let cells = rows.iter().map(|row| row[column].as_str()).chain([head[column]]);
-        cells.map(UnicodeWidthStr::width).max().unwrap_or_default()
-    };
-    let widths: [usize; N] = std::array::from_fn(width);
-    let line = |cells: [&str; N]| {
-        let padded = cells.iter().zip(widths).map(|(cell, width)| padded(cell, width));
-        padded.collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n"
-    };
-    let rows = rows.iter().map(|row| line(std::array::from_fn(|column| row[column].as_str())));
-    [line(head)].into_iter().chain(rows).collect()
+    columns(Some(&head), rows, terminal::width(io::stdout()))
+}
+
+/// Rows in columns. In a terminal's width long cells are wrapped; otherwise each row is one line.
+fn columns<const N: usize>(head: Option<&[&str; N]>, rows: &[[String; N]], width: Option<u16>) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).add_rows(rows);
+    if let Some(head) = head {
+        table.set_header(head);
+    }
+    if let Some(width) = width {
+        table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
+    }
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
+    table.trim_fmt() + "\n"
 }
 
 /// Something that is known of a thing.
@@ -87,14 +93,8 @@ pub(crate) const fn fact(name: &'static str, value: String) -> Fact {
 
 /// The fields of one thing, one line each.
 pub(crate) fn facts(facts: &[Fact]) -> String {
-    let width = facts.iter().map(|fact| fact.name.width()).max().unwrap_or_default();
-    let line = |Fact { name, value }: &Fact| format!("{}  {value}", padded(name, width)).trim_end().to_owned() + "\n";
-    facts.iter().map(line).collect()
-}
-
-/// A text and spaces up to a width on the screen, where a letter may be two columns wide.
-fn padded(text: &str, width: usize) -> String {
-    format!("{text}{}", " ".repeat(width.saturating_sub(text.width())))
+    let rows: Vec<_> = facts.iter().map(|Fact { name, value }| [(*name).to_owned(), value.clone()]).collect();
+    columns(None, &rows, terminal::width(io::stdout()))
 }
 
 /// The word of an enum value, without the prefix that all values have.
@@ -112,11 +112,6 @@ pub(crate) fn or_dash(text: &str) -> String {
     if text.is_empty() { "-".to_owned() } else { printable(text) }
 }
 
-/// Bytes in hexadecimal digits.
-pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
-}
-
 /// A time in UTC, to the second; `-` if there is none.
 pub(crate) fn time(at: Option<&Timestamp>) -> String {
     let at = at.and_then(|at| OffsetDateTime::from_unix_timestamp(at.seconds).ok()?.format(&Rfc3339).ok());
@@ -125,6 +120,8 @@ pub(crate) fn time(at: Option<&Timestamp>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use unicode_width::UnicodeWidthStr as _;
+
     use super::*;
 
     #[test]
@@ -135,6 +132,17 @@ mod tests {
         let wide = [["\u{4e2d}\u{6587}".to_owned(), "x".to_owned()], ["abcd".to_owned(), "y".to_owned()]];
         assert_eq!(table(["a", "b"], &wide), "a     b\n\u{4e2d}\u{6587}  x\nabcd  y\n");
         assert_eq!(facts(&[fact("id", "a".to_owned()), fact("state", String::new())]), "id     a\nstate\n");
+    }
+
+    #[test]
+    fn long_cells_wrap_to_a_terminal() {
+        let rows = [["ap_1".to_owned(), "refund of 500 EUR to a customer who waited".to_owned(), "OPEN".to_owned()]];
+        let head = ["approval", "purpose", "state"];
+        let shown = columns(Some(&head), &rows, Some(40));
+        assert!(shown.lines().all(|line| line.width() <= 40) && shown.lines().count() > 2, "{shown}");
+        assert!(shown.starts_with("approval  purpose") && shown.contains("\nap_1"), "{shown}");
+        assert_eq!(columns(Some(&head), &rows, None).lines().count(), 2);
+        assert_eq!(columns(Some(&head), &rows, Some(200)), columns(Some(&head), &rows, None));
     }
 
     #[test]

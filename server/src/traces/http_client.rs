@@ -4,18 +4,18 @@ use std::{fmt, io, path::Path, pin::Pin};
 
 use bytes::Bytes;
 use http::{Request, Response};
-use http_body_util::{BodyExt as _, Full, Limited};
 use opentelemetry_http::{HttpClient, HttpError};
+use reqwest::Client;
 
 use super::headers::Headers;
-use crate::https::{self, HttpsClient, with_causes};
+use crate::https;
 
 /// How much of an answer is read, in bytes.
 const MAX_ANSWER: usize = 64 * 1024;
 
 /// Posts messages to a collector.
 pub(super) struct Post {
-    client: HttpsClient,
+    client: Client,
     headers: Headers,
 }
 
@@ -28,11 +28,16 @@ impl Post {
     async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
         let (mut parts, body) = request.into_parts();
         self.headers.put(&mut parts.headers);
-        let request = Request::from_parts(parts, Full::new(body));
-        let answer = self.client.request(request).await.map_err(|error| with_causes(&error))?;
-        let (parts, body) = answer.into_parts();
-        let body = Limited::new(body, MAX_ANSWER).collect().await?.to_bytes();
-        Ok(Response::from_parts(parts, body))
+        let url = parts.uri.to_string();
+        let request = self.client.request(parts.method, url).headers(parts.headers).body(body);
+        let answer = request.send().await.map_err(https::why)?;
+        let mut response = Response::builder().status(answer.status());
+        if let Some(headers) = response.headers_mut() {
+            headers.clone_from(answer.headers());
+        }
+        let body = https::body(answer, MAX_ANSWER).await?;
+        let body = body.ok_or_else(|| format!("the collector's answer is longer than {MAX_ANSWER} bytes"))?;
+        Ok(response.body(body.into())?)
     }
 }
 

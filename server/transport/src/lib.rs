@@ -19,5 +19,5 @@ mod tls;
 
 pub use http::proto_json::message_to_json;
 pub use server::{
-    Limits, MetricsPage, Network, NoNetwork, Options, ServeError, Server, TlsError, TlsFiles, is_public_url,
+    Container, Limits, MetricsPage, Network, NoNetwork, Options, ServeError, Server, TlsError, TlsFiles, is_public_url,
 };

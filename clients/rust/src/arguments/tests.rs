@@ -13,10 +13,6 @@ impl Serialize for Bytes {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
-}
-
 #[test]
 fn vectors_agree() {
     let vectors: Value = serde_json::from_str(include_str!("../../../conformance/canonical.json")).unwrap();
@@ -25,7 +21,7 @@ fn vectors_agree() {
         let (hash, flag) = (case["sha256"].as_str(), |name: &str| case[name].as_bool().unwrap_or_default());
         let found = canonical_text(text.as_bytes());
         match hash.filter(|_| !flag("text_refuses")) {
-            Some(hash) => assert_eq!(hex(&found.unwrap().1), hash, "{name}"),
+            Some(hash) => assert_eq!(hex::encode(found.unwrap().1), hash, "{name}"),
             None => assert!(found.is_err(), "{name}"),
         }
         let Ok(value) = serde_json::from_str::<Value>(text) else { continue };
@@ -33,7 +29,7 @@ fn vectors_agree() {
             continue;
         }
         match (request_hash(&value), hash) {
-            (Ok(found), Some(hash)) => assert_eq!(hex(&found), hash, "{name}"),
+            (Ok(found), Some(hash)) => assert_eq!(hex::encode(found), hash, "{name}"),
             (Err(found), None) => assert_eq!(case["path"].as_str().unwrap_or(&found.path), found.path, "{name}"),
             (found, _) => panic!("{name}: {found:?}"),
         }

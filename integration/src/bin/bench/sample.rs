@@ -1,9 +1,6 @@
 //! A row as the server writes it, which the baselines write as well.
 
-use std::{
-    fmt::Write as _,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use countersign_core::clock::{Clock as _, SystemClock, SystemEntropy, uuid_v7};
 use sqlx::{AssertSqlSafe, Connection as _, types::Uuid};
@@ -50,7 +47,7 @@ impl Sample {
     pub(crate) fn literals(&self) -> String {
         let text = |text: &Option<String>| quoted(text.as_deref(), "text");
         let id = |id: Option<Uuid>| quoted(id.map(|id| id.to_string()).as_deref(), "uuid");
-        let bytes = |bytes: &Option<Vec<u8>>| quoted(bytes.as_deref().map(hex).as_deref(), "bytea");
+        let bytes = |bytes: &Option<Vec<u8>>| quoted(bytes.as_deref().map(bytea).as_deref(), "bytea");
         [
             quoted(Some(&self.kind), "text"),
             text(&self.sponsor_id),
@@ -59,7 +56,7 @@ impl Sample {
             text(&self.tool_id),
             text(&self.effect),
             id(self.decision_id),
-            quoted(Some(&hex(&self.leaf_bytes)), "bytea"),
+            quoted(Some(&bytea(&self.leaf_bytes)), "bytea"),
             text(&self.purpose),
             bytes(&self.purpose_salt),
             text(&self.reason),
@@ -75,12 +72,9 @@ fn quoted(text: Option<&str>, kind: &str) -> String {
     text.map_or_else(|| format!("NULL::{kind}"), |text| format!("'{}'::{kind}", text.replace('\'', "''")))
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold("\\x".to_owned(), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+/// Bytes as Postgres reads them.
+fn bytea(bytes: &[u8]) -> String {
+    format!("\\x{}", hex::encode(bytes))
 }
 
 /// Writes rows like `row` into `bench_event` over one connection, `batch` per statement and commit: the speed at which
@@ -140,6 +134,6 @@ mod tests {
     fn values_are_quoted_for_sql() {
         assert_eq!(quoted(Some("it's"), "text"), "'it''s'::text");
         assert_eq!(quoted(None, "uuid"), "NULL::uuid");
-        assert_eq!(quoted(Some(&hex(&[0, 255])), "bytea"), "'\\x00ff'::bytea");
+        assert_eq!(quoted(Some(&bytea(&[0, 255])), "bytea"), "'\\x00ff'::bytea");
     }
 }

@@ -1,7 +1,11 @@
 //! Makes a change, once per request id, and again after a conflict with a concurrent one; then refreshes the snapshot.
 
-use std::time::Instant;
+use std::{
+    sync::atomic::{AtomicU32, Ordering},
+    time::{Duration, Instant},
+};
 
+use backon::{ExponentialBuilder, Retryable as _};
 use countersign_core::operator::BOOTSTRAP;
 use countersign_store::{
     Store,
@@ -19,10 +23,11 @@ use crate::{
     },
 };
 
-/// How often a change that met a concurrent one is tried.
-const TRIES: u32 = 5;
+/// A change that met a concurrent one is tried five times, after pauses of 10, 20, 40 and 80 ms.
+const AGAIN: ExponentialBuilder =
+    ExponentialBuilder::new().with_min_delay(Duration::from_millis(10)).with_factor(2.0).with_max_times(4);
 /// How long a stop without a deadline is tried again.
-const LONGEST_STOP: std::time::Duration = std::time::Duration::from_mins(5);
+const LONGEST_STOP: Duration = Duration::from_mins(5);
 
 /// One attempt of a change.
 struct Try<'a> {
@@ -42,20 +47,18 @@ impl Authority {
         if change.stops() {
             return self.stop(caller, idempotency, change).await;
         }
-        let mut tries = 1;
-        loop {
+        let tries = AtomicU32::new(0);
+        let attempt = || async {
             // Only a few wait in the database's queue for the head at a time, because nothing can overtake there.
             let _turn = self.engine.stops.turn().await;
             let mut this = Try { store: &self.engine.store, open: false };
-            match self.change_once(caller, idempotency, change, &mut this).instrument(span::<C>(tries)).await {
-                Err(Error::Conflict(_)) if tries < TRIES => {
-                    metrics::counter!("countersign_change_retries_total", "method" => C::METHOD).increment(1);
-                    tokio::time::sleep(std::time::Duration::from_millis(5 << tries)).await;
-                    tries += 1;
-                }
-                other => return other.map_err(Error::of_no_read),
-            }
-        }
+            let nth = tries.fetch_add(1, Ordering::Relaxed) + 1;
+            self.change_once(caller, idempotency, change, &mut this).instrument(span::<C>(nth)).await
+        };
+        let answer = attempt.retry(AGAIN).when(|error| matches!(error, Error::Conflict(_))).notify(|_, _| {
+            metrics::counter!("countersign_change_retries_total", "method" => C::METHOD).increment(1);
+        });
+        answer.await.map_err(Error::of_no_read)
     }
 
     /// Makes a change that stops something: before others, over separate connections, and again until the caller's
@@ -85,7 +88,7 @@ impl Authority {
             }
             metrics::counter!("countersign_change_retries_total", "method" => C::METHOD).increment(1);
             tries = (tries + 1).min(5);
-            tokio::time::sleep(std::time::Duration::from_millis(5 << tries)).await;
+            tokio::time::sleep(Duration::from_millis(5 << tries)).await;
         };
         let (store, name) = (self.engine.store.clone(), waiting.notice.clone());
         drop(waiting);

@@ -21,7 +21,7 @@ use super::{
 use crate::{
     Error,
     engine::custody_leaf,
-    svids::x509::{self, CERTIFICATE_BACKDATE, hex},
+    svids::x509::{self, CERTIFICATE_BACKDATE},
 };
 
 impl Job for SvidJob<JwtDocument> {
@@ -90,7 +90,7 @@ impl BatchBuilder<'_> {
         })?;
         let certificate = x509::of_instance(key, &job.spiffe_id, *serial, life, &authority.issuer)?.der().to_vec();
         let changes = vec![set("authority", authority.id.clone()), expires(life)];
-        let log_index = self.record_svid(job, "x509_svid", hex(serial), changes)?;
+        let log_index = self.record_svid(job, "x509_svid", hex::encode(serial), changes)?;
         let spiffe_id = job.spiffe_id.clone();
         Ok(MintedX509 { certificate, serial: *serial, spiffe_id, expire_time: life.end, log_index })
     }

@@ -7,10 +7,7 @@ use countersign_core::{
 };
 use time::OffsetDateTime;
 
-use super::{
-    mint_jwt_svid::operator_id,
-    x509::{hex, serial},
-};
+use super::{mint_jwt_svid::operator_id, x509::serial};
 use crate::{
     App, Caller, CsrKey, Error, Idempotency,
     recorder::{MintedX509, SvidJob, X509Document},
@@ -85,7 +82,7 @@ impl App {
             chain: vec![certificate],
             bundle: self.snapshot().authorities.certificates(),
             spiffe_id,
-            serial_number: hex(&serial),
+            serial_number: hex::encode(serial),
             expire_time,
             log_index,
         })

@@ -21,10 +21,6 @@ struct Case {
     text_refuses: bool,
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
-}
-
 #[test]
 fn vectors_agree_where_arguments_are_text() {
     let file = File::new(env!("CARGO_MANIFEST_DIR")).join("../../clients/conformance/canonical.json");
@@ -39,7 +35,7 @@ fn vectors_agree_where_arguments_are_text() {
             continue;
         };
         let found = found.unwrap_or_else(|refused| panic!("{name}: {refused}"));
-        assert_eq!(hex(&found.sha256), expected, "{name}");
+        assert_eq!(hex::encode(found.sha256), expected, "{name}");
         assert!(form.is_none_or(|form| form.as_bytes() == found.bytes), "{name}");
         assert_eq!(canonical(&found.bytes).as_ref(), Ok(&found), "{name}: the canonical form is its own");
     }

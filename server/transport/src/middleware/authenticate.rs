@@ -92,6 +92,11 @@ impl AccessControl for App {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Peer(pub(crate) IpAddr);
 
+/// The other end of the connection is a program on the machine around the container of a trial; in every such request's
+/// extensions.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct FromHost;
+
 /// The certificate that the other end of the connection showed in the TLS handshake; in every request's extensions, if
 /// it showed one.
 #[derive(Debug, Clone)]
@@ -209,7 +214,8 @@ fn other_scheme(scheme: &str) -> &'static str {
 /// Whether the request comes from this machine and is meant for it. A proxy here may forward a stranger's request, and
 /// a browser here may be led to call a foreign name that points here: neither counts as local.
 pub(super) fn is_local(request: &Request) -> bool {
-    let peer = request.extensions().get::<Peer>().is_some_and(|peer| peer.0.to_canonical().is_loopback());
+    let from_host = request.extensions().get::<FromHost>().is_some();
+    let peer = from_host || request.extensions().get::<Peer>().is_some_and(|peer| peer.0.to_canonical().is_loopback());
     let forwarded = ["forwarded", "x-forwarded-for", "x-real-ip", "via"];
     let relayed = forwarded.iter().any(|name| request.headers().contains_key(*name));
     peer && !relayed && names_this_machine(request.uri(), request.headers())

@@ -36,7 +36,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use tower::{Service, ServiceExt, util::BoxCloneSyncService};
 
-pub(crate) use authenticate::{AccessControl, Peer, PeerCertificate};
+pub(crate) use authenticate::{AccessControl, FromHost, Peer, PeerCertificate};
 pub(crate) use bounds::Bounds;
 pub(crate) use call::{RequestContext, X_REQUEST_ID, names, request_id};
 pub(crate) use concurrency::ConcurrencyLimit;

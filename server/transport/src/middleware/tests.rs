@@ -261,6 +261,13 @@ async fn only_a_direct_call_within_this_machine_is_local() {
         }
         assert_eq!(call(&pipeline, request).await.0.code(), expected, "{peer} {host} {extra:?}");
     }
+    for (host, expected) in [("localhost:8080", Code::Ok), ("evil.example:8080", Code::Unauthenticated)] {
+        let mut request = request(UNARY, None);
+        request.extensions_mut().insert(Peer([172, 17, 0, 1].into()));
+        request.extensions_mut().insert(FromHost);
+        request.headers_mut().insert("host", host.parse().unwrap());
+        assert_eq!(call(&pipeline, request).await.0.code(), expected, "from the host, for {host}");
+    }
 }
 
 #[tokio::test]

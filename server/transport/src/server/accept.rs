@@ -1,6 +1,13 @@
 //! Accepts connections within the limit, watches each, and finishes all of them before the server stops.
 
-use std::{convert::Infallible, future::Future, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    future::Future,
+    net::{IpAddr, SocketAddr},
+    pin::pin,
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::{body::Body, response::Response};
 use http::{Method, Version};
@@ -26,7 +33,7 @@ use super::{
     unread::{self, Shared},
 };
 use crate::{
-    middleware::{ConnectionActivity, Peer, PeerCertificate},
+    middleware::{ConnectionActivity, FromHost, Peer, PeerCertificate},
     tls::{Tls, certificate},
 };
 
@@ -51,6 +58,8 @@ pub(super) struct Acceptor {
     pub(super) most: ConnectionLimits,
     /// How long an HTTP/1.1 connection may be idle between two requests.
     pub(super) keep_alive: Duration,
+    /// The address from which the programs of the machine around a container call.
+    pub(super) host: Option<IpAddr>,
     /// Cancelled when the port closes.
     pub(super) stop: CancellationToken,
 }
@@ -95,6 +104,7 @@ impl Acceptor {
                 peer,
                 http: http.clone(),
                 keep_alive: self.keep_alive,
+                from_host: self.host == Some(peer.ip().to_canonical()),
                 tls: self.tls.clone(),
                 port: self.port.clone(),
                 stop: self.stop.clone(),
@@ -131,6 +141,7 @@ struct Connection {
     peer: SocketAddr,
     http: Builder<TokioExecutor>,
     keep_alive: Duration,
+    from_host: bool,
     tls: Option<Tls>,
     port: Dispatcher,
     stop: CancellationToken,
@@ -181,6 +192,9 @@ impl Connection {
         let service = hyper::service::service_fn(|mut request: http::Request<Incoming>| {
             request.extensions_mut().insert(peer);
             request.extensions_mut().insert(activity.clone());
+            if self.from_host {
+                request.extensions_mut().insert(FromHost);
+            }
             if let Some(certificate) = &certificate {
                 request.extensions_mut().insert(certificate.clone());
             }

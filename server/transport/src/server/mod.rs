@@ -11,7 +11,13 @@ mod network;
 mod tests;
 mod unread;
 
-use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    io,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use countersign_app::App;
 use tokio::{net::TcpListener, task::JoinSet, time::sleep};
@@ -48,6 +54,8 @@ pub struct Options {
     pub tls: Option<TlsFiles>,
     /// The operator states that a proxy in front terminates TLS, so that plaintext is permitted on other addresses.
     pub tls_terminated_in_front: bool,
+    /// Whether this is a trial in a container, whose port on any address may be plaintext.
+    pub container: Option<Container>,
     /// The URL by which this server is reached from outside, if its issuer is not a URL.
     pub public_url: Option<String>,
     /// The limits.
@@ -60,6 +68,13 @@ pub struct Options {
     pub access_log: bool,
     /// `/metrics`, if metrics are collected.
     pub metrics: Option<MetricsPage>,
+}
+
+/// The surroundings of a trial in a container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Container {
+    /// The address from which programs on the machine around it call. `None` if they cannot.
+    pub gateway: Option<Ipv4Addr>,
 }
 
 /// How much at once, and for how long. Anything above a limit is refused, never queued.
@@ -184,7 +199,8 @@ impl Server {
         }
         let accepting = |listener, tls, port, stop| {
             let (most, keep_alive) = (most(&options), options.limits.keep_alive);
-            accept::Acceptor { listener, tls, port, most, keep_alive, stop }
+            let host = options.container.and_then(|container| container.gateway).map(IpAddr::V4);
+            accept::Acceptor { listener, tls, port, most, keep_alive, host, stop }
         };
         if let Some(listener) = health_listener {
             // Kept to the end of this function, so that health checks are told "not ready" as long as the server runs.
@@ -258,7 +274,7 @@ fn check(options: &Options) -> Result<(), ServeError> {
     if limits.request_timeout.is_zero() || limits.request_timeout > Duration::from_hours(1) {
         return Err(ServeError::Limit { name: "request_timeout", why: "must be above 0, and at most an hour" });
     }
-    let plaintext = options.tls.is_none() && !options.tls_terminated_in_front;
+    let plaintext = options.tls.is_none() && !options.tls_terminated_in_front && options.container.is_none();
     if plaintext && !options.listen.ip().to_canonical().is_loopback() {
         return Err(ServeError::Plaintext(options.listen));
     }

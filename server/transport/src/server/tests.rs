@@ -27,6 +27,7 @@ fn options() -> Options {
         health: None,
         tls: None,
         tls_terminated_in_front: false,
+        container: None,
         public_url: None,
         limits: Limits::default(),
         trusted_proxies: Vec::new(),
@@ -66,7 +67,8 @@ async fn port_with(max_connections: usize, tls: Option<Tls>) -> Running {
     let address = listener.local_addr().unwrap();
     let (sender, shutdown) = oneshot::channel::<()>();
     let most = ConnectionLimits { all: max_connections, of_peer: max_connections, trusted: Vec::new() };
-    let acceptor = accept::Acceptor { listener, tls, port, most, keep_alive: Duration::from_secs(75), stop };
+    let acceptor =
+        accept::Acceptor { listener, tls, port, most, keep_alive: Duration::from_secs(75), host: None, stop };
     let served = tokio::spawn(acceptor.serve(async {
         let _ = shutdown.await;
     }));

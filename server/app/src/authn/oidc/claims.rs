@@ -1,7 +1,5 @@
 //! Converts the claims of a verified token to an operator with roles.
 
-use std::fmt::Write as _;
-
 use countersign_core::{
     names::OperatorId,
     operator::{OIDC_PREFIX, OperatorRole, Roles},
@@ -51,11 +49,8 @@ fn operator_id(provider: &str, named: &str) -> Result<OperatorId, Error> {
     if let Ok(id) = format!("{OIDC_PREFIX}{provider}.{named}").parse() {
         return Ok(id);
     }
-    let mut id = format!("{OIDC_PREFIX}{provider}@");
-    for byte in &sha256(named.as_bytes())[..HASH_BYTES] {
-        // Writing to a String cannot fail.
-        let _ = write!(id, "{byte:02x}");
-    }
+    let hash = hex::encode(&sha256(named.as_bytes())[..HASH_BYTES]);
+    let id = format!("{OIDC_PREFIX}{provider}@{hash}");
     id.parse().map_err(|error| Error::internal("a provider's name makes no operator id", error))
 }
 

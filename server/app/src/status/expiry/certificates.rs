@@ -8,7 +8,7 @@ use countersign_store::expiry::Ending;
 use rustls_pki_types::{CertificateDer, pem::PemObject as _};
 use x509_parser::parse_x509_certificate;
 
-use crate::{engine::sha256::sha256, svids::x509::hex};
+use crate::engine::sha256::sha256;
 
 /// Limit of the certificates that are read from one file.
 const MOST: usize = 1_000;
@@ -36,7 +36,7 @@ fn read(file: &CertificateFile) -> Vec<Ending> {
         let (_, parsed) = parse_x509_certificate(&certificate).ok()?;
         Some(Ending {
             kind: file.kind,
-            id: hex(&sha256(&certificate)),
+            id: hex::encode(sha256(&certificate)),
             of: Some(format!("{} ({})", file.setting, file.path.display())),
             end_time: parsed.validity().not_after.to_datetime(),
         })

@@ -1,7 +1,5 @@
 //! The certificates, by X509-SVID: what an authority's says, and what an instance's.
 
-use std::fmt::Write as _;
-
 use countersign_core::spiffe::{Lifetime, SpiffeId};
 use rcgen::{
     BasicConstraints, Certificate, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
@@ -24,21 +22,12 @@ pub(crate) const fn serial(mut random: Serial) -> Serial {
     random
 }
 
-/// A serial number as the custody log and people write it.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-        // Writing to a String never fails.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}
-
 /// The self-signed certificate of an authority, which bears its trust domain's id.
 pub(crate) fn of_authority(key: &KeyPair, id: &SpiffeId, serial: Serial, life: Lifetime) -> Result<Certificate, Error> {
     let mut params = params(id, serial, life)?;
     params.distinguished_name.push(DnType::OrganizationName, "Countersign");
     // Each has its own: a verifier finds an issuer by its name.
-    params.distinguished_name.push(DnType::CommonName, format!("X.509-SVID authority {}", hex(&serial)));
+    params.distinguished_name.push(DnType::CommonName, format!("X.509-SVID authority {}", hex::encode(serial)));
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     params.self_signed(key).map_err(failed)
@@ -152,7 +141,7 @@ mod tests {
         for random in [[0; 16], [0xff; 16], [0x80; 16]] {
             let serial = serial(random);
             assert!((0x40..0x80).contains(&serial[0]));
-            assert_eq!((hex(&serial).len(), &serial[1..]), (32, &random[1..]));
+            assert_eq!((hex::encode(serial).len(), &serial[1..]), (32, &random[1..]));
         }
     }
 }

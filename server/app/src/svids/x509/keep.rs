@@ -63,7 +63,7 @@ async fn make(tx: &mut ChangeTx, domain: &TrustDomain, window: SigningWindow, se
     let serial = certificate::serial(random(tx.entropy()));
     let certificate = certificate::of_authority(&key, &domain.id(), serial, life)?.der().to_vec();
     let hash = sha256(&certificate);
-    let authority_id = certificate::hex(&hash);
+    let authority_id = hex::encode(hash);
     let der = Zeroizing::new(key.serialize_der());
     let (private_nonce, private_key) = secrets.seal(&authority_id, &der, tx.entropy())?;
     let stored = StoredAuthority {

@@ -4,7 +4,7 @@ mod certificate;
 mod csr;
 mod keep;
 
-pub(crate) use certificate::{CERTIFICATE_BACKDATE, Serial, hex, of_instance, serial};
+pub(crate) use certificate::{CERTIFICATE_BACKDATE, Serial, of_instance, serial};
 pub use csr::CsrKey;
 #[cfg(any(test, fuzzing))]
 pub(crate) use csr::weak_requests;

@@ -125,16 +125,12 @@ fn case(salt: &[u8], rollout_id: &str, key: &str) -> Case {
     let edge = u32::from(bucket) / 100;
     let percents = [0, 1, 10, 30, 60, 99, 100, edge, (edge + 1).min(100)];
     Case {
-        salt: hex(salt),
+        salt: hex::encode(salt),
         rollout_id: rollout_id.into(),
         key: key.into(),
         bucket,
         enrolled: percents.into_iter().map(|percent| (percent, is_enrolled(bucket, self::percent(percent)))).collect(),
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
 
 /// The file's text: a line per case.
