@@ -34,7 +34,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     for tile in tiles(size as u64) {
         if usize::from(tile.level()) != below.len() {
             below.push(());
-            let full = level.as_chunks::<{ TILE_WIDTH as usize }>().0;
+            let full = level.as_chunks::<256>().0;
             level = full.iter().map(|hashes| root(hashes)).collect();
         }
         let first = usize::try_from(tile.index() * TILE_WIDTH)?;

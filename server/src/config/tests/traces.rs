@@ -113,7 +113,7 @@ fn the_logs_format_is_known_although_the_rest_is_wrong() {
         let file = folder.0.path().join("countersign.yaml").display().to_string();
         let own = |&(name, value): &(&str, &str)| Variable { name: name.to_owned(), value: value.to_owned() };
         let flags = vec![Flag { key: "config", flag: "--config", value: file }];
-        Sources { dev: false, variables: variables.iter().map(own).collect(), flags }.log_format()
+        Sources { dev: false, container: false, variables: variables.iter().map(own).collect(), flags }.log_format()
     };
     let json = ("COUNTERSIGN_LOG_FORMAT", "json");
     assert_eq!(format("log: {format: json}\nlistne: x", &[]), LogFormat::Json);
