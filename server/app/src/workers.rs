@@ -39,7 +39,7 @@ const STATE_REFUSED: Duration = Duration::from_secs(2);
 /// How often new events are taken into the tree and a checkpoint is signed.
 const EXTEND_TREE: Duration = Duration::from_secs(1);
 /// How often it is checked whether a full hour has begun, at which the log is counted.
-const COUNT_LOG: Duration = Duration::from_secs(10);
+const COUNT_LOG: Duration = Duration::from_secs(5);
 /// How often expiries are checked.
 const LOOK_AT_ENDINGS: Duration = Duration::from_secs(10);
 /// How often tables are cleaned up.
