@@ -55,6 +55,7 @@ mod large_policies;
 mod lesser_role;
 mod log_proofs;
 mod looking_back;
+mod manifest_counts;
 mod manifests;
 mod messages;
 mod metrics;
