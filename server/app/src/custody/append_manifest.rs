@@ -237,3 +237,43 @@ async fn received_time(conn: &mut Connection, index: i64) -> Result<Timestamp, E
 fn instant(at: Timestamp) -> OffsetDateTime {
     OffsetDateTime::UNIX_EPOCH + Duration::microseconds(at.micros())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: OffsetDateTime = OffsetDateTime::UNIX_EPOCH.saturating_add(Duration::minutes(60 * 500_000 + 25));
+
+    fn counted(hour_time: OffsetDateTime, whole_time: Option<OffsetDateTime>) -> Counted {
+        Counted { size: 9, whole_time, open_decisions: 0, reported: 0, overdue: 0, hour_time }
+    }
+
+    #[test]
+    fn each_full_hour_is_due_once_whatever_a_clock_said_before() {
+        let hour = NOW.truncate_to_hour();
+        let due = |done: OffsetDateTime| Occasion::Hour(hour).is_due(&counted(done, Some(NOW)), NOW);
+        assert!(due(hour - Duration::HOUR));
+        assert!(due(hour - 900 * Duration::HOUR));
+        assert!(!due(hour));
+        // Just before the hour by this server's reading, just after it by another's.
+        assert!(!due(hour + Duration::HOUR));
+        assert!(due(hour + 2 * Duration::HOUR));
+    }
+
+    #[test]
+    fn whoever_asks_gets_one_a_minute_whatever_a_clock_said_before() {
+        let due = |whole: Option<OffsetDateTime>| Occasion::Asked.is_due(&counted(NOW, whole), NOW);
+        assert!(due(None));
+        assert!(due(Some(NOW - BETWEEN)));
+        assert!(!due(Some(NOW - BETWEEN + Duration::SECOND)));
+        assert!(!due(Some(NOW)));
+        assert!(!due(Some(NOW + Duration::SECOND)));
+        assert!(due(Some(NOW + Duration::DAY)));
+    }
+
+    #[test]
+    fn without_an_outcome_there_is_no_ratio() {
+        let of = |reported, overdue| reported_ratio(&Counted { reported, overdue, ..counted(NOW, None) });
+        assert_eq!((of(0, 0), of(3, 1), of(0, 2)), (None, Some(0.75), Some(0.0)));
+    }
+}
