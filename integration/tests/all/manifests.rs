@@ -79,11 +79,11 @@ fn manifests(log: &[Event]) -> Vec<Manifest> {
 
 /// A manifest made out of the leaves alone.
 fn recount(leaves: &[Leaf<'static>], from: usize, until: usize) -> Manifest {
-    let mut counts: BTreeMap<(&str, Option<&str>, Option<&str>), (Kind, u64)> = BTreeMap::new();
+    let mut counts = BTreeMap::new();
     let mut numbers: BTreeMap<&str, BTreeSet<u64>> = BTreeMap::new();
     for leaf in &leaves[from..until] {
         let key = (leaf.kind.as_str(), leaf.sponsor_id.as_deref(), leaf.tool_id.as_deref());
-        counts.entry(key).or_insert((leaf.kind, 0)).1 += 1;
+        counts.entry(key).or_insert((leaf.kind, 0_u64)).1 += 1;
         if let Some((emitter, seq)) = leaf.emitter_id.as_deref().zip(leaf.emitter_seq) {
             numbers.entry(emitter).or_default().insert(seq.0);
         }
