@@ -57,6 +57,8 @@ mod lesser_role;
 mod log_lines;
 mod log_proofs;
 mod looking_back;
+mod manifest_counts;
+mod manifests;
 mod messages;
 mod metrics;
 mod mtls;

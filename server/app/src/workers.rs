@@ -38,6 +38,8 @@ const STATE_UNANSWERED: Duration = Duration::from_mins(1);
 const STATE_REFUSED: Duration = Duration::from_secs(2);
 /// How often new events are taken into the tree and a checkpoint is signed.
 const EXTEND_TREE: Duration = Duration::from_secs(1);
+/// How often it is checked whether a full hour has begun, at which the log is counted.
+const COUNT_LOG: Duration = Duration::from_secs(5);
 /// How often expiries are checked.
 const LOOK_AT_ENDINGS: Duration = Duration::from_secs(10);
 /// How often tables are cleaned up.
@@ -112,6 +114,9 @@ impl Background {
             }),
             periodic
                 .start(CHECK_LOG, "the log could not be checked", async move |app: App| quiet(app.check_log().await)),
+            periodic.by_time(COUNT_LOG, "the log could not be counted", async move |app: App| {
+                quiet(app.append_manifests().await)
+            }),
             periodic.by_time(STORE_INDICATORS, "what was counted could not be stored", async move |app: App| {
                 app.store_indicators().await
             }),

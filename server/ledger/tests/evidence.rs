@@ -219,11 +219,24 @@ fn whatever_is_left_out_is_named() {
     assert!(with(&|wanted| wanted.count = Decimal(0)).contains("it says 0 decisions, and the bundle has 1"));
     assert!(with(&|wanted| wanted.last_index = Decimal(11)).contains("from index 11 on"));
     assert!(with(&|wanted| wanted.first_index = Decimal(7)).contains("no manifest of the bundle counts"));
-    assert!(with(&|wanted| wanted.to = bundles::time(12)).contains("the last manifest was made less than a minute"));
+    assert!(
+        with(&|wanted| wanted.to = bundles::time(12)).contains("the last manifest counts until less than a minute")
+    );
     assert!(with(&|wanted| wanted.from = bundles::time(1)).contains("was not received before it"));
     assert!(with(&|wanted| wanted.to = FROM()).contains("in the wrong order"));
     assert!(with(&|wanted| wanted.sponsor_id = "bob".into()).contains("of sponsor bob"));
     let _ = (TO(), ALICE);
+}
+
+#[test]
+fn a_manifest_counts_until_its_timestamp() {
+    // It was appended much later, and what was received in between is in the next one.
+    let mut late = log();
+    late.change(11, |leaf| leaf.timestamp = TO());
+    assert!(refused(&bundle(&late)).contains("the last manifest counts until less than a minute after it"));
+    let mut late = log();
+    late.change(5, |leaf| leaf.received_time = FROM());
+    check(&bundle(&late)).unwrap();
 }
 
 #[test]

@@ -32,7 +32,7 @@ pub(super) struct Metric {
 }
 
 /// All of them, by name.
-pub(super) const METRICS: [Metric; 50] = [
+pub(super) const METRICS: [Metric; 52] = [
     Metric {
         name: "countersign_administration_refused_total",
         kind: Kind::Counter,
@@ -112,6 +112,12 @@ pub(super) const METRICS: [Metric; 50] = [
         help: "Decisions answered.",
     },
     Metric {
+        name: "countersign_emitter_gaps_total",
+        kind: Kind::Counter,
+        labels: &[],
+        help: "Reporters that left out numbers of their own events, one for each manifest that says so. Alert on any: reports were lost.",
+    },
+    Metric {
         name: "countersign_grant_lookups_total",
         kind: Kind::Counter,
         labels: &[Label { name: "found", values: &["yes", "no"] }],
@@ -170,6 +176,12 @@ pub(super) const METRICS: [Metric; 50] = [
         kind: Kind::Counter,
         labels: &[Label { name: "issuer", values: &[] }, Label { name: "outcome", values: &[] }],
         help: "Fetches of an identity provider's keys, `ok` or `failed`. Alert where it only fails.",
+    },
+    Metric {
+        name: "countersign_outcomes_reported_ratio",
+        kind: Kind::Gauge,
+        labels: &[],
+        help: "Allowed calls whose outcome was reported by its deadline, among all whose outcome the manifests of the last hour and since count, 0 to 1. Alert where it falls: what agents did is not known.",
     },
     Metric {
         name: "countersign_outcomes_unknown_total",

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// The rights that serving needs on each table. A test compares them with this crate's statements.
-const TABLES: [(&str, &str); 43] = [
+const TABLES: [(&str, &str); 44] = [
     ("_sqlx_migrations", "SELECT"),
     ("active_policy", "SELECT, INSERT, UPDATE"),
     ("api_key", "SELECT, INSERT, UPDATE"),
@@ -35,6 +35,7 @@ const TABLES: [(&str, &str); 43] = [
     ("log_check", "SELECT, UPDATE"),
     ("log_checkpoint", "SELECT, INSERT, UPDATE, DELETE"),
     ("log_head", "SELECT, UPDATE"),
+    ("log_manifest", "SELECT, UPDATE"),
     ("log_override", "SELECT, INSERT"),
     ("log_tile", "SELECT, INSERT, UPDATE"),
     ("log_tree", "SELECT, UPDATE"),

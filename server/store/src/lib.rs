@@ -27,6 +27,7 @@ pub mod lesser_role;
 pub mod log_check;
 pub mod log_tree;
 pub mod look_back;
+pub mod manifest;
 mod migrations;
 pub mod open_decision;
 pub mod operator;

@@ -1,5 +1,6 @@
 //! The custody log: reading events, singly and as a chain; its tree, checkpoints and proofs; the check of what is stored.
 
+pub(crate) mod append_manifest;
 pub(crate) mod check_log;
 pub(crate) mod checkpoints;
 pub(crate) mod custody_chain;

@@ -5,7 +5,8 @@ pub(crate) mod readiness;
 
 use std::sync::atomic::AtomicBool;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
+use countersign_store::manifest::Counted;
 use tokio::sync::watch;
 
 use crate::credentials::issuances::Issuances;
@@ -22,6 +23,8 @@ pub(crate) struct Status {
     /// The next expiries, as they were last read.
     pub(crate) endings: ArcSwap<expiry::Endings>,
     pub(crate) issuances: Issuances,
+    /// How far the log is counted, as it was last read.
+    pub(crate) counted: ArcSwapOption<Counted>,
 }
 
 impl Default for Status {
@@ -32,6 +35,7 @@ impl Default for Status {
             leaving: AtomicBool::new(false),
             endings: ArcSwap::default(),
             issuances: Issuances::default(),
+            counted: ArcSwapOption::empty(),
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use countersign_core::{kill_switch::Target, rollout::RolloutState};
+use countersign_store::manifest::Counted;
 
 use super::expiry::stamp;
 use crate::{
@@ -12,6 +13,7 @@ use crate::{
         snapshot::{DecisionSource, Granting, OpenRollout, Snapshot},
     },
     credentials::issuances::WORRYING,
+    custody::append_manifest::reported_ratio,
 };
 
 /// One condition of readiness.
@@ -98,6 +100,15 @@ fn persons_message(also: AlsoTwo) -> String {
     )
 }
 
+/// The message about manifests.
+fn counted_message(counted: &Counted) -> String {
+    let Some(whole) = counted.whole_time else { return "; no manifest counts it yet".to_owned() };
+    let reported = reported_ratio(counted).map_or_else(String::new, |ratio| {
+        format!(", and {:.1} % of the outcomes of allowed calls were reported by their deadline", 100.0 * ratio)
+    });
+    format!("; its manifests count {} events, as of {}{reported}", counted.size, stamp(whole))
+}
+
 /// A warning about a rollout that leaves some callers without enforcement.
 fn observing(open: &OpenRollout) -> Option<String> {
     let rollout = &open.rollout;
@@ -152,7 +163,9 @@ impl App {
             }
             _ => format!("{} stored events were compared with it, in the first round", check.checked_size),
         };
-        format!("{signed}; {checked}")
+        let counted = self.inner.status.counted.load();
+        let counted = counted.as_deref().map_or_else(String::new, counted_message);
+        format!("{signed}; {checked}{counted}")
     }
 
     fn log_warnings(&self) -> Vec<String> {
