@@ -237,3 +237,40 @@ async fn copy_log(world: &World, folder: &Path, size: i64) {
         fs::write(file, answer.body).unwrap();
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_that_a_sponsor_answers_for_is_whole_or_named() {
+    let world = World::start().await;
+    world.sponsor("bob").await;
+    let before = world.run_of("alice").await;
+    a_day(&world).await;
+    world.run_of("bob").await.decide("billing", "refund").await.unwrap();
+    before.decide("search", "query").await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("alice.evidence");
+    let name = file.to_str().unwrap();
+    // The day is over for the log an hour ago in one case, and not over in the other.
+    let export = |from: &str, to: &str| {
+        run(&world, &["evidence", "export", "--sponsor", "alice", "--from", from, "--to", to, "--file", name])
+    };
+    let early = export("2026-01-01T00:00:00Z", "2100-01-01T00:00:00Z");
+    assert!(!early.status.success() && said(&early).contains("ask again"), "{}", said(&early));
+    let wrong = export("2026-01-02T00:00:00Z", "2026-01-01T00:00:00Z");
+    assert!(!wrong.status.success() && said(&wrong).contains("later end_time"), "{}", said(&wrong));
+    let past = export("2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z");
+    assert!(past.status.success() && said(&past).contains("all 0 decisions that alice answers for"), "{}", said(&past));
+
+    // A minute after the end a manifest counts until then, without waiting for the hour.
+    let end = now(&world).await;
+    tokio::time::sleep(std::time::Duration::from_secs(62)).await;
+    fs::remove_file(&file).unwrap();
+    let made = export("2026-01-01T00:00:00Z", &end);
+    assert!(made.status.success() && said(&made).contains("all 2 decisions that alice answers for"), "{}", said(&made));
+}
+
+/// A second from now by the database's clock, in RFC 3339.
+async fn now(world: &World) -> String {
+    let mut connection = world.database.connect().await.unwrap();
+    let now = "SELECT to_char((clock_timestamp() + interval '1 second') AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')";
+    sqlx::query_scalar(now).fetch_one(&mut connection).await.unwrap()
+}

@@ -230,7 +230,7 @@ fn ensure_whole(from: i64, to: i64, range: &RangeCounts) -> Result<(), Error> {
 async fn received_time(conn: &mut Connection, index: i64) -> Result<Timestamp, Error> {
     let leaf = event::leaves(conn, index, index + 1).await?.pop();
     let leaf = leaf.ok_or_else(|| Error::internal("the log cannot be counted: an event is missing", index))?;
-    let leaf = Leaf::parse(&leaf).map_err(|error| Error::internal("a stored leaf cannot be read", error))?;
+    let leaf = Leaf::parse(&leaf.leaf_bytes).map_err(|error| Error::internal("a stored leaf cannot be read", error))?;
     Ok(leaf.received_time)
 }
 

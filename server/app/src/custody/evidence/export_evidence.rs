@@ -108,7 +108,13 @@ impl App {
 
     async fn sponsor_events(&self, period: &SponsorPeriod) -> Result<(Events, Selection), Error> {
         let mut conn = self.inner.engine.store.for_reads().connection().await?;
-        let covered = sponsor_period::covered(&mut conn, period).await?;
+        let covered = match sponsor_period::covered(&mut conn, period).await {
+            Err(Error::NotReady(_)) => {
+                self.append_manifest_now().await?;
+                sponsor_period::covered(&mut conn, period).await?
+            }
+            covered => covered?,
+        };
         let mut events = covered.manifests;
         let (first, last) = (covered.first_index, covered.last_index);
         let mut from = first;

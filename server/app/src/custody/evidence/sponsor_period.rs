@@ -26,7 +26,7 @@ pub(super) struct Covered {
 struct Part {
     first_index: i64,
     last_index: i64,
-    received: OffsetDateTime,
+    counts_until: OffsetDateTime,
     event: EventRecord,
 }
 
@@ -35,13 +35,12 @@ pub(super) async fn covered(conn: &mut Connection, period: &SponsorPeriod) -> Re
     let (start, end) = (period.start_time - MARGIN, period.end_time + MARGIN);
     let stored = event::manifests(conn, start - AROUND, end + AROUND).await?;
     let parts = EventRecord::compared(conn, stored).await?.into_iter().map(part).collect::<Result<Vec<_>, _>>()?;
-    // The last manifest that was made before the time; what it speaks of is not needed, but that it ends there.
-    let before = parts.iter().rev().find(|part| part.received <= start).map(|part| part.last_index);
+    // The last manifest that counts until before the time; what it speaks of is not needed, but that it ends there.
+    let before = parts.iter().rev().find(|part| part.counts_until <= start).map(|part| part.last_index);
     let first_index = before.map_or(0, |last| last + 1);
-    let Some(last_index) = parts.iter().find(|part| part.received >= end).map(|part| part.last_index) else {
+    let Some(last_index) = parts.iter().find(|part| part.counts_until >= end).map(|part| part.last_index) else {
         return Err(Error::NotReady(format!(
-            "no manifest counts the log until {}: the next one is made at the full hour after it. Ask for a time that ended \
-             more than a minute before the last full hour, or ask again then",
+            "no manifest counts the log until a minute after {}: ask again when that is over for more than a minute",
             period.end_time
         )));
     };
@@ -69,7 +68,7 @@ fn part(event: EventRecord) -> Result<Part, Error> {
     let leaf: &Leaf<'static> = &event.leaf;
     let (first, last) = manifest::range(leaf).map_err(|error| failed(&error))?;
     let index = |index: u64| i64::try_from(index).map_err(|error| failed(&error));
-    let nanos = i128::from(leaf.received_time.micros()) * 1_000;
-    let received = OffsetDateTime::from_unix_timestamp_nanos(nanos).map_err(|error| failed(&error))?;
-    Ok(Part { first_index: index(first)?, last_index: index(last)?, received, event })
+    let nanos = i128::from(leaf.timestamp.micros()) * 1_000;
+    let counts_until = OffsetDateTime::from_unix_timestamp_nanos(nanos).map_err(|error| failed(&error))?;
+    Ok(Part { first_index: index(first)?, last_index: index(last)?, counts_until, event })
 }
