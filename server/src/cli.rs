@@ -6,7 +6,10 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::{
     config::{Config, Flag, Problems, Sources, Variable, without_password},
-    custody::recover_log::{self, RecoverLogArgs},
+    custody::{
+        evidence_view::{self, EvidenceViewArgs},
+        recover_log::{self, RecoverLogArgs},
+    },
     demo::{self, DemoArgs},
     environment, logging,
     migrate::{self, MigrateArgs},
@@ -86,6 +89,9 @@ enum Command {
     /// Check the custody log, and go on after a backup was restored.
     #[command(subcommand)]
     Log(LogCommand),
+    /// Show evidence bundles, which prove events of the custody log to people who trust only its key.
+    #[command(subcommand)]
+    Evidence(EvidenceCommand),
     /// Play one support agent's day on a dev server, and print its custody tree.
     #[command(after_help = "Example: countersign demo")]
     Demo(DemoArgs),
@@ -131,6 +137,13 @@ enum LogCommand {
         #[command(flatten)]
         recover: RecoverLogArgs,
     },
+}
+
+#[derive(Debug, Subcommand)]
+enum EvidenceCommand {
+    /// Write a bundle as one HTML file that shows it, checks it in the browser, and can be printed. Needs no server.
+    #[command(after_help = "Example: countersign evidence view alice.json --output alice.html")]
+    View(EvidenceViewArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -316,6 +329,9 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Cache(command) => Ok(cache::run(command)?),
         Command::Log(LogCommand::Recover { config, recover }) => {
             recover_log::run(&config.start()?, &recover).map_err(|error| Failure::of(&error))
+        }
+        Command::Evidence(EvidenceCommand::View(args)) => {
+            evidence_view::run(&args).map_err(|error| Failure::of(&error))
         }
         Command::Demo(args) => demo::run(&args).map_err(|error| Failure::of(&error)),
         Command::PostgresChild(args) => match child::become_program(&args) {
