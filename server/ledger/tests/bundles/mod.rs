@@ -1,5 +1,8 @@
 //! A small log, and the bundle of what alice answered for in a part of it.
 
+pub(crate) mod forgeries;
+pub(crate) mod refused_file;
+
 use aws_lc_rs::signature::Ed25519KeyPair;
 use countersign_core::decision::{Effect, Enforcement, Outcome};
 use countersign_ledger::{

@@ -20,6 +20,8 @@ const member = (leaf, path) => path.split(".").reduce((of, name) => of?.[name] ?
 function words(value) {
   if (Array.isArray(value)) return value.map(words).join(typeof value[0] === "object" ? "; " : ", ");
   if (typeof value !== "object" || value === null) return /^.{10}T.{15}Z$/.test(value) ? `${instant(value)} UTC` : String(value);
+  // A figure.
+  if (Object.keys(value).join() === "name,value") return `${words(value.name)} ${words(value.value)}`;
   return Object.entries(value).map(([name, inner]) => `${name} ${words(inner)}`).join(", ");
 }
 
@@ -126,7 +128,7 @@ function drawFacts(bundle, events, found) {
   if (chain) fact("Selection", `The chain of custody of ${chain.id}, ${chain.count} entries`);
   if (sponsor) {
     fact("Selection", `All that the sponsor ${sponsor.sponsor_id} answered for from ${words(sponsor.from)} until before ` +
-      `${words(sponsor.to)}: ${sponsor.count} decisions`);
+      `${words(sponsor.to)}; number of decisions: ${sponsor.count}`);
   }
   fact("Entries", `${events.length}: ${Object.entries(kinds).map(([kind, count]) => `${count} ${kind}`).join(", ")}`);
   fact("Received", `${instant(times[0])} to ${instant(times.at(-1))} UTC; log indexes ${events[0]?.index} to ${events.at(-1)?.index}`);
@@ -142,8 +144,8 @@ function drawFacts(bundle, events, found) {
   }
   const whole = found?.completeness;
   if (whole) {
-    fact("Completeness", `${whole.events} entries of the sponsor from index ${whole.first} to ${whole.last}, as many as ` +
-      `${whole.manifests} manifests of the log count; ${whole.decisions} decisions in the time asked for`);
+    fact("Completeness", `Entries of the sponsor from index ${whole.first} to ${whole.last}: ${whole.events}, as many as the ` +
+      `log's manifests count (number of manifests: ${whole.manifests}); decisions in the time asked for: ${whole.decisions}`);
     fact("Reports that never came", `${whole.missingReports}, over all reporters in that range`);
     fact("Calls without an outcome", `${whole.openDecisions}, when the last manifest was made, over the whole log`);
   }
