@@ -31,9 +31,10 @@ function find(bundle, pointer) {
   return [names.slice(0, -1).reduce((of, name) => of[name], bundle), names.at(-1)];
 }
 
-function edited({ text: words, remove = [], set = {} }) {
-  if (words) return Buffer.from(text.replace(words[0], () => words[1]));
-  const bundle = JSON.parse(text);
+function edited({ text: words, sealed, remove = [], set = {} }) {
+  const bytes = words ? text.replace(words[0], () => words[1]) : text;
+  if (!sealed) return Buffer.from(bytes);
+  const bundle = JSON.parse(bytes);
   for (const [of, name] of remove.map((pointer) => find(bundle, pointer))) {
     if (Array.isArray(of)) of.splice(name, 1);
     else delete of[name];

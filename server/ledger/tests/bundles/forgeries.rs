@@ -97,7 +97,7 @@ fn edited() -> Vec<Forgery> {
     let spelling = with(|b| b.events[5].disclosed[0].salt = "0A".repeat(16));
     vec![
         forgery("leaves swapped", swapped, "events[0].proof (log index 0): "),
-        forgery("events swapped", with(|b| b.events.swap(0, 1)), "events[1].log_index (log index 0): it is not above"),
+        forgery("events swapped", with(|b| b.events.swap(1, 2)), "events[2].log_index (log index 1): it is not above"),
         forgery(
             "another salt",
             salt,

@@ -10,8 +10,8 @@ use super::{
 };
 
 const ABOUT: &str = "Edits of evidence.json, and how each is refused without an expected key. text: the first occurrence of \
-                     one text is replaced by the other, and sha256 stays. remove, then set: members by JSON pointer, and \
-                     sha256 is made anew. What a parser says ends before ', at byte' or ', at line'.";
+                     one text is replaced by the other. remove, then set: members by JSON pointer. sealed: sha256 is made \
+                     anew. What a parser says ends before ', at byte' or ', at line'.";
 
 /// The content of the file.
 pub(crate) fn text() -> String {
@@ -20,15 +20,28 @@ pub(crate) fn text() -> String {
     let mut cases: Vec<Value> = Vec::new();
     for (from, to, _) in EDITS {
         let error = verify(bytes.replacen(from, to, 1).as_bytes(), Expected::default()).unwrap_err();
-        cases.push(json!({"name": format!("{from} becomes {to}"), "refused": refusal(&error), "text": [from, to]}));
+        cases.push(json!({"name": format!("{from} becomes {to}"), "refused": refusal(&error), "sealed": false, "text": [from, to]}));
     }
     for Forgery { name, bundle, .. } in forgeries() {
         let error = verify(&bundle.write().unwrap(), Expected::default()).unwrap_err();
-        let (mut remove, mut set) = (Vec::new(), Map::new());
-        differences("", &value(&good), &value(&bundle), &mut remove, &mut set);
-        cases.push(json!({"name": name, "refused": refusal(&error), "remove": remove, "set": set}));
+        let mut case = edit(&good, &bundle);
+        case["name"] = name.into();
+        case["refused"] = refusal(&error);
+        case["sealed"] = true.into();
+        cases.push(case);
     }
     serde_json::to_string_pretty(&json!({"about": ABOUT, "cases": cases})).unwrap() + "\n"
+}
+
+fn edit(good: &Bundle, bundle: &Bundle) -> Value {
+    if good.events == bundle.events && good.selection != bundle.selection {
+        // As a text, which keeps the order of its members.
+        let text = [good, bundle].map(|bundle| serde_json::to_string(&bundle.selection).unwrap());
+        return json!({"text": text});
+    }
+    let (mut remove, mut set) = (Vec::new(), Map::new());
+    differences("", &value(good), &value(bundle), &mut remove, &mut set);
+    json!({"remove": remove, "set": set})
 }
 
 fn value(bundle: &Bundle) -> Value {
@@ -41,7 +54,7 @@ fn refusal(error: &EvidenceError) -> Value {
     json!({"damaged": error.damaged, "log_index": index, "member": error.member, "what": what})
 }
 
-/// What makes `to` of `from`. Members of a bundle are never added to one that has none.
+/// What makes `to` of `from`.
 fn differences(at: &str, from: &Value, to: &Value, remove: &mut Vec<String>, set: &mut Map<String, Value>) {
     match (from, to) {
         (Value::Object(from), Value::Object(to)) if to.keys().all(|key| from.contains_key(key)) => {
@@ -67,6 +80,8 @@ fn differences(at: &str, from: &Value, to: &Value, remove: &mut Vec<String>, set
         }
         _ if from == to => {}
         _ => {
+            // An object would lose the order of its members; those of a disclosed text are in the order of their names.
+            assert!(!to.is_object(), "{at}");
             set.insert(at.to_owned(), to.clone());
         }
     }
