@@ -31,6 +31,7 @@ mod dev;
 mod doubtful;
 mod dynamic;
 mod envoy;
+mod evidence_view;
 mod expiry;
 mod explaining;
 mod ext_mcp;
