@@ -38,6 +38,12 @@ async function changed(content, script) {
   writeFileSync(path, content);
   return view(path, script);
 }
+/** The text of each page that is printed. */
+async function printed(page) {
+  const path = join(scratch, "page.pdf");
+  writeFileSync(path, await page.print());
+  return execFileSync("pdftotext", ["-layout", path, "-"]).toString().split("\f").slice(0, -1);
+}
 const withBundle = (bytes) => html.replace(bundle.toString("base64"), Buffer.from(bytes).toString("base64"));
 
 test("a bundle that holds is shown with its key", async () => {
@@ -113,6 +119,8 @@ test("a flipped byte is named", async () => {
     assert(verdict.endsWith("Do not rely on what this page shows."), verdict);
     assert.equal(await page.state(), "refused");
     assert.match(await page.text("extent"), /stopped at the first thing/);
+    const marks = await page.evaluate("[...document.querySelectorAll('.content h2')].map((h) => getComputedStyle(h, '::after').content)");
+    assert(marks.length > 4 && marks.every((mark) => mark.includes("not shown to be true")), marks.join());
     assert.equal(await page.text("tree") === "It cannot be read.", at === 0);
     assert.deepEqual(page.said, []);
     await page.close();
@@ -151,15 +159,15 @@ test("in the browser, every flipped byte and forgery is refused", async () => {
 });
 
 test("a page whose program was changed runs nothing", async () => {
-  const page = await chromium.open(pathToFileURL(join(FOLDER, "good.html")).href);
-  await page.close();
   const path = join(scratch, "program.html");
-  writeFileSync(path, html.replace("\nstart();", "\nstart( );"));
-  const other = await chromium.open(pathToFileURL(path).href);
-  await other.until("document.readyState === 'complete'");
-  assert.match(await other.evaluate("document.getElementById('verdict').textContent"), /^Not checked\./);
-  assert(other.said.some((line) => line.includes("Content Security Policy")), other.said.join());
-  await other.close();
+  const changedPage = html.replace("\nstart();", "\nstart( );");
+  assert.notEqual(changedPage, html);
+  writeFileSync(path, changedPage);
+  const page = await chromium.open(pathToFileURL(path).href);
+  await page.until("document.readyState === 'complete' && document.getElementById('verdict')");
+  assert.match(await page.evaluate("document.getElementById('verdict').textContent"), /^Not checked\./);
+  assert(page.said.some((line) => line.includes("Content Security Policy")), page.said.join());
+  await page.close();
 });
 
 test("a browser without Ed25519 says that nothing was checked", async () => {
@@ -211,12 +219,20 @@ test("the policy of the page lets nothing else run", async () => {
   await page.close();
 });
 
+test("what does not hold says so on every printed page", async () => {
+  const flipped = Buffer.from(bundle);
+  flipped[bundle.indexOf("twice charged")] ^= 1;
+  const page = await changed(withBundle(flipped));
+  const pages = await printed(page);
+  assert(pages.length >= 4);
+  for (const text of pages) assert.match(text, /^\s*This does not hold:/);
+  await page.close();
+});
+
 test("it prints, with the verdict on every page", async () => {
   for (const [name, least] of [["good.html", 4], ["hostile.html", 6]]) {
     const page = await view(join(FOLDER, name));
-    const path = join(scratch, "page.pdf");
-    writeFileSync(path, await page.print());
-    const pages = execFileSync("pdftotext", ["-layout", path, "-"]).toString().split("\f").slice(0, -1);
+    const pages = await printed(page);
     assert(pages.length >= least, `${pages.length} pages`);
     for (const [nth, text] of pages.entries()) {
       assert(text.includes("Everything that was checked holds."), `page ${nth + 1}: ${text}`);
