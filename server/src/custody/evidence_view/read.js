@@ -14,7 +14,8 @@ const upTo = (most) => (value) => Number.isInteger(value) && value >= 0 && value
 const TYPES = {
   decimal: isDecimal, time: isTime, flag: (value) => typeof value === "boolean",
   u8: upTo(255), u16: upTo(65535), u32: upTo(4294967295),
-  hash: (value) => matches(value, /^[0-9a-f]{64}$/), kind: (value) => Object.hasOwn(FORMS.kinds, value),
+  hash: (value) => matches(value, /^[0-9a-f]{64}$/),
+  kind: (value) => typeof value === "string" && Object.hasOwn(FORMS.kinds, value),
   trace: (value) => matches(value, /^(?!0+$)[0-9a-f]{32}$/), span: (value) => matches(value, /^(?!0+$)[0-9a-f]{16}$/),
   ...Object.fromEntries(Object.entries(FORMS.words).map(([type, words]) => [type, (value) => words.includes(value)])),
 };
