@@ -38,9 +38,12 @@ pub(super) fn texts() -> Vec<String> {
     .into()
 }
 
+/// The name of a text, and what opens its commitment.
+type Text = (&'static str, Opening);
+
 struct Chain {
     leaves: Vec<Leaf<'static>>,
-    texts: Vec<Option<(&'static str, Opening)>>,
+    texts: Vec<Option<Text>>,
 }
 
 fn id<T: From<String>>(prefix: &str, nth: usize) -> T {
@@ -52,8 +55,8 @@ impl Chain {
         self.leaves.iter().map(|leaf| leaf_hash(&leaf.encode().unwrap())).collect()
     }
 
-    fn hash(&self, nth: usize) -> Option<Digest> {
-        Some(Digest(self.hashes()[nth]))
+    fn hash(&self, nth: usize) -> Digest {
+        Digest(self.hashes()[nth])
     }
 
     /// Appends an event of alice's, with a text that its leaf commits to.
@@ -86,7 +89,7 @@ fn call(log: &Chain, leaf: Leaf<'static>) -> Leaf<'static> {
     Leaf {
         action: Some("refund".into()),
         agent_instance_id: Some(id("inst_", 1)),
-        custody_ref: log.hash(1),
+        custody_ref: Some(log.hash(1)),
         tool_id: Some("billing".into()),
         ..leaf
     }
@@ -108,7 +111,7 @@ fn decision(log: &Chain, leaf: Leaf<'static>, nth: usize, effect: Effect, reason
 
 fn chain() -> Chain {
     let mut log = Chain { leaves: Vec::new(), texts: Vec::new() };
-    let [script, image, override_, long, identity] = texts().try_into().unwrap();
+    let [script, picture, turned, long, identity] = texts().try_into().unwrap();
     log.push(Kind::SponsorRegistered, Some(("identity", identity)), |_, leaf| Leaf {
         operator_id: Some("rita".into()),
         state_after: Some("PENDING".into()),
@@ -118,7 +121,7 @@ fn chain() -> Chain {
     log.push(Kind::CredentialIssued, Some(("purpose", long)), |log, leaf| Leaf {
         agent_instance_id: Some(id("inst_", 1)),
         credential_id: Some(id("cred_", 1)),
-        custody_ref: log.hash(0),
+        custody_ref: Some(log.hash(0)),
         grant: Some(Grant {
             agent: "triage".into(),
             expire_time: leaf.timestamp,
@@ -133,22 +136,22 @@ fn chain() -> Chain {
     log.push(Kind::Decision, Some(("purpose", script)), |log, leaf| {
         decision(log, leaf, 2, Effect::RequireApproval, "APPROVAL_REQUIRED")
     });
-    let asked = |leaf| Leaf { approval_id: Some(id("appr_", 3)), policy_decision_id: Some(id("dec_", 2)), ..leaf };
-    log.push(Kind::ApprovalRequested, Some(("context_text", image)), |log, leaf| asked(call(log, leaf)));
-    log.push(Kind::ApprovalApproved, Some(("reason_text", override_)), |log, leaf| Leaf {
-        decision_ref: log.hash(2),
+    let about = |leaf| Leaf { approval_id: Some(id("appr_", 3)), policy_decision_id: Some(id("dec_", 2)), ..leaf };
+    log.push(Kind::ApprovalRequested, Some(("context_text", picture)), |log, leaf| about(call(log, leaf)));
+    log.push(Kind::ApprovalApproved, Some(("reason_text", turned)), |log, leaf| Leaf {
+        decision_ref: Some(log.hash(2)),
         operator_id: Some("olga".into()),
-        ..asked(call(log, leaf))
+        ..about(call(log, leaf))
     });
     log.push(Kind::Decision, None, |log, leaf| Leaf {
         approval_id: Some(id("appr_", 3)),
-        approval_ref: log.hash(4),
+        approval_ref: Some(log.hash(4)),
         // Its text was erased.
         purpose_commitment: Some(Digest([9; 32])),
         ..decision(log, leaf, 5, Effect::Allow, "ALLOWED_BY_RULE")
     });
     log.push(Kind::ToolCall, None, |log, leaf| Leaf {
-        decision_ref: log.hash(5),
+        decision_ref: Some(log.hash(5)),
         outcome: Some(Outcome::Success),
         policy_decision_id: Some(id("dec_", 5)),
         ..call(log, leaf)
@@ -162,7 +165,7 @@ pub(super) fn bundle() -> Vec<u8> {
     let hashes = log.hashes();
     let size = hashes.len() as u64;
     let checkpoint = Checkpoint { origin: ORIGIN.into(), size, root: root(&hashes), extensions: Vec::new() };
-    let event = |(nth, (leaf, text)): (usize, (&Leaf<'_>, &Option<(&'static str, Opening)>))| Event {
+    let event = |(nth, (leaf, text)): (usize, (&Leaf<'_>, &Option<Text>))| Event {
         log_index: Decimal(nth as u64),
         leaf: String::from_utf8(leaf.encode().unwrap()).unwrap(),
         disclosed: text
