@@ -142,7 +142,7 @@ enum LogCommand {
 #[derive(Debug, Subcommand)]
 enum EvidenceCommand {
     /// Write a bundle as one HTML file that shows it, checks it in the browser, and can be printed. Needs no server.
-    #[command(after_help = "Example: countersign evidence view alice.json --output alice.html")]
+    #[command(after_help = "Example: countersign evidence view alice-may.evidence --output alice-may.html")]
     View(EvidenceViewArgs),
 }
 

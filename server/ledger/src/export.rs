@@ -151,6 +151,12 @@ impl TextKeys {
     }
 }
 
+/// The texts that are disclosed, each with its name, in their order.
+pub(crate) fn texts(disclosed: &Disclosed) -> impl Iterator<Item = (&'static str, Opening)> {
+    let mut disclosed = disclosed.clone();
+    TEXTS.iter().filter_map(move |keys| Some((keys.text, (keys.slot)(&mut disclosed).take()?)))
+}
+
 /// The place of a text among those that can be disclosed; `None` if there is no text of that name.
 pub(crate) fn text_place(name: &str) -> Option<usize> {
     TEXTS.iter().position(|keys| keys.text == name)

@@ -1,13 +1,13 @@
 //! Evidence bundles: one that holds, every byte of it flipped, and forgeries that agree with themselves.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod bundles;
 
 use std::thread;
 
 use bundles::{
-    bundle,
+    FROM, bundle,
     forgeries::{EDITS, Forgery, forgeries},
     key, log, pair, refused_file,
 };
@@ -148,6 +148,13 @@ fn every_forgery_is_refused_in_one_sentence() {
         assert!(said.contains(wanted), "{name}: {said}");
         assert!(!said.contains('\n'), "{name}: {said}");
     }
+}
+
+#[test]
+fn a_manifest_counts_until_its_timestamp() {
+    let mut late = log();
+    late.change(5, |leaf| leaf.received_time = FROM());
+    check(&bundle(&late)).unwrap();
 }
 
 #[test]

@@ -35,10 +35,11 @@ fn check_chain(chain: &ChainSelection, events: &[Proven]) -> Result<(), Evidence
     }
 }
 
-/// Manifests by their range, and when each was made.
+/// Manifests by their range, and until when each counts.
 type Manifests = BTreeMap<(u64, u64), (Manifest, Timestamp)>;
 
-/// The manifests of the bundle by their range, and when the last part of each was received.
+/// The manifests of the bundle by their range, and until when each counts: the timestamp of a manifest is the time at
+/// which its range was whole, however much later it was appended. What was received since then lies behind its range.
 fn manifests(events: &[Proven]) -> Result<Manifests, EvidenceError> {
     let mut parts: BTreeMap<(u64, u64), Vec<(usize, &Proven)>> = BTreeMap::new();
     for (nth, event) in events.iter().enumerate().filter(|(_, event)| event.leaf.kind == Kind::Manifest) {
@@ -54,8 +55,7 @@ fn manifests(events: &[Proven]) -> Result<Manifests, EvidenceError> {
         let (nth, event) = parts[0];
         let manifest = Manifest::collect(&leaves);
         let manifest = manifest.map_err(|error| EvidenceError::of_event(nth, event.index, ".leaf", error))?;
-        // The earliest: what it was made from was complete then.
-        let time = leaves.iter().map(|leaf| leaf.received_time).min().unwrap_or(event.leaf.received_time);
+        let time = leaves.iter().map(|leaf| leaf.timestamp).min().unwrap_or(event.leaf.timestamp);
         Ok((range, (manifest, time)))
     };
     parts.into_iter().map(manifest).collect()
@@ -86,7 +86,10 @@ fn check_sponsor(wanted: &SponsorSelection, events: &[Proven]) -> Result<Complet
         }
     }
     if within.last().is_none_or(|(_, time)| time.micros() - MARGIN_MICROS < wanted.to.micros()) {
-        return refuse(".to", "the last manifest was made less than a minute after it, or before it".to_owned());
+        return refuse(
+            ".to",
+            "the last manifest counts until less than a minute after it, or until before it".to_owned(),
+        );
     }
 
     let mut counted: BTreeMap<(&str, &str), (u64, u64)> = BTreeMap::new();

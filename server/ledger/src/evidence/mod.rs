@@ -16,6 +16,9 @@ use aws_lc_rs::digest::{Context, SHA256};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    commitment::{Opening, SALT_LEN},
+    export::{self, Disclosed},
+    hex,
     leaf::{Decimal, Digest, Timestamp},
     merkle::finish,
 };
@@ -144,6 +147,18 @@ pub struct DisclosedText {
     pub salt: String,
     /// The text.
     pub text: String,
+}
+
+impl DisclosedText {
+    /// The texts that are disclosed with an event, as a bundle holds them.
+    #[must_use]
+    pub fn all(disclosed: &Disclosed) -> Vec<Self> {
+        let text = |(name, opening): (&str, Opening)| {
+            let salt = hex::encode_into(&opening.salt, &mut [0; 2 * SALT_LEN]).to_owned();
+            Self { name: name.to_owned(), salt, text: opening.text }
+        };
+        export::texts(disclosed).map(text).collect()
+    }
 }
 
 /// A policy document: what the policy's content hash is over.

@@ -8,7 +8,7 @@ use countersign_ledger::{
     note::VerifierKey,
 };
 
-use super::{FROM, Log, bundle, log, pair, time};
+use super::{FROM, Log, TO, bundle, log, pair, time};
 
 /// Changes of the text, without the hash at its end, and the start of the refusal.
 pub(crate) const EDITS: [(&str, &str, &str); 11] = [
@@ -152,7 +152,7 @@ fn selections() -> Vec<Forgery> {
         forgery("another count", sponsor(&|s| s.count = Decimal(0)), "it says 0 decisions, and the bundle has 1"),
         forgery("a later end", sponsor(&|s| s.last_index = Decimal(11)), "from index 11 on"),
         forgery("a later start", sponsor(&|s| s.first_index = Decimal(7)), "no manifest of the bundle counts"),
-        forgery("until later", sponsor(&|s| s.to = time(12)), "the last manifest was made less than a minute"),
+        forgery("until later", sponsor(&|s| s.to = time(12)), "the last manifest counts until less than a minute"),
         forgery("from earlier", sponsor(&|s| s.from = time(1)), "was not received before it"),
         forgery("until before it begins", sponsor(&|s| s.to = FROM()), "in the wrong order"),
         forgery("another sponsor", sponsor(&|s| s.sponsor_id = "bob".into()), "of sponsor bob"),
@@ -186,6 +186,12 @@ fn manifests() -> Vec<Forgery> {
             "do not add up to its figure",
         ),
         forgery(name("a part that is missing"), of_changed(11, parts), "part 2 is missing"),
+        // It was appended much later, and what was received in between is in the next one.
+        forgery(
+            name("a range that ended early"),
+            of_changed(11, |leaf| leaf.timestamp = TO()),
+            "the last manifest counts until less than a minute after it",
+        ),
         forgery(
             name("a figure that is missing"),
             of_changed(11, |leaf| leaf.figures.retain(|figure| figure.name != "last_index")),

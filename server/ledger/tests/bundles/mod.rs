@@ -1,5 +1,7 @@
 //! A small log, and the bundle of what alice answered for in a part of it.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
 pub(crate) mod forgeries;
 pub(crate) mod refused_file;
 

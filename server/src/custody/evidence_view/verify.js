@@ -348,8 +348,8 @@ function joinManifest({ first, last, range, parts }) {
     const all = sum(counts.filter((one) => one.kind === kind).map((one) => one.count));
     adds(all === (figure(head, kind) ?? 0n), `figure ${kind}`);
   }
-  // The earliest: what it was made from was complete then.
-  const [time] = leaves.map((leaf) => leaf.received_time).sort();
+  // Until when it counts: its range was whole then, however much later it was appended.
+  const [time] = leaves.map((leaf) => leaf.timestamp).sort();
   return { first, last, counts, open, time, emitters: leaves.flatMap((leaf) => leaf.emitters ?? []) };
 }
 
@@ -372,7 +372,7 @@ function checkSponsor(wanted, events) {
   const begins = first === 0n || (before && micros(before.time) + MINUTE <= micros(wanted.from));
   from(begins, `no manifest shows that index ${first} was not received before it`);
   const ends = micros(within.at(-1).time) - MINUTE >= micros(wanted.to);
-  to(ends, "the last manifest was made less than a minute after it, or before it");
+  to(ends, "the last manifest counts until less than a minute after it, or until before it");
   // Of each kind and tool: how many events the manifests count, and how many are here.
   const counted = {};
   const add = (kind, tool, there, here) => {
