@@ -69,6 +69,9 @@ setup_test() {
   have faketime || debian faketime
   # A pooler between servers and their database. Debian installs it outside of the PATH of ordinary users.
   have pgbouncer || [[ -x /usr/sbin/pgbouncer ]] || debian pgbouncer
+  # Opens and prints the HTML view of evidence.
+  have "${CHROMIUM:-chromium}" || debian chromium
+  have pdftotext || debian poppler-utils
   python3 -c 'import ensurepip, venv' 2>/dev/null || debian python3 python3-venv
   have node && have npm || debian nodejs npm
   has_java || debian default-jdk-headless maven

@@ -11,6 +11,7 @@ use crate::{
     custody::{
         CustodyError,
         evidence::{self, ExportArgs, VerifyArgs},
+        evidence_view::{self, EvidenceViewArgs},
         recover_log::{self, RecoverLogArgs},
         save_checkpoint::{self, SaveCheckpointArgs},
         verify_log::{self, VerifyLogArgs},
@@ -156,6 +157,9 @@ enum EvidenceCommand {
     /// Check a bundle, offline: with nothing but the file and the log's public key.
     #[command(after_help = "Example: countersign evidence verify alice-may.evidence")]
     Verify(VerifyArgs),
+    /// Write a bundle as one HTML file that shows it, checks it in the browser, and can be printed. Needs no server.
+    #[command(after_help = "Example: countersign evidence view alice-may.evidence --output alice-may.html")]
+    View(EvidenceViewArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -422,6 +426,9 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Evidence(EvidenceCommand::Verify(args)) => Ok(evidence::verify(&args)?),
         Command::Log(LogCommand::Recover { config, recover }) => {
             config.run(|config| recover_log::run(config, &recover))
+        }
+        Command::Evidence(EvidenceCommand::View(args)) => {
+            evidence_view::run(&args).map_err(|error| Failure::of(&error))
         }
         Command::Demo(args) => demo::run(&args).map_err(|error| Failure::of(&error)),
         Command::Completion { shell } => Ok(print(&manual::completion(&mut Cli::command(), shell))?),

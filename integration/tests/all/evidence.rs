@@ -67,7 +67,7 @@ async fn a_chain_is_exported_and_checked_offline() {
 
     let good = fs::read(&file).unwrap();
     let place = good.len() / 2;
-    let other = key.replace("+", "+0").replacen("+0", "+", 1);
+    let other = key.replace('+', "+0").replacen("+0", "+", 1);
     for (bytes, args) in [
         ([&good[..place], &[good[place] ^ 1], &good[place + 1..]].concat(), vec!["--log-key", &key]),
         (good[..place].to_vec(), vec![]),

@@ -32,6 +32,7 @@ mod doubtful;
 mod dynamic;
 mod envoy;
 mod evidence;
+mod evidence_view;
 mod expiry;
 mod ext_mcp;
 mod floods;

@@ -2,6 +2,7 @@
 
 mod error;
 pub(crate) mod evidence;
+pub(crate) mod evidence_view;
 mod files;
 mod log_source;
 pub(crate) mod recover_log;

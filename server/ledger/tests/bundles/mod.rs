@@ -2,6 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+pub(crate) mod forgeries;
+pub(crate) mod refused_file;
+
 use aws_lc_rs::signature::Ed25519KeyPair;
 use countersign_core::decision::{Effect, Enforcement, Outcome};
 use countersign_ledger::{
