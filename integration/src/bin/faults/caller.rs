@@ -172,6 +172,7 @@ impl Caller {
             Ok(answers) => answers,
             Err(status) if reason(&status) == "ALREADY_DECIDED" => {
                 self.shared.journal.were_recorded(&questions);
+                self.shared.journal.replayed();
                 return Ok(Vec::new());
             }
             Err(status) => return Err(status),
@@ -191,6 +192,9 @@ impl Caller {
         };
         let what = What::Decision { id: answer.policy_decision_id.clone(), effect, question };
         self.shared.journal.told(self.number, what, Some(answer.log_index));
+        if answer.replayed {
+            self.shared.journal.replayed();
+        }
         let reason = answer.reason.as_ref().map(v1::Reason::code).unwrap_or_default();
         Ok(Answer { effect: answer.effect(), id: answer.policy_decision_id, reason })
     }

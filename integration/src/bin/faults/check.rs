@@ -1,5 +1,8 @@
 //! The log against what callers were told.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{HashMap, HashSet};
 
 use countersign_core::decision::{Effect, Outcome};

@@ -69,9 +69,12 @@ pub(crate) async fn inject(
             }
         }
         Kind::Postgres => {
+            let t = Instant::now();
             arena.cluster.kill().await?;
+            eprintln!("killed {:?}", t.elapsed());
             pause(rng, 0..=200).await;
             arena.cluster.start_again().await?;
+            eprintln!("started {:?}", t.elapsed());
         }
         Kind::DiskFull => {
             let disk = disk.ok_or("there is no disk that can be filled")?;
@@ -103,7 +106,7 @@ pub(crate) async fn inject(
 /// find new room, without which Postgres ends.
 async fn fill(disk: &SmallDisk, arena: &Arena, load: &Load, rng: &mut StdRng) -> Result<(), Failure> {
     let journal = &load.shared.journal;
-    let (unanswered, began) = (journal.counts().1, Instant::now());
+    let (unanswered, began) = (journal.counts().unanswered, Instant::now());
     let mut admin = arena.database.connect().await?;
     // What a run has written so far takes no more room than it has to.
     admin.execute("CHECKPOINT").await?;
@@ -116,7 +119,7 @@ async fn fill(disk: &SmallDisk, arena: &Arena, load: &Load, rng: &mut StdRng) ->
             sleep(Duration::from_millis(20)).await;
         }
     }
-    while journal.counts().1 == unanswered {
+    while journal.counts().unanswered == unanswered {
         if began.elapsed() > NOTICED {
             return Err("nothing failed on a full disk: the fault shows nothing".into());
         }

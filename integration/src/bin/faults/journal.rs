@@ -47,6 +47,17 @@ pub(crate) enum Fate {
 #[derive(Debug, Default)]
 pub(crate) struct Journal(Mutex<Entries>);
 
+/// How often what happened so far.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Counts {
+    /// Items that were acknowledged.
+    pub(crate) acknowledged: usize,
+    /// Attempts that got no answer.
+    pub(crate) unanswered: usize,
+    /// Decisions that had been recorded by an attempt without an answer, and were given again.
+    pub(crate) replayed: usize,
+}
+
 /// The content of a journal.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Entries {
@@ -57,7 +68,7 @@ pub(crate) struct Entries {
     pub(crate) checkpoints: BTreeMap<u64, Hash>,
     /// What contradicts itself already, or was not to be expected.
     pub(crate) trouble: Vec<String>,
-    pub(crate) unanswered: usize,
+    counts: Counts,
     longest_wait: Duration,
     key: Option<VerifierKey>,
 }
@@ -72,10 +83,8 @@ impl Journal {
         self.lock().clone()
     }
 
-    /// How many items were acknowledged, and how many attempts got no answer.
-    pub(crate) fn counts(&self) -> (usize, usize) {
-        let entries = self.lock();
-        (entries.acknowledged.values().map(Vec::len).sum(), entries.unanswered)
+    pub(crate) fn counts(&self) -> Counts {
+        self.lock().counts
     }
 
     /// A caller is about to ask these questions.
@@ -100,12 +109,18 @@ impl Journal {
         if let What::Decision { question, .. } = &what {
             entries.questions.insert(*question, Fate::Answered);
         }
+        entries.counts.acknowledged += 1;
         entries.acknowledged.entry(caller).or_default().push(Acknowledged { what, log_index });
     }
 
     /// An attempt got no answer: what it asked for may have been done.
     pub(crate) fn unanswered(&self) {
-        self.lock().unanswered += 1;
+        self.lock().counts.unanswered += 1;
+    }
+
+    /// An answer was one that had been recorded before.
+    pub(crate) fn replayed(&self) {
+        self.lock().counts.replayed += 1;
     }
 
     /// A caller waited so long for an answer, with all attempts.

@@ -88,8 +88,8 @@ impl Load {
 
     /// Returns when the servers acknowledged so many more items.
     pub(crate) async fn goes_on(&self, more: usize) -> Result<(), Failure> {
-        let (before, began) = (self.shared.journal.counts().0, Instant::now());
-        while self.shared.journal.counts().0 < before + more {
+        let (before, began) = (self.shared.journal.counts().acknowledged, Instant::now());
+        while self.shared.journal.counts().acknowledged < before + more {
             if began.elapsed() > QUIET {
                 return Err(format!("callers got fewer than {more} answers in {QUIET:?}").into());
             }

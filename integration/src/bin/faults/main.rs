@@ -176,7 +176,7 @@ async fn round(
     load.goes_on(20).await?;
     sleep(Duration::from_millis(rng.random_range(100..800))).await;
     journal.longest_wait();
-    let (acknowledged, began) = (journal.counts().0 - before.0, Instant::now());
+    let (acknowledged, began) = (journal.counts().acknowledged - before.acknowledged, Instant::now());
     fault::inject(kind, arena, load, disk, rng).await?;
     load.all_answer().await?;
     let answers_after = began.elapsed();
@@ -188,7 +188,8 @@ async fn round(
     Ok(Round {
         kind,
         acknowledged,
-        unanswered: journal.counts().1 - before.1,
+        unanswered: journal.counts().unanswered - before.unanswered,
+        replayed: journal.counts().replayed - before.replayed,
         answers_after,
         longest_wait: journal.longest_wait(),
         findings,

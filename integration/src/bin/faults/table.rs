@@ -15,6 +15,8 @@ pub(crate) struct Round {
     pub(crate) acknowledged: usize,
     /// How many attempts got no answer.
     pub(crate) unanswered: usize,
+    /// How many decisions had been recorded by such an attempt.
+    pub(crate) replayed: usize,
     /// Until every server answered again, from the moment of the fault.
     pub(crate) answers_after: Duration,
     /// The longest that a caller waited for an answer.
@@ -25,9 +27,9 @@ pub(crate) struct Round {
 /// Prints the table. Returns whether nothing is wrong.
 pub(crate) fn print(rounds: &[Round]) -> bool {
     println!(
-        "| fault | times | acknowledged before | attempts without an answer | lost | doubled | out of order | unproven \
+        "| fault | times | acknowledged before | attempts without an answer | of them recorded | lost | doubled | out of order | unproven \
          | all servers answer again after: median, longest | longest wait of a caller: median, longest |\n\
-         |---|---|---|---|---|---|---|---|---|---|"
+         |---|---|---|---|---|---|---|---|---|---|---|"
     );
     for kind in Kind::ALL {
         let of_kind: Vec<_> = rounds.iter().filter(|round| round.kind == kind).collect();
@@ -40,11 +42,12 @@ pub(crate) fn print(rounds: &[Round]) -> bool {
             findings.filter(|finding| finding.harm == harm).count()
         };
         println!(
-            "| {} | {} | {} | {} | {} | {} | {} | {} | {} | {} |",
+            "| {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} |",
             kind.words(),
             of_kind.len(),
             sum(|round| round.acknowledged),
             sum(|round| round.unanswered),
+            sum(|round| round.replayed),
             harmed(Harm::Lost),
             harmed(Harm::Doubled),
             harmed(Harm::OutOfOrder),
