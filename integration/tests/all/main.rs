@@ -34,6 +34,7 @@ mod envoy;
 mod expiry;
 mod explaining;
 mod ext_mcp;
+mod faults;
 mod floods;
 mod foreign;
 mod gate_reads;

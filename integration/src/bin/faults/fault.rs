@@ -69,12 +69,9 @@ pub(crate) async fn inject(
             }
         }
         Kind::Postgres => {
-            let t = Instant::now();
             arena.cluster.kill().await?;
-            eprintln!("killed {:?}", t.elapsed());
             pause(rng, 0..=200).await;
             arena.cluster.start_again().await?;
-            eprintln!("started {:?}", t.elapsed());
         }
         Kind::DiskFull => {
             let disk = disk.ok_or("there is no disk that can be filled")?;
