@@ -54,7 +54,7 @@ pub(crate) struct Counts {
     pub(crate) acknowledged: usize,
     /// Attempts that got no answer.
     pub(crate) unanswered: usize,
-    /// Decisions that had been recorded by an attempt without an answer, and were given again.
+    /// ALLOWs that an attempt without an answer had recorded, as a later one was told.
     pub(crate) replayed: usize,
 }
 

@@ -36,7 +36,7 @@ pub(crate) fn enter_own_mounts() -> Result<(), Failure> {
     }
     let mut attempt = Command::new("unshare");
     attempt.args(unshare.get_args());
-    let tried = attempt.args(["mount", "-t", "tmpfs", "-o", SIZE, "none", "/mnt"]).output()?;
+    let tried = attempt.args(["mount", "-t", "tmpfs", "-o", SIZE, "none"]).arg(env::temp_dir()).output()?;
     if !tried.status.success() {
         return Err(String::from_utf8_lossy(&tried.stderr).trim().to_owned().into());
     }

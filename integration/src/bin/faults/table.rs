@@ -15,7 +15,7 @@ pub(crate) struct Round {
     pub(crate) acknowledged: usize,
     /// How many attempts got no answer.
     pub(crate) unanswered: usize,
-    /// How many decisions had been recorded by such an attempt.
+    /// How many ALLOWs such attempts had recorded.
     pub(crate) replayed: usize,
     /// Until every server answered again, from the moment of the fault.
     pub(crate) answers_after: Duration,
@@ -27,7 +27,7 @@ pub(crate) struct Round {
 /// Prints the table. Returns whether nothing is wrong.
 pub(crate) fn print(rounds: &[Round]) -> bool {
     println!(
-        "| fault | times | acknowledged before | attempts without an answer | of them recorded | lost | doubled | out of order | unproven \
+        "| fault | times | acknowledged before | attempts without an answer | ALLOWs recorded by them | lost | doubled | out of order | unproven \
          | all servers answer again after: median, longest | longest wait of a caller: median, longest |\n\
          |---|---|---|---|---|---|---|---|---|---|---|"
     );
