@@ -8,7 +8,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test unit check fmt bench soak generate sqlx dist clean
+.PHONY: help setup run demo test unit check fmt bench soak faults generate sqlx dist clean
 
 # Where scripts/setup.sh puts tools that the machine does not have.
 export PATH := $(CURDIR)/target/tools/bin:$(PATH)
@@ -54,6 +54,10 @@ bench: ## Measure, and print ratios against baselines of the same run
 soak: ## Attack a server in every known way at once, and print what its users notice (SOAK="--seconds 300")
 	@scripts/setup.sh run
 	@cargo run --release --locked --package countersign-integration --bin soak -- $(SOAK)
+
+faults: ## Kill, fill the disk, set the clock, cut the network under load; look for what is lost (FAULTS="--kills 10 --seed 7")
+	@scripts/setup.sh run test
+	@cargo run --locked --package countersign-integration --bin faults -- $(FAULTS)
 
 generate: ## Generate the stubs of the clients in other languages, and docs/metrics.md
 	@scripts/setup.sh test

@@ -58,6 +58,7 @@ for package in json.load(sys.stdin)["packages"]:
             print("--test=" + target["name"])' | sort -u)
 run 'Rust: inside' env COUNTERSIGN_BIN="$built/countersign" \
   cargo test --locked --workspace --no-fail-fast --lib --bins "${inside[@]}"
+# One fault of each kind is among these; `make faults` does a hundred kills.
 run 'Rust: outside' env COUNTERSIGN_BIN="$built/countersign" cargo test --locked --workspace --no-fail-fast --test all
 run 'Rust: examples in comments' cargo test --locked --workspace --no-fail-fast --doc
 run 'soak: every attack at once, small' env COUNTERSIGN_BIN="$built/countersign" "$built/soak" --seconds 10 --scale 3 --patience 8

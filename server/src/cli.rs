@@ -96,7 +96,7 @@ enum Command {
     /// Check the custody log, and go on after a backup was restored.
     #[command(subcommand)]
     Log(LogCommand),
-    /// Prove to someone who trusts nobody what is in the custody log.
+    /// Prove what is in the custody log to people who trust neither this server nor its operators.
     #[command(subcommand)]
     Evidence(EvidenceCommand),
     /// Play one support agent's day on a dev server, and print its custody tree.
@@ -149,7 +149,7 @@ enum OperatorCommand {
 
 #[derive(Debug, Subcommand)]
 enum EvidenceCommand {
-    /// Write a bundle that proves a chain, or everything that a sponsor answers for, to someone who trusts nobody.
+    /// Write a bundle that proves a chain, or everything that a sponsor answers for, to people who trust neither this server nor its operators.
     #[command(
         after_help = "Example: countersign evidence export --sponsor alice --from 2026-05-01T00:00:00Z --to 2026-06-01T00:00:00Z --file alice-may.evidence"
     )]

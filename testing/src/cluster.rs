@@ -14,7 +14,7 @@ use countersign_store::{Options, Store, lesser_role, own_schema::OWN, schema};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 use tokio::{sync::OnceCell, task::spawn_blocking};
 
-use crate::{Failure, launcher};
+use crate::{Failure, kill::kill_postgres, launcher};
 
 /// The database with only the schema, from which the others are copied.
 const TEMPLATE: &str = "countersign_template";
@@ -144,7 +144,15 @@ impl Cluster {
         Ok(spawn_blocking(move || postgres.stop()).await??)
     }
 
-    /// Starts it again after [`Self::stop`], under the same address.
+    /// Ends it as `kill -9` of all its processes does.
+    pub async fn kill(&mut self) -> Result<(), Failure> {
+        let Some(postgres) = self.postgres.take() else { return Ok(()) };
+        let cluster = self.options.data_dir.join("postgres");
+        // What is dropped waits for the end.
+        spawn_blocking(move || kill_postgres(&cluster).map(|()| drop(postgres))).await?
+    }
+
+    /// Starts it again after [`Self::stop`] or [`Self::kill`], under the same address.
     pub async fn start_again(&mut self) -> Result<(), Failure> {
         self.postgres = Some(run(&self.options).await?);
         Ok(())

@@ -19,6 +19,7 @@ mod binary;
 mod by_hand;
 mod clock;
 mod cluster;
+mod kill;
 
 pub use binary::{binary, launcher};
 pub use by_hand::HandMoved;

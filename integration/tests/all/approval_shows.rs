@@ -75,6 +75,12 @@ async fn a_yes_is_for_exactly_the_context_it_was_asked_for() {
     assert_eq!(said(&with(&run, decide("billing", "refund"), &id).await), MISMATCH, "no context at all");
     assert_eq!(said(&with(&run, refund(&same), &id).await), ALLOWS);
 
+    // An auditor's chain has it: who was asked, what they saw, and what they said.
+    let subject = Some(v1::get_custody_chain_request::Subject::AgentInstanceId(run.id.clone()));
+    let chain = world.oscar.custody().get_custody_chain(v1::GetCustodyChainRequest { subject }).await.unwrap();
+    let seen = chain.into_inner().chain.unwrap().approvals.into_iter().find(|seen| seen.approval_id == id).unwrap();
+    assert_eq!((seen.context.as_str(), seen.answered_by.as_str()), (shown.context.as_str(), "oscar"));
+
     // The leaf holds a salted commitment to it and nothing of it.
     let of_it = events(&world, &id).await;
     let requested = of_it.iter().find(|event| event.kind() == "approval_requested").unwrap();

@@ -35,6 +35,7 @@ mod evidence;
 mod evidence_view;
 mod expiry;
 mod ext_mcp;
+mod faults;
 mod floods;
 mod foreign;
 mod forward_proxy;

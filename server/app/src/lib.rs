@@ -62,7 +62,8 @@ pub use custody::checkpoints::place::CheckpointPlace;
 pub use custody::checkpoints::proofs::{ConsistencyProof, InclusionProof};
 pub use custody::custody_chain::{ChainSubject, CustodyChain};
 pub use custody::event::{EventRecord, RecordToolCall, ToolCallRecorded};
-pub use custody::evidence::export_evidence::{EvidenceSubject, SponsorPeriod};
+pub use custody::evidence::events::SponsorPeriod;
+pub use custody::evidence::export_evidence::EvidenceSubject;
 pub use custody::list_events::EventFilter;
 pub use decisions::decision::{
     Decide, DecisionAnswer, DecisionRecord, DecisionSubject, EntityCall, RolloutPart, ShadowAnswer, StandsOn,

@@ -157,7 +157,7 @@ async fn check(
     ))
 }
 
-/// Reads a tree whose tiles are believed only as far as the signed root holds them.
+/// Reads a tree whose tiles are believed only if the signed root holds them.
 struct TreeReader<'a> {
     source: &'a LogSource<'a>,
     newest: &'a Checkpoint,

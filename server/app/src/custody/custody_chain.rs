@@ -1,12 +1,14 @@
 //! GetCustodyChain: one tree from the sponsor through every instance of a chain to the calls.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use countersign_core::{
+    approval::Approval,
     ids::{DecisionId, EventId, InstanceId},
     sponsor::Sponsor,
 };
-use countersign_store::{Connection, event, instance, sponsor};
+use countersign_store::{Connection, approval, event, instance, sponsor};
+use time::OffsetDateTime;
 
 use crate::{
     App, DecisionRecord, Error, EventRecord, InstanceRecord,
@@ -40,6 +42,8 @@ pub struct CustodyChain {
     pub decisions: Vec<DecisionRecord>,
     /// Every event, in log order.
     pub events: Vec<EventRecord>,
+    /// The approvals that its decisions asked for or were based on, oldest first.
+    pub approvals: Vec<Approval>,
     /// Whether the chain was cut.
     pub truncated: bool,
 }
@@ -75,9 +79,11 @@ impl App {
             instances.iter().map(|stored| (stored.instance.agent_instance_id, stored.instance.clone())).collect();
         let decisions = events.iter().filter(|event| is_decision(event)).cloned().collect();
         let now = self.inner.engine.clock.now();
+        let decisions = records(conn, decisions, known).await?;
         Ok(CustodyChain {
             sponsor: sponsor::get(conn, &sponsor_id).await?,
-            decisions: records(conn, decisions, known).await?,
+            approvals: approvals_of(conn, &decisions, now).await?,
+            decisions,
             instances: instances.into_iter().map(|stored| InstanceRecord::at(now, stored)).collect(),
             events,
             truncated,
@@ -112,6 +118,22 @@ pub(super) async fn root_of(conn: &mut Connection, id: InstanceId) -> Result<Ins
     Ok(found.ok_or_else(|| Error::not_found("instance", id))?.instance.root_instance_id)
 }
 
+/// The approvals that these decisions asked for or were based on, oldest first, in their current state.
+async fn approvals_of(
+    conn: &mut Connection,
+    decisions: &[DecisionRecord],
+    now: OffsetDateTime,
+) -> Result<Vec<Approval>, Error> {
+    let ids: BTreeSet<_> = decisions.iter().filter_map(|decision| decision.approval_id).map(|id| id.0).collect();
+    let ids: Vec<_> = ids.into_iter().collect();
+    let mut approvals = approval::find(conn, &ids, &[]).await?;
+    for approval in &mut approvals {
+        approval.state = approval.state_at(now);
+    }
+    approvals.sort_by_key(|approval| (approval.create_time, approval.approval_id.0));
+    Ok(approvals)
+}
+
 /// An event that belongs to no instance: the event and its sponsor.
 async fn alone(conn: &mut Connection, subject: ChainSubject) -> Result<CustodyChain, Error> {
     let id = match subject {
@@ -128,5 +150,5 @@ async fn alone(conn: &mut Connection, subject: ChainSubject) -> Result<CustodyCh
     };
     let decisions = events.iter().filter(|event| is_decision(event)).cloned().collect();
     let decisions = records(conn, decisions, HashMap::new()).await?;
-    Ok(CustodyChain { sponsor, instances: Vec::new(), decisions, events, truncated: false })
+    Ok(CustodyChain { sponsor, instances: Vec::new(), decisions, events, approvals: Vec::new(), truncated: false })
 }

@@ -7,12 +7,14 @@ use countersign_app::{
     SponsorPeriod, ToolCallRecorded,
 };
 use countersign_core::{
+    approval::Private,
     names,
     operator::{OperatorRole, Roles},
 };
 use countersign_proto::v1::{self, get_custody_chain_request::Subject};
 
 use super::{
+    approval,
     decision::{self, MAX_BATCH},
     event,
     idempotency::Idem,
@@ -181,11 +183,12 @@ pub(crate) fn chain(mut chain: CustodyChain, caller: &Caller) -> v1::CustodyChai
         decisions: chain.decisions.into_iter().map(decision::decision).collect(),
         events: chain.events.into_iter().map(event::event).collect(),
         truncated: chain.truncated,
-        approvals: Vec::new(),
+        approvals: chain.approvals.into_iter().map(approval::approval).collect(),
     }
 }
 
-/// Removes the sponsor's name and e-mail address, and the end users for whom runs act. The commitments to them stay.
+/// Removes the sponsor's name and e-mail address, the end users for whom runs act, and what the persons who approved saw and
+/// wrote. The commitments to them stay.
 fn without_names(chain: &mut CustodyChain) {
     if let Some(sponsor) = &mut chain.sponsor {
         sponsor.display_name.clear();
@@ -195,5 +198,12 @@ fn without_names(chain: &mut CustodyChain) {
     for event in &mut chain.events {
         event.disclosed.identity = None;
         event.disclosed.on_behalf_of = None;
+    }
+    for approval in &mut chain.approvals {
+        approval.call.context = Private::default();
+        approval.arguments = None;
+        if let Some(answer) = &mut approval.answer {
+            answer.reason.clear();
+        }
     }
 }

@@ -20,7 +20,10 @@ use countersign_store::{
 };
 use tokio::sync::watch;
 
-use self::{log_key::LogKey, place::CheckpointPlace, publish::Published};
+use self::{log_key::LogKey, place::CheckpointPlace};
+
+/// A published checkpoint.
+pub(crate) type Published = Option<Arc<StoredCheckpoint>>;
 
 /// What a server knows of its log's checkpoints.
 #[derive(Debug)]

@@ -1,8 +1,6 @@
 //! Publishing: a checkpoint is given out only after it is stored, kept in the second place, and found to continue the one
 //! before.
 
-use std::sync::Arc;
-
 use countersign_ledger::merkle::{Hash, ProofRequest};
 use countersign_store::{
     Connection,
@@ -73,6 +71,3 @@ pub(crate) async fn root_at(conn: &mut Connection, size: i64) -> Result<Option<H
     let tiles = log_tree::proof_tiles(conn, &plan.tiles()).await?;
     Ok(plan.compute(&tiles).ok().and_then(|root| root.first().copied()))
 }
-
-/// A published checkpoint.
-pub(crate) type Published = Option<Arc<StoredCheckpoint>>;

@@ -6,7 +6,7 @@ use countersign_core::ids::InstanceId;
 use countersign_ledger::leaf::{Digest, Leaf};
 use countersign_store::{Connection, event};
 
-use super::export_evidence::{Events, add};
+use super::events::{Events, add};
 use crate::Error;
 
 /// How often what was added may name further events: deeper than chains can be.

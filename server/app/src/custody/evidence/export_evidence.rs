@@ -1,33 +1,25 @@
 //! ExportEvidence: gathers the events, what they stand on, their proofs and the policy documents into one bundle.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use countersign_core::{
-    ids::{DecisionId, EventId},
-    names::SponsorId,
-};
+use countersign_core::ids::{ApprovalId, DecisionId, EventId};
 use countersign_ledger::{
+    commitment::Opening,
     evidence::{
         Bundle, ChainSelection, DisclosedText, Event, Format, MAX_BUNDLE_BYTES, MAX_EVENTS, PolicyDocument, Selection,
         SponsorSelection,
     },
-    leaf::{Decimal, Digest, Kind},
+    leaf::{Decimal, Digest, Kind, Leaf},
 };
-use countersign_store::{
-    Connection, PageRequest,
-    checkpoint::StoredCheckpoint,
-    event::{self, StoredEvent},
-    policy, signing_key,
-};
+use countersign_store::{Connection, PageRequest, approval, checkpoint::StoredCheckpoint, event, policy, signing_key};
 use serde_json::{Value, json};
-use time::OffsetDateTime;
 use tokio::time::sleep;
 
-use super::{closure, proofs, sponsor_period};
+use super::{
+    closure,
+    events::{Events, SponsorPeriod, add, bounded, too_much},
+    proofs, sponsor_period,
+};
 use crate::{
     App, ChainSubject, Error, EventRecord,
     custody::custody_chain::{of_event, root_of},
@@ -47,20 +39,6 @@ pub enum EvidenceSubject {
     /// Everything that a sponsor answers for in a time.
     Sponsor(SponsorPeriod),
 }
-
-/// A sponsor and a time.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SponsorPeriod {
-    /// The sponsor.
-    pub sponsor_id: SponsorId,
-    /// From this instant on.
-    pub start_time: OffsetDateTime,
-    /// Until before this instant.
-    pub end_time: OffsetDateTime,
-}
-
-/// The events of a bundle by their log index.
-pub(super) type Events = BTreeMap<i64, EventRecord>;
 
 impl App {
     /// The file of an evidence bundle.
@@ -157,6 +135,8 @@ impl App {
         let newest = events.last_key_value().map_or(0, |(index, _)| *index);
         let checkpoint = self.checkpoint_over(newest).await?;
         let mut conn = self.inner.engine.store.for_reads().connection().await?;
+        let mut events = events;
+        disclose_contexts(&mut conn, &mut events).await?;
         let indices: Vec<_> = events.keys().copied().collect();
         let proofs = proofs::inclusion(&mut conn, &indices, checkpoint.size).await?;
         let policies = policies(&mut conn, &events).await?;
@@ -209,26 +189,24 @@ impl App {
     }
 }
 
-/// Adds events that were read.
-pub(super) async fn add(conn: &mut Connection, events: &mut Events, stored: Vec<StoredEvent>) -> Result<(), Error> {
-    let read = EventRecord::compared(conn, stored).await?;
-    events.extend(read.into_iter().map(|event| (event.log_index, event)));
-    bounded(events)
-}
-
-fn bounded(events: &Events) -> Result<(), Error> {
-    if events.len() <= MAX_EVENTS {
-        return Ok(());
+/// Adds what the persons who were asked for an approval were shown, which is stored with the approval.
+async fn disclose_contexts(conn: &mut Connection, events: &mut Events) -> Result<(), Error> {
+    let asked = |leaf: &Leaf<'static>| {
+        let id = leaf.approval_id.as_deref().filter(|_| leaf.context_commitment.is_some())?;
+        id.parse::<ApprovalId>().ok()
+    };
+    let ids: Vec<_> = events.values().filter_map(|event| asked(&event.leaf)).map(|id| id.0).collect();
+    let approvals = approval::find(conn, &ids, &[]).await?;
+    for event in events.values_mut() {
+        let Some(id) = asked(&event.leaf) else { continue };
+        let found = approvals.iter().find(|approval| approval.approval_id == id);
+        let opening =
+            found.and_then(|found| Some(Opening { salt: found.context_salt?, text: found.call.context.0.clone() }));
+        // After an erasure the text is empty, and opens nothing.
+        event.disclosed.context =
+            opening.filter(|opening| event.leaf.context_commitment == Some(Digest(opening.commitment())));
     }
-    Err(too_much(&format!("it would have more than {MAX_EVENTS} events")))
-}
-
-fn too_much(why: &str) -> Error {
-    let field = countersign_core::Violation::new(
-        "subject",
-        format!("is too much for one bundle: {why}. Ask for a shorter time"),
-    );
-    Error::Invalid(vec![field])
+    Ok(())
 }
 
 /// The documents that the leaves name.

@@ -4,7 +4,7 @@ use countersign_ledger::{leaf::Leaf, manifest};
 use countersign_store::{Connection, event};
 use time::{Duration, OffsetDateTime};
 
-use super::export_evidence::{Events, SponsorPeriod};
+use super::events::{Events, SponsorPeriod};
 use crate::{Error, EventRecord};
 
 /// How many indices of the log are read at a time.
