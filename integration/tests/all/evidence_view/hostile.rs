@@ -111,14 +111,14 @@ fn decision(log: &Chain, leaf: Leaf<'static>, nth: usize, effect: Effect, reason
 
 fn chain() -> Chain {
     let mut log = Chain { leaves: Vec::new(), texts: Vec::new() };
-    let [script, picture, turned, long, identity] = texts().try_into().unwrap();
+    let [script, picture, turned, lengthy, identity] = texts().try_into().unwrap();
     log.push(Kind::SponsorRegistered, Some(("identity", identity)), |_, leaf| Leaf {
         operator_id: Some("rita".into()),
         state_after: Some("PENDING".into()),
         terms: Some(Terms { max_depth: 1, max_ttl_seconds: 900, roles: vec!["support".into()], ..Terms::default() }),
         ..leaf
     });
-    log.push(Kind::CredentialIssued, Some(("purpose", long)), |log, leaf| Leaf {
+    log.push(Kind::CredentialIssued, Some(("purpose", lengthy)), |log, leaf| Leaf {
         agent_instance_id: Some(id("inst_", 1)),
         credential_id: Some(id("cred_", 1)),
         custody_ref: Some(log.hash(0)),
