@@ -1,4 +1,5 @@
-// Pages of `countersign evidence view`, opened in Chromium from file://. FOLDER has good.html, hostile.html and its texts.
+// Pages of `countersign evidence view`, opened in Chromium from file://. FOLDER has good.html, hostile.html and the
+// texts of the latter.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -17,7 +18,9 @@ const KEY = JSON.parse(bundle).log_key;
 const html = readFileSync(join(FOLDER, "good.html")).toString();
 const scratch = mkdtempSync(join(tmpdir(), "view-"));
 let chromium;
-before(async () => { chromium = await startChromium(); });
+before(async () => {
+  chromium = await startChromium();
+});
 after(async () => {
   await chromium?.stop();
   rmSync(scratch, { recursive: true });
@@ -55,9 +58,19 @@ test("a bundle that holds is shown with its key", async () => {
   assert.equal(await page.text("key"), KEY);
   assert.match(await page.text("extent"), /^All of this was checked/);
   const facts = await page.text("facts");
-  for (const fact of ["countersign.example/log", "The log had 12 entries", "had 4 entries then", "2 disclosed, 0 erased",
-    "number of decisions: 1", "log indexes 0 to 11", "Reports that never came3"]) assert(facts.includes(fact), `${fact}: ${facts}`);
-  const rows = await page.evaluate("[...document.querySelectorAll('#entries tr')].map((row) => row.cells[0].textContent)");
+  for (const fact of [
+    "countersign.example/log",
+    "The log had 12 entries",
+    "had 4 entries then",
+    "2 disclosed, 0 erased",
+    "number of decisions: 1",
+    "log indexes 0 to 11",
+    "Reports that never came3",
+  ])
+    assert(facts.includes(fact), `${fact}: ${facts}`);
+  const rows = await page.evaluate(
+    "[...document.querySelectorAll('#entries tr')].map((row) => row.cells[0].textContent)",
+  );
   assert.deepEqual(rows, ["0", "1", "3", "4", "5", "6", "7", "11"]);
   assert.match(await page.text("policies"), /permit — "support"/);
   assert((await page.text("checkpoints")).startsWith("countersign.example/log\n12\n"));
@@ -73,7 +86,16 @@ test("the tree goes from sponsor to outcome", async () => {
     for (let at = line; at.id !== "tree"; at = at.parentElement) depth += at.tagName === "UL";
     return [line.querySelector("a").textContent, depth];
   })`);
-  const wanted = [["#0", 1], ["#1", 1], ["#3", 2], ["#4", 3], ["#6", 3], ["#7", 4], ["#5", 1], ["#11", 1]];
+  const wanted = [
+    ["#0", 1],
+    ["#1", 1],
+    ["#3", 2],
+    ["#4", 3],
+    ["#6", 3],
+    ["#7", 4],
+    ["#5", 1],
+    ["#11", 1],
+  ];
   assert.deepEqual(lines, wanted);
   await page.close();
 });
@@ -89,15 +111,20 @@ test("the key that is pasted is compared", async () => {
     await page.until(`document.body.dataset.done === "${nth}"`);
     return [await page.state(), await page.text("verdict")];
   };
-  assert.deepEqual(await paste(` ${KEY}\n`, 2),
-    ["holds", `Everything that was checked holds. It was checked against the key that you gave, ${KEY}.`]);
+  assert.deepEqual(await paste(` ${KEY}\n`, 2), [
+    "holds",
+    `Everything that was checked holds. It was checked against the key that you gave, ${KEY}.`,
+  ]);
   assert.match(await page.text("compared"), /^Compared/);
   // RFC 8032's first key, under the same name.
   const other = process.env.OTHER_KEY;
   const [state, verdict] = await paste(other, 3);
   assert.equal(state, "refused");
   assert(verdict.startsWith(`This does not hold: log_key: the bundle is of the key ${KEY}, not of ${other}`), verdict);
-  assert.match((await paste("nonsense", 4))[1], /^This does not hold: The key that was pasted: a verifier key is a name/);
+  assert.match(
+    (await paste("nonsense", 4))[1],
+    /^This does not hold: The key that was pasted: a verifier key is a name/,
+  );
   assert.equal((await paste("", 5))[0], "holds");
   assert.deepEqual(page.said, []);
   await page.close();
@@ -119,9 +146,11 @@ test("a flipped byte is named", async () => {
     assert(verdict.endsWith("Do not rely on what this page shows."), verdict);
     assert.equal(await page.state(), "refused");
     assert.match(await page.text("extent"), /stopped at the first thing/);
-    const marks = await page.evaluate("[...document.querySelectorAll('.content h2')].map((h) => getComputedStyle(h, '::after').content)");
+    const marks = await page.evaluate(
+      "[...document.querySelectorAll('.content h2')].map((h) => getComputedStyle(h, '::after').content)",
+    );
     assert(marks.length > 4 && marks.every((mark) => mark.includes("not shown to be true")), marks.join());
-    assert.equal(await page.text("tree") === "It cannot be read.", at === 0);
+    assert.equal((await page.text("tree")) === "It cannot be read.", at === 0);
     assert.deepEqual(page.said, []);
     await page.close();
   }
@@ -134,7 +163,8 @@ test("a flipped byte is named", async () => {
 
 test("in the browser, every flipped byte and forgery is refused", async () => {
   const page = await view(join(FOLDER, "good.html"));
-  const ask = (body) => page.evaluate(`(async () => {
+  const ask = (body) =>
+    page.evaluate(`(async () => {
     const refusal = (bytes) => verify(bytes, {}).then(() => ({ what: "it was accepted" }), (error) => error);
     ${body}
   })()`);
@@ -166,19 +196,28 @@ test("a page whose program was changed runs nothing", async () => {
   const page = await chromium.open(pathToFileURL(path).href);
   await page.until("document.readyState === 'complete' && document.getElementById('verdict')");
   assert.match(await page.evaluate("document.getElementById('verdict').textContent"), /^Not checked\./);
-  assert(page.said.some((line) => line.includes("Content Security Policy")), page.said.join());
+  assert(
+    page.said.some((line) => line.includes("Content Security Policy")),
+    page.said.join(),
+  );
   await page.close();
 });
 
 test("a browser without Ed25519 says that nothing was checked", async () => {
   for (const script of [
-    "const { importKey } = SubtleCrypto.prototype; SubtleCrypto.prototype.importKey = function (format, key, algorithm, ...rest) {" +
-    "  return algorithm === 'Ed25519' ? Promise.reject(new DOMException('no', 'NotSupportedError')) : importKey.call(this, format, key, algorithm, ...rest); };",
+    `const { importKey } = SubtleCrypto.prototype;
+    SubtleCrypto.prototype.importKey = function (format, key, algorithm, ...rest) {
+      if (algorithm === "Ed25519") return Promise.reject(new DOMException("no", "NotSupportedError"));
+      return importKey.call(this, format, key, algorithm, ...rest);
+    };`,
     "Object.defineProperty(Crypto.prototype, 'subtle', { value: undefined });",
   ]) {
     const page = await view(join(FOLDER, "good.html"), script);
     assert.equal(await page.state(), "unchecked");
-    assert.match(await page.text("verdict"), /^Not checked\. This browser cannot check Ed25519.*countersign evidence verify FILE/s);
+    assert.match(
+      await page.text("verdict"),
+      /^Not checked\. This browser cannot check Ed25519.*countersign evidence verify FILE/s,
+    );
     assert.match(await page.text("extent"), /^Nothing of this was checked/);
     await page.close();
   }
@@ -196,7 +235,14 @@ test("hostile texts are text", async () => {
   const made = await page.evaluate("document.querySelectorAll('img, iframe, object, svg, form, base, script').length");
   assert.equal(made, 2, "the bundle and the program");
   const tree = await page.text("tree");
-  for (const part of ["was asked to approve", "Operator olga approved appr_", "on the approval appr_", "What was shown", "erased or withheld", "(shortened)"]) {
+  for (const part of [
+    "was asked to approve",
+    "Operator olga approved appr_",
+    "on the approval appr_",
+    "What was shown",
+    "erased or withheld",
+    "(shortened)",
+  ]) {
     assert(tree.includes(part), `${part}: ${tree}`);
   }
   assert(!tree.includes("\u202e"));
@@ -214,8 +260,14 @@ test("the policy of the page lets nothing else run", async () => {
     new Image().src = "http://127.0.0.1:9/x.png";
     return fetch("http://127.0.0.1:9/").then(() => { window.ran = true; }, () => {});
   })()`);
-  assert.deepEqual(await page.evaluate("[window.ran, window.refused]"), [undefined, true].map((value) => value ?? null));
-  assert(page.said.some((line) => line.includes("Content Security Policy")), page.said.join());
+  assert.deepEqual(
+    await page.evaluate("[window.ran, window.refused]"),
+    [undefined, true].map((value) => value ?? null),
+  );
+  assert(
+    page.said.some((line) => line.includes("Content Security Policy")),
+    page.said.join(),
+  );
   await page.close();
 });
 
@@ -230,7 +282,10 @@ test("what does not hold says so on every printed page", async () => {
 });
 
 test("it prints, with the verdict on every page", async () => {
-  for (const [name, least] of [["good.html", 4], ["hostile.html", 6]]) {
+  for (const [name, least] of [
+    ["good.html", 4],
+    ["hostile.html", 6],
+  ]) {
     const page = await view(join(FOLDER, name));
     const pages = await printed(page);
     assert(pages.length >= least, `${pages.length} pages`);
@@ -239,7 +294,8 @@ test("it prints, with the verdict on every page", async () => {
       assert.match(text, new RegExp(`${nth + 1} ?/ ?${pages.length}\\s*$`));
     }
     const whole = pages.join("\n");
-    for (const part of ["Which key", "What was not checked", "Appendix: policy documents", "Sponsor alice"]) assert(whole.includes(part), part);
+    for (const part of ["Which key", "What was not checked", "Appendix: policy documents", "Sponsor alice"])
+      assert(whole.includes(part), part);
     await page.close();
   }
 });

@@ -12,7 +12,9 @@ export async function startChromium() {
   const profile = mkdtempSync(join(tmpdir(), "chromium-"));
   // Chromium's sandbox refuses root.
   const options = [...OPTIONS, `--user-data-dir=${profile}`, ...(process.getuid() === 0 ? ["--no-sandbox"] : [])];
-  const program = spawn(PROGRAM, [...options, "about:blank"], { stdio: ["ignore", "ignore", "ignore", "pipe", "pipe"] });
+  const program = spawn(PROGRAM, [...options, "about:blank"], {
+    stdio: ["ignore", "ignore", "ignore", "pipe", "pipe"],
+  });
   const failed = new Promise((_, reject) => {
     program.once("error", (error) => reject(new Error(`${PROGRAM} did not start: ${error.message}`)));
     program.once("exit", (code) => reject(new Error(`${PROGRAM} ended with ${code}`)));
@@ -55,7 +57,8 @@ async function openPage(send, listeners, address, before) {
   const call = (method, params) => send(method, params, sessionId);
   const said = [];
   const reports = {
-    "Runtime.exceptionThrown": ({ exceptionDetails }) => said.push(`exception: ${exceptionDetails.exception?.description}`),
+    "Runtime.exceptionThrown": ({ exceptionDetails }) =>
+      said.push(`exception: ${exceptionDetails.exception?.description}`),
     "Runtime.consoleAPICalled": ({ args }) => said.push(`console: ${args.map((value) => value.value).join(" ")}`),
     "Log.entryAdded": ({ entry }) => said.push(`log: ${entry.text}`),
     "Page.javascriptDialogOpening": ({ message }) => said.push(`dialog: ${message}`),
@@ -67,7 +70,11 @@ async function openPage(send, listeners, address, before) {
   if (before) await call("Page.addScriptToEvaluateOnNewDocument", { source: before });
   await call("Page.navigate", { url: address });
   const evaluate = async (expression) => {
-    const { result, exceptionDetails } = await call("Runtime.evaluate", { expression, awaitPromise: true, returnByValue: true });
+    const { result, exceptionDetails } = await call("Runtime.evaluate", {
+      expression,
+      awaitPromise: true,
+      returnByValue: true,
+    });
     if (exceptionDetails) throw new Error(exceptionDetails.exception?.description ?? exceptionDetails.text);
     return result.value;
   };

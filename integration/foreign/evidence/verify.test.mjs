@@ -21,9 +21,18 @@ async function refusal(bytes, expected) {
 
 const isPart = (value) => typeof value === "object" && value !== null;
 /** Every value of a leaf that is no list and no part: what it is in, and its name. */
-const places = (value) => Object.entries(value).flatMap(([name, inner]) => (isPart(inner) ? places(inner) : [[value, name]]));
-const sorted = (value) => (Array.isArray(value) ? value.map(sorted) : isPart(value)
-  ? Object.fromEntries(Object.keys(value).sort().map((name) => [name, sorted(value[name])])) : value);
+const places = (value) =>
+  Object.entries(value).flatMap(([name, inner]) => (isPart(inner) ? places(inner) : [[value, name]]));
+const sorted = (value) =>
+  Array.isArray(value)
+    ? value.map(sorted)
+    : isPart(value)
+      ? Object.fromEntries(
+          Object.keys(value)
+            .sort()
+            .map((name) => [name, sorted(value[name])]),
+        )
+      : value;
 
 test("the shared bundle holds", async () => {
   const found = await verify(good, { key: KEY });
@@ -38,10 +47,10 @@ test("the shared bundle holds", async () => {
 test("every flipped byte is refused as damage", async () => {
   const flipped = Uint8Array.from(good);
   for (let at = 0; at < flipped.length; at += 1) {
-    flipped[at] ^= 1 << at % 8;
+    flipped[at] ^= 1 << (at % 8);
     const error = await refusal(flipped, { key: KEY });
     assert(error.damaged || error.member === "file", `byte ${at}: ${error.message}`);
-    flipped[at] ^= 1 << at % 8;
+    flipped[at] ^= 1 << (at % 8);
   }
 });
 
@@ -62,7 +71,15 @@ test("what is cut, empty or huge is refused", async () => {
   const huge = await refusal(new Uint8Array(67108865));
   assert.equal(huge.message, "file: a bundle is at most 67108864 bytes, not 67108865");
   const end = Buffer.from(good.subarray(good.length - 78));
-  for (const front of ["", "{", "[]", "null", "{\"format\":\"countersign.evidence.v1\"", "[".repeat(100000), "{\"a\":".repeat(100000)]) {
+  for (const front of [
+    "",
+    "{",
+    "[]",
+    "null",
+    '{"format":"countersign.evidence.v1"',
+    "[".repeat(100000),
+    '{"a":'.repeat(100000),
+  ]) {
     await refusal(Buffer.concat([Buffer.from(front), end]));
   }
   await refusal(Buffer.concat([Buffer.alloc(100, 0xff), end]));
@@ -80,7 +97,8 @@ test("another spelling of the same values is refused", async () => {
     (b) => ({ ...b, earlier: null }),
     (b) => ({ origin: b.origin, ...b }),
     (b) => ({ ...b, events: b.events.map((event) => ({ disclosed: [], ...event })) }),
-  ]) assert.match((await refusal(seal(edit(bundle)))).message, /^file: byte \d+ is not as this form writes it$/);
+  ])
+    assert.match((await refusal(seal(edit(bundle)))).message, /^file: byte \d+ is not as this form writes it$/);
 });
 
 test("another key than the expected one is refused", async () => {
@@ -101,6 +119,10 @@ test("leaves are read as the shared vectors say", () => {
   }
   for (const { leaf_bytes: leaf } of leaves) assert.equal(JSON.stringify(readLeaf(leaf)), leaf);
   for (const { leaf_bytes: leaf, why } of refused) {
-    assert.throws(() => readLeaf(leaf), (error) => error.message.length > 10 && !error.message.includes("undefined"), why);
+    assert.throws(
+      () => readLeaf(leaf),
+      (error) => error.message.length > 10 && !error.message.includes("undefined"),
+      why,
+    );
   }
 });

@@ -40,8 +40,8 @@ pub(crate) enum EvidenceViewError {
     #[error("cannot read {}", path.display())]
     Read { path: PathBuf, source: io::Error },
     #[error(
-        "{} does not hold, so no page was written: {error}. Get the bundle again from its source; to see what is wrong in a \
-         page, add --even-if-it-does-not-hold",
+        "{} does not hold, so no page was written: {error}. Get the bundle again from its source; to see what is wrong \
+         in a page, add --even-if-it-does-not-hold",
         path.display()
     )]
     Refused { path: PathBuf, error: EvidenceError },

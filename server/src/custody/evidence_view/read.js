@@ -35,8 +35,8 @@ class Malformed extends Error {
   }
 }
 
-// A value of a type, its members in order. What only has a wrong form is added to `faults`, because whether it is of its
-// type comes first.
+// A value of a type, its members in order. What only has a wrong form is added to `faults`, because whether it is of
+// its type comes first.
 function readPart(type, value, path, faults) {
   const good = (fits) => { if (!fits) throw new Malformed(path); };
   if (Object.hasOwn(SHAPES, type)) {

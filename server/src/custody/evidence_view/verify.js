@@ -39,8 +39,8 @@ const MAX_BYTES = 67108864;
 const MAX_SIZE = (1n << 63n) - 1n;
 const MINUTE = 60000000n;
 
-// Checks the file `bytes`. `expected.key` is the verifier key that the reader has from elsewhere, if there is one. Gives
-// what was found, or throws a Refusal.
+// Checks the file `bytes`. `expected.key` is the verifier key that the reader has from elsewhere, if there is one.
+// Gives what was found, or throws a Refusal.
 async function verify(bytes, expected = {}, progress = () => {}) {
   const holds = hold("file");
   holds(bytes.length <= MAX_BYTES, `a bundle is at most ${MAX_BYTES} bytes, not ${bytes.length}`);
@@ -142,7 +142,8 @@ async function openNote(note, { name, id, key }) {
   }
   need(ours.length > 0, "no known key signed this note");
   // A line of that length has the form of a witness's cosignature: a time and a signature. They are not verified.
-  return { said, cosignatures: signatures.filter((line) => !ours.includes(line) && line.signature.length === 72).length };
+  const cosignatures = signatures.filter((line) => !ours.includes(line) && line.signature.length === 72);
+  return { said, cosignatures: cosignatures.length };
 }
 
 async function openCheckpoint(note, key, origin) {
@@ -266,9 +267,12 @@ function checkReference(field, leaf, named) {
   const grants = ({ kind }) => ["credential_issued", "delegated", "instance_accepted"].includes(kind);
   const same = (id) => leaf[id] === undefined || leaf[id] === named[id];
   const own = grants(named) && leaf.agent_instance_id === named.agent_instance_id;
-  const ofDecision = [named.kind === "decision" && same("policy_decision_id"), "the decision with its policy_decision_id"];
-  const ofApproval = [named.kind === "approval_approved" && same("approval_id"), "the approval with its approval_id"];
-  if (field !== "custody_ref") return field === "decision_ref" ? ofDecision : ofApproval;
+  if (field === "decision_ref") {
+    return [named.kind === "decision" && same("policy_decision_id"), "the decision with its policy_decision_id"];
+  }
+  if (field === "approval_ref") {
+    return [named.kind === "approval_approved" && same("approval_id"), "the approval with its approval_id"];
+  }
   if (leaf.kind === "delegated") {
     const parent = grants(named) && leaf.parent_agent_id === named.agent_instance_id;
     const sameRoot = named.root_instance_id === undefined || leaf.root_instance_id === named.root_instance_id;
@@ -435,7 +439,8 @@ async function checkKeys(bundle, events) {
       await crypto.subtle.importKey("jwk", { crv, kty, x, y }, { name: "ECDSA", namedCurve: crv }, false, ["verify"]);
       known.add(kid);
     }
-  }).catch((error) => hold(error.member)(false, "it is not a JWK set of P-256 keys, each with its thumbprint as its id"));
+  }).catch(({ member }) =>
+    hold(member)(false, "it is not a JWK set of P-256 keys, each with its thumbprint as its id"));
   const named = events.map(({ leaf }) => leaf.grant?.key_id).filter((kid) => kid !== undefined && !known.has(kid));
   return [...new Set(named)].sort();
 }

@@ -3,15 +3,20 @@
 
 const byId = (id) => document.getElementById(id);
 // Control characters, and those that are invisible or turn the direction of writing, would hide what a text says.
-const visible = (value) => String(value).replace(/(?![\n\t])[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Co}\p{Cn}]/gu, (char) =>
-  `[U+${char.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}]`);
+const visible = (value) =>
+  String(value).replace(
+    /(?![\n\t])[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Co}\p{Cn}]/gu,
+    (char) => `[U+${char.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}]`,
+  );
 const element = (tag, classes, ...children) => {
   const made = Object.assign(document.createElement(tag), { className: classes });
   made.append(...children.map((child) => (child instanceof Node ? child : visible(child))));
   return made;
 };
-const put = (id, ...children) => byId(id).replaceChildren(...children.map((child) =>
-  (child instanceof Node ? child : document.createTextNode(visible(child)))));
+const put = (id, ...children) =>
+  byId(id).replaceChildren(
+    ...children.map((child) => (child instanceof Node ? child : document.createTextNode(visible(child)))),
+  );
 const link = (index) => Object.assign(element("a", "id", `#${index}`), { href: `#entry-${index}` });
 const instant = (time) => String(time).replace(/^([^T]{10})T(.{8})(?:\.0{6}|(\.\d{6}))Z$/, "$1 $2$3");
 
@@ -19,21 +24,27 @@ const member = (leaf, path) => path.split(".").reduce((of, name) => of?.[name] ?
 // A value in words: lists with commas, the members of a part with their names.
 function words(value) {
   if (Array.isArray(value)) return value.map(words).join(typeof value[0] === "object" ? "; " : ", ");
-  if (typeof value !== "object" || value === null) return /^.{10}T.{15}Z$/.test(value) ? `${instant(value)} UTC` : String(value);
+  if (typeof value !== "object" || value === null)
+    return /^.{10}T.{15}Z$/.test(value) ? `${instant(value)} UTC` : String(value);
   // A figure.
   if (Object.keys(value).join() === "name,value") return `${words(value.name)} ${words(value.value)}`;
-  return Object.entries(value).map(([name, inner]) => `${name} ${words(inner)}`).join(", ");
+  return Object.entries(value)
+    .map(([name, inner]) => `${name} ${words(inner)}`)
+    .join(", ");
 }
 
 // The sentence of forms.json for the kind of a leaf, and which members it used. "[...]" is left out where it lacks one.
 function sentence(leaf) {
   const used = new Set(["kind", "schema", "received_time", "timestamp"]);
-  const fill = (text) => text.replace(/\{([\w.]+)\}/g, (_, path) => {
-    used.add(path);
-    const value = member(leaf, path);
-    return value === undefined ? "(not stated)" : words(value);
-  });
-  const known = Object.hasOwn(FORMS.kinds, leaf.kind) ? FORMS.kinds[leaf.kind].says : `An entry of the unknown kind ${leaf.kind}.`;
+  const fill = (text) =>
+    text.replace(/\{([\w.]+)\}/g, (_, path) => {
+      used.add(path);
+      const value = member(leaf, path);
+      return value === undefined ? "(not stated)" : words(value);
+    });
+  const known = Object.hasOwn(FORMS.kinds, leaf.kind)
+    ? FORMS.kinds[leaf.kind].says
+    : `An entry of the unknown kind ${leaf.kind}.`;
   const lacks = (text) => [...text.matchAll(/\{([\w.]+)\}/g)].some(([, path]) => member(leaf, path) === undefined);
   return [fill(known.replace(/\[([^\]]*)\]/g, (_, text) => (lacks(text) ? "" : text))), used];
 }
@@ -43,19 +54,26 @@ function others(leaf, used) {
   const lines = leaf.timestamp === leaf.received_time ? [] : [`happened at ${words(leaf.timestamp)}`];
   for (const [name, value] of Object.entries(leaf).filter(([member]) => !used.has(member))) {
     const isPart = typeof value === "object" && value !== null && !Array.isArray(value);
-    const rest = isPart ? Object.fromEntries(Object.entries(value).filter(([inner]) => !used.has(`${name}.${inner}`))) : value;
+    const rest = isPart
+      ? Object.fromEntries(Object.entries(value).filter(([inner]) => !used.has(`${name}.${inner}`)))
+      : value;
     if (!isPart || Object.keys(rest).length > 0) lines.push(`${name}: ${words(rest)}`);
   }
   return lines.map((line) => element("div", "", line));
 }
 
 const LABELS = {
-  purpose: "Purpose", reason_text: "Reason", identity: "Identity", context_text: "What was shown (attributes of the call)",
+  purpose: "Purpose",
+  reason_text: "Reason",
+  identity: "Identity",
+  context_text: "What was shown (attributes of the call)",
   on_behalf_of: "On behalf of",
 };
 // The texts of an event in the order of LABELS; `said` is undefined where one is not here.
-const textsOf = ({ leaf, disclosed }) => Object.entries(TEXTS).filter(([, commitment]) => leaf[commitment] !== undefined)
-  .map(([name]) => ({ label: LABELS[name], said: disclosed.find((text) => text.name === name)?.text }));
+const textsOf = ({ leaf, disclosed }) =>
+  Object.entries(TEXTS)
+    .filter(([, commitment]) => leaf[commitment] !== undefined)
+    .map(([name]) => ({ label: LABELS[name], said: disclosed.find((text) => text.name === name)?.text }));
 const MISSING = "erased or withheld";
 
 // One event in the tree: its sentence, and its texts, shortened.
@@ -64,7 +82,8 @@ function line(event) {
   const made = element("div", "line", link(event.index), ` ${instant(event.leaf.received_time)} `);
   made.append(element("span", String(event.leaf.effect ?? "").replace(/[^A-Z_]/g, ""), said));
   for (const { label, said: text } of textsOf(event)) {
-    const short = text !== undefined && [...text].length > 300 ? `${[...text].slice(0, 300).join("")} … (shortened)` : text;
+    const short =
+      text !== undefined && [...text].length > 300 ? `${[...text].slice(0, 300).join("")} … (shortened)` : text;
     const shown = short === undefined ? element("span", "missing", MISSING) : element("span", "said", short);
     made.append(element("div", "", element("span", "label", `${label}: `), shown));
   }
@@ -114,7 +133,8 @@ function drawTree(events) {
       rest.push(event);
     }
   }
-  if (rest.length > 0) add(below("rest", top, [element("span", "label", "Entries of the log itself, of no sponsor")]), ...rest.map(line));
+  if (rest.length > 0)
+    add(below("rest", top, [element("span", "label", "Entries of the log itself, of no sponsor")]), ...rest.map(line));
 }
 
 function drawFacts(bundle, events, found) {
@@ -127,11 +147,22 @@ function drawFacts(bundle, events, found) {
   fact("Log", bundle.origin);
   if (chain) fact("Selection", `The chain of custody of ${chain.id}, ${chain.count} entries`);
   if (sponsor) {
-    fact("Selection", `All that the sponsor ${sponsor.sponsor_id} answered for from ${words(sponsor.from)} until before ` +
-      `${words(sponsor.to)}; number of decisions: ${sponsor.count}`);
+    fact(
+      "Selection",
+      `All that the sponsor ${sponsor.sponsor_id} answered for from ${words(sponsor.from)} until before ` +
+        `${words(sponsor.to)}; number of decisions: ${sponsor.count}`,
+    );
   }
-  fact("Entries", `${events.length}: ${Object.entries(kinds).map(([kind, count]) => `${count} ${kind}`).join(", ")}`);
-  fact("Received", `${instant(times[0])} to ${instant(times.at(-1))} UTC; log indexes ${events[0]?.index} to ${events.at(-1)?.index}`);
+  fact(
+    "Entries",
+    `${events.length}: ${Object.entries(kinds)
+      .map(([kind, count]) => `${count} ${kind}`)
+      .join(", ")}`,
+  );
+  fact(
+    "Received",
+    `${instant(times[0])} to ${instant(times.at(-1))} UTC; log indexes ${events[0]?.index} to ${events.at(-1)?.index}`,
+  );
   if (found) {
     fact("Checkpoint", `The log had ${found.size} entries; the hash over all of them is ${found.root}`);
     const grown = `The log had ${found.earlierSize} entries then, and has only grown since`;
@@ -139,13 +170,20 @@ function drawFacts(bundle, events, found) {
     fact("Cosignatures of witnesses", `${found.cosignatures}, not checked`);
     fact("Texts", `${found.disclosed} disclosed, ${found.undisclosed} erased or withheld`);
     fact("Policy documents", `${(bundle.policies ?? []).length}`);
-    fact("Signing keys missing", found.keysMissing.join(", ") || (bundle.signing_keys ? "none" : "the file has no key set"));
+    fact(
+      "Signing keys missing",
+      found.keysMissing.join(", ") || (bundle.signing_keys ? "none" : "the file has no key set"),
+    );
     fact("Earlier entries that an ALLOW counted on and that are not here", `${found.groundsMissing}`);
   }
   const whole = found?.completeness;
   if (whole) {
-    fact("Completeness", `Entries of the sponsor from index ${whole.first} to ${whole.last}: ${whole.events}, as many as the ` +
-      `log's manifests count (number of manifests: ${whole.manifests}); decisions in the time asked for: ${whole.decisions}`);
+    fact(
+      "Completeness",
+      `Entries of the sponsor from index ${whole.first} to ${whole.last}: ${whole.events}, as many as the ` +
+        `log's manifests count (number of manifests: ${whole.manifests}); ` +
+        `decisions in the time asked for: ${whole.decisions}`,
+    );
     fact("Reports that never came", `${whole.missingReports}, over all reporters in that range`);
     fact("Calls without an outcome", `${whole.openDecisions}, when the last manifest was made, over the whole log`);
   }
@@ -173,11 +211,13 @@ function draw(bundle, events, found) {
     const versions = events.filter(({ leaf }) => leaf.policy_hash === hash).map(({ leaf }) => leaf.policy_version);
     const title = `Policy ${[...new Set(versions)].filter(Boolean).join(", ")}`;
     byId("policies").append(element("h3", "", title), element("p", "id", `SHA-256 ${hash}`), element("pre", "", rules));
-    if (cedar !== "") byId("policies").append(element("h4", "", "In Cedar, beside the document"), element("pre", "", cedar));
+    if (cedar !== "")
+      byId("policies").append(element("h4", "", "In Cedar, beside the document"), element("pre", "", cedar));
   }
   if (!byId("policies").firstChild) put("policies", "No entry of the file names a policy document.");
   byId("checkpoints").append(element("pre", "", bundle.checkpoint));
-  if (bundle.earlier) byId("checkpoints").append(element("h3", "", "The earlier one"), element("pre", "", bundle.earlier.checkpoint));
+  if (bundle.earlier)
+    byId("checkpoints").append(element("h3", "", "The earlier one"), element("pre", "", bundle.earlier.checkpoint));
 }
 
 // What can be read of a bundle that does not hold, or that could not be checked.
@@ -205,32 +245,64 @@ async function run(bytes, pasted) {
     // A browser without Ed25519 must not look like a signature that does not hold.
     await crypto.subtle.importKey("raw", new Uint8Array(32), "Ed25519", false, ["verify"]);
     try {
-      const fault = key && (await readKey(key).then(() => undefined, (error) => error.message));
+      const fault =
+        key &&
+        (await readKey(key).then(
+          () => undefined,
+          (error) => error.message,
+        ));
       if (fault) throw new Refusal("The key that was pasted", fault);
       const report = (at, all) => current() && put("extent", `Checking entry ${at} of ${all}.`);
       found = await verify(bytes, { key }, report);
       ({ bundle, events } = found);
-      outcome = ["holds", "Everything that was checked holds.", key
-        ? `It was checked against the key that you gave, ${key}.`
-        : `It was checked against the key that the file names, ${bundle.log_key}; whether that is the log's key was not compared.`];
+      outcome = [
+        "holds",
+        "Everything that was checked holds.",
+        key
+          ? `It was checked against the key that you gave, ${key}.`
+          : `It was checked against the key that the file names, ${bundle.log_key}; ` +
+            "whether that is the log's key was not compared.",
+      ];
     } catch (error) {
       outcome = ["refused", "This does not hold:", `${error.message}. Do not rely on what this page shows.`];
       if (!(error instanceof Refusal)) outcome[1] = "The check failed:";
     }
   } catch {
-    outcome = ["unchecked", "Not checked.", "This browser cannot check Ed25519 signatures. Nothing that this page shows was " +
-      "checked. Open it in a newer browser, or use: countersign evidence verify FILE"];
+    outcome = [
+      "unchecked",
+      "Not checked.",
+      "This browser cannot check Ed25519 signatures. Nothing that this page shows was " +
+        "checked. Open it in a newer browser, or use: countersign evidence verify FILE",
+    ];
   }
   if (!current()) return;
   show(...outcome);
-  put("compared", key ? (found ? "Compared: it is the key of this file." : `Not found to be the key of this file: ${key}`)
-    : "Not compared: no key was given.");
-  put("extent", { holds: "All of this was checked, in this order, and holds.", unchecked: "Nothing of this was checked.",
-    refused: "The check stopped at the first thing that does not hold, which is named above. What follows it was not checked." }[outcome[0]]);
+  put(
+    "compared",
+    key
+      ? found
+        ? "Compared: it is the key of this file."
+        : `Not found to be the key of this file: ${key}`
+      : "Not compared: no key was given.",
+  );
+  put(
+    "extent",
+    {
+      holds: "All of this was checked, in this order, and holds.",
+      unchecked: "Nothing of this was checked.",
+      refused:
+        "The check stopped at the first thing that does not hold, which is named above. " +
+        "What follows it was not checked.",
+    }[outcome[0]],
+  );
   try {
     if (!found) [bundle, events] = readUnproven(bytes);
     const texts = bundle.events.map(({ disclosed }) => disclosed ?? []);
-    draw(bundle, events.map((event, nth) => ({ ...event, disclosed: texts[nth] })), found);
+    draw(
+      bundle,
+      events.map((event, nth) => ({ ...event, disclosed: texts[nth] })),
+      found,
+    );
   } catch {
     for (const id of ["facts", "tree", "entries", "texts", "policies", "checkpoints"]) put(id, "It cannot be read.");
   }
