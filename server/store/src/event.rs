@@ -250,21 +250,34 @@ pub async fn by_leaf_hash(
     stored(rows.fetch_all(conn).await?)
 }
 
-/// The manifests that were appended from `start` until before `end`, to the millisecond, in log order.
-#[tracing::instrument(name = "store.event.manifests", target = "countersign_trace", level = "debug", skip_all)]
-pub async fn manifests(
+/// The manifests that were appended before `at`, to the millisecond: the last `most`, newest first.
+#[tracing::instrument(name = "store.event.manifests_before", target = "countersign_trace", level = "debug", skip_all)]
+pub async fn manifests_before(
     conn: &mut Connection,
-    start: OffsetDateTime,
-    end: OffsetDateTime,
+    at: OffsetDateTime,
+    most: i64,
 ) -> Result<Vec<StoredEvent>, StoreError> {
     let rows = sqlx::query_as!(
         Row,
         "SELECT log_index, leaf_bytes, purpose, purpose_salt, reason, reason_salt, identity, identity_salt,
                 on_behalf_of, on_behalf_of_salt
-         FROM custody_event
-         WHERE kind = 'manifest' AND event_id >= uuid_v7_floor($1) AND event_id < uuid_v7_floor($2) ORDER BY log_index",
-        start,
-        end
+         FROM custody_event WHERE kind = 'manifest' AND event_id < uuid_v7_floor($1) ORDER BY log_index DESC LIMIT $2",
+        at,
+        most
+    );
+    stored(rows.fetch_all(conn).await?)
+}
+
+/// The first `most` manifests from index `from` on, in log order.
+#[tracing::instrument(name = "store.event.manifests_from", target = "countersign_trace", level = "debug", skip_all)]
+pub async fn manifests_from(conn: &mut Connection, from: i64, most: i64) -> Result<Vec<StoredEvent>, StoreError> {
+    let rows = sqlx::query_as!(
+        Row,
+        "SELECT log_index, leaf_bytes, purpose, purpose_salt, reason, reason_salt, identity, identity_salt,
+                on_behalf_of, on_behalf_of_salt
+         FROM custody_event WHERE kind = 'manifest' AND log_index >= $1 ORDER BY log_index LIMIT $2",
+        from,
+        most
     );
     stored(rows.fetch_all(conn).await?)
 }

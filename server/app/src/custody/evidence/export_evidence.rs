@@ -24,6 +24,7 @@ use crate::{
     App, ChainSubject, Error, EventRecord,
     custody::custody_chain::{of_event, root_of},
     engine::custody_leaf,
+    status::expiry::stamp,
 };
 
 /// How long an export waits for a checkpoint over the newest event.
@@ -85,6 +86,13 @@ impl App {
     }
 
     async fn sponsor_events(&self, period: &SponsorPeriod) -> Result<(Events, Selection), Error> {
+        let now = self.inner.engine.clock.now();
+        if period.end_time + sponsor_period::MARGIN > now {
+            return Err(Error::NotReady(format!(
+                "the time until {} is not over for more than a minute: ask again then, or for a time that ended earlier",
+                stamp(period.end_time)
+            )));
+        }
         let mut conn = self.inner.engine.store.for_reads().connection().await?;
         let covered = match sponsor_period::covered(&mut conn, period).await {
             Err(Error::NotReady(_)) => {

@@ -157,7 +157,7 @@ fn lasting(certificates: &[Ending], now: OffsetDateTime) -> Vec<Ending> {
 }
 
 /// An instant in the form used in messages.
-pub(super) fn stamp(at: OffsetDateTime) -> String {
+pub(crate) fn stamp(at: OffsetDateTime) -> String {
     at.replace_nanosecond(0).unwrap_or(at).format(&Rfc3339).unwrap_or_default()
 }
 
