@@ -152,6 +152,24 @@ async fn what_no_tree_has_is_refused_and_nobody_else_may_ask() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn libraries_of_others_read_the_tiles_of_a_server() {
+    let world = World::start().await;
+    let run = world.run_of("alice").await;
+    for _ in 0..300 {
+        run.decide("billing", "refund").await.unwrap();
+    }
+    checkpoint_over(&world, world.log_size().await).await;
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/foreign/tlog");
+    let mut go = std::process::Command::new("go");
+    go.args(["test", "-count=1", "-v", "./..."]).current_dir(folder);
+    go.env("TLOG_FOLDER", format!("{}/log", world.server.url()))
+        .env("TLOG_KEY", log_key(&world.log().await).to_string());
+    let ran = tokio::task::spawn_blocking(move || go.output()).await.unwrap().unwrap();
+    let said = format!("{}{}", String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
+    assert!(ran.status.success() && said.contains("--- PASS") && !said.contains("no tests to run"), "{said}");
+}
+
 async fn kept(server: &Server) -> String {
     let file = server.data_dir().join("checkpoints/checkpoint");
     eventually("a checkpoint is kept outside the database", async || file.exists()).await;

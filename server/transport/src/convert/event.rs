@@ -154,6 +154,8 @@ mod tests {
             rollout_side: v1::RolloutSide::Baseline.into(),
             rule_ids: vec!["a".into(), "b".into()],
             emitter_seq: i64::MAX,
+            leaf_hash: vec![5; 32],
+            altered: true,
             ..Default::default()
         };
         assert_eq!(event, read);
