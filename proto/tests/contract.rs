@@ -35,7 +35,7 @@ const METHODS: [(&str, &str); 12] = [
     (
         "CustodyService",
         "RecordToolCall BatchRecordToolCalls ListEvents GetCustodyChain ListOpenDecisions GetCheckpoint \
-         GetInclusionProof GetConsistencyProof ExportEvidence",
+         GetInclusionProof GetConsistencyProof GetTile GetEntries ExportEvidence",
     ),
     ("KeyService", "ListSigningKeys RotateSigningKey MarkKeyCompromised"),
     (

@@ -248,6 +248,7 @@ mod tests {
                 "ensure_custody_partitions",
                 "instance_is_revoked",
                 "instance_standing",
+                "log_tile_only_grows",
                 "uuid_v7_floor",
             ]
         );
