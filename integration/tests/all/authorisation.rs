@@ -39,7 +39,7 @@ const TABLE: &str = "
         ListRollouts gate policy-admin auditor admin; WatchRollouts gate policy-admin auditor admin instance
     CustodyService: RecordToolCall gate instance; BatchRecordToolCalls gate instance; ListEvents auditor;
         GetCustodyChain auditor gate admin; ListOpenDecisions auditor; GetCheckpoint auditor; GetInclusionProof auditor;
-        GetConsistencyProof auditor; ExportEvidence auditor
+        GetConsistencyProof auditor; GetTile auditor; GetEntries auditor; ExportEvidence auditor
     KeyService: ListSigningKeys admin auditor; RotateSigningKey admin; MarkKeyCompromised admin
     OperatorService: CreateOperator admin; ListOperators admin auditor; CreateApiKey admin; ListApiKeys admin auditor;
         RevokeApiKey admin; SetOperatorRoles admin; DisableOperator admin; EnableOperator admin; DeleteOperator admin;
