@@ -127,10 +127,8 @@ impl Launch {
                 command.env("DATABASE_URL", url)
             };
         }
-        if record::folder().is_some() {
-            // More output means that more can be searched for secrets.
-            command.env("COUNTERSIGN_LOG_LEVEL", "info,countersign=trace");
-        }
+        // More output means that more can be searched for secrets. A test alone has the same log as in a recorded run.
+        command.env("COUNTERSIGN_LOG_LEVEL", "info,countersign=trace");
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         // Not in the folder of the test, because a countersign.yaml there would be read.
         command.current_dir(home.path());

@@ -64,7 +64,7 @@ async fn by_choice_each_call_has_one_line() {
         assert!(line["span"]["caller"].is_string() && line["duration_ms"].as_f64().unwrap() > 0.0, "{line}");
         assert!(!line.to_string().contains(&run.token));
     }
-    let quiet = World::start_with(json).await;
+    let quiet = World::start_with(|launch| json(launch).variable("COUNTERSIGN_LOG_LEVEL", "info")).await;
     quiet.rita.status().get_readiness(v1::GetReadinessRequest {}).await.unwrap();
     assert!(!lines(&quiet.server.log()).iter().any(|line| line["message"] == "done"));
 }
@@ -73,8 +73,8 @@ async fn by_choice_each_call_has_one_line() {
 async fn a_start_that_fails_says_so_as_the_log_is() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("countersign.yaml");
-    fs::write(&file, "log: {format: json, level: loud}\ntraces: {protocol: http/json}\nlistne: x\n").unwrap();
-    let launch = Launch::plain().arg("--config").arg(file.to_str().unwrap());
+    fs::write(&file, "log: {format: json}\ntraces: {protocol: http/json}\nlistne: x\n").unwrap();
+    let launch = Launch::plain().arg("--config").arg(file.to_str().unwrap()).variable("COUNTERSIGN_LOG_LEVEL", "loud");
     let said = launch.start().await.err().unwrap().to_string();
     let [line] = lines(&said).try_into().expect("one line");
     assert_eq!(line["level"], "ERROR");
