@@ -6,7 +6,7 @@ use sqlx::{AssertSqlSafe, Executor as _};
 use crate::support::{World, eventually};
 
 /// What a superuser does to event $1 of the log, and what is said about it.
-const CHANGES: [(&str, &str, &str); 6] = [
+const CHANGES: [(&str, &str, &str); 7] = [
     (
         "a leaf",
         "UPDATE custody_event SET leaf_bytes = convert_to(replace(convert_from(leaf_bytes, 'UTF8'), 'refund', 'charge'), 'UTF8')
@@ -33,6 +33,11 @@ const CHANGES: [(&str, &str, &str); 6] = [
         "the tree itself",
         "UPDATE log_tile SET hashes = overlay(hashes PLACING decode(repeat('00', 32), 'hex') FROM $1 * 32 + 1 FOR 32)
          WHERE level = 0 AND tile_index = 0",
+        "its hash is not the one in the tree",
+    ),
+    (
+        "a tile that ends before the event",
+        "UPDATE log_tile SET hashes = substring(hashes FOR $1 * 32) WHERE level = 0 AND tile_index = 0",
         "its hash is not the one in the tree",
     ),
 ];

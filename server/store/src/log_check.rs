@@ -143,7 +143,7 @@ pub struct StoredRow {
     pub decision_id: Option<Uuid>,
     /// The leaf, the index, and the texts.
     pub event: StoredEvent,
-    /// The hash that the tree holds at this index. `None` if no tile has it yet.
+    /// The hash that the tree holds at this index. `None` if no tile has one.
     pub tile_hash: Option<Hash>,
 }
 
