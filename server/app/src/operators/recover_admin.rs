@@ -92,8 +92,8 @@ pub async fn recover_admin(
     Ok(end)
 }
 
-/// The secrets by which servers will recognise the key. Refused for a database that no server has prepared.
-async fn of_this_installation(tx: &mut ChangeTx, keys: KeyEncryptionKeys) -> Result<Secrets, Error> {
+/// The secrets of an installation, by which its servers will recognise what is made with them. Refused for a database that no server has prepared.
+pub(crate) async fn of_this_installation(tx: &mut ChangeTx, keys: KeyEncryptionKeys) -> Result<Secrets, Error> {
     if signing_key::standing(tx.conn(), KeyStanding::Active).await?.is_none() {
         return Err(Error::NotReady("no server was ever started on this database".to_owned()));
     }

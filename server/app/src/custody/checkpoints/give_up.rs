@@ -15,10 +15,7 @@ use countersign_store::{
 use time::Duration;
 
 use super::{log_key::LogKey, place::CheckpointPlace, publish::root_at};
-use crate::{
-    Error, KeyEncryptionKeys,
-    engine::{secrets::Secrets, transaction::ChangeTx},
-};
+use crate::{Error, KeyEncryptionKeys, engine::transaction::ChangeTx, operators::recover_admin::of_this_installation};
 
 /// Gives up the checkpoint in the second place, if the database does not continue it, so that servers start again. Returns
 /// how many events are given up, and the log index of the record.
@@ -42,7 +39,7 @@ pub async fn recover_log(
     conn.done().await?;
     let mut tx = ChangeTx::begin(store, clock, entropy).await?;
     tx.ensure_time_is_known()?;
-    let secrets = Secrets::load(&mut tx, keys).await?;
+    let secrets = of_this_installation(&mut tx, keys).await?;
     let key = LogKey::load(&mut tx, &secrets, None, "").await?;
     let kept = key.open(&note).map_err(|error| failed(&error))?;
     let size = i64::try_from(kept.size).unwrap_or(i64::MAX);
