@@ -4,15 +4,13 @@ use std::{io, path::PathBuf};
 
 use countersign_ledger::{checkpoint::CheckpointError, evidence::EvidenceError, merkle::TileError, note::KeyError};
 
-use crate::{database::DatabaseError, remote::RemoteError};
+use crate::remote::RemoteError;
 
 /// Why a command about the custody log ends without success.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CustodyError {
     #[error(transparent)]
     Remote(#[from] RemoteError),
-    #[error(transparent)]
-    Database(#[from] DatabaseError),
     #[error("the database cannot be read: {0}")]
     Store(#[from] countersign_store::StoreError),
     #[error("cannot read {}", path.display())]
