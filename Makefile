@@ -8,7 +8,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test unit check fmt bench soak faults generate sqlx dist clean
+.PHONY: help setup run demo test unit check fmt map bench soak faults generate sqlx dist clean
 
 # Where scripts/setup.sh puts tools that the machine does not have.
 export PATH := $(CURDIR)/target/tools/bin:$(PATH)
@@ -46,6 +46,9 @@ check: ## Check what needs no running program: format, lints, contract, dependen
 
 fmt: ## Format the Rust code
 	@cargo fmt --all
+
+map: ## Print every source file with what its header says; W="expire approval" only those with all these words
+	@scripts/map.sh $(W)
 
 bench: ## Measure, and print ratios against baselines of the same run
 	@scripts/setup.sh run

@@ -1,3 +1,5 @@
+//! The methods of ApprovalService.
+
 use countersign_proto::v1::{self, approval_service_server::ApprovalService};
 use tonic::{Request, Response, Status};
 

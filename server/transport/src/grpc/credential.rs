@@ -1,3 +1,5 @@
+//! The methods of CredentialService.
+
 use countersign_app::Revoked;
 use countersign_proto::v1::{self, credential_service_server::CredentialService};
 use tonic::{Request, Response, Status, codegen::BoxStream};

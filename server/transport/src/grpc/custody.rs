@@ -1,3 +1,5 @@
+//! The methods of CustodyService.
+
 use bytes::Bytes;
 use countersign_proto::v1::{self, custody_service_server::CustodyService};
 use futures::{StreamExt as _, stream};

@@ -1,3 +1,5 @@
+//! The methods of DecisionService.
+
 use countersign_proto::v1::{self, decision_service_server::DecisionService};
 use tonic::{Request, Response, Status};
 

@@ -1,3 +1,5 @@
+//! The methods of InstanceService.
+
 use countersign_proto::v1::{self, instance_service_server::InstanceService};
 use tonic::{Request, Response, Status};
 

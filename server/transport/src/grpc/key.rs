@@ -1,3 +1,5 @@
+//! The methods of KeyService.
+
 use countersign_proto::v1::{self, key_service_server::KeyService};
 use tonic::{Request, Response, Status};
 

@@ -1,3 +1,5 @@
+//! The methods of OperatorService.
+
 use countersign_proto::v1::{self, operator_service_server::OperatorService};
 use tonic::{Request, Response, Status};
 

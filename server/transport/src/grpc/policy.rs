@@ -1,3 +1,5 @@
+//! The methods of PolicyService.
+
 use countersign_core::cache_extension::CacheExtension;
 use countersign_proto::v1::{self, policy_service_server::PolicyService};
 use futures::{StreamExt, stream};

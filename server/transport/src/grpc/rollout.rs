@@ -1,3 +1,5 @@
+//! The methods of RolloutService.
+
 use countersign_proto::v1::{self, rollout_service_server::RolloutService};
 use tonic::{Request, Response, Status, codegen::BoxStream};
 

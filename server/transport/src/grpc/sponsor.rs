@@ -1,3 +1,5 @@
+//! The methods of SponsorService.
+
 use countersign_proto::v1::{self, sponsor_service_server::SponsorService};
 use tonic::{Request, Response, Status};
 

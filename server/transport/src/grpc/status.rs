@@ -1,3 +1,5 @@
+//! The methods of StatusService.
+
 use countersign_app::Caller;
 use countersign_proto::v1::{self, status_service_server::StatusService};
 use tonic::{Request, Response, Status};

@@ -1,3 +1,5 @@
+//! The methods of SvidService.
+
 use countersign_proto::v1::{self, svid_service_server::SvidService};
 use tonic::{Request, Response, Status};
 

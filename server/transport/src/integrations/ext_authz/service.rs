@@ -1,3 +1,5 @@
+//! The one method of Envoy's `ext_authz`, as a decision.
+
 use countersign_proto::third_party::envoy::service::auth::v3::{
     CheckRequest, CheckResponse, authorization_server::Authorization,
 };

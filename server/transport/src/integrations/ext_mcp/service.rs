@@ -1,3 +1,5 @@
+//! The methods of agentgateway's `ExtMcp`: a call of a tool is a decision, and its result the outcome.
+
 use countersign_core::decision::Reason;
 use countersign_proto::third_party::agentgateway::dev::ext_mcp::{
     McpRequest, McpRequestResult, McpResponse, McpResponseResult, ext_mcp_server::ExtMcp,

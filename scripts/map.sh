@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# Prints every source file of the server with what its header says it does: in which file each behaviour lies.
+#
+#   scripts/map.sh [WORD...]   only the files whose path or header has all these words
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+git ls-files 'proto/*.proto' 'proto/*.rs' 'server/*.rs' 'testing/*.rs' 'integration/src/*.rs' |
+  grep -v -e /third_party/ -e '/tests\?[/.]' | xargs awk -v words="$*" '
+    FNR == 1 { finish(); file = FILENAME; text = ""; ended = 0 }
+    # The first paragraph of comments: the header of the file, or the comment of its first item.
+    /^\/\/[\/!]?( |$)/ && !ended { sub(/^\/\/[\/!]? ?/, ""); if ($0 != "") text = text " " $0; else ended = text != ""; next }
+    text != "" { ended = 1 }
+    END { finish() }
+    function finish(  count, nth, each) {
+      if (file == "") return
+      count = split(tolower(words), each, " ")
+      for (nth = 1; nth <= count; nth++) if (index(tolower(file text), each[nth]) == 0) return
+      printf "%s:%s\n", file, text
+    }'
