@@ -1,5 +1,6 @@
-//! Compiles `countersign/v1/*.proto` with protox, so that no protoc is needed; and where the feature `third_party` is on, the
-//! services of other projects in `third_party/`.
+//! Compiles `countersign/v1/*.proto` with protox, so that no protoc is needed, and writes the descriptor sets for
+//! reflection and the search for U+0000 in every message (`texts.rs`). With the feature `third_party`, it also compiles
+//! the services of gateways in `third_party/` (`ext_authz`, `ExtMcp`).
 
 use std::{env, error::Error, fs, path::PathBuf};
 

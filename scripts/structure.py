@@ -2,7 +2,8 @@
 """Checks the structure of the Rust crates, by the `use` lines of their files:
 
 - no file imports itself through other files of its crate (a circle of files),
-- the lower modules of server/app do not use the facade `App`.
+- the lower modules of server/app do not use the facade `App`,
+- every file begins with a header (`//!`) that says what it decides; `make map` prints and searches them.
 
 A module that only re-exports a name (`pub use child::Name`) is not counted as an import: the name counts for the file
 that defines it. With --arrows CRATE it prints the imports of a crate, one per line.
@@ -140,6 +141,9 @@ def main():
     for crate, read in crates.items():
         for circle in read.circles():
             wrong.append(f"{crate}: these files import each other: {', '.join(map(name, circle))}")
+        for file in read.files.values():
+            if not file.read_text().startswith("//!"):
+                wrong.append(f"{file}:1: it must begin with what it does (//!), so that `make map` can say so")
     app = Path("server/app/src")
     for folder in LOW:
         for file in sorted((app / folder).rglob("*.rs")):

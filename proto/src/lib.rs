@@ -1,4 +1,6 @@
-//! The `countersign.v1` protocol: messages, clients and servers, generated from `countersign/v1/*.proto`.
+//! The `countersign.v1` protocol: messages, clients and servers, generated from `countersign/v1/*.proto`, and the
+//! descriptor sets for gRPC reflection. With the feature `third_party`, also the generated services of other projects
+//! (Envoy's `ext_authz`, agentgateway's `ExtMcp`).
 
 /// The generated packages.
 pub mod countersign {

@@ -1,4 +1,5 @@
-//! Texts that a message holds, wherever in it. `build.rs` writes [`Texts`] for every message of the contract.
+//! Finds U+0000 (NUL) in any text of a message, and returns the path of its field. `build.rs` writes [`Texts`] for
+//! every message of the contract. In the messages of gateways, whose context is read later, nothing is searched.
 
 use std::collections::BTreeMap;
 

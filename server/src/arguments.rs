@@ -1,4 +1,4 @@
-//! Arguments that several commands take.
+//! Arguments that several commands take: a reason, a role of operators, an instant (RFC 3339), seconds, and a label.
 
 use countersign_core::{
     operator::OperatorRole,

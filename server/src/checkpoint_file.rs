@@ -1,4 +1,4 @@
-//! The newest checkpoint of the log in a file, outside the database.
+//! The newest checkpoint of the log in a file, outside the database, which each newer one replaces as a whole.
 
 use std::{
     fs::{self, File},

@@ -1,4 +1,5 @@
-//! The command line.
+//! The command line: all commands, the flags of the configuration (`--dev`, `--container`, ...), the exit codes, and
+//! how a failure is shown: in the form of the log, and without passwords.
 
 use std::{env, error::Error, path::PathBuf, process::ExitCode};
 

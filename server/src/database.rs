@@ -1,4 +1,5 @@
-//! The configured database: a named one, or a private Postgres.
+//! The configured database: a named one, or a private Postgres. How long to wait for its first answer (`PATIENCE`),
+//! which schema has the tables, who runs migrations, and which databases `--dev` does not use.
 
 use std::{
     io,

@@ -1,4 +1,5 @@
-//! Environment variables for other programs that must not affect this one.
+//! Environment variables for other programs that must not affect this one: starts it again without those of Postgres'
+//! clients (`PGHOST`, `PGOPTIONS`, ...).
 
 use std::{env, ffi::OsStr, io, os::unix::process::CommandExt as _, process::Command};
 

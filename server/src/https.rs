@@ -1,4 +1,5 @@
-//! The HTTPS client of the server: for identity providers' documents and for webhooks.
+//! The HTTPS client of the server, for identity providers' documents, webhooks and traces: which authorities it trusts,
+//! and which proxy it uses (`HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`). It follows no redirects.
 
 use std::{env, ffi::OsString, io, path::Path, sync::Arc};
 

@@ -1,4 +1,4 @@
-//! Reads an identity provider's documents.
+//! Reads an identity provider's documents: over https, or from this machine, in limited time (`PATIENCE`) and size.
 
 use std::{fmt, io, path::Path, time::Duration};
 

@@ -1,4 +1,4 @@
-//! API keys of the first start, each in a separate file.
+//! API keys of the first start, each in a separate file. A key file that is already there is renamed.
 
 use std::{
     fs, io,

@@ -1,4 +1,5 @@
-//! The server's log, on standard error, and the layer of its traces.
+//! The server's log, on standard error, as text or JSON, and the layer of its traces. A failure as a line of a JSON
+//! log.
 
 use std::{
     env,

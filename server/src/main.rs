@@ -1,4 +1,4 @@
-//! The program `countersign`.
+//! The program `countersign`, and its memory allocator.
 
 use std::process::ExitCode;
 

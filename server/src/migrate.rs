@@ -1,4 +1,5 @@
-//! `countersign migrate`: brings the schema up to date, and prepares a role for serving.
+//! `countersign migrate`: brings the schema up to date, and prepares a role for serving (`--grant-to`). Moves the
+//! tables of an older version (`--move-schema`), or only says what is missing (`--dry-run`).
 
 use std::io;
 

@@ -1,5 +1,5 @@
-//! Files with a secret: only their owner may read them, they appear completely or not at all, and they replace no other
-//! file.
+//! Files with a secret: only their owner, or a group of this process, may read them (mode 0600, `fsGroup`), they appear
+//! completely or not at all, and they replace no other file.
 
 use std::{
     fs::{self, File, Metadata, OpenOptions},

@@ -1,4 +1,5 @@
-//! `countersign serve`: starts all parts in order, and stops them in reverse order.
+//! `countersign serve`: starts all parts in order, and stops them in reverse order. Why a port is taken, and what to
+//! do; the files of the first keys; and which certificate files are watched for their end.
 
 use std::{
     io::{self, ErrorKind, Write as _},

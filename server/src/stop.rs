@@ -1,4 +1,5 @@
-//! Stops the server on SIGINT and SIGTERM.
+//! Stops the server on SIGINT and SIGTERM: the first signal finishes accepted requests, a second one ends the process
+//! at once.
 
 use std::{io, process};
 

@@ -1,4 +1,5 @@
-//! Delivers messages to webhooks.
+//! Delivers messages to webhooks: their headers, how long one attempt may take (`PATIENCE`), and which answers are a
+//! success. A redirect is not followed.
 
 use std::{fmt, io, path::Path, time::Duration};
 

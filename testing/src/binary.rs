@@ -1,4 +1,5 @@
-//! The program under test.
+//! The server's program under test: `COUNTERSIGN_BIN`, or the one of this build, which is built first; and the program
+//! that starts Postgres.
 
 use std::{
     env,

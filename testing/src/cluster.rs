@@ -1,4 +1,5 @@
-//! One Postgres per run, and a separate database for each test.
+//! One Postgres per run, and a separate database for each test, copied from a template; when databases of finished
+//! tests are dropped, and how many runs may share a machine.
 
 use std::{
     env, fs, mem,

@@ -12,8 +12,9 @@
 //! # }
 //! ```
 //!
-//! Nothing outlives the process that started it, however it ends: the kernel stops Postgres with it. The programs of one
-//! `cargo test` run one after the other, so each starts the Postgres of the same folder again, which takes a moment.
+//! Nothing outlives the process that started it, however it ends: the kernel stops Postgres with it. The programs of
+//! one `cargo test` run one after the other, so each starts the Postgres of the same folder again, which takes a
+//! moment.
 
 mod binary;
 mod by_hand;

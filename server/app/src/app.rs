@@ -1,4 +1,5 @@
-//! [`App`], of which every use case is a method.
+//! [`App`], of which every use case is a method: its parts, the published keys (JWKS), and what followers watch
+//! (rollouts, revocations, the policy in use).
 
 use std::sync::{Arc, atomic::Ordering};
 

@@ -1,5 +1,6 @@
-//! The start of a server, the first and every later one: schema, signing keys, the first administrator, the policy
-//! file, the dev installation.
+//! The start of a server, the first and every later one: log partitions, secrets and signing keys, the first
+//! administrator and its key, the default name of the log, the policy file (stored, and activated or rolled out if no
+//! policy answers), the dev installation with its operators and sponsor.
 //!
 //! Each step checks whether it was done before. So a start that was interrupted is completed by the next one, and
 //! servers that start at once do each step only once.

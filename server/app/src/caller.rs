@@ -1,4 +1,5 @@
-//! Who calls.
+//! Who calls: an operator or a run; on which basis (a role, or only as the sponsor, who may always stop what is
+//! theirs); what the scope of an API key covers; and the key of a request id (idempotency).
 
 use std::sync::Arc;
 

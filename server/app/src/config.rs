@@ -1,4 +1,5 @@
-//! The settings of an installation, from the configuration file and the command line.
+//! The settings of an installation, as the use cases get them from the configuration file and the command line; and
+//! which actions need two persons by default (four eyes). Other defaults are in `server/src/config`.
 
 use std::{num::NonZeroU32, sync::Arc};
 

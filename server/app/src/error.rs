@@ -1,3 +1,7 @@
+//! Why a use case refused: every error with its message for the caller, and which error an error of the store
+//! (unavailable, too slow, conflict) and a violated rule become. An internal error is logged, and its details are
+//! hidden.
+
 use std::time::Duration;
 
 use countersign_core::{

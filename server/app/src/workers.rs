@@ -1,4 +1,7 @@
-//! Background work. Every worker may run on every replica at once, and catches up by itself after a pause.
+//! Background work: how often each worker runs (poll of the snapshot, write probe, expiries, outcomes, gates, log tree,
+//! signing keys, housekeeping and others), when the database counts as down or not writing, how many day partitions the
+//! log has, and how long old checkpoints and used credentials are kept. Every worker may run on every replica at once,
+//! and catches up by itself after a pause.
 
 use std::{sync::Arc, time::Duration};
 

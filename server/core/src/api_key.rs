@@ -1,4 +1,5 @@
-//! API keys: their form `csk_<id>_<secret>`, their lifetime, and their rights.
+//! API keys: their form `csk_<id>_<secret>`, their default and longest lifetime, and whether one is alive (not expired,
+//! not revoked). A key may also wait until a second person confirms it.
 
 use std::{fmt, str::FromStr};
 

@@ -1,4 +1,6 @@
-//! Approvals: a person's answer to one call that a rule allows only with it.
+//! Approvals: a person's answer to one call that a rule allows only with it. This file decides their states, the
+//! default time to answer and to use one, the call that one covers (every field equal), who may approve (never the
+//! person who asked) or reject, and how invisible characters of the call are shown.
 
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,6 @@
-//! Cache extensions: for a limited time, caches that follow both streams may keep an ALLOW longer than usual, for an
-//! incident in which decisions are hard to get. Two persons are required, an extension ends by itself, and everything
-//! that ends a cache entry at once still does.
+//! Cache extensions: for a limited time, caches that follow both streams may keep an ALLOW longer than usual. This file
+//! decides the longest cache time, the shortest, longest and default life of an extension, how long a proposal waits
+//! for a second person, and when an extension is pending, active or ended.
 
 use serde::{Deserialize, Serialize};
 use time::{Duration, OffsetDateTime};

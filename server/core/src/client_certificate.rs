@@ -1,4 +1,5 @@
-//! Names in client certificates.
+//! The names in client certificates (mTLS): subject alternative names `uri:`, `dns:` and `email:`, their permitted form
+//! and length, and how they are compared (host names without regard to case, wildcards literally).
 
 use std::{fmt, str::FromStr};
 

@@ -1,4 +1,5 @@
-//! Time and randomness, which are passed in as arguments.
+//! The clock (time and a counter) and randomness (entropy), which are passed in as arguments; those of the system; and
+//! UUIDv7 from both.
 
 use std::{fmt, sync::LazyLock, time::Instant};
 

@@ -1,4 +1,5 @@
-//! Keys, certificates and reviews that expire, and how long in advance that is announced.
+//! What expires (API keys, sponsor reviews, TLS certificates, CAs, X.509 authorities), how many days in advance that is
+//! announced (warning thresholds), and what to do before it expires.
 
 use std::fmt;
 

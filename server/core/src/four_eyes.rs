@@ -1,4 +1,5 @@
-//! Four eyes: what needs a second person.
+//! Four eyes: whether a login belongs to a second person, that is, to another person than each of the other logins. A
+//! login without a confirmed binding is refused on either side.
 
 use crate::person::{Login, PersonRule};
 

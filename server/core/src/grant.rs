@@ -1,4 +1,6 @@
-//! The limits for a credential: lifetime, tools, depth. A request above a limit is refused, never clamped.
+//! The limits for a credential: role, tools and their number, lifetime (TTL: default, shortest, longest), by the
+//! installation, the policy's role and the sponsor; and how far `iat` is backdated. A request above a limit is refused,
+//! never clamped.
 
 mod child;
 

@@ -1,4 +1,5 @@
-//! Ids that the server creates: UUIDv7 with a prefix that names the kind.
+//! Ids that the server creates: UUIDv7 with a prefix that names the kind (`inst_`, `dec_`, `evt_` and others), and
+//! policy versions (`pv_1`, `pv_2`). Each has one spelling.
 
 use std::{fmt, str::FromStr};
 

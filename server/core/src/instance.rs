@@ -1,4 +1,5 @@
-//! Instances: one run of an agent, its parents, and its end.
+//! Instances: one run of an agent, its parents, and its end. This file decides their states and transitions (revoke,
+//! end, accept), who may accept an orphan, and how long an orphan waits for a sponsor before it is revoked.
 
 use std::{collections::BTreeMap, fmt, str::FromStr};
 

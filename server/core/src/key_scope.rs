@@ -1,4 +1,5 @@
-//! Limits of an API key to some tools and sponsors.
+//! Limits of an API key to some tools and sponsors (its scope): which roles such a key may have, how many tools and
+//! sponsors it may name, which runs and calls it covers, and which runs it may end or revoke.
 
 use std::{collections::BTreeSet, fmt};
 

@@ -1,4 +1,5 @@
-//! Kill switches: they stop calls, whatever policy and rollout say.
+//! Kill switches: they stop calls, whatever policy and rollout say. This file decides what one can stop (a tool, a
+//! role, a kind of agent, a sponsor, or everything), which calls that covers, and how many may be engaged at a time.
 
 use std::{collections::HashSet, fmt, str::FromStr};
 

@@ -1,5 +1,5 @@
-//! The labels that issuers may set. Rules and rollouts read labels, so an issuer who could choose them freely could
-//! choose its side.
+//! The labels that issuers may set, as `supported_labels` declares them. Rules and rollouts read labels, so an issuer
+//! who could choose them freely could choose its side.
 
 use std::{collections::BTreeMap, fmt, str::FromStr};
 

@@ -1,4 +1,5 @@
-//! Suggestions for a name that is not known.
+//! Suggestions for a name that is not known ("did you mean"): how similar a name must be, and how many names are
+//! compared.
 
 /// `; did you mean "x"?` for a name among `known` that is similar to `name`; empty if there is none.
 #[must_use]

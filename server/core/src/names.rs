@@ -1,5 +1,5 @@
-//! Ids that people choose (sponsors, operators, agents, roles), and the names of tools and actions, which other systems
-//! choose.
+//! The permitted characters and length of ids that people choose (sponsors, operators, persons, agents, roles), and of
+//! the names of tools and actions, which other systems choose and in which upper and lower case differ.
 
 use std::{borrow::Borrow, fmt, str::FromStr, sync::Arc};
 

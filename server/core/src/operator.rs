@@ -1,4 +1,5 @@
-//! Operators and what they may do.
+//! Operators: their roles (admin, registrar, approver, issuer, gate, policy-admin, auditor), and the ids that are
+//! reserved: `bootstrap`, `dev`, and all that begin with `oidc.`, for operators of identity providers.
 
 use std::{fmt, str::FromStr};
 

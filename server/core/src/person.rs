@@ -1,4 +1,6 @@
-//! Persons: the humans behind logins. Rules that need two persons compare persons, never the names of logins.
+//! Persons: the humans behind logins. Rules that need two persons compare persons, never the names of logins. This file
+//! decides whether a login is bound and confirmed, who may bind it (no person to themself), and when a binding counts
+//! at once.
 //!
 //! A login is an operator id, however it comes in: with an API key, with an identity provider's token, or with a client
 //! certificate. A binding says which person it belongs to. One person makes a binding, and a second person confirms it.

@@ -1,4 +1,6 @@
-//! Revocation: append-only entries, and which credentials they revoke. Server and verifiers share this rule.
+//! Revocation: append-only entries (sponsor, instance, credential, key, tool, all), which credentials they revoke, how
+//! long an entry is kept, and the floor below which a credential counts as expired. Server and verifiers share this
+//! rule.
 //!
 //! Entries are numbered without gaps, in the order in which they take effect. A credential contains the newest number
 //! that its issuer had seen (`rev`); a later entry that matches revokes it. So one entry ends everything below what it

@@ -1,4 +1,5 @@
-//! The life of a signing key: next, active, retired; and from each of them, compromised.
+//! The life of a signing key: next, active, retired; and from each of them, compromised. This file decides how long a
+//! key must be published before it signs, on demand and by schedule (rotation).
 
 use serde::{Deserialize, Serialize};
 use time::{Duration, OffsetDateTime};

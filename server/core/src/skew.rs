@@ -1,4 +1,6 @@
-//! How far this server's clock is from the database's, and whether either of them jumped.
+//! Clock skew: how far this server's clock is from the database's, and whether either of them jumped. This file has the
+//! limits of both, the number of samples, how long the clocks must run evenly after a jump, and the time to use while
+//! in doubt.
 //!
 //! No clock is read here: instants are arguments, each with the reading of a counter that only goes forward
 //! (*elapsed*).

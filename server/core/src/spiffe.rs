@@ -1,4 +1,5 @@
-//! SPIFFE: the trust domain, the ids of instances in it, and of a document that proves an id its audience and lifetime.
+//! SPIFFE: the trust domain (its permitted form, and the one of an issuer's URL), and the SPIFFE IDs of the domain and
+//! of the instances in it.
 //!
 //! Follows SPIFFE-ID (sections 2.1 to 2.4). An instance's id is `spiffe://<trust domain>/instance/<agent_instance_id>`
 //! and nothing more: names of sponsors and agents may contain `@`, which a path may not.

@@ -1,4 +1,6 @@
-//! Sponsors: their person, their limits and their state.
+//! Sponsors: their person, their state, and their limits: roles, the longest credential, and the deepest delegation
+//! that one may allow (default and maximum). This file decides when one is active, and who may confirm one: a second
+//! person, never the sponsor.
 
 mod change;
 mod review;

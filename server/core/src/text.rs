@@ -1,4 +1,5 @@
-//! Free text of limited length: purposes, reasons, display names, labels; and how it is shown to a person.
+//! Free text of limited length: purposes, reasons, display names, e-mail addresses, end users, labels. This file has
+//! the limits, the characters that are refused (controls, direction marks), and how a text is shown to a person.
 
 use std::{borrow::Cow, collections::BTreeMap};
 

@@ -1,5 +1,5 @@
-//! When an X.509 authority signs, and which authorities are missing. This depends only on time, so servers need not
-//! inform each other.
+//! X.509 authorities: how long one signs, how long it stays in the bundle after that, and which are missing, so that
+//! another one follows. This depends only on time, so servers need not inform each other.
 
 use time::{Duration, OffsetDateTime};
 

@@ -1,4 +1,5 @@
-//! Checkpoints (C2SP tlog-checkpoint): the size and the root of a log, signed.
+//! Checkpoints (C2SP tlog-checkpoint): origin, size and root of a log, as the text of a signed note (`note.rs`). This
+//! file has the largest size of a log, and finds the lines that have the form of a witness's cosignature.
 
 use std::fmt;
 

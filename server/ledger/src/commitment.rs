@@ -1,5 +1,5 @@
 //! Salted commitments: a leaf refers to a free text without containing it, so that the text can be erased and every
-//! proof still verifies.
+//! proof still verifies. This file has the length of a salt, and the text of a sponsor's identity.
 
 use aws_lc_rs::digest::{Context, SHA256};
 

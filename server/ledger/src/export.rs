@@ -1,5 +1,5 @@
-//! The exported form of an event: the fields of the leaf, its index in the log, its hash, and the disclosed texts.
-//! `docs/audit-log-schema.json` describes it.
+//! The exported form of an event: the fields of the leaf, its index in the log, its hash, and the disclosed texts; and
+//! the check of an export, which rebuilds the leaf. `docs/audit-log-schema.json` describes it.
 //!
 //! No field of the leaf is renamed, moved or repeated. So removing [`NON_LEAF_KEYS`] and canonicalising the rest with
 //! RFC 8785 gives the leaf's bytes, even if a program has reordered or reindented the export.

@@ -1,4 +1,5 @@
-//! Manifests: what a range of the log holds, counted, in as many leaves as it takes. `docs/custody-leaf.md` has the rules.
+//! Manifests: what a range of the log holds, counted, in as many leaves (parts) as it takes. A manifest that is read
+//! again must have every part, and its counts must add up. `docs/custody-leaf.md` has the rules.
 
 use std::{borrow::Cow, collections::BTreeMap};
 

@@ -1,4 +1,6 @@
-//! Signed notes (C2SP signed-note): text, and below it the signatures of one or more keys.
+//! Signed notes (C2SP signed-note): text, and below it the signatures of one or more keys. This file decides the
+//! longest note, the most signatures, and when a note verifies: a known key signed it, and every signature of a known
+//! key holds.
 
 mod key;
 

@@ -1,4 +1,4 @@
-//! Numbers and hashes in the only spelling that C2SP's texts have for them.
+//! Numbers (decimal) and hashes (base64) in the only spelling that C2SP's texts have for them.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 

@@ -1,4 +1,5 @@
-//! The text form of an inclusion proof (C2SP tlog-proof): everything but the leaf, for a file beside it.
+//! The text form of an inclusion proof (C2SP tlog-proof): everything but the leaf, for a file beside it. This file has
+//! its largest size and most hashes, and verifies it against a checkpoint.
 
 use std::{fmt, str};
 

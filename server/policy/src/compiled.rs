@@ -1,4 +1,6 @@
-//! A compiled document, ready to answer.
+//! A compiled document, ready to answer: how it is loaded, new (`load`) or stored (`load_stored`, which later checks do
+//! not refuse), the probe that refuses a policy that allows everything, its content hash, and its rules, roles and
+//! tools.
 
 use std::{
     collections::{BTreeMap, HashMap},

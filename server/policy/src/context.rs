@@ -1,4 +1,5 @@
-//! The context of one call: attributes from the caller that conditions can read.
+//! The context of one call: attributes from the caller that conditions can read. This file limits the number of values,
+//! the depth, and the length of texts and keys, and refuses null, fractions and the key `purpose`.
 
 mod derived;
 pub(crate) mod fit;

@@ -1,4 +1,6 @@
-//! Answers a call.
+//! Answers a call; the default is deny. The order of the checks: tool, role and the role's tools, context, rules. A
+//! rule that fails denies, whatever the others say. This file also decides when an ALLOW is cacheable, and how much
+//! stack an evaluation gets.
 
 use std::{cell::OnceCell, sync::Arc};
 

@@ -1,4 +1,5 @@
-//! The question and the answer.
+//! The question (one call) and the answer of a policy. Of several answers, as for a caller with several roles, the most
+//! restrictive one is used.
 
 use std::sync::Arc;
 

@@ -10,8 +10,8 @@
 //! - a rule that fails during evaluation makes the whole answer a denial. Cedar itself skips such a rule, which would
 //!   turn a failing deny rule into an allowance.
 //!
-//! Everything here is a pure function of the document and the request: no clock, no I/O, no state. The language is described
-//! in docs/policy-document.md.
+//! Everything here is a pure function of the document and the request: no clock, no I/O, no state. The language is
+//! described in docs/policy-document.md.
 
 mod cedar;
 mod compiled;

@@ -1,5 +1,5 @@
-//! Explains the answer to a recorded call: which rules matched, which nearly did, and what would have changed the
-//! answer.
+//! Explains the answer to a recorded call: which rules matched, which nearly did (near misses, and how many are named),
+//! and what would have changed the answer.
 
 use std::{collections::HashMap, fmt, sync::Arc};
 

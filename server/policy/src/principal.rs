@@ -1,4 +1,5 @@
-//! The caller: the facts that are constant for one credential.
+//! The caller in Cedar's form: the facts that are constant for one credential (agent, role, sponsor, depth, purpose,
+//! tools; labels as tags), once for each role that restricts it.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},

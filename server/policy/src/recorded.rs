@@ -1,4 +1,5 @@
-//! The attributes of a call's context that the custody log contains: those that the document marks `record: true`.
+//! The attributes of a call's context that the custody log contains: those that the document marks `record: true`. This
+//! file decides how many are recorded per call, and the permitted form of their names and words.
 
 use countersign_core::names::ToolId;
 

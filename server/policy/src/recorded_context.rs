@@ -1,4 +1,5 @@
-//! The part of a call's context that the custody log contains.
+//! The part of one call's context that the custody log contains: marked attributes that the call has and that match the
+//! declarations.
 
 use crate::{
     compiled::CompiledPolicy,

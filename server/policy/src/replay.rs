@@ -1,4 +1,5 @@
-//! Answers a recorded call again, from what was kept of it: not its context, and possibly not its purpose.
+//! Answers a recorded call again, as in a simulation, from what was kept of it: not its context, and possibly not its
+//! purpose. There is no answer if it depends on what was not kept.
 
 use countersign_core::decision::{Effect, Reason};
 

@@ -1,4 +1,5 @@
-//! The document's declarations about a call's context.
+//! The types of what a document declares about a call's context: the type of an attribute, whether it is required, its
+//! tools, its words, and whether it is recorded.
 
 use countersign_core::names::ToolId;
 

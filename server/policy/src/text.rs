@@ -1,4 +1,4 @@
-//! Text functions for messages.
+//! Lists and quotations in messages, and how much of them is shown.
 
 use std::fmt::Write as _;
 

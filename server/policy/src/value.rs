@@ -1,4 +1,4 @@
-//! A value of a context.
+//! A checked value of a context: true or false, a whole number, text, a set or a record.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Violations in a document, each with its place.
+//! Violations in a document, each with its place (line and column); their order, and how many are written out.
 
 use std::fmt;
 

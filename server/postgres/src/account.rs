@@ -1,4 +1,5 @@
-//! The user that Postgres runs as, because it refuses to run as root.
+//! The user that Postgres runs as, because it refuses to run as root: the owner of the data, `postgres` or `nobody`.
+//! The cause of a failed start: a full disk, a user without an entry in passwd, or a folder that is closed to the user.
 
 use std::{
     fs,

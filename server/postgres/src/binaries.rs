@@ -1,4 +1,5 @@
-//! Finds the programs of Postgres.
+//! Finds the programs of Postgres: in `PG_BIN_DIR`, otherwise in PATH and in Debian's folders; for existing data, those
+//! of the major version that wrote it.
 
 use std::{
     env, fs,

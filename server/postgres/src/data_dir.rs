@@ -1,4 +1,4 @@
-//! The folder for the server's files.
+//! The folder for the server's files: created if it does not exist, closed to others (its mode).
 
 use std::{
     fs::{self, DirBuilder, Permissions},

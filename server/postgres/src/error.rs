@@ -1,4 +1,4 @@
-//! Errors of the private Postgres, with their remedies.
+//! Errors of the private Postgres, with their remedies, and which line of its output tells the cause.
 
 use std::{
     io,

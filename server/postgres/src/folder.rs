@@ -1,4 +1,5 @@
-//! The data folder: its content, and the lock that keeps a second server out.
+//! The data folder: its content, and the lock that keeps a second server out. The socket's folder, which is in /tmp if
+//! its path would be too long.
 //!
 //! ```text
 //! server.lock     held while a server runs; says which process

@@ -1,4 +1,5 @@
-//! Creates Postgres' folder at the first start.
+//! Creates Postgres' folder at the first start, completely or not at all: UTF8, with data checksums, for the socket
+//! only.
 
 use std::{fs, fs::DirBuilder, fs::File, io, os::unix::fs::DirBuilderExt as _};
 

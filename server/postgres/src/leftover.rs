@@ -1,8 +1,7 @@
-//! A Postgres that an earlier server left behind.
+//! A Postgres that an earlier server left behind: the next start waits for its end (`PATIENCE`), or stops it, and
+//! removes files (`postmaster.pid`) that would prevent a start.
 //!
-//! When a server is killed, the kernel asks its Postgres to stop, which takes a moment; the next start waits for that.
-//! A Postgres that does not stop by itself is stopped. Files that a killed Postgres left in the folder are removed if
-//! they would prevent a start.
+//! When a server is killed, the kernel asks its Postgres to stop, which takes a moment.
 
 use std::{
     fs, io,

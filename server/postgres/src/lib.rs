@@ -1,4 +1,5 @@
-//! The private Postgres of `serve --dev`: a child process in the data folder, reached only through a Unix socket.
+//! The private Postgres of `serve --dev`: a child process in the data folder, reached only through a Unix socket; its
+//! settings (`SETTINGS`), and how long its start may take (`START_LIMIT`).
 //!
 //! It is a complete Postgres with full durability (fsync, data checksums), so that what works on it works on a real
 //! one. Three rules make it safe:

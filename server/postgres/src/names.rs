@@ -1,4 +1,4 @@
-//! Names in the private Postgres.
+//! Names in the private Postgres: its superuser, the role that serves, its database and port, and the hidden command.
 
 /// The database superuser, and the owner of everything in the private Postgres.
 pub(crate) const USER: &str = "countersign";

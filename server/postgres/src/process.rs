@@ -1,4 +1,5 @@
-//! The running postmaster: its life, its output, its end.
+//! The running postmaster: its life, its output in our log with the level of each line, and its end, by force if
+//! necessary.
 
 use std::{
     collections::VecDeque,

@@ -1,4 +1,4 @@
-//! Stops a Postgres with signals.
+//! Stops a Postgres with signals: SIGINT, then SIGQUIT, and how long each may take.
 
 use std::{
     thread,

@@ -1,4 +1,5 @@
-//! How long persons have to answer an approval, and how many may wait for them.
+//! How long persons have to answer an approval, and how many may wait for them, per instance, chain and sponsor
+//! (`approvals.*`): defaults and ranges.
 
 use countersign_app::Approvals;
 use countersign_core::approval::DEFAULT_LIFE;

@@ -1,4 +1,5 @@
-//! The name of the custody log, and where its checkpoints are kept outside the database.
+//! The name of the custody log (`custody.origin`), and where its checkpoints are kept outside the database
+//! (`custody.checkpoints`).
 
 use std::path::PathBuf;
 

@@ -1,4 +1,5 @@
-//! The database's address.
+//! The database's address (`database_url`), the number of connections, the pooler in front, and the storage that
+//! replaces fsync. The file of a URL with a password must be closed to other users.
 
 use std::fs;
 

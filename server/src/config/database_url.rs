@@ -1,4 +1,5 @@
-//! The URL of a database: what it may contain, and what no message may repeat.
+//! The URL of a database: its parameters and hosts (`MOST_HOSTS`), that over a network its sslmode must be verify-full,
+//! and what no message may repeat.
 
 use std::{net::IpAddr, path::PathBuf, str::FromStr as _};
 

@@ -1,4 +1,5 @@
 //! A YAML file as a list of settings: `tls: {certificate: a.pem}` on line 3 is the setting `tls.certificate` = `a.pem`.
+//! Limits of its depth, nodes and aliases; a fraction, an empty key and a key with brackets are refused.
 //!
 //! The list is flat, because a setting then looks the same in a file, in the environment and in a flag, and one reader
 //! can report the errors of all three.

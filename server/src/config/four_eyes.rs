@@ -1,4 +1,5 @@
-//! The actions that need two persons.
+//! The actions that need two persons besides sponsors, approvals and bindings (`four_eyes`): policies,
+//! kill_switch_release and admin_keys, or none.
 
 use countersign_app::{AlsoTwo, FourEyes};
 

@@ -1,4 +1,5 @@
-//! Every error in a configuration is reported with its place, nothing panics, and no message repeats a password.
+//! Rules for a configuration: every error is reported with its place, nothing panics, and no message repeats a
+//! password. For tests and fuzz targets only.
 
 use std::{path::Path, str::FromStr as _};
 

@@ -1,4 +1,5 @@
-//! The key-encryption key, which encrypts the signing keys in the database.
+//! The key-encryption key, which encrypts the signing keys in the database, and the previous one while it is replaced:
+//! 32 bytes in base64, from a variable or a file; in dev, from the data folder.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use secrecy::{ExposeSecret as _, SecretBox, SecretString};

@@ -1,4 +1,5 @@
-//! Limits on what callers can make the server do.
+//! Limits on what callers can make the server do (`limits.*`), with defaults and ranges: connections, requests,
+//! streams, message size, timeouts, rates, refusals, reads, live instances and the recorder's queue.
 
 use std::{num::NonZeroU32, time::Duration};
 

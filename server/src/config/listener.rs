@@ -1,4 +1,5 @@
-//! Where to listen, and whether without TLS.
+//! Where to listen (`listen`), and whether without TLS: on loopback only, or behind a proxy that terminates TLS
+//! (`plaintext`). The files of TLS and of the authorities of client certificates (`tls.*`).
 
 use std::{
     net::{Ipv4Addr, SocketAddr},

@@ -1,4 +1,4 @@
-//! The log's format and levels.
+//! The log's format and levels, and whether it has a line for each call (`log.access`).
 
 use super::settings::Settings;
 

@@ -1,4 +1,5 @@
-//! The server's configuration: `countersign.yaml`, overridden by `COUNTERSIGN_*`, overridden by the flags.
+//! The server's configuration: all its sections, and the settings that belong to none: public URL, audience, data
+//! folder, worker threads, rotation of signing keys, deadline of outcomes, and `rollouts.one_caller`.
 //!
 //! A configuration is refused completely, with all its errors: the file and line, variable or flag, the key, and what
 //! would be accepted.

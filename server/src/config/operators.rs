@@ -1,4 +1,5 @@
-//! Operators in the configuration: those of identity providers, and holders of client certificates.
+//! Operators in the configuration: those of identity providers (issuer, claims, roles, longest life of a token), and
+//! holders of client certificates. Which URLs are confidential: https, or http on this machine.
 
 use std::{net::IpAddr, path::PathBuf, time::Duration};
 

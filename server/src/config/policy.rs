@@ -1,4 +1,5 @@
-//! The policy document in a configuration.
+//! The policy document in a configuration (in dev, the built-in one), its roles, its warnings, and its faults, with
+//! which it is refused unless it is already stored.
 
 use std::path::PathBuf;
 

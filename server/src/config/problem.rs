@@ -1,4 +1,5 @@
-//! Errors in a configuration, each with its place.
+//! Errors in a configuration, each with its place: a line of a file, a variable or a flag. A message repeats no
+//! password, and not all of a long key.
 
 use std::{
     fmt,

@@ -1,4 +1,5 @@
-//! Settings around the port: proxies in front of it, a listener for health, and how it closes.
+//! Settings around the port: trusted proxies in front of it, a listener for health, and how long it stays open when it
+//! closes (`shutdown.delay_seconds`).
 
 use std::{net::SocketAddr, time::Duration};
 

@@ -1,5 +1,6 @@
-//! Settings from several sources, later ones overriding earlier ones, read by type. An invalid value is recorded and
-//! reading continues, so that all errors are reported at once.
+//! Settings from several sources, later ones overriding earlier ones, read by type. An unknown key (with the nearest
+//! known one), a key that is set twice or an invalid value is recorded and reading continues, so that all errors are
+//! reported at once. The largest file (`LONGEST_FILE`).
 
 use std::{
     collections::HashMap,

@@ -1,4 +1,6 @@
-//! The sources of a configuration, and the keys that each may contain.
+//! The sources of a configuration, later ones overriding earlier ones: `countersign.yaml`, `COUNTERSIGN_*` and
+//! `DATABASE_URL`, flags. The list of its keys, which of them only the environment may contain, and which sources
+//! `--dev` ignores.
 
 use std::path::Path;
 

@@ -1,4 +1,5 @@
-//! The trust domain of the instances' SPIFFE IDs.
+//! The trust domain of the instances' SPIFFE IDs: as configured, otherwise the issuer's host, otherwise in dev a
+//! built-in one.
 
 use countersign_core::spiffe::TrustDomain;
 

@@ -1,4 +1,5 @@
-//! `token-service-config.yml`: the limits for all credentials.
+//! `token-service-config.yml`: the limits for all credentials: the issuer, the lifetime by default and at most, and the
+//! supported tools and labels. `require_sponsor` must be true.
 
 use std::path::Path;
 

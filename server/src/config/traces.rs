@@ -1,4 +1,5 @@
-//! The export of traces: the standard variables of OpenTelemetry, overridden by the section `traces`.
+//! The export of traces: the standard variables of OpenTelemetry, overridden by the section `traces`: endpoint,
+//! protocol, headers, timeout, sampling and requests per second. Headers are sent over https only, or on this machine.
 
 use std::{num::NonZeroU32, path::PathBuf, time::Duration};
 

@@ -1,4 +1,5 @@
-//! Endpoints that are informed at once about events that persons should know about.
+//! Endpoints that are informed at once about events that persons should know about: at most `MOST`, each with an https
+//! URL, secrets for signatures, and its events.
 
 use std::path::PathBuf;
 

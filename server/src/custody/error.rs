@@ -1,4 +1,4 @@
-//! Why a command about the custody log ends without success.
+//! Why a command about the custody log ends without success, and its exit code: 3 if what was checked does not hold.
 
 use std::{io, path::PathBuf};
 

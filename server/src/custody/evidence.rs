@@ -1,4 +1,5 @@
-//! `countersign evidence export` and `evidence verify`.
+//! `countersign evidence export` and `evidence verify`: gets a bundle and writes it if it holds, and checks one
+//! offline.
 
 use std::{collections::BTreeMap, path::PathBuf};
 

@@ -1,4 +1,5 @@
-//! The files of these commands: bounded when they are read, whole or not at all when they are written.
+//! The files of the commands about the custody log: bounded when they are read, whole or not at all when they are
+//! written.
 
 use std::{
     fs::File,

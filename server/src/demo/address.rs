@@ -1,4 +1,4 @@
-//! The address of a server on this machine.
+//! The address of the dev server for the demo, which must be on this machine.
 
 use std::net::SocketAddr;
 

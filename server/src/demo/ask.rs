@@ -1,4 +1,4 @@
-//! What an agent does before and after every tool call, and the answers that the story expects.
+//! What an agent of the demo does before and after every tool call, and the answers that the story expects.
 
 use std::{fmt, io};
 

@@ -1,4 +1,4 @@
-//! Hashes of arguments and results for the log.
+//! Hashes of arguments and results for the log, in the demo.
 
 use aws_lc_rs::digest::{SHA256, digest};
 

@@ -1,4 +1,4 @@
-//! The scenes with persons: who may sponsor agents, and how that ends.
+//! The demo's scenes with persons: who may sponsor agents, and how that ends.
 
 use countersign_proto::v1::{ApproveSponsorRequest, RegisterSponsorRequest, RevokeSponsorRequest};
 use tonic::Code;

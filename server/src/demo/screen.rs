@@ -1,4 +1,4 @@
-//! The appearance of the story: at most 100 columns, colours only on a terminal.
+//! The appearance of the demo's story: at most 100 columns, colours only on a terminal.
 
 use std::{
     env,

@@ -1,4 +1,4 @@
-//! The story: a support agent, the billing agent that it starts, and the persons behind both.
+//! The demo's story: a support agent, the billing agent that it starts, and the persons behind both.
 
 use std::net::SocketAddr;
 

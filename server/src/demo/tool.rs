@@ -1,4 +1,4 @@
-//! The billing tool: it trusts no agent, and needs no connection to the server to know what was allowed.
+//! The demo's billing tool: it trusts no agent, and needs no connection to the server to know what was allowed.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL};
 use countersign_core::{

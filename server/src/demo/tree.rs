@@ -1,4 +1,4 @@
-//! A custody chain as a tree: the sponsor, its runs, the answers to each, and the outcomes.
+//! A custody chain as a tree, for the demo: the sponsor, its runs, the answers to each, and the outcomes.
 
 use std::fmt::Write as _;
 

@@ -1,4 +1,5 @@
-//! The built-in files of `serve --dev`, so that the first command after the start works.
+//! The built-in files of `serve --dev`, so that the first command after the start works, and its key-encryption key,
+//! which is created in the data folder.
 
 use std::{io, path::Path};
 

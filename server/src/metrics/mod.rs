@@ -1,4 +1,4 @@
-//! The metrics on `/metrics`.
+//! The metrics on `/metrics`, and the buckets of histograms.
 
 mod allocator;
 mod catalogue;

@@ -1,4 +1,5 @@
-//! `countersign policy apply`: stores a policy file and makes it active.
+//! `countersign policy apply`: stores a policy file, and makes it active: by the rollout that it asks for, or for all
+//! callers at once.
 
 use clap::Args;
 use countersign_client::{

@@ -1,4 +1,4 @@
-//! `countersign policy diff`: the differences between two policies.
+//! `countersign policy diff`: the differences between two policies, and of a policy from the active one.
 
 use std::path::{Path, PathBuf};
 

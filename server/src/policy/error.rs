@@ -1,4 +1,4 @@
-//! Why a policy command ends without success.
+//! Why a policy command ends without success, and its exit code: 3 if differences are to be reported.
 
 use std::{io, path::PathBuf};
 

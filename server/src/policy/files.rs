@@ -1,4 +1,4 @@
-//! The files of a policy.
+//! The files of a policy: how they are read and compiled, and how an error is shown with its file, line and column.
 
 use std::{
     fs::{self, File},

@@ -1,4 +1,5 @@
-//! `countersign policy ...`: checks policy documents, and applies them to a server.
+//! `countersign policy validate | test | apply | diff | simulate`: checks policy documents, and applies them to a
+//! server. `validate` is in this file.
 
 mod apply;
 mod counted;

@@ -1,4 +1,5 @@
-//! The open rollout, if there is one: it says which version is enforced for which callers.
+//! The open rollout, if there is one, in a sentence: which version is enforced for which callers, and what happens to
+//! the calls of the others.
 
 use countersign_client::v1::Rollout;
 

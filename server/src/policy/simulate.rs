@@ -1,4 +1,5 @@
-//! `countersign policy simulate`: the answers that a policy would have given to recorded decisions.
+//! `countersign policy simulate`: the answers that a policy would have given to recorded decisions. Differences are
+//! counted by kind: the same change by the same rules, for one sponsor.
 
 use std::{
     collections::BTreeMap,

@@ -1,4 +1,5 @@
-//! Arguments that many remote commands take.
+//! Arguments that many remote commands take: `--reason`, `--request-id`, `--etag` and `--limit`, with the limit by
+//! default.
 
 use clap::Args;
 use countersign_core::clock::{Clock as _, SystemClock, SystemEntropy, uuid_v7};

@@ -1,4 +1,4 @@
-//! Why a remote command failed, in one line each.
+//! Why a remote command failed, in one line each, and its exit code. After which answers a change may have been made.
 
 use std::{error::Error, io, path::PathBuf};
 

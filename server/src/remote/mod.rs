@@ -1,5 +1,5 @@
-//! Commands that call a running server over gRPC, for persons and scripts: how the server is reached, who the caller
-//! is, and how errors are reported.
+//! Commands that call a running server over gRPC, for persons and scripts: how the server is reached (`--server`,
+//! `--ca`), who the caller is (`--api-key-file`, `COUNTERSIGN_API_KEY`), and whether a table or JSON is printed.
 
 pub(crate) mod approvals;
 mod args;

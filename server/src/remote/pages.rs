@@ -1,4 +1,4 @@
-//! Reads lists page by page.
+//! Reads lists page by page, up to the limit of rows. A note says if there are more.
 
 use super::{RemoteError, output::note};
 

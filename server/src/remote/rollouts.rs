@@ -1,5 +1,5 @@
 //! `countersign rollout show | list | advance | pause | resume | rollback`: moves callers from one policy version to
-//! another.
+//! another. The salt is never printed.
 
 mod words;
 

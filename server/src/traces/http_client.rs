@@ -1,4 +1,5 @@
-//! The HTTP client of the exporter: the server's own.
+//! The HTTP client of the exporter of traces: the server's own. How much of a collector's answer is read
+//! (`MAX_ANSWER`).
 
 use std::{fmt, io, path::Path, pin::Pin};
 

@@ -1,4 +1,5 @@
-//! Traces: the spans of requests and of the recorder, exported over OTLP. Off unless a collector is configured.
+//! Traces: the spans of requests and of the recorder, exported over OTLP. Off unless a collector is configured. How
+//! many spans wait (`LONGEST_QUEUE`), are in one message, and for how long; and how long the last export may take.
 //!
 //! The exporter has a runtime and a thread of its own and a bounded queue, so that a collector that is slow or does not
 //! answer never slows a request.

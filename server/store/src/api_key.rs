@@ -1,4 +1,5 @@
-//! API keys of operators. Only a keyed hash of a key's secret is stored.
+//! API keys of operators. Only a keyed hash of a key's secret is stored. A key has only the roles that its operator
+//! still has. Also finds out whether another key lets an administrator in (the last admin).
 
 use countersign_core::{
     api_key::{ApiKey, ApiKeyId},

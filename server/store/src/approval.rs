@@ -1,4 +1,5 @@
-//! Approvals.
+//! Approvals: stored, found, listed by state, sponsor, run, tool and time; how many wait per chain and sponsor, and
+//! which have expired.
 //!
 //! Their texts are in the custody log: the run's reason with the decision, the person's comment with the answer.
 

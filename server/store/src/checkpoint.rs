@@ -1,4 +1,5 @@
-//! Signed sizes and roots of the log, and those that a person gave up after a backup was restored.
+//! Checkpoints: signed sizes and roots of the log, of which old ones are thinned out to one an hour; and those that a
+//! person gave up after a backup was restored.
 
 use countersign_ledger::merkle::Hash;
 use time::OffsetDateTime;

@@ -1,4 +1,5 @@
-//! Where the candidate and the baseline of a rollout have disagreed since its start.
+//! Where the candidate and the baseline of a rollout have disagreed since its start, by rule; only so many rules are
+//! counted apart.
 
 use std::collections::{HashMap, HashSet};
 

@@ -1,4 +1,5 @@
-//! Connections and transactions whose statements survive a change of the schema.
+//! Connections and transactions whose statements survive a change of the schema (stale statements); the commit, whose
+//! effect may be unknown; and the database's time.
 //!
 //! If a column's type has changed since a statement was prepared, the database refuses the statement (0A000), once on
 //! each session that prepared it, before it does anything. A single statement is therefore prepared again and sent once

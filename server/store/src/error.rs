@@ -1,3 +1,7 @@
+//! Errors of the database: which SQLSTATE code or connection error means unavailable, too slow (statement timeout),
+//! conflict (deadlock, serialization), exists already, or a stale plan; and why a database takes no writes (read-only,
+//! out of disk space).
+
 use std::fmt::Display;
 
 use sqlx::postgres::PgDatabaseError;

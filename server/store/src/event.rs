@@ -1,4 +1,6 @@
-//! Custody events: appending them under the log head, and reading them back.
+//! Custody events: appending them under the log head, or only if it has not moved; their day partitions; and reading
+//! them back: one by one, or as a chain with its sponsors' events, by filter (ListEvents, ListDecisions), by leaf hash,
+//! grants. Decides which filters may scan much of the log.
 
 use std::{collections::BTreeMap, sync::Arc};
 

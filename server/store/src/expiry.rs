@@ -1,4 +1,4 @@
-//! Keys, reviews and certificates that expire, and which of these expiries were announced already.
+//! API keys and sponsors' reviews that expire, and which expiries, also of certificates, were announced already.
 
 use countersign_core::{
     api_key::ApiKeyId,

@@ -1,4 +1,5 @@
-//! Which sessions may be used: those that began after the last event that made the open ones useless.
+//! Which sessions may be used: those that began after the last event that made the open ones useless (a failover, a
+//! migration).
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},

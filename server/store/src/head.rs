@@ -1,4 +1,5 @@
-//! The head of the custody log: size, Merkle frontier, authority epoch, newest revocation.
+//! The head of the custody log: size, Merkle frontier, authority epoch, newest revocation; its lock, and how long a
+//! transaction that holds it may wait for another lock or be idle.
 //!
 //! Only the transaction that has locked the head appends, raises the epoch or revokes. Every change of what may be
 //! allowed takes this lock first, so no two such transactions can deadlock, and no decision is recorded between a

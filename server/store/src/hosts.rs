@@ -1,4 +1,5 @@
-//! The hosts that a database address names. They are tried in order; the first that accepts writes is used.
+//! The hosts that a database address names. They are tried in order, each for a limited time; the first that accepts
+//! writes is used. After a failover, new connections go to the new primary.
 
 use std::{io, time::Duration};
 

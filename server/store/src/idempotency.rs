@@ -1,4 +1,5 @@
-//! Answers to writes that came with a request id, kept for a day.
+//! Answers to writes that came with a request id (idempotency key), kept until they expire. They belong to a caller and
+//! a method.
 
 use time::OffsetDateTime;
 

@@ -1,4 +1,5 @@
-//! What servers counted, per slot of time, and its sums over a window and all servers.
+//! What servers counted, per slot of time, and its sums over a window and all servers; and how many decisions have no
+//! outcome, among the newest events.
 
 use std::{collections::BTreeMap, time::Duration};
 

@@ -1,4 +1,5 @@
-//! Which program made this database. A server asks before it writes anything.
+//! Which program made this database, with `serve` or `serve --dev`, and whether it has tables of other programs. A
+//! server asks before it writes anything.
 //!
 //! These statements are not checked at compile time, because they are sent to databases that may not have our tables.
 

@@ -1,4 +1,5 @@
-//! Instances. A decision does not read them: the credential carries all that it needs.
+//! Instances: stored, listed, and counted while live; their state by the revocation entries and the clock (expired). A
+//! decision does not read them: the credential carries all that it needs.
 
 use countersign_core::{
     ids::{CredentialId, InstanceId},

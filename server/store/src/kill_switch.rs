@@ -1,4 +1,4 @@
-//! Kill switches that are engaged.
+//! Kill switches that are engaged; a released one is deleted.
 
 use countersign_core::{
     ids::KillSwitchId,

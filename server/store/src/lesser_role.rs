@@ -1,4 +1,6 @@
-//! The role with which a server runs: it owns nothing, and has only the rights on each table that serving needs.
+//! The database role with which a server runs: it owns nothing, and has only the rights on each table that serving
+//! needs. Grants them (`countersign migrate --grant-to`), names those that are missing, and finds a role that is too
+//! powerful.
 //!
 //! These statements are not checked at compile time, because they use the catalogue and name a role.
 

@@ -1,4 +1,5 @@
-//! The tree over the log, as tiles of hashes: it is continued from the events, and proofs are made from it.
+//! The tree over the log, as tiles of hashes: it is continued from the events, and proofs are made from it. Also the
+//! name of the log (origin), which is set once.
 
 use std::collections::BTreeMap;
 

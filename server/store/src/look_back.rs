@@ -1,4 +1,5 @@
-//! How far back gates look when their window holds too few samples, and which old slots are kept for them.
+//! How far back gates look when their window holds too few samples (at most a day), how long counted slots are kept,
+//! and which old ones are kept for gates.
 //!
 //! A slot that is looked for holds at least one sample. So a look back for `needed` samples needs at most `needed`
 //! slots, and of the slots that no window reaches any more that many are kept, per kind of sample.

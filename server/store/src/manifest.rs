@@ -1,4 +1,5 @@
-//! Manifests: how far the log is counted, and the counts of a range of it.
+//! Manifests: how far the log is counted, and the counts of a range of it: by kind, sponsor and tool, numbers that a
+//! reporter left out, and outcomes that were reported or overdue.
 
 use countersign_ledger::leaf::{Count, Decimal, Emitter};
 use time::OffsetDateTime;

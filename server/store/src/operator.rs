@@ -1,4 +1,4 @@
-//! Operators.
+//! Operators: stored, listed, and their roles changed.
 
 use countersign_core::{
     names::OperatorId,

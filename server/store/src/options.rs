@@ -1,4 +1,5 @@
-//! How the database is reached.
+//! How the database is reached: hosts, the default number of connections, and the default timeouts (connect, statement,
+//! read).
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! The schema that holds our tables, and the move of an older installation into it.
+//! The schema that holds our tables (`countersign`), where else the tables may be (search path), and the move of an
+//! older installation into it, which needs that no server is connected.
 //!
 //! Older installations have their tables in the first schema of the session's `search_path`, which is `public` by
 //! default, together with the tables of other programs. These statements are not checked at compile time, because they

@@ -1,4 +1,4 @@
-//! Pages by key: a page begins where the previous one ended, whatever was inserted meanwhile.
+//! Pages by key (pagination): a page begins where the previous one ended, whatever was inserted meanwhile.
 
 use std::{fmt::Display, str::FromStr};
 

@@ -1,4 +1,5 @@
-//! Bindings of operator logins to the persons who use them.
+//! Bindings of operator logins to the persons who use them; whether a login is the sponsor's, and whether there were
+//! ever two persons who can confirm others.
 
 use countersign_core::{
     names::{OperatorId, PersonId, SponsorId},

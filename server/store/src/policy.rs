@@ -1,4 +1,4 @@
-//! Policy documents, and which of them is active.
+//! Policy documents, and which of them is active; what a version is used for, and which versions may be used next.
 
 use countersign_core::{ids::PolicyVersion, names::OperatorId, rollout::Baseline};
 use time::OffsetDateTime;

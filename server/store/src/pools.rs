@@ -1,4 +1,5 @@
-//! Connection pools, one for each kind of work, so that no kind of work takes the connections that another needs.
+//! Connection pools, one for each kind of work (stops, recorder, authorization, reads, others), so that no kind of work
+//! takes the connections that another needs; the number of connections of each.
 
 use std::{
     fmt,

@@ -1,4 +1,4 @@
-//! Rollouts.
+//! Rollouts: stored and listed; at most one is open.
 
 use countersign_core::{
     ids::{PolicyVersion, RolloutId},

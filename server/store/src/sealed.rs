@@ -1,4 +1,5 @@
-//! Everything in the database that is encrypted under the key-encryption key.
+//! Everything in the database that is encrypted under the key-encryption key: private halves of signing keys and X.509
+//! authorities, and secrets of the installation.
 
 use crate::{Connection, StoreError};
 

@@ -1,5 +1,6 @@
-//! Settings that a database session must have. They are read back on every new connection, in one round trip, because a
-//! pooler or a role may change them.
+//! Settings that a database session must have: timeouts, durability (`synchronous_commit`, `fsync`), encoding,
+//! isolation, not read-only, search path; and what a pooler must do. They are read back on every new connection, in one
+//! round trip, because a pooler or a role may change them.
 
 use std::{error::Error as StdError, fmt};
 

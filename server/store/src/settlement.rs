@@ -1,4 +1,5 @@
-//! Brings the rows of instances up to date with revocation entries.
+//! Brings the rows of instances up to date with revocation entries, in batches: which instances an entry stopped; also
+//! the live children of a credential, and the orphans of a departed sponsor.
 //!
 //! An entry is one row, however many instances it stops. The rows of the instances are updated later in batches, each
 //! in a transaction under the log head, so that several servers that do this at once do each batch only once.

@@ -1,4 +1,5 @@
-//! Single-use credentials: each is consumed in the transaction that records its decision.
+//! Single-use credentials: each is consumed in the transaction that records its decision. One whose use was forgotten
+//! counts as used.
 
 use std::collections::BTreeMap;
 

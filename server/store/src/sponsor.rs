@@ -1,4 +1,4 @@
-//! Sponsors.
+//! Sponsors: stored and listed; whose review has lapsed, and whose orphans' time is over.
 
 use countersign_core::{
     names::{OperatorId, PersonId, RoleName, SponsorId},

@@ -1,9 +1,9 @@
-//! Connections for single statements.
+//! Connections for single statements, also behind a pooler in transaction mode, where each sets its statement timeout.
 //!
-//! Behind a pooler in transaction mode, two consecutive statements may go to two sessions of the database. The driver
-//! sends a statement in two steps, so one session would prepare it and another would be told to run it. There, even a
-//! single statement is therefore a transaction, which a pooler keeps on one session. The transaction for reads is
-//! read-only, so that a write, which would never be committed, fails at once.
+//! Behind such a pooler, two consecutive statements may go to two sessions of the database. The driver sends a
+//! statement in two steps, so one session would prepare it and another would be told to run it. There, even a single
+//! statement is therefore a transaction, which a pooler keeps on one session. The transaction for reads is read-only,
+//! so that a write, which would never be committed, fails at once.
 
 use std::ops::{Deref, DerefMut};
 

@@ -1,4 +1,5 @@
-//! The database, by the kinds of work that it is used for.
+//! The database, by the kinds of work that it is used for (stops, recorder, authorization, reads), each with its
+//! connections; and how a transaction begins.
 
 use std::{sync::Arc, time::Duration};
 

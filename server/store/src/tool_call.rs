@@ -1,4 +1,4 @@
-//! Outcomes of decisions. Each reporter may report at most one per decision.
+//! Outcomes of decisions (tool calls), as stored. Each reporter may report at most one per decision.
 
 use countersign_core::{
     decision::Reporter,

@@ -1,5 +1,5 @@
-//! Notices that wait for delivery to webhooks. Servers share the work: each takes rows that no other server has taken,
-//! and a row that was taken but not finished becomes due again.
+//! Notices that wait for delivery to webhooks (outbox). Servers share the work: each takes rows that no other server
+//! has taken, and a row that was taken but not finished becomes due again.
 
 use std::collections::BTreeMap;
 

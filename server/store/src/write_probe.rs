@@ -1,4 +1,4 @@
-//! Checks whether the database accepts writes, by writing.
+//! Checks whether the database accepts writes, by writing: one that is read-only or out of disk space does not.
 
 use crate::{error::StoreError, store::Store};
 

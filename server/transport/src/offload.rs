@@ -1,4 +1,5 @@
-//! Parses long bodies on separate threads, a few at a time, so that no other call waits for them.
+//! Parses long bodies (above `SHORT`) on separate threads, a few at a time (`LONG`), so that no other call waits for
+//! them.
 
 use tokio::{sync::Semaphore, task::spawn_blocking};
 

@@ -1,4 +1,5 @@
-//! Approve and Reject: a person's answer to one call.
+//! Approve and Reject: a person's answer to one call. An operator who asked for the call, or for a credential of the
+//! run or of an ancestor, may not approve it (four eyes). A sponsor without a role may answer for their own runs only.
 
 use countersign_core::{
     approval::{Answer, Approval, ApprovalState},

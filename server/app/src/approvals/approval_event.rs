@@ -1,4 +1,5 @@
-//! The content of events about approvals, for the custody log and for webhooks.
+//! The content of events about approvals, for the custody log and for webhooks: ids and states without texts that
+//! persons wrote, and a summary if many requests of a sponsor wait.
 
 use countersign_core::approval::Approval;
 use countersign_ledger::leaf::{Digest, Leaf};

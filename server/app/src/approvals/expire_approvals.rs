@@ -1,5 +1,5 @@
-//! Expires approvals. Every reader sees an approval as EXPIRED at once when its time has passed; here the rows and
-//! events follow.
+//! Expires approvals, a limited number in one transaction. Every reader sees an approval as EXPIRED at once when its
+//! time has passed; here the rows, the events and the webhook messages follow.
 
 use countersign_core::approval::{Approval, ApprovalState};
 use countersign_ledger::leaf::{Kind, Leaf};

@@ -1,4 +1,5 @@
-//! GetApproval and ListApprovals: approvals in their current state.
+//! GetApproval and ListApprovals: approvals in their current state, newest first. A sponsor without a role sees only
+//! their own.
 
 use countersign_core::{approval::Approval, ids::ApprovalId, person::Binding};
 use countersign_store::{approval, person};

@@ -1,6 +1,6 @@
-//! WaitApproval: returns when a person has answered, on whichever server.
-//!
-//! Waiting callers hold no database connection: four times a second one query asks for all of them.
+//! WaitApproval (long poll): returns when a person has answered, on whichever server, or PENDING when the wait is over.
+//! A run can wait only for approvals of its own chain. Waiting callers hold no database connection: one query asks for
+//! all of them.
 
 use countersign_core::{
     approval::{Approval, ApprovalState, Call, Private},

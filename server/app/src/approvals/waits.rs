@@ -1,4 +1,4 @@
-//! The approvals for which callers wait.
+//! The approvals for which callers wait, and how these callers are woken.
 
 use std::{
     collections::HashMap,

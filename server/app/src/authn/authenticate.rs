@@ -1,5 +1,6 @@
 //! Authentication of callers: an operator by API key or by an identity provider's token, a run by its credential, or in
-//! dev mode any caller on loopback.
+//! dev mode any caller on loopback. Refuses unconfirmed keys and disabled logins. Decides how long an expired
+//! credential still identifies its run, for reports much longer.
 
 use std::sync::Arc;
 

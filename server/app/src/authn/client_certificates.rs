@@ -1,4 +1,5 @@
-//! Operators who authenticate with a client certificate.
+//! Operators who authenticate with a client certificate (mTLS): by the names in it, with the roles of all entries that
+//! match. An expired certificate, an unknown name, and the names of several operators are refused.
 
 use countersign_core::client_certificate::ClientCertificate;
 

@@ -1,4 +1,5 @@
-//! Operators in the configuration. They have no row; events have their ids as for all operators.
+//! Operators in the configuration (identity providers, client certificates), and whether one of them can be an
+//! administrator. They have no row; events have their ids as for all operators.
 
 use countersign_core::{
     client_certificate::SubjectAltName,

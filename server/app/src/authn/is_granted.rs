@@ -1,4 +1,6 @@
-//! Looks up whether a credential was granted: by this server, or else in the log, many in one statement.
+//! Looks up whether a credential was granted: by this server, or else in the log, many in one statement. A credential
+//! with a valid signature that was never granted (its maker has the signing key) is refused and logged as an error; a
+//! full queue refuses.
 
 use countersign_core::{credential::Verified, grant::BACKDATE};
 use countersign_store::event::{self, GrantKey};

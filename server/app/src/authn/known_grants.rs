@@ -1,8 +1,9 @@
-//! Whether a credential was granted. A valid signature proves that a key of ours signed it; only the log proves that it
-//! was granted. So a thief of a key who cannot write to the log cannot make a token that is trusted.
+//! The grants that this server remembers (its own, and those that were found in the log), how many, and the queue for
+//! look-ups, with its length.
 //!
-//! A server knows its own grants, and looks up the others, many in one statement. Grants that are found are remembered;
-//! others are looked up again each time, because a grant is known as soon as it is in the log.
+//! A valid signature proves that a key of ours signed a credential; only the log proves that it was granted. So a thief
+//! of a key who cannot write to the log cannot make a token that is trusted. Grants that are not found are looked up
+//! again each time, because a grant is known as soon as it is in the log.
 
 use std::{
     array,

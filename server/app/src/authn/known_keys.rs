@@ -1,8 +1,5 @@
-//! The API keys that may exist, so that an invented key is refused from memory.
-//!
-//! The secret of a key ends in a short code over the key's id and the rest of the secret, which only the servers of the
-//! installation can compute. A secret without a valid code was not made by them, and is refused without a database
-//! query. Older keys have no code; their ids are remembered, and looked up again at most once a second.
+//! The cache of API keys: how long a key that was read from the database is kept, and the ids of older keys whose
+//! secret has no code. `stored_key.rs` uses both.
 
 use std::{
     collections::HashSet,

@@ -1,4 +1,4 @@
-//! Operators who authenticated a moment ago.
+//! The cache entry of an operator who authenticated a moment ago, and the authority epoch for which it is valid.
 
 use time::OffsetDateTime;
 

@@ -1,4 +1,5 @@
-//! How often a caller may call, and how many of its reads may run at a time.
+//! Methods of `App` that the pipeline calls: take a caller's rate, enter a read. The limits are in `rate_limit.rs` and
+//! `reads.rs`.
 
 use super::reads::ReadTurn;
 use crate::{App, Caller, Error};

@@ -1,4 +1,5 @@
-//! Authentication: API keys, credentials, OpenID Connect, client certificates; and the rate limits of callers.
+//! Authentication: API keys, credentials, OpenID Connect, client certificates; the rate limits of callers; and the
+//! sizes of the caches of verified credentials and operators, and how long an operator stays in the cache.
 
 pub(crate) mod authenticate;
 pub(crate) mod client_certificates;

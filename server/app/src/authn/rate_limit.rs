@@ -1,12 +1,11 @@
-//! Rate limits: how fast operators and chains of instances may call this server, and how fast credentials are granted
-//! per sponsor.
+//! Rate limits: how fast operators and chains of instances may call this server (a batch counts as many calls), and how
+//! fast credentials are granted per sponsor. Stops have a separate, fixed rate. The anonymous caller of dev mode is not
+//! limited. Every server allows the full rate, because it counts in its own memory.
 //!
 //! This is the generic cell rate algorithm of `governor`: a burst at once, then a steady rate. No caller is locked out:
 //! a caller above the rate is refused only for as long as the rate requires, a refused call costs nothing, and every
 //! key has a separate cell. Only authenticated callers are counted, so no one can use up another caller's rate by
 //! guessing keys.
-//!
-//! Cells are in this server's memory only: with several servers, each allows the full rate.
 
 use std::{fmt::Display, hash::Hash, num::NonZeroU32, sync::Arc, time::Duration};
 

@@ -1,5 +1,6 @@
-//! Limits the reads of one caller that run at a time. Reads have separate connections; this prevents one caller from
-//! taking all of them.
+//! Limits the reads of one caller that run at a time; a further one waits a moment and is then refused. Also limits all
+//! callers' reads that may read much of the log (scans): their number at a time, and their rest if others wait. Reads
+//! have separate connections; this prevents one caller from taking all of them.
 
 use std::{
     sync::{

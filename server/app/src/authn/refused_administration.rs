@@ -1,8 +1,8 @@
-//! Records refused administration: who tried to change something without the right to do so.
+//! Counts refused administration: who tried to change something without the right to do so. Decides when it becomes an
+//! event: for each caller, method and reason the first time within seconds, and after that at most once a minute, with
+//! the number since then. Limits the callers and methods that are counted separately.
 //!
-//! The refusal itself does not wait. It is counted here, and a worker writes the counts into the custody log: for each
-//! caller, method and reason the first time within seconds, and after that at most once a minute, with the number since
-//! then.
+//! The refusal itself does not wait: a worker writes the counts into the custody log.
 
 use std::{
     collections::HashMap,

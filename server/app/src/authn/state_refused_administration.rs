@@ -1,4 +1,5 @@
-//! Writes refused administration into the custody log.
+//! Takes note of a refused administration (metric, and a log line for the first), and writes the counts of
+//! `refused_administration.rs` into the custody log.
 
 use countersign_ledger::leaf::{Decimal, Figure, Kind, Leaf, Subject};
 

@@ -1,4 +1,6 @@
-//! Looks up an API key in the database.
+//! Looks up an API key in the database. An invented key, whose secret lacks the code of this installation, is refused
+//! from memory without a query. Older keys have no code; their ids are remembered up to a limit, and looked up again at
+//! most once a second.
 
 use std::{
     sync::Arc,

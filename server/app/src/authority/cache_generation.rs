@@ -1,4 +1,5 @@
-//! The cache generation: a text that changes with everything that ends cached answers at once.
+//! The cache generation: a text that changes with everything that ends cached answers at once: the active version, the
+//! open rollout, the kill switches, and a cache extension that was ended early.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use countersign_core::kill_switch::KillSwitches;

@@ -1,4 +1,6 @@
-//! Makes a change, once per request id, and again after a conflict with a concurrent one; then refreshes the snapshot.
+//! Makes a change, once per request id (idempotency), and again after a conflict with a concurrent one (retries, with
+//! growing pauses); then refreshes the snapshot. A change that stops something comes before others, and is tried until
+//! the caller's deadline or for a limited time.
 
 use std::{
     sync::atomic::{AtomicU32, Ordering},

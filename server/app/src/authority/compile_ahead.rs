@@ -1,4 +1,4 @@
-//! Compiled policies, for callers that name a version, and ahead of need.
+//! Compiles the policy versions that are in use or may be used next, ahead of need; and a version that a caller names.
 
 use std::sync::Arc;
 

@@ -1,5 +1,6 @@
-//! A cache of compiled policies. They are compiled ahead of need, and never while the log head is held, because a large
-//! document takes seconds and every server waits for the holder of the head.
+//! A cache of compiled policies, with its size. They are compiled ahead of need, one at a time, and never while the log
+//! head is held, because a large document takes seconds. A stored policy whose content does not match its recorded hash
+//! is not used; one that fails a newer check may not become active again.
 
 use std::{sync::Arc, time::Duration};
 

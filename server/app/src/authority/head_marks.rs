@@ -1,5 +1,5 @@
-//! Past sizes of the log by this machine's monotonic clock. They limit the age of an event, whatever any wall clock
-//! says and whichever server recorded it.
+//! Past sizes of the log by this machine's monotonic clock, for a limited time. They limit the age of an event,
+//! whatever any wall clock says and whichever server recorded it.
 
 use std::{
     collections::VecDeque,

@@ -1,4 +1,5 @@
-//! The signing keys of a snapshot: those that verify, and the one that signs.
+//! The signing keys of a snapshot: those that verify, and the one that signs. Refuses a stored key that is not the one
+//! it is stored as.
 
 use std::sync::Arc;
 

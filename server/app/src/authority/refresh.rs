@@ -1,4 +1,6 @@
-//! Keeps the snapshot up to date with the log, and informs followers.
+//! Keeps the snapshot up to date with the log, informs followers, and locks the log head for the recorder with the
+//! snapshot at it. Limits how often a token with an unknown key causes a refresh, and how long a failed refresh is
+//! tried again.
 
 use std::{
     sync::Arc,

@@ -1,4 +1,6 @@
-//! The authorization snapshot: policies, the open rollout, revocations and keys, at one authority epoch.
+//! The authorization snapshot at one authority epoch: policies, the open rollout, revocations and keys. Decides whether
+//! a credential may still be used (expired, not valid yet, revoked), which policy limits new credentials, that no
+//! policy answers if one is unusable, and how long a retired key stays published.
 //!
 //! A decision is evaluated against a snapshot, and recorded only while the log head is still at the snapshot's epoch.
 

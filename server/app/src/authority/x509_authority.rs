@@ -1,4 +1,5 @@
-//! The X.509 authorities in this server's memory.
+//! The X.509 authorities in this server's memory: which one signs now, whether one is missing or has expired, and their
+//! entries in the SPIFFE bundle.
 
 use std::sync::Arc;
 

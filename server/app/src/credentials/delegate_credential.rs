@@ -1,4 +1,5 @@
-//! DelegateCredential: starts a child of a live instance, never wider than it.
+//! DelegateCredential: starts a child of a live instance. A run delegates only for itself, and an operator's key must
+//! cover the tools. That the child is never wider than its parent is checked in `recorder/validate_grant.rs`.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,6 @@
-//! IntrospectCredential: whether a token is valid now, and its content (RFC 7662).
+//! IntrospectCredential: whether a token is valid now, and its content (RFC 7662); an error if this server may not know
+//! of the newest revocations. Also which credential a request is for: the one in its field, or else the caller's own; a
+//! run acts only with its own, and an operator within the scope of its key.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
 //! Statistics about issuance: requests that were granted, refused by a rule, or failed because of an error of ours, in
-//! the last five minutes.
+//! the last five minutes; and the failure ratio above which an operator is warned.
 
 use std::{collections::VecDeque, sync::Mutex};
 

@@ -1,4 +1,6 @@
-//! IssueCredential: starts a root instance, or renews one, and signs its credential.
+//! IssueCredential: starts a root instance, or renews one, and signs its credential. Refuses sponsors and tools that
+//! the caller's API key does not cover. Every grant, also of a child, is made here: the clock, the sponsor's rate, the
+//! recorder, then the signature.
 
 use std::collections::BTreeMap;
 

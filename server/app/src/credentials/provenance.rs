@@ -1,4 +1,5 @@
-//! Where a request comes from, by its own statement: the trace that it belongs to, and the facts about the agent.
+//! Where a request comes from, by its own statement: the trace that it belongs to (which `traceparent` is accepted),
+//! and the facts about the agent.
 
 use std::str::FromStr;
 

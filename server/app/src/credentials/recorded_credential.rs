@@ -1,7 +1,8 @@
-//! An instance's newest credential from the log, for operators who name an instance and do not have its token.
+//! An instance's newest credential from the log, for operators who name an instance and do not have its token; and the
+//! claims of a recorded grant.
 //!
-//! It has the content of the token, so everything that ends or limits the token applies to it too: revocations, expiry,
-//! tools, single use.
+//! The credential has the content of the token, so everything that ends or limits the token applies to it too:
+//! revocations, expiry, tools, single use.
 
 use std::sync::Arc;
 

@@ -1,8 +1,9 @@
-//! The worker that counts the log: manifests, whose ranges follow each other without a gap. Runs on every server; one at a
-//! time works.
+//! The worker that counts the log: manifests at each full hour or on request, whose ranges follow each other without a
+//! gap. Decides the longest range, the pause between manifests on request, and the share of outcomes that were reported
+//! in time; warns of numbers that reporters left out. Runs on every server; one at a time works.
 //!
-//! A range is counted without the log head, because it cannot change any more. Which one is next is looked at again under
-//! the head, so that no event is counted twice or by none, however many servers count.
+//! A range is counted without the log head, because it cannot change any more. Which one is next is looked at again
+//! under the head, so that no event is counted twice or by none, however many servers count.
 
 use countersign_core::clock::uuid_v7;
 use countersign_core::ids::EventId;

@@ -1,4 +1,5 @@
-//! The worker that compares every stored event with the tree: the whole log again and again, at a bounded rate, by all
+//! The worker that compares every stored event with the tree, its columns and its texts, to find events that were
+//! changed, removed or added in the database (tampering): the whole log again and again, at a bounded rate, by all
 //! servers together.
 
 use countersign_ledger::{

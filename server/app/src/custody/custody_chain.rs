@@ -1,4 +1,5 @@
-//! GetCustodyChain: one tree from the sponsor through every instance of a chain to the calls.
+//! GetCustodyChain: one tree from the sponsor through every instance of a chain to the calls, with events and
+//! approvals; at most so many events and instances as a reply holds, and whether it was cut (truncated).
 
 use std::collections::{BTreeSet, HashMap};
 

@@ -1,4 +1,5 @@
-//! Custody events as they are reported and read.
+//! Custody events as they are reported and read, and whether a stored event is not the one that was recorded (altered),
+//! by the hash in the tree.
 
 use countersign_core::{
     decision::Outcome,

@@ -1,4 +1,4 @@
-//! ListEvents: the events in log order.
+//! ListEvents: the events in log order, one page. A filter that no index serves takes a turn as a scan.
 
 use countersign_store::event;
 

@@ -1,5 +1,6 @@
-//! The deadline for outcomes: an outcome that was not reported becomes UNKNOWN, so that every decision that allowed
-//! ends in an outcome. This is provisional: a reporter can still report once.
+//! The deadline for outcomes: an outcome that was not reported becomes UNKNOWN (reason code OUTCOME_DEADLINE), so that
+//! every decision that allowed ends in an outcome. This is provisional: a reporter can still report once. Limits how
+//! many are closed in one transaction.
 
 use std::time::Duration;
 

@@ -1,4 +1,6 @@
-//! Decide and BatchDecide: whether a call may happen, recorded before it is answered.
+//! Decide and BatchDecide: whether a call may happen, recorded before it is answered. Decides for whom a caller may ask
+//! (a run for its own chain only, an operator within the scope of its key), whose call without a sponsor it is, and
+//! when an ALLOW gets a signed receipt.
 
 use std::{
     borrow::Cow,

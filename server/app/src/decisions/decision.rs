@@ -1,4 +1,5 @@
-//! The types of decisions: the question, the answer, the record, and a record that was read.
+//! The types of decisions: the question, the answer, the record, and a record that was read; and the message that
+//! explains each reason to persons.
 
 use std::fmt;
 

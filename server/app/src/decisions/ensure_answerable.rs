@@ -1,4 +1,5 @@
-//! Refuses to answer calls that would only add another refusal, and records how many there were.
+//! Refuses to answer calls that would only add another refusal above the limits (a credential that is not active, used
+//! up or missing), and records how many there were. The limits are in `refusal_limits.rs`.
 
 use std::{collections::HashMap, mem};
 

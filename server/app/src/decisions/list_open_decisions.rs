@@ -1,4 +1,4 @@
-//! ListOpenDecisions: allowed calls of which no one has reported how they ended.
+//! ListOpenDecisions: allowed calls of which no one has reported how they ended (without an outcome), oldest first.
 
 use std::collections::HashMap;
 

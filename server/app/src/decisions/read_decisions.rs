@@ -1,4 +1,5 @@
-//! GetDecision and ListDecisions: recorded answers, read from their leaves, with their outcomes.
+//! GetDecision and ListDecisions: recorded answers, read from their leaves, newest first, with their outcomes (of
+//! several, the last).
 
 use std::{collections::HashMap, str::FromStr};
 

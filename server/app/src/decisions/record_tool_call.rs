@@ -1,4 +1,6 @@
-//! RecordToolCall and BatchRecordToolCalls: how allowed calls ended, each once.
+//! RecordToolCall and BatchRecordToolCalls: hand reports of how allowed calls ended (outcomes) to the recorder, a batch
+//! all or none. Refuses a time in the future. Who may report, and that each outcome counts once, is in
+//! `recorder/record_outcome.rs`.
 
 use countersign_core::{clock::uuid_v7, credential::LEEWAY, ids::EventId};
 use time::Duration;

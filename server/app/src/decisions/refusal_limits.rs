@@ -1,9 +1,9 @@
-//! Limits refusals that are not worth recording one by one: a credential that is not active but asks again and again
-//! would fill the log for all.
+//! Limits refusals per minute, per chain whose credential is not active and per caller. Above the limit a call is not
+//! answered: nothing is decided or recorded, and the caller is told when to try again. Decides how many chains are
+//! counted separately, and how many used-up credentials are remembered, and for how long.
 //!
-//! A limited number of refusals per minute, per chain whose credential is not active and per caller, is answered, and
-//! every answer is recorded. Above the limit a call is not answered: nothing is decided or recorded, and the caller is
-//! told when to try again. The number of such calls is recorded once a minute.
+//! A credential that is not active but asks again and again would fill the log for all. Below the limit every refusal
+//! is recorded. The number of calls without an answer is recorded once a minute.
 
 use std::{
     collections::HashMap,

@@ -1,4 +1,5 @@
-//! Which actions would be allowed. A search decides nothing: the caller must ask before it acts, and that is recorded.
+//! Which actions would be allowed (action search), of those that policies name, at most so many evaluated for a page. A
+//! search decides nothing: the caller must ask before it acts, and that is recorded.
 
 use std::{collections::BTreeSet, sync::Arc};
 

@@ -1,4 +1,4 @@
-//! What every use case needs.
+//! What every use case needs: store, clock, configuration, secrets; and the database's time, if both clocks agree.
 
 use std::sync::Arc;
 

@@ -1,4 +1,5 @@
-//! Converts a leaf to the event that is appended, with the small conversions that leaves need.
+//! Converts a leaf to the event that is appended, with the small conversions that leaves need: times, commitments to
+//! texts, and how many rules a leaf names at most.
 
 use std::str::FromStr;
 

@@ -1,4 +1,4 @@
-//! Reading transactions that are tried again.
+//! Reading transactions that are tried again (retry), once, after a conflict with a concurrent change or a migration.
 
 use std::future::Future;
 

@@ -1,4 +1,5 @@
-//! The key-encryption key and what it protects: the cipher for signing keys, and the keyed hash for API secrets.
+//! The key-encryption key (and the previous one, which can still open) and what it protects: the cipher for signing
+//! keys, the keyed hash for API secrets, and the code in an API secret that only this installation can make.
 //!
 //! Only ciphers are derived from the key-encryption key, so that it can be replaced: sealed texts are opened with the
 //! previous key and sealed again with the new one ([`rewrap`](crate::keys::rewrap())). The hash key that older versions

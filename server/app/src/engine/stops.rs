@@ -1,10 +1,9 @@
-//! Priority for stops. A kill switch, a revocation or a rollback waits for the log head like every other change. Here
-//! it is announced that a stop waits, so that the recorder and other changes let it pass, on this server and, by a
-//! notice, on the others.
+//! Priority for stops (a kill switch, a revocation, a rollback): while one waits for the log head, the recorder and
+//! other changes let it pass, on this server and, by a notice, on the others. Limits this wait, how soon the next one
+//! may follow, the stops of one operator at a time, and the other changes that wait for the head.
 //!
-//! This cannot be used to halt a server: the wait for stops is limited, and after a pause the recorder works four times
-//! as long before the next one. If a notice is lost, or a server receives none, the stop only waits its turn in the
-//! queue for the head.
+//! So this cannot be used to halt a server. If a notice is lost, or a server receives none, the stop only waits its
+//! turn in the queue for the head.
 
 use std::{
     collections::HashMap,

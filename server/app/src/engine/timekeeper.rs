@@ -1,5 +1,6 @@
 //! The server's clock, and whether it can be trusted. It is compared with the database's clock several times a second,
-//! and on every reading with a monotonic counter.
+//! and on every reading with a monotonic counter. While it is in doubt (skew, jump), decisions and changes are refused
+//! and only stops are taken; a smaller skew is a warning. The limits are in `core/skew.rs`.
 
 use std::{
     mem,

@@ -1,7 +1,9 @@
-//! Changes: all writes except decisions, grants and outcomes, which go through the recorder.
+//! Changes: all writes except decisions, grants and outcomes, which go through the recorder. Each is one transaction
+//! under the log head. Decides how long the answer to a request id is kept (idempotency), that the id cannot be used
+//! for another request, and the time of a change.
 //!
-//! A change is one transaction that holds the log head from its first statement to its commit. Its events, its effect
-//! on the authority epoch, and the stored answer for its request id are committed together or not at all.
+//! A change holds the log head from its first statement to its commit. Its events, its effect on the authority epoch,
+//! and the stored answer for its request id are committed together or not at all.
 
 use std::{future::Future, sync::Arc};
 

@@ -1,4 +1,5 @@
-//! AcceptInstance: another sponsor takes over an orphaned root.
+//! AcceptInstance: another sponsor takes over an orphaned root, if that sponsor could start it today and the caller has
+//! no part in the transfer (four eyes). Decides how long it then has to renew its credential.
 
 use countersign_core::{
     grant::{self, HARD_MAX_TTL, Wanted},

@@ -1,4 +1,5 @@
-//! GetInstance and ListInstances.
+//! GetInstance and ListInstances: instances in their current state (live, ended, revoked, orphaned, expired), newest
+//! first, within the scope of an API key.
 
 use countersign_core::{
     ids::InstanceId,

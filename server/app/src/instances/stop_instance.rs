@@ -1,4 +1,5 @@
-//! RevokeInstance and EndInstance: one entry stops an instance and everything below it.
+//! RevokeInstance and EndInstance: one entry stops an instance and everything below it. A sponsor may stop their own; a
+//! gate may end only runs for whose calls it asked.
 
 use countersign_core::{
     ids::InstanceId,

@@ -1,4 +1,5 @@
-//! MarkKeyCompromised: everything that a key signed is invalid, from one log index on.
+//! MarkKeyCompromised: everything that a key signed is invalid, from one log index on. A key that is in use is replaced
+//! at once.
 
 use countersign_core::{credential::KeyStanding, revocation::RevocationKind, signing_key::SigningKeyRecord};
 use countersign_ledger::leaf::{Decimal, Kind, Leaf};

@@ -1,4 +1,5 @@
-//! Keys that stopped signing some time ago, for tokens that are only evidence now.
+//! Keys that stopped signing some time ago, for tokens that are only evidence now (late reports): how far back, and how
+//! often they are read.
 
 use std::{
     sync::Arc,

@@ -1,5 +1,5 @@
-//! RotateSigningKey: the next key signs, the active one retires, and a new one is published. On demand, and by
-//! schedule.
+//! RotateSigningKey: the next key signs, the active one retires, and a new one is published. On demand, and by schedule
+//! when the active key has signed for its full time. Waits until every server and verifier can know the next key.
 
 use countersign_core::{credential::KeyStanding, names::OperatorId, signing_key::SigningKeyRecord};
 use countersign_ledger::leaf::Kind;

@@ -1,4 +1,4 @@
-//! The steps of a signing key's life, each with its event, and ListSigningKeys.
+//! The steps of a signing key's life (made, activated), each with its event, and ListSigningKeys.
 
 use countersign_core::{
     credential::{KeyStanding, SigningKey},

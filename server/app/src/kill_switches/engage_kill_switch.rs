@@ -1,4 +1,5 @@
-//! EngageKillSwitch: stops calls at once, whatever policy and rollout say.
+//! EngageKillSwitch: stops calls at once, whatever policy and rollout say. Refuses more switches than may be engaged at
+//! a time; each engages separately.
 
 use countersign_core::{
     clock::uuid_v7,

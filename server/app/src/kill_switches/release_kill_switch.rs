@@ -1,4 +1,4 @@
-//! ReleaseKillSwitch and ListKillSwitches.
+//! ReleaseKillSwitch, which releases one switch and no other one that stops the same, and ListKillSwitches.
 
 use countersign_core::{
     ids::KillSwitchId,

@@ -1,4 +1,6 @@
-//! CreateApiKey: creates a key for an operator. Its secret is shown once.
+//! CreateApiKey: creates a key for an operator, who must not be disabled. Its secret is shown once. Its roles are among
+//! those of the operator and of the creator; a key may wait for a second person, and webhooks hear of a key for another
+//! person's login.
 
 use countersign_core::{
     api_key::{self, ApiKey, ApiKeyId},

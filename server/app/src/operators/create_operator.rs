@@ -1,4 +1,5 @@
-//! CreateOperator: adds a person or a service.
+//! CreateOperator: adds a person or a service, and binds the login to a person. No one can grant a role that they do
+//! not have.
 
 use countersign_core::{
     names::{OperatorId, PersonId},

@@ -1,4 +1,6 @@
-//! Four eyes: which actions need a second person, and what is recorded where one person did one alone.
+//! Four eyes: which actions need a second person (activating one's own policy, releasing one's own kill switch, keys
+//! with which one could approve as someone else, confirming one's own proposal), and what is recorded where one person
+//! did one alone.
 
 use countersign_core::{
     four_eyes::second_person,

@@ -1,4 +1,5 @@
-//! DisableOperator, EnableOperator, DeleteOperator: whether a login can be used.
+//! DisableOperator, EnableOperator, DeleteOperator: whether a login can be used. Deletion is permanent. Operators
+//! cannot enable themselves, and the last admin cannot be disabled.
 
 use countersign_core::{
     four_eyes::second_person,

@@ -1,5 +1,5 @@
-//! `countersign operator recover`: creates an administrator key for a person who has access to the database and the
-//! key-encryption key. That person could do anything manually; this way it is recorded in the log.
+//! `countersign operator recover`: creates an administrator key, valid for a short time, for a person who has access to
+//! the database and the key-encryption key. That person could do anything manually; this way it is recorded in the log.
 
 use std::{io, sync::Arc};
 

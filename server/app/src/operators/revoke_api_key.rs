@@ -1,4 +1,4 @@
-//! RevokeApiKey: revokes a key at once.
+//! RevokeApiKey: revokes a key at once, unless it is the last one that lets an admin in.
 
 use countersign_core::api_key::{ApiKey, ApiKeyId};
 use countersign_ledger::leaf::{Kind, Leaf};

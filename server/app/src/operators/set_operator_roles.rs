@@ -1,4 +1,5 @@
-//! SetOperatorRoles: replaces an operator's roles.
+//! SetOperatorRoles: replaces an operator's roles. The role admin needs a login whose person is confirmed, and the last
+//! admin keeps it.
 
 use countersign_core::{
     names::OperatorId,

@@ -1,4 +1,5 @@
-//! ActivatePolicy: makes a version active for all callers at once.
+//! ActivatePolicy: makes a version active for all callers at once. Refused while a rollout is open, or if the stored
+//! content is damaged or fails a newer check.
 
 use countersign_core::{ids::PolicyVersion, names::OperatorId, rollout::Baseline};
 use countersign_ledger::leaf::{Change as LeafChange, Digest, Kind, Leaf};

@@ -1,5 +1,6 @@
 //! ProposeCacheExtension, ConfirmCacheExtension, EndCacheExtension, ListCacheExtensions: how long an ALLOW may be
-//! cached during an incident.
+//! cached during an incident. There is one at a time, and a second person confirms it; ended early, its cached answers
+//! end too.
 
 use std::borrow::Cow;
 

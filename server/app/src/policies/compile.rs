@@ -1,4 +1,5 @@
-//! Compiles documents for callers.
+//! Compiles policy documents for callers, on a separate thread: how many at a time, and how long one waits for its turn
+//! before it is refused as overload.
 
 use countersign_policy::{CompiledPolicy, Violations};
 use tokio::{sync::Semaphore, time::timeout};

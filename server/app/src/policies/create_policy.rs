@@ -1,4 +1,4 @@
-//! CreatePolicy: stores a valid document as a new version.
+//! CreatePolicy: stores a valid document as a new version. The same content gives the same version.
 
 use countersign_core::names::OperatorId;
 use countersign_ledger::leaf::{Digest, Kind, Leaf};

@@ -1,4 +1,4 @@
-//! ValidatePolicy, GetPolicy and ListPolicies.
+//! ValidatePolicy, which checks a document and stores nothing; GetPolicy and ListPolicies, newest first.
 
 use countersign_core::{ids::PolicyVersion, rollout::Baseline};
 use countersign_policy::{Rule, Violation};

@@ -1,4 +1,5 @@
-//! One batch: what it will write, and what its jobs see of each other.
+//! One batch: what it will write, and what its jobs see of each other. In it a single-use credential is used up once,
+//! and a request id cannot be used for another request.
 
 use std::{mem, sync::Arc};
 

@@ -1,4 +1,5 @@
-//! Calls that a client says it served from its cache: the log states of which ALLOW, so there must be one.
+//! Calls that a client says it served from its cache (`cached_from`): the log states of which ALLOW, so there must be
+//! one, of the same run for the same call. Any other is refused.
 
 use countersign_core::{
     decision::{Effect, Enforcement},

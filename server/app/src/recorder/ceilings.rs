@@ -1,7 +1,8 @@
-//! Ceilings on live instances: of a sponsor, and of a chain.
+//! Ceilings on live instances, of a sponsor and of a chain: how many are live. Who is full is counted again after a
+//! second. The refusal is in `validate_grant.rs`.
 //!
-//! Exact on any number of servers, because a grant is recorded under the log head's lock, and cheap, because counting is
-//! rare: a new instance takes a place in the log, so no more can be live than were at the last count and events were
+//! Exact on any number of servers, because a grant is recorded under the log head's lock, and cheap, because counting
+//! is rare: a new instance takes a place in the log, so no more can be live than were at the last count and events were
 //! appended since. Only what comes near its ceiling is counted again.
 
 use std::collections::HashMap;

@@ -1,4 +1,5 @@
-//! What was staged and is not written yet. Rows are written by their ids, so that writers who lock the same ones do it in one order.
+//! What was staged and is not written yet. Rows are written by their ids, so that writers who lock the same ones do it
+//! in one order.
 
 use std::{
     collections::{BTreeMap, HashMap},

@@ -1,9 +1,11 @@
-//! Indicators: what this server counts, and what all servers together counted in a window.
+//! Indicators: what this server counts: decisions and their latency, calls without a sponsor by caller (limited in
+//! number), policy errors, where the sides of a rollout disagreed, issuances, and requests that were shed. The sums of
+//! all servers are in `rollouts/indicators.rs`.
 //!
-//! Counting costs a decision next to nothing: the recorder takes one lock for a whole batch. About once a second the counts
-//! become a row of the database, under a number of this server's own, so that a row that is sent again after a doubtful
-//! answer counts once. What a server that is killed had not stored is missing from the indicators, at most a second or so;
-//! the custody log misses nothing.
+//! Counting costs a decision next to nothing: the recorder takes one lock for a whole batch. About once a second the
+//! counts become a row of the database, under a number of this server's own, so that a row that is sent again after a
+//! doubtful answer counts once. What a server that is killed had not stored is missing from the indicators, at most a
+//! second or so; the custody log misses nothing.
 
 use std::{
     collections::{BTreeMap, HashMap},

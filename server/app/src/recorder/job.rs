@@ -1,4 +1,4 @@
-//! What is handed to the recorder, and what becomes of it.
+//! What is handed to the recorder (decisions, grants, SVIDs, outcomes), and what becomes of it.
 
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
 

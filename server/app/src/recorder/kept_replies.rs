@@ -1,5 +1,5 @@
-//! Replies that are kept for their request ids, as text: each lies in JSON objects of one field each, one in the other, as servers of
-//! earlier versions write and read them.
+//! Replies that are kept for their request ids, as text: each lies in JSON objects of one field each, one in the other,
+//! as servers of earlier versions write and read them.
 
 use std::collections::BTreeMap;
 

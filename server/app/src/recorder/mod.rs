@@ -1,7 +1,8 @@
-//! The recorder: makes decisions, grants and outcomes durable before their callers hear of them, many in one transaction.
+//! The recorder: makes decisions, grants and outcomes durable before their callers hear of them, many in one
+//! transaction, up to a limit. A full queue refuses (overload, load shedding), and what cannot be recorded is never
+//! answered.
 //!
-//! While one batch commits, the next one gathers. There is no timer, so a lone caller does not wait. A full queue sheds
-//! load, and what cannot be recorded is never answered.
+//! While one batch commits, the next one gathers. There is no timer, so a lone caller does not wait.
 
 mod batch;
 mod batch_spans;

@@ -1,4 +1,5 @@
-//! A decision with its leaf, ready to append, as long as the epoch is still the one it was evaluated at.
+//! A decision with its answer and its leaf (what the custody log states of it), ready to append, as long as the epoch
+//! is still the one it was evaluated at.
 
 use std::sync::Arc;
 

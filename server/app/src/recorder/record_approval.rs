@@ -1,5 +1,6 @@
-//! Approvals where decisions are recorded: asked for with the decision that needs one, and used up by the call that stands on
-//! it. Both are read and written under the log head's lock, so one yes is good for one call, however many servers ask.
+//! Approvals where decisions are recorded: asked for with the decision that needs one, unless too many of the run, the
+//! chain or the sponsor wait; and used up by the call that it allows. Both are read and written under the log head's
+//! lock, so one yes is good for one call, however many servers ask.
 
 use std::sync::Arc;
 

@@ -1,4 +1,5 @@
-//! Decisions: each in its place in the log, with what it uses up and whom it asks.
+//! Decisions: each in its place in the log, with what it uses up (a single-use credential, an approval) and whom it
+//! asks.
 
 use std::{sync::Arc, time::Instant};
 

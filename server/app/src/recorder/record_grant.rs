@@ -1,4 +1,6 @@
-//! Grants: a credential for a root instance or a child, by the records as they stand when it is recorded.
+//! Grants: a credential for a root instance, its renewal, or a child, by the records as they stand when it is recorded.
+//! The sponsor must be active, the parent live, and what is renewed a live root; claims that would make too long a
+//! token are refused.
 
 use std::{sync::Arc, time::Instant};
 

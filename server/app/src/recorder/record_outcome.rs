@@ -1,4 +1,6 @@
-//! Outcomes of allowed calls: each decision has one.
+//! Outcomes of allowed calls: each decision has one. The same report again is answered alike, and a different one is
+//! refused; UNKNOWN at the deadline is provisional, and an operator may follow up a run's report. A run may report only
+//! its own calls; the rule for operators is in `core/decision/reporter.rs`.
 
 use std::{sync::Arc, time::Instant};
 

@@ -1,4 +1,5 @@
 //! SVIDs: documents that prove an instance's SPIFFE ID, on its live credential as it stands when they are recorded.
+//! None lives longer than the credential, and a single-use credential gets none.
 
 use std::{borrow::Cow, sync::Arc, time::Instant};
 

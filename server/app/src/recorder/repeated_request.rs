@@ -1,9 +1,11 @@
-//! Repeated requests: a kept answer is given again only where it gives the caller no more than a fresh one would.
+//! Repeated requests (idempotency, retries): a kept answer is given again only where it gives the caller no more than a
+//! fresh one would. A refusal always; an ALLOW for a short time, if the same call would still be allowed; a grant while
+//! its credential may act; an SVID until it expires.
 //!
-//! A refusal can be repeated for ever. An ALLOW is given again for [`WINDOW`], and only where the snapshot of the head that is
-//! held would allow the same call on the same credential by the same policy version: so no ALLOW is answered after a change
-//! that forbids it. A grant is given again while it may act. The window is bounded by when this server saw the log
-//! shorter, on its monotonic clock; wall clocks can only close it early.
+//! An ALLOW is given again for [`WINDOW`], and only where the snapshot of the head that is held would allow the same
+//! call on the same credential by the same policy version: so no ALLOW is answered after a change that forbids it. The
+//! window is bounded by when this server saw the log shorter, on its monotonic clock; wall clocks can only close it
+//! early.
 
 use std::time::{Duration, Instant};
 

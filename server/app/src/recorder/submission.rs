@@ -1,4 +1,5 @@
-//! Jobs that are recorded together or not at all, in order, and who waits for what becomes of them.
+//! Jobs that are recorded together or not at all, in order, and who waits for what becomes of them; and for how long a
+//! batch takes in more of them.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,6 @@
-//! Whether a grant fits: its terms, and the room that its sponsor and its chain have.
+//! Whether a grant fits: its role (by default the sponsor's one role that may use the tools), tools, TTL, purpose and
+//! labels; that a child is not wider than its parent, and a renewal is like its instance; and the room that its sponsor
+//! and its chain have (ceilings on live instances).
 
 use std::collections::{BTreeMap, BTreeSet};
 

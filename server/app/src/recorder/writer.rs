@@ -1,4 +1,5 @@
-//! Writes batches, one after the other, each in one transaction.
+//! Writes batches, one after the other, each in one transaction under the log head's lock, or optimistically in one
+//! statement if no other server moved the head. After a conflict it tries once more.
 
 use std::sync::Arc;
 

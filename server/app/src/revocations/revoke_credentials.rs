@@ -1,5 +1,6 @@
-//! RevokeCredential, RevokeCredentials, and revocation by token (RFC 7009). One entry revokes the credentials. The
-//! children that were started with a single credential are stopped too, with one entry for each live child.
+//! RevokeCredential, RevokeCredentials, and revocation by token (RFC 7009): who may revoke what. One entry revokes the
+//! credentials. The children that were started with a single credential are stopped too, with one entry for each live
+//! child; too many are refused.
 
 use std::sync::Arc;
 

@@ -1,5 +1,6 @@
-//! AdvanceRollout: grows a rollout, on a person's word; at 100 % it completes and the candidate is active. And the daily
-//! increments, by which the servers grow one up to the step that a person comes to next.
+//! AdvanceRollout: grows a rollout, on a person's word, if its gates pass and it has soaked, or by force; at 100 % it
+//! completes and the candidate is active. And the daily increments, by which the servers grow one up to the step that a
+//! person comes to next.
 
 use countersign_core::{
     ids::RolloutId,

@@ -1,4 +1,5 @@
-//! What gates are read from: the window, and where that holds too few samples of a kind, the shortest span that holds enough.
+//! What gates are read from: the window, and where that holds too few samples of a kind, the shortest span that holds
+//! enough; and how much one caller alone counts for the gate MISSING_SPONSOR.
 
 use countersign_core::{
     ids::RolloutId,

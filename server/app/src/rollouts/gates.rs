@@ -1,6 +1,8 @@
-//! The gates of the open rollout. Every server reads them every two seconds, from what all servers counted, and does what a
-//! breach asks for, under the log head: so it is done once, by the first server that sees it. Where the figures cannot be read nothing is
-//! done, and nothing advances.
+//! The gates of the open rollout. Every server reads them every two seconds, from what all servers counted, and does
+//! what a breach asks for (pause or rollback), once. Where the baseline only observes, a rollback becomes a pause.
+//! Where the figures cannot be read nothing is done, and nothing advances.
+//!
+//! A breach is answered under the log head: so it is done once, by the first server that sees it.
 
 use countersign_core::{
     ids::RolloutId,

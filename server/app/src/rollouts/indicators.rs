@@ -1,4 +1,5 @@
-//! Indicators: what all servers together counted in a window.
+//! Indicators: what all servers together counted in a window (rates, latency percentiles, open decisions), and the
+//! storing of what this server counted.
 
 use countersign_core::rollout::basis_points;
 use countersign_store::{

@@ -1,4 +1,5 @@
-//! GetRollout and ListRollouts: rollouts, what their gates last said, and where their sides disagree.
+//! GetRollout and ListRollouts: rollouts, what their gates last said, and where their sides disagree; and what
+//! followers of an open rollout are told.
 
 use std::sync::Arc;
 

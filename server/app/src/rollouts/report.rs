@@ -1,4 +1,4 @@
-//! A rollout with what its gates last said, and where its sides disagree.
+//! A rollout with what its gates last said, where its sides disagree, and a notice if no caller is inside.
 
 use countersign_core::{
     ids::RolloutId,

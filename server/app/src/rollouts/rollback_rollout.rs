@@ -1,4 +1,5 @@
-//! RollbackRollout: ends a rollout; its baseline answers for everyone.
+//! RollbackRollout: ends a rollout; its baseline answers for everyone. Says how many calls that allows again, and warns
+//! if nothing is enforced any more.
 
 use countersign_core::{
     ids::RolloutId,

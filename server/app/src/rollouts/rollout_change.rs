@@ -1,4 +1,5 @@
-//! What the changes of a rollout have in common.
+//! What the changes of a rollout have in common: who and why, the check of the etag, the figures of the gates in an
+//! event, and the webhook message.
 
 use countersign_core::{
     ids::RolloutId,

@@ -1,4 +1,5 @@
-//! StartRollout: begins to move callers from a baseline to a candidate.
+//! StartRollout: begins to move callers from a baseline to a candidate. One is open at a time. Decides what a request
+//! that does not name them gets: baseline, steps, first percentage, soak.
 
 use countersign_core::{
     clock::{random, uuid_v7},

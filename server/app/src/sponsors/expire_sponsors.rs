@@ -1,4 +1,5 @@
-//! Time-based changes of sponsors: a lapsed review suspends them, and orphans that were not accepted are revoked.
+//! Time-based changes of sponsors: a lapsed review suspends them, and orphans that were not accepted in time are
+//! revoked.
 
 use countersign_core::{names::SponsorId, revocation::RevocationKind};
 use countersign_ledger::leaf::{Decimal, Kind, Leaf, Subject};

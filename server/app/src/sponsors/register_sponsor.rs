@@ -1,4 +1,4 @@
-//! RegisterSponsor: stores a sponsor as PENDING.
+//! RegisterSponsor: stores a sponsor as PENDING, with the default limits (TTL, depth) where none are named.
 
 use std::collections::BTreeMap;
 

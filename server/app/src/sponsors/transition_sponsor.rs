@@ -1,5 +1,6 @@
 //! ApproveSponsor, RejectSponsor, SuspendSponsor, ReinstateSponsor, RecertifySponsor, DepartSponsor, RevokeSponsor; and
-//! the suspension of a sponsor whose review lapsed.
+//! the suspension of a sponsor whose review lapsed. Sets when the next review is due, until when orphans may be
+//! accepted, and confirms the sponsor's person with the terms.
 
 use countersign_core::{
     instance::ORPHANS_KEPT,

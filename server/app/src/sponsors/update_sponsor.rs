@@ -1,4 +1,5 @@
-//! UpdateSponsor: changes the terms of a sponsor. A change of what an approval covered needs a new approval.
+//! UpdateSponsor: changes the terms of a sponsor. A change of what an approval covered needs a new approval: the
+//! sponsor is PENDING again, and their instances stop.
 
 use countersign_core::{
     names::SponsorId,

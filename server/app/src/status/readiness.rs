@@ -1,4 +1,5 @@
-//! GetReadiness: whether the installation is ready for use.
+//! GetReadiness: whether the installation is ready for use (database, clock, policy, issuing, serving; log and persons
+//! are only described), and the warnings about what works but should be changed.
 
 use std::sync::atomic::Ordering;
 

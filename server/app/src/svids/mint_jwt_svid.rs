@@ -1,4 +1,5 @@
-//! MintJwtSvid: proves an instance's SPIFFE ID to the services it names.
+//! MintJwtSvid: proves an instance's SPIFFE ID to the services it names. Refuses an audience that is this installation
+//! or one of its tools; without a trust domain there are no SVIDs.
 
 use countersign_core::{
     Violation,

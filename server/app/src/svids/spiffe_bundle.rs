@@ -1,4 +1,5 @@
-//! The SPIFFE bundle: what others verify the SVIDs of this trust domain with.
+//! The SPIFFE bundle: what others verify the SVIDs of this trust domain with, and how often they should look again
+//! (refresh hint).
 
 use serde_json::{Value, json};
 

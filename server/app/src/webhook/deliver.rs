@@ -1,4 +1,6 @@
-//! Delivery: a task for each endpoint, so that one that is down delays no other.
+//! Delivery of webhook messages: a task for each endpoint, so that one that is down delays no other. A failed message
+//! is sent again after growing pauses (retry, backoff), for a day; then it is given up, kept for a week, and forgotten.
+//! Limits the attempts at a time for one endpoint.
 
 use std::time::Duration as Period;
 

@@ -1,7 +1,9 @@
-//! Webhooks: events that persons should know about at once are sent to the configured endpoints.
+//! Webhooks: events that persons should know about at once are sent to the configured endpoints. This file has the
+//! topics with their names, and the settings of an endpoint.
 //!
 //! A notice is written with its event, in one transaction, and delivered at least once. It is signed as the Standard
-//! Webhooks specification requires, tried again with growing pauses, and abandoned after a day.
+//! Webhooks specification requires (`signature.rs`), tried again with growing pauses, and abandoned after a day
+//! (`deliver.rs`).
 
 mod deliver;
 mod notice;

@@ -1,4 +1,5 @@
-//! The content of messages: ids and states. Texts that persons wrote stay in the custody log, where they can be erased.
+//! The content of webhook messages: ids and states. Texts that persons wrote stay in the custody log, where they can be
+//! erased. Many messages about things of one kind are combined into one summary every few seconds.
 
 use countersign_core::{
     clock::{Entropy, uuid_v7},

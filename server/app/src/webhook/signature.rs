@@ -1,4 +1,5 @@
-//! Signatures of the Standard Webhooks specification 1.0: HMAC-SHA-256 over id, timestamp and body.
+//! Signatures of the Standard Webhooks specification 1.0: HMAC-SHA-256 over id, timestamp and body, one for each
+//! secret; and the form of a secret (`whsec_`).
 
 use aws_lc_rs::hmac;
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};

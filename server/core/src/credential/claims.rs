@@ -1,4 +1,5 @@
-//! The claims of credentials and receipts, built from the server's records.
+//! The claims of a credential, built from the server's record of the grant: `act` (the chain), audience, tools,
+//! inherited roles, labels, `on_behalf_of`, and the backdated `iat` and `exp`.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,5 @@
-//! Checks that the claims of one token are consistent. Used before signing and after verifying.
+//! Checks that the claims of one token are consistent: chain and depth, lifetime, tools, roles, purpose and labels; in
+//! a receipt, the ids of decision and tool. Used before signing and after verifying.
 
 use std::collections::HashSet;
 

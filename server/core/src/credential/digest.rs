@@ -1,4 +1,4 @@
-//! A SHA-256 digest inside JSON.
+//! A SHA-256 digest inside JSON: 64 lower-case hexadecimal digits, and no other spelling.
 
 use std::fmt;
 

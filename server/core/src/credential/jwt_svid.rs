@@ -1,5 +1,5 @@
-//! JWT-SVIDs: an instance's SPIFFE ID as a token, for services that verify by SPIFFE's rules and do not know
-//! Countersign.
+//! The claims of JWT-SVIDs: an instance's SPIFFE ID as a token, for services that verify by SPIFFE's rules and do not
+//! know Countersign.
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;

@@ -1,4 +1,5 @@
-//! Signing keys: ECDSA on P-256 with SHA-256 (ES256), and no other kind.
+//! Signing keys: ECDSA on P-256 with SHA-256 (ES256), and no other kind. This file decides the id of a key (`kid`, its
+//! RFC 7638 thumbprint), and which PKCS#8 and JWK are accepted.
 
 use std::fmt;
 

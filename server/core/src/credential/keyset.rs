@@ -1,4 +1,5 @@
-//! The public keys that a verifier knows.
+//! The public keys that a verifier knows (JWKS): how many keys and bytes a set may have, the states of a key (next,
+//! active, retired, compromised), and which keys are published.
 
 use std::{collections::HashMap, str::FromStr};
 

@@ -1,4 +1,5 @@
-//! Credentials and receipts: their signed claims, and the only place that decides whether a token is valid.
+//! Credentials and receipts: their signed claims, and the only place that decides whether a token is valid. This file
+//! has the `typ` of each kind of token, the longest token, the leeway for clocks, and the longest life of a receipt.
 //!
 //! A *credential* is held by an instance, and is valid for Decide, delegation and introspection. A *receipt* shows a
 //! tool that one call was allowed, and has no other use. A *JWT-SVID* proves an instance's SPIFFE ID to others, and has

@@ -1,4 +1,5 @@
-//! Receipts: their signed claims, and the content of a valid one.
+//! Receipts: their signed claims, how long one is valid (never longer than its credential), the content of a valid one,
+//! and whether it covers a call (the same action and request hash).
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;

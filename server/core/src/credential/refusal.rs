@@ -1,4 +1,5 @@
-//! Why a token is refused.
+//! Why a token is refused (malformed, another kind, invalid, unknown key, wrong audience, compromised key, expired,
+//! early), and the reason that is recorded for each.
 
 use super::{Verified, VerifiedReceipt};
 use crate::decision::Reason;

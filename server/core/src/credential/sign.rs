@@ -1,4 +1,5 @@
-//! Signs tokens.
+//! Signs credentials, receipts and JWT-SVIDs. Claims that are inconsistent, and tokens that are too long, are not
+//! signed. A credential also gets OAuth's `scope`, if there is space for it.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL};
 use serde::Serialize;

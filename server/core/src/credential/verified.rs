@@ -1,4 +1,5 @@
-//! The content of a valid credential.
+//! The content of a valid credential: its chain (root, parent, depth), the roles that restrict the run, the tools that
+//! it grants, and a digest of the whole content.
 
 use std::collections::BTreeMap;
 

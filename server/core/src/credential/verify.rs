@@ -1,4 +1,6 @@
-//! Verification: one function for credentials and one for receipts, with common rules.
+//! Verification: one function for credentials and one for receipts, with common rules for the form, the header (`alg`,
+//! `typ`, `kid`), the key and signature, issuer and audience, and the time (expired, or issued in the future, each with
+//! leeway).
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL};
 use serde::{Deserialize, de::DeserializeOwned};

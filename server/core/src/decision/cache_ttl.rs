@@ -1,4 +1,5 @@
-//! How long the answer to a call may be cached.
+//! How long an ALLOW may be cached (TTL): the usual time, the time with a cache extension, and never beyond the end of
+//! the credential.
 
 use time::OffsetDateTime;
 

@@ -1,4 +1,5 @@
-//! Decisions: effects, how they are enforced, and outcomes.
+//! The words of a decision: effects (ALLOW, DENY, REQUIRE_APPROVAL), enforcement (enforced, shadow), the side of a
+//! rollout (candidate, baseline), and outcomes of a tool call (SUCCESS, FAILURE, NOT_EXECUTED, UNKNOWN).
 
 mod cache_ttl;
 mod reason;

@@ -1,4 +1,5 @@
-//! Reasons for decisions, and the stage that each comes from.
+//! Reasons for decisions (reason codes), in the order in which refusals are checked, and the stage that each comes
+//! from: the credential, the standing of the run, or the policy.
 
 use crate::words;
 

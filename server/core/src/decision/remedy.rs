@@ -1,4 +1,5 @@
-//! Remedies of refused decisions: who can change the answer, and whether the same call may be tried again.
+//! Remedies of refused decisions: for each reason, who can change the answer and how, and whether a retry of the same
+//! call may succeed.
 
 use super::Reason;
 

@@ -1,4 +1,5 @@
-//! Who reports how a tool call ended, and who may.
+//! Who reports the outcome of a tool call (the run, an operator, or the server at the deadline), and who may: if an
+//! operator asked for the decision, only that operator.
 
 use crate::{names::OperatorId, words};
 

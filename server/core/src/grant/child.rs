@@ -1,5 +1,5 @@
-//! A child is never wider than its parent: one rule for each attribute of a credential, and one function that checks
-//! all.
+//! Delegation: a child is never wider than its parent. One rule for each attribute of a credential (sponsor, role,
+//! inherited roles, tools, lifetime, depth, purpose, labels, audience, single use), and one function that checks all.
 
 #[cfg(test)]
 mod tests;

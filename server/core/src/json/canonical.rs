@@ -1,4 +1,5 @@
-//! Canonical arguments: the RFC 8785 form of one object, and its SHA-256.
+//! Canonical arguments: the RFC 8785 (JCS) form of one object, its largest size, and its SHA-256, which is the
+//! `request_hash`.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use serde_json::{Map, Number, Value};

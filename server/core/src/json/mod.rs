@@ -1,4 +1,5 @@
-//! JSON that can be read in only one way.
+//! JSON that can be read in only one way: UTF-8, no duplicate key, no number that a double rounds, nothing after the
+//! value. This file has the limits of depth and of the number of values, for requests (strict) and for documents.
 //!
 //! Parsers differ in which of two equal keys they keep, and in how they read `9007199254740993`. A text that two
 //! parsers can read differently is refused here, so that no other program acts on something different from what was

@@ -1,4 +1,5 @@
-//! Checks numbers: their canonical form must have the same decimal value as their text.
+//! Checks numbers: at most 2^53-1, and their canonical form must have the same decimal value as their text, so that no
+//! parser rounds them.
 
 /// Largest integer, positive or negative, that every JSON parser reads exactly: 2^53-1.
 pub const MAX_INTEGER: u64 = (1 << 53) - 1;

@@ -1,4 +1,4 @@
-//! The path of a value.
+//! The path of a value in JSON, for error messages: `items[2].amount`.
 
 use std::fmt::{self, Write};
 

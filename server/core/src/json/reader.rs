@@ -1,4 +1,5 @@
-//! Watches `serde_json` while it reads: keys, depth, and for each number the text that it was read from.
+//! Reads JSON with `serde_json`, and watches for duplicate keys, the depth, the number of values, and for each number
+//! the text that it was read from.
 
 use std::fmt;
 

@@ -1,4 +1,5 @@
-//! The kept revocation entries in order, and the entries that a follower of the list has not received yet.
+//! The kept revocation entries in order, with the floor, which a gap raises; and the message for a follower of the
+//! list: the entries that it has not received yet, or a snapshot of all.
 
 use time::OffsetDateTime;
 

@@ -1,4 +1,5 @@
-//! Bucketing: which side of a rollout a caller is on.
+//! Bucketing: which side of a rollout a caller is on. The bucket is an HMAC-SHA-256 of the rollout's id and the sticky
+//! key with a secret salt; a caller is inside (enrolled) if it is below the percentage.
 //!
 //! The same rule in every language; `clients/conformance/bucketing.json` holds the cases that all of them must meet.
 

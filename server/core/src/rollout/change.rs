@@ -1,4 +1,5 @@
-//! How a rollout may change, and who may change it: people, and what automation does for them.
+//! How a rollout may change: advance (it can only grow, after the minimum soak or by force), pause, resume, roll back
+//! and complete; and the automatic increment: how often, up to which percentage, and when it needs a person again.
 
 use time::{Duration, OffsetDateTime};
 

@@ -1,3 +1,6 @@
+//! The comparison of candidate and baseline in a rollout: how many calls were compared, and how many each side alone
+//! allows (new allows, new denies), in total and by rule; and how many rules are counted by name.
+
 use super::Enrolment;
 
 /// Most rules that are counted by name in one rollout; the others are counted together.

@@ -1,4 +1,5 @@
-//! Whether any caller is inside a rollout's percentage: a rollout without such callers tests nothing.
+//! Whether any caller is inside a rollout's percentage, because a rollout without such callers tests nothing: after how
+//! much time without a call that is reported, and what helps for each sticky key.
 
 use time::{Duration, OffsetDateTime};
 

@@ -1,4 +1,6 @@
-//! Gates: thresholds that stop a rollout by itself.
+//! Gates: thresholds that stop a rollout by itself (missing sponsor, policy errors, p95 latency, issuance failures).
+//! This file has their defaults and permitted ranges, the window, the fewest samples, and whether a breach rolls back
+//! or pauses.
 
 use std::{fmt, ops::RangeInclusive, str::FromStr};
 

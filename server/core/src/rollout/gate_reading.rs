@@ -1,4 +1,5 @@
-//! The reading of a gate: its verdict, the figures that the verdict rests on, and how that is told to people.
+//! The reading of a gate: its verdict (PASS, FAIL, INCONCLUSIVE), the figures behind it, how many samples are missing,
+//! whether waiting is in vain, and the message for people.
 
 use std::{fmt, str::FromStr};
 

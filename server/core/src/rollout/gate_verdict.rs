@@ -1,4 +1,5 @@
-//! The verdict of a gate: whether what was seen passes, fails, or is too little to say.
+//! The verdict of a gate: inconclusive with too few samples, fail above the threshold, inconclusive if only the figures
+//! of the window are above it, otherwise pass.
 
 use super::{
     gate::{Gate, Gates},

@@ -1,4 +1,6 @@
-//! Rollouts: moving callers from a baseline to a candidate policy, by percentage.
+//! Rollouts: moving callers from a baseline to a candidate policy, by percentage. This file has the states, the
+//! baseline (a version, observe, deny), the sticky key, the scope (which calls), the default steps and the default
+//! minimum soak.
 
 pub mod bucket;
 mod change;

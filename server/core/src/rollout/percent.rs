@@ -1,4 +1,4 @@
-//! Shares in whole percent.
+//! Shares in whole percent, 0 to 100.
 
 use std::fmt;
 

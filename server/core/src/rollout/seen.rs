@@ -1,4 +1,5 @@
-//! What the gates of a rollout are read from.
+//! The figures that the gates of a rollout are read from: what each gate measures, and how far back it looks if its
+//! window holds too few samples.
 
 use super::gate::{Gate, basis_points};
 

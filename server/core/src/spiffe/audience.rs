@@ -1,4 +1,5 @@
-//! The audience of a JWT-SVID, and which audiences it must never have.
+//! The audience of a JWT-SVID: its form and length, how many a token may have, and which it must never have: a name of
+//! this installation or its tools, in any spelling.
 
 use std::{collections::HashSet, str::FromStr};
 

@@ -1,4 +1,5 @@
-//! How long an SVID lives: no longer than the credential that it is based on.
+//! How long an SVID lives: no longer than the credential that it is based on, nor than the longest credential. A
+//! request that is too long is refused, never clamped.
 
 use time::{Duration, OffsetDateTime};
 

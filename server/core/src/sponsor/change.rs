@@ -1,4 +1,5 @@
-//! Changes of a sponsor after the registration: what they set, and whether they need a new approval.
+//! Changes of a sponsor after the registration: what they set, and whether they need a new approval, for which the
+//! sponsor is PENDING again. Only labels need none.
 
 use std::collections::{BTreeMap, BTreeSet};
 

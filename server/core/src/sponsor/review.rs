@@ -1,4 +1,4 @@
-//! The review of a sponsor: when it is due, and when it has lapsed.
+//! The review of a sponsor: when it is due by default and at the latest, and when it has lapsed.
 
 use time::{Duration, OffsetDateTime};
 

@@ -1,4 +1,5 @@
-//! The transitions of a sponsor, from which states they are possible, and the rules that they can violate.
+//! The transitions of a sponsor (approve, reject, suspend, reinstate, recertify, depart, revoke): from which states
+//! they are possible, which need a second person, which stop live instances, and which sponsors may do to themselves.
 
 use super::SponsorState;
 use crate::person::PersonRule;

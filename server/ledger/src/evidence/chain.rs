@@ -1,4 +1,5 @@
-//! The tree of custody: what a leaf names by its hash is in the bundle, and is what it must be.
+//! The tree of custody in a bundle: each event that a leaf names by its hash (`decision_ref`, `approval_ref`,
+//! `custody_ref`) must be in the bundle, earlier in the log, and what it must be. Missing `grounds` are only counted.
 
 use std::collections::{BTreeSet, HashMap};
 

@@ -1,4 +1,5 @@
-//! Whether anything was left out: a sponsor's events are counted, and held to what the log's manifests count.
+//! Whether anything was left out of a bundle: a sponsor's events must be as many as the log's manifests count, and the
+//! manifests must reach beyond the requested times by a margin for clocks.
 
 use std::collections::BTreeMap;
 

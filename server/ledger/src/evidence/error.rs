@@ -1,3 +1,6 @@
+//! Why a bundle is refused: the first member that does not hold, the log index of its event, and whether the file was
+//! damaged after it was written.
+
 use std::fmt;
 
 /// The first thing of a bundle that does not hold.

@@ -1,4 +1,5 @@
-//! The evidence bundle: one file from which anyone can check events of a log, offline and without trusting who wrote it.
+//! The evidence bundle: one file from which anyone can check events of a log, offline and without trusting who wrote
+//! it. This file has its members, its limits (bytes, events, policies), its hash, and the content hash of a policy.
 //! `docs/proofs.md` describes it.
 //!
 //! The file is one line of JSON. Its members, and theirs, are in the order of the declarations here, nothing is between

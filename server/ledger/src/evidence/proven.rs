@@ -1,3 +1,5 @@
+//! An event of a bundle whose leaf is proven to be in the log.
+
 use crate::leaf::{Digest, Leaf};
 
 /// An event whose leaf is in the log.

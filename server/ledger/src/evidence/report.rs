@@ -1,4 +1,5 @@
-//! What a check of a bundle found to hold.
+//! The report on a bundle: what a check found to hold, and what it did not verify (cosignatures, missing keys and
+//! grounds).
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,6 @@
-//! Checks a bundle, from the outside to the inside, and stops at the first thing that does not hold.
+//! Checks a bundle, from the outside to the inside, and stops at the first thing that does not hold: the file and its
+//! spelling, origin and key, checkpoints, the inclusion of each event, disclosed texts, custody and completeness,
+//! policies, signing keys.
 
 use std::collections::{BTreeMap, BTreeSet};
 

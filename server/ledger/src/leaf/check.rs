@@ -1,4 +1,4 @@
-//! Checks the form of every field of a leaf.
+//! Which form each field of a leaf must have, and that lists are sorted, without duplicates, and not too long.
 
 use super::{
     Attribute, Change, Charge, Count, Emitter, Figure, Leaf, LeafError,

@@ -1,5 +1,5 @@
-//! The parts of a leaf that belong to certain kinds of event. As in the leaf, the order of the fields is the order in
-//! which they are hashed.
+//! The parts of a leaf that belong to certain kinds of event: changes, figures, grant, rollout, shadow, subject, terms.
+//! As in the leaf, the order of the fields is the order in which they are hashed.
 
 use std::borrow::Cow;
 

@@ -1,3 +1,5 @@
+//! Why something is not a valid leaf. Messages name fields and forms, never the refused value.
+
 use serde_json::error::Category;
 
 use super::Kind;

@@ -1,5 +1,5 @@
-//! The attributes that a decision read, the charges that it counted, and what a manifest counts. As in the leaf, the order of the fields is the
-//! order in which they are hashed.
+//! The attributes that a decision read (`context`), the charges that it counted, and the counts and emitters of a
+//! manifest. As in the leaf, the order of the fields is the order in which they are hashed.
 
 use std::borrow::Cow;
 

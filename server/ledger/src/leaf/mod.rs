@@ -1,4 +1,5 @@
-//! One custody event in exactly the form that is hashed. `docs/custody-leaf.md` is the normative description.
+//! One custody event (a leaf) in exactly the form that is hashed: its fields in their order, its largest size, the most
+//! entries of its lists, and its canonical encoding. `docs/custody-leaf.md` is the normative description.
 //!
 //! The bytes are RFC 8785 (JCS) JSON. No canonicalising serialiser is needed: fields are declared in the order of their
 //! keys, no string needs an escape (see `shape`), and no number is a float, so serde_json's output *is* canonical. A

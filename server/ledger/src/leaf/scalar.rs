@@ -1,4 +1,5 @@
-//! Values with one spelling each: hashes and 64-bit integers.
+//! Values of a leaf with one spelling each: hashes (64 lower-case hexadecimal digits) and 64-bit integers (a string of
+//! decimal digits).
 
 use std::fmt;
 

@@ -1,5 +1,6 @@
-//! The permitted forms of strings in a leaf. No form permits a space, a quote, a backslash, a control character or a
-//! character outside of ASCII. So free text cannot get in, and no string is ever escaped.
+//! The permitted forms and lengths of strings in a leaf: ids, names, codes, tokens, values. No form permits a space, a
+//! quote, a backslash, a control character or a character outside of ASCII. So free text cannot get in, and no string
+//! is ever escaped.
 
 use std::borrow::Cow;
 

@@ -1,4 +1,5 @@
-//! Instants in a fixed-width form, formatted without a calendar library because one is written for every event.
+//! Instants in a fixed-width form (UTC, to the microsecond, 1970 to 9999), formatted without a calendar library because
+//! one is written for every event.
 
 use std::{fmt, str};
 

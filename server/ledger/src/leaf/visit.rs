@@ -1,3 +1,5 @@
+//! Reads a value of a leaf from its text for serde, or says what was expected.
+
 use std::fmt;
 
 use serde::de::{self, Visitor};

@@ -1,4 +1,5 @@
-//! The closed vocabularies of a leaf. Those that a decision also has are in the domain crate.
+//! The closed vocabularies of a leaf: kinds of event, states of the sponsor, types of attributes, and the format
+//! (`schema`). Those that a decision also has are in the domain crate.
 
 use countersign_core::words;
 

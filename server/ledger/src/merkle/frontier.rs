@@ -1,3 +1,6 @@
+//! The frontier of a log: the roots of its full subtrees, which are sufficient to append a leaf and to compute the
+//! root.
+
 use super::{Hash, empty_root, node_hash};
 
 /// Bytes that are not the frontier of a log of the given size.

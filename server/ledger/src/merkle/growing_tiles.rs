@@ -1,3 +1,5 @@
+//! The tiles of a log while leaves are appended: the partial tiles at the right edge, and the tiles that grew.
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Hash, root};

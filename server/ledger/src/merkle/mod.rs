@@ -1,4 +1,5 @@
-//! The Merkle tree of RFC 6962: SHA-256, with the prefix 0x00 for leaves and 0x01 for nodes.
+//! The Merkle tree of RFC 6962: SHA-256, with the prefix 0x00 for the hash of a leaf and 0x01 for that of a node; and
+//! the root of the empty tree.
 
 mod frontier;
 mod growing_tiles;

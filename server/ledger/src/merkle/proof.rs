@@ -1,4 +1,5 @@
-//! Proofs, which are made from leaf hashes and checked with hashes only (RFC 6962 section 2.1, RFC 9162 section 2.1).
+//! Inclusion and consistency proofs, which are made from leaf hashes and checked with hashes only (RFC 6962 section
+//! 2.1, RFC 9162 section 2.1); and the root over leaf hashes.
 
 use std::ops::Range;
 

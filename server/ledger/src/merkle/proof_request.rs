@@ -1,5 +1,5 @@
-//! Proofs from tiles: which tiles a proof needs, and the proof from them. Each proof needs a number of tiles that grows
-//! with the logarithm of the size.
+//! Inclusion proofs, consistency proofs and roots from tiles: which tiles one needs, and the result from them. Each
+//! needs a number of tiles that grows with the logarithm of the size.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

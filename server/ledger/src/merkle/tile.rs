@@ -1,4 +1,5 @@
-//! Tiles (C2SP tlog-tiles): the hashes of a log in files of 256, and its leaves in bundles of 256.
+//! Tiles (C2SP tlog-tiles): the hashes of a log in files of 256, and its leaves in bundles of 256 (entry bundles);
+//! their paths, and which tiles a log of some size has.
 
 use std::fmt;
 

@@ -1,4 +1,5 @@
-//! The keys that verify notes.
+//! The keys that verify notes (Ed25519): their text form `name+id+key` (vkey), and their names and ids in signature
+//! lines.
 
 use std::fmt;
 

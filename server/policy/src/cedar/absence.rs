@@ -1,4 +1,5 @@
-//! Finds deny rules that do not apply if an attribute is missing.
+//! Finds the attributes whose presence conditions test (`has`), and deny rules that do not apply if such an attribute
+//! is missing.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,5 @@
-//! What a policy applies to: runs and their tools, or entities of types that the document declares.
+//! What a policy applies to, by its head: runs and their tools, or entities of types that the document declares. A
+//! permit must say which of them, where types are declared.
 
 use std::sync::Arc;
 

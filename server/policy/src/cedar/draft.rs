@@ -1,4 +1,5 @@
-//! A rule before it is compiled, from the document's rules or from Cedar text.
+//! A rule before it is compiled, from the document's rules or from Cedar text; its condition must be one complete
+//! expression. Findings in it are errors, faults (which refuse a new document but not a stored one), and warnings.
 
 use std::{mem, str::FromStr as _, sync::Arc};
 

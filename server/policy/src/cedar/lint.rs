@@ -1,5 +1,6 @@
-//! Finds mistakes that Cedar accepts: attributes that do not exist, entities that no policy can know, and deny rules
-//! that never apply or do not apply if an attribute is missing.
+//! Finds mistakes that Cedar accepts: attributes that do not exist, entities that no policy can know, deny rules that
+//! do not apply if an attribute is missing, rules for a tool that the role may not use, and denied actions that no rule
+//! allows.
 
 use std::{
     cell::Cell,

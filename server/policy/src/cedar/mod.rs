@@ -1,4 +1,5 @@
-//! Rules and raw policies in Cedar, which are checked before they are evaluated.
+//! Rules and raw policies in Cedar, which are checked before they are evaluated; and the message and place of a parse
+//! error.
 
 mod absence;
 pub(crate) mod domain;

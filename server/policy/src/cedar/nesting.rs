@@ -1,6 +1,6 @@
-//! Checks the nesting of Cedar text before it is parsed. Cedar's parser, and all later steps, recurse with the depth of
-//! an expression without a limit, so a hostile text of a few kilobytes would end the process. The limits here are far
-//! above what a person writes, and far below what fits on the stack on which documents are loaded.
+//! Limits the nesting and the number of operators of Cedar text before it is parsed, and splits it into statements.
+//! Cedar's parser recurses without a limit, so a hostile text would end the process. The limits are far above what a
+//! person writes, and far below what fits on the stack.
 
 use std::ops::Range;
 

@@ -1,4 +1,5 @@
-//! Compiles the raw Cedar policies beside a document's rules.
+//! Compiles the raw Cedar policies beside a document's rules: each needs a unique `@id`, and a permit may have
+//! `@require_approval`.
 
 use std::{collections::HashMap, sync::Arc};
 

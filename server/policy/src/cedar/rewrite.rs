@@ -1,4 +1,4 @@
-//! Rewrites conditions for Cedar's strict validator.
+//! Rewrites conditions for Cedar's strict validator: `!a || b` as `if a then b else true`, which has the same meaning.
 //!
 //! The validator refuses `!(context has x) || context.x > n`, because after a `has` it remembers only what was found,
 //! not what was missing. Such a condition is rewritten to `if context has x then context.x > n else true`, which is

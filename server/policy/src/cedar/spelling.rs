@@ -1,4 +1,4 @@
-//! Tools and actions that Cedar text spells in another case than the rest of the document.
+//! Tools and actions that Cedar text spells in another case (upper, lower) than the rest of the document.
 
 use std::{collections::HashMap, sync::Arc};
 

@@ -1,5 +1,5 @@
-//! Cedar's strict validator: whether conditions fit the schema that is generated for their document, and whether they
-//! can be true.
+//! Cedar's strict validator: the schema that is generated for a document, whether conditions fit it, whether they can
+//! be true, and how many conditions and actions are validated at most.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -1,4 +1,6 @@
 //! The types of the context's attributes: as the document declares them, or inferred from the conditions that use them.
+//! An attribute has one type in a whole document. This file decides which attributes a rule may read, and which may be
+//! missing.
 //!
 //! A document need not declare the context of a call. `context.amount_cents <= 50000` can only be evaluated if the
 //! attribute is a whole number, and that is sufficient to check all conditions strictly, because an attribute has one

@@ -1,4 +1,5 @@
-//! Strict validation of every condition, against a schema that is generated for the document.
+//! Strict validation of every condition: its uses of the context do not contradict others, it reads only declared
+//! attributes, the roles, tools and actions that Cedar text names exist, and it can be true ("can never apply").
 
 use std::{
     cell::OnceCell,

@@ -1,4 +1,5 @@
-//! A context that an endpoint derives from a call in another protocol, whose values may not fit.
+//! A context that an endpoint derives from a call in another protocol, whose values may not fit: such a value is kept
+//! as unreadable, and a rule that names its place fails, which denies.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Checks a context against the document's declarations.
+//! Checks a context against the document's declarations: required attributes, types, and listed words.
 
 use super::{Context, Value};
 use crate::{

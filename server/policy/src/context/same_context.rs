@@ -1,5 +1,5 @@
-//! When two contexts are the same: when their canonical texts are equal. A person who approves a call is shown that text, and
-//! a later call is compared with it.
+//! When two contexts are the same: when their canonical texts (RFC 8785) are equal. A person who approves a call is
+//! shown that text, and a later call is compared with it.
 
 use std::{cmp::Ordering, collections::BTreeMap};
 

@@ -1,4 +1,4 @@
-//! An item of a policy, and how two versions of it differ.
+//! An item of a policy, and how two versions of it differ, in sentences; how much of a long text is quoted.
 
 use std::collections::BTreeSet;
 

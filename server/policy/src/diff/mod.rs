@@ -1,4 +1,4 @@
-//! The differences between two policies, in words.
+//! The differences between two policies (diff), in words: one sentence each, part by part.
 
 mod item;
 mod sections;

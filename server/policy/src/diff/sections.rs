@@ -1,4 +1,5 @@
-//! The parts of a policy as items with fields.
+//! The parts of a policy (roles, tools, context, types, entities, rules, Cedar, rollout) as items with fields, for a
+//! diff; and what it means to add or remove a whole part.
 
 use countersign_core::{
     decision::Effect,

@@ -1,4 +1,6 @@
-//! `context`: the attributes of a call that callers send, and their types.
+//! `context`: the attributes of a call that callers send, and their types: `required`, `tools`, `values` (listed
+//! words), and which may be recorded (`record`, never free text). This file limits how many attributes and words there
+//! may be.
 
 use std::collections::BTreeSet;
 

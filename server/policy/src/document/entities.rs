@@ -1,4 +1,5 @@
-//! `types` and `entities`: subjects and resources besides runs and their tools, and the attributes of single ones.
+//! `types` and `entities`: subjects and resources besides runs and their tools, and the attributes of single ones. This
+//! file decides which names a type may not have, and how many types there may be.
 
 use std::{collections::BTreeMap, sync::Arc};
 

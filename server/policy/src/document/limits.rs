@@ -1,4 +1,5 @@
-//! Size limits of a document.
+//! Size limits of a document: its bytes and those of the Cedar text beside it, the number of rules, and the length of a
+//! `when`.
 
 /// Largest document, and largest Cedar beside it, in bytes of UTF-8.
 pub const MAX_DOCUMENT_BYTES: usize = 1 << 20;

@@ -1,4 +1,5 @@
-//! The document: the meaning of each key, and all checks except those of its conditions.
+//! The policy document: its top-level keys (`roles`, `tools`, `context`, `types`, `entities`, `rules`, `rollout`), and
+//! all checks except those of its conditions. An empty or too large document is refused.
 
 mod context;
 mod entities;

@@ -1,4 +1,4 @@
-//! Reports names that a document spells in two cases.
+//! Reports names that a document spells in two cases (upper, lower).
 
 use std::sync::Arc;
 

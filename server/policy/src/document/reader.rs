@@ -1,4 +1,5 @@
-//! Reads a tree into values. A value that does not fit is reported, and reading continues.
+//! Reads a tree into values. A value that does not fit is reported (unknown, duplicate and missing keys, wrong types,
+//! empty lists, invalid names, numbers out of range), and reading continues.
 
 use std::{collections::HashMap, fmt, sync::Arc};
 

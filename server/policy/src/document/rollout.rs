@@ -1,4 +1,5 @@
-//! `rollout`: the document's wishes for its rollout.
+//! `rollout`: the document's wishes for its rollout: percent, increment, baseline, sticky key, steps (which must rise),
+//! the minimum soak (and how long it may be), scope, and gates.
 
 use std::collections::BTreeMap;
 

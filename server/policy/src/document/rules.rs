@@ -1,4 +1,5 @@
-//! `rules`: which calls are allowed or denied.
+//! `rules`: which calls are allowed or denied. A rule has `id`, `effect`, `role`, `tool`, `allowed_actions`, `when` and
+//! `require_approval`; only a deny rule may leave out role, tool or actions.
 
 use std::sync::Arc;
 

@@ -1,4 +1,5 @@
-//! `roles` and `tools`: which ones exist, and their limits.
+//! `roles` and `tools`: which ones exist, and their limits: a role's tools, longest credential and `may_delegate_to`; a
+//! tool's risk, its default, and whether an ALLOW is cacheable. Duplicate ids are reported.
 
 use std::{
     collections::{HashMap, HashSet},

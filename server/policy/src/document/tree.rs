@@ -1,5 +1,5 @@
-//! YAML as a tree in which every node has its place. A tree is read, instead of structs, so that a document can be
-//! refused with all its errors and not only with the first.
+//! YAML as a tree in which every node has its place, with limits against hostile documents (depth, nodes, aliases). A
+//! tree is read, instead of structs, so that a document can be refused with all its errors and not only with the first.
 
 use std::fmt;
 

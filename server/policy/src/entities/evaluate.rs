@@ -1,4 +1,5 @@
-//! Answers a question about entities.
+//! Answers a question about entities. The default is deny; the order is: an unknown type, attributes that do not fit or
+//! a policy that fails, forbid, permit. A permit that requires approval denies, because no person can be asked.
 
 use cedar_policy::Context as CedarContext;
 use countersign_core::decision::{Effect, Reason};

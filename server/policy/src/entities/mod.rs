@@ -1,5 +1,5 @@
 //! Subjects and resources of types that a document declares, besides runs and their tools. Their attributes come from
-//! the caller, except those that the document states for single entities.
+//! the caller, except those that the document states for single entities, which have priority.
 
 mod evaluate;
 

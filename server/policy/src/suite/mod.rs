@@ -1,4 +1,4 @@
-//! Tests of a policy: calls and the expected answers. They are read and run without a server.
+//! Tests of a policy: calls and the expected answers (effect, reason, rules). They are read and run without a server.
 
 mod read;
 

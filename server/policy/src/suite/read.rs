@@ -1,4 +1,5 @@
-//! Reads a file of cases: the meaning of each key, and all checks.
+//! Reads a file of policy tests (`defaults`, `tests`): the meaning of each key, all checks and limits, and the caller
+//! if a case states none.
 
 use std::{collections::BTreeMap, sync::Arc};
 

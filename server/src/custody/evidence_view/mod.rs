@@ -1,4 +1,5 @@
-//! `countersign evidence view`: a bundle as a page that a browser shows, checks and prints.
+//! `countersign evidence view`: a bundle as a page that a browser shows, checks and prints. A bundle that does not hold
+//! becomes no page, unless that is asked for.
 
 mod page;
 

@@ -1,4 +1,5 @@
-//! The HTML view of a bundle: one file that shows it and checks it in the browser. A pure function of the bundle.
+//! The HTML view of a bundle: one file that shows it and checks it in the browser, with a content security policy that
+//! permits only its own script and style. A pure function of the bundle.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine, engine::general_purpose::STANDARD};

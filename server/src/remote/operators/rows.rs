@@ -1,4 +1,4 @@
-//! Operators as a table.
+//! Operators as a table, with their standing: in use, disabled or deleted.
 
 use countersign_client::v1::Operator;
 

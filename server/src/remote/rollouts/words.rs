@@ -1,4 +1,4 @@
-//! A rollout in words for persons.
+//! A rollout in words for persons: its settings, its gates, and the calls on which its two sides differ.
 
 use countersign_client::v1::{
     GateReading, GateVerdict, OnBreach, Rollout, RolloutComparison, RolloutGate, RolloutGates, RolloutState,

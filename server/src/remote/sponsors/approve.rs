@@ -1,4 +1,5 @@
-//! `sponsor approve`: approves exactly the terms that were seen.
+//! `sponsor approve`: approves exactly the terms that were seen: those of `--etag`, or those that a terminal shows
+//! before it asks.
 
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 

@@ -1,4 +1,6 @@
-//! Who may call which method: a table with one row per method. A method without a row is refused.
+//! Who may call a method, by its row of the table: roles, the sponsor without a role, instances with a live, expired or
+//! revoked credential, and keys that are limited to tools or sponsors. Whether a method stops, reads, waits or streams;
+//! the longest wait for a person (`LONGEST_WAIT`).
 
 mod table;
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! The table. It follows the comments of `proto/countersign/v1`, which clients read; tests compare it with the
-//! descriptor.
+//! The table: every method of the port, the roles that may call it, and whether it stops, reads, waits or streams. It
+//! follows the comments of `proto/countersign/v1`, which clients read; tests compare it with the descriptor.
 
 use countersign_core::operator::OperatorRole::{Admin, Approver, Auditor, Gate, Issuer, PolicyAdmin, Registrar};
 

@@ -1,4 +1,4 @@
-//! Conversion of approvals.
+//! Conversion of approvals, and how long WaitApproval waits if the request does not say (`DEFAULT_WAIT`).
 
 use std::{mem, time::Duration};
 

@@ -1,4 +1,5 @@
-//! Arguments of a call, for the person who is asked to approve it.
+//! Arguments of a call, for the person who is asked to approve it: the most bytes (`MAX_ARGUMENTS`), that they are
+//! canonical JSON (RFC 8785), and that `request_hash` is their SHA-256.
 
 use countersign_core::{approval::Private, json};
 

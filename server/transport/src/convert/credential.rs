@@ -1,4 +1,5 @@
-//! Conversion of credentials.
+//! Conversion of credentials (issue, delegate, introspect) and of revocations: of one credential, of all for a tool, or
+//! of all. A `traceparent` does not count for the idempotency.
 
 use std::mem;
 

@@ -1,4 +1,5 @@
-//! Conversion of outcomes, events and chains.
+//! Conversion of outcomes of tool calls, filters of events, custody chains and subjects of evidence. Which roles read
+//! the names of persons in a chain (`NAME_READERS`).
 
 use std::mem;
 

@@ -1,4 +1,5 @@
-//! Conversion of decisions.
+//! Conversion of decisions, and the most calls in one batch (`MAX_BATCH`). An agent is not told its bucket and side of
+//! a rollout, nor the shadow answer.
 
 use std::mem;
 

@@ -1,4 +1,5 @@
-//! Decides whether a repeated write is the same write.
+//! Decides whether a repeated write is the same write: by its `request_id` (at most `MAX_REQUEST_ID` bytes), and by the
+//! fingerprint (SHA-256) of its method and fields.
 
 use aws_lc_rs::digest::{Context, Digest, SHA256};
 use countersign_app::Idempotency;

@@ -1,4 +1,4 @@
-//! Conversion of signing keys.
+//! Conversion of signing keys, and the longest kid that is looked up (`MAX_KID`).
 
 use std::mem;
 

@@ -1,4 +1,5 @@
-//! Conversion between the contract's messages and the domain, one file per resource.
+//! Conversion between the contract's messages and the domain, one file per resource. A number that is too large for the
+//! contract is shown as its maximum.
 //!
 //! Requests are read with [`read`], which refuses them with *all* their violations at once. Nothing here panics,
 //! whatever a message contains: a property test puts arbitrary values into every field of every request.

@@ -1,4 +1,4 @@
-//! Conversion of operators and their API keys.
+//! Conversion of operators, their API keys, the persons to whom logins are bound, and WhoAmI.
 
 use std::{collections::BTreeSet, mem};
 

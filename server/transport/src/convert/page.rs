@@ -1,4 +1,5 @@
-//! Page tokens: opaque, and valid only for the list and filter that they came from.
+//! Pages of lists: their size by default and at most (`DEFAULT_SIZE`, `MAX_SIZE`), and page tokens, which are opaque,
+//! and valid only for the list and filter that they came from.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL};
 use countersign_app::PageRequest;

@@ -1,4 +1,4 @@
-//! Conversion of policies.
+//! Conversion of policies, and the place of an error in a policy document or in its Cedar text.
 
 use std::mem;
 

@@ -1,4 +1,5 @@
-//! Where a request comes from: its trace, and the facts about an agent.
+//! Where a request comes from: its trace (`traceparent`; several or malformed ones count as no trace), and the facts
+//! about an agent (version, model, platform), with their characters and longest text (`MAX_FACT`).
 
 use countersign_app::{AgentFacts, Error, Trace};
 use countersign_core::Violation;

@@ -1,4 +1,5 @@
-//! Conversion of requests about rollouts. The answers are in [`super::rollout_report`].
+//! Conversion of requests about rollouts, and their limits: steps that rise to 100 (`MAX_STEPS`), names in a scope
+//! (`MAX_SCOPE`), and the minimum soak (`MAX_SOAK`). The answers are in [`super::rollout_report`].
 
 use std::{mem, ops::RangeInclusive};
 

@@ -1,4 +1,5 @@
-//! Conversion of answers about rollouts. The requests are in [`super::rollout`].
+//! Conversion of answers about rollouts, and who may read what in them: the salt (`SALT_READERS`); the readings of
+//! gates and the comparison (operators only). The requests are in [`super::rollout`].
 
 use countersign_app::{Caller, RolloutReport};
 use countersign_core::{

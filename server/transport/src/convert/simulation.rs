@@ -1,4 +1,5 @@
-//! Conversion of simulations.
+//! Conversion of simulations: either a version or a document, and how many differences one message of the stream holds
+//! (`MESSAGE_BYTES`).
 
 use countersign_app::{Error, PolicyDifference, SimulatePolicy, SimulatedPolicy, SimulationPiece};
 use countersign_proto::v1;

@@ -1,4 +1,5 @@
-//! Conversion of sponsors.
+//! Conversion of sponsors: the most roles (`MAX_ROLES`), the etag that ApproveSponsor requires, and the fields that
+//! UpdateSponsor can set (`update_mask`).
 
 use std::mem;
 

@@ -1,4 +1,4 @@
-//! Conversion of readiness and indicators.
+//! Conversion of readiness and indicators, and the window of indicators by default (`DEFAULT_WINDOW`).
 
 use countersign_app::{Error, IndicatorWindow, Readiness};
 use countersign_proto::v1;

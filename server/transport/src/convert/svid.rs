@@ -1,4 +1,4 @@
-//! Conversion of SVIDs.
+//! Conversion of SVIDs, JWT and X.509. An audience that is named twice is refused.
 
 use std::{collections::HashSet, mem};
 

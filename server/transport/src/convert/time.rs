@@ -1,4 +1,5 @@
-//! Conversion of instants and spans. A message may contain any pair of numbers, so nothing here may overflow.
+//! Conversion of instants, from 1970 to 9999, and of spans of seconds, milliseconds or microseconds. A message may
+//! contain any pair of numbers, so nothing here may overflow.
 
 use std::ops::RangeInclusive;
 

@@ -1,4 +1,5 @@
-//! All violations in a request, collected while it is read.
+//! All violations in a request, collected while it is read: of required fields, ids, lists and their lengths, texts,
+//! labels, enums, numbers, hashes, tokens and etags (`MAX_ETAG`).
 
 use std::{collections::BTreeMap, fmt::Display, ops::RangeInclusive, str::FromStr};
 

@@ -1,4 +1,4 @@
-//! The methods of CustodyService.
+//! The methods of CustodyService, and the size of the pieces in which a bundle of evidence is streamed (`PIECE`).
 
 use bytes::Bytes;
 use countersign_proto::v1::{self, custody_service_server::CustodyService};

@@ -1,4 +1,5 @@
-//! `grpc.health.v1`. A server whose database does not answer, or whose clock is in doubt, reports NOT_SERVING.
+//! `grpc.health.v1`: every service reports SERVING while the server is ready, and NOT_SERVING while it is not, or once
+//! it stops.
 
 use std::future::Future;
 

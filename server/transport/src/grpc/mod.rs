@@ -1,5 +1,6 @@
-//! The services of the contract. A method decodes its request, calls the use case and encodes the answer; it does
-//! nothing else. The services of other projects are in [`crate::integrations`].
+//! The services of the contract. A method decodes its request, calls the use case and encodes the answer. Decided here
+//! for all: a text with U+0000 is refused, and so is a caller who may call only as the owner, if the method has no rule
+//! for owners. The services of other projects are in [`crate::integrations`].
 
 mod approval;
 mod credential;

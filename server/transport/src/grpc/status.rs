@@ -1,4 +1,4 @@
-//! The methods of StatusService.
+//! The methods of StatusService. Only operators are warned about what expires soon.
 
 use countersign_app::Caller;
 use countersign_proto::v1::{self, status_service_server::StatusService};

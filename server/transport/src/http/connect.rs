@@ -1,4 +1,5 @@
-//! Errors in the form of Connect: a JSON object, with the HTTP status that fits the code.
+//! Errors in the form of Connect: a JSON object, with the HTTP status that fits the code, or 413 if the request is too
+//! large. The headers of every refusal over HTTP: `retry-after`, `www-authenticate` and `cache-control`.
 
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};

@@ -1,4 +1,4 @@
-//! The JSON form of every method of the contract.
+//! Rules for the JSON form of every method of the contract. For tests and fuzz targets only.
 
 use std::{collections::HashMap, sync::LazyLock};
 

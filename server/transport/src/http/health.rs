@@ -1,4 +1,5 @@
-//! Public HTTP routes: whether the server is up and ready, its metrics, and an index of the endpoints.
+//! Public HTTP routes: whether the server is up and ready (`/healthz`, `/readyz`), its metrics (`/metrics`, at most
+//! `PAGES` at a time), and an index of the endpoints (`/`).
 
 use std::{fmt, sync::Arc};
 

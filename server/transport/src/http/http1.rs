@@ -1,4 +1,5 @@
-//! HTTP/1.1's requirements for a request, checked before anything else, and RFC 6750's for a refusal.
+//! HTTP/1.1's requirements for a request, checked before anything else: exactly one valid `Host` header. RFC 6750's
+//! challenge in a 401: `invalid_token` if a token was sent.
 
 use axum::{extract::Request, response::Response};
 use http::{HeaderMap, HeaderValue, StatusCode, Version, header, uri::Authority};

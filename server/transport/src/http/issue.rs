@@ -1,4 +1,5 @@
-//! `POST /issue`: a credential for one tool, in one line of `curl`.
+//! `POST /issue`: a credential for one tool, in one line of `curl`, with the agent and the purpose by default
+//! (`DEFAULT_AGENT`, `DEFAULT_PURPOSE`), and the fields of the answer. [`form`] reads the request.
 //!
 //! `{"tool":"billing","sponsor_id":"alice","ttl":300}` is IssueCredential with defaults, with the same pipeline and the
 //! same row of the table (role `issuer`). Optional fields: `role` (default: the sponsor's only role that may use the

@@ -1,5 +1,6 @@
 //! Connect's unary form: a method's path and a JSON body, without an envelope. `curl` needs no header except the
-//! content type.
+//! content type. Refused are another content type (415), a compressed body, a stream (501), an unknown path (404), and
+//! another `connect-protocol-version` than 1.
 
 use axum::{
     extract::Request,

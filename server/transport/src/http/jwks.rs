@@ -1,4 +1,5 @@
-//! `GET /.well-known/jwks.json` (RFC 7517): the public keys for verifying credentials and receipts.
+//! `GET /.well-known/jwks.json` (RFC 7517): the public keys for verifying credentials and receipts. How long such a
+//! document may be cached (`CACHE`), its ETag, and 304 if the verifier has it.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use axum::{

@@ -1,5 +1,6 @@
-//! `GET /log/checkpoint`, `/log/tile/<level>/<index>` and `/log/tile/entries/<index>`: the log in the form of C2SP tlog-tiles,
-//! for transparency tools. Each is a method of the contract, with its pipeline and its row of the table (role `auditor`).
+//! `GET /log/checkpoint`, `/log/tile/<level>/<index>` and `/log/tile/entries/<index>`: the log in the form of C2SP
+//! tlog-tiles, for transparency tools, and how long each may be cached. Each is a method of the contract, with its
+//! pipeline and its row of the table (role `auditor`).
 
 use axum::{
     body::Body,

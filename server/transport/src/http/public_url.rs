@@ -1,4 +1,5 @@
-//! The base URL of everything that a server publishes about itself.
+//! The base URL of everything that a server publishes about itself, and which texts can be one (`public_url`): http or
+//! https, without query, fragment and user, and with a plain path.
 
 use http::Uri;
 

@@ -1,4 +1,5 @@
-//! Requests that a front end refuses itself, before there is a call.
+//! Requests that a front end refuses itself, before there is a call, such as for their HTTP method (405) or media type
+//! (415), with the header that says what is accepted. Each is counted.
 
 use axum::response::Response;
 use http::{HeaderName, HeaderValue, StatusCode, header};

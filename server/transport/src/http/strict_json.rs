@@ -1,5 +1,6 @@
-//! JSON that can be read in only one way. It is read by [`countersign_core::json`]. Where the contract names the
-//! fields, every field must be known and may occur once, in one of its two spellings.
+//! JSON that can be read in only one way, with a limited number of values (`VALUES`). It is read by
+//! [`countersign_core::json`]. Where the contract names the fields, every field must be known and may occur once, in
+//! one of its two spellings. An error does not repeat the value.
 
 use std::collections::HashSet;
 

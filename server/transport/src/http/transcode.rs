@@ -1,4 +1,5 @@
-//! Conversion of proto3's canonical JSON to protobuf and back.
+//! Conversion of proto3's canonical JSON to protobuf and back: the contract's method at a path, its request as a gRPC
+//! frame, and its answer. An empty body counts as `{}`.
 
 use std::{
     collections::HashMap,

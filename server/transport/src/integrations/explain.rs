@@ -1,5 +1,5 @@
 //! Common parts of the answers in other projects' protocols: how a decision, or why there is none, is told to the
-//! caller.
+//! caller; the header that names the decision; and when to try again.
 
 use std::{collections::BTreeMap, time::Duration};
 

@@ -1,4 +1,4 @@
-//! Rules for the requests of Envoy and agentgateway, whatever these pass on.
+//! Rules for the requests of Envoy and agentgateway, whatever these pass on. For tests and fuzz targets only.
 
 use countersign_app::{Decide, DecisionSubject, Error};
 use countersign_proto::third_party::{

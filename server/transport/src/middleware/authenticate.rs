@@ -1,4 +1,6 @@
-//! Authentication of callers, and whether they may call a method.
+//! Authentication of callers: by the bearer in the `authorization` header or by a client certificate, and which callers
+//! are local. It is tried again while the database does not answer, if the method stops something. Then the checks of
+//! rights, rate and turn to read.
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 

@@ -1,4 +1,4 @@
-//! The limits of a pipeline.
+//! The limits of a pipeline: the largest request, the calls and streams at a time, and the longest call.
 
 use std::time::Duration;
 

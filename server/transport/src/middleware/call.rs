@@ -1,4 +1,5 @@
-//! One call: its id, and the row of its method in the table.
+//! One call: its id (`x-request-id`: the caller's if it is safe to log, otherwise a new one), and the row of its method
+//! in the table. A method without a row is refused.
 
 use std::sync::Arc;
 

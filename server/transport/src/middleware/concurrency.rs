@@ -1,5 +1,5 @@
-//! Concurrency limits: how many calls may run at a time, per kind of call, with a share for each caller. A call above a
-//! limit is refused, never queued.
+//! Concurrency limits: how many calls may run at a time, and how many may be pending (`PENDING`), per kind of call,
+//! with a share for each caller: an address, a chain or an operator. A call above a limit is refused, never queued.
 //!
 //! No kind of call uses up the permits of another: unauthenticated callers none of authenticated ones, agents none of
 //! enforcement points, reads none of decisions, and none of them those of calls that stop something. A call takes its

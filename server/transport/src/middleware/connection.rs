@@ -1,4 +1,5 @@
-//! The activity of a connection, from which the server knows which connections may be closed if there are too many.
+//! The activity of a connection, from which the server knows which connections may be closed if there are too many: how
+//! long one must have been idle (`SPARED`), and how long it has to close properly (`GOODBYE`).
 
 use std::{
     sync::{

@@ -1,4 +1,6 @@
-//! Deadlines: no call lasts longer than its caller waits, or than the server permits.
+//! Deadlines: no call lasts longer than its caller waits (`grpc-timeout`, `connect-timeout-ms`), or than the server
+//! permits; a stream must only begin within that time. What ends a stream or a wait early: the server stops, or the
+//! caller may no longer call.
 
 use std::{
     pin::Pin,

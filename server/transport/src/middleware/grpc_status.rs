@@ -1,4 +1,5 @@
-//! Conversion of refusals to gRPC answers, and the gRPC status of an answer.
+//! Conversion of refusals to gRPC answers, and the gRPC status of an answer. A call that panics gets INTERNAL, and a
+//! body that cannot be decoded gets INVALID_ARGUMENT.
 
 use std::panic::AssertUnwindSafe;
 

@@ -1,4 +1,5 @@
-//! Limits for the size of a request, and for the arrival of its body.
+//! The limit for the size of a request (`max-message-bytes` in the refusal), the wait until its body has begun, and the
+//! refusal of a body that breaks off.
 
 use std::{
     pin::Pin,

@@ -1,4 +1,5 @@
-//! The pipeline that every call passes, in any protocol: one tower service that is read from top to bottom.
+//! The pipeline that every call passes, in any protocol: one tower service that is read from top to bottom, with the
+//! order of the steps, default deny, and the longest call of a method that takes no credential (`PUBLIC_TIMEOUT`).
 //!
 //! Below it is gRPC, above it are the front ends. A step refuses with a gRPC status, which the front ends write in
 //! their protocol. The steps run in one future, so a step costs only its work.

@@ -1,4 +1,5 @@
-//! A span, a counter and a duration for every call, however it ends.
+//! A span, a counter and a duration for every call, however it ends; its line in the access log, except of health
+//! probes; and whether a request for a credential counts as granted, refused or failed.
 
 use std::{
     pin::Pin,

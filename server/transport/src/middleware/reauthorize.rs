@@ -1,4 +1,5 @@
-//! Ends a stream when its caller may no longer call the method.
+//! Ends a stream or a wait when its caller may no longer call the method, which is checked again and again (`AGAIN`). A
+//! database that does not answer ends none.
 
 use std::{sync::Arc, time::Duration};
 

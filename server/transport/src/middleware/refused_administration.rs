@@ -1,4 +1,5 @@
-//! Reports refusals of methods that change something to the application, which records them.
+//! Reports refusals of methods that change something to the application, which records them: those because of the
+//! caller's rights (PERMISSION_DENIED), or because a second person is required (FOUR_EYES).
 
 use std::net::IpAddr;
 

@@ -1,4 +1,6 @@
-//! The trace of a call (W3C Trace Context): the caller's is continued, and the answer names the server's own span.
+//! The trace of a call (W3C Trace Context): the caller's `traceparent` and `tracestate` are continued, and the answer
+//! names the server's own span. The longest `tracestate` (`LONGEST_TRACESTATE`), and which gRPC codes are errors in a
+//! trace.
 //!
 //! What cannot be read is no error here: the trace then begins with this server.
 

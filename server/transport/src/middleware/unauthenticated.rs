@@ -1,4 +1,4 @@
-//! Logs callers who cannot be authenticated, with their address, in a limited number of lines.
+//! Counts callers who cannot be authenticated, and logs them with their address, at most one line per `PAUSE`.
 
 use std::{
     sync::{Mutex, PoisonError},

@@ -1,5 +1,6 @@
-//! The client that sends an OAuth request. Its credentials become the bearer that the pipeline knows, so that
-//! everything the pipeline does with callers applies here too.
+//! The client that sends an OAuth request: the one way in which it authenticates (Basic, `client_secret`, Bearer or the
+//! subject token), and whether `client_id` is its own. Its credentials become the bearer that the pipeline knows, so
+//! that everything the pipeline does with callers applies here too.
 
 use std::borrow::Cow;
 

@@ -1,4 +1,5 @@
-//! Errors in OAuth's form: `{"error","error_description"}` with the status that the endpoint's standard requires.
+//! Errors in OAuth's form: `{"error","error_description"}`, with the status and the challenge (`www-authenticate`) that
+//! the endpoint's standard requires.
 
 use axum::response::Response;
 use countersign_app::Error;

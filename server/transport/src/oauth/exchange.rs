@@ -1,4 +1,5 @@
-//! `POST /oauth/token` (RFC 8693): exchanges a parent's credential for a child's. This is DelegateCredential.
+//! `POST /oauth/token` (RFC 8693): exchanges a parent's credential for a child's. This is DelegateCredential. Which
+//! `grant_type`, types of tokens, `audience`, `resource` and `actor_token` are accepted; `scope` is the tools.
 
 use axum::{
     Json,

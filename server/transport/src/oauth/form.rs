@@ -1,4 +1,5 @@
-//! The bodies of OAuth's requests: a form of limited size, with every parameter at most once.
+//! The bodies of OAuth's requests: a form of limited size (`MAX_BYTES`), in limited time (`READ`), so many at a time
+//! (`READING`), with every parameter at most once, except `resource` and `audience`. Unknown parameters are ignored.
 
 use std::{
     collections::BTreeMap,

@@ -1,4 +1,4 @@
-//! Rules for OAuth's endpoints, whatever the form is.
+//! Rules for OAuth's endpoints, whatever the form is. For tests and fuzz targets only.
 
 use std::sync::LazyLock;
 

@@ -1,4 +1,4 @@
-//! `POST /oauth/introspect` (RFC 7662): whether a token is valid now, and its claims.
+//! `POST /oauth/introspect` (RFC 7662): whether a token is valid now, and its claims. Why it is not valid is not told.
 
 use axum::{
     Json,

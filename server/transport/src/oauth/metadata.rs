@@ -1,4 +1,5 @@
-//! `GET /.well-known/oauth-authorization-server` (RFC 8414): tells a client where the endpoints are.
+//! `GET /.well-known/oauth-authorization-server` (RFC 8414): tells a client where the endpoints are, and how to
+//! authenticate there. The base URL is the issuer, or if that is only a name, it comes from the request.
 
 use std::sync::Arc;
 

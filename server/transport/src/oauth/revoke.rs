@@ -1,4 +1,5 @@
-//! `POST /oauth/revoke` (RFC 7009): ends a credential.
+//! `POST /oauth/revoke` (RFC 7009): ends a credential, with the same answer for every token. Refuses API keys and
+//! receipts (`unsupported_token_type`).
 
 use axum::response::{IntoResponse, Response};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};

@@ -1,4 +1,6 @@
-//! Accepts connections within the limit, watches each, and finishes all of them before the server stops.
+//! Accepts connections within the limit, watches each, and finishes all of them before the server stops (`DRAIN`).
+//! Limits of a connection: the TLS handshake, pings while it is idle, streams at a time, and the size of a request's
+//! head.
 
 use std::{
     convert::Infallible,

@@ -1,6 +1,6 @@
-//! The open connections: a limit for all, and a smaller share per address. If the limit is reached, an idle connection
-//! is closed to make room: the oldest of unknown callers; only if there is none, one of an agent; and last, one of an
-//! operator. So a peer that only opens connections keeps no other peer out, and closes no other peer's connection.
+//! The open connections: a limit for all, and a smaller share per address, except for trusted proxies. At a limit an
+//! idle connection is closed to make room: the oldest of unknown callers, otherwise one of an agent, otherwise one of
+//! an operator. So a peer that only opens connections keeps no other peer out.
 
 use std::{
     collections::HashMap,

@@ -1,4 +1,5 @@
-//! Answers that are being sent. A peer that does not receive its answers cannot keep them in this server's memory.
+//! Answers that are being sent: how long one may wait for its receiver (`TAKEN`), and how many may wait on a connection
+//! without a credential (`PUBLIC`). A peer that does not receive its answers cannot keep them in this server's memory.
 
 use std::{
     collections::HashMap,

@@ -1,5 +1,6 @@
-//! Tells a peer that it speaks TLS to a plain port, or the other way round. The first byte shows it: a TLS record
-//! begins with its type, which is not a letter, and HTTP of both versions begins with a letter.
+//! Tells a peer that it speaks TLS to a plain port, or the other way round, and logs it once for each peer. The first
+//! byte shows it: a TLS record begins with its type, which is not a letter, and HTTP of both versions begins with a
+//! letter.
 
 use std::{
     collections::VecDeque,

@@ -1,4 +1,5 @@
-//! A connection that is closed if nothing is transferred on it, or if the head of an HTTP/1.1 request does not end.
+//! A connection that is closed if its peer does not show a protocol (`GREETING`), if nothing is transferred on it
+//! (`IDLE`, keep-alive), or if the head of an HTTP/1.1 request does not end (`HEAD`).
 
 use std::{
     io::{self, ErrorKind},

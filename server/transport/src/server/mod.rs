@@ -1,4 +1,6 @@
-//! The port: bound first, so that its address is known, then served until the server is told to stop.
+//! The port: bound first, so that its address is known, then served until the server is told to stop
+//! (`shutdown_delay`). The limits by default and their bounds, where plaintext is refused, and the base URL that the
+//! server publishes.
 
 mod accept;
 mod connections;

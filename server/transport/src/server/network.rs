@@ -1,4 +1,4 @@
-//! Networks in the form in which configurations name them.
+//! Networks in the form in which configurations name them (`10.0.0.0/8`), and whether an address belongs to one.
 
 use std::{net::IpAddr, str::FromStr};
 

@@ -1,4 +1,5 @@
-//! The violations of a request's fields, within the space of a header.
+//! The violations of a request's fields, within the space of a header (`MAX_BYTES`), and how many of them the message
+//! names.
 
 use countersign_core::Violation;
 use tonic_types::FieldViolation;

@@ -1,4 +1,4 @@
-//! HTTP forms of codes and delays.
+//! The HTTP status of each gRPC code, and a delay in whole seconds, as HTTP writes it.
 
 use std::time::Duration;
 

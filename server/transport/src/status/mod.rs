@@ -1,4 +1,5 @@
-//! The only place that turns a refusal into a gRPC status with `google.rpc` details.
+//! The only place that turns a refusal into a gRPC status with `google.rpc` details, with the delay after which to
+//! retry.
 //!
 //! Every status says what was refused and why, whether a retry may help, and who can lift it: an agent must never
 //! mistake a refusal for an outage. A program reads the same from `google.rpc.ErrorInfo` (reason and metadata),

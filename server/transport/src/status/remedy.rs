@@ -1,4 +1,4 @@
-//! The gRPC code of each error reason, and its remedy: whether to retry, and who can lift the refusal.
+//! The gRPC code of each error reason, and its remedy in words: whether retrying helps, and who can lift the refusal.
 
 use countersign_proto::v1::ErrorReason;
 use tonic::Code;

@@ -1,4 +1,5 @@
-//! Reads a verified client certificate.
+//! Reads a verified client certificate: its names (at most `MAX_NAMES`) and its end. Whether a certificate is an
+//! authority's.
 
 use countersign_core::client_certificate::{ClientCertificate, SubjectAltName};
 use rustls::ServerConnection;

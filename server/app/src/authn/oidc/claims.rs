@@ -1,4 +1,5 @@
-//! Converts the claims of a verified token to an operator with roles.
+//! Converts the claims of a verified token to an operator with roles: required claims, the claim with the name, the
+//! mapping of a claim's values to roles (a token without a mapped role is refused), and the operator's id.
 
 use countersign_core::{
     names::OperatorId,

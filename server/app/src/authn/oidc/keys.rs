@@ -1,4 +1,5 @@
-//! The keys of a provider: those of its JWK set that are public, for signatures, and of an accepted algorithm.
+//! The keys of an identity provider: those of its JWK set that are public, for signatures, and of an accepted
+//! algorithm; how many are read, and which one verifies a token (`kid`).
 
 use countersign_core::json::{self, Rules};
 use jsonwebtoken::{

@@ -1,5 +1,5 @@
-//! Operators from an OpenID Connect provider: the bearer is a JWT of a configured issuer, whose keys are found by
-//! discovery.
+//! Operators from an OpenID Connect provider (identity provider): the bearer is a JWT of a configured issuer, whose
+//! keys are found by discovery. The settings of an issuer, and the longest token and document.
 
 mod claims;
 #[cfg(any(test, fuzzing))]

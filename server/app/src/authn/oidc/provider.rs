@@ -1,8 +1,6 @@
-//! A provider: its keys, which are fetched independently of requests, and the verification of its tokens.
-//!
-//! Keys are fetched at start, every few minutes, and soon after a token names an unknown key. If a provider does not
-//! answer, its last keys are used as long as they are recent enough; after that its tokens are refused because they
-//! cannot be verified.
+//! An identity provider: fetches its keys (JWKS) independently of requests, at start, every few minutes, and soon after
+//! a token names an unknown key. If it does not answer, its last keys are used as long as they are recent enough; after
+//! that its tokens are refused. Also verifies its tokens.
 
 use std::{fmt, sync::Arc, time::Duration};
 

@@ -1,4 +1,6 @@
-//! Verifies one token, and checks everything that is required before its claims are trusted.
+//! Verifies one token of an identity provider, and checks everything that is required before its claims are trusted:
+//! size, duplicate keys, `typ` and `alg`, signature, `iss`, `aud`, `azp`, `exp`, `iat`, `nbf`, and the longest
+//! lifetime.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use countersign_core::{

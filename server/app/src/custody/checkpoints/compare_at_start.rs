@@ -1,5 +1,5 @@
-//! At a start: the database is compared with the checkpoint in the second place, so that a restored backup, or another
-//! database, is not continued as if nothing had happened.
+//! At a start: the database is compared with the checkpoint in the second place, and the server refuses to start if it
+//! does not continue it, so that a restored backup, or another database, is not continued as if nothing had happened.
 
 use countersign_store::{checkpoint, log_tree};
 

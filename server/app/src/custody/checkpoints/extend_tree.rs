@@ -1,4 +1,5 @@
-//! The worker that takes new events into the tree and signs checkpoints. Runs on every server; one at a time works.
+//! The worker that takes new events into the tree and signs checkpoints, again after a while if the log does not grow.
+//! Signs nothing over an event that is missing, doubled or changed. Runs on every server; one at a time works.
 
 use countersign_ledger::merkle::{Frontier, GrowingTiles, TilePlace};
 use countersign_store::{

@@ -1,4 +1,5 @@
-//! Giving up published checkpoints that the database is behind of, after a backup was restored and the rest is lost.
+//! `countersign log recover`: gives up published checkpoints that the database is behind of, after a backup was
+//! restored and the rest is lost. This is recorded in the log.
 
 use std::sync::Arc;
 

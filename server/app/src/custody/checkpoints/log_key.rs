@@ -1,4 +1,5 @@
-//! The key that signs the log's checkpoints, and the name of the log in them.
+//! The key that signs the log's checkpoints, made at the first start, and the name of the log in them
+//! (`custody.origin`), which is set once and never changes.
 
 use aws_lc_rs::signature::Ed25519KeyPair;
 use countersign_ledger::{

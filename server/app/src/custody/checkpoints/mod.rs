@@ -1,4 +1,5 @@
-//! Checkpoints: the tree over the log, signed sizes and roots, and where they are kept.
+//! Checkpoints: the tree over the log, signed sizes and roots, and where they are kept; what this server found changed
+//! in the log, and why no checkpoint is published.
 
 mod compare_at_start;
 mod extend_tree;

@@ -1,5 +1,5 @@
 //! GetCheckpoint, GetInclusionProof, GetConsistencyProof, GetTile and GetEntries: always of a tree that a published
-//! checkpoint is over.
+//! checkpoint is over; a larger size or index is refused.
 
 use std::sync::Arc;
 

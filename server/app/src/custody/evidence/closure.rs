@@ -1,4 +1,5 @@
-//! What the events of a bundle stand on: each leaf that another one names by its hash.
+//! Adds each decision, approval or custody event that an event of a bundle names by its hash, and what that names, up
+//! to a limited depth; an error if one is not stored.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,5 @@
-//! The events of a bundle while they are gathered, and how many there may be.
+//! The events of a bundle while they are gathered; checks how many there are, and refuses too many (the number is in
+//! ledger).
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,6 @@
-//! ExportEvidence: gathers the events, what they stand on, their proofs and the policy documents into one bundle.
+//! ExportEvidence: chooses the events (a whole chain with its sponsors' events, or a sponsor's in a time that is over),
+//! and puts them, what they refer to, their proofs, the policy documents and the signing keys into one bundle. Refuses
+//! changed events and bundles that are too large; waits for a checkpoint over the newest event.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 

@@ -1,4 +1,5 @@
-//! Which manifests cover a time, so that what a sponsor answered for in it can be shown to be whole.
+//! Which manifests cover a time, with a margin before and after it, so that what a sponsor answered for in it can be
+//! shown to be whole. Refuses a time that no manifest counts completely.
 
 use countersign_ledger::{leaf::Leaf, manifest};
 use countersign_store::{

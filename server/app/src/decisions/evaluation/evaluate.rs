@@ -1,7 +1,8 @@
-//! Evaluates a question against a snapshot: a pure function, which runs again if the snapshot was behind.
+//! Evaluates a question against a snapshot. The order of the checks is fixed, and the first failure decides:
+//! credential, sponsor and chain, tool, purpose, the endpoint's own refusal, kill switch, policy. Also decides the side
+//! of a rollout (scope, sticky key, bucket), and whether an ALLOW may be cached.
 //!
-//! The order of the checks is fixed, and the first failure decides: credential, sponsor and chain, tool, purpose, kill
-//! switch, policy, approval.
+//! This is a pure function, which runs again if the snapshot was behind. Approvals follow where decisions are recorded.
 
 use countersign_core::{
     credential::Verified,

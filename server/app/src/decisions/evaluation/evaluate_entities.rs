@@ -1,8 +1,8 @@
-//! Questions about a subject that is not a run, and a resource that is not a tool. Only a policy that declares both
-//! types can answer them.
+//! Questions about a subject that is not a run, and a resource that is not a tool. Only a permit of a policy that
+//! declares both types allows it: a baseline lets pass only calls of runs. Of kill switches only those for all callers
+//! apply; its side of a rollout follows from the subject.
 //!
-//! Such a subject has no sponsor and no credential that limits it, and no one is asked for an approval. So only a
-//! permit of a policy allows it: a baseline lets pass only calls of runs.
+//! Such a subject has no sponsor and no credential that limits it, and no one is asked for an approval.
 
 use std::collections::BTreeMap;
 

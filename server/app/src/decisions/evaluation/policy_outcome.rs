@@ -1,4 +1,4 @@
-//! The answer of one policy.
+//! The answer of one policy, and which of two answers counts: the more restrictive one.
 
 use std::sync::Arc;
 

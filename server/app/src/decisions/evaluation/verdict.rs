@@ -1,4 +1,4 @@
-//! The answer to one call, before it is recorded.
+//! The answer to one call, before it is recorded; whether it is enforced, or only observed (shadow).
 
 use super::compare::Compared;
 use crate::decisions::{decision::RolloutPart, evaluation::policy_outcome::PolicyOutcome};

@@ -1,4 +1,5 @@
-//! BindPerson: binds a login to a person.
+//! BindPerson: binds a login to a person. It takes effect when a second person has confirmed it, or at once if there is
+//! no one who could.
 
 use countersign_core::{
     names::{OperatorId, PersonId},

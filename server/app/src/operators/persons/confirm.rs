@@ -1,4 +1,5 @@
-//! ConfirmPerson: a second person confirms the binding of a login.
+//! ConfirmPerson: a second person confirms the binding of a login. A binding from a version without persons can be
+//! confirmed by any other person.
 
 use countersign_core::{
     four_eyes::second_person,

@@ -1,4 +1,4 @@
-//! ConfirmApiKey: a second person confirms a key, so that its owner can use it.
+//! ConfirmApiKey: a second person, not the one who created it, confirms a key, so that its owner can use it.
 
 use countersign_core::{
     api_key::{ApiKey, ApiKeyId},

@@ -1,4 +1,5 @@
-//! The persons of logins.
+//! The persons of logins: how their bindings are written and listed (ListPersonBindings), who is told of a change of a
+//! login (webhook), and the warning at a start that logins are not confirmed.
 
 mod bind;
 mod confirm;

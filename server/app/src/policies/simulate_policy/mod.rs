@@ -1,4 +1,5 @@
-//! SimulatePolicy: the answers that a policy would have given to recorded decisions.
+//! SimulatePolicy: the answers that a policy would have given to recorded decisions. Decides the default range of time,
+//! the size of a batch, and how many simulations run at a time on one server.
 //!
 //! The log is read in batches, each in a separate statement, and not faster than the caller takes the pieces. Nothing
 //! is held that grows with the range, no snapshot or lock lasts longer than a batch, and a caller who disconnects ends

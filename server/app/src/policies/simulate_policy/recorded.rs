@@ -1,4 +1,4 @@
-//! The policy's part in a recorded decision.
+//! The policy's part in a recorded decision: what it answered then, without the effect of a person's approval.
 
 use countersign_core::decision::{Effect, Reason, Stage};
 use serde::Deserialize;

@@ -1,4 +1,5 @@
-//! Evaluates recorded decisions again. Equal questions are evaluated once.
+//! Evaluates recorded decisions again, and counts equal, different and inconclusive answers (inconclusive: the answer
+//! depends on data that was not kept). Equal questions are evaluated once; limits what is remembered.
 
 use std::{
     collections::{HashMap, HashSet},

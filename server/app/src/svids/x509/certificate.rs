@@ -1,4 +1,5 @@
-//! The certificates, by X509-SVID: what an authority's says, and what an instance's.
+//! The certificates, by X509-SVID: what an authority's says, and what an instance's; the serial number, and how far the
+//! begin is set back.
 
 use countersign_core::spiffe::{Lifetime, SpiffeId};
 use rcgen::{

@@ -1,4 +1,5 @@
-//! The public key of a certificate signing request (PKCS#10), and nothing else of it.
+//! The public key of a certificate signing request (PKCS#10), and nothing else of it: which keys and signatures are
+//! strong enough (curves, RSA bits and exponent), and the longest request.
 
 use rcgen::{PublicKeyData, SignatureAlgorithm, SubjectPublicKeyInfo};
 use x509_parser::{

@@ -1,4 +1,5 @@
-//! The worker that sees to it that one authority signs and the next one is published. Runs on every server.
+//! The worker that sees to it that one X.509 authority signs and the next one is published: makes those that are
+//! missing, and removes those that have expired. Runs on every server.
 
 use countersign_core::{
     clock::random,

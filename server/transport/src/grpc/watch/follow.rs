@@ -1,4 +1,6 @@
-//! The common part of all streams: a stream wakes on a change or a heartbeat, and reports which.
+//! The common part of all streams (the Watch methods): a stream wakes on a change or a heartbeat (`HEARTBEAT`), and
+//! changes that are not read yet count as one. A stream of a feed sends nothing while the feed is not known to be
+//! complete, and its first answer waits for that.
 
 use std::{sync::Arc, time::Duration};
 

@@ -1,3 +1,6 @@
+//! WatchPolicy: the active policy and the kill switches, completely, at first and whenever the cache generation
+//! changes; heartbeats in between.
+
 use countersign_app::{Feed, PolicyStatus};
 use countersign_proto::v1::WatchPolicyResponse;
 use futures::Stream;

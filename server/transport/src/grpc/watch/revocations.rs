@@ -1,3 +1,6 @@
+//! WatchRevocations: the revocations after `since`, then each new one; heartbeats in between. An instance sees only
+//! those that concern its run, and those of keys.
+
 use std::sync::Arc;
 
 use countersign_app::{Caller, Credential, Feed};

@@ -1,3 +1,5 @@
+//! WatchRollouts: the open rollouts, completely, at first and on every change; heartbeats in between.
+
 use std::sync::Arc;
 
 use countersign_app::RolloutReport;

@@ -1,4 +1,5 @@
-//! The form of `POST /issue`. All its violations are reported at once, by field name.
+//! The form of `POST /issue`: its fields, and its idempotency by `request_id` (`MAX_REQUEST_ID`). An unknown field is
+//! refused. All violations are reported at once, by field name.
 
 use std::{collections::BTreeMap, str::FromStr};
 

@@ -1,4 +1,4 @@
-//! The bodies of `POST /issue`.
+//! Rules for the bodies of `POST /issue`. For tests and fuzz targets only.
 
 use serde_json::{Value, json};
 

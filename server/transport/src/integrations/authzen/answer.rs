@@ -1,4 +1,4 @@
-//! Decisions in the form of AuthZEN: `{"decision","context"}`.
+//! Decisions in the form of AuthZEN, `{"decision","context"}`, and the results of searches.
 
 use countersign_app::{ActionPage, DecisionAnswer, Error};
 use countersign_core::decision::Effect;

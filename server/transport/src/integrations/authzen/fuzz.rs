@@ -1,4 +1,4 @@
-//! The bodies of AuthZEN's endpoints.
+//! Rules for the bodies of AuthZEN's endpoints. For tests and fuzz targets only.
 
 use serde_json::json;
 

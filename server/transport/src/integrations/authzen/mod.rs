@@ -1,4 +1,5 @@
 //! OpenID AuthZEN's Authorization API 1.0, for enforcement points that do not know Countersign (docs/authzen.md).
+//! Several evaluations are decided in one transaction, or one after the other until one settles the request.
 //!
 //! | route | method of the contract |
 //! |---|---|

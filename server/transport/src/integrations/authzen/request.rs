@@ -1,4 +1,5 @@
-//! Converts evaluations of OpenID's AuthZEN Authorization API 1.0 to calls.
+//! Converts evaluations of OpenID's AuthZEN Authorization API 1.0 to calls: one, or several with their defaults and
+//! `evaluations_semantic` (execute_all, deny_on_first_deny, permit_on_first_permit).
 //!
 //! As the standard requires, unknown members are ignored, and `null` counts as missing.
 

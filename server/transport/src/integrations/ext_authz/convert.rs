@@ -1,4 +1,6 @@
-//! Conversion of Envoy's `ext_authz` v3. The mapping is documented for operators in docs/envoy.md.
+//! Conversion of Envoy's `ext_authz` v3: tool and action from the route's `context_extensions`, attributes for rules,
+//! the request hash, and the HTTP status and headers of the answer. A body that was cut is refused. The mapping is
+//! documented for operators in docs/envoy.md.
 
 use std::collections::BTreeMap;
 

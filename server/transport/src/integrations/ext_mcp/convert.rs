@@ -1,4 +1,6 @@
-//! Conversion of agentgateway's `ExtMcp`. The mapping is documented for operators in docs/agentgateway.md.
+//! Conversion of agentgateway's `ExtMcp`: tool, action, approval and attributes of a call, which part of it is hashed,
+//! and the outcome of its result. The gateway forwards the form that was hashed, without the credential. The mapping is
+//! documented for operators in docs/agentgateway.md.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,5 @@
-//! The methods of MCP, 2025-11-25 and 2026-07-28, and how a call of each is handled.
+//! The methods of MCP, 2025-11-25 and 2026-07-28, and how a call of each is handled: it passes, it is decided, or it is
+//! refused because the method is unknown.
 
 /// How a call is handled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,4 +1,5 @@
-//! Tests of the port as a whole: any request, through the front ends and the pipeline.
+//! Rules for the port as a whole: any request, through the front ends and the pipeline. For tests and fuzz targets
+//! only.
 
 use std::{cell::RefCell, convert::Infallible};
 

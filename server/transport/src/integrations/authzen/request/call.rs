@@ -1,5 +1,5 @@
 //! Converts one evaluation to a call that is decided: of a run with its credential or id, or of a subject that a policy
-//! declares.
+//! declares, with the form of its id, and the hash of subject, action and resource for the record.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use countersign_app::{Decide, DecisionSubject, EntityCall};

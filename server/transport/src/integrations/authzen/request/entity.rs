@@ -1,4 +1,5 @@
-//! Subjects, resources and actions, and the attributes that rules read.
+//! Subjects, resources and actions of AuthZEN, and the attributes that rules read: the context and the properties of
+//! the action as one set, of at most `MAX_ATTRIBUTES` values.
 
 use countersign_policy::Context;
 use serde_json::Value;

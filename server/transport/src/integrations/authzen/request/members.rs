@@ -1,4 +1,4 @@
-//! Reads the members of a JSON object one by one. `null` counts as missing.
+//! Reads the members of a JSON object of AuthZEN one by one, and the longest id (`MAX_ID`). `null` counts as missing.
 
 use countersign_ledger::leaf::Digest;
 use serde::Deserialize;

@@ -1,4 +1,5 @@
-//! AuthZEN's searches for actions, and the tokens of their pages.
+//! AuthZEN's searches for actions: the limit of a page, and its tokens, which are valid only for the search that they
+//! came from.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
