@@ -204,7 +204,10 @@ async fn a_dry_run_names_the_migrations_and_changes_nothing() {
         .execute("INSERT INTO _sqlx_migrations VALUES (99999, 'of the next version', now(), true, '\\x00', 0)")
         .await
         .unwrap();
-    let said = dry(false);
-    assert!(said.contains("another version of Countersign"), "{said}");
-    drop(launch);
+    let wet = migrate(folder.path(), &database.url, &[]);
+    assert!(!wet.status.success());
+    let start = launch.database(&database).start().await.err().unwrap().to_string();
+    for said in [dry(false), text(&wet), start] {
+        assert!(said.contains("start the version that ran `countersign migrate` last"), "{said}");
+    }
 }

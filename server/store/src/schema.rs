@@ -1,4 +1,6 @@
-//! Checks that the schema is the one that this program needs, and brings it up to date.
+//! Checks that the schema is the one that this program needs, and brings it up to date (migrations), if this role may.
+//! Decides how long a migration waits for a lock before it gives way, and how long it is tried again; refuses a schema
+//! of another version and a role that lacks rights.
 //!
 //! A role that serves and owns nothing cannot use the migration runner even to ask whether migrations are missing,
 //! because the runner begins by creating its own table. So the check comes first, and nothing is changed if nothing is
@@ -103,8 +105,8 @@ struct Applied {
 /// Creates our own schema if the tables will be in it. Do not use the session afterwards.
 pub async fn migrate(conn: &mut Session, own_schema: bool) -> Result<(), SchemaError> {
     let standing = look(conn).await?;
-    if standing == Standing::Current {
-        return Ok(());
+    if let Standing::Current | Standing::Foreign = standing {
+        return judge(standing, "", CANNOT_TELL);
     }
     if let MayMigrate::No(why) = may_migrate(conn, own_schema).await? {
         return judge(standing, &role(conn).await?, why);
