@@ -14,7 +14,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tokio::time::sleep;
 
-use crate::{Database, Failure, Http, record, spawn};
+use crate::{Database, Failure, Http, binary, record, spawn};
 
 /// The text before the address in the line that a server prints when it serves.
 const READY: &str = "countersign is ready on ";
@@ -34,6 +34,8 @@ pub struct Launch {
     database: Option<Database>,
     /// Whether it counts as started only when it is ready.
     waits: bool,
+    /// The program, if it is not the one under test.
+    program: Option<PathBuf>,
 }
 
 impl Launch {
@@ -46,6 +48,7 @@ impl Launch {
             data_dir: None,
             database: None,
             waits: false,
+            program: None,
         };
         launch.variable("COUNTERSIGN_LISTEN", "127.0.0.1:0")
     }
@@ -57,6 +60,13 @@ impl Launch {
         let mut launch = Self::plain().arg("--dev");
         launch.waits = true;
         launch
+    }
+
+    /// Runs another program than the one under test: an older build.
+    #[must_use]
+    pub fn program(mut self, program: &Path) -> Self {
+        self.program = Some(program.to_owned());
+        self
     }
 
     /// Counts as started even if it is not ready.
@@ -109,7 +119,8 @@ impl Launch {
             fs::set_permissions(&data_dir, mode)?;
         }
         record::secret(KEY_ENCRYPTION_KEY);
-        let mut command = spawn::command(self.args.iter().map(String::as_str))?;
+        let program = self.program.as_deref().map_or_else(binary, Ok)?;
+        let mut command = spawn::command(program, self.args.iter().map(String::as_str));
         let foreign = |name: &str| name.starts_with("COUNTERSIGN_") || name == "DATABASE_URL" || name.starts_with("PG");
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(foreign)) {
             command.env_remove(name);

@@ -2,22 +2,20 @@
 
 use std::{
     io,
+    path::Path,
     process::{Child, Command, Stdio, id},
     sync::{OnceLock, mpsc},
     thread,
 };
 
-use crate::{Failure, binary};
-
 type Order = (Command, mpsc::Sender<io::Result<Child>>);
 
-/// A command that runs the server's program with `args` when [`spawn`] spawns it: through the program's launcher, which
-/// asks the kernel for SIGINT, a graceful stop, when this process ends for any reason.
-pub(crate) fn command<'a>(args: impl IntoIterator<Item = &'a str>) -> Result<Command, Failure> {
-    let program = binary()?;
+/// A command that runs `program`, a server, with `args` when [`spawn`] spawns it: through its launcher, which asks the
+/// kernel for SIGINT, a graceful stop, when this process ends for any reason.
+pub(crate) fn command<'a>(program: &Path, args: impl IntoIterator<Item = &'a str>) -> Command {
     let mut command = Command::new(program);
     command.arg("postgres-child").arg("--parent").arg(id().to_string()).arg(program).args(args).stdin(Stdio::null());
-    Ok(command)
+    command
 }
 
 /// Spawns from one thread that lives as long as this process, because the kernel watches the thread, and the threads of

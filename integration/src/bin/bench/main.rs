@@ -27,7 +27,7 @@ use crate::{
     echo::EchoArgs,
     load::Length,
     report::Report,
-    rows::{Bench, ROWS},
+    rows::{AGAINST, Bench, ROWS},
 };
 
 /// The same allocator as the server's, for evaluation in this process and for the echo with which the server is
@@ -73,9 +73,15 @@ pub(crate) struct Options {
     /// Events that are there already in the row "events" [default: 1000000; quick: 100000].
     #[arg(long)]
     events: Option<u32>,
+    /// Leaves of the largest log in the row "proofs" [default: 10000000; quick: 1000000].
+    #[arg(long, value_parser = clap::value_parser!(u32).range(100_000..=100_000_000))]
+    leaves: Option<u32>,
     /// Threads of the server, of the echo and of the load client each [default: half the cores, at least one].
     #[arg(long)]
     threads: Option<usize>,
+    /// Another build of the server, for the row "against", which is measured only then.
+    #[arg(long, value_name = "PROGRAM")]
+    against: Option<PathBuf>,
     /// The figures as JSON.
     #[arg(long, value_name = "FILE", default_value = "target/bench.json")]
     json: PathBuf,
@@ -95,12 +101,19 @@ impl Options {
         self.events.unwrap_or(if self.quick { 100_000 } else { 1_000_000 })
     }
 
+    pub(crate) fn leaves(&self) -> u32 {
+        self.leaves.unwrap_or(if self.quick { 1_000_000 } else { 10_000_000 })
+    }
+
     pub(crate) fn threads(&self) -> usize {
         self.threads.unwrap_or(machine::cores() / 2).max(1)
     }
 
     pub(crate) fn wants(&self, row: &str) -> bool {
-        self.rows.is_empty() || self.rows.iter().any(|wanted| wanted == row)
+        match &*self.rows {
+            [] => row != AGAINST || self.against.is_some(),
+            rows => rows.iter().any(|wanted| wanted == row),
+        }
     }
 }
 

@@ -1,5 +1,7 @@
-//! A log that has already grown: events are written directly into the database while the server is stopped.
+//! A log that has already grown: events and their tree are written directly into the database while the server is stopped.
 
+use countersign_ledger::merkle::{Frontier, GrowingTiles, Hash, TilePlace};
+use countersign_store::{Options, Store, commit, log_tree};
 use sqlx::{Connection as _, Executor as _, types::Uuid};
 
 use crate::{
@@ -11,8 +13,7 @@ use crate::{
 const CHUNK: i64 = 100_000;
 
 /// Appends `count` events like `row`, spread over the day so far, to `runs` in turn, or ten each to runs that do not
-/// exist, and moves the head past them. Its frontier has the right form but is not a tree: nothing is proved on this
-/// database.
+/// exist, and takes them into the tree and the head.
 pub(crate) async fn grow(url: &str, row: &Sample, count: u32, runs: &[Uuid]) -> Result<()> {
     let mut conn = countersign_integration::connect(url).await?;
     let size: i64 = sqlx::query_scalar("SELECT size FROM log_head WHERE log_id = 0").fetch_one(&mut conn).await?;
@@ -40,12 +41,43 @@ pub(crate) async fn grow(url: &str, row: &Sample, count: u32, runs: &[Uuid]) -> 
         query.bind(from).bind(to).bind(size).bind(i64::from(count)).bind(runs).execute(&mut conn).await?;
         from = to;
     }
-    let nodes = usize::try_from(end.count_ones())?;
+    let frontier = grow_tree_over_events(url, end).await?;
     sqlx::query("UPDATE log_head SET size = $1, frontier = $2 WHERE log_id = 0")
         .bind(end)
-        .bind(vec![0x5A_u8; 32 * nodes])
+        .bind(frontier.to_bytes())
         .execute(&mut conn)
         .await?;
     conn.execute("ANALYZE custody_event").await?;
     Ok(conn.close().await?)
+}
+
+/// Takes the stored events before index `end` into the tree. Returns its frontier.
+async fn grow_tree_over_events(url: &str, end: i64) -> Result<Frontier> {
+    let store = Store::new(&Options::new(url.parse()?));
+    let mut reading = store.begin().await?;
+    let mut frontier = log_tree::read(&mut reading).await?.frontier;
+    while i64::try_from(frontier.size())? < end {
+        let from = i64::try_from(frontier.size())?;
+        let leaves = log_tree::leaf_hashes(&mut reading, from, end.min(from + CHUNK)).await?;
+        frontier = grow_tree(&store, &leaves.iter().map(|leaf| leaf.leaf_hash).collect::<Vec<_>>()).await?;
+    }
+    commit(reading).await?;
+    store.close().await;
+    Ok(frontier)
+}
+
+/// Appends leaves to the tree, as the server does. Returns its frontier.
+pub(crate) async fn grow_tree(store: &Store, leaves: &[Hash]) -> Result<Frontier> {
+    let mut tx = store.begin().await?;
+    let mut frontier = log_tree::try_lock(&mut tx).await?.ok_or("a server is at the tree")?.frontier;
+    let places: Vec<_> = TilePlace::edge(frontier.size()).map(|(place, _)| place).collect();
+    let edge = log_tree::tiles(&mut tx, &places).await?;
+    let mut tiles = GrowingTiles::of(frontier.size(), edge).ok_or("the newest tiles are missing or cut")?;
+    for leaf in leaves {
+        tiles.append(*leaf);
+        frontier.append(*leaf);
+    }
+    log_tree::grow(&mut tx, tiles.grown(), &frontier).await?;
+    commit(tx).await?;
+    Ok(frontier)
 }

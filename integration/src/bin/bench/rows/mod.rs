@@ -3,6 +3,7 @@
 mod evaluation;
 mod memory;
 mod pairs;
+mod proofs;
 mod revocation;
 mod simulate;
 mod single;
@@ -10,7 +11,7 @@ mod single;
 use std::path::Path;
 
 use countersign_integration::{Database, Launch, Server};
-use futures::future::BoxFuture;
+use futures::{FutureExt as _, future::BoxFuture};
 
 use crate::{
     Options, Result,
@@ -58,6 +59,8 @@ enum Kind {
     Replicas,
     Evaluation,
     Simulate,
+    Proofs,
+    Against,
     Revocation,
     Memory,
 }
@@ -74,8 +77,11 @@ const fn row(
 
 use Target::{AtLeast, AtMost};
 
+/// The row that compares two builds.
+pub(crate) const AGAINST: &str = "against";
+
 /// All rows, in the order of the table.
-pub(crate) const ROWS: [Row; 22] = [
+pub(crate) const ROWS: [Row; 24] = [
     row("echo-64", "Decide RPS, 64 callers", "tonic echo, 64 callers", (AtLeast(0.60), ""), Kind::Single(0)),
     row("echo-1", "Decide RPS, one caller", "tonic echo, one caller", (AtLeast(0.30), ""), Kind::Single(0)),
     row(
@@ -174,6 +180,20 @@ pub(crate) const ROWS: [Row; 22] = [
         (AtMost(1_000.0), " ms"),
         Kind::Revocation,
     ),
+    row(
+        "proofs",
+        "time of an inclusion proof in a log of 10 million leaves, p50",
+        "of 10 thousand leaves; the binary logarithms are 1.75 apart",
+        (AtMost(1.75), ""),
+        Kind::Proofs,
+    ),
+    row(
+        AGAINST,
+        "Decide, 64 callers: what the server works for a call",
+        "what the program of --against works for it",
+        (AtMost(1.02), ""),
+        Kind::Against,
+    ),
     row("idle", "resident memory of the server, idle", "absolute", (AtMost(40.0), " MiB"), Kind::Memory),
     row(
         "loaded",
@@ -202,15 +222,20 @@ impl<'a> Bench<'a> {
         let wanted: Vec<&'static Row> = ROWS.iter().filter(|row| self.options.wants(row.key)).collect();
         let of = |kinds: fn(Kind) -> bool| wanted.iter().copied().filter(|row| kinds(row.kind)).collect::<Vec<_>>();
         let mut found = single::measure(self, &of(|kind| matches!(kind, Kind::Single(_)))).await;
-        for row in of(|kind| matches!(kind, Kind::Rules | Kind::Events | Kind::Replicas | Kind::Simulate)) {
-            eprintln!("measuring {}", row.key);
+        for row in &wanted {
             let finding = match row.kind {
-                Kind::Rules => pairs::rules(self).await,
-                Kind::Events => pairs::events(self).await,
-                Kind::Simulate => simulate::simulate(self).await,
-                _ => pairs::replicas(self).await,
+                Kind::Rules => pairs::rules(self).boxed(),
+                Kind::Events => pairs::events(self).boxed(),
+                Kind::Replicas => pairs::replicas(self).boxed(),
+                Kind::Against => pairs::against(self).boxed(),
+                Kind::Simulate => simulate::simulate(self).boxed(),
+                Kind::Proofs => proofs::proofs(self).boxed(),
+                // Measured with others of its kind.
+                Kind::Single(_) | Kind::Evaluation | Kind::Revocation | Kind::Memory => continue,
             };
-            found.push((row, finding.unwrap_or_else(failed)));
+            eprintln!("measuring {}", row.key);
+            let finding = finding.await;
+            found.push((*row, finding.unwrap_or_else(failed)));
         }
         found.extend(evaluation::measure(self, &of(|kind| kind == Kind::Evaluation)).await);
         found.extend(revocation::measure(self, &of(|kind| kind == Kind::Revocation)).await);
@@ -225,6 +250,8 @@ impl<'a> Bench<'a> {
             .database(database)
             .variable("COUNTERSIGN_DATABASE_MAX_CONNECTIONS", "16")
             .variable("COUNTERSIGN_WORKER_THREADS", &self.options.threads().to_string())
+            // As users have it; tests log more.
+            .variable("COUNTERSIGN_LOG_LEVEL", "info")
             // Enabled, so that its cost is included, but high enough not to interfere.
             .variable("COUNTERSIGN_LIMITS_LIVE_INSTANCES_PER_SPONSOR", "10000000")
             .variable("COUNTERSIGN_LIMITS_OPERATOR_CALLS_PER_SECOND", "1000000")

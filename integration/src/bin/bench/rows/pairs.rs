@@ -106,6 +106,20 @@ pub(super) async fn replicas(bench: &Bench<'_>) -> Result<Finding> {
     compare(bench, ("one server", vec![at(&one)]), ("two servers", vec![at(&one), at(&two)]), note).await
 }
 
+/// This build against another one, each on a database of its own.
+pub(super) async fn against(bench: &Bench<'_>) -> Result<Finding> {
+    let other = bench.options.against.as_deref().ok_or("--against names no program")?;
+    let (this, _) = bench.serve("against_this").await?;
+    let database = bench.postgres.database("against_other").await?;
+    let other = bench.launch(&database).program(other).start().await?;
+    let length = bench.options.length();
+    let sides = [("this build", at(&this)), ("the other build", at(&other))]
+        .map(|(name, server)| Side::new(name, move |_| decide(vec![server.clone()], length)));
+    let parts = bench.interleave(sides.into()).await?;
+    let rounds = by_round(&parts, |runs| runs[0].cpu_us() / runs[1].cpu_us());
+    Ok(Finding::Measured { rounds, parts, note: String::new() })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
