@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Prints every source file of the server with what its header says it does: in which file each behaviour lies.
 #
-#   scripts/map.sh [WORD...]   only the files whose path or header has all these words
+#   scripts/map.sh [WORD...]   only the files whose path or header has words that begin with all of these
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -12,9 +12,11 @@ git ls-files 'proto/*.proto' 'proto/*.rs' 'server/*.rs' 'testing/*.rs' 'integrat
     /^\/\/!?( |$)/ && !ended { sub(/^\/\/!? ?/, ""); if ($0 != "") text = text " " $0; next }
     text != "" { ended = 1 }
     END { finish() }
-    function finish(  count, nth, each) {
+    function finish(  count, nth, each, plain) {
       if (file == "") return
+      plain = " " tolower(file text)
+      gsub(/[^a-z0-9]/, " ", plain)
       count = split(tolower(words), each, " ")
-      for (nth = 1; nth <= count; nth++) if (index(tolower(file text), each[nth]) == 0) return
+      for (nth = 1; nth <= count; nth++) if (index(plain, " " each[nth]) == 0) return
       printf "%s:%s\n", file, text
     }'

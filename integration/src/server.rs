@@ -119,7 +119,10 @@ impl Launch {
             fs::set_permissions(&data_dir, mode)?;
         }
         record::secret(KEY_ENCRYPTION_KEY);
-        let program = self.program.as_deref().map_or_else(binary, Ok)?;
+        let program = match &self.program {
+            Some(program) => program,
+            None => binary()?,
+        };
         let mut command = spawn::command(program, self.args.iter().map(String::as_str));
         let foreign = |name: &str| name.starts_with("COUNTERSIGN_") || name == "DATABASE_URL" || name.starts_with("PG");
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(foreign)) {

@@ -1,4 +1,4 @@
-//! Suggestions for a name that is not known ("did you mean"): how similar a name must be, and how many names are
+//! Suggestions (not for configuration keys) for a name that is not known ("did you mean"): how similar a name must be, and how many names are
 //! compared.
 
 /// `; did you mean "x"?` for a name among `known` that is similar to `name`; empty if there is none.

@@ -1,5 +1,7 @@
 //! Salted commitments: a leaf refers to a free text without containing it, so that the text can be erased and every
-//! proof still verifies. This file has the length of a salt, and the text of a sponsor's identity.
+//! proof still verifies. This file has the hash, the length of a salt, and the text of a sponsor's identity. Which
+//! texts of an event are committed to: `app/src/engine/custody_leaf.rs` for changes, `recorder/prepared_decision.rs` for
+//! decisions, `recorder/record_grant.rs` for grants.
 
 use aws_lc_rs::digest::{Context, SHA256};
 

@@ -1,4 +1,5 @@
-//! The rules that cover a call, by their results, and which result decides the answer: failed, then deny, then
+//! The rules that cover a call, by their results, and which result decides the answer and which rules it names
+//! (`rule_ids`): failed, then deny, then
 //! approval, then allow, then none.
 
 use countersign_core::decision::{Effect, Reason};

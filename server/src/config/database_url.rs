@@ -1,5 +1,5 @@
 //! The URL of a database: its parameters and hosts (`MOST_HOSTS`), that over a network its sslmode must be verify-full,
-//! and what no message may repeat.
+//! and that no message repeats the password.
 
 use std::{net::IpAddr, path::PathBuf, str::FromStr as _};
 

@@ -1,6 +1,6 @@
 //! IssueCredential: starts a root instance, or renews one, and signs its credential. Refuses sponsors and tools that
 //! the caller's API key does not cover. Every grant, also of a child, is made here: the clock, the sponsor's rate, the
-//! recorder, then the signature.
+//! recorder, then the signature. A renewal leaves the earlier credential valid until its end.
 
 use std::collections::BTreeMap;
 

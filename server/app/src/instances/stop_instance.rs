@@ -1,5 +1,5 @@
-//! RevokeInstance and EndInstance: one entry stops an instance and everything below it. A sponsor may stop their own; a
-//! gate may end only runs for whose calls it asked.
+//! RevokeInstance and EndInstance: one entry stops an instance and everything below it. A sponsor may stop their own; an
+//! enforcement point (role `gate`) may end only runs for whose calls it asked. Which roles may: `authz/table.rs`.
 
 use countersign_core::{
     ids::InstanceId,

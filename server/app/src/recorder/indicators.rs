@@ -1,4 +1,4 @@
-//! Indicators: what this server counts: decisions and their latency, calls without a sponsor by caller (limited in
+//! Indicators: what this server counts: decisions and their latency (a histogram, and its percentiles such as p95), calls without a sponsor by caller (limited in
 //! number), policy errors, where the sides of a rollout disagreed, issuances, and requests that were shed. The sums of
 //! all servers are in `rollouts/indicators.rs`.
 //!

@@ -1,5 +1,5 @@
 //! The recorder: makes decisions, grants and outcomes durable before their callers hear of them, many in one
-//! transaction, up to a limit. A full queue refuses (overload, load shedding), and what cannot be recorded is never
+//! transaction, up to a limit. A full queue (`limits.recorder_queue`) refuses (overload, load shedding), and what cannot be recorded is never
 //! answered.
 //!
 //! While one batch commits, the next one gathers. There is no timer, so a lone caller does not wait.

@@ -1,5 +1,5 @@
 //! How long an SVID lives: no longer than the credential that it is based on, nor than the longest credential. A
-//! request that is too long is refused, never clamped.
+//! request that is too long is refused, never clamped. Without a request it is the default lifetime (`recorder/record_svid.rs`).
 
 use time::{Duration, OffsetDateTime};
 

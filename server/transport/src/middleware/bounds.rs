@@ -1,4 +1,5 @@
-//! The limits of a pipeline: the largest request, the calls and streams at a time, and the longest call.
+//! The limits of a pipeline: the largest request, the calls and streams at a time, and the longest call,
+//! as types. The numbers are in `server/src/config/limits.rs`.
 
 use std::time::Duration;
 

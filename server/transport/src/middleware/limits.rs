@@ -1,4 +1,5 @@
-//! The limit for the size of a request (`max-message-bytes` in the refusal), the wait until its body has begun, and the
+//! Enforces the limit for the size of a request (`max-message-bytes` in the refusal; the number is
+//! `limits.max_message_bytes` in `server/src/config/limits.rs`), the wait until its body has begun, and the
 //! refusal of a body that breaks off.
 
 use std::{
