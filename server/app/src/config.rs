@@ -6,7 +6,7 @@ use std::{num::NonZeroU32, sync::Arc};
 use countersign_core::{labels::DeclaredLabels, names::ToolId, spiffe::TrustDomain};
 use countersign_store::lesser_role::Power;
 
-use crate::{CertificateFile, CheckpointPlace, ConfiguredOperators, RateLimits, Webhook};
+use crate::{CertificateFile, CheckpointPlace, ConfiguredOperators, RateLimits, Sink, Webhook};
 
 /// The settings of an installation.
 #[derive(Debug, Clone)]
@@ -47,6 +47,8 @@ pub struct Config {
     pub ceilings: Ceilings,
     /// Endpoints that are informed at once.
     pub webhooks: Vec<Webhook>,
+    /// Where the custody log is forwarded to.
+    pub sinks: Vec<Sink>,
     /// Certificate files whose expiry is announced.
     pub certificates: Vec<CertificateFile>,
     /// How long persons have to answer an approval, and how many may wait.

@@ -16,6 +16,7 @@ mod custody;
 mod decisions;
 mod engine;
 mod error;
+mod export;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 mod instances;
@@ -75,6 +76,7 @@ pub use decisions::search_actions::{ActionPage, SearchActions};
 pub use engine::request::{Request, TRACE, working_for};
 pub use engine::secrets::KeyEncryptionKeys;
 pub use error::Error;
+pub use export::{RefusedEvent, Sink, SinkCarrier, SinkEvent, SinkFailure, SinkStart};
 pub use instances::accept_instance::AcceptInstance;
 pub use instances::read_instances::{InstanceFilter, InstanceFilterState, InstanceRecord};
 pub use instances::stop_instance::{InstanceTransitioned, TransitionInstance};

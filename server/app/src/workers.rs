@@ -43,6 +43,8 @@ const STATE_REFUSED: Duration = Duration::from_secs(2);
 const EXTEND_TREE: Duration = Duration::from_secs(1);
 /// How often it is checked whether a full hour has begun, at which the log is counted.
 const COUNT_LOG: Duration = Duration::from_secs(5);
+/// How often the metrics of the sinks are updated.
+const SHOW_SINKS: Duration = Duration::from_secs(5);
 /// How often expiries are checked.
 const LOOK_AT_ENDINGS: Duration = Duration::from_secs(10);
 /// How often tables are cleaned up.
@@ -117,6 +119,9 @@ impl Background {
             }),
             periodic
                 .start(CHECK_LOG, "the log could not be checked", async move |app: App| quiet(app.check_log().await)),
+            periodic.start(SHOW_SINKS, "how far the sinks have come could not be read", async move |app: App| {
+                quiet(app.show_sinks().await)
+            }),
             periodic.by_time(COUNT_LOG, "the log could not be counted", async move |app: App| {
                 quiet(app.append_manifests().await)
             }),
@@ -137,6 +142,8 @@ impl Background {
         ];
         let webhooks = app.inner.engine.config.webhooks.iter().cloned();
         workers.extend(webhooks.map(|webhook| tokio::spawn(app.clone().deliver(webhook, stop.child_token()))));
+        let sinks = app.inner.engine.config.sinks.iter().cloned();
+        workers.extend(sinks.map(|sink| tokio::spawn(app.clone().forward(sink, stop.child_token()))));
         let providers = app.inner.authn.providers.iter().cloned();
         workers.extend(providers.map(|provider| tokio::spawn(provider.follow(stop.child_token()))));
         Self { stop, recorder, workers }

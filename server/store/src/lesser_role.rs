@@ -55,6 +55,8 @@ const TABLES: [(&str, &str); 44] = [
     ("sealed_secret", "SELECT, INSERT, UPDATE"),
     ("settled_revocation", "SELECT, UPDATE"),
     ("signing_key", "SELECT, INSERT, UPDATE"),
+    ("sink", "SELECT, INSERT, UPDATE"),
+    ("sink_refusal", "SELECT, INSERT"),
     ("sponsor", "SELECT, INSERT, UPDATE"),
     ("tool_call", "SELECT, INSERT"),
     ("two_persons", "SELECT, INSERT"),

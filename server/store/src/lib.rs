@@ -46,6 +46,7 @@ mod session;
 pub mod settlement;
 pub mod signing_key;
 pub mod single_use;
+pub mod sink;
 pub mod sponsor;
 mod statements;
 pub mod stop_notice;

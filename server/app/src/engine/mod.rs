@@ -2,6 +2,7 @@
 //! use case.
 
 pub(crate) mod aside;
+pub(crate) mod backoff;
 pub(crate) mod context;
 pub(crate) mod custody_leaf;
 pub(crate) mod request;

@@ -7,9 +7,14 @@ mod forward;
 
 use std::{fmt, sync::Arc};
 
-use countersign_ledger::siem::Form;
+use countersign_ledger::{
+    export::{Disclosed, ExportError},
+    siem::{self, Form},
+};
 use futures::future::BoxFuture;
 use time::OffsetDateTime;
+
+use crate::EventRecord;
 
 /// An event as it is sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,4 +82,14 @@ pub struct Sink {
     pub batch_bytes: usize,
     /// How events are sent.
     pub carrier: Arc<dyn SinkCarrier>,
+}
+
+impl Sink {
+    /// An event in the form of this sink.
+    fn render(&self, record: &EventRecord, origin: &str) -> Result<String, ExportError> {
+        let none = Disclosed::default();
+        let texts = if self.texts { &record.disclosed } else { &none };
+        let index = record.log_index.unsigned_abs();
+        Ok(siem::render(self.form, &record.leaf_bytes, index, texts, origin)?.to_string())
+    }
 }

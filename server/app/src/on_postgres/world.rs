@@ -70,6 +70,7 @@ fn config() -> Config {
         reads_at_a_time: 4,
         ceilings: Ceilings::default(),
         webhooks: Vec::new(),
+        sinks: Vec::new(),
         certificates: Vec::new(),
         approvals: Approvals {
             life: APPROVAL_LIFE,

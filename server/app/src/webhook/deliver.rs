@@ -4,7 +4,6 @@
 
 use std::time::Duration as Period;
 
-use countersign_core::clock::{Entropy, random};
 use countersign_store::webhook::{self, Due};
 use futures::{StreamExt, stream::FuturesUnordered};
 use time::Duration;
@@ -12,7 +11,7 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use super::Webhook;
-use crate::{App, Error};
+use crate::{App, Error, engine::backoff::pause};
 
 /// How often the outbox is checked.
 const LOOK: Period = Period::from_millis(500);
@@ -20,8 +19,6 @@ const LOOK: Period = Period::from_millis(500);
 const AT_ONCE: usize = 8;
 /// When an unfinished attempt counts as lost; longer than any delivery takes.
 const LOST_AFTER: Duration = Duration::seconds(60);
-/// The first pause; each one after it is twice as long.
-const FIRST_PAUSE: Duration = Duration::seconds(1);
 /// The longest pause.
 const LONGEST_PAUSE: Duration = Duration::hours(1);
 /// When a notice is abandoned.
@@ -77,7 +74,7 @@ impl App {
             return Ok(conn.done().await?);
         };
         let now = self.inner.engine.clock.now();
-        let next_time = Some(now + pause(due.attempts, &*self.inner.engine.entropy))
+        let next_time = Some(now + pause(due.attempts, LONGEST_PAUSE, &*self.inner.engine.entropy))
             // Only a trusted clock can say that it is too old.
             .filter(|next_time| {
                 *next_time <= due.create_time + GIVE_UP_AFTER || self.inner.engine.clock.trust().is_err()
@@ -114,33 +111,4 @@ impl App {
 fn count(webhook: &Webhook, outcome: &'static str) {
     metrics::counter!("countersign_webhook_tries_total", "webhook" => webhook.name.clone(), "outcome" => outcome)
         .increment(1);
-}
-
-/// How long to wait after the failed attempt number `attempts`: between half and all of a time that doubles with each
-/// attempt, so that notices that failed together do not come back together.
-fn pause(attempts: u32, entropy: &dyn Entropy) -> Duration {
-    let doublings = attempts.saturating_sub(1).min(30);
-    let longest = FIRST_PAUSE.saturating_mul(1 << doublings).min(LONGEST_PAUSE);
-    let share = f64::from(u16::from_be_bytes(random(entropy))) / f64::from(u16::MAX);
-    longest / 2 + longest / 2 * share
-}
-
-#[cfg(test)]
-mod tests {
-    use countersign_core::clock::SystemEntropy;
-
-    use super::*;
-
-    #[test]
-    fn pauses_double_up_to_an_hour_and_scatter() {
-        for (attempts, longest) in [(1, 1), (2, 2), (3, 4), (12, 2048), (13, 3600), (200, 3600), (u32::MAX, 3600)] {
-            for _ in 0..50 {
-                let pause = pause(attempts, &SystemEntropy).as_seconds_f64();
-                let longest = f64::from(longest);
-                assert!((longest / 2.0..=longest).contains(&pause), "{attempts}: {pause}");
-            }
-        }
-        let pauses: Vec<_> = (0..20).map(|_| pause(10, &SystemEntropy)).collect();
-        assert!(pauses.iter().any(|pause| *pause != pauses[0]));
-    }
 }
