@@ -280,6 +280,36 @@ pub(super) const METRICS: [Metric; 52] = [
         help: "Rotations of the signing key that this server made: by the `clock`, on `request`.",
     },
     Metric {
+        name: "countersign_sink_events_total",
+        kind: Kind::Counter,
+        labels: &[Label { name: "sink", values: &[] }, Label { name: "outcome", values: &["taken", "refused"] }],
+        help: "Events that this server forwarded: `taken` by the sink, or `refused` for what they are. Alert on the last.",
+    },
+    Metric {
+        name: "countersign_sink_failures_total",
+        kind: Kind::Counter,
+        labels: &[Label { name: "sink", values: &[] }],
+        help: "Attempts after which a sink had not taken the next event; they are repeated.",
+    },
+    Metric {
+        name: "countersign_sink_lag_events",
+        kind: Kind::Gauge,
+        labels: &[Label { name: "sink", values: &[] }],
+        help: "Events of the log that a sink has not taken yet.",
+    },
+    Metric {
+        name: "countersign_sink_lag_seconds",
+        kind: Kind::Gauge,
+        labels: &[Label { name: "sink", values: &[] }],
+        help: "How long ago the oldest event came that a sink has not taken yet; 0 if it has everything. Alert on it.",
+    },
+    Metric {
+        name: "countersign_sink_refused",
+        kind: Kind::Gauge,
+        labels: &[Label { name: "sink", values: &[] }],
+        help: "Events that a sink refused since it is there, on all servers; the table `sink_refusal` names them.",
+    },
+    Metric {
         name: "countersign_snapshot_reloads_total",
         kind: Kind::Counter,
         labels: &[Label { name: "where", values: &["recorder"] }],

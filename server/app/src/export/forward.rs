@@ -245,6 +245,12 @@ async fn send(carrier: &dyn SinkCarrier, events: &[SinkEvent]) -> Sent {
         let index = events[*nth].log_index;
         failure = Some(format!("it refuses the event at log index {index}, and took none after it yet: {why}"));
     }
+    if failure.is_none() && settled == 0 {
+        failure = Some(format!("it did not take one event within {WITHIN:?}"));
+    }
     refused.retain(|one| one.nth < settled);
     Sent { settled, refused, failure }
 }
+
+#[cfg(test)]
+mod tests;
