@@ -27,6 +27,10 @@ pub fn config_seeds() -> Vec<Vec<u8>> {
         "operators:\n  oidc:\n    - {name: corp, issuer: 'https://id.example', audience: a, roles: [{value: v, grants: [admin]}]}\n\
          \x20 mtls: [{san: 'dns:a', operator_id: a, roles: [gate]}]\nwebhooks: [{name: a, url: 'https://a/b', events: [x]}]\n"
             .to_owned(),
+        "sinks:\n  - {name: a, kind: elasticsearch, url: 'https://a/b', index: a-b, form: ecs, secret_file: a, ca: b, texts: true}\n\
+         \x20 - {name: b, kind: splunk_hec, url: 'https://u:p@a', index: a, secret_file: a, acknowledge: true, start: next}\n\
+         \x20 - {name: c, kind: file, folder: a, form: otel}\n  - {name: d, kind: otlp_logs, url: 'http://localhost:1?a=b'}\n"
+            .to_owned(),
         // Found because of a panic: the number of a list item that does not exist.
         "'operators.oidc[18446744073709551615].name': a\n'webhooks[7].name': b\nx[]: 1\n".to_owned(),
         // Found because of its run time: a key that was compared with every known one, and repeated in full.

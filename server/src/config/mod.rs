@@ -22,6 +22,7 @@ mod problem;
 mod service_link;
 mod serving;
 mod settings;
+mod sinks;
 mod sources;
 mod spiffe;
 #[cfg(test)]
@@ -47,6 +48,7 @@ pub use self::{
     problem::{Origin, Problem, Problems},
     serving::Serving,
     settings::Variable,
+    sinks::{SinkEndpoint, SinkKind, SinkReceiver},
     sources::{Flag, Sources},
     token_service::TokenService,
     traces::{OtlpProtocol, Sampling, Traces},
@@ -106,6 +108,8 @@ pub struct Config {
     pub limits: Limits,
     /// Endpoints that are informed at once.
     pub webhooks: Vec<WebhookEndpoint>,
+    /// Where the custody log is forwarded to.
+    pub sinks: Vec<SinkEndpoint>,
     /// How long persons have to answer an approval, and how many may wait for them.
     pub approvals: Approvals,
     /// How long an allowed call may be without an outcome.
@@ -165,6 +169,7 @@ impl Config {
         let four_eyes = four_eyes::read(&mut settings);
         let custody = Custody::read(&mut settings);
         let webhooks = WebhookEndpoint::read_all(&mut settings);
+        let sinks = SinkEndpoint::read_all(&mut settings);
         let threads = thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(1));
         let worker_threads = settings.number("worker_threads", 1..=1024, threads.min(1024)) as usize;
         let data_dir = settings.path("data_dir").unwrap_or_else(|| ".countersign".into());
@@ -191,6 +196,7 @@ impl Config {
                 traces,
                 limits,
                 webhooks,
+                sinks,
                 approvals,
                 outcome_deadline: Duration::from_secs(outcome_deadline.into()),
                 one_caller: one_caller.unwrap_or_default(),

@@ -14,7 +14,7 @@ use super::{
 /// The file that is read if none is named and this one exists.
 const DEFAULT_FILE: &str = "countersign.yaml";
 
-const KEYS: [&str; 87] = [
+const KEYS: [&str; 98] = [
     "listen",
     "plaintext",
     "public_url",
@@ -102,6 +102,17 @@ const KEYS: [&str; 87] = [
     "webhooks[].previous_secret_file",
     "webhooks[].events[]",
     "webhooks[].ca",
+    "sinks[].name",
+    "sinks[].kind",
+    "sinks[].url",
+    "sinks[].index",
+    "sinks[].form",
+    "sinks[].secret_file",
+    "sinks[].ca",
+    "sinks[].folder",
+    "sinks[].texts",
+    "sinks[].start",
+    "sinks[].acknowledge",
 ];
 /// Only the environment may contain them, because configuration files are shown to others.
 const SECRET_KEYS: [&str; 2] = ["key_encryption_key", "previous_key_encryption_key"];

@@ -2,7 +2,8 @@
 
 use std::{fs, path::Path};
 
-use countersign_app::{AlsoTwo, RequiredClaim};
+use countersign_app::{AlsoTwo, RequiredClaim, SinkStart};
+use countersign_ledger::siem::Form;
 use secrecy::ExposeSecret as _;
 
 use super::*;
@@ -516,4 +517,123 @@ fn a_wrong_webhook_is_named_by_its_place() {
     }
     let twice = WEBHOOKS.replace("webhooks:\n", "").repeat(2);
     assert!(webhooks(&format!("webhooks:\n{twice}")).unwrap_err().contains("webhooks[1].name: occurs twice"));
+}
+
+const SINKS: &str = "sinks:
+  - name: siem
+    kind: elasticsearch
+    url: https://elastic.example/T0KEN
+    index: countersign-custody
+    secret_file: elastic.secret
+    texts: true
+    start: next
+  - name: splunk
+    kind: splunk_hec
+    url: http://127.0.0.1:8088
+    secret_file: token.secret
+    acknowledge: true
+  - name: dog
+    kind: datadog
+    url: https://http-intake.logs.datadoghq.eu
+    secret_file: token.secret
+    form: ocsf
+  - name: otel
+    kind: otlp_logs
+    url: https://collector.example:4318
+    secret_file: headers.secret
+    ca: token.yml
+  - name: files
+    kind: file
+    folder: logs
+";
+
+/// The errors of these sinks, whose secret files are valid.
+fn sinks(yaml: &str) -> Result<Vec<SinkEndpoint>, String> {
+    let folder = Folder::new(&whole(yaml));
+    for (name, text) in [
+        ("elastic.secret", "olga:geheim:1\n"),
+        ("api-key.secret", "Z2VoZWlt"),
+        ("token.secret", "geheim-token\n"),
+        ("headers.secret", "Authorization: Bearer geheim\n\nx-tenant: geheim 2\n"),
+        ("two.secret", "geheim geheim"),
+        ("empty.secret", "\n"),
+        ("host.secret", "host: geheim"),
+        ("line.secret", "geheim"),
+    ] {
+        crate::secret_file::create(&folder.0.path().join(name), text).unwrap();
+    }
+    folder.load(&[("COUNTERSIGN_KEY_ENCRYPTION_KEY", KEK)], &[]).map(|config| config.sinks)
+}
+
+#[test]
+fn sinks_are_read_with_their_secrets_which_no_message_shows() {
+    let read = sinks(SINKS).unwrap();
+    let [siem, splunk, dog, otel, files] = &read[..] else { panic!("{read:?}") };
+    let SinkKind::Elasticsearch { receiver, index } = &siem.kind else { panic!("{siem:?}") };
+    assert_eq!(
+        (index.as_str(), siem.form, siem.texts, siem.start),
+        ("countersign-custody", Form::Ecs, true, SinkStart::Next)
+    );
+    assert_eq!(receiver.headers[0].1, "Basic b2xnYTpnZWhlaW06MQ==");
+    let SinkKind::SplunkHec { receiver, index: None, acknowledge: true } = &splunk.kind else { panic!("{splunk:?}") };
+    assert_eq!(receiver.headers[0].1, "Splunk geheim-token");
+    assert_eq!((splunk.form, splunk.texts, splunk.start), (Form::Countersign, false, SinkStart::First));
+    let SinkKind::Datadog(receiver) = &dog.kind else { panic!("{dog:?}") };
+    assert_eq!((receiver.headers[0].0.as_str(), dog.form), ("dd-api-key", Form::Ocsf));
+    let SinkKind::OtlpLogs(receiver) = &otel.kind else { panic!("{otel:?}") };
+    assert_eq!((receiver.headers.len(), otel.form), (2, Form::Otel));
+    assert!(receiver.secrets.iter().any(|secret| secret.expose_secret() == "geheim"));
+    assert!(matches!(&files.kind, SinkKind::File { folder } if folder.ends_with("logs")));
+    let shown = format!("{read:?}");
+    assert!(!shown.contains("T0KEN") && !shown.contains("geheim") && !shown.contains("b2xn"), "{shown}");
+    let key = sinks(&SINKS.replace("elastic.secret", "api-key.secret")).unwrap();
+    assert_eq!(key[0].kind.receiver().unwrap().headers[0].1, "ApiKey Z2VoZWlt");
+    let none = sinks(&SINKS.replace("    secret_file: elastic.secret\n", "")).unwrap();
+    assert!(none[0].kind.receiver().unwrap().headers.is_empty());
+}
+
+#[test]
+fn a_wrong_sink_is_named_by_its_place() {
+    for (right, wrong, message) in [
+        ("name: siem", "name: My SIEM", "countersign.yaml:4: sinks[0].name: must be 1 to 32"),
+        ("name: splunk", "name: siem", "sinks[1].name: occurs twice"),
+        (
+            "kind: elasticsearch",
+            "kind: elastic",
+            "countersign.yaml:5: sinks[0].kind: must be elasticsearch, splunk_hec",
+        ),
+        ("    kind: file\n", "", "sinks[4].kind: is missing; it must be elasticsearch"),
+        ("https://elastic", "http://elastic", "sinks[0].url: must be an https URL"),
+        ("https://elastic", "https://me:pass@elastic", "sinks[0].url: must be an https URL"),
+        ("T0KEN", "T0KEN?a=b", "sinks[0].url: must be a URL without query"),
+        ("    url: https://elastic.example/T0KEN\n", "", "sinks[0].url: is missing"),
+        ("    index: countersign-custody\n", "", "sinks[0].index: is missing; it must be a data stream or index"),
+        ("countersign-custody", "Custody", "sinks[0].index: must be a data stream or index"),
+        ("countersign-custody", "a/_doc", "sinks[0].index: must be a data stream or index"),
+        ("acknowledge: true", "index: _internal", "sinks[1].index: must be an index"),
+        ("acknowledge: true", "acknowledge: maybe", "sinks[1].acknowledge: must be true or false"),
+        ("acknowledge: true", "folder: x", "sinks[1].folder: is for the kind file only"),
+        ("form: ocsf", "acknowledge: true", "sinks[2].acknowledge: is for the kind splunk_hec only"),
+        ("form: ocsf", "index: a", "sinks[2].index: is for the kinds elasticsearch and splunk_hec only"),
+        ("form: ocsf", "form: xml", "sinks[2].form: must be countersign, ecs, ocsf or otel"),
+        ("ca: token.yml", "form: ecs", "sinks[3].form: must be otel"),
+        ("ca: token.yml", "ca: none.pem", "sinks[3].ca: cannot open"),
+        ("    folder: logs\n", "", "sinks[4].folder: is missing"),
+        ("folder: logs", "folder: logs\n    url: https://a", "sinks[4].url: has no effect on a sink of kind file"),
+        ("start: next", "start: last", "sinks[0].start: must be first or next"),
+        ("    secret_file: token.secret\n    acknowledge", "    acknowledge", "sinks[1].secret_file: is missing"),
+        ("    secret_file: token.secret\n    form", "    form", "sinks[2].secret_file: is missing"),
+        ("elastic.secret", "two.secret", "two.secret must contain an API key or user:password"),
+        ("token.secret", "two.secret", "two.secret must contain the collector's token alone"),
+        ("token.secret", "empty.secret", "empty.secret must contain the API key alone"),
+        ("headers.secret", "host.secret", "host.secret must contain headers"),
+        ("headers.secret", "line.secret", "line.secret must contain headers"),
+        ("elastic.secret", "countersign.yaml", "can be read by other users"),
+    ] {
+        let error = sinks(&SINKS.replace(right, wrong)).unwrap_err();
+        assert!(error.contains(message), "{wrong}: {error}");
+        assert!(!error.contains("T0KEN") && !error.contains("geheim"), "{error}");
+    }
+    let twice = format!("{SINKS}  - {{name: more, kind: file, folder: logs}}\n");
+    assert!(sinks(&twice).unwrap_err().contains("sinks[5].folder: is the folder of another sink"));
 }

@@ -49,10 +49,7 @@ impl WebhookEndpoint {
 
 fn endpoint(settings: &mut Settings, key: &str) -> Option<WebhookEndpoint> {
     let at = |name: &str| format!("{key}.{name}");
-    let name = required(settings, &at("name"), "1 to 32 of a-z 0-9 - _", |text| {
-        let plain = text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_'));
-        (plain && (1..=32).contains(&text.len())).then(|| text.to_owned())
-    });
+    let name = name(settings, &at("name"));
     let url = address(settings, &at("url"));
     let current = secret(settings, &at("secret_file"));
     if settings.text(&at("secret_file")).is_none() {
@@ -69,8 +66,16 @@ fn endpoint(settings: &mut Settings, key: &str) -> Option<WebhookEndpoint> {
     Some(WebhookEndpoint { name: name?, url: url?, secrets, topics: topics?, ca })
 }
 
-/// The URL, which no message repeats.
-fn address(settings: &mut Settings, key: &str) -> Option<SecretString> {
+/// A name for metrics and the log.
+pub(super) fn name(settings: &mut Settings, key: &str) -> Option<String> {
+    required(settings, key, "1 to 32 of a-z 0-9 - _", |text| {
+        let plain = text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_'));
+        (plain && (1..=32).contains(&text.len())).then(|| text.to_owned())
+    })
+}
+
+/// A URL, which no message repeats.
+pub(super) fn address(settings: &mut Settings, key: &str) -> Option<SecretString> {
     let wrong = match settings.secret(key) {
         None => "is missing; it must be an https URL (http on this machine only)",
         Some(url) => match url.expose_secret().parse::<Uri>() {
