@@ -26,6 +26,7 @@ mod remote;
 mod rewrap;
 pub mod secret_file;
 mod serve;
+mod sinks;
 mod start_screen;
 mod stop;
 mod traces;

@@ -1,0 +1,8 @@
+//! Sinks: how events of the custody log reach other systems. One file for each kind; those over HTTP share
+//! [`receiver`].
+
+mod batch;
+mod elasticsearch;
+mod receiver;
+#[cfg(test)]
+mod test_server;
