@@ -4,5 +4,6 @@
 mod batch;
 mod elasticsearch;
 mod receiver;
+mod splunk_hec;
 #[cfg(test)]
 mod test_server;
