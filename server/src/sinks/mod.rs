@@ -2,6 +2,7 @@
 //! [`receiver`].
 
 mod batch;
+mod datadog;
 mod elasticsearch;
 mod receiver;
 mod splunk_hec;
