@@ -4,6 +4,7 @@
 mod batch;
 mod datadog;
 mod elasticsearch;
+mod file;
 mod otlp_logs;
 mod receiver;
 mod splunk_hec;
