@@ -30,7 +30,9 @@ use crate::{
     database::{Database, DatabaseError},
     dev, https,
     identity_provider::Web,
-    key_file, metrics, port_holder, start_screen, stop,
+    key_file, metrics, port_holder,
+    sinks::{SinkError, sinks},
+    start_screen, stop,
     webhook::Post,
 };
 
@@ -59,6 +61,8 @@ pub(crate) enum ServeFailure {
     Ca { name: String, source: io::Error },
     #[error("webhooks: the certificate authorities of {name} cannot be used")]
     WebhookCa { name: String, source: io::Error },
+    #[error(transparent)]
+    Sink(#[from] SinkError),
     #[error("cannot use the proxy that the environment names")]
     Proxy(#[source] io::Error),
     #[error("cannot start a runtime")]
@@ -256,6 +260,7 @@ fn app_config(
         ceilings: config.limits.ceilings,
         operators: operators(config)?,
         webhooks: webhooks(config)?,
+        sinks: sinks(config)?,
         certificates: certificates(config),
         approvals: config.approvals,
         outcome_deadline: config.outcome_deadline,
@@ -266,13 +271,14 @@ fn app_config(
     })
 }
 
-/// Names the proxy that calls to identity providers and webhooks take, if there are any.
+/// Names the proxy that calls to identity providers, webhooks and sinks take, if there are any.
 fn announce_proxy(config: &Config) -> Result<(), ServeFailure> {
-    if config.webhooks.is_empty() && config.operators.oidc.is_empty() {
+    let no_sink = config.sinks.iter().all(|sink| sink.kind.receiver().is_none());
+    if config.webhooks.is_empty() && config.operators.oidc.is_empty() && no_sink {
         return Ok(());
     }
     if let Some(proxy) = https::proxy_in_use().map_err(ServeFailure::Proxy)? {
-        tracing::info!(%proxy, "identity providers and webhooks are called through the proxy that the environment names");
+        tracing::info!(%proxy, "identity providers, webhooks and sinks are called through the proxy that the environment names");
     }
     Ok(())
 }
@@ -299,7 +305,8 @@ fn certificates(config: &Config) -> Vec<CertificateFile> {
     }
     let providers = config.operators.oidc.iter().map(|provider| ("operators.oidc", &provider.name, &provider.ca));
     let webhooks = config.webhooks.iter().map(|webhook| ("webhooks", &webhook.name, &webhook.ca));
-    for (list, name, ca) in providers.chain(webhooks) {
+    let sinks = config.sinks.iter().filter_map(|sink| Some(("sinks", &sink.name, &sink.kind.receiver()?.ca)));
+    for (list, name, ca) in providers.chain(webhooks).chain(sinks) {
         files.extend(ca.iter().map(|path| file(ExpiryKind::TrustedCa, format!("{list} {name}"), path)));
     }
     let collector = config.traces.iter().filter_map(|traces| traces.ca.as_deref());
