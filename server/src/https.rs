@@ -1,7 +1,7 @@
-//! The HTTPS client of the server, for identity providers' documents, webhooks and traces: which authorities it trusts,
-//! and which proxy it uses (`HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`). It follows no redirects.
+//! The HTTPS client of the server, for identity providers' documents, webhooks, traces and sinks: which authorities it
+//! trusts, and which proxy it uses (`HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`). It follows no redirects.
 
-use std::{env, ffi::OsString, io, path::Path, sync::Arc};
+use std::{env, ffi::OsString, io, path::Path, sync::Arc, time::Duration};
 
 use reqwest::{Client, NoProxy, Proxy, Response, redirect::Policy};
 use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs::default_provider};
@@ -15,10 +15,23 @@ const EXCEPTIONS: [&str; 2] = ["NO_PROXY", "no_proxy"];
 /// No proxy leads to this machine: it would be another one's loopback.
 const THIS_MACHINE: &str = "localhost,127.0.0.0/8,::1";
 
+/// How long a connection is kept without a request: less than a load balancer or a server does, which would close it
+/// while the next request is on its way.
+const KEPT: Duration = Duration::from_secs(10);
+
+/// What becomes of a connection after its request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Connections {
+    /// It is closed: requests are rare, so a kept connection would be dead by the next one.
+    Closed,
+    /// One is kept for the next request.
+    Kept,
+}
+
 /// A client that trusts the public certificate authorities and those in `ca`, and uses the proxy that the environment
 /// names. It follows no redirects. It also speaks HTTP; its users check
 /// [`is_confidential`](crate::config::is_confidential) first.
-pub(crate) fn client(ca: Option<&Path>) -> io::Result<Client> {
+pub(crate) fn client(ca: Option<&Path>, connections: Connections) -> io::Result<Client> {
     let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
     for certificate in
         ca.map(CertificateDer::pem_file_iter).transpose().map_err(io::Error::other)?.into_iter().flatten()
@@ -36,8 +49,8 @@ pub(crate) fn client(ca: Option<&Path>) -> io::Result<Client> {
         .redirect(Policy::none())
         .referer(false)
         .user_agent(concat!("countersign/", env!("CARGO_PKG_VERSION")))
-        // Requests are rare, so a kept connection would be dead by the next one.
-        .pool_max_idle_per_host(0)
+        .pool_max_idle_per_host(usize::from(connections == Connections::Kept))
+        .pool_idle_timeout(KEPT)
         // The environment is read here, so that a proxy that cannot be used is an error.
         .no_proxy();
     let client = match proxy_of(|name| env::var_os(name))? {

@@ -8,7 +8,10 @@ use http::{StatusCode, Uri, header};
 use reqwest::Client;
 use tokio::time::timeout;
 
-use crate::{config::is_confidential, https};
+use crate::{
+    config::is_confidential,
+    https::{self, Connections},
+};
 
 /// How long one document may take.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -26,7 +29,7 @@ impl fmt::Debug for Web {
 impl Web {
     /// Also trusts the authorities in `ca`.
     pub(crate) fn new(ca: Option<&Path>) -> io::Result<Self> {
-        Ok(Self(https::client(ca)?))
+        Ok(Self(https::client(ca, Connections::Closed)?))
     }
 
     async fn read(&self, url: String) -> Result<Vec<u8>, String> {

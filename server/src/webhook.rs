@@ -10,7 +10,7 @@ use reqwest::Client;
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::time::timeout;
 
-use crate::https;
+use crate::https::{self, Connections};
 
 /// How long one attempt may take, until the answer is read.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -33,7 +33,7 @@ impl fmt::Debug for Post {
 impl Post {
     /// Also trusts the authorities in `ca`.
     pub(crate) fn new(url: SecretString, ca: Option<&Path>) -> io::Result<Self> {
-        Ok(Self { client: https::client(ca)?, url })
+        Ok(Self { client: https::client(ca, Connections::Closed)?, url })
     }
 
     async fn send(&self, message: WebhookMessage) -> Result<(), String> {

@@ -9,7 +9,7 @@ use opentelemetry_http::{HttpClient, HttpError};
 use reqwest::Client;
 
 use super::headers::Headers;
-use crate::https;
+use crate::https::{self, Connections};
 
 /// How much of an answer is read, in bytes.
 const MAX_ANSWER: usize = 64 * 1024;
@@ -23,7 +23,7 @@ pub(super) struct Post {
 impl Post {
     /// Also trusts the authorities in `ca`.
     pub(super) fn new(ca: Option<&Path>, headers: Headers) -> io::Result<Self> {
-        Ok(Self { client: https::client(ca)?, headers })
+        Ok(Self { client: https::client(ca, Connections::Closed)?, headers })
     }
 
     async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
