@@ -7,6 +7,7 @@
 //! * [`note`], [`checkpoint`], [`tlog_proof`]: what a log signs, and an inclusion proof as a text (C2SP).
 //! * [`evidence`]: events of the log in one file, which anyone can check offline.
 //! * [`export`]: the leaf and the disclosed texts, as auditors and SIEMs receive it.
+//! * [`siem`]: the same in the schemas that SIEMs read: ECS, OCSF, OpenTelemetry.
 //!
 //! ```
 //! use countersign_ledger::{leaf::{Kind, Leaf, Subject, Timestamp}, merkle::{leaf_hash, Frontier}};
@@ -36,5 +37,6 @@ pub mod leaf;
 pub mod manifest;
 pub mod merkle;
 pub mod note;
+pub mod siem;
 mod text;
 pub mod tlog_proof;

@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// The rights that serving needs on each table. A test compares them with this crate's statements.
-const TABLES: [(&str, &str); 44] = [
+const TABLES: [(&str, &str); 46] = [
     ("_sqlx_migrations", "SELECT"),
     ("active_policy", "SELECT, INSERT, UPDATE"),
     ("api_key", "SELECT, INSERT, UPDATE"),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use sqlx::{postgres::types::PgInterval, types::Uuid};
 use time::OffsetDateTime;
 
-use crate::{Connection, StoreError, convert, head::LOG_ID};
+use crate::{Connection, StoreError, head::LOG_ID};
 
 /// An event that a sink refused.
 #[derive(Debug, Clone, PartialEq, Eq)]

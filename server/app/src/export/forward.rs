@@ -8,7 +8,7 @@ use countersign_store::{
     Page, PageRequest, event, log_tree,
     sink::{self, Refusal},
 };
-use time::Duration;
+use time::{Duration, OffsetDateTime};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -167,7 +167,9 @@ impl App {
         let unreadable = |error| Error::internal("an event cannot be exported", error);
         let body = sink.render(record, self.log_origin()).map_err(unreadable)?;
         let event_id = record.leaf.event_id.to_string();
-        Ok(SinkEvent { log_index: record.log_index, event_id, received_time: record.leaf.received_time.0, body })
+        let received = Duration::microseconds(record.leaf.received_time.micros());
+        let received_time = OffsetDateTime::UNIX_EPOCH + received;
+        Ok(SinkEvent { log_index: record.log_index, event_id, received_time, body })
     }
 
     /// Updates the metrics of how far the sinks are behind.

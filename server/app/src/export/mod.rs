@@ -89,7 +89,11 @@ impl Sink {
     fn render(&self, record: &EventRecord, origin: &str) -> Result<String, ExportError> {
         let none = Disclosed::default();
         let texts = if self.texts { &record.disclosed } else { &none };
-        let index = record.log_index.unsigned_abs();
-        Ok(siem::render(self.form, &record.leaf_bytes, index, texts, origin)?.to_string())
+        let event = siem::Event {
+            leaf_bytes: &record.leaf_bytes,
+            log_index: record.log_index.unsigned_abs(),
+            disclosed: texts,
+        };
+        Ok(siem::render(self.form, &event, origin)?.to_string())
     }
 }
