@@ -5,6 +5,7 @@
 #
 # NAME/requirements.txt (everything pinned) goes into a virtual environment: target/foreign/NAME/bin/python.
 # NAME/go.sum names the modules of a program in Go, which is built: target/foreign/NAME/program.
+# NAME/pom.xml names the jars of a program in Java: target/foreign/NAME/lib.
 # NAME/package-lock.json goes into NAME/node_modules, where Node looks for what the scripts beside it import.
 set -euo pipefail
 cd "$(dirname "$0")"
@@ -46,7 +47,18 @@ python() {
 
 node() { quietly npm ci --silent --no-audit --no-fund --ignore-scripts --prefix "$1"; }
 
-go_program() { quietly go build -C "$1" -trimpath -o "$target/$1/program" .; }
+# A module without a program of its own names one of another module as its tool.
+go_program() {
+  local package=.
+  [[ -f $1/main.go ]] || package=tool
+  quietly go build -C "$1" -trimpath -o "$target/$1/program" "$package"
+}
+
+java() {
+  rm -rf "$target/$1/lib"
+  quietly mvn --quiet --batch-mode --file "$1/pom.xml" dependency:copy-dependencies -DincludeScope=runtime \
+    -DoutputDirectory="$target/$1/lib"
+}
 
 mkdir -p "$target"
 for name in "${@:?usage: integration/foreign/setup.sh NAME...}"; do
@@ -56,5 +68,6 @@ for name in "${@:?usage: integration/foreign/setup.sh NAME...}"; do
   install "$name/requirements.txt" "$target/$name/bin/python" python
   install "$name/package-lock.json" "$name/node_modules" node
   install "$name/go.sum" "$target/$name/program" go_program
+  install "$name/pom.xml" "$target/$name/lib" java
   exec {lock}>&-
 done

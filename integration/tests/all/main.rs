@@ -91,6 +91,7 @@ mod rewrap;
 mod rollouts;
 mod shadows;
 mod simulate;
+mod sinks;
 mod small_team;
 mod spiffe;
 mod sponsors;

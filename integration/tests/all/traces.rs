@@ -26,15 +26,15 @@ use crate::{
 };
 
 /// A collector; what it received lies in a file.
-struct Collector {
+pub(crate) struct Collector {
     process: Child,
     grpc: SocketAddr,
-    http: SocketAddr,
+    pub(crate) http: SocketAddr,
     folder: tempfile::TempDir,
 }
 
 impl Collector {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         foreign::install("otlp").await;
         let folder = tempfile::tempdir().unwrap();
         let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/foreign/otlp/program");
@@ -44,10 +44,16 @@ impl Collector {
                 "grpc": { "endpoint": grpc.to_string() },
                 "http": { "endpoint": http.to_string() },
             } } },
-            "exporters": { "file": { "path": folder.path().join("spans"), "flush_interval": "50ms" } },
+            "exporters": {
+                "file": { "path": folder.path().join("spans"), "flush_interval": "50ms" },
+                "file/logs": { "path": folder.path().join("logs"), "flush_interval": "50ms" },
+            },
             "service": {
                 "telemetry": { "metrics": { "level": "none" } },
-                "pipelines": { "traces": { "receivers": ["otlp"], "exporters": ["file"] } },
+                "pipelines": {
+                    "traces": { "receivers": ["otlp"], "exporters": ["file"] },
+                    "logs": { "receivers": ["otlp"], "exporters": ["file/logs"] },
+                },
             },
         });
         let mut command = Command::new(program);
@@ -66,6 +72,12 @@ impl Collector {
     /// Everything that came, as text.
     fn text(&self) -> String {
         fs::read_to_string(self.file()).unwrap_or_default()
+    }
+
+    /// All requests with log records that came.
+    pub(crate) fn logs(&self) -> Vec<Value> {
+        let text = fs::read_to_string(self.folder.path().join("logs")).unwrap_or_default();
+        text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
     }
 
     /// All spans that came, each with the attributes of its resource.

@@ -120,4 +120,3 @@ pub async fn position(conn: &mut Connection, name: &str) -> Result<Option<SinkPo
     });
     Ok(Some(SinkPosition { next_index: row.next_index, refused: row.refused, next_time }))
 }
-

@@ -48,7 +48,13 @@ impl App {
                     failures += 1;
                     metrics::counter!("countersign_sink_failures_total", "sink" => sink.name.clone()).increment(1);
                     let wait = pause(failures, LONGEST_PAUSE, &*self.inner.engine.entropy);
-                    tracing::warn!(sink = sink.name, failures, why, "events wait for a sink; tried again in {wait}");
+                    let seconds = wait.as_seconds_f64();
+                    tracing::warn!(
+                        sink = sink.name,
+                        failures,
+                        why,
+                        "events wait for a sink; tried again in {seconds:.1} s"
+                    );
                     wait.unsigned_abs()
                 }
                 Ok(step) => {
@@ -133,7 +139,8 @@ impl App {
         let records = EventRecord::compared(&mut conn, items).await?;
         conn.done().await?;
         let (mut events, mut bytes) = (Vec::new(), 0);
-        for (expected, record) in (from..size).zip(records.into_iter().map(Some).chain(std::iter::repeat_with(|| None))) {
+        for (expected, record) in (from..size).zip(records.into_iter().map(Some).chain(std::iter::repeat_with(|| None)))
+        {
             if events.len() >= sink.batch_events {
                 break;
             }
