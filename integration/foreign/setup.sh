@@ -55,7 +55,7 @@ go_program() {
 }
 
 java() {
-  rm -rf "$target/$1/lib"
+  rm -rf "${target:?}/$1/lib"
   quietly mvn --quiet --batch-mode --file "$1/pom.xml" dependency:copy-dependencies -DincludeScope=runtime \
     -DoutputDirectory="$target/$1/lib"
 }

@@ -198,7 +198,7 @@ mod tests {
         let text = format!("no {url}/x, /{SECRET}/x, 127.0.0.1:{port}, {json}, {basic}, {}", SECRET.to_uppercase());
         let said = receiver.said(text.as_bytes());
         assert_eq!(said, "no ***/x, ***/x, ***, ***, ***, ***");
-        assert!(!format!("{receiver:?}").contains("unter2"));
+        assert!(!format!("{receiver:?}").to_lowercase().contains("hunter2"));
     }
 
     #[tokio::test]
@@ -208,7 +208,10 @@ mod tests {
         let url = receiver.url.expose_secret().to_owned();
         drop(server);
         let Err(SinkFailure::Later(why)) = posted(&receiver).await else { panic!() };
-        assert!(!why.is_empty() && !why.contains("unter2") && !why.contains("127.0.0.1"), "{url}: {why}");
+        assert!(
+            !why.is_empty() && !why.to_lowercase().contains("hunter2") && !why.contains("127.0.0.1"),
+            "{url}: {why}"
+        );
     }
 
     #[tokio::test]

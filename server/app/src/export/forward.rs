@@ -1,7 +1,7 @@
 //! Forwards the log to one sink: batches from its cursor, what is refused as a whole in smaller parts, growing pauses after a
 //! failure. An event counts as refused only once the sink took a later one; so a sink that refuses everything loses nothing.
 
-use std::time::Duration as Period;
+use std::{ops::Range, time::Duration as Period};
 
 use countersign_core::clock::random;
 use countersign_store::{
@@ -42,8 +42,8 @@ impl App {
     pub(crate) async fn forward(self, sink: Sink, stop: CancellationToken) {
         let holder = uuid::Builder::from_random_bytes(random(&*self.inner.engine.entropy)).into_uuid();
         let mut failures = 0;
-        while let Some(step) = stop.run_until_cancelled(self.forward_some(&sink, holder)).await {
-            let wait = match step {
+        while let Some(came_to) = stop.run_until_cancelled(self.forward_some(&sink, holder)).await {
+            let wait = match came_to {
                 Ok(Step::Failed(why)) => {
                     failures += 1;
                     metrics::counter!("countersign_sink_failures_total", "sink" => sink.name.clone()).increment(1);
@@ -57,12 +57,12 @@ impl App {
                     );
                     wait.unsigned_abs()
                 }
-                Ok(step) => {
+                Ok(done) => {
                     if failures > 0 {
                         tracing::info!(sink = sink.name, "the sink takes events again");
                     }
                     failures = 0;
-                    if matches!(step, Step::More) { Period::ZERO } else { LOOK }
+                    if matches!(done, Step::More) { Period::ZERO } else { LOOK }
                 }
                 Err(error) => {
                     tracing::warn!(%error, sink = sink.name, "events wait for the database");
@@ -220,7 +220,8 @@ struct Sent {
 async fn send(carrier: &dyn SinkCarrier, events: &[SinkEvent]) -> Sent {
     let begin = Instant::now();
     // The next part is the last one.
-    let mut parts = vec![0..events.len()];
+    let mut parts: Vec<Range<usize>> = Vec::new();
+    parts.push(0..events.len());
     let (mut settled, mut refused, mut failure) = (0, Vec::new(), None);
     while let Some(part) = parts.pop() {
         match carrier.send(&events[part.clone()]).await {

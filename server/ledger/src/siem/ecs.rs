@@ -45,15 +45,15 @@ fn event(source: &Source<'_>) -> Object {
         .with("kind", "event")
         .with("module", "countersign")
         .with("type", types)
-        .maybe("duration", leaf.duration_us.and_then(|us| us.0.checked_mul(1000)).filter(is_long))
+        .maybe("duration", leaf.duration_us.and_then(|us| long(us.0.checked_mul(1000)?)))
         .maybe("outcome", outcome(leaf))
         .maybe("reason", leaf.reason.as_deref())
-        .maybe("sequence", source.export["log_index"].as_str().and_then(|index| index.parse().ok()).filter(is_long))
+        .maybe("sequence", source.export["log_index"].as_str().and_then(|index| long(index.parse().ok()?)))
 }
 
-/// Whether Elasticsearch's `long` holds it.
-fn is_long(value: &u64) -> bool {
-    i64::try_from(*value).is_ok()
+/// A number that Elasticsearch's `long` holds.
+fn long(value: u64) -> Option<i64> {
+    i64::try_from(value).ok()
 }
 
 /// `event.category` and `event.type`: what ECS expects of each category.
@@ -125,11 +125,10 @@ fn outcome(leaf: &Leaf<'_>) -> Option<&'static str> {
     use Kind as K;
     match (leaf.kind, leaf.outcome) {
         (K::ToolCall, Some(Outcome::Success)) => Some("success"),
-        (K::ToolCall, Some(Outcome::Failure)) => Some("failure"),
+        (K::ToolCall, Some(Outcome::Failure)) | (K::AdministrationRefused, _) => Some("failure"),
         (K::ToolCall, Some(Outcome::Unknown)) => Some("unknown"),
         // A call that was not made has no outcome, and neither has a summary.
         (K::ToolCall | K::Archive | K::Manifest | K::RefusalsUnanswered, _) => None,
-        (K::AdministrationRefused, _) => Some("failure"),
         _ => Some("success"),
     }
 }

@@ -61,7 +61,7 @@ pub fn render(form: Form, event: &Event<'_>, origin: &str) -> Result<Value, Expo
         Form::Countersign => source.export,
         Form::Ecs => ecs::render(source),
         Form::Ocsf => ocsf::render(source),
-        Form::Otel => otel::render(source),
+        Form::Otel => otel::render(&source),
     })
 }
 

@@ -8,17 +8,17 @@
 use serde_json::{Value, json};
 
 use super::{Object, Severity, Source, severity};
-use crate::leaf::{Kind, Leaf};
+use crate::leaf::{Kind, Leaf, SponsorState};
 use countersign_core::decision::{Effect, Enforcement, Outcome};
 
-pub(super) fn render(source: Source<'_>) -> Value {
+pub(super) fn render(source: &Source<'_>) -> Value {
     let leaf = source.leaf;
     Object::default()
         .maybe("timeUnixNano", nanoseconds(leaf.timestamp.micros()))
         .maybe("observedTimeUnixNano", nanoseconds(leaf.received_time.micros()))
         .with("severityNumber", number(severity(leaf)))
         .with("eventName", event_name(leaf.kind))
-        .with("attributes", attributes(&source))
+        .with("attributes", attributes(source))
         .maybe("traceId", leaf.trace_id.map(|id| id.to_string()))
         .maybe("spanId", leaf.span_id.map(|id| id.to_string()))
         .with("body", Object::default().with("stringValue", source.export.to_string()))
@@ -69,7 +69,7 @@ fn attributes(source: &Source<'_>) -> Vec<Value> {
     set.text("countersign.leaf_hash", source.export["leaf_hash"].as_str());
     of_the_call(leaf, &mut set);
     set.text("countersign.sponsor_id", leaf.sponsor_id.as_deref());
-    set.text("countersign.sponsor_state", leaf.sponsor_state.map(|state| state.as_str()));
+    set.text("countersign.sponsor_state", leaf.sponsor_state.map(SponsorState::as_str));
     set.text("countersign.operator_id", leaf.operator_id.as_deref());
     set.text("countersign.state_after", leaf.state_after.as_deref());
     set.text("countersign.subject.type", leaf.subject.as_ref().map(|subject| subject.kind.as_ref()));
