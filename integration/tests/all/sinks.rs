@@ -23,6 +23,7 @@ use crate::{
     foreign,
     support::{World, decide, eventually},
     traces::Collector,
+    webhooks::with,
 };
 
 /// A folder with a configuration that has these sinks.
@@ -30,10 +31,6 @@ fn configured(sinks: &str) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("countersign.yaml"), format!("sinks:\n{sinks}")).unwrap();
     folder
-}
-
-fn with(launch: Launch, folder: &TempDir) -> Launch {
-    launch.arg("--config").arg(folder.path().join("countersign.yaml").to_str().unwrap())
 }
 
 async fn second(world: &World, folder: &TempDir) -> Server {
@@ -234,4 +231,37 @@ async fn a_collector_gets_each_event_as_a_log_record() {
     };
     eventually("all events are there", async || records().len() >= log(&world).await.len()).await;
     is_the_log(&records(), &log(&world).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_is_not_as_it_was_recorded_is_not_sent_and_nothing_after_it() {
+    let changes = [
+        ("UPDATE custody_event SET leaf_bytes = leaf_bytes || ' ' WHERE log_index = 20", "is not the one"),
+        ("DELETE FROM custody_event WHERE log_index = 20", "is missing from the log"),
+        ("UPDATE log_tile SET hashes = substring(hashes FOR 20 * 32) WHERE level = 0", "is not the one"),
+    ];
+    for (change, why) in changes {
+        let folder = configured("  - {name: files, kind: file, folder: logs}\n");
+        let world = World::start_with(|launch| with(launch, &folder)).await;
+        let logs = folder.path().join("logs");
+        let mut connection = world.database.connect().await.unwrap();
+        eventually("the sink has begun", async || !lines(&logs).is_empty()).await;
+        // As if another server had it.
+        let others = "UPDATE sink SET holder = gen_random_uuid(), lease_end = 'infinity'";
+        sqlx::query(others).execute(&mut connection).await.unwrap();
+        calls(&world, 30).await;
+        let size = "SELECT size FROM log_tree";
+        let in_tree = async || {
+            let mut connection = world.database.connect().await.unwrap();
+            sqlx::query_scalar::<_, i64>(size).fetch_one(&mut connection).await.unwrap() > 30
+        };
+        eventually("the events are in the tree", in_tree).await;
+        assert!(lines(&logs).len() < 20, "the test changes an event that was not sent");
+        let change =
+            format!("SET session_replication_role = replica; {change}; UPDATE sink SET lease_end = '-infinity'");
+        sqlx::raw_sql(sqlx::AssertSqlSafe(change.as_str())).execute(&mut connection).await.unwrap();
+        let said = format!("the event at log index 20 {why}");
+        eventually(&said, async || world.server.log().contains(&said)).await;
+        assert_eq!(lines(&logs).len(), 20, "{said}");
+    }
 }

@@ -4,6 +4,7 @@
 use std::{ops::Range, time::Duration as Period};
 
 use countersign_core::clock::random;
+use countersign_ledger::merkle::leaf_hash;
 use countersign_store::{
     Page, PageRequest, event, log_tree,
     sink::{self, Refusal},
@@ -136,38 +137,33 @@ impl App {
         let mut conn = self.inner.engine.store.for_reads().connection().await?;
         let filter = EventFilter { start_index: Some(from), ..EventFilter::default() };
         let Page { items, .. } = event::list(&mut conn, &filter, &page).await?;
-        let records = EventRecord::compared(&mut conn, items).await?;
+        let indices: Vec<_> = items.iter().map(|event| event.log_index).collect();
+        let recorded = log_tree::recorded_hashes(&mut conn, &indices).await?;
         conn.done().await?;
         let (mut events, mut bytes) = (Vec::new(), 0);
-        for (expected, record) in (from..size).zip(records.into_iter().map(Some).chain(std::iter::repeat_with(|| None)))
-        {
-            if events.len() >= sink.batch_events {
+        let mut wrong = Some("is missing from the log");
+        for ((expected, item), recorded) in (from..size).zip(items).zip(recorded) {
+            wrong = match recorded {
+                _ if item.log_index != expected => Some("is missing from the log"),
+                Some(hash) if hash == leaf_hash(&item.leaf_bytes) => None,
+                // Every index before `size` is in the tree, so a hash that is not there was removed.
+                _ => Some("is not the one that was recorded"),
+            };
+            if wrong.is_some() {
                 break;
             }
-            let wrong = match &record {
-                Some(record) if record.log_index != expected => Some("is missing from the log"),
-                Some(record) if record.altered => Some("is not the one that was recorded"),
-                Some(_) => None,
-                None => Some("is missing from the log"),
-            };
-            match (record, wrong) {
-                (Some(record), None) => {
-                    let event = self.sink_event(sink, &record)?;
-                    bytes += event.body.len();
-                    if bytes > sink.batch_bytes && !events.is_empty() {
-                        break;
-                    }
-                    events.push(event);
-                }
-                // What is before it goes first.
-                _ if !events.is_empty() => break,
-                (_, wrong) => {
-                    let wrong = wrong.unwrap_or_default();
-                    return Ok(Err(format!("the event at log index {expected} {wrong}: see `countersign log verify`")));
-                }
+            let event = self.sink_event(sink, &EventRecord::try_from(item)?)?;
+            bytes += event.body.len();
+            if bytes > sink.batch_bytes && !events.is_empty() {
+                break;
             }
+            events.push(event);
         }
-        Ok(Ok(events))
+        // What is before it goes first.
+        Ok(match wrong.filter(|_| events.is_empty()) {
+            Some(wrong) => Err(format!("the event at log index {from} {wrong}: see `countersign log verify`")),
+            None => Ok(events),
+        })
     }
 
     fn sink_event(&self, sink: &Sink, record: &EventRecord) -> Result<SinkEvent, Error> {
@@ -189,7 +185,7 @@ impl App {
         let size = i64::try_from(log_tree::read(&mut conn).await?.frontier.size()).unwrap_or(i64::MAX);
         for sink in sinks {
             let Some(position) = sink::position(&mut conn, &sink.name).await? else { continue };
-            let behind = u32::try_from(size - position.next_index).unwrap_or_default();
+            let behind = u32::try_from((size - position.next_index).max(0)).unwrap_or(u32::MAX);
             let age = position.next_time.map_or(Duration::ZERO, |time| self.inner.engine.clock.now() - time);
             let age = age.max(Duration::ZERO).as_seconds_f64();
             metrics::gauge!("countersign_sink_lag_events", "sink" => sink.name.clone()).set(behind);
